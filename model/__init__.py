@@ -1,0 +1,1 @@
+"""The classifier: data, network, training, evaluation, bundles and prediction, usable alone."""

@@ -1,0 +1,16 @@
+"""Options that several commands share, spelled once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StackName = Annotated[str | None, typer.Option("--stack", help="Name of the stack.", metavar="NAME")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: ./pneumo.toml).")]
+Target = Annotated[str | None, typer.Option("--target", help="local (this machine) or aws.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+# The console reads the three below from argv itself, so that even a usage error honours them.
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]

@@ -1,0 +1,1 @@
+"""The plans, a file a verb: pure functions from settings and inventory to a plan."""

@@ -1,0 +1,1 @@
+"""The two web applications: the prediction API and the clinician's pages."""
