@@ -1,21 +1,33 @@
 """Run the application and turn every error into a message, a hint and an exit code."""
 
 import os
+import signal
 import sys
+from types import FrameType
+from typing import Any
+
+import typer
 
 from pneumoctl.console import console
 from pneumoctl.errors import Exit, PneumoError
 
+# Typer re-exports neither of these, and has carried its own copy of click since 0.26.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
 
 def main() -> None:
     """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code."""
-    import click
-
     from pneumoctl.app import app
 
     console.configure(argv)
@@ -24,14 +36,14 @@ def run(argv: list[str]) -> int:
     except PneumoError as error:
         console.fail(error)
         return error.code
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "pneumoctl"
+    except UsageError as error:
+        where = error.ctx.command_path if getattr(error, "ctx", None) else "pneumoctl"
         console.fail(PneumoError(error.format_message(), f"{where} --help", Exit.USAGE))
         return Exit.USAGE
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.fail(PneumoError("interrupted", "run the same command again: it resumes", Exit.INTERRUPTED))
         return Exit.INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
 

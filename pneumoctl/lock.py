@@ -1,0 +1,48 @@
+"""One pneumoctl at a time on a stack: an advisory lock that dies with its holder."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pneumoctl.errors import Exit, PneumoError
+
+
+@contextmanager
+def held(path: Path, command: str) -> Iterator[None]:
+    """Hold the lock at `path`; PneumoError (exit 5) names the holder if another process has it.
+
+    The kernel drops a flock when its process ends, however it ends: there is no lock to remove by hand.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _locked(path) from None
+        holder = {
+            "pid": os.getpid(),
+            "command": command,
+            "since": datetime.now(UTC).isoformat("T", "seconds"),
+        }
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def _locked(path: Path) -> PneumoError:
+    try:
+        holder = json.loads(path.read_text())
+        who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})"
+    except (ValueError, KeyError, OSError):
+        holder, who = {}, "another pneumoctl"
+    return PneumoError(
+        f"the stack is locked by {who}", "wait for it to end, then run this again", Exit.LOCKED, holder=holder
+    )

@@ -1,0 +1,137 @@
+"""What will be done, as data: actions, steps and plans, and their description for a person."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a command on the host; `env` is added to its environment and may hold secrets."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write a file on the host, atomically; the contents of a secret file are never shown."""
+
+    content: str
+    path: str
+    mode: int = 0o600
+    secret: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the wished contents."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copy a tree from here to the host; it appears there whole or not at all."""
+
+    source: str
+    path: str
+    exclude: tuple[str, ...] = ("__pycache__",)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Point a symbolic link at a target, atomically."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Copy a tree from the host to here; it appears here whole or not at all."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """Start, stop or restart a service through the host's service manager."""
+
+    name: str
+    verb: Literal["start", "stop", "restart"]
+
+
+Action = Run | Put | Copy | Link | Fetch | Service
+
+
+@dataclass(frozen=True)
+class Step:
+    """Actions on hosts. `unless`: read-only probes; if all succeed there is nothing to do.
+
+    A `check` changes nothing on the hosts, is always run, and does not count as a change.
+    """
+
+    title: str
+    hosts: tuple[str, ...]
+    actions: tuple[Action, ...]
+    unless: tuple[Run, ...] = ()
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order."""
+
+    title: str
+    steps: tuple[Step, ...] = field(default=())
+
+
+def digest(step: Step) -> str:
+    """sha256 over everything the step would do, secrets included."""
+    return hashlib.sha256(repr(step.actions).encode()).hexdigest()
+
+
+def stamped(step: Step, path: str) -> Step:
+    """The step, leaving its digest at `path` as its last act, and probing for it.
+
+    A half-done step leaves no stamp and is done again; a changed wish has another digest.
+    """
+    wished = digest(step)
+    probe = Run(("grep", "-qx", wished, path))
+    return replace(step, actions=(*step.actions, Put(wished + "\n", path)), unless=(*step.unless, probe))
+
+
+def holds(put: Put) -> Run:
+    """A probe that succeeds when the file on the host has the wished contents."""
+    return Run(("sh", "-c", 'test "$(sha256sum <"$1")" = "$2  -"', "sh", put.path, put.sha256))
+
+
+def describe(plan: Plan, pending: Callable[[Step], bool] = lambda _: True) -> list[str]:
+    """Lines for a person: each pending step and its actions. No secret is in them."""
+    lines = [plan.title]
+    for step in plan.steps:
+        if step.check or not pending(step):
+            continue
+        where = "" if step.hosts == ("operator",) else f" on {', '.join(step.hosts)}"
+        lines.append(f"  + {step.title}{where}")
+        lines += [f"      {describe_action(action)}" for action in step.actions]
+    return lines
+
+
+def describe_action(action: Action) -> str:
+    """One line for a person."""
+    match action:
+        case Run(argv):
+            return "run      " + " ".join(argv)
+        case Put(_, path, mode, secret):
+            return f"write    {path} ({mode:o}{', secret' if secret else ''})"
+        case Copy(source, path):
+            return f"copy     {source} -> {path}"
+        case Link(path, target):
+            return f"link     {path} -> {target}"
+        case Fetch(source, path):
+            return f"fetch    {source} -> {path}"
+        case Service(name, verb):
+            return f"{verb:8} {name}"

@@ -1,0 +1,105 @@
+"""The processes and ports of a stack on this machine: found, ended, proven gone."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+MARK = "PNEUMO_STACK_DIR"  # in the environment of everything that a stack starts
+
+
+def ours(directory: Path) -> list[psutil.Process]:
+    """The living processes of a stack, this one and its ancestors left out."""
+    me = psutil.Process()
+    own = {me.pid, *(parent.pid for parent in me.parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and process.pid not in own and process.environ().get(MARK) == str(directory):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            continue  # gone, or another user's
+    return found
+
+
+def end(directory: Path, patience: float = 15.0) -> None:
+    """Ask every process of the stack to end, then make it; the supervisor goes first or it would restart them."""
+    living = ours(directory)
+    living.sort(key=lambda process: "supervisord" not in " ".join(_cmdline(process)))
+    for process in living:
+        _signal(process, psutil.Process.terminate)
+    _, stubborn = psutil.wait_procs(living, timeout=patience)
+    for process in stubborn:
+        _signal(process, psutil.Process.kill)
+    psutil.wait_procs(stubborn, timeout=5)
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _signal(process: psutil.Process, send: object) -> None:
+    try:
+        send(process)  # type: ignore[operator]
+    except psutil.NoSuchProcess:
+        return
+
+
+def free(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether a server could bind the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def listening(directory: Path) -> set[int]:
+    """The ports on which the stack's processes listen."""
+    ports = set()
+    for process in ours(directory):
+        try:
+            found = process.net_connections(kind="tcp")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        ports |= {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+    return ports
+
+
+def choose(wished: int, kept: int | None, mine: set[int], taken: Iterable[int] = ()) -> int:
+    """The port to use: the wished one or, once moved, the kept one, if free or ours; else the next free above."""
+    used = set(taken)
+    for port in (wished, *([kept] if kept else []), *range(wished + 1, min(wished + 200, 65536))):
+        if port not in used and (port in mine or free(port)):
+            return port
+    raise OSError(f"no free port from {wished} up")
+
+
+def remains(directory: Path, ports: Iterable[int]) -> list[str]:
+    """What is left of a stack, a line each; empty is the proof that nothing is."""
+    left = [f"process {process.pid}" for process in ours(directory)]
+    return left + [f"port {port} is in use" for port in ports if not free(port)]
+
+
+def main(argv: list[str]) -> int:
+    """`python -m pneumoctl.processes end|prove DIRECTORY [PORT..]`."""
+    verb, directory, *ports = argv
+    if verb == "end":
+        end(Path(directory))
+    left = remains(Path(directory), map(int, ports))
+    for line in left:
+        print(line, file=sys.stderr)
+    return 1 if left else os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

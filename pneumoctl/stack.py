@@ -1,0 +1,148 @@
+"""A stack's name and directory: its layout, secrets, ports and lock."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pneumoctl import inventory, lock
+from pneumoctl.errors import PneumoError
+from pneumoctl.inventory import Inventory
+from pneumoctl.transport import write_atomically
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only this stack may know; generated once, 0600, never in argv or logs."""
+
+    redis_password: str
+    mac_key: str
+    session_key: str
+    api_token: str
+
+    @classmethod
+    def generate(cls) -> "Secrets":
+        """Fresh random secrets of 256 bits each."""
+        return cls(*(secrets.token_hex(32) for _ in fields(cls)))
+
+    def values(self) -> tuple[str, ...]:
+        """Every secret, to be masked in what is logged."""
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie on a host, below one root; the same on every target."""
+
+    root: Path
+
+    @property
+    def releases(self) -> Path:
+        """Immutable directories of code."""
+        return self.root / "releases"
+
+    @property
+    def models(self) -> Path:
+        """Immutable model bundles."""
+        return self.root / "models"
+
+    @property
+    def logs(self) -> Path:
+        """One file a service."""
+        return self.root / "logs"
+
+    @property
+    def redis_data(self) -> Path:
+        """Redis's append-only file: the stored results."""
+        return self.root / "redis" / "data"
+
+    def config(self, name: str) -> Path:
+        """A rendered file, by the name of its template."""
+        return self.root / name
+
+    def stamp(self, step: str) -> Path:
+        """The digest that a finished step leaves."""
+        return self.root / "stamps" / step
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One deployment, by name; everything that we know of it lies in its directory."""
+
+    name: str
+    directory: Path
+
+    @property
+    def layout(self) -> Layout:
+        """The local target's host root is the stack's directory itself."""
+        return Layout(self.directory)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever begun."""
+        return self.directory.is_dir()
+
+    def locked(self, command: str) -> AbstractContextManager[None]:
+        """Hold the stack's lock, which lies beside the directory so that teardown can remove that."""
+        return lock.held(self.directory.with_name(f"{self.name}.lock"), command)
+
+    def secrets(self) -> Secrets | None:
+        """The saved secrets, None before the first `up`."""
+        document = self._read("secrets.json")
+        return Secrets(**document) if document is not None else None
+
+    def inventory(self) -> Inventory | None:
+        """The saved inventory, None before the first `up`."""
+        document = self._read("inventory.json")
+        return inventory.parse(document) if document is not None else None
+
+    def save(self, secrets: Secrets, inventory: Inventory) -> None:
+        """Make the directory and remember both, 0600."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write("secrets.json", {one.name: getattr(secrets, one.name) for one in fields(secrets)})
+        self._write("inventory.json", inventory.as_dict())
+
+    def _write(self, name: str, document: Mapping[str, Any]) -> None:
+        write_atomically(self.directory / name, json.dumps(document, indent=2).encode(), 0o600)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self.directory / name
+        try:
+            document: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise PneumoError(
+                f"{path} is damaged: {error}", f"restore {path} from a backup, or: pneumoctl teardown --purge"
+            ) from error
+        return document
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The directory of all stacks: $XDG_STATE_HOME/pneumoctl."""
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "pneumoctl"
+
+
+def exports(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where teardown leaves results: $XDG_DATA_HOME/pneumoctl/exports."""
+    data = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data) / "pneumoctl" / "exports"
+
+
+def find(name: str) -> Stack:
+    """The stack of that name, whether it exists yet or not."""
+    return Stack(name, home() / name)
+
+
+def remote_api(name: str) -> tuple[str, str]:
+    """Address and bearer token of a stack's API. PneumoError if the stack was never brought up."""
+    stack = find(name)
+    saved, known = stack.secrets(), stack.inventory()
+    if saved is None or known is None:
+        raise PneumoError(f"there is no stack {name!r}", "pneumoctl up")
+    return known.url("api"), saved.api_token

@@ -1,0 +1,65 @@
+"""The local target's service manager: supervisord's commands, and what it says of its services."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoctl.plan import Run, Service
+
+# AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
+LONGEST_SOCKET = 90
+
+
+def socket(root: Path) -> Path:
+    """Where supervisord listens: only its owner can open it."""
+    return root / "supervisor.sock"
+
+
+def ctl(root: Path, *words: str) -> tuple[str, ...]:
+    """A supervisorctl command."""
+    return (sys.executable, "-m", "supervisor.supervisorctl", "-c", str(config(root)), *words)
+
+
+def config(root: Path) -> Path:
+    """The rendered configuration."""
+    return root / "supervisor" / "supervisord.conf"
+
+
+def argv(root: Path, action: Service) -> tuple[str, ...]:
+    """The command for a service action."""
+    return ctl(root, action.verb, action.name)
+
+
+def running(root: Path, service: str) -> Run:
+    """A probe that succeeds when the service runs."""
+    return Run(ctl(root, "status", service), timeout=20)
+
+
+@dataclass(frozen=True)
+class State:
+    """One service as supervisord sees it."""
+
+    name: str
+    state: str  # RUNNING, STARTING, STOPPED, BACKOFF, FATAL, EXITED
+    pid: int
+    uptime: float  # seconds
+
+
+def states(root: Path) -> dict[str, State] | None:
+    """All services by name; None when no supervisord answers."""
+    from xmlrpc.client import Fault, ServerProxy
+
+    from supervisor.xmlrpc import SupervisorTransport
+
+    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
+    try:
+        found = proxy.supervisor.getAllProcessInfo()
+    except (OSError, Fault):
+        return None
+    assert isinstance(found, list)
+    return {
+        one["name"]: State(
+            one["name"], one["statename"], one["pid"], float(one["now"] - one["start"]) if one["pid"] else 0.0
+        )
+        for one in found
+    }
