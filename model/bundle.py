@@ -1,0 +1,231 @@
+"""Read and write model bundles: a directory that says everything about one classifier, and proves it by hashes."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+NETWORK = "model.onnx"
+_OBJECT, _NUMBER = (dict,), (int, float)
+# Dotted field -> accepted types. `metrics.test` may be null: the test split is read once, at the very end.
+_REQUIRED: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "version": (str,),
+    "created": (str,),
+    "input.height": (int,),
+    "input.width": (int,),
+    "input.channels": (int,),
+    "input.range": (list,),
+    "input.resize": (str,),
+    "labels": (list,),
+    "temperature": _NUMBER,
+    "operating_point": _OBJECT,
+    "operating_point.threshold": _NUMBER,
+    "operating_point.chosen_on": (str,),
+    "refusal.names": (list,),
+    "refusal.mean": (list,),
+    "refusal.precision": (list,),
+    "refusal.limit": _NUMBER,
+    "known_picture.seed": (int,),
+    "known_picture.size": (int,),
+    "known_picture.opacity": (bool,),
+    "known_picture.probability": _NUMBER,
+    "known_picture.tolerance": _NUMBER,
+    "metrics": _OBJECT,
+    "data": _OBJECT,
+    "files": _OBJECT,
+    "intended_use": (str,),
+}
+_FIXED: dict[str, Any] = {
+    "input.channels": 1,
+    "input.range": [0, 255],
+    "input.resize": "squash-bilinear",
+    "labels": ["no pneumonia", "pneumonia"],
+}
+
+
+class BundleError(Exception):
+    """A bundle that must not be used: says what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle: its directory and the content of its bundle.json."""
+
+    directory: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name, such as "dag-kermany"."""
+        return self.manifest["name"]
+
+    @property
+    def version(self) -> str:
+        """12 hex digits that change with any content of the bundle."""
+        return self.manifest["version"]
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on the finding is "pneumonia"."""
+        return float(self.manifest["operating_point"]["threshold"])
+
+    @property
+    def temperature(self) -> float:
+        """Divisor of the logit that calibrates the probability."""
+        return float(self.manifest["temperature"])
+
+    @property
+    def height(self) -> int:
+        """Rows of the network's input."""
+        return self.manifest["input"]["height"]
+
+    @property
+    def width(self) -> int:
+        """Columns of the network's input."""
+        return self.manifest["input"]["width"]
+
+
+def pretrained() -> Path:
+    """The bundle that ships with the package."""
+    return Path(__file__).parent / "pretrained"
+
+
+def load(directory: Path, deep: bool = False) -> Bundle:
+    """Read and check a bundle; `deep` hashes every file of it, else only the network that will run.
+
+    Raises BundleError when anything is missing, damaged or contradicts itself.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes(), parse_constant=_not_a_number)
+    except FileNotFoundError:
+        raise BundleError(f"{directory} is no model bundle: it has no {MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path} does not hold a JSON object")
+    try:
+        _check(manifest)
+        _check_files(directory, manifest["files"], list(manifest["files"]) if deep else [NETWORK])
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+    return Bundle(directory, manifest)
+
+
+def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
+    """Make a bundle of the files lying in `directory`: hash them, name the version, write bundle.json last.
+
+    `manifest` is everything but "version" and "files". The file appears in one piece or not at all.
+    Raises BundleError when the result would not load.
+    """
+    document: dict[str, Any] = {"schema": SCHEMA, **manifest}
+    document.pop("version", None)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST)
+    document["files"] = {path.relative_to(directory).as_posix(): _sha256(path) for path in paths}
+    try:
+        document = json.loads(json.dumps(document, allow_nan=False))  # tuples and number keys as they will be read
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the manifest cannot be written as JSON: {error}") from error
+    document["version"] = _version(document)
+    _check(document)
+    part = directory / f".{MANIFEST}.part"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(directory / MANIFEST)
+    return load(directory, deep=True)
+
+
+def _version(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "version"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _check(manifest: Mapping[str, Any]) -> None:
+    if manifest.get("schema") != SCHEMA:
+        raise BundleError(f"schema is {manifest.get('schema')!r}, this program reads {SCHEMA}")
+    _check_finite(manifest, "")
+    for field, types in _REQUIRED.items():
+        value = _field(manifest, field)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise BundleError(f"{field} is {value!r}, expected {' or '.join(t.__name__ for t in types)}")
+    for field, expected in _FIXED.items():
+        if _field(manifest, field) != expected:
+            raise BundleError(f"{field} is {_field(manifest, field)!r}, expected {expected!r}")
+    _check_ranges(manifest)
+    if manifest["version"] != _version(manifest):
+        raise BundleError("version is not the hash of the content: the file was changed after it was written")
+
+
+def _check_ranges(manifest: Mapping[str, Any]) -> None:
+    inside = {
+        "operating_point.threshold": (0, 1),
+        "temperature": (0, math.inf),
+        "input.height": (0, 4097),
+        "input.width": (0, 4097),
+        "refusal.limit": (0, math.inf),
+        "known_picture.probability": (-1e-9, 1 + 1e-9),
+        "known_picture.tolerance": (0, 1),
+        "known_picture.size": (63, 4097),
+    }
+    for field, (low, high) in inside.items():
+        if not low < _field(manifest, field) < high:
+            raise BundleError(f"{field} is {_field(manifest, field)!r}, expected between {low} and {high}")
+    refusal = manifest["refusal"]
+    count = len(refusal["names"])
+    shapes = [len(refusal["mean"]), len(refusal["precision"]), *(len(row) for row in refusal["precision"])]
+    if any(length != count for length in shapes):
+        raise BundleError(f"refusal names {count} statistics but its mean or precision has another size")
+    if NETWORK not in manifest["files"]:
+        raise BundleError(f"files does not name {NETWORK}")
+
+
+def _check_finite(value: Any, field: str) -> None:
+    """Refuse infinite numbers anywhere: JSON has no word for them, but 1e999 reads as one."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BundleError(f"{field} is not a finite number")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_finite(item, f"{field}.{key}".lstrip("."))
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_finite(item, f"{field}[{number}]")
+
+
+def _field(manifest: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = manifest
+    for key in dotted.split("."):
+        if not isinstance(value, dict) or key not in value:
+            raise BundleError(f"{dotted} is missing")
+        value = value[key]
+    return value
+
+
+def _check_files(directory: Path, files: Mapping[str, Any], names: list[str]) -> None:
+    for name in names:
+        path = directory / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise BundleError(f"files names {name}, which lies outside the bundle")
+        if not path.is_file():
+            raise BundleError(f"{name} is missing")
+        if _sha256(path) != files[name]:
+            raise BundleError(f"{name} does not have the recorded sha256: it was damaged or exchanged")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _not_a_number(word: str) -> float:
+    raise ValueError(f"it holds {word}, which is no number")
