@@ -1,0 +1,186 @@
+"""Build the two networks: a fine-tuned ResNet50 and a compact DAG, both from raw grey pixels to one logit."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import keras  # noqa: TID253 - only training imports this module
+import numpy as np
+from keras import layers  # noqa: TID253
+
+from model.settings import SettingsError, TrainSettings
+
+IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
+IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
+# The means that keras.applications.resnet.preprocess_input ("caffe" mode) takes off blue, green and red.
+CAFFE_MEANS = (103.939, 116.779, 123.68)
+TRUNK = "resnet50"
+DAG_WIDTHS = (64, 128, 192)  # channels after the first, second and third halving behind the stem
+FINE_TUNE_RATE = 0.1  # of the first phase's rate
+
+
+def build(settings: TrainSettings) -> keras.Model:
+    """The network of `settings`: input "pixels" float32 [n, height, width, 1] in 0..255, output "logit" [n, 1].
+
+    Raises SettingsError when the asked-for weights cannot be had.
+    """
+    pixels = keras.Input((settings.height, settings.width, 1), name="pixels", dtype="float32")
+    features = _resnet50(pixels, settings) if settings.arch == "resnet50" else _dag(pixels, settings)
+    model = keras.Model(pixels, _head(features, settings), name=settings.arch)
+    if settings.weights not in ("imagenet", "none"):
+        _load_file(model, Path(settings.weights))
+    return model
+
+
+def thaw(model: keras.Model, settings: TrainSettings, phase: int) -> None:
+    """Set which layers learn in `phase` (1 or 2); compile afterwards, or nothing changes.
+
+    ResNet50: in phase 1 the trunk is frozen whole; in phase 2 its last `unfrozen` layers learn, and every other
+    one is frozen by name: only setting trainable=True on the last ones would leave all of them learning.
+    """
+    if settings.arch != "resnet50":
+        return
+    trunk = model.get_layer(TRUNK)
+    trunk.trainable = True  # the flag of the container overrides its layers', so it must be open first
+    free = trunk.layers[-settings.unfrozen :] if phase == 2 and settings.unfrozen else []
+    for layer in trunk.layers:
+        layer.trainable = layer in free
+
+
+def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: int) -> None:
+    """Compile for one phase of `steps` optimizer steps: loss, optimizer, and a rate that really decays.
+
+    The rate climbs for a share `warmup` of the steps, then follows half a cosine down to a hundredth
+    (Loshchilov & Hutter 2017). It is a function of the optimizer's own step counter, so resuming is exact.
+    """
+    thaw(model, settings, phase)
+    peak = settings.learning_rate * (FINE_TUNE_RATE if settings.arch == "resnet50" and phase == 2 else 1.0)
+    warm = int(settings.warmup * steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / 100 if warm else peak,
+        decay_steps=max(1, steps - warm),
+        alpha=0.01,
+        warmup_target=peak if warm else None,
+        warmup_steps=warm,
+    )
+    # XLA is left off: it is not deterministic together with every operation used here.
+    model.compile(optimizer=_optimizer(settings.optimizer, rate), loss=_loss(settings.loss), jit_compile=False)
+
+
+def _optimizer(name: str, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    if name == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    made = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam, "adadelta": keras.optimizers.Adadelta}
+    return made[name](rate)
+
+
+def _loss(name: str) -> keras.losses.Loss:
+    if name == "focal":  # Lin et al. 2017; gamma 2 as published, the class balance comes from class weights
+        return keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True)
+    return keras.losses.BinaryCrossentropy(from_logits=True)
+
+
+def _resnet50(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
+    """ResNet50's pooled features [n, 2048]; its 'caffe' preprocessing is a frozen convolution inside the graph."""
+    caffe = layers.Conv2D(3, 1, trainable=False, name="caffe")
+    coloured = caffe(pixels)
+    # A grey picture has blue = green = red, so the reversed identity of preprocess_input is a row of ones.
+    caffe.set_weights([np.ones((1, 1, 1, 3), np.float32), -np.array(CAFFE_MEANS, np.float32)])
+    trunk = keras.applications.ResNet50(
+        include_top=False, weights=None, input_shape=(settings.height, settings.width, 3), name=TRUNK
+    )
+    if settings.weights == "imagenet":
+        trunk.load_weights(str(imagenet_file()))
+    # training=False: batch normalization keeps ImageNet's statistics also where gamma and beta learn.
+    return layers.GlobalAveragePooling2D(name="pool")(trunk(coloured, training=False))
+
+
+def _dag(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
+    """The compact network's pooled features: a stem, then blocks of parallel branches that join and split again.
+
+    Every picture is standardised by its own mean and variance first, so that exposure and contrast of the film
+    do not matter (a layer normalization over height, width and channel, without weights).
+    """
+    x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="standardise")(pixels)
+    x = _conv(x, 16, 3, "stem", strides=2)
+    x = _conv(x, 24, 3, "low")
+    for number, width in enumerate(DAG_WIDTHS, start=1):
+        x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"down{number}")(x)
+        x = _branches(x, width, f"block{number}a")
+        if number > 1:
+            x = _branches(x, width, f"block{number}b")
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def _branches(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
+    """Four parallel branches of growing reach (1, 3, 5 pixels and a pooled one), joined, plus a shortcut."""
+    quarter = width // 4
+    near = _conv(x, quarter, 1, f"{name}_near")
+    middle = _conv(_conv(x, quarter, 1, f"{name}_middle1"), quarter, 3, f"{name}_middle2")
+    far = _conv(x, quarter, 1, f"{name}_far1")
+    far = _conv(_conv(far, quarter, 3, f"{name}_far2"), quarter, 3, f"{name}_far3")
+    pooled = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_pool")(x)
+    pooled = _conv(pooled, quarter, 1, f"{name}_pooled")
+    joined = layers.Concatenate(name=f"{name}_join")([near, middle, far, pooled])
+    joined = _conv(joined, width, 1, f"{name}_mix", activate=False)
+    shortcut = x if x.shape[-1] == width else _conv(x, width, 1, f"{name}_shortcut", activate=False)
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([joined, shortcut]))
+
+
+def _conv(
+    x: keras.KerasTensor, filters: int, size: int, name: str, strides: int = 1, activate: bool = True
+) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+
+def _head(x: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
+    """Per Dense: L2, batch normalization, ReLU, dropout; then one logit."""
+    for number, units in enumerate(settings.dense, start=1):
+        decay = keras.regularizers.L2(settings.l2) if settings.l2 else None
+        x = layers.Dense(units, use_bias=False, kernel_regularizer=decay, name=f"dense{number}")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"dense{number}_norm")(x)
+        x = layers.ReLU(name=f"dense{number}_relu")(x)
+        x = layers.Dropout(settings.dropout, name=f"dense{number}_dropout")(x)
+    if not settings.dense:
+        x = layers.Dropout(settings.dropout, name="dropout")(x)
+    return layers.Dense(1, dtype="float32", name="logit")(x)
+
+
+def imagenet_file() -> Path:
+    """The ImageNet weights in Keras' cache, downloaded when missing. Raises SettingsError saying what to put where."""
+    cache = Path(keras.config.keras_home()) / "models"
+    path = cache / IMAGENET_FILE
+    try:
+        if not path.is_file():
+            keras.utils.get_file(IMAGENET_FILE, IMAGENET_ADDRESS, cache_subdir="models", file_hash=IMAGENET_MD5)
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except Exception as error:  # get_file raises urllib's, http's and its own errors
+        raise SettingsError(
+            f"no ImageNet weights: {IMAGENET_ADDRESS} cannot be fetched ({error}). "
+            f"Put that file (md5 {IMAGENET_MD5}) into {cache}, or train with --weights none."
+        ) from error
+    if digest != IMAGENET_MD5:
+        raise SettingsError(f"{path} is damaged: its md5 is not {IMAGENET_MD5}. Remove it and fetch it again.")
+    return path
+
+
+def _load_file(model: keras.Model, path: Path) -> None:
+    """Start from a file: ResNet50's "notop" .h5 for the trunk, a .keras or .weights.h5 for the whole network."""
+    try:
+        if path.name.endswith(".keras"):
+            model.set_weights(keras.models.load_model(path, compile=False).get_weights())
+        elif path.name.endswith(".weights.h5"):
+            model.load_weights(path)
+        else:
+            model.get_layer(TRUNK).load_weights(str(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"weights: {path} does not fit {model.name} at {model.input_shape[1]} x {model.input_shape[2]}: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
