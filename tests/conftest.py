@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +17,72 @@ def data_root() -> Path:
     if not root:
         pytest.skip("PNEUMO_DATA does not name a folder of real X-rays")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a whole, honest bundle whose network is one linear layer that tells drawings apart.
+
+    model/phantom.py's drawings with an opacity score above the threshold 0.5, those without below it (checked
+    in tests/model/test_predict.py for seeds 100 to 119). Do not write into it: copy it first.
+    """
+    import numpy as np
+
+    from model import bundle, images, phantom, refuse
+
+    side = 32
+    drawings = [phantom.draw(seed, 192, opacity) for seed in range(1, 25) for opacity in (False, True)]
+    inputs = np.stack([images.to_input(drawing, side, side) for drawing in drawings]).reshape(len(drawings), -1)
+    plain, opaque = inputs[0::2].mean(axis=0), inputs[1::2].mean(axis=0)
+    weights = (opaque - plain) / np.square(opaque - plain).sum() * 8
+    bias = -float((opaque + plain) @ weights / 2)
+    directory = tmp_path_factory.mktemp("tiny") / "bundle"
+    directory.mkdir()
+    _write_linear_network(directory / "model.onnx", side, weights, bias)
+    (directory / "model.keras").write_bytes(b"no Keras model: this bundle is for tests of serving only")
+    (directory / "MODEL_CARD.md").write_text("# Tiny test model\n\nFor tests only.\n")
+    known = {"seed": 7, "size": 192, "opacity": True}
+    logit = images.to_input(phantom.draw(**known), side, side).ravel() @ weights + bias
+    interval = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
+    manifest = {
+        "name": "tiny-linear",
+        "created": "2026-01-01T00:00:00Z",
+        "input": {"height": side, "width": side, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
+        "labels": ["no pneumonia", "pneumonia"],
+        "temperature": 1.0,
+        "operating_point": {
+            "threshold": 0.5,
+            "target_sensitivity": 0.95,
+            "chosen_on": "validation",
+            "sensitivity": interval,
+            "specificity": interval,
+        },
+        "refusal": refuse.fit(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings])),
+        "known_picture": {**known, "probability": float(1 / (1 + np.exp(-logit))), "tolerance": 0.01},
+        "metrics": {"validation": {}, "test": None},
+        "data": {"name": "drawings", "manifest_sha256": "0" * 64, "train": len(drawings), "validation": 0, "test": 0},
+        "settings": {},
+        "code_version": "test",
+        "intended_use": "tests of the serving code",
+    }
+    return bundle.write(directory, manifest).directory
+
+
+def _write_linear_network(path: Path, side: int, weights: "np.ndarray", bias: float) -> None:
+    """An ONNX network with the interface of every bundle: logit = pixels . weights + bias."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    tensors = [
+        numpy_helper.from_array(np.array([-1, side * side], dtype=np.int64), "shape"),
+        numpy_helper.from_array(np.asarray(weights, dtype=np.float32).reshape(-1, 1), "weights"),
+        numpy_helper.from_array(np.array([bias], dtype=np.float32), "bias"),
+    ]
+    nodes = [
+        helper.make_node("Reshape", ["pixels", "shape"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["logit"]),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", side, side, 1])
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["N", 1])
+    graph = helper.make_graph(nodes, "tiny", [pixels], [logit], tensors)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
