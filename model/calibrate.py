@@ -1,5 +1,6 @@
 """Turn logits into honest probabilities and choose the operating point, both from the validation part alone."""
 
+from decimal import ROUND_DOWN, Context
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ COOLEST, HOTTEST = 0.05, 20.0
 
 def sigmoid(logits: Any, temperature: float = 1.0) -> np.ndarray:
     """Probability of pneumonia, float64 in 0..1, of logits of any shape; stable at both ends."""
-    half = np.asarray(logits, dtype=np.float64) / (2.0 * temperature)
-    return 0.5 * (1.0 + np.tanh(half))
+    z = np.asarray(logits, dtype=np.float64) / temperature
+    small = np.exp(-np.abs(z))  # never above 1, so nothing overflows
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
 def temperature(logits: Any, labels: Any) -> float:
@@ -37,9 +39,10 @@ def temperature(logits: Any, labels: Any) -> float:
 def threshold(probabilities: Any, labels: Any, target_sensitivity: float) -> float:
     """The largest threshold at which a share >= `target_sensitivity` of the positives has probability >= threshold.
 
-    It is the probability of a positive picture. The point estimate on validation counts, not its interval, so on new
-    pictures the sensitivity may fall short of the target: the reported interval says by how much.
-    Raises ValueError without positives or for a target outside 0..1 (0 excluded).
+    It is the probability of a positive picture, cut down to six significant digits so that the last bit of another
+    machine's arithmetic cannot put that picture on the other side. The point estimate on validation counts, not its
+    interval: on new pictures the sensitivity may fall short of the target, and the reported interval says how far.
+    Raises ValueError when a class is missing or for a target outside 0..1 (0 excluded).
     """
     p, y = _checked(probabilities, labels)
     if not 0.0 < target_sensitivity <= 1.0:
@@ -47,7 +50,7 @@ def threshold(probabilities: Any, labels: Any, target_sensitivity: float) -> flo
     positives = np.sort(p[y == 1])[::-1]
     # .95 * 20 is 19.000000000000004 on some machines: 19 of 20 must do.
     needed = int(np.ceil(target_sensitivity * len(positives) - 1e-9))
-    return float(positives[needed - 1])
+    return float(Context(prec=6, rounding=ROUND_DOWN).create_decimal(repr(float(positives[needed - 1]))))
 
 
 def _checked(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
