@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl import __version__
+from pneumoctl.commands import doctor, init, logs, plan, status, teardown, up
 
 app = typer.Typer(
     name="pneumoctl",
@@ -26,3 +27,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """One tool from bare machine to proven prediction, and back."""
+
+
+for command in (init.init, doctor.doctor, plan.plan, up.up, status.status, logs.logs, teardown.teardown):
+    app.command()(command)

@@ -59,6 +59,14 @@ class Console:
             table.add_row(*(escape(cell) for cell in row), style=styles[number] if styles else None)
         self.rich(stderr=False).print(table)
 
+    def clear(self) -> None:
+        """Clear the terminal before a repeated result."""
+        self.rich(stderr=False).clear()
+
+    def flush(self) -> None:
+        """Let a reader see what was printed so far."""
+        sys.stdout.flush()
+
     def note(self, line: str, style: str = "") -> None:
         """Tell the person something on stderr."""
         if not self.quiet:

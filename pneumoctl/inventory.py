@@ -1,8 +1,7 @@
 """The hosts of a stack by role, and how each is reached."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,6 @@ class Inventory:
         """The address of an HTTP service, without a trailing slash."""
         host = next(h for h in self.hosts if h.services and service in h.services)
         return f"http://{host.address}:{self.port(service)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form; `parse` is its inverse."""
-        return {"hosts": [asdict(host) for host in self.hosts]}
-
-
-def parse(document: Mapping[str, Any]) -> Inventory:
-    """Inventory from its JSON form. Raises KeyError or TypeError on a damaged document."""
-    return Inventory(tuple(Host(**host) for host in document["hosts"]))
 
 
 def local(ports: Mapping[str, int]) -> Inventory:

@@ -40,7 +40,7 @@ def end(directory: Path, patience: float = 15.0) -> None:
 
 def _cmdline(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return list(process.cmdline())
     except psutil.Error:
         return []
 
@@ -75,19 +75,34 @@ def listening(directory: Path) -> set[int]:
     return ports
 
 
-def choose(wished: int, kept: int | None, mine: set[int], taken: Iterable[int] = ()) -> int:
-    """The port to use: the wished one or, once moved, the kept one, if free or ours; else the next free above."""
+def choose(wished: int, taken: Iterable[int] = ()) -> int:
+    """The wished port if it is free, else the next free one above it. OSError if there is none."""
     used = set(taken)
-    for port in (wished, *([kept] if kept else []), *range(wished + 1, min(wished + 200, 65536))):
-        if port not in used and (port in mine or free(port)):
+    for port in range(wished, min(wished + 200, 65536)):
+        if port not in used and free(port):
             return port
     raise OSError(f"no free port from {wished} up")
 
 
 def remains(directory: Path, ports: Iterable[int]) -> list[str]:
-    """What is left of a stack, a line each; empty is the proof that nothing is."""
+    """What is left of a stack, a line each; empty is the proof that nothing is.
+
+    A port counts as ours only while its listener is of this stack: another program may take a freed one.
+    """
     left = [f"process {process.pid}" for process in ours(directory)]
-    return left + [f"port {port} is in use" for port in ports if not free(port)]
+    listeners = [one for one in psutil.net_connections("tcp") if one.laddr and one.status == psutil.CONN_LISTEN]
+    owners = {one.laddr.port: one.pid for one in listeners}
+    return left + [f"port {port}" for port in ports if _mentions(owners.get(port), directory)]
+
+
+def _mentions(pid: int | None, directory: Path) -> bool:
+    if pid is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        return str(directory) in " ".join([process.cwd(), *process.cmdline()])
+    except psutil.Error:
+        return False
 
 
 def main(argv: list[str]) -> int:

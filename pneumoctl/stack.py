@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,14 @@ class Secrets:
     def values(self) -> tuple[str, ...]:
         """Every secret, to be masked in what is logged."""
         return tuple(getattr(self, one.name) for one in fields(self))
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Service name -> port: what the settings wished for, and what was given because that was free."""
+
+    wished: dict[str, int]
+    given: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -95,19 +103,21 @@ class Stack:
         document = self._read("secrets.json")
         return Secrets(**document) if document is not None else None
 
-    def inventory(self) -> Inventory | None:
-        """The saved inventory, None before the first `up`."""
-        document = self._read("inventory.json")
-        return inventory.parse(document) if document is not None else None
+    def ports(self) -> Ports | None:
+        """The saved ports, None before the first `up`."""
+        document = self._read("ports.json")
+        return Ports(**document) if document is not None else None
 
-    def save(self, secrets: Secrets, inventory: Inventory) -> None:
+    def inventory(self) -> Inventory | None:
+        """The hosts and where their services listen, None before the first `up`."""
+        ports = self.ports()
+        return inventory.local(ports.given) if ports is not None else None
+
+    def save(self, secrets: Secrets, ports: Ports) -> None:
         """Make the directory and remember both, 0600."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write("secrets.json", {one.name: getattr(secrets, one.name) for one in fields(secrets)})
-        self._write("inventory.json", inventory.as_dict())
-
-    def _write(self, name: str, document: Mapping[str, Any]) -> None:
-        write_atomically(self.directory / name, json.dumps(document, indent=2).encode(), 0o600)
+        for name, value in (("secrets.json", secrets), ("ports.json", ports)):
+            write_atomically(self.directory / name, json.dumps(asdict(value), indent=2).encode(), 0o600)
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.directory / name

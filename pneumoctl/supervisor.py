@@ -17,7 +17,7 @@ def socket(root: Path) -> Path:
 
 def ctl(root: Path, *words: str) -> tuple[str, ...]:
     """A supervisorctl command."""
-    return (sys.executable, "-m", "supervisor.supervisorctl", "-c", str(config(root)), *words)
+    return (sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(config(root)), *words)
 
 
 def config(root: Path) -> Path:

@@ -1,0 +1,32 @@
+"""`pneumoctl doctor`: the preflight checks, a row each with its fix."""
+
+import os
+
+from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Target
+
+
+def doctor(
+    stack: StackName = None,
+    config: Config = None,
+    target: Target = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Check this machine before anything is changed; exit 4 if a check fails."""
+    from pneumoctl import preflight
+    from pneumoctl import settings as settings_
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit
+    from pneumoctl.stack import find
+
+    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
+    found = preflight.rows(settings, find(settings.stack))
+    good = all(row.good for row in found)
+    console.table(
+        ("", "check", "seen", "fix"),
+        [("ok" if row.good else "FAIL", row.check, row.seen, "" if row.good else row.fix) for row in found],
+        ["" if row.good else "bold red" for row in found],
+    )
+    console.result({"stack": settings.stack, "good": good, "checks": preflight.as_dicts(found)})
+    return Exit.DONE if good else Exit.PREFLIGHT

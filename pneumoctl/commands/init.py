@@ -1,0 +1,31 @@
+"""`pneumoctl init`: a commented settings file; never overwrites one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoctl.options import Json, NoColor, Quiet
+
+
+def init(
+    to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"),
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Write a commented pneumo.toml with every setting at its default."""
+    from pneumoctl import settings
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
+
+    try:
+        with to.open("x") as file:
+            file.write(settings.template())
+    except FileExistsError:
+        raise PneumoError(f"{to} is there already and stays as it is", f"edit {to}", Exit.FAILED) from None
+    except OSError as error:
+        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another place with --to") from error
+    console.text(f"wrote {to}")
+    console.result({"file": str(to)})
+    return 0

@@ -1,0 +1,68 @@
+"""`pneumoctl logs`: the last lines of a service's log, or of all."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pneumoctl.options import Config, Json, NoColor, Quiet, StackName
+
+Service = Annotated[str | None, typer.Argument(help="redis, api, ui, supervisord or pneumoctl; all if left out.")]
+
+
+def logs(
+    service: Service = None,
+    stack: StackName = None,
+    config: Config = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of each.")] = 40,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show what the services of the stack have logged."""
+    from pneumoctl import settings as settings_
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import find
+
+    settings = settings_.load({"stack": stack}, config, os.environ)
+    folder = find(settings.stack).layout.logs
+    files = {file.stem: file for file in sorted(folder.glob("*.log"))}
+    if service is not None and service not in files:
+        known = ", ".join(files) or "none yet"
+        raise PneumoError(f"there is no log of {service!r}; there are: {known}", "pneumoctl status", Exit.USAGE)
+    chosen = {service: files[service]} if service else files
+    shown = {name: _tail(file, lines) for name, file in chosen.items()}
+    console.result({"stack": settings.stack, "logs": shown})
+    for name, last in shown.items():
+        for line in last:
+            console.text(f"{name:12} {line}")
+    if follow and not json:
+        _follow(chosen)
+    return 0
+
+
+def _tail(file: Path, lines: int) -> list[str]:
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        source.seek(max(0, size - 400 * lines))  # enough for lines of ordinary length
+        return source.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def _follow(files: dict[Any, Path]) -> None:
+    from pneumoctl.console import console
+
+    places = {name: file.stat().st_size for name, file in files.items()}
+    while True:
+        for name, file in files.items():
+            size = file.stat().st_size
+            with file.open("rb") as source:
+                source.seek(places[name] if size >= places[name] else 0)  # smaller: it was rotated
+                for line in source.read().decode(errors="replace").splitlines():
+                    console.text(f"{name:12} {line}")
+                places[name] = source.tell()
+        console.flush()
+        time.sleep(0.3)

@@ -1,0 +1,118 @@
+"""`pneumoctl status`: the truth of the processes: what runs, what answers, what it serves."""
+
+import os
+import time
+from typing import Annotated, Any
+
+import typer
+
+from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Target
+
+
+def status(
+    stack: StackName = None,
+    config: Config = None,
+    target: Target = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show again every two seconds until interrupted.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show every service of the stack as it is now; exit 1 unless all of them serve."""
+    from pneumoctl import settings as settings_
+    from pneumoctl.console import console
+    from pneumoctl.stack import find
+
+    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
+    place = find(settings.stack)
+    while True:
+        document = look(place)
+        if watch and not json:
+            console.clear()
+        _show(document)
+        if not watch:
+            return 0 if document["serving"] else 1
+        time.sleep(2)
+
+
+def look(place: Any) -> dict[str, Any]:
+    """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
+    from pneumoctl import health, processes, supervisor
+
+    inventory = place.inventory()
+    if inventory is None:
+        left = [process.pid for process in processes.ours(place.directory)]
+        return {"stack": place.name, "serving": False, "exists": False, "services": [], "strays": left}
+    states = supervisor.states(place.directory)
+    services = [_service(name, port, states) for name, port in inventory.ports().items()]
+    ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
+    _, api = health.ready(f"{inventory.url('api')}/readyz")
+    known = {service["pid"] for service in services}
+    strays = [] if states is not None else [p.pid for p in processes.ours(place.directory) if p.pid not in known]
+    return {
+        "stack": place.name,
+        "exists": True,
+        "supervised": states is not None,
+        "serving": ready and all(service["state"] == "RUNNING" for service in services),
+        "url": inventory.url("ui"),
+        "services": services,
+        "page": checks,
+        "api": api,
+        "strays": strays,
+    }
+
+
+def _service(name: str, port: int, states: Any) -> dict[str, Any]:
+    import psutil
+
+    from pneumoctl.processes import free
+
+    state = (states or {}).get(name)
+    memory = 0
+    if state and state.pid:
+        try:
+            process = psutil.Process(state.pid)
+            memory = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+        except psutil.Error:
+            memory = 0
+    return {
+        "name": name,
+        "state": state.state if state else "NOT SUPERVISED",
+        "pid": state.pid if state else 0,
+        "uptime_s": round(state.uptime) if state else 0,
+        "memory_mb": memory // 2**20,
+        "port": port,
+        "listening": not free(port),
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    from pneumoctl.console import console
+
+    console.result(document)
+    if not document["exists"]:
+        console.text(f"stack {document['stack']}: not there (pneumoctl up)")
+    else:
+        rows = [
+            (
+                one["name"],
+                one["state"].lower(),
+                str(one["pid"] or "-"),
+                f"{one['uptime_s']} s",
+                f"{one['memory_mb']} MB",
+                f"{one['port']}{'' if one['listening'] else ' (closed)'}",
+            )
+            for one in document["services"]
+        ]
+        good = [one["state"] == "RUNNING" and one["listening"] for one in document["services"]]
+        console.table(
+            ("service", "state", "pid", "uptime", "memory", "port"), rows, ["" if one else "bold red" for one in good]
+        )
+        model = document["api"].get("model")
+        if isinstance(model, dict):
+            console.text(f"model {model.get('name')} {model.get('version')}")
+        word = "serving" if document["serving"] else "NOT SERVING (next: pneumoctl logs, pneumoctl up)"
+        console.text(f"stack {document['stack']}: {word} at {document['url']}")
+    if document["strays"]:
+        pids = ", ".join(map(str, document["strays"]))
+        console.text(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")

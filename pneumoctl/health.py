@@ -1,0 +1,97 @@
+"""Proof that a stack serves: readiness awaited, and a known picture through the web page's own route."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
+
+PICTURE = "pneumoctl-health-check.png"
+
+
+def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
+    """Whether a readiness address answers 200, and the document it gave (why not, if not)."""
+    import urllib3
+
+    try:
+        answer = urllib3.request("GET", url, timeout=timeout, retries=False)
+        document = answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        return False, {"detail": f"no answer: {error.__class__.__name__}"}
+    return answer.status == 200, document if isinstance(document, dict) else {}
+
+
+def wait(url: str, patience: float = 90.0) -> None:
+    """Wait until `url` is ready. PneumoError with the last answer if it never is."""
+    deadline = time.monotonic() + patience
+    while True:
+        good, document = ready(url)
+        if good:
+            return
+        if time.monotonic() > deadline:
+            raise PneumoError(
+                f"{url} was not ready after {patience:.0f} s: {json.dumps(document)}",
+                "pneumoctl logs",
+                Exit.GATE_FAILED,
+            )
+        time.sleep(0.2)
+
+
+def gate(ui: str, bundle: Path) -> dict[str, Any]:
+    """Send the bundle's known picture through the web page and read the stored result back.
+
+    Returns the stored prediction document. PneumoError (exit 10) if anything on the way is not as it must be.
+    """
+    from model import phantom
+
+    known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
+    picture = phantom.png(known["seed"], known["size"], known["opacity"])
+    sent = _json("POST", f"{ui}/predictions", fields={"file": (PICTURE, picture, "image/png")})
+    try:
+        (prediction,) = sent["predictions"]
+        stored = _json("GET", f"{ui}/predictions/{prediction['id']}")
+        probability = stored["probability"]
+        near = abs(probability - known["probability"]) <= known["tolerance"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _closed(f"the answer is no prediction: {error!r}") from error
+    if stored["refusal"] is not None or stored["finding"] is None:
+        raise _closed(f"the known picture was refused: {stored['refusal']}")
+    if not near or probability != prediction["probability"]:
+        raise _closed(f"the known picture scored {probability}, not {known['probability']} +- {known['tolerance']}")
+    return stored
+
+
+def _json(method: str, url: str, **more: Any) -> dict[str, Any]:
+    import urllib3
+
+    try:
+        answer = urllib3.request(method, url, headers={"Accept": "application/json"}, timeout=60, retries=False, **more)
+        document = answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise _closed(f"{method} {url} gave no answer: {error}") from error
+    if answer.status not in (200, 201) or not isinstance(document, dict):
+        raise _closed(f"{method} {url} answered {answer.status}: {json.dumps(document)[:500]}")
+    return document
+
+
+def _closed(why: str) -> PneumoError:
+    return PneumoError(f"health gate: {why}", "pneumoctl logs", Exit.GATE_FAILED)
+
+
+def main(argv: list[str]) -> int:
+    """`python -m pneumoctl.health wait URL | gate UI_URL BUNDLE`."""
+    try:
+        if argv[0] == "wait":
+            wait(argv[1])
+        else:
+            sys.stdout.write(json.dumps(gate(argv[1], Path(argv[2]))) + "\n")
+    except PneumoError as error:
+        sys.stderr.write(error.message + "\n")
+        return error.code
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""The plan of `teardown`: results and bundles out, everything ended, the proof, the directory gone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoctl import supervisor
+from pneumoctl.plan import Copy, Plan, Run, Service, Step
+from pneumoctl.processes import MARK
+from pneumoctl.stack import Layout
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Everything that the plan depends on."""
+
+    name: str
+    layout: Layout
+    python: str
+    ports: tuple[int, ...]
+    export: Path | None  # where results go; None to leave them to perish
+    has_results: bool
+    has_models: bool
+
+
+def plan(wishes: Wishes) -> Plan:
+    """All steps of `teardown` on the local target."""
+    steps: list[Step] = []
+    if wishes.export and wishes.has_results:
+        steps += [_redis(wishes), _results(wishes, wishes.export)]
+    if wishes.export and wishes.has_models:
+        steps.append(_models(wishes, wishes.export))
+    steps += [_end(wishes), _remove(wishes)]
+    return Plan(f"tear down stack {wishes.name}", tuple(steps))
+
+
+def _redis(wishes: Wishes) -> Step:
+    """Results can only be read through Redis; it may be down."""
+    root = wishes.layout.root
+    config = str(supervisor.config(root))
+    answers = '"$0" -P -m supervisor.supervisorctl -c "$1" pid'
+    begin = 'exec "$0" -P -m supervisor.supervisord -c "$1"'
+    daemon = Run(("sh", "-c", f"{answers} || {begin}", wishes.python, config), ((MARK, str(root)),))
+    return Step(
+        "Start Redis to read the results",
+        ("app",),
+        (daemon, Service("redis", "start")),
+        (supervisor.running(root, "redis"),),
+    )
+
+
+def _results(wishes: Wishes, export: Path) -> Step:
+    environment = str(wishes.layout.config("env/api.env"))
+    command = (wishes.python, "-P", "-m", "webapp.api.export", str(export / "results"))
+    run = Run(("sh", "-c", 'set -a && . "$0" && exec "$@"', environment, *command), timeout=600)
+    return Step("Export the results", ("app",), (run,))
+
+
+def _models(wishes: Wishes, export: Path) -> Step:
+    copy = Copy(str(wishes.layout.models), str(export / "models"))
+    return Step("Export the model bundles", ("app",), (copy,))
+
+
+def _end(wishes: Wishes) -> Step:
+    root = wishes.layout.root
+    ports = tuple(str(port) for port in wishes.ports)
+    prove = Run((wishes.python, "-P", "-m", "pneumoctl.processes", "prove", str(root), *ports))
+    end = Run((wishes.python, "-P", "-m", "pneumoctl.processes", "end", str(root), *ports))
+    return Step("End every process and prove it", ("app", "web"), (end,), (prove,))
+
+
+def _remove(wishes: Wishes) -> Step:
+    root = str(wishes.layout.root)
+    # Renamed first: a kill in the middle leaves either a whole stack or one that is already gone.
+    script = 'rm -rf "$0.removed" && { test ! -e "$0" || mv "$0" "$0.removed"; } && rm -rf "$0.removed"'
+    probe = Run(("sh", "-c", 'test ! -e "$0" && test ! -e "$0.removed"', root))
+    return Step("Remove the stack's directory", ("operator",), (Run(("sh", "-c", script, root)),), (probe,))

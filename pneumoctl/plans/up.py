@@ -1,0 +1,226 @@
+"""The plan of `up`: code, model, supervisor, Redis, API and web page, then the proof."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pneumoctl import supervisor
+from pneumoctl.inventory import Inventory
+from pneumoctl.plan import Action, Copy, Link, Plan, Put, Run, Service, Step, holds, stamped
+from pneumoctl.processes import MARK
+from pneumoctl.render import render
+from pneumoctl.settings import Settings
+from pneumoctl.stack import Layout, Secrets
+
+PROOF = "Prove it with a prediction through the web page"
+MAX_PENDING = 32  # requests that wait or run in one API worker before others are told to come back
+PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to end in; gunicorn's own grace is 30
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Everything that the plan depends on, gathered beforehand."""
+
+    settings: Settings
+    layout: Layout
+    inventory: Inventory
+    secrets: Secrets
+    python: str
+    redis_server: str
+    release: str  # digest of the code
+    sources: tuple[tuple[str, Path], ...]  # package name, where it lies here
+    bundle: str  # name-version of the model
+    bundle_source: Path
+    workers: int
+    threads: int  # ONNX Runtime's threads in one worker
+
+    @property
+    def code(self) -> Path:
+        """The release's directory on the host."""
+        return self.layout.releases / self.release
+
+    @property
+    def model(self) -> Path:
+        """The bundle's directory on the host."""
+        return self.layout.models / self.bundle
+
+
+def plan(wishes: Wishes) -> Plan:
+    """All steps of `up` on the local target."""
+    return Plan(
+        f"stack {wishes.settings.stack} ({wishes.settings.target})",
+        (
+            _release(wishes),
+            _bundle(wishes),
+            _supervisor(wishes),
+            _redis(wishes),
+            _api(wishes),
+            _ui(wishes),
+            _proof(wishes),
+        ),
+    )
+
+
+def _release(wishes: Wishes) -> Step:
+    copies = tuple(
+        Copy(str(source), str(wishes.code / name), ("__pycache__", "pretrained")) for name, source in wishes.sources
+    )
+    step = Step(f"Copy release {wishes.release}", ("app",), copies)
+    return stamped(step, str(wishes.code / ".complete"))
+
+
+def _bundle(wishes: Wishes) -> Step:
+    step = Step(f"Copy model {wishes.bundle}", ("app",), (Copy(str(wishes.bundle_source), str(wishes.model)),))
+    return replace(step, unless=(Run(("test", "-f", str(wishes.model / "bundle.json"))),))
+
+
+def _supervisor(wishes: Wishes) -> Step:
+    layout = wishes.layout
+    config = Put(
+        render(
+            "supervisor/supervisord.conf",
+            layout=layout,
+            socket=supervisor.socket(layout.root),
+            programs=[(name, command, PATIENCE[name]) for name, command in _programs(wishes)],
+        ),
+        str(supervisor.config(layout.root)),
+    )
+    # A supervisor that was killed leaves its children running: they go before a new one starts.
+    update = '"$0" -P -m supervisor.supervisorctl -c "$1" update'
+    clear = '"$0" -P -m pneumoctl.processes end "$2"'
+    daemon = 'exec "$0" -P -m supervisor.supervisord -c "$1"'
+    script = f"{update} || {{ {clear} && {daemon}; }}"
+    start = Run(
+        ("sh", "-c", script, wishes.python, config.path, str(layout.root)),
+        ((MARK, str(layout.root)),),
+    )
+    folders = Run(("mkdir", "-p", str(layout.logs), str(layout.redis_data)))
+    step = Step("Start the supervisor", ("app",), (folders, config, start))
+    step = stamped(step, str(layout.stamp("supervisor")))
+    return replace(step, unless=(holds(config), *step.unless, Run(supervisor.ctl(layout.root, "pid"), timeout=20)))
+
+
+def _programs(wishes: Wishes) -> tuple[tuple[str, str], ...]:
+    layout, ports = wishes.layout, wishes.inventory.ports()
+    redis = render_command((wishes.redis_server, str(layout.config("redis/redis.conf"))))
+    return (
+        ("redis", redis),
+        ("api", _gunicorn(wishes, "api", ports["api"], wishes.workers)),
+        ("ui", _gunicorn(wishes, "ui", ports["ui"], 1)),
+    )
+
+
+def _gunicorn(wishes: Wishes, name: str, port: int, workers: int) -> str:
+    environment = wishes.layout.config(f"env/{name}.env")
+    options = (
+        f"--bind=127.0.0.1:{port}",
+        f"--workers={workers}",
+        "--worker-class=gthread",
+        "--threads=16",
+        "--timeout=120",
+        "--graceful-timeout=30",
+        "--worker-tmp-dir=/dev/shm",
+        f"webapp.{name}:create_app()",
+    )
+    shell = 'set -a && . "$0" && exec "$@"'
+    return render_command(("/bin/sh", "-c", shell, str(environment), wishes.python, "-P", "-m", "gunicorn", *options))
+
+
+def render_command(argv: tuple[str, ...]) -> str:
+    """An argv as supervisord reads it: shell-like quoting."""
+    return " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
+
+
+def _redis(wishes: Wishes) -> Step:
+    layout = wishes.layout
+    acl = layout.config("redis/users.acl")
+    files = (
+        Put(
+            render(
+                "redis/redis.conf",
+                address=wishes.inventory.one("app").address,
+                port=wishes.inventory.port("redis"),
+                aclfile=acl,
+                data=layout.redis_data,
+                memory_mb=wishes.settings.redis_memory_mb,
+            ),
+            str(layout.config("redis/redis.conf")),
+        ),
+        Put(
+            render(
+                "redis/users.acl",
+                api_password_sha256=hashlib.sha256(wishes.secrets.redis_password.encode()).hexdigest(),
+            ),
+            str(acl),
+            secret=True,
+        ),
+    )
+    return _service(wishes, "redis", "Configure and start Redis", "app", files, ())
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _api(wishes: Wishes) -> Step:
+    layout = wishes.layout
+    environment = Put(
+        render(
+            "env/api.env",
+            secrets=wishes.secrets,
+            redis_host=wishes.inventory.one("app").address,
+            redis_port=wishes.inventory.port("redis"),
+            bundle=wishes.model,
+            max_upload_mb=wishes.settings.max_upload_mb,
+            max_pending=MAX_PENDING,
+            threads=wishes.threads,
+            code=wishes.code,
+        ),
+        str(layout.config("env/api.env")),
+        secret=True,
+    )
+    links = (
+        Link(str(layout.releases / "current"), wishes.release),
+        Link(str(layout.models / "current"), wishes.bundle),
+    )
+    return _service(wishes, "api", "Configure and start the API", "app", (environment,), links)
+
+
+def _ui(wishes: Wishes) -> Step:
+    environment = Put(
+        render(
+            "env/ui.env",
+            secrets=wishes.secrets,
+            api_url=wishes.inventory.url("api"),
+            max_upload_mb=wishes.settings.max_upload_mb,
+            trusted_hosts=("127.0.0.1", "localhost"),
+            code=wishes.code,
+        ),
+        str(wishes.layout.config("env/ui.env")),
+        secret=True,
+    )
+    return _service(wishes, "ui", "Configure and start the web page", "web", (environment,), ())
+
+
+def _service(
+    wishes: Wishes, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
+) -> Step:
+    """Files in place, service restarted, and waited for; nothing to do when all of that still holds."""
+    wait: tuple[Action, ...] = ()
+    if name in ("api", "ui"):
+        wait = (
+            Run((wishes.python, "-m", "pneumoctl.health", "wait", f"{wishes.inventory.url(name)}/readyz"), timeout=120),
+        )
+    step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
+    step = stamped(step, str(wishes.layout.stamp(name)))
+    running = supervisor.running(wishes.layout.root, name)
+    return replace(step, unless=(*(holds(file) for file in files), *step.unless, running))
+
+
+def _proof(wishes: Wishes) -> Step:
+    gate = Run(_health(wishes, "gate", wishes.inventory.url("ui"), str(wishes.model)), timeout=150)
+    return Step(PROOF, ("operator",), (gate,), check=True)
+
+
+def _health(wishes: Wishes, *words: str) -> tuple[str, ...]:
+    return (wishes.python, "-P", "-m", "pneumoctl.health", *words)
