@@ -1,0 +1,127 @@
+"""Feed training batches: an order and an augmentation that depend on seed, epoch and sample alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf  # noqa: TID253 - only training imports this module
+
+from model.settings import TrainSettings
+
+# Chosen for chest films at strength 1: small because a film is taken upright, but with a wide aspect, because
+# pressing every film to a square gives its class away (pneumonia films were wider to begin with).
+ROTATION = 12.0  # degrees either way
+SHIFT = 0.08  # of the side, either way
+ZOOM = 0.15  # factor exp(+-0.15)
+ASPECT = 0.25  # width / height times exp(+-0.25)
+SHEAR = 0.08
+GAMMA = 0.5  # exponent exp(+-0.5)
+CONTRAST = 0.35  # factor exp(+-0.35) about the middle grey
+BRIGHTNESS = 0.15  # of full scale, either way
+SLOPE = 0.15  # brighter on one side by up to this share of full scale: scatter, grid, tilted tube
+BLUR = 1.0  # share of the 3x3 mean blended in; down to -0.5, which sharpens
+NOISE = 0.04  # largest standard deviation, of full scale
+ERASED = 0.3  # largest side of an erased box: side markers and text must not decide
+DRAWS = 19  # random numbers a sample uses
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Weight of class 0 and 1, float32 [2], that makes both count the same: n / (2 n_class)."""
+    counts = np.bincount(labels, minlength=2).astype(np.float64)
+    return (len(labels) / (2 * np.maximum(counts, 1))).astype(np.float32)
+
+
+def order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of `count` samples in `epoch`, int64 [count]."""
+    return np.random.Generator(np.random.Philox(key=[seed, 2 * epoch])).permutation(count)
+
+
+def draws(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Uniform numbers in -1..1 for every sample of `epoch`, float32 [count, DRAWS]; row = sample, not position."""
+    uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((count, DRAWS))
+    return (2 * uniform - 1).astype(np.float32)
+
+
+def epoch_batches(
+    pixels: np.ndarray, labels: np.ndarray, settings: TrainSettings, epoch: int, skip: int = 0
+) -> tf.data.Dataset:
+    """The batches of `epoch` from batch `skip` on, so that any step can be replayed.
+
+    pixels: uint8 [n, height, width, 1]; labels: int [n]. Yields (float32 [b, height, width, 1] in 0..255,
+    float32 [b, 1], weight float32 [b]). The last batch may be smaller.
+    """
+    indices = order(len(labels), settings.seed, epoch)[skip * settings.batch :]
+    weights = class_weights(labels) if settings.class_weights else np.ones(2, np.float32)
+    numbers = draws(len(labels), settings.seed, epoch)
+    store = tf.constant(pixels)
+    per_sample = (indices, numbers[indices], affine(numbers, settings)[indices], labels[indices])
+
+    def sample(index: tf.Tensor, number: tf.Tensor, transform: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        picture = tf.cast(store[index], tf.float32)
+        if settings.augment:
+            noise_seed = tf.stack([settings.seed ^ epoch << 16, tf.cast(index, tf.int32)])
+            picture = augment(picture, number, transform, noise_seed, settings.augment)
+        return picture, tf.cast(label, tf.float32)[tf.newaxis], tf.gather(weights, label)
+
+    batches = tf.data.Dataset.from_tensor_slices(per_sample).map(sample, num_parallel_calls=2, deterministic=True)
+    return batches.batch(settings.batch).prefetch(2)
+
+
+def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
+    """Transforms float32 [n, 8] from output to input pixels, as ImageProjectiveTransformV3 takes them.
+
+    numbers: -1..1 [n, DRAWS]. Rotation, shear, zoom, aspect and shift about the middle of the picture; the
+    mirror only when the settings ask for it.
+    """
+    strength, height, width = settings.augment, settings.height, settings.width
+    turn, right, down, zoom, aspect, shear, mirror = (strength * numbers[:, :7].astype(np.float64)).T
+    angle = np.deg2rad(ROTATION) * turn
+    across = np.exp(ZOOM * zoom + ASPECT / 2 * aspect)
+    along = np.exp(ZOOM * zoom - ASPECT / 2 * aspect)
+    if settings.mirror:
+        across = np.where(mirror < 0, -across, across)
+    cosine, sine, lean = np.cos(angle), np.sin(angle), SHEAR * shear
+    # Shear matters as much in a wide picture as in a high one: the matrix is in units of each side.
+    a, b = across * cosine, across * (lean * cosine - sine) * width / height
+    c, d = along * sine * height / width, along * (lean * sine + cosine)
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    shift_x = middle_x + SHIFT * width * right - a * middle_x - b * middle_y
+    shift_y = middle_y + SHIFT * height * down - c * middle_x - d * middle_y
+    zero = np.zeros_like(a)
+    return np.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1).astype(np.float32)
+
+
+def augment(
+    picture: tf.Tensor, number: tf.Tensor, transform: tf.Tensor, noise_seed: tf.Tensor, strength: float
+) -> tf.Tensor:
+    """One altered picture, float32 [height, width, 1] in 0..255, by the given random numbers only.
+
+    number: -1..1 [DRAWS]; transform: [8] of affine(); noise_seed: int32 [2].
+    """
+    height, width = picture.shape[0], picture.shape[1]
+    picture = tf.raw_ops.ImageProjectiveTransformV3(
+        images=picture[tf.newaxis],
+        transforms=transform[tf.newaxis],
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    mean = tf.nn.avg_pool2d(picture, 3, 1, "SAME")
+    picture = (picture + strength * BLUR * (0.25 + 0.75 * number[7]) * (mean - picture))[0] / 255.0
+    picture = tf.clip_by_value(picture, 0.0, 1.0) ** tf.exp(strength * GAMMA * number[8])
+    contrast, brightness = tf.exp(strength * CONTRAST * number[9]), strength * BRIGHTNESS * number[10]
+    x, y = tf.linspace(-0.5, 0.5, width)[tf.newaxis, :, tf.newaxis], tf.linspace(-0.5, 0.5, height)[:, tf.newaxis]
+    slope = strength * SLOPE * (number[11] * x + number[12] * y[:, :, tf.newaxis])
+    picture = (picture - 0.5) * contrast + 0.5 + brightness + slope
+    noise = tf.random.stateless_normal([height, width, 1], noise_seed)
+    picture += strength * NOISE * tf.maximum(number[13], 0.0) * noise
+    return tf.clip_by_value(_erase(picture, number[14:], strength), 0.0, 1.0) * 255.0
+
+
+def _erase(picture: tf.Tensor, number: tf.Tensor, strength: float) -> tf.Tensor:
+    """With a chance of one half, paint a box in one grey (Random Erasing, Zhong et al. 2020)."""
+    height, width = picture.shape[0], picture.shape[1]
+    x, y = tf.linspace(-1.0, 1.0, width)[tf.newaxis, :], tf.linspace(-1.0, 1.0, height)[:, tf.newaxis]
+    half_x, half_y = strength * ERASED * tf.abs(number[2]), strength * ERASED * tf.abs(number[3])
+    inside = (tf.abs(x - number[0]) < half_x) & (tf.abs(y - number[1]) < half_y) & (number[4] > 0)
+    return tf.where(inside[:, :, tf.newaxis], tf.abs(number[0]), picture)
