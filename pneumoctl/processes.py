@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -68,11 +69,15 @@ def listening(directory: Path) -> set[int]:
     ports = set()
     for process in ours(directory):
         try:
-            found = process.net_connections(kind="tcp")
+            found: list[Any] = process.net_connections(kind="tcp")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        ports |= {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+        ports |= {one.laddr.port for one in found if _listens(one)}
     return ports
+
+
+def _listens(connection: Any) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN)
 
 
 def choose(wished: int, taken: Iterable[int] = ()) -> int:
@@ -90,8 +95,8 @@ def remains(directory: Path, ports: Iterable[int]) -> list[str]:
     A port counts as ours only while its listener is of this stack: another program may take a freed one.
     """
     left = [f"process {process.pid}" for process in ours(directory)]
-    listeners = [one for one in psutil.net_connections("tcp") if one.laddr and one.status == psutil.CONN_LISTEN]
-    owners = {one.laddr.port: one.pid for one in listeners}
+    found: list[Any] = psutil.net_connections("tcp")
+    owners = {one.laddr.port: one.pid for one in found if _listens(one)}
     return left + [f"port {port}" for port in ports if _mentions(owners.get(port), directory)]
 
 

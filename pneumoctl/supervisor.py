@@ -1,9 +1,12 @@
 """The local target's service manager: supervisord's commands, and what it says of its services."""
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pneumoctl import processes
 from pneumoctl.plan import Run, Service
 
 # AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
@@ -63,3 +66,19 @@ def states(root: Path) -> dict[str, State] | None:
         )
         for one in found
     }
+
+
+def start(root: Path) -> int:
+    """Make a running supervisord follow its configuration, or start one; returns the exit code.
+
+    A supervisor that was killed leaves its children running: they are ended before a new one starts.
+    """
+    if states(root) is not None:
+        return subprocess.run(ctl(root, "update"), check=False).returncode
+    processes.end(root)
+    daemon = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config(root)))
+    return subprocess.run(daemon, env={**os.environ, processes.MARK: str(root)}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(start(Path(sys.argv[2])))  # python -m pneumoctl.supervisor start ROOT

@@ -35,7 +35,7 @@ def logs(
         known = ", ".join(files) or "none yet"
         raise PneumoError(f"there is no log of {service!r}; there are: {known}", "pneumoctl status", Exit.USAGE)
     chosen = {service: files[service]} if service else files
-    shown = {name: _tail(file, lines) for name, file in chosen.items()}
+    shown = {name: tail(file, lines) for name, file in chosen.items()}
     console.result({"stack": settings.stack, "logs": shown})
     for name, last in shown.items():
         for line in last:
@@ -45,7 +45,8 @@ def logs(
     return 0
 
 
-def _tail(file: Path, lines: int) -> list[str]:
+def tail(file: Path, lines: int) -> list[str]:
+    """The last lines of a file, without reading all of it."""
     size = file.stat().st_size
     with file.open("rb") as source:
         source.seek(max(0, size - 400 * lines))  # enough for lines of ordinary length

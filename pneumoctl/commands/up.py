@@ -60,13 +60,24 @@ def _act(prepared: Any, agreed: bool) -> int:
         applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
     except StepFailed as error:
         code = Exit.GATE_FAILED if error.details["step"] == PROOF else Exit.FAILED
-        raise PneumoError(error.message, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
+        said = _last_words(prepared, error)
+        raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = wishes.inventory.url("ui")
     document = {"stack": place.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
     console.result(document)
     _report(document)
     return 0
+
+
+def _last_words(prepared: Any, error: Any) -> str:
+    """The end of the log of the service that the failed step was about."""
+    from pneumoctl.commands.logs import tail
+    from pneumoctl.plan import Service
+
+    step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
+    files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
+    return "".join(f"\n{file.name}: {line}" for file in files if file.exists() for line in tail(file, 8))
 
 
 def _report(document: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pneumoctl import supervisor
 from pneumoctl.plan import Copy, Plan, Run, Service, Step
-from pneumoctl.processes import MARK
 from pneumoctl.stack import Layout
 
 
@@ -36,10 +35,9 @@ def plan(wishes: Wishes) -> Plan:
 def _redis(wishes: Wishes) -> Step:
     """Results can only be read through Redis; it may be down."""
     root = wishes.layout.root
-    config = str(supervisor.config(root))
-    answers = '"$0" -P -m supervisor.supervisorctl -c "$1" pid'
-    begin = 'exec "$0" -P -m supervisor.supervisord -c "$1"'
-    daemon = Run(("sh", "-c", f"{answers} || {begin}", wishes.python, config), ((MARK, str(root)),))
+    daemon = Run(
+        (wishes.python, "-P", "-m", "pneumoctl.supervisor", "start", str(root)), title="start supervisord if it is down"
+    )
     return Step(
         "Start Redis to read the results",
         ("app",),
@@ -51,7 +49,11 @@ def _redis(wishes: Wishes) -> Step:
 def _results(wishes: Wishes, export: Path) -> Step:
     environment = str(wishes.layout.config("env/api.env"))
     command = (wishes.python, "-P", "-m", "webapp.api.export", str(export / "results"))
-    run = Run(("sh", "-c", 'set -a && . "$0" && exec "$@"', environment, *command), timeout=600)
+    run = Run(
+        ("sh", "-c", 'set -a && . "$0" && exec "$@"', environment, *command),
+        timeout=600,
+        title=f"read the results from Redis into {export}",
+    )
     return Step("Export the results", ("app",), (run,))
 
 
@@ -64,7 +66,10 @@ def _end(wishes: Wishes) -> Step:
     root = wishes.layout.root
     ports = tuple(str(port) for port in wishes.ports)
     prove = Run((wishes.python, "-P", "-m", "pneumoctl.processes", "prove", str(root), *ports))
-    end = Run((wishes.python, "-P", "-m", "pneumoctl.processes", "end", str(root), *ports))
+    end = Run(
+        (wishes.python, "-P", "-m", "pneumoctl.processes", "end", str(root), *ports),
+        title="end every process of the stack",
+    )
     return Step("End every process and prove it", ("app", "web"), (end,), (prove,))
 
 
@@ -73,4 +78,9 @@ def _remove(wishes: Wishes) -> Step:
     # Renamed first: a kill in the middle leaves either a whole stack or one that is already gone.
     script = 'rm -rf "$0.removed" && { test ! -e "$0" || mv "$0" "$0.removed"; } && rm -rf "$0.removed"'
     probe = Run(("sh", "-c", 'test ! -e "$0" && test ! -e "$0.removed"', root))
-    return Step("Remove the stack's directory", ("operator",), (Run(("sh", "-c", script, root)),), (probe,))
+    return Step(
+        "Remove the stack's directory",
+        ("operator",),
+        (Run(("sh", "-c", script, root), title=f"rm -rf {root}"),),
+        (probe,),
+    )

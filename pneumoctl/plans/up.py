@@ -7,7 +7,6 @@ from pathlib import Path
 from pneumoctl import supervisor
 from pneumoctl.inventory import Inventory
 from pneumoctl.plan import Action, Copy, Link, Plan, Put, Run, Service, Step, holds, stamped
-from pneumoctl.processes import MARK
 from pneumoctl.render import render
 from pneumoctl.settings import Settings
 from pneumoctl.stack import Layout, Secrets
@@ -85,14 +84,9 @@ def _supervisor(wishes: Wishes) -> Step:
         ),
         str(supervisor.config(layout.root)),
     )
-    # A supervisor that was killed leaves its children running: they go before a new one starts.
-    update = '"$0" -P -m supervisor.supervisorctl -c "$1" update'
-    clear = '"$0" -P -m pneumoctl.processes end "$2"'
-    daemon = 'exec "$0" -P -m supervisor.supervisord -c "$1"'
-    script = f"{update} || {{ {clear} && {daemon}; }}"
     start = Run(
-        ("sh", "-c", script, wishes.python, config.path, str(layout.root)),
-        ((MARK, str(layout.root)),),
+        (wishes.python, "-P", "-m", "pneumoctl.supervisor", "start", str(layout.root)),
+        title="start or update supervisord",
     )
     folders = Run(("mkdir", "-p", str(layout.logs), str(layout.redis_data)))
     step = Step("Start the supervisor", ("app",), (folders, config, start))
@@ -208,9 +202,8 @@ def _service(
     """Files in place, service restarted, and waited for; nothing to do when all of that still holds."""
     wait: tuple[Action, ...] = ()
     if name in ("api", "ui"):
-        wait = (
-            Run((wishes.python, "-m", "pneumoctl.health", "wait", f"{wishes.inventory.url(name)}/readyz"), timeout=120),
-        )
+        url = f"{wishes.inventory.url(name)}/readyz"
+        wait = (Run(_health(wishes, "wait", url), timeout=120, title=f"wait until {url} says ready"),)
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(wishes.layout.stamp(name)))
     running = supervisor.running(wishes.layout.root, name)
@@ -218,7 +211,9 @@ def _service(
 
 
 def _proof(wishes: Wishes) -> Step:
-    gate = Run(_health(wishes, "gate", wishes.inventory.url("ui"), str(wishes.model)), timeout=150)
+    gate = Run(
+        _health(wishes, "gate", wishes.inventory.url("ui"), str(wishes.model)), timeout=150, title="the health gate"
+    )
     return Step(PROOF, ("operator",), (gate,), check=True)
 
 
