@@ -1,0 +1,146 @@
+"""Save and restore everything a run needs to go on bit for bit, surviving a kill at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+ARRAYS, STATE, MANIFEST, LATEST = "arrays.npz", "state.json", "manifest.json", "latest"
+
+
+class CheckpointError(Exception):
+    """A run that cannot be resumed from what lies in its directory; the message says why and what to do."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, a directory each; the newest `keep` stay.
+
+    A checkpoint is written beside its place and renamed, then `latest` is moved to it: a kill leaves either the
+    old or the new one. `fingerprint` names settings and data; a checkpoint of other ones is refused.
+    """
+
+    def __init__(self, directory: Path, fingerprint: str, keep: int = 2) -> None:
+        self.directory, self.fingerprint, self.keep = directory, fingerprint, keep
+
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Path:
+        """Write one checkpoint; `arrays` by name, `state` as JSON holds it."""
+        place = self.directory / f"step-{step:08d}"
+        beside = self.directory / f".writing-{os.getpid()}"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        with (beside / ARRAYS).open("wb") as file:
+            np.savez(file, **arrays)
+            _flush(file)
+        write_json(beside / STATE, {"fingerprint": self.fingerprint, "step": step, **state})
+        write_json(beside / MANIFEST, {name: _sha256(beside / name) for name in (ARRAYS, STATE)})
+        if place.exists():  # left by a run that was resumed from an older one
+            shutil.rmtree(place)
+        beside.rename(place)
+        _flush_directory(self.directory)
+        write_text(self.directory / LATEST, place.name)
+        self._prune(place)
+        return place
+
+    def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest undamaged checkpoint as (arrays, state), or None when none was ever written.
+
+        Raises CheckpointError when every one is damaged, or when settings or data are not the run's.
+        """
+        places = self._newest_first()
+        for place in places:
+            try:
+                arrays, state = _read(place)
+            except (OSError, ValueError, KeyError, CheckpointError) as error:
+                log.warning("checkpoint %s is damaged (%s); trying the one before", place.name, error)
+                continue
+            if state["fingerprint"] != self.fingerprint:
+                raise CheckpointError(
+                    f"{place} was written with other settings or data; resume with the run's own, or start anew"
+                )
+            return arrays, state
+        if places:
+            raise CheckpointError(f"every checkpoint in {self.directory} is damaged; start a new run")
+        return None
+
+    def _newest_first(self) -> list[Path]:
+        places = sorted(self.directory.glob("step-*"), reverse=True)
+        latest = self.directory / LATEST
+        name = latest.read_text().strip() if latest.is_file() else ""
+        return sorted(places, key=lambda place: place.name != name)  # stable: `latest` first, then by number
+
+    def _prune(self, newest: Path) -> None:
+        others = [place for place in sorted(self.directory.glob("step-*")) if place != newest]
+        for place in others[: max(0, len(others) - self.keep + 1)]:
+            shutil.rmtree(place, ignore_errors=True)
+        for left in self.directory.glob(".writing-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def variables_to_arrays(variables: Sequence[Any], prefix: str) -> dict[str, np.ndarray]:
+    """The values of Keras variables in their order, named by place and path."""
+    return {
+        f"{prefix}/{number:04d}/{variable.path.replace('/', '|')}": np.asarray(variable)
+        for number, variable in enumerate(variables)
+    }
+
+
+def arrays_to_variables(arrays: Mapping[str, np.ndarray], variables: Sequence[Any], prefix: str) -> None:
+    """Put saved values back; raises CheckpointError when names, shapes or types are not those of the network."""
+    saved = {name: value for name, value in arrays.items() if name.startswith(prefix + "/")}
+    wanted = variables_to_arrays(variables, prefix)
+    facts = {name: (value.shape, value.dtype) for name, value in saved.items()}
+    if facts != {name: (value.shape, value.dtype) for name, value in wanted.items()}:
+        raise CheckpointError(f"the checkpoint's {prefix} variables are not this network's; start a new run")
+    for (_, value), variable in zip(sorted(saved.items()), variables, strict=True):
+        variable.assign(value)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON so that a reader finds the old or the new document, never half of one."""
+    write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text beside its place, flush it to the disk, rename."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        _flush(file)
+    beside.replace(path)
+
+
+def _read(place: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    manifest = json.loads((place / MANIFEST).read_text())
+    for name in (ARRAYS, STATE):
+        if _sha256(place / name) != manifest[name]:
+            raise CheckpointError(f"{name} has another sha256")
+    with np.load(place / ARRAYS, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return arrays, json.loads((place / STATE).read_text())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

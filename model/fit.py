@@ -1,0 +1,196 @@
+"""The training loop: steps, validation, early stopping, the collapse guard, and a checkpoint at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras  # noqa: TID253 - only training imports this module
+import numpy as np
+
+from model import network, pipeline
+from model.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
+from model.settings import TrainSettings
+
+Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
+
+
+class TrainingError(Exception):
+    """A run that must not end in a model; the message says why."""
+
+
+class Collapsed(TrainingError):
+    """The network calls nearly every validation picture the same."""
+
+
+class Stopped(Exception):
+    """Someone asked the run to stop; a checkpoint lies on the disk."""
+
+
+@dataclass
+class Progress:
+    """Where a run is. epoch and batch: the next ones to do; waited: epochs without a better one."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: list[float] | None = None
+    best_epoch: int = -1
+    waited: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def watched(labels: np.ndarray, logits: np.ndarray, settings: TrainSettings) -> dict[str, float]:
+    """What validation says of an epoch, for choosing weights (the reported figures are evaluate's).
+
+    loss: mean binary cross-entropy of the logits [n], unweighted. auc: area under the ROC curve.
+    recall: the highest sensitivity at which the specificity is still >= fixed_specificity; a network that calls
+    everything positive gets 0, where plain recall would give it 1.
+    specificity: the highest specificity at which the sensitivity is >= target_sensitivity.
+    positive_share: of pictures with a logit above 0, for the collapse guard.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    false_rate, true_rate, _ = roc_curve(labels, logits, drop_intermediate=False)
+    return {
+        "loss": float(np.mean(np.logaddexp(0.0, logits) - labels * logits)),
+        "auc": float(roc_auc_score(labels, logits)),
+        "recall": float(true_rate[false_rate <= 1 - settings.fixed_specificity + 1e-9].max()),
+        "specificity": float(1 - false_rate[true_rate >= settings.target_sensitivity - 1e-9].min()),
+        "positive_share": float(np.mean(logits > 0)),
+    }
+
+
+def has_collapsed(epoch: int, positive_share: float, labels: np.ndarray, settings: TrainSettings) -> bool:
+    """Whether more than `collapse_share` of validation is called one class, `grace` epochs after the start.
+
+    Where validation itself is more lopsided than that, only calling all of it one class counts.
+    """
+    lopsided = max(labels.mean(), 1 - labels.mean())
+    limit = settings.collapse_share if lopsided < settings.collapse_share else 1 - 0.5 / len(labels)
+    return epoch >= settings.grace and max(positive_share, 1 - positive_share) > limit
+
+
+class Fit:
+    """One run of the loop.
+
+    tell(progress, loss, steps of an epoch) hears of every step and epoch; stop() is asked after each step;
+    every: steps between two checkpoints (the end of an epoch always writes one).
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        settings: TrainSettings,
+        train: Labelled,
+        validation: Labelled,
+        checkpoints: Checkpoints,
+        every: int,
+        tell: Callable[[Progress, float, int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.model, self.settings, self.train, self.validation = model, settings, train, validation
+        self.checkpoints, self.every, self.tell, self.stop = checkpoints, every, tell, stop
+        self.steps = math.ceil(len(train[1]) / settings.batch)  # of an epoch
+        self.progress = Progress()
+        self.best: list[np.ndarray] = []
+
+    def run(self) -> Progress:
+        """Go on from the newest checkpoint or from the start, to the end; the model then holds the best weights."""
+        self._restore()
+        while not self.progress.finished:
+            self._epoch()
+        self.model.set_weights(self.best)
+        return self.progress
+
+    def _phase(self) -> int:
+        return 1 if self.progress.epoch < self.settings.head_epochs else 2
+
+    def _compile(self) -> None:
+        head = self.settings.head_epochs
+        epochs = head if self._phase() == 1 else self.settings.epochs - head
+        network.compile_for(self.model, self.settings, self._phase(), epochs * self.steps)
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def _variables(self) -> list[Any]:
+        # model.variables holds weights and the seeds of dropout, perhaps metrics too: each once.
+        metrics = [variable for metric in self.model.metrics for variable in metric.variables]
+        found = [*self.model.variables, *self.model.optimizer.variables, *metrics]
+        return list({id(variable): variable for variable in found}.values())
+
+    def _restore(self) -> None:
+        saved = self.checkpoints.restore()
+        if saved is None:
+            self._compile()
+            return
+        arrays, state = saved
+        self.progress = Progress(**state["progress"])
+        self._compile()
+        arrays_to_variables(arrays, self._variables(), "run")
+        self.best = [value for name, value in sorted(arrays.items()) if name.startswith("best/")]
+
+    def _save(self) -> None:
+        best = {f"best/{number:04d}": value for number, value in enumerate(self.best)}
+        arrays = {**variables_to_arrays(self._variables(), "run"), **best}
+        self.checkpoints.save(self.progress.step, arrays, {"progress": asdict(self.progress)})
+
+    def _epoch(self) -> None:
+        progress = self.progress
+        if progress.batch == 0:
+            self.model.reset_metrics()
+        clock = time.monotonic()
+        loss = float("nan")
+        for pixels, labels, weights in pipeline.epoch_batches(
+            *self.train, self.settings, progress.epoch, skip=progress.batch
+        ):
+            loss = float(self.model.train_on_batch(pixels, labels, sample_weight=weights))
+            if not math.isfinite(loss):
+                raise TrainingError("the loss is no number any more; train again with a lower --learning-rate")
+            progress.batch, progress.step = progress.batch + 1, progress.step + 1
+            now = time.monotonic()
+            progress.seconds, clock = progress.seconds + now - clock, now
+            self.tell(progress, loss, self.steps)
+            self._keep_up()
+        self._end_epoch(float(self.model.metrics[0].result()))
+        progress.seconds += time.monotonic() - clock
+        self._save()
+        self.tell(progress, loss, self.steps)
+
+    def _keep_up(self) -> None:
+        stop = self.stop()
+        if stop or (self.progress.step % self.every == 0 and self.progress.batch < self.steps):
+            self._save()
+        if stop:
+            raise Stopped
+
+    def _end_epoch(self, loss: float) -> None:
+        progress, labels = self.progress, self.validation[1]
+        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
+        seen = watched(labels, logits, self.settings)
+        progress.history.append({"loss": loss, **{f"val_{name}": value for name, value in seen.items()}})
+        if has_collapsed(progress.epoch, seen["positive_share"], labels, self.settings):
+            raise Collapsed(
+                f"after epoch {progress.epoch + 1} the network calls {seen['positive_share']:.1%} of the validation "
+                "pictures pneumonia; try a lower --learning-rate, another --optimizer or more data"
+            )
+        score = [-seen["loss"] if self.settings.metric == "loss" else seen[self.settings.metric], -seen["loss"]]
+        if progress.best is None or score > progress.best:
+            progress.best, progress.best_epoch, progress.waited = score, progress.epoch, 0
+            self.best = self.model.get_weights()
+        else:
+            progress.waited += 1
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.finished = self._over()
+        if progress.epoch == self.settings.head_epochs and not progress.finished:
+            self._compile()  # the second phase has its own optimizer and schedule
+
+    def _over(self) -> bool:
+        """Whether the last epoch is done or patience is out; the head's epochs alone never end a run."""
+        progress = self.progress
+        impatient = progress.waited >= self.settings.patience and progress.epoch > self.settings.head_epochs
+        return progress.epoch >= self.settings.epochs or impatient

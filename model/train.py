@@ -1,0 +1,201 @@
+"""Train a classifier: `python -m model.train DATA --out RUN_DIR`; a run killed at any step resumes bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model import settings as choices
+from model.checkpoint import CheckpointError, Checkpoints, write_json
+from model.progress import Reporter
+from model.settings import SettingsError, TrainSettings
+
+if TYPE_CHECKING:
+    from model.data import DataSet
+
+log = logging.getLogger(__name__)
+DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3
+SETTINGS, RUN, HISTORY, LOG, BUNDLE = "settings.json", "run.json", "history.json", "train.log", "bundle"
+
+
+class UsageError(Exception):
+    """Arguments that cannot be followed; one line for the person who typed them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Exit 0 done, 1 failed, 2 usage, 3 collapsed, 128 + signal when stopped."""
+    given = parser().parse_args(arguments)
+    out = Path(given.out)
+    try:
+        chosen = _settings(given, out)
+        prepare(out, given.resume)
+    except (SettingsError, UsageError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE
+    _log_to(out / LOG)
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    return _guarded(given, chosen, out, stopped)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments; those of TrainSettings default to None, which means: not chosen."""
+    made = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
+    made.add_argument("data", help="folder with train/test x NORMAL/PNEUMONIA, a manifest .csv, or PneumoniaMNIST .npz")
+    made.add_argument("--out", required=True, help="run directory: settings, log, checkpoints, history, bundle")
+    made.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
+    made.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
+    made.add_argument("--test", action="store_true", help="read the test split once, for the model card")
+    made.add_argument("--checkpoint-steps", type=int, default=50, help="steps between checkpoints (default 50)")
+    for name, allowed in (
+        ("arch", choices.ARCHITECTURES),
+        ("loss", choices.LOSSES),
+        ("optimizer", choices.OPTIMIZERS),
+        ("metric", choices.METRICS),
+    ):
+        made.add_argument(f"--{name}", choices=allowed, help=f"default {getattr(TrainSettings, name)}")
+    made.add_argument("--weights", help="imagenet (resnet50), none, or a file to start from (default none)")
+    made.add_argument("--dense", type=int, nargs="*", help="units of the layers before the logit")
+    for name in ("epochs", "batch", "seed", "height", "width", "patience", "grace", "head-epochs", "unfrozen"):
+        made.add_argument(f"--{name}", type=int, help=_default(name))
+    for name in ("learning-rate", "warmup", "dropout", "l2", "augment", "validation-share"):
+        made.add_argument(f"--{name}", type=float, help=_default(name))
+    for name in ("target-sensitivity", "fixed-specificity", "collapse-share"):
+        made.add_argument(f"--{name}", type=float, help=_default(name))
+    for name in ("mirror", "class-weights"):
+        made.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=_default(name))
+    return made
+
+
+def prepare(out: Path, resume: bool) -> None:
+    """Make the run directory; a directory that holds a run is only touched to resume it."""
+    if resume and not (out / SETTINGS).is_file() and not (out / LOG).is_file():
+        raise UsageError(f"{out} holds no run to resume; leave --resume out to start one")
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not empty; give --resume to go on with its run, or another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror}; give another --out") from error
+
+
+def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int], reporter: Reporter) -> None:
+    """Load, train and build the bundle; every error leaves no bundle behind."""
+    import keras
+    import tensorflow as tf
+
+    from model import data, fit, network
+
+    keras.utils.set_random_seed(chosen.seed)
+    tf.config.experimental.enable_op_determinism()
+    dataset = data.split(data.load(given.data), chosen.validation_share, chosen.seed)
+    reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
+    fingerprint = _record(out, chosen, dataset)
+    parts = [data.arrays(dataset.part(name), chosen.height, chosen.width) for name in ("train", "validation")]
+    reporter.images, reporter.epochs = len(parts[0][1]), chosen.epochs
+    model = network.build(chosen)
+    loop = fit.Fit(
+        model,
+        chosen,
+        *parts,
+        checkpoints=Checkpoints(out / "checkpoints", fingerprint),
+        every=given.checkpoint_steps,
+        tell=reporter,
+        stop=lambda: bool(stopped),
+    )
+    progress = loop.run()
+    write_json(out / HISTORY, progress.history)
+    model.save(out / "best.keras")
+    _bundle(model, chosen, dataset, out, given)
+    reporter.line(f"epoch {progress.best_epoch + 1} was the best; bundle in {out / BUNDLE}")
+
+
+def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, out: Path, given: argparse.Namespace) -> None:
+    from model import export
+
+    beside = out / f".{BUNDLE}"  # renamed when whole, so that a crash leaves no bundle
+    name = given.name or f"{chosen.arch}-{dataset.name}".lower().replace("_", "-")
+    export.build_bundle(model, chosen, dataset, beside, name, test=given.test)
+    beside.rename(out / BUNDLE)
+
+
+def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int]) -> int:
+    """Run; whatever happens, run.json tells the state and the exit code is not 0 unless the bundle is whole."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    reporter = Reporter(out / RUN, out / HISTORY)
+    reporter.state("running")
+    from model.fit import Collapsed, Stopped
+
+    try:
+        run(given, chosen, out, stopped, reporter)
+    except Stopped:
+        reporter.state("stopped", f"stopped by signal {stopped[0]}; --resume goes on")
+        return 128 + stopped[0]
+    except Collapsed as error:
+        reporter.state("collapsed", str(error))
+        return COLLAPSED
+    except Exception as error:
+        log.exception("the run failed")
+        reporter.state("failed", f"{error}" if isinstance(error, _expected()) else f"{type(error).__name__}: {error}")
+        return FAILED
+    reporter.state("done")
+    return DONE
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    from model.fit import TrainingError
+    from model.sources import DataError
+
+    return (DataError, SettingsError, CheckpointError, TrainingError)
+
+
+def _settings(given: argparse.Namespace, out: Path) -> TrainSettings:
+    """The settings chosen now or, to resume, the run's own; a choice that differs from them is refused."""
+    chosen = {name: getattr(given, name, None) for name in TrainSettings.__dataclass_fields__}
+    chosen = {name: tuple(value) if name == "dense" else value for name, value in chosen.items() if value is not None}
+    if given.checkpoint_steps < 1:
+        raise UsageError(f"--checkpoint-steps is {given.checkpoint_steps}: it must be at least 1")
+    if not given.resume or not (out / SETTINGS).is_file():
+        return choices.choose(**chosen)
+    saved = TrainSettings.from_dict(json.loads((out / SETTINGS).read_text())["settings"])
+    differ = [name for name, value in chosen.items() if getattr(saved, name) != value]
+    if differ:
+        raise UsageError(f"the run in {out} has another {', '.join(differ)}; leave that out to resume it")
+    return saved
+
+
+def _record(out: Path, chosen: TrainSettings, dataset: DataSet) -> str:
+    """Write settings.json on the first start; returns the hash over settings and data that checkpoints carry."""
+    facts = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
+    document = {"settings": chosen.to_dict(), "data": facts}
+    path = out / SETTINGS
+    if path.is_file() and json.loads(path.read_text())["data"] != facts:
+        raise CheckpointError(f"the data is not what the run in {out} began with; start a new run for new data")
+    write_json(path, document)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _default(name: str) -> str:
+    return f"default {getattr(TrainSettings, name.replace('-', '_'))}"
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.formatter.converter = time.gmtime
+    logging.basicConfig(level=logging.INFO, handlers=[handler, logging.StreamHandler()], force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
