@@ -28,6 +28,16 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return code
+
+
+def _run(argv: list[str]) -> int:
     from pneumoctl.app import app
 
     console.configure(argv)
@@ -43,9 +53,6 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         console.fail(PneumoError("interrupted", "run the same command again: it resumes", Exit.INTERRUPTED))
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
 
 
 if __name__ == "__main__":

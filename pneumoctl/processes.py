@@ -1,6 +1,7 @@
 """The processes and ports of a stack on this machine: found, ended, proven gone."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable
@@ -105,9 +106,10 @@ def _mentions(pid: int | None, directory: Path) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        return str(directory) in " ".join([process.cwd(), *process.cmdline()])
+        words = " ".join([process.cwd(), *process.cmdline()])
     except psutil.Error:
         return False
+    return re.search(re.escape(str(directory)) + r"(/|\s|$)", words) is not None
 
 
 def main(argv: list[str]) -> int:

@@ -113,6 +113,7 @@ def _gunicorn(wishes: Wishes, name: str, port: int, workers: int) -> str:
         "--threads=16",
         "--timeout=120",
         "--graceful-timeout=30",
+        "--no-control-socket",  # its default path is one for all gunicorns of a user
         "--worker-tmp-dir=/dev/shm",
         f"webapp.{name}:create_app()",
     )

@@ -1,0 +1,49 @@
+"""A transport that remembers what was asked of it."""
+
+from collections.abc import Mapping, Sequence
+
+from pneumoctl.execute import Reached
+from pneumoctl.plan import Service
+from pneumoctl.transport import Output
+
+
+class FakeTransport:
+    """Answers commands from a table (first word, or the whole line, -> exit code) and records every act."""
+
+    def __init__(self, codes: Mapping[str, int] | None = None) -> None:
+        self.codes = codes or {}
+        self.acts: list[str] = []
+        self.files: dict[str, bytes] = {}
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Output:
+        line = " ".join(argv)
+        self.acts.append(line)
+        code = self.codes.get(line, self.codes.get(argv[0], 0))
+        return Output(code, f"said {line}", "it broke" if code else "")
+
+    def read(self, path: str) -> bytes | None:
+        return self.files.get(path)
+
+    def put(self, content: bytes, path: str, mode: int) -> None:
+        if path.startswith("/full/"):
+            raise OSError(28, "No space left on device")
+        self.acts.append(f"put {path} {mode:o}")
+        self.files[path] = content
+
+    def copy(self, source: str, path: str, exclude: Sequence[str]) -> None:
+        self.acts.append(f"copy {source} {path}")
+
+    def link(self, path: str, target: str) -> None:
+        self.acts.append(f"link {path} {target}")
+
+    def fetch(self, source: str, path: str) -> None:
+        self.acts.append(f"fetch {source} {path}")
+
+
+def reached(transport: FakeTransport) -> Reached:
+    """A host behind a fake transport whose services are told by `ctl VERB NAME`."""
+
+    def argv(action: Service) -> tuple[str, ...]:
+        return ("ctl", action.verb, action.name)
+
+    return Reached(transport, argv)

@@ -1,0 +1,100 @@
+"""The command line as a whole: start-up, help, errors, JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.__main__ import run
+from pneumoctl.app import app
+from pneumoctl.errors import Exit
+
+HEAVY = {
+    "boto3",
+    "fabric",
+    "flask",
+    "jinja2",
+    "keras",
+    "matplotlib",
+    "model",
+    "numpy",
+    "onnxruntime",
+    "paramiko",
+    "psutil",
+    "redis",
+    "rich",
+    "sklearn",
+    "supervisor",
+    "tensorflow",
+    "urllib3",
+    "webapp",
+}
+
+
+def test_the_application_imports_nothing_heavy() -> None:
+    code = "import sys, pneumoctl.__main__, pneumoctl.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & {name.split(".")[0] for name in loaded}
+
+
+def test_pneumoctl_never_imports_tensorflow_nor_webapp() -> None:
+    root = Path(__file__).parents[2] / "pneumoctl"
+    for file in root.rglob("*.py"):
+        text = file.read_text()
+        for name in ("tensorflow", "keras", "webapp"):
+            assert f"import {name}" not in text and f"from {name}" not in text, f"{file.name} imports {name}"
+
+
+def test_every_command_has_help_and_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    names += [group.name for group in app.registered_groups]
+    assert "up" in names and "data" in names
+    for name in names:
+        assert run([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert "Usage: pneumoctl" in said and len(said.splitlines()) > 4
+        assert f"pneumoctl {name}" in readme, f"README says nothing of `pneumoctl {name}`"
+
+
+def test_a_usage_error_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["up", "--nonsense"]) == Exit.USAGE
+    said = capsys.readouterr()
+    assert "--nonsense" in said.err and "pneumoctl up --help" in said.err and said.out == ""
+    assert run(["no-such-verb"]) == Exit.USAGE
+
+
+def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--json", "--stack", "Bad Name"]) == Exit.USAGE
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"]["code"] == Exit.USAGE and "stack" in document["error"]["message"]
+    assert run(["up", "--json", "--nonsense"]) == Exit.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == Exit.USAGE
+
+
+def test_the_aws_target_says_that_it_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["up", "-y", "--target", "aws"]) == Exit.USAGE
+    assert "not built yet" in capsys.readouterr().err
+
+
+def test_init_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pneumo.toml"
+    assert run(["init", "--to", str(file)]) == 0
+    file.write_text("mine")
+    assert run(["init", "--to", str(file)]) == Exit.FAILED
+    assert file.read_text() == "mine"
+    assert run(["init", "--to", str(tmp_path / "no" / "dir.toml")]) == Exit.FAILED
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("pneumoctl 0.")
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    command = f"{sys.executable} -m pneumoctl init --to /dev/null/x --json | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr

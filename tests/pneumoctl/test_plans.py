@@ -1,0 +1,147 @@
+"""The plans of up and teardown, whole, and the files they render."""
+
+import configparser
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl import inventory, supervisor
+from pneumoctl.paths import bundled
+from pneumoctl.plan import Put, describe
+from pneumoctl.plans import teardown, up
+from pneumoctl.settings import Settings
+from pneumoctl.stack import Layout, Secrets
+
+SECRETS = Secrets("redis-secret", "mac-secret", "session-secret", "token-secret")
+WISHES = up.Wishes(
+    settings=Settings(),
+    layout=Layout(Path("/s")),
+    inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
+    secrets=SECRETS,
+    python="/py",
+    redis_server="/bin/redis-server",
+    release="r1",
+    sources=(("webapp", Path("/src/webapp")), ("model", Path("/src/model"))),
+    bundle="m-1",
+    bundle_source=Path("/src/bundle"),
+    workers=2,
+    threads=1,
+)
+
+
+def files(wishes: up.Wishes) -> dict[str, Put]:
+    actions = [action for step in up.plan(wishes).steps for action in step.actions]
+    return {action.path: action for action in actions if isinstance(action, Put)}
+
+
+def test_the_whole_plan_of_up() -> None:
+    assert describe(up.plan(WISHES)) == [
+        "stack default (local)",
+        "  + Copy release r1 on app",
+        "      copy     /src/webapp -> /s/releases/r1/webapp",
+        "      copy     /src/model -> /s/releases/r1/model",
+        "      write    /s/releases/r1/.complete (600)",
+        "  + Copy model m-1 on app",
+        "      copy     /src/bundle -> /s/models/m-1",
+        "  + Start the supervisor on app",
+        "      run      mkdir -p /s/logs /s/redis/data",
+        "      write    /s/supervisor/supervisord.conf (600)",
+        "      run      start or update supervisord",
+        "      write    /s/stamps/supervisor (600)",
+        "  + Configure and start Redis on app",
+        "      write    /s/redis/redis.conf (600)",
+        "      write    /s/redis/users.acl (600, secret)",
+        "      restart  redis",
+        "      write    /s/stamps/redis (600)",
+        "  + Configure and start the API on app",
+        "      write    /s/env/api.env (600, secret)",
+        "      link     /s/releases/current -> r1",
+        "      link     /s/models/current -> m-1",
+        "      restart  api",
+        "      run      wait until http://127.0.0.1:2/readyz says ready",
+        "      write    /s/stamps/api (600)",
+        "  + Configure and start the web page on web",
+        "      write    /s/env/ui.env (600, secret)",
+        "      restart  ui",
+        "      run      wait until http://127.0.0.1:3/readyz says ready",
+        "      write    /s/stamps/ui (600)",
+    ]
+    assert up.plan(WISHES).steps[-1].check
+
+
+def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
+    for step in up.plan(WISHES).steps:
+        for action in step.actions:
+            if not (isinstance(action, Put) and action.secret):
+                assert not [secret for secret in SECRETS.values() if secret in repr(action)]
+        assert not [secret for secret in SECRETS.values() if secret in repr(step.unless)]
+
+
+@pytest.mark.parametrize(
+    ("change", "restarted"),
+    [
+        ({"release": "r2"}, {"api", "ui"}),
+        ({"bundle": "m-2"}, {"api"}),
+        ({"threads": 2}, {"api"}),
+        ({"secrets": replace(SECRETS, redis_password="new")}, {"redis", "api"}),
+        ({"inventory": inventory.local({"redis": 1, "api": 9, "ui": 3})}, {"api", "ui"}),
+    ],
+)
+def test_a_changed_wish_restarts_exactly_what_depends_on_it(change: dict[str, object], restarted: set[str]) -> None:
+    before, after = files(WISHES), files(replace(WISHES, **change))
+    stamps = {name: f"/s/stamps/{name}" for name in ("redis", "api", "ui")}
+    assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
+
+
+def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
+    odd = replace(WISHES, layout=Layout(Path('/tmp/50% "odd" $(dir) \\x')))
+    text = files(odd)[str(supervisor.config(odd.layout.root))].content
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";",))
+    parser.read_string(text)
+    command = parser["program:redis"]["command"] % {}  # what supervisord expands
+    assert shlex.split(command) == ["/bin/redis-server", '/tmp/50% "odd" $(dir) \\x/redis/redis.conf']
+    assert {"program:redis", "program:api", "program:ui"} <= set(parser.sections())
+    assert parser["program:api"]["autorestart"] == "true"
+
+
+def test_redis_is_durable_closed_and_never_evicts() -> None:
+    lines = files(WISHES)["/s/redis/redis.conf"].content.splitlines()
+    for wanted in ("bind 127.0.0.1", "appendonly yes", "appendfsync always", "maxmemory-policy noeviction"):
+        assert wanted in lines
+    acl = files(WISHES)["/s/redis/users.acl"].content
+    assert "user default off" in acl
+    assert "redis-secret" not in acl  # only its hash
+
+
+def test_every_template_is_rendered_by_the_plan() -> None:
+    root = bundled("templates")
+    names = {str(file.relative_to(root)).removesuffix(".j2") for file in root.rglob("*.j2")}
+    assert names == {path.removeprefix("/s/") for path in files(WISHES) if not path.startswith(("/s/stamps", "/s/rel"))}
+
+
+def test_the_whole_plan_of_teardown() -> None:
+    wishes = teardown.Wishes("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
+    assert describe(teardown.plan(wishes)) == [
+        "tear down stack s",
+        "  + Start Redis to read the results on app",
+        "      run      start supervisord if it is down",
+        "      start    redis",
+        "  + Export the results on app",
+        "      run      read the results from Redis into /out",
+        "  + Export the model bundles on app",
+        "      copy     /s/models -> /out/models",
+        "  + End every process and prove it on app, web",
+        "      run      end every process of the stack",
+        "  + Remove the stack's directory",
+        "      run      rm -rf /s",
+    ]
+
+
+def test_purge_exports_nothing() -> None:
+    wishes = teardown.Wishes("s", Layout(Path("/s")), "/py", (), None, True, True)
+    assert [step.title for step in teardown.plan(wishes).steps] == [
+        "End every process and prove it",
+        "Remove the stack's directory",
+    ]
