@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 import zipfile
@@ -61,7 +62,7 @@ def save_keras(model: keras.Model, path: Path) -> None:
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name == "metadata.json":
-                    content = ('{"keras_version": "%s", "date_saved": ""}' % keras.__version__).encode()
+                    content = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
                 target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
 

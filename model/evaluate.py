@@ -1,4 +1,4 @@
-"""Measure a classifier: every figure with its number of pictures and a 95 % interval, from labels and probabilities."""
+"""Measure a classifier, or a bundle on a data set: every figure with its count and a 95 % interval."""
 
 import argparse
 import json
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from model.calibrate import sigmoid
+from model.intervals import auc, f1, proportion
+
 if TYPE_CHECKING:
-    from model.bundle import Bundle
-    from model.data import Sample
+    from model.data import DataSet, Sample
     from model.predict import Classifier
 
-Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 ECE_BINS = 10
-RATES = ("sensitivity", "specificity", "precision", "f1", "accuracy")
-
-Interval = dict[str, float | int]
+ROWS = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision"}
+ROWS |= {"f1": "F1", "accuracy": "accuracy"}
 
 
 def evaluate(labels: Any, probabilities: Any, threshold: float) -> dict[str, Any]:
@@ -66,92 +66,127 @@ def checked(labels: Any, probabilities: Any) -> tuple[np.ndarray, np.ndarray]:
     return y.astype(np.int64), p
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927, without continuity correction)."""
-    if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} of {n} is no proportion")
-    rate, zz = successes / n, Z * Z / n
-    middle = (rate + zz / 2) / (1 + zz)
-    half = Z / (1 + zz) * np.sqrt(rate * (1 - rate) / n + zz / (4 * n))
-    # At 0 and n the bound is 0 and 1 exactly; rounding must not move it past the value.
-    low = 0.0 if successes == 0 else float(middle - half)
-    return low, 1.0 if successes == n else float(middle + half)
-
-
-def proportion(successes: int, n: int) -> Interval | None:
-    """A proportion with its Wilson interval; None when nothing was counted."""
-    if n == 0:
-        return None
-    low, high = wilson(successes, n)
-    return {"value": successes / n, "low": low, "high": high, "n": n}
-
-
-def f1(tp: int, fp: int, fn: int) -> Interval | None:
-    """F1 = 2 tp / (2 tp + fp + fn); n is the number of pictures that it rests on, tp + fp + fn.
-
-    F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn) (Hand, Christen and Kirielle 2021). J is a plain proportion of the
-    pictures that are positive or called so; its Wilson bounds go through the same rising function.
-    """
-    jaccard = proportion(tp, tp + fp + fn)
-    if jaccard is None:
-        return None
-    bounds = {key: 2 * jaccard[key] / (1 + jaccard[key]) for key in ("value", "low", "high")}
-    return {**bounds, "n": jaccard["n"]}
-
-
-def auc(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
-    """Area under the ROC curve (ties count one half) with a 95 % interval.
-
-    Variance after DeLong 1988 by the midranks of Sun and Xu 2014, interval on the logit scale so that it stays within
-    0..1. Where that variance is zero or undefined (perfect separation, a class of one picture) the interval is
-    Newcombe's (2006, method 5), which does not collapse. Raises ValueError when a class is missing.
-    """
-    positive, negative = probabilities[labels == 1], probabilities[labels == 0]
-    m, n = len(positive), len(negative)
-    if not m or not n:
-        raise ValueError("the AUC needs pictures of both classes")
-    ranks = midranks(np.concatenate([positive, negative]))
-    area = float((ranks[:m].sum() / m - (m + 1) / 2) / n)
-    variance = 0.0
-    if min(m, n) > 1:
-        above = (ranks[:m] - midranks(positive)) / n  # for each positive, the share of negatives below it
-        below = 1 - (ranks[m:] - midranks(negative)) / m
-        variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    if variance > 1e-15 and 0 < area < 1:
-        half = Z * np.sqrt(variance) / (area * (1 - area))
-        logit = np.log(area / (1 - area))
-        low, high = (float(1 / (1 + np.exp(-edge))) for edge in (logit - half, logit + half))
-    else:
-        low, high = newcombe(area, m, n)
-    return {"value": area, "low": low, "high": high, "n": m + n}
-
-
-def midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs: float64 [n]."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
-
-
-def newcombe(area: float, m: int, n: int) -> tuple[float, float]:
-    """Score interval of an AUC under Hanley and McNeil's variance (Newcombe 2006, method 5), found by bisection."""
-    mean = (m + n) / 2
-
-    def excess(theta: float) -> float:
-        shape = 1 + (mean - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (area - theta) ** 2 - Z * Z * theta * (1 - theta) * shape / (m * n)
-
-    def edge(outside: float) -> float:
-        inside = area
-        for _ in range(60):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if excess(middle) <= 0 else (inside, middle)
-        return inside
-
-    return edge(0.0) if area > 0 else 0.0, edge(1.0) if area < 1 else 1.0
-
-
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
     """Expected calibration error: mean |share of positives - mean probability| over equal-width bins, by count."""
     place = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=labels - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def score(classifier: "Classifier", samples: Sequence["Sample"]) -> tuple[np.ndarray, np.ndarray]:
+    """(logits float64 [n], labels int64 [n]) of samples, each decoded and scored alone as in serving."""
+    from model.data import read
+    from model.images import to_input
+
+    height, width = classifier.bundle.height, classifier.bundle.width
+    found = [classifier.logits(to_input(read(sample), height, width)[np.newaxis])[0] for sample in samples]
+    return np.array(found, dtype=np.float64), np.array([sample.label for sample in samples], dtype=np.int64)
+
+
+def refusals(classifier: "Classifier", samples: Sequence["Sample"]) -> int:
+    """How many samples serving would refuse to score. They still count in every figure of `evaluate`."""
+    from model import refuse
+    from model.data import picture
+    from model.images import Refused
+
+    block, count = classifier.bundle.manifest["refusal"], 0
+    for sample in samples:
+        try:
+            refuse.check(picture(sample), block)
+        except Refused:
+            count += 1
+    return count
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The figures as lines of text: value, 95 % interval, number of pictures."""
+    lines = [f"{'':12} value  95 % interval   pictures"]
+    for key, title in ROWS.items():
+        one = metrics[key]
+        if one is None:
+            lines.append(f"{title:12} -      nothing to count")
+        else:
+            lines.append(f"{title:12} {one['value']:.3f}  {one['low']:.3f} to {one['high']:.3f}  {one['n']:8}")
+    told = metrics["confusion"]
+    lines.append(f"{'Brier':12} {metrics['brier']:.3f}  calibration error {metrics['ece']:.3f}")
+    lines.append(f"pneumonia called {told['tp']} of {metrics['positives']}, ")
+    lines[-1] += f"none called {told['tn']} of {metrics['negatives']}, at threshold {metrics['threshold']:.6g}"
+    return "\n".join(lines)
+
+
+def assess(classifier: "Classifier", dataset: "DataSet", part: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Score one part of a data set: (document, labels [n], probabilities [n])."""
+    samples = dataset.part(part)
+    if not samples:
+        raise ValueError(f"{dataset.name} has no {part} pictures")
+    bundle = classifier.bundle
+    logits, labels = score(classifier, samples)
+    probabilities = sigmoid(logits, bundle.temperature)
+    document = {
+        "model": {"name": bundle.name, "version": bundle.version},
+        "data": {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, "part": part},
+        "metrics": evaluate(labels, probabilities, bundle.threshold),
+        "refused": refusals(classifier, samples),
+    }
+    return document, labels, probabilities
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score a data set with a bundle through ONNX Runtime and print what came out; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=main.__doc__)
+    parser.add_argument("bundle", type=Path, help="directory with bundle.json")
+    parser.add_argument("data", type=Path, help="folder with train/ and test/, a .npz or a manifest .csv")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="the part to score")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--out", type=Path, help="also write metrics.json and the plots into this directory")
+    chosen = parser.parse_args(argv)
+    from model import bundle as bundles
+    from model.data import DataError
+    from model.predict import Classifier
+
+    try:
+        classifier = Classifier(bundles.load(chosen.bundle))
+        dataset = _dataset(classifier, chosen.data, chosen.split)
+        document, labels, probabilities = assess(classifier, dataset, chosen.split)
+        if chosen.out:
+            _write(chosen.out, document, labels, probabilities, classifier.bundle.threshold)
+    except (bundles.BundleError, DataError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(document, indent=2) if chosen.json else _text(document))
+    return 0
+
+
+def _dataset(classifier: "Classifier", source: Path, part: str) -> "DataSet":
+    """The data set, with the validation part that the bundle's own run cut off when that is asked for."""
+    from model import data
+
+    dataset = data.load(source)
+    if part == "test":
+        return dataset
+    manifest = classifier.bundle.manifest
+    if manifest["data"].get("manifest_sha256") != dataset.manifest_sha256:
+        raise ValueError(
+            f"{classifier.bundle.name} was not trained on {dataset.name}: "
+            "which of these pictures its training saw is unknown. Use --split test."
+        )
+    return data.split(dataset, manifest["settings"]["validation_share"], manifest["settings"]["seed"])
+
+
+def _text(document: dict[str, Any]) -> str:
+    model, data, metrics = document["model"], document["data"], document["metrics"]
+    title = f"{model['name']} {model['version']} on {data['part']} of {data['name']}: {metrics['n']} pictures"
+    refused = f"{document['refused']} of them would be refused in use; they are counted above all the same"
+    return f"{title}\n{table(metrics)}\n{refused}"
+
+
+def _write(folder: Path, document: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray, at: float) -> None:
+    from model import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    plots.report(labels, probabilities, at, folder, document["data"]["part"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
