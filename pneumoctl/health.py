@@ -9,6 +9,7 @@ from typing import Any
 from pneumoctl.errors import Exit, PneumoError
 
 PICTURE = "pneumoctl-health-check.png"
+MOST_LIVES = 2  # a service that was restarted so often while we waited will not come up by itself
 
 
 def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
@@ -23,20 +24,26 @@ def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
     return answer.status == 200, document if isinstance(document, dict) else {}
 
 
-def wait(url: str, patience: float = 90.0) -> None:
-    """Wait until `url` is ready. PneumoError with the last answer if it never is."""
+def wait(url: str, root: Path | None = None, service: str = "", patience: float = 90.0) -> None:
+    """Wait until `url` is ready. PneumoError with the last answer if it never is, at once if the service keeps dying."""
     deadline = time.monotonic() + patience
+    lives: set[int] = set()
     while True:
         good, document = ready(url)
         if good:
             return
-        if time.monotonic() > deadline:
-            raise PneumoError(
-                f"{url} was not ready after {patience:.0f} s: {json.dumps(document)}",
-                "pneumoctl logs",
-                Exit.GATE_FAILED,
-            )
+        lives |= {_pid(root, service)} if root else set()
+        if time.monotonic() > deadline or len(lives - {0}) > MOST_LIVES:
+            why = "keeps ending" if len(lives - {0}) > MOST_LIVES else f"was not ready after {patience:.0f} s"
+            raise PneumoError(f"{service or url} {why}: {json.dumps(document)}", "pneumoctl logs", Exit.GATE_FAILED)
         time.sleep(0.2)
+
+
+def _pid(root: Path, service: str) -> int:
+    from pneumoctl import supervisor
+
+    found = (supervisor.states(root) or {}).get(service)
+    return found.pid if found else 0
 
 
 def gate(ui: str, bundle: Path) -> dict[str, Any]:
@@ -81,10 +88,10 @@ def _closed(why: str) -> PneumoError:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.health wait URL | gate UI_URL BUNDLE`."""
+    """`python -m pneumoctl.health wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
     try:
         if argv[0] == "wait":
-            wait(argv[1])
+            wait(argv[1], Path(argv[2]), argv[3])
         else:
             sys.stdout.write(json.dumps(gate(argv[1], Path(argv[2]))) + "\n")
     except PneumoError as error:

@@ -12,7 +12,7 @@ from pneumoctl.errors import Exit, PneumoError
 
 FILE = Path("pneumo.toml")
 # PNEUMO_* names that are no settings: set by us for what we start, or by the tests.
-RESERVED = {"PNEUMO_STACK_DIR", "PNEUMO_DATA", "PNEUMO_SCREENSHOTS"}
+RESERVED = {"PNEUMO_STACK_DIR", "PNEUMO_DATA", "PNEUMO_SCREENSHOTS", "PNEUMO_NO_SKIPS"}
 TARGETS = ("local", "aws")
 
 

@@ -204,7 +204,13 @@ def _service(
     wait: tuple[Action, ...] = ()
     if name in ("api", "ui"):
         url = f"{wishes.inventory.url(name)}/readyz"
-        wait = (Run(_health(wishes, "wait", url), timeout=120, title=f"wait until {url} says ready"),)
+        wait = (
+            Run(
+                _health(wishes, "wait", url, str(wishes.layout.root), name),
+                timeout=120,
+                title=f"wait until {url} says ready",
+            ),
+        )
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(wishes.layout.stamp(name)))
     running = supervisor.running(wishes.layout.root, name)

@@ -1,0 +1,96 @@
+"""Ask a running stack's API for predictions; the only module that speaks HTTP to it for `predict`."""
+
+import json
+import time
+from pathlib import PurePath
+from typing import Any
+
+from pneumoctl.errors import PneumoError
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+ATTEMPTS = 4  # of a request that the API puts off with 429 or 503
+LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
+_FINDINGS = ("pneumonia", "no pneumonia")
+
+
+class Api:
+    """The prediction API of one stack. Every failure is a PneumoError; none is ever taken for a finding."""
+
+    def __init__(self, url: str, token: str, connections: int = 1) -> None:
+        import urllib3
+
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False)
+
+    def score(self, content: bytes, file: str) -> dict[str, Any]:
+        """The prediction document of one picture; only the last part of its path is sent."""
+        name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
+        status, body = self._post({"file": (name, content, "application/octet-stream")})
+        if status != 201:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        return _document(body)
+
+    def _post(self, fields: dict[str, Any]) -> tuple[int, bytes]:
+        import urllib3
+
+        url = f"{self.url}/v1/predictions"
+        for attempt in range(ATTEMPTS):
+            try:
+                response = self._pool.request("POST", url, fields=fields, headers=self._headers, redirect=False)
+            except urllib3.exceptions.HTTPError as error:
+                raise PneumoError(
+                    f"the API at {self.url} does not answer: {_cause(error)}", "pneumoctl status"
+                ) from error
+            if response.status not in (429, 503) or attempt == ATTEMPTS - 1:
+                break
+            time.sleep(_wait(response.headers.get("Retry-After"), attempt))
+        return int(response.status), bytes(response.data)
+
+
+def _wait(retry_after: str | None, attempt: int) -> float:
+    """Seconds to wait: what the API asks for, else 1, 2, 4."""
+    asked = int(retry_after) if retry_after and retry_after.isdecimal() else 2**attempt
+    return min(float(asked), LONGEST_WAIT)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        predictions = json.loads(body)["predictions"]
+        (document,) = predictions
+        finding, refusal, probability = document["finding"], document["refusal"], document["probability"]
+        scored = refusal is None and finding in _FINDINGS and 0 <= probability <= 1
+        refused = finding is None and probability is None and bool(refusal["code"] and refusal["reason"])
+        whole = bool(document["id"] and document["model"]["version"]) and 0 < document["threshold"] < 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise PneumoError("the API's answer is no prediction", "pneumoctl status") from error
+    if not whole or scored == refused:
+        raise PneumoError("the API's answer is no prediction: it contradicts itself", "pneumoctl status")
+    return dict(document)
+
+
+def _problem(status: int, body: bytes) -> str:
+    """Status, title and detail of a problem document (RFC 9457), as far as there is one."""
+    try:
+        problem = json.loads(body)
+        words = [problem.get("title"), problem.get("detail")]
+    except (ValueError, AttributeError):
+        words = []
+    return ", ".join([str(status), *(str(word)[:200] for word in words if word)])
+
+
+def _hint(status: int) -> str:
+    return {
+        401: "pneumoctl up (the stack may have been made anew with another token)",
+        413: "raise max_upload_mb, or predict without --remote",
+        429: "the stack is busy: fewer --jobs, or later",
+        503: "pneumoctl status",
+    }.get(status, "pneumoctl logs")
+
+
+def _cause(error: Exception) -> str:
+    """The words of the innermost reason, without the object addresses that urllib3 puts before them."""
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rpartition(": ")[2]
