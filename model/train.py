@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import logging
@@ -10,7 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +23,12 @@ from model.settings import SettingsError, TrainSettings
 
 if TYPE_CHECKING:
     from model.data import DataSet
+    from model.fit import Progress
 
 log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3
-SETTINGS, RUN, HISTORY, LOG, BUNDLE = "settings.json", "run.json", "history.json", "train.log", "bundle"
+SETTINGS, RUN, HISTORY, LOG = "settings.json", "run.json", "history.json", "train.log"
+BEST, BUNDLE, LOCK = "best.keras", "bundle", "lock"
 
 
 class UsageError(Exception):
@@ -41,11 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, UsageError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
-    _log_to(out / LOG)
-    stopped: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: stopped.append(received))
-    return _guarded(given, chosen, out, stopped)
+    with (out / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system however the process ends
+        except OSError:
+            print(f"error: another process trains in {out}; wait for it, or give another --out", file=sys.stderr)
+            return USAGE
+        _log_to(out / LOG)
+        if (out / BUNDLE).is_dir():
+            log.info("done already; the bundle is in %s", out / BUNDLE)
+            return DONE
+        stopped: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: stopped.append(received))
+        return _guarded(given, chosen, out, stopped)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", required=True, help="run directory: settings, log, checkpoints, history, bundle")
     made.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
     made.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
+    made.add_argument(
+        "--source", default="", help="whom to name for the data in the card (kermany, pneumoniamnist, ..)"
+    )
     made.add_argument("--test", action="store_true", help="read the test split once, for the model card")
     made.add_argument("--checkpoint-steps", type=int, default=50, help="steps between checkpoints (default 50)")
     for name, allowed in (
@@ -114,19 +130,29 @@ def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: li
         stop=lambda: bool(stopped),
     )
     progress = loop.run()
-    write_json(out / HISTORY, progress.history)
-    model.save(out / "best.keras")
-    _bundle(model, chosen, dataset, out, given)
+    _bundle(model, chosen, dataset, progress, given)
     reporter.line(f"epoch {progress.best_epoch + 1} was the best; bundle in {out / BUNDLE}")
 
 
-def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, out: Path, given: argparse.Namespace) -> None:
-    from model import export
+def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progress, given: argparse.Namespace) -> None:
+    """Keep the best weights, then make the bundle; build_bundle leaves a whole one or none."""
+    from model import export, plots
+    from model.origin import Origin
 
-    beside = out / f".{BUNDLE}"  # renamed when whole, so that a crash leaves no bundle
-    name = given.name or f"{chosen.arch}-{dataset.name}".lower().replace("_", "-")
-    export.build_bundle(model, chosen, dataset, beside, name, test=given.test)
-    beside.rename(out / BUNDLE)
+    out = Path(given.out)
+    model.save(out / f".{BEST}.keras")
+    (out / f".{BEST}.keras").replace(out / BEST)
+    plots.history(progress.history, out / "history.png")
+    export.build_bundle(
+        model,
+        chosen,
+        dataset,
+        out / BUNDLE,
+        given.name or f"{chosen.arch}-{dataset.name}".lower().replace("_", "-"),
+        test=given.test,
+        history=progress.history,
+        origin=Origin(source=given.source),
+    )
 
 
 def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int]) -> int:
@@ -135,8 +161,16 @@ def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stoppe
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     reporter = Reporter(out / RUN, out / HISTORY)
     reporter.state("running")
-    from model.fit import Collapsed, Stopped
+    try:
+        with _noise_to(out / LOG):
+            import tensorflow as tf
 
+            from model.fit import Collapsed, Stopped
+
+            tf.config.list_logical_devices()
+    except ImportError as error:
+        reporter.state("failed", f"{error}; install the extra [train]")
+        return FAILED
     try:
         run(given, chosen, out, stopped, reporter)
     except Stopped:
@@ -190,11 +224,27 @@ def _default(name: str) -> str:
     return f"default {getattr(TrainSettings, name.replace('-', '_'))}"
 
 
+@contextmanager
+def _noise_to(path: Path) -> Iterator[None]:
+    """Send what TensorFlow's C++ writes to standard error while it starts into `path`; no setting silences it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _log_to(path: Path) -> None:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.formatter.converter = time.gmtime
-    logging.basicConfig(level=logging.INFO, handlers=[handler, logging.StreamHandler()], force=True)
+    written, shown = logging.FileHandler(path), logging.StreamHandler()
+    written.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    written.formatter.converter = time.gmtime
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[written, shown], force=True)
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":
