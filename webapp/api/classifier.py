@@ -1,0 +1,47 @@
+"""Score pictures for the API; the only file of it that imports the model."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from model.explain import occlusion, overlay
+from model.predict import Classifier
+from webapp.api import preview
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The prediction document, and the picture to keep with it if the file could be decoded at all."""
+
+    document: dict
+    picture: preview.Preview | None
+
+
+class Scorer:
+    """One loaded model bundle, safe to share between threads."""
+
+    def __init__(self, bundle: Path | None, threads: int) -> None:
+        """Loads the bundle in the directory (None: the one that is shipped); raises model.bundle.BundleError."""
+        self._classifier = Classifier.open(bundle, threads)
+
+    @property
+    def version(self) -> str:
+        """Version of the bundle, its content hash."""
+        return self._classifier.bundle.version
+
+    def score(self, content: bytes, file: str) -> Scored:
+        """A finding or a refusal for a file's bytes; never raises for a bad picture."""
+        prediction, picture = self._classifier.examine(content, file)
+        return Scored(prediction.as_dict(), None if picture is None else preview.preview(picture.grey))
+
+    def heatmap(self, png: bytes) -> bytes:
+        """Where covering the picture lowers P(pneumonia), drawn over it, as PNG."""
+        grey = preview.decode(png)
+        drawn = overlay(grey, occlusion(self._classifier, grey))
+        out = BytesIO()
+        drawn.save(out, "PNG", compress_level=1)
+        return out.getvalue()
+
+    def self_check(self) -> tuple[float, float, float]:
+        """P(pneumonia) of the known picture now, at export, and the difference allowed."""
+        return self._classifier.self_check()

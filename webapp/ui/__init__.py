@@ -1,0 +1,60 @@
+"""The web page: send pictures, see and list results; speaks to the API only."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from flask import Flask, g
+from jinja2 import StrictUndefined
+from werkzeug.routing import BaseConverter
+
+from webapp.environment import Environment
+from webapp.gate import Bound
+from webapp.ui import errors, guard
+from webapp.ui.client import ApiClient
+from webapp.ui.settings import UiSettings
+from webapp.ui.views import Backend, pages
+
+
+class IdentifierConverter(BaseConverter):
+    """A prediction's id in an address."""
+
+    regex = "[0-9a-f]{32}"
+
+
+def create_app(config: Mapping[str, object] | None = None) -> Flask:
+    """The WSGI app; `config` overrides the environment, by the same names.
+
+    Raises webapp.environment.EnvironmentInvalid before the first request.
+    """
+    environment = Environment(config)
+    settings = UiSettings.read(environment)
+    environment.check()
+    app = Flask(__name__)
+    app.config["TRUSTED_HOSTS"] = settings.trusted_hosts
+    app.config["MAX_CONTENT_LENGTH"] = settings.upload_bytes
+    app.config["MAX_FORM_PARTS"] = 64
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 300
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    # A name that a template does not know is an error, and never an empty place in a finding.
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["moment"] = _moment
+    app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
+    app.url_map.converters["identifier"] = IdentifierConverter
+    client = ApiClient(settings.api_url, settings.token, settings.timeout)
+    app.extensions["pneumo"] = Backend(client, Bound(settings.pending, retry_after=2))
+    app.before_request(_arrive)
+    guard.install(app)
+    errors.register(app)
+    app.register_blueprint(pages)
+    return app
+
+
+def _arrive() -> None:
+    g.request_id = uuid.uuid4().hex
+
+
+def _moment(created: str) -> str:
+    """A time as people read it; one that is none raises ValueError, which becomes an error page."""
+    return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M:%S UTC")
