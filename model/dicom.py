@@ -53,7 +53,7 @@ def decode(content: bytes) -> Image.Image:
         _check_shape(dataset)
         values = _pixels(dataset)
         return shown(values, dataset)
-    except (Refused, MemoryError):
+    except (Refused, MemoryError, ImportError):  # a missing library is no fault of the file
         raise
     except Exception as error:  # pydicom and the decoders raise anything on damaged files
         raise Refused("unreadable", "the DICOM file is damaged, incomplete or compressed in an unknown way") from error

@@ -51,7 +51,7 @@ def _expand(path: str) -> Iterator[str]:
 
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)
-    for match in sorted(glob.glob(path, recursive=True)):
+    for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207  Path.glob takes no absolute pattern
         if Path(match).is_dir():
             yield from _walk(match)
         else:
