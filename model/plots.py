@@ -142,7 +142,7 @@ def _calibration(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str,
     label = f"calibration error {figures['ece']:.3f}, Brier {figures['brier']:.3f}"
     axes.plot([], [], "o-", color=BLUE, label=label)
     axes.set(xlabel="probability (below: pictures in each tenth)", ylabel="share with pneumonia")
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.14, 1.02))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.14, 1.22), yticks=np.linspace(0, 1, 6))
     axes.legend(loc="upper left")
 
 

@@ -1,0 +1,107 @@
+"""Temperature and threshold: recovered from simulated logits, found by search, and refused where nothing can be said."""
+
+import numpy as np
+import pytest
+
+from model.calibrate import sigmoid, temperature, threshold
+
+
+def simulated(count: int, factor: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `factor` times what the labels were drawn with."""
+    dice = np.random.default_rng(seed)
+    honest = dice.normal(0, 2, count)
+    labels = (dice.random(count) < sigmoid(honest)).astype(int)
+    return factor * honest, labels
+
+
+def loss(logits: np.ndarray, labels: np.ndarray, at: float) -> float:
+    probability = sigmoid(logits, at)
+    return -float(np.mean(np.log(np.where(labels == 1, probability, 1 - probability))))
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+def test_temperature_undoes_a_known_factor(factor: float) -> None:
+    assert temperature(*simulated(20000, factor)) == pytest.approx(factor, rel=0.05)
+
+
+def test_temperature_is_the_minimum_of_the_loss() -> None:
+    logits, labels = simulated(300, 2.0, seed=4)
+    found = temperature(logits, labels)
+    best = min(np.linspace(0.8, 8, 4000), key=lambda at: loss(logits, labels, at))
+    assert found == pytest.approx(best, abs=0.003)
+    assert loss(logits, labels, found) <= loss(logits, labels, 1.0)
+
+
+def test_separable_logits_are_not_sharpened() -> None:
+    assert temperature([-3.0, -0.1, 0.2, 5.0], [0, 0, 1, 1]) == 1.0
+
+
+def test_worse_than_chance_ends_near_one_half() -> None:
+    found = temperature([3.0, 2.0, -2.0, -3.0], [0, 0, 1, 1])
+    assert found == pytest.approx(20.0, rel=1e-3)
+    assert np.all(np.abs(sigmoid([3.0, -3.0], found) - 0.5) < 0.04)
+
+
+def test_temperature_does_not_change_the_order() -> None:
+    logits = np.array([-40.0, -1.0, 0.0, 3.0, 50.0])
+    assert np.all(np.diff(sigmoid(logits, 2.5)) > 0)
+
+
+def test_sigmoid_is_stable_at_both_ends() -> None:
+    with np.errstate(all="raise"):
+        assert sigmoid([-700.0, 0.0, 700.0]).tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-300)
+    assert sigmoid(2.0, 4.0) == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-16)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.5, 0.9, 0.95, 0.97, 1.0])
+@pytest.mark.parametrize("digits", [1, 8])
+def test_threshold_is_the_largest_that_reaches_the_target(target: float, digits: int) -> None:
+    dice = np.random.default_rng(8)
+    labels = (dice.random(400) < 0.6).astype(int)
+    found = np.round(sigmoid(dice.normal(0, 2, 400) + labels), digits)
+    at = threshold(found, labels, target)
+    positives = found[labels == 1]
+    assert np.mean(positives >= at) >= target
+    higher = [one for one in np.unique(found) if one > at * (1 + 1e-5)]
+    assert all(np.mean(positives >= one) < target for one in higher)
+
+
+def test_nineteen_of_twenty_is_ninety_five_in_a_hundred() -> None:
+    """0.95 * 20 is a little more than 19 in floating point: the picture on the edge must not be lost."""
+    found = np.linspace(0.05, 1.0, 20)
+    assert threshold(np.append(found, 0.5), np.append(np.ones(20, int), 0), 0.95) == pytest.approx(found[1], abs=1e-6)
+
+
+def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> None:
+    at = threshold([0.1, 0.57, 0.1234567891, 0.9], [0, 1, 1, 0], 1.0)
+    assert at == 0.123456
+    assert threshold([0.1, 0.57, 0.2], [0, 1, 0], 1.0) == 0.57
+    assert threshold([0.0, 3.21987654e-9], [0, 1], 1.0) == 3.21987e-9
+
+
+def test_ties_are_all_called() -> None:
+    assert threshold([0.4, 0.4, 0.4, 0.8, 0.1], [1, 1, 1, 1, 0], 0.5) == 0.4
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, 1.01, float("nan")])
+def test_an_impossible_target_is_an_error(target: float) -> None:
+    with pytest.raises(ValueError, match="sensitivity"):
+        threshold([0.1, 0.9], [0, 1], target)
+
+
+@pytest.mark.parametrize("choose", [temperature, lambda scores, labels: threshold(scores, labels, 0.9)])
+@pytest.mark.parametrize(
+    ("scores", "labels", "words"),
+    [
+        ([], [], "both classes"),
+        ([0.1, 0.2], [1, 1], "both classes"),
+        ([0.1, 0.2], [0, 0], "both classes"),
+        ([0.1], [0, 1], "equally long"),
+        ([0.1, float("nan")], [0, 1], "finite"),
+        ([0.1, float("inf")], [0, 1], "finite"),
+        ([0.1, 0.2], [0, 3], "labels"),
+    ],
+)
+def test_nothing_is_chosen_from_what_cannot_tell(choose, scores: list, labels: list, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        choose(scores, labels)
