@@ -100,14 +100,14 @@ def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Ima
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
             raise Refused("multiple_frames", "the file holds more than one picture")
         image.load()
+        if name == "JPEG" and _ends_flat(image):
+            raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
         image = _upright(image)
         grey, colourful = _to_grey(image)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on damaged files
         raise Refused("unreadable", f"the {name} file is damaged or incomplete") from error
-    if name == "JPEG" and _ends_flat(grey):
-        raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
     return Picture(grey, name, grey.width, grey.height, colourful)
 
 
@@ -152,12 +152,12 @@ def scale_depth(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
 
 
-def _ends_flat(grey: Image.Image) -> bool:
-    """Whether the last rows hold one middle grey: what the JPEG decoder silently makes of data that ran out.
+def _ends_flat(image: Image.Image) -> bool:
+    """Whether the last stored rows hold one middle grey: what the JPEG decoder silently makes of lost data.
 
-    It repeats the last brightness, so an eighth of the height in exactly one grey, neither black nor white
+    It repeats the last brightness, so an eighth of the height in exactly one value, neither black nor white
     (both occur as borders of real films), is a lost part and no radiograph.
     """
-    tail = grey.crop((0, grey.height - max(16, grey.height // 8), grey.width, grey.height))
-    low, high = tail.getextrema()
-    return low == high and 8 <= low <= 247
+    tail = image.crop((0, image.height - max(16, image.height // 8), image.width, image.height))
+    ranges = [tail.getchannel(band).getextrema() for band in tail.getbands()]
+    return all(low == high for low, high in ranges) and 8 <= ranges[0][0] <= 247
