@@ -73,7 +73,7 @@ def load(source: Path | str) -> DataSet:
     warning. Raises DataError for unreadable files, equal pixels with two labels, equal pixels or patients
     (patient and subtype) on both sides of a split, and when train lacks a class.
     """
-    source = Path(source)
+    source = Path(source).resolve()
     samples = _parallel(_sample, sources.entries(source))
     _refuse_two_labels(samples)
     _refuse_shared(samples, "equal pictures", lambda sample: sample.pixel_sha256)
@@ -82,7 +82,8 @@ def load(source: Path | str) -> DataSet:
     labels = {sample.label for sample in kept if sample.split == "train"}
     if len(labels) < 2:
         raise DataError(f"{source}: train must hold both NORMAL and PNEUMONIA pictures")
-    name = source.parent.name if source.name == "manifest.csv" else source.stem
+    place = source.parent if source.name == "manifest.csv" else source
+    name = place.name if place.is_dir() else place.stem
     return DataSet(name, kept, _manifest_sha256(samples), len(samples) - len(kept))
 
 

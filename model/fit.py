@@ -32,7 +32,10 @@ class Stopped(Exception):
 
 @dataclass
 class Progress:
-    """Where a run is. epoch and batch: the next ones to do; waited: epochs without a better one."""
+    """Where a run is. epoch and batch: the next ones to do; waited: epochs without a better one.
+
+    loss: sum of the training loss over this epoch's pictures so far, seen: how many these are.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -41,6 +44,8 @@ class Progress:
     best_epoch: int = -1
     waited: int = 0
     finished: bool = False
+    loss: float = 0.0
+    seen: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -76,10 +81,22 @@ def has_collapsed(epoch: int, positive_share: float, labels: np.ndarray, setting
     return epoch >= settings.grace and max(positive_share, 1 - positive_share) > limit
 
 
+def prior_shift(labels: np.ndarray, settings: TrainSettings) -> float:
+    """What class weights took off the logit: log of weight 0 / weight 1; 0 without weights or with focal loss.
+
+    Weighted cross-entropy learns the odds times weight 1 / weight 0 (Elkan 2001). Training with both classes equal
+    is right for learning, but the probability told afterwards shall carry the share of the pictures.
+    """
+    if not settings.class_weights or settings.loss != "bce":
+        return 0.0
+    weights = pipeline.class_weights(labels)
+    return float(np.log(weights[0] / weights[1]))
+
+
 class Fit:
     """One run of the loop.
 
-    tell(progress, loss, steps of an epoch) hears of every step and epoch; stop() is asked after each step;
+    tell(progress, steps of an epoch) hears of every step and epoch; stop() is asked after each step;
     every: steps between two checkpoints (the end of an epoch always writes one).
     """
 
@@ -91,12 +108,13 @@ class Fit:
         validation: Labelled,
         checkpoints: Checkpoints,
         every: int,
-        tell: Callable[[Progress, float, int], None],
+        tell: Callable[[Progress, int], None],
         stop: Callable[[], bool],
     ) -> None:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
         self.checkpoints, self.every, self.tell, self.stop = checkpoints, every, tell, stop
         self.steps = math.ceil(len(train[1]) / settings.batch)  # of an epoch
+        self.prior = prior_shift(train[1], settings)
         self.progress = Progress()
         self.best: list[np.ndarray] = []
 
@@ -106,6 +124,8 @@ class Fit:
         while not self.progress.finished:
             self._epoch()
         self.model.set_weights(self.best)
+        bias = self.model.get_layer("logit").bias
+        bias.assign(bias + self.prior)
         return self.progress
 
     def _phase(self) -> int:
@@ -141,10 +161,7 @@ class Fit:
 
     def _epoch(self) -> None:
         progress = self.progress
-        if progress.batch == 0:
-            self.model.reset_metrics()
         clock = time.monotonic()
-        loss = float("nan")
         for pixels, labels, weights in pipeline.epoch_batches(
             *self.train, self.settings, progress.epoch, skip=progress.batch
         ):
@@ -152,14 +169,15 @@ class Fit:
             if not math.isfinite(loss):
                 raise TrainingError("the loss is no number any more; train again with a lower --learning-rate")
             progress.batch, progress.step = progress.batch + 1, progress.step + 1
+            progress.loss, progress.seen = progress.loss + loss * len(labels), progress.seen + len(labels)
             now = time.monotonic()
             progress.seconds, clock = progress.seconds + now - clock, now
-            self.tell(progress, loss, self.steps)
+            self.tell(progress, self.steps)
             self._keep_up()
-        self._end_epoch(float(self.model.metrics[0].result()))
+        self._end_epoch()
         progress.seconds += time.monotonic() - clock
         self._save()
-        self.tell(progress, loss, self.steps)
+        self.tell(progress, self.steps)
 
     def _keep_up(self) -> None:
         stop = self.stop()
@@ -168,11 +186,13 @@ class Fit:
         if stop:
             raise Stopped
 
-    def _end_epoch(self, loss: float) -> None:
+    def _end_epoch(self) -> None:
         progress, labels = self.progress, self.validation[1]
         logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
-        seen = watched(labels, logits, self.settings)
-        progress.history.append({"loss": loss, **{f"val_{name}": value for name, value in seen.items()}})
+        seen = watched(labels, logits + self.prior, self.settings)
+        progress.history.append(
+            {"loss": progress.loss / progress.seen, **{f"val_{name}": value for name, value in seen.items()}}
+        )
         if has_collapsed(progress.epoch, seen["positive_share"], labels, self.settings):
             raise Collapsed(
                 f"after epoch {progress.epoch + 1} the network calls {seen['positive_share']:.1%} of the validation "
@@ -184,7 +204,7 @@ class Fit:
             self.best = self.model.get_weights()
         else:
             progress.waited += 1
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.epoch, progress.batch, progress.loss, progress.seen = progress.epoch + 1, 0, 0.0, 0
         progress.finished = self._over()
         if progress.epoch == self.settings.head_epochs and not progress.finished:
             self._compile()  # the second phase has its own optimizer and schedule

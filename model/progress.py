@@ -41,7 +41,7 @@ class Reporter:
         write_json(self.run, self.facts)
         self.line(f"{state}: {message}" if message else state)
 
-    def __call__(self, progress: Progress, loss: float, steps: int) -> None:
+    def __call__(self, progress: Progress, steps: int) -> None:
         """After a step, or at the end of an epoch (then progress.batch is 0)."""
         if progress.batch == 0:
             self._note(progress, steps)
@@ -52,7 +52,9 @@ class Reporter:
             self.line(
                 f"epoch {progress.epoch}/{self.epochs} {figures} {self.facts['images_per_second']:.0f} img/s{better}"
             )
-        elif self._bar:
+            return
+        loss = progress.loss / progress.seen
+        if self._bar:
             filled = BAR * progress.batch // steps
             bar = "#" * filled + "-" * (BAR - filled)
             epoch = f"epoch {progress.epoch + 1}/{self.epochs}"

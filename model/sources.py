@@ -156,7 +156,7 @@ def _labels(path: Path, split: str) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _array(path: Path, key: str) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[key]
     except KeyError as error:
         raise DataError(f"{path}: no array {key}; is this PneumoniaMNIST?") from error

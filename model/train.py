@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import hashlib
-import json
 import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model import rundir
 from model import settings as choices
-from model.checkpoint import CheckpointError, Checkpoints, write_json
+from model.checkpoint import CheckpointError, Checkpoints
 from model.progress import Reporter
+from model.rundir import BEST, BUNDLE, CHECKPOINTS, HISTORY, LOG, RUN, UsageError
 from model.settings import SettingsError, TrainSettings
 
 if TYPE_CHECKING:
@@ -27,12 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3
-SETTINGS, RUN, HISTORY, LOG = "settings.json", "run.json", "history.json", "train.log"
-BEST, BUNDLE, LOCK = "best.keras", "bundle", "lock"
-
-
-class UsageError(Exception):
-    """Arguments that cannot be followed; one line for the person who typed them."""
+FOLLOWS = (
+    "Defaults shown are those of --arch dag --optimizer adam. resnet50 takes 224 x 224 pixels, one dense layer of 256 "
+    "and a third of the epochs for the head alone; sgd learns at 0.01, adadelta at 1.0 unless --learning-rate is given."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,29 +36,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Path(given.out)
     try:
         chosen = _settings(given, out)
-        prepare(out, given.resume)
+        rundir.prepare(out, given.resume)
+        with rundir.locked(out):
+            return _begin(given, chosen, out)
     except (SettingsError, UsageError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
-    with (out / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system however the process ends
-        except OSError:
-            print(f"error: another process trains in {out}; wait for it, or give another --out", file=sys.stderr)
-            return USAGE
-        _log_to(out / LOG)
-        if (out / BUNDLE).is_dir():
-            log.info("done already; the bundle is in %s", out / BUNDLE)
-            return DONE
-        stopped: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda received, _: stopped.append(received))
-        return _guarded(given, chosen, out, stopped)
+
+
+def _begin(given: argparse.Namespace, chosen: TrainSettings, out: Path) -> int:
+    rundir.log_to(out / LOG)
+    if (out / BUNDLE).is_dir():
+        log.info("done already; the bundle is in %s", out / BUNDLE)
+        return DONE
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    return _guarded(given, chosen, out, stopped)
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments; those of TrainSettings default to None, which means: not chosen."""
-    made = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
+    made = argparse.ArgumentParser(prog="python -m model.train", description=__doc__, epilog=FOLLOWS)
     made.add_argument("data", help="folder with train/test x NORMAL/PNEUMONIA, a manifest .csv, or PneumoniaMNIST .npz")
     made.add_argument("--out", required=True, help="run directory: settings, log, checkpoints, history, bundle")
     made.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own settings")
@@ -93,18 +87,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def prepare(out: Path, resume: bool) -> None:
-    """Make the run directory; a directory that holds a run is only touched to resume it."""
-    if resume and not (out / SETTINGS).is_file() and not (out / LOG).is_file():
-        raise UsageError(f"{out} holds no run to resume; leave --resume out to start one")
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not empty; give --resume to go on with its run, or another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out}: {error.strerror}; give another --out") from error
-
-
 def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int], reporter: Reporter) -> None:
     """Load, train and build the bundle; every error leaves no bundle behind."""
     import keras
@@ -116,7 +98,7 @@ def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: li
     tf.config.experimental.enable_op_determinism()
     dataset = data.split(data.load(given.data), chosen.validation_share, chosen.seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
-    fingerprint = _record(out, chosen, dataset)
+    fingerprint = rundir.record(out, chosen, dataset)
     parts = [data.arrays(dataset.part(name), chosen.height, chosen.width) for name in ("train", "validation")]
     reporter.images, reporter.epochs = len(parts[0][1]), chosen.epochs
     model = network.build(chosen)
@@ -124,7 +106,7 @@ def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: li
         model,
         chosen,
         *parts,
-        checkpoints=Checkpoints(out / "checkpoints", fingerprint),
+        checkpoints=Checkpoints(out / CHECKPOINTS, fingerprint),
         every=given.checkpoint_steps,
         tell=reporter,
         stop=lambda: bool(stopped),
@@ -162,7 +144,7 @@ def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stoppe
     reporter = Reporter(out / RUN, out / HISTORY)
     reporter.state("running")
     try:
-        with _noise_to(out / LOG):
+        with rundir.noise_to(out / LOG):
             import tensorflow as tf
 
             from model.fit import Collapsed, Stopped
@@ -180,8 +162,10 @@ def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stoppe
         reporter.state("collapsed", str(error))
         return COLLAPSED
     except Exception as error:
-        log.exception("the run failed")
-        reporter.state("failed", f"{error}" if isinstance(error, _expected()) else f"{type(error).__name__}: {error}")
+        told = isinstance(error, _expected())  # says itself what to do; anything else needs its traceback
+        if not told:
+            log.exception("the run failed")
+        reporter.state("failed", str(error) if told else f"{type(error).__name__}: {error}")
         return FAILED
     reporter.state("done")
     return DONE
@@ -200,51 +184,17 @@ def _settings(given: argparse.Namespace, out: Path) -> TrainSettings:
     chosen = {name: tuple(value) if name == "dense" else value for name, value in chosen.items() if value is not None}
     if given.checkpoint_steps < 1:
         raise UsageError(f"--checkpoint-steps is {given.checkpoint_steps}: it must be at least 1")
-    if not given.resume or not (out / SETTINGS).is_file():
+    saved = rundir.saved_settings(out) if given.resume else None
+    if saved is None:
         return choices.choose(**chosen)
-    saved = TrainSettings.from_dict(json.loads((out / SETTINGS).read_text())["settings"])
     differ = [name for name, value in chosen.items() if getattr(saved, name) != value]
     if differ:
         raise UsageError(f"the run in {out} has another {', '.join(differ)}; leave that out to resume it")
     return saved
 
 
-def _record(out: Path, chosen: TrainSettings, dataset: DataSet) -> str:
-    """Write settings.json on the first start; returns the hash over settings and data that checkpoints carry."""
-    facts = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
-    document = {"settings": chosen.to_dict(), "data": facts}
-    path = out / SETTINGS
-    if path.is_file() and json.loads(path.read_text())["data"] != facts:
-        raise CheckpointError(f"the data is not what the run in {out} began with; start a new run for new data")
-    write_json(path, document)
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
 def _default(name: str) -> str:
     return f"default {getattr(TrainSettings, name.replace('-', '_'))}"
-
-
-@contextmanager
-def _noise_to(path: Path) -> Iterator[None]:
-    """Send what TensorFlow's C++ writes to standard error while it starts into `path`; no setting silences it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with path.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _log_to(path: Path) -> None:
-    written, shown = logging.FileHandler(path), logging.StreamHandler()
-    written.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    written.formatter.converter = time.gmtime
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[written, shown], force=True)
-    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""Settings refuse what cannot be trained with, and survive being saved."""
+
+import json
+
+import pytest
+
+from model.settings import SettingsError, TrainSettings, choose
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("arch", "vgg"),
+        ("loss", "hinge"),
+        ("optimizer", "lion"),
+        ("metric", "accuracy"),
+        ("weights", ""),
+        ("epochs", 0),
+        ("epochs", True),
+        ("batch", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("warmup", 0.9),
+        ("seed", -1),
+        ("height", 16),
+        ("width", 100_000),
+        ("dense", (0,)),
+        ("dropout", 1.0),
+        ("l2", -0.1),
+        ("validation_share", 0.0),
+        ("target_sensitivity", 1.0),
+        ("fixed_specificity", 0.2),
+        ("augment", -0.5),
+        ("head_epochs", 21),
+        ("unfrozen", 1000),
+        ("patience", "8"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line_that_names_it(name: str, value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        TrainSettings(**{name: value})
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_imagenet_weights_are_for_resnet50_only() -> None:
+    with pytest.raises(SettingsError, match="resnet50 only"):
+        TrainSettings(arch="dag", weights="imagenet")
+    assert TrainSettings(arch="resnet50", weights="imagenet").weights == "imagenet"
+
+
+def test_settings_come_back_from_json_as_they_were() -> None:
+    settings = TrainSettings(arch="resnet50", dense=(256, 64), learning_rate=3e-4, mirror=True)
+    assert TrainSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+@pytest.mark.parametrize("change", [{"momentum": 0.9}, {"seed": None}])
+def test_settings_of_another_version_are_refused(change: dict[str, object]) -> None:
+    values = {**TrainSettings().to_dict(), **change}
+    values = {name: value for name, value in values.items() if value is not None}
+    with pytest.raises(SettingsError, match=next(iter(change))):
+        TrainSettings.from_dict(values)
+
+
+def test_what_is_not_chosen_follows_from_architecture_and_optimizer() -> None:
+    deep = choose(arch="resnet50", epochs=10)
+    assert (deep.height, deep.width, deep.dense, deep.head_epochs) == (224, 224, (256,), 4)
+    assert choose().head_epochs == 0
+    assert [choose(optimizer=name).learning_rate for name in ("adam", "sgd", "adadelta")] == [1e-3, 1e-2, 1.0]
+    assert choose(optimizer="sgd", learning_rate=0.5, height=None).learning_rate == 0.5
+
+
+def test_the_lung_keeps_its_heart_on_the_left_unless_asked() -> None:
+    assert choose().mirror is False
+
+
+def test_a_missing_weights_file_is_told_before_anything_is_trained(tmp_path) -> None:
+    with pytest.raises(SettingsError, match="no file"):
+        choose(weights=str(tmp_path / "none.h5"))
+    with pytest.raises(SettingsError, match="choose one of"):
+        choose(arch="vgg")
