@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl import __version__
-from pneumoctl.commands import doctor, init, logs, plan, status, teardown, up
+from pneumoctl.commands import doctor, init, logs, plan, predict, status, teardown, up
 
 app = typer.Typer(
     name="pneumoctl",
@@ -29,5 +29,15 @@ def root(
     """One tool from bare machine to proven prediction, and back."""
 
 
-for command in (init.init, doctor.doctor, plan.plan, up.up, status.status, logs.logs, teardown.teardown):
+_VERBS = (
+    up.up,
+    status.status,
+    predict.predict,
+    logs.logs,
+    plan.plan,
+    doctor.doctor,
+    teardown.teardown,
+    init.init,
+)
+for command in _VERBS:
     app.command()(command)

@@ -25,7 +25,7 @@ def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
 
 
 def wait(url: str, root: Path | None = None, service: str = "", patience: float = 90.0) -> None:
-    """Wait until `url` is ready. PneumoError with the last answer if it never is, at once if the service keeps dying."""
+    """Wait until `url` is ready. PneumoError if it never is, at once if the service keeps ending."""
     deadline = time.monotonic() + patience
     lives: set[int] = set()
     while True:

@@ -1,5 +1,6 @@
 """How actions reach a host: the protocol, and the transport to this machine."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -83,6 +84,7 @@ class LocalTransport:
         """See Transport."""
         final = Path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final)
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as beside:
             fresh = Path(beside) / "tree"
             shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*exclude), symlinks=True)
@@ -105,6 +107,7 @@ class LocalTransport:
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Write beside, sync, rename: a reader or a crash sees the old file or the new one, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _sweep(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -116,3 +119,12 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed writer left beside `path`; the stack's lock makes us the only writer."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
@@ -31,10 +30,13 @@ def post(operator: Operator, name: str, seed: int) -> dict:
 
 
 def stored(operator: Operator, identity: str) -> dict:
+    import urllib3
+
     url = operator.json("status")["url"]
-    request = urllib.request.Request(f"{url}/predictions/{identity}", headers={"Accept": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+    answer = urllib3.request("GET", f"{url}/predictions/{identity}", headers={"Accept": "application/json"})
+    logged = "" if answer.status == 200 else operator.run("logs", "-n", "80").stdout
+    assert answer.status == 200, f"{answer.data.decode()}\n{logged}"
+    return answer.json()
 
 
 def pids(operator: Operator) -> dict[str, int]:

@@ -73,3 +73,12 @@ def test_link_is_swapped_even_over_what_a_kill_left(tmp_path: Path) -> None:
     for target in ("one", "two"):
         HERE.link(str(link), target)
         assert link.readlink() == Path(target)
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".file.abc123").write_text("half")
+    (tmp_path / ".tree.abc123").mkdir()
+    (tmp_path / "source").mkdir()
+    HERE.put(b"x", str(tmp_path / "file"), 0o600)
+    HERE.copy(str(tmp_path / "source"), str(tmp_path / "tree"), ())
+    assert {one.name for one in tmp_path.iterdir()} == {"file", "source", "tree"}

@@ -1,0 +1,89 @@
+"""SIGKILL of pneumoctl at every step of up and of teardown: a rerun reaches the same end, and no result is lost."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pneumoctl import processes
+from tests.pneumoctl.conftest import Operator
+from tests.pneumoctl.test_lifecycle import post, stored
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def events(journal: Path) -> list[tuple[str, str]]:
+    try:
+        lines = journal.read_text().splitlines()
+    except FileNotFoundError:  # before the first step, and once teardown has removed the directory
+        return []
+    return [(one["event"], one.get("step", "")) for one in map(json.loads, lines)]
+
+
+def kill_in_step(operator: Operator, verb: str, title: str, delay: float) -> bool:
+    """Run a verb and SIGKILL it `delay` seconds after a step has begun; False if it ended before."""
+    journal = operator.directory / "journal.jsonl"
+    before = len(events(journal))
+    child = operator.start(verb, "-y")
+    deadline = time.monotonic() + 90
+    while child.poll() is None and time.monotonic() < deadline:
+        if ("start", title) in events(journal)[before:]:
+            time.sleep(delay)
+            break
+        time.sleep(0.005)
+    alive = child.poll() is None
+    os.kill(child.pid, signal.SIGKILL) if alive else None
+    child.communicate()
+    return alive
+
+
+def titles(operator: Operator, verb: str) -> list[str]:
+    return operator.json(verb, "--dry-run")["changes"]
+
+
+def end_state(operator: Operator) -> tuple[set[str], set[str]]:
+    """The services that run, and the files of the stack (names of logs and Redis's own files aside)."""
+    status = operator.json("status")
+    root = operator.directory
+    files = {str(one.relative_to(root)) for one in root.rglob("*") if "__pycache__" not in one.parts}
+    kept = {one for one in files if not one.startswith(("logs", "redis/data", "supervisor.sock", "supervisord.pid"))}
+    return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, kept
+
+
+def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) -> None:
+    steps = titles(operator, "up")
+    assert len(steps) == 6
+    for title in steps:
+        assert kill_in_step(operator, "up", title, 0.0), f"`up` ended before {title}"
+    operator.run("up", "-y")
+    right = end_state(operator)
+    kept = [post(operator, f"{seed}.png", seed) for seed in range(100, 105)]
+
+    # again in the middle of the steps, over stored results, with everything dead and to be done anew
+    for process in processes.ours(operator.directory):
+        process.kill()
+    shutil.rmtree(operator.directory / "stamps")
+    (release,) = (one for one in (operator.directory / "releases").iterdir() if not one.is_symlink())
+    shutil.rmtree(release)
+    for title in titles(operator, "up"):
+        kill_in_step(operator, "up", title, 0.25)
+    operator.run("up", "-y")
+    running, files = end_state(operator)
+    assert running == right[0]
+    assert files ^ right[1] == set()
+    assert [stored(operator, one["id"]) for one in kept] == kept
+
+    for title in titles(operator, "teardown"):
+        if not kill_in_step(operator, "teardown", title, 0.1):
+            break  # the last step was done before the kill came
+    operator.run("teardown", "-y")
+    assert not operator.directory.exists()
+    assert not operator.directory.with_name("t.removed").exists()
+    assert processes.ours(operator.directory) == []
+    (results,) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
+    exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
+    assert {one["id"] for one in kept} <= exported
