@@ -117,6 +117,7 @@ class Fit:
         self.prior = prior_shift(train[1], settings)
         self.progress = Progress()
         self.best: list[np.ndarray] = []
+        self.average: list[np.ndarray] = []
 
     def run(self) -> Progress:
         """Go on from the newest checkpoint or from the start, to the end; the model then holds the best weights."""
@@ -152,11 +153,14 @@ class Fit:
         self.progress = Progress(**state["progress"])
         self._compile()
         arrays_to_variables(arrays, self._variables(), "run")
-        self.best = [value for name, value in sorted(arrays.items()) if name.startswith("best/")]
+        self.best, self.average = (
+            [value for name, value in sorted(arrays.items()) if name.startswith(kind)] for kind in ("best/", "average/")
+        )
 
     def _save(self) -> None:
-        best = {f"best/{number:04d}": value for number, value in enumerate(self.best)}
-        arrays = {**variables_to_arrays(self._variables(), "run"), **best}
+        arrays = variables_to_arrays(self._variables(), "run")
+        arrays |= {f"best/{number:04d}": value for number, value in enumerate(self.best)}
+        arrays |= {f"average/{number:04d}": value for number, value in enumerate(self.average)}
         self.checkpoints.save(self.progress.step, arrays, {"progress": asdict(self.progress)})
 
     def _epoch(self) -> None:
@@ -169,6 +173,7 @@ class Fit:
             if not math.isfinite(loss):
                 raise TrainingError("the loss is no number any more; train again with a lower --learning-rate")
             progress.batch, progress.step = progress.batch + 1, progress.step + 1
+            self._average()
             progress.loss, progress.seen = progress.loss + loss * len(labels), progress.seen + len(labels)
             now = time.monotonic()
             progress.seconds, clock = progress.seconds + now - clock, now
@@ -179,6 +184,22 @@ class Fit:
         self._save()
         self.tell(progress, self.steps)
 
+    def _average(self) -> None:
+        """Move the average towards the weights, faster in the first steps, where old weights are worth little."""
+        weights, step = self.model.get_weights(), self.progress.step
+        share = 1 - min(self.settings.average, step / (step + 9))
+        if not self.average:
+            self.average = weights
+        self.average = [old + np.float32(share) * (new - old) for old, new in zip(self.average, weights, strict=True)]
+
+    def _judge(self) -> dict[str, float]:
+        """What validation says of the averaged weights; the model keeps its own."""
+        weights = self.model.get_weights()
+        self.model.set_weights(self.average)
+        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
+        self.model.set_weights(weights)
+        return watched(self.validation[1], logits + self.prior, self.settings)
+
     def _keep_up(self) -> None:
         stop = self.stop()
         if stop or (self.progress.step % self.every == 0 and self.progress.batch < self.steps):
@@ -188,8 +209,7 @@ class Fit:
 
     def _end_epoch(self) -> None:
         progress, labels = self.progress, self.validation[1]
-        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
-        seen = watched(labels, logits + self.prior, self.settings)
+        seen = self._judge()
         progress.history.append(
             {"loss": progress.loss / progress.seen, **{f"val_{name}": value for name, value in seen.items()}}
         )
@@ -201,7 +221,7 @@ class Fit:
         score = [-seen["loss"] if self.settings.metric == "loss" else seen[self.settings.metric], -seen["loss"]]
         if progress.best is None or score > progress.best:
             progress.best, progress.best_epoch, progress.waited = score, progress.epoch, 0
-            self.best = self.model.get_weights()
+            self.best = self.average  # a new list each step, never written into
         else:
             progress.waited += 1
         progress.epoch, progress.batch, progress.loss, progress.seen = progress.epoch + 1, 0, 0.0, 0

@@ -35,6 +35,8 @@ class TrainSettings:
     augment: strength of the augmentation, 1 is the designed strength, 0 turns it off.
     mirror: flip half the pictures left to right. Off, because it moves the heart to the other side.
     weights: "imagenet" (resnet50 only), "none", or a file.
+    average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992), and validation judges
+      the average; it moves less from epoch to epoch than the weights do. 0 turns it off.
     unfrozen: how many of ResNet50's last layers the second phase trains, at a tenth of the rate.
     head_epochs: epochs of the first phase (head only); counted within ``epochs``; 0 for the DAG.
     """
@@ -54,6 +56,7 @@ class TrainSettings:
     dense: tuple[int, ...] = ()
     dropout: float = 0.3
     l2: float = 1e-4
+    average: float = 0.995
     class_weights: bool = True
     unfrozen: int = 15
     head_epochs: int = 0
@@ -96,6 +99,7 @@ class TrainSettings:
         _within("warmup", self.warmup, 0.0, 0.5)
         _within("dropout", self.dropout, 0.0, 0.95)
         _within("l2", self.l2, 0.0, 1.0)
+        _within("average", self.average, 0.0, 0.9999)
         _within("augment", self.augment, 0.0, 2.0)
         _within("validation_share", self.validation_share, 0.01, 0.5)
         for name in ("target_sensitivity", "fixed_specificity", "collapse_share"):

@@ -22,7 +22,7 @@ LABEL_NAMES = ("NORMAL", "PNEUMONIA")
 SPLITS = {"train": "train", "val": "train", "validation": "train", "test": "test"}
 SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
 
-_PERSON = re.compile(r"(person\d+)_(bacteria|virus)_\d+$", re.IGNORECASE)
+_PERSON = re.compile(r"(person\d+)_(bacteria|virus)_\d+(?:_\d+)?$", re.IGNORECASE)
 _SERIES = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+", re.IGNORECASE)
 
 

@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dense", type=int, nargs="*", help="units of the layers before the logit")
     for name in ("epochs", "batch", "seed", "height", "width", "patience", "grace", "head-epochs", "unfrozen"):
         made.add_argument(f"--{name}", type=int, help=_default(name))
-    for name in ("learning-rate", "warmup", "dropout", "l2", "augment", "validation-share"):
+    for name in ("learning-rate", "warmup", "dropout", "l2", "average", "augment", "validation-share"):
         made.add_argument(f"--{name}", type=float, help=_default(name))
     for name in ("target-sensitivity", "fixed-specificity", "collapse-share"):
         made.add_argument(f"--{name}", type=float, help=_default(name))

@@ -31,6 +31,7 @@ from model.settings import SettingsError, TrainSettings, choose
         ("target_sensitivity", 1.0),
         ("fixed_specificity", 0.2),
         ("augment", -0.5),
+        ("average", 1.0),
         ("head_epochs", 21),
         ("unfrozen", 1000),
         ("patience", "8"),

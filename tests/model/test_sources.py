@@ -15,6 +15,7 @@ from model.sources import DataError, entries, identity, read
     [
         ("person12_bacteria_34.jpeg", 1, ("person12", "bacteria")),
         ("person1159_virus_1944.jpeg", 1, ("person1159", "virus")),
+        ("person447_virus_921_1.jpeg", 1, ("person447", "virus")),
         ("Person3_Virus_1.png", 1, ("person3", "virus")),
         ("IM-0117-0001.jpeg", 0, ("IM-0117", "normal")),
         ("NORMAL2-IM-0117-0001.jpeg", 0, ("NORMAL2-IM-0117", "normal")),
