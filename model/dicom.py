@@ -28,7 +28,7 @@ _ELSEWHERE = re.compile(
     "|SINUS|SKULL|SPINE|STERNUM|TEETH|THIGH|THUMB|TIBIA|TOE|TOOTH|ULNA|WRIST|ZYGOMA"
 )
 _LATERAL = re.compile(r"^(LL|RL|LLD|RLD|LLO|RLO|LAT|LATERAL)$")
-_DEFLATED = b"1.2.840.10008.1.2.1.99\0"
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PILLOW = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"}  # JPEG 8 bit, JPEG 2000
 _EXTENDED = "1.2.840.10008.1.2.4.51"
 # A file without the 128-byte preamble starts with an element of group 2 or 8: explicit or implicit length.

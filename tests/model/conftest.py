@@ -1,0 +1,75 @@
+"""Builders of DICOM files for the tests of decoding and of what is made of the values."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+
+from model import phantom
+from model.images import Refused, decode
+
+
+class Films:
+    """Makes DICOM files, and says what becomes of them."""
+
+    @staticmethod
+    def make(values: np.ndarray, stored: int | None = None, **tags: Any) -> Dataset:
+        """A minimal CR file of a chest in MONOCHROME2, holding these values; `tags` overrule."""
+        allocated = 8 * values.dtype.itemsize
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.SOPClassUID = ComputedRadiographyImageStorage
+        dataset.SOPInstanceUID = "1.2.3.4"
+        dataset.PatientName = "Secret^Name"
+        dataset.Modality = "CR"
+        dataset.BodyPartExamined = "CHEST"
+        dataset.ViewPosition = "PA"
+        dataset.SamplesPerPixel = 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.Rows, dataset.Columns = values.shape
+        dataset.BitsAllocated = allocated
+        dataset.BitsStored = stored or allocated
+        dataset.HighBit = dataset.BitsStored - 1
+        dataset.PixelRepresentation = int(values.dtype.kind == "i")
+        for keyword, value in tags.items():
+            setattr(dataset, keyword, value)
+        dataset.PixelData = values.tobytes()
+        return dataset
+
+    @staticmethod
+    def content(dataset: Dataset, **options: Any) -> bytes:
+        file = BytesIO()
+        dataset.save_as(file, enforce_file_format=True, **options)
+        return file.getvalue()
+
+    @staticmethod
+    def pixels(source: Dataset | bytes) -> np.ndarray:
+        picture = decode(source if isinstance(source, bytes) else Films.content(source))
+        assert (picture.format, picture.colourful, picture.grey.mode) == ("DICOM", 0.0, "L")
+        return np.asarray(picture.grey, dtype=int)
+
+    @staticmethod
+    def refusal(source: Dataset | bytes) -> str:
+        with pytest.raises(Refused) as caught:
+            decode(source if isinstance(source, bytes) else Films.content(source))
+        assert "Secret" not in caught.value.reason
+        return caught.value.code
+
+
+@pytest.fixture(scope="session")
+def films() -> type[Films]:
+    """Functions that make and decode DICOM files."""
+    return Films
+
+
+@pytest.fixture(scope="session")
+def film() -> np.ndarray:
+    """A drawing, uint8 [96, 96], over the full range so that the stretch of values leaves it as it is."""
+    values = np.asarray(phantom.draw(1, 96)).copy()
+    values[0, :2] = (0, 255)
+    return values
