@@ -37,6 +37,7 @@ def to_onnx(model: keras.Model, path: Path) -> None:
     """
     import onnx
 
+    model(trial_pictures(*model.input_shape[1:3])[:1], training=False)  # a loaded model that nobody called is refused
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.onnx"
         with warnings.catch_warnings():
@@ -53,7 +54,7 @@ def save_keras(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` as .keras without its optimizer, and without the date that makes each file differ."""
     import keras
 
-    bare = keras.models.clone_model(model)  # the clone is not compiled: no optimizer state is written
+    bare = keras.Model.from_config(model.get_config())  # not compiled: no optimizer is written
     bare.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.keras"

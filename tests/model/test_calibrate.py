@@ -1,4 +1,4 @@
-"""Temperature and threshold: recovered from simulated logits, found by search, and refused where nothing can be said."""
+"""Temperature and threshold: recovered from simulated logits, found by search, refused where nothing can be said."""
 
 import numpy as np
 import pytest

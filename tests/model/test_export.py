@@ -1,0 +1,359 @@
+"""Exports: equal to Keras or refused, the same bytes each time, and no bundle unless everything was proven."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from model import bundle as bundles
+from model import convert, data, export, origin, phantom, refuse
+from model.convert import ExportError
+from model.predict import Classifier
+from model.settings import TrainSettings, choose
+
+# Keras 3 asks TensorFlow for arrays in a way that NumPy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+SIDE = 32
+ORIGIN = origin.Origin(source="drawings", created="2026-01-01T00:00:00Z")
+HISTORY = [{"loss": 1 / n, "val_loss": 1 / n, "val_auc": 0.9, "val_recall": 0.8} for n in (1, 2, 3)]
+
+
+def small(seed: int = 1):
+    """A network with what ours have: a normalization, branches that join, a dropout; compiled and trained one step."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((SIDE, SIDE, 1), name="pixels")
+    x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False)(pixels)
+    x = layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Concatenate()([layers.Conv2D(4, 1)(x), layers.Conv2D(4, 3, padding="same")(x)])
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(pixels, layers.Dense(1, name="logit")(x))
+    model.compile(optimizer="adam", loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    model.fit(convert.trial_pictures(SIDE, SIDE), np.arange(12) % 2, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def settings() -> TrainSettings:
+    return choose(height=SIDE, width=SIDE, validation_share=0.3, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) -> data.DataSet:
+    root = tmp_path_factory.mktemp("drawings") / "tree"
+    phantom.tree(root, 8, seed=2)
+    return data.split(data.load(root), settings.validation_share, settings.seed)
+
+
+@pytest.fixture(scope="module")
+def built(model, settings: TrainSettings, drawings: data.DataSet, tmp_path_factory) -> bundles.Bundle:
+    out = tmp_path_factory.mktemp("out") / "bundle"
+    return export.build_bundle(model, settings, drawings, out, "small", test=True, history=HISTORY, origin=ORIGIN)
+
+
+def test_the_exported_file_has_the_one_interface(model, tmp_path: Path) -> None:
+    convert.to_onnx(model, tmp_path / "model.onnx")
+    runtime = convert.session(tmp_path / "model.onnx")
+    (given,), (answer,) = runtime.get_inputs(), runtime.get_outputs()
+    assert (given.name, given.type, given.shape) == ("pixels", "tensor(float)", ["N", SIDE, SIDE, 1])
+    assert (answer.name, answer.type, answer.shape) == ("logit", "tensor(float)", ["N", 1])
+    pictures = convert.trial_pictures(SIDE, SIDE)
+    many = runtime.run(["logit"], {"pixels": pictures})[0][:, 0]
+    assert convert.logits(runtime, pictures) == pytest.approx(many, abs=1e-5)
+    assert many == pytest.approx(np.asarray(model(pictures))[:, 0], abs=1e-4)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
+
+
+def test_compare_measures_the_largest_difference(model, tmp_path: Path) -> None:
+    convert.to_onnx(model, tmp_path / "model.onnx")
+    assert convert.compare(model, tmp_path / "model.onnx") <= convert.TOLERANCE
+    with pytest.raises(ExportError, match="differ by"):
+        convert.compare(small(seed=2), tmp_path / "model.onnx")
+
+
+def test_a_difference_that_the_temperature_brings_out_is_found(model, tmp_path: Path) -> None:
+    import keras
+
+    convert.to_onnx(model, tmp_path / "model.onnx")
+    nudged = keras.models.clone_model(model)
+    *kept, bias = model.get_weights()
+    nudged.set_weights([*kept, bias + 2e-5])
+    assert convert.compare(nudged, tmp_path / "model.onnx") <= convert.TOLERANCE
+    with pytest.raises(ExportError, match="differ by"):
+        convert.compare(nudged, tmp_path / "model.onnx", temperature=0.1)
+
+
+def test_a_network_that_gives_no_number_is_refused(tmp_path: Path) -> None:
+    model = small()
+    *kept, bias = model.get_weights()
+    model.set_weights([*kept, bias * np.nan])
+    convert.to_onnx(model, tmp_path / "model.onnx")
+    with pytest.raises(ExportError, match="differ by nan"):
+        convert.compare(model, tmp_path / "model.onnx")
+
+
+def test_a_file_that_onnx_runtime_refuses_is_refused(model, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no network")
+    with pytest.raises(ExportError, match="refuses"):
+        convert.compare(model, tmp_path / "model.onnx")
+
+
+class Fake:
+    """Stands for a Keras model with another exporter."""
+
+    input_shape = (None, SIDE, SIDE, 1)
+
+    def __init__(self, write) -> None:
+        self.export = write
+
+    def __call__(self, pictures: np.ndarray, training: bool) -> np.ndarray:
+        return pictures.mean(axis=(1, 2))
+
+
+def fake_export(inputs: list, outputs: list):
+    """What stands for a Keras model whose exporter reports success with this signature."""
+    from onnx import TensorProto, helper, save
+
+    def write(path: str, **_: object) -> None:
+        nodes = [helper.make_node("Identity", [inputs[0][0]], [name]) for name, _ in outputs]
+        values = [
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side]
+            for side in (inputs, outputs)
+        ]
+        save(helper.make_model(helper.make_graph(nodes, "fake", *values)), path)
+
+    return Fake(write)
+
+
+PIXELS, LOGIT = ("pixels", ["n", SIDE, SIDE, 1]), ("logit", ["n", 1])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "words"),
+    [
+        ([PIXELS, ("preprocessed", ["n", 3])], [LOGIT], "2 inputs and 1 outputs"),
+        ([PIXELS], [LOGIT, ("second", ["n", 1])], "1 inputs and 2 outputs"),
+        ([("pixels", ["n", 64, 64, 1])], [LOGIT], "input of the exported model"),
+        ([PIXELS], [("logit", ["n", 2])], "output of the exported model"),
+    ],
+)
+def test_an_export_with_another_signature_is_refused(inputs, outputs, words: str, tmp_path: Path) -> None:
+    """Preprocessing outside a layer is exported as a second input that nobody feeds: success, says the exporter."""
+    with pytest.raises(ExportError, match=words):
+        convert.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_files_are_the_same_bytes_each_time(model, tmp_path: Path) -> None:
+    for number in (1, 2):
+        convert.to_onnx(model, tmp_path / f"{number}.onnx")
+        convert.save_keras(model, tmp_path / f"{number}.keras")
+    assert (tmp_path / "1.onnx").read_bytes() == (tmp_path / "2.onnx").read_bytes()
+    assert (tmp_path / "1.keras").read_bytes() == (tmp_path / "2.keras").read_bytes()
+
+
+def test_the_keras_file_is_whole_and_has_no_optimizer(model, tmp_path: Path) -> None:
+    import keras
+
+    convert.save_keras(model, tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    for mine, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert json.loads(archive.read("metadata.json"))["date_saved"] == ""
+    assert model.optimizer is not None  # the run may go on
+
+
+def test_a_bundle_is_whole_and_opens_as_serving_opens_it(built: bundles.Bundle) -> None:
+    again = bundles.load(built.directory, deep=True)
+    assert again.manifest == built.manifest
+    names = {"model.keras", "model.onnx", "MODEL_CARD.md", "report/history.png"}
+    plots = ("roc", "precision_recall", "confusion", "calibration")
+    names |= {f"report/{part}_{plot}.png" for part in ("validation", "test") for plot in plots}
+    assert set(built.manifest["files"]) == names
+    measured, expected, tolerance = Classifier(again).self_check()
+    assert measured == pytest.approx(expected, abs=1e-6) and tolerance == 0.01
+    assert built.manifest["settings"]["height"] == SIDE and built.manifest["created"] == ORIGIN.created
+
+
+def test_the_operating_point_comes_from_validation_alone(built: bundles.Bundle, drawings: data.DataSet) -> None:
+    """Another test part must not move it; that both parts are measured at it is checked by counting again."""
+    classifier = Classifier(built)
+    for part in ("validation", "test"):
+        samples = drawings.part(part)
+        served = np.array([classifier.probability(data.read(sample)) for sample in samples])
+        labels = np.array([sample.label for sample in samples])
+        metrics = built.manifest["metrics"][part]
+        assert metrics["n"] == len(samples)
+        assert metrics["confusion"]["tp"] == np.sum((served >= built.threshold) & (labels == 1))
+        assert metrics["confusion"]["fp"] == np.sum((served >= built.threshold) & (labels == 0))
+    point = built.manifest["operating_point"]
+    assert point["chosen_on"] == "validation"
+    assert point["sensitivity"] == built.manifest["metrics"]["validation"]["sensitivity"]
+    assert point["sensitivity"]["value"] >= point["target_sensitivity"] == 0.97
+
+
+def test_the_same_inputs_give_the_same_version_and_the_test_part_is_read_when_asked_only(
+    model, settings: TrainSettings, drawings: data.DataSet, built: bundles.Bundle, tmp_path: Path
+) -> None:
+    again = export.build_bundle(
+        model, settings, drawings, tmp_path / "again", "small", test=True, history=HISTORY, origin=ORIGIN
+    )
+    assert again.version == built.version and again.manifest == built.manifest
+    unread = SimpleNamespace(**vars(drawings))
+    unread.part = lambda name: drawings.part(name) if name != "test" else [SimpleNamespace(patient="untouched")]
+    plain = export.build_bundle(model, settings, unread, tmp_path / "plain", "small", origin=ORIGIN)
+    assert plain.manifest["metrics"]["test"] is None
+    assert plain.threshold == built.threshold and plain.temperature == built.temperature
+    assert "Not measured" in (plain.directory / "MODEL_CARD.md").read_text()
+    assert not [name for name in plain.manifest["files"] if name.startswith("report/test")]
+
+
+def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
+    card = (built.directory / "MODEL_CARD.md").read_text()
+    manifest = built.manifest
+    assert "Not a medical device" in card and "no X-rays" in card
+    assert manifest["data"]["manifest_sha256"] in card and manifest["code_version"] in card
+    for part in ("validation", "test"):
+        metrics = manifest["metrics"][part]
+        assert f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia" in card
+        for title, key in (("AUC", "auc"), ("sensitivity", "sensitivity"), ("F1", "f1")):
+            one = metrics[key]
+            row = f"| {title} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} | {one['n']} |"
+            assert row in card
+    assert f"{built.threshold:.6g}" in card and f"{built.temperature:.4g}" in card
+    for name in re.findall(r"\(report/([a-z_]+\.png)\)", card):
+        assert (built.directory / "report" / name).is_file()
+    assert str(Path.home()) not in card and "/tmp" not in card
+
+
+def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundles.Bundle) -> None:
+    from model import card
+
+    facts = {**built.manifest["data"], "attribution": card.SOURCES["kermany"], "patient_numbers_in_test_too": 170}
+    text = card.text({**built.manifest, "data": facts}, "a command", ["history.png"])
+    assert "10.17632/rscbjbr9sj" in text and "CC BY 4.0" in text
+    assert "Trained on children aged 1 to 5 from one hospital" in text
+    assert "170 numbers of the official test part" in text
+
+
+def nothing_beside(out: Path) -> bool:
+    return not out.exists() and not list(out.parent.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "fails_with"),
+    [
+        ("model.export.compare", ExportError("differ")),
+        ("model.export.plots.report", OSError("disk full")),
+        ("model.export.bundles.write", KeyboardInterrupt()),
+        ("model.export._prove", ExportError("unproven")),
+    ],
+)
+def test_a_failure_anywhere_leaves_no_bundle(
+    broken: str, fails_with, model, settings, drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fails_with
+
+    monkeypatch.setattr(broken, fail)
+    if broken != "model.export.compare":  # exported once is enough
+        monkeypatch.setattr("model.export.export", lambda model, work: convert.to_onnx(model, work / "model.onnx"))
+    with pytest.raises(type(fails_with)):
+        export.build_bundle(model, settings, drawings, tmp_path / "bundle", "small", origin=ORIGIN)
+    assert nothing_beside(tmp_path / "bundle")
+
+
+def test_a_bundle_whose_health_gate_could_not_pass_is_not_made(
+    model, settings, drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = refuse.fit
+    monkeypatch.setattr("model.export.refuse.fit", lambda matrix: {**fit(matrix), "limit": 1e-9})
+    with pytest.raises(ExportError, match="every drawing is refused"):
+        export.build_bundle(model, settings, drawings, tmp_path / "bundle", "small", origin=ORIGIN)
+    assert nothing_beside(tmp_path / "bundle")
+
+
+def test_a_bundle_in_the_way_stays(model, settings, drawings, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "bundle.json").write_text("mine")
+    with pytest.raises(FileExistsError):
+        export.build_bundle(model, settings, drawings, tmp_path / "bundle", "small")
+    assert (tmp_path / "bundle" / "bundle.json").read_text() == "mine"
+
+
+def test_the_command_makes_a_bundle_of_a_run(model, settings, drawings, built, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    facts = {"settings": settings.to_dict(), "data": {"manifest_sha256": drawings.manifest_sha256}}
+    (run / "settings.json").write_text(json.dumps(facts))
+    (run / "history.json").write_text(json.dumps(HISTORY))
+    model.save(run / "best.keras")
+    source = drawings.samples[0].entry.path.parents[2]
+    arguments = [str(run), str(source), "--out", str(tmp_path / "b"), "--source", "drawings"]
+    assert export.main(arguments) == 0
+    made = bundles.load(tmp_path / "b", deep=True)
+    assert made.name == "dag-tree" and made.threshold == built.threshold
+    assert made.manifest["files"]["model.onnx"] == built.manifest["files"]["model.onnx"]
+    assert f"dag-tree {made.version}" in capsys.readouterr().out
+    assert export.main(arguments) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert bundles.load(tmp_path / "b").version == made.version
+    assert export.main([*arguments, "--replace", "--name", "other"]) == 0
+    assert bundles.load(tmp_path / "b", deep=True).name == "other"
+    (run / "settings.json").write_text(json.dumps({**facts, "data": {"manifest_sha256": "other"}}))
+    assert export.main([*arguments, "--replace"]) == 1
+    assert "is not the data" in capsys.readouterr().err
+
+
+def test_the_reproducing_command_gives_the_same_settings() -> None:
+    """What the card prints goes through the trainer's own parser and yields these settings again."""
+    from model import train
+
+    wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
+    first, second = origin.command(wanted, "a name", True, "kermany").splitlines()
+    given = train.parser().parse_args(first.split()[3:])
+    assert train._settings(given, Path("nowhere")) == wanted
+    assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
+
+
+def test_a_starting_file_is_told_by_its_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "start.keras").touch()
+    told = origin.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
+    assert "--weights start.keras" in told and str(tmp_path) not in told
+
+
+def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    assert origin.now() == "2026-01-01T00:00:00Z"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", origin.now())
+
+
+def test_code_version_names_the_commit_of_a_checkout() -> None:
+    told = origin.code_version()
+    if (Path(origin.__file__).parents[1] / ".git").exists():
+        assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", told)
+    else:
+        assert re.fullmatch(r"[0-9.]+|unpackaged", told)
+
+
+def test_help_works_without_tensorflow() -> None:
+    code = "import sys; from model.export import main; sys.argv=['x','--help']\ntry: main()\n"
+    code += "except SystemExit: pass\nassert not {'tensorflow','keras','onnx','matplotlib'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
