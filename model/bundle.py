@@ -127,7 +127,7 @@ def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
     """
     document: dict[str, Any] = {"schema": SCHEMA, **manifest}
     document.pop("version", None)
-    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST)
+    paths = sorted(path for path in directory.rglob("*") if path.is_file() and MANIFEST not in path.name)
     document["files"] = {path.relative_to(directory).as_posix(): _sha256(path) for path in paths}
     try:
         document = json.loads(json.dumps(document, allow_nan=False))  # tuples and number keys as they will be read
