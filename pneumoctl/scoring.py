@@ -143,9 +143,13 @@ class Record:
     def __enter__(self) -> Self:
         try:
             self._file = self._path.open("a+b")
-            self._load()
         except OSError as error:
             raise PneumoError(f"{self._path}: {error.strerror}", "--resume FILE names a file to write") from error
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -61,8 +61,8 @@ def csv_row(cells: Iterable[object]) -> str:
     Text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r").writerow(_harmless(cell) for cell in cells)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow(_harmless(cell) for cell in cells)
+    return line.getvalue().removesuffix("\n")
 
 
 def csv_cells(outcome: Outcome) -> list[object]:
