@@ -1,7 +1,6 @@
 """Score pictures for the API; the only file of it that imports the model."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from model.explain import occlusion, overlay
@@ -34,13 +33,10 @@ class Scorer:
         prediction, picture = self._classifier.examine(content, file)
         return Scored(prediction.as_dict(), None if picture is None else preview.preview(picture.grey))
 
-    def heatmap(self, png: bytes) -> bytes:
-        """Where covering the picture lowers P(pneumonia), drawn over it, as PNG."""
-        grey = preview.decode(png)
-        drawn = overlay(grey, occlusion(self._classifier, grey))
-        out = BytesIO()
-        drawn.save(out, "PNG", compress_level=1)
-        return out.getvalue()
+    def heatmap(self, kept: bytes) -> bytes:
+        """Where covering a kept picture lowers P(pneumonia), drawn over it, as PNG."""
+        grey = preview.decode(kept)
+        return preview.to_png(overlay(grey, occlusion(self._classifier, grey)))
 
     def self_check(self) -> tuple[float, float, float]:
         """P(pneumonia) of the known picture now, at export, and the difference allowed."""

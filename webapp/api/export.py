@@ -55,11 +55,12 @@ def _written(store: Store, record: Record, folder: Path, results: TextIO, said: 
     line: dict[str, object] = {**record.prediction, "image": None}
     if record.image is not None:
         try:
-            png = store.picture(record.id)
-            (folder / "images" / f"{record.id}.png").write_bytes(png)
-            line["image"] = f"images/{record.id}.png"
+            picture = store.picture(record.id)
+            line["image"] = f"images/{record.id}.jpg"
+            (folder / "images" / f"{record.id}.jpg").write_bytes(picture)
             counts["images"] += 1
         except Damaged:
+            line["image"] = None
             counts["damaged_images"] += 1
     results.write(json.dumps(line) + "\n")
     entries, damaged = store.feedback(record.id)

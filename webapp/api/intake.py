@@ -67,9 +67,9 @@ def _one(services: Services, file: FileStorage, name: str) -> dict:
             held.enter_context(services.turns.held(services.settings.patience))
         with metrics.stage("score"):  # the file is read only now: of all that wait none holds it in memory
             scored = services.scorer.score(file.stream.read(), name)
-    image = scored.picture.as_dict() if scored.picture else None
+    picture = scored.picture
+    record = Record(scored.document, picture.as_dict() if picture else None)
     with metrics.stage("store"):
-        kept = services.store.put(Record(scored.document, image), scored.picture.png if scored.picture else None)
-    document = kept.prediction
+        document = services.store.put(record, picture.content if picture else None).prediction
     metrics.came_out("refused" if document["refusal"] else document["finding"], document["model"]["version"])
     return document

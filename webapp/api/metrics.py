@@ -21,23 +21,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Histogram(
-            "pneumo_request_seconds",
-            "Time to answer",
-            ("route", "method", "status"),
-            registry=self._registry,
-            buckets=_TIMES,
-        )
-        self._stages = Histogram(
-            "pneumo_stage_seconds",
-            "Time of a part of a prediction",
-            ("stage",),
-            registry=self._registry,
-            buckets=_TIMES,
-        )
-        self._outcomes = Counter(
-            "pneumo_predictions", "Files by what came out", ("outcome", "model"), registry=self._registry
-        )
+        shared = {"registry": self._registry, "buckets": _TIMES}
+        labels = ("route", "method", "status")
+        self._requests = Histogram("pneumo_request_seconds", "Time to answer", labels, **shared)
+        self._stages = Histogram("pneumo_stage_seconds", "Time of a part of a prediction", ("stage",), **shared)
+        labels = ("outcome", "model")
+        self._outcomes = Counter("pneumo_predictions", "Files by what came out", labels, registry=self._registry)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request to a route (its pattern, never its address) was answered."""

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from webapp.gate import Busy
 from webapp.api.store import Damaged, Missing, StoreUnavailable
+from webapp.gate import Busy
 
 TYPE = "urn:pneumoctl:problem:"
 RETRY_AFTER = 5  # seconds; Redis is back after a restart by its supervisor, a burst has been worked off

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from flask import current_app
 
 from webapp.api.classifier import Scorer
-from webapp.gate import Bound
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
 from webapp.api.store import Store
+from webapp.gate import Bound
 
 _NAME = "pneumo"
 

@@ -146,15 +146,15 @@ class Store:
         return Page(records, damaged, more, total)
 
     def picture(self, identifier: str) -> bytes:
-        """The PNG kept with a record; raises Missing or Damaged."""
+        """The picture kept with a record; raises Missing or Damaged."""
         image = self.get(identifier).image
         if image is None:
             raise Missing("No picture is kept with this prediction.")
         with _translated():
-            png = self._redis.get(_key("image", identifier))
-        if png is None or hashlib.sha256(png).hexdigest() != image["sha256"]:
+            kept = self._redis.get(_key("image", identifier))
+        if kept is None or hashlib.sha256(kept).hexdigest() != image["sha256"]:
             raise Damaged(_key("image", identifier))
-        return png
+        return kept
 
     def heatmap(self, identifier: str) -> bytes | None:
         """The PNG computed lately, if there is one and it is whole."""

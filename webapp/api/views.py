@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from webapp.api import intake, listing
+from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
 from webapp.api.store import Damaged, Full, Record
@@ -82,7 +83,7 @@ def show(identifier: str) -> Response:
 @api.get(_PATH + "/image.png")
 def picture(identifier: str) -> Response:
     """The picture that was assessed, grey and at most 1024 pixels a side."""
-    return Response(services().store.picture(identifier), mimetype="image/png")
+    return Response(to_png(decode(services().store.picture(identifier))), mimetype="image/png")
 
 
 @api.get(_PATH + "/heatmap.png")
