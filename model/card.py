@@ -11,20 +11,6 @@ INTENDED_USE = (
     "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays of children for signs of "
     "pneumonia. Not a medical device: not for diagnosis, triage or treatment, and not reviewed by any authority."
 )
-# What to name when a bundle is made of these publishers' pictures.
-SOURCES = {
-    "kermany": (
-        'Kermany, Zhang, Goldbaum, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '
-        'Classification", Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest X-rays of children aged '
-        "1 to 5 of the Guangzhou Women and Children's Medical Center."
-    ),
-    "pneumoniamnist": (
-        "PneumoniaMNIST of MedMNIST v2 (Yang et al., Scientific Data 2023, doi 10.5281/zenodo.10519652), CC BY 4.0, "
-        "made from Kermany, Zhang, Goldbaum, Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest "
-        "X-rays of children aged 1 to 5 of the Guangzhou Women and Children's Medical Center."
-    ),
-    "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
-}
 _CHILDREN = (
     "Trained on children aged 1 to 5 from one hospital and one country. On adults, on other equipment and on other "
     "populations expect clearly worse figures; a good figure here says little about them."

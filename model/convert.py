@@ -59,12 +59,12 @@ def save_keras(model: keras.Model, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.keras"
         bare.save(raw)
-        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as target:
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name == "metadata.json":
                     content = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
-                target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+                target.writestr(zipfile.ZipInfo(name), content)  # weights do not compress
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:

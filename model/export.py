@@ -20,7 +20,7 @@ from model.bundle import Bundle
 from model.convert import ExportError, compare, save_keras, to_onnx
 from model.evaluate import evaluate, refusals, score
 from model.images import Refused, decode
-from model.origin import Origin, code_version, command, now
+from model.origin import SOURCES, Origin, code_version, command, now
 from model.predict import Classifier
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _draft(model: keras.Model, settings: TrainSettings, dataset: DataSet, name: 
         "data": {
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
-            "attribution": card.SOURCES.get(origin.source, origin.source),
+            "attribution": SOURCES.get(origin.source, origin.source),
             **{part: len(samples) for part, samples in parts.items()},
             "patients": {part: len(people) for part, people in patients.items()},
             "patient_numbers_in_test_too": len(patients["test"] & (patients["train"] | patients["validation"])),
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="directory of the new bundle")
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
     parser.add_argument("--test", action="store_true", help="read the test part too, once, for the card")
-    parser.add_argument("--source", default="", help=f"whom to name for the data: {', '.join(card.SOURCES)} or a text")
+    parser.add_argument("--source", default="", help=f"whom to name for the data: {', '.join(SOURCES)} or a text")
     parser.add_argument("--replace", action="store_true", help="put the new bundle in the place of the one in --out")
     given = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

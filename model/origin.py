@@ -1,4 +1,4 @@
-"""Say where a bundle comes from: the code's version, the time, and the commands that make it again."""
+"""Say where data and bundles come from: their makers, the code, the time, the commands to make them again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,27 @@ if TYPE_CHECKING:
     from model.settings import TrainSettings
 
 
+# Whom to name wherever these publishers' pictures, or a bundle made of them, are used.
+SOURCES = {
+    "kermany": (
+        'Kermany, Zhang, Goldbaum, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '
+        'Classification", Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest X-rays of children aged '
+        "1 to 5 of the Guangzhou Women and Children's Medical Center."
+    ),
+    "pneumoniamnist": (
+        "PneumoniaMNIST of MedMNIST v2 (Yang et al., Scientific Data 2023, doi 10.5281/zenodo.10519652), CC BY 4.0, "
+        "made from Kermany, Zhang, Goldbaum, Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest "
+        "X-rays of children aged 1 to 5 of the Guangzhou Women and Children's Medical Center."
+    ),
+    "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
+}
+
+
 @dataclass(frozen=True)
 class Origin:
     """What no figure can tell of a bundle, for its card.
 
-    source: a key of card.SOURCES, or whom to name for the data; command: the commands that make the bundle again
+    source: a key of SOURCES, or whom to name for the data; command: the commands that make the bundle again
     (told from the settings when empty); created: ISO 8601 time, a part of what the version is hashed over.
     """
 

@@ -245,7 +245,7 @@ def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
 def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundles.Bundle) -> None:
     from model import card
 
-    facts = {**built.manifest["data"], "attribution": card.SOURCES["kermany"], "patient_numbers_in_test_too": 170}
+    facts = {**built.manifest["data"], "attribution": origin.SOURCES["kermany"], "patient_numbers_in_test_too": 170}
     text = card.text({**built.manifest, "data": facts}, "a command", ["history.png"])
     assert "10.17632/rscbjbr9sj" in text and "CC BY 4.0" in text
     assert "Trained on children aged 1 to 5 from one hospital" in text
