@@ -33,10 +33,20 @@ def wait(url: str, root: Path | None = None, service: str = "", patience: float 
         if good:
             return
         lives |= {_pid(root, service)} if root else set()
-        if time.monotonic() > deadline or len(lives - {0}) > MOST_LIVES:
-            why = "keeps ending" if len(lives - {0}) > MOST_LIVES else f"was not ready after {patience:.0f} s"
+        why = _hopeless(document, lives)
+        if not why and time.monotonic() > deadline:
+            why = f"was not ready after {patience:.0f} s"
+        if why:
             raise PneumoError(f"{service or url} {why}: {json.dumps(document)}", "pneumoctl logs", Exit.GATE_FAILED)
         time.sleep(0.2)
+
+
+def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
+    """Why waiting longer cannot help; empty if it can."""
+    if len(lives - {0}) > MOST_LIVES:
+        return "keeps ending"
+    known = document.get("checks", {}).get("known_picture", {})
+    return "" if known.get("ok", True) else "does not score its known picture as it did at export"
 
 
 def _pid(root: Path, service: str) -> int:

@@ -37,6 +37,7 @@ def rows(settings: Settings, stack: Stack) -> list[Row]:
         _memory,
         _disk,
         _directory,
+        _secrets,
         _ports,
     )
     return [row for check in checks for row in check(settings, stack)]
@@ -112,11 +113,27 @@ def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:
     yield Row("directory", short, seen, "set XDG_STATE_HOME to a shorter path")
 
 
+def _secrets(settings: Settings, stack: Stack) -> Iterator[Row]:
+    """New secrets over old results would make every one of them look forged."""
+    fix = (
+        f"restore {stack.directory / 'secrets.json'} from a backup, or, losing the results: pneumoctl teardown --purge"
+    )
+    try:
+        found = stack.secrets()
+    except PneumoError as error:
+        yield Row("secrets", False, error.message, error.hint)
+        return
+    if found is None and stack.layout.redis_data.is_dir() and any(stack.layout.redis_data.iterdir()):
+        yield Row("secrets", False, "missing, while results are stored under them", fix)
+    else:
+        yield Row("secrets", True, "kept from the first `up`" if found else "will be generated")
+
+
 def _ports(settings: Settings, stack: Stack) -> Iterator[Row]:
     try:
         ports = facts.ports(settings, stack)
-    except OSError as error:
-        yield Row("ports", False, str(error), "set ui_port, api_port and redis_port")
+    except (OSError, PneumoError) as error:
+        yield Row("ports", False, str(error), getattr(error, "hint", "set ui_port, api_port and redis_port"))
         return
     for name, port in ports.given.items():
         moved = "" if port == ports.wished[name] else f" ({ports.wished[name]} is taken by another program)"

@@ -3,16 +3,18 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pneumoctl import inventory, lock
 from pneumoctl.errors import PneumoError
 from pneumoctl.inventory import Inventory
 from pneumoctl.transport import write_atomically
+
+Saved = TypeVar("Saved")
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,11 @@ class Stack:
 
     def secrets(self) -> Secrets | None:
         """The saved secrets, None before the first `up`."""
-        document = self._read("secrets.json")
-        return Secrets(**document) if document is not None else None
+        return self._read("secrets.json", Secrets)
 
     def ports(self) -> Ports | None:
         """The saved ports, None before the first `up`."""
-        document = self._read("ports.json")
-        return Ports(**document) if document is not None else None
+        return self._read("ports.json", Ports)
 
     def inventory(self) -> Inventory | None:
         """The hosts and where their services listen, None before the first `up`."""
@@ -119,17 +119,15 @@ class Stack:
         for name, value in (("secrets.json", secrets), ("ports.json", ports)):
             write_atomically(self.directory / name, json.dumps(asdict(value), indent=2).encode(), 0o600)
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, kind: Callable[..., Saved]) -> Saved | None:
         path = self.directory / name
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
+            return kind(**json.loads(path.read_text()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise PneumoError(
-                f"{path} is damaged: {error}", f"restore {path} from a backup, or: pneumoctl teardown --purge"
-            ) from error
-        return document
+        except (OSError, ValueError, TypeError) as error:
+            hint = f"restore {path} from a backup, or, losing what is stored: pneumoctl teardown --purge"
+            raise PneumoError(f"{path} is damaged: {error}", hint) from error
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -108,9 +108,9 @@ def _show(document: dict[str, Any]) -> None:
         console.table(
             ("service", "state", "pid", "uptime", "memory", "port"), rows, ["" if one else "bold red" for one in good]
         )
-        model = document["api"].get("model")
-        if isinstance(model, dict):
-            console.text(f"model {model.get('name')} {model.get('version')}")
+        model = document["api"].get("checks", {}).get("model", {})
+        if "version" in model:
+            console.text(f"model version {model['version']}")
         word = "serving" if document["serving"] else "NOT SERVING (next: pneumoctl logs, pneumoctl up)"
         console.text(f"stack {document['stack']}: {word} at {document['url']}")
     if document["strays"]:

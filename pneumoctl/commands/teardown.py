@@ -48,7 +48,7 @@ def prepare(place: Any, purge: bool) -> Any:
     from pneumoctl.commands.plan import Prepared
     from pneumoctl.plans import teardown as plans
 
-    ports = place.ports()
+    ports = _unless_damaged(place.ports, purge)
     given = ports.given if ports else {}
     wishes = plans.Wishes(
         name=place.name,
@@ -63,19 +63,27 @@ def prepare(place: Any, purge: bool) -> Any:
     return Prepared(place, wishes, ports, plans.plan(wishes), hosts)
 
 
+def _unless_damaged(read: Any, purge: bool) -> Any:
+    """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
+    from pneumoctl.errors import PneumoError
+
+    try:
+        return read()
+    except PneumoError:
+        if not purge:
+            raise
+        return None
+
+
 def _any(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
 def _export_folder(place: Any) -> Path:
-    """The same folder for every try at tearing this stack down, so that a rerun replaces what a kill left half."""
+    """A new folder for every try: what an earlier one wrote is never touched."""
     from pneumoctl.stack import exports
 
-    begun = datetime.fromtimestamp(place.directory.stat().st_ctime if place.exists else 0, UTC)
-    mark = place.directory / "secrets.json"
-    if mark.exists():
-        begun = datetime.fromtimestamp(mark.stat().st_mtime, UTC)
-    return exports() / f"{place.name}-{begun:%Y%m%dT%H%M%SZ}"
+    return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _act(prepared: Any, agreed: bool) -> int:
@@ -87,7 +95,7 @@ def _act(prepared: Any, agreed: bool) -> int:
     from pneumoctl.journal import Journal
 
     place, wishes = prepared.stack, prepared.wishes
-    secrets = place.secrets()
+    secrets = _unless_damaged(place.secrets, wishes.export is None)
 
     def begin() -> None:
         if place.exists:

@@ -59,7 +59,7 @@ def _act(prepared: Any, agreed: bool) -> int:
     try:
         applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
     except StepFailed as error:
-        code = Exit.GATE_FAILED if error.details["step"] == PROOF else Exit.FAILED
+        code = Exit.GATE_FAILED if error.output.code == Exit.GATE_FAILED else Exit.FAILED
         said = _last_words(prepared, error)
         raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
     prediction = json.loads(applied.outputs[PROOF].stdout)

@@ -57,7 +57,7 @@ class Operator:
 def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
     state = tmp_path_factory.mktemp("s")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PNEUMO_")}
-    base = 20000 + os.getpid() % 2000 * 10
+    base = 10000 + os.getpid() % 2000 * 10  # below the ephemeral ports
     environment |= {
         "XDG_STATE_HOME": str(state),
         "XDG_DATA_HOME": str(state / "share"),
