@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl import __version__
-from pneumoctl.commands import doctor, init, logs, plan, predict, status, teardown, up
+from pneumoctl.commands import data, doctor, init, logs, plan, predict, status, teardown, up
 
 app = typer.Typer(
     name="pneumoctl",
@@ -41,3 +41,4 @@ _VERBS = (
 )
 for command in _VERBS:
     app.command()(command)
+app.add_typer(data.app, name="data")

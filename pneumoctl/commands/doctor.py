@@ -13,7 +13,10 @@ def doctor(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Check this machine before anything is changed; exit 4 if a check fails."""
+    """Check this machine; say how to mend it.
+
+    Changes nothing. Exit 4 if a check fails.
+    """
     from pneumoctl import preflight
     from pneumoctl import settings as settings_
     from pneumoctl.console import console

@@ -14,7 +14,10 @@ def init(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Write a commented pneumo.toml with every setting at its default."""
+    """Write a commented pneumo.toml.
+
+    Every setting is in it at its default. Never overwrites a file.
+    """
     from pneumoctl import settings
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError

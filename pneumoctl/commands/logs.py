@@ -22,7 +22,7 @@ def logs(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Show what the services of the stack have logged."""
+    """Show what the services have logged."""
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError

@@ -78,7 +78,10 @@ def plan(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Show what `up` would change, with the differences of every file. Changes nothing."""
+    """Show what `up` would change.
+
+    Steps, and the differences of every file; secret contents are not shown. Changes nothing.
+    """
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit

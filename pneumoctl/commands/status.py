@@ -18,7 +18,10 @@ def status(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Show every service of the stack as it is now; exit 1 unless all of them serve."""
+    """Show what runs and what answers.
+
+    Asks the processes and the services, never a file. Exit 1 unless all of them serve.
+    """
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.stack import find

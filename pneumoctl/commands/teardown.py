@@ -22,7 +22,10 @@ def teardown(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """End the stack, export its results unless --purge, and prove that nothing remains. Safe to repeat."""
+    """End the stack; prove that nothing remains.
+
+    Results and model bundles are exported first, unless --purge. Safe to repeat.
+    """
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.plan import describe

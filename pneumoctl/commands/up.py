@@ -17,7 +17,11 @@ def up(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Bring the stack up, or up to date, and prove it with a real prediction. Safe to repeat."""
+    """Bring the stack up and prove it serves.
+
+    Preflight, plan, question, then Redis, API and web page under a supervisor, and a real prediction through the
+    page. Safe to repeat: it does what is missing. Exit 4: preflight; 5: locked; 10: the health gate failed.
+    """
     from pneumoctl import settings as settings_
     from pneumoctl.commands.plan import prepare
     from pneumoctl.stack import find
