@@ -1,6 +1,5 @@
 """Draw synthetic chest radiographs: test pictures that may be shared, because nobody was ever X-rayed for them."""
 
-import argparse
 import math
 from io import BytesIO
 from pathlib import Path
@@ -221,6 +220,8 @@ def _names(patient: int, picture: int) -> tuple[tuple[str, str], tuple[str, str]
 
 def main() -> None:
     """Write one drawing to a file and say what it is."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m model.phantom", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT.png")
     parser.add_argument("--seed", type=int, default=7)
