@@ -54,12 +54,17 @@ def _results(wishes: Wishes, export: Path) -> Step:
         timeout=600,
         title=f"read the results from Redis into {export}",
     )
-    return Step("Export the results", ("app",), (run,))
+    return Step("Export the results", ("app",), (_private(export), run))
+
+
+def _private(folder: Path) -> Run:
+    """Pictures of patients are nobody else's to read."""
+    return Run(("install", "-d", "-m", "700", str(folder)), title=f"make {folder} (700)")
 
 
 def _models(wishes: Wishes, export: Path) -> Step:
     copy = Copy(str(wishes.layout.models), str(export / "models"))
-    return Step("Export the model bundles", ("app",), (copy,))
+    return Step("Export the model bundles", ("app",), (_private(export), copy))
 
 
 def _end(wishes: Wishes) -> Step:

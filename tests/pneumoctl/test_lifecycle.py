@@ -96,6 +96,7 @@ def teardown_exports_and_proves(operator: Operator, kept: dict) -> None:
     records = [json.loads(line) for line in (exported / "results" / "results.jsonl").read_text().splitlines()]
     assert kept["id"] in {record["id"] for record in records}
     assert next(exported.glob("models/*/bundle.json")).is_file()
+    assert exported.stat().st_mode & 0o077 == 0
     assert not operator.directory.exists()
     assert processes.ours(operator.directory) == []
     assert all(processes.free(port) for port in ports)
