@@ -64,7 +64,7 @@ def save_keras(model: keras.Model, path: Path) -> None:
                 content = source.read(name)
                 if name == "metadata.json":
                     content = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
-                target.writestr(zipfile.ZipInfo(name), content)  # weights do not compress
+                target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # HDF5 pads its groups
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
