@@ -27,6 +27,7 @@ class Put:
     path: str
     mode: int = 0o600
     secret: bool = False
+    stamp: bool = False  # our own mark that a step was done, no file that anybody configured
 
     @property
     def sha256(self) -> str:
@@ -104,7 +105,7 @@ def stamped(step: Step, path: str) -> Step:
     """
     wished = digest(step)
     probe = Run(("grep", "-qx", wished, path))
-    return replace(step, actions=(*step.actions, Put(wished + "\n", path)), unless=(*step.unless, probe))
+    return replace(step, actions=(*step.actions, Put(wished + "\n", path, stamp=True)), unless=(*step.unless, probe))
 
 
 def holds(put: Put) -> Run:
@@ -120,7 +121,8 @@ def describe(plan: Plan, pending: Callable[[Step], bool] = lambda _: True) -> li
             continue
         where = "" if step.hosts == ("operator",) else f" on {', '.join(step.hosts)}"
         lines.append(f"  + {step.title}{where}")
-        lines += [f"      {describe_action(action)}" for action in step.actions]
+        shown = (action for action in step.actions if not (isinstance(action, Put) and action.stamp))
+        lines += [f"      {describe_action(action)}" for action in shown]
     return lines
 
 

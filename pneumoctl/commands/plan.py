@@ -2,33 +2,41 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Target
 
+if TYPE_CHECKING:
+    from pneumoctl.execute import Reached
+    from pneumoctl.plan import Plan, Put, Step
+    from pneumoctl.plans.up import Wishes
+    from pneumoctl.settings import Settings
+    from pneumoctl.stack import Ports, Stack
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with the hosts it is for."""
+    """The plan of `up` with what it was made from and the hosts it is for."""
 
-    stack: Any
-    wishes: Any
-    ports: Any
-    plan: Any
-    hosts: Any
+    stack: "Stack"
+    wishes: "Wishes"
+    ports: "Ports"
+    plan: "Plan"
+    hosts: "Mapping[str, Reached]"
 
-    def changes(self) -> list[Any]:
+    def changes(self) -> "list[Step]":
         """The steps that have something to do now."""
         from pneumoctl.apply import changes
 
         return changes(self.plan, self.hosts)
 
 
-def prepare(settings: Any, place: Any, save: bool) -> Prepared:
-    """Preflight and plan for a stack; with `save` a moved port is said aloud. Changes nothing."""
+def prepare(settings: "Settings", place: "Stack") -> Prepared:
+    """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
     from pneumoctl import facts, preflight
     from pneumoctl.apply import reach
     from pneumoctl.console import console
@@ -41,7 +49,7 @@ def prepare(settings: Any, place: Any, save: bool) -> Prepared:
     preflight.require(preflight.rows(settings, place))
     ports = facts.ports(settings, place)
     for name, port in ports.given.items():
-        if save and port != ports.wished[name]:
+        if port != ports.wished[name]:
             console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
     wishes = facts.wishes(settings, place, place.secrets() or Secrets.generate(), ports)
     return Prepared(place, wishes, ports, up.plan(wishes), reach(place, wishes.inventory))
@@ -53,20 +61,19 @@ def differences(prepared: Prepared) -> list[str]:
 
     lines: list[str] = []
     for step in prepared.changes():
-        for action in step.actions:
-            if not isinstance(action, Put) or "/stamps/" in action.path or action.path.endswith(".complete"):
-                continue
-            live = prepared.hosts[step.hosts[0]].transport.read(action.path)
-            if live == action.content.encode():
-                continue
-            if action.secret:
-                lines.append(f"{action.path}: secret contents {'differ' if live is not None else 'are new'}")
-                continue
-            old = (live or b"").decode(errors="replace").splitlines()
-            lines += difflib.unified_diff(
-                old, action.content.splitlines(), f"{action.path} (now)", f"{action.path} (planned)", lineterm=""
-            )
+        host = prepared.hosts[step.hosts[0]].transport
+        for put in (action for action in step.actions if isinstance(action, Put) and not action.stamp):
+            lines += _difference(put, host.read(put.path))
     return lines
+
+
+def _difference(put: "Put", live: bytes | None) -> list[str]:
+    if live == put.content.encode():
+        return []
+    if put.secret:
+        return [f"{put.path}: secret contents {'differ' if live is not None else 'are new'}"]
+    old, new = (live or b"").decode(errors="replace").splitlines(), put.content.splitlines()
+    return list(difflib.unified_diff(old, new, f"{put.path} (now)", f"{put.path} (planned)", lineterm=""))
 
 
 def plan(
@@ -89,7 +96,7 @@ def plan(
     from pneumoctl.stack import find
 
     settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    prepared = prepare(settings, find(settings.stack), save=False)
+    prepared = prepare(settings, find(settings.stack))
     todo = prepared.changes()
     changed = differences(prepared)
     for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:

@@ -2,11 +2,16 @@
 
 import os
 import time
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Target
+
+if TYPE_CHECKING:
+    from pneumoctl.stack import Stack
+    from pneumoctl.supervisor import State
 
 
 def status(
@@ -38,7 +43,7 @@ def status(
         time.sleep(2)
 
 
-def look(place: Any) -> dict[str, Any]:
+def look(place: "Stack") -> dict[str, Any]:
     """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
     from pneumoctl import health, processes, supervisor
 
@@ -65,7 +70,7 @@ def look(place: Any) -> dict[str, Any]:
     }
 
 
-def _service(name: str, port: int, states: Any) -> dict[str, Any]:
+def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict[str, Any]:
     import psutil
 
     from pneumoctl.processes import free

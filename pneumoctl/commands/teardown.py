@@ -2,13 +2,21 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
+
+if TYPE_CHECKING:
+    from pneumoctl.execute import Reached
+    from pneumoctl.plans.teardown import Wishes
+    from pneumoctl.stack import Stack
+
+Read = TypeVar("Read")
 
 
 def teardown(
@@ -27,33 +35,35 @@ def teardown(
     Results and model bundles are exported first, unless --purge. Safe to repeat.
     """
     from pneumoctl import settings as settings_
+    from pneumoctl.apply import changes
     from pneumoctl.console import console
     from pneumoctl.plan import describe
+    from pneumoctl.plans import teardown as plans
     from pneumoctl.stack import find
 
     settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
     place = find(settings.stack)
     with place.locked("teardown"):
-        prepared = prepare(place, purge)
-        if dry_run:
-            todo = prepared.changes()
-            for line in describe(prepared.plan, lambda step: step in todo):
-                console.text(line)
-            console.result({"stack": place.name, "changes": [step.title for step in todo]})
-            return 0
-        return _act(prepared, yes)
+        wishes, hosts = prepare(place, purge)
+        if not dry_run:
+            return _act(place, wishes, hosts, yes)
+        plan = plans.plan(wishes)
+        todo = changes(plan, hosts)
+        for line in describe(plan, lambda step: step in todo):
+            console.text(line)
+        console.result({"stack": place.name, "changes": [step.title for step in todo]})
+        return 0
 
 
-def prepare(place: Any, purge: bool) -> Any:
-    """The plan for a stack as it is now. Changes nothing."""
+def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
+    """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
     from pneumoctl import inventory
     from pneumoctl.apply import reach
-    from pneumoctl.commands.plan import Prepared
-    from pneumoctl.plans import teardown as plans
+    from pneumoctl.plans.teardown import Wishes
 
     ports = _unless_damaged(place.ports, purge)
     given = ports.given if ports else {}
-    wishes = plans.Wishes(
+    wishes = Wishes(
         name=place.name,
         layout=place.layout,
         python=sys.executable,
@@ -62,11 +72,10 @@ def prepare(place: Any, purge: bool) -> Any:
         has_results=_any(place.layout.redis_data) and place.layout.config("env/api.env").exists(),
         has_models=_any(place.layout.models),
     )
-    hosts = reach(place, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
-    return Prepared(place, wishes, ports, plans.plan(wishes), hosts)
+    return wishes, reach(place, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
 
 
-def _unless_damaged(read: Any, purge: bool) -> Any:
+def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
     """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
     from pneumoctl.errors import PneumoError
 
@@ -82,32 +91,31 @@ def _any(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _export_folder(place: Any) -> Path:
+def _export_folder(place: "Stack") -> Path:
     """A new folder for every try: what an earlier one wrote is never touched."""
     from pneumoctl.stack import exports
 
     return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _act(prepared: Any, agreed: bool) -> int:
+def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool) -> int:
     from pneumoctl import processes
     from pneumoctl.apply import apply, log_to
     from pneumoctl.console import console
     from pneumoctl.errors import PneumoError
     from pneumoctl.execute import StepFailed
     from pneumoctl.journal import Journal
+    from pneumoctl.plans.teardown import plan
 
-    place, wishes = prepared.stack, prepared.wishes
     secrets = _unless_damaged(place.secrets, wishes.export is None)
 
     def begin() -> None:
         if place.exists:
             log_to(place, secrets.values() if secrets else ())
 
+    journal = Journal(place.directory / "journal.jsonl", "teardown")
     try:
-        applied = apply(
-            prepared.plan, prepared.hosts, Journal(place.directory / "journal.jsonl", "teardown"), agreed, begin
-        )
+        applied = apply(plan(wishes), hosts, journal, agreed, begin)
     except StepFailed as error:
         hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
         raise PneumoError(error.message, hint, error.code, **error.details) from error

@@ -2,9 +2,13 @@
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
+
+if TYPE_CHECKING:
+    from pneumoctl.commands.plan import Prepared
+    from pneumoctl.execute import StepFailed
 
 
 def up(
@@ -29,12 +33,12 @@ def up(
     settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
     place = find(settings.stack)
     if dry_run:
-        return _show(prepare(settings, place, save=False))
+        return _show(prepare(settings, place))
     with place.locked("up"):
-        return _act(prepare(settings, place, save=True), yes)
+        return _act(prepare(settings, place), yes)
 
 
-def _show(prepared: Any) -> int:
+def _show(prepared: "Prepared") -> int:
     from pneumoctl.console import console
     from pneumoctl.plan import describe
 
@@ -45,7 +49,7 @@ def _show(prepared: Any) -> int:
     return 0
 
 
-def _act(prepared: Any, agreed: bool) -> int:
+def _act(prepared: "Prepared", agreed: bool) -> int:
     from pneumoctl.apply import apply, log_to
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError
@@ -74,7 +78,7 @@ def _act(prepared: Any, agreed: bool) -> int:
     return 0
 
 
-def _last_words(prepared: Any, error: Any) -> str:
+def _last_words(prepared: "Prepared", error: "StepFailed") -> str:
     """The end of the log of the service that the failed step was about."""
     from pneumoctl.commands.logs import tail
     from pneumoctl.plan import Service
