@@ -93,6 +93,20 @@ def prior_shift(labels: np.ndarray, settings: TrainSettings) -> float:
     return float(np.log(weights[0] / weights[1]))
 
 
+def offset(logits: np.ndarray, labels: np.ndarray) -> float:
+    """What to add to logits [n] so that a temperature alone calibrates them on validation.
+
+    Class weights and altered training pictures move every logit by about the same. Platt's a z + c (Platt 1999) is
+    (z + c / a) / temperature with temperature 1 / a: c / a is added here, the temperature is calibrate's.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    # A little penalty: without any, classes that a line divides make the fit run away.
+    fitted = LogisticRegression(C=1000.0, max_iter=1000).fit(logits[:, np.newaxis], labels)
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return intercept / slope if slope > 1e-3 else 0.0  # a network that is no better than chance has nothing to mend
+
+
 class Fit:
     """One run of the loop.
 
@@ -126,7 +140,7 @@ class Fit:
             self._epoch()
         self.model.set_weights(self.best)
         bias = self.model.get_layer("logit").bias
-        bias.assign(bias + self.prior)
+        bias.assign(bias + offset(self._logits(), self.validation[1]))
         return self.progress
 
     def _phase(self) -> int:
@@ -196,9 +210,12 @@ class Fit:
         """What validation says of the averaged weights; the model keeps its own."""
         weights = self.model.get_weights()
         self.model.set_weights(self.average)
-        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
+        logits = self._logits()
         self.model.set_weights(weights)
         return watched(self.validation[1], logits + self.prior, self.settings)
+
+    def _logits(self) -> np.ndarray:
+        return self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
 
     def _keep_up(self) -> None:
         stop = self.stop()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras  # noqa: TID253 - only training imports this module
 import numpy as np
@@ -93,8 +97,23 @@ def _resnet50(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.Keras
     )
     if settings.weights == "imagenet":
         trunk.load_weights(str(imagenet_file()))
-    # training=False: batch normalization keeps ImageNet's statistics also where gamma and beta learn.
-    return layers.GlobalAveragePooling2D(name="pool")(trunk(coloured, training=False))
+    _hold_statistics(trunk)
+    return layers.GlobalAveragePooling2D(name="pool")(trunk(coloured))
+
+
+def _hold_statistics(trunk: keras.Model) -> None:
+    """Keep batch normalization in inference mode also where gamma and beta learn.
+
+    trunk(x, training=False) is not enough: an outer model that trains hands its own training=True down over it
+    (seen in Keras 3.15). The layers stay Keras' own, so a saved model loads without this module.
+    """
+    for layer in trunk.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.call = partial(_in_inference, layer.call)
+
+
+def _in_inference(call: Callable[..., Any], inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    return call(inputs, training=False, mask=mask)
 
 
 def _dag(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
@@ -154,11 +173,13 @@ def _head(x: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
 
 def imagenet_file() -> Path:
     """The ImageNet weights in Keras' cache, downloaded when missing. Raises SettingsError saying what to put where."""
-    cache = Path(keras.config.keras_home()) / "models"
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     path = cache / IMAGENET_FILE
     try:
         if not path.is_file():
-            keras.utils.get_file(IMAGENET_FILE, IMAGENET_ADDRESS, cache_subdir="models", file_hash=IMAGENET_MD5)
+            path = Path(
+                keras.utils.get_file(IMAGENET_FILE, IMAGENET_ADDRESS, cache_dir=cache.parent, cache_subdir="models")
+            )
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
     except Exception as error:  # get_file raises urllib's, http's and its own errors
         raise SettingsError(
