@@ -1,11 +1,11 @@
 """A real Redis, the API on a small real model, and pictures to send."""
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from urllib3 import encode_multipart_formdata
 
 from model import phantom
 from tests.webapp.servers import TOKEN, RedisServer, api_environment
@@ -50,8 +50,9 @@ class Caller:
 
     def send(self, *files: tuple[bytes, str]):
         """POST files of (content, name)."""
-        data = {"file": [(BytesIO(content), name) for content, name in files]}
-        return self.client.post("/v1/predictions", data=data, headers=self.headers)
+        # Encoded here: the test client would leave temporary files of large bodies open.
+        body, kind = encode_multipart_formdata([("file", (name, content)) for content, name in files])
+        return self.client.post("/v1/predictions", data=body, content_type=kind, headers=self.headers)
 
     def sent(self, *files: tuple[bytes, str]) -> list[dict]:
         """POST files that must come out well; their predictions."""

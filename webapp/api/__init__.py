@@ -4,10 +4,8 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from tempfile import SpooledTemporaryFile
-from typing import IO
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, g, request
 from werkzeug.routing import BaseConverter
 
 from webapp.api import health, problems
@@ -15,9 +13,9 @@ from webapp.api.services import Services, attach, services
 from webapp.api.settings import ApiSettings
 from webapp.api.views import api
 from webapp.environment import Environment
+from webapp.upload import UploadRequest
 
 _FRAME = 64 * 1024  # bytes around the files, so that what the page let through is not refused here
-_IN_MEMORY = 2 * 1024 * 1024  # bytes of a file; MAX_PENDING of them are held at most
 _REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -25,13 +23,6 @@ class IdentifierConverter(BaseConverter):
     """A prediction's id in an address; anything else is not found and reaches no key of the store."""
 
     regex = "[0-9a-f]{32}"
-
-
-class ApiRequest(Request):
-    """A request whose files stay in memory while they are small, which nearly all are, and go to disk beyond."""
-
-    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
-        return SpooledTemporaryFile(max_size=_IN_MEMORY)
 
 
 def create_app(config: Mapping[str, object] | None = None) -> Flask:
@@ -43,7 +34,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     settings = ApiSettings.read(environment)
     environment.check()
     app = Flask(__name__, static_folder=None)
-    app.request_class = ApiRequest
+    app.request_class = UploadRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.upload_bytes + _FRAME
     app.config["MAX_FORM_PARTS"] = 64

@@ -19,6 +19,7 @@ _PREFIX = "pneumo:1:"
 _TIMEOUT = 2.0  # seconds; Redis is near and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
 _MOST_FEEDBACK = 50  # entries kept of one prediction
+_HEADROOM = 4 * 1024 * 1024  # bytes free below which no upload should be promised
 _ATTEMPTS = 5
 
 
@@ -94,7 +95,8 @@ class Store:
             password=settings.password,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
-            retry=Retry(ConstantBackoff(0.05), 1),  # for a connection that Redis closed by restarting
+            # Once more for a connection that Redis closed by restarting; a Redis that hangs is not asked again.
+            retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)),
         )
         return cls(client, settings.mac_key)
 
@@ -195,10 +197,12 @@ class Store:
         return whole, len(values) - len(whole)
 
     def probe(self) -> None:
-        """Whether Redis answers and takes a write."""
+        """Whether Redis answers, takes a write, and has room for more than that."""
         with _translated():
-            self._redis.ping()
             self._redis.set(_key("probe", "write"), str(time.time()), ex=60)
+            memory = self._redis.info("memory")
+        if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
+            raise StoreUnavailable("nearly full")
 
     def ids(self) -> Iterator[str]:
         """Every id that a record is kept under, in no order; new ones may or may not be among them."""

@@ -17,7 +17,7 @@ api = Blueprint("v1", __name__, url_prefix="/v1")
 OPENAPI = Path(__file__).with_name("openapi.json")
 _LABELS = ("pneumonia", "no pneumonia", "unsure")
 _LONGEST_COMMENT = 500  # characters
-_MOST_LISTED = 100
+_LIMITS = ("20", *map(str, range(1, 101)))  # the first is the default
 _PATH = "/predictions/<identifier:identifier>"
 
 
@@ -58,11 +58,9 @@ def index() -> Response:
     """A page of the list; damaged records are named apart and never shown as predictions."""
     order = _one_of("order", listing.ORDERS)
     chosen = _one_of("finding", listing.FILTERS)
-    limit = request.args.get("limit", "20")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= _MOST_LISTED:
-        raise Problem(400, "bad-limit", f"limit is a number from 1 to {_MOST_LISTED}.")
+    limit = int(_one_of("limit", _LIMITS))
     try:
-        page = services().store.page(order, chosen, request.args.get("cursor"), int(limit))
+        page = services().store.page(order, chosen, request.args.get("cursor"), limit)
     except listing.CursorInvalid as error:
         raise Problem(400, "bad-cursor", "The cursor does not belong to this list. Start again without it.") from error
     damaged = [{"id": each, "error": problem(Damaged(each)).as_dict()} for each in page.damaged]
@@ -135,5 +133,6 @@ def add_feedback(identifier: str) -> tuple[Response, int]:
 def _one_of(name: str, choices: tuple[str, ...]) -> str:
     value = request.args.get(name, choices[0])
     if value not in choices:
-        raise Problem(400, f"bad-{name}", f"{name} is one of: {', '.join(choices)}.")
+        allowed = "a number from 1 to 100" if choices is _LIMITS else f"one of: {', '.join(choices)}"
+        raise Problem(400, f"bad-{name}", f"{name} is {allowed}.")
     return value

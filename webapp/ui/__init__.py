@@ -14,6 +14,7 @@ from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
 from webapp.ui.settings import UiSettings
 from webapp.ui.views import Backend, pages
+from webapp.upload import UploadRequest
 
 
 class IdentifierConverter(BaseConverter):
@@ -31,6 +32,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     settings = UiSettings.read(environment)
     environment.check()
     app = Flask(__name__)
+    app.request_class = UploadRequest
     app.config["TRUSTED_HOSTS"] = settings.trusted_hosts
     app.config["MAX_CONTENT_LENGTH"] = settings.upload_bytes
     app.config["MAX_FORM_PARTS"] = 64

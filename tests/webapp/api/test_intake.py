@@ -1,0 +1,41 @@
+"""File names are cleaned before anything is done with them."""
+
+import pytest
+
+from webapp.api.intake import clean
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("chest.png", "chest.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\films\\Meier 1.dcm", "Meier 1.dcm"),
+        ("/", "unnamed"),
+        ("", "unnamed"),
+        (None, "unnamed"),
+        (" \t\r\n ", "unnamed"),
+        ("a\r\nSet-Cookie: b=1.png", "a Set-Cookie: b=1.png"),
+        ("a\x00b\x1b[31mc.png", "ab[31mc.png"),
+        ("gnp.\u202egpj.exe", "gnp.gpj.exe"),
+        ("zero\u200bwidth.png", "zerowidth.png"),
+        ("Ro\u0308ntgen.png", "Röntgen.png"),
+        ("胸部.png", "胸部.png"),
+        ("<script>alert(1)</script>.png", "script>.png"),
+        ("<img src=x onerror=alert(1)>.png", "<img src=x onerror=alert(1)>.png"),
+        ("a\udcffb.png", "ab.png"),
+    ],
+)
+def test_clean(given, kept):
+    assert clean(given) == kept
+
+
+def test_a_long_name_keeps_its_end():
+    name = clean("x" * 5000 + "-007.dcm")
+    assert len(name) == 120
+    assert name.endswith("-007.dcm")
+
+
+def test_cleaning_twice_changes_nothing():
+    for name in ("a  b.png", "x" * 119 + " y.png", "../.."):
+        assert clean(clean(name)) == clean(name)

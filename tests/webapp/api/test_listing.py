@@ -1,0 +1,84 @@
+"""Orders and cursors: text order is number order, and a cursor fits one list only."""
+
+import base64
+import random
+
+import pytest
+
+from webapp.api import listing
+
+
+def document(number: int, probability: float | None = 0.5, created: str = "2026-01-02T03:04:05.678Z") -> dict:
+    """A prediction as far as a list looks at it."""
+    finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
+    refusal = {"code": "too_small", "reason": "small"} if probability is None else None
+    return {
+        "id": f"{number:032x}",
+        "created": created,
+        "probability": probability,
+        "finding": finding,
+        "refusal": refusal,
+    }
+
+
+def test_members_sort_like_their_numbers():
+    dice = random.Random(3)
+    probabilities = [0.0, 1.0, 1e-9, 0.1, 0.09, 0.99999, *(dice.random() for _ in range(200))]
+    documents = [document(number, value) for number, value in enumerate(probabilities)]
+    by_text = sorted(documents, key=lambda each: listing.member("probability", each))
+    assert [each["probability"] for each in by_text] == sorted(probabilities)
+
+
+def test_refusals_come_after_the_least_probable():
+    refused, least = document(1, None), document(2, 0.0)
+    assert listing.member("probability", refused) < listing.member("probability", least)
+
+
+def test_times_sort_by_moment_whatever_the_zone():
+    early = document(9, created="2026-01-02T05:04:05+02:00")
+    late = document(1, created="2026-01-02T03:04:05.001Z")
+    assert listing.member("time", early) < listing.member("time", late)
+
+
+def test_a_prediction_is_listed_under_all_and_under_its_own_kind_only():
+    places = {(order, chosen) for order, chosen, _ in listing.memberships(document(1, 0.9))}
+    assert places == {(order, chosen) for order in listing.ORDERS for chosen in ("all", "pneumonia")}
+    places = {chosen for _, chosen, _ in listing.memberships(document(1, None))}
+    assert places == {"all", "refused"}
+
+
+@pytest.mark.parametrize("order", listing.ORDERS)
+@pytest.mark.parametrize("chosen", listing.FILTERS)
+def test_a_cursor_gives_back_its_member(order, chosen):
+    member = listing.member(order, document(0xABC, 0.25))
+    cursor = listing.to_cursor(order, chosen, member)
+    assert listing.from_cursor(order, chosen, cursor) == member
+    assert listing.id_of(member) == f"{0xABC:032x}"
+
+
+def plain(text: str) -> str:
+    """A text dressed up as a cursor."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "!",
+        "ä",
+        "AAAA",
+        "a",
+        plain("1|time|all|"),
+        plain("1|time|all|+"),
+        plain("1|time|all|" + "0" * 17 + ":" + "G" * 32),
+        plain("1|time|all|" + "0" * 17 + ":" + "a" * 32 + "\n"),
+        plain("1|time|pneumonia|" + "0" * 17 + ":" + "a" * 32),
+        plain("1|probability|all|" + "0" * 10 + ":" + "0" * 17 + ":" + "a" * 32),
+        plain("2|time|all|" + "0" * 17 + ":" + "a" * 32),
+        "A" * 100_000,
+    ],
+)
+def test_cursors_of_other_lists_or_none(cursor):
+    with pytest.raises(listing.CursorInvalid):
+        listing.from_cursor("time", "all", cursor)

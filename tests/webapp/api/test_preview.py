@@ -1,0 +1,56 @@
+"""The kept picture: small enough, true to the original, and without a word of the file's headers."""
+
+import hashlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from model import images, phantom
+from webapp.api.preview import LONGEST, decode, preview, to_png
+
+SECRET = "Patient Name 1970-01-01"
+
+
+def with_headers(kind: str) -> bytes:
+    """A drawing whose file says who it is, in every way the format has."""
+    drawing, out = phantom.draw(3, 192), BytesIO()
+    if kind == "JPEG":
+        exif = Image.Exif()
+        exif[0x010E] = SECRET
+        drawing.save(out, kind, quality=95, comment=SECRET.encode(), exif=exif, icc_profile=SECRET.encode())
+    else:
+        words = PngImagePlugin.PngInfo()
+        words.add_text("Comment", SECRET)
+        drawing.save(out, kind, pnginfo=words, icc_profile=SECRET.encode())
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_nothing_of_the_headers_is_kept(kind):
+    content = with_headers(kind)
+    assert SECRET.encode() in content
+    kept = preview(images.decode(content).grey)
+    png = to_png(decode(kept.content))
+    for made in (kept.content, png):
+        assert SECRET.encode() not in made
+        assert Image.open(BytesIO(made)).info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+@pytest.mark.parametrize(("size", "kept"), [((2048, 1000), (1024, 500)), ((700, 3000), (239, 1024)), ((300, 200),) * 2])
+def test_the_longest_side_is_bounded_and_the_shape_stays(size, kept):
+    made = preview(Image.new("L", size, 90))
+    assert (made.width, made.height) == kept
+    assert decode(made.content).size == kept
+    assert max(kept) <= LONGEST
+
+
+def test_it_looks_like_the_original_and_leaves_it_alone():
+    drawing = phantom.draw(5, 300, opacity=True)
+    before = drawing.tobytes()
+    made = preview(drawing)
+    assert drawing.tobytes() == before
+    shown = np.asarray(Image.open(BytesIO(to_png(decode(made.content)))), dtype=float)
+    assert np.abs(shown - np.asarray(drawing, dtype=float)).mean() < 2
+    assert made.as_dict() == {"sha256": hashlib.sha256(made.content).hexdigest(), "width": 300, "height": 300}

@@ -1,0 +1,49 @@
+"""The seal: opens what was sealed, in its place, and nothing else."""
+
+import pytest
+
+from webapp.api.seal import Seal, SealBroken, packed
+
+CONTENT = packed({"probability": 0.825, "file": "ä.png"})
+
+
+def test_what_was_sealed_opens():
+    seal = Seal(b"k" * 32)
+    assert seal.open("record:1", seal.close("record:1", CONTENT)) == CONTENT
+
+
+def test_every_single_flipped_bit_is_noticed():
+    seal = Seal(b"k" * 32)
+    sealed = seal.close("record:1", CONTENT)
+    for position in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[position] ^= 1
+        with pytest.raises(SealBroken):
+            seal.open("record:1", bytes(damaged))
+
+
+@pytest.mark.parametrize("sealed", [b"", b"0" * 63, b"0" * 64, b"\xff" * 200])
+def test_what_was_never_sealed(sealed):
+    with pytest.raises(SealBroken):
+        Seal(b"k" * 32).open("record:1", sealed)
+
+
+def test_another_place_and_another_key():
+    sealed = Seal(b"k" * 32).close("record:1", CONTENT)
+    with pytest.raises(SealBroken):
+        Seal(b"k" * 32).open("record:2", sealed)
+    with pytest.raises(SealBroken):
+        Seal(b"l" * 32).open("record:1", sealed)
+
+
+def test_the_border_of_place_and_content_is_part_of_the_seal():
+    seal = Seal(b"k" * 32)
+    mac = seal.close("a", b"bc")[:64]
+    with pytest.raises(SealBroken):
+        seal.open("ab", mac + b"c")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_not_kept(number):
+    with pytest.raises(ValueError, match="JSON"):
+        packed({"probability": number})

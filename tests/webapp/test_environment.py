@@ -1,0 +1,70 @@
+"""Settings: every missing or bad one is named at once, and no value is repeated."""
+
+import pytest
+
+from webapp.environment import Environment, EnvironmentInvalid
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REDIS_PASSWORD", "MAC_KEY", "API_TOKEN", "API_URL", "MAX_UPLOAD_MB"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_config_overrides_the_process_environment(monkeypatch):
+    monkeypatch.setenv("API_URL", "http://from-outside")
+    assert Environment().address("API_URL") == "http://from-outside"
+    assert Environment({"API_URL": "http://given/"}).address("API_URL") == "http://given"
+
+
+def test_all_complaints_come_together_and_without_values():
+    environment = Environment({"MAC_KEY": "zz-not-hex", "API_TOKEN": "short-secret", "MAX_UPLOAD_MB": "many"})
+    environment.text("REDIS_PASSWORD")
+    environment.key("MAC_KEY")
+    environment.secret("API_TOKEN")
+    environment.number("MAX_UPLOAD_MB", 25, 1, 1024)
+    with pytest.raises(EnvironmentInvalid) as caught:
+        environment.check()
+    for name in ("REDIS_PASSWORD", "MAC_KEY", "API_TOKEN", "MAX_UPLOAD_MB"):
+        assert name in str(caught.value)
+    for value in ("zz-not-hex", "short-secret", "many"):
+        assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["0", "1025", "-1", "2.5", "nan", "1e99"])
+def test_whole_numbers_outside_their_bounds(value):
+    environment = Environment({"MAX_UPLOAD_MB": value})
+    environment.number("MAX_UPLOAD_MB", 25, 1, 1024)
+    with pytest.raises(EnvironmentInvalid, match="MAX_UPLOAD_MB"):
+        environment.check()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_fractions_outside_their_bounds(value):
+    environment = Environment({"API_TIMEOUT": value})
+    environment.number("API_TIMEOUT", 60.0, 0.1, 600.0)
+    with pytest.raises(EnvironmentInvalid, match="API_TIMEOUT"):
+        environment.check()
+
+
+def test_a_short_key_is_refused():
+    environment = Environment({"MAC_KEY": "ab" * 31})
+    environment.key("MAC_KEY")
+    with pytest.raises(EnvironmentInvalid, match="MAC_KEY"):
+        environment.check()
+
+
+def test_good_values():
+    environment = Environment({"MAC_KEY": "ab" * 32, "TRUSTED_HOSTS": " one, two ,", "API_TIMEOUT": 3, "EMPTY": "  "})
+    assert environment.key("MAC_KEY") == b"\xab" * 32
+    assert environment.words("TRUSTED_HOSTS", "none") == ["one", "two"]
+    assert environment.words("EMPTY", "none") == ["none"]
+    assert environment.number("API_TIMEOUT", 60.0, 0.1, 600.0) == 3.0
+    environment.check()
+
+
+def test_an_address_needs_its_scheme():
+    environment = Environment({"API_URL": "127.0.0.1:8000"})
+    environment.address("API_URL")
+    with pytest.raises(EnvironmentInvalid, match="API_URL"):
+        environment.check()
