@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from flask import Blueprint, Response, jsonify, request, send_file, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 
 from webapp.api import intake, listing
 from webapp.api.preview import decode, to_png
@@ -35,7 +35,7 @@ def let_in() -> None:
 @api.get("/openapi.json")
 def openapi() -> Response:
     """The OpenAPI 3.1 description."""
-    return send_file(OPENAPI, mimetype="application/json")
+    return Response(OPENAPI.read_bytes(), mimetype="application/json")
 
 
 @api.post("/predictions")

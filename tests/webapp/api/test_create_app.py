@@ -1,0 +1,34 @@
+"""The API starts with all it needs or says at once what is missing."""
+
+import pytest
+
+from model.bundle import BundleError
+from webapp import api
+from webapp.environment import EnvironmentInvalid
+
+NEEDED = ("REDIS_PASSWORD", "MAC_KEY", "API_TOKEN")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_one_missing_setting_is_named(config, name, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EnvironmentInvalid, match=name):
+        api.create_app({key: value for key, value in config.items() if key != name})
+
+
+def test_all_missing_settings_are_named_at_once(config, monkeypatch):
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EnvironmentInvalid) as caught:
+        api.create_app({"MAX_PENDING": "none"})
+    assert all(name in str(caught.value) for name in (*NEEDED, "MAX_PENDING"))
+
+
+def test_a_bundle_that_is_not_whole_is_refused(config, tmp_path):
+    with pytest.raises(BundleError):
+        api.create_app({**config, "MODEL_BUNDLE": tmp_path})
+
+
+def test_redis_need_not_be_there_yet(config):
+    app = api.create_app({**config, "REDIS_PORT": 1})
+    assert app.test_client().get("/livez").status_code == 200

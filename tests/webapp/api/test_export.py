@@ -1,0 +1,128 @@
+"""The export: everything that is whole, what is damaged kept apart, and all or nothing on disk."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.webapp.servers import ROOT
+from webapp.api.export import export
+from webapp.api.settings import StoreSettings
+from webapp.api.store import Store, StoreUnavailable
+from webapp.environment import Environment
+
+
+@pytest.fixture
+def store(config) -> Store:
+    """The store behind the API."""
+    return Store.open(StoreSettings.read(Environment(config)))
+
+
+def run(config: dict[str, str], out) -> subprocess.CompletedProcess[str]:
+    """The command as an operator types it."""
+    environment = {**os.environ, **config, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "webapp.api.export", str(out)]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def lines(path) -> list[dict]:
+    """The documents of a JSON lines file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_everything_is_written(caller, config, tmp_path, clear_picture, opaque_picture):
+    documents = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
+    path = f"/v1/predictions/{documents[0]['id']}/feedback"
+    caller.client.post(path, json={"label": "unsure"}, headers=caller.headers)
+    ran = run(config, tmp_path / "out")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    counts = json.loads(ran.stdout)
+    assert counts.pop("out") == str(tmp_path / "out")
+    assert counts == {
+        "records": 3, "images": 2, "feedback": 1, "damaged": 0, "damaged_images": 0, "damaged_feedback": 0,
+    }  # fmt: skip
+    written = {line["id"]: line for line in lines(tmp_path / "out/results.jsonl")}
+    for document in documents:
+        line = written[document["id"]]
+        image = line.pop("image")
+        assert line == document
+        assert (image is None) == (document["refusal"] is not None)
+        if image:
+            with Image.open(tmp_path / "out" / image) as kept:
+                assert kept.size == (192, 192)
+    assert lines(tmp_path / "out/feedback.jsonl")[0]["prediction"] == documents[0]["id"]
+    assert not (tmp_path / "out/damaged").exists()
+
+
+def test_what_is_damaged_is_counted_and_kept_apart(caller, store, tmp_path, redis_server, clear_picture):
+    hurt, faceless, whole = caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
+    client = redis_server.client()
+    key = f"pneumo:1:record:{hurt['id']}"
+    client.set(key, client.get(key).replace(b"no pneumonia", b"pneumonia   "))
+    client.set(f"pneumo:1:image:{faceless['id']}", b"another picture")
+    client.set("pneumo:1:record:../../evil", b"not ours")
+    counts = export(store, tmp_path / "out")
+    assert (counts["records"], counts["damaged"], counts["images"], counts["damaged_images"]) == (2, 2, 1, 1)
+    assert {line["id"]: line["image"] for line in lines(tmp_path / "out/results.jsonl")} == {
+        faceless["id"]: None,
+        whole["id"]: f"images/{whole['id']}.jpg",
+    }
+    assert (tmp_path / f"out/damaged/{hurt['id']}.bin").read_bytes() == client.get(key)
+    assert len(list((tmp_path / "out/damaged").iterdir())) == 2
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_record_that_no_index_names_is_exported(caller, store, tmp_path, redis_server, clear_picture):
+    caller.sent((clear_picture, "a.png"))
+    for name in redis_server.client().keys("pneumo:1:index:*"):
+        redis_server.client().delete(name)
+    assert export(store, tmp_path / "out")["records"] == 1
+
+
+def test_an_empty_store(store, tmp_path, redis_server):
+    assert export(store, tmp_path / "out")["records"] == 0
+    assert (tmp_path / "out/results.jsonl").read_text() == ""
+
+
+def test_nothing_is_overwritten_and_what_a_crash_left_is_cleared(caller, store, tmp_path, clear_picture):
+    caller.sent((clear_picture, "a.png"))
+    (tmp_path / "out.partial/images").mkdir(parents=True)
+    (tmp_path / "out.partial/old").write_text("from a crash")
+    export(store, tmp_path / "out")
+    assert not (tmp_path / "out/old").exists()
+    with pytest.raises(FileExistsError):
+        export(store, tmp_path / "out")
+
+
+def test_without_redis_there_is_no_export(config, tmp_path):
+    ran = run({**config, "REDIS_PORT": "1"}, tmp_path / "out")
+    assert ran.returncode == 1
+    assert "StoreUnavailable" not in ran.stdout
+    assert "export failed" in ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_redis_lost_half_way_leaves_no_whole_looking_export(caller, store, tmp_path, clear_picture, monkeypatch):
+    caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
+    asked, whole = [], store.feedback
+
+    def once(identifier):
+        if asked:
+            raise StoreUnavailable("gone")
+        asked.append(identifier)
+        return whole(identifier)
+
+    monkeypatch.setattr(store, "feedback", once)
+    with pytest.raises(StoreUnavailable):
+        export(store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_setting_is_named(config, tmp_path, monkeypatch):
+    monkeypatch.delenv("MAC_KEY", raising=False)
+    ran = run({name: value for name, value in config.items() if name != "MAC_KEY"}, tmp_path / "out")
+    assert ran.returncode == 1
+    assert "MAC_KEY" in ran.stderr

@@ -1,0 +1,112 @@
+"""Alive, ready, measured: what supervisors and Prometheus are told."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.webapp.conftest import Caller
+from webapp import api
+from webapp.api.classifier import Scorer
+from webapp.api.health import Check
+
+
+def checks(caller: Caller, status: int) -> dict:
+    """The rows of readiness, asked without a token."""
+    answer = caller.client.get("/readyz")
+    assert answer.status_code == status, answer.data
+    assert answer.get_json()["status"] == ("ready" if status == 200 else "not ready")
+    return answer.get_json()["checks"]
+
+
+def test_alive_whatever_else(config):
+    caller = Caller(api.create_app({**config, "REDIS_PORT": 1}).test_client())
+    assert caller.client.get("/livez").get_json() == {"status": "alive"}
+
+
+def test_ready_names_each_check_and_the_model(caller):
+    rows = checks(caller, 200)
+    assert set(rows) == {"store", "known_picture", "model"}
+    assert all(row["ok"] and row["fault"] is None for row in rows.values())
+    assert len(rows["model"]["version"]) == 12
+
+
+def test_not_ready_without_redis_and_ready_again_with_it(own_redis, config, monkeypatch):
+    monkeypatch.setattr("webapp.api.health._STORE_SECONDS", 0.0)
+    caller = Caller(api.create_app({**config, "REDIS_PORT": own_redis.port}).test_client())
+    checks(caller, 200)
+    own_redis.kill()
+    rows = checks(caller, 503)
+    assert not rows["store"]["ok"]
+    assert "StoreUnavailable" in rows["store"]["fault"]
+    assert rows["known_picture"]["ok"]
+    own_redis.start()
+    checks(caller, 200)
+
+
+@pytest.mark.parametrize("measured", [0.5, float("nan")])
+def test_not_ready_when_the_known_picture_scores_otherwise(caller, monkeypatch, measured):
+    monkeypatch.setattr(Scorer, "self_check", lambda _: (measured, 0.9, 0.01))
+    rows = checks(caller, 503)
+    assert "known picture" in rows["known_picture"]["fault"]
+    assert rows["store"]["ok"]
+
+
+def test_not_ready_when_the_model_fails(caller, monkeypatch):
+    def fail(_):
+        raise ArithmeticError("the network gave no number")
+
+    monkeypatch.setattr(Scorer, "self_check", fail)
+    assert "no number" in checks(caller, 503)["known_picture"]["fault"]
+
+
+def test_polling_costs_one_check_at_a_time():
+    ran, free = [], threading.Event()
+
+    def run() -> None:
+        ran.append(1)
+        free.wait(5)
+
+    check = Check(60.0, run)
+    pollers = [threading.Thread(target=check.fault) for _ in range(8)]
+    for poller in pollers:
+        poller.start()
+    free.set()
+    for poller in pollers:
+        poller.join()
+    assert check.fault() is None
+    assert len(ran) == 1
+
+
+def test_metrics_count_outcomes_and_name_neither_files_nor_ids(caller, clear_picture, opaque_picture):
+    documents = caller.sent((clear_picture, "secretname.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
+    caller.get(f"/v1/predictions/{documents[0]['id']}")
+    caller.get("/v1/../../secretpath")
+    text = caller.client.get("/metrics").get_data(as_text=True)
+    version = documents[0]["model"]["version"]
+    for outcome in ("pneumonia", "no pneumonia", "refused"):
+        assert f'pneumo_predictions_total{{model="{version}",outcome="{outcome}"}} 1.0' in text
+    assert 'pneumo_request_seconds_count{method="POST",route="/v1/predictions",status="201"} 1.0' in text
+    assert 'route="/v1/predictions/<identifier:identifier>"' in text
+    for stage in ("wait", "score", "store"):
+        assert f'pneumo_stage_seconds_count{{stage="{stage}"}} 3.0' in text
+    for secret in ("secretname", "secretpath", *(document["id"] for document in documents)):
+        assert secret not in text
+
+
+def test_metrics_of_several_workers_add_up(tmp_path):
+    """Two processes that share a directory, as gunicorn's workers do."""
+    program = (
+        "from webapp.api.metrics import Metrics\n"
+        "metrics = Metrics()\n"
+        "metrics.came_out('refused', 'v')\n"
+        "print(metrics.text().decode())\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    for total in ("1.0", "2.0"):
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        assert f'pneumo_predictions_total{{model="v",outcome="refused"}} {total}' in ran.stdout
