@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-COOLEST, HOTTEST = 0.05, 20.0
+STEEPEST = 20.0  # largest temperature and largest 1 / temperature
 
 
 def sigmoid(logits: Any, temperature: float = 1.0) -> np.ndarray:
@@ -15,25 +15,34 @@ def sigmoid(logits: Any, temperature: float = 1.0) -> np.ndarray:
     return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
-def temperature(logits: Any, labels: Any) -> float:
-    """The T > 0 that minimises the negative log likelihood of sigmoid(logits / T) (Guo et al. 2017).
+def calibration(logits: Any, labels: Any) -> tuple[float, float]:
+    """(temperature, offset) with which sigmoid((logits + offset) / temperature) is the most likely on these labels.
 
-    logits, labels: [n], both classes present, else ValueError. Searched on log T within 0.05..20. When every picture
-    lies on its right side the likelihood grows without end as T falls: such data say nothing of T, and 1 is returned
-    rather than certainty. A model worse than chance ends at the upper bound, at probabilities near one half.
+    Platt scaling (Platt 1999) with his smoothed targets, which keep certainty away where every picture lies on its
+    right side. A temperature alone cannot take back what class weights did to the balance of the two classes: that
+    is the offset. logits, labels: [n], both classes present, else ValueError. The temperature is held within 1/20 to
+    20: a model no better than chance ends at 20, near the share of positives whatever the picture.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
     z, y = _checked(logits, labels)
-    margins = np.where(y == 1, z, -z)
-    if (margins > 0).all():
-        return 1.0
+    positives = int(y.sum())
+    negatives = len(y) - positives
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    centre, spread = z.mean(), max(float(z.std()), 1e-6)
+    x = (z - centre) / spread  # keeps the search well scaled
 
-    def loss(log_t: float) -> float:
-        return float(np.logaddexp(0.0, -margins / np.exp(log_t)).mean())
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = weights[0] * x + weights[1]
+        error = sigmoid(margin) - target
+        return float(np.mean(np.logaddexp(0.0, margin) - target * margin)), np.array([(error * x).mean(), error.mean()])
 
-    found = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    slopes = (spread / STEEPEST, spread * STEEPEST)
+    found = minimize(
+        loss, (np.clip(1.0, *slopes), 0.0), jac=True, method="L-BFGS-B", bounds=(slopes, (None, None)), tol=1e-12
+    )
+    temperature = spread / found.x[0]
+    return float(temperature), float(found.x[1] * temperature - centre)
 
 
 def threshold(probabilities: Any, labels: Any, target_sensitivity: float) -> float:

@@ -88,8 +88,10 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
         f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
         f"sensitivity of at least {point['target_sensitivity']:g} on the validation part. There the sensitivity is "
         f"{_interval(point['sensitivity'])} and the specificity {_interval(point['specificity'])}, a little flattering "
-        "because the threshold was chosen on these very pictures. Logits are divided by the temperature "
-        f"{manifest['temperature']:.4g}, fitted on the validation part too. The epoch to keep was also chosen there."
+        "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
+        "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
+        f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
+        f"temperature {manifest['temperature']:.4g}."
     )
 
 

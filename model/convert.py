@@ -54,8 +54,7 @@ def save_keras(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` as .keras without its optimizer, and without the date that makes each file differ."""
     import keras
 
-    bare = keras.Model.from_config(model.get_config())  # not compiled: no optimizer is written
-    bare.set_weights(model.get_weights())
+    bare = copied(model)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.keras"
         bare.save(raw)
@@ -65,6 +64,25 @@ def save_keras(model: keras.Model, path: Path) -> None:
                 if name == "metadata.json":
                     content = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
                 target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # HDF5 pads its groups
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """The same network with the same weights, not compiled, so without an optimizer."""
+    import keras
+
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def shifted(model: keras.Model, offset: float) -> keras.Model:
+    """A copy of `model` whose logit is higher by `offset`: the bias of its last layer takes it up."""
+    copy = copied(model)
+    bias = getattr(copy.layers[-1], "bias", None)
+    if bias is None or bias.shape != (1,):
+        raise ExportError(f"the last layer, {copy.layers[-1].name}, has no single bias that could take up the offset")
+    bias.assign(bias + offset)
+    return copy
 
 
 def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:

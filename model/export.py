@@ -17,7 +17,7 @@ import numpy as np
 from model import bundle as bundles
 from model import calibrate, card, data, phantom, plots, refuse
 from model.bundle import Bundle
-from model.convert import ExportError, compare, save_keras, to_onnx
+from model.convert import ExportError, compare, save_keras, shifted, to_onnx
 from model.evaluate import evaluate, refusals, score
 from model.images import Refused, decode
 from model.origin import SOURCES, Origin, code_version, command, now
@@ -49,9 +49,10 @@ def build_bundle(
 ) -> Bundle:
     """Make the bundle `out_dir` of a trained model; a failure or a kill at any point leaves no bundle there.
 
-    dataset: with its validation part cut off as in training: temperature and threshold come from that part alone, the
-    refusal statistics from the training part; the test part is scored only when `test` is set. The same arguments on
-    the same machine give the same version. Raises ExportError (the exported files do not equal `model`, or the health
+    dataset: with its validation part cut off as in training: calibration and threshold come from that part alone, the
+    refusal statistics from the training part; the test part is scored only when `test` is set. The calibration's
+    offset goes into the last bias of the bundle's networks, `model` stays as it is. The same arguments on the same
+    machine give the same version. Raises ExportError (the exported files do not equal `model`, or the health
     gate could not pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, unless `replace`).
     """
     if not replace and out_dir.exists() and any(out_dir.iterdir()):
@@ -60,13 +61,17 @@ def build_bundle(
     shutil.rmtree(work, ignore_errors=True)  # what a killed export left
     (work / "report").mkdir(parents=True)
     try:
+        tell("calibrating on the validation part")
+        temperature, offset = _calibration(model, dataset)
         tell("exporting and comparing with ONNX Runtime")
+        model = shifted(model, offset)
         export(model, work)
+        compare(model, work / bundles.NETWORK, temperature)
         tell("describing the training pictures")
         manifest = _draft(model, settings, dataset, name, origin)
+        manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
         tell("scoring the validation part" + (" and the test part" if test else ""))
         _measure(manifest, work, dataset, settings, test)
-        compare(model, work / bundles.NETWORK, manifest["temperature"])
         manifest["known_picture"] = _known_picture(Classifier(Bundle(work, manifest)))
         if history:
             plots.history(history, work / "report" / "history.png")
@@ -80,6 +85,11 @@ def build_bundle(
         shutil.rmtree(work, ignore_errors=True)
         raise
     return bundles.load(out_dir, deep=True)
+
+
+def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
+    pixels, labels = data.arrays(dataset.part("validation"), *model.input_shape[1:3])
+    return calibrate.calibration(model.predict(pixels, batch_size=32, verbose=0)[:, 0], labels)
 
 
 def export(model: keras.Model, directory: Path) -> None:
@@ -104,7 +114,6 @@ def _draft(model: keras.Model, settings: TrainSettings, dataset: DataSet, name: 
         "created": origin.created or now(),
         "input": {"height": height, "width": width, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
         "labels": ["no pneumonia", "pneumonia"],
-        "temperature": 1.0,
         "refusal": refuse.fit(described),
         "data": {
             "name": dataset.name,
@@ -127,10 +136,9 @@ def _statistics(sample: Sample) -> np.ndarray:
 
 
 def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
-    """Fill in temperature, operating point and metrics, and draw the plots."""
+    """Fill in the operating point and the metrics, and draw the plots."""
     classifier = Classifier(Bundle(work, manifest))
     logits, labels = score(classifier, dataset.part("validation"))
-    manifest["temperature"] = calibrate.temperature(logits, labels)
     probabilities = calibrate.sigmoid(logits, manifest["temperature"])
     threshold = calibrate.threshold(probabilities, labels, settings.target_sensitivity)
     scored = {"validation": (labels, probabilities)}

@@ -1,48 +1,67 @@
-"""Temperature and threshold: recovered from simulated logits, found by search, refused where nothing can be said."""
+"""Calibration and threshold: recovered from simulated logits, found by search, refused where nothing can be said."""
 
 import numpy as np
 import pytest
 
-from model.calibrate import sigmoid, temperature, threshold
+from model.calibrate import calibration, sigmoid, threshold
 
 
-def simulated(count: int, factor: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are `factor` times what the labels were drawn with."""
+def simulated(count: int, factor: float, shift: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `factor` times what the labels were drawn with, less `shift`."""
     dice = np.random.default_rng(seed)
-    honest = dice.normal(0, 2, count)
+    honest = dice.normal(1, 2, count)
     labels = (dice.random(count) < sigmoid(honest)).astype(int)
-    return factor * honest, labels
-
-
-def loss(logits: np.ndarray, labels: np.ndarray, at: float) -> float:
-    probability = sigmoid(logits, at)
-    return -float(np.mean(np.log(np.where(labels == 1, probability, 1 - probability))))
+    return factor * honest - shift, labels
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
-def test_temperature_undoes_a_known_factor(factor: float) -> None:
-    assert temperature(*simulated(20000, factor)) == pytest.approx(factor, rel=0.05)
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 50.0])
+def test_a_known_factor_and_shift_are_undone(factor: float, shift: float) -> None:
+    temperature, offset = calibration(*simulated(20000, factor, shift))
+    assert temperature == pytest.approx(factor, rel=0.05)
+    assert offset == pytest.approx(shift, abs=0.06 * factor)
 
 
-def test_temperature_is_the_minimum_of_the_loss() -> None:
-    logits, labels = simulated(300, 2.0, seed=4)
-    found = temperature(logits, labels)
-    best = min(np.linspace(0.8, 8, 4000), key=lambda at: loss(logits, labels, at))
-    assert found == pytest.approx(best, abs=0.003)
-    assert loss(logits, labels, found) <= loss(logits, labels, 1.0)
+def test_it_is_a_logistic_regression_on_platts_targets() -> None:
+    """scikit-learn takes no soft targets, but each picture twice, as ill and as well, with weights."""
+    from sklearn.linear_model import LogisticRegression
+
+    logits, labels = simulated(300, 2.0, 1.0, seed=4)
+    ill, well = labels.sum(), (1 - labels).sum()
+    target = np.where(labels == 1, (ill + 1) / (ill + 2), 1 / (well + 2))
+    model = LogisticRegression(C=np.inf, tol=1e-10)
+    model.fit(np.tile(logits, 2)[:, None], np.repeat([1, 0], 300), sample_weight=np.concatenate([target, 1 - target]))
+    temperature, offset = calibration(logits, labels)
+    assert 1 / temperature == pytest.approx(model.coef_[0, 0], rel=1e-4)
+    assert offset / temperature == pytest.approx(model.intercept_[0], abs=1e-4)
 
 
-def test_separable_logits_are_not_sharpened() -> None:
-    assert temperature([-3.0, -0.1, 0.2, 5.0], [0, 0, 1, 1]) == 1.0
+def test_calibrated_probabilities_have_the_share_of_the_class() -> None:
+    """What class weights do: a network that thinks both classes equally frequent."""
+    logits, labels = simulated(5000, 1.0, 2.0, seed=1)
+    temperature, offset = calibration(logits, labels)
+    assert abs(sigmoid(logits).mean() - labels.mean()) > 0.1
+    assert sigmoid(logits + offset, temperature).mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
-def test_worse_than_chance_ends_near_one_half() -> None:
-    found = temperature([3.0, 2.0, -2.0, -3.0], [0, 0, 1, 1])
-    assert found == pytest.approx(20.0, rel=1e-3)
-    assert np.all(np.abs(sigmoid([3.0, -3.0], found) - 0.5) < 0.04)
+def test_separable_logits_are_not_made_certain() -> None:
+    logits = np.array([-3.0, -0.1, 0.2, 5.0])
+    found = sigmoid(logits + calibration(logits, [0, 0, 1, 1])[1], calibration(logits, [0, 0, 1, 1])[0])
+    assert np.all(found > 0.1) and np.all(found < 0.9)
 
 
-def test_temperature_does_not_change_the_order() -> None:
+def test_worse_than_chance_ends_at_the_share_of_positives() -> None:
+    temperature, offset = calibration([3.0, 2.0, -2.0, -3.0], [0, 0, 1, 1])
+    assert temperature == pytest.approx(20.0)
+    assert np.all(np.abs(sigmoid(np.array([3.0, -3.0]) + offset, temperature) - 0.5) < 0.08)
+
+
+def test_equal_logits_give_the_share_of_positives() -> None:
+    temperature, offset = calibration(np.full(40, 7.0), np.repeat([0, 1], [10, 30]))
+    assert sigmoid(7.0 + offset, temperature) == pytest.approx(0.75, abs=0.02)
+
+
+def test_calibration_does_not_change_the_order() -> None:
     logits = np.array([-40.0, -1.0, 0.0, 3.0, 50.0])
     assert np.all(np.diff(sigmoid(logits, 2.5)) > 0)
 
@@ -89,7 +108,7 @@ def test_an_impossible_target_is_an_error(target: float) -> None:
         threshold([0.1, 0.9], [0, 1], target)
 
 
-@pytest.mark.parametrize("choose", [temperature, lambda scores, labels: threshold(scores, labels, 0.9)])
+@pytest.mark.parametrize("choose", [calibration, lambda scores, labels: threshold(scores, labels, 0.9)])
 @pytest.mark.parametrize(
     ("scores", "labels", "words"),
     [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model import bundle as bundles
-from model import convert, data, export, origin, phantom, refuse
+from model import calibrate, convert, data, export, origin, phantom, refuse
 from model.convert import ExportError
 from model.predict import Classifier
 from model.settings import TrainSettings, choose
@@ -179,6 +179,33 @@ def test_the_keras_file_is_whole_and_has_no_optimizer(model, tmp_path: Path) -> 
     assert model.optimizer is not None  # the run may go on
 
 
+def test_an_offset_goes_into_the_last_bias_of_a_copy(model) -> None:
+    pictures = convert.trial_pictures(SIDE, SIDE)
+    before = np.asarray(model(pictures))
+    assert np.asarray(convert.shifted(model, 1.25)(pictures)) == pytest.approx(before + 1.25, abs=1e-5)
+    assert np.array_equal(np.asarray(model(pictures)), before)
+
+
+def test_a_network_without_a_last_bias_is_refused() -> None:
+    import keras
+
+    pixels = keras.Input((SIDE, SIDE, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(pixels)
+    with pytest.raises(ExportError, match="no single bias"):
+        convert.shifted(keras.Model(pixels, keras.layers.Dense(1, use_bias=False)(pooled)), 1.0)
+
+
+def test_a_bundle_serves_the_models_logits_calibrated_on_validation(built, model, drawings) -> None:
+    samples = drawings.part("validation")
+    pixels, labels = data.arrays(samples, SIDE, SIDE)
+    raw = np.asarray(model(pixels.astype("float32")))[:, 0]
+    temperature, offset = calibrate.calibration(raw, labels)
+    assert built.temperature == pytest.approx(temperature, rel=1e-3)
+    assert built.manifest["calibration"] == {"chosen_on": "validation", "offset": pytest.approx(offset, rel=1e-3)}
+    served = [Classifier(built).probability(data.read(sample)) for sample in samples]
+    assert served == pytest.approx(calibrate.sigmoid(raw + offset, temperature), abs=1e-4)
+
+
 def test_a_bundle_is_whole_and_opens_as_serving_opens_it(built: bundles.Bundle) -> None:
     again = bundles.load(built.directory, deep=True)
     assert again.manifest == built.manifest
@@ -211,9 +238,12 @@ def test_the_operating_point_comes_from_validation_alone(built: bundles.Bundle, 
 def test_the_same_inputs_give_the_same_version_and_the_test_part_is_read_when_asked_only(
     model, settings: TrainSettings, drawings: data.DataSet, built: bundles.Bundle, tmp_path: Path
 ) -> None:
+    (tmp_path / ".again.part").mkdir()
+    (tmp_path / ".again.part" / "left").write_text("by a killed export")
     again = export.build_bundle(
         model, settings, drawings, tmp_path / "again", "small", test=True, history=HISTORY, origin=ORIGIN
     )
+    assert not (tmp_path / ".again.part").exists() and "left" not in again.manifest["files"]
     assert again.version == built.version and again.manifest == built.manifest
     unread = SimpleNamespace(**vars(drawings))
     unread.part = lambda name: drawings.part(name) if name != "test" else [SimpleNamespace(patient="untouched")]
