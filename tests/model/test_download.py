@@ -252,6 +252,21 @@ def test_a_range_from_elsewhere_is_not_believed(publisher: Publisher, tmp_path: 
     assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
 
 
+def test_a_range_shorter_than_asked_is_continued(publisher: Publisher, tmp_path: Path) -> None:
+    """A server may answer less than the rest, and say so."""
+
+    def some(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(206)
+        request.send_header("Content-Range", f"bytes 200000-299999/{len(CONTENT)}")
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        publisher.send(request, CONTENT[200_000:300_000])
+
+    publisher.faults = [cut(publisher, 200_000), some]
+    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert publisher.asked[2]["range"] == "bytes=300000-"
+
+
 def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) -> None:
     def chunked(request: BaseHTTPRequestHandler) -> None:
         request.protocol_version = "HTTP/1.1"
