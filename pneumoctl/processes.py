@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,20 @@ def end(directory: Path, patience: float = 15.0) -> None:
     living.sort(key=lambda process: "supervisord" not in " ".join(_cmdline(process)))
     for process in living:
         _signal(process, psutil.Process.terminate)
-    _, stubborn = psutil.wait_procs(living, timeout=patience)
-    for process in stubborn:
-        _signal(process, psutil.Process.kill)
-    psutil.wait_procs(stubborn, timeout=5)
+    if not _gone(directory, patience):
+        for process in ours(directory):
+            _signal(process, psutil.Process.kill)
+        _gone(directory, 5)
+
+
+def _gone(directory: Path, patience: float) -> bool:
+    """Wait for the end of all; a zombie that nobody reaps, as in a container without an init, counts as ended."""
+    deadline = time.monotonic() + patience
+    while ours(directory):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _cmdline(process: psutil.Process) -> list[str]:
