@@ -28,7 +28,7 @@ class SettingsError(ValueError):
 class TrainSettings:
     """Every choice of a run. Sizes are in pixels, shares and probabilities in 0..1.
 
-    metric: what early stopping and best-weights selection watch on VALIDATION (see train.watched):
+    metric: what early stopping and best-weights selection watch on VALIDATION (see watch.watched):
       "recall" is the sensitivity where the specificity is still at least ``fixed_specificity``, so that a model
       which calls everything positive earns nothing; "specificity" is the specificity at ``target_sensitivity``;
       "auc" and "loss" are what they say. Ties are broken by the lower validation loss.

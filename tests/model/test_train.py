@@ -1,0 +1,242 @@
+"""The command: usage, states, exit codes, and a real process killed with SIGKILL that ends with the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import phantom, rundir, train
+from model.checkpoint import Checkpoints
+from model.settings import TrainSettings
+
+pytest.importorskip("tensorflow")
+
+ROOT = Path(train.__file__).parents[1]
+SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")
+# The command itself, with a network of one block (to start fast), no bundle, and a SIGKILL at one step.
+DRIVER = """
+import os, signal, sys
+from model import train
+from model.progress import Reporter
+kill = int(sys.argv[1])
+class Watch(Reporter):
+    def __call__(self, progress, steps):
+        super().__call__(progress, steps)
+        if progress.step == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+def no_bundle(*_):
+    pass
+train.Reporter, train._bundle = Watch, no_bundle
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+from model import network
+network.DAG_WIDTHS = (8,)
+sys.exit(train.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "drawings"
+    phantom.tree(directory, patients=8, seed=1, size=64)
+    return directory
+
+
+def start(arguments: tuple[str, ...], *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+
+
+def drive(kill: int, *words: object) -> subprocess.CompletedProcess[str]:
+    return start(("-c", DRIVER), kill, *words)
+
+
+def end(out: Path) -> dict[str, np.ndarray]:
+    """Everything in the last checkpoint: weights, optimizer, random numbers, averages, best weights."""
+    fingerprint = json.loads((max((out / "checkpoints").glob("step-*")) / "state.json").read_text())["fingerprint"]
+    arrays, state = Checkpoints(out / "checkpoints", fingerprint).restore()
+    assert state["progress"]["finished"]
+    return arrays
+
+
+def test_a_real_process_killed_twice_ends_with_the_same_bits(tree: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "whole", tmp_path / "killed"
+    whole = drive(-1, tree, "--out", one, *SMALL)
+    assert whole.returncode == 0, whole.stderr
+    more = ()
+    for kill in (3, 8):  # in the first and in the second epoch, between two checkpoints
+        killed = drive(kill, tree, "--out", other, *SMALL, "--checkpoint-steps", 2, *more)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert json.loads((other / "run.json").read_text())["state"] == "running"
+        assert not (other / "bundle").exists()
+        more = ("--resume",)
+    last = drive(-1, tree, "--out", other, "--resume")
+    assert last.returncode == 0, last.stderr
+    wanted, found = end(one), end(other)
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if not np.array_equal(found[name], wanted[name])] == []
+    assert json.loads((other / "run.json").read_text())["state"] == "done"
+    assert json.loads((other / "history.json").read_text()) == json.loads((one / "history.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One whole run as a person starts it, with its bundle."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    return out, start(("-m", "model.train"), tree, "--out", out, *SMALL, "--epochs", 1, "--name", "drawn")
+
+
+def test_a_run_leaves_all_that_it_promised(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, done = finished
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["state"], facts["step"], facts["epoch"]) == ("done", facts["steps"], 1)
+    assert facts["images_per_second"] > 0
+    assert len(json.loads((out / "history.json").read_text())) == 1
+    saved = json.loads((out / "settings.json").read_text())
+    assert TrainSettings.from_dict(saved["settings"]).height == 48
+    assert len(saved["data"]["manifest_sha256"]) == 64
+    assert {path.name for path in (out / "bundle").iterdir()} >= {"model.keras", "model.onnx", "bundle.json"}
+    assert (out / "history.png").stat().st_size > 1000
+
+
+def test_nothing_but_lines_of_ours_is_printed(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = finished
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "running"
+    assert lines[-1] == "done"
+    assert not [line for line in lines if "oneDNN" in line or "Warning" in line or "\r" in line]
+
+
+def test_a_finished_run_is_left_alone(finished: tuple[Path, subprocess.CompletedProcess[str]], capsys) -> None:
+    out, _ = finished
+    before = (out / "bundle" / "bundle.json").read_bytes()
+    assert train.main(["anywhere", "--out", str(out), "--resume"]) == 0
+    assert (out / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_a_crash_is_not_zero_and_leaves_no_bundle(tree: Path, tmp_path: Path) -> None:
+    broken = "from model import train, fit\nfit.Fit._judge = None\nimport sys\nsys.exit(train.main(sys.argv[1:]))"
+    done = start(("-c", broken), tree, "--out", tmp_path / "run", *SMALL)
+    assert done.returncode == train.FAILED
+    assert not (tmp_path / "run" / "bundle").exists()
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["state"] == "failed"
+    assert "TypeError" in facts["message"]
+    assert "Traceback" in (tmp_path / "run" / "train.log").read_text()
+
+
+def run_quietly(monkeypatch: pytest.MonkeyPatch, error: BaseException, tmp_path: Path, data: Path) -> tuple[int, dict]:
+    """The command with the training replaced by an error."""
+
+    def raising(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train, "run", raising)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        code = train.main([str(data), "--out", str(tmp_path / "run")])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code, json.loads((tmp_path / "run" / "run.json").read_text())
+
+
+def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path) -> None:
+    from model.fit import Collapsed
+
+    code, facts = run_quietly(monkeypatch, Collapsed("all positive"), tmp_path, tree)
+    assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
+
+
+def test_wrong_data_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path, capsys
+) -> None:
+    from model.data import DataError
+
+    code, facts = run_quietly(monkeypatch, DataError("2 patients are in both"), tmp_path, tree)
+    assert (code, facts["state"]) == (train.FAILED, "failed")
+    assert "Traceback" not in (tmp_path / "run" / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--epochs", "0"), "epochs is 0"),
+        (("--weights", "imagenet"), "resnet50 only"),
+        (("--weights", "lost.h5"), "no file lost.h5"),
+        (("--learning-rate", "nan"), "learning_rate is nan"),
+        (("--checkpoint-steps", "0"), "must be at least 1"),
+        (("--resume",), "no run to resume"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_exit_2(words: tuple[str, ...], wanted: str, tmp_path: Path, capsys) -> None:
+    assert train.main([str(tmp_path), "--out", str(tmp_path / "run"), *words]) == train.USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert wanted in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_choice_is_exit_2(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main([str(tmp_path), "--out", str(tmp_path / "run"), "--arch", "vgg"])
+    assert caught.value.code == train.USAGE
+
+
+def test_a_directory_with_something_in_it_is_not_trained_into(tmp_path: Path, capsys) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert train.main([str(tmp_path), "--out", str(tmp_path)]) == train.USAGE
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def begun(out: Path, chosen: TrainSettings) -> None:
+    out.mkdir()
+    (out / "settings.json").write_text(json.dumps({"settings": chosen.to_dict(), "data": {"name": "other"}}))
+
+
+def test_a_resume_with_another_choice_is_refused(tmp_path: Path, capsys) -> None:
+    begun(tmp_path / "run", TrainSettings(seed=7))
+    words = [str(tmp_path), "--out", str(tmp_path / "run"), "--resume", "--seed", "8", "--epochs", "20"]
+    assert train.main(words) == train.USAGE
+    assert "another seed;" in capsys.readouterr().err
+
+
+def test_a_resume_with_other_data_is_refused(tree: Path, tmp_path: Path) -> None:
+    from model import data
+    from model.checkpoint import CheckpointError
+
+    begun(tmp_path / "run", TrainSettings())
+    with pytest.raises(CheckpointError, match="data is not what"):
+        rundir.record(tmp_path / "run", TrainSettings(), data.split(data.load(tree), 0.25, 7))
+
+
+def test_two_processes_do_not_train_into_one_directory(tmp_path: Path, capsys) -> None:
+    begun(tmp_path / "run", TrainSettings())
+    with rundir.locked(tmp_path / "run"):
+        assert train.main([str(tmp_path), "--out", str(tmp_path / "run"), "--resume"]) == train.USAGE
+    assert "another process" in capsys.readouterr().err
+
+
+def test_help_is_fast_because_it_imports_nothing_heavy() -> None:
+    code = "import sys, model.train\ntry:\n    model.train.main(['--help'])\nexcept SystemExit:\n    pass\n"
+    code += "print([name for name in ('tensorflow', 'keras', 'sklearn', 'matplotlib') if name in sys.modules])"
+    done = start(("-c", code))
+    assert done.stdout.splitlines()[-1] == "[]"
+    for flag in ("--arch", "--weights", "--loss", "--optimizer", "--metric", "--no-mirror", "--resume"):
+        assert flag in done.stdout
+
+
+def test_noise_goes_to_the_log_and_errors_come_back(tmp_path: Path, capfd) -> None:
+    with rundir.noise_to(tmp_path / "log"):
+        os.write(2, b"from C++\n")
+    os.write(2, b"from us\n")
+    assert (tmp_path / "log").read_text() == "from C++\n"
+    assert capfd.readouterr().err == "from us\n"
