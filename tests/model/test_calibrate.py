@@ -85,11 +85,11 @@ def test_threshold_is_the_largest_that_reaches_the_target(target: float, digits:
     assert all(np.mean(positives >= one) < target for one in higher)
 
 
-def test_eleven_of_twenty_is_fifty_five_in_a_hundred() -> None:
-    """0.55 * 20 is a little more than 11 in floating point: no twelfth picture is needed."""
-    found = np.linspace(0.05, 1.0, 20)
-    at = threshold(np.append(found, 0.5), np.append(np.ones(20, int), 0), 0.55)
-    assert at == pytest.approx(found[9], abs=1e-6)
+def test_fourteen_of_twenty_five_is_fifty_six_in_a_hundred() -> None:
+    """0.56 * 25 is a little more than 14 in floating point: no fifteenth picture is needed."""
+    found = np.linspace(0.04, 1.0, 25)
+    at = threshold(np.append(found, 0.5), np.append(np.ones(25, int), 0), 0.56)
+    assert at == pytest.approx(found[11], abs=1e-6)
 
 
 def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> None:
