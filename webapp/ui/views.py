@@ -93,7 +93,7 @@ def results() -> Response:
         try:
             shown.append(backend().api.show(identifier, g.request_id))
         except ApiError as error:
-            if error.status in (503, 504):  # the others would fail likewise, and slowly
+            if error.status in (429, 503, 504):  # the others would fail likewise, and slowly
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status

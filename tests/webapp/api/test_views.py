@@ -7,10 +7,10 @@ import zlib
 from io import BytesIO
 
 import pytest
-import redis
 from PIL import Image
 
 from tests.webapp.conftest import Caller
+from tests.webapp.servers import nobody
 from webapp import api
 from webapp.api.classifier import Scorer
 from webapp.api.store import Record
@@ -267,7 +267,7 @@ def test_what_is_not_stored_is_not_told(caller, clear_picture, opaque_picture, m
 
     def first_only(record: Record, picture: bytes | None) -> Record:
         if record.prediction["file"] == "b.png":
-            services.store._redis = redis.Redis("127.0.0.1", port=1)
+            services.store._redis = nobody()
         return put(record, picture)
 
     monkeypatch.setattr(services.store, "put", first_only)

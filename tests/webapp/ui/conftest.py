@@ -1,0 +1,100 @@
+"""The page in front of a real API, and in front of an API that answers whatever a test wants."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+
+from tests.webapp.servers import ui_environment
+from webapp import api, ui
+
+
+@dataclass
+class Canned:
+    """What a false API answers to everything, and what it was asked."""
+
+    status: int = 200
+    body: bytes = b""
+    kind: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    drop: bool = False
+    asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def canned() -> Iterator[Canned]:
+    """A false API on a port of its own."""
+    answer = Canned()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer.asked.append((self.command, self.path, body))
+            time.sleep(answer.delay)
+            if answer.drop:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in {"Content-Type": answer.kind, **answer.headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            with suppress(BrokenPipeError):  # who asked has given up
+                self.wfile.write(answer.body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    answer.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield answer
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def api_app(config):
+    """A real API app."""
+    return api.create_app(config)
+
+
+@pytest.fixture
+def api_url(api_app) -> Iterator[str]:
+    """A real API on a port of its own."""
+    server = make_server("127.0.0.1", 0, api_app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def page_for(url: str, **more: object) -> FlaskClient:
+    """The page in front of the API at `url`."""
+    return ui.create_app({**ui_environment(url), **more}).test_client()
+
+
+@pytest.fixture
+def page(api_url: str) -> FlaskClient:
+    """The page in front of a real API."""
+    return page_for(api_url)
+
+
+@pytest.fixture
+def false_page(canned: Canned) -> FlaskClient:
+    """The page in front of the false API, which it gives up after half a second."""
+    return page_for(canned.url, API_TIMEOUT=0.5)

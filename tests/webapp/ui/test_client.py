@@ -1,0 +1,129 @@
+"""Every way in which the API can fail becomes an ApiError with the right status."""
+
+import json
+import socket
+import threading
+from io import BytesIO
+
+import pytest
+
+from tests.webapp.servers import free_port
+from tests.webapp.ui.test_documents import FINDING
+from webapp.ui.client import ApiClient, ApiError
+
+REQUEST = "ab" * 16
+
+
+def client(url: str, timeout: float = 0.5) -> ApiClient:
+    """A client of little patience."""
+    return ApiClient(url, "a-token-of-tests-only", timeout)
+
+
+def failure(asked) -> ApiError:
+    """The error that a call ends in."""
+    with pytest.raises(ApiError) as caught:
+        asked()
+    return caught.value
+
+
+def test_a_good_answer(canned):
+    canned.status, canned.body = 201, json.dumps({"predictions": [FINDING]}).encode()
+    scored = client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST)
+    assert scored.predictions == [FINDING]
+    ((method, path, body),) = canned.asked
+    assert (method, path) == ("POST", "/v1/predictions")
+    assert b"content" in body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"{",
+        b"<html>OK</html>",
+        b"\xff\xfe",
+        b'{"predictions": []}',
+        b'{"predictions": null}',
+        b'{"predictions": [{}]}',
+        b"[" * 100_000,
+        json.dumps({"predictions": [FINDING | {"probability": float("nan")}]}).encode(),
+        json.dumps({"predictions": [FINDING | {"finding": "healthy"}]}).encode(),
+        json.dumps({"predictions": [FINDING, FINDING]}).encode(),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 207])
+def test_an_answer_that_is_none(canned, status, body):
+    canned.status, canned.body = status, body
+    error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
+    assert error.status == 502
+    assert "cannot be trusted" in error.title
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [(400, 400), (404, 404), (409, 409), (413, 413), (429, 429), (503, 503), (401, 502), (403, 502), (500, 502),
+     (302, 502), (418, 502), (599, 502)],
+)  # fmt: skip
+def test_statuses(canned, status, shown):
+    canned.status, canned.body = status, json.dumps({"detail": "because"}).encode()
+    canned.headers = {"Retry-After": "7", "Location": "http://192.0.2.1/"}
+    error = failure(lambda: client(canned.url).page("time", "all", None, 20, REQUEST))
+    assert (error.status, error.detail) == (shown, "because")
+    if status == 503:
+        assert error.retry_after == "7"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": null}'])
+def test_an_error_without_a_document(canned, body):
+    canned.status, canned.body = 503, body
+    assert failure(lambda: client(canned.url).ready(REQUEST)).status == 503
+
+
+def test_nobody_there():
+    assert failure(lambda: client(f"http://127.0.0.1:{free_port()}").ready(REQUEST)).status == 502
+
+
+def test_too_slow(canned):
+    canned.delay = 1.5
+    error = failure(lambda: client(canned.url, timeout=0.2).predict([("a.png", BytesIO(b"x"))], REQUEST))
+    assert error.status == 504
+
+
+def test_a_connection_that_breaks_is_tried_once_more_where_that_is_safe(canned):
+    canned.drop = True
+    error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
+    assert error.status == 502
+    assert [body.count(b"content\r\n") for _, _, body in canned.asked] == [1, 1]
+    canned.asked.clear()
+    failure(lambda: client(canned.url).add_feedback("ab" * 16, "unsure", "", REQUEST))
+    assert len(canned.asked) == 1
+
+
+def test_somebody_else_who_does_not_speak_http():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(1024)
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert failure(lambda: client(f"http://127.0.0.1:{server.getsockname()[1]}").ready(REQUEST)).status == 502
+        thread.join()
+
+
+def test_another_prediction_than_asked_for(canned):
+    canned.body = json.dumps(FINDING).encode()
+    assert client(canned.url).show(FINDING["id"], REQUEST) == (FINDING, False)
+    assert failure(lambda: client(canned.url).show("cd" * 16, REQUEST)).status == 502
+
+
+def test_a_picture_that_is_none(canned):
+    canned.body, canned.kind = b"<svg onload=alert(1)>", "image/png"
+    assert failure(lambda: client(canned.url).png("ab" * 16, "image.png", REQUEST)).status == 502
