@@ -19,6 +19,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from model.images import Refused, decode
+
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_uncompressed_syntaxes(films: Any, film: np.ndarray, syntax: str) -> None:
@@ -104,16 +106,21 @@ def test_half_a_file_is_unreadable(films: Any, film: np.ndarray, share: float) -
     assert films.refusal(whole[: int(len(whole) * share)]) == "unreadable"
 
 
-def test_stream_of_another_size_than_the_header_is_refused_before_decoding(films: Any, film: np.ndarray) -> None:
+def test_stream_of_another_size_than_the_header_is_refused_before_decoding(
+    films: Any, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoders reserve what the stream asks for."""
+    monkeypatch.setattr("pydicom.pixels.decoders.base.DecodeRunner.decode", lambda *words: pytest.fail("decoded"))
     frame = bytearray(jpeg(film))
     at = frame.index(b"\xff\xc0")
     frame[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
-    assert films.refusal(jpeg_dicom(films, film, bytes(frame))) == "unreadable"
     file = BytesIO()
     Image.new("L", (500, 400)).save(file, "JPEG2000", no_jp2=True)
-    dataset = jpeg_dicom(films, film, file.getvalue())
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
-    assert films.refusal(dataset) == "unreadable"
+    wavelets = jpeg_dicom(films, film, file.getvalue())
+    wavelets.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    for dataset in (jpeg_dicom(films, film, bytes(frame)), jpeg_dicom(films, film, b"\xff\xd8\xff\xd9"), wavelets):
+        with pytest.raises(Refused, match="another size"):
+            decode(films.content(dataset))
 
 
 def test_unknown_compression_is_unreadable(films: Any, film: np.ndarray) -> None:
