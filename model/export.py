@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import bundle as bundles
-from model import calibrate, card, data, phantom, plots, refuse
+from model import calibrate, card, data, plots, refuse
 from model.bundle import Bundle
 from model.convert import ExportError, compare, save_keras, shifted, to_onnx
 from model.evaluate import evaluate, refusals, score
-from model.images import Refused, decode
+from model.known import known_picture, prove
 from model.origin import SOURCES, Origin, code_version, command, now
 from model.predict import Classifier
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from model.settings import TrainSettings
 
 KERAS_FILE = "model.keras"
-KNOWN_SIZE, KNOWN_TOLERANCE = 512, 0.01
-KNOWN_SEEDS = range(1, 9)
 UNSTATED = Origin()
 
 
@@ -61,23 +59,12 @@ def build_bundle(
     shutil.rmtree(work, ignore_errors=True)  # what a killed export left
     (work / "report").mkdir(parents=True)
     try:
-        tell("calibrating on the validation part")
-        temperature, offset = _calibration(model, dataset)
-        tell("exporting and comparing with ONNX Runtime")
-        model = shifted(model, offset)
-        export(model, work)
-        compare(model, work / bundles.NETWORK, temperature)
-        tell("describing the training pictures")
-        manifest = _draft(model, settings, dataset, name, origin)
-        manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
-        tell("scoring the validation part" + (" and the test part" if test else ""))
-        _measure(manifest, work, dataset, settings, test)
-        manifest["known_picture"] = _known_picture(Classifier(Bundle(work, manifest)))
+        manifest = _filled(model, settings, dataset, work, name, test, origin, tell)
         if history:
             plots.history(history, work / "report" / "history.png")
         _write_card(manifest, work, origin.command or command(settings, name, test, origin.source))
         bundles.write(work, manifest)
-        _prove(work)
+        prove(work)
         if replace:
             shutil.rmtree(out_dir, ignore_errors=True)
         work.replace(out_dir)
@@ -85,6 +72,32 @@ def build_bundle(
         shutil.rmtree(work, ignore_errors=True)
         raise
     return bundles.load(out_dir, deep=True)
+
+
+def _filled(
+    model: keras.Model,
+    settings: TrainSettings,
+    dataset: DataSet,
+    work: Path,
+    name: str,
+    test: bool,
+    origin: Origin,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write networks and plots into `work`; returns the manifest with all that was chosen and measured."""
+    tell("calibrating on the validation part")
+    temperature, offset = _calibration(model, dataset)
+    tell("exporting and comparing with ONNX Runtime")
+    calibrated = shifted(model, offset)
+    export(calibrated, work)
+    compare(calibrated, work / bundles.NETWORK, temperature)
+    tell("describing the training pictures")
+    manifest = _draft(model, settings, dataset, name, origin)
+    manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
+    tell("scoring the validation part" + (" and the test part" if test else ""))
+    _measure(manifest, work, dataset, settings, test)
+    manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))
+    return manifest
 
 
 def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
@@ -158,41 +171,6 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
         "sensitivity": metrics["validation"]["sensitivity"],
         "specificity": metrics["validation"]["specificity"],
     }
-
-
-def _known_picture(classifier: Classifier) -> dict[str, Any]:
-    """The drawing that readiness scores again: accepted by the refusal, and of the least certain probability.
-
-    A saturated probability would stay in its band whatever happened to the network.
-    """
-    accepted = []
-    for opacity in (True, False):
-        for seed in KNOWN_SEEDS:
-            picture = decode(phantom.png(seed, KNOWN_SIZE, opacity))
-            try:
-                refuse.check(picture, classifier.bundle.manifest["refusal"])
-            except Refused:
-                continue
-            accepted.append((classifier.probability(picture.grey), seed, opacity))
-    if not accepted:
-        raise ExportError("every drawing is refused by this bundle's own statistics: the health gate could not pass")
-    probability, seed, opacity = min(accepted, key=lambda one: abs(one[0] - 0.5))
-    return {
-        "seed": seed,
-        "size": KNOWN_SIZE,
-        "opacity": opacity,
-        "probability": probability,
-        "tolerance": KNOWN_TOLERANCE,
-    }
-
-
-def _prove(directory: Path) -> None:
-    """Open the finished bundle as serving does and score its known picture by the way of an upload."""
-    classifier = Classifier(bundles.load(directory, deep=True))
-    known = classifier.bundle.manifest["known_picture"]
-    found = classifier.predict(phantom.png(known["seed"], known["size"], known["opacity"]), "known.png")
-    if found.probability is None or not abs(found.probability - known["probability"]) <= known["tolerance"]:
-        raise ExportError(f"the finished bundle gives {found.probability} for its known picture, not {known}")
 
 
 def _write_card(manifest: Mapping[str, Any], work: Path, made_by: str) -> None:

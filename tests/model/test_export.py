@@ -292,7 +292,7 @@ def nothing_beside(out: Path) -> bool:
         ("model.export.compare", ExportError("differ")),
         ("model.export.plots.report", OSError("disk full")),
         ("model.export.bundles.write", KeyboardInterrupt()),
-        ("model.export._prove", ExportError("unproven")),
+        ("model.export.prove", ExportError("unproven")),
     ],
 )
 def test_a_failure_anywhere_leaves_no_bundle(
