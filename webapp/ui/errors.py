@@ -11,6 +11,7 @@ from webapp.ui.client import ApiError
 
 log = logging.getLogger(__name__)
 _PARAMETERS = {"id", "order", "finding", "cursor", "heatmap"}
+_PASSING = {429, 500, 502, 503, 504}
 _DRAINED = 256 * 1024 * 1024  # bytes; a browser shows an answer only when its upload was read to the end
 
 
@@ -30,7 +31,8 @@ def _shown(error: Exception) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         _drain()
     found = as_api_error(error)
-    return answered(found, "error.html", error=found, again=again())
+    # Asking the same again helps only where the request was not to blame.
+    return answered(found, "error.html", error=found, again=again() if found.status in _PASSING else None)
 
 
 def as_api_error(error: Exception) -> ApiError:

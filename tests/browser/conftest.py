@@ -1,0 +1,115 @@
+"""The whole web side for a real browser: Redis, the API and the page, each a process of its own."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.webapp.servers import Gunicorn, RedisServer, api_environment, ui_environment
+
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@dataclass
+class Stack:
+    """The three servers."""
+
+    redis: RedisServer
+    api: Gunicorn
+    ui: Gunicorn
+
+    @classmethod
+    def started(cls, directory: Path, bundle: Path) -> "Stack":
+        """All three, ready."""
+        redis = RedisServer(directory / "redis")
+        api = Gunicorn("webapp.api", directory, api_environment(redis.port, bundle))
+        stack = cls(redis, api, Gunicorn("webapp.ui", directory, ui_environment(api.url)))
+        try:
+            for server in (stack.redis, stack.api, stack.ui):
+                server.start()
+        except BaseException:
+            stack.stop()
+            raise
+        return stack
+
+    def stop(self) -> None:
+        """End all three."""
+        self.ui.stop()
+        self.api.stop()
+        self.redis.kill()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Stack]:
+    """The stack on the small model that knows drawings."""
+    started = Stack.started(tmp_path_factory.mktemp("stack"), tiny_bundle)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or the one that CHROMIUM names."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("no Chromium: install the package chromium or name one in CHROMIUM")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
+        yield started
+        started.close()
+
+
+class Watched:
+    """A page whose every complaint (script error, blocked resource, failed load) fails the test."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("request", self._local)
+
+    def _local(self, request) -> None:
+        if not re.match(r"(http://127\.0\.0\.1:\d+/|blob:http://127\.0\.0\.1|data:)", request.url):
+            self.complaints.append(f"asked elsewhere: {request.url}")
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A fresh page of desktop width in light colours, with an eye on it."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    yield Watched(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def scriptless(browser: Browser) -> Iterator[BrowserContext]:
+    """A context in which no script runs."""
+    context = browser.new_context(java_script_enabled=False)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def shoot():
+    """Write a screenshot to the folder that PNEUMO_SCREENSHOTS names, if it does."""
+    folder = os.environ.get("PNEUMO_SCREENSHOTS")
+
+    def save(page: Page, name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    return save

@@ -1,0 +1,203 @@
+"""What a person does and sees: a broken file among three, a dead Redis, no script, the dark, a small screen."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from model import phantom
+from tests.browser.conftest import Stack, Watched
+
+FINDINGS = ".badge.pneumonia, .badge.clear, .verdict.pneumonia, .verdict.clear"
+REFUSED = ".badge.refused, .verdict.refused"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A drawing with an opacity, one without, and a file that breaks off."""
+    folder = tmp_path_factory.mktemp("pictures")
+    opaque, clear, broken = folder / "opacity.png", folder / "clear.png", folder / "broken.png"
+    opaque.write_bytes(phantom.png(103, 512, opacity=True))
+    clear.write_bytes(phantom.png(104, 512, opacity=False))
+    broken.write_bytes(opaque.read_bytes()[:2000])
+    return [opaque, clear, broken]
+
+
+def assess(page: Page, stack: Stack, files: list[Path]) -> None:
+    """Choose files and send them."""
+    page.goto(stack.ui.url)
+    page.get_by_label("Chest X-rays").set_input_files(files)
+    page.get_by_role("button", name="Assess").click()
+
+
+def test_three_files_of_which_one_is_broken(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+    page = watched.page
+    page.goto(stack.ui.url)
+    shoot(page, "home-empty")
+    page.get_by_label("Chest X-rays").set_input_files(pictures)
+    expect(page.locator("[data-chosen] li")).to_have_count(3)
+    shoot(page, "home-chosen")
+    page.get_by_role("button", name="Assess").click()
+    page.wait_for_url("**/results?*")
+    expect(page.locator(FINDINGS)).to_have_count(2)
+    expect(page.locator(REFUSED)).to_have_count(1)
+    expect(page.get_by_text("Signs of pneumonia found by the model")).to_have_count(1)
+    expect(page.get_by_text("No sign of pneumonia found by the model")).to_have_count(1)
+    expect(page.locator("article.refused").get_by_text("Not assessed: the PNG file is damaged")).to_be_visible()
+    expect(page.get_by_text("Not a medical device")).to_be_visible()
+    shoot(page, "results")
+    page.get_by_role("link", name="Results", exact=True).click()
+    for _ in range(2):
+        rows = page.locator("tbody tr")
+        expect(rows).to_have_count(3)
+        expect(rows.locator(FINDINGS)).to_have_count(2)
+        expect(rows.locator(REFUSED)).to_have_count(1)
+        page.reload()
+    shoot(page, "list")
+    page.get_by_role("link", name="opacity.png").click()
+    expect(page.get_by_alt_text("The picture as it was assessed")).to_have_js_property("complete", True)
+    page.get_by_role("link", name="Show what the model used").click()
+    heatmap = page.get_by_alt_text("Heat map over the picture")
+    page.wait_for_function("image => image.complete && image.naturalWidth === 512", arg=heatmap.element_handle())
+    page.get_by_label("unsure").check()
+    page.get_by_label("Comment").fill("for the test")
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text("for the test")).to_be_visible()
+    shoot(page, "detail")
+    assert watched.complaints == []
+
+
+def test_redis_killed_is_an_error_and_no_finding(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+    page = watched.page
+    assess(page, stack, pictures[:2])
+    page.wait_for_url("**/results?*")
+    results = page.url
+    stack.redis.kill()
+    try:
+        page.goto(results)
+        expect(page.get_by_role("alert")).to_contain_text("Error")
+        expect(page.locator(FINDINGS)).to_have_count(0)
+        page.goto(stack.ui.url)
+        expect(page.get_by_role("alert")).to_contain_text("not available at the moment")
+        expect(page.locator(FINDINGS)).to_have_count(0)
+        page.get_by_label("Chest X-rays").set_input_files(pictures[:2])
+        page.get_by_role("button", name="Assess").click()
+        expect(page.get_by_role("button", name="Try again with the same files")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("not a result")
+        expect(page.locator(FINDINGS)).to_have_count(0)
+        shoot(page, "error-redis")
+    finally:
+        stack.redis.start()
+    page.get_by_role("button", name="Try again with the same files").click()
+    page.wait_for_url("**/results?*")
+    expect(page.locator(FINDINGS)).to_have_count(2)
+    page.goto(results)
+    expect(page.locator(FINDINGS)).to_have_count(2)
+
+
+def test_the_page_itself_gone_while_sending(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+    page = watched.page
+    page.goto(stack.ui.url)
+    page.get_by_label("Chest X-rays").set_input_files(pictures[:1])
+    stack.ui.stop()
+    try:
+        page.get_by_role("button", name="Assess").click()
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        shoot(page, "error-offline")
+    finally:
+        stack.ui.start()
+    page.get_by_role("button", name="Try again with the same files").click()
+    page.wait_for_url("**/results?*")
+    expect(page.locator(FINDINGS)).to_have_count(1)
+
+
+def test_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
+    page = scriptless.new_page()
+    assess(page, stack, pictures)
+    page.wait_for_url("**/results?*")
+    assert page.locator(FINDINGS).count() == 2
+    assert page.locator(REFUSED).count() == 1
+    page.goto(f"{stack.ui.url}/predictions?finding=refused")
+    assert page.locator("tbody tr").count() >= 1
+    stack.redis.kill()
+    try:
+        assess(page, stack, pictures[:1])
+        assert page.get_by_role("alert").is_visible()
+        assert page.locator(FINDINGS).count() == 0
+        assert page.get_by_role("link", name="Choose files and try again").is_visible()
+        assert not page.get_by_role("button", name="Try again with the same files").is_visible()
+    finally:
+        stack.redis.start()
+
+
+def test_dropped_files_and_the_limit(stack: Stack, watched: Watched):
+    page = watched.page
+    page.goto(stack.ui.url)
+    page.evaluate(
+        """() => {
+            const files = new DataTransfer();
+            files.items.add(new File(["x".repeat(26 * 1048576)], "large.dcm"));
+            const event = new DragEvent("drop", {dataTransfer: files, cancelable: true});
+            document.querySelector("[data-drop]").dispatchEvent(event);
+        }"""
+    )
+    expect(page.locator("[data-chosen] li")).to_have_text("large.dcm")
+    page.get_by_role("button", name="Assess").click()
+    assert "larger together" in page.evaluate("document.querySelector('#file').validationMessage")
+    assert page.url == f"{stack.ui.url}/"
+    assert watched.complaints == []
+
+
+def test_an_upload_over_the_limit_ends_on_an_error_page(stack: Stack, scriptless, tmp_path: Path):
+    """The browser must get to see the answer although its upload was refused before it was read."""
+    large = tmp_path / "large.dcm"
+    large.write_bytes(b"x" * 27 * 1024 * 1024)
+    page = scriptless.new_page()
+    assess(page, stack, [large])
+    assert "Too much at once" in page.get_by_role("alert").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("device", "width"), [("desktop", 1200), ("phone", 390)])
+def test_it_fits_the_screen_and_can_be_read(stack: Stack, browser: Browser, pictures, shoot, scheme, device, width):
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    assess(page, stack, pictures)
+    page.wait_for_url("**/results?*")
+    pages = {"results": page.url, "home": stack.ui.url, "list": f"{stack.ui.url}/predictions"}
+    detail = page.locator("article a.file").first.get_attribute("href")
+    pages |= {"detail": f"{stack.ui.url}{detail}?heatmap=1", "error": f"{stack.ui.url}/results?id=none"}
+    for name, address in pages.items():
+        page.goto(address)
+        shoot(page, f"{name}-{device}-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+        poor = page.evaluate(CONTRAST)
+        assert poor == [], f"{name}: too little contrast (WCAG 2 AA, 4.5:1)"
+    context.close()
+
+
+# Text colour against the first opaque background behind it, by WCAG 2's relative luminance.
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = parse(getComputedStyle(element).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) { return colour; }
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const box = element.getBoundingClientRect();
+    if (!own || !box.width || element.closest("template, svg, select, .sr, .skip")) { continue; }
+    const [one, two] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+    if (ratio < 4.5) { poor.push(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`); }
+  }
+  return poor;
+}"""
