@@ -14,7 +14,7 @@ import numpy as np
 from model import network, pipeline
 from model.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
 from model.settings import TrainSettings
-from model.watch import has_collapsed, offset, prior_shift, watched
+from model.watch import has_collapsed, prior_shift, watched
 
 Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
 
@@ -83,8 +83,6 @@ class Fit:
         while not self.progress.finished:
             self._epoch()
         self.model.set_weights(self.best)
-        bias = self.model.get_layer("logit").bias
-        bias.assign(bias + offset(self._logits(), self.validation[1]))
         return self.progress
 
     def _phase(self) -> int:
@@ -154,12 +152,9 @@ class Fit:
         """What validation says of the averaged weights; the model keeps its own."""
         weights = self.model.get_weights()
         self.model.set_weights(self.average)
-        logits = self._logits()
+        logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
         self.model.set_weights(weights)
         return watched(self.validation[1], logits + self.prior, self.settings)
-
-    def _logits(self) -> np.ndarray:
-        return self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
 
     def _keep_up(self) -> None:
         stop = self.stop()

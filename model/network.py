@@ -74,10 +74,11 @@ def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: 
 
 
 def _optimizer(name: str, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    # One name for all: Keras numbers its own from one phase to the next, and a resumed run would find none.
     if name == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, name="optimizer")
     made = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam, "adadelta": keras.optimizers.Adadelta}
-    return made[name](rate)
+    return made[name](rate, name="optimizer")
 
 
 def _loss(name: str) -> keras.losses.Loss:

@@ -43,23 +43,9 @@ def prior_shift(labels: np.ndarray, settings: TrainSettings) -> float:
     """What class weights took off the logit: log of weight 0 / weight 1; 0 without weights or with focal loss.
 
     Weighted cross-entropy learns the odds times weight 1 / weight 0 (Elkan 2001). Training with both classes equal
-    is right for learning, but the probability told afterwards shall carry the share of the pictures.
+    is right for learning, but loss and share of positives are to be judged as told; the export fits its own offset.
     """
     if not settings.class_weights or settings.loss != "bce":
         return 0.0
     weights = class_weights(labels)
     return float(np.log(weights[0] / weights[1]))
-
-
-def offset(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What to add to logits [n] so that a temperature alone calibrates them on validation.
-
-    Class weights and altered training pictures move every logit by about the same. Platt's a z + c (Platt 1999) is
-    (z + c / a) / temperature with temperature 1 / a: c / a is added here, the temperature is calibrate's.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    # A little penalty: without any, classes that a line divides make the fit run away.
-    fitted = LogisticRegression(C=1000.0, max_iter=1000).fit(logits[:, np.newaxis], labels)
-    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return intercept / slope if slope > 1e-3 else 0.0  # a network that is no better than chance has nothing to mend

@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from model import fit, network
+from model import fit
 from model.checkpoint import Checkpoints
 from model.fit import Collapsed, Fit, Progress, Stopped, TrainingError
 from model.settings import TrainSettings
@@ -112,7 +112,6 @@ def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.6, 0.9, 0.7, 0.8])
     monkeypatch.setattr(fit, "watched", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
-    monkeypatch.setattr(fit, "offset", lambda *_: 0.0)
     averages = []
     one = loop(tmp_path, settings(metric="auc", epochs=4))
     judged = one._judge
@@ -168,7 +167,3 @@ def test_the_loop_learns_what_can_be_learned(tmp_path: Path) -> None:
     progress = loop(tmp_path, settings(epochs=8, learning_rate=0.02, augment=0.0, metric="auc")).run()
     assert max(entry["val_auc"] for entry in progress.history) > 0.9
     assert progress.history[-1]["loss"] < progress.history[0]["loss"]
-
-
-def test_the_networks_of_this_package_have_the_layer_that_is_mended() -> None:
-    assert network.build(settings()).get_layer("logit").bias is not None

@@ -1,4 +1,4 @@
-"""What is watched rewards no collapsed network, and the offset mends what class weights took."""
+"""What is watched rewards no collapsed network; what class weights took is put back."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from model.settings import TrainSettings
-from model.watch import has_collapsed, offset, prior_shift, watched
+from model.watch import has_collapsed, prior_shift, watched
 
 LABELS = np.array([0] * 20 + [1] * 60)
 
@@ -60,20 +60,3 @@ def test_the_prior_shift_undoes_the_class_weights() -> None:
     assert prior_shift(LABELS, TrainSettings()) == pytest.approx(np.log(3))
     assert prior_shift(LABELS, TrainSettings(class_weights=False)) == 0
     assert prior_shift(LABELS, TrainSettings(loss="focal")) == 0
-
-
-def test_the_offset_makes_a_temperature_enough() -> None:
-    random = np.random.default_rng(4)
-    true = random.normal(0.7, 2, 20_000)
-    labels = (random.random(20_000) < 1 / (1 + np.exp(-true))).astype(int)
-    told = 2.5 * true - 1.3  # too sure and moved
-    assert offset(told, labels) == pytest.approx(1.3, abs=0.15)
-
-
-def test_the_offset_stays_finite_where_a_line_divides_the_classes() -> None:
-    found = offset(np.where(LABELS == 1, 3.0, -1.0), LABELS)
-    assert abs(found + 1) < 2
-
-
-def test_a_network_worse_than_chance_is_not_mended() -> None:
-    assert offset(np.where(LABELS == 1, -3.0, 3.0), LABELS) == 0
