@@ -72,6 +72,7 @@ class Fit:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
         self.checkpoints, self.every, self.tell, self.stop = checkpoints, every, tell, stop
         self.steps = math.ceil(len(train[1]) / settings.batch)  # of an epoch
+        self.learned = network.learned(model, settings)
         self.prior = prior_shift(train[1], settings)
         self.progress = Progress()
         self.best: list[np.ndarray] = []
@@ -82,7 +83,7 @@ class Fit:
         self._restore()
         while not self.progress.finished:
             self._epoch()
-        self.model.set_weights(self.best)
+        self._put(self.best)
         return self.progress
 
     def _phase(self) -> int:
@@ -140,9 +141,16 @@ class Fit:
         self._save()
         self.tell(progress, self.steps)
 
+    def _taken(self) -> list[np.ndarray]:
+        return [variable.numpy() for variable in self.learned]
+
+    def _put(self, weights: list[np.ndarray]) -> None:
+        for variable, value in zip(self.learned, weights, strict=True):
+            variable.assign(value)
+
     def _average(self) -> None:
         """Move the average towards the weights, faster in the first steps, where old weights are worth little."""
-        weights, step = self.model.get_weights(), self.progress.step
+        weights, step = self._taken(), self.progress.step
         share = 1 - min(self.settings.average, step / (step + 9))
         if not self.average:
             self.average = weights
@@ -150,10 +158,10 @@ class Fit:
 
     def _judge(self) -> dict[str, float]:
         """What validation says of the averaged weights; the model keeps its own."""
-        weights = self.model.get_weights()
-        self.model.set_weights(self.average)
+        weights = self._taken()
+        self._put(self.average)
         logits = self.model.predict(self.validation[0], batch_size=64, verbose=0)[:, 0].astype(np.float64)
-        self.model.set_weights(weights)
+        self._put(weights)
         return watched(self.validation[1], logits + self.prior, self.settings)
 
     def _keep_up(self) -> None:

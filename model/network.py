@@ -53,6 +53,16 @@ def thaw(model: keras.Model, settings: TrainSettings, phase: int) -> None:
         layer.trainable = layer in free
 
 
+def learned(model: keras.Model, settings: TrainSettings) -> list[keras.Variable]:
+    """The weights that any phase may change, batch statistics included; the frozen trunk's 70 MB are left out."""
+    if settings.arch != "resnet50":
+        return list(model.weights)
+    trunk = model.get_layer(TRUNK)
+    frozen = [model.get_layer("caffe"), *trunk.layers[: len(trunk.layers) - settings.unfrozen]]
+    held = {id(variable) for layer in frozen for variable in layer.weights}
+    return [variable for variable in model.weights if id(variable) not in held]
+
+
 def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: int) -> None:
     """Compile for one phase of `steps` optimizer steps: loss, optimizer, and a rate that really decays.
 

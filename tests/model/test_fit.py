@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+import keras  # noqa: TID253
 import numpy as np
 import pytest
-
-keras = pytest.importorskip("keras")
 
 from model import fit
 from model.checkpoint import Checkpoints

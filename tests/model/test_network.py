@@ -3,14 +3,15 @@
 import warnings
 from pathlib import Path
 
+import h5py
+import keras  # noqa: TID253
 import numpy as np
 import pytest
 
 from model import network
 from model.settings import SettingsError, TrainSettings, choose
 
-h5py = pytest.importorskip("h5py")
-keras = pytest.importorskip("keras")
+HEAD = {"dense1", "dense1_norm", "logit"}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_phase_one_trains_the_head_alone(resnet: tuple[keras.Model, TrainSetting
     model, settings = resnet
     moved = changed(*step(model, settings, 1))
     assert moved
-    assert {path.split("/")[0] for path in moved} == {"dense1", "dense1_norm", "logit"}
+    assert {path.split("/")[0] for path in moved} == HEAD
 
 
 def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[keras.Model, TrainSettings]) -> None:
@@ -79,6 +80,17 @@ def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[ker
     assert sum(np.prod(variable.shape) for variable in trunk.trainable_variables) == 5_520_384
     network.thaw(model, settings, 1)
     assert not trunk.trainable_variables
+
+
+def test_what_is_averaged_is_what_learns(resnet: tuple[keras.Model, TrainSettings], dag: keras.Model) -> None:
+    model, settings = resnet
+    before, after = step(model, settings, 2)
+    learned = {variable.path for variable in network.learned(model, settings)}
+    assert changed(before, after) <= learned
+    assert sum(np.prod(variable.shape) for variable in network.learned(model, settings)) < 6_000_000
+    frozen = TrainSettings(**{**settings.to_dict(), "unfrozen": 0})
+    assert {variable.path.split("/")[0] for variable in network.learned(model, frozen)} == HEAD
+    assert len(network.learned(dag, choose())) == len(dag.weights)
 
 
 def test_phase_two_learns_at_a_tenth_of_the_rate(resnet: tuple[keras.Model, TrainSettings]) -> None:

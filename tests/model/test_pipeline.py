@@ -22,9 +22,7 @@ def settings(**changes: object) -> TrainSettings:
 
 
 def batches(films: tuple[np.ndarray, np.ndarray], chosen: TrainSettings, epoch: int, skip: int = 0) -> list:
-    return [
-        tuple(part.numpy() for part in batch) for batch in pipeline.epoch_batches(*films, chosen, epoch, skip=skip)
-    ]
+    return [tuple(part.numpy() for part in batch) for batch in pipeline.epoch_batches(*films, chosen, epoch, skip=skip)]
 
 
 def test_class_weights_make_both_classes_count_the_same() -> None:
@@ -125,3 +123,26 @@ def test_the_film_stays_a_film_at_double_strength(films: tuple[np.ndarray, np.nd
         assert pixels.min() >= 0
         assert pixels.max() <= 255
         assert np.all(pixels.std(axis=(1, 2, 3)) > 2)
+
+
+def test_some_samples_are_left_alone_and_some_get_all() -> None:
+    shares = pipeline.amount(pipeline.draws(4000, 1, 1), 1.0)
+    assert 0.04 < np.mean(shares == 0) < 0.09
+    assert 0.25 < np.mean(shares == 1) < 0.37
+    assert pipeline.amount(pipeline.draws(4000, 1, 1), 0.5).max() == 0.5
+
+
+def test_a_sample_left_alone_is_the_picture_itself(films: tuple[np.ndarray, np.ndarray]) -> None:
+    numbers = pipeline.draws(1, 1, 1)
+    numbers[0, -1] = -1
+    picture = films[0][0].astype(np.float32)
+    found = pipeline.augment(picture, numbers[0], pipeline.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert np.abs(found.numpy() - picture).max() < 0.01
+
+
+def test_turning_the_film_brings_no_black_corners() -> None:
+    grey = np.full((SIDE, SIDE, 1), 128, np.float32)
+    numbers = np.zeros((1, pipeline.DRAWS), np.float32)
+    numbers[0, [0, 3, 18, 19]] = (1, 1, -1, 1)  # turned and smaller, no box, all of the strength
+    found = pipeline.augment(grey, numbers[0], pipeline.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert found.numpy().min() > 100

@@ -14,8 +14,6 @@ from model import phantom, rundir, train
 from model.checkpoint import Checkpoints
 from model.settings import TrainSettings
 
-pytest.importorskip("tensorflow")
-
 ROOT = Path(train.__file__).parents[1]
 SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")
 # The command itself, with a network of one block (to start fast), no bundle, and a SIGKILL at one step.

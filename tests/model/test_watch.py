@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow")
-
 from model.settings import TrainSettings
 from model.watch import has_collapsed, prior_shift, watched
 
