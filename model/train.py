@@ -118,12 +118,12 @@ def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: li
 
 def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progress, given: argparse.Namespace) -> None:
     """Keep the best weights, then make the bundle; build_bundle leaves a whole one or none."""
-    from model import export, plots
+    from model import convert, export, plots
     from model.origin import Origin
 
     out = Path(given.out)
-    model.save(out / f".{BEST}.keras")
-    (out / f".{BEST}.keras").replace(out / BEST)
+    convert.save_keras(model, out / f".{BEST}")
+    (out / f".{BEST}").replace(out / BEST)
     plots.history(progress.history, out / "history.png")
     export.build_bundle(
         model,

@@ -136,6 +136,11 @@ def run_quietly(monkeypatch: pytest.MonkeyPatch, error: BaseException, tmp_path:
         raise error
 
     monkeypatch.setattr(train, "run", raising)
+    return started(tmp_path, data)
+
+
+def started(tmp_path: Path, data: Path) -> tuple[int, dict]:
+    """The command's exit code and run.json; the signals are given back to the tests."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         code = train.main([str(data), "--out", str(tmp_path / "run")])
@@ -150,6 +155,21 @@ def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, 
 
     code, facts = run_quietly(monkeypatch, Collapsed("all positive"), tmp_path, tree)
     assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
+
+
+def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
+) -> None:
+    from model.fit import Stopped
+
+    class Asked(Stopped):
+        def __init__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(train, "run", lambda *_: (_ for _ in ()).throw(Asked()))
+    code, facts = started(tmp_path, tree)
+    assert (code, facts["state"]) == (128 + signal.SIGTERM, "stopped")
+    assert "--resume" in facts["message"]
 
 
 def test_wrong_data_is_told_without_a_traceback(
