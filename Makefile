@@ -42,8 +42,7 @@ bench: $(VENV)/.dev
 
 ## make screenshots              the README's pictures, from the real thing
 screenshots: $(VENV)/.dev packages
-	PNEUMO_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest tests/browser
-	$(BIN)/python tests/browser/terminal.py docs/terminal.svg
+	$(BIN)/python tests/browser/readme_pictures.py docs
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,6 +1,7 @@
 """Show a plan, ask, execute: the same for every command that changes something."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -50,21 +51,30 @@ def apply(
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes", Exit.FAILED)
     before()
     done: list[str] = []
+    journal.write("begin")
+    outputs = execute(plan, hosts, journal, _reporter(done))
+    journal.write("end", detail=f"{len(done)} steps")
+    return Applied(tuple(done), outputs)
+
+
+def _reporter(done: list[str]) -> Callable[[Event, Step], None]:
+    """Draws the executor's events, and keeps the titles of the steps that changed something."""
+    begun = 0.0
 
     def report(event: Event, step: Step) -> None:
+        nonlocal begun
         if event == "start":
-            console.note(f"  … {step.title}", "dim")
-        elif event == "done":
-            console.note(f"  ✓ {step.title}", "green")
-            if not step.check:
-                done.append(step.title)
+            begun = time.monotonic()
+            console.busy(step.title)
+            return
+        console.idle()
+        if event == "done":
+            console.note(f"  ✓ {step.title} ({time.monotonic() - begun:.1f} s)", "green")
+            done.extend([] if step.check else [step.title])
         elif event == "fail":
             console.note(f"  ✗ {step.title}", "red")
 
-    journal.write("begin")
-    outputs = execute(plan, hosts, journal, report)
-    journal.write("end", detail=f"{len(done)} steps")
-    return Applied(tuple(done), outputs)
+    return report
 
 
 class _Masked(logging.Formatter):

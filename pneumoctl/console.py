@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.status import Status
 
     from pneumoctl.errors import PneumoError
 
@@ -20,6 +21,7 @@ class Console:
         self.colour = True
         self.quiet = False
         self._rich: dict[bool, RichConsole] = {}
+        self._spinner: Status | None = None
 
     def configure(self, argv: Sequence[str]) -> None:
         """Read the output options straight from argv, so that usage errors honour them too."""
@@ -66,6 +68,18 @@ class Console:
     def flush(self) -> None:
         """Let a reader see what was printed so far."""
         sys.stdout.flush()
+
+    def busy(self, title: str) -> None:
+        """Turn a spinner beside the title until `idle`, on a terminal only."""
+        if sys.stderr.isatty() and not self.quiet:
+            self._spinner = self.rich(stderr=True).status(title)
+            self._spinner.start()
+
+    def idle(self) -> None:
+        """Take the spinner away."""
+        if self._spinner:
+            self._spinner.stop()
+            self._spinner = None
 
     def note(self, line: str, style: str = "") -> None:
         """Tell the person something on stderr."""

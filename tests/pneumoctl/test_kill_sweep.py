@@ -89,3 +89,19 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
     for results in written:
         exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
         assert {one["id"] for one in kept} <= exported
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_up_says_so_by_its_code_and_goes_on_next_time(
+    operator: Operator, number: signal.Signals, code: int
+) -> None:
+    child = operator.start("up", "-y")
+    deadline = time.monotonic() + 60
+    while ("start", "Configure and start Redis") not in events(operator.directory / "journal.jsonl"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == code, said
+    assert "Traceback" not in said
+    operator.run("up", "-y")

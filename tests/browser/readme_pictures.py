@@ -1,0 +1,81 @@
+"""Make the README's pictures from the real thing: a stack comes up, is used in terminal and browser, and goes.
+
+`python tests/browser/readme_pictures.py DIRECTORY` writes terminal.svg and page.png. The radiographs are drawings.
+"""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.text import Text
+
+from model import phantom
+
+COLUMNS = 118
+ROOT = Path(__file__).parents[2]
+
+
+def pneumoctl(*words: str, state: Path) -> str:
+    """Run one command line; what it said on both outputs."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PNEUMO_")}
+    environment |= {"XDG_STATE_HOME": str(state), "XDG_DATA_HOME": str(state), "COLUMNS": str(COLUMNS)}
+    environment |= {} if "--json" in words else {"FORCE_COLOR": "1"}
+    command = [sys.executable, "-m", "pneumoctl", *words]
+    kept = subprocess.STDOUT if "--json" not in words else subprocess.DEVNULL
+    return subprocess.run(
+        command, env=environment, cwd=state, stdout=subprocess.PIPE, stderr=kept, text=True, check=True
+    ).stdout
+
+
+def terminal(state: Path, picture: Path) -> None:
+    """Three commands and what they printed, as SVG."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    for words in (("up", "-y"), ("predict", "--remote", "drawing.png"), ("status",)):
+        said = pneumoctl(*words, state=state).replace(str(state), "~/.local/state").replace(str(ROOT), "~/pneumoctl")
+        console.print(Text(f"$ pneumoctl {' '.join(words)}", style="bold"))
+        console.print(Text.from_ansi(said.rstrip()))
+        console.print()
+    picture.write_text(console.export_svg(title="pneumoctl on one machine"))
+
+
+def page(state: Path, picture: Path) -> None:
+    """Three files through the page, one of them broken, as PNG."""
+    url = json.loads(pneumoctl("status", "--json", state=state))["url"]
+    whole = phantom.png(7, 512, True)
+    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(12, 512, False)), ("broken.png", whole[:9000])]
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        view = chromium.new_page(viewport={"width": 1100, "height": 760})
+        view.goto(url)
+        view.get_by_label("Chest X-rays").set_input_files(
+            [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+        )
+        view.get_by_role("button", name="Assess").click()
+        view.get_by_role("heading", name="Results of this upload").wait_for()
+        view.wait_for_load_state("networkidle")
+        view.screenshot(path=picture, full_page=True)
+        chromium.close()
+
+
+def main(directory: Path) -> None:
+    """Both pictures, from one stack."""
+    with tempfile.TemporaryDirectory(prefix="pn") as name:
+        state = Path(name)
+        (state / "drawing.png").write_bytes(phantom.png(7, 512, True))
+        try:
+            terminal(state, directory / "terminal.svg")
+            page(state, directory / "page.png")
+        finally:
+            pneumoctl("teardown", "-y", "--purge", state=state)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
