@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from flask import Flask, g
 from jinja2 import StrictUndefined
@@ -42,6 +42,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["moment"] = _moment
+    app.jinja_env.filters["share"] = _share
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
     app.url_map.converters["identifier"] = IdentifierConverter
     client = ApiClient(settings.api_url, settings.token, settings.timeout)
@@ -57,6 +58,15 @@ def _arrive() -> None:
     g.request_id = uuid.uuid4().hex
 
 
+def _share(value: float, other: float) -> str:
+    """A share with three digits; more where it would look like the `other` it stands beside, never a false 0 or 1."""
+    if value != other and abs(value - other) < 0.001:
+        return f"{value:.6f}"
+    if 0.9995 <= value < 1:
+        return "> 0.999"
+    return "< 0.001" if 0 < value < 0.0005 else f"{value:.3f}"
+
+
 def _moment(created: str) -> str:
     """A time as people read it; one that is none raises ValueError, which becomes an error page."""
-    return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromisoformat(created).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
