@@ -30,9 +30,10 @@ class Preview:
 
 def preview(grey: Image.Image) -> Preview:
     """Shrink a mode "L" picture to the longest side allowed and encode it."""
-    small = grey.copy()
+    scale = min(1.0, LONGEST / max(grey.size))
+    width, height = (max(1, round(scale * side)) for side in grey.size)
+    small = grey.resize((width, height), Image.Resampling.BILINEAR)
     small.info = {}  # Pillow would write a comment of the file into the copy
-    small.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     out = BytesIO()
     small.save(out, "JPEG", quality=_QUALITY)
     content = out.getvalue()
