@@ -1,43 +1,16 @@
-"""The API's routes: what comes in, what comes out, and that no failure looks like a finding."""
+"""The API's routes: what comes in and what comes out."""
 
-import json
-import struct
-import threading
-import zlib
 from io import BytesIO
 
 import pytest
 from PIL import Image
 
+from tests.webapp.api.answers import claims_png, problem
 from tests.webapp.conftest import Caller
-from tests.webapp.servers import nobody
 from webapp import api
 from webapp.api.classifier import Scorer
-from webapp.api.store import Record
 
 UNKNOWN = "0" * 32
-
-
-def problem(answer, status: int, code: str) -> dict:
-    """The answer's problem document, which must be whole."""
-    assert answer.status_code == status, answer.data
-    assert answer.mimetype == "application/problem+json"
-    document = answer.get_json()
-    assert set(document) == {"type", "title", "status", "detail", "code", "instance"}
-    assert (document["status"], document["code"]) == (status, code)
-    assert document["instance"].endswith(answer.headers["X-Request-ID"])
-    return document
-
-
-def claims_png(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is of that size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 4096)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def test_each_file_has_a_finding_or_a_refusal_in_the_order_sent(caller, clear_picture, opaque_picture):
@@ -225,113 +198,6 @@ def test_feedback_that_is_none(caller, clear_picture, said):
     (document,) = caller.sent((clear_picture, "a.png"))
     path = f"/v1/predictions/{document['id']}/feedback"
     problem(caller.client.post(path, json=said, headers=caller.headers), 400, "bad-feedback")
-
-
-def test_a_damaged_record_is_an_error_and_no_finding(caller, clear_picture, opaque_picture, redis_server):
-    whole, hurt = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"))
-    key, client = f"pneumo:1:record:{hurt['id']}", redis_server.client()
-    client.set(key, client.get(key).replace(b'"pneumonia"', b'"nneumonia"'))
-    found = problem(caller.get(f"/v1/predictions/{hurt['id']}"), 500, "record-damaged")
-    assert "nneumonia" not in json.dumps(found)
-    page = caller.get("/v1/predictions").get_json()
-    assert [each["id"] for each in page["predictions"]] == [whole["id"]]
-    assert [each["id"] for each in page["damaged"]] == [hurt["id"]]
-    assert page["damaged"][0]["error"]["code"] == "record-damaged"
-    problem(caller.send((opaque_picture, "b.png")), 500, "record-damaged")
-
-
-def test_one_failure_does_not_fail_the_others(caller, clear_picture, opaque_picture, monkeypatch):
-    whole = Scorer.score
-
-    def score(self, content, file):
-        if file == "bad.png":
-            raise ArithmeticError("secret-of-bad.png")
-        return whole(self, content, file)
-
-    monkeypatch.setattr(Scorer, "score", score)
-    answer = caller.send((clear_picture, "a.png"), (clear_picture, "bad.png"), (opaque_picture, "b.png"))
-    assert answer.status_code == 207
-    document = answer.get_json()
-    assert [each["file"] for each in document["predictions"]] == ["a.png", "b.png"]
-    (error,) = document["errors"]
-    assert (error["file"], error["position"], error["error"]["code"]) == ("bad.png", 1, "internal")
-    assert b"secret" not in answer.data
-    problem(caller.send((clear_picture, "bad.png")), 500, "internal")
-    assert caller.get("/v1/predictions").get_json()["total"] == 2
-
-
-def test_what_is_not_stored_is_not_told(caller, clear_picture, opaque_picture, monkeypatch):
-    """Redis goes away after the first of two files: the second has no finding."""
-    services = caller.client.application.extensions["pneumo"]
-    put = services.store.put
-
-    def first_only(record: Record, picture: bytes | None) -> Record:
-        if record.prediction["file"] == "b.png":
-            services.store._redis = nobody()
-        return put(record, picture)
-
-    monkeypatch.setattr(services.store, "put", first_only)
-    answer = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"))
-    assert answer.status_code == 207
-    assert [each["file"] for each in answer.get_json()["predictions"]] == ["a.png"]
-    assert answer.get_json()["errors"][0]["error"]["code"] == "store-unavailable"
-
-
-def test_redis_killed_and_back(own_redis, config, clear_picture):
-    caller = Caller(api.create_app({**config, "REDIS_PORT": own_redis.port}).test_client())
-    (document,) = caller.sent((clear_picture, "a.png"))
-    own_redis.kill()
-    for answer in (
-        caller.send((clear_picture, "b.png")),
-        caller.get("/v1/predictions"),
-        caller.get(f"/v1/predictions/{document['id']}"),
-        caller.get(f"/v1/predictions/{document['id']}/image.png"),
-    ):
-        problem(answer, 503, "store-unavailable")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert b"finding" not in answer.data
-    own_redis.start()
-    assert caller.get(f"/v1/predictions/{document['id']}").get_json() == document
-    assert caller.sent((clear_picture, "b.png"))
-
-
-def test_more_requests_than_places_are_told_to_wait(config, clear_picture, monkeypatch):
-    app = api.create_app({**config, "MAX_PENDING": 2, "MAX_SCORING": 1, "MAX_WAIT": 20})
-    inside, leave = threading.Semaphore(0), threading.Event()
-    whole = Scorer.score
-
-    def slow(self, content, file):
-        inside.release()
-        assert leave.wait(20)
-        return whole(self, content, file)
-
-    monkeypatch.setattr(Scorer, "score", slow)
-    answers = []
-    senders = [
-        threading.Thread(target=lambda: answers.append(Caller(app.test_client()).send((clear_picture, "a.png"))))
-        for _ in range(2)
-    ]
-    for sender in senders:
-        sender.start()
-    assert inside.acquire(timeout=10)
-    services = app.extensions["pneumo"]
-    while services.pending._places._value:
-        pass  # until the second is let in as well
-    third = Caller(app.test_client()).send((clear_picture, "c.png"))
-    problem(third, 503, "busy")
-    assert int(third.headers["Retry-After"]) > 0
-    assert Caller(app.test_client()).get("/v1/predictions").status_code == 200
-    leave.set()
-    for sender in senders:
-        sender.join()
-    assert [answer.status_code for answer in answers] == [201, 201]
-    assert Caller(app.test_client()).send((clear_picture, "c.png")).status_code == 201
-
-
-def test_who_waits_too_long_for_a_turn_is_told_so(config, clear_picture):
-    app = api.create_app({**config, "MAX_SCORING": 1, "MAX_WAIT": 0.01})
-    with app.extensions["pneumo"].turns.held():
-        problem(Caller(app.test_client()).send((clear_picture, "a.png")), 503, "busy")
 
 
 def test_unknown_routes_and_methods(caller):

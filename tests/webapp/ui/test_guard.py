@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.webapp.ui.conftest import page_for
-from tests.webapp.ui.test_views import send
+from tests.webapp.ui.pages import send
 from webapp import ui
 from webapp.environment import EnvironmentInvalid
 

@@ -1,0 +1,53 @@
+"""Records as the API makes them, and ways to store and list them."""
+
+import hashlib
+
+from tests.webapp.servers import MAC_KEY, PASSWORD
+from webapp.api.settings import StoreSettings
+from webapp.api.store import Record, Store
+
+PICTURE = b"\xff\xd8 a picture \xff\xd9"
+
+
+def settings(port: int, password: str = PASSWORD) -> StoreSettings:
+    """How the API reaches a Redis."""
+    return StoreSettings("127.0.0.1", port, "api", password, bytes.fromhex(MAC_KEY))
+
+
+def record(number: int, probability: float | None = 0.75, millisecond: int | None = None) -> Record:
+    """A record, with a picture when it has a finding."""
+    finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
+    refusal = {"code": "unreadable", "reason": "broken"} if probability is None else None
+    moment = number if millisecond is None else millisecond
+    prediction = {
+        "id": f"{number:032x}",
+        "file": f"{number}.png",
+        "finding": finding,
+        "refusal": refusal,
+        "probability": probability,
+        "threshold": 0.5,
+        "model": {"name": "m", "version": "v"},
+        "input": {"format": "PNG", "width": 9, "height": 9},
+        "created": f"2026-01-01T00:00:{moment // 1000:02d}.{moment % 1000:03d}Z",
+        "elapsed_ms": 1.5,
+    }
+
+    image = {"sha256": hashlib.sha256(PICTURE).hexdigest(), "width": 9, "height": 9} if finding else None
+    return Record(prediction, image)
+
+
+def put(store: Store, *records: Record) -> None:
+    """Keep records with their pictures."""
+    for each in records:
+        store.put(each, PICTURE if each.image else None)
+
+
+def walk(store: Store, order: str, chosen: str, limit: int) -> list[str]:
+    """File names of all pages, one after the other."""
+    names, cursor = [], None
+    while True:
+        page = store.page(order, chosen, cursor, limit)
+        names += [each.prediction["file"] for each in page.records]
+        cursor = page.next
+        if cursor is None:
+            return names

@@ -1,0 +1,133 @@
+"""The store when bytes flip, records vanish, Redis dies, hangs, is full or lets nobody in."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.api.records import PICTURE, put, record, settings, walk
+from tests.webapp.servers import RedisServer
+from webapp.api import listing
+from webapp.api.store import Damaged, Store, StoreUnavailable
+
+
+@pytest.mark.parametrize("position", [0, 63, 64, 90, -1])
+def test_a_flipped_byte_makes_a_record_damaged_and_spares_the_list(store, redis_server, position):
+    put(store, record(1), record(2), record(3))
+    key, client = f"pneumo:1:record:{record(2).id}", redis_server.client()
+    value = bytearray(client.get(key))
+    value[position] ^= 1
+    client.set(key, bytes(value))
+    with pytest.raises(Damaged):
+        store.get(record(2).id)
+    with pytest.raises(Damaged):
+        store.put(record(2), PICTURE)
+    with pytest.raises(Damaged):
+        store.picture(record(2).id)
+    with pytest.raises(Damaged):
+        store.add_feedback(record(2).id, {"label": "unsure"})
+    page = store.page("time", "all", None, 10)
+    assert [each.prediction["file"] for each in page.records] == ["3.png", "1.png"]
+    assert page.damaged == [record(2).id]
+
+
+def test_the_probability_that_the_facts_tell_of(store, redis_server):
+    """One digit changed inside the append-only file came back as another probability: not here."""
+    put(store, record(1, 0.825))
+    key, client = f"pneumo:1:record:{record(1).id}", redis_server.client()
+    client.set(key, client.get(key).replace(b"0.825", b"0.125"))
+    with pytest.raises(Damaged):
+        store.get(record(1).id)
+
+
+def test_a_record_under_another_id_is_damaged(store, redis_server):
+    put(store, record(1, 0.9), record(2, 0.1))
+    client = redis_server.client()
+    client.set(f"pneumo:1:record:{record(1).id}", client.get(f"pneumo:1:record:{record(2).id}"))
+    with pytest.raises(Damaged):
+        store.get(record(1).id)
+
+
+def test_a_record_that_vanished_is_named_and_not_skipped_silently(store, redis_server):
+    put(store, record(1), record(2))
+    redis_server.client().delete(f"pneumo:1:record:{record(1).id}")
+    page = store.page("time", "all", None, 10)
+    assert (len(page.records), page.damaged) == (1, [record(1).id])
+
+
+def test_another_key_opens_nothing(store, redis_server):
+    put(store, record(1))
+    stranger = Store(redis_server.client(), b"x" * 32)
+    with pytest.raises(Damaged):
+        stranger.get(record(1).id)
+
+
+def test_a_damaged_picture_is_not_shown(store, redis_server):
+    put(store, record(1))
+    redis_server.client().setrange(f"pneumo:1:image:{record(1).id}", 3, b"X")
+    with pytest.raises(Damaged):
+        store.picture(record(1).id)
+    redis_server.client().delete(f"pneumo:1:image:{record(1).id}")
+    with pytest.raises(Damaged):
+        store.picture(record(1).id)
+
+
+def test_killed_and_started_again_it_keeps_all(own_redis):
+    store = Store.open(settings(own_redis.port))
+    put(store, *(record(number) for number in range(1, 21)))
+    own_redis.kill()
+    with pytest.raises(StoreUnavailable):
+        store.get(record(1).id)
+    with pytest.raises(StoreUnavailable):
+        put(store, record(21))
+    with pytest.raises(StoreUnavailable):
+        store.page("time", "all", None, 5)
+    own_redis.start()
+    assert walk(store, "time", "all", 7) == [f"{number}.png" for number in range(20, 0, -1)]
+    assert store.picture(record(20).id) == PICTURE
+    put(store, record(21))
+
+
+def test_a_full_store_takes_nothing_rather_than_a_part(tmp_path):
+    server = RedisServer(tmp_path / "small", memory_mb=3)
+    server.start()
+    try:
+        store, client = Store.open(settings(server.port)), server.client()
+        with pytest.raises(StoreUnavailable):
+            for number in range(1, 100):
+                store.put(record(number), b"x" * 500_000)
+        kept = set(store.ids())
+        assert 1 <= len(kept) < 20
+        assert client.zcard("pneumo:1:index:time:all") == len(kept) == len(client.keys("pneumo:1:image:*"))
+        assert len(store.page("time", "all", None, 50).records) == len(kept)
+        with pytest.raises(StoreUnavailable):
+            store.probe()
+    finally:
+        server.kill()
+
+
+def test_strangers_are_not_let_in_and_the_reason_says_no_secret(redis_server):
+    store = Store.open(settings(redis_server.port, "a-wrong-password"))
+    with pytest.raises(StoreUnavailable) as caught:
+        store.probe()
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_redis_that_hangs_is_given_up(own_redis):
+
+    store = Store.open(settings(own_redis.port))
+    store.probe()
+    own_redis.process.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.get(record(1).id)
+    finally:
+        own_redis.process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - start < 8
+
+
+def test_no_key_is_ever_searched_by_a_blocking_pattern():
+    source = Path(listing.__file__).with_name("store.py").read_text()
+    assert ".keys(" not in source

@@ -1,0 +1,36 @@
+"""Send the form as a browser does, and read a page as a person does."""
+
+import re
+
+from urllib3 import encode_multipart_formdata
+
+VERDICTS = ("Signs of pneumonia found", "No sign of pneumonia found", "Not assessed:")
+
+
+def send(page, *files: tuple[bytes, str], headers: dict[str, str] | None = None):
+    """Post the form as a browser does."""
+    body, kind = encode_multipart_formdata([("file", (name, content)) for content, name in files])
+    return page.post("/predictions", data=body, content_type=kind, headers=headers)
+
+
+def visible(answer) -> str:
+    """A page's text without the template that waits in it for page.js."""
+    return re.sub(r"<template.*?</template>", "", answer.get_data(as_text=True), flags=re.DOTALL)
+
+
+def red(answer, status: int) -> str:
+    """The text of an error page: announced, with a way on, and without any finding."""
+    text = visible(answer)
+    assert answer.status_code == status, text
+    assert 'role="alert"' in text
+    assert "it says nothing about" in text
+    assert "Try again" in text or "try again" in text or (status < 429 and "To the start page" in text)
+    finding_free(text)
+    return text
+
+
+def finding_free(text: str) -> None:
+    """No verdict, no badge of a finding, no probability."""
+    assert not any(verdict in text for verdict in VERDICTS)
+    assert not re.search(r'class="(badge|verdict) (pneumonia|clear|refused)"', text)
+    assert not re.search(r"<dd>[^<]*[01]\.\d{3}|class=\"number\"", text)

@@ -1,0 +1,139 @@
+"""Whatever goes wrong is red, has the right status, and is never a finding."""
+
+import json
+import re
+
+import pytest
+
+from tests.webapp.servers import free_port, nobody
+from tests.webapp.ui.conftest import page_for
+from tests.webapp.ui.pages import red, send, visible
+from tests.webapp.ui.test_documents import FINDING, REFUSAL
+from webapp.api.classifier import Scorer
+
+JSON = {"Accept": "application/json"}
+UNKNOWN = "0" * 32
+# Failures of the API: each is asked by every page.
+PATHS = ("/", "/predictions", f"/predictions/{UNKNOWN}", f"/results?id={UNKNOWN}")
+
+
+@pytest.mark.parametrize("path", [*PATHS, "POST"])
+def test_nobody_answers(path, clear_picture):
+    page = page_for(f"http://127.0.0.1:{free_port()}")
+    red(send(page, (clear_picture, "a.png")) if path == "POST" else page.get(path), 502)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "POST"])
+@pytest.mark.parametrize(
+    ("status", "body", "shown"),
+    [
+        (200, b"", 502),
+        (200, b"<html>It works!</html>", 502),
+        (200, b'{"predictions": [{"finding": "no pneumonia"}]}', 502),
+        (200, json.dumps(FINDING | {"id": UNKNOWN, "finding": "Normal"}).encode(), 502),
+        (200, json.dumps(FINDING | {"id": UNKNOWN, "refusal": REFUSAL["refusal"]}).encode(), 502),
+        (201, json.dumps({"predictions": [FINDING | {"finding": None}]}).encode(), 502),
+        (500, json.dumps(FINDING | {"id": UNKNOWN}).encode(), 502),
+        (401, b'{"detail": "A bearer token is needed."}', 502),
+        (503, b'{"detail": "Results cannot be kept or read at the moment."}', 503),
+        (429, b"", 429),
+    ],
+)
+def test_answers_that_are_none(false_page, canned, path, status, body, shown):
+    canned.status, canned.body, canned.headers = status, body, {"Retry-After": "5"}
+    answer = send(false_page, (b"x", "a.png")) if path == "POST" else false_page.get(path)
+    red(answer, shown)
+    if shown in (429, 503):
+        assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("path", ["/predictions", "POST"])
+def test_no_answer_in_time(canned, path):
+    canned.delay = 1.0
+    page = page_for(canned.url, API_TIMEOUT=0.2)
+    red(send(page, (b"x", "a.png")) if path == "POST" else page.get(path), 504)
+
+
+def test_errors_for_programs_are_errors_too(false_page, canned):
+    canned.status, canned.body = 200, b""
+    for answer in (send(false_page, (b"x", "a.png"), headers=JSON), false_page.get("/predictions", headers=JSON)):
+        assert (answer.status_code, answer.mimetype) == (502, "application/problem+json")
+        assert "predictions" not in answer.get_json()
+
+
+def test_the_form_stays_while_the_list_cannot_be_had(false_page, canned):
+    canned.status, canned.body = 503, b'{"detail": "Results cannot be kept or read at the moment."}'
+    text = red(false_page.get("/"), 503)
+    assert 'type="file"' in text
+    assert "Results cannot be kept" in text
+
+
+def test_redis_gone_and_back(clear_picture, api_app, page):
+    location = send(page, (clear_picture, "a.png")).location
+    store = api_app.extensions["pneumo"].store
+    alive, store._redis = store._redis, nobody()
+    for path in ("/", "/predictions", location, f"/predictions/{location[-32:]}"):
+        red(page.get(path), 503)
+    red(send(page, (clear_picture, "b.png")), 503)
+    store._redis = alive
+    assert "No sign of pneumonia found" in visible(page.get(location))
+
+
+def test_some_files_failed_and_the_others_are_shown(page, clear_picture, monkeypatch):
+    whole = Scorer.score
+
+    def score(self, content, file):
+        if file.startswith("bad"):
+            raise ArithmeticError
+        return whole(self, content, file)
+
+    monkeypatch.setattr(Scorer, "score", score)
+    answer = send(page, (clear_picture, "a.png"), (clear_picture, "bad<1>.png"))
+    text = visible(answer)
+    assert answer.status_code == 207
+    assert 'role="alert"' in text
+    assert "1 file without a result" in text
+    assert "bad&lt;1&gt;.png" in text
+    assert text.count("No sign of pneumonia found") == 1
+    document = send(page, (clear_picture, "a.png"), (clear_picture, "bad.png"), headers=JSON)
+    assert document.status_code == 207
+    assert [each["file"] for each in document.get_json()["errors"]] == ["bad.png"]
+    red(send(page, (clear_picture, "bad.png")), 502)
+
+
+def test_a_damaged_record_is_red_and_the_others_are_shown(page, clear_picture, opaque_picture, redis_server):
+    location = send(page, (clear_picture, "a.png"), (opaque_picture, "hurt.png")).location
+    hurt = location[-32:]
+    redis_server.client().append(f"pneumo:1:record:{hurt}", b" ")
+    for path, status in ((location, 502), ("/predictions", 200), ("/", 200)):
+        answer = page.get(path)
+        text = visible(answer)
+        assert answer.status_code == status
+        assert 'role="alert"' in text
+        assert hurt in text
+        assert "hurt.png" not in text
+        assert not re.search('class="(badge|verdict) pneumonia"', text)
+        assert re.search('class="(badge|verdict) clear"', text)
+    red(page.get(f"/predictions/{hurt}"), 502)
+
+
+def test_too_much_at_once(api_url, clear_picture):
+    page = page_for(api_url, MAX_UPLOAD_MB=1)
+    red(send(page, (b"x" * 1_500_000, "a.png")), 413)
+    red(send(page, *((b"x", f"{number}.png") for number in range(21))), 413)
+
+
+def test_too_many_at_once(api_url, clear_picture):
+    page = page_for(api_url, MAX_PENDING=1)
+    with page.application.extensions["pneumo"].uploads.held():
+        answer = send(page, (clear_picture, "a.png"))
+    red(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert send(page, (clear_picture, "a.png")).status_code == 303
+
+
+def test_a_template_that_fails_is_an_error_page(page, monkeypatch, clear_picture):
+    location = send(page, (clear_picture, "a.png")).location
+    page.application.jinja_env.filters["moment"] = lambda _: 1 / 0
+    text = red(page.get(location), 500)
+    assert "ZeroDivision" not in text
