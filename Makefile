@@ -15,6 +15,7 @@ help:
 demo: $(VENV)/.local
 	$(BIN)/pneumoctl up -y
 ifeq ($(IMAGE),)
+	@mkdir -p build
 	$(BIN)/python -P -m model.phantom build/drawing.png --seed 7 --opacity
 	$(BIN)/pneumoctl predict --remote build/drawing.png
 else
@@ -54,7 +55,7 @@ $(BIN)/python:
 
 $(VENV)/.local: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[local]'
-	@mkdir -p build && touch $@
+	@touch $@
 
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

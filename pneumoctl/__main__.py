@@ -42,7 +42,7 @@ def _run(argv: list[str]) -> int:
 
     console.configure(argv)
     try:
-        return int(app(args=argv, prog_name="pneumoctl", standalone_mode=False) or 0)
+        return int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
     except PneumoError as error:
         console.fail(error)
         return error.code
@@ -51,8 +51,21 @@ def _run(argv: list[str]) -> int:
         console.fail(PneumoError(error.format_message(), f"{where} --help", Exit.USAGE))
         return Exit.USAGE
     except (KeyboardInterrupt, typer.Abort):
-        console.fail(PneumoError("interrupted", "run the same command again: it resumes", Exit.INTERRUPTED))
-        return Exit.INTERRUPTED
+        return _interrupted(Exit.INTERRUPTED)
+    except SystemExit as end:
+        return _interrupted(end.code) if isinstance(end.code, int) and end.code > 128 else int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # disk full, no permission, a file where a folder should be
+        console.fail(
+            PneumoError(f"{error.filename or 'the system'}: {error.strerror or error}", "mend that, then again")
+        )
+        return Exit.FAILED
+
+
+def _interrupted(code: int) -> int:
+    console.fail(PneumoError("interrupted", "run the same command again: it resumes", code))
+    return code
 
 
 if __name__ == "__main__":

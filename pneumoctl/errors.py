@@ -20,10 +20,14 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+# How to install what a command needs beyond the base.
+EXTRA = "pip install '.[{}]' in pneumoctl's checkout"
+
+
 class PneumoError(Exception):
     """Something failed: what and why (`message`), the next command to type (`hint`), the exit `code`."""
 
-    def __init__(self, message: str, hint: str = "", code: Exit = Exit.FAILED, **details: object) -> None:
+    def __init__(self, message: str, hint: str = "", code: int = Exit.FAILED, **details: object) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.journal import Journal
-from pneumoctl.plan import Action, Copy, Fetch, Link, Plan, Put, Run, Service, Step, describe_action
+from pneumoctl.plan import NOT_COPIED, Action, Copy, Fetch, Link, Plan, Put, Run, Service, Step, describe_action
 from pneumoctl.transport import Output, Transport
 
 log = logging.getLogger("pneumoctl")
@@ -106,8 +106,8 @@ def _act(action: Action, host: Reached) -> Output:
             return transport.run(host.service_argv(action), {}, 120)
         case Put(content, path, mode):
             transport.put(content.encode(), path, mode)
-        case Copy(source, path, exclude):
-            transport.copy(source, path, exclude)
+        case Copy(tree, path):
+            transport.copy(tree.source, path, NOT_COPIED)
         case Link(path, target):
             transport.link(path, target)
         case Fetch(source, path):

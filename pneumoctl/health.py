@@ -83,8 +83,9 @@ def gate(ui: str, bundle: Path) -> dict[str, Any]:
 def _json(method: str, url: str, **more: Any) -> dict[str, Any]:
     import urllib3
 
+    busy = urllib3.Retry(5, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False)
     try:
-        answer = urllib3.request(method, url, headers={"Accept": "application/json"}, timeout=60, retries=False, **more)
+        answer = urllib3.request(method, url, headers={"Accept": "application/json"}, timeout=60, retries=busy, **more)
         document = answer.json()
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise _closed(f"{method} {url} gave no answer: {error}") from error

@@ -18,12 +18,8 @@ def held(path: Path, command: str) -> Iterator[None]:
     The kernel drops a flock when its process ends, however it ends: there is no lock to remove by hand.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = _taken(path)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _locked(path) from None
         holder = {
             "pid": os.getpid(),
             "command": command,
@@ -34,6 +30,20 @@ def held(path: Path, command: str) -> Iterator[None]:
         yield
         os.ftruncate(handle, 0)
     finally:
+        os.close(handle)
+
+
+def _taken(path: Path) -> int:
+    """A locked handle of the file that is at `path` now: its last holder may have removed the one we opened."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise _locked(path) from None
         os.close(handle)
 
 

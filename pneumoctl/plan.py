@@ -35,13 +35,24 @@ class Put:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
+# Left out of every copied tree, and of its digest: what Python makes there, and weights (they travel as bundles).
+NOT_COPIED = ("__pycache__", "pretrained")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder here, and the sha256 of its sorted `sha256sum` listing."""
+
+    source: str
+    digest: str
+
+
 @dataclass(frozen=True)
 class Copy:
     """Copy a tree from here to the host; it appears there whole or not at all."""
 
-    source: str
+    tree: Tree
     path: str
-    exclude: tuple[str, ...] = ("__pycache__",)
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,14 @@ def holds(put: Put) -> Run:
     return Run(("sh", "-c", 'test "$(sha256sum <"$1")" = "$2  -"', "sh", put.path, put.sha256))
 
 
+def matches(copy: Copy) -> Run:
+    """A probe that succeeds when the tree on the host has the wished contents, to the byte."""
+    skipped = " ".join(f"! -path '*/{name}/*'" for name in NOT_COPIED)
+    listing = f"find . -type f {skipped} -print0 | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum"
+    script = f'cd "$1" && test "$({listing})" = "$2  -"'
+    return Run(("sh", "-c", script, "sh", copy.path, copy.tree.digest))
+
+
 def describe(plan: Plan, pending: Callable[[Step], bool] = lambda _: True) -> list[str]:
     """Lines for a person: each pending step and its actions. No secret is in them."""
     lines = [plan.title]
@@ -133,8 +152,8 @@ def describe_action(action: Action) -> str:
             return "run      " + (title or " ".join(argv))
         case Put(_, path, mode, secret):
             return f"write    {path} ({mode:o}{', secret' if secret else ''})"
-        case Copy(source, path):
-            return f"copy     {source} -> {path}"
+        case Copy(tree, path):
+            return f"copy     {tree.source} -> {path}"
         case Link(path, target):
             return f"link     {path} -> {target}"
         case Fetch(source, path):

@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
-from pneumoctl import facts, supervisor
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl import facts, processes, supervisor
+from pneumoctl.errors import EXTRA, Exit, PneumoError
 from pneumoctl.settings import Settings
 from pneumoctl.stack import Stack
 
@@ -63,7 +63,7 @@ def as_dicts(found: list[Row]) -> list[dict[str, Any]]:
 def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
     missing = sorted(name for name in NEEDED if importlib.util.find_spec(name) is None)
     seen = f"{sys.version.split()[0]}, " + (f"missing: {', '.join(missing)}" if missing else "all packages")
-    yield Row("python", not missing, seen, "pip install 'pneumoctl[local]'")
+    yield Row("python", not missing, seen, EXTRA.format("local"))
 
 
 def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -93,7 +93,8 @@ def _model(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
-    free = psutil.virtual_memory().available // 2**20
+    running = sum(one.memory_info().rss for one in processes.ours(stack.directory))
+    free = (psutil.virtual_memory().available + running) // 2**20
     wanted = facts.WORKER_MB + 200
     yield Row("memory", free >= wanted, f"{free} MB free", f"free {wanted} MB for one API worker, the page and Redis")
 

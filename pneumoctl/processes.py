@@ -71,6 +71,8 @@ def free(port: int, address: str = "127.0.0.1") -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+        except PermissionError:
+            raise PermissionError(f"port {port} is not for this user: choose one from 1024 up") from None
         except OSError:
             return False
     return True

@@ -93,7 +93,7 @@ def _checked(settings: Settings) -> Settings:
             (0 < getattr(settings, name) < 65536, name, "a port from 1 to 65535")
             for name in ("ui_port", "api_port", "redis_port")
         ),
-        (settings.workers <= 64, "workers", "0 to 64"),
+        (0 <= settings.workers <= 64, "workers", "0 to 64"),
         (1 <= settings.max_upload_mb <= 1024, "max_upload_mb", "1 to 1024"),
         (settings.redis_memory_mb >= 16, "redis_memory_mb", "16 or more"),
     )
@@ -101,6 +101,8 @@ def _checked(settings: Settings) -> Settings:
         if not good:
             value = getattr(settings, name)
             raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {wanted}", Exit.USAGE)
+    if settings.target != "local":
+        raise PneumoError(f"the target {settings.target} is not built yet", "use --target local", Exit.USAGE)
     return settings
 
 

@@ -3,15 +3,17 @@
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from pneumoctl import inventory, lock
+from pneumoctl import inventory
 from pneumoctl.errors import PneumoError
 from pneumoctl.inventory import Inventory
+from pneumoctl.lock import held
 from pneumoctl.transport import write_atomically
 
 Saved = TypeVar("Saved")
@@ -23,7 +25,6 @@ class Secrets:
 
     redis_password: str
     mac_key: str
-    session_key: str
     api_token: str
 
     @classmethod
@@ -98,7 +99,17 @@ class Stack:
 
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock, which lies beside the directory so that teardown can remove that."""
-        return lock.held(self.directory.with_name(f"{self.name}.lock"), command)
+        return held(self.lock, command)
+
+    @property
+    def lock(self) -> Path:
+        """The lock's file."""
+        return self.directory.with_name(f"{self.name}.lock")
+
+    @property
+    def removed(self) -> Path:
+        """What the directory is called while it is being deleted."""
+        return self.directory.with_name(f"{self.name}.removed")
 
     def secrets(self) -> Secrets | None:
         """The saved secrets, None before the first `up`."""
@@ -114,7 +125,9 @@ class Stack:
         return inventory.local(ports.given) if ports is not None else None
 
     def save(self, secrets: Secrets, ports: Ports) -> None:
-        """Make the directory and remember both, 0600."""
+        """Make the directory and remember both, 0600; what a killed teardown left of an older one goes."""
+        if self.removed.exists():
+            shutil.rmtree(self.removed)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, value in (("secrets.json", secrets), ("ports.json", ports)):
             write_atomically(self.directory / name, json.dumps(asdict(value), indent=2).encode(), 0o600)
@@ -132,14 +145,18 @@ class Stack:
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The directory of all stacks: $XDG_STATE_HOME/pneumoctl."""
-    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "pneumoctl"
+    return _base(environ, "XDG_STATE_HOME", ".local/state") / "pneumoctl"
 
 
 def exports(environ: Mapping[str, str] = os.environ) -> Path:
     """Where teardown leaves results: $XDG_DATA_HOME/pneumoctl/exports."""
-    data = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "pneumoctl" / "exports"
+    return _base(environ, "XDG_DATA_HOME", ".local/share") / "pneumoctl" / "exports"
+
+
+def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
+    """A base directory, its links resolved: processes are known as ours by this very path."""
+    given = Path(environ.get(name, ""))  # a relative one is to be ignored, says the XDG specification
+    return (given if given.is_absolute() else Path.home() / default).resolve()
 
 
 def find(name: str) -> Stack:

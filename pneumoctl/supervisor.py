@@ -38,6 +38,11 @@ def running(root: Path, service: str) -> Run:
     return Run(ctl(root, "status", service), timeout=20)
 
 
+def stopped(root: Path, service: str) -> Run:
+    """A probe that succeeds when the service does not run, or when no supervisord is there to run it."""
+    return Run(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
+
+
 @dataclass(frozen=True)
 class State:
     """One service as supervisord sees it."""

@@ -59,6 +59,8 @@ def _follow(files: dict[Any, Path]) -> None:
     places = {name: file.stat().st_size for name, file in files.items()}
     while True:
         for name, file in files.items():
+            if not file.exists():
+                return  # the stack was torn down
             size = file.stat().st_size
             with file.open("rb") as source:
                 source.seek(places[name] if size >= places[name] else 0)  # smaller: it was rotated

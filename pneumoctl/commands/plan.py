@@ -40,12 +40,9 @@ def prepare(settings: "Settings", place: "Stack") -> Prepared:
     from pneumoctl import facts, preflight
     from pneumoctl.apply import reach
     from pneumoctl.console import console
-    from pneumoctl.errors import Exit, PneumoError
     from pneumoctl.plans import up
     from pneumoctl.stack import Secrets
 
-    if settings.target != "local":
-        raise PneumoError(f"the target {settings.target} is not built yet", "pneumoctl up --target local", Exit.USAGE)
     preflight.require(preflight.rows(settings, place))
     ports = facts.ports(settings, place)
     for name, port in ports.given.items():

@@ -69,7 +69,7 @@ def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]
         python=sys.executable,
         ports=tuple(given.values()),
         export=None if purge else _export_folder(place),
-        has_results=_any(place.layout.redis_data) and place.layout.config("env/api.env").exists(),
+        has_results=_has_results(place, purge),
         has_models=_any(place.layout.models),
     )
     return wishes, reach(place, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
@@ -85,6 +85,20 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
         if not purge:
             raise
         return None
+
+
+def _has_results(place: "Stack", purge: bool) -> bool:
+    """Whether there is something to export. PneumoError if there is and the key to it is missing."""
+    from pneumoctl.errors import PneumoError
+
+    served = _any(place.layout.redis_data) and (place.layout.logs / "api.log").exists()
+    environment = place.layout.config("env/api.env")
+    if served and not environment.exists() and not purge:
+        raise PneumoError(
+            f"results are stored, but {environment}, by which they can be read, is missing",
+            "pneumoctl up, which writes it anew, then: pneumoctl teardown (or, losing the results: --purge)",
+        )
+    return served
 
 
 def _any(folder: Path) -> bool:
@@ -120,6 +134,7 @@ def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agree
         hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
         raise PneumoError(error.message, hint, error.code, **error.details) from error
     left = processes.remains(place.directory, wishes.ports) + [str(place.directory)] * place.exists
+    place.lock.unlink(missing_ok=True)
     if left:
         raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
     exported = str(wishes.export) if wishes.export and wishes.export.exists() else None

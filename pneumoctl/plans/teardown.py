@@ -1,10 +1,10 @@
 """The plan of `teardown`: results and bundles out, everything ended, the proof, the directory gone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumoctl import supervisor
-from pneumoctl.plan import Copy, Plan, Run, Service, Step
+from pneumoctl.plan import Fetch, Plan, Run, Service, Step
 from pneumoctl.stack import Layout
 
 
@@ -25,11 +25,18 @@ def plan(wishes: Wishes) -> Plan:
     """All steps of `teardown` on the local target."""
     steps: list[Step] = []
     if wishes.export and wishes.has_results:
+        steps += [_stop(wishes, "ui", "web"), _stop(wishes, "api", "app")]
         steps += [_redis(wishes), _results(wishes, wishes.export)]
     if wishes.export and wishes.has_models:
         steps.append(_models(wishes, wishes.export))
     steps += [_end(wishes), _remove(wishes)]
     return Plan(f"tear down stack {wishes.name}", tuple(steps))
+
+
+def _stop(wishes: Wishes, service: str, host: str) -> Step:
+    """What is acknowledged after the results were read would be lost: first nothing more is taken."""
+    step = Step(f"Stop the {'page' if service == 'ui' else 'API'}", (host,), (Service(service, "stop"),))
+    return replace(step, unless=(supervisor.stopped(wishes.layout.root, service),))
 
 
 def _redis(wishes: Wishes) -> Step:
@@ -63,7 +70,7 @@ def _private(folder: Path) -> Run:
 
 
 def _models(wishes: Wishes, export: Path) -> Step:
-    copy = Copy(str(wishes.layout.models), str(export / "models"))
+    copy = Fetch(str(wishes.layout.models), str(export / "models"))
     return Step("Export the model bundles", ("app",), (_private(export), copy))
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pneumoctl import supervisor
 from pneumoctl.inventory import Inventory
-from pneumoctl.plan import Action, Copy, Link, Plan, Put, Run, Service, Step, holds, stamped
+from pneumoctl.plan import Action, Copy, Link, Plan, Put, Run, Service, Step, Tree, holds, matches, stamped
 from pneumoctl.render import render
 from pneumoctl.settings import Settings
 from pneumoctl.stack import Layout, Secrets
 
 PROOF = "Prove it with a prediction through the web page"
-MAX_PENDING = 32  # requests that wait or run in one API worker before others are told to come back
+MAX_PENDING = 16  # uploads that wait or run in one API worker before others are told to come back
+THREADS = MAX_PENDING + 8  # so that health probes and pages are answered while all of them are taken
 PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to end in; gunicorn's own grace is 30
 
 
@@ -27,9 +28,9 @@ class Wishes:
     python: str
     redis_server: str
     release: str  # digest of the code
-    sources: tuple[tuple[str, Path], ...]  # package name, where it lies here
+    sources: tuple[Tree, ...]  # the packages of the release
     bundle: str  # name-version of the model
-    bundle_source: Path
+    bundle_source: Tree
     workers: int
     threads: int  # ONNX Runtime's threads in one worker
 
@@ -61,16 +62,13 @@ def plan(wishes: Wishes) -> Plan:
 
 
 def _release(wishes: Wishes) -> Step:
-    copies = tuple(
-        Copy(str(source), str(wishes.code / name), ("__pycache__", "pretrained")) for name, source in wishes.sources
-    )
-    step = Step(f"Copy release {wishes.release}", ("app",), copies)
-    return stamped(step, str(wishes.code / ".complete"))
+    copies = tuple(Copy(tree, str(wishes.code / Path(tree.source).name)) for tree in wishes.sources)
+    return Step(f"Copy release {wishes.release}", ("app",), copies, tuple(matches(copy) for copy in copies))
 
 
 def _bundle(wishes: Wishes) -> Step:
-    step = Step(f"Copy model {wishes.bundle}", ("app",), (Copy(str(wishes.bundle_source), str(wishes.model)),))
-    return replace(step, unless=(Run(("test", "-f", str(wishes.model / "bundle.json"))),))
+    copy = Copy(wishes.bundle_source, str(wishes.model))
+    return Step(f"Copy model {wishes.bundle}", ("app",), (copy,), (matches(copy),))
 
 
 def _supervisor(wishes: Wishes) -> Step:
@@ -110,7 +108,7 @@ def _gunicorn(wishes: Wishes, name: str, port: int, workers: int) -> str:
         f"--bind=127.0.0.1:{port}",
         f"--workers={workers}",
         "--worker-class=gthread",
-        "--threads=16",
+        f"--threads={THREADS}",
         "--timeout=120",
         "--graceful-timeout=30",
         "--no-control-socket",  # its default path is one for all gunicorns of a user
@@ -144,7 +142,7 @@ def _redis(wishes: Wishes) -> Step:
         Put(
             render(
                 "redis/users.acl",
-                api_password_sha256=hashlib.sha256(wishes.secrets.redis_password.encode()).hexdigest(),
+                api_password_sha256=_sha256(wishes.secrets.redis_password),
             ),
             str(acl),
             secret=True,
@@ -169,12 +167,16 @@ def _api(wishes: Wishes) -> Step:
             max_upload_mb=wishes.settings.max_upload_mb,
             max_pending=MAX_PENDING,
             threads=wishes.threads,
+            metrics=layout.root / "metrics",
             code=wishes.code,
         ),
         str(layout.config("env/api.env")),
         secret=True,
     )
+    # Counts of workers that are gone are added up from their files: a new start begins at zero.
+    metrics = Run(("sh", "-c", 'rm -rf "$0" && mkdir "$0"', str(layout.root / "metrics")), title="empty the metrics")
     links = (
+        metrics,
         Link(str(layout.releases / "current"), wishes.release),
         Link(str(layout.models / "current"), wishes.bundle),
     )
@@ -188,6 +190,7 @@ def _ui(wishes: Wishes) -> Step:
             secrets=wishes.secrets,
             api_url=wishes.inventory.url("api"),
             max_upload_mb=wishes.settings.max_upload_mb,
+            max_pending=MAX_PENDING // 2,
             trusted_hosts=("127.0.0.1", "localhost"),
             code=wishes.code,
         ),

@@ -8,7 +8,7 @@ import pytest
 
 from pneumoctl.execute import StepFailed, execute, pending
 from pneumoctl.journal import Journal
-from pneumoctl.plan import Copy, Fetch, Link, Plan, Put, Run, Service, Step
+from pneumoctl.plan import Copy, Fetch, Link, Plan, Put, Run, Service, Step, Tree
 from tests.pneumoctl.fakes import FakeTransport, reached
 
 
@@ -26,7 +26,7 @@ def test_every_kind_of_action_reaches_the_host_in_order(tmp_path: Path) -> None:
     actions = (
         Run(("a",)),
         Put("x", "/p", 0o640),
-        Copy("s", "/c"),
+        Copy(Tree("s", "d"), "/c"),
         Link("/l", "t"),
         Fetch("f", "g"),
         Service("api", "stop"),

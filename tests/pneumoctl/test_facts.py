@@ -22,17 +22,13 @@ def test_workers_follow_memory_and_not_cores_alone(available: int, cores: int, w
     assert facts.workers_for(available, cores) == workers
 
 
-def test_the_release_is_named_by_what_is_in_its_code(tmp_path: Path) -> None:
-    package = tmp_path / "webapp"
-    (package / "__pycache__").mkdir(parents=True)
-    (package / "pretrained").mkdir()
-    (package / "a.py").write_text("1")
-    first = facts.code_digest((package,))
-    (package / "__pycache__" / "a.pyc").write_text("x")
-    (package / "pretrained" / "weights").write_text("x")
-    assert facts.code_digest((package,)) == first
-    (package / "a.py").rename(package / "b.py")
-    assert facts.code_digest((package,)) != first
+def test_the_limit_of_a_control_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(facts, "CGROUP_LIMIT", limit)
+    whole = facts.memory_limit()
+    for said, seen in (("max\n", whole), ("1000000\n", 1_000_000), (str(whole * 2), whole)):
+        limit.write_text(said)
+        assert facts.memory_limit() == seen
 
 
 def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -48,3 +48,11 @@ def test_a_lock_file_with_nonsense_still_says_locked(tmp_path: Path) -> None:
         path.write_text("{")
         with pytest.raises(PneumoError, match="another pneumoctl"), lock.held(path, "up"):
             pass
+
+
+def test_the_file_may_be_removed_by_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "s.lock"
+    with lock.held(path, "teardown"):
+        path.unlink()
+    with lock.held(path, "up"), pytest.raises(PneumoError), lock.held(path, "up"):
+        pass

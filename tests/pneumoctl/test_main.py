@@ -75,8 +75,23 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
 
 
 def test_the_aws_target_says_that_it_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["up", "-y", "--target", "aws"]) == Exit.USAGE
-    assert "not built yet" in capsys.readouterr().err
+    for verb in ("up", "plan", "status", "doctor", "teardown"):
+        assert run([verb, "--target", "aws"]) == Exit.USAGE
+        assert "not built yet" in capsys.readouterr().err
+
+
+def test_an_operating_system_error_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    assert run(["teardown", "-y", "--json"]) == Exit.FAILED
+    assert "file" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_no_words_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Usage: pneumoctl" in capsys.readouterr().out
 
 
 def test_init_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

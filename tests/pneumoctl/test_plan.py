@@ -4,7 +4,23 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from pneumoctl.plan import Copy, Fetch, Link, Plan, Put, Run, Service, Step, describe, digest, holds, stamped
+from pneumoctl.facts import tree
+from pneumoctl.plan import (
+    Copy,
+    Fetch,
+    Link,
+    Plan,
+    Put,
+    Run,
+    Service,
+    Step,
+    Tree,
+    describe,
+    digest,
+    holds,
+    matches,
+    stamped,
+)
 
 SECRET = Put("password hunter2", "/etc/secret", 0o600, secret=True)
 STEP = Step(
@@ -15,7 +31,7 @@ STEP = Step(
         Run(("sh", "-c", "a long script"), env=(("KEY", "hunter2"),), title="short words"),
         SECRET,
         Put("open", "/etc/open", 0o644),
-        Copy("/here", "/there"),
+        Copy(Tree("/here", "d"), "/there"),
         Link("/current", "one"),
         Fetch("/far", "/near"),
         Service("api", "restart"),
@@ -67,3 +83,25 @@ def test_holds_compares_contents(tmp_path: Path) -> None:
     assert subprocess.run(probe).returncode != 0
     path.write_text("wished\n")
     assert subprocess.run(probe).returncode == 0
+
+
+def test_matches_sees_any_change_of_a_tree_but_not_what_python_leaves_there(tmp_path: Path) -> None:
+    for root in (tmp_path / "here", tmp_path / "there"):
+        (root / "sub dir").mkdir(parents=True)
+        (root / "sub dir" / "it's.py").write_text("1")
+        (root / "sub.py").write_text("2")
+    copy = Copy(tree(tmp_path / "here"), str(tmp_path / "there"))
+
+    def same() -> bool:
+        return subprocess.run(matches(copy).argv, capture_output=True).returncode == 0
+
+    assert same()
+    (tmp_path / "there" / "__pycache__").mkdir()
+    (tmp_path / "there" / "__pycache__" / "x.pyc").write_text("x")
+    assert same()
+    (tmp_path / "there" / "sub.py").write_text("3")
+    assert not same()
+    (tmp_path / "there" / "sub.py").write_text("2")
+    (tmp_path / "there" / "more").write_text("")
+    assert not same()
+    assert not subprocess.run(matches(Copy(copy.tree, "/no/such")).argv, capture_output=True).returncode == 0

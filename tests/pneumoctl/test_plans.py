@@ -9,12 +9,12 @@ import pytest
 
 from pneumoctl import inventory, supervisor
 from pneumoctl.paths import bundled
-from pneumoctl.plan import Put, describe
+from pneumoctl.plan import Put, Tree, describe
 from pneumoctl.plans import teardown, up
 from pneumoctl.settings import Settings
 from pneumoctl.stack import Layout, Secrets
 
-SECRETS = Secrets("redis-secret", "mac-secret", "session-secret", "token-secret")
+SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
 WISHES = up.Wishes(
     settings=Settings(),
     layout=Layout(Path("/s")),
@@ -23,9 +23,9 @@ WISHES = up.Wishes(
     python="/py",
     redis_server="/bin/redis-server",
     release="r1",
-    sources=(("webapp", Path("/src/webapp")), ("model", Path("/src/model"))),
+    sources=(Tree("/src/webapp", "d1"), Tree("/src/model", "d2")),
     bundle="m-1",
-    bundle_source=Path("/src/bundle"),
+    bundle_source=Tree("/src/bundle", "d3"),
     workers=2,
     threads=1,
 )
@@ -54,6 +54,7 @@ def test_the_whole_plan_of_up() -> None:
         "      restart  redis",
         "  + Configure and start the API on app",
         "      write    /s/env/api.env (600, secret)",
+        "      run      empty the metrics",
         "      link     /s/releases/current -> r1",
         "      link     /s/models/current -> m-1",
         "      restart  api",
@@ -90,6 +91,16 @@ def test_a_changed_wish_restarts_exactly_what_depends_on_it(change: dict[str, ob
     assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
 
 
+def test_a_rush_of_uploads_leaves_threads_for_the_probes() -> None:
+    """Every place for an upload may be taken by a slow one; the others must still be told to come back."""
+    conf = files(WISHES)["/s/supervisor/supervisord.conf"].content
+    for name in ("api", "ui"):
+        (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)
+        threads = int(line.split("--threads=")[1].split('"')[0])
+        environment = dict(one.split("=", 1) for one in files(WISHES)[f"/s/env/{name}.env"].content.splitlines())
+        assert int(environment["MAX_PENDING"]) + 4 <= threads
+
+
 def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
     odd = replace(WISHES, layout=Layout(Path('/tmp/50% "odd" $(dir) \\x')))
     text = files(odd)[str(supervisor.config(odd.layout.root))].content
@@ -121,6 +132,10 @@ def test_the_whole_plan_of_teardown() -> None:
     wishes = teardown.Wishes("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
     assert describe(teardown.plan(wishes)) == [
         "tear down stack s",
+        "  + Stop the page on web",
+        "      stop     ui",
+        "  + Stop the API on app",
+        "      stop     api",
         "  + Start Redis to read the results on app",
         "      run      start supervisord if it is down",
         "      start    redis",
@@ -129,7 +144,7 @@ def test_the_whole_plan_of_teardown() -> None:
         "      run      read the results from Redis into /out",
         "  + Export the model bundles on app",
         "      run      make /out (700)",
-        "      copy     /s/models -> /out/models",
+        "      fetch    /s/models -> /out/models",
         "  + End every process and prove it on app, web",
         "      run      end every process of the stack",
         "  + Remove the stack's directory",

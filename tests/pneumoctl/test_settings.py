@@ -32,6 +32,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"PNEUMO_STACK": ""}, "stack"),
         ({"PNEUMO_TARGET": "azure"}, "local or aws"),
         ({"PNEUMO_WORKERS": "65"}, "workers"),
+        ({"PNEUMO_TARGET": "aws"}, "not built yet"),
         ({"PNEUMO_MAX_UPLOAD_MB": "0"}, "max_upload_mb"),
     ],
 )
@@ -42,7 +43,9 @@ def test_a_bad_value_is_a_usage_error_that_names_it(environ: dict[str, str], say
     assert caught.value.code == Exit.USAGE
 
 
-@pytest.mark.parametrize("text", ["stack = ", 'ui_port = "8080"\n', "ui_port = true\n", "[stack]\nname = 1\n"])
+@pytest.mark.parametrize(
+    "text", ["stack = ", 'ui_port = "8080"\n', "ui_port = true\n", "workers = -1\n", "[stack]\nname = 1\n"]
+)
 def test_a_bad_file_is_a_usage_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "pneumo.toml"
     file.write_text(text)

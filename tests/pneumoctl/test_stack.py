@@ -29,7 +29,7 @@ def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None
 
 def test_secrets_are_long_and_never_the_same() -> None:
     one, other = Secrets.generate(), Secrets.generate()
-    assert len(set(one.values()) | set(other.values())) == 8
+    assert len(set(one.values()) | set(other.values())) == 6
     assert all(len(secret) == 64 for secret in one.values())
 
 
@@ -54,3 +54,19 @@ def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytes
     secrets = Secrets.generate()
     stack.find("t").save(secrets, PORTS)
     assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token)
+
+
+def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / one)}) for one in ("real", "link", "link/../real")}
+    assert reached == {tmp_path.resolve() / "real" / "pneumoctl"}
+    assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
+
+
+def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
+    one = Stack("t", tmp_path / "t")
+    one.removed.mkdir()
+    (one.removed / "picture").write_text("x")
+    one.save(Secrets.generate(), PORTS)
+    assert not one.removed.exists()
