@@ -103,6 +103,47 @@ def teardown_exports_and_proves(operator: Operator, kept: dict) -> None:
     assert "nothing to do" in operator.run("teardown", "-y").stdout
 
 
+def test_what_is_acknowledged_while_teardown_runs_is_exported(operator: Operator) -> None:
+    import urllib3
+
+    operator.run("up", "-y")
+    url = operator.json("status")["url"]
+    acknowledged: list[str] = []
+    child = operator.start("teardown", "-y")
+    for seed in range(1000):
+        fields = {"file": (f"{seed}.png", phantom.png(seed % 20 + 100, 192, False), "image/png")}
+        try:
+            answer = urllib3.request(
+                "POST", f"{url}/predictions", fields=fields, headers={"Accept": "application/json"}, retries=False
+            )
+        except urllib3.exceptions.HTTPError:
+            break
+        if answer.status == 201:
+            acknowledged += [one["id"] for one in answer.json()["predictions"]]
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 0, said
+    assert acknowledged
+    (results,) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
+    exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
+    assert set(acknowledged) <= exported
+
+
+def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> None:
+    operator.run("up", "-y")
+    (operator.directory / "env" / "api.env").unlink()
+    assert "results are stored" in operator.json("teardown", "-y", code=Exit.FAILED)["error"]["message"]
+    operator.run("up", "-y")
+    operator.run("teardown", "-y")
+
+
+def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
+    operator.run("up", "-y")
+    (network,) = operator.directory.glob("models/tiny*/model.onnx")
+    network.write_bytes(b"damaged")
+    operator.run("up", "-y")
+    assert "nothing to do" in operator.run("up").stdout
+
+
 def test_a_changed_file_is_shown_and_put_right(operator: Operator) -> None:
     operator.run("up", "-y")
     conf = operator.directory / "redis" / "redis.conf"

@@ -104,4 +104,4 @@ def test_matches_sees_any_change_of_a_tree_but_not_what_python_leaves_there(tmp_
     (tmp_path / "there" / "sub.py").write_text("2")
     (tmp_path / "there" / "more").write_text("")
     assert not same()
-    assert not subprocess.run(matches(Copy(copy.tree, "/no/such")).argv, capture_output=True).returncode == 0
+    assert subprocess.run(matches(Copy(copy.tree, "/no/such")).argv, capture_output=True).returncode != 0
