@@ -16,7 +16,7 @@ demo: $(VENV)/.local
 	$(BIN)/pneumoctl up -y
 ifeq ($(IMAGE),)
 	@mkdir -p build
-	$(BIN)/python -P -m model.phantom build/drawing.png --seed 7 --opacity
+	$(BIN)/python -P -m model.phantom build/drawing.png --seed 22 --opacity
 	$(BIN)/pneumoctl predict --remote build/drawing.png
 else
 	$(BIN)/pneumoctl predict --remote "$(IMAGE)"

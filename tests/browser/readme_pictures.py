@@ -48,8 +48,8 @@ def terminal(state: Path, picture: Path) -> None:
 def page(state: Path, picture: Path) -> None:
     """Three files through the page, one of them broken, as PNG."""
     url = json.loads(pneumoctl("status", "--json", state=state))["url"]
-    whole = phantom.png(7, 512, True)
-    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(12, 512, False)), ("broken.png", whole[:9000])]
+    whole = phantom.png(22, 512, True)
+    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(13, 512, False)), ("broken.png", whole[:9000])]
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
@@ -69,7 +69,7 @@ def main(directory: Path) -> None:
     """Both pictures, from one stack."""
     with tempfile.TemporaryDirectory(prefix="pn") as name:
         state = Path(name)
-        (state / "drawing.png").write_bytes(phantom.png(7, 512, True))
+        (state / "drawing.png").write_bytes(phantom.png(22, 512, True))
         try:
             terminal(state, directory / "terminal.svg")
             page(state, directory / "page.png")
