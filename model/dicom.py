@@ -31,6 +31,10 @@ _LATERAL = re.compile(r"^(LL|RL|LLD|RLD|LLO|RLO|LAT|LATERAL)$")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PILLOW = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"}  # JPEG 8 bit, JPEG 2000
 _EXTENDED = "1.2.840.10008.1.2.4.51"
+_RLE = "1.2.840.10008.1.2.5"
+# Bytes a pixel at the peak of decoding (tests/model/test_memory.py measures them): plain values, once as stored and
+# once without the unused bits; packed ones, copied several times by the libraries that unpack them.
+PLAIN, PACKED = 4.0, 11.0
 # A file without the 128-byte preamble starts with an element of group 2 or 8: explicit or implicit length.
 _BARE = re.compile(rb"[\x02\x08]\x00[\x00-\x1f]\x00([A-Z]{2}|.\x00\x00\x00)", re.DOTALL)
 
@@ -52,6 +56,7 @@ def decode(content: bytes) -> Image.Image:
         _check_kind(dataset)
         _check_shape(dataset)
         values = _pixels(dataset)
+        del dataset.PixelData  # freed here, unless the values are a view of it
         return shown(values, dataset)
     except (Refused, MemoryError, ImportError):  # a missing library is no fault of the file
         raise
@@ -100,7 +105,8 @@ def _check_kind(dataset: "Dataset") -> None:
 def _check_shape(dataset: "Dataset") -> None:
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Refused("multiple_frames", "the DICOM file holds more than one frame")
-    check_size(int(dataset.Columns), int(dataset.Rows))
+    packed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    check_size(int(dataset.Columns), int(dataset.Rows), PACKED if packed else PLAIN)
     if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
     stored = dataset.BitsStored
@@ -119,47 +125,51 @@ def _pixels(dataset: "Dataset") -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     decoder = get_decoder(syntax)
     if not syntax.is_encapsulated:
-        return decoder.as_array(dataset, raw=True)[0]
+        with_unused = {"view_only": True} if dataset.BitsStored == dataset.BitsAllocated else {}
+        return decoder.as_array(dataset, raw=True, **with_unused)[0]
     from pydicom.encaps import generate_frames
 
-    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    _check_stream(stream, int(dataset.Columns), int(dataset.Rows))
+    frames = generate_frames(dataset.PixelData, number_of_frames=1)
+    stream = next(frames)
+    if next(frames, None) is not None:  # more than the header says: they would all be decoded
+        raise Refused("multiple_frames", "the DICOM file holds more than one frame")
+    if syntax != _RLE:  # which has no header of its own
+        _check_stream(stream, int(dataset.Columns), int(dataset.Rows))
     if syntax == _EXTENDED and dataset.BitsStored > 8:
         return _extended_12_bit(stream, dataset)
     # One library a format, the best tested: a second one trying a damaged file only doubles what it can do.
-    plugin = "pydicom" if syntax.endswith(".1.2.5") else "pillow" if syntax in {*_PILLOW, _EXTENDED} else "gdcm"
+    plugin = "pydicom" if syntax == _RLE else "pillow" if syntax in {*_PILLOW, _EXTENDED} else "gdcm"
     if plugin == "gdcm":
         _quiet_gdcm()
-    return decoder.as_array(dataset, raw=True, decoding_plugin=plugin)[0]
+    return decoder.as_array(dataset, raw=True, index=0, decoding_plugin=plugin)[0]
 
 
 def _check_stream(stream: bytes, columns: int, rows: int) -> None:
-    """Refuse a compressed picture whose own header declares another size than the DICOM header.
+    """Refuse a compressed picture whose own header declares another size than the DICOM header, or more channels.
 
-    The decoders reserve memory by the inner size: without this a small file could ask for any amount.
+    The decoders reserve memory by the inner size: without this a small file could ask for any amount. What has no
+    such header, as a JPEG 2000 file where the standard demands a bare stream (PS3.5 A.4.4), is refused with it.
     """
-    size = None
+    shape = None
     if stream.startswith(b"\xff\x4f\xff\x51"):  # JPEG 2000: SIZ is the first segment (ISO 15444-1 A.5.1)
-        right, bottom, left, top = np.frombuffer(stream[8:24], dtype=">u4")
-        size = (int(right) - int(left), int(bottom) - int(top))
+        right, bottom, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in range(8, 24, 4))
+        shape = (right - left, bottom - top, int.from_bytes(stream[40:42], "big"))
     elif stream.startswith(b"\xff\xd8"):
-        size = _frame_header(stream)
-    else:
-        return  # RLE and others have no size of their own
-    if size != (columns, rows):
+        shape = _frame_header(stream)
+    if shape != (columns, rows, 1):
         raise Refused("unreadable", "the DICOM file is damaged: its picture has another size than its header says")
 
 
-def _frame_header(stream: bytes) -> tuple[int, int] | None:
-    """Columns and rows in the frame header of JPEG (ISO 10918-1 B.2.2) or JPEG-LS (SOF55)."""
+def _frame_header(stream: bytes) -> tuple[int, int, int] | None:
+    """Columns, rows and channels in the frame header of JPEG (ISO 10918-1 B.2.2) or JPEG-LS (SOF55)."""
     at = 2
-    while at + 9 <= len(stream) and stream[at] == 0xFF:
+    while at + 10 <= len(stream) and stream[at] == 0xFF:
         marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
         if marker == 0xFF:  # fill byte
             at += 1
         elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             rows, columns = stream[at + 5 : at + 7], stream[at + 7 : at + 9]
-            return int.from_bytes(columns, "big"), int.from_bytes(rows, "big")
+            return int.from_bytes(columns, "big"), int.from_bytes(rows, "big"), stream[at + 9]
         else:
             at += 2 + length
     return None

@@ -1,6 +1,5 @@
 """Turn the bytes of a picture file into a grey picture, and a grey picture into the network's input."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,12 +7,17 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 64_000_000  # the largest detector films have about 20 million
+from model import strips
+
+MAX_PIXELS = 40_000_000  # the largest detectors have 18.5 million (about 4300 x 4300), twice that is a scanned film
+# Most bytes that decoding may take besides the file itself: 5 a pixel suffice for all PNG files of MAX_PIXELS, and
+# what takes more a pixel (progressive colour JPEG, packed DICOM) is limited to fewer pixels, 20 million of 11 bytes.
+WORKING_BYTES = 220_000_000
 MIN_SIDE = 64  # below this no finding can be seen, by a person or by a network
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_DEPTHS = (8, 10, 12, 14, 15, 16)  # bits that detectors use
-_GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"}
+_TEXT_BYTES = 4_000_000  # of a PNG's texts, unpacked; Pillow would keep 64 MB of them
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # bytes a pixel in Pillow, 4 in other modes
 
 
 class Refused(Exception):
@@ -71,18 +75,23 @@ def to_input(grey: Image.Image, height: int, width: int) -> np.ndarray:
     return np.asarray(small, dtype=np.float32)[:, :, np.newaxis]
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuse a picture by its declared size, before any pixel of it is decoded."""
-    if width * height > MAX_PIXELS:
-        raise Refused("too_large", f"{width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million are read")
+def check_size(width: int, height: int, per_pixel: float) -> None:
+    """Refuse a picture by its declared size, before any pixel of it is decoded.
+
+    `per_pixel` is how many bytes a pixel decoding takes at its peak.
+    """
+    most = min(MAX_PIXELS, int(WORKING_BYTES / per_pixel))
+    if width * height > most:
+        raise Refused("too_large", f"{width} x {height} pixels; at most {most // 1_000_000} million are read")
     if min(width, height) < MIN_SIDE:
         raise Refused("too_small", f"{width} x {height} pixels; each side needs at least {MIN_SIDE}")
 
 
 def _open_png(content: bytes) -> Image.Image:
-    from PIL.PngImagePlugin import PngImageFile
+    from PIL import PngImagePlugin
 
-    return PngImageFile(BytesIO(content))
+    PngImagePlugin.MAX_TEXT_MEMORY = _TEXT_BYTES
+    return PngImagePlugin.PngImageFile(BytesIO(content))
 
 
 def _open_jpeg(content: bytes) -> Image.Image:
@@ -96,14 +105,16 @@ def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Ima
     # size that check_size refuses anyway, and four unused plugins are not imported.
     try:
         image = opener(content)
-        check_size(*image.size)
+        check_size(*image.size, _per_pixel(image))
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
             raise Refused("multiple_frames", "the file holds more than one picture")
         image.load()
         if name == "JPEG" and _ends_flat(image):
             raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
-        image = _upright(image)
-        grey, colourful = _to_grey(image)
+        grey, colourful = strips.to_grey(image)
+        note = image.info.get("exif")
+        del image  # up to 4 bytes a pixel, before the grey picture is copied to be turned
+        grey = _upright(grey, note)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on damaged files
@@ -111,45 +122,29 @@ def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Ima
     return Picture(grey, name, grey.width, grey.height, colourful)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    if "exif" not in image.info:
-        return image
+def _per_pixel(image: Image.Image) -> float:
+    """Bytes a pixel that decoding takes at its peak (tests/model/test_memory.py measures them)."""
+    stored = _STORED.get(image.mode, 4)
+    factors = [(across, down) for _, across, down, _ in getattr(image, "layer", [])]
+    if len(factors) < 2 and not image.info.get("progressive"):
+        return stored + 1  # and the grey picture
+    # libjpeg keeps every coefficient, 2 bytes each, of a JPEG whose picture comes in several passes. One of several
+    # channels may, without saying so in its header.
+    widest, highest = (max(factor) for factor in zip(*factors, strict=True))
+    return stored + max(1.0, 2 * sum(across * down for across, down in factors) / (widest * highest))
+
+
+def _upright(grey: Image.Image, note: bytes | None) -> Image.Image:
+    """The picture turned as the EXIF note demands, which is no longer attached to it."""
+    if note is None:
+        return grey
     from PIL import ImageOps
 
+    grey.info["exif"] = note
     try:
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(grey)
     except Exception:  # a damaged note about the picture is no damage to the picture
-        return image
-
-
-def _to_grey(image: Image.Image) -> tuple[Image.Image, float]:
-    if image.mode.startswith("I"):
-        return scale_depth(np.asarray(image)), 0.0
-    if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
-        image = image.convert("RGBA")  # what is transparent becomes black, as the air beside a body
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    if image.mode in _GREY_MODES:
-        return image.convert("L"), 0.0
-    image = image.convert("RGB")
-    return image.convert("L"), _colourful(image)
-
-
-def _colourful(image: Image.Image) -> float:
-    """Mean over a small copy of (largest - smallest channel) / 255."""
-    small = np.asarray(image.resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
-    return float((small.max(axis=2) - small.min(axis=2)).mean() / 255)
-
-
-def scale_depth(values: np.ndarray) -> Image.Image:
-    """Scale unsigned values [H, W] of up to 16 bits to 8 bits, mode "L".
-
-    Full scale is that of the smallest detector depth that holds the values: 12 bits saved in a 16-bit PNG are
-    common, and would otherwise come out black.
-    """
-    highest = int(values.max())
-    bits = next((bits for bits in _DEPTHS if highest < 2**bits), math.ceil(math.log2(highest + 1)))
-    scaled = values.astype(np.float32) * np.float32(255 / (2**bits - 1))
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
+        return grey
 
 
 def _ends_flat(image: Image.Image) -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from model import strips
 from model.images import Refused
 
 if TYPE_CHECKING:
@@ -16,21 +17,21 @@ def shown(values: np.ndarray, dataset: "Dataset") -> Image.Image:
 
     Raises Refused when there is nothing but padding.
     """
-    padding = _padding(values, dataset)
-    real = values if padding is None else values[~padding]
-    if real.size == 0:
+    lowest, highest = int(values.min()), int(values.max())
+    padding = _padding(dataset)
+    real = (lowest, highest) if padding is None else strips.span(values, *padding)
+    if real is None:
         raise Refused("unreadable", "the DICOM file holds no values but padding")
     # Every step acts on one value alone, so it is done once for each level and not for each pixel.
-    lowest = int(values.min())
-    levels = np.arange(lowest, int(values.max()) + 1, dtype=np.int32)
-    table = _voi(_modality(levels, dataset), dataset, int(real.min()) - lowest, int(real.max()) - lowest)
+    levels = np.arange(lowest, highest + 1, dtype=np.int32)
+    table = _voi(_modality(levels, dataset), dataset, real[0] - lowest, real[1] - lowest)
     polarity = word(dataset, "PhotometricInterpretation"), word(dataset, "PresentationLUTShape")
     if polarity[0] == "MONOCHROME1" or polarity[1] == "INVERSE":
         table = 255 - table  # once, also when both say so, as the standard demands of MONOCHROME1
-    grey = np.rint(table).astype(np.uint8)[values.astype(np.int32) - lowest]
+    table = np.rint(table).astype(np.uint8)
     if padding is not None:
-        grey[padding] = 0
-    return Image.fromarray(grey)
+        table[(levels >= padding[0]) & (levels <= padding[1])] = 0
+    return strips.look_up(values, table, lowest)
 
 
 def word(dataset: "Dataset", keyword: str) -> str:
@@ -39,14 +40,14 @@ def word(dataset: "Dataset", keyword: str) -> str:
     return "" if value is None else str(value).strip().upper()
 
 
-def _padding(values: np.ndarray, dataset: "Dataset") -> np.ndarray | None:
-    """Where the values are padding beside the picture (PS3.3 C.7.5.1.1.2), None when none is declared."""
+def _padding(dataset: "Dataset") -> tuple[int, int] | None:
+    """Lowest and highest value of the padding beside the picture (PS3.3 C.7.5.1.1.2), None if none is declared."""
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
     last = dataset.get("PixelPaddingRangeLimit")
     low, high = sorted((first, last if isinstance(last, int) else first))
-    return (values >= low) & (values <= high)
+    return low, high
 
 
 def _modality(levels: np.ndarray, dataset: "Dataset") -> np.ndarray:

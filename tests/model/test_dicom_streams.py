@@ -123,6 +123,45 @@ def test_stream_of_another_size_than_the_header_is_refused_before_decoding(
             decode(films.content(dataset))
 
 
+def test_stream_with_channels_or_boxes_around_it_is_refused_before_decoding(
+    films: Any, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More channels are as much more memory; boxes (a JP2 file) would hide the size from the check."""
+    monkeypatch.setattr("pydicom.pixels.decoders.base.DecodeRunner.decode", lambda *words: pytest.fail("decoded"))
+    size = film.shape[::-1]
+    for mode, kind, options in (
+        ("RGB", "JPEG", {}),
+        ("RGBA", "JPEG2000", {"no_jp2": True}),
+        ("L", "JPEG2000", {"no_jp2": False}),
+    ):
+        file = BytesIO()
+        Image.new(mode, size).save(file, kind, **options)
+        dataset = jpeg_dicom(films, film, file.getvalue())
+        if kind == "JPEG2000":
+            dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+        with pytest.raises(Refused, match="another size"):
+            decode(films.content(dataset))
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_frames_that_the_header_conceals_are_not_decoded(
+    films: Any, film: np.ndarray, table: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One frame is declared; a thousand would be decoded and kept. Without a table of offsets they are one's tail."""
+    decoded: list[int] = []
+    from pydicom.pixels.decoders.base import DecodeRunner
+
+    real = DecodeRunner.decode
+    monkeypatch.setattr(DecodeRunner, "decode", lambda *words, **names: decoded.append(1) or real(*words, **names))
+    dataset = jpeg_dicom(films, film, jpeg(film))
+    dataset.PixelData = encapsulate([jpeg(film)] * 5, has_bot=table)
+    if table:
+        assert films.refusal(dataset) == "multiple_frames"
+    else:
+        assert np.abs(films.pixels(dataset) - film).mean() < 3
+    assert len(decoded) == (0 if table else 1)
+
+
 def test_unknown_compression_is_unreadable(films: Any, film: np.ndarray) -> None:
     dataset = jpeg_dicom(films, film, jpeg(film))
     known = films.content(dataset)
