@@ -10,6 +10,7 @@ from typing import Any
 
 import keras  # noqa: TID253 - only training imports this module
 import numpy as np
+import tensorflow as tf  # noqa: TID253
 
 from model import network, pipeline
 from model.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
@@ -29,6 +30,17 @@ class Collapsed(TrainingError):
 
 class Stopped(Exception):
     """Someone asked the run to stop; a checkpoint lies on the disk."""
+
+
+def settle(seed: int) -> None:
+    """Make every step of this process the same, bit for bit, each time it is done: call before building a network.
+
+    Deterministic operations are not enough on many cores: TensorFlow's graph optimizer turns the sum of the gradients
+    that meet where branches part into additions in whatever order they arrive. Without it a step is no slower here.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @dataclass

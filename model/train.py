@@ -89,13 +89,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int], reporter: Reporter) -> None:
     """Load, train and build the bundle; every error leaves no bundle behind."""
-    import keras
-    import tensorflow as tf
-
     from model import data, fit, network
 
-    keras.utils.set_random_seed(chosen.seed)
-    tf.config.experimental.enable_op_determinism()
+    fit.settle(chosen.seed)
     dataset = data.split(data.load(given.data), chosen.validation_share, chosen.seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
     fingerprint = rundir.record(out, chosen, dataset)

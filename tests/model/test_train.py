@@ -81,6 +81,39 @@ def test_a_real_process_killed_twice_ends_with_the_same_bits(tree: Path, tmp_pat
     assert json.loads((other / "history.json").read_text()) == json.loads((one / "history.json").read_text())
 
 
+# One step of the real network at its real size, again and again from the same state: the small pictures above are
+# summed by one thread, these by several.
+STEPS = """
+import hashlib, os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np
+from model import fit, network
+from model.settings import choose
+fit.settle(7)
+settings = choose()
+model = network.build(settings)
+network.compile_for(model, settings, 2, 100)
+model.optimizer.build(model.trainable_variables)
+variables = {id(one): one for one in [*model.variables, *model.optimizer.variables]}.values()
+start = [one.numpy() for one in variables]
+pixels = np.random.default_rng(0).uniform(0, 255, (32, 160, 160, 1)).astype("float32")
+labels = (np.arange(32) % 2).astype("float32")[:, None]
+for _ in range(8):
+    for one, value in zip(variables, start):
+        one.assign(value)
+    model.train_on_batch(pixels, labels)
+    print(hashlib.sha256(b"".join(one.numpy().tobytes() for one in model.trainable_variables)).hexdigest())
+"""
+
+
+def test_the_same_step_gives_the_same_bits_on_several_cores() -> None:
+    done = start(("-c", STEPS))
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.split()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
 @pytest.fixture(scope="module")
 def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One whole run as a person starts it, with its bundle."""
