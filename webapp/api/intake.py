@@ -1,14 +1,16 @@
 """Take uploaded files in: clean their names, score each in its turn, keep it, and sort out what failed."""
 
+import time
 import unicodedata
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from werkzeug.datastructures import FileStorage
 
-from webapp.api.problems import Problem, problem
+from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
 from webapp.api.store import Record
+from webapp.gate import Busy
 
 MOST_FILES = 20
 _LONGEST_NAME = 120  # characters
@@ -46,12 +48,16 @@ def chosen(files: list[FileStorage]) -> list[FileStorage]:
 
 
 def take(services: Services, files: list[FileStorage]) -> Outcome:
-    """Score and keep each file; one that fails does not fail the others."""
+    """Score and keep each file; one that fails does not fail the others.
+
+    No file is begun after the settings' answer_seconds: the sender would no longer be there to read of it.
+    """
     outcome = Outcome()
+    deadline = time.monotonic() + services.settings.answer_seconds
     for position, file in enumerate(files):
         name = clean(file.filename)
         try:
-            outcome.predictions.append(_one(services, file, name))
+            outcome.predictions.append(_one(services, file, name, deadline))
         except Exception as error:
             found = problem(error)
             outcome.errors.append({"file": name, "position": position, "error": found.as_dict()})
@@ -60,11 +66,14 @@ def take(services: Services, files: list[FileStorage]) -> Outcome:
     return outcome
 
 
-def _one(services: Services, file: FileStorage, name: str) -> dict:
+def _one(services: Services, file: FileStorage, name: str, deadline: float) -> dict:
     metrics = services.metrics
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise Busy(RETRY_AFTER)
     with ExitStack() as held:
         with metrics.stage("wait"):
-            held.enter_context(services.turns.held(services.settings.patience))
+            held.enter_context(services.turns.held(min(left, services.settings.patience)))
         with metrics.stage("score"):  # the file is read only now: of all that wait none holds it in memory
             scored = services.scorer.score(file.stream.read(), name)
     picture = scored.picture

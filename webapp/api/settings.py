@@ -40,14 +40,16 @@ class ApiSettings:
     scoring: int
     threads: int
     patience: float
+    answer_seconds: float
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
         """From the environment; MODEL_BUNDLE may be absent and means the bundle that is shipped.
 
         MAX_PENDING bounds the requests that a worker has accepted, MAX_SCORING the pictures that it decodes at
-        the same time (they are what needs memory), MAX_WAIT how long one waits for its turn, THREADS what
-        ONNX Runtime uses for one picture (0: its own choice).
+        the same time (they are what needs memory), MAX_WAIT how long one waits for its turn, MAX_ANSWER
+        after how long no further file of a request is begun (the page gives up after its API_TIMEOUT, which must
+        be longer), THREADS what ONNX Runtime uses for one picture (0: its own choice).
         """
         bundle = environment.text("MODEL_BUNDLE", "")
         return cls(
@@ -59,4 +61,5 @@ class ApiSettings:
             scoring=environment.number("MAX_SCORING", 2, 1, 64),
             threads=environment.number("THREADS", 1, 0, 256),
             patience=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
+            answer_seconds=environment.number("MAX_ANSWER", 45.0, 0.1, 600.0),
         )

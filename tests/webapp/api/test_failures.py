@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 from tests.webapp.api.answers import problem
 from tests.webapp.conftest import Caller
@@ -116,3 +117,32 @@ def test_who_waits_too_long_for_a_turn_is_told_so(config, clear_picture):
     app = api.create_app({**config, "MAX_SCORING": 1, "MAX_WAIT": 0.01})
     with app.extensions["pneumo"].turns.held():
         problem(Caller(app.test_client()).send((clear_picture, "a.png")), 503, "busy")
+
+
+def test_files_not_begun_in_time_are_errors_beside_the_findings(config, clear_picture, opaque_picture, monkeypatch):
+    app = api.create_app({**config, "MAX_ANSWER": 0.3})
+    whole = Scorer.score
+
+    def slow(self, content, file):
+        time.sleep(0.4)
+        return whole(self, content, file)
+
+    monkeypatch.setattr(Scorer, "score", slow)
+    answer = Caller(app.test_client()).send((clear_picture, "a.png"), (clear_picture, "b.png"), (b"x", "c.png"))
+    assert answer.status_code == 207
+    document = answer.get_json()
+    assert [(each["file"], each["finding"]) for each in document["predictions"]] == [("a.png", "no pneumonia")]
+    errors = [(each["file"], each["position"], each["error"]["code"]) for each in document["errors"]]
+    assert errors == [("b.png", 1, "busy"), ("c.png", 2, "busy")]
+    assert Caller(app.test_client()).get("/v1/predictions").get_json()["total"] == 1
+
+
+def test_all_waits_of_a_request_share_one_deadline(config, clear_picture):
+    app = api.create_app({**config, "MAX_SCORING": 1, "MAX_WAIT": 20, "MAX_ANSWER": 0.3})
+    files = [(clear_picture, f"{number}.png") for number in range(5)]
+    start = time.monotonic()
+    with app.extensions["pneumo"].turns.held():
+        answer = Caller(app.test_client()).send(*files)
+    assert time.monotonic() - start < 5
+    problem(answer, 503, "busy")
+    assert int(answer.headers["Retry-After"]) > 0
