@@ -80,12 +80,15 @@ def main(argv: list[str] | None = None) -> int:
     """0 and one JSON line of counts on stdout; 1 and why on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
     parser.add_argument("out", type=Path, help="directory to write; must not exist")
-    out = parser.parse_args(argv).out
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds until Redis must answer (%(default).0f)")
+    wishes = parser.parse_args(argv)
     try:
         environment = Environment()
         settings = StoreSettings.read(environment)
         environment.check()
-        counts = export(Store.open(settings), out)
+        store = Store.open(settings)
+        store.wait(wishes.wait)
+        counts = export(store, wishes.out)
     except (EnvironmentInvalid, StoreUnavailable, OSError) as error:
         sys.stderr.write(f"export failed: {error}\n")
         return 1

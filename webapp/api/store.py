@@ -21,6 +21,7 @@ _HEATMAP_SECONDS = 3600
 _MOST_FEEDBACK = 50  # entries kept of one prediction
 _HEADROOM = 4 * 1024 * 1024  # bytes free below which no upload should be promised
 _ATTEMPTS = 5
+_PAUSE = 0.2  # seconds between two questions whether Redis is there
 
 
 class StoreUnavailable(Exception):
@@ -203,6 +204,24 @@ class Store:
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("nearly full")
+
+    def wait(self, seconds: float) -> None:
+        """Until Redis answers: just started, it reads its file first, and says so to everyone who asks.
+
+        Raises StoreUnavailable after `seconds`, and at once when Redis lets nobody in.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._redis.ping()
+                return
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                refused = isinstance(error, redis.AuthenticationError)
+                if refused or time.monotonic() >= deadline:
+                    raise StoreUnavailable(type(error).__name__) from error
+            except redis.RedisError as error:
+                raise StoreUnavailable(type(error).__name__) from error
+            time.sleep(_PAUSE)
 
     def ids(self) -> Iterator[str]:
         """Every id that a record is kept under, in no order; new ones may or may not be among them."""

@@ -4,12 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+import redis
 from PIL import Image
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from tests.webapp.servers import ROOT
-from webapp.api.export import export
+from tests.webapp.conftest import Caller
+from tests.webapp.servers import ROOT, RedisServer, redis_binary
+from webapp import api
+from webapp.api.export import export, main
 from webapp.api.settings import StoreSettings
 from webapp.api.store import Store, StoreUnavailable
 from webapp.environment import Environment
@@ -21,10 +27,10 @@ def store(config) -> Store:
     return Store.open(StoreSettings.read(Environment(config)))
 
 
-def run(config: dict[str, str], out) -> subprocess.CompletedProcess[str]:
+def run(config: dict[str, str], out, *more: str) -> subprocess.CompletedProcess[str]:
     """The command as an operator types it."""
     environment = {**os.environ, **config, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "webapp.api.export", str(out)]
+    argv = [sys.executable, "-m", "webapp.api.export", str(out), *more]
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -98,11 +104,55 @@ def test_nothing_is_overwritten_and_what_a_crash_left_is_cleared(caller, store, 
 
 
 def test_without_redis_there_is_no_export(config, tmp_path):
-    ran = run({**config, "REDIS_PORT": "1"}, tmp_path / "out")
+    ran = run({**config, "REDIS_PORT": "1"}, tmp_path / "out", "--wait=0.3")
     assert ran.returncode == 1
     assert "StoreUnavailable" not in ran.stdout
-    assert "export failed" in ran.stderr
+    assert "export failed: ConnectionError" in ran.stderr
     assert not (tmp_path / "out").exists()
+
+
+def loading(server: RedisServer) -> None:
+    """Start Redis so that it needs seconds to read its file back, and wait until it says so."""
+    slow = ("--key-load-delay", "50")
+    server.process = subprocess.Popen(
+        [redis_binary(), str(server.directory / "redis.conf"), *slow], stdout=subprocess.DEVNULL
+    )
+    asking = server.client()
+    asking.set_retry(Retry(NoBackoff(), 0))
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            asking.ping()
+        except redis.BusyLoadingError:
+            return
+        except redis.ConnectionError:
+            time.sleep(0.01)
+    raise AssertionError("Redis never said that it was loading")
+
+
+def test_redis_still_reading_its_file_is_waited_for(own_redis, config, tmp_path, clear_picture, capsys, monkeypatch):
+    config = {**config, "REDIS_PORT": str(own_redis.port)}
+    (document,) = Caller(api.create_app(config).test_client()).sent((clear_picture, "a.png"))
+    with own_redis.client().pipeline(transaction=False) as pipe:
+        for number in range(20_000):
+            pipe.set(f"pneumo:1:filler:{number}", b"x")
+        pipe.execute()
+    own_redis.kill()
+    loading(own_redis)
+    for name, value in config.items():
+        monkeypatch.setenv(name, value)
+    assert main([str(tmp_path / "none"), "--wait=0"]) == 1
+    assert capsys.readouterr().err == "export failed: BusyLoadingError\n"
+    assert not (tmp_path / "none").exists()
+    assert main([str(tmp_path / "out")]) == 0
+    assert [line["id"] for line in lines(tmp_path / "out/results.jsonl")] == [document["id"]]
+
+
+def test_a_redis_that_lets_nobody_in_is_not_waited_for(config, tmp_path):
+    start = time.monotonic()
+    ran = run({**config, "REDIS_PASSWORD": "not-the-password"}, tmp_path / "out")
+    assert (ran.returncode, ran.stderr) == (1, "export failed: AuthenticationError\n")
+    assert time.monotonic() - start < 30
 
 
 def test_redis_lost_half_way_leaves_no_whole_looking_export(caller, store, tmp_path, clear_picture, monkeypatch):
