@@ -111,6 +111,22 @@ def test_the_page_itself_gone_while_sending(stack: Stack, watched: Watched, pict
     expect(page.locator(FINDINGS)).to_have_count(1)
 
 
+def test_a_picture_that_does_not_load_says_so(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+    page = watched.page
+    page.route("**/image.png", lambda route: route.abort())
+    assess(page, stack, pictures[:1])
+    page.wait_for_url("**/results?*")
+    note = page.get_by_role("alert").filter(has_text="could not be loaded")
+    expect(note).to_be_visible()
+    expect(page.locator(".thumb")).to_have_count(0)
+    expect(page.locator(FINDINGS)).to_have_count(1)
+    shoot(page, "results-without-picture")
+    page.unroute("**/image.png")
+    page.reload()
+    expect(page.locator(".thumb img")).to_be_visible()
+    expect(note).to_have_count(0)
+
+
 def test_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
     page = scriptless.new_page()
     assess(page, stack, pictures)

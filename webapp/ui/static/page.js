@@ -115,7 +115,7 @@ function prepare() {
       note.className = "card error";
       note.setAttribute("role", "alert");
       note.textContent = `Error: “${image.alt}” could not be loaded. Reload the page to try again.`;
-      image.replaceWith(note);
+      (image.closest("[aria-hidden]") ?? image).replaceWith(note); // where a screen reader finds it
     };
     if (image.complete && image.naturalWidth === 0) { failed(); } else { image.addEventListener("error", failed); }
   });
