@@ -5,13 +5,13 @@ import time
 from pathlib import PurePath
 from typing import Any
 
+from pneumoctl import answer
 from pneumoctl.errors import PneumoError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API puts off with 429 or 503
 LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
-_FINDINGS = ("pneumonia", "no pneumonia")
 
 
 class Api:
@@ -28,18 +28,31 @@ class Api:
     def score(self, content: bytes, file: str) -> dict[str, Any]:
         """The prediction document of one picture; only the last part of its path is sent."""
         name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
-        status, body = self._post({"file": (name, content, "application/octet-stream")})
+        status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
         if status != 201:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(body)
 
-    def _post(self, fields: dict[str, Any]) -> tuple[int, bytes]:
+    def version(self) -> str:
+        """Version of the model that the API scores with."""
+        status, body = self._ask("GET", "/readyz", None)
+        if status != 200:
+            raise PneumoError(f"the API is not ready: {_problem(status, body)}", _hint(status))
+        try:
+            version = json.loads(body)["checks"]["model"]["version"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise PneumoError("the API does not tell the version of its model", "pneumoctl status") from error
+        if not isinstance(version, str) or not version:
+            raise PneumoError("the API does not tell the version of its model", "pneumoctl status")
+        return version
+
+    def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
         import urllib3
 
-        url = f"{self.url}/v1/predictions"
+        url = f"{self.url}{path}"
         for attempt in range(ATTEMPTS):
             try:
-                response = self._pool.request("POST", url, fields=fields, headers=self._headers, redirect=False)
+                response = self._pool.request(method, url, fields=fields, headers=self._headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
                 raise PneumoError(
                     f"the API at {self.url} does not answer: {_cause(error)}", "pneumoctl status"
@@ -57,17 +70,16 @@ def _wait(retry_after: str | None, attempt: int) -> float:
 
 
 def _document(body: bytes) -> dict[str, Any]:
+    """The one prediction of an answer to one picture, sound in every field."""
     try:
-        predictions = json.loads(body)["predictions"]
-        (document,) = predictions
-        finding, refusal, probability = document["finding"], document["refusal"], document["probability"]
-        scored = refusal is None and finding in _FINDINGS and 0 <= probability <= 1
-        refused = finding is None and probability is None and bool(refusal["code"] and refusal["reason"])
-        whole = bool(document["id"] and document["model"]["version"]) and 0 < document["threshold"] < 1
-    except (ValueError, KeyError, TypeError) as error:
+        told = json.loads(body)
+        (document,) = told["predictions"]
+        errors = told.get("errors")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PneumoError("the API's answer is no prediction", "pneumoctl status") from error
-    if not whole or scored == refused:
-        raise PneumoError("the API's answer is no prediction: it contradicts itself", "pneumoctl status")
+    fault = "errors beside it" if errors else answer.fault(document)
+    if fault:
+        raise PneumoError(f"the API's answer is no prediction: its {fault} cannot be", "pneumoctl status")
     return dict(document)
 
 

@@ -1,23 +1,24 @@
-"""Score files one after another or in threads, here or by a stack's API, remembering what is done."""
+"""Score files one after another or in threads, here or by a stack's API."""
 
-import hashlib
-import json
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.pictures import STDIN
+from pneumoctl.record import Scorer
 
 if TYPE_CHECKING:
     from model.predict import Classifier
 
-MAX_BYTES = 256_000_000  # a film of 64 million values of 16 bits is half of that
-Scorer = Callable[[bytes, str], dict[str, Any]]
+MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
+# Most memory that scoring one file here takes: its bytes, what decoding adds (model.images.WORKING_BYTES), and what the
+# allocator keeps of the file before.
+HERE_BYTES = 480_000_000
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,31 @@ class Outcome:
     error: str | None = None
 
 
-def default_jobs(files: int) -> int:
-    """Threads for that many files: one a core, no more than there are files."""
-    return max(1, min(files, len(os.sched_getaffinity(0)), 8))
+def default_jobs(files: int, each: int = HERE_BYTES) -> int:
+    """Threads for that many files: one a core, no more than there are files, nor than half the free memory holds.
+
+    `each` is the most bytes that one file may take.
+    """
+    most = min(files, _cores())
+    return max(1, min(most, free_memory() // 2 // each)) if most > 1 else 1
+
+
+def _cores() -> int:
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+def free_memory() -> int:
+    """Bytes of memory that may still be taken, on this machine and in its control group."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        cached = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, ValueError, StopIteration):  # no control groups, or "max"
+        return free
+    return max(0, min(free, limit - used + cached))
 
 
 def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
@@ -42,7 +65,7 @@ def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scor
     except ImportError as error:
         raise _missing(error) from error
     try:
-        classifier = Classifier.open(directory, threads=0 if jobs == 1 else max(1, default_jobs(8) // jobs))
+        classifier = Classifier.open(directory, threads=0 if jobs == 1 else max(1, _cores() // jobs))
     except BundleError as error:
         raise PneumoError(f"the model cannot be used: {error}", "pneumoctl predict --model DIR") from error
     except ImportError as error:
@@ -74,7 +97,7 @@ def _draw_overlay(classifier: "Classifier", grey: Any, path: Path) -> None:
 
 def _missing(error: ImportError) -> PneumoError:
     package = error.name or "a library"
-    return PneumoError(f"scoring on this machine needs {package}", "pip install 'pneumoctl[predict]'")
+    return PneumoError(f"scoring on this machine needs {package}", EXTRA.format("predict"))
 
 
 def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outcome]:
@@ -125,69 +148,3 @@ def _read(file: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise PneumoError(f"larger than {MAX_BYTES // 1_000_000} MB")
     return content
-
-
-class Record:
-    """A JSONL file of finished predictions: a later run takes from it what it need not score again.
-
-    A line is {"sha256", "file", "prediction"}. What was scored by another model version is scored again.
-    """
-
-    def __init__(self, path: Path, version: str | None) -> None:
-        self._path = path
-        self._version = version  # None: the API's, whichever it is
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], dict[str, Any]] = {}
-        self.reused = 0
-
-    def __enter__(self) -> Self:
-        try:
-            self._file = self._path.open("a+b")
-        except OSError as error:
-            raise PneumoError(f"{self._path}: {error.strerror}", "--resume FILE names a file to write") from error
-        try:
-            self._load()
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    def scorer(self, scorer: Scorer) -> Scorer:
-        """The same scorer, reading and writing this record."""
-
-        def score(content: bytes, file: str) -> dict[str, Any]:
-            sha256 = hashlib.sha256(content).hexdigest()
-            known = self._known.get((sha256, file))
-            if known and self._version in (None, known["model"]["version"]):
-                with self._lock:
-                    self.reused += 1
-                return known
-            document = scorer(content, file)
-            self._append({"sha256": sha256, "file": file, "prediction": document})
-            return document
-
-        return score
-
-    def _load(self) -> None:
-        self._file.seek(0)
-        end = 0
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break  # cut off when an earlier run was killed: scored again
-            end += len(line)
-            try:
-                entry = json.loads(line)
-                self._known[entry["sha256"], entry["file"]] = dict(entry["prediction"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise PneumoError(
-                    f"{self._path}: line {number} is no result of an earlier run", "--resume another file"
-                ) from error
-        self._file.truncate(end)
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        with self._lock:
-            self._file.write(json.dumps(entry).encode() + b"\n")
-            self._file.flush()

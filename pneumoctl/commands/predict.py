@@ -13,6 +13,7 @@ from pneumoctl import pictures, scoring, verdicts
 from pneumoctl.console import console
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.record import Record, Scorer
 from pneumoctl.scoring import Outcome
 
 _MANY = 20  # files from which on progress is shown
@@ -22,7 +23,9 @@ def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files, folders, quoted globs; - is stdin.")],
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Model bundle to use.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Model bundle (default: setting model).")
+    ] = None,
     explain: Annotated[
         Path | None,
         typer.Option("--explain", metavar="DIR", help="Write a heat map for each finding, named by its id."),
@@ -30,7 +33,7 @@ def predict(
     remote: Annotated[bool, typer.Option("--remote", help="Ask the running stack instead of this machine.")] = False,
     stack: StackName = None,
     config: Config = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Files at a time (default: cores).")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Files at a time.")] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="FILE", help="Append results to this JSONL; skip what it holds.")
     ] = None,
@@ -45,11 +48,14 @@ def predict(
     """
     _check_together(json, csv, remote, model, explain)
     found = pictures.find(paths)
-    jobs = jobs or scoring.default_jobs(len(found.files))
+    jobs = jobs or scoring.default_jobs(len(found.files), scoring.MAX_BYTES if remote else scoring.HERE_BYTES)
     with ExitStack() as cleanup:
-        scorer, version = _remote(stack, config, jobs) if remote else scoring.local(model, jobs, explain)
+        if remote:
+            scorer, version = _remote(stack, config, jobs, resume is not None)
+        else:
+            scorer, version = scoring.local(model or _wished(config), jobs, explain)
         if resume:
-            scorer = cleanup.enter_context(scoring.Record(resume, version)).scorer(scorer)
+            scorer = cleanup.enter_context(Record(resume, version)).scorer(scorer)
         outcomes = list(_shown(scoring.score_all(found.files, scorer, jobs), found.files, csv))
     counts = verdicts.summary(outcomes, found.skipped)
     if json:
@@ -68,13 +74,23 @@ def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, exp
         raise PneumoError("--remote uses the stack's own model: no --model, no --explain", "", Exit.USAGE)
 
 
-def _remote(stack: str | None, config: Path | None, jobs: int) -> tuple[scoring.Scorer, str | None]:
+def _wished(config: Path | None) -> Path | None:
+    """The bundle of the settings, None for the one that is shipped."""
+    from pneumoctl import settings
+
+    wished = settings.load({}, config, os.environ).model
+    return Path(wished).expanduser() if wished else None
+
+
+def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> tuple[Scorer, str]:
+    """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
     from pneumoctl import settings
     from pneumoctl.remote import Api
     from pneumoctl.stack import remote_api
 
     url, token = remote_api(settings.load({"stack": stack}, config, os.environ).stack)
-    return Api(url, token, jobs).score, None
+    api = Api(url, token, jobs)
+    return api.score, api.version() if versioned else ""
 
 
 def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator[Outcome]:

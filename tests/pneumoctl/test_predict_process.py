@@ -36,7 +36,7 @@ def test_missing_library_names_the_extra(library: str, drawing: Path, tiny_bundl
     (blocked / f"{library}.py").write_text(f"raise ModuleNotFoundError('blocked', name='{library}')\n")
     done = _process(drawing, "--model", tiny_bundle, before=blocked)
     assert done.returncode == Exit.FAILED
-    assert f"needs {library}" in done.stderr and "pip install 'pneumoctl[predict]'" in done.stderr
+    assert f"needs {library}" in done.stderr and "pip install '.[predict]' in pneumoctl's checkout" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -74,3 +74,20 @@ def test_api_that_is_gone_is_an_error_for_every_file(
     assert run(["predict", "--remote", str(ward)]) == Exit.FAILED
     out = capsys.readouterr().out
     assert out.count("ERROR") == 3 and "does not answer" in out and "pneumonia " not in out.splitlines()[1]
+
+
+def test_resumed_run_takes_only_what_the_stacks_own_model_scored(
+    api: Gunicorn, ward: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("pneumoctl.stack.remote_api", lambda name: (api.url, TOKEN))
+    record = tmp_path_factory.mktemp("record") / "out.jsonl"
+    words = ["predict", "--remote", str(ward / "a-ill.png"), "--json", "--resume", str(record)]
+    assert run(words) == Exit.DONE
+    (first,) = answer(capsys)["predictions"]
+    line = record.read_text()
+    assert run(words) == Exit.DONE
+    assert answer(capsys)["predictions"] == [first] and record.read_text() == line
+    record.write_text(line.replace(first["model"]["version"], "of-a-year-ago"))
+    assert run(words) == Exit.DONE
+    assert answer(capsys)["predictions"][0]["model"] == first["model"] and len(record.read_text().splitlines()) == 2

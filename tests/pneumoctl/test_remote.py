@@ -12,20 +12,7 @@ import pytest
 from pneumoctl import remote
 from pneumoctl.errors import PneumoError
 from pneumoctl.remote import Api
-
-GOOD: dict[str, Any] = {
-    "id": "0" * 32,
-    "file": "a.png",
-    "finding": "pneumonia",
-    "refusal": None,
-    "probability": 0.9,
-    "threshold": 0.25,
-    "model": {"name": "m", "version": "v"},
-    "input": {"format": "PNG", "width": 100, "height": 100},
-    "created": "2026-01-01T00:00:00.000Z",
-    "elapsed_ms": 3.0,
-}
-REFUSED = GOOD | {"finding": None, "probability": None, "refusal": {"code": "too_small", "reason": "10 x 10 pixels"}}
+from tests.pneumoctl.test_answer import BAD, GOOD, REFUSED
 
 
 class Server(ThreadingHTTPServer):
@@ -49,8 +36,11 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
+        length = int(self.headers["Content-Length"] or 0)
         self.server.asked.append((self.path, dict(self.headers), self.rfile.read(length)))
         answers = self.server.answers
         status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -114,18 +104,9 @@ def test_refusal_is_a_document_like_any_other(server: Server) -> None:
         {"predictions": []},
         {"predictions": [GOOD, GOOD]},
         {"predictions": [{}]},
-        {"predictions": [GOOD | {"finding": "normal"}]},
-        {"predictions": [GOOD | {"finding": None}]},
-        {"predictions": [GOOD | {"probability": None}]},
-        {"predictions": [GOOD | {"probability": 1.5}]},
-        {"predictions": [GOOD | {"probability": "0.9"}]},
-        {"predictions": [GOOD | {"threshold": 0}]},
-        {"predictions": [GOOD | {"model": {}}]},
-        {"predictions": [GOOD | {"refusal": REFUSED["refusal"]}]},
-        {"predictions": [REFUSED | {"finding": "no pneumonia"}]},
-        {"predictions": [REFUSED | {"probability": 0.5}]},
-        {"predictions": [REFUSED | {"refusal": {}}]},
-        {"predictions": [{key: value for key, value in GOOD.items() if key != "finding"}]},
+        {"predictions": [GOOD], "errors": [{"file": "a.png", "position": 0, "error": {}}]},
+        b"[" * 100_000,
+        *({"predictions": [document]} for document in BAD.values()),
     ],
 )
 def test_answer_that_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
@@ -208,3 +189,26 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Handler, "do_POST", half)
     assert "does not answer" in failure(server).message
+
+
+def test_version_is_the_one_that_the_api_tells(server: Server) -> None:
+    server.say(200, {"status": "ready", "checks": {"model": {"ok": True, "fault": None, "version": "0123456789ab"}}})
+    assert Api(server.url, "t").version() == "0123456789ab"
+    assert server.asked[0][0] == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (503, {"status": "not ready", "checks": {"model": {"version": "v"}}}, "not ready: 503"),
+        (404, {}, "not ready: 404"),
+        (200, b"<html>It works!</html>", "does not tell"),
+        (200, {"checks": {}}, "does not tell"),
+        (200, {"checks": {"model": {"version": None}}}, "does not tell"),
+        (200, {"checks": {"model": {"version": ""}}}, "does not tell"),
+    ],
+)
+def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
+    server.say(status, body)
+    with pytest.raises(PneumoError, match=words):
+        Api(server.url, "t").version()

@@ -1,6 +1,5 @@
 """Scoring many files: in order, few at a time, and remembered across a kill."""
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -8,17 +7,18 @@ from typing import Any
 
 import pytest
 
+from model import images
 from pneumoctl import scoring
 from pneumoctl.errors import PneumoError
-from pneumoctl.scoring import Record, score_all
+from pneumoctl.scoring import score_all
 
 
-def document(content: bytes, file: str, version: str = "v1") -> dict[str, Any]:
+def document(content: bytes, file: str) -> dict[str, Any]:
     return {
         "file": file,
         "finding": "pneumonia",
         "probability": 0.9,
-        "model": {"version": version},
+        "model": {"version": "v1"},
         "size": len(content),
     }
 
@@ -96,78 +96,38 @@ def test_huge_file_is_not_read_whole(files: list[str], monkeypatch: pytest.Monke
     assert outcomes[0].document and "larger than" in outcomes[1].error
 
 
-def counting(calls: list[str], version: str = "v1") -> scoring.Scorer:
-    def score(content: bytes, file: str) -> dict[str, Any]:
-        calls.append(file)
-        return document(content, file, version)
-
-    return score
-
-
-def test_record_spares_what_is_done(tmp_path: Path, files: list[str]) -> None:
-    out, calls = tmp_path / "out.jsonl", []
-    with Record(out, "v1") as record:
-        first = list(score_all(files[:5], record.scorer(counting(calls)), jobs=2))
-    with Record(out, "v1") as record:
-        second = list(score_all(files[:8], record.scorer(counting(calls)), jobs=2))
-        assert record.reused == 5
-    assert sorted(calls) == files[:8] and second[:5] == first
-    lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert sorted(line["file"] for line in lines) == files[:8]
-    assert set(lines[0]) == {"sha256", "file", "prediction"}
-
-
-def test_changed_content_and_other_models_are_scored_again(tmp_path: Path, files: list[str]) -> None:
-    out, calls = tmp_path / "out.jsonl", []
-    with Record(out, "v1") as record:
-        list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
-    Path(files[0]).write_bytes(b"another picture")
-    with Record(out, "v1") as record:
-        list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
-    assert calls == [*files[:3], files[0]]
-    with Record(out, "v2") as record:
-        list(score_all(files[:3], record.scorer(counting(calls, "v2")), jobs=1))
-    assert calls[4:] == files[:3]
-    with Record(out, None) as record:  # the API's model, whichever it is
-        list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
-    assert len(calls) == 7
-
-
-def test_errors_are_not_recorded(tmp_path: Path, files: list[str]) -> None:
-    def fail(content: bytes, file: str) -> dict[str, Any]:
-        raise PneumoError("the API is away")
-
-    out = tmp_path / "out.jsonl"
-    with Record(out, "v1") as record:
-        list(score_all(files[:2], record.scorer(fail), jobs=1))
-    assert out.read_bytes() == b""
-
-
-def test_line_cut_off_by_a_kill_is_scored_again(tmp_path: Path, files: list[str]) -> None:
-    out, calls = tmp_path / "out.jsonl", []
-    with Record(out, "v1") as record:
-        list(score_all(files[:3], record.scorer(counting([])), jobs=1))
-    out.write_bytes(out.read_bytes()[:-20])
-    with Record(out, "v1") as record:
-        list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
-    assert calls == [files[2]]
-    assert len([json.loads(line) for line in out.read_text().splitlines()]) == 3
-
-
-@pytest.mark.parametrize("line", ["words", "{}", '{"sha256": 1}', "[]"])
-def test_file_that_is_no_record_is_left_alone(tmp_path: Path, line: str) -> None:
-    out = tmp_path / "precious.jsonl"
-    out.write_text(line + "\n")
-    with pytest.raises(PneumoError, match="line 1 is no result"), Record(out, "v1"):
-        pass
-    assert out.read_text() == line + "\n"
-
-
-def test_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PneumoError, match="No such file"), Record(tmp_path / "no" / "out.jsonl", "v1"):
-        pass
-
-
 def test_default_jobs_are_no_more_than_files() -> None:
     assert scoring.default_jobs(1) == 1 and scoring.default_jobs(0) == 1
     assert 1 <= scoring.default_jobs(1000) <= 8
+
+
+def test_default_jobs_fit_into_half_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight cores and 2 GB must not decode eight films at once."""
+    monkeypatch.setattr(scoring, "_cores", lambda: 8)
+    for free, jobs in ((0, 1), (500_000_000, 1), (2_000_000_000, 2), (16_000_000_000, 8)):
+        monkeypatch.setattr(scoring, "free_memory", lambda free=free: free)
+        assert scoring.default_jobs(1000) == jobs
+    monkeypatch.setattr(scoring, "free_memory", lambda: 2_000_000_000)
+    assert scoring.default_jobs(1000, scoring.MAX_BYTES) == 7  # a stack decodes elsewhere
+
+
+def test_worst_case_covers_what_decoding_may_take() -> None:
+    assert scoring.HERE_BYTES >= scoring.MAX_BYTES + 1.5 * images.WORKING_BYTES
+    assert scoring.MAX_BYTES > 3 * images.MAX_PIXELS  # the largest film of 16 bits, and its header
+
+
+def test_free_memory_is_that_of_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "_CGROUP", tmp_path)
+    whole = scoring.free_memory()
+    assert whole > 0
+    for name, text in (
+        ("memory.max", "50000000\n"),
+        ("memory.current", "30000000\n"),
+        ("memory.stat", "anon 1\ninactive_file 10000000\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert scoring.free_memory() == 30_000_000
+    (tmp_path / "memory.current").write_text("90000000\n")
+    assert scoring.free_memory() == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert scoring.free_memory() > 30_000_000
