@@ -16,7 +16,7 @@ GB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("available", "cores", "workers"), [(64 * GB, 2, 2), (64 * GB, 32, 32), (2 * GB, 32, 2), (GB // 4, 8, 1)]
+    ("available", "cores", "workers"), [(64 * GB, 2, 2), (64 * GB, 32, 32), (4 * GB, 32, 3), (GB // 4, 8, 1)]
 )
 def test_workers_follow_memory_and_not_cores_alone(available: int, cores: int, workers: int) -> None:
     assert facts.workers_for(available, cores) == workers
