@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,9 @@ from model import bundle as bundles
 from model import phantom, refuse
 from model.bundle import Bundle, BundleError
 from model.images import Picture, Refused, decode, to_input
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor  # not needed, nor loaded, to score one file
 
 _INPUT, _OUTPUT = "pixels", "logit"
 
@@ -82,19 +85,32 @@ class Classifier:
         """Score the bytes of one picture file; a bad picture becomes a refusal, never an exception."""
         return self.examine(content, file)[0]
 
-    def examine(self, content: bytes, file: str) -> tuple[Prediction, Picture | None]:
-        """Like `predict`, with the decoded picture; None when it could not be decoded."""
+    def examine(self, content: bytes, file: str, pool: "Executor | None" = None) -> tuple[Prediction, Picture | None]:
+        """Like `predict`, with the decoded picture; None when it could not be decoded.
+
+        With a `pool` of threads the picture is checked there while the network runs here.
+        """
         started = time.perf_counter()
         picture: Picture | None = None
         refusal: dict[str, str] | None = None
         probability: float | None = None
         try:
             picture = decode(content)
-            refuse.check(picture, self._refusal)
-            probability = self.probability(picture.grey)
+            probability = self._checked(picture, pool)
         except Refused as refused:
             refusal = {"code": refused.code, "reason": refused.reason}
         return self._document(content, file, picture, refusal, probability, started), picture
+
+    def _checked(self, picture: Picture, pool: "Executor | None") -> float:
+        """P(pneumonia) of a picture that is not refused; raises Refused whatever the network says."""
+        if pool is None:
+            refuse.check(picture, self._refusal)
+            return self.probability(picture.grey)
+        check = pool.submit(refuse.check, picture, self._refusal)
+        try:
+            return self.probability(picture.grey)
+        finally:
+            check.result()  # raising Refused here throws away the number above, or the error that came instead
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw the bundle's known picture and score it again: (measured, expected, tolerance)."""

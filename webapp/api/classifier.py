@@ -1,5 +1,6 @@
 """Score pictures for the API; the only file of it that imports the model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ class Scorer:
     def __init__(self, bundle: Path | None, threads: int) -> None:
         """Loads the bundle in the directory (None: the one that is shipped); raises model.bundle.BundleError."""
         self._classifier = Classifier.open(bundle, threads)
+        # The check and the network mostly let go of the interpreter: on two cores they take the time of one. Encoding
+        # the picture beside them too gained nothing more and cost more switching.
+        self._beside = ThreadPoolExecutor(2, "check")
 
     @property
     def version(self) -> str:
@@ -30,7 +34,7 @@ class Scorer:
 
     def score(self, content: bytes, file: str) -> Scored:
         """A finding or a refusal for a file's bytes; never raises for a bad picture."""
-        prediction, picture = self._classifier.examine(content, file)
+        prediction, picture = self._classifier.examine(content, file, self._beside)
         return Scored(prediction.as_dict(), None if picture is None else preview.preview(picture.grey))
 
     def heatmap(self, kept: bytes) -> bytes:
