@@ -39,7 +39,7 @@ check: $(VENV)/.dev
 
 ## make bench                    the speed of the hot paths, as ratios
 bench: $(VENV)/.dev
-	for one in tests/bench/bench_*.py; do $(BIN)/python $$one || exit 1; done
+	for one in startup predict api; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
 
 ## make screenshots              the README's pictures, from the real thing
 screenshots: $(VENV)/.dev packages
