@@ -4,6 +4,7 @@ VENV ?= .venv
 IMAGE ?=
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export IMAGE
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
@@ -13,13 +14,14 @@ help:
 
 ## make demo [IMAGE=chest.png]   the stack on this machine, and a prediction
 demo: $(VENV)/.local
+	@test -z "$$IMAGE" || test -f "$$IMAGE" || { echo "there is no picture $$IMAGE"; exit 2; }
 	$(BIN)/pneumoctl up -y
 ifeq ($(IMAGE),)
 	@mkdir -p build
 	$(BIN)/python -P -m model.phantom build/drawing.png --seed 22 --opacity
 	$(BIN)/pneumoctl predict --remote build/drawing.png
 else
-	$(BIN)/pneumoctl predict --remote "$(IMAGE)"
+	$(BIN)/pneumoctl predict --remote "$$IMAGE"
 endif
 	@$(BIN)/pneumoctl status
 
@@ -50,7 +52,7 @@ clean:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pneumoctl needs Python 3.11 or newer (PYTHON=python3.12 make ...)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; $(AS_ROOT) apt-get -q update && $(APT) python3-venv; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; { $(AS_ROOT) apt-get -q update && $(APT) python3-venv; } || { echo "ask an administrator for: apt-get install python3-venv"; exit 1; }; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.local: $(BIN)/python $(SOURCES)

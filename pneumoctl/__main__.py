@@ -28,11 +28,17 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code."""
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         code = _run(argv)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except OSError as error:  # such as a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.fail(PneumoError(f"the output cannot be written: {error.strerror}", ""))
         return Exit.FAILED
     return code
 

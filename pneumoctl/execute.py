@@ -45,7 +45,7 @@ def pending(step: Step, hosts: Mapping[str, Reached]) -> bool:
 def _to_do(step: Step, host: Reached) -> bool:
     if step.check or not step.unless:
         return True
-    return any(host.transport.run(probe.argv, dict(probe.env), probe.timeout).code != 0 for probe in step.unless)
+    return any(host.transport.run(probe.argv, {}, probe.timeout).code != 0 for probe in step.unless)
 
 
 def execute(
@@ -100,8 +100,8 @@ def _on_host(step: Step, name: str, host: Reached, journal: Journal) -> Output:
 def _act(action: Action, host: Reached) -> Output:
     transport = host.transport
     match action:
-        case Run(argv, env, timeout):
-            return transport.run(argv, dict(env), timeout)
+        case Run(argv, timeout):
+            return transport.run(argv, {}, timeout)
         case Service():
             return transport.run(host.service_argv(action), {}, 120)
         case Put(content, path, mode):

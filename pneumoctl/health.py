@@ -1,6 +1,7 @@
 """Proof that a stack serves: readiness awaited, and a known picture through the web page's own route."""
 
 import json
+import secrets
 import sys
 import time
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 
-PICTURE = "pneumoctl-health-check.png"
+HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is kept for a moment and listed nowhere
+PICTURE = "pneumoctl-health-check-{}.png"
 MOST_LIVES = 2  # a service that was restarted so often while we waited will not come up by itself
 
 
@@ -65,7 +67,8 @@ def gate(ui: str, bundle: Path) -> dict[str, Any]:
 
     known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
-    sent = _json("POST", f"{ui}/predictions", fields={"file": (PICTURE, picture, "image/png")})
+    name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store
+    sent = _json("POST", f"{ui}/predictions", fields={"file": (name, picture, "image/png")})
     try:
         (prediction,) = sent["predictions"]
         stored = _json("GET", f"{ui}/predictions/{prediction['id']}")
@@ -85,7 +88,7 @@ def _json(method: str, url: str, **more: Any) -> dict[str, Any]:
 
     busy = urllib3.Retry(5, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False)
     try:
-        answer = urllib3.request(method, url, headers={"Accept": "application/json"}, timeout=60, retries=busy, **more)
+        answer = urllib3.request(method, url, headers=HEADERS, timeout=60, retries=busy, **more)
         document = answer.json()
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise _closed(f"{method} {url} gave no answer: {error}") from error
@@ -99,8 +102,10 @@ def _closed(why: str) -> PneumoError:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.health wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
+    """`python -m pneumoctl.health ready URL | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
     try:
+        if argv[0] == "ready":
+            return Exit.DONE if ready(argv[1], timeout=10)[0] else Exit.FAILED
         if argv[0] == "wait":
             wait(argv[1], Path(argv[2]), argv[3])
         else:

@@ -51,15 +51,25 @@ def _expand(path: str) -> Iterator[str]:
 
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)
-    for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207  Path.glob takes no absolute pattern
+    base = Path(path).anchor  # Path.glob takes no absolute pattern; unlike glob.glob it follows no loop of links
+    matches = (one for one in Path(base).glob(path.removeprefix(base)) if not _hidden(one, Path(path)))
+    for match in sorted(map(str, matches)):
         if Path(match).is_dir():
             yield from _walk(match)
         else:
             yield match
 
 
+def _hidden(match: Path, pattern: Path) -> bool:
+    """Whether a name in it begins with a dot that the pattern does not write out, as in a shell."""
+    return any(name.startswith(".") and name != ".." and name not in pattern.parts for name in match.parts)
+
+
 def _walk(folder: str) -> Iterator[str]:
-    for where, folders, names in os.walk(folder):
+    def unreadable(error: OSError) -> None:
+        raise PneumoError(f"{error.filename}: {error.strerror}", "make it readable, or name the files", Exit.PARTLY)
+
+    for where, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):  # such as the "._" shadows that macOS leaves beside every picture

@@ -8,13 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Run:
-    """Run a command on the host; `env` is added to its environment and may hold secrets.
+    """Run a command on the host.
 
     `title` is shown to a person instead of a long command; the log has the command.
     """
 
     argv: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = ()
     timeout: float = 120.0
     title: str = ""
 

@@ -1,6 +1,7 @@
 """The checks before anything is spent or changed: a row each, with its fix."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +105,8 @@ def _disk(settings: Settings, stack: Stack) -> Iterator[Row]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free // 2**20
+    if not os.access(place, os.W_OK):
+        yield Row("writable", False, f"{place} cannot be written", f"make {place} yours, or set XDG_STATE_HOME")
     yield Row("disk", free >= DISK_MB, f"{free} MB free at {place}", f"free {DISK_MB} MB at {place}")
 
 
@@ -137,5 +140,5 @@ def _ports(settings: Settings, stack: Stack) -> Iterator[Row]:
         yield Row("ports", False, str(error), getattr(error, "hint", "set ui_port, api_port and redis_port"))
         return
     for name, port in ports.given.items():
-        moved = "" if port == ports.wished[name] else f" ({ports.wished[name]} is taken by another program)"
+        moved = "" if port == ports.wished[name] else f" (moved from {ports.wished[name]}, which was taken)"
         yield Row(f"port {name}", True, f"{port}{moved}")

@@ -46,7 +46,8 @@ def prepare(settings: "Settings", place: "Stack") -> Prepared:
     preflight.require(preflight.rows(settings, place))
     ports = facts.ports(settings, place)
     for name, port in ports.given.items():
-        if port != ports.wished[name]:
+        saved = place.ports()
+        if port != ports.wished[name] and not (saved and saved.given[name] == port):
             console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
     wishes = facts.wishes(settings, place, place.secrets() or Secrets.generate(), ports)
     return Prepared(place, wishes, ports, up.plan(wishes), reach(place, wishes.inventory))

@@ -44,7 +44,7 @@ def predict(
     """Score chest X-rays: PNG, JPEG, DICOM. Not a medical device.
 
     Exit codes: 0 all scored; 6 some not assessed or failed; 3 a pneumonia with --fail-on-positive (outranks 6);
-    1 nothing could be scored; 2 usage.
+    1 every file was an error; 2 usage.
     """
     _check_together(json, csv, remote, model, explain)
     found = pictures.find(paths)

@@ -29,13 +29,16 @@ def status(
     """
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
     from pneumoctl.stack import find
 
     settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
     place = find(settings.stack)
+    if watch and json:
+        raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
     while True:
         document = look(place)
-        if watch and not json:
+        if watch:
             console.clear()
         _show(document)
         if not watch:

@@ -91,7 +91,7 @@ def _has_results(place: "Stack", purge: bool) -> bool:
     """Whether there is something to export. PneumoError if there is and the key to it is missing."""
     from pneumoctl.errors import PneumoError
 
-    served = _any(place.layout.redis_data) and (place.layout.logs / "api.log").exists()
+    served = (place.layout.logs / "api.log").exists()
     environment = place.layout.config("env/api.env")
     if served and not environment.exists() and not purge:
         raise PneumoError(

@@ -205,19 +205,16 @@ def _service(
 ) -> Step:
     """Files in place, service restarted, and waited for; nothing to do when all of that still holds."""
     wait: tuple[Action, ...] = ()
+    alive = [supervisor.running(wishes.layout.root, name)]
     if name in ("api", "ui"):
         url = f"{wishes.inventory.url(name)}/readyz"
         wait = (
-            Run(
-                _health(wishes, "wait", url, str(wishes.layout.root), name),
-                timeout=120,
-                title=f"wait until {url} says ready",
-            ),
+            Run(_health(wishes, "wait", url, str(wishes.layout.root), name), 120, title=f"wait until {url} says ready"),
         )
+        alive.append(Run(_health(wishes, "ready", url), timeout=20))  # one that hangs runs, but does not answer
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(wishes.layout.stamp(name)))
-    running = supervisor.running(wishes.layout.root, name)
-    return replace(step, unless=(*(holds(file) for file in files), *step.unless, running))
+    return replace(step, unless=(*(holds(file) for file in files), *step.unless, *alive))
 
 
 def _proof(wishes: Wishes) -> Step:

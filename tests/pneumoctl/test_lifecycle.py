@@ -136,6 +136,43 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
     operator.run("teardown", "-y")
 
 
+def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator) -> None:
+    import redis
+
+    operator.run("up", "-y")
+    kept = post(operator, "kept.png", 100)
+    password = json.loads((operator.directory / "secrets.json").read_text())["redis_password"]
+    port = int(operator.environment["PNEUMO_REDIS_PORT"])
+    with redis.Redis(port=port, username="api", password=password) as client:
+        (picture,) = (key for key in client.scan_iter("pneumo:*image*") if kept["id"].encode() in key)
+        client.setrange(picture, 100, b"damage")
+    error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
+    assert "1 stored records or pictures are damaged" in error["message"] and "--purge" in error["hint"]
+    assert operator.directory.exists()
+    operator.run("teardown", "-y", "--purge")
+
+
+def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
+    operator.run("up", "-y")
+    master = psutil.Process(pids(operator)["api"])
+    stopped = [master, *master.children()]
+    for process in stopped:
+        process.suspend()
+    assert "Configure and start the API" in operator.json("up", "-y")["changed"]
+    assert not master.is_running()
+    assert operator.json("status")["serving"]
+
+
+def test_the_proof_is_scored_anew_each_time_and_listed_nowhere(operator: Operator) -> None:
+    import urllib3
+
+    proofs = [operator.json("up", "-y")["prediction"] for _ in range(2)]
+    assert proofs[0]["id"] != proofs[1]["id"]
+    url = operator.json("status")["url"]
+    listed = urllib3.request("GET", f"{url}/predictions", headers={"Accept": "application/json"}).json()
+    assert listed["predictions"] == [] and listed["total"] == 0
+
+
 def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
     operator.run("up", "-y")
     (network,) = operator.directory.glob("models/tiny*/model.onnx")

@@ -113,3 +113,11 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m pneumoctl init --to /dev/null/x --json | true"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
+def test_an_output_that_cannot_be_written_is_no_traceback(target: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m pneumoctl status --stack nosuch {target}"], capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr and done.returncode == 1

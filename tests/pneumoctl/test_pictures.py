@@ -85,3 +85,28 @@ def test_pipes_and_links_in_folders(ward: Path) -> None:
 
 def test_standard_input_is_a_path(ward: Path) -> None:
     assert find(["-", "a.png"]).files == ["-", "a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal of the system is played here."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(b"x")
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refused)
+    with pytest.raises(PneumoError, match="Permission denied") as caught:
+        find([str(tmp_path)])
+    assert caught.value.code == Exit.PARTLY
+
+
+def test_a_glob_over_loops_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "sub" / "up").symlink_to("..")
+    assert find([f"{tmp_path}/**/*.png"]).files == [str(tmp_path / "sub" / "a.png")]

@@ -28,7 +28,7 @@ STEP = Step(
     ("app", "web"),
     (
         Run(("echo", "hi")),
-        Run(("sh", "-c", "a long script"), env=(("KEY", "hunter2"),), title="short words"),
+        Run(("sh", "-c", "a long script"), title="short words"),
         SECRET,
         Put("open", "/etc/open", 0o644),
         Copy(Tree("/here", "d"), "/there"),

@@ -15,6 +15,8 @@ from webapp.api.settings import StoreSettings
 from webapp.api.store import Damaged, Missing, Record, Store, StoreUnavailable
 from webapp.environment import Environment, EnvironmentInvalid
 
+DAMAGED = 6  # exit code
+
 
 def export(store: Store, out: Path) -> dict[str, object]:
     """Write results.jsonl, feedback.jsonl and images/ into `out`, which appears whole or not at all.
@@ -77,7 +79,7 @@ def _keep_apart(store: Store, identifier: str, folder: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 and one JSON line of counts on stdout; 1 and why on stderr."""
+    """0 and one JSON line of counts on stdout, DAMAGED if some could not be exported whole; 1 and why on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
     parser.add_argument("out", type=Path, help="directory to write; must not exist")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds until Redis must answer (%(default).0f)")
@@ -93,7 +95,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"export failed: {error}\n")
         return 1
     sys.stdout.write(json.dumps(counts) + "\n")
-    return 0
+    damaged = sum(number for name, number in counts.items() if name.startswith("damaged"))
+    if damaged:
+        sys.stderr.write(f"{damaged} stored records or pictures are damaged; all others are in {wishes.out}\n")
+    return DAMAGED if damaged else 0
 
 
 if __name__ == "__main__":

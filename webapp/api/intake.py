@@ -47,7 +47,7 @@ def chosen(files: list[FileStorage]) -> list[FileStorage]:
     return kept
 
 
-def take(services: Services, files: list[FileStorage]) -> Outcome:
+def take(services: Services, files: list[FileStorage], listed: bool = True) -> Outcome:
     """Score and keep each file; one that fails does not fail the others.
 
     No file is begun after the settings' answer_seconds: the sender would no longer be there to read of it.
@@ -57,7 +57,7 @@ def take(services: Services, files: list[FileStorage]) -> Outcome:
     for position, file in enumerate(files):
         name = clean(file.filename)
         try:
-            outcome.predictions.append(_one(services, file, name, deadline))
+            outcome.predictions.append(_one(services, file, name, deadline, listed))
         except Exception as error:
             found = problem(error)
             outcome.errors.append({"file": name, "position": position, "error": found.as_dict()})
@@ -66,7 +66,7 @@ def take(services: Services, files: list[FileStorage]) -> Outcome:
     return outcome
 
 
-def _one(services: Services, file: FileStorage, name: str, deadline: float) -> dict:
+def _one(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> dict:
     metrics = services.metrics
     left = deadline - time.monotonic()
     if left <= 0:
@@ -79,6 +79,6 @@ def _one(services: Services, file: FileStorage, name: str, deadline: float) -> d
     picture = scored.picture
     record = Record(scored.document, picture.as_dict() if picture else None)
     with metrics.stage("store"):
-        document = services.store.put(record, picture.content if picture else None).prediction
+        document = services.store.put(record, picture.content if picture else None, listed).prediction
     metrics.came_out("refused" if document["refusal"] else document["finding"], document["model"]["version"])
     return document

@@ -21,6 +21,7 @@ _HEATMAP_SECONDS = 3600
 _MOST_FEEDBACK = 50  # entries kept of one prediction
 _HEADROOM = 4 * 1024 * 1024  # bytes free below which no upload should be promised
 _ATTEMPTS = 5
+PROBE_SECONDS = 120
 _PAUSE = 0.2  # seconds between two questions whether Redis is there
 
 
@@ -101,8 +102,12 @@ class Store:
         )
         return cls(client, settings.mac_key)
 
-    def put(self, record: Record, picture: bytes | None) -> Record:
-        """Keep a record once, with picture and indexes all together, and return the one that was kept first."""
+    def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
+        """Keep a record once, with picture and indexes all together, and return the one that was kept first.
+
+        One that is not `listed` stands in no index and goes by itself after PROBE_SECONDS.
+        """
+        life = None if listed else PROBE_SECONDS
         sealed = self._seal.close(_key("record", record.id), packed(asdict(record)))
         with _translated(), self._redis.pipeline() as pipe:
             for _ in range(_ATTEMPTS):
@@ -111,10 +116,10 @@ class Store:
                 if first is not None:
                     return self._opened(record.id, first)
                 pipe.multi()
-                pipe.set(_key("record", record.id), sealed)
+                pipe.set(_key("record", record.id), sealed, ex=life)
                 if picture is not None:
-                    pipe.set(_key("image", record.id), picture)
-                for order, chosen, member in listing.memberships(record.prediction):
+                    pipe.set(_key("image", record.id), picture, ex=life)
+                for order, chosen, member in listing.memberships(record.prediction) if listed else ():
                     pipe.zadd(_index(order, chosen), {member: 0})
                 try:
                     pipe.execute()

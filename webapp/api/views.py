@@ -12,6 +12,7 @@ from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
 from webapp.api.store import Damaged, Full, Record
+from webapp.gate import PROBE_HEADER
 
 api = Blueprint("v1", __name__, url_prefix="/v1")
 OPENAPI = Path(__file__).with_name("openapi.json")
@@ -45,7 +46,8 @@ def create() -> tuple[Response, int] | Response:
     201 when each has a finding or a refusal, 207 when some failed on this side, the failure's own status when all did.
     """
     with services().pending.held():
-        outcome = intake.take(services(), intake.chosen(request.files.getlist("file")))
+        files = intake.chosen(request.files.getlist("file"))
+        outcome = intake.take(services(), files, listed=PROBE_HEADER not in request.headers)
     if outcome.worst is None:
         return jsonify(predictions=outcome.predictions), HTTPStatus.CREATED
     if not outcome.predictions:

@@ -9,6 +9,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as TookTooLong
 
+from webapp.gate import PROBE_HEADER
 from webapp.ui import documents
 from webapp.ui.documents import AnswerInvalid, Listed, Scored
 from webapp.ui.multipart import Multipart
@@ -40,10 +41,11 @@ class ApiClient:
             maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=3.0, read=timeout)
         )
 
-    def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str) -> Scored:
-        """Have files scored and kept."""
+    def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> Scored:
+        """Have files scored and kept; those of a `probe` only for a moment, and unlisted."""
         body = Multipart(files)
         headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
+        headers |= {PROBE_HEADER: "1"} if probe else {}
         answer = self._ask("POST", "/v1/predictions", request_id, headers=headers, body=body)
         return _checked(lambda: documents.scored(_parsed(answer), len(files)))
 

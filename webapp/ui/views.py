@@ -16,7 +16,7 @@ from flask import (
 )
 from werkzeug.exceptions import BadRequest
 
-from webapp.gate import Bound
+from webapp.gate import PROBE_HEADER, Bound
 from webapp.ui import errors
 from webapp.ui.client import ApiClient, ApiError
 from webapp.ui.documents import IDENTIFIER, Failure, Listed, Scored
@@ -65,7 +65,8 @@ def create() -> Response:
         files = [file for file in request.files.getlist("file") if file.filename]
         if not files:
             raise ApiError(400, "No file was chosen", "Choose one or more pictures first.")
-        scored = backend().api.predict([(str(file.filename), file.stream) for file in files], g.request_id)
+        sent = [(str(file.filename), file.stream) for file in files]
+        scored = backend().api.predict(sent, g.request_id, probe=PROBE_HEADER in request.headers)
     if scored.failures:
         return _partly(scored)
     if wants_json():
