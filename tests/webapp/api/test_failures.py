@@ -50,10 +50,10 @@ def test_what_is_not_stored_is_not_told(caller, clear_picture, opaque_picture, m
     services = caller.client.application.extensions["pneumo"]
     put = services.store.put
 
-    def first_only(record: Record, picture: bytes | None) -> Record:
+    def first_only(record: Record, picture: bytes | None, listed: bool) -> Record:
         if record.prediction["file"] == "b.png":
             services.store._redis = nobody()
-        return put(record, picture)
+        return put(record, picture, listed)
 
     monkeypatch.setattr(services.store, "put", first_only)
     answer = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, walk
 from webapp.api import listing
-from webapp.api.store import Full, Missing, Record
+from webapp.api.store import PROBE_SECONDS, Full, Missing, Record
 
 
 def test_what_was_put_comes_back(store):
@@ -19,6 +19,15 @@ def test_what_was_put_comes_back(store):
         store.picture(record(2).id)
     with pytest.raises(Missing):
         store.get(record(3).id)
+
+
+def test_what_is_not_listed_can_be_read_and_goes_by_itself(store, redis_server):
+    store.put(record(1), PICTURE, listed=False)
+    assert store.get(record(1).id) == record(1)
+    assert store.page("time", "all", None, 10).total == 0
+    client = redis_server.client()
+    lives = [client.ttl(key) for key in client.scan_iter("*")]
+    assert len(lives) == 2 and all(0 < life <= PROBE_SECONDS for life in lives)
 
 
 def test_the_first_record_stays(store):
