@@ -1,20 +1,18 @@
 """Compare a cold `pneumoctl predict X.png`, whole process, with a bare script that does the least for the same score.
 
-`python tests/bench/bench_predict.py [-n 20] [--model DIR]`. The bare script imports onnxruntime and Pillow, loads the
+`python -m tests.bench.bench_predict [-n 20] [--model DIR]`. The bare script imports onnxruntime and Pillow, loads the
 same network and runs it once. The two take turns, so that whatever else the machine does falls on both; the ratio
 is taken pair by pair. Goals: median <= 1.0 s, ratio <= 1.3.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.bench.bench_startup import ROOT, environment, seconds
+
 GOAL_S, GOAL_RATIO = 1.0, 1.3
 
 BARE = """
@@ -27,19 +25,6 @@ picture = Image.open(sys.argv[2]).convert("L").resize((side["width"], side["heig
 pixels = numpy.asarray(picture, dtype=numpy.float32)[None, :, :, None]
 print(session.run(["logit"], {"pixels": pixels})[0])
 """
-
-
-def environment(folder: str) -> dict[str, str]:
-    """This environment with compiled bytecode kept in `folder`, as every installed package has its own."""
-    rest = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**rest, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": folder}
-
-
-def seconds(command: list[str], environment: dict[str, str]) -> float:
-    """Wall time of one whole process, which must succeed."""
-    started = time.perf_counter()
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Measure how long `pneumoctl --help` takes as a whole process: the median is to stay below 150 ms.
 
-`python tests/bench/bench_startup.py [-n 40]`; runs what is installed beside this Python, or the checkout.
+`python -m tests.bench.bench_startup [-n 40]`; runs what is installed beside this Python, or the checkout.
 """
 
 import argparse
