@@ -1,0 +1,118 @@
+# What watches from the account's side: the right to stop a forgotten GPU, and the VPC's flow logs.
+
+# The tool puts one-time schedules into this group; they run as the role below.
+resource "aws_scheduler_schedule_group" "stop" {
+  name = local.name
+  tags = { "pneumoctl:address" = "aws_scheduler_schedule_group.stop" }
+}
+
+resource "aws_iam_role" "scheduler" {
+  name        = "${local.name}-scheduler-${var.region}"
+  description = "Stops the GPU host of ${local.name}, and nothing else"
+  tags        = { "pneumoctl:address" = "aws_iam_role.scheduler" }
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account, "aws:SourceArn" = aws_scheduler_schedule_group.stop.arn }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name = "stop"
+  role = aws_iam_role.scheduler.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["ec2:StopInstances"]
+      Resource = ["${local.arn}:ec2:${var.region}:${local.account}:instance/*"]
+      Condition = {
+        StringEquals = { "aws:ResourceTag/pneumoctl:stack" = var.stack, "aws:ResourceTag/pneumoctl:role" = "train" }
+      }
+    }]
+  })
+}
+
+# Terminated is a spot instance that the tool made for one run and tagged so; the stack's own host has no such tag.
+resource "aws_iam_role_policy" "scheduler_spot" {
+  name = "terminate"
+  role = aws_iam_role.scheduler.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["ec2:TerminateInstances"]
+      Resource = ["${local.arn}:ec2:${var.region}:${local.account}:instance/*"]
+      Condition = {
+        StringEquals = { "aws:ResourceTag/pneumoctl:stack" = var.stack, "aws:ResourceTag/pneumoctl:role" = "train" }
+        StringLike   = { "aws:ResourceTag/pneumoctl:run" = "*" }
+      }
+    }]
+  })
+}
+
+resource "aws_cloudwatch_log_group" "flows" {
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it; a key of our own costs money and stays 7 days after teardown.
+  name              = "${local.name}-flow-logs"
+  retention_in_days = 365
+  tags              = { "pneumoctl:address" = "aws_cloudwatch_log_group.flows" }
+}
+
+resource "aws_iam_role" "flows" {
+  name        = "${local.name}-flow-logs-${var.region}"
+  description = "Writes the flow logs of ${local.name}"
+  tags        = { "pneumoctl:address" = "aws_iam_role.flows" }
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "vpc-flow-logs.amazonaws.com" }
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account }
+        ArnLike      = { "aws:SourceArn" = "${local.arn}:ec2:${var.region}:${local.account}:vpc-flow-log/*" }
+      }
+    }]
+  })
+}
+
+# It may not create the group: a late delivery would bring it back after teardown.
+resource "aws_iam_role_policy" "flows" {
+  name = "write"
+  role = aws_iam_role.flows.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        Resource = ["${aws_cloudwatch_log_group.flows.arn}:*"]
+      },
+      {
+        Effect   = "Allow"
+        Action   = ["logs:DescribeLogGroups"]
+        Resource = ["${local.arn}:logs:${var.region}:${local.account}:log-group:*"]
+      },
+    ]
+  })
+}
+
+resource "aws_flow_log" "main" {
+  vpc_id          = aws_vpc.main.id
+  traffic_type    = "ALL"
+  log_destination = aws_cloudwatch_log_group.flows.arn
+  iam_role_arn    = aws_iam_role.flows.arn
+  tags            = { Name = local.name, "pneumoctl:address" = "aws_flow_log.main" }
+  depends_on      = [aws_iam_role_policy.flows]
+}

@@ -1,0 +1,157 @@
+# The bucket (data/, runs/, bundles/), and what the hosts of each role may do with it.
+data "aws_caller_identity" "me" {}
+
+data "aws_partition" "here" {}
+
+locals {
+  account = data.aws_caller_identity.me.account_id
+  arn     = "arn:${data.aws_partition.here.partition}" # how every ARN here begins
+  bucket  = var.bucket != "" ? var.bucket : "${local.name}-${local.account}-${var.region}"
+}
+
+# Emptied by `pneumoctl teardown --purge`, never by terraform: a destroy cannot lose results.
+resource "aws_s3_bucket" "main" {
+  #checkov:skip=CKV_AWS_18:An access log wants a bucket of its own; one operator and two roles have access.
+  #checkov:skip=CKV_AWS_144:Data can be fetched again and bundles are exported to the operator; a copy in another region doubles the price.
+  #checkov:skip=CKV2_AWS_62:Nothing reacts to new objects.
+  bucket = local.bucket
+  tags   = { Name = local.bucket, "pneumoctl:address" = "aws_s3_bucket.main" }
+}
+
+resource "aws_s3_bucket_ownership_controls" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "main" {
+  bucket                  = aws_s3_bucket.main.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_versioning" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  rule {
+    bucket_key_enabled = true
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "aws:kms" # AWS's own key for S3: no monthly price, no grants to keep
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "tls_only" {
+  bucket     = aws_s3_bucket.main.id
+  depends_on = [aws_s3_bucket_public_access_block.main] # both at once conflict
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TlsOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [aws_s3_bucket.main.arn, "${aws_s3_bucket.main.arn}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "main" {
+  bucket     = aws_s3_bucket.main.id
+  depends_on = [aws_s3_bucket_versioning.main]
+
+  rule {
+    id     = "leftovers"
+    status = "Enabled"
+
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 2
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 30
+    }
+  }
+
+  # Checkpoints and logs of a run; the bundle that came of it lives in bundles/ for ever.
+  rule {
+    id     = "runs"
+    status = "Enabled"
+
+    filter {
+      prefix = "runs/"
+    }
+
+    expiration {
+      days = 90
+    }
+  }
+}
+
+# Hosts of other roles have no identity in AWS at all.
+locals {
+  grants = {
+    app   = { read = ["bundles"], write = [] }
+    train = { read = ["data", "runs"], write = ["runs"] }
+  }
+}
+
+resource "aws_iam_role" "host" {
+  for_each    = local.grants
+  name        = "${local.name}-${each.key}-${var.region}"
+  description = "What the ${each.key} hosts of ${local.name} may do"
+  tags        = { "pneumoctl:address" = "aws_iam_role.host:${each.key}" }
+
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.amazonaws.com" } }]
+  })
+}
+
+resource "aws_iam_role_policy" "host" {
+  for_each = local.grants
+  name     = "bucket"
+  role     = aws_iam_role.host[each.key].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = [aws_s3_bucket.main.arn]
+        Condition = { StringLike = { "s3:prefix" = [for prefix in each.value.read : "${prefix}/*"] } }
+      }],
+      [for prefix in each.value.read : {
+        Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${aws_s3_bucket.main.arn}/${prefix}/*"]
+      }],
+      [for prefix in each.value.write : {
+        Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = ["${aws_s3_bucket.main.arn}/${prefix}/*"]
+      }],
+    )
+  })
+}
+
+resource "aws_iam_instance_profile" "host" {
+  for_each = local.grants
+  name     = aws_iam_role.host[each.key].name
+  role     = aws_iam_role.host[each.key].name
+  tags     = { "pneumoctl:address" = "aws_iam_instance_profile.host:${each.key}" }
+}

@@ -1,0 +1,132 @@
+"""The hosts' first boot: the script is run in a throw-away root, with the commands of the system recorded."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GUARD = Path(__file__).parents[2] / "terraform/user_data/guard.py"
+HOSTS = {"nginx": "", "web-0": "", "train": "local.train"}
+ASKS = "systemctl start pneumoctl-guard.service"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfATest"
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a boot left behind."""
+
+    script: list[str]
+    root: Path
+    calls: list[str]
+
+    def read(self, name: str) -> str:
+        return (self.root / name).read_text()
+
+    @property
+    def mark(self) -> str:
+        return self.read("var/lib/pneumoctl/boot")
+
+
+@pytest.fixture
+def boot(evaluate: Callable[[str], Any], tmp_path: Path) -> Callable[..., Boot]:
+    """Boots a host by name; the commands named in `failing` exit with 3."""
+
+    def run(name: str, failing: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> Boot:
+        root, bin_ = tmp_path / "root", tmp_path / "bin"
+        for folder in (
+            "dev",
+            "etc/ssh",
+            "etc/cloud/cloud.cfg.d",
+            "etc/systemd/system",
+            "usr/local/sbin",
+            "var/lib",
+            "var/log",
+        ):
+            (root / folder).mkdir(parents=True)
+        (root / "etc/ssh/ssh_host_ed25519_key.pub").write_text(f"{KEY} root@ip-10-20-0-10\n")
+        for lost in without:
+            (root / lost).unlink()
+        bin_.mkdir()
+        for command in ("hostnamectl", "systemctl", "systemd-run"):
+            stub = bin_ / command
+            code = 3 if command in failing else 0
+            stub.write_text(f'#!/bin/sh\necho "{command} $*" >>{tmp_path}/calls\nexit {code}\n')
+            stub.chmod(0o755)
+        script = tmp_path / "user-data"
+        script.write_text(
+            re.sub(r"(?<![\w/])/(?=(var|etc|dev/console|run|usr/local)\b)", f"{root}/", rendered(evaluate, name))
+        )
+        subprocess.run(["bash", script], env={"PATH": f"{bin_}:{os.environ['PATH']}"}, capture_output=True, timeout=30)
+        calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+        return Boot(script.read_text().splitlines(), root, calls)
+
+    return run
+
+
+def rendered(evaluate: Callable[[str], Any], name: str) -> str:
+    part = HOSTS[name] or '""'
+    script: str = evaluate(f'templatefile("user_data/boot.sh.tftpl", {{ name = "{name}", part = {part} }})')
+    return script
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_is_a_script_that_ec2_takes(evaluate: Callable[[str], Any], name: str) -> None:
+    script = rendered(evaluate, name)
+    assert script.startswith("#!/bin/bash\n")
+    assert len(script.encode()) < 16384
+    checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_good_boot(boot: Callable[..., Boot], name: str) -> None:
+    done = boot(name)
+    assert done.mark == "ok\n"
+    assert done.read("dev/console") == f"pneumoctl-host-key: {KEY}\npneumoctl-boot: ok\n"
+    assert f"first boot of {name}" in done.read("var/log/pneumoctl-boot.log")
+    assert f"hostnamectl set-hostname {name}" in done.calls
+    assert not any("poweroff" in call for call in done.calls)
+
+
+def test_a_failed_boot_names_the_line(boot: Callable[..., Boot]) -> None:
+    done = boot("web-0", failing=("hostnamectl",))
+    line = 1 + done.script.index("hostnamectl set-hostname web-0")
+    assert done.mark == f"failed line {line}: hostnamectl set-hostname web-0 (exit 3)\n"
+    assert done.read("dev/console").endswith(f"\npneumoctl-boot: {done.mark}")
+
+
+def test_a_failed_boot_without_a_host_key(boot: Callable[..., Boot]) -> None:
+    done = boot("nginx", without=("etc/ssh/ssh_host_ed25519_key.pub",))
+    assert re.fullmatch(r"failed line \d+: read -r kind key _ .*\(exit 1\)\n", done.mark)
+    assert "No such file" in done.read("var/log/pneumoctl-boot.log")
+    assert "host-key" not in done.read("dev/console")
+
+
+def test_a_mark_is_one_line(boot: Callable[..., Boot]) -> None:
+    done = boot("train", failing=("systemctl",))
+    assert done.mark.count("\n") == 1
+
+
+def test_the_gpu_host_arms_its_power_off_before_anything_else(boot: Callable[..., Boot]) -> None:
+    done = boot("train")
+    assert done.calls[:2] == ["systemctl daemon-reload", "systemctl enable --now pneumoctl-guard.timer"]
+    assert done.calls[-1] == ASKS
+    assert "OnUnitInactiveSec=30\n" in done.read("etc/systemd/system/pneumoctl-guard.timer")
+    assert "OnFailure=poweroff.target\n" in done.read("etc/systemd/system/pneumoctl-guard.service")
+    assert done.read("usr/local/sbin/pneumoctl-guard").replace(str(done.root), "") == GUARD.read_text()
+
+
+@pytest.mark.parametrize("failing", ["hostnamectl", "systemd-run"])
+def test_the_gpu_host_asks_its_guard_after_a_failed_boot_too(boot: Callable[..., Boot], failing: str) -> None:
+    assert boot("train", failing=(failing,)).calls[-1] == ASKS
+
+
+def test_the_gpu_host_powers_off_at_once_when_it_has_no_guard(boot: Callable[..., Boot]) -> None:
+    done = boot("train", failing=("systemctl",))
+    assert done.mark.startswith("failed line ")
+    assert done.calls[-2:] == [ASKS, "systemctl poweroff"]
