@@ -1,0 +1,97 @@
+"""Run the lab's AWS for a test, and speak with it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REGION = "eu-west-1"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Api:
+    url: str
+    state: Path
+
+    def client(self, service: str, agent: str = "", region: str = REGION, tries: int = 1, **more: Any) -> Any:
+        """A boto3 client that does not repeat what fails; `agent` stands in its User-Agent."""
+        boto3 = pytest.importorskip("boto3")
+        from botocore.config import Config
+
+        config = Config(user_agent_extra=agent, retries={"total_max_attempts": tries}, connect_timeout=5, **more)
+        keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
+        return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, **keys)
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The lab's own HTTP, see `control`."""
+        data = None if body is None else json.dumps(body).encode()
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(urllib.request.Request(f"{self.url}/lab/{path}", data, method=method), timeout=20) as answer:
+            return json.load(answer)
+
+    @contextlib.contextmanager
+    def fault(self, **wish: object) -> Iterator[int]:
+        """A fault that is on for as long as the block lasts; its id."""
+        number = self.ask("POST", "faults", wish)["id"]
+        try:
+            yield number
+        finally:
+            self.ask("DELETE", f"faults/{number}")
+
+
+@contextlib.contextmanager
+def running(state: Path) -> Iterator[Api]:
+    """A server of its own on a free port."""
+    pytest.importorskip("moto")
+    command = [sys.executable, "-m", "tests.lab.api", "--port", "0", "--state", str(state)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            yield Api(process.stdout.readline().strip(), state)
+        finally:
+            process.terminate()
+
+
+def code(failure: Any) -> str:
+    """The AWS error code of a botocore ClientError that pytest.raises caught."""
+    return str(failure.value.response["Error"]["Code"])
+
+
+@dataclass(frozen=True)
+class Network:
+    """A VPC with one subnet and one security group, for tests of what stands in them."""
+
+    vpc: str
+    subnet: str
+    group: str
+
+
+def network(ec2: Any, block: str = "10.30.0.0/16") -> Network:
+    vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=block.replace("0.0/16", "1.0/24"))["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="hosts", Description="hosts")["GroupId"]
+    return Network(vpc, subnet, group)
+
+
+def instance(ec2: Any, place: Network, kind: str = "t3.micro", **more: Any) -> str:
+    """The id of a new instance, made with a network interface as the provider makes it."""
+    interface = {"DeviceIndex": 0, "SubnetId": place.subnet, "Groups": [place.group]}
+    wish = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
+    made: str = ec2.run_instances(NetworkInterfaces=[interface], **wish)["Instances"][0]["InstanceId"]
+    return made
+
+
+def shown(ec2: Any, id: str) -> dict[str, Any]:
+    """An instance as EC2 describes it."""
+    found: dict[str, Any] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+    return found

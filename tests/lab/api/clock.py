@@ -1,0 +1,115 @@
+"""Set off the EventBridge schedules that fall due: moto stores them and nothing more.
+
+Only what the stack uses: one-time `at(...)` schedules whose target is the universal target of ec2:stopInstances or
+ec2:terminateInstances, acting as their role, which must exist, trust the scheduler and be allowed to do so by each
+instance's tags.
+"""
+
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.lab.api.roles import allows, trusts
+
+ACTS = {"aws-sdk:ec2:stopInstances": "StopInstances", "aws-sdk:ec2:terminateInstances": "TerminateInstances"}
+PERIOD = 0.25  # seconds between looks
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A schedule that fell due. `outcome`: `ok`, or why nothing was done."""
+
+    time: str
+    schedule: str
+    instances: tuple[str, ...]
+    outcome: str
+
+
+class Clock:
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._fired: list[Fired] = []
+        self._done: set[tuple[str, float, str]] = set()
+
+    def now(self) -> float:
+        return time.time() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        """Put the clock forward for schedules only; calls, tags and launch times keep the real time."""
+        self._ahead += seconds
+
+    def report(self) -> dict[str, Any]:
+        return {"now": _text(self.now()), "fired": [asdict(one) for one in self._fired]}
+
+    def start(self, lock: threading.RLock) -> None:
+        threading.Thread(target=self._run, args=(lock,), daemon=True, name="clock").start()
+
+    def _run(self, lock: threading.RLock) -> None:
+        while True:
+            time.sleep(PERIOD)
+            with lock:
+                self.look()
+
+    def look(self) -> None:
+        """Set off, once each, the enabled one-time schedules whose time has come."""
+        from moto.scheduler.models import scheduler_backends
+
+        for _, region, backend in list(scheduler_backends.iter_backends()):
+            for group in list(backend.schedule_groups.values()):
+                for schedule in list(group.schedules.values()):
+                    version = (schedule.arn, schedule.last_modified_date, schedule.schedule_expression)
+                    if version not in self._done and self._due(schedule):
+                        self._done.add(version)
+                        self._fired.append(_fire(region, group, schedule, self.now()))
+                        if schedule.action_after_completion == "DELETE":
+                            group.schedules.pop(schedule.name)
+
+    def _due(self, schedule: Any) -> bool:
+        due = moment(schedule.schedule_expression, schedule.schedule_expression_timezone)
+        return schedule.state == "ENABLED" and due is not None and due <= self.now()
+
+
+def moment(expression: str, timezone: str) -> float | None:
+    """When `at(2026-11-22T10:00:00)` is, in seconds since the epoch; None for another kind of expression."""
+    if not expression.startswith("at("):
+        return None
+    return datetime.fromisoformat(expression[3:-1]).replace(tzinfo=ZoneInfo(timezone)).timestamp()
+
+
+def _fire(region: str, group: Any, schedule: Any, now: float) -> Fired:
+    from moto.core.exceptions import ServiceException
+    from moto.ec2.models import ec2_backends
+
+    wanted = tuple(json.loads(schedule.target.get("Input") or "{}").get("InstanceIds", ()))
+    backend = ec2_backends[group.arn.split(":")[4]][region]
+    action = ACTS.get(schedule.target["Arn"].split(":::")[-1], "")
+    outcome = _refusal(group, schedule, wanted, backend, action)
+    if not outcome:
+        try:
+            (backend.stop_instances if action == "StopInstances" else backend.terminate_instances)(list(wanted))
+            outcome = "ok"
+        except ServiceException as reason:
+            outcome = str(reason)
+    return Fired(_text(now), schedule.arn, wanted, outcome)
+
+
+def _refusal(group: Any, schedule: Any, instances: tuple[str, ...], backend: Any, action: str) -> str:
+    """Why the target may not be called; empty when it may."""
+    if not action:
+        return f"the lab's scheduler cannot do {schedule.target['Arn']}"
+    role = schedule.target["RoleArn"]
+    if not trusts(role, "scheduler.amazonaws.com", group.arn):
+        return f"{role} is missing or does not trust the scheduler"
+    for instance in instances:
+        arn = f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:instance/{instance}"
+        if not allows(role, f"ec2:{action}", arn, backend.tags.get(instance, {})):
+            return f"{role} is not allowed ec2:{action} on {arn}"
+    return "" if instances else "no InstanceIds in the target's Input"
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,86 @@
+"""The lab's own HTTP, beside AWS on the same port, all of it JSON.
+
+GET    /lab/health                      200 as soon as AWS can be asked
+GET    /lab/calls?since=N&mutating=true {"total", "mutating", "reading", "last", "calls": [...]} of the calls after N
+POST   /lab/calls/reset                 forget what was counted
+GET    /lab/faults                      those switched on, with how many calls each has matched (`struck`)
+POST   /lab/faults                      switch one on (see `faults`); answers with its id
+DELETE /lab/faults, /lab/faults/ID      switch all off, or one
+GET    /lab/clock                       {"now", "fired": [...]}: the scheduler's clock and what it has set off
+POST   /lab/clock {"forward": SECONDS}  put the scheduler's clock forward, so that a schedule hours ahead falls due
+"""
+
+import json
+import os
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from tests.lab.api.answers import Answer, document
+from tests.lab.api.lab import Lab
+from tests.lab.api.request import Request
+
+PREFIX = "/lab/"
+
+
+def answer(lab: Lab, request: Request) -> Answer:
+    place, _, rest = request.path.removeprefix(PREFIX).partition("/")
+    act = ACTIONS.get((request.method, place))
+    if act is None:
+        return document(404, {"error": f"no {request.method} {request.path} here"})
+    try:
+        return document(200, act(lab, request, rest))
+    except (ValueError, TypeError, KeyError) as wrong:
+        return document(400, {"error": str(wrong)})
+
+
+def _health(lab: Lab, request: Request, rest: str) -> object:
+    return {"ok": True, "pid": os.getpid()}
+
+
+def _calls(lab: Lab, request: Request, rest: str) -> object:
+    asked = {key: values[-1] for key, values in parse_qs(request.query).items()}
+    mutating = {"true": True, "false": False}.get(asked.get("mutating", ""))
+    return lab.calls.report(int(asked.get("since", 0)), mutating)
+
+
+def _reset(lab: Lab, request: Request, rest: str) -> object:
+    if rest != "reset":
+        raise ValueError("POST /lab/calls/reset")
+    lab.calls.reset()
+    return {"total": 0}
+
+
+def _faults(lab: Lab, request: Request, rest: str) -> object:
+    return lab.faults.listed()
+
+
+def _fault(lab: Lab, request: Request, rest: str) -> object:
+    wish = json.loads(request.body)
+    if not isinstance(wish, dict):
+        raise ValueError("a fault is an object with a kind")
+    return {"id": lab.faults.add(wish).id}
+
+
+def _no_fault(lab: Lab, request: Request, rest: str) -> object:
+    return {"gone": lab.faults.clear(int(rest) if rest else None)}
+
+
+def _clock(lab: Lab, request: Request, rest: str) -> object:
+    return lab.clock.report()
+
+
+def _forward(lab: Lab, request: Request, rest: str) -> object:
+    lab.clock.forward(float(json.loads(request.body)["forward"]))
+    return lab.clock.report()
+
+
+ACTIONS: dict[tuple[str, str], Callable[[Lab, Request, str], object]] = {
+    ("GET", "health"): _health,
+    ("GET", "calls"): _calls,
+    ("POST", "calls"): _reset,
+    ("GET", "faults"): _faults,
+    ("POST", "faults"): _fault,
+    ("DELETE", "faults"): _no_fault,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _forward,
+}

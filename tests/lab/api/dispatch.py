@@ -1,0 +1,20 @@
+"""moto's dispatcher, that says so when it does not know a service."""
+
+import io
+from contextlib import redirect_stdout
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+
+class Dispatcher(DomainDispatcherApplication):
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """moto: a line on stdout, and then an AttributeError."""
+        with redirect_stdout(io.StringIO()):
+            found = super().get_backend_for_host(host)
+        if host and not found:
+            raise NotImplementedError(f"no service at {host}")
+        return found

@@ -1,0 +1,181 @@
+"""The faults that can be switched on: calls that fail, wait or go unanswered, and limits of the make-believe account.
+
+A fault is a JSON object with a `kind`:
+
+| kind | what happens | fields |
+|---|---|---|
+| error | matching calls fail | code, status (400), message |
+| denied, throttled, expired, invalid | the same, with the service's own code and status | |
+| slow | matching calls wait first | seconds |
+| down | the connection is closed without an answer | |
+| quota | Service Quotas says so and EC2 acts so | name (`L-DB2E81BA`), value |
+| not-offered | an instance type is nowhere, or not in one zone | name (`g5.xlarge`), zone ("" = the whole region) |
+| bucket-taken | a bucket's name belongs to another account | name |
+| skew | the Date of all answers is wrong | seconds |
+
+Those that match calls take `service` (signing name), `action`, `agent`, `source` (globs, default `*`), `after` (so many
+matching calls pass first) and `times` (so many are struck; absent: for ever). The provider waits longer before each
+repetition of a call: one call throttled 12 times in a row takes it minutes, 12 calls throttled once each a few seconds.
+"""
+
+import itertools
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tests.lab.api.answers import Answer, error
+from tests.lab.api.request import Call
+
+EXPIRED = "The security token included in the request is expired"
+DENIED = (
+    "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/lab is not authorized to "
+    "perform: {service}:{action} because no identity-based policy allows the {service}:{action} action"
+)
+CODES: Mapping[str, Mapping[str, tuple[str, int]]] = {  # kind -> protocol -> code and status
+    "denied": {
+        "ec2": ("UnauthorizedOperation", 403),
+        "query": ("AccessDenied", 403),
+        "s3": ("AccessDenied", 403),
+        "json": ("AccessDeniedException", 400),
+        "rest-json": ("AccessDeniedException", 403),
+        "cbor": ("AccessDenied", 403),
+    },
+    "throttled": {
+        "ec2": ("RequestLimitExceeded", 503),
+        "query": ("Throttling", 400),
+        "s3": ("SlowDown", 503),
+        "json": ("ThrottlingException", 400),
+        "rest-json": ("ThrottlingException", 429),
+        "cbor": ("Throttling", 400),
+    },
+    "expired": {
+        "ec2": ("RequestExpired", 400),
+        "query": ("ExpiredToken", 403),
+        "s3": ("ExpiredToken", 400),
+        "json": ("ExpiredTokenException", 400),
+        "rest-json": ("ExpiredTokenException", 403),
+        "cbor": ("ExpiredToken", 403),
+    },
+    "invalid": {
+        "ec2": ("AuthFailure", 401),
+        "query": ("InvalidClientTokenId", 403),
+        "s3": ("InvalidAccessKeyId", 403),
+        "json": ("UnrecognizedClientException", 400),
+        "rest-json": ("UnrecognizedClientException", 403),
+        "cbor": ("InvalidClientTokenId", 403),
+    },
+}
+MESSAGES = {
+    "denied": DENIED,
+    "throttled": "Request limit exceeded.",
+    "expired": EXPIRED,
+    "invalid": "The security token included in the request is invalid.",
+}
+STRIKING = {"error", "slow", "down", "bucket-taken", *CODES}
+STATES = {"quota", "not-offered", "skew"}
+
+
+@dataclass
+class Fault:
+    kind: str
+    service: str = "*"
+    action: str = "*"
+    agent: str = "*"
+    source: str = "*"
+    after: int = 0
+    times: int | None = None
+    code: str = "InternalError"
+    status: int = 400
+    message: str = "A fault of the lab"
+    seconds: float = 0.0
+    name: str = ""
+    value: float = 0.0
+    zone: str = ""
+    id: int = 0
+    struck: int = 0
+
+    def matches(self, call: Call) -> bool:
+        if self.kind == "bucket-taken":
+            return call.service == "s3" and call.target.split("/")[1] == self.name
+        pairs = ((call.service, self.service), (call.action, self.action), (call.agent, self.agent))
+        return fnmatchcase(call.source, self.source) and all(fnmatchcase(*pair) for pair in pairs)
+
+    def answer(self, call: Call) -> Answer | None:
+        """What the struck call gets; None: no answer at all."""
+        if self.kind == "down":
+            return None
+        if self.kind == "bucket-taken":
+            return _taken(call)
+        if self.kind == "error":
+            return error(call, self.code, self.message, self.status)
+        code, status = CODES[self.kind][call.protocol]
+        return error(call, code, MESSAGES[self.kind].format(service=call.service, action=call.action), status)
+
+
+def _taken(call: Call) -> Answer:
+    if call.action == "CreateBucket":
+        message = "The requested bucket name is not available. Please select a different name and try again."
+        return error(call, "BucketAlreadyExists", message, 409)
+    return Answer(403) if call.action.startswith("Head") else error(call, "AccessDenied", "Access Denied", 403)
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def add(self, wish: Mapping[str, Any]) -> Fault:
+        """Switch a fault on. ValueError says what is wrong with the wish."""
+        if wish.get("kind") not in STRIKING | STATES:
+            raise ValueError(f"kind {wish.get('kind')!r} is none of {', '.join(sorted(STRIKING | STATES))}")
+        try:
+            fault = Fault(**{**wish, "id": next(self._ids), "struck": 0})
+        except TypeError as wrong:
+            raise ValueError(str(wrong)) from None
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self, number: int | None = None) -> int:
+        """Switch one off, or all; how many they were."""
+        with self._lock:
+            kept = [one for one in self._faults if number not in (None, one.id)]
+            gone = len(self._faults) - len(kept)
+            self._faults = kept
+        return gone
+
+    def listed(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(one) for one in self._faults]
+
+    def strike(self, call: Call) -> list[Fault]:
+        """The faults that this call meets, `slow` ones among them; the lab's own calls meet none."""
+        if call.agent == "lab":
+            return []
+        with self._lock:
+            return [one for one in self._faults if one.kind in STRIKING and one.matches(call) and _due(one)]
+
+    def quota(self, code: str) -> float | None:
+        found = [one.value for one in self._of("quota") if one.name == code]
+        return found[-1] if found else None
+
+    def offered(self, kind: str, zone: str) -> bool:
+        """Whether an instance type is to be had in a zone (zone empty: anywhere in the region)."""
+        return not any(one.name == kind and one.zone in ("", zone) for one in self._of("not-offered"))
+
+    def skew(self) -> float:
+        return sum(one.seconds for one in self._of("skew"))
+
+    def _of(self, kind: str) -> list[Fault]:
+        with self._lock:
+            return [one for one in self._faults if one.kind == kind]
+
+
+def _due(fault: Fault) -> bool:
+    """Count a match: the first `after` pass, then `times` are struck."""
+    fault.struck += 1
+    beyond = fault.struck - fault.after
+    return beyond > 0 and (fault.times is None or beyond <= fault.times)

@@ -1,0 +1,95 @@
+"""Hear HTTP with connections kept open, and hand each request over whole.
+
+werkzeug's development server closes every connection and waits 10 ms before it does; an apply makes 1,000 requests.
+"""
+
+import sys
+from collections.abc import Callable
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time
+from typing import Any
+
+from tests.lab.api.answers import Answer
+from tests.lab.api.request import Request
+
+Answering = Callable[[Request], Answer | None]
+
+
+class Server(ThreadingHTTPServer):
+    """`answering` returns what to send, or None to close the connection without a word; `skew` shifts the Date sent."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, place: tuple[str, int], answering: Answering, skew: Callable[[], float]) -> None:
+        super().__init__(place, Handler)
+        self.answering = answering
+        self.skew = skew
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and body in one packet
+    server: Server
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def handle_expect_100(self) -> bool:
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, query, headers, self._body(headers), self.client_address[0])
+        answer = self.server.answering(request)
+        if answer is None:
+            self.close_connection = True
+        else:
+            self._send(answer)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _serve
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in ("date", "connection", "content-length", "transfer-encoding"):
+                self.send_header(name, value)
+        self.send_header("Date", formatdate(time() + self.server.skew(), usegmt=True))
+        empty = answer.status in (204, 304)
+        if not empty:
+            self.send_header("Content-Length", self._length(answer))
+        self.end_headers()
+        if self.command != "HEAD" and not empty:
+            self.wfile.write(answer.body)
+
+    def _length(self, answer: Answer) -> str:
+        """HEAD is told the length of what GET would get, which only moto knows."""
+        told = next((value for name, value in answer.headers if name.lower() == "content-length"), "")
+        return told if told and self.command == "HEAD" else str(len(answer.body))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Calls are kept in calls.jsonl, not said on stderr."""

@@ -1,0 +1,67 @@
+"""Public addresses: from TEST-NET-2, which no lab can leave by; private ones from their subnet; NAT gateways."""
+
+import itertools
+from typing import Any
+
+import moto.ec2.models.elastic_ip_addresses as elastic
+import moto.ec2.models.elastic_network_interfaces as interfaces
+from moto.ec2 import ec2_backends
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.nat_gateways import NatGatewayBackend
+from moto.ec2.responses.nat_gateways import NatGateways
+
+from tests.lab.api.mends.patch import replaces
+
+PUBLIC = "198.51.100"  # RFC 5737
+_numbers = itertools.cycle(range(10, 250))
+
+
+def free() -> str:
+    """moto: real addresses of others, or the loopback's."""
+    taken = {
+        place.public_ip
+        for _, _, backend in ec2_backends.iter_backends()
+        for place in (*backend.addresses, *backend.enis.values())
+    }
+    return next(one for one in (f"{PUBLIC}.{number}" for number in _numbers) if one not in taken)
+
+
+elastic.random_ip = interfaces.random_public_ip = free
+
+
+@replaces(NatGateways, "create_nat_gateway")
+def create(original: Any, self: Any) -> Any:
+    """moto: the private address is neither the wished one nor one of the subnet."""
+    result = original(self)
+    gateway = result.result["NatGateway"]
+    subnet = self.ec2_backend.get_subnet(gateway.subnet_id)
+    address = self._get_param("PrivateIpAddress")
+    if address:
+        subnet.request_ip(address, gateway)
+    else:
+        address = subnet.get_available_subnet_ip(gateway)
+    gateway.private_ip = gateway._eni.private_ip_address = gateway.address_set[0]["privateIp"] = address
+    gateway._eni.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": address}]
+    return result
+
+
+@replaces(NatGatewayBackend, "delete_nat_gateway")
+def delete(original: Any, self: Any, nat_gateway_id: str) -> Any:
+    """moto: its interface and the association of its address outlive it."""
+    gateway = original(self, nat_gateway_id)
+    for address in [one for one in self.addresses if one.eni is gateway._eni]:
+        self.disassociate_address(association_id=address.association_id)
+    if self.enis.pop(gateway._eni.id, None):
+        self.get_subnet(gateway.subnet_id).del_subnet_ip(gateway.private_ip)
+    return gateway
+
+
+_association = NetworkInterface.association.fget
+
+
+def association(self: Any) -> Any:
+    """moto: one of no address, which the provider takes for a public address."""
+    return _association(self) or None
+
+
+NetworkInterface.association = property(association)

@@ -1,0 +1,26 @@
+"""GetConsoleOutput: what the host has really written."""
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
+from moto.ec2.responses.general import General
+
+from tests.lab.api.lab import here
+from tests.lab.api.mends.patch import replaces
+
+KEPT = 64 * 1024  # bytes, as EC2 keeps
+
+
+@replaces(General, "get_console_output")
+def output(original: Any, self: Any) -> Any:
+    """moto: a boot of 2006."""
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    file = here().state / "hosts" / instance.id / "console.log"
+    if not file.is_file():
+        return ActionResult({"InstanceId": instance.id, "Timestamp": datetime.now(UTC)})
+    written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    text = Base64EncodedString.from_encoded_bytes(b64encode(file.read_bytes()[-KEPT:]))
+    return ActionResult({"InstanceId": instance.id, "Timestamp": written, "Output": text})

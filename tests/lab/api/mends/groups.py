@@ -1,0 +1,63 @@
+"""Security groups: rules that refer to groups. And what is in use, which EC2 does not delete."""
+
+from typing import Any
+
+from moto.ec2.exceptions import DependencyViolationError
+from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupRule
+from moto.ec2.models.subnets import SubnetBackend
+from moto.ec2.models.vpcs import VPCBackend
+
+from tests.lab.api.mends.patch import replaces
+
+
+def described(self: Any) -> Any:
+    """moto: only a rule of an address range has a description."""
+    return self.ip_range.get("Description") or self.source_group.get("Description")
+
+
+SecurityGroupRule.description = property(described)
+
+
+@replaces(SecurityGroupRule, "__eq__")
+def same(original: Any, self: Any, other: Any) -> bool:
+    """moto: rules that differ in their description only are two; EC2 refuses the second."""
+    return _meaning(self) == _meaning(other)
+
+
+def _meaning(rule: Any) -> tuple[Any, ...]:
+    where = (rule.ip_range.get("CidrIp"), rule.ip_range.get("CidrIpv6"), rule.source_group.get("GroupId"))
+    return (rule.ip_protocol, rule.from_port, rule.to_port, rule.prefix_list_id, *where)
+
+
+@replaces(SecurityGroupBackend, "_delete_security_group")
+def delete(original: Any, self: Any, vpc_id: str | None, group_id: str) -> Any:
+    """moto: deletes groups that are in use."""
+    for interface in self.enis.values():
+        if group_id in [group.id for group in interface.group_set]:
+            raise DependencyViolationError(f"resource {group_id} has a dependent object")
+    for group in self.groups.get(vpc_id, {}).values():
+        rules = [*group.ingress_rules, *group.egress_rules] if group.id != group_id else []
+        if any(rule.source_group.get("GroupId") == group_id for rule in rules):
+            raise DependencyViolationError(f"resource {group_id} has a dependent object")
+    return original(self, vpc_id, group_id)
+
+
+@replaces(VPCBackend, "delete_vpc")
+def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
+    """moto: goes with an internet gateway attached, or groups left; its network ACL stays for ever."""
+    gateways = [one for one in self.internet_gateways.values() if one.vpc and one.vpc.id == vpc_id]
+    groups = [one for one in self.groups.get(vpc_id, {}).values() if one.name != "default"]
+    if gateways or groups:
+        raise DependencyViolationError(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+    vpc = original(self, vpc_id)
+    for acl in [one for one in self.network_acls.values() if one.vpc_id == vpc_id]:
+        self.network_acls.pop(acl.id)
+    return vpc
+
+
+@replaces(SubnetBackend, "delete_subnet")
+def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
+    """moto: goes with interfaces in it."""
+    if any(one.subnet.id == subnet_id for one in self.enis.values()):
+        raise DependencyViolationError(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+    return original(self, subnet_id)

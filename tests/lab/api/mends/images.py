@@ -1,0 +1,75 @@
+"""Machine images, and the SSM parameters that name them."""
+
+from typing import Any
+
+from moto.ec2.models.amis import Ami, AmiBackend
+from moto.ssm.models import Parameter, ParameterDict
+
+from tests.lab.api import images
+from tests.lab.api.mends.patch import replaces
+
+
+@replaces(AmiBackend, "_load_amis")
+def load(original: Any, self: Any) -> None:
+    """moto: no Debian; a creation date in a list of one's own crashes it in the second region."""
+    for image in images.IMAGES:
+        self.amis[image.id] = _made(self, image)
+
+
+def _made(backend: Any, image: images.Image) -> Any:
+    made = Ami(
+        backend,
+        image.id,
+        name=image.name,
+        description=image.name,
+        owner_id=image.owner,
+        owner_alias="amazon" if image.owner == images.AMAZON else None,
+        public=True,
+        virtualization_type="hvm",
+        architecture=image.architecture,
+        state=image.state,
+        creation_date=image.created,
+        image_location=f"{image.owner}/{image.name}",
+        hypervisor="xen",
+        root_device_type="ebs",
+        root_device_name=image.device,
+        boot_mode="uefi-preferred",
+    )
+    made.gigabytes = image.gigabytes
+    return made
+
+
+_mappings = Ami.block_device_mappings.fget
+
+
+def mappings(self: Any) -> Any:
+    """moto: 15 GB for every image."""
+    found = _mappings(self)
+    found[0]["Ebs"].update(VolumeSize=getattr(self, "gigabytes", 15), VolumeType="gp3")
+    return found
+
+
+Ami.block_device_mappings = property(mappings)
+
+
+@replaces(ParameterDict, "_check_loading_status")
+def check(original: Any, self: Any, key: str) -> None:
+    """moto: no parameters of Debian's or of the Deep Learning images."""
+    original(self, key)
+    if key in images.PARAMETERS and not dict.get(self, key):
+        dict.__setitem__(self, key, [_parameter(self, key)])
+
+
+def _parameter(parameters: Any, name: str) -> Any:
+    return Parameter(
+        account_id=parameters.account_id,
+        name=name,
+        value=images.PARAMETERS[name],
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=images.IMAGES[0].created,
+        version=1,
+        data_type="aws:ec2:image",
+    )

@@ -1,0 +1,85 @@
+"""Instances as they are made and changed: monitoring, security groups, shutdown behaviour, size of the root disk."""
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.monitoring import Monitoring
+
+from tests.lab.api import images
+from tests.lab.api.mends.patch import replaces
+
+UNTOLD = "ABCDE"  # moto's word for a token that was not given
+
+
+@replaces(Monitoring, "monitor_instances")
+def monitor(original: Any, self: Any) -> Any:
+    """moto: not implemented."""
+    return _monitoring(self, "enabled")
+
+
+@replaces(Monitoring, "unmonitor_instances")
+def unmonitor(original: Any, self: Any) -> Any:
+    """moto: not implemented."""
+    return _monitoring(self, "disabled")
+
+
+def _monitoring(response: Any, state: str) -> Any:
+    instances = response.ec2_backend.get_multi_instances_by_id(response._get_param("InstanceIds", []))
+    for instance in instances:
+        instance.monitoring_state = state
+    listed = [{"InstanceId": one.id, "Monitoring": {"State": state}} for one in instances]
+    return ActionResult({"InstanceMonitorings": listed})
+
+
+@replaces(InstanceBackend, "run_instances")
+def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    """moto: groups given with the network interface, as the provider gives them, are not the instance's; an interface
+    that was made with the instance outlives it; a call that is repeated with its token runs another instance.
+    """
+    token = kwargs.get("client_token")
+    again = [one for one in self.reservations.values() if one.instances and one.instances[0].client_token == token]
+    if again and token != UNTOLD:
+        for instance in again[0].instances:  # or the caller, who puts its profile there now, is refused
+            self.iam_instance_profile_associations.pop(instance.id, None)
+        return again[0]
+    before = set(self.enis)
+    reservation = original(self, *args, **kwargs)
+    for instance in reservation.instances:
+        if not instance.security_groups and instance.nics:
+            instance.security_groups = list(instance.nics[0].group_set)
+        for interface in instance.nics.values():
+            interface.delete_on_termination = interface.id not in before
+    return reservation
+
+
+@replaces(InstanceResponse, "_security_grp_instance_attribute_handler")
+def modify_groups(original: Any, self: Any) -> bool:
+    """moto: any attribute it does not know, as the shutdown behaviour, empties the groups instead."""
+    behaviour = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+    if behaviour:
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        instance.instance_initiated_shutdown_behavior = behaviour
+        return True
+    if not self._get_param("Groups", []):
+        return False
+    original(self)
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    instance.nics[0]._group_set = list(instance.security_groups)  # moto: the interface keeps the old ones too
+    return True
+
+
+@replaces(InstanceResponse, "run_instances")
+def big_enough(original: Any, self: Any) -> Any:
+    """moto: takes a root disk smaller than the image's snapshot, and an image that does not exist."""
+    image = images.named(self._get_param("ImageId") or "")
+    if image is None:
+        raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{self._get_param('ImageId')}]' does not exist")
+    for disk in self._get_param("BlockDeviceMappings", []):
+        size = int(disk.get("Ebs", {}).get("VolumeSize") or image.gigabytes)
+        if disk.get("DeviceName") == image.device and size < image.gigabytes:
+            text = f"Volume of size {size}GB is smaller than snapshot, expect size >= {image.gigabytes}GB"
+            raise EC2ClientError("InvalidBlockDeviceMapping", text)
+    return original(self)

@@ -1,0 +1,60 @@
+"""Instance types: p3.2xlarge, and which types a zone offers."""
+
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instance_types import (
+    INSTANCE_TYPE_OFFERINGS,
+    INSTANCE_TYPES,
+    InstanceType,
+    InstanceTypeBackend,
+    InstanceTypeOfferingBackend,
+)
+from moto.ec2.models.instances import InstanceBackend
+
+from tests.lab.api.lab import here
+from tests.lab.api.mends.patch import replaces
+
+P3 = "p3.2xlarge"
+LIKE = "g5.2xlarge"
+V100 = {"Name": "V100", "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"SizeInMiB": 16384}}
+
+
+def _add_p3() -> None:
+    """moto: gone from its list; such an instance can be made, and then its destruction wedges."""
+    INSTANCE_TYPES[P3] = {
+        **INSTANCE_TYPES[LIKE],
+        "InstanceType": P3,
+        "VCpuInfo": {"DefaultVCpus": 8, "DefaultCores": 4, "DefaultThreadsPerCore": 2},
+        "MemoryInfo": {"SizeInMiB": 62464},
+        "GpuInfo": {"Gpus": [V100], "TotalGpuMemoryInMiB": 16384},
+    }
+    InstanceTypeBackend.instance_types.append(InstanceType(P3))
+    for regions in INSTANCE_TYPE_OFFERINGS.values():
+        for offers in regions.values():
+            offers.extend([{**one, "InstanceType": P3} for one in offers if one["InstanceType"] == LIKE])
+
+
+if P3 not in INSTANCE_TYPES:
+    _add_p3()
+
+
+@replaces(InstanceTypeOfferingBackend, "describe_instance_type_offerings")
+def offerings(original: Any, self: Any, location_type: str | None = None, filters: Any = None) -> Any:
+    """moto: offers what AWS does, not what a lab wishes."""
+    zoned = location_type == "availability-zone"
+    found = original(self, location_type, filters)
+    return [one for one in found if here().faults.offered(one["InstanceType"], one["Location"] if zoned else "")]
+
+
+@replaces(InstanceBackend, "run_instances")
+def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    """moto: runs a type where it is not offered."""
+    interfaces = kwargs.get("nics") or []
+    subnet = kwargs.get("subnet_id") or next((one["SubnetId"] for one in interfaces if "SubnetId" in one), "")
+    zone = self.get_subnet(subnet).availability_zone if subnet else kwargs.get("placement") or ""
+    kind = kwargs.get("instance_type", "")
+    if not here().faults.offered(kind, zone):
+        text = f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone})."
+        raise EC2ClientError("Unsupported", text)
+    return original(self, *args, **kwargs)

@@ -1,0 +1,53 @@
+"""EventBridge Scheduler: what it refuses, and updates that are kept. The clock sets schedules off."""
+
+from typing import Any
+
+from moto.scheduler.exceptions import ScheduleGroupNotFound, ValidationException
+from moto.scheduler.models import EventBridgeSchedulerBackend
+from moto.scheduler.responses import EventBridgeSchedulerResponse
+
+from tests.lab.api.clock import moment
+from tests.lab.api.mends.patch import replaces
+from tests.lab.api.roles import trusts
+
+UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+
+
+@replaces(EventBridgeSchedulerBackend, "create_schedule")
+def create(original: Any, self: Any, **wish: Any) -> Any:
+    """moto: takes any role and any expression, and breaks on an unknown group."""
+    group = self.schedule_groups.get(wish["group_name"] or "default")
+    if group is None:
+        raise ScheduleGroupNotFound(wish["group_name"])
+    _check(group, wish)
+    return original(self, **wish)
+
+
+@replaces(EventBridgeSchedulerBackend, "update_schedule")
+def update(original: Any, self: Any, **wish: Any) -> Any:
+    """moto: takes any role and any expression; a state that is not given is none, so that the schedule is dead."""
+    _check(self.get_schedule_group(wish["group_name"]), wish)
+    return original(self, **{**wish, "state": wish["state"] or "ENABLED"})
+
+
+def _check(group: Any, wish: dict[str, Any]) -> None:
+    expression = wish["schedule_expression"]
+    try:
+        valid = expression.startswith(("rate(", "cron(")) or moment(
+            expression, wish["schedule_expression_timezone"] or "UTC"
+        )
+    except (ValueError, KeyError):
+        valid = False
+    if not valid:
+        raise ValidationException(f"Invalid Schedule Expression {expression}.")
+    if not trusts(wish["target"]["RoleArn"], "scheduler.amazonaws.com", group.arn):
+        raise ValidationException(UNTRUSTED)
+
+
+@replaces(EventBridgeSchedulerResponse, "update_schedule")
+def keep_action(original: Any, self: Any) -> Any:
+    """moto: forgets a changed ActionAfterCompletion."""
+    result = original(self)
+    schedule = self.scheduler_backend.get_schedule(self._get_param("GroupName"), self.uri.split("?")[0].split("/")[-1])
+    schedule.action_after_completion = self._get_param("ActionAfterCompletion") or "NONE"
+    return result

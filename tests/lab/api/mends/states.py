@@ -1,0 +1,76 @@
+"""Instances as they start, stop and end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import Instance, InstanceBackend, StateReason
+from moto.ec2.responses.instances import InstanceResponse
+
+from tests.lab.api.mends.patch import replaces
+from tests.lab.api.request import AGENTS
+
+BY_ITSELF = StateReason(
+    "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+)
+
+
+def _living(backend: Any, ids: list[str], verb: str) -> None:
+    for instance in backend.get_multi_instances_by_id(ids):
+        if instance.state == "terminated":
+            text = f"The instance '{instance.id}' is not in a state from which it can be {verb}."
+            raise EC2ClientError("IncorrectInstanceState", text)
+
+
+@replaces(InstanceBackend, "start_instances")
+def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
+    """moto: raises the terminated from the dead, and keeps the first launch time for ever."""
+    _living(self, instance_ids, "started")
+    for instance in self.get_multi_instances_by_id(instance_ids):
+        if instance.state == "stopped":
+            instance.launch_time = utcnow()
+    return original(self, instance_ids)
+
+
+@replaces(InstanceBackend, "stop_instances")
+def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
+    """moto: stops the terminated and spot instances, and gives the stopped a new time of their stop."""
+    _living(self, instance_ids, "stopped")
+    for instance in self.get_multi_instances_by_id(instance_ids):
+        if instance.lifecycle == "spot":
+            text = f"You can't stop the Spot Instance '{instance.id}' because it is of a one-time request."
+            raise EC2ClientError("UnsupportedOperation", text)
+    stopped = {
+        one.id: (one._reason, one.state_reason)
+        for one in self.get_multi_instances_by_id(instance_ids)
+        if one.state == "stopped"
+    }
+    result = original(self, instance_ids)
+    for instance in self.get_multi_instances_by_id(list(stopped)):
+        instance._reason, instance.state_reason = stopped[instance.id]
+    return result
+
+
+@replaces(Instance, "terminate")
+def terminate(original: Any, self: Any) -> Any:
+    """moto: the elastic address stays with the dead, whose second termination fails."""
+    if self.state == "terminated":
+        return self._state
+    for address in [one for one in self.ec2_backend.addresses if one.instance is self]:
+        self.ec2_backend.disassociate_address(association_id=address.association_id)
+    return original(self)
+
+
+def _by_whom(original: Callable[[Any], Any], self: Any) -> Any:
+    """The lab stops or ends an instance because its host powered off: EC2 then gives another reason."""
+    result = original(self)
+    if next((mark for mark, kind in AGENTS.items() if kind == "lab"), "") in self.headers.get("User-Agent", ""):
+        for instance in self.ec2_backend.get_multi_instances_by_id(self._get_param("InstanceIds", [])):
+            instance.state_reason = BY_ITSELF
+            instance._reason = ""
+    return result
+
+
+replaces(InstanceResponse, "stop_instances")(_by_whom)
+replaces(InstanceResponse, "terminate_instances")(_by_whom)

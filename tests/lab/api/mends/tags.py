@@ -1,0 +1,74 @@
+"""DescribeTags, the question of what is left."""
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.utils import aws_api_matches
+from moto.ec2.responses.tags import TagResponse
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
+
+from tests.lab.api.mends.patch import replaces
+
+KINDS = {  # moto's word -> EC2's
+    "vpc-elastic-ip": "elastic-ip",
+    "flow-logs": "vpc-flow-log",
+    "nat-gateway": "natgateway",
+    "managed-prefix-list": "prefix-list",
+}
+
+
+@replaces(TagResponse, "describe_tags")
+def describe(original: Any, self: Any) -> Any:
+    """moto: tags of what is long deleted, no filter `tag:KEY`, types by other names, no end of a page."""
+    self.error_on_dryrun()
+    living = _living(self.ec2_backend)
+    found = [
+        {"ResourceId": id, "ResourceType": _kind(id), "Key": key, "Value": value}
+        for id, tags in sorted(self.ec2_backend.tags.items())
+        if id in living
+        for key, value in sorted(tags.items())
+    ]
+    filters = self._filters_from_querystring()
+    return _page(self, [one for one in found if all(_fits(one, *wanted) for wanted in filters.items())])
+
+
+def _page(response: Any, found: list[dict[str, str]]) -> Any:
+    start = int(response._get_param("NextToken") or 0)
+    end = start + int(response._get_param("MaxResults") or 1000)
+    return ActionResult({"Tags": found[start:end], "NextToken": str(end) if end < len(found) else None})
+
+
+def _fits(tag: dict[str, str], name: str, wanted: list[str]) -> bool:
+    if name.startswith("tag:"):
+        return tag["Key"] == name.removeprefix("tag:") and _any(wanted, tag["Value"])
+    field = {"key": "Key", "value": "Value", "resource-id": "ResourceId", "resource-type": "ResourceType"}[name]
+    return _any(wanted, tag[field])
+
+
+def _any(patterns: list[str], value: str) -> bool:
+    return any(aws_api_matches(pattern, value) for pattern in patterns)
+
+
+def _kind(id: str) -> str:
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(id), "")
+    return KINDS.get(kind, kind)
+
+
+def _living(backend: Any) -> set[str]:
+    """What EC2 still shows, by id: terminated instances and deleted NAT gateways too, as AWS does for an hour."""
+    nested = (backend.subnets, backend.groups)
+    flat = (
+        *(backend.vpcs, backend.internet_gateways, backend.nat_gateways, backend.route_tables, backend.flow_logs),
+        *(backend.volumes, backend.snapshots, backend.enis, backend.amis, backend.launch_templates),
+        *(backend.network_acls, backend.dhcp_options_sets, backend.managed_prefix_lists),
+        *(inner for outer in nested for inner in outer.values()),
+    )
+    groups = [group for inner in backend.groups.values() for group in inner.values()]
+    return {
+        *(id for inner in flat for id in inner),
+        *(rule.id for group in groups for rule in (*group.ingress_rules, *group.egress_rules)),
+        *(one.id for reservation in backend.reservations.values() for one in reservation.instances),
+        *(one.id for one in backend.key_pairs.values()),
+        *(one.allocation_id for one in backend.addresses),
+        *(id for id, one in backend.vpc_end_points.items() if one.state != "deleted"),
+    }

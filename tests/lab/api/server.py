@@ -1,0 +1,123 @@
+"""Put moto behind the faults, the count and the mends, and answer at once what it cannot do.
+
+moto answers what it lacks, and its own bugs, with a 500, which the provider asks again for nine minutes: here it is a
+501, which nobody retries.
+"""
+
+import io
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from tests.lab.api import control
+from tests.lab.api.answers import Answer, error
+from tests.lab.api.lab import Lab, build
+from tests.lab.api.listen import Server
+from tests.lab.api.request import Call, Request, read
+
+
+def serve(host: str, port: int, state: Path) -> None:
+    """Serve until interrupted. The first line printed names the address."""
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    lab = build(state)
+    application = Application(lab)
+    server = Server((host, port), application.answer, lab.faults.skew)
+    lab.clock.start(lab.lock)
+    print(f"http://{host}:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+class Application:
+    def __init__(self, lab: Lab) -> None:
+        from botocore.session import get_session
+
+        from tests.lab.api import mends
+        from tests.lab.api.dispatch import Dispatcher
+
+        mends.apply()
+        self._lab = lab
+        self._moto = Dispatcher()
+        self._regions = set(get_session().get_available_regions("ec2"))
+
+    def answer(self, request: Request) -> Answer | None:
+        """None: the connection is to be closed without an answer."""
+        if request.path.startswith(control.PREFIX):
+            return control.answer(self._lab, request)
+        started = time.monotonic()
+        call = read(request)
+        struck, answer = self._answer(call, request)
+        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, struck)
+        return answer
+
+    def _answer(self, call: Call, request: Request) -> tuple[str, Answer | None]:
+        if call.region not in self._regions:
+            return "unknown-region", None  # in AWS such a name does not resolve
+        faults = self._lab.faults.strike(call)
+        time.sleep(sum(one.seconds for one in faults if one.kind == "slow"))
+        ends = next((one for one in faults if one.kind != "slow"), None)
+        if ends:
+            return ends.kind, ends.answer(call)
+        return "slow" if faults else "", self._ask_moto(call, request)
+
+    def _ask_moto(self, call: Call, request: Request) -> Answer:
+        with self._lab.lock:
+            try:
+                return _wsgi(self._moto, request)
+            except Exception as reason:
+                print(f"501 {call.service} {call.action}: {reason!r}", file=sys.stderr, flush=True)
+                if not isinstance(reason, NotImplementedError):
+                    traceback.print_exc()
+                return error(
+                    call, "NotImplemented", f"The lab's AWS cannot {call.service}:{call.action}: {reason!r}", 501
+                )
+
+
+def _wsgi(application: Any, request: Request) -> Answer:
+    got: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], broken: object = None) -> None:
+        got[:] = [int(status.split()[0]), headers]
+
+    parts: Iterable[bytes] = application(_environ(request), start_response)
+    body = b"".join(parts)
+    close = getattr(parts, "close", None)
+    if close:
+        close()
+    return Answer(got[0], got[1], body)
+
+
+def _environ(request: Request) -> dict[str, Any]:
+    host = request.headers.get("host", "localhost")
+    raw = request.path + (f"?{request.query}" if request.query else "")
+    environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(request.path).decode("latin1"),
+        "QUERY_STRING": request.query,
+        "RAW_URI": raw,
+        "REQUEST_URI": raw,
+        "SERVER_NAME": host.partition(":")[0],
+        "SERVER_PORT": host.partition(":")[2] or "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": request.source,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "CONTENT_LENGTH": str(len(request.body)),
+    }
+    for name, value in request.headers.items():
+        key = name.upper().replace("-", "_")
+        if key == "CONTENT_TYPE":
+            environ[key] = value
+        elif key not in ("CONTENT_LENGTH", "TRANSFER_ENCODING"):
+            environ[f"HTTP_{key}"] = value
+    return environ

@@ -1,0 +1,106 @@
+"""Instances as EC2 has them, where moto does not."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.lab.api.client import Api, Network, code, instance, network, shown
+
+REGION = "eu-central-1"
+
+
+@pytest.fixture(scope="module")
+def ec2(api: Api) -> Any:
+    return api.client("ec2", region=REGION)
+
+
+@pytest.fixture(scope="module")
+def place(ec2: Any) -> Network:
+    return network(ec2)
+
+
+def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, place: Network) -> None:
+    id = instance(ec2, place)
+    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [place.group]
+    ec2.modify_instance_attribute(InstanceId=id, InstanceInitiatedShutdownBehavior={"Value": "terminate"})
+    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [place.group]
+    told = ec2.describe_instance_attribute(InstanceId=id, Attribute="instanceInitiatedShutdownBehavior")
+    assert told["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+
+
+def test_an_instance_without_a_public_address_has_none(ec2: Any, place: Network) -> None:
+    (interface,) = shown(ec2, instance(ec2, place))["NetworkInterfaces"]
+    assert "Association" not in interface
+
+
+def test_monitoring_is_switched(ec2: Any, place: Network) -> None:
+    id = instance(ec2, place)
+    answer = ec2.monitor_instances(InstanceIds=[id])["InstanceMonitorings"]
+    assert answer == [{"InstanceId": id, "Monitoring": {"State": "enabled"}}]
+    assert shown(ec2, id)["Monitoring"]["State"] == "enabled"
+    ec2.unmonitor_instances(InstanceIds=[id])
+    assert shown(ec2, id)["Monitoring"]["State"] == "disabled"
+
+
+def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, place: Network, refused: Any) -> None:
+    id = instance(ec2, place)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.associate_address(AllocationId=address, InstanceId=id)
+    interface = shown(ec2, id)["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    ec2.terminate_instances(InstanceIds=[id])
+    ec2.terminate_instances(InstanceIds=[id])
+    assert interface not in [
+        one["NetworkInterfaceId"] for one in ec2.describe_network_interfaces()["NetworkInterfaces"]
+    ]
+    assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
+    ec2.release_address(AllocationId=address)
+    with refused as failure:
+        ec2.start_instances(InstanceIds=[id])
+    assert code(failure) == "IncorrectInstanceState"
+
+
+def test_a_stop_and_a_start_tell_when_and_why(api: Api, ec2: Any, place: Network) -> None:
+    id = instance(ec2, place)
+    launched = shown(ec2, id)["LaunchTime"]
+    ec2.stop_instances(InstanceIds=[id])
+    assert shown(ec2, id)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    time.sleep(1.1)  # launch times are in whole seconds
+    ec2.start_instances(InstanceIds=[id])
+    assert shown(ec2, id)["LaunchTime"] > launched
+    api.client("ec2", agent="pneumoctl-lab", region=REGION).stop_instances(InstanceIds=[id])  # the host has powered off
+    assert shown(ec2, id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    ec2.stop_instances(InstanceIds=[id])
+    assert shown(ec2, id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+
+
+def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, place: Network) -> None:
+    assert instance(ec2, place, ClientToken="once") == instance(ec2, place, ClientToken="once")
+    assert instance(ec2, place, ClientToken="once") != instance(ec2, place, ClientToken="twice")
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({"ImageId": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}, "InvalidBlockDeviceMapping"),
+    ],
+)
+def test_an_instance_that_cannot_be(
+    ec2: Any, place: Network, refused: Any, wish: dict[str, Any], expected: str
+) -> None:
+    with refused as failure:
+        instance(ec2, place, **wish)
+    assert code(failure) == expected
+
+
+def test_the_console_is_what_the_host_wrote(api: Api, ec2: Any, place: Network) -> None:
+    id = instance(ec2, place)
+    assert "Output" not in ec2.get_console_output(InstanceId=id)
+    log = api.state / "hosts" / id / "console.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"lost\n" + b"\xff" * 65_530 + b"last\r\n")
+    told = ec2.get_console_output(InstanceId=id, Latest=True)
+    assert "lost" not in told["Output"]
+    assert told["Output"].endswith("last\r\n")
+    assert abs(told["Timestamp"].timestamp() - log.stat().st_mtime) <= 1

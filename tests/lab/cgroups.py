@@ -1,0 +1,79 @@
+"""Control groups: all that a lab starts is in its own, so that it can be ended whole, whoever lost sight of it."""
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def _hierarchies() -> tuple[Path, ...]:
+    """The version 2 hierarchy first, and systemd's own of version 1 where both are mounted (nspawn wants both)."""
+    rows = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    second = [Path(row[1]) for row in rows if row[2] == "cgroup2"]
+    first = [Path(row[1]) for row in rows if row[2] == "cgroup" and "name=systemd" in row[3].split(",")]
+    return (*second[:1], *first[:1])
+
+
+@dataclass(frozen=True)
+class Group:
+    """A control group by its path below the root of the hierarchies."""
+
+    path: str
+
+    def _directories(self) -> list[Path]:
+        return [root / self.path for root in _hierarchies()]
+
+    def create(self) -> None:
+        for directory in self._directories():
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def enter(self, argv: list[str]) -> list[str]:
+        """A command that joins the group and becomes `argv`, keeping its process id."""
+        join = "".join(f"echo $$ > {directory}/cgroup.procs && " for directory in self._directories())
+        return ["sh", "-c", join + 'exec "$@"', "sh", *argv]
+
+    def leave(self) -> None:
+        """Move this process out of the group: who ends a lab must not be in it."""
+        for root, directory in zip(_hierarchies(), self._directories(), strict=True):
+            inside = any(str(os.getpid()) in f.read_text().split() for f in directory.rglob("cgroup.procs"))
+            if inside:
+                (root / "cgroup.procs").write_text(str(os.getpid()))
+
+    def freeze(self, frozen: bool) -> None:
+        (self._directories()[0] / "cgroup.freeze").write_text("1" if frozen else "0")
+
+    def populated(self) -> bool:
+        events = self._directories()[0] / "cgroup.events"
+        return events.exists() and "populated 1" in events.read_text()
+
+    def processes(self, below: str) -> list[int]:
+        """Those of a group of this name somewhere below it."""
+        files = [path / "cgroup.procs" for path in self._directories()[0].rglob(below)]
+        return [int(one) for file in files for one in file.read_text().split()]
+
+    def kill(self, timeout: float = 20) -> None:
+        """End all that is in it at once, as a loss of power would; returns when nothing is left."""
+        switch = self._directories()[0] / "cgroup.kill"
+        if not switch.exists():
+            return
+        switch.write_text("1")
+        deadline = time.monotonic() + timeout
+        while self.populated():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"processes of {self.path} survive being killed")
+            time.sleep(0.02)
+
+    def remove(self) -> None:
+        """Remove the group and those below it; nothing may run in them."""
+        for directory in self._directories():
+            below = [path for path in directory.rglob("*") if path.is_dir()] if directory.exists() else []
+            for path in [*sorted(below, key=lambda path: -len(path.parts)), directory]:
+                if path.exists():
+                    path.rmdir()
+
+
+def with_prefix(prefix: str) -> list[Group]:
+    """The groups at the top whose name begins so."""
+    return sorted({Group(path.name) for root in _hierarchies() for path in root.glob(f"{prefix}*")}, key=str)

@@ -1,0 +1,248 @@
+"""Turn what EC2 says of a network into the router's ruleset; pure: descriptions in, text for nft out.
+
+Compiled: security groups, both ways and stateful, by address range, group and prefix list; route tables (without a way
+out a host neither reaches nor is reached from outside); internet and NAT gateways; public addresses; gateway endpoints.
+The AWS API speaks on a port of its own here and is opened to a host by what opens 443 to it in AWS; an S3 endpoint
+opens the whole API. Left out: network ACLs, IPv6, VPC peering, a host reached by another host through a public address.
+As in AWS, what is not allowed is dropped in silence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any
+
+Description = Mapping[str, Any]
+
+TABLE = "vpc"
+PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp"}
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What boto3's describe_* calls give, each list whole."""
+
+    instances: Sequence[Description] = ()
+    groups: Sequence[Description] = ()
+    route_tables: Sequence[Description] = ()
+    internet_gateways: Sequence[Description] = ()
+    nat_gateways: Sequence[Description] = ()
+    endpoints: Sequence[Description] = ()
+
+
+@dataclass(frozen=True)
+class World:
+    """What is outside: the API, and the places by the router's interface to them."""
+
+    api: str
+    port: int
+    places: Mapping[str, str]
+
+
+def ruleset(cloud: Cloud, world: World) -> str:
+    """A whole ruleset that replaces the one before."""
+    living = [one for one in cloud.instances if one.get("PrivateIpAddress") and one["State"]["Name"] not in GONE]
+    hosts = list({one["PrivateIpAddress"]: one for one in reversed(living)}.values())[::-1]
+    outside = ", ".join(world.places)
+    chains = [
+        ("prerouting", "type nat hook prerouting priority dstnat", _arriving(hosts, cloud, world)),
+        ("postrouting", "type nat hook postrouting priority srcnat", _leaving(hosts, cloud, world)),
+        ("input", "type filter hook input priority filter; policy drop", _to_api(hosts, cloud, world, outside)),
+        ("forward", "type filter hook forward priority filter; policy drop", _between(hosts, outside)),
+    ]
+    for host in hosts:
+        chains.append((_chain("out", host), "", list(_egress(host, hosts, cloud, world))))
+        chains.append((_chain("in", host), "", list(_ingress(host, hosts, cloud))))
+    body = "\n".join(_render(*chain) for chain in chains)
+    return f"add table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n{body}\n}}\n"
+
+
+GONE = ("terminated", "shutting-down")
+
+
+def _render(name: str, kind: str, rules: list[str]) -> str:
+    lines = [f"{kind};" if kind else "", *rules]
+    return f"  chain {name} {{\n" + "".join(f"    {line}\n" for line in lines if line) + "  }"
+
+
+def _chain(way: str, host: Description) -> str:
+    return f"{way}-{host['InstanceId']}"
+
+
+# --- the chains -------------------------------------------------------------------------------------------------------
+
+
+def _arriving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
+    """From outside to a public address, for hosts whose subnet has a way back through the internet gateway."""
+    return [
+        f"iifname {place} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
+        for host in hosts
+        for place, address in world.places.items()
+        if _through_gateway(host, address, cloud)
+    ]
+
+
+def _leaving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
+    """Outside, a host is seen as its public address or as its NAT gateway's."""
+    return [
+        f"ip saddr {host['PrivateIpAddress']} ip daddr {address} snat to {seen}"
+        for host in hosts
+        for address in world.places.values()
+        if (seen := way_out(host, address, cloud))
+    ]
+
+
+def _to_api(hosts: list[Description], cloud: Cloud, world: World, outside: str) -> list[str]:
+    open_to = [host["PrivateIpAddress"] for host in hosts if _reaches_api(host, cloud, world)]
+    asks = f"ip daddr {world.api} tcp dport {world.port} accept"
+    rules = ["ct state established,related accept", "iif lo accept", f"iifname {{ {outside} }} {asks}"]
+    return rules + ([f"ip saddr {{ {', '.join(open_to)} }} {asks}"] if open_to else [])
+
+
+def _between(hosts: list[Description], outside: str) -> list[str]:
+    rules = [
+        "ct state established,related accept",
+        "ct state invalid drop",
+        f"iifname {{ {outside} }} ct status & dnat == 0 drop",  # a private address means nothing out there
+    ]
+    if hosts:
+        known = ", ".join(host["PrivateIpAddress"] for host in hosts)
+        rules.append(f"iifname != {{ {outside} }} ip saddr != {{ {known} }} drop")
+        sources = ", ".join(f"{host['PrivateIpAddress']} : jump {_chain('out', host)}" for host in hosts)
+        targets = ", ".join(f"{host['PrivateIpAddress']} : goto {_chain('in', host)}" for host in hosts)
+        rules += [f"ip saddr vmap {{ {sources} }}", f"ip daddr vmap {{ {targets} }}", f"oifname {{ {outside} }} accept"]
+    return rules
+
+
+def _egress(host: Description, hosts: list[Description], cloud: Cloud, world: World) -> Iterator[str]:
+    """Returns what may leave the host, drops the rest."""
+    neighbours = [one["PrivateIpAddress"] for one in hosts if one.get("VpcId") == host.get("VpcId")]
+    reached = neighbours + [address for address in world.places.values() if way_out(host, address, cloud)]
+    yield f"ip daddr != {{ {', '.join(reached)} }} drop"
+    for permission in _permissions(host, cloud, "IpPermissionsEgress"):
+        for match in _matches(permission, "daddr", host, hosts):
+            yield f"{match} return".strip()
+    yield "drop"
+
+
+def _ingress(host: Description, hosts: list[Description], cloud: Cloud) -> Iterator[str]:
+    for permission in _permissions(host, cloud, "IpPermissions"):
+        for match in _matches(permission, "saddr", host, hosts):
+            yield f"{match} accept".strip()
+    yield "drop"
+
+
+# --- security groups --------------------------------------------------------------------------------------------------
+
+
+def _permissions(host: Description, cloud: Cloud, way: str) -> Iterator[Description]:
+    mine = {group["GroupId"] for group in host.get("SecurityGroups", ())}
+    for group in cloud.groups:
+        if group["GroupId"] in mine:
+            yield from group.get(way, ())
+
+
+def _matches(permission: Description, side: str, host: Description, hosts: list[Description]) -> Iterator[str]:
+    """One match for each address range of a permission, and one for the members of each group that it names."""
+    what = _protocol(permission)
+    if what is None:
+        return
+    for addresses in (entry["CidrIp"] for entry in permission.get("IpRanges", ())):
+        network = ip_network(addresses, strict=False)
+        yield " ".join(filter(None, ["" if network.prefixlen == 0 else f"ip {side} {network}", what]))
+    for pair in permission.get("UserIdGroupPairs", ()):
+        members = [one["PrivateIpAddress"] for one in hosts if _is_member(one, pair["GroupId"], host)]
+        if members:
+            yield " ".join(filter(None, [f"ip {side} {{ {', '.join(members)} }}", what]))
+
+
+def _is_member(one: Description, group: str, host: Description) -> bool:
+    return one.get("VpcId") == host.get("VpcId") and group in {g["GroupId"] for g in one.get("SecurityGroups", ())}
+
+
+def _protocol(permission: Description) -> str | None:
+    """The match for protocol and ports; empty for all traffic, None for what IPv4 does not carry."""
+    name = PROTOCOLS.get(permission["IpProtocol"], permission["IpProtocol"])
+    low, high = permission.get("FromPort", -1), permission.get("ToPort", -1)
+    if name == "-1":
+        return ""
+    if name in ("icmpv6", "58"):
+        return None
+    if name == "icmp":
+        kind = "ip protocol icmp" if low == -1 else f"icmp type {low}"
+        return kind if high == -1 or low == -1 else f"{kind} icmp code {high}"
+    if name in ("tcp", "udp") and low != -1:
+        return f"{name} dport {low}" if low == high else f"{name} dport {low}-{high}"
+    return f"ip protocol {name}"
+
+
+def _allows_https(permission: Description, address: str) -> bool:
+    name = PROTOCOLS.get(permission["IpProtocol"], permission["IpProtocol"])
+    ports = name == "-1" or (name == "tcp" and permission.get("FromPort", -1) <= 443 <= permission.get("ToPort", -1))
+    ranges = any(_contains(entry["CidrIp"], address) for entry in permission.get("IpRanges", ()))
+    return ports and (ranges or bool(permission.get("PrefixListIds")))
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+
+def _contains(addresses: str, address: str) -> bool:
+    return ip_address(address) in ip_network(addresses, strict=False)
+
+
+def _table(subnet: str, vpc: str, cloud: Cloud) -> Description:
+    """The route table of a subnet: its own, else the main one of its VPC."""
+    main: Description = {}
+    for table in cloud.route_tables:
+        associations = table.get("Associations", ())
+        if any(one.get("SubnetId") == subnet for one in associations):
+            return table
+        if table.get("VpcId") == vpc and any(one.get("Main") for one in associations):
+            main = table
+    return main
+
+
+def _route(table: Description, address: str) -> Description:
+    """The most specific live route to an address; empty without one."""
+    fitting = [
+        (ip_network(route["DestinationCidrBlock"]).prefixlen, number, route)
+        for number, route in enumerate(table.get("Routes", ()))
+        if route.get("DestinationCidrBlock") and _contains(route["DestinationCidrBlock"], address)
+    ]
+    best: Description = max(fitting, default=(0, 0, {}))[2]
+    return best if best.get("State", "active") == "active" else {}
+
+
+def _attached(gateway: str, vpc: str, cloud: Cloud) -> bool:
+    return any(
+        one["InternetGatewayId"] == gateway and any(place.get("VpcId") == vpc for place in one.get("Attachments", ()))
+        for one in cloud.internet_gateways
+    )
+
+
+def _through_gateway(host: Description, address: str, cloud: Cloud) -> bool:
+    vpc = host.get("VpcId", "")
+    route = _route(_table(host.get("SubnetId", ""), vpc, cloud), address)
+    return bool(host.get("PublicIpAddress")) and _attached(route.get("GatewayId", ""), vpc, cloud)
+
+
+def way_out(host: Description, address: str, cloud: Cloud) -> str | None:
+    """As which address a host is seen at an address outside; None if it gets no further than its VPC."""
+    if _through_gateway(host, address, cloud):
+        return str(IPv4Address(host["PublicIpAddress"]))
+    route = _route(_table(host.get("SubnetId", ""), host.get("VpcId", ""), cloud), address)
+    for nat in cloud.nat_gateways:
+        if nat["NatGatewayId"] == route.get("NatGatewayId") and nat["State"] == "available":
+            onward = _route(_table(nat["SubnetId"], nat["VpcId"], cloud), address)
+            public = [one["PublicIp"] for one in nat.get("NatGatewayAddresses", ()) if one.get("PublicIp")]
+            return public[0] if public and _attached(onward.get("GatewayId", ""), nat["VpcId"], cloud) else None
+    return None
+
+
+def _reaches_api(host: Description, cloud: Cloud, world: World) -> bool:
+    allowed = any(_allows_https(one, world.api) for one in _permissions(host, cloud, "IpPermissionsEgress"))
+    table = _table(host.get("SubnetId", ""), host.get("VpcId", ""), cloud).get("RouteTableId")
+    endpoint = any(
+        table in one.get("RouteTableIds", ()) and one.get("State", "").lower() == "available" for one in cloud.endpoints
+    )
+    return allowed and (endpoint or way_out(host, world.api, cloud) is not None)

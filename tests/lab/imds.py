@@ -1,0 +1,67 @@
+"""A host's metadata service (IMDSv2), run inside the lab's training host on 169.254.169.254, by its own Python alone.
+
+It says what EC2's says of credentials, the instance and a spot interruption; to the lab any credentials are good.
+`/run/lab/spot-action` holds the interruption notice that a test puts there.
+"""
+
+import json
+import secrets
+import sys
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ADDRESS = "169.254.169.254"
+SPOT = Path("/run/lab/spot-action")
+INSTANCE = Path("/var/lib/cloud/data/instance-id")
+TOKENS: set[str] = set()
+
+
+def answer(path: str, region: str) -> str | None:
+    """What a path below /latest says; None: there is no such thing."""
+    if path == "meta-data/spot/instance-action":
+        return SPOT.read_text() if SPOT.exists() else None
+    until = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    keys = {"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "lab", "SecretAccessKey": "lab", "Token": "lab"}
+    known = {
+        "meta-data/iam/security-credentials/": "host",
+        "meta-data/iam/security-credentials/host": json.dumps({**keys, "Expiration": until}),
+        "meta-data/instance-id": INSTANCE.read_text().strip() if INSTANCE.exists() else "",
+        "meta-data/placement/region": region,
+    }
+    return known.get(path)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Tokens by PUT; all else only with one, as `http_tokens = required` has it."""
+
+    region = ""
+
+    def do_PUT(self) -> None:
+        """Give a token."""
+        token = secrets.token_hex(8)
+        TOKENS.add(token)
+        self._say(200, token, ("X-aws-ec2-metadata-token-ttl-seconds", "21600"))
+
+    def do_GET(self) -> None:
+        """Answer who shows a token."""
+        if self.headers.get("X-aws-ec2-metadata-token") not in TOKENS:
+            self._say(401, "")
+            return
+        said = answer(self.path.removeprefix("/latest/"), self.region)
+        self._say(404 if said is None else 200, said or "")
+
+    def _say(self, status: int, text: str, *headers: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(text.encode())))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the answers hold credentials."""
+
+
+if __name__ == "__main__":
+    Handler.region = sys.argv[1]
+    ThreadingHTTPServer((ADDRESS, 80), Handler).serve_forever()

@@ -1,0 +1,29 @@
+"""Whether this machine can run a lab."""
+
+import os
+import shutil
+
+from tests.lab import home
+
+PACKAGES = {  # what a lab needs of the machine, by command
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "nft": "nftables",
+    "dpkg-scanpackages": "dpkg-dev",
+    "ssh": "openssh-client",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+}
+
+
+def missing() -> list[str]:
+    """What keeps a lab from running on this machine, and what to do about it."""
+    found = [] if os.geteuid() == 0 else ["it must be run by root: namespaces, mounts and containers are made"]
+    packages = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
+    if packages:
+        found.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
+    if not shutil.which("terraform"):
+        found.append("terraform is not on the PATH")
+    if home.plugin_mirror() is None:
+        found.append(f"no folder {home.PROVIDER} on this machine: TF_PLUGIN_MIRROR names where it is")
+    return found

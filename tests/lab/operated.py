@@ -1,0 +1,120 @@
+"""A person who operates a stack in the lab: runs pneumoctl as they would, and sees every process that this starts."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.lab.lab import Lab
+
+PAUSE_S = 0.01  # between two looks at the processes
+HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # what `Operator` wishes, without training
+
+
+@dataclass
+class Operator:
+    """Works with the stack `default`. `wishes`: its settings, which later tests may change."""
+
+    lab: Lab
+    wishes: dict[str, str] = field(default_factory=lambda: {"PNEUMO_APP_COUNT": "2"})
+
+    @property
+    def directory(self) -> Path:
+        """What pneumoctl keeps of the stack."""
+        return self.lab.places.home / ".local/state/pneumoctl/default"
+
+    def run(self, *words: str, code: int | None = 0, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run pneumoctl; `settings` (as WEB_COUNT="2") are for this command alone."""
+        return self.lab.run(["pneumoctl", *words], code, timeout=400, env=self._environment(settings))
+
+    def json(self, *words: str, code: int | None = 0, **settings: str) -> dict[str, Any]:
+        """The document that a command prints."""
+        end = words.index("--") if "--" in words else len(words)  # what follows is for another program
+        document = json.loads(self.run(*words[:end], "--json", *words[end:], code=code, **settings).stdout)
+        assert isinstance(document, dict)
+        return document
+
+    def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
+        return self.lab.start(["pneumoctl", *words], env=self._environment(settings))
+
+    def _environment(self, settings: dict[str, str]) -> dict[str, str]:
+        return self.wishes | {f"PNEUMO_{name}": value for name, value in settings.items()}
+
+    def known(self, name: str) -> dict[str, Any]:
+        """A host as the inventory has it."""
+        hosts = json.loads((self.directory / "inventory.json").read_text())["hosts"]
+        return next(one for one in hosts if one["name"] == name)
+
+
+class Watch:
+    """Sees command line and environment of each process that the operator starts, and of what those start."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.seen: set[tuple[bytes, bytes]] = set()
+        self._prefix = lab.places.prefix
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        roots = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines() if " cgroup2 " in line]
+        members = roots[0] / self._prefix / "operator" / "cgroup.procs"
+        while not self._end.wait(PAUSE_S):
+            for process in _read(members).split():
+                place = Path("/proc", process.decode())
+                self.seen.add((_read(place / "cmdline"), _read(place / "environ")))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """The first `up`: its document, how many seconds it took, and what another `up` meanwhile was told."""
+
+    document: dict[str, Any]
+    seconds: float
+    meanwhile: subprocess.CompletedProcess[str]
+
+
+def arrive(operator: Operator) -> Arrival:
+    """Bring the stack up from nothing."""
+    started = time.monotonic()
+    up = operator.start("up", "-y", "--json")
+    while not (operator.directory / "terraform").exists() and up.poll() is None:
+        time.sleep(0.1)
+    meanwhile = operator.run("up", "-y", code=None)
+    out, err = up.communicate(timeout=400)
+    assert up.returncode == 0, f"the first `up` ended with {up.returncode}:\n{out}\n{err}"
+    return Arrival(json.loads(out), time.monotonic() - started, meanwhile)
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """An `up` that was killed while its GPU host booted, and when (time.monotonic)."""
+
+    process: subprocess.Popen[str]
+    since: float
+
+
+def abandon(operator: Operator) -> Abandoned:
+    """Wish for a GPU host, and kill pneumoctl as soon as there is one: as when the operator's machine loses power."""
+    operator.wishes["PNEUMO_GPU_HOST"] = "true"
+    up = operator.start("up", "-y")
+    operator.lab.await_host("train", "up", 180)
+    os.kill(up.pid, signal.SIGKILL)
+    up.communicate(timeout=10)
+    return Abandoned(up, time.monotonic())

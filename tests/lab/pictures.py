@@ -1,0 +1,107 @@
+"""Make the README's pictures of the aws target, in the lab: the terminal, the page behind nginx, Prometheus' targets.
+
+`python -m tests.lab.pictures DIRECTORY [--name LAB]`: a lab comes up, the stack in it too, and goes (an existing LAB
+with a stack stays). The radiographs are drawings.
+"""
+
+import argparse
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from model import phantom
+from tests.lab.lab import Lab
+
+COLUMNS = 118
+SHOWN = (("up", "-y"), ("status",), ("deploy", "api", "-y"), ("drift",))
+LONG = 36  # lines of one command; of more the middle is left out
+
+
+def terminal(lab: Lab, picture: Path) -> None:
+    """What an operator types, and what it says, as SVG."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    for words in SHOWN:
+        done = lab.run(["pneumoctl", *words], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
+        lines = (done.stderr + done.stdout).rstrip().splitlines()
+        if len(lines) > LONG:
+            lines = [*lines[: LONG // 2], f"  … {len(lines) - LONG} lines …", *lines[-LONG // 2 :]]
+        console.print(Text(f"$ pneumoctl {' '.join(words)}", style="bold"))
+        console.print(Text.from_ansi("\n".join(lines)))
+        console.print()
+    picture.write_text(console.export_svg(title="pneumoctl on AWS (in the lab)"))
+
+
+def browse(directory: Path, url: str, user: str, password: str) -> None:
+    """Inside the lab: two drawings and a broken file through the front door; then Prometheus, through a tunnel."""
+    from playwright.sync_api import sync_playwright
+
+    whole = phantom.png(22, 512, True)
+    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(13, 512, False)), ("broken.png", whole[:9000])]
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    tunnel = subprocess.Popen(["pneumoctl", "tunnel", "prometheus"], stdout=subprocess.PIPE, text=True)
+    with sync_playwright() as play, tunnel:
+        try:
+            chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+            login: Any = {"username": user, "password": password}
+            # The stack's own certificate; pneumoctl itself pins it.
+            view = chromium.new_page(
+                viewport={"width": 1100, "height": 760}, http_credentials=login, ignore_https_errors=True
+            )
+            view.goto(url)
+            view.get_by_label("Chest X-rays").set_input_files(
+                [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+            )
+            view.get_by_role("button", name="Assess").click()
+            view.get_by_role("heading", name="Results of this upload").wait_for()
+            view.wait_for_load_state("networkidle")
+            view.screenshot(path=directory / "front-door.png", full_page=True)
+            assert tunnel.stdout
+            view.goto(f"{tunnel.stdout.readline().strip()}/classic/targets")
+            view.get_by_text(re.compile(r"up\)")).first.wait_for()
+            view.wait_for_timeout(1500)
+            view.screenshot(path=directory / "targets.png", full_page=True)
+            chromium.close()
+        finally:
+            tunnel.terminate()
+
+
+def main() -> None:
+    """All pictures, from one stack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--name", default="pictures")
+    parser.add_argument("--inside", nargs=3, metavar=("URL", "USER", "PASSWORD_FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    directory = arguments.directory.resolve()
+    if arguments.inside:
+        url, user, secret = arguments.inside
+        browse(directory, url, user, Path(secret).read_text())
+        return
+    lab = Lab(arguments.name)
+    standing = lab.places.home.exists()
+    try:
+        if not standing:
+            lab.up()
+        terminal(lab, directory / "aws.svg")
+        login = json.loads(lab.run(["pneumoctl", "secrets", "show", "--json"]).stdout)
+        secret = lab.places.home / "password"
+        secret.write_text(login["password"])
+        inside = ["--inside", login["url"], login["user"], str(secret)]
+        root = Path(__file__).resolve().parents[2]
+        argv = [sys.executable, "-m", "tests.lab.pictures", str(directory), *inside]
+        lab.run(argv, timeout=300, env={"PYTHONPATH": str(root)})
+    finally:
+        if not standing:
+            lab.down()
+
+
+if __name__ == "__main__":
+    main()

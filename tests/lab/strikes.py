@@ -1,0 +1,175 @@
+"""Strike pneumoctl or a host in the middle of a step: steps are held there until they are let go."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab.operated import Operator
+from tests.lab.small import until
+
+REACH_S = 120.0
+END_S = 60.0  # a struck pneumoctl has ended by then: thrice what it may take where nothing else runs
+# Where a step is held: these commands of the host wait while a flag lies there. Probes use none of them.
+HELD = ("systemctl reload*", "systemctl restart *", "apt-get *install *", "sync -f *", "ls -1t", "ls /usr/share/*")
+HOLD = """#!/bin/sh
+name=${0##*/}
+case "$name $*" in PATTERN)
+  if test -e /run/held; then touch /run/reached; while test -e /run/held; do sleep 0.1; done; fi ;;
+esac
+exec /usr/bin/$name "$@"
+"""
+AGENT = "for one in /proc/[0-9]*; do ls -l $one/fd 2>/dev/null | grep -q step.lock && kill -9 ${one#/proc/}; done; true"
+MANAGED = (
+    "find /etc/pneumoctl /etc/nginx/nginx.conf /etc/redis /etc/prometheus /etc/default/prometheus* "
+    "/etc/systemd/system/*pneumoctl* /etc/systemd/system/*/pneumoctl.conf /etc/systemd/journald.conf.d "
+    "-type f ! -name '.*' 2>/dev/null | sort | xargs -r sha256sum"
+)
+# What serves must be whole, down to the last file that came with it.
+HALF = """cd /srv/pneumoctl 2>/dev/null || exit 0
+for one in api web; do
+  test ! -L $one/current || { cd $one/current && test -d webapp -a -d model -a -e venv/complete; } || echo $one
+  cd /srv/pneumoctl
+done
+test ! -L model/current || test -s model/current/bundle.json || echo model"""
+
+
+@dataclass
+class Hold:
+    """Steps on one host stop where they tell a service, install, or complete a copy. `only`: the commands that do."""
+
+    operator: Operator
+    host: str
+    only: str
+    left: int = 0  # the host's first life, where it is booted again
+
+    def __enter__(self) -> "Hold":
+        names = {pattern.split()[0] for pattern in HELD}
+        script = HOLD.replace("PATTERN", "|".join(one.replace(" ", "\\ ") for one in HELD if one.startswith(self.only)))
+        self._on(f"rm -f /run/reached; touch /run/held; cat >/usr/local/sbin/hold <<'END'\n{script}END\n")
+        self._on("cd /usr/local/sbin; chmod 755 hold; " + "".join(f"ln -sf hold {name}; " for name in names))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let_go()
+        names = " ".join({pattern.split()[0] for pattern in HELD})
+        self._on(f"cd /usr/local/sbin; rm -f hold {names}")
+
+    def let_go(self) -> None:
+        """The step goes on."""
+        self._on("rm -f /run/held")
+
+    def reached(self) -> bool:
+        """Whether a step stops there now."""
+        return "yes" in self._on("test ! -e /run/reached || echo yes")
+
+    def _on(self, script: str) -> str:
+        return self.operator.lab.fault.on(self.host, ["sh", "-c", script])
+
+
+@dataclass
+class Struck:
+    """What came of it: exit code, what was said, seconds until the end."""
+
+    code: int
+    said: str
+    seconds: float
+
+
+Strike = Callable[[Operator, Hold, "subprocess.Popen[str]"], None]
+
+
+def _kill(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    child.kill()
+
+
+def _interrupt(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    os.killpg(child.pid, signal.SIGINT)
+
+
+def _cut(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    operator.lab.fault.cut(hold.host)
+
+
+def _fill(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    operator.lab.fault.fill(hold.host)
+    hold.let_go()
+
+
+def _sshd(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    operator.lab.fault.on(hold.host, ["sh", "-c", "for one in $(pidof sshd); do kill -9 $one; done; true"])
+
+
+def _reboot(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    hold.left = operator.lab.host(hold.host)["pid"]
+    operator.lab.fault.reboot(hold.host)
+
+
+def _agent(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
+    operator.lab.fault.on(hold.host, ["sh", "-c", AGENT])
+
+
+# What strikes -> how, and the exit codes that tell of it.
+STRIKES: dict[str, tuple[Strike, set[int]]] = {
+    "SIGKILL": (_kill, {-signal.SIGKILL}),
+    "Ctrl-C": (_interrupt, {130}),
+    "link cut": (_cut, {6}),
+    "disk full": (_fill, {0, 6, 10}),  # some steps need no more of it
+    "sshd killed": (_sshd, {6}),
+    "reboot": (_reboot, {6, 10}),
+    "agent killed": (_agent, {6, 10}),
+}
+
+
+@dataclass
+class Files:
+    """The managed files of a host, by their digests, as they may be: each as before, or as wished."""
+
+    operator: Operator
+    host: str
+    allowed: dict[str, set[str]] = field(default_factory=dict)
+
+    def now(self) -> dict[str, str]:
+        lines = self.operator.lab.fault.on(self.host, ["sh", "-c", MANAGED]).splitlines()
+        return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+    def allow(self) -> None:
+        """What lies there now may lie there."""
+        for path, digest in self.now().items():
+            self.allowed.setdefault(path, set()).add(digest)
+
+    def half(self) -> str:
+        """Releases that serve and are not whole."""
+        return self.operator.lab.fault.on(self.host, ["sh", "-c", HALF]).strip()
+
+
+def struck(operator: Operator, hold: Hold, argv: tuple[str, ...], strike: Strike) -> Struck:
+    """Run pneumoctl and strike it where it is held. `said` goes to a file: who is killed leaves it behind."""
+    said = Path(operator.lab.places.home / "said")
+    with said.open("w+") as file:
+        child = operator.lab.start(["pneumoctl", *argv], env=operator.wishes, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            until(f"{argv} to reach {hold.only}", lambda: hold.reached() or child.poll() is not None, REACH_S)
+            assert child.poll() is None, (
+                f"{argv} ended with {child.returncode} before it was struck:\n{said.read_text()}"
+            )
+            strike(operator, hold, child)
+            seconds = until(f"{argv} to end", lambda: child.poll() is not None, END_S)
+        finally:
+            child.kill()
+            child.wait()
+    return Struck(child.returncode, said.read_text(), seconds)
+
+
+def heal(operator: Operator, hold: Hold) -> None:
+    """The fault is over; the host answers."""
+    fault = operator.lab.fault
+    fault.restore(hold.host)
+    if hold.left:
+        until("its end", lambda: operator.lab.host(hold.host)["pid"] != hold.left, 60)
+    operator.lab.await_host(hold.host, "up", 60)
+    fault.drain(hold.host)
+    hold.let_go()
+    until("SSH", lambda: not operator.run("ssh", hold.host, "--", "true", code=None).returncode, 60)

@@ -1,0 +1,88 @@
+"""A stack from nothing: `up`, and what every verb that only looks says of it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab.operated import HOSTS, Arrival, Operator
+
+
+def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) -> None:
+    assert [one["name"] for one in arrived.document["hosts"]] == list(HOSTS)
+    assert {f'aws_instance.host["{name}"]' for name in HOSTS} < set(arrived.document["changed"])
+    assert arrived.document["address"] == operator.known("nginx")["public_address"]
+    assert {one["name"]: (one["api"], one["state"]) for one in operator.lab.hosts()} == dict.fromkeys(
+        HOSTS, ("running", "up")
+    )
+
+
+def test_every_boot_script_has_ended_well(arrived: Arrival, operator: Operator) -> None:
+    assert {operator.lab.fault.on(name, ["cat", "/var/lib/pneumoctl/boot"]) for name in HOSTS} == {"ok\n"}
+
+
+def test_every_pinned_key_is_the_hosts_own(arrived: Arrival, operator: Operator) -> None:
+    pinned = dict(line.split(" ", 1) for line in (operator.directory / "ssh/known_hosts").read_text().splitlines())
+    own = {
+        operator.known(name)["instance_id"]: " ".join(
+            operator.lab.fault.on(name, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()[:2]
+        )
+        for name in HOSTS
+    }
+
+    assert pinned == own
+
+
+def test_another_up_meanwhile_is_told_who_holds_the_stack(arrived: Arrival) -> None:
+    assert arrived.meanwhile.returncode == 5
+    assert re.search(r"the stack is locked by pneumoctl up \(process \d+, since 20", arrived.meanwhile.stderr)
+    assert "next: wait for it to end" in arrived.meanwhile.stderr
+
+
+def test_a_second_up_makes_no_call_that_changes_anything(arrived: Arrival, operator: Operator) -> None:
+    operator.lab.forget_calls()
+    document = operator.json("up", "-y")
+
+    assert document["changed"] == []
+    assert [call["action"] for call in operator.lab.mutating_calls()] == []
+    assert len(operator.lab.calls()) > 50  # it did look
+
+
+def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Operator) -> None:
+    document = operator.json("status")
+
+    assert document["up"] and not document["strays"] and not document["gpu_running"]
+    seen = {(one["name"], one["state"], one["ssh"]) for one in document["hosts"]}
+    assert seen == {(name, "running", "booted") for name in HOSTS}
+
+
+def test_cost_prices_all_that_bills(arrived: Arrival, operator: Operator) -> None:
+    document = operator.json("cost")
+
+    addresses = {one["address"] for one in document["lines"]}
+    assert {f'aws_instance.host["{name}"]' for name in HOSTS} < addresses
+    assert {"aws_nat_gateway.main", "aws_eip.nat", 'aws_eip.host["nginx"]'} < addresses
+    assert 0.1 < document["usd_per_hour"] < 1
+    assert 0 < document["usd_so_far"] < 1
+
+
+def test_ssh_runs_a_command_on_every_host_through_the_bastion(arrived: Arrival, operator: Operator) -> None:
+    def named(host: str) -> str:
+        return operator.run("ssh", host, "--", "hostname", "--fqdn").stdout.strip()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(named, HOSTS)) == list(HOSTS)
+
+
+@pytest.mark.parametrize("code", [0, 7, 255])
+def test_ssh_ends_as_the_command_does(arrived: Arrival, operator: Operator, code: int) -> None:
+    document = operator.json("ssh", "app-1", "--", f"echo out; echo err >&2; exit {code}", code=code)
+
+    assert (document["exit"], document["stdout"], document["stderr"]) == (code, "out\n", "err\n")
+
+
+def test_ssh_knows_no_other_host(arrived: Arrival, operator: Operator) -> None:
+    told = operator.run("ssh", "app-2", code=2).stderr
+
+    assert "there is no host 'app-2'; did you mean app-" in told
+    assert "app-0, app-1, monitoring, nginx, web-0" in told

@@ -1,0 +1,64 @@
+"""What somebody changed on the hosts by hand: `drift` names it, changes nothing, and `up` puts it right."""
+
+from typing import Any
+
+import pytest
+
+from tests.lab.operated import HOSTS, Arrival, Operator
+
+RELEASE = "/srv/pneumoctl/api/current"
+REMOVE = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y remove prometheus-nginx-exporter"
+
+
+def on_hosts(operator: Operator, code: int | None) -> tuple[dict[str, str], str]:
+    """Where hosts differ and how, and the differences; AWS may differ, too."""
+    document: dict[str, Any] = operator.json("drift", code=code)
+    found = [one for one in document["drift"] if one["address"].partition(":")[0] in HOSTS]
+    return {one["address"]: f"{one['what']}: {one['detail']}" for one in found}, "\n".join(document["differences"])
+
+
+@pytest.fixture(scope="module")
+def changed(arrived: Arrival, operator: Operator) -> tuple[dict[str, str], str]:
+    """By hand: a secret file, a unit stopped for good, a package, a file, a release; and a host is frozen."""
+    fault = operator.lab.fault
+    assert on_hosts(operator, None) == ({}, "")
+
+    def on(host: str, line: str) -> None:
+        fault.on(host, ["sh", "-c", line])
+
+    on("app-0", "echo PNEUMO_OTHER=1 >>/etc/pneumoctl/api.env")
+    on("app-1", f"echo '# mine' >>{RELEASE}/webapp/api/views.py")
+    on("monitoring", "systemctl stop prometheus; systemctl disable --quiet prometheus")
+    on("nginx", f"{REMOVE} >/dev/null; sed -i 's/keepalive_timeout .*/keepalive_timeout 1s;/' /etc/nginx/nginx.conf")
+    fault.freeze("web-0")
+    try:
+        return on_hosts(operator, 1)
+    finally:
+        fault.thaw("web-0")
+        operator.run("up", "-y")
+
+
+def test_every_change_by_hand_is_named(changed: tuple[dict[str, str], str]) -> None:
+    found, differences = changed
+
+    assert found.pop("web-0").startswith("unknown: web-0 (10.20.16.10): ")
+    release = next(address for address in found if "releases/" in address)
+    assert release.startswith("app-1: /srv/pneumoctl/api/releases/")
+    assert found == {
+        "app-0: /etc/pneumoctl/api.env": "changed: contents or rights differ",
+        release: "changed: not what was brought",
+        "monitoring: prometheus": "changed: does not start at boot",
+        "nginx: package prometheus-nginx-exporter": "gone: is not installed",
+        "nginx: /etc/nginx/nginx.conf": "changed: contents or rights differ",
+        "nginx: prometheus-nginx-exporter": "stopped: does not run",
+    } | {address: said for address, said in found.items() if "prometheus" in address and "boot" in said}
+    assert "-    keepalive_timeout 1s;" in differences
+
+
+def test_of_a_secret_file_only_that_it_differs(changed: tuple[dict[str, str], str]) -> None:
+    assert "app-0:/etc/pneumoctl/api.env: secret contents differ" in changed[1]
+    assert "PNEUMO_OTHER" not in changed[1]
+
+
+def test_up_has_put_it_right(arrived: Arrival, operator: Operator) -> None:
+    assert on_hosts(operator, None) == ({}, "")

@@ -1,0 +1,55 @@
+"""Hosts that reach no internet: everything is made here, pushed over SSH, and installed from that alone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.operated import Arrival, Operator
+
+SOURCES = ("/etc/apt/sources.list", "/etc/pip.conf")
+LONELY = f"""set -e
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq -y purge --autoremove prometheus-node-exporter curl python3-venv >/dev/null
+rm -rf /srv/pneumoctl/venvs /var/lib/apt/lists/*
+mkdir -p /root/kept
+mv {" ".join(SOURCES)} /root/kept/
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made for real, from this machine's own package sources, as the lab's image is."""
+    directory = tmp_path_factory.mktemp("offline") / "bundle"
+    made = subprocess.run(
+        [sys.executable, "-m", "pneumoctl", "offline-bundle", directory], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    return directory
+
+
+@pytest.fixture
+def lonely(arrived: Arrival, operator: Operator) -> Iterator[str]:
+    """A web host with nothing installed and nowhere to install from."""
+    operator.lab.fault.on("web-0", ["sh", "-c", LONELY])
+    try:
+        yield "web-0"
+    finally:
+        for path in SOURCES:
+            operator.lab.fault.on("web-0", ["sh", "-c", f"mv /root/kept/{Path(path).name} {path}"])
+
+
+def test_a_host_without_internet_is_made_whole_from_the_bundle(lonely: str, operator: Operator, bundle: Path) -> None:
+    alone = operator.run("configure", lonely, "-y", code=6).stderr
+    assert f"{lonely}: “Install the packages of {lonely}” failed: apt-get" in alone
+    given = ("-y", "--offline-bundle", str(bundle))
+    configured = operator.json("configure", lonely, *given)["changed"]
+    deployed = operator.json("deploy", "web", *given)["changed"]
+
+    assert f"{lonely}: Bring the offline bundle (debs) to {lonely}" in configured
+    assert f"{lonely}: Install the packages of {lonely}" in configured
+    assert deployed[0] == f"{lonely}: Bring the offline bundle (wheels) to {lonely}"
+    assert deployed[1].startswith(f"{lonely}: Install the Python packages of release")
+    assert operator.json("configure", lonely, *given)["changed"] == []

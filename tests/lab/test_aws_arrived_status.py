@@ -1,0 +1,147 @@
+"""What a person sees of the hosts: `status` while half of them are dead, and `logs` through a lost link."""
+
+import fcntl
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.small import until
+
+DEAD = ("app-1", "monitoring", "web-0")
+
+
+def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those of the hosts that run all the time: the training host may be on by now."""
+    return {one["name"]: one for one in document["hosts"] if one["name"] in HOSTS}
+
+
+def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operator) -> None:
+    document = operator.json("status", code=None)
+    found = rows(document)
+
+    assert set(found) == set(HOSTS) and all(one["good"] for one in found.values())
+    assert {name: set(one["releases"]) for name, one in found.items() if one["releases"]} == {
+        "app-0": {"api", "model"},
+        "app-1": {"api", "model"},
+        "web-0": {"web"},
+    }
+    assert set(found["app-0"]["units"]) >= {"pneumoctl-api", "redis-server", "prometheus-redis-exporter"}
+    assert {one["steps_pending"] for one in found.values()} <= {0, None}  # None: the machine was too busy to say
+    assert all(0 <= one["disk_percent"] < 100 and 0 < one["memory_percent"] < 100 for one in found.values())
+    assert document["front_door"]["serves"] and 360 < document["front_door"]["certificate_days"] <= 365
+    assert 0.1 < document["bill"]["usd_per_hour"] < 2
+
+
+@pytest.fixture(scope="module")
+def half_dead(arrived: Arrival, operator: Operator) -> dict[str, Any]:
+    """What is said while three of five hosts are frozen or cut off."""
+    fault = operator.lab.fault
+    fault.freeze("app-1")
+    fault.cut("monitoring")
+    fault.cut("web-0")
+    try:
+        return operator.json("status", code=1)
+    finally:
+        fault.thaw("app-1")
+        fault.restore("monitoring")
+        fault.restore("web-0")
+        until(
+            "all hosts to answer", lambda: all(one["good"] for one in rows(operator.json("status", code=None)).values())
+        )
+
+
+def test_the_living_are_seen_beside_the_dead(half_dead: dict[str, Any]) -> None:
+    found = rows(half_dead)
+
+    assert {name for name, one in found.items() if one["good"]} == set(HOSTS) - set(DEAD)
+    assert {found[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
+    assert {one["state"] for one in found.values()} == {"running"}  # for EC2
+    assert not half_dead["front_door"]["serves"] and not half_dead["up"]
+
+
+def test_status_waits_for_no_lock_and_takes_no_lease(arrived: Arrival, operator: Operator) -> None:
+    lock = operator.directory.with_name("default.lock")
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert operator.run("configure", "-y", code=5).returncode == 5  # it is the right lock
+        assert set(rows(operator.json("status", code=None))) == set(HOSTS)
+
+    leases = {operator.lab.fault.on(name, ["sh", "-c", "ls /run/pneumoctl"]) for name in HOSTS}
+    assert not [said for said in leases if "lease\n" in said]
+
+
+def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: Operator) -> None:
+    watching = operator.start("status", "--watch")
+    assert watching.stdout
+    shown = 0
+    while shown < 2:
+        line = watching.stdout.readline()
+        assert line, "it ended by itself"
+        shown += line.startswith("stack default in eu-west-1")
+    os.killpg(watching.pid, signal.SIGINT)
+    watching.communicate(timeout=30)
+    assert watching.returncode == 130
+
+
+def test_a_services_log_is_that_of_all_its_hosts_in_order(arrived: Arrival, operator: Operator) -> None:
+    document = operator.json("logs", "api", "-n", "500")
+
+    assert {one["host"] for one in document["lines"]} == {"app-0", "app-1"} and not document["lost"]
+    times = [one["time"] for one in document["lines"]]
+    assert times == sorted(times)
+    assert any("Started" in one["text"] for one in document["lines"])
+
+
+def test_what_was_done_on_the_hosts_is_readable(arrived: Arrival, operator: Operator) -> None:
+    said = operator.run("logs", "pneumoctl", "-n", "500").stdout
+
+    assert "done   Configure Redis (run " in said and "done   Serve the API on app-1 (run " in said
+
+
+def test_a_host_that_is_cut_off_is_missing_in_the_log_and_said(arrived: Arrival, operator: Operator) -> None:
+    operator.lab.fault.cut("app-1")
+    try:
+        done = operator.run("logs", "api", "-n", "500", code=1)
+    finally:
+        operator.lab.fault.restore("app-1")
+    assert " app-0 " in done.stdout and " app-1 " not in done.stdout
+    assert "warning: app-1: app-1 (10.20.16.21): connecting through the bastion" in done.stderr
+
+
+def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, operator: Operator) -> None:
+    fault = operator.lab.fault
+
+    def write(word: str) -> None:
+        fault.on("web-0", ["logger", f"lab-{word}"])
+
+    write("first")
+    following = operator.start("logs", "web-0", "-f", "-n", "400")
+    assert following.stdout and following.stderr
+    seen: list[str] = []
+
+    def read_to(word: str) -> None:
+        while not (seen and f"lab-{word}" in seen[-1]):
+            line = following.stdout.readline() if following.stdout else ""
+            assert line, "it ended by itself"
+            seen.append(line)
+
+    try:
+        read_to("first")
+        write("second")
+        read_to("second")
+        fault.cut("web-0")
+        write("meanwhile")
+        assert "web-0 is lost and tried again" in following.stderr.readline()
+    finally:
+        fault.restore("web-0")
+    read_to("meanwhile")
+    os.killpg(following.pid, signal.SIGINT)
+    following.communicate(timeout=30)
+
+    assert following.returncode == 130
+    for word in ("first", "second", "meanwhile"):
+        assert sum(f"lab-{word}" in line for line in seen) == 1, word
+    until("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]), 30)

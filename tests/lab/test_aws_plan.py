@@ -1,0 +1,29 @@
+"""What would change, and what has changed: `plan` and `drift` of a stack that is as it should be."""
+
+from tests.lab.operated import Abandoned, Operator
+
+
+def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Operator, abandoned: Abandoned) -> None:
+    document = operator.json("plan", "--exit-code", code=3, WEB_COUNT="2", MONITORING_TYPE="t3.medium")
+
+    assert {(one["address"], one["action"]) for one in document["changes"]} >= {
+        ('aws_instance.host["web-1"]', "create"),
+        ('aws_instance.host["monitoring"]', "update"),
+    }
+    priced = {one["address"]: one for one in document["lines"] if "disk" not in one["what"]}
+    assert 0.01 < priced['aws_instance.host["web-1"]']["usd_per_hour"] < 0.1
+    assert document["usd_per_month"] > 700 * priced['aws_instance.host["web-1"]']["usd_per_hour"]
+    assert document["prices"]["date"][:2] == "20"
+
+
+def test_without_a_change_there_is_nothing_to_do(operator: Operator, abandoned: Abandoned) -> None:
+    operator.lab.forget_calls()
+    said = operator.run("plan", "--exit-code").stdout
+
+    assert "nothing to do: AWS is as planned" in said
+    assert operator.lab.mutating_calls() == []
+
+
+def test_nobody_has_changed_anything(operator: Operator, abandoned: Abandoned) -> None:
+    """Not even by killing `up`: terraform ended what it had begun."""
+    assert operator.json("drift") == {"stack": "default", "drift": [], "differences": []}

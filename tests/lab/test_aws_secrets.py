@@ -1,0 +1,124 @@
+"""No secret of the stack is anywhere but in its two files: the real values, looked for in all that there is."""
+
+import base64
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.stack import Secrets
+from tests.lab.operated import HOSTS, Arrival, Operator, Watch
+
+KEPT = {"secrets.json", "ssh/id_ed25519"}
+PLAN = "terraform/.pneumoctl/plan"
+
+
+@pytest.fixture(scope="module")
+def secrets(operator: Operator, arrived: Arrival) -> list[bytes]:
+    """The services', the lines of the private key that are its own, and its seed, bare and in base64."""
+    services = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
+    assert len(services) == len(set(services)) == 7
+    armour = (operator.directory / "ssh/id_ed25519").read_text().splitlines()[1:-1]
+    # The first line is alike in all such keys, the last is a comment and padding.
+    own = [line.encode() for line in armour[1:-1]]
+    seed = seed_of(base64.b64decode("".join(armour)))
+    assert len(own) >= 3
+    return [*(one.encode() for one in services), *own, seed, base64.b64encode(seed).rstrip(b"=")]
+
+
+def seed_of(blob: bytes) -> bytes:
+    """The 32 secret bytes of an unencrypted OpenSSH key: the first half of its longest field, before the public one."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_ssh_private_key
+
+    body = base64.encodebytes(blob).decode()
+    key = load_ssh_private_key(
+        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}-----END OPENSSH PRIVATE KEY-----\n".encode(), None
+    )
+    assert isinstance(key, Ed25519PrivateKey)
+    return key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+
+
+def holding(secrets: Iterable[bytes], files: Iterable[Path]) -> set[Path]:
+    """Those of the files that hold one of them; plans are archives, and are looked into."""
+    return {file for file in files if any(one in content for content in contents(file) for one in secrets)}
+
+
+def contents(file: Path) -> Iterator[bytes]:
+    yield file.read_bytes()
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
+
+
+def files_below(*places: Path) -> list[Path]:
+    """All regular files, terraform's provider (which is foreign, and large) apart."""
+    found = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in found if "providers" not in path.parts]
+
+
+def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[bytes]) -> None:
+    """Everything of the operator's: state, its copies, saved plans, variables, logs, journal."""
+    if not (operator.directory / PLAN).exists():
+        operator.run("plan")  # leaves what it saved, as an `up` without changes does
+    files = files_below(operator.lab.places.home)
+    names = {str(path.relative_to(operator.directory)) for path in files if path.is_relative_to(operator.directory)}
+
+    assert names > {
+        PLAN,
+        "terraform/terraform.tfstate",
+        "terraform/terraform.tfvars.json",
+        "logs/terraform.log",
+        "journal.jsonl",
+    }
+    assert holding(secrets, files) == {operator.directory / name for name in KEPT}
+
+
+def test_terraform_can_show_none(operator: Operator, secrets: list[bytes]) -> None:
+    """The plan that it saved has the state before and after it, the variables and the configuration."""
+    directory = operator.directory / PLAN
+    shown = operator.lab.run(["terraform", f"-chdir={directory.parents[1]}", "show", "-json", str(directory)]).stdout
+
+    assert {"prior_state", "variables", "configuration"} < set(json.loads(shown))
+    assert not [one for one in secrets if one in shown.encode()]
+
+
+def test_the_api_was_told_none(operator: Operator, secrets: list[bytes]) -> None:
+    lab, ec2 = operator.lab, operator.lab.client()
+    user_data = [
+        base64.b64decode(
+            ec2.describe_instance_attribute(InstanceId=one["id"], Attribute="userData")["UserData"]["Value"]
+        )
+        for one in lab.hosts()
+    ]
+    said = [
+        ec2.get_console_output(InstanceId=one["id"])["Output"].encode() for one in lab.hosts() if one["state"] == "up"
+    ]
+    known = files_below(lab.places.logs), [lab.places.directory / "calls.jsonl"], lab.places.hosts.glob("*/console.log")
+
+    assert len(user_data) >= len(HOSTS) and all(b"first boot of" in one for one in user_data)
+    assert not [one for one in secrets if any(one in text for text in (*user_data, *said))]
+    assert holding(secrets, (file for some in known for file in some)) == set()
+
+
+def test_the_hosts_know_none(operator: Operator, secrets: list[bytes]) -> None:
+    roots = [operator.lab.places.hosts / operator.lab.host(name)["id"] / "root" for name in HOSTS]
+    files = files_below(
+        *(root / below for root in roots for below in ("var/log", "var/lib/cloud", "var/lib/pneumoctl"))
+    )
+
+    assert len(files) > 20 * len(HOSTS)
+    assert holding(secrets, files) == set()
+
+
+def test_no_process_was_ever_given_one(operator: Operator, watch: Watch, secrets: list[bytes]) -> None:
+    """Neither by its command line nor by its environment, from the first `up` on: terraform, ssh, their children."""
+    operator.run("ssh", "web-0", "--", "sleep 1")
+    programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in watch.seen}
+
+    assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in one for _, one in watch.seen)
+    assert any(name.startswith("terraform-provider-aws") for name in programs)
+    given = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
+    assert given == []

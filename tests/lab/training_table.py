@@ -1,0 +1,32 @@
+"""The README's table of faults: phase x fault -> what stopped the GPU, after how long, and the exit code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BEGIN, END = "<!-- training faults: begin -->", "<!-- training faults: end -->"
+
+
+def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str], phases: Sequence[str]) -> str:
+    """The text with these cells, (fault, phase) -> what it says, put into its table; what else is measured stays."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    known = cells(text) | fresh
+    lines = [f"| | {' | '.join(phases)} |", "|---" * (len(phases) + 1) + "|"]
+    for fault in faults:
+        row = [known.get((fault, phase), "") for phase in phases]
+        if any(row):
+            lines.append(f"| {fault} | {' | '.join(row)} |")
+    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
+
+
+def keep(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Sequence[str]) -> None:
+    """One cell more, at once: a sweep that is broken off keeps what it has."""
+    README.write_text(written(README.read_text(), {(fault, phase): cell}, faults, phases))
+
+
+def cells(text: str) -> dict[tuple[str, str], str]:
+    """(fault, phase) -> what the table in this text says."""
+    table = text.partition(BEGIN)[2].partition(END)[0].strip()
+    head, *rows = [[one.strip() for one in line.split("|")[1:-1]] for line in table.splitlines()] or [[]]
+    return {(row[0], phase): cell for row in rows[1:] for phase, cell in zip(head[1:], row[1:], strict=True) if cell}
