@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ class Checkpoints:
 
     A checkpoint is written beside its place and renamed, then `latest` is moved to it: a kill leaves either the
     old or the new one. `fingerprint` names settings and data; a checkpoint of other ones is refused.
+    `saved` is told of each that was written.
     """
 
-    def __init__(self, directory: Path, fingerprint: str, keep: int = 2) -> None:
-        self.directory, self.fingerprint, self.keep = directory, fingerprint, keep
+    def __init__(
+        self, directory: Path, fingerprint: str, keep: int = 2, saved: Callable[[Path], None] = lambda _: None
+    ) -> None:
+        self.directory, self.fingerprint, self.keep, self.saved = directory, fingerprint, keep, saved
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Path:
         """Write one checkpoint; `arrays` by name, `state` as JSON holds it."""
@@ -48,6 +51,7 @@ class Checkpoints:
         _flush_directory(self.directory)
         write_text(self.directory / LATEST, place.name)
         self._prune(place)
+        self.saved(place)
         return place
 
     def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

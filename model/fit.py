@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ from model.settings import TrainSettings
 from model.watch import has_collapsed, prior_shift, watched
 
 Labelled = tuple[np.ndarray, np.ndarray]  # pixels uint8 [n, height, width, 1], labels int [n]
+
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"  # another backend takes its batches as arrays
 
 
 class TrainingError(Exception):
@@ -41,6 +45,12 @@ def settle(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def several(model: keras.Model) -> Any:
+    """The distribution of a network that was built for several GPUs, else None."""
+    found = model.distribute_strategy if TENSORFLOW else None
+    return found if found is not None and found.num_replicas_in_sync > 1 else None
 
 
 @dataclass
@@ -83,7 +93,9 @@ class Fit:
     ) -> None:
         self.model, self.settings, self.train, self.validation = model, settings, train, validation
         self.checkpoints, self.every, self.tell, self.stop = checkpoints, every, tell, stop
-        self.steps = math.ceil(len(train[1]) / settings.batch)  # of an epoch
+        self.together = several(model)
+        count = len(train[1]) / settings.batch
+        self.steps = math.floor(count) if self.together else math.ceil(count)  # of an epoch
         self.learned = network.learned(model, settings)
         self.prior = prior_shift(train[1], settings)
         self.progress = Progress()
@@ -104,8 +116,12 @@ class Fit:
     def _compile(self) -> None:
         head = self.settings.head_epochs
         epochs = head if self._phase() == 1 else self.settings.epochs - head
-        network.compile_for(self.model, self.settings, self._phase(), epochs * self.steps)
-        self.model.optimizer.build(self.model.trainable_variables)
+        with self.together.scope() if self.together else nullcontext():
+            network.compile_for(self.model, self.settings, self._phase(), epochs * self.steps)
+            self.model.optimizer.build(self.model.trainable_variables)
+            if self.together:  # Keras builds its metrics by a batch's shape, and a distributed one has none
+                one, label = self.train[0][:1].astype(np.float32), self.train[1][:1, np.newaxis].astype(np.float32)
+                self.model.test_on_batch(one, label, sample_weight=np.ones(1, np.float32))
 
     def _variables(self) -> list[Any]:
         # model.variables holds weights and the seeds of dropout, perhaps metrics too: each once.
@@ -135,15 +151,14 @@ class Fit:
     def _epoch(self) -> None:
         progress = self.progress
         clock = time.monotonic()
-        for pixels, labels, weights in pipeline.epoch_batches(
-            *self.train, self.settings, progress.epoch, skip=progress.batch
-        ):
+        for pixels, labels, weights in self._batches():
             loss = float(self.model.train_on_batch(pixels, labels, sample_weight=weights))
             if not math.isfinite(loss):
                 raise TrainingError("the loss is no number any more; train again with a lower --learning-rate")
             progress.batch, progress.step = progress.batch + 1, progress.step + 1
             self._average()
-            progress.loss, progress.seen = progress.loss + loss * len(labels), progress.seen + len(labels)
+            count = self.settings.batch if self.together else len(labels)
+            progress.loss, progress.seen = progress.loss + loss * count, progress.seen + count
             now = time.monotonic()
             progress.seconds, clock = progress.seconds + now - clock, now
             self.tell(progress, self.steps)
@@ -152,6 +167,16 @@ class Fit:
         progress.seconds += time.monotonic() - clock
         self._save()
         self.tell(progress, self.steps)
+
+    def _batches(self) -> Iterable[Any]:
+        progress, together = self.progress, self.together
+        # A GPU that gets nothing of a last, smaller batch would make the loss no number.
+        batches = pipeline.epoch_batches(
+            *self.train, self.settings, progress.epoch, skip=progress.batch, whole=together is not None
+        )
+        if together:
+            return together.experimental_distribute_dataset(batches)
+        return batches if TENSORFLOW else batches.as_numpy_iterator()
 
     def _taken(self) -> list[np.ndarray]:
         return [variable.numpy() for variable in self.learned]

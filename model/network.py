@@ -30,6 +30,8 @@ def build(settings: TrainSettings) -> keras.Model:
 
     Raises SettingsError when the asked-for weights cannot be had.
     """
+    kind = settings.precision
+    keras.config.set_dtype_policy(kind if kind == "float32" else f"mixed_{kind}")
     pixels = keras.Input((settings.height, settings.width, 1), name="pixels", dtype="float32")
     features = _resnet50(pixels, settings) if settings.arch == "resnet50" else _dag(pixels, settings)
     model = keras.Model(pixels, _head(features, settings), name=settings.arch)
@@ -99,7 +101,7 @@ def _loss(name: str) -> keras.losses.Loss:
 
 def _resnet50(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
     """ResNet50's pooled features [n, 2048]; its 'caffe' preprocessing is a frozen convolution inside the graph."""
-    caffe = layers.Conv2D(3, 1, trainable=False, name="caffe")
+    caffe = layers.Conv2D(3, 1, trainable=False, dtype="float32", name="caffe")
     coloured = caffe(pixels)
     # A grey picture has blue = green = red, so the reversed identity of preprocess_input is a row of ones.
     caffe.set_weights([np.ones((1, 1, 1, 3), np.float32), -np.array(CAFFE_MEANS, np.float32)])
@@ -133,7 +135,9 @@ def _dag(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTenso
     Every picture is standardised by its own mean and variance first, so that exposure and contrast of the film
     do not matter (a layer normalization over height, width and channel, without weights).
     """
-    x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="standardise")(pixels)
+    x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, dtype="float32", name="standardise")(
+        pixels
+    )
     x = _conv(x, 16, 3, "stem", strides=2)
     x = _conv(x, 24, 3, "low")
     for number, width in enumerate(DAG_WIDTHS, start=1):

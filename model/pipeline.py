@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import tensorflow as tf  # noqa: TID253 - only training imports this module
 
@@ -42,12 +44,12 @@ def draws(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def epoch_batches(
-    pixels: np.ndarray, labels: np.ndarray, settings: TrainSettings, epoch: int, skip: int = 0
+    pixels: np.ndarray, labels: np.ndarray, settings: TrainSettings, epoch: int, skip: int = 0, whole: bool = False
 ) -> tf.data.Dataset:
     """The batches of `epoch` from batch `skip` on, so that any step can be replayed.
 
     pixels: uint8 [n, height, width, 1]; labels: int [n]. Yields (float32 [b, height, width, 1] in 0..255,
-    float32 [b, 1], weight float32 [b]). The last batch may be smaller.
+    float32 [b, 1], weight float32 [b]). The last batch may be smaller, or is left out if only `whole` ones are wanted.
     """
     indices = order(len(labels), settings.seed, epoch)[skip * settings.batch :]
     weights = class_weights(labels) if settings.class_weights else np.ones(2, np.float32)
@@ -62,8 +64,10 @@ def epoch_batches(
             picture = augment(picture, number, transform, noise_seed, settings.augment)
         return picture, tf.cast(label, tf.float32)[tf.newaxis], tf.gather(weights, label)
 
-    batches = tf.data.Dataset.from_tensor_slices(per_sample).map(sample, num_parallel_calls=2, deterministic=True)
-    return batches.batch(settings.batch).prefetch(2)
+    batches = tf.data.Dataset.from_tensor_slices(per_sample).map(
+        sample, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True
+    )
+    return batches.batch(settings.batch, drop_remainder=whole).prefetch(2)
 
 
 def amount(numbers: np.ndarray | tf.Tensor, strength: float) -> np.ndarray | tf.Tensor:

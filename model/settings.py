@@ -11,6 +11,7 @@ from typing import Any
 ARCHITECTURES = ("dag", "resnet50")
 LOSSES = ("bce", "focal")
 OPTIMIZERS = ("adam", "sgd", "nadam", "adadelta")
+PRECISIONS = ("float32", "bfloat16", "float16", "auto")  # auto: what the GPUs here are good at
 METRICS = ("recall", "specificity", "auc", "loss")
 
 # The size each network was made for: ResNet50's ImageNet weights know 224; the DAG is sized for two CPU cores.
@@ -38,6 +39,7 @@ class TrainSettings:
     average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992), and validation judges
       the average; it moves less from epoch to epoch than the weights do. 0 turns it off.
     unfrozen: how many of ResNet50's last layers the second phase trains, at a tenth of the rate.
+    precision: what layers compute in (Micikevicius et al. 2018); weights, logit and loss are float32 always.
     head_epochs: epochs of the first phase (head only); counted within ``epochs``; 0 for the DAG.
     """
 
@@ -68,6 +70,7 @@ class TrainSettings:
     patience: int = 8
     grace: int = 3
     collapse_share: float = 0.95
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dense", tuple(int(units) for units in self.dense))
@@ -75,6 +78,7 @@ class TrainSettings:
         _one_of("loss", self.loss, LOSSES)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("metric", self.metric, METRICS)
+        _one_of("precision", self.precision, PRECISIONS)
         if not self.weights:
             raise SettingsError("weights is empty: give imagenet, none or a file")
         if self.weights == "imagenet" and self.arch != "resnet50":

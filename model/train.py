@@ -7,7 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +32,36 @@ FOLLOWS = (
 )
 
 
+@dataclass(frozen=True)
+class Onlooker:
+    """Who is told of a run while it goes on: each checkpoint that was saved; each step, and how many an epoch has;
+    each new phase of it."""
+
+    saved: Callable[[Path], None] = lambda _: None
+    told: Callable[[Progress, int], None] = lambda *_: None
+    phase: Callable[[str], None] = lambda _: None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Exit 0 done, 1 failed, 2 usage, 3 collapsed, 128 + signal when stopped."""
-    given = parser().parse_args(arguments)
-    out = Path(given.out)
     try:
-        chosen = _settings(given, out)
-        rundir.prepare(out, given.resume)
-        with rundir.locked(out):
-            return _begin(given, chosen, out)
+        return train(arguments, Onlooker())
     except (SettingsError, UsageError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
 
 
-def _begin(given: argparse.Namespace, chosen: TrainSettings, out: Path) -> int:
+def train(arguments: Sequence[str] | None, onlooker: Onlooker) -> int:
+    """As main; raises SettingsError or UsageError for arguments that cannot be followed."""
+    given = parser().parse_args(arguments)
+    out = Path(given.out)
+    chosen = _settings(given, out)
+    rundir.prepare(out, given.resume)
+    with rundir.locked(out):
+        return _begin(given, chosen, out, onlooker)
+
+
+def _begin(given: argparse.Namespace, chosen: TrainSettings, out: Path, onlooker: Onlooker) -> int:
     rundir.log_to(out / LOG)
     if (out / BUNDLE).is_dir():
         log.info("done already; the bundle is in %s", out / BUNDLE)
@@ -52,7 +69,7 @@ def _begin(given: argparse.Namespace, chosen: TrainSettings, out: Path) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
-    return _guarded(given, chosen, out, stopped)
+    return _guarded(given, chosen, out, stopped, onlooker)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         ("loss", choices.LOSSES),
         ("optimizer", choices.OPTIMIZERS),
         ("metric", choices.METRICS),
+        ("precision", choices.PRECISIONS),
     ):
         made.add_argument(f"--{name}", choices=allowed, help=f"default {getattr(TrainSettings, name)}")
     made.add_argument("--weights", help="imagenet (resnet50), none, or a file to start from (default none)")
@@ -87,37 +105,55 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int], reporter: Reporter) -> None:
+def run(
+    given: argparse.Namespace,
+    chosen: TrainSettings,
+    out: Path,
+    stopped: list[int],
+    reporter: Reporter,
+    onlooker: Onlooker,
+) -> None:
     """Load, train and build the bundle; every error leaves no bundle behind."""
-    from model import data, fit, network
+    from model import data, devices, fit, network
 
+    chosen = replace(chosen, precision=devices.precision(chosen.precision))
     fit.settle(chosen.seed)
     dataset = data.split(data.load(given.data), chosen.validation_share, chosen.seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
     fingerprint = rundir.record(out, chosen, dataset)
     parts = [data.arrays(dataset.part(name), chosen.height, chosen.width) for name in ("train", "validation")]
     reporter.images, reporter.epochs = len(parts[0][1]), chosen.epochs
-    model = network.build(chosen)
+    together = devices.together(chosen.batch)
+    with together.scope() if together else nullcontext():
+        model = network.build(chosen)
     loop = fit.Fit(
         model,
         chosen,
         *parts,
-        checkpoints=Checkpoints(out / CHECKPOINTS, fingerprint),
+        checkpoints=Checkpoints(out / CHECKPOINTS, fingerprint, saved=onlooker.saved),
         every=given.checkpoint_steps,
-        tell=reporter,
+        tell=lambda progress, steps: (reporter(progress, steps), onlooker.told(progress, steps))[0],
         stop=lambda: bool(stopped),
     )
+    onlooker.phase("train")
     progress = loop.run()
+    onlooker.phase("evaluate")
     _bundle(model, chosen, dataset, progress, given)
     reporter.line(f"epoch {progress.best_epoch + 1} was the best; bundle in {out / BUNDLE}")
 
 
 def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progress, given: argparse.Namespace) -> None:
     """Keep the best weights, then make the bundle; build_bundle leaves a whole one or none."""
-    from model import convert, export, plots
+    from model import convert, export, fit, network, plots
     from model.origin import Origin
 
     out = Path(given.out)
+    if chosen.precision != "float32" or fit.several(
+        model
+    ):  # it is served by other processors: the same weights in a network of their own
+        weights, chosen = model.get_weights(), replace(chosen, precision="float32")
+        model = network.build(chosen)
+        model.set_weights(weights)
     convert.save_keras(model, out / f".{BEST}")
     (out / f".{BEST}").replace(out / BEST)
     plots.history(progress.history, out / "history.png")
@@ -133,7 +169,9 @@ def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progr
     )
 
 
-def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int]) -> int:
+def _guarded(
+    given: argparse.Namespace, chosen: TrainSettings, out: Path, stopped: list[int], onlooker: Onlooker
+) -> int:
     """Run; whatever happens, run.json tells the state and the exit code is not 0 unless the bundle is whole."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -150,7 +188,7 @@ def _guarded(given: argparse.Namespace, chosen: TrainSettings, out: Path, stoppe
         reporter.state("failed", f"{error}; install the extra [train]")
         return FAILED
     try:
-        run(given, chosen, out, stopped, reporter)
+        run(given, chosen, out, stopped, reporter, onlooker)
     except Stopped:
         reporter.state("stopped", f"stopped by signal {stopped[0]}; --resume goes on")
         return 128 + stopped[0]
@@ -183,7 +221,7 @@ def _settings(given: argparse.Namespace, out: Path) -> TrainSettings:
     saved = rundir.saved_settings(out) if given.resume else None
     if saved is None:
         return choices.choose(**chosen)
-    differ = [name for name, value in chosen.items() if getattr(saved, name) != value]
+    differ = [name for name, value in chosen.items() if value != "auto" and getattr(saved, name) != value]
     if differ:
         raise UsageError(f"the run in {out} has another {', '.join(differ)}; leave that out to resume it")
     return saved

@@ -1,0 +1,210 @@
+"""A training order carried out as its host does it: real processes, a bucket behind HTTP, and what goes wrong there."""
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3  # noqa: TID253
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+
+from model import host_run, phantom, train
+from model.devices import STAND_IN
+
+ROOT = Path(train.__file__).parents[1]
+SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
+STEPS = ("--checkpoint-steps", "2")
+# The command itself, with a network of one block (to start fast) and no bundle; it may kill itself at a step.
+DRIVER = """
+import os, signal, sys, time
+from model import bucket, host_run, network, news, train
+kill = int(os.environ.get("TEST_KILL", "0"))
+network.DAG_WIDTHS = (8,)
+train._bundle = lambda *_: None
+step, ship, shipped = news.News.step, bucket.ship, []
+def watched(self, progress, *rest):
+    step(self, progress, *rest)
+    if progress.step == kill:
+        while os.environ["TEST_SIGNAL"] == "SIGKILL" and "step-00000004" not in shipped:
+            time.sleep(0.01)
+        os.kill(os.getpid(), getattr(signal, os.environ["TEST_SIGNAL"]))
+def behind(where, place):
+    ship(where, place)
+    shipped.append(place.name)
+news.News.step, bucket.ship, bucket.EVERY_S = watched, behind, 0.0
+if os.environ.get("TEST_DENIED"):
+    def put(*_):
+        raise bucket.BucketError("AccessDenied")
+    bucket.PAUSE_S, bucket.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
+sys.exit(host_run.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "drawings"
+    phantom.tree(directory, patients=8, seed=1, size=64)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@dataclass
+class Host:
+    """A host of one run, with a disk of its own, and its bucket."""
+
+    root: Path
+    endpoint: str
+    bucket: str
+    order: dict[str, Any]
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def s3(self) -> Any:
+        return boto3.client("s3", endpoint_url=self.endpoint, **KEYS)
+
+    @property
+    def run(self) -> Path:
+        return self.root / "runs" / self.order["run"]
+
+    def command(self, *words: str) -> list[str]:
+        (self.root / "order.json").write_text(json.dumps(self.order))
+        return [sys.executable, "-c", DRIVER, *words, str(self.root / "order.json")]
+
+    def environment(self) -> dict[str, str]:
+        state = f"{self.root}/runs:{self.root}/data"
+        keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_ENDPOINT_URL": self.endpoint}
+        ours = {"STATE_DIRECTORY": state, "RUNTIME_DIRECTORY": str(self.root), STAND_IN: "1"}
+        return {**os.environ, **keys, **ours, "TF_CPP_MIN_LOG_LEVEL": "3", **self.more}
+
+    def start(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(*words),
+            cwd=ROOT,
+            env={**self.environment(), **more},
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+
+    def in_bucket(self, name: str) -> bytes:
+        found: bytes = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{self.order['run']}/{name}")["Body"].read()
+        return found
+
+    def end(self) -> dict[str, Any]:
+        end: dict[str, Any] = json.loads((self.run / "end.json").read_text())
+        return end
+
+
+def pushed(s3: Any, bucket: str, tree: Path) -> str:
+    """A data set in the bucket, as `pneumoctl data push` leaves it; its manifest's digest."""
+    files = []
+    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        s3.put_object(Bucket=bucket, Key=f"data/objects/{digest}", Body=content)
+        files.append({"path": str(path.relative_to(tree)), "sha256": digest, "size": len(content)})
+    manifest = json.dumps({"name": "drawings", "files": files}, sort_keys=True).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    s3.put_object(Bucket=bucket, Key=f"data/manifests/{digest}.json", Body=manifest)
+    return digest
+
+
+@pytest.fixture
+def host(endpoint: str, tree: Path, tmp_path: Path) -> Host:
+    bucket = f"b{time.time_ns()}"
+    s3 = boto3.client("s3", endpoint_url=endpoint, **KEYS)
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    order = {
+        "run": "20261123-053100-a1b2",
+        "bucket": bucket,
+        "region": "eu-west-1",
+        "data": pushed(s3, bucket, tree),
+        "arguments": [*SMALL, *STEPS],
+        "resume": False,
+        "gpu": True,
+        "stall_s": 300,
+        "spot": False,
+    }
+    return Host(tmp_path, endpoint, bucket, order)
+
+
+def weights(out: Path) -> dict[str, np.ndarray]:
+    newest = out / "checkpoints" / (out / "checkpoints/latest").read_text().strip() / "arrays.npz"
+    with np.load(newest) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host, tmp_path: Path) -> None:
+    whole = host.start()
+    assert whole.returncode == 0, whole.stderr
+    wanted, news = (
+        weights(host.run / "out"),
+        [json.loads(one) for one in (host.run / "progress.jsonl").read_text().splitlines()],
+    )
+    assert (host.end()["exit"], host.end()["why"]) == (0, "done")
+    assert [one["counter"] for one in news] == sorted({one["counter"] for one in news})
+    assert {"data", "proof", "train", "upload"} <= {one["phase"] for one in news}
+    assert news[-1]["gpu"]["stand_in"] is True and news[-1]["step"] == news[-1]["steps"]
+    assert news[-1]["sensitivity"] is not None and news[-1]["images_per_second"] > 0
+
+    first = Host(tmp_path / "first", host.endpoint, host.bucket, {**host.order, "run": "20261123-053100-dead"})
+    first.root.mkdir()
+    killed = first.start(TEST_KILL="5", TEST_SIGNAL="SIGKILL")
+    assert killed.returncode == -signal.SIGKILL
+    # The host is gone with it: nobody bids farewell. What it was about to write comes to nothing, too.
+    first.s3.put_object(Bucket=host.bucket, Key=f"runs/{first.order['run']}/checkpoints/step-00000099/state.json")
+
+    second = Host(tmp_path / "second", host.endpoint, host.bucket, {**first.order, "resume": True})
+    second.root.mkdir()
+    resumed = second.start()
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from step-00000004" in resumed.stderr and "step-00000099 is not whole" in resumed.stderr
+    found = weights(second.run / "out")
+    assert wanted.keys() == found.keys()
+    assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_told_to_end_it_saves_a_checkpoint_and_brings_it_to_the_bucket(host: Host) -> None:
+    done = host.start(TEST_KILL="3", TEST_SIGNAL="SIGTERM")
+
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert (host.end()["exit"], host.end()["why"]) == (143, "stopped")
+    assert host.in_bucket("checkpoints/latest") == b"step-00000003"
+    assert host.start("--farewell").returncode == 0
+    assert json.loads(host.in_bucket("end.json"))["missed"] == []
+    assert host.in_bucket("settings.json") and host.in_bucket("train.log") and host.in_bucket("progress.jsonl")
+
+
+def test_without_a_gpu_nothing_is_trained(host: Host) -> None:
+    done = host.start(**{STAND_IN: "0"})
+
+    assert done.returncode == host_run.NO_GPU
+    assert host.end()["why"] == "no gpu" and "TensorFlow sees no GPU (tensorflow 2" in host.end()["message"]
+    assert not (host.run / "out").exists()
+
+
+def test_a_bucket_that_refuses_ends_no_training_and_is_told(host: Host) -> None:
+    done = host.start(TEST_DENIED="1")
+
+    assert done.returncode == 0, done.stderr
+    assert "the newest checkpoint is not in the bucket: AccessDenied" in host.end()["message"]
