@@ -31,16 +31,22 @@ class Environment:
             self._complaints.append(f"{name} is not set")
         return default or ""
 
-    def secret(self, name: str, shortest: int = 16) -> str:
-        """A text of at least `shortest` characters."""
-        value = self.text(name)
+    def secret(self, name: str, shortest: int = 16, default: str | None = None) -> str:
+        """A text of at least `shortest` characters, or the default."""
+        value = self.text(name, default)
         if value and len(value) < shortest:
             self._complaints.append(f"{name} is shorter than {shortest} characters")
         return value
 
     def key(self, name: str, shortest: int = 32) -> bytes:
-        """Bytes given as hexadecimal digits, at least `shortest` of them."""
-        value = self.text(name)
+        """At least `shortest` bytes, given as hexadecimal digits."""
+        return self._key(name, self.text(name), shortest)
+
+    def keys(self, name: str, shortest: int = 32) -> tuple[bytes, ...]:
+        """The keys of a comma list, which may be empty."""
+        return tuple(self._key(name, word, shortest) for word in self.words(name, ""))
+
+    def _key(self, name: str, value: str, shortest: int) -> bytes:
         try:
             key = bytes.fromhex(value)
         except ValueError:
@@ -62,16 +68,20 @@ class Environment:
             self._complaints.append(f"{name} is not between {low} and {high}")
         return number
 
-    def address(self, name: str) -> str:
-        """An http or https address without a trailing slash."""
-        value = self.text(name).rstrip("/")
-        if value and not value.startswith(("http://", "https://")):
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """One or more http or https addresses of a comma list, without trailing slashes."""
+        values = tuple(word.rstrip("/") for word in self.words(name))
+        if not all(value.startswith(("http://", "https://")) for value in values):
             self._complaints.append(f"{name} does not start with http:// or https://")
-        return value
+        return values
 
-    def words(self, name: str, default: str) -> list[str]:
-        """The parts of a comma list."""
-        return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+    def words(self, name: str, default: str | None = None) -> list[str]:
+        """The parts of a comma list; without a default there must be one."""
+        text = self.text(name, default)
+        found = [word.strip() for word in text.split(",") if word.strip()]
+        if text and not found:
+            self._complaints.append(f"{name} is an empty list")
+        return found
 
     def check(self) -> None:
         """Raise EnvironmentInvalid if anything read so far was missing or bad."""

@@ -52,13 +52,12 @@ class RedisServer:
         self.directory = directory
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        templates = Environment(
-            loader=FileSystemLoader(ROOT / "templates"), undefined=StrictUndefined, autoescape=False
-        )
+        folder = FileSystemLoader(ROOT / "templates")
+        templates = Environment(loader=folder, undefined=StrictUndefined, trim_blocks=True, autoescape=False)
         acl, data = directory / "users.acl", directory / "data"
         data.mkdir(parents=True)
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        acl.write_text(templates.get_template("redis/users.acl.j2").render(api_password_sha256=digest) + "\n")
+        acl.write_text(templates.get_template("redis/users.acl.j2").render(users={"api": (digest,)}) + "\n")
         values = {"address": "127.0.0.1", "port": self.port, "aclfile": acl, "data": data, "memory_mb": memory_mb}
         (directory / "redis.conf").write_text(templates.get_template("redis/redis.conf.j2").render(values))
         # Tests reach into the store as nobody else may: to damage it and to look at every key.

@@ -13,8 +13,8 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_config_overrides_the_process_environment(monkeypatch):
     monkeypatch.setenv("API_URL", "http://from-outside")
-    assert Environment().address("API_URL") == "http://from-outside"
-    assert Environment({"API_URL": "http://given/"}).address("API_URL") == "http://given"
+    assert Environment().addresses("API_URL") == ("http://from-outside",)
+    assert Environment({"API_URL": "http://given/"}).addresses("API_URL") == ("http://given",)
 
 
 def test_all_complaints_come_together_and_without_values():
@@ -63,8 +63,26 @@ def test_good_values():
     environment.check()
 
 
-def test_an_address_needs_its_scheme():
-    environment = Environment({"API_URL": "127.0.0.1:8000"})
-    environment.address("API_URL")
+def test_several_addresses_and_keys():
+    environment = Environment({"API_URL": "http://a:1/, https://b", "KEYS": f"{'ab' * 32},{'cd' * 32}", "NONE": ""})
+    assert environment.addresses("API_URL") == ("http://a:1", "https://b")
+    assert environment.keys("KEYS") == (b"\xab" * 32, b"\xcd" * 32)
+    assert environment.keys("NONE") == ()
+    assert environment.secret("NONE", default="") == ""
+    environment.check()
+
+
+@pytest.mark.parametrize("value", ["ab", "zz" * 32, f"{'ab' * 32},ab"])
+def test_each_key_of_a_list_is_looked_at(value):
+    environment = Environment({"KEYS": value})
+    environment.keys("KEYS")
+    with pytest.raises(EnvironmentInvalid, match="KEYS"):
+        environment.check()
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:8000", "http://a:1,b:2", ",", "", "ftp://a"])
+def test_an_address_needs_its_scheme(value):
+    environment = Environment({"API_URL": value})
+    environment.addresses("API_URL")
     with pytest.raises(EnvironmentInvalid, match="API_URL"):
         environment.check()

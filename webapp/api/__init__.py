@@ -59,7 +59,6 @@ def _leave(answer: Response) -> Response:
     answer.headers["X-Request-ID"] = g.get("request_id", "none")
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers["Cache-Control"] = "no-store"
-    route = str(request.url_rule) if request.url_rule else "unknown"
     taken = time.perf_counter() - g.get("start", time.perf_counter())
-    services().metrics.answered(route, request.method, answer.status_code, taken)
+    services().metrics.requests.answered(request.url_rule, request.method, answer.status_code, taken)
     return answer

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from model import phantom
 from model.explain import occlusion, overlay
 from model.predict import Classifier
 from webapp.api import preview
@@ -15,6 +16,15 @@ class Scored:
 
     document: dict
     picture: preview.Preview | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """The drawing that a bundle remembers: its file, its P(pneumonia) at export, and the difference allowed."""
+
+    png: bytes
+    probability: float
+    tolerance: float
 
 
 class Scorer:
@@ -45,3 +55,9 @@ class Scorer:
     def self_check(self) -> tuple[float, float, float]:
         """P(pneumonia) of the known picture now, at export, and the difference allowed."""
         return self._classifier.self_check()
+
+    def known_picture(self) -> Known:
+        """The bundle's known picture as a file to send."""
+        known = self._classifier.bundle.manifest["known_picture"]
+        png = phantom.png(known["seed"], known["size"], known["opacity"])
+        return Known(png, float(known["probability"]), float(known["tolerance"]))

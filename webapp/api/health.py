@@ -7,8 +7,8 @@ from threading import Lock
 
 from flask import Blueprint, Response, jsonify
 
-from webapp.api.metrics import CONTENT_TYPE
-from webapp.api.services import Services, services
+from webapp.api.services import Services
+from webapp.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 _STORE_SECONDS = 2.0  # an answer is used again for so long, so that polling costs nothing
@@ -18,9 +18,11 @@ _MODEL_SECONDS = 60.0
 class Check:
     """A check whose answer is kept for some seconds; one thread at a time runs it, the others wait for it."""
 
-    def __init__(self, seconds: float, run: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, run: Callable[[], None], tell: Callable[[bool], None] = lambda ok: None) -> None:
+        """`tell` is told how each run ended."""
         self._seconds = seconds
         self._run = run
+        self._tell = tell
         self._lock = Lock()
         self._until = 0.0
         self._fault: str | None = None
@@ -30,6 +32,7 @@ class Check:
         with self._lock:
             if time.monotonic() >= self._until:
                 self._fault = self._tried()
+                self._tell(self._fault is None)
                 self._until = time.monotonic() + (self._seconds if self._fault is None else min(self._seconds, 2.0))
             return self._fault
 
@@ -56,9 +59,10 @@ def known_picture(made: Services) -> None:
 def blueprint(made: Services) -> Blueprint:
     """The open routes, for the services of one app."""
     health = Blueprint("health", __name__)
+    told = made.metrics.checked
     checks = {
-        "store": Check(_STORE_SECONDS, made.store.probe),
-        "known_picture": Check(_MODEL_SECONDS, lambda: known_picture(made)),
+        "store": Check(_STORE_SECONDS, made.store.probe, lambda ok: told("store", ok)),
+        "known_picture": Check(_MODEL_SECONDS, lambda: known_picture(made), lambda ok: told("known_picture", ok)),
     }
 
     @health.get("/livez")
@@ -75,6 +79,8 @@ def blueprint(made: Services) -> Blueprint:
 
     @health.get("/metrics")
     def metrics() -> Response:
-        return Response(services().metrics.text(), content_type=CONTENT_TYPE)
+        for check in checks.values():  # so that Prometheus watches them where nobody else asks
+            check.fault()
+        return Response(made.metrics.requests.text(), content_type=CONTENT_TYPE)
 
     return health

@@ -83,9 +83,9 @@ def _index(order: str, chosen: str) -> str:
 class Store:
     """All reads and writes. Every method may raise StoreUnavailable. Safe to share between threads."""
 
-    def __init__(self, client: redis.Redis, mac_key: bytes) -> None:
+    def __init__(self, client: redis.Redis, seal: Seal) -> None:
         self._redis = client
-        self._seal = Seal(mac_key)
+        self._seal = seal
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
@@ -100,7 +100,7 @@ class Store:
             # Once more for a connection that Redis closed by restarting; a Redis that hangs is not asked again.
             retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)),
         )
-        return cls(client, settings.mac_key)
+        return cls(client, Seal(settings.mac_key, settings.mac_keys_previous))
 
     def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
         """Keep a record once, with picture and indexes all together, and return the one that was kept first.

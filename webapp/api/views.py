@@ -28,8 +28,10 @@ def let_in() -> None:
     if request.endpoint == "v1.openapi":
         return
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    wanted = services().settings.token.encode()
-    if not hmac.compare_digest(token.encode(), wanted) or kind.lower() != "bearer":
+    settings = services().settings
+    known = [one for one in (settings.token, settings.token_previous) if one]
+    fits = [hmac.compare_digest(token.encode(), one.encode()) for one in known]  # all are asked, whichever it is
+    if not any(fits) or kind.lower() != "bearer":
         raise Problem(401, "unauthorized", "A bearer token is needed.")
 
 

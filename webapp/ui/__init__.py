@@ -1,10 +1,12 @@
 """The web page: send pictures, see and list results; speaks to the API only."""
 
+import re
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flask import Flask, g
+from flask import Flask, Response, g, request
 from jinja2 import StrictUndefined
 from werkzeug.routing import BaseConverter
 
@@ -12,9 +14,12 @@ from webapp.environment import Environment
 from webapp.gate import Bound
 from webapp.ui import errors, guard
 from webapp.ui.client import ApiClient
+from webapp.ui.metrics import Metrics
 from webapp.ui.settings import UiSettings
-from webapp.ui.views import Backend, pages
+from webapp.ui.views import Backend, backend, pages
 from webapp.upload import UploadRequest
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class IdentifierConverter(BaseConverter):
@@ -45,9 +50,11 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.jinja_env.filters["share"] = _share
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
     app.url_map.converters["identifier"] = IdentifierConverter
-    client = ApiClient(settings.api_url, settings.token, settings.timeout)
-    app.extensions["pneumo"] = Backend(client, Bound(settings.pending, retry_after=2))
+    metrics = Metrics()
+    client = ApiClient(settings.api_urls, settings.token, settings.timeout, metrics.failed)
+    app.extensions["pneumo"] = Backend(client, Bound(settings.pending, retry_after=2), metrics)
     app.before_request(_arrive)
+    app.after_request(_leave)
     guard.install(app)
     errors.register(app)
     app.register_blueprint(pages)
@@ -55,7 +62,15 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
 
 
 def _arrive() -> None:
-    g.request_id = uuid.uuid4().hex
+    given = request.headers.get("X-Request-ID", "")  # nginx's, so that its log and ours tell of the same
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.start = time.perf_counter()
+
+
+def _leave(answer: Response) -> Response:
+    taken = time.perf_counter() - g.get("start", time.perf_counter())
+    backend().metrics.requests.answered(request.url_rule, request.method, answer.status_code, taken)
+    return answer
 
 
 def _share(value: float, other: float) -> str:

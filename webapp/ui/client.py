@@ -1,21 +1,24 @@
 """Talk to the API: every answer is checked, every failure becomes one kind of error."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as TookTooLong
 
 from webapp.gate import PROBE_HEADER
 from webapp.ui import documents
 from webapp.ui.documents import AnswerInvalid, Listed, Scored
 from webapp.ui.multipart import Multipart
+from webapp.ui.turns import Turns
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_CONNECT = 2.0  # seconds; an API is near
 _SILENT = "The assessment service does not answer"
+_OUR_FAULT = {400, 404, 409, 413}  # the request asked for what cannot be
 _PASSED_ON = {400, 404, 409, 413, 429, 503}  # what the API says of the request or of itself; all else is 502
 
 
@@ -31,14 +34,22 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """The API behind one address. Safe to share between threads."""
+    """The API behind one address or several. Safe to share between threads."""
 
-    def __init__(self, url: str, token: str, timeout: float, connections: int = 16) -> None:
-        """`timeout` in seconds is for each wait on the API."""
-        self._url = url
+    def __init__(
+        self,
+        urls: Sequence[str],
+        token: str,
+        timeout: float,
+        failed: Callable[[str], None] = lambda kind: None,
+        connections: int = 16,
+    ) -> None:
+        """`timeout` in seconds is for each wait on the API; `failed` is told the kind of each failure."""
+        self._turns = Turns(urls)
         self._token = token
+        self._failed = failed
         self._http = urllib3.PoolManager(
-            maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=3.0, read=timeout)
+            maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=_CONNECT, read=timeout)
         )
 
     def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> Scored:
@@ -93,24 +104,41 @@ class ApiClient:
         twice: bool = True,
         **more: Any,
     ) -> urllib3.BaseHTTPResponse:
-        """Ask; once more if a kept connection turns out closed, where asking `twice` does no harm."""
+        """Ask, by the next address where none is reached; once more if a connection breaks and `twice` does no harm."""
         head = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
-        head |= headers or {}
-        try:
-            answer = self._http.request(method, self._url + path, headers=head, redirect=False, **more)
-        except NewConnectionError as error:
-            raise ApiError(502, _SILENT, "It cannot be reached.") from error
-        except TookTooLong as error:
-            raise ApiError(504, "The assessment service took too long", "No answer came in time.") from error
-        except ProtocolError as error:
-            if twice:
-                return self._ask(method, path, request_id, headers, twice=False, **more)
-            raise ApiError(502, _SILENT, "The connection broke before an answer came.") from error
-        except HTTPError as error:
-            raise ApiError(502, _SILENT, f"The connection failed ({type(error).__name__}).") from error
+        waiting = self._turns.order()
+        while True:
+            url = waiting.pop(0)
+            try:
+                answer = self._http.request(
+                    method, url + path, headers={**head, **(headers or {})}, redirect=False, **more
+                )
+                break
+            except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
+                self._silent(url, "unreachable")
+                if not waiting:
+                    raise ApiError(502, _SILENT, "It cannot be reached.") from error
+            except TookTooLong as error:
+                self._silent(url, "timeout")
+                raise ApiError(504, "The assessment service took too long", "No answer came in time.") from error
+            except ProtocolError as error:
+                self._failed("broken")
+                if not twice:
+                    raise ApiError(502, _SILENT, "The connection broke before an answer came.") from error
+                twice = False
+                waiting.append(url)  # after the others: a kept connection may have been closed, or it restarts
+            except HTTPError as error:
+                self._failed("broken")
+                raise ApiError(502, _SILENT, f"The connection failed ({type(error).__name__}).") from error
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            if answer.status not in _OUR_FAULT:
+                self._failed("status")
             raise _refused(answer)
         return answer
+
+    def _silent(self, url: str, kind: str) -> None:
+        self._turns.silent(url)
+        self._failed(kind)
 
 
 def _parsed(answer: urllib3.BaseHTTPResponse) -> object:

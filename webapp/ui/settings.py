@@ -9,7 +9,7 @@ from webapp.environment import Environment
 class UiSettings:
     """All of the page's settings; sizes in bytes, times in seconds."""
 
-    api_url: str
+    api_urls: tuple[str, ...]
     token: str
     upload_bytes: int
     pending: int
@@ -18,9 +18,12 @@ class UiSettings:
 
     @classmethod
     def read(cls, environment: Environment) -> "UiSettings":
-        """API_URL and API_TOKEN must be there; TRUSTED_HOSTS are the names by which people reach the page."""
+        """API_URL and API_TOKEN must be there; TRUSTED_HOSTS are the names by which people reach the page.
+
+        API_URL may name several APIs, comma separated.
+        """
         return cls(
-            api_url=environment.address("API_URL"),
+            api_urls=environment.addresses("API_URL"),
             token=environment.secret("API_TOKEN"),
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
             pending=environment.number("MAX_PENDING", 8, 1, 1024),

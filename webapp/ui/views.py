@@ -17,10 +17,12 @@ from flask import (
 from werkzeug.exceptions import BadRequest
 
 from webapp.gate import PROBE_HEADER, Bound
+from webapp.metrics import CONTENT_TYPE
 from webapp.ui import errors
 from webapp.ui.client import ApiClient, ApiError
 from webapp.ui.documents import IDENTIFIER, Failure, Listed, Scored
 from webapp.ui.errors import again, wants_json
+from webapp.ui.metrics import Metrics
 
 pages = Blueprint("pages", __name__)
 _MOST_SHOWN = 20  # results on one page; the API takes as many files at once
@@ -37,10 +39,11 @@ _PATH = "/predictions/<identifier:identifier>"
 
 @dataclass(frozen=True)
 class Backend:
-    """What the views work with: the API, and the bound on uploads at the same time."""
+    """What the views work with: the API, the bound on uploads at the same time, and what is counted."""
 
     api: ApiClient
     uploads: Bound
+    metrics: Metrics
 
 
 def backend() -> Backend:
@@ -158,6 +161,12 @@ def readyz() -> Response:
     except ApiError as error:
         return _json({"status": "not ready", "detail": f"{error.title}: {error.detail}"}, 503)
     return _json({"status": "ready"}, 200)
+
+
+@pages.get("/metrics")
+def metrics() -> Response:
+    """For Prometheus."""
+    return Response(backend().metrics.requests.text(), content_type=CONTENT_TYPE)
 
 
 def _page(template: str, status: int = 200, **context: object) -> Response:

@@ -96,13 +96,30 @@ def test_metrics_count_outcomes_and_name_neither_files_nor_ids(caller, clear_pic
         assert secret not in text
 
 
+def test_prometheus_asks_the_checks_itself_and_counts_rise_from_zero(caller):
+    def count(check: str, outcome: str) -> str:
+        lines = caller.client.get("/metrics").get_data(as_text=True).splitlines()
+        (line,) = (
+            one for one in lines if one.startswith(f'pneumo_checks_total{{check="{check}",outcome="{outcome}"}}')
+        )
+        return line.split()[-1]
+
+    assert (count("store", "ok"), count("store", "fault"), count("known_picture", "fault")) == ("1.0", "0.0", "0.0")
+
+
+def test_a_check_that_fails_is_counted(config, monkeypatch):
+    monkeypatch.setattr(Scorer, "self_check", lambda self: (0.9, 0.5, 0.01))
+    text = api.create_app(config).test_client().get("/metrics").get_data(as_text=True)
+    assert 'pneumo_checks_total{check="known_picture",outcome="fault"} 1.0' in text
+
+
 def test_metrics_of_several_workers_add_up(tmp_path):
     """Two processes that share a directory, as gunicorn's workers do."""
     program = (
         "from webapp.api.metrics import Metrics\n"
         "metrics = Metrics()\n"
         "metrics.came_out('refused', 'v')\n"
-        "print(metrics.text().decode())\n"
+        "print(metrics.requests.text().decode())\n"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     for total in ("1.0", "2.0"):

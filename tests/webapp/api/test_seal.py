@@ -47,3 +47,15 @@ def test_the_border_of_place_and_content_is_part_of_the_seal():
 def test_numbers_that_are_none_are_not_kept(number):
     with pytest.raises(ValueError, match="JSON"):
         packed({"probability": number})
+
+
+def test_what_was_sealed_before_a_rotation_opens_and_new_things_are_closed_with_the_new_key():
+    old, older, new = b"o" * 32, b"p" * 32, b"n" * 32
+    seal = Seal(new, [old, older])
+    for key in (old, older, new):
+        assert seal.open("record:1", Seal(key).close("record:1", CONTENT)) == CONTENT
+    assert Seal(new).open("record:1", seal.close("record:1", CONTENT)) == CONTENT
+    with pytest.raises(SealBroken):
+        Seal(old).open("record:1", seal.close("record:1", CONTENT))
+    with pytest.raises(SealBroken):
+        seal.open("record:1", Seal(b"s" * 32).close("record:1", CONTENT))

@@ -9,6 +9,7 @@ import pytest
 from tests.webapp.api.records import PICTURE, put, record, settings, walk
 from tests.webapp.servers import RedisServer
 from webapp.api import listing
+from webapp.api.seal import Seal
 from webapp.api.store import Damaged, Store, StoreUnavailable
 
 
@@ -58,7 +59,7 @@ def test_a_record_that_vanished_is_named_and_not_skipped_silently(store, redis_s
 
 def test_another_key_opens_nothing(store, redis_server):
     put(store, record(1))
-    stranger = Store(redis_server.client(), b"x" * 32)
+    stranger = Store(redis_server.client(), Seal(b"x" * 32))
     with pytest.raises(Damaged):
         stranger.get(record(1).id)
 

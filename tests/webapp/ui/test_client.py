@@ -16,7 +16,7 @@ REQUEST = "ab" * 16
 
 def client(url: str, timeout: float = 0.5) -> ApiClient:
     """A client of little patience."""
-    return ApiClient(url, "a-token-of-tests-only", timeout)
+    return ApiClient([url], "a-token-of-tests-only", timeout)
 
 
 def failure(asked) -> ApiError:

@@ -1,0 +1,40 @@
+"""What hosts install beside our code: the requirements of an extra, and the lock that answers them.
+
+`python -m tests.webapp.locks api` prints the requirements; the first lines of a lock say how it is made of them.
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = {extra: ROOT / "webapp" / extra / "requirements.txt" for extra in ("api", "ui")}
+LOCKS["host"] = ROOT / "model" / "requirements.txt"  # the training host's
+_PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", re.MULTILINE)
+
+
+def wanted(extra: str) -> set[str]:
+    """The requirements of one of pyproject's extras, without those of the command line."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    found, pending = set(), [extra]
+    while pending:
+        for one in extras[pending.pop()]:
+            if one.startswith("pneumoctl["):
+                pending += one.removeprefix("pneumoctl[").removesuffix("]").split(",")
+            else:
+                found.add(one)
+    return found
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """The version of each package of a lock. ValueError if a line of it is neither a comment nor a pin with hashes."""
+    text = lock.read_text()
+    rest = [line for line in _PIN.sub("", text).splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if rest:
+        raise ValueError(f"{lock} does not pin this: {rest[0]}")
+    return {name: version for name, version, _ in _PIN.findall(text)}
+
+
+if __name__ == "__main__":
+    print("\n".join(sorted(wanted(sys.argv[1]))))

@@ -1,0 +1,106 @@
+"""A release's own check: good as it would serve, and unfit with the reason as the last line for whatever is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from model import bundle
+from tests.webapp.servers import (
+    PASSWORD,
+    ROOT,
+    TOKEN,
+    Gunicorn,
+    RedisServer,
+    api_environment,
+    free_port,
+    ui_environment,
+)
+
+
+def check(app: str, environment: Mapping[str, str]) -> tuple[int, dict, str]:
+    """Exit code, the document, the last line of stderr."""
+    mine = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    argv = [sys.executable, "-P", "-m", "webapp.check", app]
+    ran = subprocess.run(argv, env=mine, cwd="/", capture_output=True, text=True, timeout=120)
+    (line,) = ran.stdout.splitlines()
+    return ran.returncode, json.loads(line), (ran.stderr.splitlines() or [""])[-1]
+
+
+@pytest.fixture
+def environment(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
+    """The API's, as on a host; the folder of its metrics is not there for the check."""
+    return api_environment(redis_server.port, tiny_bundle) | {"PROMETHEUS_MULTIPROC_DIR": "/nowhere/metrics"}
+
+
+def test_a_good_api_scores_its_known_picture_and_leaves_nothing_listed(environment, redis_server, tiny_bundle):
+    code, found, _ = check("api", environment)
+    known = bundle.load(tiny_bundle).manifest["known_picture"]
+    assert (code, found["ok"]) == (0, True)
+    assert found["probability"] == pytest.approx(known["probability"], abs=known["tolerance"])
+    keys = redis_server.client().keys("*")
+    assert keys and not [key for key in keys if b":index:" in key]
+    assert all(redis_server.client().ttl(key) > 0 for key in keys)
+
+
+def test_a_model_that_scores_its_known_picture_otherwise_is_unfit(environment, tiny_bundle, tmp_path):
+    moved = tmp_path / "bundle"
+    manifest = json.loads((tiny_bundle / "bundle.json").read_text())
+    manifest["known_picture"]["probability"] -= 0.05
+    moved.mkdir()
+    for name in manifest["files"]:
+        (moved / name).parent.mkdir(parents=True, exist_ok=True)
+        (moved / name).write_bytes((tiny_bundle / name).read_bytes())
+    bundle.write(moved, {key: value for key, value in manifest.items() if key not in ("schema", "version", "files")})
+    code, found, last = check("api", environment | {"MODEL_BUNDLE": str(moved)})
+    assert (code, found["ok"]) == (1, False)
+    assert "known picture" in last and found["reason"] == last
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"MODEL_BUNDLE": "/nowhere"}, "no model bundle"),
+        ({"MAC_KEY": ""}, "MAC_KEY is not set"),
+        ({"REDIS_PASSWORD": "wrong"}, "/readyz answered 503"),
+        ({"REDIS_PORT": "1"}, "/readyz answered 503"),
+    ],
+)
+def test_an_api_that_could_not_serve_is_unfit(environment, change, reason):
+    code, found, last = check("api", environment | change)
+    assert (code, found["ok"]) == (1, False)
+    assert reason in last
+    assert PASSWORD not in last and TOKEN not in last
+
+
+@pytest.fixture
+def served(environment, tmp_path) -> Iterator[Gunicorn]:
+    """An API to stand behind the page."""
+    server = Gunicorn("webapp.api", tmp_path, environment | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_good_page_is_fit_by_the_names_that_people_reach_it_by(served):
+    environment = ui_environment(served.url) | {"TRUSTED_HOSTS": ".example.org,192.0.2.1"}
+    assert check("ui", environment)[:2] == (0, {"check": "ui", "ok": True})
+
+
+def test_a_page_that_the_api_does_not_let_in_is_unfit(served):
+    code, _, last = check("ui", ui_environment(served.url) | {"API_TOKEN": "another-token-of-tests"})
+    assert (code, "/ answered 502" in last) == (1, True)
+
+
+def test_a_page_without_an_api_is_unfit():
+    code, _, last = check("ui", ui_environment(f"http://127.0.0.1:{free_port()}"))
+    assert (code, "/readyz answered 503" in last) == (1, True)
+
+
+def test_another_word_is_a_usage_error():
+    ran = subprocess.run([sys.executable, "-m", "webapp.check"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2 and "api|ui" in ran.stderr

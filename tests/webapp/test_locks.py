@@ -1,0 +1,67 @@
+"""The locks: they answer what pyproject asks for, every package with its hashes, and nothing of the command line."""
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.webapp.locks import LOCKS, pins, wanted
+
+EXTRAS = sorted(LOCKS)
+CUDA = LOCKS["host"].with_name("requirements-cuda.txt")
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_every_requirement_of_pyproject_is_locked_within_its_range(extra: str) -> None:
+    locked = pins(LOCKS[extra])
+    for requirement in map(Requirement, wanted(extra)):
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version and requirement.specifier.contains(version), f"{requirement}: {version}. Make the lock anew"
+
+
+def test_the_two_locks_name_the_same_versions() -> None:
+    api, ui = pins(LOCKS["api"]), pins(LOCKS["ui"])
+    assert {name: api[name] for name in api.keys() & ui.keys()} == {name: ui[name] for name in api.keys() & ui.keys()}
+
+
+def test_nothing_of_the_command_line_goes_to_a_host() -> None:
+    for extra in ("api", "ui"):
+        assert not {"typer", "rich", "psutil", "supervisor", "boto3", "tensorflow"} & pins(LOCKS[extra]).keys()
+
+
+def test_what_redis_needs_on_debian_12_alone_is_locked() -> None:
+    """Its Python is 3.11.2; from 3.11.3 on redis needs no async-timeout."""
+    assert "async-timeout" in pins(LOCKS["api"])
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_lock_says_how_it_is_made_and_names_no_registry(extra: str) -> None:
+    text = LOCKS[extra].read_text()
+    assert f"python -m tests.webapp.locks {extra} | uv pip compile" in text.splitlines()[1]
+    assert "://" not in text
+
+
+def test_cuda_comes_as_this_tensorflow_wants_it() -> None:
+    """Every package that tensorflow[and-cuda] names, within its range; tensorflow itself says which."""
+    cuda, version = pins(CUDA), pins(LOCKS["host"])["tensorflow"]
+    names = ("tensorflow", "tensorflow-cpu")
+    installed = next(one for one in metadata.distributions() if canonicalize_name(one.name) in names)
+    assert version == installed.version
+    wishes = [Requirement(one) for one in installed.requires or () if "and-cuda" in one]
+    named = [one for one in wishes if one.marker is None or one.marker.evaluate({"extra": "and-cuda"})]
+    assert len(named) > 5
+    for requirement in named:
+        found = cuda.get(canonicalize_name(requirement.name))
+        assert found and requirement.specifier.contains(found), f"{requirement}: {found}. Make the lock anew"
+    assert Version(cuda["nvidia-cudnn-cu12"]) < Version("9.11"), "the V100 of p3 is not for newer ones"
+
+
+@pytest.mark.parametrize("line", ["flask>=3", "flask==3.1.3", "-e .", "--index-url=x", "flask==3.1.3 --hash=md5:00"])
+def test_a_line_that_is_no_pin_with_hashes_is_refused(line: str, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"{LOCKS['ui'].read_text()}{line}\n")
+    with pytest.raises(ValueError, match="does not pin"):
+        pins(lock)

@@ -1,0 +1,92 @@
+"""A restart of a service whose socket somebody else holds, as systemd does on hosts: no request is lost."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from pneumoctl.render import render
+from tests.webapp.servers import ROOT, free_port, ui_environment
+
+RESTARTS, CLIENTS = 4, 6
+
+
+class Held:
+    """The page under gunicorn with the options of its unit, behind a socket that outlives it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        unit = render("systemd/pneumoctl-ui.service", root="/srv/pneumoctl", workers=1, threads=16, memory="80%")
+        (command,) = re.findall(r"^ +sh (-P .*?\(\))$", unit, re.MULTILINE | re.DOTALL)
+        self.options = shlex.split(command.replace("\\\n", "").replace("%t/pneumoctl-ui", str(directory)))
+        environment = ui_environment(f"http://127.0.0.1:{free_port()}")
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment, "LISTEN_FDS": "1"}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # The server learns its own number from a shell, which becomes it.
+        argv = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", sys.executable, *self.options]
+        inherited = self.socket.fileno()
+        self.process = subprocess.Popen(
+            argv,
+            env=self._environment,
+            pass_fds=(3,),
+            preexec_fn=lambda: os.dup2(inherited, 3),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(40) == 0
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    made = Held(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+    made.socket.close()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_no_request_is_lost_in_a_restart(held: Held, kept: bool) -> None:
+    seen: Counter[str] = Counter()
+    ended = threading.Event()
+
+    def ask() -> None:
+        http = urllib3.PoolManager(retries=False, timeout=60)
+        while not ended.is_set():
+            try:
+                answer = http.request("GET", f"{held.url}/livez", headers={} if kept else {"Connection": "close"})
+                seen[str(answer.status)] += 1
+            except urllib3.exceptions.HTTPError as error:
+                seen[repr(error)] += 1
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    for _ in range(RESTARTS):
+        before = seen["200"]
+        while seen["200"] < before + 50:  # it serves
+            time.sleep(0.01)
+        held.stop()
+        held.start()
+    ended.set()
+    for client in clients:
+        client.join()
+    assert set(seen) == {"200"}, seen

@@ -1,0 +1,43 @@
+"""What Prometheus reads of the page."""
+
+import os
+import subprocess
+import sys
+
+from tests.webapp.servers import free_port
+from tests.webapp.ui.conftest import page_for
+
+
+def test_requests_and_what_the_api_did_not_answer_are_counted_without_names(false_page, canned):
+    canned.status, canned.body = 500, b"{}"
+    false_page.get("/predictions?cursor=secret-cursor")
+    false_page.get("/livez")
+    false_page.get("/secret-path")
+    canned.status = 404
+    false_page.get(f"/predictions/{'ab' * 16}")
+    text = false_page.get("/metrics").get_data(as_text=True)
+    assert 'pneumo_request_seconds_count{method="GET",route="/predictions",status="502"} 1.0' in text
+    assert 'pneumo_request_seconds_count{method="GET",route="/livez",status="200"} 1.0' in text
+    assert 'route="/predictions/<identifier:identifier>",status="404"' in text
+    assert 'route="unknown",status="404"' in text
+    assert 'pneumo_api_errors_total{kind="status"} 1.0' in text  # a 404 is no error of the API
+    assert 'pneumo_api_errors_total{kind="timeout"} 0.0' in text
+    assert "secret" not in text and "ab" * 16 not in text
+
+
+def test_an_api_that_is_not_there_is_counted():
+    page = page_for(f"http://127.0.0.1:{free_port()}")
+    page.get("/readyz")
+    assert 'pneumo_api_errors_total{kind="unreachable"} 1.0' in page.get("/metrics").get_data(as_text=True)
+
+
+def test_metrics_of_several_workers_add_up(tmp_path):
+    program = (
+        "from webapp.ui.metrics import Metrics; m = Metrics(); m.failed('broken'); print(m.requests.text().decode())"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    for total in ("1.0", "2.0"):
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        assert f'pneumo_api_errors_total{{kind="broken"}} {total}' in ran.stdout

@@ -1,0 +1,117 @@
+"""Several API addresses: each in its turn, the dead ones last, and nothing sent twice that must not be."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import pytest
+
+from tests.webapp.servers import free_port
+from tests.webapp.ui.test_documents import FINDING
+from webapp.ui.client import ApiClient, ApiError
+from webapp.ui.turns import Turns
+
+REQUEST = "ab" * 16
+TOKEN = "a-token-of-tests-only"
+
+
+def test_each_comes_first_in_its_turn():
+    turns = Turns(["a", "b", "c"])
+    assert ["".join(turns.order()) for _ in range(4)] == ["bca", "cab", "abc", "bca"]
+
+
+def test_a_silent_one_comes_last_for_some_seconds():
+    now = [100.0]
+    turns = Turns(["a", "b", "c"], clock=lambda: now[0])
+    turns.silent("b")
+    assert all(turns.order()[-1] == "b" for _ in range(6))
+    now[0] += 60
+    assert {turns.order()[0] for _ in range(3)} == {"a", "b", "c"}
+
+
+def test_when_all_are_silent_all_are_tried():
+    turns = Turns(["a", "b"])
+    for url in "ab":
+        turns.silent(url)
+    assert sorted(turns.order()) == ["a", "b"]
+
+
+def client(*urls: str, failed=lambda kind: None) -> ApiClient:
+    return ApiClient(urls, TOKEN, 0.5, failed)
+
+
+def nobody() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def good(canned):
+    """An API that scores."""
+    canned.status, canned.body = 201, json.dumps({"predictions": [FINDING]}).encode()
+    return canned
+
+
+def test_the_next_is_asked_where_nobody_is_and_the_dead_one_is_left_alone(good):
+    kinds = []
+    api = client(nobody(), good.url, nobody(), failed=kinds.append)
+    for _ in range(6):
+        assert api.predict([("a.png", BytesIO(b"content"))], REQUEST).predictions == [FINDING]
+    assert [body.count(b"content\r\n") for _, _, body in good.asked] == [1] * 6
+    assert 1 <= len(kinds) <= 2 and set(kinds) == {"unreachable"}
+
+
+def test_what_may_not_be_sent_twice_goes_by_the_next_address_when_nothing_was_sent(good):
+    for _ in range(2):
+        client(nobody(), good.url).add_feedback("ab" * 16, "unsure", "", REQUEST)
+    assert len(good.asked) == 2
+
+
+def test_what_may_not_be_sent_twice_is_not_when_the_answer_is_lost(good):
+    good.drop = True
+    with pytest.raises(ApiError) as caught:
+        client(good.url, good.url.replace("127.0.0.1", "localhost")).add_feedback("ab" * 16, "unsure", "", REQUEST)
+    assert (caught.value.status, len(good.asked)) == (502, 1)
+
+
+def test_nobody_anywhere():
+    with pytest.raises(ApiError) as caught:
+        client(nobody(), nobody()).ready(REQUEST)
+    assert (caught.value.status, caught.value.detail) == (502, "It cannot be reached.")
+
+
+@contextmanager
+def closing_after_each_answer() -> Iterator[str]:
+    """An API that promises to keep its connections and closes each after one answer, as one that is restarted."""
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    ended = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        while not ended.is_set():
+            connection, _ = server.accept()
+            with connection:
+                if connection.recv(65536):
+                    connection.sendall(answer)
+                    time.sleep(0.02)  # the next request is on its way by now
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        ended.set()
+        socket.create_connection(server.getsockname()).close()
+        thread.join()
+
+
+def test_a_kept_connection_that_a_restart_closes_fails_no_request():
+    kinds = []
+    with closing_after_each_answer() as url:
+        api = client(url, failed=kinds.append)
+        for _ in range(20):
+            api.ready(REQUEST)
+    assert set(kinds) == {"broken"}  # it was met, and got over
