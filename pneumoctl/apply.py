@@ -52,7 +52,11 @@ def apply(
     before()
     done: list[str] = []
     journal.write("begin")
-    outputs = execute(plan, hosts, journal, _reporter(done))
+    try:
+        outputs = execute(plan, hosts, journal, _reporter(done))
+    except PneumoError as error:
+        error.details["changed"] = list(done)
+        raise
     journal.write("end", detail=f"{len(done)} steps")
     return Applied(tuple(done), outputs)
 

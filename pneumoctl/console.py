@@ -1,6 +1,7 @@
 """The only place that prints: results to stdout, everything else to stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,11 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.status import Status
 
+    from pneumoctl.activities import Activities
     from pneumoctl.errors import PneumoError
+
+
+WIDE = 200  # columns
 
 
 class Console:
@@ -18,6 +23,7 @@ class Console:
 
     def __init__(self) -> None:
         self.json_mode = False
+        self._answered = False
         self.colour = True
         self.quiet = False
         self._rich: dict[bool, RichConsole] = {}
@@ -26,6 +32,7 @@ class Console:
     def configure(self, argv: Sequence[str]) -> None:
         """Read the output options straight from argv, so that usage errors honour them too."""
         self.json_mode = "--json" in argv
+        self._answered = False
         self.colour = "--no-color" not in argv
         self.quiet = "--quiet" in argv or "-q" in argv
 
@@ -34,12 +41,18 @@ class Console:
         if stderr not in self._rich:
             from rich.console import Console as RichConsole
 
-            self._rich[stderr] = RichConsole(stderr=stderr, no_color=not self.colour or None, highlight=False)
+            stream = sys.stderr if stderr else sys.stdout
+            # A file or a pipe has no width: a table in it is for grep, one line a row.
+            width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+            self._rich[stderr] = RichConsole(
+                stderr=stderr, no_color=not self.colour or None, highlight=False, width=width
+            )
         return self._rich[stderr]
 
     def result(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Print the result document of a command; does nothing unless `--json` was given."""
-        if self.json_mode:
+        """Print the result document of a command, the first only; does nothing unless `--json` was given."""
+        if self.json_mode and not self._answered:
+            self._answered = True
             sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
 
     def text(self, line: str) -> None:
@@ -47,9 +60,15 @@ class Console:
         if not self.json_mode:
             sys.stdout.write(line + "\n")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> None:
-        """Print a result table to stdout, one Rich style a row; silent under `--json`."""
-        if self.json_mode:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        styles: Sequence[str] = (),
+        stderr: bool = False,
+    ) -> None:
+        """Print a table, one Rich style a row: to stdout as a result, or to stderr as something to know."""
+        if self.quiet if stderr else self.json_mode:
             return
         from rich.markup import escape
         from rich.table import Table
@@ -59,7 +78,7 @@ class Console:
             table.add_column(column, overflow="fold")
         for number, row in enumerate(rows):
             table.add_row(*(escape(cell) for cell in row), style=styles[number] if styles else None)
-        self.rich(stderr=False).print(table)
+        self.rich(stderr=stderr).print(table)
 
     def clear(self) -> None:
         """Clear the terminal before a repeated result."""
@@ -70,8 +89,10 @@ class Console:
         sys.stdout.flush()
 
     def busy(self, title: str) -> None:
-        """Turn a spinner beside the title until `idle`, on a terminal only."""
-        if sys.stderr.isatty() and not self.quiet:
+        """Turn a spinner beside the title until `idle`, on a terminal only; again: beside another title."""
+        if self._spinner:
+            self._spinner.update(title)
+        elif sys.stderr.isatty() and not self.quiet:
             self._spinner = self.rich(stderr=True).status(title)
             self._spinner.start()
 
@@ -90,6 +111,10 @@ class Console:
         """A warning on stderr, shown even when quiet."""
         self.rich(stderr=True).print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
+    def alarm(self, line: str) -> None:
+        """What costs money now: in red on stderr, shown even when quiet."""
+        self.rich(stderr=True).print(f"ALARM: {line}", style="bold red", markup=False, soft_wrap=True)
+
     def fail(self, error: "PneumoError") -> None:
         """Show an error with its hint on stderr and, under `--json`, its document on stdout."""
         self.result(error.as_dict())
@@ -105,6 +130,26 @@ class Console:
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def ask_for(self, word: str, question: str) -> bool:
+        """Ask the person to type a word, for what cannot be undone."""
+        if not sys.stdin.isatty():
+            return False
+        sys.stderr.write(f"{question} Type {word} to go on: ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip() == word
+
+    @contextmanager
+    def activities(self, title: str) -> "Iterator[Activities]":
+        """Many things at once: a bar of what is done and a line for each that goes on; plain lines off a terminal."""
+        from pneumoctl.activities import Bars, Lines
+
+        shown = self.rich(stderr=True)
+        if shown.is_terminal and not self.quiet:
+            with Bars(title, shown) as bars:
+                yield bars
+        else:
+            yield Lines(self.note)
 
     @contextmanager
     def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:

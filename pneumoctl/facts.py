@@ -15,7 +15,7 @@ from pneumoctl.paths import package
 from pneumoctl.plan import NOT_COPIED, Tree
 from pneumoctl.plans.up import Wishes
 from pneumoctl.settings import Settings
-from pneumoctl.stack import Ports, Secrets, Stack
+from pneumoctl.stack import Ports, Secrets, Stack, find
 
 # Most resident memory of one API worker: 150 MB with the shipped bundle, and 220 for each of the two pictures that it
 # decodes at a time when they are the worst that model/images.py admits (580 MB were measured so).
@@ -77,14 +77,20 @@ def tree(source: Path) -> Tree:
 
 
 def model_bundle(settings: Settings) -> tuple[str, Path]:
-    """Name-version and directory of the wished bundle. PneumoError if it cannot be trusted."""
+    """Name-version and directory of the bundle to serve: the one that the settings name, else the promoted one of the
+    stack, else the shipped one. PneumoError if it cannot be trusted.
+    """
     from model import bundle
+    from pneumoctl import promotion
 
-    directory = Path(settings.model).expanduser().resolve() if settings.model else bundle.pretrained()
     try:
+        named = Path(settings.model).expanduser().resolve() if settings.model else None
+        directory = named or promotion.bundle(find(settings.stack))
         found = bundle.load(directory, deep=True)
     except bundle.BundleError as error:
         raise PneumoError(f"model bundle: {error}", "pneumoctl doctor", Exit.PREFLIGHT) from error
+    except PneumoError as error:
+        raise PneumoError(f"the promoted model: {error.message}", error.hint, Exit.PREFLIGHT) from error
     return f"{found.name}-{found.version}", directory
 
 

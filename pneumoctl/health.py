@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,19 @@ def _pid(root: Path, service: str) -> int:
     return found.pid if found else 0
 
 
-def gate(ui: str, bundle: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Door:
+    """An address of the web page, and the login (name, password) that it wants.
+
+    `fingerprint`: sha256 of the one certificate that it must show; empty: one that authorities vouch for.
+    """
+
+    url: str
+    fingerprint: str = ""
+    login: tuple[str, str] | None = None
+
+
+def gate(door: Door, bundle: Path) -> dict[str, Any]:
     """Send the bundle's known picture through the web page and read the stored result back.
 
     Returns the stored prediction document. PneumoError (exit 10) if anything on the way is not as it must be.
@@ -68,10 +81,10 @@ def gate(ui: str, bundle: Path) -> dict[str, Any]:
     known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
     name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store
-    sent = _json("POST", f"{ui}/predictions", fields={"file": (name, picture, "image/png")})
+    sent = _json(door, "POST", "/predictions", fields={"file": (name, picture, "image/png")})
     try:
         (prediction,) = sent["predictions"]
-        stored = _json("GET", f"{ui}/predictions/{prediction['id']}")
+        stored = _json(door, "GET", f"/predictions/{prediction['id']}")
         probability = stored["probability"]
         near = abs(probability - known["probability"]) <= known["tolerance"]
     except (KeyError, TypeError, ValueError) as error:
@@ -83,12 +96,24 @@ def gate(ui: str, bundle: Path) -> dict[str, Any]:
     return stored
 
 
-def _json(method: str, url: str, **more: Any) -> dict[str, Any]:
+def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
     import urllib3
 
-    busy = urllib3.Retry(5, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False)
+    url = door.url + path
+    head = HEADERS | (urllib3.make_headers(basic_auth=":".join(door.login)) if door.login else {})
+    pinned: dict[str, Any] = (
+        {"cert_reqs": "CERT_NONE", "assert_fingerprint": door.fingerprint} if door.fingerprint else {}
+    )
+    pool = urllib3.PoolManager(**pinned)
+
+    # Told to come back, it does; no answer at all is an answer.
+    busy = urllib3.Retry(
+        5, connect=0, read=0, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False
+    )
     try:
-        answer = urllib3.request(method, url, headers=HEADERS, timeout=60, retries=busy, **more)
+        answer = pool.request(
+            method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=30), retries=busy, **more
+        )
         document = answer.json()
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise _closed(f"{method} {url} gave no answer: {error}") from error
@@ -109,7 +134,7 @@ def main(argv: list[str]) -> int:
         if argv[0] == "wait":
             wait(argv[1], Path(argv[2]), argv[3])
         else:
-            sys.stdout.write(json.dumps(gate(argv[1], Path(argv[2]))) + "\n")
+            sys.stdout.write(json.dumps(gate(Door(argv[1]), Path(argv[2]))) + "\n")
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")
         return error.code

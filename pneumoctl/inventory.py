@@ -1,7 +1,28 @@
 """The hosts of a stack by role, and how each is reached."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Where each service listens on aws; terraform's flows open these between the security groups, and nothing else.
+PORTS = {
+    "ssh": 22,
+    "https": 443,
+    "http": 80,
+    "ui": 8080,
+    "api": 5000,
+    "redis": 6379,
+    "node_exporter": 9100,
+    "nginx_exporter": 9113,
+    "redis_exporter": 9121,
+}
+SERVICES = {
+    "nginx": ("https", "http", "nginx_exporter"),
+    "monitoring": (),
+    "web": ("ui",),
+    "app": ("api",),
+    "train": (),
+}
 
 
 @dataclass(frozen=True)
@@ -12,6 +33,10 @@ class Host:
     role: str  # operator, app, web; on aws also nginx, monitoring, train
     address: str = "127.0.0.1"
     services: Mapping[str, int] | None = None  # service name -> port
+    instance_id: str = ""  # the fields from here on are of aws
+    public_address: str = ""
+    user: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,6 +52,11 @@ class Inventory:
             raise KeyError(role)
         (host,) = found
         return host
+
+    @property
+    def bastion(self) -> Host:
+        """The host through which all others are reached; KeyError on the local target."""
+        return self.one("nginx")
 
     def port(self, service: str) -> int:
         """The port of a service, wherever it runs."""
@@ -51,3 +81,27 @@ def local(ports: Mapping[str, int]) -> Inventory:
             Host("web", "web", services={"ui": ports["ui"]}),
         )
     )
+
+
+def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Inventory:
+    """The inventory of the aws target, from terraform's outputs `hosts` and `bastion`."""
+    made = []
+    for name, one in sorted(hosts.items()):
+        role = one["role"]
+        services = {service: PORTS[service] for service in (*SERVICES[role], "node_exporter")}
+        if name == "app-0":
+            services |= {"redis": PORTS["redis"], "redis_exporter": PORTS["redis_exporter"]}
+        public = bastion if role == "nginx" else one["public_ip"] or ""
+        user = "ubuntu" if role == "train" else "admin"
+        made.append(Host(name, role, one["private_ip"], services, one["instance_id"], public, user, one["type"]))
+    return Inventory(tuple(made))
+
+
+def to_json(known: Inventory) -> list[dict[str, Any]]:
+    """What `from_json` reads back."""
+    return [asdict(host) for host in known.hosts]
+
+
+def from_json(hosts: list[dict[str, Any]]) -> Inventory:
+    """An inventory that was saved."""
+    return Inventory(tuple(Host(**host) for host in hosts))

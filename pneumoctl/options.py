@@ -10,7 +10,16 @@ Config = Annotated[Path | None, typer.Option("--config", help="Settings file (de
 Target = Annotated[str | None, typer.Option("--target", help="local (this machine) or aws.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+OfflineBundle = Annotated[
+    Path | None,
+    typer.Option("--offline-bundle", help="aws: hosts reach no internet; install from this directory.", metavar="DIR"),
+]
 # The console reads the three below from argv itself, so that even a usage error honours them.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+
+
+def resolved(path: Path | None) -> str | None:
+    """A path that was given, for the settings; whatever folder later steps run in."""
+    return str(path.expanduser().resolve()) if path else None

@@ -26,6 +26,7 @@ class Put:
     path: str
     mode: int = 0o600
     secret: bool = False
+    group: str = ""  # the file's group on a host, where it matters; its owner is who writes it
     stamp: bool = False  # our own mark that a step was done, no file that anybody configured
 
     @property
@@ -75,7 +76,7 @@ class Service:
     """Start, stop or restart a service through the host's service manager."""
 
     name: str
-    verb: Literal["start", "stop", "restart"]
+    verb: Literal["start", "stop", "restart", "reload"]
 
 
 Action = Run | Put | Copy | Link | Fetch | Service
@@ -86,6 +87,12 @@ class Step:
     """Actions on hosts. `unless`: read-only probes; if all succeed there is nothing to do.
 
     A `check` changes nothing on the hosts, is always run, and does not count as a change.
+    These matter on hosts over SSH alone: `valid` judges the files beside the live ones before any is swapped
+    ("{staged}" in a word is the folder that they lie below), `good` the outcome; where one of them fails, files and
+    links are put back and services restarted. `after` names the steps, on whatever host, that must be done before,
+    `behind` those that must have ended, well or not; without either a step waits for its own host's earlier ones alone.
+    The failure of a `gate` is that of a health gate. A step for the `sake` of others is done when one of them is,
+    or where a probe of its own says that one of them was left half done.
     """
 
     title: str
@@ -93,6 +100,12 @@ class Step:
     actions: tuple[Action, ...]
     unless: tuple[Run, ...] = ()
     check: bool = False
+    valid: tuple[Run, ...] = ()
+    good: tuple[Run, ...] = ()
+    after: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    gate: bool = False
+    sake: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,8 +132,12 @@ def stamped(step: Step, path: str) -> Step:
 
 
 def holds(put: Put) -> Run:
-    """A probe that succeeds when the file on the host has the wished contents."""
-    return Run(("sh", "-c", 'test "$(sha256sum <"$1")" = "$2  -"', "sh", put.path, put.sha256))
+    """A probe that succeeds when the file on the host has the wished contents, and rights where a group is wished."""
+    script, wished = 'test "$(sha256sum <"$1")" = "$2  -"', (put.path, put.sha256)
+    if not put.group:
+        return Run(("sh", "-c", script, "sh", *wished))
+    script += ' && test "$(stat -c "%a %G" "$1")" = "$3"'
+    return Run(("sh", "-c", script, "sh", *wished, f"{put.mode:o} {put.group}"))
 
 
 def matches(copy: Copy) -> Run:

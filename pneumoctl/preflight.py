@@ -50,7 +50,7 @@ def require(found: list[Row]) -> None:
     if bad:
         raise PneumoError(
             "preflight failed: " + "; ".join(f"{row.check}: {row.seen}" for row in bad),
-            bad[0].fix,
+            "; ".join(dict.fromkeys(row.fix for row in bad)),
             Exit.PREFLIGHT,
             checks=as_dicts(found),
         )

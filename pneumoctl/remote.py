@@ -33,6 +33,15 @@ class Api:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(body)
 
+    def kept(self, identifier: str) -> dict[str, Any] | None:
+        """The prediction document that is kept under an id, None if there is none."""
+        status, body = self._ask("GET", f"/v1/predictions/{identifier}", None)
+        if status == 404:
+            return None
+        if status != 200:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        return _document(b'{"predictions": [%b]}' % body)
+
     def version(self) -> str:
         """Version of the model that the API scores with."""
         status, body = self._ask("GET", "/readyz", None)

@@ -2,39 +2,22 @@
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pneumoctl import inventory
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.inventory import Inventory
 from pneumoctl.lock import held
+from pneumoctl.settings import Settings
+from pneumoctl.stack_secrets import Secrets as Secrets  # part of what a stack is: others take it from here
 from pneumoctl.transport import write_atomically
 
 Saved = TypeVar("Saved")
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """What only this stack may know; generated once, 0600, never in argv or logs."""
-
-    redis_password: str
-    mac_key: str
-    api_token: str
-
-    @classmethod
-    def generate(cls) -> "Secrets":
-        """Fresh random secrets of 256 bits each."""
-        return cls(*(secrets.token_hex(32) for _ in fields(cls)))
-
-    def values(self) -> tuple[str, ...]:
-        """Every secret, to be masked in what is logged."""
-        return tuple(getattr(self, one.name) for one in fields(self))
 
 
 @dataclass(frozen=True)
@@ -43,6 +26,16 @@ class Ports:
 
     wished: dict[str, int]
     given: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What a stack on aws must remember of where it is: later commands need no settings to find it."""
+
+    region: str
+    profile: str
+    account: str
+    bucket: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +104,44 @@ class Stack:
         """What the directory is called while it is being deleted."""
         return self.directory.with_name(f"{self.name}.removed")
 
+    @property
+    def terraform(self) -> Path:
+        """Terraform's working copy, with its state unless that is in S3."""
+        return self.directory / "terraform"
+
+    @property
+    def ssh(self) -> Path:
+        """The key pair, the pinned host keys and the OpenSSH configuration."""
+        return self.directory / "ssh"
+
+    @property
+    def target(self) -> str:
+        """Where the stack is: local, aws, or empty when it was never brought up."""
+        if self.cloud() is not None:
+            return "aws"
+        return "local" if self.ports() is not None else ""
+
+    def cloud(self) -> Cloud | None:
+        """Where on aws the stack is, None if it is not there."""
+        return self._read("aws.json", Cloud)
+
+    def hosts(self) -> Inventory | None:
+        """The hosts on aws as terraform last said, None before the first `up` got so far."""
+        return self._read("inventory.json", lambda hosts: inventory.from_json(hosts))
+
+    def save_cloud(self, cloud: Cloud) -> None:
+        """Make the directory and remember where the stack is, before anything is made there."""
+        self.make()
+        self.write("aws.json", asdict(cloud))
+
+    def save_hosts(self, known: Inventory) -> None:
+        """Remember the hosts."""
+        self.write("inventory.json", {"hosts": inventory.to_json(known)})
+
+    def write(self, name: str, value: Any) -> None:
+        """Save one of our JSON files, 0600."""
+        write_atomically(self.directory / name, json.dumps(value, indent=2).encode(), 0o600)
+
     def secrets(self) -> Secrets | None:
         """The saved secrets, None before the first `up`."""
         return self._read("secrets.json", Secrets)
@@ -124,13 +155,17 @@ class Stack:
         ports = self.ports()
         return inventory.local(ports.given) if ports is not None else None
 
-    def save(self, secrets: Secrets, ports: Ports) -> None:
-        """Make the directory and remember both, 0600; what a killed teardown left of an older one goes."""
+    def make(self) -> None:
+        """Make the directory; what a killed teardown left of an older one goes."""
         if self.removed.exists():
             shutil.rmtree(self.removed)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, value in (("secrets.json", secrets), ("ports.json", ports)):
-            write_atomically(self.directory / name, json.dumps(asdict(value), indent=2).encode(), 0o600)
+
+    def save(self, secrets: Secrets, ports: Ports) -> None:
+        """Make the directory and remember both, 0600."""
+        self.make()
+        self.write("secrets.json", asdict(secrets))
+        self.write("ports.json", asdict(ports))
 
     def _read(self, name: str, kind: Callable[..., Saved]) -> Saved | None:
         path = self.directory / name
@@ -141,6 +176,32 @@ class Stack:
         except (OSError, ValueError, TypeError) as error:
             hint = f"restore {path} from a backup, or, losing what is stored: pneumoctl teardown --purge"
             raise PneumoError(f"{path} is damaged: {error}", hint) from error
+
+
+def choose(settings: Settings) -> tuple[Settings, Stack]:
+    """The stack that the settings name, and the settings completed by what the stack remembers of itself.
+
+    PneumoError (usage) where both speak and differ: a stack does not move to another target or region.
+    """
+    place = find(settings.stack)
+    target = _agreed("target", settings.target, place.target, place) or "local"
+    cloud = place.cloud()
+    if cloud is None:
+        return replace(settings, target=target), place
+    region = _agreed("region", settings.region, cloud.region, place)
+    bucket = _agreed("bucket", settings.bucket, cloud.bucket, place)
+    profile = settings.profile or cloud.profile
+    return replace(settings, target=target, region=region, bucket=bucket, profile=profile), place
+
+
+def _agreed(name: str, wished: str, known: str, place: Stack) -> str:
+    if wished and known and wished != known:
+        raise PneumoError(
+            f"stack {place.name} is there already with {name} {known}, not {wished}",
+            f"leave {name} out, take another --stack, or first: pneumoctl teardown --stack {place.name}",
+            Exit.USAGE,
+        )
+    return known or wished
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:

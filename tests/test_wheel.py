@@ -53,6 +53,9 @@ def test_the_wheel_holds_templates_terraform_and_the_model_and_no_tests(wheel: P
         "model/pretrained/bundle.json",
         "model/pretrained/model.onnx",
         "webapp/ui/templates/base.html",
+        "webapp/api/requirements.txt",
+        "webapp/ui/requirements.txt",
+        "pneumoctl/_bundle/templates/systemd/service.j2",
     ):
         assert wanted in names
     assert not [name for name in names if name.startswith("tests/")]

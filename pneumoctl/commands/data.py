@@ -1,15 +1,23 @@
-"""`pneumoctl data fetch`: the public data sets, downloaded from their publishers."""
+"""`pneumoctl data`: the public data sets fetched from their publishers; a data set pushed to the stack's bucket."""
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pneumoctl.options import Json, NoColor, Quiet
+from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName
 
-app = typer.Typer(name="data", help="The public X-ray data sets.", rich_markup_mode=None, no_args_is_help=True)
+if TYPE_CHECKING:
+    from pneumoctl.aws import Aws
+    from pneumoctl.aws_api import Account
+    from pneumoctl.data_sets import Push
+    from pneumoctl.stack import Stack
+
+_HELP = "Data sets: the public ones, and those that a training host reads."
+app = typer.Typer(name="data", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
 
 Name = Annotated[
     Literal["pneumoniamnist", "kermany"],
@@ -21,7 +29,7 @@ Directory = Annotated[Path, typer.Option("--to", help="Directory to put it into.
 
 @app.callback()
 def data() -> None:
-    """The public X-ray data sets."""
+    """Data sets: the public ones, and those that a training host reads."""
 
 
 @app.command()
@@ -60,6 +68,141 @@ def fetch(
     console.note(f"Name its makers wherever you use it: {origin.SOURCES[name]}")
     console.result({"dataset": name, "path": str(path), "attribution": origin.SOURCES[name]})
     return Exit.DONE
+
+
+@app.command()
+def push(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Holds train/ and test/ x NORMAL/ and PNEUMONIA/.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the data set (default: the folder's).")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Bring a data set to the stack's bucket, where its training host finds it.
+
+    Only what the bucket lacks is sent; interrupted, the same command goes on. Hidden files stay here. File names go
+    along, for the training must know which pictures are of one patient; none is shown or logged.
+    """
+    from pneumoctl import audit, data_sets
+    from pneumoctl.console import console
+
+    place, aws, account, bucket = _site(stack, config)
+    root = directory.expanduser().absolute()  # its own name, not that of what it links to
+    push = _compared(aws, bucket, root, data_sets.named(root, name))
+    check = "not again" if push.known else _check(root, push)
+    sent = bool(push.objects) or not (push.known and push.newest)
+    if sent and not dry_run:
+        with audit.kept(place, "data push", {"manifest": push.manifest.digest}) as act:
+            act.arn = account.arn
+            act.begin(push.manifest.digest)
+            with console.progress("pushing", push.bytes, "bytes") as advance:
+                data_sets.send(aws, bucket, root, push, advance)
+            act.changed = [f"{len(push.objects)} objects, data set {push.manifest.digest[:12]} is the latest"]
+    _report(push, bucket, check, dry_run)
+    return 0
+
+
+@app.command()
+def ls(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """List the data sets in the stack's bucket; a training takes the latest."""
+    from pneumoctl import data_sets
+    from pneumoctl.console import console
+
+    _, aws, _, bucket = _site(stack, config)
+    found = data_sets.pushed(aws, bucket)
+    console.result({"bucket": bucket, "data": found})
+    if not found:
+        console.text("no data set was pushed yet: pneumoctl data push DIR")
+        return 0
+    rows = [
+        (one["name"], one["manifest"][:12], str(one["files"]), _size(one["bytes"]), one["pushed"],
+         "latest" if one["latest"] else "") for one in found
+    ]  # fmt: skip
+    console.table(("name", "manifest", "files", "size", "pushed", ""), rows)
+    return 0
+
+
+def _site(stack: str | None, config: Path | None) -> "tuple[Stack, Aws, Account, str]":
+    """The stack, its account and its bucket. PneumoError for one that is not on aws."""
+    from pneumoctl import settings as settings_
+    from pneumoctl import site
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import choose
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    cloud = place.cloud()
+    if cloud is None:
+        raise PneumoError(
+            f"stack {place.name} is not on aws: it has no bucket, and a training here reads the folder itself",
+            "pneumoctl up --target aws",
+            Exit.USAGE,
+        )
+    aws, account = site.login(settings, place)
+    return place, aws, account, cloud.bucket
+
+
+def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
+    from pneumoctl import data_sets
+    from pneumoctl.console import console
+
+    paths = data_sets.find(root)
+    with console.progress("reading", sum(one.stat().st_size for one in paths), "bytes") as advance:
+        manifest = data_sets.survey(root, name, paths, advance)
+    return data_sets.compare(aws, bucket, root, manifest)
+
+
+def _check(root: Path, push: "Push") -> str:
+    """Read the pictures as the training reads them; what the bucket has whole needs that no more."""
+    from pneumoctl import data_sets
+    from pneumoctl.console import console
+
+    console.busy("checking the pictures")
+    try:
+        counts = data_sets.check(root, push.manifest.files)
+    finally:
+        console.idle()
+    if counts is None:
+        console.warn(data_sets.unchecked())
+        return "not possible"
+    pictures = sum(counts.values())
+    others = len(push.manifest.files) - pictures
+    more = f"; {others} files are copies or no pictures of train or test" if others else ""
+    console.note(f"{pictures} pictures: {counts['train']} to train, {counts['test']} to test{more}")
+    return "done"
+
+
+def _report(push: "Push", bucket: str, check: str, dry_run: bool) -> None:
+    from pneumoctl.console import console
+
+    manifest = push.manifest
+    document: dict[str, Any] = {
+        "bucket": bucket,
+        "name": manifest.name,
+        "manifest": manifest.digest,
+        "files": len(manifest.files),
+        "bytes": sum(one.size for one in manifest.files),
+        "objects": len(push.objects),
+        "sent_bytes": push.bytes,
+        "check": check,
+        "dry_run": dry_run,
+    }
+    console.result(document)
+    verb = "to send" if dry_run else "sent"
+    console.text(f"{len(manifest.files)} files: {len(push.objects)} objects {verb} ({_size(push.bytes)})")
+    console.text(f"data set {manifest.name} {manifest.digest[:12]}" + ("" if dry_run else " is the latest"))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _bar(bars: ExitStack, title: str, unit: str) -> Callable[[int, int | None], None]:

@@ -13,18 +13,18 @@ def doctor(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Check this machine; say how to mend it.
+    """Check this machine, and on aws the account; say how to mend it.
 
     Changes nothing. Exit 4 if a check fails.
     """
-    from pneumoctl import preflight
+    from pneumoctl import preflight, preflight_aws
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    found = preflight.rows(settings, find(settings.stack))
+    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    found = (preflight_aws if settings.target == "aws" else preflight).rows(settings, place)
     good = all(row.good for row in found)
     console.table(
         ("", "check", "seen", "fix"),

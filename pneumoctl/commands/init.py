@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.options import Json, NoColor, Quiet
+from pneumoctl.options import Json, NoColor, Quiet, Target
 
 
 def init(
     to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"),
+    target: Target = None,
     json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -22,9 +23,10 @@ def init(
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError
 
+    text = settings.template(target or "")
     try:
         with to.open("x") as file:
-            file.write(settings.template())
+            file.write(text)
     except FileExistsError:
         raise PneumoError(f"{to} is there already and stays as it is", f"edit {to}", Exit.FAILED) from None
     except OSError as error:

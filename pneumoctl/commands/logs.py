@@ -9,7 +9,13 @@ import typer
 
 from pneumoctl.options import Config, Json, NoColor, Quiet, StackName
 
-Service = Annotated[str | None, typer.Argument(help="redis, api, ui, supervisord or pneumoctl; all if left out.")]
+Service = Annotated[
+    str | None,
+    typer.Argument(
+        help="redis, api, ui, pneumoctl; here also supervisord; on aws also nginx, prometheus, terraform, or a host.",
+        metavar="[SERVICE|HOST]",
+    ),
+]
 
 
 def logs(
@@ -22,14 +28,22 @@ def logs(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> int:
-    """Show what the services have logged."""
+    """Show what the services have logged; all of them if none is named.
+
+    On aws a service's lines come from all hosts that run it, in the order of their times; `pneumoctl` is what was done
+    on the hosts. -f goes on until Ctrl-C, through lost links.
+    """
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack}, config, os.environ)
-    folder = find(settings.stack).layout.logs
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    if settings.target == "aws" and service != "terraform":
+        from pneumoctl.commands.aws import logs as aws
+
+        return aws.logs(place, service, lines, follow)
+    folder = place.layout.logs
     files = {file.stem: file for file in sorted(folder.glob("*.log"))}
     if service is not None and service not in files:
         known = ", ".join(files) or "none yet"

@@ -91,10 +91,14 @@ def plan(
     from pneumoctl.console import console
     from pneumoctl.errors import Exit
     from pneumoctl.plan import describe
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    prepared = prepare(settings, find(settings.stack))
+    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    if settings.target == "aws":
+        from pneumoctl.commands.aws import plan as aws
+
+        return aws.plan(settings, place, exit_code)
+    prepared = prepare(settings, place)
     todo = prepared.changes()
     changed = differences(prepared)
     for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:

@@ -30,19 +30,22 @@ def status(
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    place = find(settings.stack)
+    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
     if watch and json:
         raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
+    if settings.target == "aws":
+        from pneumoctl.commands.aws import status as aws
+
+        return aws.status(settings, place, watch)
     while True:
         document = look(place)
         if watch:
             console.clear()
-        _show(document)
+        code = _show(document)
         if not watch:
-            return 0 if document["serving"] else 1
+            return code
         time.sleep(2)
 
 
@@ -97,7 +100,7 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict
     }
 
 
-def _show(document: dict[str, Any]) -> None:
+def _show(document: Mapping[str, Any]) -> int:
     from pneumoctl.console import console
 
     console.result(document)
@@ -127,3 +130,4 @@ def _show(document: dict[str, Any]) -> None:
     if document["strays"]:
         pids = ", ".join(map(str, document["strays"]))
         console.text(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")
+    return 0 if document["serving"] else 1

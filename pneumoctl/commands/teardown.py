@@ -12,6 +12,7 @@ import typer
 from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
 
 if TYPE_CHECKING:
+    from pneumoctl.audit import Act
     from pneumoctl.execute import Reached
     from pneumoctl.plans.teardown import Wishes
     from pneumoctl.stack import Stack
@@ -34,19 +35,23 @@ def teardown(
 
     Results and model bundles are exported first, unless --purge. Safe to repeat.
     """
+    from pneumoctl import audit
     from pneumoctl import settings as settings_
     from pneumoctl.apply import changes
     from pneumoctl.console import console
     from pneumoctl.plan import describe
     from pneumoctl.plans import teardown as plans
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    place = find(settings.stack)
-    with place.locked("teardown"):
+    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    if settings.target == "aws":
+        from pneumoctl.commands.aws import teardown as aws
+
+        return aws.teardown(settings, place, purge, yes, dry_run)
+    with place.locked("teardown"), audit.kept(place, "teardown", {"purge": purge, "yes": yes}) as act:
         wishes, hosts = prepare(place, purge)
         if not dry_run:
-            return _act(place, wishes, hosts, yes)
+            return _act(place, wishes, hosts, yes, act)
         plan = plans.plan(wishes)
         todo = changes(plan, hosts)
         for line in describe(plan, lambda step: step in todo):
@@ -112,8 +117,8 @@ def _export_folder(place: "Stack") -> Path:
     return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool) -> int:
-    from pneumoctl import processes
+def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
+    from pneumoctl import audit, processes
     from pneumoctl.apply import apply, log_to
     from pneumoctl.console import console
     from pneumoctl.errors import PneumoError
@@ -123,16 +128,20 @@ def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agree
 
     secrets = _unless_damaged(place.secrets, wishes.export is None)
 
+    planned = plan(wishes)
+
     def begin() -> None:
         if place.exists:
+            act.begin(audit.digest(planned))
             log_to(place, secrets.values() if secrets else ())
 
     journal = Journal(place.directory / "journal.jsonl", "teardown")
     try:
-        applied = apply(plan(wishes), hosts, journal, agreed, begin)
+        applied = apply(planned, hosts, journal, agreed, begin)
     except StepFailed as error:
         hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
         raise PneumoError(error.message, hint, error.code, **error.details) from error
+    act.changed = applied.changed
     left = processes.remains(place.directory, wishes.ports) + [str(place.directory)] * place.exists
     place.lock.unlink(missing_ok=True)
     if left:
@@ -143,5 +152,6 @@ def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agree
         console.text(f"nothing to do: there is no stack {place.name}")
     elif exported:
         console.text(f"exported to {exported}")
-    console.text("proof: no process, no port and no file of the stack remains")
+    but = " but its record (pneumoctl audit)" if audit.chain(place).path.exists() else ""
+    console.text(f"proof: no process, no port and no file of the stack remains{but}")
     return 0

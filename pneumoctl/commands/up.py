@@ -4,14 +4,16 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pneumoctl.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
+from pneumoctl.options import Config, DryRun, Json, NoColor, OfflineBundle, Quiet, StackName, Target, Yes, resolved
 
 if TYPE_CHECKING:
+    from pneumoctl.audit import Act
     from pneumoctl.commands.plan import Prepared
     from pneumoctl.execute import StepFailed
 
 
 def up(
+    offline_bundle: OfflineBundle = None,
     stack: StackName = None,
     config: Config = None,
     target: Target = None,
@@ -26,16 +28,24 @@ def up(
     Preflight, plan, question, then Redis, API and web page under a supervisor, and a real prediction through the
     page. Safe to repeat: it does what is missing. Exit 4: preflight; 5: locked; 10: the health gate failed.
     """
+    from pneumoctl import audit
     from pneumoctl import settings as settings_
     from pneumoctl.commands.plan import prepare
-    from pneumoctl.stack import find
+    from pneumoctl.stack import choose
 
-    settings = settings_.load({"stack": stack, "target": target}, config, os.environ)
-    place = find(settings.stack)
+    settings, place = choose(
+        settings_.load(
+            {"stack": stack, "target": target, "offline_bundle": resolved(offline_bundle)}, config, os.environ
+        )
+    )
+    if settings.target == "aws":
+        from pneumoctl.commands.aws import up as aws
+
+        return aws.up(settings, place, yes, dry_run)
     if dry_run:
         return _show(prepare(settings, place))
-    with place.locked("up"):
-        return _act(prepare(settings, place), yes)
+    with place.locked("up"), audit.kept(place, "up", {"yes": yes}) as act:
+        return _act(prepare(settings, place), yes, act)
 
 
 def _show(prepared: "Prepared") -> int:
@@ -49,7 +59,8 @@ def _show(prepared: "Prepared") -> int:
     return 0
 
 
-def _act(prepared: "Prepared", agreed: bool) -> int:
+def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
+    from pneumoctl import audit
     from pneumoctl.apply import apply, log_to
     from pneumoctl.console import console
     from pneumoctl.errors import Exit, PneumoError
@@ -60,6 +71,7 @@ def _act(prepared: "Prepared", agreed: bool) -> int:
     place, wishes = prepared.stack, prepared.wishes
 
     def begin() -> None:
+        act.begin(audit.digest(prepared.plan))
         place.save(wishes.secrets, prepared.ports)
         log_to(place, wishes.secrets.values())
 
@@ -70,6 +82,7 @@ def _act(prepared: "Prepared", agreed: bool) -> int:
         code = Exit.GATE_FAILED if error.output.code == Exit.GATE_FAILED else Exit.FAILED
         said = _last_words(prepared, error)
         raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
+    act.changed = applied.changed
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = wishes.inventory.url("ui")
     document = {"stack": place.name, "url": url, "changed": list(applied.changed), "prediction": prediction}

@@ -142,7 +142,7 @@ def _redis(wishes: Wishes) -> Step:
         Put(
             render(
                 "redis/users.acl",
-                api_password_sha256=_sha256(wishes.secrets.redis_password),
+                users={"api": (_sha256(wishes.secrets.redis_password),)},
             ),
             str(acl),
             secret=True,

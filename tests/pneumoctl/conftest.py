@@ -12,6 +12,13 @@ from typing import Any
 import pytest
 
 from pneumoctl import processes
+from pneumoctl.console import console
+
+
+@pytest.fixture(autouse=True)
+def _plain_console() -> None:
+    """Whatever a test before asked of the console that all share."""
+    console.configure(())
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bundle: Path) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
-    assert health.gate(page, bundle) == GOOD
+    assert health.gate(health.Door(page), bundle) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bund
 def test_the_gate_stays_shut(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
     Page.answers = {"POST": sent, "GET": stored}
     with pytest.raises(PneumoError) as caught:
-        health.gate(page, bundle)
+        health.gate(health.Door(page), bundle)
     assert caught.value.code == Exit.GATE_FAILED
 
 

@@ -13,6 +13,7 @@ import pytest
 from model import phantom
 from pneumoctl import processes
 from pneumoctl.errors import Exit
+from pneumoctl.stack import Secrets
 from tests.pneumoctl.conftest import Operator
 
 pytestmark = pytest.mark.timeout(600)
@@ -145,7 +146,8 @@ def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator
     port = int(operator.environment["PNEUMO_REDIS_PORT"])
     with redis.Redis(port=port, username="api", password=password) as client:
         (picture,) = (key for key in client.scan_iter("pneumo:*image*") if kept["id"].encode() in key)
-        client.setrange(picture, 100, b"damage")
+        whole = client.get(picture)
+        client.set(picture, whole[:100] + b"damage" + whole[106:])
     error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
     assert "1 stored records or pictures are damaged" in error["message"] and "--purge" in error["hint"]
     assert operator.directory.exists()
@@ -274,7 +276,8 @@ def test_the_wheels_redis_serves_and_never_opens_what_a_newer_one_wrote(operator
 def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator) -> None:
     operator.run("up", "-y")
     post(operator, "private name.png", 102)
-    secrets = json.loads((operator.directory / "secrets.json").read_text()).values()
+    secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
+    assert len(secrets) == 6
     argvs = [" ".join(process.cmdline()) for process in processes.ours(operator.directory)]
     logs = [file.read_text() for file in (operator.directory / "logs").iterdir()]
     assert len(argvs) >= 5 and logs

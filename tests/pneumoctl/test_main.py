@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.__main__ import run
+from pneumoctl.__main__ import _with_stack, run
 from pneumoctl.app import app
 from pneumoctl.errors import Exit
 
@@ -74,10 +74,17 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["error"]["code"] == Exit.USAGE
 
 
-def test_the_aws_target_says_that_it_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("up", "plan", "status", "doctor", "teardown"):
-        assert run([verb, "--target", "aws"]) == Exit.USAGE
-        assert "not built yet" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["up", "--stack", "x"], "pneumoctl logs --stack x, then: pneumoctl up --stack x"),
+        (["up", "--stack=x"], "pneumoctl logs --stack=x, then: pneumoctl up --stack=x"),
+        (["up"], "pneumoctl logs, then: pneumoctl up"),
+    ],
+)
+def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) -> None:
+    assert _with_stack("pneumoctl logs, then: pneumoctl up", argv) == hint
+    assert _with_stack("leave it out, or: pneumoctl teardown --stack y", argv).endswith("teardown --stack y")
 
 
 def test_an_operating_system_error_is_no_traceback(
@@ -92,6 +99,14 @@ def test_an_operating_system_error_is_no_traceback(
 def test_no_words_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "Usage: pneumoctl" in capsys.readouterr().out
+
+
+def test_init_for_aws_sets_the_target_and_refuses_another(tmp_path: Path) -> None:
+    file = tmp_path / "pneumo.toml"
+    assert run(["init", "--target", "azure", "--to", str(file)]) == Exit.USAGE
+    assert not file.exists()
+    assert run(["init", "--target", "aws", "--to", str(file)]) == 0
+    assert 'target = "aws"' in file.read_text().splitlines()
 
 
 def test_init_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pneumoctl import inventory, supervisor
-from pneumoctl.paths import bundled
 from pneumoctl.plan import Put, Tree, describe
 from pneumoctl.plans import teardown, up
 from pneumoctl.settings import Settings
@@ -16,7 +15,7 @@ from pneumoctl.stack import Layout, Secrets
 
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
 WISHES = up.Wishes(
-    settings=Settings(),
+    settings=Settings(target="local"),
     layout=Layout(Path("/s")),
     inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
     secrets=SECRETS,
@@ -121,12 +120,6 @@ def test_redis_is_durable_closed_and_never_evicts() -> None:
     # off, so that nobody can be it; with rights, or Redis would drop the transactions of its own file at a restart
     assert "user default off resetpass ~* &* +@all" in acl
     assert "redis-secret" not in acl  # only its hash
-
-
-def test_every_template_is_rendered_by_the_plan() -> None:
-    root = bundled("templates")
-    names = {str(file.relative_to(root)).removesuffix(".j2") for file in root.rglob("*.j2")}
-    assert names == {path.removeprefix("/s/") for path in files(WISHES) if not path.startswith(("/s/stamps", "/s/rel"))}
 
 
 def test_the_whole_plan_of_teardown() -> None:

@@ -212,3 +212,26 @@ def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body
     server.say(status, body)
     with pytest.raises(PneumoError, match=words):
         Api(server.url, "t").version()
+
+
+def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
+    for status, body in ((200, GOOD), (404, {"title": "Not found"}), (200, REFUSED)):
+        server.answers.clear()
+        server.say(status, body)
+        assert Api(server.url, "t0ken").kept("0" * 32) == (body if status == 200 else None)
+    path, headers, _ = server.asked[0]
+    assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize("body", [*BAD.values(), b"", b"x", b'"', b"{}, {}", b"null"])
+def test_what_is_kept_and_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
+    server.say(200, body)
+    with pytest.raises(PneumoError, match="is no prediction"):
+        Api(server.url, "t0ken").kept("0" * 32)
+
+
+@pytest.mark.parametrize("status", [301, 401, 500, 503])
+def test_what_cannot_be_looked_up_is_an_error(server: Server, status: int) -> None:
+    server.say(status, {"title": "Damaged", "detail": "pneumo:1:record"})
+    with pytest.raises(PneumoError, match=f"{status}, Damaged"):
+        Api(server.url, "t0ken").kept("0" * 32)

@@ -32,7 +32,12 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"PNEUMO_STACK": ""}, "stack"),
         ({"PNEUMO_TARGET": "azure"}, "local or aws"),
         ({"PNEUMO_WORKERS": "65"}, "workers"),
-        ({"PNEUMO_TARGET": "aws"}, "not built yet"),
+        ({"PNEUMO_OPERATOR_CIDR": "0.0.0.0/0"}, "one public IPv4"),
+        ({"PNEUMO_OPERATOR_CIDR": "203.0.113.7"}, "one public IPv4"),
+        ({"PNEUMO_WEB_COUNT": "0"}, "web_count"),
+        ({"PNEUMO_GPU_TYPE": "big"}, "an EC2 type"),
+        ({"PNEUMO_GPU_HOST": "1"}, "true or false"),
+        ({"PNEUMO_BUCKET": "Not A Bucket"}, "a bucket"),
         ({"PNEUMO_MAX_UPLOAD_MB": "0"}, "max_upload_mb"),
     ],
 )
@@ -60,6 +65,16 @@ def test_a_bad_file_is_a_usage_error(tmp_path: Path, text: str) -> None:
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="no settings file"):
         settings.load({}, tmp_path / "absent.toml", {})
+
+
+def test_true_and_false_are_read_from_a_variable() -> None:
+    assert settings.load({}, None, {"PNEUMO_GPU_HOST": "true"}).gpu_host is True
+
+
+def test_a_template_for_aws_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "pneumo.toml"
+    file.write_text(settings.template("aws"))
+    assert settings.load({}, file, {}) == settings.Settings(target="aws")
 
 
 def test_names_that_tests_and_children_use_are_no_settings() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from pneumoctl import stack
-from pneumoctl.errors import PneumoError
-from pneumoctl.stack import Ports, Secrets, Stack, remote_api
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.inventory import Host, Inventory
+from pneumoctl.settings import Settings
+from pneumoctl.stack import Cloud, Ports, Secrets, Stack, remote_api
 
 PORTS = Ports({"redis": 1, "api": 2, "ui": 3}, {"redis": 1, "api": 2, "ui": 4})
 
@@ -25,12 +27,6 @@ def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None
     assert inventory.one("app").services == {"redis": 1, "api": 2}
     with pytest.raises(KeyError):
         inventory.one("train")
-
-
-def test_secrets_are_long_and_never_the_same() -> None:
-    one, other = Secrets.generate(), Secrets.generate()
-    assert len(set(one.values()) | set(other.values())) == 6
-    assert all(len(secret) == 64 for secret in one.values())
 
 
 def test_a_damaged_file_is_an_error_and_never_new_secrets(tmp_path: Path) -> None:
@@ -70,3 +66,48 @@ def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
     (one.removed / "picture").write_text("x")
     one.save(Secrets.generate(), PORTS)
     assert not one.removed.exists()
+
+
+CLOUD = Cloud("eu-west-1", "work", "123456789012", "ours")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_stack_remembers_where_it_is(home: Path) -> None:
+    settings, place = stack.choose(Settings())
+    assert (settings.target, place.target) == ("local", "")
+    place.save_cloud(CLOUD)
+    settings, place = stack.choose(Settings())
+    assert (settings.target, settings.region, settings.profile) == ("aws", "eu-west-1", "work")
+    assert (place.directory / "aws.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wish", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")])
+def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
+    stack.find("default").save_cloud(CLOUD)
+    with pytest.raises(PneumoError, match="is there already") as caught:
+        stack.choose(wish)
+    assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
+
+
+def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
+    stack.find("default").save(Secrets.generate(), PORTS)
+    assert stack.choose(Settings())[0].target == "local"
+    with pytest.raises(PneumoError, match="target local, not aws"):
+        stack.choose(Settings(target="aws"))
+
+
+def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:
+    place = stack.find("default")
+    place.make()
+    assert place.hosts() is None
+    known = Inventory((Host("nginx", "nginx", "10.0.0.1", {"ui": 1}, "i-1", "198.51.100.1", "admin", "t3.micro"),))
+    place.save_hosts(known)
+    assert place.hosts() == known
+    (place.directory / "inventory.json").write_text('{"hosts": [{"nome": 1}]}')
+    with pytest.raises(PneumoError, match="damaged"):
+        place.hosts()

@@ -1,0 +1,141 @@
+"""What botocore's exceptions mean for a person: one table of messages and next commands, and no import of botocore."""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
+
+SKEW_LIMIT_S = 240  # AWS refuses signatures that are more than five minutes off
+
+# Kind -> what happened, and what to type next. The kind is in the error's details, for callers that must tell.
+KINDS = {
+    "no credentials": ("there are no AWS credentials", "aws configure, or export AWS_PROFILE=NAME"),
+    "profile": (
+        "the AWS profile cannot be used: {said}",
+        "aws configure list-profiles, then set profile in pneumo.toml",
+    ),
+    "partial": (
+        "the AWS credentials are incomplete: {said}",
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together, or neither and AWS_PROFILE",
+    ),
+    "expired": (
+        "the AWS credentials have expired",
+        "aws sso login, or get new temporary credentials; then the same command again: it resumes",
+    ),
+    "invalid": (
+        "AWS does not accept the credentials ({code} from {action}); in a region that is not enabled for the account "
+        "it says the same",
+        "aws sts get-caller-identity --region us-east-1; if that works: "
+        "aws account enable-region --region-name {region}",
+    ),
+    "denied": (
+        "AWS denies {action} to these credentials",
+        "have {action} allowed for this user or role, then the same command again",
+    ),
+    "throttled": (
+        "AWS throttles {action}, also after {attempts} attempts",
+        "wait a minute, then the same command again",
+    ),
+    "unreachable": (
+        "AWS cannot be reached in {region}: {said}",
+        "check the network, the proxy (HTTPS_PROXY) and AWS_ENDPOINT_URL; then the same command again",
+    ),
+    "clock": (
+        "this machine's clock is {skew} off, and AWS refuses what is signed with it",
+        "set the clock: sudo timedatectl set-ntp true; then the same command again",
+    ),
+    "opt-in": (
+        "the account is not signed up for this service in {region} ({code} from {action})",
+        "aws account enable-region --region-name {region}, or finish the account's sign-up in the console",
+    ),
+    "trouble": ("AWS has trouble of its own: {said}", "the same command again in some minutes"),
+    "unsupported": ("this AWS endpoint does not know {action}", "check AWS_ENDPOINT_URL"),
+    "refused": ("AWS refused {action}: {said}", ""),
+}
+_CODES = {
+    "expired": "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
+    "invalid": "InvalidClientTokenId UnrecognizedClientException AuthFailure InvalidAccessKeyId InvalidToken "
+    "SignatureDoesNotMatch InvalidSignatureException IncompleteSignature MissingAuthenticationToken",
+    "clock": "RequestTimeTooSkewed RequestInTheFuture",
+    "denied": "AccessDenied AccessDeniedException UnauthorizedOperation Client.UnauthorizedOperation Forbidden 403",
+    "throttled": "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException "
+    "RequestLimitExceeded TooManyRequestsException BandwidthLimitExceeded SlowDown EC2ThrottledException",
+    "opt-in": "OptInRequired SubscriptionRequiredException NotSignedUp",
+    "trouble": "InternalError InternalFailure InternalServiceError ServiceUnavailable Unavailable 500 502 503 504",
+    "unsupported": "NotImplemented 501",
+}
+_CLASSES = {
+    "no credentials": "NoCredentialsError NoAuthTokenError",
+    "partial": "PartialCredentialsError",
+    "profile": "ProfileNotFound ConfigParseError ConfigNotFound InvalidConfigError InfiniteLoopConfigError "
+    "CredentialRetrievalError MetadataRetrievalError RefreshWithMFAUnsupportedError",
+    "expired": "SSOTokenLoadError UnauthorizedSSOTokenError TokenRetrievalError SSOError "
+    "PendingAuthorizationExpiredError",
+    "unreachable": "EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError "
+    "ProxyConnectionError SSLError HTTPClientError ResponseStreamingError IncompleteReadError",
+}
+_KIND_OF_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+_KIND_OF_CLASS = {name: kind for kind, names in _CLASSES.items() for name in names.split()}
+# With a wrong clock AWS also answers one of these.
+_MAYBE_CLOCK = {"RequestExpired", "AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureException", "403"}
+_PREFIX = {"service-quotas": "servicequotas"}
+_S3_ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "DeleteObjects": "DeleteObjectVersion",
+}
+
+
+def explained(error: Exception, service: str, operation: str, region: str, attempts: int) -> PneumoError:
+    """The error for a person; its details name the `aws` kind, the IAM `action` and AWS's own `aws_code`.
+
+    `operation` is spelled as the API does (DescribeInstances).
+    """
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    code = str(response.get("Error", {}).get("Code", ""))
+    said = str(response.get("Error", {}).get("Message") or error)
+    action = _action(service, operation, said)
+    skew = skew_seconds(response)
+    kind = _kind(error, code, skew)
+    message, hint = KINDS[kind]
+    known = {
+        "action": action,
+        "code": code,
+        "said": said.split(" Encoded authorization")[0].rstrip("."),
+        "region": region or "the default region",
+        "skew": "more than five minutes" if skew is None else f"{abs(skew) / 60:.0f} minutes",
+        "attempts": attempts,
+    }
+    details = {"aws": kind, "action": action} | ({"aws_code": code} if code else {})
+    return PneumoError(message.format(**known), hint.format(**known), Exit.FAILED, **details)
+
+
+def skew_seconds(response: dict[str, Any]) -> float | None:
+    """By how many seconds this machine's clock is ahead of AWS's, from an answer's Date header; None without one."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _kind(error: Exception, code: str, skew: float | None) -> str:
+    if code in _MAYBE_CLOCK and skew is not None and abs(skew) > SKEW_LIMIT_S:
+        return "clock"
+    if code in _KIND_OF_CODE:
+        return _KIND_OF_CODE[code]
+    names = (one.__name__ for one in type(error).__mro__)
+    return next((_KIND_OF_CLASS[name] for name in names if name in _KIND_OF_CLASS), "refused")
+
+
+def _action(service: str, operation: str, said: str) -> str:
+    """The IAM action: as AWS's message names it, else as the operation is called; S3's differ from its operations."""
+    named = re.search(r"not authorized to perform:? ([a-z0-9-]+:\w+)", said)
+    if named and service != "s3":
+        return named[1]
+    if service == "s3":
+        operation = _S3_ACTIONS.get(operation, operation)
+    return f"{_PREFIX.get(service, service)}:{operation}"

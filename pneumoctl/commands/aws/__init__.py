@@ -1,0 +1,1 @@
+"""What the verbs do on the aws target, a file a verb."""

@@ -1,0 +1,194 @@
+"""`pneumoctl gpu`: what bills now, stop it, show and drill the guards, find orphans in all regions."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Yes
+
+if TYPE_CHECKING:
+    from pneumoctl.aws import Aws
+    from pneumoctl.gpu_watch import Running
+    from pneumoctl.settings import Settings
+    from pneumoctl.stack import Stack
+
+app = typer.Typer(name="gpu", help="What the GPU costs, and its guards.", rich_markup_mode=None, no_args_is_help=True)
+Drill = Annotated[
+    str | None,
+    typer.Option(
+        "--drill", help="schedule or idle: start the GPU and see that this guard alone stops it.", metavar="G"
+    ),
+]
+
+
+@app.callback()
+def gpu() -> None:
+    """What the GPU costs, and its guards."""
+
+
+def _opened(stack: str | None, config: Any) -> "tuple[Settings, Stack, Aws]":
+    from pneumoctl import settings as settings_
+    from pneumoctl import site
+    from pneumoctl.stack import choose
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    site.require(place)
+    return settings, place, site.login(settings, place, quiet=True)[0]
+
+
+@app.command()
+def status(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show whether the stack's GPU bills, and until when at most.
+
+    Exit 7 if it does without a lease.
+    """
+    from pneumoctl import gpu_state
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit
+
+    _, place, aws = _opened(stack, config)
+    found = gpu_state.look(aws, place)
+    console.result({"stack": place.name, "hosts": [one.document() for one in found]})
+    if not found:
+        console.text(f"stack {place.name} has no GPU host")
+    for one in found:
+        console.text(one.line())
+    unleased = any(one.bills and not one.lease for one in found)
+    return Exit.GPU_NOT_STOPPED if unleased else Exit.DONE
+
+
+@app.command()
+def stop(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Stop the stack's GPU now, whatever it does, and prove it.
+
+    Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
+    """
+    from pneumoctl import audit, gpu_state, schedules
+    from pneumoctl.console import console
+
+    _, place, aws = _opened(stack, config)
+    with audit.kept(place, "gpu stop", {}) as act:
+        armed = schedules.listed(aws, place.name)  # what is armed after this belongs to a run that begins
+        hosts = aws.training_hosts(place.name)
+        act.begin(audit.digest([one.id for one in hosts]))
+        aws.stop(hosts)
+        act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
+    for lease in armed:
+        schedules.delete(aws, place.name, lease.run)
+    found = gpu_state.look(aws, place)
+    console.result({"stack": place.name, "changed": act.changed, "hosts": [one.document() for one in found]})
+    for one in found:
+        console.text(one.line())
+    return 0
+
+
+@app.command()
+def guard(
+    drill: Drill = None,
+    stack: StackName = None,
+    config: Config = None,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show the GPU's guards; with --drill start the GPU with nothing to do and see that one guard alone stops it.
+
+    A drill bills a few minutes. Exit 7 if the guard did not act (the GPU is then stopped, or it is said how to).
+    """
+    from pneumoctl import audit, gpu_state
+    from pneumoctl.commands.aws.gpu_runs import training_host
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
+
+    _, place, aws = _opened(stack, config)
+    if drill is None:
+        rows = gpu_state.guards(aws, place)
+        console.result({"stack": place.name, "guards": [row.document() for row in rows]})
+        console.table(
+            ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
+        )
+        return Exit.DONE if all(row.good for row in rows) else Exit.FAILED
+    if drill not in gpu_state.DRILLS:
+        raise PneumoError(f"there is no drill of {drill!r}", f"one of: {', '.join(gpu_state.DRILLS)}", Exit.USAGE)
+    if not yes and not console.ask("The GPU host is started and bills until the guard stops it. Go on?"):
+        raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
+    with place.locked("gpu guard"), audit.kept(place, "gpu guard", {"drill": drill}) as act:
+        host = training_host(aws, place)
+        act.begin(audit.digest(drill))
+        seen = gpu_state.drill(aws, place, host, drill)
+    console.result({"stack": place.name, **seen})
+    console.text(f"guard {drill}: the GPU was off {seen['seconds']} s after its start, by: {seen['guard']}")
+    return Exit.DONE if seen["good"] else Exit.GPU_NOT_STOPPED
+
+
+@app.command()
+def reap(
+    stack: StackName = None,
+    config: Config = None,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Find GPU hosts of any stack that run without a lease, in all enabled regions, and stop them.
+
+    Works without any stack here: it goes by tags. Exit 6 if a region cannot be asked; 7 if one is not stopped.
+    """
+    from dataclasses import asdict
+
+    from pneumoctl import gpu_watch
+    from pneumoctl import settings as settings_
+    from pneumoctl.aws import Aws
+    from pneumoctl.console import console
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import choose
+
+    settings, _ = choose(settings_.load({"stack": stack}, config, os.environ))
+    aws = Aws(settings.profile, settings.region)
+    orphans, unknown, leased = list["tuple[Aws, Running]"](), dict[str, str](), list["Running"]()
+    for region, there, found in gpu_watch.everywhere(aws, gpu_watch.regions(aws)):
+        if isinstance(found, PneumoError) or there is None:
+            unknown[region] = str(found)
+            continue
+        orphans += [(there, one) for one in found if one.lease is None and not one.unknown]
+        unknown |= {f"{region}, {one.id}": one.unknown for one in found if one.unknown}
+        leased += [one for one in found if one.lease is not None]
+    for one in leased:
+        console.note(
+            f"{one.region}: {one.id} of stack {one.stack} runs {one.lease.run if one.lease else ''}: left alone"
+        )
+    for _, one in orphans:
+        console.alarm(f"{one.region}: {one.id} ({one.type}) of stack {one.stack}, on since {one.launched:%F %T} UTC")
+    if orphans and not yes and not console.ask(f"Stop {len(orphans)} of them?"):
+        raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
+    trouble: PneumoError | None = None
+    for there, one in orphans:
+        try:
+            if gpu_watch.leases(there, [one.instance], one.stack):  # a run began while we asked
+                continue
+            there.stop([one.instance])
+        except PneumoError as error:  # the others first
+            console.fail(error)
+            trouble = error
+    if trouble is not None:
+        raise trouble
+    told = [asdict(one) for _, one in orphans]
+    console.result({"stopped": told, "leased": [asdict(one) for one in leased], "unknown": unknown})
+    console.text(f"{len(orphans)} GPU hosts stopped that ran without a lease" if orphans else "no GPU host runs alone")
+    for region, why in unknown.items():
+        console.warn(f"{region} is not known: {why}")
+    return Exit.PARTLY if unknown else Exit.DONE

@@ -1,0 +1,113 @@
+"""`pneumoctl infer`: score a labelled folder by the stack, so that its page shows the results."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.options import Config, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.labelled import Folder
+    from pneumoctl.stack import Stack
+
+
+def infer(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Pictures at a time.")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Have the stack score a labelled folder; its web page shows the results. Not a medical device.
+
+    Pictures go in under names made of their contents. Safe to repeat: what the stack has is not posted again.
+    Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
+    """
+    from pneumoctl import audit, labelled
+    from pneumoctl import settings as settings_
+    from pneumoctl.stack import choose
+
+    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
+    with audit.kept(place, "infer", {"pictures": len(found.labels)}) as act, _api(place) as (url, token):
+        document = _scored(found, url, token, jobs, act.begin)
+        act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
+        act.code = labelled.exit_code(document)
+    _report({"stack": place.name, **document})
+    return act.code
+
+
+def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: Any) -> dict[str, Any]:
+    """Every picture scored by the stack at `url`, and the document on it all."""
+    from pneumoctl import labelled, scoring
+    from pneumoctl.console import console
+    from pneumoctl.remote import Api
+
+    files = list(folder.labels)
+    jobs = jobs or max(2, scoring.default_jobs(len(files), scoring.MAX_BYTES))
+    api = Api(url, token, jobs)
+    poster = labelled.Poster(api, api.version(), before)
+    outcomes = []
+    with console.progress("infer", len(files), "pictures") as advance:
+        for outcome in scoring.score_all(files, poster.score, jobs):
+            outcomes.append(outcome)
+            advance(1)
+    return {**labelled.judged(outcomes, folder.labels), "posted": poster.posted}
+
+
+@contextmanager
+def _api(place: "Stack") -> "Iterator[tuple[str, str]]":
+    """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
+    import subprocess
+
+    from pneumoctl import inventory, openssh, processes
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.stack import remote_api
+
+    secrets = place.secrets()
+    if place.target != "aws" or secrets is None:
+        yield remote_api(place.name)
+        return
+    known = openssh.inventory(place)
+    host, port = openssh.choose(known, "app-0"), processes.choose(inventory.PORTS["api"])
+    argv = openssh.forward(place, host, port, f"{host.address}:{inventory.PORTS['api']}")
+    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        listening = client.forwarded(port)
+        if listening is None:
+            message = f"the API on {host.name} cannot be reached over SSH"
+            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
+        listening.close()
+        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
+
+
+def _report(document: dict[str, Any]) -> None:
+    from pneumoctl.console import console
+
+    console.result(document)
+    for error in document["errors"][:5]:
+        console.warn(f"{error['file']}: {error['message']}")
+    counts = f"{document['pictures']} pictures: {document['scored']} scored, {document['refused']} refused, "
+    counts += f"{len(document['errors'])} errors; {document['posted']} posted, the others were there already"
+    model, figures = document["model"], document["figures"]
+    if figures:
+        named = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))
+        console.table(
+            ("figure", "value", "95 % interval", "pictures"), [_row(title, figures[key]) for title, key in named]
+        )
+        console.text(f"model {model['name']} {model['version']}, threshold {figures['threshold']:.3f}")
+    console.text(counts)
+
+
+def _row(title: str, interval: dict[str, Any] | None) -> tuple[str, ...]:
+    if interval is None:
+        return title, "-", "nothing to count", "0"
+    return title, f"{interval['value']:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}", str(interval["n"])

@@ -1,0 +1,112 @@
+"""Guard 5: GPU hosts that run without a lease, of any stack: found in a region or in all, told in red, stopped."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pneumoctl import schedules
+from pneumoctl.aws import STACK_TAG, Aws, Instance
+from pneumoctl.console import console
+from pneumoctl.errors import PneumoError
+from pneumoctl.schedules import Lease
+
+ROLE_TAG = "pneumoctl:role"
+ON = ["pending", "running"]
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Running:
+    """A GPU host that is on. `lease` None: nothing in the account will stop it; or why nobody knows is in `unknown`."""
+
+    stack: str
+    region: str
+    id: str
+    type: str
+    launched: datetime
+    lease: Lease | None
+    unknown: str = ""
+    spot: bool = False
+
+    @property
+    def instance(self) -> Instance:
+        """As aws.stop takes it."""
+        name = f"{self.stack}'s train"
+        return Instance(self.id, name, "train", "running", self.type, self.launched, "", "", self.spot)
+
+
+def running(aws: Aws) -> list[Running]:
+    """All GPU hosts of all stacks that are on in the region of `aws`."""
+    filters = [{"Name": f"tag:{ROLE_TAG}", "Values": ["train"]}, {"Name": "instance-state-name", "Values": ON}]
+    groups = aws.items("ec2", "describe_instances", "Reservations", Filters=filters)
+    found = [one for group in groups for one in group["Instances"]]
+    stacks = {one["InstanceId"]: _stack(one) for one in found}
+    known = {stack: _known(aws, stack) for stack in set(stacks.values()) if stack}
+    return [_running(aws, one, stacks[one["InstanceId"]], known) for one in found if stacks[one["InstanceId"]]]
+
+
+def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
+    """Instance id -> the lease under which a run goes on there. PneumoError where that cannot be known."""
+    on = [host for host in hosts if host.role == "train" and host.state in ON]
+    known = schedules.listed(aws, stack) if on else []
+    found = {host.id: schedules.covering(known, host.id, schedules.now(aws)) for host in on}
+    return {id: lease for id, lease in found.items() if lease}
+
+
+def _running(aws: Aws, one: dict[str, Any], stack: str, known: dict[str, list[Lease] | str]) -> Running:
+    found = known[stack]
+    unknown = found if isinstance(found, str) else ""
+    lease = None if isinstance(found, str) else schedules.covering(found, one["InstanceId"], schedules.now(aws))
+    spot = one.get("InstanceLifecycle") == "spot"
+    return Running(stack, aws.region, one["InstanceId"], one["InstanceType"], one["LaunchTime"], lease, unknown, spot)
+
+
+def _stack(one: dict[str, Any]) -> str:
+    return next((str(tag["Value"]) for tag in one.get("Tags", ()) if tag["Key"] == STACK_TAG), "")
+
+
+def _known(aws: Aws, stack: str) -> list[Lease] | str:
+    """The leases of a stack, or why they are not known: then its host is told of, and not stopped."""
+    try:
+        return schedules.listed(aws, stack)
+    except PneumoError as error:
+        return error.message
+
+
+def regions(aws: Aws) -> list[str]:
+    """All that are enabled for the account."""
+    wanted = [{"Name": "opt-in-status", "Values": ["opt-in-not-required", "opted-in"]}]
+    return sorted(one["RegionName"] for one in aws.call("ec2", "describe_regions", Filters=wanted)["Regions"])
+
+
+def everywhere(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:
+    """Region by region: who is on there, or why nobody knows."""
+
+    def look(name: str) -> tuple[str, Aws | None, list[Running] | PneumoError]:
+        try:
+            there = aws if name == aws.region else Aws(aws.profile, name)
+            return name, there, running(there)
+        except PneumoError as error:
+            return name, None, error
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(look, names)
+
+
+def warn(aws: Aws) -> None:
+    """Look beside whatever the command does, and say it in red; whatever fails here is no matter of the command's."""
+    threading.Thread(target=_warn, args=(aws,), name="gpu watch").start()  # awaited at the command's end
+
+
+def _warn(aws: Aws) -> None:
+    with suppress(Exception):
+        for one in running(aws):
+            if one.lease is None:
+                console.alarm(
+                    f"GPU host {one.id} ({one.type}) of stack {one.stack} runs without a lease and bills since "
+                    f"{one.launched:%Y-%m-%d %H:%M} UTC; next: pneumoctl gpu reap"
+                )

@@ -1,0 +1,182 @@
+"""Guard 4, the end of a run on the GPU: stopped and proven so, the schedule taken away, the receipt written."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pneumoctl import gpu, runs, schedules, spot, training_end
+from pneumoctl.aws import Aws, Instance
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.runs import Receipt, Run
+from pneumoctl.stack import Stack
+from pneumoctl.training_end import Ended
+from pneumoctl.training_host import Link
+from pneumoctl.training_store import Store
+
+STOP_S = 300.0
+AGAIN_S = 60.0  # after the host itself was asked to power off
+SETTLE_S = 10.0  # EC2 may go on saying "stopped" for a moment after a start whose answer was lost
+WORDS_S = 20.0
+HOST_FIRST_S = 120.0  # the host's own deadline comes so much earlier: its checkpoint still goes home
+EARLIER = timedelta(minutes=2)  # a launch so long before the stop was armed is another one
+
+
+@dataclass
+class Ground:
+    """What a run stands on."""
+
+    aws: Aws
+    place: Stack
+    host: Instance
+    link: Link
+    store: Store
+    show: Callable[[Mapping[str, Any]], None]  # progress
+    note: Callable[[str], None]
+    reach: Callable[[Instance], Link]
+
+    def move(self, host: Instance) -> None:
+        """The run is on another host."""
+        self.host, self.link = host, self.reach(host)
+
+
+@dataclass
+class Done:
+    """How far it got."""
+
+    starting: bool = False  # the instance may be on because of us
+    begun: bool = False  # the run may be under way there
+    over: bool = False  # the unit has ended
+    code: int | None = None  # of the unit's main process
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The receipt, and why it is not known that the GPU is off, with what to type."""
+
+    receipt: Receipt
+    trouble: PneumoError | None
+
+
+def host_seconds(run: Run, now: datetime) -> float:
+    """How long the host may stay on from now: until a little before the account's deadline."""
+    return max((host_deadline(run) - now).total_seconds(), 1.0)
+
+
+def host_deadline(run: Run) -> datetime:
+    """When the host ends the run by itself."""
+    return datetime.fromisoformat(run.deadline) - timedelta(seconds=min(HOST_FIRST_S, run.max_runtime_s / 4))
+
+
+def close(ground: Ground, run: Run, done: Done, ended: Ended) -> Closed:
+    """Everything that must be at the end, the stop first; what fails after it is told and hinders nothing."""
+    console, asked, trouble = _stop(ground, run, done) if done.starting else ("", False, None)
+    there = done.starting and ground.host.spot == run.spot  # else its spot instance never came to be
+    found = _instance(ground) if there else {}
+    reason = (found.get("StateReason") or {}).get("Code", "")
+    now = schedules.now(ground.aws)
+    end = _last_words(ground) if done.begun and trouble is None else None
+    late = now >= datetime.fromisoformat(run.deadline)
+    if ended.why == "over":
+        ended = training_end.told(end, now >= host_deadline(run), console, done.code)
+    ended = training_end.taken(ended, reason)
+    figures, guard = _figures(run, found, now, trouble is None), ""
+    if there and trouble is None and (figures or not found):  # else it never came up
+        guard = training_end.stopper(console, reason, asked, late, done.over, end is not None)
+    receipt = Receipt(
+        run.id,
+        int(ended.code if trouble is None else Exit.GPU_NOT_STOPPED),
+        ended.why,
+        ended.message if trouble is None else trouble.message,
+        guard,
+        schedule=_unarm(ground, run) if trouble is None else "kept",
+        attempt=run.attempt,
+        **figures,
+    )
+    try:
+        runs.save(ground.place, run.reached("stopped" if trouble is None else "not confirmed stopped", now))
+        runs.close(ground.place, receipt)
+    except (OSError, PneumoError) as error:
+        ground.note(f"the receipt is not written: {error}")
+    return Closed(receipt, trouble)
+
+
+def _stop(ground: Ground, run: Run, done: Done) -> tuple[str, bool, PneumoError | None]:
+    """What its console said; whether it still ran of its own will; why it is not known to be off, None if it is."""
+    console, states = "", list[str]()
+    trouble: PneumoError | None = None
+    with suppress(Exception):
+        console = ground.aws.console_output(ground.host.id)
+
+    def report(found: dict[str, str]) -> None:
+        states.append(found.get(ground.host.id, ""))
+
+    for patience in (STOP_S, AGAIN_S):
+        try:
+            _find(ground, run)
+            ground.aws.stop([ground.host], report, patience)
+            if not done.begun:
+                time.sleep(SETTLE_S)
+                _find(ground, run)
+                ground.aws.stop([ground.host], report, patience)
+            trouble = None
+            break
+        except Exception as error:  # whatever it is, nothing is proven
+            known = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
+            trouble = known or gpu.unconfirmed(ground.aws, run.stack, str(error))
+            if patience == STOP_S:
+                with suppress(Exception):
+                    ground.link.power_off()
+    with suppress(Exception):
+        ground.link.close()
+    asked = any(state in ("running", "pending") for state in states)
+    return console, asked, trouble
+
+
+def _find(ground: Ground, run: Run) -> None:
+    """A spot instance whose order was not answered is there all the same."""
+    if run.spot and not ground.host.spot and (found := spot.of(ground.aws, run)):
+        ground.host = found
+
+
+def _instance(ground: Ground) -> dict[str, Any]:
+    """As EC2 describes it; nothing where it does not: the price is an empty line on the receipt."""
+    with suppress(Exception):
+        groups = ground.aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[ground.host.id])
+        return next(dict(one) for group in groups for one in group["Instances"])
+    return {}
+
+
+def _figures(run: Run, found: Mapping[str, Any], now: datetime, confirmed: bool) -> dict[str, Any]:
+    """Times and cost, by EC2's own word."""
+    if "LaunchTime" not in found:
+        return {}
+    started = found["LaunchTime"].astimezone(UTC)
+    armed = next((at for phase, at in reversed(run.phases) if phase == "armed"), None)
+    if armed and started < datetime.fromisoformat(armed) - EARLIER:  # it never came up this time
+        return {}
+    ended = training_end.moment(found.get("StateTransitionReason") or "")
+    if ended is None or ended < started:
+        ended = now
+    return runs.billed(started, ended if confirmed else None, run.usd_per_hour)
+
+
+def _last_words(ground: Ground) -> Mapping[str, Any] | None:
+    """How the host says that it ended; what it sent while it went off is waited for a little, and costs nothing."""
+    until = time.monotonic() + WORDS_S
+    with suppress(Exception):
+        while (end := ground.store.end()) is None and time.monotonic() < until:
+            time.sleep(2)
+        return end
+    return None
+
+
+def _unarm(ground: Ground, run: Run) -> str:
+    try:
+        schedules.delete(ground.aws, run.stack, run.id)
+        return "deleted"
+    except PneumoError as error:  # it stops what is stopped, and goes by itself
+        ground.note(f"the account-side stop stays armed until {run.deadline}: {error.message}")
+        return "kept"

@@ -1,0 +1,99 @@
+"""How a run on the GPU ended: what that is called, which exit code it has, and which guard ended the bill. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pneumoctl import serial_console
+from pneumoctl.errors import Exit, PneumoError
+
+SCHEDULE, TIMER, UNIT, CLIENT, OTHER = "schedule", "host timer", "unit", "client", "somebody"
+AWS = "AWS took it back"
+TAKEN, NO_SPOT = "spot", "no spot"  # why a run ends that had a spot instance, or wanted one
+BY_ITSELF = "Client.InstanceInitiatedShutdown"  # EC2's state reason of a host that powered itself off
+_TAKES = "Server.SpotInstance"  # so begins that of one that AWS took back
+_TIMER = re.compile(r"pneumoctl-guard: powering off: (.+)")
+_UNIT = re.compile(r"pneumoctl-train: ended \((.*)\): powering off")
+_CODES = {"done": Exit.DONE, "deadline": Exit.CAP_REACHED, TAKEN: Exit.CAP_REACHED}
+_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "no gpu"}  # guard.py's words
+
+
+@dataclass(frozen=True)
+class Ended:
+    """`why` in one word or two, a message for a person, and the exit code while the GPU is off."""
+
+    why: str
+    message: str = ""
+    code: int = Exit.TRAINING_FAILED
+
+
+def told(end: Mapping[str, Any] | None, late: bool, console: str = "", code: int | None = None) -> Ended:
+    """By the host's last words (end.json), else by its console; `late`: its deadline has passed.
+
+    `code`: of the unit's main process, where we heard it.
+    """
+    if end is None:
+        reason = _last(_TIMER, console)
+        unit = _last(_UNIT, console) or ("" if code is None else f"exit {code}")
+        why = _REASONS.get(reason, "deadline" if late else "failed" if unit else "lost")
+        message = f"the host's guard: {reason}" if reason else "the host's last words did not reach the bucket"
+        message += f"; its unit ended ({unit})" if unit else ""
+        return Ended(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+    why, message = str(end.get("why")), str(end.get("message") or "")
+    if why in ("stopped", "killed") and late:
+        why = "deadline"
+    return Ended(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+
+
+def taken(ended: Ended, reason: str) -> Ended:
+    """What failed because AWS took the host back is told so; `reason`: EC2's for the state of the host."""
+    if ended.why in ("failed", "killed", "lost", "stopped") and reason.startswith(_TAKES):
+        return Ended(TAKEN, f"AWS took the spot instance back: {ended.message}", _CODES[TAKEN])
+    return ended
+
+
+def broken(error: BaseException, started: bool) -> Ended:
+    """An error on our side; once the instance was started it is the run's."""
+    if not isinstance(error, PneumoError):
+        return Ended("failed", f"{type(error).__name__}: {error}", Exit.TRAINING_FAILED if started else Exit.FAILED)
+    if error.details.get("spot"):  # nothing was made
+        return Ended(NO_SPOT, f"{error.message}; {error.hint}", error.code)
+    return Ended("failed", error.message, Exit.TRAINING_FAILED if started else error.code)
+
+
+def stopper(console: str, reason: str, asked: bool, late: bool, over: bool, said_end: bool) -> str:
+    """Which guard ended the bill: who acted first, by the host's console, EC2's state reason and what we did.
+
+    asked: it still ran when we stopped it. late: the account-side stop was due. over: we heard
+    that its unit had ended; said_end: it wrote so to the bucket.
+    """
+    if _last(_TIMER, console):
+        return TIMER
+    if _last(_UNIT, console):
+        return UNIT
+    if asked:
+        return CLIENT
+    if reason.startswith(_TAKES):
+        return AWS
+    if reason == BY_ITSELF:
+        return UNIT if over or said_end else TIMER
+    return SCHEDULE if late else OTHER
+
+
+def moment(transition: str) -> datetime | None:
+    """The time in EC2's `User initiated (2026-11-23 06:10:00 GMT)`."""
+    found = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", transition)
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+
+
+def _last(pattern: re.Pattern[str], console: str) -> str:
+    """What the last boot's console says of it; an earlier boot's word is none."""
+    found = ""
+    for line in serial_console.lines(console):
+        if serial_console.begins(line):
+            found = ""
+        elif match := pattern.search(line):
+            found = match[1].strip()
+    return found

@@ -1,0 +1,121 @@
+"""The steps of pneumoctl's plan as others do them: a shell script a host, and the data of a pyinfra deploy."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.plan import NOT_COPIED
+
+Action = dict[str, Any]
+Todo = dict[str, list[dict[str, Any]]]
+ROOT_SH = "sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8"
+
+
+def actions(steps: list[dict[str, Any]]) -> list[Action]:
+    """What is to be done on a host, in order, without the marks that pneumoctl leaves for itself."""
+    found = [action for step in steps for action in step["actions"]]
+    return [one for one in found if not one.get("stamp") and one.get("argv", [""])[0] != "true"]
+
+
+def sources(todo: Todo, folder: Path) -> None:
+    """Copy each tree that is to be copied to hosts, without what stays here; `source` names the copy from now on."""
+    shutil.rmtree(folder, ignore_errors=True)
+    made: dict[str, Path] = {}
+    for one in (one for steps in todo.values() for one in actions(steps) if one["do"] == "Copy"):
+        source = one["tree"]["source"]
+        if source not in made:
+            made[source] = folder / str(len(made))
+            shutil.copytree(source, made[source], ignore=shutil.ignore_patterns(*NOT_COPIED))
+        one["tree"]["source"] = str(made[source])
+
+
+# by plain ssh
+
+
+def script(host: str, steps: list[dict[str, Any]], config: Path, folder: Path) -> str:
+    """A shell script with an `ssh` an action; files' contents are laid into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ssh = shlex.join(("ssh", "-F", str(config), host))
+    lines = ["set -e"]
+    for number, one in enumerate(actions(steps)):
+        before, remote, stdin = _by_ssh(one, folder / f"{host}.{number}")
+        lines.append(f"{before}{ssh} {shlex.quote(remote)} {stdin}")
+    return "\n".join(lines) + "\n"
+
+
+def _by_ssh(one: Action, content: Path) -> tuple[str, str, str]:
+    """What stands before the ssh, the remote line, and where its input comes from."""
+    match one["do"]:
+        case "Run":
+            return "", f"{ROOT_SH} {shlex.join(one['argv'])}", "</dev/null"
+        case "Service":
+            tell = "systemctl reset-failed $2 2>/dev/null; systemctl $1 $2"  # or what failed a moment ago is refused
+            return "", f"sudo sh -c {shlex.quote(tell)} sh {one['verb']} {one['name']}", "</dev/null"
+        case "Link":
+            place, target = shlex.quote(one["path"]), shlex.quote(one["target"])
+            return "", f"sudo ln -sfn {target} {place}", "</dev/null"
+        case "Copy":
+            place = shlex.quote(one["path"])
+            remote = f"sudo mkdir -p {place} && sudo tar -xzf - -C {place} --no-same-owner"
+            return f"tar -C {shlex.quote(one['tree']['source'])} -czf - . | ", remote, ""
+        case "Put":
+            content.write_text(one["content"])
+            place, parent = shlex.quote(one["path"]), shlex.quote(str(Path(one["path"]).parent))
+            rights = f"sudo chmod {one['mode']:o} {place} && sudo chgrp {one['group'] or 'root'} {place}"
+            remote = f"sudo mkdir -p {parent} && sudo tee {place} >/dev/null && {rights}"
+            return "", remote, f"<{shlex.quote(str(content))}"
+        case other:
+            raise ValueError(other)
+
+
+# by pyinfra
+
+
+def deploy(todo: Todo, config: Path, folder: Path) -> list[str]:
+    """Lay inventory and data for pyinfra_deploy.py into `folder`; returns pyinfra's arguments."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hosts = [(host, {"ssh_config_file": str(config), **_data(host, steps, folder)}) for host, steps in todo.items()]
+    (folder / "inventory.py").write_text(f"hosts = {hosts!r}\n")
+    (folder / "ssh_config").write_text("")
+    file = folder / "deploy.py"
+    shutil.copy(Path(__file__).with_name("pyinfra_deploy.py"), file)
+    return ["--yes", str(folder / "inventory.py"), str(file)]
+
+
+def _data(host: str, steps: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """The operations of a host, by kind, in an order that works on each: packages, trees, then step by step."""
+    found = actions(steps)
+    last = "--no-install-recommends"  # of apt-get's options
+    installs = [one["argv"] for one in found if one["do"] == "Run" and last in one["argv"]]
+    packages = [word for argv in installs for word in argv[argv.index(last) + 1 :]]
+    trees = [{"source": one["tree"]["source"], "path": one["path"]} for one in found if one["do"] == "Copy"]
+    groups = [_group(host, number, step, folder) for number, step in enumerate(steps)]
+    return {"packages": packages, "trees": trees, "groups": [one for one in groups if any(one.values())]}
+
+
+def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The files, links, commands and services of a step; the services are told when one of its files changed."""
+    made: dict[str, Any] = {"files": [], "links": [], "commands": [], "enabled": [], "told": []}
+    for count, one in enumerate(actions([step])):
+        if one["do"] == "Put":
+            source = folder / f"{host}.{number}.{count}"
+            source.write_text(one["content"])
+            rights = {"mode": f"{one['mode']:o}", "group": one["group"] or "root"}
+            made["files"].append({"source": str(source), "path": one["path"], **rights})
+        elif one["do"] == "Link":
+            made["links"].append({"path": one["path"], "target": one["target"]})
+        elif one["do"] == "Service":
+            made["told"].append({"unit": one["name"], "verb": one["verb"]})
+        elif one["do"] == "Run" and "systemctl enable --quiet" in " ".join(one["argv"]):
+            made["enabled"].append({"unit": one["argv"][-1], "now": "--now" in one["argv"]})
+        elif one["do"] == "Run" and one["argv"][0] != "apt-get":
+            made["commands"].append(shlex.join(one["argv"]))
+    return made
+
+
+def read(document: str) -> Todo:
+    """What bench.operated says is to be done."""
+    found: Todo = json.loads(document)
+    return found

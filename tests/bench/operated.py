@@ -1,0 +1,59 @@
+"""What the operator of bench_configure does beside pneumoctl's own commands; run inside the lab, one word a deed.
+
+`provision`: as `pneumoctl up -y`, but the hosts stay as they booted. `todo`: what `configure` would do on each host, as
+JSON. `left`: what is still to do there, were it not for the marks that pneumoctl alone leaves.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict, replace
+from typing import Any
+
+from pneumoctl import deployment, rollout
+from pneumoctl import settings as settings_
+from pneumoctl.__main__ import run
+from pneumoctl.commands.aws import hosts
+from pneumoctl.plan import Plan, Step
+from pneumoctl.plans import configure
+from pneumoctl.plans.hosts import STAMPS
+from pneumoctl.stack import choose
+
+
+def provision() -> int:
+    """Up to hosts that booted and whose keys are pinned."""
+    hosts.change = lambda *_, **__: {"stack": "", "changed": [], "prediction": None}
+    return run(["up", "-y"])
+
+
+def todo(marks: bool) -> dict[str, list[Step]]:
+    """The steps with something to do, by host."""
+    settings, place = choose(settings_.load({}, None, os.environ))
+    with deployment.opened(place, change=False) as known:
+        plan = configure.plan(deployment.wishes(place, settings, known, deployment.ours(settings), ()))
+        return rollout.pending(plan if marks else _unmarked(plan), known.places())
+
+
+def _unmarked(plan: Plan) -> Plan:
+    def step(one: Step) -> Step:
+        probes = tuple(run for run in one.unless if run.argv[0] != "grep" or not run.argv[-1].startswith(STAMPS))
+        return replace(one, unless=probes)
+
+    return replace(plan, steps=tuple(map(step, plan.steps)))
+
+
+def _document(step: Step) -> dict[str, Any]:
+    return {"title": step.title, "actions": [{"do": type(one).__name__, **asdict(one)} for one in step.actions]}
+
+
+def main(word: str) -> int:
+    """Do it."""
+    if word == "provision":
+        return provision()
+    found = todo(marks=word == "todo")
+    print(json.dumps({host: [_document(step) for step in steps] for host, steps in found.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,34 @@
+"""What pneumoctl's plan does, as a pyinfra deploy: contestants.py gives each host's data. Run by pyinfra's own Python.
+
+An operation is the same line for all hosts, so that pyinfra does it on all of them at once; it wants `host.loop`.
+"""
+
+from pyinfra import config, host
+from pyinfra.operations import apt, files, server, systemd
+
+config.SUDO = True
+
+if host.data.packages:
+    apt.update(cache_time=3600)
+    apt.packages(packages=host.data.packages, no_recommends=True)
+
+for tree in host.loop(host.data.trees):
+    files.sync(src=tree["source"], dest=tree["path"], mode="644", dir_mode="755", user="root", group="root")
+
+for group in host.loop(host.data.groups):
+    changes = [
+        files.put(src=one["source"], dest=one["path"], mode=one["mode"], user="root", group=one["group"])
+        for one in host.loop(group["files"])
+    ]
+    changes += [files.link(path=one["path"], target=one["target"]) for one in host.loop(group["links"])]
+
+    def changed(changes=tuple(changes)):
+        return not changes or any(one.did_change() for one in changes)
+
+    for command in host.loop(group["commands"]):
+        server.shell(commands=[command], _if=changed)
+    for one in host.loop(group["enabled"]):
+        systemd.service(service=one["unit"], enabled=True, running=True if one["now"] else None)
+    for one in host.loop(group["told"]):
+        again = {"reloaded": True} if one["verb"] == "reload" else {"restarted": True}
+        systemd.service(service=one["unit"], running=True, **again, _if=changed)

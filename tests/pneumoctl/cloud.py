@@ -1,0 +1,106 @@
+"""A make-believe AWS for tests: the lab's API, faults to switch on, and hosts to launch. Its fixture: cloud_fixture."""
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.aws import Aws, Instance
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    url: str
+    state: Path
+
+    def ask(self, method: str, place: str, value: object = None) -> Any:
+        body = None if value is None else json.dumps(value).encode()
+        request = urllib.request.Request(f"{self.url}/lab/{place}", body, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def fault(self, kind: str, **more: object) -> None:
+        self.ask("POST", "faults", {"kind": kind, **more})
+
+    def calls(self, since: int = 0) -> list[str]:
+        return [f"{one['service']}:{one['action']}" for one in self.ask("GET", f"calls?since={since}")["calls"]]
+
+    def last(self) -> int:
+        return int(self.ask("GET", "calls")["last"])
+
+    def aws(self) -> Aws:
+        """The one that all tests share: making clients takes longer than most of them."""
+        return _shared(self.url)
+
+    def fresh(self) -> Aws:
+        """One of its own, for a test that changes the environment or the bounds."""
+        return Aws("", REGION)
+
+    def clear(self) -> None:
+        """End what a test left and what counts against a quota."""
+        aws = self.aws()
+        found = aws.items("ec2", "describe_instances", "Reservations")
+        running = [one["InstanceId"] for group in found for one in group["Instances"] if one["State"]["Code"] != 48]
+        if running:
+            aws.call("ec2", "terminate_instances", InstanceIds=running)
+        for one in aws.call("ec2", "describe_addresses")["Addresses"]:
+            aws.call("ec2", "release_address", AllocationId=one["AllocationId"])
+
+
+@cache
+def _shared(url: str) -> Aws:
+    return Aws("", REGION)
+
+
+def tags(stack: str, name: str, role: str = "", address: str = "") -> list[dict[str, str]]:
+    """What terraform puts on a thing."""
+    given = {"Name": f"pneumoctl-{stack}-{name}", "pneumoctl:stack": stack}
+    given |= ({"pneumoctl:role": role} if role else {}) | ({"pneumoctl:address": address} if address else {})
+    return [{"Key": key, "Value": value} for key, value in given.items()]
+
+
+def launch(aws: Aws, stack: str, name: str, role: str, kind: str = "t3.micro", own: bool = False) -> Instance:
+    """A running instance of a stack; `own`: with a key, a profile and a boot script."""
+    image = aws.call("ec2", "describe_images", Owners=["136693071363"])["Images"][0]["ImageId"]
+    put = [
+        {"ResourceType": thing, "Tags": tags(stack, name, role, f"aws_instance.host:{name}")}
+        for thing in ("instance", "volume")
+    ]
+    more = _owned(aws, stack) if own else {}
+    number: dict[str, Any] = {"MinCount": 1, "MaxCount": 1, "TagSpecifications": put}
+    aws.call("ec2", "run_instances", ImageId=image, InstanceType=kind, **number, **more)
+    return next(one for one in aws.instances(stack) if one.name == name)
+
+
+def _owned(aws: Aws, stack: str) -> dict[str, Any]:
+    if not aws.call("ec2", "describe_key_pairs", Filters=[{"Name": "key-name", "Values": [stack]}])["KeyPairs"]:
+        aws.call("ec2", "create_key_pair", KeyName=stack)
+        aws.call("iam", "create_instance_profile", InstanceProfileName=stack)
+    profile = aws.call("iam", "get_instance_profile", InstanceProfileName=stack)["InstanceProfile"]
+    return {"KeyName": stack, "IamInstanceProfile": {"Arn": profile["Arn"]}, "UserData": "#!/bin/sh\necho boot\n"}
+
+
+def guarded(aws: Aws, stack: str) -> None:
+    """What terraform/guard.tf makes: the schedule group, and the role that its schedules run as; again is nothing."""
+    group, role = f"pneumoctl-{stack}", f"pneumoctl-{stack}-scheduler-{REGION}"
+    if group in {one["Name"] for one in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")}:
+        return
+    made = aws.call("scheduler", "create_schedule_group", Name=group)
+    trusted = {"StringEquals": {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": made["ScheduleGroupArn"]}}
+    who = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "scheduler.amazonaws.com"}}
+    trust = {"Version": "2012-10-17", "Statement": [{**who, "Condition": trusted}]}
+    aws.call("iam", "create_role", RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))
+    tagged = {"aws:ResourceTag/pneumoctl:stack": stack, "aws:ResourceTag/pneumoctl:role": "train"}
+    stop = {
+        "Effect": "Allow",
+        "Action": ["ec2:StopInstances"],
+        "Resource": ["*"],
+        "Condition": {"StringEquals": tagged},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [stop]}
+    aws.call("iam", "put_role_policy", RoleName=role, PolicyName="stop", PolicyDocument=json.dumps(policy))

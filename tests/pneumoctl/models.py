@@ -1,0 +1,35 @@
+"""Bundles for tests of the registry: the tiny one with other figures."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from model import bundle
+from model.intervals import proportion
+
+DATA = "d" * 64
+
+
+def made(
+    tiny: Path,
+    folder: Path,
+    found: int | None,
+    of: int = 390,
+    data: str = DATA,
+    validation: dict[str, Any] | None = None,
+    **more: Any,
+) -> Path:
+    """A bundle that found so many of so many cases on the test of `data`; None: it was never tested."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(tiny, folder)
+    manifest = json.loads((folder / bundle.MANIFEST).read_text())
+    (folder / bundle.MANIFEST).unlink()
+    figures = None
+    if found is not None:
+        other = {"auc": proportion(95, 100), "specificity": proportion(80, 100)}
+        figures = {"n": of, "sensitivity": proportion(found, of), **other}
+    manifest["metrics"] = {"validation": validation or {}, "test": figures}
+    manifest["data"] = {**manifest["data"], "name": "xrays", "manifest_sha256": data}
+    return bundle.write(folder, {**manifest, **more}).directory

@@ -1,0 +1,272 @@
+"""Real SSH servers as a stack's hosts: a bastion and private ones, on the loopback or in namespaces of their own."""
+
+import ctypes
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pneumoctl import keys
+from pneumoctl.inventory import Host, Inventory
+from pneumoctl.stack import Cloud, Stack
+
+NAMES = ("nginx", "web-0", "app-0", "monitoring")
+SUDO = """#!/bin/sh
+# Admits only what the hosts' sudo must: no password, no option after it.
+test "$1" = -n && test "$2" = -- || exit 9
+shift 2
+exec "$@"
+"""
+CONFIG = """
+Port {port}
+ListenAddress {address}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/authorized_keys
+PidFile none
+UsePAM no
+UseDNS no
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+Subsystem sftp /bin/false
+SetEnv PATH={path}
+"""
+
+
+@dataclass
+class Server:
+    """One sshd."""
+
+    folder: Path
+    address: str
+    port: int
+    namespace: str = ""
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def key(self) -> str:
+        """Its host key, "type base64"."""
+        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+
+    def new_key(self) -> None:
+        for name in ("host_key", "host_key.pub"):
+            (self.folder / name).unlink(missing_ok=True)
+        call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(self.folder / "host_key"))
+
+    @property
+    def inside(self) -> list[str]:
+        """How a command gets into its network."""
+        return ["nsenter", f"--net=/run/netns/{self.namespace}"] if self.namespace else []
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            command = [*self.inside, "/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "config")]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        for _ in range(200):
+            if b"Server listening" in (self.folder / "log").read_bytes():
+                return
+            time.sleep(0.02)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            (self.folder / "log").unlink()
+
+
+@dataclass
+class Farm:
+    """Hosts that listen, the inventory that names them, and the stack's SSH folder with every key pinned."""
+
+    directory: Path
+    user: str
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    @property
+    def inventory(self) -> Inventory:
+        return Inventory(tuple(self.host(name) for name in self.servers))
+
+    def host(self, name: str) -> Host:
+        one, role = self.servers[name], name.split("-")[0]
+        public = one.address if name == "nginx" else ""
+        return Host(name, role, one.address, {"ssh": one.port}, f"i-{name}", public, self.user, "t3.small")
+
+    def pin(self) -> None:
+        (self.directory / keys.KNOWN_HOSTS).unlink(missing_ok=True)
+        for name, one in self.servers.items():
+            keys.pin(self.directory, self.host(name), one.key)
+        (self.directory / keys.CONFIG).write_text(keys.ssh_config(self.inventory, self.directory))
+
+    @contextmanager
+    def cut(self, name: str) -> Iterator[None]:
+        """Everything between the bastion and this host (or, for the bastion, the operator) silently vanishes."""
+        space, table = self.servers["nginx"].namespace, name.replace("-", "_")
+        address = OPERATOR if name == "nginx" else self.servers[name].address
+        inside = ("nsenter", f"--net=/run/netns/{space}", "nft")
+        for words in (
+            f"add table ip {table}",
+            f"add chain ip {table} out {{ type filter hook output priority 0 ; }}",
+            f"add chain ip {table} in {{ type filter hook input priority 0 ; }}",
+            f"add rule ip {table} out ip daddr {address} drop",
+            f"add rule ip {table} in ip saddr {address} drop",
+        ):
+            call(*inside, words)
+        try:
+            yield
+        finally:
+            call(*inside, f"delete table ip {table}")
+
+    @contextmanager
+    def tongue_tied(self, name: str) -> Iterator[None]:
+        """In place of the host's server, one that says what it is and then nothing more."""
+        one = self.servers[name]
+        one.stop()
+        script = (
+            "import socket, sys\nkept = []\nserver = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
+            "print('listens', flush=True)\nwhile True:\n    kept.append(server.accept()[0])\n"
+            "    kept[-1].sendall(b'SSH-2.0-OpenSSH_9.2\\r\\n')\n"
+        )
+        argv = [*one.inside, sys.executable, "-c", script, one.address, str(one.port)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as mute:
+            try:
+                assert mute.stdout is not None and mute.stdout.readline()
+                yield
+            finally:
+                mute.kill()
+        one.start()
+
+
+OPERATOR = "198.51.100.1"
+
+
+def call(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
+    """Start one server a name where `place` says (address, port, namespace)."""
+    if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
+        pytest.skip("openssh-server and openssh-client are needed")
+    root.mkdir(exist_ok=True)
+    directory = root / "a stack's %d" / "ssh"
+    authorized = keys.key_pair(directory)
+    path = f"{root}/bin:{os.environ['PATH']}"
+    (root / "bin").mkdir()
+    (root / "bin" / "sudo").write_text(SUDO)
+    (root / "bin" / "sudo").chmod(0o755)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
+    farm = Farm(directory, getpass.getuser())
+    for number, name in enumerate(NAMES):
+        address, port, namespace = place(number)
+        folder = root / name
+        folder.mkdir()
+        (folder / "authorized_keys").write_text(authorized + "\n")
+        (folder / "config").write_text(CONFIG.format(port=port, address=address, folder=folder, path=path))
+        one = farm.servers[name] = Server(folder, address, port, namespace)
+        one.new_key()
+        one.start()
+        stack.callback(one.stop)
+    farm.pin()
+    return farm
+
+
+@contextmanager
+def on_loopback(root: Path) -> Iterator[Farm]:
+    """Hosts on the loopback, each on an address of its own; needs no rights."""
+    with ExitStack() as stack, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        yield servers_of(root, lambda number: (f"127.0.0.{number + 2}", port, ""), stack)
+
+
+@contextmanager
+def in_namespaces(root: Path) -> Iterator[Farm]:
+    """Hosts in network namespaces; this thread, and what it starts, is in the operator's: it sees the bastion only."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "nsenter"))):
+        pytest.skip("root, iproute2 and nftables are needed to make networks")
+    prefix = f"pnssh{os.getpid()}"
+    with ExitStack() as stack:
+        spaces = [f"{prefix}-{name}" for name in ("operator", *NAMES)]
+        for space in spaces:
+            call("ip", "netns", "add", space)
+            stack.callback(call, "ip", "netns", "del", space)
+            call("ip", "-n", space, "link", "set", "lo", "up")
+        operator, bastion, *private = spaces
+        _wire(operator, OPERATOR, bastion, "198.51.100.2", 0)
+        for number, space in enumerate(private, 1):
+            _wire(bastion, f"10.99.{number}.1", space, f"10.99.{number}.2", number)
+        stack.enter_context(_entered(operator))
+        address = ["198.51.100.2", *(f"10.99.{number}.2" for number in range(1, len(NAMES)))]
+        yield servers_of(root, lambda number: (address[number], 22, spaces[number + 1]), stack)
+
+
+def _wire(one: str, address: str, other: str, opposite: str, number: int) -> None:
+    call("ip", "-n", one, "link", "add", f"v{number}", "type", "veth", "peer", "name", "up0", "netns", other)
+    for space, link, own in ((one, f"v{number}", address), (other, "up0", opposite)):
+        call("ip", "-n", space, "address", "add", f"{own}/24", "dev", link)
+        call("ip", "-n", space, "link", "set", link, "up")
+
+
+@contextmanager
+def _entered(space: str) -> Iterator[None]:
+    """Put this thread, and the threads and processes that it starts, into a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{space}").open() as there:
+        if libc.setns(there.fileno(), 0x40000000) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            libc.setns(home.fileno(), 0x40000000)
+
+
+class User:
+    """Runs pneumoctl as a process whose stack `t` is this farm, as `up` would have left it."""
+
+    def __init__(self, farm: Farm) -> None:
+        self.farm = farm
+        self.state = farm.directory.parents[1] / "state"
+        place = Stack("t", self.state / "pneumoctl" / "t")
+        place.save_cloud(Cloud("eu-central-1", "", "111111111111", ""))
+        place.save_hosts(farm.inventory)
+        farm.directory.rename(place.ssh)
+        farm.directory = place.ssh
+        farm.pin()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
+        source = str(Path(__file__).parents[2])
+        self.environment = {**kept, "XDG_STATE_HOME": str(self.state), "PNEUMO_STACK": "t", "PYTHONPATH": source}
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "pneumoctl", *words]
+
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self.argv(*words),
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, code: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+        child = self.start(*words, **environment)
+        try:
+            out, err = child.communicate(timeout=60)
+        finally:
+            child.kill()
+        assert child.returncode == code, f"pneumoctl {words}: {child.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(words, child.returncode, out, err)

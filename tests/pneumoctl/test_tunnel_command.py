@@ -1,0 +1,146 @@
+"""`pneumoctl tunnel` as a user meets it: real servers, a real forward, a service behind it or none."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psutil
+import pytest
+import urllib3
+
+from tests.pneumoctl.sshd import Farm, User, on_loopback
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def user(farm: Farm) -> User:
+    return User(farm)
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello from behind")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(address: str, port: int) -> Iterator[None]:
+    with ThreadingHTTPServer((address, port), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def get(url: str) -> bytes:
+    with urllib3.PoolManager(timeout=10, retries=False) as web:
+        return web.request("GET", url).data
+
+
+def test_the_address_is_printed_once_the_service_answers_there_and_ctrl_c_ends_all(user: User) -> None:
+    with serving(user.farm.servers["web-0"].address, 8080):
+        child = user.start("tunnel", "ui")
+        assert child.stdout is not None
+        url = child.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:") and get(url) == b"hello from behind"
+        child.send_signal(2)
+        assert child.wait(5) == 130
+        assert "error" not in child.communicate()[1]
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
+
+
+def test_a_taken_port_is_moved_and_said_but_a_wished_one_is_not(user: User) -> None:
+    with serving("127.0.0.1", 9090):  # both what prometheus is on "monitoring" and what is taken here
+        child = user.start("tunnel", "prometheus", "--json")
+        assert child.stdout is not None
+        lines = [child.stdout.readline()]
+        while lines[-1] != "}\n":
+            lines.append(child.stdout.readline())
+        document = json.loads("".join(lines))
+        assert document["service"] == "prometheus" and document["host"] == "monitoring"
+        assert not document["url"].endswith(":9090") and get(document["url"]) == b"hello from behind"
+        child.send_signal(2)
+        assert child.wait(5) == 130
+        assert "port 9090 of this machine is taken" in child.communicate()[1]
+        assert "port 9090 of this machine is taken" in user.run("tunnel", "prometheus", "--port", "9090", code=1).stderr
+
+
+def test_redis_is_asked_in_its_own_tongue(user: User) -> None:
+    with socket.create_server((user.farm.servers["app-0"].address, 6379)) as server:
+        heard = []
+
+        def answer() -> None:
+            with server.accept()[0] as client:
+                heard.append(client.recv(100))
+                client.sendall(b"-NOAUTH\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        child = user.start("tunnel", "redis", "--port", "16399")
+        assert child.stdout is not None and child.stdout.readline() == "redis://127.0.0.1:16399\n"
+        child.terminate()
+        assert child.wait(5) == 143 and heard == [b"PING\r\n"]
+        child.communicate()
+
+
+def test_a_service_that_does_not_run_is_named(user: User) -> None:
+    said = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: nothing listens there" in said and "pneumoctl status" in said
+
+
+def test_a_service_that_is_silent_is_named(user: User) -> None:
+    with socket.create_server((user.farm.servers["app-0"].address, 5000)):
+        said = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: silent for 5 s" in said
+
+
+def test_a_tunnel_that_breaks_says_so(user: User) -> None:
+    with serving(user.farm.servers["web-0"].address, 8080):
+        child = user.start("tunnel", "ui")
+        assert child.stdout is not None and child.stdout.readline().startswith("http://")
+        for one in psutil.Process(child.pid).children():
+            one.kill()
+        assert child.wait(10) == 1
+        assert "the tunnel to ui on web-0 broke" in child.communicate()[1]
+
+
+def test_a_kill_leaves_no_forward_behind(user: User) -> None:
+    with serving(user.farm.servers["web-0"].address, 8080):
+        child = user.start("tunnel", "ui")
+        assert child.stdout is not None
+        url = child.stdout.readline().strip()
+        ssh = psutil.Process(child.pid).children(recursive=True)
+        assert ssh and get(url) == b"hello from behind"
+        child.kill()
+        child.communicate()
+        _, left = psutil.wait_procs(ssh, 20)
+        assert not left
+
+
+def test_what_is_no_service_is_answered_with_the_nearest(user: User) -> None:
+    said = user.run("tunnel", "graphana", code=2).stderr
+    assert "grafana, prometheus, api, redis, ui" in said and "pneumoctl tunnel grafana" in said
+
+
+def test_dry_run_opens_nothing(user: User) -> None:
+    line = user.run("tunnel", "grafana", "--dry-run", "--port", "13000").stdout
+    assert "-L 127.0.0.1:13000:127.0.0.1:3000" in line and line.rstrip().endswith("-- monitoring cat")
+
+
+def test_no_stack(user: User) -> None:
+    assert "pneumoctl up --target aws" in user.run("tunnel", "grafana", "--stack", "none", code=1).stderr

@@ -1,0 +1,255 @@
+"""A world with one GPU host for tests of its guards: EC2, the scheduler, the host and the link to it, on one clock."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl import aws as aws_module
+from pneumoctl import schedules, training, training_close
+from pneumoctl.aws import Aws, Instance
+from pneumoctl.aws_api import Account
+from pneumoctl.errors import PneumoError
+from pneumoctl.plans.training import Order
+from pneumoctl.runs import Run, stamp
+from pneumoctl.stack import Stack
+from pneumoctl.training_close import Ground
+from pneumoctl.training_host import Word
+
+AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+RUN = "20261123-060000-a1b2"
+HOST = "i-gpu"
+
+
+@dataclass
+class World:
+    """Everything that goes on by itself. A fault is put in `faults` by the name of the call that it strikes."""
+
+    seconds: float = 0.0
+    state: str = "stopped"
+    since: float = 0.0  # when the state began
+    launched: float = -86400.0
+    reason: str = ""
+    stopped: float = -86000.0
+    armed: dict[str, Any] = field(default_factory=dict)
+    scheduler_acts: bool = True
+    host_acts: bool = True  # guards 2 and 3
+    trains_s: float = 300.0
+    began: float | None = None
+    asked: bool = False
+    hangs_at: float = 1e9
+    ended: float | None = None
+    code: int = 0
+    end: dict[str, Any] | None = None
+    console: str = ""
+    order: Order | None = None
+    host_until: float = 1e9
+    deaf: bool = False  # the link is cut
+    when_off: str = "stop"  # what EC2 does with a host that powers itself off
+    faults: dict[str, Callable[[], None]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return AT + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        for _ in range(int(seconds * 2) or 1):
+            self.seconds += min(seconds, 0.5)
+            self.look()
+
+    def strike(self, name: str) -> None:
+        self.calls.append(name)
+        if fault := self.faults.get(name):
+            fault()
+
+    def turn(self, state: str, reason: str = "") -> None:
+        self.state, self.since = state, self.seconds
+        self.reason = reason or self.reason
+        if state == "stopping":
+            self.stopped = self.seconds
+
+    def look(self) -> None:
+        if self.state == "pending" and self.seconds - self.since > 5:
+            self.turn("running")
+        if self.state == "stopping" and self.seconds - self.since > 8:
+            self.turn("stopped")
+        if self.armed and self.scheduler_acts:
+            until = datetime.fromisoformat(self.armed["ScheduleExpression"][3:-1]).replace(tzinfo=UTC)
+            if self.now() >= until:
+                self.armed = {}
+                self.stop("Client.UserInitiatedShutdown")
+        if self.state == "running" and self.began is not None:
+            self._trains(self.seconds - self.began)
+
+    def _trains(self, passed: float) -> None:
+        hung = passed >= self.hangs_at
+        if self.ended is None and not hung:
+            late = self.seconds >= self.host_until and self.host_acts
+            if passed >= self.trains_s or self.asked or late:
+                self.ended, why = self.seconds, "done" if passed >= self.trains_s else "stopped"
+                self.code = self.code if why == "done" else 143
+                self.end = self.end or {"run": RUN, "exit": self.code, "why": why, "message": ""}
+        if self.ended is not None and self.host_acts and self.seconds - self.ended > 3:
+            self.console += "pneumoctl-train: ended (success, 0): powering off\n"
+            self.turn("stopping", "Client.InstanceInitiatedShutdown")
+        if hung and self.host_acts and self.seconds >= self.host_until:
+            self.console += "pneumoctl-guard: powering off: deadline\n"
+            self.turn("stopping", "Client.InstanceInitiatedShutdown")
+
+    def stop(self, reason: str) -> None:
+        if self.state in ("pending", "running"):
+            self.turn("stopping", reason)
+
+
+class FakeAws(Aws):
+    """Its `stop` and `states` are the real ones."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.region, self.profile = world, "eu-west-1", ""
+
+    def identity(self) -> Account:
+        return Account("123456789012", "arn:aws:iam::123456789012:user/me", asked=AT, steady=0.0)
+
+    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        world = self.world
+        world.strike(operation)
+        match operation:
+            case "create_schedule" | "update_schedule":
+                world.armed = arguments
+            case "get_schedule":
+                if not world.armed:
+                    raise PneumoError("gone", aws_code="ResourceNotFoundException")
+                return dict(world.armed)
+            case "delete_schedule":
+                world.armed = {}
+            case "start_instances":
+                assert world.state == "stopped", "EC2 starts only what is stopped"
+                assert world.armed, "a GPU is never started without an armed stop"
+                world.launched = world.seconds
+                world.turn("pending")
+            case "describe_instance_attribute":
+                return {"InstanceInitiatedShutdownBehavior": {"Value": world.when_off}}
+            case "stop_instances":
+                world.stop("Client.UserInitiatedShutdown")
+            case _:
+                raise AssertionError(operation)
+        return {}
+
+    def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
+        world = self.world
+        world.look()
+        world.strike(operation)
+        yield {"Instances": [self._described()]}
+
+    def _described(self) -> dict[str, Any]:
+        world = self.world
+        stopped = AT + timedelta(seconds=world.stopped)
+        return {
+            "InstanceId": HOST,
+            "State": {"Name": world.state},
+            "LaunchTime": AT + timedelta(seconds=world.launched),
+            "StateReason": {"Code": world.reason},
+            "StateTransitionReason": f"User initiated ({stopped:%Y-%m-%d %H:%M:%S} GMT)",
+        }
+
+    def console_output(self, instance_id: str) -> str:
+        self.world.strike("console")
+        return self.world.console
+
+
+class FakeLink:
+    """See training_host.Link."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def await_up(self, patience: float) -> None:
+        until = self.world.seconds + patience
+        while self.world.state != "running" or self.world.deaf:
+            self.world.sleep(1)
+            if self.world.seconds > until:
+                raise PneumoError("SSH did not answer")
+        self.world.strike("await_up")
+
+    def begin(self, order: Order, seconds: Callable[[], float]) -> None:
+        self.world.sleep(60)
+        self.world.strike("begin")
+        self.world.order, self.world.began = order, self.world.seconds
+        self.world.host_until = self.world.seconds + seconds()
+
+    def hear(self, timeout: float) -> Word | None:
+        world = self.world
+        world.sleep(timeout)
+        world.strike("hear")
+        if world.deaf or world.state != "running":
+            return Word(lost="no answer")
+        if world.ended is not None and world.seconds - world.ended > 3:  # behind the farewell
+            return Word(over=True, code=world.code)
+        passed = min(world.seconds - (world.began or 0.0), world.hangs_at)
+        return Word(news={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})
+
+    def stop_run(self) -> None:
+        self.world.strike("stop_run")
+        if self.world.deaf:
+            raise PneumoError("no answer")
+        self.world.asked = True
+
+    def power_off(self) -> None:
+        self.world.strike("power_off")
+        if self.world.deaf:
+            raise PneumoError("no answer")
+        self.world.stop("Client.InstanceInitiatedShutdown")
+
+    def close(self, release: bool = False) -> None:
+        self.world.calls.append("close")
+
+
+class FakeStore:
+    """See training_store.Store."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.written = world, None
+
+    def end(self) -> Mapping[str, Any] | None:
+        self.world.strike("end")
+        return self.world.end
+
+    def alive(self) -> datetime | None:
+        world = self.world
+        hung = world.began is not None and world.seconds - world.began >= world.hangs_at
+        return AT if hung or world.began is None else world.now()
+
+
+def ground(world: World, folder: Path) -> Ground:
+    host = Instance(HOST, "train", "train", "stopped", "g5.xlarge", AT, "10.20.32.10", "")
+    show: Callable[[Mapping[str, Any]], None] = lambda news: world.shown.append(dict(news))  # noqa: E731
+    store: Any = FakeStore(world)
+    link = FakeLink(world)
+    place = Stack("t", folder / "t")
+    return Ground(FakeAws(world), place, host, link, store, show, world.notes.append, lambda _: link)
+
+
+def run(hours: float = 1.0, **more: Any) -> Run:
+    deadline = stamp(AT + timedelta(hours=hours))
+    seconds = int(hours * 3600)
+    known: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
+    return Run(RUN, "t", "gpu", stamp(AT), [], 600, seconds, **known)
+
+
+def order() -> Order:
+    return Order(RUN, "t", "bucket", "eu-west-1", "f" * 64, stall_s=600)
+
+
+def on_one_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    for module in (aws_module, schedules, training, training_close):
+        monkeypatch.setattr(module, "time", world)
+    monkeypatch.setattr(schedules, "now", lambda _: world.now())
+    return world

@@ -1,0 +1,273 @@
+"""What each alert is shown: series with which it must fire, and series with which it must be silent."""
+
+from dataclasses import dataclass, field
+
+LATER = "45m"  # long after any `for`
+DAY = 86400
+HTTP = 'pneumo_request_seconds_count{instance="app-0", job="api", route="/v1/predictions", method="POST", status="%s"}'
+READY = 'pneumo_request_seconds_count{instance="app-0", job="api", route="/readyz", method="GET", status="502"}'
+FILES = 'pneumo_predictions_total{instance="app-0", job="api", outcome="%s", model="v"}'
+SCORE = 'pneumo_stage_seconds_bucket{instance="app-0", job="api", stage="score", le="%s"}'
+CHECK = 'pneumo_checks_total{instance="app-0", job="api", check="%s", outcome="%s"}'
+ON = 'up{instance="train-0", job="node", role="train"}'
+LEASE = 'pneumoctl_gpu_lease_expires_seconds{instance="train-0", job="node"}'
+STEPS = 'pneumoctl_training_steps_total{instance="train-0", job="node"}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series by minute in promtool's notation ("0+5x60": from 0, 5 more each minute); what a person then reads."""
+
+    about: str
+    series: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+    summary: str = ""
+    at: str = LATER
+
+
+def up(job: str, value: str, role: str = "app", instance: str = "app-0") -> dict[str, str]:
+    return {f'up{{instance="{instance}", job="{job}", role="{role}"}}': value}
+
+
+def disk(size: int, left: int, kind: str = "ext4") -> dict[str, str]:
+    labels = f'{{instance="app-0", job="node", mountpoint="/", fstype="{kind}"}}'
+    return {f"node_filesystem_size_bytes{labels}": f"{size}x60", f"node_filesystem_avail_bytes{labels}": f"{left}x60"}
+
+
+def memory(total: int, left: int) -> dict[str, str]:
+    labels = '{instance="app-0", job="node"}'
+    return {
+        f"node_memory_MemTotal_bytes{labels}": f"{total}x60",
+        f"node_memory_MemAvailable_bytes{labels}": f"{left}x60",
+    }
+
+
+def certificate(end: int) -> dict[str, str]:
+    return {'pneumoctl_certificate_expires_seconds{instance="nginx", job="node"}': f"{end}x60"}
+
+
+def redis(**values: str) -> dict[str, str]:
+    return {f'redis_{name}{{instance="app-0", job="redis"}}': value for name, value in values.items()}
+
+
+APP = {"instance": "app-0"}
+NODE = {**APP, "job": "node"}
+HOST = {**NODE, "role": "app"}
+NGINX = {"instance": "nginx", "job": "node"}
+GPU = {"instance": "train-0", "job": "node", "role": "train"}
+API = {"instance": "app-0", "job": "api"}
+REDIS = {"instance": "app-0", "job": "redis"}
+
+FIRES = {
+    "HostDown": [Case("no answer", up("node", "1x9 0x60"), labels=HOST, summary="app-0 does not answer")],
+    "DiskNearlyFull": [
+        Case(
+            "5 % left",
+            disk(100, 5),
+            labels={"instance": "app-0", "job": "node", "mountpoint": "/", "fstype": "ext4"},
+            summary="/ of app-0 has 5% left",
+        )
+    ],
+    "MemoryNearlyFull": [
+        Case(
+            "5 % left",
+            memory(100, 5),
+            labels=NODE,
+            summary="app-0 has 5% of its memory left",
+        )
+    ],
+    "CertificateExpiring": [
+        Case(
+            "in ten days",
+            certificate(10 * DAY),
+            labels=NGINX,
+            summary="the front door's certificate ends in 9d 23h 15m 0s",
+        ),
+        Case("it has ended", certificate(60), labels=NGINX, summary="the front door's certificate has ended"),
+    ],
+    "ServiceDown": [
+        Case("the API", up("api", "0x60"), labels={**API, "role": "app"}, summary="api on app-0 does not answer"),
+        Case(
+            "the page",
+            up("ui", "0x60", "web", "web-1"),
+            labels={"instance": "web-1", "job": "ui", "role": "web"},
+            summary="ui on web-1 does not answer",
+        ),
+        Case(
+            "nginx, whose exporter lives",
+            up("nginx", "1x60", "nginx", "nginx") | {'nginx_up{instance="nginx", job="nginx", role="nginx"}': "0x60"},
+            labels={"instance": "nginx", "job": "nginx", "role": "nginx"},
+            summary="nginx on nginx does not answer",
+        ),
+        Case(
+            "Redis, whose exporter lives",
+            up("redis", "1x60") | redis(up="0x60"),
+            labels=REDIS,
+            summary="redis on app-0 does not answer",
+        ),
+    ],
+    "RequestsFail": [
+        Case(
+            "one in ten",
+            {HTTP % 201: "0+90x60", HTTP % 500: "0+10x60"},
+            labels=API,
+            summary="10% of the requests to api on app-0 fail",
+        ),
+        Case("each", {HTTP % 504: "0+1x60"}, labels=API, summary="100% of the requests to api on app-0 fail"),
+    ],
+    "PredictionErrors": [
+        Case(
+            "one in ten",
+            {FILES % "no pneumonia": "0+9x60", FILES % "error": "0+1x60"},
+            labels=APP,
+            summary="10% of the files sent to app-0 have no result",
+        ),
+    ],
+    "ApiSlow": [
+        Case(
+            "one in ten takes between 2.5 and 5 seconds",
+            {SCORE % "2.5": "0+9x60", SCORE % "5.0": "0+10x60", SCORE % "+Inf": "0+10x60"},
+            labels=APP,
+            summary="one picture in twenty takes 3.75s to score on app-0",
+        )
+    ],
+    "QueueFull": [
+        Case(
+            "many are told to come back",
+            {HTTP % 503: "0+10x60"},
+            labels=APP,
+            summary="app-0 told 50 uploads within 5 minutes to come back later",
+        )
+    ],
+    "RefusalsHigh": [
+        Case(
+            "half of many",
+            {FILES % "refused": "0+1x120", FILES % "pneumonia": "0+1x120"},
+            summary="50% of the files of the last hour were refused",
+            at="100m",
+        )
+    ],
+    "KnownPictureOutOfBand": [
+        Case(
+            "it began to fail lately",
+            {CHECK % ("known_picture", "ok"): "0+4x40 160x20", CHECK % ("known_picture", "fault"): "0x42 4+4x20"},
+            labels={**API, "check": "known_picture", "outcome": "fault"},
+            summary="the known picture does not score on app-0 as it did when the model was made",
+        )
+    ],
+    "StoreUnavailable": [
+        Case(
+            "it fails",
+            {CHECK % ("store", "fault"): "0+4x60"},
+            labels={**API, "check": "store", "outcome": "fault"},
+            summary="the API on app-0 cannot keep results: Redis is gone, full, or cannot write",
+        )
+    ],
+    "RedisMemoryNearLimit": [
+        Case(
+            "90 %",
+            redis(memory_used_bytes="90x60", memory_max_bytes="100x60"),
+            labels=REDIS,
+            summary="Redis on app-0 uses 90% of the memory that it may",
+        )
+    ],
+    "RedisCannotWrite": [
+        Case(
+            "a write failed",
+            redis(aof_last_write_status="0x60"),
+            labels=REDIS,
+            summary="Redis on app-0 could not write its file",
+        ),
+        Case(
+            "so did rewriting the file",
+            redis(aof_last_bgrewrite_status="0x60"),
+            labels=REDIS,
+            summary="Redis on app-0 could not write its file",
+        ),
+    ],
+    "RedisRefusesConnections": [
+        Case(
+            "some a minute",
+            redis(rejected_connections_total="0x40 1+1x20"),
+            labels=REDIS,
+            summary="Redis on app-0 refused 5 connections: all its places are taken",
+        )
+    ],
+    "GpuBillsForNothing": [
+        Case("on, with no exporter", {ON: "1x60"}, labels=GPU, summary="train-0 is on, and nothing trains there"),
+        Case(
+            "trains, but nobody holds the lease any more",
+            {ON: "1x60", LEASE: "600x60", STEPS: "0+100x60"},
+            labels=GPU,
+            summary="train-0 is on, and nothing trains there",
+        ),
+        Case(
+            "leased, but stands still",
+            {ON: "1x60", LEASE: "600+60x60", STEPS: "500x60"},
+            labels=GPU,
+            summary="train-0 is on, and nothing trains there",
+        ),
+    ],
+}
+
+SILENT = {
+    "HostDown": [
+        Case("all answer", up("node", "1x60")),
+        Case("a moment's silence", up("node", "1x42 0x2 1x20")),
+        Case("a stopped GPU host", up("node", "0x60", "train", "train-0")),
+        Case("a service that is down", up("api", "0x60")),
+    ],
+    "DiskNearlyFull": [Case("a fifth is left", disk(100, 20)), Case("no disk, but memory", disk(100, 1, "tmpfs"))],
+    "MemoryNearlyFull": [Case("a fifth is left", memory(100, 20))],
+    "CertificateExpiring": [Case("in a month", certificate(30 * DAY))],
+    "ServiceDown": [
+        Case(
+            "all answer",
+            up("api", "1x60") | up("redis", "1x60") | redis(up="1x60") | {'nginx_up{instance="nginx"}': "1x60"},
+        ),
+        Case("a restart", up("api", "1x43 0 1x20")),
+        Case("a stopped GPU host", up("node", "0x60", "train", "train-0")),
+    ],
+    "RequestsFail": [
+        Case("one in a hundred", {HTTP % 201: "0+99x60", HTTP % 500: "0+1x60"}),
+        Case("it is too busy, and says so", {HTTP % 201: "0+50x60", HTTP % 503: "0+50x60"}),
+        Case("others send nonsense", {HTTP % 400: "0+50x60", HTTP % 401: "0+50x60"}),
+        Case("nobody asks", {HTTP % 201: "7x60"}),
+        Case("it says that it is not ready", {READY: "0+50x60"}),
+    ],
+    "PredictionErrors": [
+        Case("one in a hundred", {FILES % "no pneumonia": "0+99x60", FILES % "error": "0+1x60"}),
+        Case("nobody sends any", {FILES % "error": "7x60"}),
+    ],
+    "ApiSlow": [
+        Case("all within a second", {SCORE % "1.0": "0+10x60", SCORE % "2.5": "0+10x60", SCORE % "+Inf": "0+10x60"}),
+        Case("nobody sends any", {SCORE % "2.5": "7x60", SCORE % "+Inf": "9x60"}),
+    ],
+    "QueueFull": [
+        Case("one now and then", {HTTP % 503: "0x20 1x20 2x20"}),
+        Case("all are taken", {HTTP % 201: "0+100x60"}),
+    ],
+    "RefusalsHigh": [
+        Case("a tenth of many", {FILES % "refused": "0+1x120", FILES % "no pneumonia": "0+9x120"}, at="100m"),
+        Case("all of a handful", {FILES % "refused": "0x60 5x60"}, at="100m"),
+    ],
+    "KnownPictureOutOfBand": [
+        Case("it scores as it should", {CHECK % ("known_picture", "ok"): "0+4x60"}),
+        Case("another check fails", {CHECK % ("store", "fault"): "0+4x60"}),
+        Case("it failed long ago", {CHECK % ("known_picture", "fault"): "0+4x9 36x60"}),
+    ],
+    "StoreUnavailable": [Case("it is there", {CHECK % ("store", "ok"): "0+4x60"})],
+    "RedisMemoryNearLimit": [
+        Case("half", redis(memory_used_bytes="50x60", memory_max_bytes="100x60")),
+        Case("it has no limit", redis(memory_used_bytes="50x60", memory_max_bytes="0x60")),
+    ],
+    "RedisCannotWrite": [Case("it can", redis(aof_last_write_status="1x60", aof_last_bgrewrite_status="1x60"))],
+    "RedisRefusesConnections": [Case("none since long", redis(rejected_connections_total="3x60"))],
+    "GpuBillsForNothing": [
+        Case("leased and training", {ON: "1x60", LEASE: "600+60x60", STEPS: "0+100x60"}),
+        Case("just started", {ON: "_x40 1x20"}),
+        Case("stopped", {ON: "0x60"}),
+        Case("stopped after a run", {ON: "1x20 0x60", LEASE: "600+60x20", STEPS: "0+100x20"}),
+        Case("another host is on", up("node", "1x60")),
+    ],
+}

@@ -1,0 +1,51 @@
+"""The programs that judge and run the rendered files, and a network in which they get the ports of real hosts."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
+
+
+def program(name: str) -> str:
+    """A program of a Debian package; the test is skipped without it.
+
+    DEBIAN names a folder into which packages were unpacked: installing nginx or Prometheus would start them.
+    """
+    unpacked = Path(os.environ.get("DEBIAN", "/nonexistent"))
+    places = [unpacked / "usr/sbin", unpacked / "usr/bin", *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
+    found = shutil.which(name, path=":".join(map(str, places)))
+    if found is None:
+        pytest.skip(f"{name} is not installed, and no DEBIAN names a folder with it")
+    return found
+
+
+def checker(name: str) -> str:
+    """A program or folder that judges others, in an environment of its own below CHECKERS; skipped without it."""
+    found = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
+    if not found.exists():
+        pytest.skip(f"{name} is not installed: CHECKERS names the folder that it should be in")
+    return str(found)
+
+
+@contextmanager
+def own_network() -> Iterator[None]:
+    """This thread, and all that it starts, in a network of its own: port 443 and all of 127.0.0.0/8 are free there."""
+    if os.geteuid() != 0:
+        pytest.skip("a network of its own is root's to make")
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if libc.unshare(_NEW_NETWORK):
+            pytest.skip(f"no network of its own: {os.strerror(ctypes.get_errno())}")
+        subprocess.run([program("ip"), "link", "set", "lo", "up"], check=True)
+        yield
+    finally:
+        libc.setns(before, _NEW_NETWORK)
+        os.close(before)

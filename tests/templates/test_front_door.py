@@ -1,0 +1,126 @@
+"""The front door with the real page behind it, as those who judge the security of web sites see it."""
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from urllib3 import encode_multipart_formdata
+
+from model import phantom
+from tests.browser.conftest import Stack
+from tests.templates.front import LOGIN, PASSWORD, USER, Front, Upstream, written
+from tests.templates.programs import checker
+
+pytestmark = pytest.mark.usefixtures("network")
+
+
+@pytest.fixture(scope="module")
+def page(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Upstream]:
+    """Redis, the API and the page."""
+    stack = Stack.started(tmp_path_factory.mktemp("stack"), tiny_bundle)
+    yield Upstream("127.0.0.1", stack.ui.port)
+    stack.stop()
+
+
+@pytest.fixture
+def front(folder: Path, page: Upstream) -> Iterator[Front]:
+    """nginx before the page."""
+    with Front(folder, page) as made:
+        yield made
+
+
+def test_a_picture_gets_its_finding(front: Front) -> None:
+    body, kind = encode_multipart_formdata([("file", ("chest.png", phantom.png(101, 192, opacity=True)))])
+    sent = {**LOGIN, "Content-Type": kind, "Origin": "https://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
+    answer = front.ask("/predictions", "POST", sent, body)
+    (place,) = answer.all("Location")
+    assert (answer.status, place.partition("?")[0]) == (303, "/results")
+    assert b"Signs of pneumonia" in front.ask(place).body
+
+
+@pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/there-is-none", "/livez"])
+def test_no_header_is_sent_twice(front: Front, path: str) -> None:
+    assert {name: n for name, n in Counter(name for name, _ in front.ask(path).headers).items() if n > 1} == {}
+
+
+# --- gixy
+
+
+def gixy(path: Path) -> list[str]:
+    """What gixy finds in a file that nginx itself is content with: of a broken one it says that there are no issues."""
+    done = subprocess.run([checker("gixy"), "--format", "json", str(path)], text=True, capture_output=True)
+    assert "WARNING" not in done.stderr, done.stderr
+    return [f"{one['plugin']}: {one['summary']}" for one in json.loads(done.stdout)]
+
+
+@pytest.mark.parametrize("acme", [False, True])
+def test_gixy_finds_nothing(folder: Path, acme: bool) -> None:
+    assert gixy(written(folder, (Upstream("10.0.0.1"), Upstream("10.0.0.2", down=True)), acme=acme)) == []
+
+
+def test_gixy_would_find_something(folder: Path) -> None:
+    path = written(folder, (Upstream("10.0.0.1"),))
+    bad = path.read_text().replace("proxy_set_header Host $host;", "proxy_set_header Host $http_host;")
+    path.write_text(bad.replace("server_tokens off;", "server_tokens on;"))
+    assert {one.partition(":")[0] for one in gixy(path)} == {"host_spoofing", "version_disclosure"}
+
+
+# --- sslyze, against Mozilla's intermediate profile
+
+
+def sslyze(front: Front, folder: Path) -> tuple[list[str], dict]:
+    """What sslyze finds against the profile, and all that it saw."""
+    report = folder / "sslyze.json"
+    argv = [checker("sslyze"), "--mozilla_config=intermediate", f"--json_out={report}", "127.0.0.1:443"]
+    said = subprocess.run(argv, text=True, capture_output=True).stdout
+    (scan,) = json.loads(report.read_text())["server_scan_results"]
+    judgement = said.partition("127.0.0.1:443: FAILED - Not compliant.")[2]
+    assert scan["scan_status"] == "COMPLETED" and judgement, said
+    return re.findall(r"^ +\* (\w+):", judgement, re.M), scan["scan_result"]
+
+
+def test_sslyze_finds_nothing_but_that_nobody_signed_the_certificate(front: Front, tmp_path: Path) -> None:
+    found, seen = sslyze(front, tmp_path)
+    assert found == ["certificate_path_validation"]
+    versions = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2", "tls_1_3")
+    accepted = {one: len(seen[f"{one}_cipher_suites"]["result"]["accepted_cipher_suites"]) for one in versions}
+    assert accepted == {"ssl_2_0": 0, "ssl_3_0": 0, "tls_1_0": 0, "tls_1_1": 0, "tls_1_2": 3, "tls_1_3": 3}
+    assert not seen["heartbleed"]["result"]["is_vulnerable_to_heartbleed"]
+    assert not seen["openssl_ccs_injection"]["result"]["is_vulnerable_to_ccs_injection"]
+    assert not seen["session_renegotiation"]["result"]["is_vulnerable_to_client_renegotiation_dos"]
+    assert not seen["tls_compression"]["result"]["supports_compression"]
+
+
+def test_sslyze_would_find_more(folder: Path, tmp_path: Path, page: Upstream) -> None:
+    with Front(folder, page, weaker=("ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-AES128-SHA:")) as front:
+        assert "ciphers" in sslyze(front, tmp_path)[0]
+
+
+# --- Mozilla's HTTP Observatory
+
+
+def observed(front: Front, login: str = "") -> dict:
+    """The Observatory's judgement of the site, by its own program."""
+    program = Path(checker("observatory")) / "node_modules/@mdn/mdn-http-observatory/src/scan.js"
+    environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(front.directory / "certificate.pem")}
+    argv = [checker("node"), program, f"{login}127.0.0.1"]
+    done = subprocess.run(argv, text=True, capture_output=True, env=environment, cwd=front.directory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("login", "status"), [("", 401), (f"{USER}:{PASSWORD}@", 200)], ids=["stranger", "clinician"])
+def test_the_observatory_gives_its_best_grade(front: Front, login: str, status: int) -> None:
+    judged = observed(front, login)
+    assert judged["scan"]["statusCode"] == status
+    assert (judged["scan"]["grade"], judged["scan"]["testsFailed"]) == ("A+", 0), judged["tests"]
+
+
+def test_the_observatory_would_give_a_worse_one(folder: Path, page: Upstream) -> None:
+    with Front(folder, page, weaker=("add_header Strict-Transport-Security", "add_header X-Nothing")) as front:
+        assert observed(front)["scan"]["grade"] not in ("A+", "A")

@@ -1,0 +1,199 @@
+"""The front door as a real nginx keeps it: who is let in, what is passed on, what is said when something fails."""
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.templates.front import LOGIN, Front, Host, Upstream, nginx, written
+from webapp.ui.guard import _HEADERS
+
+ONE, TWO = Upstream("127.0.0.11"), Upstream("127.0.0.12")
+GUARDS = {**_HEADERS, "Cache-Control": "no-store"}
+HSTS = "Strict-Transport-Security"
+TWO_YEARS = ["max-age=63072000"]
+IDENTIFIER = "0123456789abcdef" * 2
+
+pytestmark = pytest.mark.usefixtures("network")
+
+
+def checked(path: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(nginx(path, "-t", "-q"), text=True, capture_output=True)
+
+
+@pytest.mark.parametrize("acme", [False, True])
+@pytest.mark.parametrize(
+    "upstreams", [(ONE,), (ONE, TWO), (Upstream("127.0.0.11", down=True), TWO)], ids=["one", "two", "one is drained"]
+)
+def test_nginx_finds_no_fault(folder: Path, upstreams: tuple[Upstream, ...], acme: bool) -> None:
+    assert (checked(written(folder, upstreams, acme=acme)).stderr) == ""
+
+
+def test_nginx_would_find_a_fault(folder: Path) -> None:
+    path = written(folder, (ONE,))
+    path.write_text(path.read_text().replace("proxy_pass http://page;", "proxy_pass http://page", 1))
+    assert checked(path).returncode == 1
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "pneumo.example", "elsewhere.example"])
+def test_everything_goes_to_https(front: Front, page: Host, name: str) -> None:
+    answer = front.ask("/predictions?order=time", host=name, encrypted=False)
+    assert (answer.status, answer.all("Location")) == (301, [f"https://{name}/predictions?order=time"])
+    assert (answer.all(HSTS), page.seen) == ([], [])
+
+
+def test_a_challenge_of_acme_stays_on_http(folder: Path) -> None:
+    with Front(folder, ONE, acme=True) as front:
+        challenge = "/.well-known/acme-challenge/there-is-none"
+        assert front.ask(challenge, encrypted=False).status == 404
+        assert front.ask("/livez", encrypted=False).status == 301
+
+
+def test_a_foreign_name_is_not_served(front: Front, page: Host) -> None:
+    answer = front.ask("/livez", host="elsewhere.example")
+    assert (answer.status, answer.all(HSTS), page.seen) == (421, TWO_YEARS, [])
+    assert b"<h1>Error: This name is not served here</h1>" in answer.body
+
+
+def test_who_logs_in_is_passed_on(front: Front, page: Host) -> None:
+    answer = front.ask("/predictions?order=time", headers={**LOGIN, "X-Forwarded-For": "a lie", "X-Pneumo-Probe": "1"})
+    assert (answer.status, answer.body) == (200, b"ok")
+    ((method, path, headers, _),) = page.seen
+    assert (method, path, headers["Host"]) == ("GET", "/predictions?order=time", "127.0.0.1")
+    assert (headers["X-Forwarded-For"], headers["X-Forwarded-Proto"]) == ("127.0.0.1", "https")
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["X-Request-ID"])
+    assert headers["X-Pneumo-Probe"] == "1"
+    assert "Authorization" not in headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic Y2xpbmljaWFuOndyb25n"}], ids=["nobody", "wrong"])
+@pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/metrics/"])
+def test_nobody_else_is(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
+    answer = front.ask(path, headers=headers)
+    assert (answer.status, answer.all("WWW-Authenticate"), page.seen) == (401, ['Basic realm="pneumoctl"'], [])
+
+
+def test_everybody_may_ask_whether_it_lives(front: Front) -> None:
+    assert front.ask("/livez", headers={}).body == b"ok"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/metrics?x", "/error.html", "/error.json"])
+def test_what_is_not_for_people_is_not_there(front: Front, page: Host, path: str) -> None:
+    assert (front.ask(path).status, page.seen) == (404, [])
+
+
+def test_the_page_sets_its_headers_and_nginx_the_one_that_is_left(front: Front) -> None:
+    answer = front.ask("/")
+    assert {name: answer.all(name) for name in GUARDS} == {name: [value] for name, value in GUARDS.items()}
+    assert (answer.all(HSTS), answer.all("Server")) == (TWO_YEARS, ["nginx"])
+
+
+# What is asked, and what it comes to.
+ERRORS = [
+    ("/", {}, None, 401),
+    ("/metrics", LOGIN, None, 404),
+    ("/predictions", LOGIN, b"x" * (8 * 1024 * 1024 + 1), 413),
+    ("/die", LOGIN, None, 502),
+    ("/die/image.png", LOGIN, None, 502),
+]
+MEANS = ["401", "404", "413", "502", "502 of a picture"]
+
+
+@pytest.mark.parametrize(("path", "headers", "body", "status"), ERRORS, ids=MEANS)
+def test_an_error_of_nginx_is_guarded_and_no_finding(
+    folder: Path, path: str, headers: dict[str, str], body: bytes | None, status: int
+) -> None:
+    with Front(folder, ONE) as front:  # nobody is behind it
+        answer = front.ask(path, "POST" if body else "GET", headers, body)
+        problem = front.ask(path, "POST" if body else "GET", {**headers, "Accept": "application/json"}, body)
+    for one, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
+        assert (one.status, one.all("Content-Type")) == (status, [kind])
+        assert (one.all(HSTS), one.all("Vary")) == (TWO_YEARS, ["Accept"])
+        assert {name: len(one.all(name)) for name in GUARDS} == dict.fromkeys(GUARDS, 1)
+        assert b"nginx" not in one.body
+    text = answer.body.decode()
+    assert "<h1>Error: " in text and "says nothing about any picture" in text
+    assert "pneumonia" not in text.lower() and "finding" not in text
+    document = json.loads(problem.body)
+    assert (document["status"], set(document)) == (status, {"type", "title", "status", "detail", "instance"})
+    assert document["title"] in text and document["detail"] in text
+
+
+def test_what_cannot_be_read_is_answered_in_the_same_way(front: Front) -> None:
+    answer = front.ask("/" + "x" * 9000)
+    assert (answer.status, answer.all("X-Frame-Options")) == (414, ["DENY"])
+    assert b"<h1>Error: The address is too long</h1>" in answer.body
+
+
+def test_many_may_ask_at_once_but_not_without_end(front: Front) -> None:
+    def burst(requests: int) -> bytes:
+        """What came of so many requests on one connection."""
+        lines = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * requests
+        with (
+            socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
+            front.context.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
+        ):
+            sender = threading.Thread(target=tunnel.sendall, args=(lines,))
+            sender.start()
+            got = b""
+            while len(re.findall(rb"HTTP/1\.1 \d", got)) < requests and (more := tunnel.recv(65536)):
+                got += more
+            sender.join()
+        return got
+
+    assert Counter(re.findall(rb"HTTP/1\.1 (\d+)", burst(150))) == {b"200": 150}
+    refused = next(one for one in burst(900).split(b"HTTP/1.1 ") if one.startswith(b"429"))
+    assert b"\r\nRetry-After: 1\r\n" in refused
+
+
+def test_the_log_tells_what_happened_and_nothing_of_a_patient(front: Front) -> None:
+    for path in (
+        f"/predictions/{IDENTIFIER}/image.png?name=meier.png",
+        f"/results?id={IDENTIFIER}",
+        f"/predictions/{IDENTIFIER}",
+        "/meier-anna-1950.dcm",
+        "/static/style.css",
+        "/",
+    ):
+        front.ask(path)
+    lines = front.logged(6)
+    routes = [line.split()[3] for line in lines]
+    assert routes == ["/predictions/ID/image.png", "/results", "/predictions/ID", "other", "/static", "/"]
+    assert all(
+        re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", one) for one in lines
+    )
+    assert not re.search(f"meier|{IDENTIFIER}|name=", "".join(lines))
+
+
+def test_the_error_log_is_silent_about_requests(folder: Path) -> None:
+    with Front(folder, ONE) as front:
+        front.ask(f"/predictions/{IDENTIFIER}")
+        front.ask("/metrics/meier-anna-1950.dcm", headers={})
+    assert not re.search(f"meier|{IDENTIFIER}", (folder / "errors").read_text())
+
+
+def test_its_counters_are_for_its_own_host_only(front: Front) -> None:
+    def counters(address: str) -> bytes:
+        with socket.create_connection((address, 8081), timeout=5) as asked:
+            asked.sendall(b"GET /stub_status HTTP/1.0\r\n\r\n")
+            return asked.makefile("rb").read()
+
+    assert b"Active connections: 1" in counters("127.0.0.1")
+    with pytest.raises(ConnectionRefusedError):
+        counters("127.0.0.2")
+
+
+def test_speaks_http_2(front: Front) -> None:
+    modern = ssl.create_default_context(cafile=str(front.directory / "certificate.pem"))
+    modern.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", 443), timeout=5) as plain,
+        modern.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
+    ):
+        assert (tunnel.selected_alpn_protocol(), tunnel.version()) == ("h2", "TLSv1.3")

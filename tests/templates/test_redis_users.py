@@ -1,0 +1,222 @@
+"""Redis as the hosts run it: who may do what, shown on the real work of each, and nothing beyond it."""
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+import urllib3
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from pneumoctl.render import render
+from tests.templates.programs import own_network, program
+from tests.templates.running import arguments, environment, running
+from tests.webapp.api.records import record
+from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
+from webapp.api.settings import StoreSettings
+from webapp.api.store import Store, StoreUnavailable
+
+USERS = ("api", "train", "exporter")
+FORBIDDEN = [
+    "FLUSHALL",
+    "FLUSHDB",
+    "CONFIG GET *",
+    "CONFIG SET maxmemory 1",
+    "KEYS *",
+    "EVAL return(1) 0",
+    "FUNCTION LIST",
+    "LATENCY RESET",
+    "SHUTDOWN NOSAVE",
+    "ACL LIST",
+    "ACL SETUSER default on",
+    "CLIENT LIST",
+    "CLIENT KILL TYPE normal",
+    "MONITOR",
+    "REPLICAOF 192.0.2.1 6379",
+    "BGREWRITEAOF",
+    "SUBSCRIBE pneumo",
+    "PUBLISH pneumo x",
+    "MIGRATE 192.0.2.1 6379 pneumo:1:record:x 0 1000",
+    "GET another",
+    "SET another x",
+    "DEL pneumo:1:record:x",
+    "RENAME pneumo:1:record:x pneumo:1:record:y",
+    "SWAPDB 0 1",
+    "MODULE LIST",
+]
+
+
+def password(user: str) -> str:
+    return f"{PASSWORD}-of-{user}"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def granted(user: str) -> set[str]:
+    """The commands that a user's line allows."""
+    text = render("redis/users.acl", users={user: ("0" * 64,)})
+    (line,) = [line for line in text.splitlines() if line.startswith(f"user {user} ")]
+    return set(re.findall(r"\+(\S+)", line))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis with the three users of a stack, each with its own password, and one who may see everything."""
+    program("redis-server")  # not the older one of a wheel
+    made = RedisServer(tmp_path / "redis")
+    users = render("redis/users.acl", users={user: (digest(password(user)),) for user in USERS})
+    (tmp_path / "redis/users.acl").write_text(f"{users}user tests on >{PASSWORD} ~* &* +@all\n")
+    made.start()
+    made.client().config_resetstat()
+    yield made
+    made.kill()
+
+
+def client(server: RedisServer, **who: str) -> redis.Redis:
+    """Somebody who is told at once, and asks only once."""
+    return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, **who)
+
+
+def store(server: RedisServer, user: str) -> Store:
+    """The store as that user sees it."""
+    return Store.open(StoreSettings("127.0.0.1", server.port, user, password(user), bytes.fromhex(MAC_KEY)))
+
+
+def used(server: RedisServer) -> set[str]:
+    """Every command that was carried out, but for those by which the tests themselves look on."""
+    stats = server.client().info("commandstats")
+    return {name.removeprefix("cmdstat_") for name in stats} - {"hello", "auth", "config|resetstat"}
+
+
+def refused(server: RedisServer) -> list[dict]:
+    """What Redis's own list says was not allowed."""
+    return server.client().acl_log()
+
+
+def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisServer) -> None:
+    kept = store(server, "api")
+    kept.wait(5)
+    kept.probe()
+    one = record(1)
+    assert kept.put(one, None) == kept.put(one, None) == kept.get(one.id) == one
+    assert [each.id for each in kept.page("time", "all", None, 20).records] == [one.id]
+    kept.keep_heatmap(one.id, b"picture")
+    assert kept.heatmap(one.id) == b"picture"
+    kept.add_feedback(one.id, {"label": "unsure"})
+    assert kept.feedback(one.id) == ([{"label": "unsure"}], 0)
+    assert list(kept.ids()) == [one.id]
+    assert (used(server), refused(server)) == (granted("api"), [])
+
+
+def test_the_training_host_can_store_a_result_and_has_no_right_beyond_it(server: RedisServer) -> None:
+    kept = store(server, "train")
+    kept.wait(5)
+    one = record(1)
+    assert kept.put(one, b"picture") == kept.put(one, b"picture") == one
+    assert (used(server), refused(server)) == (granted("train"), [])
+    assert store(server, "api").get(one.id) == one
+
+
+def test_the_training_host_touches_nothing_else(server: RedisServer) -> None:
+    kept = store(server, "train")
+    for forbidden in (
+        kept.probe,
+        lambda: kept.page("time", "all", None, 20),
+        lambda: kept.keep_heatmap("1" * 32, b"x"),
+        lambda: kept.feedback("1" * 32),
+        lambda: list(kept.ids()),
+    ):
+        with pytest.raises(StoreUnavailable, match="NoPermissionError"):
+            forbidden()
+
+
+def test_the_exporter_gives_its_figures_and_has_no_right_beyond_it(server: RedisServer) -> None:
+    store(server, "api").put(record(2), None)
+    server.client().config_resetstat()
+    port, name = free_port(), "prometheus-redis-exporter"
+    values = {"address": "127.0.0.1", "port": server.port, "user": "exporter", "password": password("exporter")}
+    words = [word.replace(":9121", f"127.0.0.1:{port}") for word in arguments(name, **values)]
+    url = f"http://127.0.0.1:{port}/metrics"
+    with running(name, words, url, {**os.environ, **environment(name, **values)}) as process:
+        text = urllib3.request("GET", url, retries=False, timeout=5).data.decode()
+        assert password("exporter") not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    wanted = ("redis_up 1", "redis_memory_max_bytes 6.7108864e+07", "redis_aof_last_write_status 1", "redis_db_keys{")
+    assert [line for line in wanted if line not in text] == []
+    assert (used(server) - {"config|resetstat"}, refused(server)) == (granted("exporter"), [])
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_may_do_what_is_not_their_work(server: RedisServer, user: str) -> None:
+    asking = client(server, username=user, password=password(user))
+    allowed = []
+    for command in FORBIDDEN:
+        try:
+            asking.execute_command(*command.split())
+            allowed.append(command)
+        except redis.exceptions.NoPermissionError:
+            continue
+    assert allowed == []
+
+
+def test_the_default_user_is_off_and_keeps_its_rights(server: RedisServer) -> None:
+    for stranger in (client(server), client(server, password=""), client(server, username="default", password="")):
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            stranger.ping()
+    # Redis replays its file as this user: without rights a restart would drop every stored result.
+    line = next(line for line in server.client().acl_list() if line.startswith("user default"))
+    assert "off" in line and "nopass" not in line and line.endswith("~* &* +@all")
+
+
+def test_while_a_password_is_replaced_both_let_in(server: RedisServer) -> None:
+    def may_enter(one: str) -> bool:
+        with suppress(redis.exceptions.AuthenticationError):
+            return bool(client(server, username="api", password=one).ping())
+        return False
+
+    outcomes = []
+    for passwords in (("old",), ("new", "old"), ("new",)):
+        text = render("redis/users.acl", users={"api": tuple(map(digest, passwords))})
+        (server.directory / "users.acl").write_text(f"{text}user tests on >{PASSWORD} ~* &* +@all\n")
+        server.client().acl_load()
+        outcomes.append((may_enter("old"), may_enter("new")))
+    assert outcomes == [(True, False), (True, True), (False, True)]
+
+
+def test_who_has_no_password_is_not_there() -> None:
+    text = render("redis/users.acl", users={"api": (digest("x"),), "train": ()})
+    assert [line.split()[1] for line in text.splitlines()] == ["default", "api"]
+
+
+def test_starts_as_debians_unit_starts_it(tmp_path: Path) -> None:
+    """On the loopback and the private address, for others too, and telling systemd when it is there."""
+    (tmp_path / "users.acl").write_text(render("redis/users.acl", users={"api": (digest("secret"),)}))
+    values = {"address": "127.0.0.1 10.9.8.7", "port": 6379, "data": tmp_path, "memory_mb": 64}
+    (tmp_path / "redis.conf").write_text(render("redis/redis.conf", aclfile=tmp_path / "users.acl", **values))
+    with own_network(), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        subprocess.run([program("ip"), "address", "add", "10.9.8.7/32", "dev", "lo"], check=True)
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        argv = [program("redis-server"), tmp_path / "redis.conf", "--supervised", "systemd", "--daemonize", "no"]
+        told = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with subprocess.Popen(argv, env=told, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                said = ""
+                while "READY=1" not in said:
+                    said += systemd.recv(4096).decode()
+                # From an address that is not of the loopback: protected mode keeps such clients of an open Redis out.
+                assert redis.Redis("10.9.8.7", username="api", password="secret").ping()
+                assert redis.Redis("127.0.0.1", username="api", password="secret").ping()
+            finally:
+                process.terminate()
+                log = process.communicate(timeout=30)[0]
+    assert "Ready to accept connections" in log  # where the journal takes it from
+    assert not re.search("(?i)secret|unrecognized|invalid|failed", log)
