@@ -10,7 +10,7 @@ from pneumoctl.errors import PneumoError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
-ATTEMPTS = 4  # of a request that the API puts off with 429 or 503
+ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up on
 LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
 
 
@@ -60,13 +60,17 @@ class Api:
 
         url = f"{self.url}{path}"
         for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1
             try:
                 response = self._pool.request(method, url, fields=fields, headers=self._headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
-                raise PneumoError(
-                    f"the API at {self.url} does not answer: {_cause(error)}", "pneumoctl status"
-                ) from error
-            if response.status not in (429, 503) or attempt == ATTEMPTS - 1:
+                # A picture has one id however often it is posted: a server that hung up may be asked again.
+                if last or not isinstance(error, urllib3.exceptions.ProtocolError):
+                    message = f"the API at {self.url} does not answer: {_cause(error)}"
+                    raise PneumoError(message, "pneumoctl status") from error
+                time.sleep(_wait(None, attempt))
+                continue
+            if last or response.status not in (429, 503):
                 break
             time.sleep(_wait(response.headers.get("Retry-After"), attempt))
         return int(response.status), bytes(response.data)

@@ -1,7 +1,7 @@
 """Every fault in the middle of every kind of step of configure, deploy and rollback: told soon, mended by a rerun.
 
-A run strikes with each fault once, each in the middle of another kind of step, in pairs that PNEUMO_SWEEP_SEED draws;
-PNEUMO_SWEEP=all strikes every kind of step with every fault.
+A run strikes with each fault once, each in the middle of another kind of step, in the same pairs unless
+PNEUMO_SWEEP_SEED draws others; PNEUMO_SWEEP=all strikes every kind of step with every fault.
 """
 
 import os
@@ -113,12 +113,15 @@ KINDS = (
 )
 
 
+USUAL_SEED = 1  # a change is judged by what it changed, not by the luck of a draw
+
+
 def chosen() -> list[tuple[str, str]]:
     """What is struck with what; every fault comes up."""
     assert {case for kind in KINDS for case in kind} == set(CASES)
     if os.environ.get("PNEUMO_SWEEP") == "all":
         return [(case, fault) for case in CASES for fault in strikes.STRIKES]
-    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or random.SystemRandom().randrange(10**6))
+    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     print(f"PNEUMO_SWEEP_SEED={seed}")
     dice = random.Random(seed)
     cases, faults = [dice.choice(kind) for kind in KINDS], list(strikes.STRIKES)

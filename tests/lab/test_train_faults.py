@@ -38,17 +38,6 @@ def test_a_client_that_is_killed_leaves_a_run_that_ends_alone_and_is_collected(t
     assert collected["bundle"]["version"]
 
 
-def test_ctrl_c_saves_a_checkpoint_and_stops(training: Training) -> None:
-    child = training.follow(epochs=300)
-    training.reached("train")
-    os.killpg(child.pid, signal.SIGINT)
-    _, receipt = ended(training, child, 130)
-    run = training.newest()
-
-    assert training.in_bucket(run, "checkpoints/latest").startswith(b"step-")
-    assert receipt["why"] == "interrupted" and receipt["stopped"]
-
-
 def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Training) -> None:
     child = training.follow(epochs=8)
     training.reached("train")

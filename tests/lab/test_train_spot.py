@@ -9,7 +9,7 @@ NOTICE = """mkdir -p /run/lab; echo '{"action": "terminate", "time": "2026-01-01
 
 
 def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_stacks_host(training: Training) -> None:
-    child = training.follow("--spot", "--spot-retries", "0", "--fallback", epochs=60)
+    child = training.follow("--spot", "--spot-retries", "0", "--fallback", epochs=30)
     first = training.on_spot()
     first.reached("train")
     first.on(NOTICE)
@@ -21,8 +21,8 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     assert first.state() == "terminated" and training.state() == "stopped"
     assert [one["why"] for one in receipt["earlier"]] == ["spot"] and receipt["earlier"][0]["guard"] == "unit"
     assert (receipt["why"], receipt["attempt"]) == ("done", 2) and receipt["stopped"]
-    epochs = re.findall(r"INFO epoch (\d+)/60 ", training.operator.run("runs", "logs", run).stdout)
-    assert epochs == [str(number) for number in range(1, 61)]  # none was lost, none trained twice
+    epochs = re.findall(r"INFO epoch (\d+)/30 ", training.operator.run("runs", "logs", run).stdout)
+    assert epochs == [str(number) for number in range(1, 31)]  # none was lost, none trained twice
     assert training.operator.json("runs", "show", run)["run"]["market"] == "on-demand"
 
 

@@ -1,7 +1,7 @@
 """Every fault at every phase of a run on the GPU: the host is off in time, and exit code, checkpoint, receipt tell.
 
-A run strikes with a few pairs of fault and phase, which PNEUMO_SWEEP_SEED draws; PNEUMO_SWEEP=all strikes with each,
-and writes what it measures into the README's table.
+A run strikes with a few pairs of fault and phase, the same ones unless PNEUMO_SWEEP_SEED draws others; PNEUMO_SWEEP=all
+strikes with each, and writes what it measures into the README's table.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ from tests.lab.training import OFF_S, Training
 from tests.lab.training_scene import BRIEF, LONG, PHASES, SHORT, Scene
 from tests.lab.training_strikes import Strike
 
-BUDGET_S, USUAL_S = 300, 55  # of a draw; of a strike with all that belongs to it
+BUDGET_S, USUAL_S = 170, 55  # of a draw; of a strike with all that belongs to it
+USUAL_SEED = 6  # a change is judged by what it changed, not by the luck of a draw
 END_S = 480.0  # pneumoctl has ended by then: five minutes to prove the stop, one more after the host was asked itself
 KILLED = -signal.SIGKILL
 WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
@@ -103,7 +104,7 @@ def chosen() -> tuple[int, list[tuple[str, str]]]:
     """The seed, and what is struck where; in a draw no fault twice."""
     pairs = [(fault, phase) for fault, one in FAULTS.items() for phase in PHASES if phase in one.codes]
     assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault at a phase that there is not"
-    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or random.SystemRandom().randrange(10**6))
+    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     if WHOLE:
         return seed, pairs
     random.Random(seed).shuffle(pairs)

@@ -180,6 +180,18 @@ def test_api_that_hangs_up_is_an_error(server: Server, monkeypatch: pytest.Monke
     assert "does not answer" in failure(server).message
 
 
+def test_api_that_hangs_up_once_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, calls = Handler.do_POST, []
+
+    def first_not(self: Handler) -> None:
+        calls.append(self.path)
+        self.connection.close() if len(calls) == 1 else whole(self)
+
+    monkeypatch.setattr(Handler, "do_POST", first_not)
+    server.say(201, {"predictions": [GOOD]})
+    assert Api(server.url, "t").score(b"x", "a.png") == GOOD and len(calls) == 2
+
+
 def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def half(self: Handler) -> None:
         self.send_response(201)
