@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16
 FILES = (ARRAYS, STATE, MANIFEST)  # a checkpoint, in the order in which they are written
 HOME = (SETTINGS, HISTORY, LOG)  # what a checkpoint needs to go on elsewhere, beside itself
+ATTEMPTS = 3  # to read an object whose answer breaks off
 PAUSE_S = 10.0  # before a checkpoint is tried again
 EVERY_S = 30.0  # between two checkpoints on their way
 
@@ -50,8 +51,11 @@ class Bucket:
 
     def get(self, key: str) -> bytes | None:
         """An object's contents, None if there is none."""
-        found = self._do("read", key, lambda at: self._client.get_object(**at)["Body"].read(), missing=True)
+        found = self._do("read", key, self._read, missing=True)
         return None if found is None else bytes(found)
+
+    def _read(self, at: dict[str, str]) -> bytes:
+        return bytes(self._client.get_object(**at)["Body"].read())
 
     def fetch(self, key: str, path: Path) -> None:
         """An object into a file, which appears whole or not at all."""
@@ -76,17 +80,29 @@ class Bucket:
         return [key.removeprefix(self._prefix) for key in found]
 
     def _do(self, verb: str, key: str, act: Callable[[dict[str, str]], Any], missing: bool = False) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+            ReadTimeoutError,
+            ResponseStreamingError,
+        )
 
-        try:
-            return act({"Bucket": self.name, "Key": self._prefix + key})
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if missing and code in ("NoSuchKey", "404"):
-                return None
-            raise BucketError(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {code}") from error
-        except (BotoCoreError, HTTPClientError, OSError) as error:
-            raise BucketError(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {error}") from error
+        broken_off = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return act({"Bucket": self.name, "Key": self._prefix + key})
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if missing and code in ("NoSuchKey", "404"):
+                    return None
+                raise BucketError(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {code}") from error
+            except (BotoCoreError, HTTPClientError, OSError) as error:
+                # botocore asks again for an answer, but not where an answer breaks off in the middle of its body.
+                if verb != "read" or not left or not isinstance(error, broken_off):
+                    raise BucketError(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {error}") from error
+        return None
 
 
 def pull(bucket: Bucket, digest: str, place: Path, tell: Callable[[int, int], None]) -> Path:
@@ -238,11 +254,15 @@ def _whole(place: Path) -> bool:
         return False
 
 
-def send(bucket: Bucket, root: Path, deadline: float, skip: tuple[str, ...]) -> list[str]:
-    """The files below a folder but for some of its entries, until the deadline (monotonic); what was not sent, why."""
+def send(bucket: Bucket, root: Path, deadline: float, skip: tuple[str, ...], first: str) -> list[str]:
+    """The files below a folder but for some of its entries, until the deadline (monotonic); what was not sent, why.
+
+    first: the entry that matters most.
+    """
     missed: list[str] = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        name = str(path.relative_to(root))
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    for name in sorted(names, key=lambda name: name.split("/")[0] != first):
+        path = root / name
         if name.split("/")[0] in skip or path.name.startswith("."):
             continue
         if time.monotonic() > deadline:

@@ -201,6 +201,16 @@ def _how_it_ended(order: dict[str, Any], places: Places) -> dict[str, Any]:
 
 def _send_home(places: Places, bucket: Bucket, missed: list[str]) -> None:
     deadline = time.monotonic() + FAREWELL_S
+    ready = (places.out / rundir.BUNDLE).is_dir()  # a model that is ready is worth more than a checkpoint
+    if not ready:
+        _send_checkpoint(places, bucket, missed)
+    for root in (places.out, places.run):
+        missed += send(bucket, root, deadline, ("out", "checkpoints", "lock", END), rundir.BUNDLE)
+    if ready:
+        _send_checkpoint(places, bucket, missed)
+
+
+def _send_checkpoint(places: Places, bucket: Bucket, missed: list[str]) -> None:
     try:
         latest = (places.out / rundir.CHECKPOINTS / LATEST).read_text().strip()
         if bucket.get(f"checkpoints/{LATEST}") != latest.encode():
@@ -209,8 +219,6 @@ def _send_home(places: Places, bucket: Bucket, missed: list[str]) -> None:
         pass
     except BucketError as error:
         missed.append(str(error))
-    for root in (places.run, places.out):
-        missed += send(bucket, root, deadline, ("out", "checkpoints", "lock", END))
 
 
 if __name__ == "__main__":

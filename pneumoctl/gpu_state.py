@@ -169,4 +169,4 @@ def _who(aws: Aws, host: Instance, said: str, late: bool) -> str:
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[host.id])
     (found,) = [one for group in groups for one in group["Instances"]]
     reason = (found.get("StateReason") or {}).get("Code", "")
-    return training_end.stopper(said, reason, asked=False, late=late, over=False, said_end=False)
+    return training_end.stopper(said, reason, asked=False, late=late, over=False)

@@ -102,7 +102,7 @@ class Session:
                 return self._over(word)
             new, lost = not lost, self._heard(word, watch, now) if word else lost
             if schedules.now(self.ground.aws) >= datetime.fromisoformat(self.run.deadline):
-                return Ended("deadline", "its deadline is reached", Exit.CAP_REACHED)
+                return Ended("over") if self._off() else Ended("deadline", "its deadline is reached", Exit.CAP_REACHED)
             if (new and lost) or now - looked >= (LOST_LOOK_S if lost else LOOK_S):
                 looked = now
                 if self._off():

@@ -78,13 +78,15 @@ def close(ground: Ground, run: Run, done: Done, ended: Ended) -> Closed:
     reason = (found.get("StateReason") or {}).get("Code", "")
     now = schedules.now(ground.aws)
     end = _last_words(ground) if done.begun and trouble is None else None
-    late = now >= datetime.fromisoformat(run.deadline)
+    deadline, launched = datetime.fromisoformat(run.deadline), _launched(run, found)
+    off = training_end.off_at(found.get("StateTransitionReason") or "", asked, end, launched, now, deadline)
     if ended.why == "over":
-        ended = training_end.told(end, now >= host_deadline(run), console, done.code)
+        ended = training_end.told(end, off >= host_deadline(run), console, done.code)
     ended = training_end.taken(ended, reason)
-    figures, guard = _figures(run, found, now, trouble is None), ""
+    figures = runs.billed(launched, off if trouble is None else None, run.usd_per_hour) if launched else {}
+    guard = ""
     if there and trouble is None and (figures or not found):  # else it never came up
-        guard = training_end.stopper(console, reason, asked, late, done.over, end is not None)
+        guard = training_end.stopper(console, reason, asked, off >= deadline, done.over or end is not None)
     receipt = Receipt(
         run.id,
         int(ended.code if trouble is None else Exit.GPU_NOT_STOPPED),
@@ -149,18 +151,13 @@ def _instance(ground: Ground) -> dict[str, Any]:
     return {}
 
 
-def _figures(run: Run, found: Mapping[str, Any], now: datetime, confirmed: bool) -> dict[str, Any]:
-    """Times and cost, by EC2's own word."""
+def _launched(run: Run, found: Mapping[str, Any]) -> datetime | None:
+    """When EC2 started it for this run; None: never."""
     if "LaunchTime" not in found:
-        return {}
-    started = found["LaunchTime"].astimezone(UTC)
+        return None
+    started: datetime = found["LaunchTime"].astimezone(UTC)
     armed = next((at for phase, at in reversed(run.phases) if phase == "armed"), None)
-    if armed and started < datetime.fromisoformat(armed) - EARLIER:  # it never came up this time
-        return {}
-    ended = training_end.moment(found.get("StateTransitionReason") or "")
-    if ended is None or ended < started:
-        ended = now
-    return runs.billed(started, ended if confirmed else None, run.usd_per_hour)
+    return None if armed and started < datetime.fromisoformat(armed) - EARLIER else started
 
 
 def _last_words(ground: Ground) -> Mapping[str, Any] | None:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pneumoctl import serial_console
@@ -13,6 +14,7 @@ SCHEDULE, TIMER, UNIT, CLIENT, OTHER = "schedule", "host timer", "unit", "client
 AWS = "AWS took it back"
 TAKEN, NO_SPOT = "spot", "no spot"  # why a run ends that had a spot instance, or wanted one
 BY_ITSELF = "Client.InstanceInitiatedShutdown"  # EC2's state reason of a host that powered itself off
+GOING_OFF = timedelta(seconds=60)  # from the last word to the instance off; rather too much than too little
 _TAKES = "Server.SpotInstance"  # so begins that of one that AWS took back
 _TIMER = re.compile(r"pneumoctl-guard: powering off: (.+)")
 _UNIT = re.compile(r"pneumoctl-train: ended \((.*)\): powering off")
@@ -44,7 +46,15 @@ def told(end: Mapping[str, Any] | None, late: bool, console: str = "", code: int
     why, message = str(end.get("why")), str(end.get("message") or "")
     if why in ("stopped", "killed") and late:
         why = "deadline"
+    if why == "done" and not delivered(end):
+        lost = end["missed"]
+        return Ended("not sent", f"trained, but not all of it is in the bucket: {lost[0]}", Exit.TRAINING_FAILED)
     return Ended(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+
+
+def delivered(end: Mapping[str, Any] | None) -> bool:
+    """Whether a run, by its host's last words, is done and all that it made is in the bucket."""
+    return end is not None and end.get("why") == "done" and not end.get("missed")
 
 
 def taken(ended: Ended, reason: str) -> Ended:
@@ -63,11 +73,11 @@ def broken(error: BaseException, started: bool) -> Ended:
     return Ended("failed", error.message, Exit.TRAINING_FAILED if started else error.code)
 
 
-def stopper(console: str, reason: str, asked: bool, late: bool, over: bool, said_end: bool) -> str:
+def stopper(console: str, reason: str, asked: bool, late: bool, over: bool) -> str:
     """Which guard ended the bill: who acted first, by the host's console, EC2's state reason and what we did.
 
-    asked: it still ran when we stopped it. late: the account-side stop was due. over: we heard
-    that its unit had ended; said_end: it wrote so to the bucket.
+    asked: it still ran when we stopped it. late: it went off when the account-side stop was due, or after. over: we
+    heard that its unit had ended, or it wrote so to the bucket. "" where nobody can tell.
     """
     if _last(_TIMER, console):
         return TIMER
@@ -77,9 +87,35 @@ def stopper(console: str, reason: str, asked: bool, late: bool, over: bool, said
         return CLIENT
     if reason.startswith(_TAKES):
         return AWS
-    if reason == BY_ITSELF:
-        return UNIT if over or said_end else TIMER
-    return SCHEDULE if late else OTHER
+    if reason == BY_ITSELF or (over and not reason):
+        return UNIT if over else TIMER
+    return "" if not reason else SCHEDULE if late else OTHER
+
+
+def off_at(
+    transition: str,
+    asked: bool,
+    end: Mapping[str, Any] | None,
+    launched: datetime | None,
+    now: datetime,
+    deadline: datetime,
+) -> datetime:
+    """When an instance that is off now went off: by EC2's word, else by the host's last one.
+
+    EC2 gives no time where a host powered itself off. One of which nothing is known ran no longer than to the deadline,
+    when the account stops it. asked: it still ran when we stopped it.
+    """
+    said = moment(transition)
+    if said and said >= (launched or said):
+        return said
+    if asked:
+        return now
+    latest = max(min(now, deadline), launched or deadline)
+    with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+        told = datetime.fromtimestamp(float((end or {})["at"]), UTC) + GOING_OFF
+        if launched and told > launched:  # else its clock is wrong
+            return min(told, latest)
+    return latest
 
 
 def moment(transition: str) -> datetime | None:

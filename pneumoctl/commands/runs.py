@@ -210,7 +210,7 @@ def cancel(
 
     place = _place(stack, config)
     one = _chosen(place, run)
-    if kept.ended(place, one) is not None:
+    if kept.settled(place, one):
         console.result({"stack": place.name, "run": one.id, "changed": []})
         console.text(f"nothing to do: run {one.id} has ended")
         return 0

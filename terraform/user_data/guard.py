@@ -15,6 +15,7 @@ IDLE_S = 600  # nothing trains, and nobody renews the lease
 FIRST_S = 120  # the same in the boot that made this host, which nobody waits for
 PROOF_S = 180  # until the framework has seen its GPU
 FORCE_S = 300  # for the checkpoint on its way to the bucket; then services are ended by force
+SYSTEMD_S = 25  # for an answer: one that hangs must not keep the next look from being taken
 MARK = Path("/var/lib/pneumoctl/boot")  # is not there yet in that boot
 ORDER = Path("/var/lib/pneumoctl/guard.json")  # what may train here, and until when
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -68,14 +69,14 @@ def verdict(seen: dict, now: float, order: dict, training: bool | None) -> str:
 
 def off(seen: dict, now: float, reason: str) -> None:
     """Power off, at last by force."""
-    waited = now - seen.setdefault("off", now)
+    waited = now - seen["off"]
     force = ["--force"] * ((waited >= FORCE_S) + (waited >= 1.2 * FORCE_S))
     line = f"pneumoctl-guard: powering off: {reason}"
     for path in (Path("/dev/console"), LOG):
         with contextlib.suppress(OSError), path.open("a") as file:
             file.write(f"{line}\n")
     print(line)
-    subprocess.run(["systemctl", "poweroff", "--no-block", *force], check=True)
+    subprocess.run(["systemctl", "poweroff", "--no-block", *force], check=True, timeout=SYSTEMD_S)
 
 
 def figures(order: dict, progress: dict, now: float, smi: str) -> list[str]:
@@ -105,6 +106,14 @@ def tell(order: dict, progress: dict, now: float) -> None:
     fresh.replace(METRICS / "pneumoctl.prom")
 
 
+def state() -> str:
+    """Of the training unit in systemd's word; "" where it gives none."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        asked = ["systemctl", "is-active", SERVICE]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=SYSTEMD_S).stdout.strip()
+    return ""
+
+
 def main() -> None:
     """One look."""
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -112,12 +121,14 @@ def main() -> None:
     if order.get("boot") != BOOT.read_text().strip():  # an order of an earlier boot is over
         order = {}
     seen = look(read(SEEN), now, read(LEASE), progress)
-    state = subprocess.run(["systemctl", "is-active", SERVICE], capture_output=True, text=True).stdout.strip()
     known = {"inactive": False, "failed": False, "active": True, "activating": True, "deactivating": True}
-    reason = verdict(seen, now, order, known.get(state))
+    reason = verdict(seen, now, order, known.get(state()))
+    if reason:
+        seen.setdefault("off", now)
+    with contextlib.suppress(OSError):  # before anything that may fail: what is seen now decides later
+        SEEN.write_text(json.dumps(seen))
     if reason:
         off(seen, now, reason)
-    SEEN.write_text(json.dumps(seen))
     with contextlib.suppress(OSError, ValueError):
         tell(order, progress, now)
 

@@ -14,6 +14,8 @@ from typing import Any
 import boto3  # noqa: TID253
 import numpy as np
 import pytest
+from botocore.exceptions import IncompleteReadError  # noqa: TID253
+from botocore.response import StreamingBody  # noqa: TID253
 from moto import mock_aws
 
 from model import bucket as buckets
@@ -87,6 +89,30 @@ def test_a_bucket_that_does_not_answer_begins_no_run_anew(
     monkeypatch.setattr(Bucket, "fetch", refused)
     with pytest.raises(BucketError, match="SlowDown"):
         restore(bucket, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("broken", "good"), [(2, True), (3, False)])
+def test_an_answer_that_breaks_off_in_its_middle_is_asked_for_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int, good: bool
+) -> None:
+    read, left = StreamingBody.read, [broken]
+
+    def breaking(self: StreamingBody, amt: int | None = None) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise IncompleteReadError(actual_bytes=3, expected_bytes=8)
+        return bytes(read(self, amt))
+
+    bucket.put("one", b"contents")
+    monkeypatch.setattr(StreamingBody, "read", breaking)
+    if good:
+        assert bucket.get("one") == b"contents"
+        left[0] = broken
+        bucket.fetch("one", tmp_path / "one")
+        assert (tmp_path / "one").read_bytes() == b"contents"
+    else:
+        with pytest.raises(BucketError, match="cannot read"):
+            bucket.get("one")
 
 
 def test_a_checkpoint_that_was_refused_is_tried_again(
@@ -267,6 +293,29 @@ def test_a_farewell_ends_in_time_whatever_the_bucket_does(
 
     assert farewell(order) == 1
     assert json.loads(bucket.get("end.json") or b"")["missed"] == ["the rest: no time left"]
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_model_that_is_ready_goes_first_else_the_newest_checkpoint(
+    order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, ready: bool
+) -> None:
+    out = order.parent / "runs" / RUN / "out"
+    saved(out, 3)
+    (out / "best.keras").write_bytes(b"large")
+    if ready:
+        (out / "bundle").mkdir()
+        (out / "bundle" / "model.keras").write_bytes(b"ready")
+    sent: list[str] = []
+    put = Bucket.put
+
+    def noting(self: Bucket, key: str, body: Any) -> None:
+        sent.append(key)
+        put(self, key, body)
+
+    monkeypatch.setattr(Bucket, "put", noting)
+    assert farewell(order) == 0
+    assert sent[0] == ("bundle/model.keras" if ready else "settings.json") and sent[-1] == "end.json"
+    assert (sent.index("checkpoints/latest") < sent.index("best.keras")) is not ready
 
 
 def farewell(order: Path) -> int:

@@ -72,6 +72,9 @@ def test_the_unit_ends_with_the_host_off_and_systemd_finds_no_fault(begin: Step,
     assert "RuntimeMaxSec=3600" in lines and "Restart=no" in lines and "[Install]" not in lines
     assert [line.partition("=")[0] for line in lines if "poweroff" in line] == ["ExecStopPost"]
     assert training.PROGRESS.startswith("/run/pneumoctl-train/")
+    # Each of these lets systemd take the GPU's devices away.
+    keys = {line.partition("=")[0] for line in lines}
+    assert not keys & {"DeviceAllow", "DevicePolicy", "PrivateDevices", "PrivateUsers", "ProtectClock"}
     (tmp_path / "pneumoctl-train.service").write_text(
         unit.replace(f"/srv/pneumoctl/train/releases/{RELEASE.digest}/venv/bin/python", sys.executable)
     )

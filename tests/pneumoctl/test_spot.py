@@ -176,7 +176,7 @@ def test_who_took_it_is_told_by_ec2() -> None:
         assert training_end.taken(told, training_end.BY_ITSELF) == told
     done = training_end.told({"why": "done"}, late=False)
     assert training_end.taken(done, TAKEN) == done
-    assert training_end.stopper("", TAKEN, False, False, False, False) == training_end.AWS
+    assert training_end.stopper("", TAKEN, False, False, False) == training_end.AWS
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pneumoctl import runs, training
+from pneumoctl import runs, training, training_end
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.interrupts import Interrupted
 from pneumoctl.training import Session
@@ -194,6 +194,7 @@ def test_a_host_that_never_boots_is_stopped(world: World, tmp_path: Path) -> Non
         ({"why": "no gpu", "exit": 5, "message": "TensorFlow 2.21 sees none, driver 580.1"}, 8, "no gpu"),
         ({"why": "spot", "exit": 143, "message": "spot: terminate"}, 9, "spot"),
         ({"why": "killed", "exit": None, "message": "oom-kill"}, 8, "killed"),
+        ({"why": "done", "exit": 0, "message": "", "missed": []}, 0, "done"),
     ],
 )
 def test_how_the_host_says_that_it_ended(
@@ -203,6 +204,13 @@ def test_how_the_host_says_that_it_ended(
     closed = conduct(world, tmp_path)
     assert (closed.receipt.exit, closed.receipt.why) == (code, why)
     assert closed.receipt.message == end["message"] and world.state == "stopped"
+
+
+def test_trained_but_not_in_the_bucket_is_no_success(world: World, tmp_path: Path) -> None:
+    world.end = {"why": "done", "exit": 0, "message": "", "missed": ["s3://bucket/bundle/model.keras: cannot write"]}
+    closed = conduct(world, tmp_path)
+    assert (closed.receipt.exit, closed.receipt.why) == (8, "not sent") and world.state == "stopped"
+    assert "bundle/model.keras" in closed.receipt.message and not training_end.delivered(world.end)
 
 
 def test_its_last_words_did_not_reach_the_bucket(world: World, tmp_path: Path) -> None:
@@ -294,13 +302,13 @@ def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_pa
     signals: Any = Signals()
     assert training.conduct(session, signals, lambda: session.course(order())) is None
     assert world.state == "running" and world.armed
-    world.sleep(400)
+    world.sleep(5 * 3600)  # it is collected long after its deadline
     assert world.state == "stopped" and world.reason == "Client.InstanceInitiatedShutdown"
 
     later = Session(ground(world, tmp_path), session.run)
     closed = training.conduct(later, signals, later.attach)
     assert closed and (closed.receipt.exit, closed.receipt.why, closed.receipt.guard) == (0, "done", "unit")
-    assert not world.armed and closed.receipt.billed_s and closed.receipt.billed_s < 400
+    assert not world.armed and closed.receipt.billed_s and closed.receipt.billed_s < 450
 
 
 # Each guard alone: the others are off.

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -59,25 +60,51 @@ def test_no_times(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("console", "reason", "asked", "late", "over", "said", "guard"),
+    ("console", "reason", "asked", "late", "over", "guard"),
     [
-        (OFF.format("deadline"), "", True, True, False, False, "host timer"),
-        (ENDED, "", True, False, False, True, "unit"),
-        ("", "Client.UserInitiatedShutdown", True, True, False, False, "client"),
-        ("", "Client.UserInitiatedShutdown", False, True, False, False, "schedule"),
-        ("", "Client.UserInitiatedShutdown", False, False, False, False, "somebody"),
-        ("", training_end.BY_ITSELF, False, False, False, True, "unit"),
-        ("", training_end.BY_ITSELF, False, False, False, False, "host timer"),
-        ("", "Client.UserInitiatedShutdown", True, False, True, True, "client"),
-        ("", training_end.BY_ITSELF, False, False, True, False, "unit"),
+        (OFF.format("deadline"), "", True, True, False, "host timer"),
+        (ENDED, "", True, False, True, "unit"),
+        ("", "Client.UserInitiatedShutdown", True, True, False, "client"),
+        ("", "Client.UserInitiatedShutdown", False, True, False, "schedule"),
+        ("", "Client.UserInitiatedShutdown", False, False, False, "somebody"),
+        ("", training_end.BY_ITSELF, False, False, True, "unit"),
+        ("", training_end.BY_ITSELF, False, False, False, "host timer"),
+        ("", training_end.BY_ITSELF, False, True, True, "unit"),
+        ("", "Client.UserInitiatedShutdown", True, False, True, "client"),
+        # EC2 gives no reason: what is known of the run decides, and where nothing is, nobody is named.
+        ("", "", False, True, True, "unit"),
+        ("", "", False, True, False, ""),
         # An earlier boot's word is none.
-        (ENDED + "Linux version 6\n", "Client.UserInitiatedShutdown", True, False, False, False, "client"),
+        (ENDED + "Linux version 6\n", "Client.UserInitiatedShutdown", True, False, False, "client"),
     ],
 )
-def test_who_ended_the_bill(
-    console: str, reason: str, asked: bool, late: bool, over: bool, said: bool, guard: str
+def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, over: bool, guard: str) -> None:
+    assert training_end.stopper(console, reason, asked, late, over) == guard
+
+
+@pytest.mark.parametrize(
+    ("transition", "asked", "said", "off"),
+    [
+        ("User initiated (2026-11-23 06:10:00 GMT)", False, None, 10),
+        ("User initiated (2026-11-23 06:10:00 GMT)", False, 8 * 60, 10),
+        ("User initiated (2026-11-22 06:10:00 GMT)", False, 8 * 60, 9),  # of an earlier start
+        ("", False, 8 * 60, 9),
+        ("", False, 59.5 * 60, 60),  # no later than the account's stop
+        ("", False, -6 * 3600, 60),  # the host's clock is wrong
+        ("", False, 6 * 3600, 60),
+        ("", False, "no number", 60),
+        ("", False, None, 60),
+        ("", True, 8 * 60, 180),  # it ran until we stopped it
+    ],
+)
+def test_when_a_host_went_off_that_is_looked_at_much_later(
+    transition: str, asked: bool, said: float | str | None, off: int
 ) -> None:
-    assert training_end.stopper(console, reason, asked, late, over, said) == guard
+    launched = datetime(2026, 11, 23, 6, tzinfo=UTC)
+    end = None if said is None else {"at": launched.timestamp() + said if isinstance(said, float | int) else said}
+    now, deadline = launched + timedelta(hours=3), launched + timedelta(hours=1)
+    found = training_end.off_at(transition, asked, end, launched, now, deadline)
+    assert found == launched + timedelta(minutes=off)
 
 
 def test_how_it_ended_where_the_host_says_nothing() -> None:

@@ -96,7 +96,8 @@ class World:
             if passed >= self.trains_s or self.asked or late:
                 self.ended, why = self.seconds, "done" if passed >= self.trains_s else "stopped"
                 self.code = self.code if why == "done" else 143
-                self.end = self.end or {"run": RUN, "exit": self.code, "why": why, "message": ""}
+                at = self.now().timestamp()
+                self.end = self.end or {"run": RUN, "exit": self.code, "why": why, "message": "", "at": at}
         if self.ended is not None and self.host_acts and self.seconds - self.ended > 3:
             self.console += "pneumoctl-train: ended (success, 0): powering off\n"
             self.turn("stopping", "Client.InstanceInitiatedShutdown")
@@ -152,12 +153,13 @@ class FakeAws(Aws):
     def _described(self) -> dict[str, Any]:
         world = self.world
         stopped = AT + timedelta(seconds=world.stopped)
+        by_itself = world.reason == "Client.InstanceInitiatedShutdown"  # then EC2 tells no time
         return {
             "InstanceId": HOST,
             "State": {"Name": world.state},
             "LaunchTime": AT + timedelta(seconds=world.launched),
             "StateReason": {"Code": world.reason},
-            "StateTransitionReason": f"User initiated ({stopped:%Y-%m-%d %H:%M:%S} GMT)",
+            "StateTransitionReason": "" if by_itself else f"User initiated ({stopped:%Y-%m-%d %H:%M:%S} GMT)",
         }
 
     def console_output(self, instance_id: str) -> str:

@@ -126,6 +126,31 @@ def test_an_order_of_an_earlier_boot_lets_nothing_train(
     assert reasons == ["nothing was ordered", "deadline"]
 
 
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_a_power_off_that_fails_is_one_by_force_in_the_end(
+    guard: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    space, calls, clock = guard["main"].__globals__, list[list[str]](), [NOW]
+    for name in ("ORDER", "LEASE", "PROGRESS", "SEEN", "MARK", "BOOT", "LOG"):
+        monkeypatch.setitem(space, name, tmp_path / name)
+    (tmp_path / "BOOT").write_text("this\n")
+    (tmp_path / "ORDER").write_text(json.dumps({**ORDER, "until_uptime": 1, "boot": "this"}))
+    monkeypatch.setattr(space["time"], "clock_gettime", lambda _: clock[0])
+
+    def systemctl(argv: list[str], timeout: float, **_: Any) -> None:
+        calls.append(argv[1:])
+        if how == "hangs":
+            raise subprocess.TimeoutExpired(argv, timeout)
+        raise subprocess.CalledProcessError(1, argv)
+
+    monkeypatch.setattr(space["subprocess"], "run", systemctl)
+    for passed in (0, 290, 300, 360):
+        clock[0] = NOW + passed
+        with pytest.raises(subprocess.SubprocessError):
+            guard["main"]()
+    assert [one.count("--force") for one in calls if "poweroff" in one] == [0, 0, 1, 2]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '"x"'])
 def test_a_damaged_file_is_no_permission(guard: dict[str, Any], tmp_path: Path, text: str) -> None:
     (tmp_path / "guard.json").write_text(text)
@@ -139,7 +164,7 @@ def test_at_last_it_goes_off_by_force(
     calls: list[list[str]] = []
     space = guard["off"].__globals__
     monkeypatch.setitem(space, "LOG", tmp_path / "log")
-    monkeypatch.setattr(space["subprocess"], "run", lambda argv, check: calls.append(argv))
+    monkeypatch.setattr(space["subprocess"], "run", lambda argv, **_: calls.append(argv))
     was = seen(off=NOW)
     guard["off"](was, NOW + waited, "deadline")
 

@@ -140,20 +140,22 @@ def cancel(aws: "Aws", place: "Stack", run: "Run") -> int:
 
 def finish(place: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
     """What it made comes home, the GPU being off; then how it ended is the exit code."""
-    from pneumoctl.errors import PneumoError
+    from pneumoctl.errors import Exit, PneumoError
 
     receipt = closed.receipt
     told = {"run": run.id, "receipt": asdict(receipt)}
     if closed.trouble is not None:
         closed.trouble.details |= told
         raise closed.trouble
+    good = receipt.exit == 0
     try:
-        fetch(place, store, run, receipt.exit == 0)
+        if not fetch(place, store, run, good) and receipt.why == "done":
+            raise PneumoError(f"run {run.id} is done, but left no bundle", "pneumoctl runs logs", Exit.TRAINING_FAILED)
     except PneumoError as error:
-        if receipt.exit == 0:
+        if good:
             error.details |= told
             raise
-    if receipt.exit == 0:
+    if good:
         return 0
     bill = "" if receipt.billed_s is None else f"; the GPU is off after {receipt.billed_s} s{_usd(receipt.usd)}"
     message = f"run {run.id}: {receipt.why}: {receipt.message or 'nothing more is known'}{bill}"
@@ -165,8 +167,11 @@ def _usd(usd: float | None) -> str:
     return "" if usd is None else f" and about ${usd:.2f}"
 
 
-def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> None:
-    """Results to the run's directory here, the bundle verified; told as the result of the command."""
+def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> bool:
+    """Results to the run's directory here, the bundle verified; told as the result of the command.
+
+    Whether there is a bundle.
+    """
     from pneumoctl import runs, training_store
     from pneumoctl.console import console
 
@@ -174,7 +179,7 @@ def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> None
     names = store.fetch(folder)
     bundle = training_store.sound(folder)
     if not tell:
-        return
+        return bundle is not None
     receipt = runs.receipt_of(place, run.id)
     shown = asdict(receipt) if receipt else None
     console.result({"stack": place.name, "run": asdict(run), "receipt": shown, "files": names, "bundle": bundle})
@@ -186,3 +191,4 @@ def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> None
     if bundle:
         console.text(f"model {bundle['name']} {bundle['version']}: {bundle['folder']}")
     console.text(f"{len(names)} files: {folder}")
+    return bundle is not None

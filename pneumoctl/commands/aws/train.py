@@ -143,7 +143,7 @@ def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: Any
     """Follow it where it goes on, collect it where it is done, else let it go on from its checkpoint."""
     from dataclasses import replace
 
-    from pneumoctl import audit, runs, schedules
+    from pneumoctl import audit, runs, schedules, training_end
     from pneumoctl.training_store import Store
 
     run = chosen(place, wish.first)
@@ -158,9 +158,9 @@ def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: Any
     end = store.end()
     if not runs.settled(place, run):
         closed = gpu_runs.collect(aws, place, there, run)
-        if closed.trouble or (end and end.get("why") == "done"):
+        if closed.trouble or training_end.delivered(end):
             return gpu_runs.finish(place, store, run, closed)
-    elif end and end.get("why") == "done":
+    elif training_end.delivered(end):
         gpu_runs.fetch(place, store, run)
         return 0
     store.forget_end()
