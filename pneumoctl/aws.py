@@ -13,6 +13,7 @@ from pneumoctl.errors import Exit, PneumoError
 
 STOP_TIMEOUT_S = 300.0
 POLL_S = 2.0
+UNSEEN_S = 60.0  # EC2 may take a moment to tell of what it has just made; what it does not tell of for so long is gone
 HALTED = {"stopped", "terminated"}
 HALTING = {"stopping", "shutting-down"}
 STACK_TAG = "pneumoctl:stack"
@@ -34,10 +35,6 @@ class Instance:
     private_ip: str
     public_ip: str
     spot: bool = False
-
-    def halted(self, state: str | None) -> bool:
-        """Whether it bills no more; a spot instance that EC2 has forgotten was terminated."""
-        return state in HALTED or (state is None and self.spot)
 
 
 class Aws(Api):
@@ -81,15 +78,16 @@ class Aws(Api):
         A passing failure of the API does not end the wait. PneumoError at the end of it, with the command to type;
         its code is 7 when a training host is not confirmed stopped.
         """
-        waiting = list(hosts)
+        waiting, unseen = list(hosts), dict[str, float]()
         deadline = time.monotonic() + timeout
         why: PneumoError | None = None
         while waiting:
             try:
                 states = self.states([one.id for one in waiting])
                 report(states)
-                waiting = [one for one in waiting if not one.halted(states.get(one.id))]
+                waiting = [one for one in waiting if not _halted(one, states.get(one.id), unseen)]
                 self._halt([one for one in waiting if states.get(one.id) in ("running", "pending")])
+                self._halt_unseen([one for one in waiting if one.id in unseen])
                 why = None
             except PneumoError as error:
                 why = error
@@ -104,6 +102,15 @@ class Aws(Api):
             ids = [one.id for one in hosts if one.spot is spot]
             if ids:
                 self.call("ec2", operation, InstanceIds=ids)
+
+    def _halt_unseen(self, hosts: Sequence[Instance]) -> None:
+        """EC2 ends by its id what it does not tell of yet."""
+        for one in hosts:
+            try:
+                self.call("ec2", "terminate_instances", InstanceIds=[one.id])
+            except PneumoError as error:
+                if error.details.get("aws_code") != "InvalidInstanceID.NotFound":
+                    raise
 
     def _not_stopped(self, waiting: Sequence[Instance], why: PneumoError | None) -> PneumoError:
         gpu = any(one.role == "train" for one in waiting)
@@ -130,6 +137,14 @@ class Aws(Api):
                 raise
             answer = self.call("ec2", "get_console_output", InstanceId=instance_id)
         return str(answer.get("Output") or "")
+
+
+def _halted(one: Instance, state: str | None, unseen: dict[str, float]) -> bool:
+    """Whether it bills no more. `unseen`: since when EC2 is silent on spot instances; it forgets them in the end."""
+    if state is not None or not one.spot:
+        unseen.pop(one.id, None)
+        return state in HALTED
+    return time.monotonic() - unseen.setdefault(one.id, time.monotonic()) >= UNSEEN_S
 
 
 def instance(one: Mapping[str, Any], stack: str) -> Instance:

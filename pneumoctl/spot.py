@@ -9,12 +9,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pneumoctl.aws import STACK_TAG, Aws, Instance, instance
+from pneumoctl.aws import STACK_TAG, UNSEEN_S, Aws, Instance, instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.runs import Run
 
 RUN_TAG, ATTEMPT_TAG, NAME = "pneumoctl:run", "pneumoctl:attempt", "train-spot"
-SEEN_S = 60.0  # EC2 may take a moment to tell of what it has just made
 POLL_S = 1.0
 # EC2's words for: not now, or not for you. Nothing was made then.
 NONE_LEFT = {
@@ -28,7 +27,7 @@ NONE_LEFT = {
 
 def launch(aws: Aws, host: Instance, run: Run) -> Instance:
     """Order the instance for an attempt of a run, like `host`. PneumoError (exit 4, `spot` in its details) if EC2 has
-    none; any other leaves open whether there is one: see `of`.
+    none; any other leaves open whether there is one: see `sought`. EC2 may not tell of it yet: see `seen`.
     """
     try:
         made = aws.call("ec2", "run_instances", **_like(aws, host, run))
@@ -37,22 +36,33 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
             raise
         message = f"EC2 has no spot {host.type} now: {error.message}"
         raise PneumoError(message, "later again, or with --fallback", Exit.PREFLIGHT, spot="none") from error
-    found = instance(made["Instances"][0], run.stack)
-    deadline = time.monotonic() + SEEN_S
-    while found.id not in aws.states([found.id]) and time.monotonic() < deadline:
+    return instance(made["Instances"][0], run.stack)
+
+
+def seen(aws: Aws, host: Instance) -> None:
+    """Wait until EC2 tells of one that it has just made, a minute at most."""
+    deadline = time.monotonic() + UNSEEN_S
+    while host.id not in aws.states([host.id]) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def sought(aws: Aws, run: Run) -> Instance | None:
+    """The instance of a run's attempt whose order was not answered; None if EC2 tells of none for a minute."""
+    deadline = time.monotonic() + UNSEEN_S
+    while (found := of(aws, run)) is None and time.monotonic() < deadline:
         time.sleep(POLL_S)
     return found
 
 
 def of(aws: Aws, run: Run) -> Instance | None:
-    """The instance of a run's attempt as EC2 tells of it, also where the answer to its order was lost."""
+    """The instance of a run's attempt as EC2 tells of it."""
     return next(iter(aws.tagged(run.stack, _tags(run))), None)
 
 
 def gone(run: Run) -> Instance:
-    """What is left of an instance that EC2 tells nothing of any more."""
+    """What is known here of an instance that EC2 tells nothing of, any more or yet."""
     launched = datetime.fromisoformat(run.created)
-    return Instance(run.instance, NAME, "train", "terminated", run.type, launched, "", "", spot=True)
+    return Instance(run.instance, NAME, "train", "", run.type, launched, "", "", spot=True)
 
 
 def price(aws: Aws, type: str) -> float | None:

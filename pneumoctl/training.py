@@ -70,11 +70,16 @@ class Session:
         ground = self.ground
         ground.note(f"ordering a spot {ground.host.type}; the account ends it at {self.run.deadline}")
         self.done.starting = True  # before it is asked for: the answer may get lost
-        host = spot.launch(ground.aws, ground.host, self.run)
+        try:
+            host = spot.launch(ground.aws, ground.host, self.run)
+        except PneumoError as error:
+            self.done.starting = "spot" not in error.details  # else EC2 says that it made none
+            raise
         ground.move(host)
         self.run = replace(self.run, instance=host.id, address=host.private_ip)
         self._reach("started")
         self._arm()
+        spot.seen(ground.aws, host)
 
     def _start(self) -> None:
         aws, host = self.ground.aws, self.ground.host

@@ -117,11 +117,10 @@ def _stop(ground: Ground, run: Run, done: Done) -> tuple[str, bool, PneumoError 
 
     for patience in (STOP_S, AGAIN_S):
         try:
-            _find(ground, run)
-            ground.aws.stop([ground.host], report, patience)
-            if not done.begun:
+            if _there(ground, run):
+                ground.aws.stop([ground.host], report, patience)
+            if not done.begun and not run.spot:
                 time.sleep(SETTLE_S)
-                _find(ground, run)
                 ground.aws.stop([ground.host], report, patience)
             trouble = None
             break
@@ -137,10 +136,13 @@ def _stop(ground: Ground, run: Run, done: Done) -> tuple[str, bool, PneumoError 
     return console, asked, trouble
 
 
-def _find(ground: Ground, run: Run) -> None:
-    """A spot instance whose order was not answered is there all the same."""
-    if run.spot and not ground.host.spot and (found := spot.of(ground.aws, run)):
-        ground.host = found
+def _there(ground: Ground, run: Run) -> bool:
+    """Whether there is a host of the run: also a spot instance whose order was not answered."""
+    if run.spot and not ground.host.spot:
+        ground.note("the order of a spot instance was not answered: a minute at most is spent to look for it")
+        if found := spot.sought(ground.aws, run):
+            ground.host = found
+    return ground.host.spot == run.spot
 
 
 def _instance(ground: Ground) -> dict[str, Any]:

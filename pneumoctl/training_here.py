@@ -69,6 +69,9 @@ def _unfinished(place: Stack) -> Run:
     found = [one for one in runs.every(place) if one.where == runs.HERE]
     if not found:
         raise PneumoError(f"stack {place.name} has no run of this machine", "pneumoctl train FOLDER", Exit.USAGE)
+    if _trains(found[-1], runs.results(place, found[-1].id)):
+        hint = f"wait for it, or end it: pneumoctl runs cancel {found[-1].id}"
+        raise PneumoError(f"run {found[-1].id} goes on already (process {found[-1].pid})", hint, Exit.LOCKED)
     return found[-1]
 
 

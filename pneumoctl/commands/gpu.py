@@ -175,20 +175,23 @@ def reap(
         console.alarm(f"{one.region}: {one.id} ({one.type}) of stack {one.stack}, on since {one.launched:%F %T} UTC")
     if orphans and not yes and not console.ask(f"Stop {len(orphans)} of them?"):
         raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
-    trouble: PneumoError | None = None
+    trouble, stopped = None, list["Running"]()
     for there, one in orphans:
         try:
             if gpu_watch.leases(there, [one.instance], one.stack):  # a run began while we asked
+                leased.append(one)
+                console.note(f"{one.region}: a run has begun on {one.id}: left alone")
                 continue
             there.stop([one.instance])
+            stopped.append(one)
         except PneumoError as error:  # the others first
             console.fail(error)
             trouble = error
     if trouble is not None:
         raise trouble
-    told = [asdict(one) for _, one in orphans]
-    console.result({"stopped": told, "leased": [asdict(one) for one in leased], "unknown": unknown})
-    console.text(f"{len(orphans)} GPU hosts stopped that ran without a lease" if orphans else "no GPU host runs alone")
+    told = {"stopped": stopped, "leased": leased}
+    console.result({name: [asdict(one) for one in these] for name, these in told.items()} | {"unknown": unknown})
+    console.text(f"{len(stopped)} GPU hosts stopped that ran without a lease" if orphans else "no GPU host runs alone")
     for region, why in unknown.items():
         console.warn(f"{region} is not known: {why}")
     return Exit.PARTLY if unknown else Exit.DONE

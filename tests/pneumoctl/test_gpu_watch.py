@@ -13,6 +13,7 @@ from pneumoctl import aws as aws_module
 from pneumoctl import gpu, gpu_state, gpu_watch, provision, runs, schedules
 from pneumoctl.__main__ import run as pneumoctl
 from pneumoctl.aws import Aws, Instance
+from pneumoctl.console import Console
 from pneumoctl.errors import PneumoError
 from pneumoctl.inventory import Host, Inventory
 from pneumoctl.runs import Run
@@ -137,6 +138,22 @@ def test_reap_leaves_a_run_alone(aws: Aws, train: Instance, monkeypatch: pytest.
     lease(aws, train)
     assert pneumoctl(["gpu", "reap", "-y"]) == 0
     assert state(aws, train) == "running"
+
+
+def test_reap_leaves_a_run_alone_that_began_while_it_asked(
+    aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "regions", lambda _: [REGION])
+
+    def agree(*_: Any) -> bool:
+        lease(aws, train)
+        return True
+
+    monkeypatch.setattr(Console, "ask", agree)
+    assert pneumoctl(["gpu", "reap", "--json"]) == 0
+    assert state(aws, train) == "running"
+    told = json.loads(capsys.readouterr().out)
+    assert (told["stopped"], [one["id"] for one in told["leased"]]) == ([], [train.id])
 
 
 def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(

@@ -1,6 +1,7 @@
 """A run's own spot instance: like the stack's host, found by its tag, ended for good; what follows when it is taken."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ TAKEN = "Server.SpotInstanceTermination"
 def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module in (aws_module, spot):
         monkeypatch.setattr(module, "POLL_S", 0.02)
+        monkeypatch.setattr(module, "UNSEEN_S", 1.0)
     for module, name in ((schedules, "PAUSE_S"), (training_close, "SETTLE_S"), (training_close, "WORDS_S")):
         monkeypatch.setattr(module, name, 0.02)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -114,7 +116,23 @@ def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, 
     aws.stop([host, made])
     assert aws.states([host.id, made.id]) == {host.id: "stopped", made.id: "terminated"}
     assert "ec2:TerminateInstances" in cloud.calls(since)
+    before = time.monotonic()
     aws.stop([replace(made, id="i-0123456789abcdef0")])  # EC2 has forgotten it: it was terminated
+    assert time.monotonic() - before >= 1.0, "not at once: EC2 may only not tell of it yet"
+
+
+def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
+    aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, states, until = spot.launch(aws, host, run), Aws.states, time.monotonic() + 0.5
+
+    def late(self: Aws, ids: Sequence[str]) -> dict[str, str]:
+        found = states(self, ids)
+        return found if time.monotonic() > until else {id: state for id, state in found.items() if id != made.id}
+
+    monkeypatch.setattr(Aws, "states", late)
+    aws.stop([made])
+    assert states(aws, [made.id]) == {made.id: "terminated"}
 
 
 def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
@@ -146,11 +164,17 @@ def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run
     assert spot.of(aws, run) is None
 
 
+@pytest.mark.parametrize("late", [0.0, 0.5])
 def test_one_whose_order_was_not_answered_is_found_and_ended(
-    aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
     made = spot.launch(aws, host, run)
-    place = known(host)
+    place, tagged, until = known(host), Aws.tagged, time.monotonic() + late
+
+    def telling(self: Aws, stack: str, tags: Mapping[str, str]) -> list[Instance]:
+        return tagged(self, stack, tags) if time.monotonic() > until else []
+
+    monkeypatch.setattr(Aws, "tagged", telling)
     ground = gpu_runs.ground(aws, place, host, run)
     closed = training_close.close(ground, run, Done(starting=True), Ended("failed", "no answer", Exit.TRAINING_FAILED))
     assert closed.trouble is None and aws.states([made.id])[made.id] == "terminated"

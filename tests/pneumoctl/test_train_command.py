@@ -215,6 +215,24 @@ def test_cancel_and_resume(place: Stack) -> None:
     assert len(runs.every(place)) == 1
 
 
+@pytest.mark.usefixtures("child")
+def test_what_still_trains_is_not_resumed_beside_itself(place: Stack) -> None:
+    refused: list[PneumoError] = []
+
+    def resume(run: Run) -> None:
+        with pytest.raises(PneumoError) as caught:
+            here(place, "quick", resume=True)
+        refused.append(caught.value)
+        training_here.cancel(place, run)
+
+    threading.Thread(target=_once_begun, args=(place, resume)).start()
+    with pytest.raises(PneumoError):
+        here(place, "still")
+    run, receipt = last(place)
+    assert [error.code for error in refused] == [Exit.LOCKED] and f"runs cancel {run.id}" in refused[0].hint
+    assert receipt.why == "stopped" and receipt.attempt == 1
+
+
 def _once_begun(place: Stack, act: Any) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
