@@ -1,5 +1,6 @@
 """Guard 5: GPU hosts that run without a lease, of any stack: found in a region or in all, told in red, stopped."""
 
+import atexit
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pneumoctl import schedules
+from pneumoctl import runs, schedules
 from pneumoctl.aws import STACK_TAG, Aws, Instance
 from pneumoctl.console import console
 from pneumoctl.errors import PneumoError
 from pneumoctl.schedules import Lease
+from pneumoctl.stack import Stack
 
 ROLE_TAG = "pneumoctl:role"
 ON = ["pending", "running"]
 AT_ONCE = 8
+PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,17 @@ def everywhere(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None
 def warn(aws: Aws) -> None:
     """Look beside whatever the command does, and say it in red; whatever fails here is no matter of the command's."""
     threading.Thread(target=_warn, args=(aws,), name="gpu watch").start()  # awaited at the command's end
+
+
+def mind(place: Stack) -> None:
+    """The same for a command that asks AWS nothing itself: at its end it waits a little for the answer, and no more."""
+    cloud, known = place.cloud(), place.hosts()
+    trains = known is not None and any(host.role == "train" for host in known.hosts)
+    if cloud is None or not (trains or runs.folder(place).is_dir()):
+        return
+    look = threading.Thread(target=lambda: _warn(Aws(cloud.profile, cloud.region)), name="gpu watch", daemon=True)
+    look.start()
+    atexit.register(look.join, PATIENCE_S)
 
 
 def _warn(aws: Aws) -> None:

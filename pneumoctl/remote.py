@@ -1,17 +1,42 @@
 """Ask a running stack's API for predictions; the only module that speaks HTTP to it for `predict`."""
 
 import json
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
-from pneumoctl import answer
+from pneumoctl import answer, stack
 from pneumoctl.errors import PneumoError
+from pneumoctl.stack import Stack
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up on
 LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
+
+
+@contextmanager
+def reached(place: Stack) -> Iterator[tuple[str, str]]:
+    """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
+    from pneumoctl import inventory, openssh, processes
+
+    secrets = place.secrets()
+    if place.target != "aws" or secrets is None:
+        yield stack.remote_api(place.name)
+        return
+    known = openssh.inventory(place)
+    host, port = openssh.choose(known, "app-0"), processes.choose(inventory.PORTS["api"])
+    argv = openssh.forward(place, host, port, f"{host.address}:{inventory.PORTS['api']}")
+    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        listening = client.forwarded(port)
+        if listening is None:
+            message = f"the API on {host.name} cannot be reached over SSH"
+            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
+        listening.close()
+        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
 
 
 class Api:

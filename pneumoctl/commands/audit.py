@@ -25,11 +25,13 @@ def audit(
     The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
     """
     from pneumoctl import audit as audit_
+    from pneumoctl import gpu_watch
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.stack import find
 
     place = find(settings_.load({"stack": stack}, config, os.environ).stack)
+    gpu_watch.mind(place)
     chain = audit_.chain(place)
     if verify:
         return _verdict(place.name, chain.verify())

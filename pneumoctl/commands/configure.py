@@ -26,7 +26,7 @@ def configure(
     All hosts at once; one that fails does not stop the others (exit 6 names it). Safe to repeat: what is as it
     should be is left alone. Exit 5: another pneumoctl works; 10: a service did not come back and was put back.
     """
-    from pneumoctl import audit, openssh, site
+    from pneumoctl import audit, gpu_watch, openssh, site
     from pneumoctl import settings as settings_
     from pneumoctl.commands.aws import hosts
     from pneumoctl.console import console
@@ -36,6 +36,7 @@ def configure(
         settings_.load({"stack": stack, "offline_bundle": resolved(offline_bundle)}, config, os.environ)
     )
     site.require(place)
+    gpu_watch.mind(place)
     chosen = [openssh.choose(openssh.inventory(place), name).name for name in host or ()]
     task = hosts.Task(" ".join(("configure", *chosen)), fresh=(), only=chosen, prove=not chosen)
     with place.locked("configure"):

@@ -61,7 +61,7 @@ def _change(
     verb: str,
     back: bool,
 ) -> int:
-    from pneumoctl import audit, site
+    from pneumoctl import audit, gpu_watch, site
     from pneumoctl import settings as settings_
     from pneumoctl.commands.aws import hosts
     from pneumoctl.console import console
@@ -77,6 +77,7 @@ def _change(
         )
     settings, place = choose(settings_.load(flags, config, os.environ))
     site.require(place)
+    gpu_watch.mind(place)
     task = hosts.Task(
         verb, () if back else (kind,), kind if back else "", part=lambda one: serving.plan(one, kind), source=source
     )

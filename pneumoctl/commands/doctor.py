@@ -17,13 +17,14 @@ def doctor(
 
     Changes nothing. Exit 4 if a check fails.
     """
-    from pneumoctl import preflight, preflight_aws
+    from pneumoctl import gpu_watch, preflight, preflight_aws
     from pneumoctl import settings as settings_
     from pneumoctl.console import console
     from pneumoctl.errors import Exit
     from pneumoctl.stack import choose
 
     settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    gpu_watch.mind(place)
     found = (preflight_aws if settings.target == "aws" else preflight).rows(settings, place)
     good = all(row.good for row in found)
     console.table(

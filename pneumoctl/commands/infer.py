@@ -1,8 +1,6 @@
 """`pneumoctl infer`: score a labelled folder by the stack, so that its page shows the results."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +10,6 @@ from pneumoctl.options import Config, Json, NoColor, Quiet, StackName
 
 if TYPE_CHECKING:
     from pneumoctl.labelled import Folder
-    from pneumoctl.stack import Stack
 
 
 def infer(
@@ -32,13 +29,15 @@ def infer(
     Pictures go in under names made of their contents. Safe to repeat: what the stack has is not posted again.
     Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
     """
-    from pneumoctl import audit, labelled
+    from pneumoctl import audit, gpu_watch, labelled
     from pneumoctl import settings as settings_
+    from pneumoctl.remote import reached
     from pneumoctl.stack import choose
 
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    gpu_watch.mind(place)
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
-    with audit.kept(place, "infer", {"pictures": len(found.labels)}) as act, _api(place) as (url, token):
+    with audit.kept(place, "infer", {"pictures": len(found.labels)}) as act, reached(place) as (url, token):
         document = _scored(found, url, token, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)
@@ -62,31 +61,6 @@ def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: An
             outcomes.append(outcome)
             advance(1)
     return {**labelled.judged(outcomes, folder.labels), "posted": poster.posted}
-
-
-@contextmanager
-def _api(place: "Stack") -> "Iterator[tuple[str, str]]":
-    """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
-    import subprocess
-
-    from pneumoctl import inventory, openssh, processes
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.stack import remote_api
-
-    secrets = place.secrets()
-    if place.target != "aws" or secrets is None:
-        yield remote_api(place.name)
-        return
-    known = openssh.inventory(place)
-    host, port = openssh.choose(known, "app-0"), processes.choose(inventory.PORTS["api"])
-    argv = openssh.forward(place, host, port, f"{host.address}:{inventory.PORTS['api']}")
-    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
-        listening = client.forwarded(port)
-        if listening is None:
-            message = f"the API on {host.name} cannot be reached over SSH"
-            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
-        listening.close()
-        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
 
 
 def _report(document: dict[str, Any]) -> None:

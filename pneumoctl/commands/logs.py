@@ -40,8 +40,10 @@ def logs(
 
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     if settings.target == "aws" and service != "terraform":
+        from pneumoctl import gpu_watch
         from pneumoctl.commands.aws import logs as aws
 
+        gpu_watch.mind(place)
         return aws.logs(place, service, lines, follow)
     folder = place.layout.logs
     files = {file.stem: file for file in sorted(folder.glob("*.log"))}

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +51,7 @@ def predict(
     jobs = jobs or scoring.default_jobs(len(found.files), scoring.MAX_BYTES if remote else scoring.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
-            scorer, version = _remote(stack, config, jobs, resume is not None)
+            scorer, version = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
             scorer, version = scoring.local(model or _wished(config), jobs, explain)
         if resume:
@@ -82,15 +82,18 @@ def _wished(config: Path | None) -> Path | None:
     return Path(wished).expanduser() if wished else None
 
 
-def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> tuple[Scorer, str]:
+@contextmanager
+def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
-    from pneumoctl import settings
-    from pneumoctl.remote import Api
-    from pneumoctl.stack import remote_api
+    from pneumoctl import gpu_watch, settings
+    from pneumoctl.remote import Api, reached
+    from pneumoctl.stack import choose
 
-    url, token = remote_api(settings.load({"stack": stack}, config, os.environ).stack)
-    api = Api(url, token, jobs)
-    return api.score, api.version() if versioned else ""
+    _, place = choose(settings.load({"stack": stack}, config, os.environ))
+    gpu_watch.mind(place)
+    with reached(place) as (url, token):
+        api = Api(url, token, jobs)
+        yield api.score, api.version() if versioned else ""
 
 
 def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator[Outcome]:

@@ -18,14 +18,15 @@ def show(
     no_color: NoColor = False,
 ) -> int:
     """Print the login of the web page; nothing else is for people."""
+    from pneumoctl import gpu_watch, site
     from pneumoctl import settings as settings_
-    from pneumoctl import site
     from pneumoctl.console import console
     from pneumoctl.deployment import LOGIN
     from pneumoctl.stack import choose
 
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
     site.require(place)
+    gpu_watch.mind(place)
     known, hosts = place.secrets(), place.hosts()
     password = known.web_password if known else ""
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
@@ -50,7 +51,7 @@ def rotate(
     """
     from dataclasses import asdict
 
-    from pneumoctl import audit, site
+    from pneumoctl import audit, gpu_watch, site
     from pneumoctl import settings as settings_
     from pneumoctl.commands.aws import hosts
     from pneumoctl.console import console
@@ -59,6 +60,7 @@ def rotate(
 
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     site.require(place)
+    gpu_watch.mind(place)
     task = hosts.Task("secrets rotate", fresh=())
     with place.locked("secrets rotate"), audit.kept(place, "secrets rotate", {"yes": yes}) as act:
         known = place.secrets()

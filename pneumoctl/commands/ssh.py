@@ -34,10 +34,12 @@ def ssh(
     `pneumoctl ssh web-0 -- ls -l '/a b'`: several words arrive as they are; a single one is a line for the host's
     shell. Only the pinned host key is accepted.
     """
+    from pneumoctl import gpu_watch
     from pneumoctl import settings as settings_
     from pneumoctl.stack import choose
 
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    gpu_watch.mind(place)
     return _connect(place, host, tuple(command or ()), dry_run)
 
 

@@ -53,6 +53,7 @@ def tunnel(
     """
     import difflib
 
+    from pneumoctl import gpu_watch
     from pneumoctl import settings as settings_
     from pneumoctl.errors import Exit, PneumoError
     from pneumoctl.stack import choose
@@ -62,6 +63,7 @@ def tunnel(
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
         raise PneumoError(f"no service {service!r}; there are: {', '.join(_SERVICES)}", hint, Exit.USAGE)
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    gpu_watch.mind(place)
     return _forward(place, service, port, dry_run)
 
 

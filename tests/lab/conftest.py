@@ -128,7 +128,7 @@ def own_name() -> Iterator[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test that uses the lab may have to wait until the hosts' image is built."""
     for item in items:
-        if "lab" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+        if {"lab", "serving"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
 
 
@@ -136,6 +136,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
-    used = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and isinstance(used, Lab):
-        report.sections.append(("the lab's logs", used.tail(25)))
+    used = getattr(item, "funcargs", {})
+    serving = used.get("serving")
+    lab = serving.lab if isinstance(serving, Operator) else used.get("lab")
+    if report.failed and isinstance(lab, Lab):
+        report.sections.append(("the lab's logs", lab.tail(25)))

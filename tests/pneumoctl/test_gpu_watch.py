@@ -1,6 +1,8 @@
 """Guard 5: who bills without a lease is found, in every region, told in red and stopped; who has one is left alone."""
 
+import atexit
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -55,7 +57,8 @@ def place(train: Instance) -> Stack:
     stack = find("watch")
     stack.save_cloud(Where(REGION, "", ACCOUNT, "bucket"))
     host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
-    stack.save_hosts(Inventory((host,)))
+    front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
+    stack.save_hosts(Inventory((front, host)))
     return stack
 
 
@@ -92,10 +95,11 @@ def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
     assert document["stopped"] == [] and any(train.id in where for where in document["unknown"])
 
 
-def test_every_command_that_asks_aws_says_it_in_red(
-    aws: Aws, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("words", [("cost",), ("audit",), ("secrets", "show")], ids=lambda words: words[0])
+def test_every_command_on_a_stack_says_it_in_red(
+    aws: Aws, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    words = ["cost", "--stack", "watch"]
+    words = (*words, "--stack", "watch")
     assert pneumoctl(words) == 0
     _settle()
     assert f"ALARM: GPU host {train.id} (g5.xlarge) of stack watch runs without a lease" in capsys.readouterr().err
@@ -103,6 +107,17 @@ def test_every_command_that_asks_aws_says_it_in_red(
     assert pneumoctl(words) == 0
     _settle()
     assert "ALARM" not in capsys.readouterr().err
+
+
+def test_a_command_that_needs_no_aws_does_not_wait_for_it(
+    aws: Aws, place: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "_warn", lambda _: time.sleep(20))
+    waits: list[float] = []
+    monkeypatch.setattr(atexit, "register", lambda wait, patience: waits.append(patience))
+    began = time.monotonic()
+    assert pneumoctl(["audit", "--stack", "watch"]) == 0
+    assert time.monotonic() - began < 5 and waits == [gpu_watch.PATIENCE_S]
 
 
 def test_the_look_breaks_no_command(aws: Aws, cloud: Cloud, place: Stack, capsys: pytest.CaptureFixture[str]) -> None:

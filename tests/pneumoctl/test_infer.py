@@ -227,6 +227,9 @@ def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
         with answering(here, address):
             document = json.loads(user.run("infer", str(drawings), "--json").stdout)
             assert document["scored"] == 18 and document["posted"] == 9 and len(stored(here)) == 18
+            drawing = next(drawings.rglob("*.png"))
+            told = json.loads(user.run("predict", "--remote", str(drawing), "--json").stdout)  # on the same way
+            assert len(told["predictions"]) == 1 and len(stored(here)) == 19
         assert json.loads(user.run("audit", "--verify", "--json").stdout)["unfinished"] == ["infer"]
         assert "does not answer" in user.run("infer", str(drawings), code=1).stderr
         farm.servers["app-0"].stop()

@@ -184,7 +184,7 @@ def test_its_counters_are_for_its_own_host_only(front: Front) -> None:
             asked.sendall(b"GET /stub_status HTTP/1.0\r\n\r\n")
             return asked.makefile("rb").read()
 
-    assert b"Active connections: 1" in counters("127.0.0.1")
+    assert re.search(rb"Active connections: [1-9]", counters("127.0.0.1"))  # an earlier test's may just be closing
     with pytest.raises(ConnectionRefusedError):
         counters("127.0.0.2")
 
