@@ -26,18 +26,6 @@ def test_a_schedule_that_cannot_be_armed_starts_nothing(training: Training) -> N
     assert training.state() == "stopped"
 
 
-def test_a_client_that_is_killed_leaves_a_run_that_ends_alone_and_is_collected(training: Training) -> None:
-    child = training.follow(epochs=6)
-    training.reached("train")
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    training.off()
-    collected = training.operator.json("train", "--gpu", "--resume")
-
-    assert collected["receipt"]["why"] == "done" and collected["receipt"]["guard"] == "unit"
-    assert collected["bundle"]["version"]
-
-
 def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Training) -> None:
     child = training.follow(epochs=8)
     training.reached("train")

@@ -33,14 +33,19 @@ def test_2_the_hosts_own_timer_ends_a_run_that_hangs(training: Training) -> None
     assert b"pneumoctl-guard: powering off: stalled" in training.console()
 
 
-def test_3_the_unit_turns_the_host_off_when_the_run_is_done(training: Training) -> None:
-    run = training.begin(epochs=4)
-    training.reached("train", run)
+def test_3_the_unit_turns_the_host_off_when_the_run_is_done_and_the_next_one_collects_it(training: Training) -> None:
+    child = training.follow(epochs=6)
+    training.reached("train")
     training.without_schedule()
     training.without_timer()
+    os.kill(child.pid, signal.SIGKILL)  # the client, and its watch, are no guard here
+    child.communicate()
     training.off()
+    collected = training.operator.json("train", "--gpu", "--resume")
 
     assert b"pneumoctl-train: ended (success, 0): powering off" in training.console()
+    assert collected["receipt"]["why"] == "done" and collected["receipt"]["guard"] == "unit"
+    assert collected["bundle"]["version"]
 
 
 def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) -> None:
