@@ -1,28 +1,20 @@
-"""A training run's things in a bucket: data by manifest, checkpoints behind the run's back, what is left at its end."""
+"""A bucket, and a training run's things in it: data by manifest, what is left at its end."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import ARRAYS, LATEST, MANIFEST, STATE
-from model.rundir import HISTORY, LOG, SETTINGS
+from model.checkpoint import sha256
 
-log = logging.getLogger(__name__)
 AT_ONCE = 16
-FILES = (ARRAYS, STATE, MANIFEST)  # a checkpoint, in the order in which they are written
-HOME = (SETTINGS, HISTORY, LOG)  # what a checkpoint needs to go on elsewhere, beside itself
 ATTEMPTS = 3  # to read an object whose answer breaks off
-PAUSE_S = 10.0  # before a checkpoint is tried again
-EVERY_S = 30.0  # between two checkpoints on their way
 
 
 class BucketError(Exception):
@@ -120,9 +112,9 @@ def pull(bucket: Bucket, digest: str, place: Path, tell: Callable[[int, int], No
         path = root / entry["path"]
         if not path.resolve().is_relative_to(root.resolve()):
             raise BucketError(f"the manifest {digest} names a file outside its folder")
-        if not (path.is_file() and path.stat().st_size == entry["size"] and _sha256(path) == entry["sha256"]):
+        if not (path.is_file() and path.stat().st_size == entry["size"] and sha256(path) == entry["sha256"]):
             bucket.fetch(f"data/objects/{entry['sha256']}", path)
-            if _sha256(path) != entry["sha256"]:
+            if sha256(path) != entry["sha256"]:
                 path.unlink()
                 raise BucketError(f"object {entry['sha256']} of the data set is damaged in the bucket")
 
@@ -138,120 +130,6 @@ def _drop_others(root: Path, wanted: set[str]) -> None:
     for path in root.rglob("*"):
         if path.is_file() and str(path.relative_to(root)) not in wanted:
             path.unlink()
-
-
-class Shipper:
-    """Brings checkpoints to the bucket while the run goes on; when there are newer ones, only the newest.
-
-    `trouble`: why the last try failed, "" when it did not.
-    """
-
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-        self._wanted: Path | None = None
-        self._changed = threading.Condition()
-        self._closing = self._busy = False
-        self._shipped = ""
-        self.trouble = ""
-        self._thread = threading.Thread(target=self._run, daemon=True, name="shipper")
-        self._thread.start()
-
-    def offer(self, place: Path) -> None:
-        """A checkpoint was saved here."""
-        with self._changed:
-            self._wanted = place
-            self._changed.notify_all()
-
-    def close(self, seconds: float) -> bool:
-        """Bring the newest one there, if that takes no longer; whether it is there."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(seconds)
-        return self._wanted is None and not self._busy
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted is not None or self._closing)
-                place, self._wanted = self._wanted, None
-                self._busy = place is not None
-            if place is None:
-                return
-            good = self._ship(place)
-            with self._changed:
-                self._busy = False
-                if not good and self._wanted is None:
-                    self._wanted = place
-                self._changed.wait_for(lambda: self._closing, EVERY_S if good else PAUSE_S)
-                if self._closing and not good:
-                    self._changed.wait(1.0)
-
-    def _ship(self, place: Path) -> bool:
-        try:
-            ship(self._bucket, place)
-        except FileNotFoundError:  # a newer one took its place meanwhile
-            return True
-        except BucketError as error:
-            if str(error) != self.trouble:
-                log.warning("the checkpoint is not in the bucket yet: %s", error)
-            self.trouble = str(error)
-            return False
-        self.trouble = ""
-        return True
-
-
-def ship(bucket: Bucket, place: Path) -> None:
-    """One checkpoint behind what it needs to go on elsewhere; its manifest last, then the name of the newest."""
-    for name in HOME:
-        if (path := place.parents[1] / name).is_file():
-            bucket.put(name, path.read_bytes())  # the log may grow meanwhile
-    for name in FILES:
-        bucket.put(f"checkpoints/{place.name}/{name}", place / name)
-    bucket.put(f"checkpoints/{LATEST}", place.name.encode())
-
-
-def restore(bucket: Bucket, run: Path) -> str:
-    """Bring a run here to go on with: its settings, history and log, and its newest whole checkpoint.
-
-    Nothing is fetched that is here as new. Returns the checkpoint's name, "" if there is none. A damaged one gives way
-    to the one before it. Raises BucketError: a run that cannot be read now is not begun anew.
-    """
-    for name in HOME:
-        if not (run / name).exists() and (content := bucket.get(name)) is not None:
-            (run / name).parent.mkdir(parents=True, exist_ok=True)
-            (run / name).write_bytes(content)
-    folder = run / "checkpoints"
-    here = max((path.name for path in folder.glob("step-*") if _whole(path)), default="")
-    there = set(bucket.keys("checkpoints/step-"))
-    for step in sorted({key.split("/")[1] for key in there}, reverse=True):
-        if here >= step:
-            break
-        if all(f"checkpoints/{step}/{name}" in there for name in FILES) and _fetched(bucket, folder, step):
-            return step
-        log.warning("checkpoint %s is not whole in the bucket; trying the one before", step)
-    return here
-
-
-def _fetched(bucket: Bucket, folder: Path, step: str) -> bool:
-    beside = folder / f".fetched-{step}"
-    for name in FILES:
-        bucket.fetch(f"checkpoints/{step}/{name}", beside / name)
-    if not _whole(beside):
-        shutil.rmtree(beside)
-        return False
-    shutil.rmtree(folder / step, ignore_errors=True)
-    beside.rename(folder / step)
-    (folder / LATEST).write_text(step)
-    return True
-
-
-def _whole(place: Path) -> bool:
-    try:
-        manifest = json.loads((place / MANIFEST).read_text())
-        return all(_sha256(place / name) == manifest[name] for name in (ARRAYS, STATE))
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def send(bucket: Bucket, root: Path, deadline: float, skip: tuple[str, ...], first: str) -> list[str]:
@@ -273,8 +151,3 @@ def send(bucket: Bucket, root: Path, deadline: float, skip: tuple[str, ...], fir
         except BucketError as error:
             missed.append(str(error))
     return missed
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

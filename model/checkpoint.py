@@ -44,7 +44,7 @@ class Checkpoints:
             np.savez(file, **arrays)
             _flush(file)
         write_json(beside / STATE, {"fingerprint": self.fingerprint, "step": step, **state})
-        write_json(beside / MANIFEST, {name: _sha256(beside / name) for name in (ARRAYS, STATE)})
+        write_json(beside / MANIFEST, {name: sha256(beside / name) for name in (ARRAYS, STATE)})
         if place.exists():  # left by a run that was resumed from an older one
             shutil.rmtree(place)
         beside.rename(place)
@@ -108,6 +108,15 @@ def arrays_to_variables(arrays: Mapping[str, np.ndarray], variables: Sequence[An
         variable.assign(value)
 
 
+def whole(place: Path) -> bool:
+    """Whether a checkpoint has the contents that its manifest says."""
+    try:
+        manifest = json.loads((place / MANIFEST).read_text())
+        return all(sha256(place / name) == manifest[name] for name in (ARRAYS, STATE))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write JSON so that a reader finds the old or the new document, never half of one."""
     write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
@@ -125,14 +134,15 @@ def write_text(path: Path, text: str) -> None:
 def _read(place: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     manifest = json.loads((place / MANIFEST).read_text())
     for name in (ARRAYS, STATE):
-        if _sha256(place / name) != manifest[name]:
+        if sha256(place / name) != manifest[name]:
             raise CheckpointError(f"{name} has another sha256")
     with np.load(place / ARRAYS, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return arrays, json.loads((place / STATE).read_text())
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of the file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model import rundir, spot, train
-from model.bucket import Bucket, BucketError, Shipper, pull, restore, send, ship
+from model.bucket import Bucket, BucketError, pull, send
 from model.checkpoint import LATEST, write_json
 from model.news import END, News, Places
 from model.settings import SettingsError
+from model.shipping import Shipper, restore, ship
 
 if TYPE_CHECKING:
     from model.fit import Progress

@@ -18,10 +18,10 @@ from botocore.exceptions import IncompleteReadError  # noqa: TID253
 from botocore.response import StreamingBody  # noqa: TID253
 from moto import mock_aws
 
-from model import bucket as buckets
-from model import host_run, train
-from model.bucket import Bucket, BucketError, Shipper, pull, restore, ship
+from model import host_run, shipping, train
+from model.bucket import Bucket, BucketError, pull
 from model.checkpoint import Checkpoints, write_json
+from model.shipping import Shipper, restore, ship
 
 NAME, REGION, RUN = "our-bucket", "eu-west-1", "20261123-053100-a1b2"
 
@@ -127,7 +127,7 @@ def test_a_checkpoint_that_was_refused_is_tried_again(
         put(self, key, body)
 
     monkeypatch.setattr(Bucket, "put", refusing)
-    monkeypatch.setattr(buckets, "PAUSE_S", 0.01)
+    monkeypatch.setattr(shipping, "PAUSE_S", 0.01)
     shipper = Shipper(bucket)
     shipper.offer(saved(tmp_path / "out", 3))
 

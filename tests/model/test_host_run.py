@@ -28,11 +28,11 @@ STEPS = ("--checkpoint-steps", "2")
 # The command itself, with a network of one block (to start fast) and no bundle; it may kill itself at a step.
 DRIVER = """
 import os, signal, sys, time
-from model import bucket, host_run, network, news, train
+from model import bucket, host_run, network, news, shipping, train
 kill = int(os.environ.get("TEST_KILL", "0"))
 network.DAG_WIDTHS = (8,)
 train._bundle = lambda *_: None
-step, ship, shipped = news.News.step, bucket.ship, []
+step, ship, shipped = news.News.step, shipping.ship, []
 def watched(self, progress, *rest):
     step(self, progress, *rest)
     if progress.step == kill:
@@ -42,11 +42,11 @@ def watched(self, progress, *rest):
 def behind(where, place):
     ship(where, place)
     shipped.append(place.name)
-news.News.step, bucket.ship, bucket.EVERY_S = watched, behind, 0.0
+news.News.step, shipping.ship, shipping.EVERY_S = watched, behind, 0.0
 if os.environ.get("TEST_DENIED"):
     def put(*_):
         raise bucket.BucketError("AccessDenied")
-    bucket.PAUSE_S, bucket.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
+    shipping.PAUSE_S, bucket.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
 sys.exit(host_run.main(sys.argv[1:]))
 """
 
