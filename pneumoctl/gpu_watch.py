@@ -100,6 +100,51 @@ def everywhere(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None
         yield from pool.map(look, names)
 
 
+@dataclass(frozen=True)
+class Found:
+    """GPU hosts that are on, in any region. `orphans`: where to stop each. `unknown`: region or host -> why."""
+
+    orphans: list[tuple[Aws, Running]]
+    leased: list[Running]
+    unknown: dict[str, str]
+
+
+def search(aws: Aws) -> Found:
+    """Ask every enabled region; one that cannot be asked is named."""
+    every = Found([], [], {})
+    for region, there, found in everywhere(aws, regions(aws)):
+        if isinstance(found, PneumoError) or there is None:
+            every.unknown[region] = str(found)
+            continue
+        every.orphans.extend((there, one) for one in found if one.lease is None and not one.unknown)
+        every.unknown.update((f"{region}, {one.id}", one.unknown) for one in found if one.unknown)
+        every.leased.extend(one for one in found if one.lease is not None)
+    return every
+
+
+def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Running]]:
+    """Stop them: those that were, and those on which a run began meanwhile, which are left alone.
+
+    One that cannot be stopped keeps no other on; its PneumoError is raised when all were tried.
+    """
+    stopped, begun = list[Running](), list[Running]()
+    trouble: PneumoError | None = None
+    for there, one in orphans:
+        try:
+            if leases(there, [one.instance], one.stack):
+                begun.append(one)
+                console.note(f"{one.region}: a run has begun on {one.id}: left alone")
+                continue
+            there.stop([one.instance])
+            stopped.append(one)
+        except PneumoError as error:
+            console.fail(error)
+            trouble = error
+    if trouble is not None:
+        raise trouble
+    return stopped, begun
+
+
 def warn(aws: Aws) -> None:
     """Look beside whatever the command does, and say it in red; whatever fails here is no matter of the command's."""
     threading.Thread(target=_warn, args=(aws,), name="gpu watch").start()  # awaited at the command's end

@@ -9,7 +9,6 @@ from pneumoctl.options import Config, Json, NoColor, Quiet, StackName, Yes
 
 if TYPE_CHECKING:
     from pneumoctl.aws import Aws
-    from pneumoctl.gpu_watch import Running
     from pneumoctl.settings import Settings
     from pneumoctl.stack import Stack
 
@@ -158,40 +157,20 @@ def reap(
     from pneumoctl.stack import choose
 
     settings, _ = choose(settings_.load({"stack": stack}, config, os.environ))
-    aws = Aws(settings.profile, settings.region)
-    orphans, unknown, leased = list["tuple[Aws, Running]"](), dict[str, str](), list["Running"]()
-    for region, there, found in gpu_watch.everywhere(aws, gpu_watch.regions(aws)):
-        if isinstance(found, PneumoError) or there is None:
-            unknown[region] = str(found)
-            continue
-        orphans += [(there, one) for one in found if one.lease is None and not one.unknown]
-        unknown |= {f"{region}, {one.id}": one.unknown for one in found if one.unknown}
-        leased += [one for one in found if one.lease is not None]
-    for one in leased:
-        console.note(
-            f"{one.region}: {one.id} of stack {one.stack} runs {one.lease.run if one.lease else ''}: left alone"
-        )
-    for _, one in orphans:
+    found = gpu_watch.search(Aws(settings.profile, settings.region))
+    for one in found.leased:
+        run = one.lease.run if one.lease else ""
+        console.note(f"{one.region}: {one.id} of stack {one.stack} runs {run}: left alone")
+    for _, one in found.orphans:
         console.alarm(f"{one.region}: {one.id} ({one.type}) of stack {one.stack}, on since {one.launched:%F %T} UTC")
-    if orphans and not yes and not console.ask(f"Stop {len(orphans)} of them?"):
+    if found.orphans and not yes and not console.ask(f"Stop {len(found.orphans)} of them?"):
         raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
-    trouble, stopped = None, list["Running"]()
-    for there, one in orphans:
-        try:
-            if gpu_watch.leases(there, [one.instance], one.stack):  # a run began while we asked
-                leased.append(one)
-                console.note(f"{one.region}: a run has begun on {one.id}: left alone")
-                continue
-            there.stop([one.instance])
-            stopped.append(one)
-        except PneumoError as error:  # the others first
-            console.fail(error)
-            trouble = error
-    if trouble is not None:
-        raise trouble
-    told = {"stopped": stopped, "leased": leased}
-    console.result({name: [asdict(one) for one in these] for name, these in told.items()} | {"unknown": unknown})
-    console.text(f"{len(stopped)} GPU hosts stopped that ran without a lease" if orphans else "no GPU host runs alone")
-    for region, why in unknown.items():
+    stopped, begun = gpu_watch.stop(found.orphans)
+    told = {"stopped": stopped, "leased": [*found.leased, *begun]}
+    console.result({name: [asdict(one) for one in these] for name, these in told.items()} | {"unknown": found.unknown})
+    console.text(
+        f"{len(stopped)} GPU hosts stopped that ran without a lease" if found.orphans else "no GPU host runs alone"
+    )
+    for region, why in found.unknown.items():
         console.warn(f"{region} is not known: {why}")
-    return Exit.PARTLY if unknown else Exit.DONE
+    return Exit.PARTLY if found.unknown else Exit.DONE
