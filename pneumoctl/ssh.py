@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -108,13 +108,14 @@ class Connections:
         """
         reach, channel = self._session(host, command)
         try:
-            code, stderr = pump(channel, stdin, stdout, limit, stall)
-        finally:
-            channel.close()
+            with closing(Line(channel)):  # which hangs up quietly
+                code, stderr = pump(channel, stdin, stdout, limit, stall)
+        except EOFError as error:  # as we sent
+            raise _cut(host) from error
         if code == -1:
             reach.fabric.transport.join(0.5)  # a dying transport closes its channels first
             if not reach.alive:
-                raise Unreachable(host, "running a command", "the link was cut; there it may have gone on")
+                raise _cut(host)
             return SIGNALLED, stderr + b"ended by a signal"
         return code, stderr
 
@@ -187,6 +188,10 @@ class Connections:
 
     def _address(self, host: Host) -> tuple[str, int]:
         return host.public_address if host == self._inventory.bastion else host.address, keys.ssh_port(host)
+
+
+def _cut(host: Host) -> Unreachable:
+    return Unreachable(host, "running a command", "the link was cut; there it may have gone on")
 
 
 def _no_bastion(host: Host, why: str) -> Unreachable:

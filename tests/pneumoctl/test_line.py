@@ -1,7 +1,9 @@
 """A socket that notices that the other end is gone."""
 
+import pkgutil
 import socket
 import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -49,3 +51,11 @@ def test_a_send_into_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
                 except TimeoutError:
                     continue
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("error", ["builtins.EOFError", "builtins.OSError", "paramiko.SSHException"])
+def test_closing_a_channel_of_a_dead_bastion_is_quiet(error: str) -> None:
+    gone = pkgutil.resolve_name(error)
+    sock = Mock(close=Mock(side_effect=gone))  # paramiko says goodbye on the bastion's connection, which may be gone
+    Line(sock).close()
+    sock.close.assert_called_once_with()

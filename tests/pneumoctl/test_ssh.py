@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,22 @@ def test_a_lost_connection_is_made_anew(farm: Farm, connections: Connections) ->
     for name in ("nginx", "web-0"):
         connections.to(farm.host(name)).fabric.close()
         assert run(connections, farm, "web-0", "echo", "again") == "again\n"
+
+
+def test_a_link_that_dies_as_we_send_or_hang_up_is_unreachable(farm: Farm, connections: Connections) -> None:
+    host = farm.host("web-0")
+
+    def dead(_: object) -> None:
+        raise EOFError  # paramiko's word for it, which is no OSError
+
+    def die() -> Iterator[bytes]:
+        transport = connections.to(host).fabric.transport
+        transport._send_message = dead
+        yield b"one more word"
+
+    seconds, error = timed(lambda: connections.execute(host, "cat", die(), BytesIO(), 60))
+    assert isinstance(error, Unreachable) and "the link was cut" in error.message and seconds < 3
+    connections.close()
 
 
 def test_close_frees_a_thread_that_waits(farm: Farm, connections: Connections) -> None:
