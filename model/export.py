@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import bundle as bundles
-from model import calibrate, card, data, plots, refuse
+from model.build import card
+from model.build.known_picture import known_picture, prove
+from model.build.onnx import ExportError, compare, save_keras, shifted, to_onnx
+from model.build.provenance import Origin, code_version, command, now
 from model.bundle import Bundle
-from model.convert import ExportError, compare, save_keras, shifted, to_onnx
-from model.evaluate import evaluate, refusals, score
-from model.known import known_picture, prove
-from model.origin import SOURCES, Origin, code_version, command, now
-from model.predict import Classifier
+from model.data import dataset as data
+from model.data.attribution import SOURCES
+from model.evaluation import calibrate, plots
+from model.evaluation.assess import refusals, score
+from model.evaluation.metrics import evaluate
+from model.images import refuse
+from model.serving.predict import Classifier
 
 if TYPE_CHECKING:
     import keras
 
-    from model.data import DataSet, Sample
+    from model.data.dataset import DataSet, Sample
     from model.settings import TrainSettings
 
 KERAS_FILE = "model.keras"

@@ -1,6 +1,6 @@
 """Carry out a training order on its host: `python -m model.host_run ORDER`; `--farewell` sends home what is left.
 
-The order is a JSON file (pneumoctl/plans/training.py writes it). Exit codes: model.train's, and 5: no GPU, 6: the
+The order is a JSON file (pneumoctl/training/host_plan.py writes it). Exit codes: model.train's, and 5: no GPU, 6: the
 data is not to be had. However it ends, `end.json` says how, in the run's directory and in the bucket.
 """
 
@@ -16,15 +16,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import rundir, spot, train
-from model.bucket import Bucket, BucketError, pull, send
-from model.checkpoint import LATEST, write_json
-from model.news import END, News, Places
+from model import train
+from model.files import write_json
+from model.host import spot_notice
+from model.host.checkpoint_upload import Shipper, restore, ship
+from model.host.heartbeat import END, News, Places
+from model.host.s3 import Bucket, BucketError, pull, send
 from model.settings import SettingsError
-from model.shipping import Shipper, restore, ship
+from model.training import run_dir
+from model.training.checkpoint import LATEST
 
 if TYPE_CHECKING:
-    from model.fit import Progress
+    from model.training.loop import Progress
 
 log = logging.getLogger(__name__)
 NO_GPU, NO_DATA = 5, 6
@@ -72,7 +75,7 @@ def _whatever_happens(order: dict[str, Any], places: Places, bucket: Bucket, why
     except Told as asked:
         why.append("stopped before there was anything to save")
         return 128 + int(asked.args[0])
-    except (SettingsError, rundir.UsageError) as error:
+    except (SettingsError, run_dir.UsageError) as error:
         why.append(f"the run's arguments: {error}")
         return train.USAGE
     except SystemExit:  # argparse has said why
@@ -89,7 +92,7 @@ def carry_out(order: dict[str, Any], places: Places, bucket: Bucket, why: list[s
     news = News(places, order["run"])
     news.tell(at_once=True)
     if order["spot"]:
-        threading.Thread(target=spot.mind, args=(why,), daemon=True).start()
+        threading.Thread(target=spot_notice.mind, args=(why,), daemon=True).start()
     try:
         data = pull(
             Bucket(order["bucket"], order["region"]),
@@ -106,13 +109,13 @@ def carry_out(order: dict[str, Any], places: Places, bucket: Bucket, why: list[s
     if not proven(order, places, news, why):
         return NO_GPU
     shipper = Shipper(bucket)
-    going_on = order["resume"] and any((places.out / name).is_file() for name in (rundir.SETTINGS, rundir.LOG))
+    going_on = order["resume"] and any((places.out / name).is_file() for name in (run_dir.SETTINGS, run_dir.LOG))
     argv = [str(data), "--out", str(places.out), *order["arguments"], *(["--resume"] if going_on else [])]
     settings: dict[str, Any] = {}
 
     def told(progress: Progress, steps: int) -> None:
         if not settings:
-            settings.update(json.loads((places.out / rundir.SETTINGS).read_text())["settings"])
+            settings.update(json.loads((places.out / run_dir.SETTINGS).read_text())["settings"])
         news.step(progress, steps, settings, shipper.trouble)
 
     code = train.train(argv, train.Onlooker(shipper.offer, told, lambda phase: news.tell(at_once=True, phase=phase)))
@@ -126,7 +129,7 @@ def proven(order: dict[str, Any], places: Places, news: News, why: list[str]) ->
     """Whether the framework multiplies matrices on a GPU in time; an order without one is taken at its word."""
     if not order["gpu"]:
         return True
-    from model import devices
+    from model.training import devices
 
     news.tell(at_once=True, phase="proof")
     alarm = threading.Timer(PROOF_S, _late, (order, places))
@@ -153,8 +156,8 @@ def _late(order: dict[str, Any], places: Places) -> None:
 
 def ended(order: dict[str, Any], places: Places, code: int, message: str) -> None:
     """Write down how it ended, if the disk takes it."""
-    if not message and (places.out / rundir.RUN).is_file():
-        message = json.loads((places.out / rundir.RUN).read_text()).get("message", "")
+    if not message and (places.out / run_dir.RUN).is_file():
+        message = json.loads((places.out / run_dir.RUN).read_text()).get("message", "")
     try:
         write_json(places.run / END, _end(order, code, message))
     except OSError as error:
@@ -202,20 +205,20 @@ def _how_it_ended(order: dict[str, Any], places: Places) -> dict[str, Any]:
 
 def _send_home(places: Places, bucket: Bucket, missed: list[str]) -> None:
     deadline = time.monotonic() + FAREWELL_S
-    ready = (places.out / rundir.BUNDLE).is_dir()  # a model that is ready is worth more than a checkpoint
+    ready = (places.out / run_dir.BUNDLE).is_dir()  # a model that is ready is worth more than a checkpoint
     if not ready:
         _send_checkpoint(places, bucket, missed)
     for root in (places.out, places.run):
-        missed += send(bucket, root, deadline, ("out", "checkpoints", "lock", END), rundir.BUNDLE)
+        missed += send(bucket, root, deadline, ("out", "checkpoints", "lock", END), run_dir.BUNDLE)
     if ready:
         _send_checkpoint(places, bucket, missed)
 
 
 def _send_checkpoint(places: Places, bucket: Bucket, missed: list[str]) -> None:
     try:
-        latest = (places.out / rundir.CHECKPOINTS / LATEST).read_text().strip()
+        latest = (places.out / run_dir.CHECKPOINTS / LATEST).read_text().strip()
         if bucket.get(f"checkpoints/{LATEST}") != latest.encode():
-            ship(bucket, places.out / rundir.CHECKPOINTS / latest)
+            ship(bucket, places.out / run_dir.CHECKPOINTS / latest)
     except FileNotFoundError:  # it came to none
         pass
     except BucketError as error:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import rundir
 from model import settings as choices
-from model.checkpoint import CheckpointError, Checkpoints
-from model.progress import Reporter
-from model.rundir import BEST, BUNDLE, CHECKPOINTS, HISTORY, LOG, RUN, UsageError
 from model.settings import SettingsError, TrainSettings
+from model.training import run_dir
+from model.training.checkpoint import CheckpointError, Checkpoints
+from model.training.reporter import Reporter
+from model.training.run_dir import BEST, BUNDLE, CHECKPOINTS, HISTORY, LOG, RUN, UsageError
 
 if TYPE_CHECKING:
-    from model.data import DataSet
-    from model.fit import Progress
+    from model.data.dataset import DataSet
+    from model.training.loop import Progress
 
 log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3
@@ -56,13 +56,13 @@ def train(arguments: Sequence[str] | None, onlooker: Onlooker) -> int:
     given = parser().parse_args(arguments)
     out = Path(given.out)
     chosen = _settings(given, out)
-    rundir.prepare(out, given.resume)
-    with rundir.locked(out):
+    run_dir.prepare(out, given.resume)
+    with run_dir.locked(out):
         return _begin(given, chosen, out, onlooker)
 
 
 def _begin(given: argparse.Namespace, chosen: TrainSettings, out: Path, onlooker: Onlooker) -> int:
-    rundir.log_to(out / LOG)
+    run_dir.log_to(out / LOG)
     if (out / BUNDLE).is_dir():
         log.info("done already; the bundle is in %s", out / BUNDLE)
         return DONE
@@ -114,13 +114,15 @@ def run(
     onlooker: Onlooker,
 ) -> None:
     """Load, train and build the bundle; every error leaves no bundle behind."""
-    from model import data, devices, fit, network
+    from model.data import dataset as data
+    from model.training import devices, network
+    from model.training import loop as fit
 
     chosen = replace(chosen, precision=devices.precision(chosen.precision))
     fit.settle(chosen.seed)
     dataset = data.split(data.load(given.data), chosen.validation_share, chosen.seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
-    fingerprint = rundir.record(out, chosen, dataset)
+    fingerprint = run_dir.record(out, chosen, dataset)
     parts = [data.arrays(dataset.part(name), chosen.height, chosen.width) for name in ("train", "validation")]
     reporter.images, reporter.epochs = len(parts[0][1]), chosen.epochs
     together = devices.together(chosen.batch)
@@ -144,8 +146,12 @@ def run(
 
 def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progress, given: argparse.Namespace) -> None:
     """Keep the best weights, then make the bundle; build_bundle leaves a whole one or none."""
-    from model import convert, export, fit, network, plots
-    from model.origin import Origin
+    from model import export
+    from model.build import onnx
+    from model.build.provenance import Origin
+    from model.evaluation import plots
+    from model.training import loop as fit
+    from model.training import network
 
     out = Path(given.out)
     if chosen.precision != "float32" or fit.several(
@@ -154,7 +160,7 @@ def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progr
         weights, chosen = model.get_weights(), replace(chosen, precision="float32")
         model = network.build(chosen)
         model.set_weights(weights)
-    convert.save_keras(model, out / f".{BEST}")
+    onnx.save_keras(model, out / f".{BEST}")
     (out / f".{BEST}").replace(out / BEST)
     plots.history(progress.history, out / "history.png")
     export.build_bundle(
@@ -178,10 +184,10 @@ def _guarded(
     reporter = Reporter(out / RUN, out / HISTORY)
     reporter.state("running")
     try:
-        with rundir.noise_to(out / LOG):
+        with run_dir.noise_to(out / LOG):
             import tensorflow as tf
 
-            from model.fit import Collapsed, Stopped
+            from model.training.loop import Collapsed, Stopped
 
             tf.config.list_logical_devices()
     except ImportError as error:
@@ -206,8 +212,8 @@ def _guarded(
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    from model.fit import TrainingError
-    from model.sources import DataError
+    from model.data.sources import DataError
+    from model.training.loop import TrainingError
 
     return (DataError, SettingsError, CheckpointError, TrainingError)
 
@@ -218,7 +224,7 @@ def _settings(given: argparse.Namespace, out: Path) -> TrainSettings:
     chosen = {name: tuple(value) if name == "dense" else value for name, value in chosen.items() if value is not None}
     if given.checkpoint_steps < 1:
         raise UsageError(f"--checkpoint-steps is {given.checkpoint_steps}: it must be at least 1")
-    saved = rundir.saved_settings(out) if given.resume else None
+    saved = run_dir.saved_settings(out) if given.resume else None
     if saved is None:
         return choices.choose(**chosen)
     differ = [name for name, value in chosen.items() if value != "auto" and getattr(saved, name) != value]

@@ -9,8 +9,8 @@ from typing import Any
 
 import typer
 
-from pneumoctl.console import console
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.terminal.console import console
 
 # Typer re-exports neither of these, and has carried its own copy of click since 0.26.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from pneumoctl.app import app
+    from pneumoctl.cli.app import app
 
     console.configure(argv)
     try:

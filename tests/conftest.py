@@ -39,11 +39,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import numpy as np
 
-    from model import bundle, images, phantom, refuse
+    from model import bundle, phantom
+    from model.images import decode, refuse
 
     side = 32
     drawings = [phantom.draw(seed, 192, opacity) for seed in range(1, 25) for opacity in (False, True)]
-    inputs = np.stack([images.to_input(drawing, side, side) for drawing in drawings]).reshape(len(drawings), -1)
+    inputs = np.stack([decode.to_input(drawing, side, side) for drawing in drawings]).reshape(len(drawings), -1)
     plain, opaque = inputs[0::2].mean(axis=0), inputs[1::2].mean(axis=0)
     weights = (opaque - plain) / np.square(opaque - plain).sum() * 8
     bias = -float((opaque + plain) @ weights / 2)
@@ -53,7 +54,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "model.keras").write_bytes(b"no Keras model: this bundle is for tests of serving only")
     (directory / "MODEL_CARD.md").write_text("# Tiny test model\n\nFor tests only.\n")
     known = {"seed": 7, "size": 192, "opacity": True}
-    logit = images.to_input(phantom.draw(**known), side, side).ravel() @ weights + bias
+    logit = decode.to_input(phantom.draw(**known), side, side).ravel() @ weights + bias
     interval = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
     manifest = {
         "name": "tiny-linear",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl import processes
+from pneumoctl.targets.local import processes
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(900)

@@ -24,8 +24,9 @@ import urllib3
 from PIL import Image
 
 from model import bundle as bundles
-from model import images, phantom
-from model.predict import Classifier
+from model import phantom
+from model.images import decode
+from model.serving.predict import Classifier
 from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment
 from webapp.api import preview
 from webapp.api.settings import StoreSettings
@@ -59,8 +60,8 @@ def bare(classifier: Classifier, contents: list[bytes]) -> float:
     size = classifier.bundle
     start = time.perf_counter()
     for content in contents:
-        grey = images.decode(content).grey
-        classifier.logits(images.to_input(grey, size.height, size.width)[np.newaxis])
+        grey = decode.decode(content).grey
+        classifier.logits(decode.to_input(grey, size.height, size.width)[np.newaxis])
     return len(contents) / (time.perf_counter() - start)
 
 
@@ -83,9 +84,9 @@ def posted(url: str, contents: list[bytes], clients: int) -> float:
 
 def parts(classifier: Classifier, store: Store, contents: list[bytes]) -> dict[str, float]:
     """Median milliseconds of each part of a request, measured one by one in this process."""
-    picture = images.decode(contents[0])
+    picture = decode.decode(contents[0])
     kept = preview.preview(picture.grey)
-    small = images.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)[np.newaxis]
+    small = decode.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)[np.newaxis]
     numbers = count()
 
     def store_one() -> None:
@@ -96,8 +97,8 @@ def parts(classifier: Classifier, store: Store, contents: list[bytes]) -> dict[s
 
     stored: list[float] = []
     rows = {
-        "decode": median(lambda: images.decode(contents[0])),
-        "shrink": median(lambda: images.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)),
+        "decode": median(lambda: decode.decode(contents[0])),
+        "shrink": median(lambda: decode.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)),
         "network": median(lambda: classifier.logits(small)),
         "examine (all of these, statistics, sha256)": median(lambda: classifier.examine(contents[0], "x.png")),
         "encode the kept picture": median(lambda: preview.preview(picture.grey)),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from model import phantom
-from model.devices import STAND_IN
+from model.training.devices import STAND_IN
 from tests.model.test_host_run import KEYS, pushed
 
 ROOT = Path(__file__).parents[2]

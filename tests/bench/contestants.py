@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.plan import NOT_COPIED
+from pneumoctl.files import NOT_COPIED
 
 Action = dict[str, Any]
 Todo = dict[str, list[dict[str, Any]]]

@@ -10,27 +10,29 @@ import sys
 from dataclasses import asdict, replace
 from typing import Any
 
-from pneumoctl import deployment, rollout
-from pneumoctl import settings as settings_
 from pneumoctl.__main__ import run
-from pneumoctl.commands.aws import hosts
-from pneumoctl.plan import Plan, Step
-from pneumoctl.plans import configure
-from pneumoctl.plans.hosts import STAMPS
-from pneumoctl.stack import choose
+from pneumoctl.hosts import configure
+from pneumoctl.hosts.layout import STAMPS
+from pneumoctl.plan import rollout
+from pneumoctl.plan.steps import Plan, Step
+from pneumoctl.ssh import hosts
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import change, desired
 
 
 def provision() -> int:
     """Up to hosts that booted and whose keys are pinned."""
-    hosts.change = lambda *_, **__: {"stack": "", "changed": [], "prediction": None}
+    change.change = lambda *_, **__: {"stack": "", "changed": [], "prediction": None}
     return run(["up", "-y"])
 
 
 def todo(marks: bool) -> dict[str, list[Step]]:
     """The steps with something to do, by host."""
     settings, place = choose(settings_.load({}, None, os.environ))
-    with deployment.opened(place, change=False) as known:
-        plan = configure.plan(deployment.wishes(place, settings, known, deployment.ours(settings), ()))
+    with hosts.opened(place, change=False) as known:
+        links = desired.current_links(known)
+        plan = configure.plan(desired.wishes(place, settings, known.inventory, links, desired.ours(settings), ()))
         return rollout.pending(plan if marks else _unmarked(plan), known.places())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.inventory import PORTS
+from pneumoctl.stack.inventory import PORTS
 from tests.lab.lab import Lab
 from tests.lab.operated import HOSTS, Abandoned, Operator
 from tests.lab.places import WORLD

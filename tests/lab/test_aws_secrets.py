@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.stack import Secrets
+from pneumoctl.stack.secrets import Secrets
 from tests.lab.operated import HOSTS, Arrival, Operator, Watch
 
 KEPT = {"secrets.json", "ssh/id_ed25519"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import ARRAYS, MANIFEST, STATE
+from model.training.checkpoint import ARRAYS, MANIFEST, STATE
 from tests.lab import training_strikes as strikes
 from tests.lab import training_table
 from tests.lab.places import OPERATOR

@@ -19,7 +19,7 @@ from PIL import Image
 
 from model import phantom
 from model.bundle import pretrained
-from model.predict import Classifier
+from model.serving.predict import Classifier
 from tests.lab.operated import Operator
 
 RATE = 20.0  # requests a second

@@ -10,7 +10,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 from model import phantom
-from model.images import Refused, decode
+from model.images.decode import decode
+from model.images.limits import Refused
 
 
 class Films:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model import data, phantom
 from model import evaluate as evaluation
-from model.evaluate import calibration_error, evaluate, table
-from model.intervals import auc, f1, midranks, newcombe, proportion, wilson
-from model.predict import Classifier
+from model import phantom
+from model.data import dataset
+from model.evaluation.intervals import auc, f1, midranks, newcombe, proportion, wilson
+from model.evaluation.metrics import calibration_error, evaluate, table
+from model.serving.predict import Classifier
 
 
 def drawn(seed: int, positives: int, negatives: int, shift: float = 1.0, digits: int = 6) -> tuple:
@@ -258,8 +259,8 @@ def test_the_command_scores_the_test_part_as_serving_does(tiny_bundle: Path, dra
     assert evaluation.main([str(tiny_bundle), str(drawings), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     classifier = Classifier.open(tiny_bundle)
-    samples = data.load(drawings).part("test")
-    served = [classifier.probability(data.read(sample)) for sample in samples]
+    samples = dataset.load(drawings).part("test")
+    served = [classifier.probability(dataset.read(sample)) for sample in samples]
     wanted = evaluate([sample.label for sample in samples], served, classifier.bundle.threshold)
     assert document["metrics"]["confusion"] == wanted["confusion"]
     assert document["metrics"]["brier"] == pytest.approx(wanted["brier"], abs=1e-9)
@@ -271,7 +272,7 @@ def test_the_command_scores_the_test_part_as_serving_does(tiny_bundle: Path, dra
 def test_the_command_prints_a_table_and_writes_plots(tiny_bundle: Path, drawings: Path, tmp_path: Path, capsys) -> None:
     assert evaluation.main([str(tiny_bundle), str(drawings), "--out", str(tmp_path / "new" / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    count = len(data.load(drawings).part("test"))
+    count = len(dataset.load(drawings).part("test"))
     assert lines[0].endswith(f"on test of tree: {count} pictures")
     assert [line.split()[0] for line in lines[2:8]] == ["AUC", *lines_of_rates()]
     written = {path.name for path in (tmp_path / "new" / "out").iterdir()}
@@ -285,10 +286,10 @@ def lines_of_rates() -> list[str]:
 
 def test_the_command_reads_a_medmnist_file_and_a_manifest(tiny_bundle: Path, drawings: Path, tmp_path, capsys) -> None:
     """The same pictures as a tree, an .npz and a CSV give the same figures."""
-    samples, arrays = data.load(drawings).samples, {}
+    samples, arrays = dataset.load(drawings).samples, {}
     for split in ("train", "val", "test"):
         part = [sample for sample in samples if sample.split == split] or samples[:1]
-        arrays[f"{split}_images"] = np.stack([np.asarray(data.read(sample)) for sample in part])
+        arrays[f"{split}_images"] = np.stack([np.asarray(dataset.read(sample)) for sample in part])
         arrays[f"{split}_labels"] = np.array([[sample.label] for sample in part], np.uint8)
     arrays["val_images"] = 255 - arrays["val_images"]  # a copy of a training picture would be left out
     np.savez(tmp_path / "drawings.npz", **arrays)

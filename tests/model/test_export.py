@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 
 from model import bundle as bundles
-from model import calibrate, convert, data, export, origin, phantom, refuse
-from model.convert import ExportError
-from model.predict import Classifier
+from model import export, phantom
+from model.build import onnx, provenance
+from model.build.onnx import ExportError
+from model.data import attribution, dataset
+from model.evaluation import calibrate
+from model.images import refuse
+from model.serving.predict import Classifier
 from model.settings import TrainSettings, choose
 
 # Keras 3 asks TensorFlow for arrays in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 SIDE = 32
-ORIGIN = origin.Origin(source="drawings", created="2026-01-01T00:00:00Z")
+ORIGIN = provenance.Origin(source="drawings", created="2026-01-01T00:00:00Z")
 HISTORY = [{"loss": 1 / n, "val_loss": 1 / n, "val_auc": 0.9, "val_recall": 0.8} for n in (1, 2, 3)]
 
 
@@ -38,7 +42,7 @@ def small(seed: int = 1):
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(pixels, layers.Dense(1, name="logit")(x))
     model.compile(optimizer="adam", loss=keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(convert.trial_pictures(SIDE, SIDE), np.arange(12) % 2, verbose=0)
+    model.fit(onnx.trial_pictures(SIDE, SIDE), np.arange(12) % 2, verbose=0)
     return model
 
 
@@ -53,63 +57,63 @@ def settings() -> TrainSettings:
 
 
 @pytest.fixture(scope="module")
-def drawings(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) -> data.DataSet:
+def drawings(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) -> dataset.DataSet:
     root = tmp_path_factory.mktemp("drawings") / "tree"
     phantom.tree(root, 8, seed=2)
-    return data.split(data.load(root), settings.validation_share, settings.seed)
+    return dataset.split(dataset.load(root), settings.validation_share, settings.seed)
 
 
 @pytest.fixture(scope="module")
-def built(model, settings: TrainSettings, drawings: data.DataSet, tmp_path_factory) -> bundles.Bundle:
+def built(model, settings: TrainSettings, drawings: dataset.DataSet, tmp_path_factory) -> bundles.Bundle:
     out = tmp_path_factory.mktemp("out") / "bundle"
     return export.build_bundle(model, settings, drawings, out, "small", test=True, history=HISTORY, origin=ORIGIN)
 
 
 def test_the_exported_file_has_the_one_interface(model, tmp_path: Path) -> None:
-    convert.to_onnx(model, tmp_path / "model.onnx")
-    runtime = convert.session(tmp_path / "model.onnx")
+    onnx.to_onnx(model, tmp_path / "model.onnx")
+    runtime = onnx.session(tmp_path / "model.onnx")
     (given,), (answer,) = runtime.get_inputs(), runtime.get_outputs()
     assert (given.name, given.type, given.shape) == ("pixels", "tensor(float)", ["N", SIDE, SIDE, 1])
     assert (answer.name, answer.type, answer.shape) == ("logit", "tensor(float)", ["N", 1])
-    pictures = convert.trial_pictures(SIDE, SIDE)
+    pictures = onnx.trial_pictures(SIDE, SIDE)
     many = runtime.run(["logit"], {"pixels": pictures})[0][:, 0]
-    assert convert.logits(runtime, pictures) == pytest.approx(many, abs=1e-5)
+    assert onnx.logits(runtime, pictures) == pytest.approx(many, abs=1e-5)
     assert many == pytest.approx(np.asarray(model(pictures))[:, 0], abs=1e-4)
     assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
 
 
 def test_compare_measures_the_largest_difference(model, tmp_path: Path) -> None:
-    convert.to_onnx(model, tmp_path / "model.onnx")
-    assert convert.compare(model, tmp_path / "model.onnx") <= convert.TOLERANCE
+    onnx.to_onnx(model, tmp_path / "model.onnx")
+    assert onnx.compare(model, tmp_path / "model.onnx") <= onnx.TOLERANCE
     with pytest.raises(ExportError, match="differ by"):
-        convert.compare(small(seed=2), tmp_path / "model.onnx")
+        onnx.compare(small(seed=2), tmp_path / "model.onnx")
 
 
 def test_a_difference_that_the_temperature_brings_out_is_found(model, tmp_path: Path) -> None:
     import keras
 
-    convert.to_onnx(model, tmp_path / "model.onnx")
+    onnx.to_onnx(model, tmp_path / "model.onnx")
     nudged = keras.models.clone_model(model)
     *kept, bias = model.get_weights()
     nudged.set_weights([*kept, bias + 2e-5])
-    assert convert.compare(nudged, tmp_path / "model.onnx") <= convert.TOLERANCE
+    assert onnx.compare(nudged, tmp_path / "model.onnx") <= onnx.TOLERANCE
     with pytest.raises(ExportError, match="differ by"):
-        convert.compare(nudged, tmp_path / "model.onnx", temperature=0.1)
+        onnx.compare(nudged, tmp_path / "model.onnx", temperature=0.1)
 
 
 def test_a_network_that_gives_no_number_is_refused(tmp_path: Path) -> None:
     model = small()
     *kept, bias = model.get_weights()
     model.set_weights([*kept, bias * np.nan])
-    convert.to_onnx(model, tmp_path / "model.onnx")
+    onnx.to_onnx(model, tmp_path / "model.onnx")
     with pytest.raises(ExportError, match="differ by nan"):
-        convert.compare(model, tmp_path / "model.onnx")
+        onnx.compare(model, tmp_path / "model.onnx")
 
 
 def test_a_file_that_onnx_runtime_refuses_is_refused(model, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no network")
     with pytest.raises(ExportError, match="refuses"):
-        convert.compare(model, tmp_path / "model.onnx")
+        onnx.compare(model, tmp_path / "model.onnx")
 
 
 class Fake:
@@ -154,14 +158,14 @@ PIXELS, LOGIT = ("pixels", ["n", SIDE, SIDE, 1]), ("logit", ["n", 1])
 def test_an_export_with_another_signature_is_refused(inputs, outputs, words: str, tmp_path: Path) -> None:
     """Preprocessing outside a layer is exported as a second input that nobody feeds: success, says the exporter."""
     with pytest.raises(ExportError, match=words):
-        convert.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
+        onnx.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_both_files_are_the_same_bytes_each_time(model, tmp_path: Path) -> None:
     for number in (1, 2):
-        convert.to_onnx(model, tmp_path / f"{number}.onnx")
-        convert.save_keras(model, tmp_path / f"{number}.keras")
+        onnx.to_onnx(model, tmp_path / f"{number}.onnx")
+        onnx.save_keras(model, tmp_path / f"{number}.keras")
     assert (tmp_path / "1.onnx").read_bytes() == (tmp_path / "2.onnx").read_bytes()
     assert (tmp_path / "1.keras").read_bytes() == (tmp_path / "2.keras").read_bytes()
 
@@ -169,7 +173,7 @@ def test_both_files_are_the_same_bytes_each_time(model, tmp_path: Path) -> None:
 def test_the_keras_file_is_whole_and_has_no_optimizer(model, tmp_path: Path) -> None:
     import keras
 
-    convert.save_keras(model, tmp_path / "model.keras")
+    onnx.save_keras(model, tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert not loaded.compiled
     for mine, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
@@ -180,9 +184,9 @@ def test_the_keras_file_is_whole_and_has_no_optimizer(model, tmp_path: Path) -> 
 
 
 def test_an_offset_goes_into_the_last_bias_of_a_copy(model) -> None:
-    pictures = convert.trial_pictures(SIDE, SIDE)
+    pictures = onnx.trial_pictures(SIDE, SIDE)
     before = np.asarray(model(pictures))
-    assert np.asarray(convert.shifted(model, 1.25)(pictures)) == pytest.approx(before + 1.25, abs=1e-5)
+    assert np.asarray(onnx.shifted(model, 1.25)(pictures)) == pytest.approx(before + 1.25, abs=1e-5)
     assert np.array_equal(np.asarray(model(pictures)), before)
 
 
@@ -192,17 +196,17 @@ def test_a_network_without_a_last_bias_is_refused() -> None:
     pixels = keras.Input((SIDE, SIDE, 1))
     pooled = keras.layers.GlobalAveragePooling2D()(pixels)
     with pytest.raises(ExportError, match="no single bias"):
-        convert.shifted(keras.Model(pixels, keras.layers.Dense(1, use_bias=False)(pooled)), 1.0)
+        onnx.shifted(keras.Model(pixels, keras.layers.Dense(1, use_bias=False)(pooled)), 1.0)
 
 
 def test_a_bundle_serves_the_models_logits_calibrated_on_validation(built, model, drawings) -> None:
     samples = drawings.part("validation")
-    pixels, labels = data.arrays(samples, SIDE, SIDE)
+    pixels, labels = dataset.arrays(samples, SIDE, SIDE)
     raw = np.asarray(model(pixels.astype("float32")))[:, 0]
     temperature, offset = calibrate.calibration(raw, labels)
     assert built.temperature == pytest.approx(temperature, rel=1e-3)
     assert built.manifest["calibration"] == {"chosen_on": "validation", "offset": pytest.approx(offset, rel=1e-3)}
-    served = [Classifier(built).probability(data.read(sample)) for sample in samples]
+    served = [Classifier(built).probability(dataset.read(sample)) for sample in samples]
     assert served == pytest.approx(calibrate.sigmoid(raw + offset, temperature), abs=1e-4)
 
 
@@ -218,12 +222,12 @@ def test_a_bundle_is_whole_and_opens_as_serving_opens_it(built: bundles.Bundle) 
     assert built.manifest["settings"]["height"] == SIDE and built.manifest["created"] == ORIGIN.created
 
 
-def test_the_operating_point_comes_from_validation_alone(built: bundles.Bundle, drawings: data.DataSet) -> None:
+def test_the_operating_point_comes_from_validation_alone(built: bundles.Bundle, drawings: dataset.DataSet) -> None:
     """Another test part must not move it; that both parts are measured at it is checked by counting again."""
     classifier = Classifier(built)
     for part in ("validation", "test"):
         samples = drawings.part(part)
-        served = np.array([classifier.probability(data.read(sample)) for sample in samples])
+        served = np.array([classifier.probability(dataset.read(sample)) for sample in samples])
         labels = np.array([sample.label for sample in samples])
         metrics = built.manifest["metrics"][part]
         assert metrics["n"] == len(samples)
@@ -236,7 +240,7 @@ def test_the_operating_point_comes_from_validation_alone(built: bundles.Bundle, 
 
 
 def test_the_same_inputs_give_the_same_version_and_the_test_part_is_read_when_asked_only(
-    model, settings: TrainSettings, drawings: data.DataSet, built: bundles.Bundle, tmp_path: Path
+    model, settings: TrainSettings, drawings: dataset.DataSet, built: bundles.Bundle, tmp_path: Path
 ) -> None:
     (tmp_path / ".again.part").mkdir()
     (tmp_path / ".again.part" / "left").write_text("by a killed export")
@@ -273,9 +277,13 @@ def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
 
 
 def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundles.Bundle) -> None:
-    from model import card
+    from model.build import card
 
-    facts = {**built.manifest["data"], "attribution": origin.SOURCES["kermany"], "patient_numbers_in_test_too": 170}
+    facts = {
+        **built.manifest["data"],
+        "attribution": attribution.SOURCES["kermany"],
+        "patient_numbers_in_test_too": 170,
+    }
     text = card.text({**built.manifest, "data": facts}, "a command", ["history.png"])
     assert "10.17632/rscbjbr9sj" in text and "CC BY 4.0" in text
     assert "Trained on children aged 1 to 5 from one hospital" in text
@@ -303,7 +311,7 @@ def test_a_failure_anywhere_leaves_no_bundle(
 
     monkeypatch.setattr(broken, fail)
     if broken != "model.export.compare":  # exported once is enough
-        monkeypatch.setattr("model.export.export", lambda model, work: convert.to_onnx(model, work / "model.onnx"))
+        monkeypatch.setattr("model.export.export", lambda model, work: onnx.to_onnx(model, work / "model.onnx"))
     with pytest.raises(type(fails_with)):
         export.build_bundle(model, settings, drawings, tmp_path / "bundle", "small", origin=ORIGIN)
     assert nothing_beside(tmp_path / "bundle")
@@ -356,7 +364,7 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     from model import train
 
     wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
-    first, second = origin.command(wanted, "a name", True, "kermany").splitlines()
+    first, second = provenance.command(wanted, "a name", True, "kermany").splitlines()
     given = train.parser().parse_args(first.split()[3:])
     assert train._settings(given, Path("nowhere")) == wanted
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
@@ -364,20 +372,20 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
 
 def test_a_starting_file_is_told_by_its_name_alone(tmp_path: Path) -> None:
     (tmp_path / "start.keras").touch()
-    told = origin.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
+    told = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
     assert "--weights start.keras" in told and str(tmp_path) not in told
 
 
 def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
-    assert origin.now() == "2026-01-01T00:00:00Z"
+    assert provenance.now() == "2026-01-01T00:00:00Z"
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", origin.now())
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", provenance.now())
 
 
 def test_code_version_names_the_commit_of_a_checkout() -> None:
-    told = origin.code_version()
-    if (Path(origin.__file__).parents[1] / ".git").exists():
+    told = provenance.code_version()
+    if (Path(provenance.__file__).parents[1] / ".git").exists():
         assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", told)
     else:
         assert re.fullmatch(r"[0-9.]+|unpackaged", told)

@@ -19,7 +19,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from model import host_run, phantom, train
-from model.devices import STAND_IN
+from model.training.devices import STAND_IN
 
 ROOT = Path(train.__file__).parents[1]
 SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")

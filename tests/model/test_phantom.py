@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model import phantom
-from model.images import decode
+from model.images.decode import decode
 
 
 def test_drawing_is_a_grey_square_of_the_wanted_size() -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import phantom, rundir, train
-from model.checkpoint import Checkpoints
+from model import phantom, train
 from model.settings import TrainSettings
+from model.training import run_dir
+from model.training.checkpoint import Checkpoints
 
 ROOT = Path(train.__file__).parents[1]
 SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")
@@ -20,7 +21,7 @@ SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--
 DRIVER = """
 import os, signal, sys
 from model import train
-from model.progress import Reporter
+from model.training.reporter import Reporter
 kill = int(sys.argv[1])
 class Watch(Reporter):
     def __call__(self, progress, steps):
@@ -184,7 +185,7 @@ def started(tmp_path: Path, data: Path) -> tuple[int, dict]:
 
 
 def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path) -> None:
-    from model.fit import Collapsed
+    from model.training.loop import Collapsed
 
     code, facts = run_quietly(monkeypatch, Collapsed("all positive"), tmp_path, tree)
     assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
@@ -193,7 +194,7 @@ def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, 
 def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
 ) -> None:
-    from model.fit import Stopped
+    from model.training.loop import Stopped
 
     class Asked(Stopped):
         def __init__(self) -> None:
@@ -208,7 +209,7 @@ def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
 def test_wrong_data_is_told_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path, capsys
 ) -> None:
-    from model.data import DataError
+    from model.data.dataset import DataError
 
     code, facts = run_quietly(monkeypatch, DataError("2 patients are in both"), tmp_path, tree)
     assert (code, facts["state"]) == (train.FAILED, "failed")
@@ -261,17 +262,17 @@ def test_a_resume_with_another_choice_is_refused(tmp_path: Path, capsys) -> None
 
 
 def test_a_resume_with_other_data_is_refused(tree: Path, tmp_path: Path) -> None:
-    from model import data
-    from model.checkpoint import CheckpointError
+    from model.data import dataset
+    from model.training.checkpoint import CheckpointError
 
     begun(tmp_path / "run", TrainSettings())
     with pytest.raises(CheckpointError, match="data is not what"):
-        rundir.record(tmp_path / "run", TrainSettings(), data.split(data.load(tree), 0.25, 7))
+        run_dir.record(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7))
 
 
 def test_two_processes_do_not_train_into_one_directory(tmp_path: Path, capsys) -> None:
     begun(tmp_path / "run", TrainSettings())
-    with rundir.locked(tmp_path / "run"):
+    with run_dir.locked(tmp_path / "run"):
         assert train.main([str(tmp_path), "--out", str(tmp_path / "run"), "--resume"]) == train.USAGE
     assert "another process" in capsys.readouterr().err
 
@@ -286,7 +287,7 @@ def test_help_is_fast_because_it_imports_nothing_heavy() -> None:
 
 
 def test_noise_goes_to_the_log_and_errors_come_back(tmp_path: Path, capfd) -> None:
-    with rundir.noise_to(tmp_path / "log"):
+    with run_dir.noise_to(tmp_path / "log"):
         os.write(2, b"from C++\n")
     os.write(2, b"from us\n")
     assert (tmp_path / "log").read_text() == "from C++\n"

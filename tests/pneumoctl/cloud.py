@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.aws import Aws, Instance
+from pneumoctl.aws.ec2 import Aws, Instance
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"

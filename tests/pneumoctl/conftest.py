@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pneumoctl import processes
-from pneumoctl.console import console
+from pneumoctl.targets.local import processes
+from pneumoctl.terminal.console import console
 
 
 @pytest.fixture(autouse=True)

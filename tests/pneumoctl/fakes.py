@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from pneumoctl.execute import Reached
-from pneumoctl.plan import Service
-from pneumoctl.transport import Output
+from pneumoctl.plan.executor import Reached
+from pneumoctl.plan.steps import Service
+from pneumoctl.plan.transport import Output
 
 
 class FakeTransport:

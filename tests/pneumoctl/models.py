@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model import bundle
-from model.intervals import proportion
+from model.evaluation.intervals import proportion
 
 DATA = "d" * 64
 

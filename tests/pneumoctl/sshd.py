@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl import keys
-from pneumoctl.inventory import Host, Inventory
-from pneumoctl.stack import Cloud, Stack
+from pneumoctl.ssh import keys
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.stack import Cloud, Stack
 
 NAMES = ("nginx", "web-0", "app-0", "monitoring")
 SUDO = """#!/bin/sh

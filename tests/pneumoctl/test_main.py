@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.__main__ import _with_stack, run
-from pneumoctl.app import app
+from pneumoctl.cli.app import app
 from pneumoctl.errors import Exit
 
 HEAVY = {
@@ -34,7 +34,7 @@ HEAVY = {
 
 
 def test_the_application_imports_nothing_heavy() -> None:
-    code = "import sys, pneumoctl.__main__, pneumoctl.app; print(*sys.modules)"
+    code = "import sys, pneumoctl.__main__, pneumoctl.cli.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & {name.split(".")[0] for name in loaded}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import pneumoctl.terraform
-from pneumoctl.terraform import Progress, Terraform
+from pneumoctl.aws.terraform import runner
+from pneumoctl.aws.terraform.runner import Progress, Terraform
 
 VERSIONS = 'terraform {\n  required_version = ">= 1.10, < 2.0"\n}\n'
 # Each thing takes `seconds` to make; `fails` names one that cannot be made, and comes after all others.
@@ -67,6 +67,6 @@ def make(place: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, st
     source.mkdir()
     (source / "versions.tf").write_text(VERSIONS)
     (source / "things.tf").write_text(THINGS)
-    monkeypatch.setattr(pneumoctl.terraform, "bundled", lambda name: source)
+    monkeypatch.setattr(runner, "bundled", lambda name: source)
     given = {**os.environ, "TF_CLI_CONFIG_FILE": str(place / "missing.tfrc"), **(environment or {})}
     return Tiny(source, Terraform(place / "stack" / "terraform", given, place / "stack" / "logs" / "terraform.log"))

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from pneumoctl import aws as aws_module
-from pneumoctl import schedules, training, training_close
-from pneumoctl.aws import Aws, Instance
-from pneumoctl.aws_api import Account
+from pneumoctl.aws import ec2 as aws_module
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import PneumoError
-from pneumoctl.plans.training import Order
-from pneumoctl.runs import Run, stamp
-from pneumoctl.stack import Stack
-from pneumoctl.training_close import Ground
-from pneumoctl.training_host import Word
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.stack.runs import Run, stamp
+from pneumoctl.stack.stack import Stack
+from pneumoctl.training import finalize, session
+from pneumoctl.training.finalize import Ground
+from pneumoctl.training.host_link import Word
+from pneumoctl.training.host_plan import Order
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 RUN = "20261123-060000-a1b2"
@@ -251,7 +252,7 @@ def order() -> Order:
 
 
 def on_one_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    for module in (aws_module, schedules, training, training_close):
+    for module in (aws_module, scheduled_stop, session, finalize):
         monkeypatch.setattr(module, "time", world)
-    monkeypatch.setattr(schedules, "now", lambda _: world.now())
+    monkeypatch.setattr(scheduled_stop, "now", lambda _: world.now())
     return world

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 
 DASHBOARDS = ("service", "hosts", "training")
 

@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pneumoctl import htpasswd, tls
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
+from pneumoctl.targets.aws import certificate as tls
+from pneumoctl.targets.aws import htpasswd
 from tests.templates.programs import program
 
 USER, PASSWORD = "clinician", "a-password-of-tests"

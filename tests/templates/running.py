@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import urllib3
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.templates.programs import program
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.templates.alert_cases import FIRES, SILENT, Case
 from tests.templates.programs import program
 

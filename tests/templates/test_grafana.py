@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.templates.expressions import DASHBOARDS, dashboard, expressions
 from tests.templates.programs import program
 

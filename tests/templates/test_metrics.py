@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.browser.conftest import Stack
 from tests.templates.expressions import expressions
 from tests.templates.front import Front, Upstream

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.templates.front import Front, Upstream
 from tests.templates.programs import program
 from tests.templates.running import arguments, running, until

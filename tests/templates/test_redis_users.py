@@ -15,7 +15,7 @@ import urllib3
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.templates.programs import own_network, program
 from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.inventory import PORTS
-from pneumoctl.settings import Settings
+from pneumoctl.stack.inventory import PORTS
+from pneumoctl.stack.settings import Settings
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent.parent / "terraform"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from pneumoctl.render import render
+from pneumoctl.plan.render import render
 from tests.webapp.servers import ROOT, free_port, ui_environment
 
 RESTARTS, CLIENTS = 4, 6

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model import phantom
-from model.explain import occlusion, overlay
-from model.predict import Classifier
+from model.serving.explain import occlusion, overlay
+from model.serving.predict import Classifier
 from webapp.api import preview
 
 

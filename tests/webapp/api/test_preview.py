@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from model import images, phantom
+from model import phantom
+from model.images import decode as images
 from webapp.api.preview import LONGEST, decode, preview, to_png
 
 SECRET = "Patient Name 1970-01-01"

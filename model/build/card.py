@@ -1,0 +1,144 @@
+"""Write a bundle's MODEL_CARD.md: what it is for, what it was made of and what was measured, all from its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.evaluation.metrics import ROWS
+
+INTENDED_USE = (
+    "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays of children for signs of "
+    "pneumonia. Not a medical device: not for diagnosis, triage or treatment, and not reviewed by any authority."
+)
+_CHILDREN = (
+    "Trained on children aged 1 to 5 from one hospital and one country. On adults, on other equipment and on other "
+    "populations expect clearly worse figures; a good figure here says little about them."
+)
+_UNKNOWN = "Nobody has said here whom the training pictures show: no figure says anything of other people's pictures."
+_LIMITS = (
+    "Every picture is pressed to a square, whatever its shape. In Kermany's set pneumonia films are wider on average, "
+    "so the network may have learned shapes that say nothing about the lung.",
+    "Probabilities carry the share of pneumonia in the validation part. Where pneumonia is rarer they are too high.",
+    "The refusal compares simple statistics with those of the training pictures. It stops most photographs and "
+    "documents; it does not prove that a picture is a chest X-ray, nor that it is of a child.",
+    "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
+)
+
+
+_SHARED = (
+    " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
+    "whether they are the same children nobody has published."
+)
+
+
+def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
+    """The card of a bundle as Markdown, from its manifest (without version and files), filled in from it alone.
+
+    reproduce: the command line that makes the bundle again; plots: names of the files in report/.
+    """
+    size = manifest["input"]
+    whom = _CHILDREN if "aged 1 to 5" in manifest["data"]["attribution"] else _UNKNOWN
+    parts = [
+        f"# {manifest['name']}",
+        manifest["intended_use"],
+        f"Input: one grey picture, pressed to {size['width']} x {size['height']} pixels (bilinear). Output: the "
+        "calibrated probability of pneumonia. The version is in bundle.json, beside the sha256 of every file.",
+        "## Data",
+        _data(manifest["data"]),
+        "## Operating point and calibration",
+        _operating_point(manifest),
+        "## Figures",
+        *[_figures(part, manifest["metrics"][part]) for part in ("validation", "test")],
+        "## Refusals",
+        _refusal(manifest),
+        "## Limits",
+        "\n".join(f"- {line}" for line in (whom, *_LIMITS)),
+        "## Plots",
+        "\n".join(f"- [{name}](report/{name})" for name in plots),
+        "## Made by",
+        _made_by(manifest, reproduce),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    rows = [f"| {part} | {data[part]} | {data['patients'][part]} |" for part in ("train", "validation", "test")]
+    source = data["attribution"] or "Not stated by whoever made this bundle."
+    shared = data["patient_numbers_in_test_too"]
+    return "\n".join(
+        [
+            f"{source}\n",
+            "| part | pictures | patient numbers |",
+            "| --- | ---: | ---: |",
+            *rows,
+            "",
+            "The validation part was cut out of the official training part by patient number: nobody is on both sides. "
+            "Numbers are told by the file names; a name that tells none counts as a patient."
+            + (_SHARED.format(shared) if shared else ""),
+            "",
+            f"Data set `{data['name']}`, sha256 of its list `{data['manifest_sha256']}`.",
+        ]
+    )
+
+
+def _operating_point(manifest: Mapping[str, Any]) -> str:
+    point = manifest["operating_point"]
+    return (
+        f"A picture is called pneumonia from probability {point['threshold']:.6g} on: the largest threshold with a "
+        f"sensitivity of at least {point['target_sensitivity']:g} on the validation part. There the sensitivity is "
+        f"{_interval(point['sensitivity'])} and the specificity {_interval(point['specificity'])}, a little flattering "
+        "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
+        "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
+        f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
+        f"temperature {manifest['temperature']:.4g}."
+    )
+
+
+def _figures(part: str, metrics: Mapping[str, Any] | None) -> str:
+    if metrics is None:
+        return f"### {part.capitalize()}\n\nNot measured: the {part} part was not read for this bundle."
+    head = f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia\n\n"
+    rows = ["| figure | value | 95 % interval | pictures |", "| --- | ---: | ---: | ---: |"]
+    for key, title in ROWS.items():
+        one = metrics[key]
+        if one is None:
+            rows.append(f"| {title} | nothing to count | | 0 |")
+        else:
+            rows.append(f"| {title} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} | {one['n']} |")
+    told = metrics["confusion"]
+    tail = (
+        f"\n\nBrier score {metrics['brier']:.4f}, expected calibration error (10 bins) {metrics['ece']:.4f}. "
+        f"Called pneumonia: {told['tp']} with and {told['fp']} without it; "
+        f"called none: {told['tn']} without and {told['fn']} with it."
+    )
+    return head + "\n".join(rows) + tail + ("\n\n" + _METHODS if part == "validation" else "")
+
+
+_METHODS = (
+    "AUC: DeLong, on the logit scale. Rates: Wilson. F1: Wilson's interval of tp / (tp + fp + fn), carried over; "
+    "its number of pictures is that denominator."
+)
+
+
+def _refusal(manifest: Mapping[str, Any]) -> str:
+    block = manifest["refusal"]
+    refused = [
+        f"{metrics['refused']} of {metrics['n']} {part} pictures"
+        for part, metrics in manifest["metrics"].items()
+        if metrics is not None
+    ]
+    return (
+        f"A picture is not scored when its {len(block['names'])} statistics lie too far (squared Mahalanobis distance "
+        f"above {block['limit']:.4g}) from those of the {manifest['data']['train']} training pictures. "
+        f"That refuses {' and '.join(refused)}; they are counted in the figures above all the same."
+    )
+
+
+def _made_by(manifest: Mapping[str, Any], reproduce: str) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in sorted(manifest["settings"].items()))
+    return f"Code version `{manifest['code_version']}`. Settings: {settings}.\n\n```sh\n{reproduce}\n```"
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f}, n = {one['n']})"

@@ -1,0 +1,166 @@
+"""Write a Keras model as ONNX and as a small .keras file, byte for byte the same each time, and prove them equal."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model import phantom
+from model.evaluation.calibrate import sigmoid
+from model.images.decode import to_input
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+    import onnxruntime
+
+INPUT, OUTPUT = "pixels", "logit"
+TOLERANCE = 1e-5  # largest difference of a probability between Keras and ONNX Runtime
+
+
+class ExportError(Exception):
+    """The exported model is not what was trained; the message says in which way. No bundle was made."""
+
+
+def to_onnx(model: keras.Model, path: Path) -> None:
+    """Write `model` to `path` with one input "pixels" float32 [N, H, W, 1] and one output "logit" float32 [N, 1].
+
+    Raises ExportError when the exported graph has another signature: preprocessing done outside a layer is
+    exported as a second input that nobody feeds, and the exporter calls that a success.
+    """
+    import onnx
+
+    model(trial_pictures(*model.input_shape[1:3])[:1], training=False)  # a loaded model that nobody called is refused
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        raw = Path(folder) / "raw.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of NumPy, met by tf2onnx
+            model.export(str(raw), format="onnx", verbose=False)
+        graph = onnx.load(raw)
+    _check_signature(graph, model)
+    _rename(graph)
+    onnx.checker.check_model(graph)
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def save_keras(model: keras.Model, path: Path) -> None:
+    """Write `model` to `path` as .keras without its optimizer, and without the date that makes each file differ."""
+    import keras
+
+    bare = copied(model)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        raw = Path(folder) / "raw.keras"
+        bare.save(raw)
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name == "metadata.json":
+                    content = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
+                target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # HDF5 pads its groups
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """The same network with the same weights, not compiled, so without an optimizer."""
+    import keras
+
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def shifted(model: keras.Model, offset: float) -> keras.Model:
+    """A copy of `model` whose logit is higher by `offset`: the bias of its last layer takes it up."""
+    copy = copied(model)
+    bias = getattr(copy.layers[-1], "bias", None)
+    if bias is None or bias.shape != (1,):
+        raise ExportError(f"the last layer, {copy.layers[-1].name}, has no single bias that could take up the offset")
+    bias.assign(bias + offset)
+    return copy
+
+
+def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session of the model file on the CPU, as serving opens it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def logits(runtime: onnxruntime.InferenceSession, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Logits, float32 [n], of pictures [H, W, 1] in 0..255, one at a time as serving does."""
+    rows = [runtime.run([OUTPUT], {INPUT: np.asarray(one, np.float32)[np.newaxis]})[0][0, 0] for one in pictures]
+    return np.asarray(rows, dtype=np.float32)
+
+
+def compare(model: keras.Model, path: Path, temperature: float = 1.0) -> float:
+    """The largest difference of a probability between `model` and the ONNX file, over drawings and random pictures.
+
+    Raises ExportError when it is above TOLERANCE, not a number, or when ONNX Runtime refuses the file.
+    """
+    height, width = model.input_shape[1:3]
+    pictures = trial_pictures(height, width)
+    wanted = np.asarray(model(pictures, training=False))[:, 0]
+    try:
+        measured = logits(session(path), pictures)
+    except Exception as error:  # ONNX Runtime raises its own types, none of them public
+        raise ExportError(f"ONNX Runtime refuses the exported model: {error}") from error
+    difference = float(np.max(np.abs(sigmoid(wanted, temperature) - sigmoid(measured, temperature))))
+    if not difference <= TOLERANCE:  # a NaN fails this too
+        raise ExportError(f"ONNX and Keras differ by {difference:.1e} in probability; at most {TOLERANCE:g} is allowed")
+    return difference
+
+
+def trial_pictures(height: int, width: int) -> np.ndarray:
+    """Twelve seeded pictures float32 [12, H, W, 1] in 0..255: six drawings, four of noise, one black, one white."""
+    drawings = [to_input(phantom.draw(seed, 256, seed % 2 == 1), height, width) for seed in range(6)]
+    noise = np.random.default_rng(7).uniform(0, 255, (4, height, width, 1)).astype(np.float32)
+    flat = [np.full((height, width, 1), value, np.float32) for value in (0, 255)]
+    return np.stack([*drawings, *noise, *flat])
+
+
+def _check_signature(graph: onnx.ModelProto, model: keras.Model) -> None:
+    constants = {one.name for one in graph.graph.initializer}
+    inputs = [one for one in graph.graph.input if one.name not in constants]
+    outputs = list(graph.graph.output)
+    if len(inputs) != 1 or len(outputs) != 1:
+        names = ", ".join(one.name for one in [*inputs, *outputs])
+        raise ExportError(
+            f"the exported model has {len(inputs)} inputs and {len(outputs)} outputs ({names}), not one each: "
+            "put all preprocessing into layers"
+        )
+    for kind, one, wanted in (("input", inputs[0], model.input_shape), ("output", outputs[0], (None, 1))):
+        shape = [size.dim_value for size in one.type.tensor_type.shape.dim]
+        if one.type.tensor_type.elem_type != 1 or shape != [size or 0 for size in wanted]:
+            raise ExportError(f"the {kind} of the exported model is {shape}, not float32 {list(wanted)}")
+
+
+def _rename(graph: onnx.ModelProto) -> None:
+    """Name and order everything by its first use; the exporter's names hold a running count and sort by it."""
+    body = graph.graph
+    weights = {one.name: one for one in body.initializer}
+    names: dict[str, str] = {"": "", body.input[0].name: INPUT, body.output[0].name: OUTPUT}
+    used = []
+    for place, node in enumerate(body.node):
+        node.name = f"{node.op_type}_{place}"
+        for tensor in [*node.input, *node.output]:
+            if tensor in weights and tensor not in names:
+                used.append(weights[tensor])
+            names.setdefault(tensor, f"t{len(names)}")
+        for side in (node.input, node.output):
+            side[:] = [names[tensor] for tensor in side]
+    for one in [*used, body.input[0], body.output[0]]:
+        one.name = names[one.name]
+    kept = [type(one).FromString(one.SerializeToString()) for one in used]
+    del body.initializer[:], body.value_info[:]
+    body.initializer.extend(kept)
+    body.name, body.doc_string, graph.doc_string = "pneumonia", "", ""
+    for one in (body.input[0], body.output[0]):
+        one.type.tensor_type.shape.dim[0].dim_param = "N"

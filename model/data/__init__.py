@@ -1,0 +1,1 @@
+"""Data sets: download, read and split."""

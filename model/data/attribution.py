@@ -1,0 +1,18 @@
+"""The publishers of the data sets that can be fetched, and the attribution that a model card gives."""
+
+from __future__ import annotations
+
+# Whom to name wherever these publishers' pictures, or a bundle made of them, are used.
+SOURCES = {
+    "kermany": (
+        'Kermany, Zhang, Goldbaum, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '
+        'Classification", Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest X-rays of children aged '
+        "1 to 5 of the Guangzhou Women and Children's Medical Center."
+    ),
+    "pneumoniamnist": (
+        "PneumoniaMNIST of MedMNIST v2 (Yang et al., Scientific Data 2023, doi 10.5281/zenodo.10519652), CC BY 4.0, "
+        "made from Kermany, Zhang, Goldbaum, Mendeley Data, doi 10.17632/rscbjbr9sj, CC BY 4.0. Frontal chest "
+        "X-rays of children aged 1 to 5 of the Guangzhou Women and Children's Medical Center."
+    ),
+    "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
+}

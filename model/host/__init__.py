@@ -1,0 +1,1 @@
+"""What runs on a training host only: heartbeat, checkpoint upload, spot notice."""

@@ -1,0 +1,1 @@
+"""Prediction and its explanation, without TensorFlow."""

@@ -1,0 +1,185 @@
+"""Score one picture with a model bundle: ONNX Runtime, one input function, one document."""
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from model import bundle as bundles
+from model import phantom
+from model.bundle import Bundle, BundleError
+from model.images import refuse
+from model.images.decode import Picture, decode, to_input
+from model.images.limits import Refused
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor  # not needed, nor loaded, to score one file
+
+_INPUT, _OUTPUT = "pixels", "logit"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one picture, or why nothing was; the fields of the document stored everywhere.
+
+    `finding` is "pneumonia" or "no pneumonia" and then `refusal` is None, or `finding` is None and `refusal`
+    is {"code", "reason"}; `probability` is the calibrated P(pneumonia), None for a refusal.
+    """
+
+    id: str
+    file: str
+    finding: str | None
+    refusal: dict[str, str] | None
+    probability: float | None
+    threshold: float
+    model: dict[str, str]
+    input: dict[str, Any] | None
+    created: str
+    elapsed_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of this prediction."""
+        return asdict(self)
+
+
+class Classifier:
+    """A loaded bundle, ready to score; safe to share between threads."""
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        """Load the network of `bundle`; `threads` within one run, 0 for one a core. Raises BundleError."""
+        self.bundle = bundle
+        if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
+            raise BundleError(f"{bundle.directory}: refusal was fitted on other statistics than this program computes")
+        # Arrays instead of lists: converting them for every picture would cost more than the check.
+        self._refusal = {
+            **bundle.manifest["refusal"],
+            "mean": np.asarray(bundle.manifest["refusal"]["mean"]),
+            "precision": np.asarray(bundle.manifest["refusal"]["precision"]),
+        }
+        self._session = _session(bundle, threads)
+
+    @classmethod
+    def open(cls, directory: Path | None = None, threads: int = 0) -> "Classifier":
+        """Load the bundle in `directory`, or the one that ships with the package. Raises BundleError."""
+        return cls(bundles.load(directory or bundles.pretrained()), threads)
+
+    def logits(self, pictures: np.ndarray) -> np.ndarray:
+        """Raw network output, float32 [N], of inputs float32 [N, height, width, 1] in 0..255."""
+        return self._session.run([_OUTPUT], {_INPUT: pictures})[0][:, 0]
+
+    def probability(self, grey: Image.Image) -> float:
+        """Calibrated P(pneumonia) of a grey picture; raises ArithmeticError when the network gives no number."""
+        bundle = self.bundle
+        logit = float(self.logits(to_input(grey, bundle.height, bundle.width)[np.newaxis])[0])
+        if not math.isfinite(logit):
+            raise ArithmeticError("the network gave no number")
+        return _sigmoid(logit / bundle.temperature)
+
+    def predict(self, content: bytes, file: str) -> Prediction:
+        """Score the bytes of one picture file; a bad picture becomes a refusal, never an exception."""
+        return self.examine(content, file)[0]
+
+    def examine(self, content: bytes, file: str, pool: "Executor | None" = None) -> tuple[Prediction, Picture | None]:
+        """Like `predict`, with the decoded picture; None when it could not be decoded.
+
+        With a `pool` of threads the picture is checked there while the network runs here.
+        """
+        started = time.perf_counter()
+        picture: Picture | None = None
+        refusal: dict[str, str] | None = None
+        probability: float | None = None
+        try:
+            picture = decode(content)
+            probability = self._checked(picture, pool)
+        except Refused as refused:
+            refusal = {"code": refused.code, "reason": refused.reason}
+        return self._document(content, file, picture, refusal, probability, started), picture
+
+    def _checked(self, picture: Picture, pool: "Executor | None") -> float:
+        """P(pneumonia) of a picture that is not refused; raises Refused whatever the network says."""
+        if pool is None:
+            refuse.check(picture, self._refusal)
+            return self.probability(picture.grey)
+        check = pool.submit(refuse.check, picture, self._refusal)
+        try:
+            return self.probability(picture.grey)
+        finally:
+            check.result()  # raising Refused here throws away the number above, or the error that came instead
+
+    def self_check(self) -> tuple[float, float, float]:
+        """Draw the bundle's known picture and score it again: (measured, expected, tolerance)."""
+        known = self.bundle.manifest["known_picture"]
+        measured = self.probability(phantom.draw(known["seed"], known["size"], known["opacity"]))
+        return measured, float(known["probability"]), float(known["tolerance"])
+
+    def _document(
+        self,
+        content: bytes,
+        file: str,
+        picture: Picture | None,
+        refusal: dict[str, str] | None,
+        probability: float | None,
+        started: float,
+    ) -> Prediction:
+        labels = self.bundle.manifest["labels"]
+        finding = None if probability is None else labels[int(probability >= self.bundle.threshold)]
+        size = {"format": picture.format, "width": picture.width, "height": picture.height} if picture else None
+        return Prediction(
+            id=identity(content, file, self.bundle.version),
+            file=file,
+            finding=finding,
+            refusal=refusal,
+            probability=probability,
+            threshold=self.bundle.threshold,
+            model={"name": self.bundle.name, "version": self.bundle.version},
+            input=size,
+            created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            elapsed_ms=round(1000 * (time.perf_counter() - started), 3),
+        )
+
+
+def identity(content: bytes, file: str, version: str) -> str:
+    """The id of a prediction: the same file, name and model give the same 32 hex digits."""
+    parts = (hashlib.sha256(content).hexdigest(), file, version)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
+
+
+def _session(bundle: Bundle, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors come as exceptions, with our words
+    # A waiting thread that spins takes the core from the next request's decoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    path = bundle.directory / bundles.NETWORK
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exception types are not public
+        raise BundleError(f"{path}: ONNX Runtime cannot load it: {str(error)[:200]}") from error
+    _check_interface(bundle, session.get_inputs(), session.get_outputs())
+    return session
+
+
+def _check_interface(bundle: Bundle, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    found = [(each.name, each.type, list(each.shape)[1:]) for each in (*inputs, *outputs)]
+    wanted = [
+        (_INPUT, "tensor(float)", [bundle.height, bundle.width, 1]),
+        (_OUTPUT, "tensor(float)", [1]),
+    ]
+    if found != wanted:
+        path = bundle.directory / bundles.NETWORK
+        raise BundleError(f"{path}: the network has {found}, bundle.json declares {wanted}")

@@ -1,0 +1,1 @@
+"""AWS as it is: API, instances, bucket, prices. No policy."""

@@ -1,0 +1,181 @@
+"""What a stack costs, as priced lines: of what terraform changes, and so far. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pneumoctl.aws.prices import DISK, IPV4, LOGS, NAT, NAT_GB, S3, Prices
+from pneumoctl.aws.terraform.plan_json import Change
+
+HOURS = 730  # of a month, as AWS counts
+LEFT_OUT = (
+    "data transfer, requests, stored objects, flow logs, CPU credits, taxes, and hours before a host's last start"
+)
+RUNNING = ("pending", "running")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A priced thing; `usd_per_hour` is None when its price is not known. `note` says what comes on top or when."""
+
+    address: str
+    what: str
+    usd_per_hour: float | None
+    note: str = ""
+
+    @property
+    def usd_per_month(self) -> float | None:
+        """Of 730 hours."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * HOURS
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Lines and their total, which is a least where `at_least`; the prices are of `date`, from `source`."""
+
+    lines: tuple[Line, ...]
+    date: str
+    source: str
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Of the lines with a known price."""
+        return sum(line.usd_per_hour or 0.0 for line in self.lines)
+
+    @property
+    def usd_per_month(self) -> float:
+        """Of 730 hours."""
+        return self.usd_per_hour * HOURS
+
+    @property
+    def at_least(self) -> bool:
+        """Whether a price is missing."""
+        return any(line.usd_per_hour is None for line in self.lines)
+
+    def of(self, address: str) -> list[Line]:
+        """The lines of one resource."""
+        return [line for line in self.lines if line.address == address]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        lines = [{**asdict(line), **_sums(line)} for line in self.lines]
+        prices = {"date": self.date, "source": self.source}
+        return {"lines": lines, **_sums(self), "at_least": self.at_least, "prices": prices}
+
+
+def _sums(one: Line | Bill) -> dict[str, float | None]:
+    sums = {"usd_per_hour": one.usd_per_hour, "usd_per_month": one.usd_per_month}
+    return {name: None if usd is None else round(usd, 6) for name, usd in sums.items()}
+
+
+def changed(changes: Iterable[Change], prices: Prices) -> Bill:
+    """By how much each change moves the bill: what is made counts plus, what is destroyed minus."""
+    lines: list[Line] = []
+    for one in changes:
+        before = _by_what(_lines(one.address, one.type, one.before, prices) if one.action != "create" else ())
+        after = _by_what(_lines(one.address, one.type, one.after, prices) if one.action != "delete" else ())
+        for what in {**after, **before}:
+            lines.append(_difference(before.get(what), after.get(what)))
+    return Bill(tuple(lines), prices.date, prices.source)
+
+
+def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
+    """A sum for a person: `$1.01`, `at least $1.01`, or `?`."""
+    if usd is None:
+        return "?"
+    sign = "-" if round(usd, digits) < 0 else ""
+    return f"{'at least ' if at_least else ''}{sign}${abs(usd):.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Billed:
+    """A thing that bills now, and since when; `since` None: as long as the oldest of the stack."""
+
+    line: Line
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """An estimate of what was spent until now, and what it leaves out."""
+
+    usd: float
+    at_least: bool
+    each: tuple[tuple[Billed, float | None], ...]
+    leaves_out: str = LEFT_OUT
+
+
+def so_far(billed: Sequence[Billed], now: datetime) -> SoFar:
+    """Hours since each thing came to be, times its price."""
+    oldest = min((one.since for one in billed if one.since), default=now)
+    each = []
+    for one in billed:
+        hours = max((now - (one.since or oldest)).total_seconds(), 0.0) / 3600
+        rate = one.line.usd_per_hour
+        each.append((one, None if rate is None else rate * hours))
+    total = sum(usd for _, usd in each if usd is not None)
+    return SoFar(total, any(usd is None for _, usd in each), tuple(each))
+
+
+def instance_line(address: str, kind: str, running: bool, prices: Prices) -> Line:
+    """An instance; one that is stopped bills its disk only."""
+    usd = prices.of(kind)
+    if running:
+        return Line(address, kind, usd)
+    return Line(address, kind, 0.0, f"stopped; {money(usd, digits=4)} an hour while it runs")
+
+
+def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> Line:
+    """An EBS volume, which bills while it exists."""
+    usd = prices.of(DISK) if kind == "gp3" else None
+    return Line(address, f"disk {gigabytes:g} GB {kind}", None if usd is None else usd * gigabytes / HOURS)
+
+
+def nat_line(address: str, prices: Prices) -> Line:
+    """A NAT gateway's hours; its traffic comes on top."""
+    return Line(address, "NAT gateway", prices.of(NAT), f"and {money(prices.of(NAT_GB), digits=3)} per GB through it")
+
+
+def address_line(address: str, prices: Prices) -> Line:
+    """A public IPv4 address, in use or not."""
+    return Line(address, "public IPv4", prices.of(IPV4))
+
+
+def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -> Iterator[Line]:
+    match kind:
+        case "aws_instance":
+            yield instance_line(address, values.get("instance_type", "?"), _runs(values), prices)
+            for disk in values.get("root_block_device") or ():
+                yield disk_line(address, disk.get("volume_size") or 0, disk.get("volume_type") or "gp3", prices)
+        case "aws_nat_gateway":
+            yield nat_line(address, prices)
+        case "aws_eip":
+            yield address_line(address, prices)
+        case "aws_s3_bucket":
+            yield Line(address, "bucket", 0.0, f"{money(prices.of(S3), digits=4)} per GB and month stored")
+        case "aws_flow_log":
+            yield Line(address, "flow logs", 0.0, f"{money(prices.of(LOGS), digits=2)} per GB written")
+
+
+def _runs(values: Mapping[str, Any]) -> bool:
+    """A plan tells nothing of a host to come, and of the training host old things: `up` leaves it stopped."""
+    if (values.get("tags") or {}).get("pneumoctl:role") == "train":
+        return False
+    return (values.get("instance_state") or "running") in RUNNING
+
+
+def _by_what(lines: Iterable[Line]) -> dict[str, Line]:
+    return {line.what: line for line in lines}
+
+
+def _difference(before: Line | None, after: Line | None) -> Line:
+    line = after or before
+    assert line is not None  # one of them is why we are here
+    if after is None:
+        return replace(line, usd_per_hour=None if line.usd_per_hour is None else -line.usd_per_hour, note="")
+    if before is None:
+        return line
+    known = before.usd_per_hour is not None and after.usd_per_hour is not None
+    moved = (after.usd_per_hour or 0.0) - (before.usd_per_hour or 0.0)
+    return replace(line, usd_per_hour=moved if known else None)

@@ -1,0 +1,210 @@
+"""What of a stack is still there in AWS: found by tag, and by name where EC2's tags do not reach."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.ec2 import STACK_TAG, Aws
+from pneumoctl.errors import PneumoError
+
+ADDRESS_TAG = "pneumoctl:address"
+BUCKET_ADDRESS = "aws_s3_bucket.main"  # S3 takes tags only after it has made the bucket
+PATIENCE_S = 60.0
+PAUSE_S = 2.0
+AT_ONCE = 200  # values in one EC2 filter
+# EC2 goes on listing the tags of these when they have ended: kind -> operation, list, id, states of the ended.
+ENDED = {
+    "instance": ("describe_instances", "Instances", "InstanceId", {"terminated"}),
+    "volume": ("describe_volumes", "Volumes", "VolumeId", {"deleting", "deleted"}),
+    "natgateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId", {"deleted", "failed"}),
+    "vpc-endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", {"deleted"}),
+    "spot-instances-request": (
+        "describe_spot_instance_requests",
+        "SpotInstanceRequests",
+        "SpotInstanceRequestId",
+        {"cancelled", "closed", "failed"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """A thing of the stack. `kind`: EC2's resource type, or iam-role, instance-profile, log-group, schedule-group,
+    schedule, bucket, key-pair. `id`: as `terraform import` wants it. `address`: terraform's, empty where it has none.
+    """
+
+    kind: str
+    id: str
+    address: str
+    name: str
+
+
+def found(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
+    """Everything of the stack in the region of `aws`, other stacks' things never among it.
+
+    `bucket`: its name when it is not the usual one. PneumoError when one of the questions is denied.
+    """
+    account = aws.identity()
+    questions: tuple[Callable[[], Iterator[Remaining]], ...] = (
+        lambda: _ec2(aws, stack),
+        lambda: _key_pairs(aws, stack),
+        lambda: _roles(aws, stack),
+        lambda: _profiles(aws, stack),
+        lambda: _log_groups(aws, stack, account),
+        lambda: _schedules(aws, stack),
+        lambda: _bucket(aws, stack, account, bucket),
+    )
+    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+        answers = [pool.submit(lambda ask: list(ask()), ask) for ask in questions]
+        return sorted((one for answer in answers for one in answer.result()), key=lambda one: (one.kind, one.id))
+
+
+def prove(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) -> list[Remaining]:
+    """What is left when everything should be gone; looks again until nothing is, or patience ends.
+
+    AWS lists for a while what is already deleted.
+    """
+    deadline = time.monotonic() + patience
+    left = found(aws, stack, bucket)
+    while left and time.monotonic() < deadline:
+        time.sleep(min(PAUSE_S, patience))
+        left = found(aws, stack, bucket)
+    return left
+
+
+def address(tag: str) -> str:
+    """Terraform's spelling of an address tag: `aws_instance.host:web-0` is aws_instance.host["web-0"]."""
+    place, _, key = tag.partition(":")
+    return f'{place}["{key}"]' if key else place
+
+
+def bucket_name(stack: str, account: str, region: str) -> str:
+    """The name of the stack's bucket where the settings choose none; the same rule is in terraform/storage.tf."""
+    return f"pneumoctl-{stack}-{account}-{region}"
+
+
+def _ec2(aws: Aws, stack: str) -> Iterator[Remaining]:
+    filters = [{"Name": "key", "Values": [STACK_TAG]}, {"Name": "value", "Values": [stack]}]
+    listed = aws.items("ec2", "describe_tags", "Tags", Filters=filters)
+    kinds = {one["ResourceId"]: one["ResourceType"] for one in listed if one["Value"] == stack}
+    kinds = {id: kind for id, kind in kinds.items() if kind != "key-pair"}
+    alive = {kind: _alive(aws, stack, kind) for kind in ENDED if kind in kinds.values()}
+    there = [id for id, kind in kinds.items() if kind not in alive or id in alive[kind]]
+    tags: dict[str, dict[str, str]] = {id: {} for id in there}
+    for some in _chunks(there):
+        for one in aws.items("ec2", "describe_tags", "Tags", Filters=[{"Name": "resource-id", "Values": some}]):
+            tags[one["ResourceId"]][one["Key"]] = one["Value"]
+    for id in there:
+        # A root disk carries the address of its host, and has none of its own.
+        where = "" if kinds[id] == "volume" else address(tags[id].get(ADDRESS_TAG, ""))
+        yield Remaining(kinds[id], id, where, tags[id].get("Name", ""))
+
+
+_FILTERS = {"natgateway": "Filter"}  # as the API spells it
+
+
+def _alive(aws: Aws, stack: str, kind: str) -> set[str]:
+    """Those of a kind of which more than the tags is left."""
+    operation, listing, key, ended = ENDED[kind]
+    wanted = {_FILTERS.get(kind, "Filters"): [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]}
+    alive = set()
+    for page in aws.pages("ec2", operation, **wanted):
+        for group in page.get("Reservations", [page]):
+            alive |= {one[key] for one in group.get(listing, ()) if _state(one) not in ended}
+    return alive
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    state = one["State"]
+    return str(state["Name"] if isinstance(state, Mapping) else state).lower()
+
+
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
+
+
+def _key_pairs(aws: Aws, stack: str) -> Iterator[Remaining]:
+    wanted = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
+    for one in aws.call("ec2", "describe_key_pairs", Filters=wanted)["KeyPairs"]:
+        yield _named("key-pair", one["KeyName"], _tags(one["Tags"]))
+
+
+def _roles(aws: Aws, stack: str) -> Iterator[Remaining]:
+    for name in _ours(aws, stack, aws.items("iam", "list_roles", "Roles"), "RoleName"):
+        tags = _tags(aws.call("iam", "get_role", RoleName=name)["Role"].get("Tags", ()))
+        if tags.get(STACK_TAG) == stack:
+            yield _named("iam-role", name, tags)
+
+
+def _profiles(aws: Aws, stack: str) -> Iterator[Remaining]:
+    listed = aws.items("iam", "list_instance_profiles", "InstanceProfiles")
+    for name in _ours(aws, stack, listed, "InstanceProfileName"):
+        profile = aws.call("iam", "get_instance_profile", InstanceProfileName=name)["InstanceProfile"]
+        tags = _tags(profile.get("Tags", ()))
+        if tags.get(STACK_TAG) == stack:
+            yield _named("instance-profile", name, tags)
+
+
+def _ours(aws: Aws, stack: str, listed: Iterator[Any], key: str) -> list[str]:
+    """IAM is one for all regions: the name ends with ours. The tag then tells stack `a` from stack `a-b`."""
+    wanted = re.compile(rf"pneumoctl-{re.escape(stack)}-.*-{re.escape(aws.region)}")
+    return [one[key] for one in listed if wanted.fullmatch(one[key])]
+
+
+def _log_groups(aws: Aws, stack: str, account: Account) -> Iterator[Remaining]:
+    partition = account.arn.split(":")[1]
+    for one in aws.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"pneumoctl-{stack}-"):
+        name = one["logGroupName"]
+        arn = f"arn:{partition}:logs:{aws.region}:{account.id}:log-group:{name}"
+        tags = aws.call("logs", "list_tags_for_resource", resourceArn=arn)["tags"]
+        # Without a tag, a late delivery of flow logs brought it back by its name.
+        if tags.get(STACK_TAG, stack if name == f"pneumoctl-{stack}-flow-logs" else "") == stack:
+            yield _named("log-group", name, tags)
+
+
+def _schedules(aws: Aws, stack: str) -> Iterator[Remaining]:
+    for group in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups", NamePrefix=f"pneumoctl-{stack}"):
+        tags = _tags(aws.call("scheduler", "list_tags_for_resource", ResourceArn=group["Arn"]).get("Tags", ()))
+        if tags.get(STACK_TAG) != stack or group.get("State") == "DELETING":
+            continue
+        yield _named("schedule-group", group["Name"], tags)
+        for one in aws.items("scheduler", "list_schedules", "Schedules", GroupName=group["Name"]):
+            yield Remaining("schedule", f"{group['Name']}/{one['Name']}", "", one["Name"])
+
+
+def _bucket(aws: Aws, stack: str, account: Account, chosen: str) -> Iterator[Remaining]:
+    usual = bucket_name(stack, account.id, aws.region)
+    name = chosen or usual
+    try:
+        aws.call("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account.id)
+    except PneumoError as error:
+        # 403 may be a bucket of another account; one with our account in its name is ours, and we are denied to see it.
+        if error.details.get("aws_code") == "404" or (error.details.get("aws_code") == "403" and name != usual):
+            return
+        raise
+    tags = bucket_tags(aws, name)
+    # One with our usual name and no tag yet is ours; one that the settings name may have been there before us.
+    if tags.get(STACK_TAG, stack if name == usual else "") == stack:
+        yield Remaining("bucket", name, address(tags.get(ADDRESS_TAG, "")) or BUCKET_ADDRESS, name)
+
+
+def bucket_tags(aws: Aws, name: str) -> dict[str, str]:
+    """The tags of a bucket of ours; empty where it has none."""
+    try:
+        return _tags(aws.call("s3", "get_bucket_tagging", Bucket=name)["TagSet"])
+    except PneumoError as error:
+        if error.details.get("aws_code") in ("NoSuchTagSet", "NoSuchBucket"):
+            return {}
+        raise
+
+
+def _named(kind: str, name: str, tags: Mapping[str, str]) -> Remaining:
+    return Remaining(kind, name, address(tags.get(ADDRESS_TAG, "")), name)
+
+
+def _tags(listed: Any) -> dict[str, str]:
+    return {one["Key"]: one["Value"] for one in listed}

@@ -1,0 +1,145 @@
+"""On-demand list prices in USD: a bundled table, AWS's Price List API where it answers, and what writes the table.
+
+`python -m pneumoctl.aws.prices` asks the API (any credentials with pricing:GetProducts) and writes prices.json anew.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.aws.ec2 import Aws
+from pneumoctl.errors import PneumoError
+from pneumoctl.files import write_atomically
+
+FILE = Path(__file__).with_name("prices.json")
+API = "AWS Price List API"
+PATIENCE_S = 3.0
+TYPES = ("t3.micro", "t3.small", "t3.medium", "t3.large", "t3.xlarge", "g4dn.xlarge", "g5.xlarge", "p3.2xlarge")
+# What is priced beside instance types, which go by their own names: kind -> service, filters, usage type.
+NAT, NAT_GB, IPV4, DISK, S3, LOGS = "nat", "nat_gb", "ipv4", "gp3_gb_month", "s3_gb_month", "logs_gb"
+_NAT = {"productFamily": "NAT Gateway"}
+QUESTIONS: Mapping[str, tuple[str, Mapping[str, str], str]] = {
+    NAT: ("AmazonEC2", _NAT, "NatGateway-Hours"),
+    NAT_GB: ("AmazonEC2", _NAT, "NatGateway-Bytes"),
+    IPV4: ("AmazonVPC", {"group": "VPCPublicIPv4Address"}, "PublicIPv4:InUseAddress"),
+    DISK: ("AmazonEC2", {"volumeApiName": "gp3", "productFamily": "Storage"}, "EBS:VolumeUsage.gp3"),
+    S3: ("AmazonS3", {"storageClass": "General Purpose", "volumeType": "Standard"}, "TimedStorage-ByteHrs"),
+    LOGS: ("AmazonCloudWatch", {}, "VendedLog-Bytes"),
+}
+_INSTANCE = {"operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared", "capacitystatus": "Used"}
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The known prices of a region by kind, and of which day; per hour, save where the kind's name says otherwise."""
+
+    region: str
+    date: str
+    source: str
+    usd: Mapping[str, float]
+
+    def of(self, kind: str) -> float | None:
+        """The price of an instance type or another kind; None when it is not known."""
+        return self.usd.get(kind)
+
+
+def bundled(region: str) -> Prices:
+    """The bundled table; empty for a region that is not in it."""
+    table = _table()
+    return Prices(region, table["date"], "bundled price list", table["regions"].get(region, {}))
+
+
+def current(aws: Aws, types: Iterable[str], patience: float = PATIENCE_S) -> Prices:
+    """Prices of these instance types and of everything else, from the API where it answers in time, else bundled.
+
+    Never fails. The date is today's only when the API knew all of them.
+    """
+    known = bundled(aws.region)
+    kinds = sorted({*types, NAT, NAT_GB, IPV4, DISK})
+    asked = _asked(aws, kinds, patience)
+    whole = all(kind in asked for kind in kinds)
+    date, source = (_today(), API) if whole else (known.date, known.source)
+    return Prices(aws.region, date, source, {**known.usd, **asked})
+
+
+def ask(aws: Aws, kind: str) -> float | None:
+    """What AWS's price list says now; None when it knows no such thing in the region. Raises PneumoError."""
+    service, filters, usage = QUESTIONS.get(
+        kind, ("AmazonEC2", {**_INSTANCE, "instanceType": kind}, f"BoxUsage:{kind}")
+    )
+    wanted = re.compile(rf"([A-Z0-9]+-)?{re.escape(usage)}")
+    for text in aws.products(service, {**filters, "regionCode": aws.region}):
+        product = json.loads(text)
+        if wanted.fullmatch(product["product"]["attributes"].get("usagetype", "")):
+            return _first_tier(product)
+    return None
+
+
+def _first_tier(product: Mapping[str, Any]) -> float | None:
+    for term in product["terms"].get("OnDemand", {}).values():
+        for dimension in term["priceDimensions"].values():
+            if dimension.get("beginRange", "0") in ("0", ""):
+                return float(dimension["pricePerUnit"]["USD"])
+    return None
+
+
+def _asked(aws: Aws, kinds: Sequence[str], patience: float) -> dict[str, float]:
+    pool = ThreadPoolExecutor(max_workers=len(kinds))
+    answers = {kind: pool.submit(ask, aws, kind) for kind in kinds}
+    wait(answers.values(), timeout=patience)
+    pool.shutdown(wait=False, cancel_futures=True)
+    known = {}
+    for kind, answer in answers.items():
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            price = answer.result()
+            if price is not None:
+                known[kind] = price
+    return known
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(FILE.read_text())
+    return table
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
+    """Write the table anew for these regions; how many prices it has. Raises PneumoError, and then writes nothing."""
+    table: dict[str, dict[str, float]] = {}
+    for region in regions:
+        aws = Aws(profile, region)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            kinds = [*TYPES, *QUESTIONS]
+            found = dict(zip(kinds, pool.map(lambda kind, aws=aws: ask(aws, kind), kinds), strict=True))
+        table[region] = {kind: usd for kind, usd in sorted(found.items()) if usd is not None}
+    document = {"date": _today(), "source": API, "sources": [f"{API}, GetProducts, on-demand"], "regions": table}
+    write_atomically(file, (json.dumps(document, indent=2) + "\n").encode(), 0o644)
+    return sum(len(one) for one in table.values())
+
+
+def main(words: Sequence[str]) -> int:
+    """`python -m pneumoctl.aws.prices [PROFILE]`: the regions of the table we have, asked anew."""
+    from pneumoctl.terminal.console import console
+
+    try:
+        count = generate(sorted(_table()["regions"]), words[0] if words else "")
+    except PneumoError as error:
+        console.fail(error)
+        return error.code
+    console.text(f"{FILE}: {count} prices of {_today()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

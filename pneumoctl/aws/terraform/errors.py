@@ -1,0 +1,225 @@
+"""What terraform's errors mean for a person: one table of patterns, messages, next commands and exit codes."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.aws.errors import KINDS
+from pneumoctl.aws.terraform.events import Diagnostic
+from pneumoctl.errors import Exit, PneumoError
+
+AGAIN = "the same command again: it resumes"
+_QUOTA = "pneumoctl doctor --target aws shows what is allowed and how to ask for more; then " + AGAIN
+_STATE = "compare {directory}/terraform.tfstate with its .backup and the copies beside it; versions of it are in S3"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A row: what to look for, and what to say. `{said}` and the pattern's named groups may stand in the texts."""
+
+    kind: str
+    pattern: str
+    message: str
+    hint: str
+    code: int = Exit.FAILED
+
+
+def _aws(kind: str, pattern: str, code: int = Exit.FAILED) -> Meaning:
+    """A row that says what our own calls to AWS say of the same trouble."""
+    return Meaning(kind, pattern, *KINDS[kind], code)
+
+
+# The first that matches is taken.
+MEANINGS = (
+    Meaning(
+        "locked here",
+        r"acquiring the state lock.*temporarily unavailable.*Who: +(?P<who>\S+).*Created: +(?P<created>[^\n]+)",
+        "terraform's state is locked by {who} since {age}: that process lives, the lock ends with it",
+        "wait for it to end, then the same command again",
+        Exit.LOCKED,
+    ),
+    Meaning(
+        "locked",
+        r"acquiring the state lock.*ID: +(?P<id>\S+)\s+Path: +(?P<path>[^\n]+?)\s+Operation: +(?P<operation>\S+)"
+        r"\s+Who: +(?P<who>\S+).*Created: +(?P<created>[^\n]+)",
+        "terraform's state is locked by {who} since {age} ({operation} on {path}, lock {id})",
+        "wait; or, if {who} surely runs no terraform any more: terraform -chdir={directory} force-unlock {id}",
+        Exit.LOCKED,
+    ),
+    Meaning("stale plan", r"Saved plan is stale", "the plan is out of date: the state has changed since", "plan again"),
+    _aws("no credentials", r"No valid credential sources|failed to refresh cached credentials|NoCredentialProviders"),
+    _aws("profile", r"failed to get shared config profile|config profile could not be found", Exit.PREFLIGHT),
+    _aws("clock", r"RequestTimeTooSkewed|RequestInTheFuture|Signature not yet current|Signature expired"),
+    _aws("expired", r"ExpiredToken|RequestExpired|token has expired|SSO session has expired|InvalidGrantException"),
+    _aws("invalid", r"(?P<code>InvalidClientTokenId|UnrecognizedClient\w*|AuthFailure|SignatureDoesNotMatch)"),
+    Meaning(
+        "vcpu",
+        r"VcpuLimitExceeded",
+        "the account's quota of vCPUs is too small for {address}: {said}",
+        _QUOTA,
+    ),
+    Meaning("instances", r"InstanceLimitExceeded", "the account may run no more instances: {said}", _QUOTA),
+    Meaning("eip", r"AddressLimitExceeded", "the account may have no more elastic IPs in {region}", _QUOTA),
+    Meaning("vpc", r"VpcLimitExceeded", "the account may have no more VPCs in {region}", _QUOTA),
+    Meaning("nat", r"NatGatewayLimitExceeded", "the account may have no more NAT gateways in this zone", _QUOTA),
+    Meaning(
+        "capacity",
+        r"InsufficientInstanceCapacity|InsufficientHostCapacity",
+        "AWS has no capacity for {address} now: {said}",
+        "the same command again later, or another type or region in pneumo.toml",
+    ),
+    Meaning(
+        "unsupported type",
+        r"api error Unsupported|not supported in your requested Availability Zone|is not offered in",
+        "the type of {address} is not offered there: {said}",
+        "another type or region in pneumo.toml; pneumoctl doctor --target aws shows what is offered where",
+    ),
+    Meaning(
+        "bucket name",
+        r"creating S3 Bucket \((?P<name>[^)]+)\).*BucketAlreadyExists",
+        "the bucket's name {name} is taken by another AWS account",
+        "set bucket in pneumo.toml to another name; then " + AGAIN,
+    ),
+    Meaning(
+        "state bucket",
+        r'S3 bucket "(?P<name>[^"]+)" does not exist',
+        "the bucket for terraform's state, {name}, does not exist",
+        "aws s3 mb s3://{name} --region {region}, or correct state_bucket in pneumo.toml",
+        Exit.PREFLIGHT,
+    ),
+    Meaning(
+        "exists",
+        r"InvalidKeyPair\.Duplicate|EntityAlreadyExists|ResourceAlreadyExists|BucketAlreadyOwnedByYou|"
+        r"InvalidGroup\.Duplicate|ConflictException|AlreadyAssociated",
+        "{address} is in AWS already, but not in this stack's state: {said}",
+        "if another machine has this stack's directory, work there; else take another name: --stack NAME",
+    ),
+    _aws("denied", r"not authorized to perform|UnauthorizedOperation|AccessDenied"),
+    _aws("throttled", r"RequestLimitExceeded|Throttling|TooManyRequests|SlowDown|rate exceeded|Rate exceeded"),
+    _aws("opt-in", r"(?P<code>OptInRequired|PendingVerification|SubscriptionRequired\w*)"),
+    Meaning(
+        "region",
+        r"[Ii]nvalid AWS Region: (?P<name>[\w-]+)",
+        "there is no AWS region {name}",
+        "correct region in pneumo.toml, AWS_REGION or ~/.aws/config",
+        Exit.PREFLIGHT,
+    ),
+    Meaning(
+        "state lost",
+        r"Failed to (?:persist|save) state|errored\.tfstate",
+        "terraform could not store its state, and kept it in {directory}/errored.tfstate: {said}",
+        "mend that, then the same command again: it stores the state first",
+    ),
+    Meaning(
+        "state",
+        r"Unsupported state file format|state file could not be|does not have the expected content|state with lineage|"
+        r"state with serial|newer state|state snapshot was created by",
+        "terraform's state is damaged or not this stack's: {said}",
+        _STATE,
+    ),
+    Meaning(
+        "init",
+        r"Required plugins are not installed|Inconsistent dependency lock|Backend initialization required|"
+        r"provider binary|Could not load plugin|Missing required provider",
+        "terraform's working copy was incomplete: {said}",
+        "the same command again: it initialises it anew",
+    ),
+    Meaning(
+        "provider",
+        r"Failed to (?:query available|install) provider|no available releases match|provider registry|"
+        r"locked provider .* does not match",
+        "terraform cannot install its AWS provider: {said}",
+        "check the network and the proxy (HTTPS_PROXY), or name a mirror in terraform's CLI configuration",
+        Exit.PREFLIGHT,
+    ),
+    _aws("unreachable", r"no such host|connection refused|i/o timeout|network is unreachable|TLS handshake"),
+)
+
+
+def explained(errors: Sequence[Diagnostic], directory: Path, region: str, doing: str, **details: Any) -> PneumoError:
+    """The error for a person. `doing`: what failed, as "terraform plan"; `details`: what a program should know.
+
+    The details name the `terraform` kind of the table, the address that failed, and terraform's own summary.
+    """
+    rows = [(found[0], found[1], one) for one in errors if (found := _meaning(one))]
+    if not rows:
+        return _untranslated(errors, directory, doing, details)
+    row, match, error = rows[0]
+    known = _Known(
+        _context(error, directory, region) | {name: text for name, text in match.groupdict().items() if text}
+    )
+    known["age"] = _age(known["created"])
+    message = f"{doing} failed: {row.message.format_map(known)}"
+    return PneumoError(message, row.hint.format_map(known), row.code, **_details(row.kind, errors), **details)
+
+
+def _untranslated(errors: Sequence[Diagnostic], directory: Path, doing: str, details: Mapping[str, Any]) -> PneumoError:
+    where = f"terraform -chdir={shlex.quote(str(directory))} plan"
+    if not errors:
+        return PneumoError(f"{doing} ended without a word", f"{AGAIN}; or see: {where}", terraform="", **details)
+    first = errors[0]
+    at = f" at {first.address}" if first.address else ""
+    message = f"{doing} failed{at}: {_short(first.summary)}" + (f": {_short(first.detail)}" if first.detail else "")
+    return PneumoError(message, AGAIN, Exit.FAILED, **_details("", errors), **details)
+
+
+def _meaning(error: Diagnostic) -> tuple[Meaning, re.Match[str]] | None:
+    text = f"{error.summary}\n{error.detail}"
+    for row in MEANINGS:
+        if found := re.search(row.pattern, text, re.DOTALL):
+            return row, found
+    return None
+
+
+class _Known(dict[str, str]):
+    """What can stand in a message; what AWS did not say is called so."""
+
+    def __missing__(self, key: str) -> str:
+        return {"action": "an action", "code": "the request", "attempts": "many"}.get(key, "unknown")
+
+
+def _context(error: Diagnostic, directory: Path, region: str) -> dict[str, str]:
+    return {
+        "directory": shlex.quote(str(directory)),
+        "region": region,
+        "address": error.address or "a resource",
+        "said": _short(f"{error.summary}\n{error.detail}"),
+        "skew": "more than five minutes",
+        "action": _action(f"{error.summary}\n{error.detail}"),
+    }
+
+
+def _action(text: str) -> str:
+    """The IAM action that failed, as AWS names it, else as the provider does (operation error EC2: RunInstances)."""
+    if named := re.search(r"not authorized to perform:? ([\w-]+:\w+)", text):
+        return named[1]
+    found = re.search(r"operation error ([\w ]+): (\w+)", text)
+    return f"{found[1].lower().replace(' ', '')}:{found[2]}" if found else "an action"
+
+
+def _short(text: str) -> str:
+    """What was tried and AWS's own words, without the provider's chain of wrappers, in one line."""
+    words = re.sub(r"operation error .*?api error ", "", text, flags=re.DOTALL)
+    line = " ".join(re.sub(r" ?Encoded authorization failure message: \S+", "", words).split())
+    return line if len(line) <= 400 else f"{line[:400]}..."
+
+
+def _age(created: str) -> str:
+    """`2026-11-22 23:09:24.965046104 +0000 UTC`, as terraform writes it, and how long ago that was."""
+    try:
+        since = datetime.strptime(created[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return created
+    seconds = max(0, int((datetime.now(UTC) - since).total_seconds()))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    ago = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
+    return f"{since:%Y-%m-%d %H:%M:%S} UTC ({ago} ago)"
+
+
+def _details(kind: str, errors: Sequence[Diagnostic]) -> dict[str, Any]:
+    failed = [{"address": one.address, "summary": _short(one.summary)} for one in errors]
+    return {"terraform": kind, "failed": failed}

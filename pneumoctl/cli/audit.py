@@ -1,0 +1,91 @@
+"""`pneumoctl audit`: who changed what, and whether the record of it is whole."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.hash_chain import Entry, Verdict
+
+
+def audit(
+    verify: Annotated[bool, typer.Option("--verify", help="Check that nothing was changed or removed.")] = False,
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show who changed what in the stack, when, by which plan and with what result.
+
+    The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
+    """
+    from pneumoctl.gpu import orphans
+    from pneumoctl.stack import audit as audit_
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import find
+    from pneumoctl.terminal.console import console
+
+    place = find(settings_.load({"stack": stack}, config, os.environ).stack)
+    orphans.mind(place)
+    chain = audit_.chain(place)
+    if verify:
+        return _verdict(place.name, chain.verify())
+    acts = _acts(chain.entries())
+    console.result({"stack": place.name, "file": str(chain.path), "acts": acts})
+    if not acts:
+        console.text(f"nothing was ever changed in a stack {place.name}")
+        return 0
+    rows = [(one["at"][:19] + "Z", one["who"], _words(one), one["plan"][:12], _result(one)) for one in acts]
+    styles = ["" if one["code"] == 0 else "yellow" for one in acts]
+    console.table(("at", "who", "command", "plan", "result"), rows, styles)
+    return 0
+
+
+def _verdict(stack: str, verdict: "Verdict") -> int:
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.terminal.console import console
+
+    count = len(verdict.entries)
+    if verdict.faults:
+        message = f"the audit record of stack {stack} is not as it was written: " + "; ".join(verdict.faults)
+        hint = "a backup tells what stood there; from here on each entry is chained again"
+        raise PneumoError(message, hint, stack=stack, entries=count, faults=list(verdict.faults))
+    unfinished = [one["command"] for one in _acts(verdict.entries) if one["code"] is None]
+    document = {"stack": stack, "entries": count, "faults": [], "head": verdict.head, "unfinished": unfinished}
+    console.result(document)
+    console.text(f"{count} entries, each as it was written; head {verdict.head or '-'}")
+    if unfinished:
+        console.text(f"begun and never ended (killed, or still at it): {', '.join(unfinished)}")
+    return 0
+
+
+def _acts(entries: "Sequence[Entry]") -> list[dict[str, Any]]:
+    """One document a command: its beginning, and its end where there is one."""
+    acts: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.get("event") == "begun":
+            names = ("at", "who", "arn", "command", "options", "plan")
+            acts[str(entry.get("run"))] = {name: entry.get(name) or "" for name in names} | {
+                "ended": None, "code": None, "changed": None}  # fmt: skip
+        elif (act := acts.get(str(entry.get("run")))) is not None:
+            news = {"ended": entry.get("at"), "code": entry.get("code"), "changed": entry.get("changed")}
+            act |= news | {"arn": entry.get("arn") or act["arn"]}
+    return list(acts.values())
+
+
+def _words(act: dict[str, Any]) -> str:
+    given = (act["options"] or {}).items()
+    return " ".join([act["command"], *(f"{name}={value}" if value is not True else name for name, value in given)])
+
+
+def _result(act: dict[str, Any]) -> str:
+    if act["code"] is None:
+        return "begun, never ended"
+    changed = act["changed"]
+    told = "" if changed is None else f", {len(changed)} changes"
+    return ("done" if act["code"] == 0 else f"exit {act['code']}") + told

@@ -1,0 +1,47 @@
+"""`pneumoctl cost`: what the stack costs an hour, and an estimate of what it cost so far."""
+
+import os
+from datetime import UTC, datetime
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+
+
+def cost(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show what the stack costs: per hour, per month, and so far.
+
+    List prices times hours; it says what that leaves out.
+    """
+    from pneumoctl.aws import bill, prices, spending
+    from pneumoctl.aws.bill import money
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.aws import context
+    from pneumoctl.terminal.console import console
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    context.require(place)
+    aws, _ = context.login(settings, place)
+    list_prices = prices.current(aws, {one.type for one in aws.instances(settings.stack)})
+    billed = spending.billed(aws, settings.stack, list_prices)
+    spent = bill.so_far(billed, datetime.now(UTC))
+    whole = bill.Bill(tuple(one.line for one in billed), list_prices.date, list_prices.source)
+    rows = [
+        (one.line.address, one.line.what, money(one.line.usd_per_hour, digits=4), money(usd), one.line.note)
+        for one, usd in spent.each
+    ]
+    console.table(("resource", "priced", "USD/hour", "so far", ""), rows)
+    hour, month = money(whole.usd_per_hour, whole.at_least, 4), money(whole.usd_per_month, whole.at_least)
+    console.text(
+        f"{hour} an hour, {month} a month of 730 hours (list prices of {list_prices.date}, {list_prices.source})"
+    )
+    console.text(f"so far about {money(spent.usd, spent.at_least)}, without {spent.leaves_out}")
+    console.result(
+        {"stack": settings.stack, "usd_so_far": round(spent.usd, 4), "leaves_out": spent.leaves_out, **whole.as_dict()}
+    )
+    return 0

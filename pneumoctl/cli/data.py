@@ -1,0 +1,224 @@
+"""`pneumoctl data`: the public data sets fetched from their publishers; a data set pushed to the stack's bucket."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.aws.api import Account
+    from pneumoctl.aws.ec2 import Aws
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.training.data_sets import Push
+
+_HELP = "Data sets: the public ones, and those that a training host reads."
+app = typer.Typer(name="data", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
+
+Name = Annotated[
+    Literal["pneumoniamnist", "kermany"],
+    typer.Argument(help="pneumoniamnist (one .npz) or kermany (1.2 GB, unpacked to folders).", show_default=False),
+]
+Size = Annotated[int | None, typer.Option("--size", help="Pixels a side of pneumoniamnist: 28, 64, 128 or 224.")]
+Directory = Annotated[Path, typer.Option("--to", help="Directory to put it into.", metavar="DIR")]
+
+
+@app.callback()
+def data() -> None:
+    """Data sets: the public ones, and those that a training host reads."""
+
+
+@app.command()
+def fetch(
+    name: Name = "pneumoniamnist",
+    size: Size = None,
+    directory: Directory = Path("data"),
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Download a data set, checked against its published checksum; a broken download goes on where it stopped."""
+    from model.data import attribution
+    from model.data import publishers as publisher
+    from model.data.partial_file import FetchError
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.terminal.console import console
+
+    if size is not None and (name == "kermany" or size not in publisher.SIZES):
+        sizes = ", ".join(map(str, publisher.SIZES))
+        raise PneumoError(
+            "kermany has no sizes: its pictures come as they are" if name == "kermany" else f"there is no size {size}",
+            f"pneumoctl data fetch pneumoniamnist --size ({sizes})",
+            Exit.USAGE,
+        )
+    try:
+        with ExitStack() as bars:
+            arriving = _bar(bars, name, "bytes")
+            if name == "kermany":
+                path = publisher.fetch_kermany(directory, arriving, _bar(bars, "unpacking", "pictures"))
+            else:
+                path = publisher.fetch_pneumoniamnist(size or publisher.SIZES[0], directory, arriving)
+    except FetchError as error:
+        raise PneumoError(str(error), error.hint) from error
+    console.text(str(path))
+    console.note(f"Name its makers wherever you use it: {attribution.SOURCES[name]}")
+    console.result({"dataset": name, "path": str(path), "attribution": attribution.SOURCES[name]})
+    return Exit.DONE
+
+
+@app.command()
+def push(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Holds train/ and test/ x NORMAL/ and PNEUMONIA/.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the data set (default: the folder's).")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Bring a data set to the stack's bucket, where its training host finds it.
+
+    Only what the bucket lacks is sent; interrupted, the same command goes on. Hidden files stay here. File names go
+    along, for the training must know which pictures are of one patient; none is shown or logged.
+    """
+    from pneumoctl.stack import audit
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training import data_sets
+
+    place, aws, account, bucket = _site(stack, config)
+    root = directory.expanduser().absolute()  # its own name, not that of what it links to
+    push = _compared(aws, bucket, root, data_sets.named(root, name))
+    check = "not again" if push.known else _check(root, push)
+    sent = bool(push.objects) or not (push.known and push.newest)
+    if sent and not dry_run:
+        with audit.kept(place, "data push", {"manifest": push.manifest.digest}) as act:
+            act.arn = account.arn
+            act.begin(push.manifest.digest)
+            with console.progress("pushing", push.bytes, "bytes") as advance:
+                data_sets.send(aws, bucket, root, push, advance)
+            act.changed = [f"{len(push.objects)} objects, data set {push.manifest.digest[:12]} is the latest"]
+    _report(push, bucket, check, dry_run)
+    return 0
+
+
+@app.command()
+def ls(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """List the data sets in the stack's bucket; a training takes the latest."""
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training import data_sets
+
+    _, aws, _, bucket = _site(stack, config)
+    found = data_sets.pushed(aws, bucket)
+    console.result({"bucket": bucket, "data": found})
+    if not found:
+        console.text("no data set was pushed yet: pneumoctl data push DIR")
+        return 0
+    rows = [
+        (one["name"], one["manifest"][:12], str(one["files"]), _size(one["bytes"]), one["pushed"],
+         "latest" if one["latest"] else "") for one in found
+    ]  # fmt: skip
+    console.table(("name", "manifest", "files", "size", "pushed", ""), rows)
+    return 0
+
+
+def _site(stack: str | None, config: Path | None) -> "tuple[Stack, Aws, Account, str]":
+    """The stack, its account and its bucket. PneumoError for one that is not on aws."""
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.aws import context
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    cloud = place.cloud()
+    if cloud is None:
+        raise PneumoError(
+            f"stack {place.name} is not on aws: it has no bucket, and a training here reads the folder itself",
+            "pneumoctl up --target aws",
+            Exit.USAGE,
+        )
+    aws, account = context.login(settings, place)
+    return place, aws, account, cloud.bucket
+
+
+def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training import data_sets
+
+    paths = data_sets.find(root)
+    with console.progress("reading", sum(one.stat().st_size for one in paths), "bytes") as advance:
+        manifest = data_sets.survey(root, name, paths, advance)
+    return data_sets.compare(aws, bucket, root, manifest)
+
+
+def _check(root: Path, push: "Push") -> str:
+    """Read the pictures as the training reads them; what the bucket has whole needs that no more."""
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training import data_sets
+
+    console.busy("checking the pictures")
+    try:
+        counts = data_sets.check(root, push.manifest.files)
+    finally:
+        console.idle()
+    if counts is None:
+        console.warn(data_sets.unchecked())
+        return "not possible"
+    pictures = sum(counts.values())
+    others = len(push.manifest.files) - pictures
+    more = f"; {others} files are copies or no pictures of train or test" if others else ""
+    console.note(f"{pictures} pictures: {counts['train']} to train, {counts['test']} to test{more}")
+    return "done"
+
+
+def _report(push: "Push", bucket: str, check: str, dry_run: bool) -> None:
+    from pneumoctl.terminal.console import console
+
+    manifest = push.manifest
+    document: dict[str, Any] = {
+        "bucket": bucket,
+        "name": manifest.name,
+        "manifest": manifest.digest,
+        "files": len(manifest.files),
+        "bytes": sum(one.size for one in manifest.files),
+        "objects": len(push.objects),
+        "sent_bytes": push.bytes,
+        "check": check,
+        "dry_run": dry_run,
+    }
+    console.result(document)
+    verb = "to send" if dry_run else "sent"
+    console.text(f"{len(manifest.files)} files: {len(push.objects)} objects {verb} ({_size(push.bytes)})")
+    console.text(f"data set {manifest.name} {manifest.digest[:12]}" + ("" if dry_run else " is the latest"))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _bar(bars: ExitStack, title: str, unit: str) -> Callable[[int, int | None], None]:
+    """Absolute counts for a bar that opens at the first of them, when the total is known."""
+    from pneumoctl.terminal.console import console
+
+    shown: list[int] = []
+    advance: list[Callable[[float], None]] = []
+
+    def tell(done: int, total: int | None) -> None:
+        if not advance:
+            bars.close()  # a terminal shows one bar at a time
+            advance.append(bars.enter_context(console.progress(title, total, unit)))
+            shown.append(0)
+        advance[0](done - shown[0])
+        shown[0] = done
+
+    return tell

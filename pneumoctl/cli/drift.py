@@ -1,0 +1,60 @@
+"""`pneumoctl drift`: what somebody else changed in AWS and on the hosts since the last `up`."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+
+
+def drift(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Compare AWS and every host with what `up` made.
+
+    Asks AWS about every resource, and the hosts about every file, unit, package and release; changes nothing. Exit 3
+    when something differs, and `up` puts it right; 1 when a host could not be asked.
+    """
+    from pneumoctl.aws.terraform.recovery import said
+    from pneumoctl.errors import Exit
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.aws import context, provision
+    from pneumoctl.targets.aws import drift as hosts
+    from pneumoctl.targets.aws.drift import Row
+    from pneumoctl.terminal.console import console
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    context.require(place)
+    with place.locked("drift"), ThreadPoolExecutor(1) as aside:
+        known = place.hosts()
+        asked = aside.submit(hosts.look, settings, place, known) if known else None
+        one = context.reach(settings, place)
+        provision.prepare(one, context.standing(one))
+        found = provision.plan(one, refresh_only=True).drifted
+        rows = [
+            Row("gone", change.address, "")
+            if change.action == "delete"
+            else Row("changed", change.address, ", ".join(change.attributes))
+            for change in found
+        ]
+        rows += [Row("added", rule["GroupId"], said(rule)) for rule in provision.foreign(one)]
+        asleep = {host.name: host.id for host in provision.asleep(one)}
+        rows += [Row("stopped", *host) for host in asleep.items()]
+        on_hosts, differences = asked.result() if asked else ([], [])
+    rows += [row for row in on_hosts if row.what != "unknown" or row.where not in asleep]  # who sleeps cannot answer
+    if rows:
+        console.table(("", "resource", "what"), [(row.what, row.where, row.detail) for row in rows])
+        for line in differences:
+            console.text(line)
+        console.text("next: pneumoctl up")
+    else:
+        console.text("no drift: AWS and the hosts are as `up` left them")
+    documents = [{"what": row.what, "address": row.where, "detail": row.detail} for row in rows]
+    console.result({"stack": settings.stack, "drift": documents, "differences": differences})
+    if any(row.what == "unknown" for row in rows):
+        return Exit.FAILED
+    return Exit.CHANGES if rows else Exit.DONE

@@ -1,0 +1,178 @@
+"""`pneumoctl gpu`: what bills now, stop it, show and drill the guards, find orphans in all regions."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Yes
+
+if TYPE_CHECKING:
+    from pneumoctl.aws.ec2 import Aws
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+
+app = typer.Typer(name="gpu", help="What the GPU costs, and its guards.", rich_markup_mode=None, no_args_is_help=True)
+Drill = Annotated[
+    str | None,
+    typer.Option(
+        "--drill", help="schedule or idle: start the GPU and see that this guard alone stops it.", metavar="G"
+    ),
+]
+
+
+@app.callback()
+def gpu() -> None:
+    """What the GPU costs, and its guards."""
+
+
+def _opened(stack: str | None, config: Any) -> "tuple[Settings, Stack, Aws]":
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.aws import context
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    context.require(place)
+    return settings, place, context.login(settings, place, quiet=True)[0]
+
+
+@app.command()
+def status(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show whether the stack's GPU bills, and until when at most.
+
+    Exit 7 if it does without a lease.
+    """
+    from pneumoctl.errors import Exit
+    from pneumoctl.gpu import guards
+    from pneumoctl.terminal.console import console
+
+    _, place, aws = _opened(stack, config)
+    found = guards.look(aws, place)
+    console.result({"stack": place.name, "hosts": [one.document() for one in found]})
+    if not found:
+        console.text(f"stack {place.name} has no GPU host")
+    for one in found:
+        console.text(one.line())
+    unleased = any(one.bills and not one.lease for one in found)
+    return Exit.GPU_NOT_STOPPED if unleased else Exit.DONE
+
+
+@app.command()
+def stop(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Stop the stack's GPU now, whatever it does, and prove it.
+
+    Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
+    """
+    from pneumoctl.gpu import guards, scheduled_stop
+    from pneumoctl.stack import audit
+    from pneumoctl.terminal.console import console
+
+    _, place, aws = _opened(stack, config)
+    with audit.kept(place, "gpu stop", {}) as act:
+        armed = scheduled_stop.listed(aws, place.name)  # what is armed after this belongs to a run that begins
+        hosts = aws.training_hosts(place.name)
+        act.begin(audit.digest([one.id for one in hosts]))
+        aws.stop(hosts)
+        act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
+    for lease in armed:
+        scheduled_stop.delete(aws, place.name, lease.run)
+    found = guards.look(aws, place)
+    console.result({"stack": place.name, "changed": act.changed, "hosts": [one.document() for one in found]})
+    for one in found:
+        console.text(one.line())
+    return 0
+
+
+@app.command()
+def guard(
+    drill: Drill = None,
+    stack: StackName = None,
+    config: Config = None,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show the GPU's guards; with --drill start the GPU with nothing to do and see that one guard alone stops it.
+
+    A drill bills a few minutes. Exit 7 if the guard did not act (the GPU is then stopped, or it is said how to).
+    """
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.gpu import guards
+    from pneumoctl.stack import audit
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training.collect import training_host
+
+    _, place, aws = _opened(stack, config)
+    if drill is None:
+        rows = guards.guards(aws, place)
+        console.result({"stack": place.name, "guards": [row.document() for row in rows]})
+        console.table(
+            ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
+        )
+        return Exit.DONE if all(row.good for row in rows) else Exit.FAILED
+    if drill not in guards.DRILLS:
+        raise PneumoError(f"there is no drill of {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
+    if not yes and not console.ask("The GPU host is started and bills until the guard stops it. Go on?"):
+        raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
+    with place.locked("gpu guard"), audit.kept(place, "gpu guard", {"drill": drill}) as act:
+        host = training_host(aws, place)
+        act.begin(audit.digest(drill))
+        seen = guards.drill(aws, place, host, drill)
+    console.result({"stack": place.name, **seen})
+    console.text(f"guard {drill}: the GPU was off {seen['seconds']} s after its start, by: {seen['guard']}")
+    return Exit.DONE if seen["good"] else Exit.GPU_NOT_STOPPED
+
+
+@app.command()
+def reap(
+    stack: StackName = None,
+    config: Config = None,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Find GPU hosts of any stack that run without a lease, in all enabled regions, and stop them.
+
+    Works without any stack here: it goes by tags. Exit 6 if a region cannot be asked; 7 if one is not stopped.
+    """
+    from dataclasses import asdict
+
+    from pneumoctl.aws.ec2 import Aws
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.gpu import orphans
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.terminal.console import console
+
+    settings, _ = choose(settings_.load({"stack": stack}, config, os.environ))
+    found = orphans.search(Aws(settings.profile, settings.region))
+    for one in found.leased:
+        run = one.lease.run if one.lease else ""
+        console.note(f"{one.region}: {one.id} of stack {one.stack} runs {run}: left alone")
+    for _, one in found.orphans:
+        console.alarm(f"{one.region}: {one.id} ({one.type}) of stack {one.stack}, on since {one.launched:%F %T} UTC")
+    if found.orphans and not yes and not console.ask(f"Stop {len(found.orphans)} of them?"):
+        raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
+    stopped, begun = orphans.stop(found.orphans)
+    told = {"stopped": stopped, "leased": [*found.leased, *begun]}
+    console.result({name: [asdict(one) for one in these] for name, these in told.items()} | {"unknown": found.unknown})
+    console.text(
+        f"{len(stopped)} GPU hosts stopped that ran without a lease" if found.orphans else "no GPU host runs alone"
+    )
+    for region, why in found.unknown.items():
+        console.warn(f"{region} is not known: {why}")
+    return Exit.PARTLY if found.unknown else Exit.DONE

@@ -1,0 +1,89 @@
+"""`pneumoctl infer`: score a labelled folder by the stack, so that its page shows the results."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.scoring.labelled import Folder
+
+
+def infer(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Pictures at a time.")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Have the stack score a labelled folder; its web page shows the results. Not a medical device.
+
+    Pictures go in under names made of their contents. Safe to repeat: what the stack has is not posted again.
+    Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
+    """
+    from pneumoctl.gpu import orphans
+    from pneumoctl.scoring import labelled
+    from pneumoctl.stack import audit
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.dispatch import reached
+
+    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    orphans.mind(place)
+    found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
+    with audit.kept(place, "infer", {"pictures": len(found.labels)}) as act, reached(place) as (url, token):
+        document = _scored(found, url, token, jobs, act.begin)
+        act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
+        act.code = labelled.exit_code(document)
+    _report({"stack": place.name, **document})
+    return act.code
+
+
+def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: Any) -> dict[str, Any]:
+    """Every picture scored by the stack at `url`, and the document on it all."""
+    from pneumoctl.scoring import labelled, score
+    from pneumoctl.scoring.api_client import Api
+    from pneumoctl.terminal.console import console
+
+    files = list(folder.labels)
+    jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
+    api = Api(url, token, jobs)
+    poster = labelled.Poster(api, api.version(), before)
+    outcomes = []
+    with console.progress("infer", len(files), "pictures") as advance:
+        for outcome in score.score_all(files, poster.score, jobs):
+            outcomes.append(outcome)
+            advance(1)
+    return {**labelled.judged(outcomes, folder.labels), "posted": poster.posted}
+
+
+def _report(document: dict[str, Any]) -> None:
+    from pneumoctl.terminal.console import console
+
+    console.result(document)
+    for error in document["errors"][:5]:
+        console.warn(f"{error['file']}: {error['message']}")
+    counts = f"{document['pictures']} pictures: {document['scored']} scored, {document['refused']} refused, "
+    counts += f"{len(document['errors'])} errors; {document['posted']} posted, the others were there already"
+    model, figures = document["model"], document["figures"]
+    if figures:
+        named = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))
+        console.table(
+            ("figure", "value", "95 % interval", "pictures"), [_row(title, figures[key]) for title, key in named]
+        )
+        console.text(f"model {model['name']} {model['version']}, threshold {figures['threshold']:.3f}")
+    console.text(counts)
+
+
+def _row(title: str, interval: dict[str, Any] | None) -> tuple[str, ...]:
+    if interval is None:
+        return title, "-", "nothing to count", "0"
+    return title, f"{interval['value']:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}", str(interval["n"])

@@ -1,0 +1,36 @@
+"""`pneumoctl init`: a commented settings file; never overwrites one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoctl.cli.options import Json, NoColor, Quiet, Target
+
+
+def init(
+    to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"),
+    target: Target = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Write a commented pneumo.toml.
+
+    Every setting is in it at its default. Never overwrites a file.
+    """
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import settings
+    from pneumoctl.terminal.console import console
+
+    text = settings.template(target or "")
+    try:
+        with to.open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise PneumoError(f"{to} is there already and stays as it is", f"edit {to}", Exit.FAILED) from None
+    except OSError as error:
+        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another place with --to") from error
+    console.text(f"wrote {to}")
+    console.result({"file": str(to)})
+    return 0

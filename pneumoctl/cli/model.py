@@ -1,0 +1,200 @@
+"""`pneumoctl model`: the models that are kept here, their figures, and which one a stack takes."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.promote import Model, chosen, promote, serving
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.stack import Stack
+
+_HELP = "The models that are kept here, their figures, and which one a stack takes."
+app = typer.Typer(name="model", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
+
+
+app.command()(promote)
+
+
+@app.callback()
+def model() -> None:
+    """The models that are kept here, their figures, and which one a stack takes."""
+
+
+@app.command()
+def ls(
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """List the models, their figures, and which one the stack has promoted and serves."""
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.registry import figures as model_figures
+    from pneumoctl.registry import store
+    from pneumoctl.terminal.console import console
+
+    _, place = chosen(stack, config)
+    marks = _marks(place)
+    found: list[dict[str, Any]] = []
+    for name in store.names():
+        try:
+            found.append(model_figures.told(store.get(name, deep=False), marks))
+        except PneumoError as error:
+            found.append({"model": name, "damaged": error.message})
+    ours = store.shipped()
+    if ours.id not in store.names():
+        found.append(model_figures.told(ours, marks))
+    console.result({"stack": place.name, "models": found})
+    rows = [model_figures.row(one) for one in found]
+    styles = ["red" if "damaged" in one else "green" if one["promoted"] else "" for one in found]
+    console.table(model_figures.LISTED, rows, styles)
+    return 0
+
+
+@app.command()
+def show(
+    name: Model,
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
+    from pneumoctl.registry import evaluations, store
+    from pneumoctl.registry import figures as model_figures
+    from pneumoctl.terminal.console import console
+
+    _, place = chosen(stack, config)
+    found = store.find(name)
+    kept = evaluations.of(found.id)
+    facts = model_figures.told(found, _marks(place, live=False))
+    parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
+    document = {**facts, **{part: found.manifest.get(part) for part in parts}, "evaluations": kept}
+    console.result({**document, "directory": str(found.directory)})
+    console.text(f"{found.id}, made {found.manifest['created']}, from {found.origin or 'nobody knows where'}")
+    console.text(f"{found.directory}: every file is what its hash says")
+    point = found.manifest["operating_point"]
+    console.text(f"threshold {point['threshold']:.6g}, chosen on {point['chosen_on']}")
+    for part, figures in (found.manifest.get("metrics") or {}).items():
+        _figures(f"{part} of {(found.manifest['data'] or {}).get('name', 'its data')}", figures)
+    for one in kept:
+        _figures(f"{one['metrics']['n']} pictures {one['pictures'][:8]}, evaluated {one['at']}", one["metrics"])
+    console.text(f"Intended use: {found.manifest['intended_use']}")
+    return 0
+
+
+@app.command()
+def evaluate(
+    name: Model,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Measure a model on a labelled folder, and keep the figures: `promote` compares by them. Nothing is sent.
+
+    How often these pictures were read before is told: who chooses by a test set has none any more.
+    """
+    from pneumoctl.registry import evaluations, store
+    from pneumoctl.scoring import labelled
+    from pneumoctl.terminal.console import console
+
+    found = store.find(name)
+    pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
+    console.note(f"{found.id} scores {len(pictures.labels)} pictures")
+    entry = evaluations.evaluate(found, pictures)
+    count = evaluations.readings(entry["pictures"])
+    console.result({**entry, "readings": count})
+    _figures(f"{found.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
+    console.text(f"{entry['refused']} of them would be refused in use; they are counted above all the same")
+    if count > 1:
+        console.warn(f"these pictures were read {count} times, this one included: a choice by them flatters")
+    return 0
+
+
+@app.command()
+def register(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle: it holds bundle.json.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Keep a copy of a model bundle here, verified. A training does so by itself."""
+    from pneumoctl.registry import store
+    from pneumoctl.terminal.console import console
+
+    found = store.register(directory.expanduser().resolve(), "by hand")
+    console.result({"model": found.id, "directory": str(found.directory)})
+    console.text(f"{found.id} is here: {found.directory}")
+    return 0
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version.")],
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Bring a model from the stack's bucket here. Its files are verified."""
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.registry import bucket_sync, store
+    from pneumoctl.targets.aws import context
+    from pneumoctl.terminal.console import console
+
+    settings, place = chosen(stack, config)
+    cloud = place.cloud()
+    if cloud is None:
+        raise PneumoError(f"stack {place.name} is not on aws: it has no bucket", "pneumoctl model ls", Exit.USAGE)
+    here = name in store.names()
+    found = bucket_sync.pull(context.login(settings, place)[0], cloud.bucket, name)
+    console.result({"model": found.id, "directory": str(found.directory), "changed": not here})
+    console.text(f"{found.id} {'was here already' if here else 'is here'}: {found.directory}")
+    return 0
+
+
+@app.command()
+def export(
+    name: Model,
+    target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A folder that is not there yet, or FILE.zip.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Copy a model out, as a folder or as a ZIP file."""
+    from pneumoctl.registry import store
+    from pneumoctl.terminal.console import console
+
+    found, place = store.find(name), target.expanduser().absolute()
+    store.export(found, place)
+    console.result({"model": found.id, "path": str(place)})
+    console.text(str(place))
+    return 0
+
+
+def _marks(place: "Stack", live: bool = True) -> dict[str, set[str] | None]:
+    """What is promoted and, with `live`, what serves: None where nobody knows."""
+    from pneumoctl.registry import promotion
+
+    known = promotion.promoted(place)
+    return {"promoted": {known["model"]} if known else set(), "serving": serving(place) if live else None}
+
+
+def _figures(title: str, figures: dict[str, Any]) -> None:
+    from pneumoctl.registry import figures as model_figures
+    from pneumoctl.terminal.console import console
+
+    if lines := list(model_figures.rows(figures)):
+        console.text(f"\n{title}:")
+        console.table(model_figures.COLUMNS, lines)

@@ -1,0 +1,31 @@
+"""`pneumoctl offline-bundle`: everything that hosts without internet install, downloaded here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoctl.cli.options import Json, NoColor, Quiet
+
+
+def offline_bundle(
+    directory: Annotated[Path, typer.Argument(help="Where to make it; a bundle that is there is replaced.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Make a bundle for hosts that reach no internet: Debian's packages and Python's wheels.
+
+    On a connected Debian 12, machine or container; no root is needed. Then, from anywhere that reaches the hosts by
+    SSH: `pneumoctl up --offline-bundle DIRECTORY`.
+    """
+    from pneumoctl.targets.aws import offline_bundle as offline
+    from pneumoctl.terminal.console import console
+
+    console.note("downloading packages and wheels (about 150 MB)")
+    packages, wheels, size = offline.make(directory.resolve())
+    document = {"directory": str(directory), "packages": packages, "wheels": wheels, "bytes": size}
+    console.result(document)
+    console.text(f"{directory}: {packages} Debian packages and {wheels} wheels, {size / 1e6:.0f} MB")
+    console.text(f"next: pneumoctl up --offline-bundle {directory}")
+    return 0

@@ -1,0 +1,54 @@
+"""`pneumoctl plan`: what `up` would do, as steps and as differences of files; changes nothing."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Target
+from pneumoctl.targets.local.plan import differences, prepare
+
+
+def plan(
+    stack: StackName = None,
+    config: Config = None,
+    target: Target = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Show what `up` would change.
+
+    Steps, and the differences of every file; secret contents are not shown. Changes nothing.
+    """
+    from pneumoctl.errors import Exit
+    from pneumoctl.plan.steps import describe
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.terminal.console import console
+
+    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    if settings.target == "aws":
+        from pneumoctl.targets.aws import plan as aws
+
+        return aws.plan(settings, place, exit_code)
+    prepared = prepare(settings, place)
+    todo = prepared.changes()
+    changed = differences(prepared)
+    for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:
+        console.text(line)
+    for line in changed:
+        console.text(line)
+    console.text("price: nothing, the stack runs on this machine")
+    console.result(
+        {
+            "stack": settings.stack,
+            "target": settings.target,
+            "changes": [{"step": step.title, "hosts": list(step.hosts)} for step in todo],
+            "differences": changed,
+            "usd_per_hour": 0.0,
+            "usd_per_month": 0.0,
+        }
+    )
+    return Exit.CHANGES if todo and exit_code else Exit.DONE

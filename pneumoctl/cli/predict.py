@@ -1,0 +1,114 @@
+"""`pneumoctl predict`: score pictures on this machine, or by a running stack."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.scoring import find_files, report, score
+from pneumoctl.scoring.resume_file import Record, Scorer
+from pneumoctl.scoring.score import Outcome
+from pneumoctl.terminal.console import console
+
+_MANY = 20  # files from which on progress is shown
+
+
+def predict(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files, folders, quoted globs; - is stdin.")],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Model bundle (default: setting model).")
+    ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option("--explain", metavar="DIR", help="Write a heat map for each finding, named by its id."),
+    ] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="Ask the running stack instead of this machine.")] = False,
+    stack: StackName = None,
+    config: Config = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Files at a time.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="FILE", help="Append results to this JSONL; skip what it holds.")
+    ] = None,
+    fail_on_positive: Annotated[bool, typer.Option("--fail-on-positive", help="Exit 3 on a pneumonia.")] = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Score chest X-rays: PNG, JPEG, DICOM. Not a medical device.
+
+    Exit codes: 0 all scored; 6 some not assessed or failed; 3 a pneumonia with --fail-on-positive (outranks 6);
+    1 every file was an error; 2 usage.
+    """
+    _check_together(json, csv, remote, model, explain)
+    found = find_files.find(paths)
+    jobs = jobs or score.default_jobs(len(found.files), score.MAX_BYTES if remote else score.HERE_BYTES)
+    with ExitStack() as cleanup:
+        if remote:
+            scorer, version = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
+        else:
+            scorer, version = score.local(model or _wished(config), jobs, explain)
+        if resume:
+            scorer = cleanup.enter_context(Record(resume, version)).scorer(scorer)
+        outcomes = list(_shown(score.score_all(found.files, scorer, jobs), found.files, csv))
+    counts = report.summary(outcomes, found.skipped)
+    if json:
+        documents = [outcome.document for outcome in outcomes if outcome.document]
+        errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
+        console.result({"predictions": documents, "errors": errors, "summary": counts})
+    elif not csv and (counts["files"] > 1 or found.skipped):
+        console.text(report.sentence(counts))
+    return report.exit_code(counts, fail_on_positive)
+
+
+def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, explain: Path | None) -> None:
+    if json and csv:
+        raise PneumoError("--json and --csv exclude each other", "pneumoctl predict --help", Exit.USAGE)
+    if remote and (model or explain):
+        raise PneumoError("--remote uses the stack's own model: no --model, no --explain", "", Exit.USAGE)
+
+
+def _wished(config: Path | None) -> Path | None:
+    """The bundle of the settings, None for the one that is shipped."""
+    from pneumoctl.stack import settings
+
+    wished = settings.load({}, config, os.environ).model
+    return Path(wished).expanduser() if wished else None
+
+
+@contextmanager
+def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
+    """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
+    from pneumoctl.gpu import orphans
+    from pneumoctl.scoring.api_client import Api
+    from pneumoctl.stack import settings
+    from pneumoctl.stack.stack import choose
+    from pneumoctl.targets.dispatch import reached
+
+    _, place = choose(settings.load({"stack": stack}, config, os.environ))
+    orphans.mind(place)
+    with reached(place) as (url, token):
+        api = Api(url, token, jobs)
+        yield api.score, api.version() if versioned else ""
+
+
+def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator[Outcome]:
+    """Pass outcomes on, printing each as it comes."""
+    terminal = sys.stdout.isatty()
+    table = report.Table(files, console.colour and terminal and "NO_COLOR" not in os.environ)
+    console.text(report.csv_row(report.CSV_COLUMNS) if csv else table.header())
+    with ExitStack() as cleanup:
+        progress = None
+        if len(files) >= _MANY and (console.json_mode or not terminal):
+            progress = cleanup.enter_context(console.progress("predict", len(files), "files"))
+        for outcome in outcomes:
+            console.text(report.csv_row(report.csv_cells(outcome)) if csv else table.row(outcome))
+            if progress:
+                progress(1)
+            yield outcome

@@ -1,0 +1,76 @@
+"""`pneumoctl ssh`: a shell on a host of the stack, or one command there."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.stack import Stack
+
+
+def _names(context: typer.Context, incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    from pneumoctl.stack.stack import find
+
+    known = find(context.params.get("stack") or os.environ.get("PNEUMO_STACK", "default")).hosts()
+    return [host.name for host in known.hosts if host.name.startswith(incomplete)] if known else []
+
+
+def ssh(
+    host: Annotated[str, typer.Argument(help="Name of the host, such as web-0.", autocompletion=_names)],
+    command: Annotated[list[str] | None, typer.Argument(help="What to run there, after `--`.")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Open a shell on a host, through the bastion; or run a command there and exit as it does.
+
+    `pneumoctl ssh web-0 -- ls -l '/a b'`: several words arrive as they are; a single one is a line for the host's
+    shell. Only the pinned host key is accepted.
+    """
+    from pneumoctl.gpu import orphans
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+
+    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    orphans.mind(place)
+    return _connect(place, host, tuple(command or ()), dry_run)
+
+
+def _connect(place: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
+    import shlex
+    import subprocess
+    import sys
+
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.ssh import openssh
+    from pneumoctl.terminal.console import console
+
+    known = openssh.inventory(place)
+    host = openssh.choose(known, name)
+    terminal = words and sys.stdin.isatty() and sys.stdout.isatty() and not console.json_mode
+    argv = openssh.command(place, host, ("-t",) if terminal else (), words)
+    if dry_run:
+        console.text(shlex.join(argv))
+        console.result({"host": host.name, "command": argv})
+        return 0
+    if console.json_mode and not words:
+        hint = f"pneumoctl ssh {host.name} --json -- COMMAND"
+        raise PneumoError("a shell for a person gives no JSON document", hint, Exit.USAGE)
+    with openssh.Client(argv, stdout=subprocess.PIPE if console.json_mode else None) as client:
+        try:
+            out = client.process.stdout.read() if client.process.stdout else b""
+            code, said = client.process.wait(), client.said()
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+    error = openssh.explain(known, host, said) if code == openssh.FAILED else None
+    if error is not None:
+        raise error
+    console.result({"host": host.name, "exit": code, "stdout": out.decode(errors="replace"), "stderr": said})
+    return int(code if code >= 0 else 128 - code)

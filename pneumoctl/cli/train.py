@@ -1,0 +1,163 @@
+"""`pneumoctl train`: on this machine, or on the GPU host, which is off afterwards however it ends."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.training.request import SHORTEST_S, Wish
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+
+RUNTIME = "4h"
+
+
+RETRIES = 3
+
+
+OURS = ("--out", "--resume")  # flags of model.train that are not the user's
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[DATA|RUN] [-- FLAGS]",
+        help="Here: the data set's folder. With --resume: the run, default the newest. Behind --: for model.train.",
+        show_default=False,
+    ),
+]
+
+
+def train(
+    words: Words = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="On the stack's GPU host, which is stopped afterwards.")] = False,
+    max_runtime: Annotated[
+        str | None, typer.Option("--max-runtime", help=f"As 90m or 2h, boot included (--gpu: {RUNTIME}).")
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", help="USD, boot included, by the list price.")] = None,
+    stall: Annotated[int, typer.Option("--stall", help="Minutes without any progress that end it.")] = 30,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run, or collect what it made.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it alone once it trains; it ends by itself.")] = False,
+    spot: Annotated[bool, typer.Option("--spot", help="On a spot instance of the GPU host's kind.")] = False,
+    spot_retries: Annotated[
+        int | None, typer.Option("--spot-retries", help=f"How often it goes on on another ({RETRIES}).")
+    ] = None,
+    fallback: Annotated[
+        bool, typer.Option("--fallback", help="Then, or where there is no spot, on the GPU host itself.")
+    ] = False,
+    stack: StackName = None,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Train a model; with --gpu on AWS, where the GPU is off when this ends.
+
+    A stop of the GPU is armed in the account before it starts (--spot: as soon as it is there). Ctrl-C saves a
+    checkpoint first, twice stops at once.
+    Exit 7: the GPU is not confirmed stopped; 8: failed; 9: its time or cost was up. Both times the GPU is off.
+    """
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+
+    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    wish = _wish(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
+    wish = _on_spot(wish, gpu, spot, spot_retries, fallback)
+    if gpu:
+        return _on_gpu(settings, place, wish)
+    from pneumoctl.training import local
+
+    return local.train(place, wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
+
+
+def _on_gpu(settings: "Settings", place: "Stack", wish: Wish) -> int:
+    from pneumoctl.stack import audit
+    from pneumoctl.targets.aws import context
+    from pneumoctl.training import order
+
+    context.require(place)
+    options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
+    options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
+    with place.locked("train"), audit.kept(place, "train", options) as act:
+        aws, account = context.login(settings, place)
+        act.arn = account.arn
+        return order.train(aws, place, wish, act)
+
+
+def _wish(
+    words: list[str],
+    gpu: bool,
+    max_runtime: str | None,
+    max_cost: float | None,
+    stall: int,
+    resume: bool,
+    detach: bool,
+) -> Wish:
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.training.progress import seconds
+
+    first, arguments = (words[0], words[1:]) if words and not words[0].startswith("-") else ("", words)
+    try:
+        runtime = seconds(max_runtime or (RUNTIME if gpu else "8760h"))
+    except (ValueError, OverflowError):
+        raise PneumoError(f"--max-runtime {max_runtime} is no time", "as 90m or 2h", Exit.USAGE) from None
+    rules = (
+        (runtime >= SHORTEST_S, "--max-runtime: a minute at least"),
+        (max_cost is None or 0 < max_cost < 1e6, "--max-cost: more than 0 USD"),
+        (1 <= stall <= 24 * 60, "--stall: 1 to 1440 minutes"),
+        (gpu or not detach, "--detach is for --gpu"),
+        (gpu or max_cost is None, "--max-cost is for --gpu: here nothing is billed"),
+        (gpu or first, "which data? pneumoctl train FOLDER (or --gpu, on what pneumoctl data push brought)"),
+        (not gpu or resume or not first, "--gpu trains on what pneumoctl data push brought; leave the folder out"),
+        (not resume or not arguments, "a run that is resumed keeps its own settings: give no flags behind --"),
+    )
+    for good, wanted in rules:
+        if not good:
+            raise PneumoError(wanted, "pneumoctl train --help", Exit.USAGE)
+    arch = _parsed(arguments)
+    return Wish(first, tuple(arguments), runtime, max_cost, stall * 60, resume, detach, arch=arch)
+
+
+def _on_spot(wish: Wish, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> Wish:
+    from dataclasses import replace
+
+    from pneumoctl.errors import Exit, PneumoError
+
+    rules = (
+        (gpu or not spot, "--spot is for --gpu"),
+        (spot or (retries is None and not fallback), "--spot-retries and --fallback are for --spot"),
+        (retries is None or 0 <= retries <= 100, "--spot-retries: 0 to 100"),
+    )
+    for good, wanted in rules:
+        if not good:
+            raise PneumoError(wanted, "pneumoctl train --help", Exit.USAGE)
+    if not spot:
+        return wish
+    return replace(wish, market="spot", spot_retries=RETRIES if retries is None else retries, fallback=fallback)
+
+
+def _parsed(arguments: list[str]) -> str:
+    """What model.train will refuse is refused here, before anything is started; returns the network's name.
+
+    Empty if the bundle's own is given.
+    """
+    import contextlib
+    import io
+
+    from model.settings import TrainSettings
+    from model.train import parser
+    from pneumoctl.errors import Exit, PneumoError
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            given = parser().parse_args(["data", "--out", "out", *arguments])
+    except SystemExit:
+        last = (said.getvalue().strip().splitlines() or ["they cannot be read"])[-1]
+        raise PneumoError(f"flags for model.train: {last}", "python -m model.train --help", Exit.USAGE) from None
+    if given.out != "out" or given.resume:
+        raise PneumoError(f"{' and '.join(OURS)} are not yours to give", "pneumoctl train --help", Exit.USAGE)
+    return "" if given.name else str(given.arch or TrainSettings.arch)

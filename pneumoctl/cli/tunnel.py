@@ -1,0 +1,139 @@
+"""`pneumoctl tunnel`: a service of the stack that is published nowhere, on a port of this machine's loopback."""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.inventory import Host
+    from pneumoctl.stack.stack import Stack
+
+_HTTP = b"GET / HTTP/1.0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class _Service:
+    """Which host a service is on, where it listens there, and what it answers to."""
+
+    host: str
+    port: int
+    private: bool = True  # on the host's private address; else on its loopback
+    scheme: str = "http"
+    question: bytes = _HTTP
+
+
+_SERVICES = {
+    "grafana": _Service("monitoring", 3000, private=False),
+    "prometheus": _Service("monitoring", 9090, private=False),
+    "api": _Service("app-0", 5000),
+    "redis": _Service("app-0", 6379, scheme="redis", question=b"PING\r\n"),
+    "ui": _Service("web-0", 8080),
+}
+
+
+def tunnel(
+    service: Annotated[str, typer.Argument(help=f"{', '.join(_SERVICES)}.")],
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Local port.")] = None,
+    stack: StackName = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> int:
+    """Reach a service of the stack at an address of this machine, until Ctrl-C.
+
+    The address is printed once the service answers there. Without --port it is the service's own port, or the next
+    free one.
+    """
+    import difflib
+
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.gpu import orphans
+    from pneumoctl.stack import settings as settings_
+    from pneumoctl.stack.stack import choose
+
+    if service not in _SERVICES:
+        near = difflib.get_close_matches(service, _SERVICES, 1)
+        hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
+        raise PneumoError(f"no service {service!r}; there are: {', '.join(_SERVICES)}", hint, Exit.USAGE)
+    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    orphans.mind(place)
+    return _forward(place, service, port, dry_run)
+
+
+def _forward(place: "Stack", name: str, wished: int | None, dry_run: bool) -> int:
+    import shlex
+    import subprocess
+
+    from pneumoctl.errors import Exit
+    from pneumoctl.ssh import openssh
+    from pneumoctl.terminal.console import console
+
+    service, known = _SERVICES[name], openssh.inventory(place)
+    host = openssh.choose(known, service.host)
+    port = _free(service.port, wished)
+    target = f"{host.address if service.private else openssh.LOOPBACK}:{service.port}"
+    argv = openssh.forward(place, host, port, target)
+    url = f"{service.scheme}://{openssh.LOOPBACK}:{port}"
+    document = {"service": name, "host": host.name, "url": url, "command": argv}
+    if dry_run:
+        console.text(shlex.join(argv))
+        console.result(document)
+        return 0
+    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        asking = client.forwarded(port)
+        if asking is not None:
+            _ask(asking, name, service, host)
+            console.note(f"{name} of stack {place.name}, until Ctrl-C:")
+            try:
+                console.text(url)
+                console.result(document)
+                console.flush()
+                client.process.wait()
+            except KeyboardInterrupt:
+                return Exit.INTERRUPTED
+        raise openssh.explain(known, host, client.said()) or _broken(name, host)
+
+
+def _free(standard: int, wished: int | None) -> int:
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.targets.local import processes
+    from pneumoctl.terminal.console import console
+
+    if wished is not None and not processes.free(wished):
+        raise PneumoError(f"port {wished} of this machine is taken", "leave --port out: a free one is found")
+    port = wished or processes.choose(standard)
+    if wished is None and port != standard:
+        console.note(f"port {standard} of this machine is taken: {port} instead")
+    return port
+
+
+def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> None:
+    """Through the forward, let the service say something. PneumoError if it does not."""
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.ssh.openssh import ANSWER
+
+    try:
+        with asking:
+            asking.sendall(service.question)
+            why = "" if asking.recv(1) else "nothing listens there"
+    except TimeoutError:
+        why = f"silent for {ANSWER:.0f} s"
+    except OSError:  # ssh resets what it cannot forward
+        why = "nothing listens there"
+    if why:
+        where = "" if service.private else " of its loopback"
+        message = f"{name} does not answer on {host.name}, port {service.port}{where}: {why}"
+        raise PneumoError(message, "pneumoctl status", host=host.name)
+
+
+def _broken(name: str, host: "Host") -> Exception:
+    from pneumoctl.errors import PneumoError
+
+    return PneumoError(f"the tunnel to {name} on {host.name} broke", f"pneumoctl tunnel {name}", host=host.name)

@@ -1,1 +1,0 @@
-"""The commands, a file a verb: load, plan, apply, report."""

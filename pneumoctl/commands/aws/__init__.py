@@ -1,1 +1,0 @@
-"""What the verbs do on the aws target, a file a verb."""

@@ -1,0 +1,1 @@
+"""No GPU host is left billing: guards, stops and the search for orphans."""

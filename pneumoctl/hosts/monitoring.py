@@ -1,0 +1,105 @@
+"""The steps that make the monitoring host watch all others: Prometheus, its alerts, and Grafana where it can be had."""
+
+from dataclasses import dataclass
+
+from pneumoctl.hosts.desired import Wishes
+from pneumoctl.hosts.layout import INSTALL_S, STAMPS
+from pneumoctl.hosts.steps import answers, names, service, staged
+from pneumoctl.plan.render import render
+from pneumoctl.plan.steps import Put, Run, Service, Step, holds, stamped
+from pneumoctl.stack.inventory import Inventory
+
+JOBS = {
+    "node": "node_exporter",
+    "nginx": "nginx_exporter",
+    "ui": "ui",
+    "api": "api",
+    "redis": "redis_exporter",
+}
+RETENTION_DAYS, RETENTION_GB = 30, 8
+DASHBOARDS = ("service", "hosts", "training")
+GRAFANA = "/etc/grafana"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What Prometheus scrapes."""
+
+    address: str
+    port: int
+    host: str
+    role: str
+
+
+def steps(wishes: Wishes) -> list[Step]:
+    """Prometheus first: Grafana is a window on it."""
+    (host,) = names(wishes.inventory, "monitoring")
+    files = (
+        Put(
+            render("prometheus/prometheus.yml", stack=wishes.settings.stack, targets=targets(wishes.inventory)),
+            "/etc/prometheus/prometheus.yml",
+            0o644,
+            group="root",
+        ),
+        Put(render("prometheus/alerts.yml"), "/etc/prometheus/alerts.yml", 0o644, group="root"),
+        Put(
+            render("default/prometheus", retention_days=RETENTION_DAYS, retention_gb=RETENTION_GB),
+            "/etc/default/prometheus",
+            0o644,
+            group="root",
+        ),
+    )
+    check = Run(("promtool", "check", "config", staged("/etc/prometheus/prometheus.yml")), 60, "promtool check config")
+    ready = answers("http://127.0.0.1:9090/-/ready")
+    return [service("Configure Prometheus", host, "prometheus", files, (check,), (ready,)), *_grafana(host)]
+
+
+def _grafana(host: str) -> list[Step]:
+    """Debian has no Grafana: it comes from its vendor's repository, where that can be reached."""
+    provisioned = f"{GRAFANA}/provisioning"
+    files = (
+        Put(render("grafana/datasources.yaml"), f"{provisioned}/datasources/pneumoctl.yaml", 0o644, group="root"),
+        Put(render("grafana/dashboards.yaml"), f"{provisioned}/dashboards/pneumoctl.yaml", 0o644, group="root"),
+        *(
+            Put(render(f"grafana/{one}.json"), f"{GRAFANA}/pneumoctl/{one}.json", 0o644, group="root")
+            for one in DASHBOARDS
+        ),
+        Put(render("grafana/environment.conf"), f"{_DROP_IN}/pneumoctl.conf", 0o644, group="root"),
+    )
+    place = Step("Put Grafana's files in place", (host,), files, tuple(holds(one) for one in files))
+    install = Run(("sh", "-c", _INSTALL), INSTALL_S, "apt-get install grafana, from apt.grafana.com")
+    actions = (install, Run(("systemctl", "daemon-reload")), Service("grafana-server", "restart"))
+    digests = tuple(Run(("true", one.sha256), title="note its files") for one in files)
+    ready = answers("http://127.0.0.1:3000/api/health", seconds=90)
+    step = stamped(Step("Install Grafana", (host,), (*digests, *actions), good=(ready,)), f"{STAMPS}/grafana")
+    # Nothing to do where its repository does not answer: the rest of the stack needs no Grafana.
+    probe = Run(("sh", "-c", _DONE, "sh", *step.unless[0].argv[2:]))
+    return [place, Step(step.title, step.hosts, step.actions, (probe,), good=step.good)]
+
+
+_DROP_IN = "/etc/systemd/system/grafana-server.service.d"
+_DONE = """key=https://apt.grafana.com/gpg.key
+{ dpkg -s grafana || curl -sf --max-time 2 -o /dev/null "$key"; } >/dev/null 2>&1 || exit 0
+grep -qx "$1" "$2"
+"""
+_INSTALL = """set -eu
+install -d /etc/apt/keyrings
+curl -fsS --max-time 60 https://apt.grafana.com/gpg.key -o /etc/apt/keyrings/grafana.asc
+echo "deb [signed-by=/etc/apt/keyrings/grafana.asc] https://apt.grafana.com stable main" \\
+    >/etc/apt/sources.list.d/grafana.list
+apt-get -q -o DPkg::Lock::Timeout=300 update
+apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install --no-install-recommends grafana
+systemctl enable --quiet grafana-server
+"""
+
+
+def targets(inventory: Inventory) -> dict[str, tuple[Target, ...]]:
+    """What Prometheus scrapes, by job."""
+    made: dict[str, tuple[Target, ...]] = {"prometheus": (Target("127.0.0.1", 9090, "monitoring", "monitoring"),)}
+    for job, name in JOBS.items():
+        made[job] = tuple(
+            Target(host.address, (host.services or {})[name], host.name, host.role)
+            for host in inventory.hosts
+            if name in (host.services or {})
+        )
+    return made

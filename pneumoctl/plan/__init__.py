@@ -1,0 +1,1 @@
+"""What a plan is, how it is executed and shown."""

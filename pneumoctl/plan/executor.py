@@ -1,0 +1,118 @@
+"""Walk a plan: probe each step on its hosts, act where needed, journal and report events."""
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.files import NOT_COPIED
+from pneumoctl.plan.steps import Action, Copy, Fetch, Link, Plan, Put, Run, Service, Step, describe_action
+from pneumoctl.plan.transport import Output, Transport
+from pneumoctl.stack.journal import Journal
+
+log = logging.getLogger("pneumoctl")
+Event = Literal["start", "done", "skip", "fail"]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A host as the executor sees it: how to act on it, and how its service manager is told."""
+
+    transport: Transport
+    service_argv: Callable[[Service], tuple[str, ...]]
+
+
+class StepFailed(PneumoError):
+    """An action failed on a host."""
+
+    def __init__(self, step: Step, host: str, action: str, output: Output) -> None:
+        said = output.tail()
+        super().__init__(
+            f"step “{step.title}” failed on {host}: {action} (exit {output.code})" + (f"\n{said}" if said else ""),
+            step=step.title,
+            host=host,
+            exit_code=output.code,
+        )
+        self.output = output
+
+
+def pending(step: Step, hosts: Mapping[str, Reached]) -> bool:
+    """Whether a step has anything to do; asks the hosts, changes nothing."""
+    return any(_to_do(step, hosts[name]) for name in step.hosts)
+
+
+def _to_do(step: Step, host: Reached) -> bool:
+    if step.check or not step.unless:
+        return True
+    return any(host.transport.run(probe.argv, {}, probe.timeout).code != 0 for probe in step.unless)
+
+
+def execute(
+    plan: Plan,
+    hosts: Mapping[str, Reached],
+    journal: Journal,
+    report: Callable[[Event, Step], None],
+) -> dict[str, Output]:
+    """Do every pending step in order, its hosts in parallel; stops at the first that fails.
+
+    Returns the output of each step's last command by title. Raises StepFailed.
+    """
+    outputs: dict[str, Output] = {}
+    for step in plan.steps:
+        waiting = [name for name in step.hosts if _to_do(step, hosts[name])]
+        if not waiting:
+            journal.write("skip", step.title)
+            report("skip", step)
+            continue
+        report("start", step)
+        try:
+            with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
+                for output in pool.map(lambda name, step=step: _on_host(step, name, hosts[name], journal), waiting):
+                    outputs[step.title] = output
+        except BaseException:
+            report("fail", step)
+            raise
+        report("done", step)
+    return outputs
+
+
+def _on_host(step: Step, name: str, host: Reached, journal: Journal) -> Output:
+    journal.write("start", step.title, name)
+    last = Output(0, "", "")
+    for action in step.actions:
+        shown = describe_action(action)
+        log.info("%s: %s", name, shown)
+        try:
+            done = _act(action, host)
+        except OSError as error:
+            done = Output(1, "", str(error))
+        if isinstance(action, Run | Service):
+            last = done
+            log.info("%s: exit %d %s", name, done.code, done.tail(5))
+        if done.code != 0:
+            journal.write("fail", step.title, name, f"{shown}: exit {done.code}")
+            raise StepFailed(step, name, shown, done)
+    journal.write("done", step.title, name)
+    return last
+
+
+def _act(action: Action, host: Reached) -> Output:
+    transport = host.transport
+    match action:
+        case Run(argv, timeout):
+            return transport.run(argv, {}, timeout)
+        case Service():
+            return transport.run(host.service_argv(action), {}, 120)
+        case Put(content, path, mode):
+            transport.put(content.encode(), path, mode)
+        case Copy(tree, path):
+            transport.copy(tree.source, path, NOT_COPIED)
+        case Link(path, target):
+            transport.link(path, target)
+        case Fetch(source, path):
+            transport.fetch(source, path)
+        case _:
+            assert_never(action)
+    return Output(0, "", "")

@@ -1,0 +1,1 @@
+"""Trained models: kept, compared, promoted."""

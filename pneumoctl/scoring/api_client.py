@@ -1,0 +1,127 @@
+"""Ask a running stack's API for predictions; the only module that speaks HTTP to it for `predict`."""
+
+import json
+import time
+from pathlib import PurePath
+from typing import Any
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.scoring import document as answer
+
+CONNECT_SECONDS = 5.0
+
+
+READ_SECONDS = 60.0
+
+
+ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up on
+
+
+LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
+
+
+class Api:
+    """The prediction API of one stack. Every failure is a PneumoError; none is ever taken for a finding."""
+
+    def __init__(self, url: str, token: str, connections: int = 1) -> None:
+        import urllib3
+
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False)
+
+    def score(self, content: bytes, file: str) -> dict[str, Any]:
+        """The prediction document of one picture; only the last part of its path is sent."""
+        name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
+        status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
+        if status != 201:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        return _document(body)
+
+    def kept(self, identifier: str) -> dict[str, Any] | None:
+        """The prediction document that is kept under an id, None if there is none."""
+        status, body = self._ask("GET", f"/v1/predictions/{identifier}", None)
+        if status == 404:
+            return None
+        if status != 200:
+            raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
+        return _document(b'{"predictions": [%b]}' % body)
+
+    def version(self) -> str:
+        """Version of the model that the API scores with."""
+        status, body = self._ask("GET", "/readyz", None)
+        if status != 200:
+            raise PneumoError(f"the API is not ready: {_problem(status, body)}", _hint(status))
+        try:
+            version = json.loads(body)["checks"]["model"]["version"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise PneumoError("the API does not tell the version of its model", "pneumoctl status") from error
+        if not isinstance(version, str) or not version:
+            raise PneumoError("the API does not tell the version of its model", "pneumoctl status")
+        return version
+
+    def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
+        import urllib3
+
+        url = f"{self.url}{path}"
+        for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1
+            try:
+                response = self._pool.request(method, url, fields=fields, headers=self._headers, redirect=False)
+            except urllib3.exceptions.HTTPError as error:
+                # A picture has one id however often it is posted: a server that hung up may be asked again.
+                if last or not isinstance(error, urllib3.exceptions.ProtocolError):
+                    message = f"the API at {self.url} does not answer: {_cause(error)}"
+                    raise PneumoError(message, "pneumoctl status") from error
+                time.sleep(_wait(None, attempt))
+                continue
+            if last or response.status not in (429, 503):
+                break
+            time.sleep(_wait(response.headers.get("Retry-After"), attempt))
+        return int(response.status), bytes(response.data)
+
+
+def _wait(retry_after: str | None, attempt: int) -> float:
+    """Seconds to wait: what the API asks for, else 1, 2, 4."""
+    asked = int(retry_after) if retry_after and retry_after.isdecimal() else 2**attempt
+    return min(float(asked), LONGEST_WAIT)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The one prediction of an answer to one picture, sound in every field."""
+    try:
+        told = json.loads(body)
+        (document,) = told["predictions"]
+        errors = told.get("errors")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PneumoError("the API's answer is no prediction", "pneumoctl status") from error
+    fault = "errors beside it" if errors else answer.fault(document)
+    if fault:
+        raise PneumoError(f"the API's answer is no prediction: its {fault} cannot be", "pneumoctl status")
+    return dict(document)
+
+
+def _problem(status: int, body: bytes) -> str:
+    """Status, title and detail of a problem document (RFC 9457), as far as there is one."""
+    try:
+        problem = json.loads(body)
+        words = [problem.get("title"), problem.get("detail")]
+    except (ValueError, AttributeError):
+        words = []
+    return ", ".join([str(status), *(str(word)[:200] for word in words if word)])
+
+
+def _hint(status: int) -> str:
+    return {
+        401: "pneumoctl up (the stack may have been made anew with another token)",
+        413: "raise max_upload_mb, or predict without --remote",
+        429: "the stack is busy: fewer --jobs, or later",
+        503: "pneumoctl status",
+    }.get(status, "pneumoctl logs")
+
+
+def _cause(error: Exception) -> str:
+    """The words of the innermost reason, without the object addresses that urllib3 puts before them."""
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rpartition(": ")[2]

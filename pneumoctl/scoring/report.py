@@ -1,0 +1,131 @@
+"""Put prediction documents into words: table rows, CSV rows, a summary, an exit code."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from pneumoctl.errors import Exit
+from pneumoctl.scoring.score import Outcome
+
+CSV_COLUMNS = (
+    "file",
+    "finding",
+    "probability",
+    "threshold",
+    "refusal_code",
+    "refusal_reason",
+    "error",
+    "model",
+    "version",
+    "id",
+    "created",
+)
+_AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
+_LONGEST_NAME = 60
+
+
+class Table:
+    """Rows of aligned text, each complete as soon as its file is scored."""
+
+    def __init__(self, files: Sequence[str], colour: bool) -> None:
+        self._width = max([4, *(len(_visible(name)) for name in files)])
+        self._colour = colour
+
+    def header(self) -> str:
+        """The line above the rows."""
+        return self._line("FILE", "FINDING", "PROBABILITY", "THRESHOLD", "NOTE")
+
+    def row(self, outcome: Outcome) -> str:
+        """One file's line: a refusal is amber and says "not assessed", an error is red."""
+        document = outcome.document
+        name = _visible(outcome.file)
+        if document is None:
+            return self._paint(_RED, self._line(name, "ERROR", "-", "-", outcome.error or ""))
+        threshold = f"{document['threshold']:.3f}"
+        if document["refusal"]:
+            note = f"{document['refusal']['code']}: {document['refusal']['reason']}"
+            return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
+        return self._line(name, document["finding"], f"{document['probability']:.3f}", threshold, "")
+
+    def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
+        cells = f"{name:<{self._width}}  {finding:<12}  {probability:>11}  {threshold:>9}  {note}"
+        return cells.rstrip()
+
+    def _paint(self, colour: str, line: str) -> str:
+        return f"{colour}{line}{_PLAIN}" if self._colour else line
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """One line of CSV (RFC 4180) without its line feed, so that one printed after it completes CRLF.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(_harmless(cell) for cell in cells)
+    return line.getvalue().removesuffix("\n")
+
+
+def csv_cells(outcome: Outcome) -> list[object]:
+    """The cells of CSV_COLUMNS for one file."""
+    document = outcome.document or {}
+    refusal = document.get("refusal") or {}
+    model = document.get("model") or {}
+    return [
+        outcome.file,
+        document.get("finding"),
+        document.get("probability"),
+        document.get("threshold"),
+        refusal.get("code"),
+        refusal.get("reason"),
+        outcome.error,
+        model.get("name"),
+        model.get("version"),
+        document.get("id"),
+        document.get("created"),
+    ]
+
+
+def summary(outcomes: Iterable[Outcome], skipped: int) -> dict[str, int]:
+    """How many files, of each finding, not assessed, failed; and how many others were passed over."""
+    counts = {"files": 0, "pneumonia": 0, "no pneumonia": 0, "not assessed": 0, "errors": 0, "skipped": skipped}
+    for outcome in outcomes:
+        counts["files"] += 1
+        if outcome.document is None:
+            counts["errors"] += 1
+        else:
+            counts[outcome.document["finding"] or "not assessed"] += 1
+    return counts
+
+
+def sentence(counts: dict[str, int]) -> str:
+    """The summary for a person."""
+    parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed", "errors")]
+    passed_over = f"; {counts['skipped']} other files passed over" if counts["skipped"] else ""
+    return f"{counts['files']} files: {', '.join(parts)}{passed_over}"
+
+
+def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
+    """1 when nothing but errors came of it; else 3 for a wanted positive; else 6 when a file was not scored.
+
+    A positive outranks 6: it stays true whatever the files not scored would have shown.
+    """
+    if counts["files"] and counts["errors"] == counts["files"]:
+        return Exit.FAILED
+    if fail_on_positive and counts["pneumonia"]:
+        return Exit.CHANGES
+    return Exit.PARTLY if counts["not assessed"] or counts["errors"] else Exit.DONE
+
+
+def _visible(name: str) -> str:
+    """A file name fit for a terminal: no control characters, no broken Unicode, its end kept when long."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return shown if len(shown) <= _LONGEST_NAME else "..." + shown[3 - _LONGEST_NAME :]
+
+
+def _harmless(cell: object) -> object:
+    if cell is None:
+        return ""
+    if not isinstance(cell, str):
+        return cell
+    clean = cell.encode("utf-8", "replace").decode()
+    return f"'{clean}" if clean.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else clean

@@ -1,0 +1,103 @@
+"""Remember finished predictions in a JSONL file, so that a later run need not score the same pictures again."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.scoring import document as answer
+
+Scorer = Callable[[bytes, str], dict[str, Any]]
+_LONGEST_LINE = 1_000_000  # bytes; ours have some hundred, and a path of 4096 characters can take 50 thousand
+_HEAD, _MIDDLE = b'{"sha256": "', b'", "file": "'
+
+
+class Record:
+    """A JSONL file of finished predictions; a line is {"sha256", "file", "prediction"}.
+
+    What was scored by another model than that of `version` is scored again. A file that holds anything but such
+    lines is not ours: PneumoError, and nothing in it is changed. Only a last line that begins like one of ours and
+    has no end, as a killed run leaves it, is dropped.
+    """
+
+    def __init__(self, path: Path, version: str) -> None:
+        self._path = path
+        self._version = version
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+        self.reused = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._path.open("a+b")
+        except OSError as error:
+            raise PneumoError(f"{self._path}: {error.strerror}", "--resume FILE names a file to write") from error
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def scorer(self, scorer: Scorer) -> Scorer:
+        """The same scorer, reading and writing this record."""
+
+        def score(content: bytes, file: str) -> dict[str, Any]:
+            sha256 = hashlib.sha256(content).hexdigest()
+            known = self._known.get((sha256, file))
+            if known:
+                with self._lock:
+                    self.reused += 1
+                return known
+            document = scorer(content, file)
+            self._append({"sha256": sha256, "file": file, "prediction": document})
+            return document
+
+        return score
+
+    def _load(self) -> None:
+        self._file.seek(0)
+        end, number = 0, 0
+        while line := self._file.readline(_LONGEST_LINE):
+            number += 1
+            if not line.endswith(b"\n"):
+                if len(line) == _LONGEST_LINE or not _cut_off(line, alone=number == 1):
+                    raise self._foreign(number)
+                break
+            end += len(line)
+            try:
+                entry = json.loads(line)
+                key, document = (entry["sha256"], entry["file"]), entry["prediction"]
+                hash(key)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise self._foreign(number) from error
+            if answer.fault(document):
+                raise self._foreign(number)
+            if document["model"]["version"] == self._version:
+                self._known[key] = document
+        self._file.truncate(end)
+
+    def _foreign(self, number: int) -> PneumoError:
+        return PneumoError(f"{self._path}: line {number} is no result of an earlier run", "--resume another file")
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            self._file.flush()
+
+
+def _cut_off(tail: bytes, alone: bool) -> bool:
+    """Whether a last line without its end began as one of ours; `alone` in a file it must show more of that."""
+    if alone and len(tail) < len(_HEAD):
+        return False
+    digits = tail[len(_HEAD) :][:64]
+    ours = _HEAD + digits + _MIDDLE
+    length = min(len(tail), len(ours))
+    return re.fullmatch(rb"[0-9a-f]*", digits) is not None and tail[:length] == ours[:length]

@@ -1,0 +1,150 @@
+"""Score files one after another or in threads, here or by a stack's API."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl.scoring.find_files import STDIN
+from pneumoctl.scoring.resume_file import Scorer
+
+if TYPE_CHECKING:
+    from model.serving.predict import Classifier
+
+MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
+# Most memory that scoring one file here takes: its bytes, what decoding adds (model.images.WORKING_BYTES), and what the
+# allocator keeps of the file before.
+HERE_BYTES = 480_000_000
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: a prediction document, or the words of an error; never both."""
+
+    file: str
+    document: dict[str, Any] | None
+    error: str | None = None
+
+
+def default_jobs(files: int, each: int = HERE_BYTES) -> int:
+    """Threads for that many files: one a core, no more than there are files, nor than half the free memory holds.
+
+    `each` is the most bytes that one file may take.
+    """
+    most = min(files, _cores())
+    return max(1, min(most, free_memory() // 2 // each)) if most > 1 else 1
+
+
+def _cores() -> int:
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+def free_memory() -> int:
+    """Bytes of memory that may still be taken, on this machine and in its control group."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        cached = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, ValueError, StopIteration):  # no control groups, or "max"
+        return free
+    return max(0, min(free, limit - used + cached))
+
+
+def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
+    """A scorer on this machine and the version of its model; overlays go to `explain`, named by prediction."""
+    try:
+        from model.bundle import BundleError
+        from model.serving.predict import Classifier
+    except ImportError as error:
+        raise _missing(error) from error
+    try:
+        classifier = Classifier.open(directory, threads=0 if jobs == 1 else max(1, _cores() // jobs))
+    except BundleError as error:
+        raise PneumoError(f"the model cannot be used: {error}", "pneumoctl predict --model DIR") from error
+    except ImportError as error:
+        raise _missing(error) from error
+    if explain:
+        _make(explain)
+
+    def score(content: bytes, file: str) -> dict[str, Any]:
+        prediction, picture = classifier.examine(content, file)
+        if explain and prediction.finding and picture:
+            _draw_overlay(classifier, picture.grey, explain / f"{prediction.id}.png")
+        return prediction.as_dict()
+
+    return score, classifier.bundle.version
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PneumoError(f"{directory}: {error.strerror}", "--explain DIR names a folder to write into") from error
+
+
+def _draw_overlay(classifier: "Classifier", grey: Any, path: Path) -> None:
+    from model.serving.explain import occlusion, overlay
+
+    overlay(grey, occlusion(classifier, grey)).save(path, "PNG")
+
+
+def _missing(error: ImportError) -> PneumoError:
+    package = error.name or "a library"
+    return PneumoError(f"scoring on this machine needs {package}", EXTRA.format("predict"))
+
+
+def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outcome]:
+    """Score every file; outcomes come in the order of the files. Few files are in memory at a time."""
+    if jobs == 1:
+        yield from (_score(scorer, file) for file in files)
+        return
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(jobs)
+    waiting: deque[Future[Outcome]] = deque()
+    try:
+        for file in files:
+            waiting.append(pool.submit(_score, scorer, file))
+            if len(waiting) > jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _score(scorer: Scorer, file: str) -> Outcome:
+    try:
+        return Outcome(file, {**scorer(_read(file), file), "file": file})
+    except PneumoError as error:
+        return Outcome(file, None, error.message)
+    except OSError as error:
+        return Outcome(file, None, f"its result cannot be written: {error.strerror or error}")
+    except MemoryError:
+        return Outcome(file, None, "too large for this machine's memory")
+    except ArithmeticError as error:
+        return Outcome(file, None, str(error))
+    except ImportError as error:
+        return Outcome(file, None, _missing(error).message)
+
+
+def _read(file: str) -> bytes:
+    try:
+        if file == STDIN:
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PneumoError(f"cannot be read: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise PneumoError(f"larger than {MAX_BYTES // 1_000_000} MB")
+    return content

@@ -1,0 +1,1 @@
+"""Reach a host over SSH and have it carry out steps."""

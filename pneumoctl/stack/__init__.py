@@ -1,0 +1,1 @@
+"""A stack's directory on this machine: settings, secrets, inventory, lock, journal, audit record, runs."""

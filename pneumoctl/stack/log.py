@@ -1,0 +1,32 @@
+"""The log of what pneumoctl did to a stack, with secrets masked."""
+
+import logging
+
+from pneumoctl.stack.stack import Stack
+
+
+class _Masked(logging.Formatter):
+    """Formats a record with every secret blotted out."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        super().__init__("%(asctime)s %(message)s")
+        self.secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def log_to(stack: Stack, secrets: tuple[str, ...]) -> None:
+    """Write every command and its result to the stack's own log, 0600, secrets masked."""
+    stack.layout.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = stack.layout.logs / "pneumoctl.log"
+    path.touch(mode=0o600)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(_Masked(secrets))
+    logger = logging.getLogger("pneumoctl")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

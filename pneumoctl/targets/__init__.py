@@ -1,0 +1,1 @@
+"""Where a stack runs: this machine or AWS."""

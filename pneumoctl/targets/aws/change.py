@@ -1,0 +1,174 @@
+"""Show what is to change on the hosts, ask, carry it out, prove it: the same for up, configure, deploy and rollback."""
+
+import json
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pneumoctl.hosts.desired import Wishes
+    from pneumoctl.plan.rollout import Result
+    from pneumoctl.plan.steps import Plan, Step
+    from pneumoctl.ssh.hosts import Hosts
+    from pneumoctl.stack.audit import Act
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.aws.desired import Ours
+    from pneumoctl.terminal.progress import Activities
+
+Todo = dict[str, list["Step"]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is wanted of the hosts."""
+
+    verb: str  # as it is typed again after a failure
+    fresh: Collection[str] = ("api", "web", "model")  # kinds whose release is ours, not what serves now
+    back: str = ""  # the kind that goes back to what served before
+    only: Collection[str] = ()  # hosts; all if empty
+    part: "Callable[[Wishes], Plan] | None" = None  # the plan; None for all of it
+    prove: bool = True
+    source: Path | None = None  # a checkout to take the code from
+
+
+def change(settings: "Settings", place: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
+    """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.ssh import hosts as ssh_hosts
+    from pneumoctl.stack import audit
+    from pneumoctl.targets.aws import desired, rollback
+    from pneumoctl.terminal.console import console
+
+    brought = desired.ours(settings, task.source)
+    with ssh_hosts.opened(place, task.only) as hosts:
+        wishes, plan, todo = _planned(settings, place, hosts, task, brought)
+        if any(todo.values()) and not agreed:
+            show(plan, todo, hosts, console.note)
+            if not console.ask("Go on?"):
+                raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
+        act.begin(audit.digest(todo))
+        with rollback.remembered(place, wishes.standing, task.fresh, task.back):
+            result = _carry_out(settings, place, hosts, plan, todo, task, brought.bundle)
+    changed = [f"{host}: {step.title}" for host, step in result.done]
+    act.changed = [*(act.changed or ()), *changed]
+    proof = next((one for title, one in result.outputs.items() if title.startswith("Prove")), None)
+    return {"stack": place.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
+
+
+def preview(settings: "Settings", place: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
+    """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
+    from pneumoctl.ssh import hosts as ssh_hosts
+    from pneumoctl.targets.aws import desired
+
+    with ssh_hosts.opened(place, task.only, change=False) as hosts:
+        _, plan, todo = _planned(settings, place, hosts, task, desired.ours(settings, task.source))
+        lines: list[str] = []
+        show(plan, todo, None, lines.append)
+        return lines, hosts.differences(todo), todo
+
+
+def tell(document: Mapping[str, Any], nothing: str) -> None:
+    """How many steps were done, and the proof; `nothing` where there was nothing to do."""
+    from pneumoctl.terminal.console import console
+
+    console.text(f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}")
+    if proof := document["prediction"]:
+        console.text(
+            f"proof: a drawn radiograph through the front door: {proof['finding']}, "
+            f"P(pneumonia) {proof['probability']:.3f}, threshold {proof['threshold']:.3f}, "
+            f"model {proof['model']['name']} {proof['model']['version']}"
+        )
+
+
+def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], None]) -> None:
+    """The pending steps, and how files differ where `hosts` are given."""
+    from dataclasses import replace
+
+    from pneumoctl.plan.steps import describe
+
+    if not any(todo.values()):
+        say("nothing to do: the hosts are as they should be")
+        return
+    waiting = [
+        replace(step, hosts=tuple(name for name in step.hosts if step in todo.get(name, ()))) for step in plan.steps
+    ]
+    for line in describe(replace(plan, steps=tuple(step for step in waiting if step.hosts))):
+        say(line)
+    for line in hosts.differences(todo) if hosts else ():
+        say(line)
+
+
+def _planned(
+    settings: "Settings", place: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
+) -> "tuple[Wishes, Plan, Todo]":
+    from pneumoctl.hosts import configure
+    from pneumoctl.plan import rollout
+    from pneumoctl.targets.aws import desired
+
+    wishes = desired.wishes(
+        place, settings, hosts.inventory, desired.current_links(hosts), brought, task.fresh, task.back
+    )
+    plan = desired.limited((task.part or configure.plan)(wishes), {host.name for host in hosts.inventory.hosts})
+    return wishes, plan, rollout.pending(plan, hosts.places())
+
+
+def _carry_out(
+    settings: "Settings", place: "Stack", hosts: "Hosts", plan: "Plan", todo: Todo, task: Task, bundle: Path
+) -> "Result":
+    from dataclasses import replace
+
+    from pneumoctl.hosts import configure
+    from pneumoctl.plan import rollout
+    from pneumoctl.stack.journal import Journal
+    from pneumoctl.stack.log import log_to
+    from pneumoctl.targets.aws import desired
+    from pneumoctl.terminal.console import console
+
+    secrets, known = place.secrets(), place.hosts()
+    log_to(place, secrets.values() if secrets else ())
+    places = dict(hosts.places())
+    if task.prove and known and not hosts.lost:  # a page behind a host that is away proves nothing, and slowly
+        places[configure.OPERATOR] = desired.FrontDoor(desired.front_door(place, settings, known), bundle)
+        plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
+    journal = Journal(place.directory / "journal.jsonl", task.verb)
+    journal.write("begin")
+    count = sum(len(steps) for steps in todo.values())
+    with console.activities(task.verb) if count else nullcontext() as shown:
+        if shown:
+            shown.expect(count)
+        result = rollout.roll_out(plan, places, todo, journal, _reporter(shown))
+    journal.write("end", detail=f"{len(result.done)} steps")
+    result.failures += [rollout.Failure(name, rollout.REACH, error) for name, error in hosts.lost.items()]
+    rollout.raise_for(result, _again(settings, task))
+    return result
+
+
+def _again(settings: "Settings", task: Task) -> str:
+    """The command that does the same once more."""
+    given = {
+        "--source": str(task.source or ""),
+        "--bundle": str(settings.model or "") if task.verb == "deploy model" else "",
+        "--offline-bundle": settings.offline_bundle,
+    }
+    return " ".join(("pneumoctl", task.verb, *(f"{flag} {shlex.quote(one)}" for flag, one in given.items() if one)))
+
+
+def _reporter(shown: "Activities | None") -> "Callable[[str, str, Step, str], None]":
+    from pneumoctl.hosts import configure
+
+    def report(event: str, host: str, step: "Step", detail: str) -> None:
+        if shown is None:
+            return
+        name = step.title if host in step.title or host == configure.OPERATOR else f"{step.title} on {host}"
+        if event == "start":
+            shown.begin(name, "")
+        elif event == "done" and step.check:
+            shown.drop(name)
+        else:
+            shown.end(name, "done" if event == "done" else detail.splitlines()[0], good=event == "done")
+
+    return report

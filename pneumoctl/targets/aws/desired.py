@@ -1,0 +1,161 @@
+"""Bring the hosts of a stack on aws to what they should be: gather the wishes, show what differs, carry it out."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pneumoctl import files as pneumoctl_files
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import Tree, package
+from pneumoctl.hosts import releases as serving
+from pneumoctl.hosts.desired import Code, Model, Offline, Wishes
+from pneumoctl.hosts.layout import ROOT
+from pneumoctl.plan.steps import Plan, Step
+from pneumoctl.plan.transport import Output
+from pneumoctl.registry import promotion
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.hosts import Hosts
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import certificate as tls
+from pneumoctl.targets.aws import htpasswd, offline_bundle, rollback
+from pneumoctl.targets.common import health
+
+LOGIN = "clinician"
+
+
+LINKS = tuple(f"{kind}/{link}" for kind in ("api", "web", "model") for link in ("current", "previous"))
+
+
+_READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %s\\n" "$one" "$(readlink "$one")"; done'
+
+
+def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
+    """What the links `current` and `previous` of each host point to: host -> link -> target."""
+    with ThreadPoolExecutor(len(hosts.inventory.hosts)) as pool:
+        found = pool.map(lambda host: _links(hosts.agents, host), hosts.inventory.hosts)
+        return {host.name: links for host, links in zip(hosts.inventory.hosts, found, strict=True)}
+
+
+def _links(agents: Agents, host: Host) -> dict[str, str]:
+    listing = agents.run(host, ("sh", "-c", _READLINKS, "sh", *LINKS)).stdout
+    return {link: target for link, _, target in (line.partition(" ") for line in listing.splitlines()) if target}
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """The operator's own place: the proof goes from here through the front door, as a person's upload does."""
+
+    door: health.Door
+    bundle: Path
+
+    def pending(self, steps: Sequence[Step]) -> list[bool]:
+        """See rollout.Place."""
+        return [True for _ in steps]
+
+    def act(self, step: Step) -> tuple[str, Output]:
+        """See rollout.Place."""
+        return "done", Output(0, json.dumps(health.gate(self.door, self.bundle)), "")
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The releases that this pneumoctl brings."""
+
+    api: Code
+    web: Code
+    model: Model
+    bundle: Path
+    offline: Offline | None = None
+
+
+def ours(settings: Settings, source: Path | None = None) -> Ours:
+    """The code beside us, or in the checkout `source`, and the bundle that the settings name."""
+    folder = source or package("webapp").parent
+    trees = []
+    for name in ("webapp", "model"):
+        if not (folder / name).is_dir():
+            raise PneumoError(
+                f"{folder} has no folder {name}: it is no checkout of pneumoctl", "give another folder", Exit.USAGE
+            )
+        trees.append(pneumoctl_files.tree(folder / name))
+    name, bundle = promotion.model_bundle(settings)
+    code = {kind: _code(folder, kind, trees) for kind in ("api", "ui")}
+    brought = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
+    return Ours(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, brought)
+
+
+def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
+    lock = (folder / "webapp" / kind / "requirements.txt").read_bytes()
+    digest = hashlib.sha256("".join(one.digest for one in trees).encode()).hexdigest()[:12]
+    return Code(digest, hashlib.sha256(lock).hexdigest()[:12], tuple(trees))
+
+
+def wishes(
+    place: Stack,
+    settings: Settings,
+    hosts: Inventory,
+    links: Mapping[str, Mapping[str, str]],
+    brought: Ours,
+    fresh: Collection[str],
+    back: str = "",
+) -> Wishes:
+    """Everything that the plan for `hosts`, whose current `links` are given, depends on.
+
+    `fresh`: the kinds (api, web, model) whose release is `brought`. The others keep what serves on each host now,
+    where something does; kind `back` goes to what served before.
+    """
+    secrets, known = place.secrets(), place.hosts()
+    if secrets is None or known is None:
+        raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
+    certificate, key = certified(place, settings, known)
+    earlier = rollback.release(place, links, back) if back else ""
+
+    def release(host: Host, kind: str) -> str:
+        """What is to serve of a kind on a host; empty for ours."""
+        current = links[host.name].get(f"{kind}/current", "").removeprefix("releases/")
+        return earlier if kind == back else current if kind not in fresh else ""
+
+    releases, models = {}, {}
+    for host in hosts.hosts:
+        if host.role in serving.KINDS:
+            kind = serving.KINDS[host.role]
+            kept = release(host, kind)
+            releases[host.name] = Code(kept) if kept else getattr(brought, kind)
+        if host.role == "app":
+            kept = release(host, "model")
+            models[host.name] = Model(kept) if kept else brought.model
+    login = htpasswd.line(LOGIN, secrets.web_password)
+    return Wishes(
+        settings, known, secrets, certificate.decode(), key.decode(), login, releases, models, links, brought.offline
+    )
+
+
+def certified(place: Stack, settings: Settings, known: Inventory) -> tuple[bytes, bytes]:
+    """The front door's certificate and key: the user's, or our own, made anew before it ends."""
+    now = datetime.now(UTC)
+    if settings.certificate:
+        files = Path(settings.certificate).expanduser(), Path(settings.certificate_key).expanduser()
+        return tls.given(*files, (settings.domain,), now)
+    names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
+    return tls.kept(place.directory / "tls", names, now, f"pneumoctl {place.name}")
+
+
+def front_door(place: Stack, settings: Settings, known: Inventory) -> health.Door:
+    """How the operator reaches the page: by its address, which must show the one certificate that we put there."""
+    secrets = place.secrets()
+    login = (LOGIN, secrets.web_password) if secrets else None
+    if settings.acme_email:
+        return health.Door(f"https://{settings.domain}", login=login)
+    certificate, _ = certified(place, settings, known)
+    return health.Door(f"https://{known.bastion.public_address}", tls.fingerprint(certificate), login)
+
+
+def limited(plan: Plan, hosts: Collection[str]) -> Plan:
+    """The steps of a plan for some hosts."""
+    return replace(plan, steps=tuple(step for step in plan.steps if set(step.hosts) & set(hosts)))

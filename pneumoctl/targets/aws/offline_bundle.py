@@ -1,0 +1,128 @@
+"""Bundles for hosts without internet: Debian's packages and Python's wheels, made where there is some, and read."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pneumoctl import files as pneumoctl_files
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import package
+from pneumoctl.hosts import configure
+from pneumoctl.hosts.desired import Offline
+
+ARCHITECTURE = "amd64"  # of all instance types that may be set
+PYTHON = "3.11"  # Debian 12's
+PROGRAMS = {"apt-get": "apt", "dpkg": "dpkg", "dpkg-scanpackages": "dpkg-dev"}
+PATIENCE_S = 3600.0
+_INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
+
+
+def read(directory: Path) -> Offline:
+    """The bundle in a directory. PneumoError (usage) unless it has all that the hosts will want."""
+    index = directory / "debs" / "Packages"
+    if not index.is_file() or not (directory / "wheels").is_dir():
+        raise _unfit(f"{directory} is no offline bundle: it has no debs/Packages or no wheels/")
+    text = index.read_text()
+    there = set(re.findall(r"^Package: (\S+)$", text, re.MULTILINE))
+    if wanting := sorted(set(configure.every_package()) - there):
+        raise _unfit(f"the offline bundle {directory} lacks {', '.join(wanting)}")
+    for name in re.findall(r"^Filename: (\S+)$", text, re.MULTILINE):
+        if not (index.parent / name).is_file():
+            raise _unfit(f"the offline bundle {directory} lacks debs/{name}, which its index names")
+    return Offline(pneumoctl_files.tree(index.parent), pneumoctl_files.tree(directory / "wheels"))
+
+
+def _unfit(message: str) -> PneumoError:
+    return PneumoError(message, "on a connected Debian 12: pneumoctl offline-bundle DIRECTORY", Exit.USAGE)
+
+
+def make(directory: Path) -> tuple[int, int, int]:
+    """Download everything into a directory, which appears whole or not at all; (packages, wheels, bytes)."""
+    check(Path("/etc/os-release"))
+    if directory.exists() and any(directory.iterdir()) and not (directory / "debs" / "Packages").is_file():
+        raise PneumoError(f"{directory} holds something else", "give a new directory", Exit.USAGE)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as beside:
+        fresh = Path(beside, "bundle")
+        debs(fresh / "debs", configure.every_package())
+        wheels(fresh / "wheels")
+        files = [file for file in fresh.rglob("*") if file.is_file()]
+        counts = [sum(file.suffix == suffix for file in files) for suffix in (".deb", ".whl")]
+        size = sum(file.stat().st_size for file in files)
+        read(fresh)
+        if directory.exists():
+            directory.rename(Path(beside, "old"))
+        fresh.rename(directory)
+    return counts[0], counts[1], size
+
+
+def check(release: Path) -> None:
+    """PneumoError (preflight) unless this machine can make one: what hosts get must come from their own Debian."""
+    text = release.read_text() if release.is_file() else ""
+    known = dict(line.split("=", 1) for line in text.replace('"', "").splitlines() if "=" in line)
+    elsewhere = "the same command on a Debian 12 machine, or in a container of it (debian:12)"
+    if (known.get("ID"), known.get("VERSION_ID")) != ("debian", "12"):
+        name = known.get("PRETTY_NAME", "no Debian 12")
+        raise PneumoError(f"this is {name}, and the hosts are Debian 12", elsewhere, Exit.PREFLIGHT)
+    if missing := [needed for program, needed in PROGRAMS.items() if shutil.which(program) is None]:
+        raise PneumoError("a program is missing", f"apt-get install {' '.join(missing)}", Exit.PREFLIGHT)
+    here = _run(("dpkg", "--print-architecture")).strip()
+    if here != ARCHITECTURE:
+        raise PneumoError(f"this machine is {here}, and the hosts are {ARCHITECTURE}", elsewhere, Exit.PREFLIGHT)
+
+
+def debs(directory: Path, wanted: Sequence[str]) -> None:
+    """An apt repository of packages and all that they depend on, as if nothing were installed anywhere."""
+    directory.mkdir(parents=True)
+    with _apt() as options:
+        _run(("apt-get", "-q", *options, "update"))
+        named = _run(("apt-get", "-q", *options, "--simulate", "--no-install-recommends", "install", *wanted))
+        exact = [f"{name}={version}" for name, version in _INSTALLED.findall(named)]
+        _run(("apt-get", "-q", *options, "download", *exact), directory)
+    index = _run(("dpkg-scanpackages", "--multiversion", "."), directory)
+    (directory / "Packages").write_text(index)
+
+
+@contextmanager
+def _apt() -> Iterator[tuple[str, ...]]:
+    """Options for an apt with this machine's sources and keys, but a state of its own: no root, nothing installed."""
+    with tempfile.TemporaryDirectory() as own:
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            Path(own, folder).mkdir(parents=True)
+        status = Path(own, "status")
+        status.touch()
+        settings = {
+            "Dir::State": f"{own}/state",
+            "Dir::State::status": str(status),
+            "Dir::Cache": f"{own}/cache",
+            "Acquire::Languages": "none",
+            "APT::Sandbox::User": "",
+        }
+        yield tuple(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))
+
+
+def wheels(directory: Path) -> None:
+    """The wheels that the API and the web page are locked to, each with its hash checked."""
+    directory.mkdir(parents=True)
+    for kind in ("api", "ui"):
+        lock = package("webapp") / kind / "requirements.txt"
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+        exact = ("--require-hashes", "--only-binary=:all:", f"--python-version={PYTHON}")
+        _run((*pip, *exact, "--dest", str(directory), "--requirement", str(lock)))
+
+
+def _run(argv: Sequence[str], cwd: Path | None = None) -> str:
+    """What a program says. PneumoError with its last lines if it fails."""
+    try:
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise PneumoError(f"{argv[0]}: no end after {PATIENCE_S:.0f} s", "look at the network, then again") from error
+    if done.returncode:
+        last = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-8:])
+        raise PneumoError(f"{argv[0]} ended with {done.returncode}:\n{last}", "after mending the cause, the same again")
+    return done.stdout

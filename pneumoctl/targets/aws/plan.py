@@ -1,0 +1,123 @@
+"""What `up` would change on aws: terraform's plan as a table with prices, then what is still to configure."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pneumoctl.aws.bill import Bill, Line
+    from pneumoctl.aws.terraform.runner import Planned
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.aws.context import Site
+
+SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": "red"}
+
+
+def plan(settings: "Settings", place: "Stack", exit_code: bool) -> int:
+    """Preflight, terraform's plan, prices; changes nothing in AWS."""
+    from pneumoctl.errors import Exit
+    from pneumoctl.targets.aws import provision
+    from pneumoctl.terminal.console import console
+
+    with place.locked("plan"):
+        one = prepare(settings, place)
+        planned = provision.plan(one)
+        bill = price(one, planned)
+        table(planned, bill, stderr=False)
+        following = configuring(settings, place) if place.hosts() and not planned.changes else []
+        for line in following:
+            console.text(line)
+        console.result(document(one, planned, bill) | {"configure": following})
+    return Exit.CHANGES if planned.changes and exit_code else Exit.DONE
+
+
+def prepare(settings: "Settings", place: "Stack", up: bool = False) -> "Site":
+    """Preflight (exit 4), then the working copy; a plan can be made. Changes nothing in AWS.
+
+    For `up` the state is moved if that is wished, and what a kill left is taken into it.
+    """
+    from pneumoctl.aws.ec2 import Aws
+    from pneumoctl.targets.aws import context, provision
+    from pneumoctl.targets.aws import preflight as preflight_aws
+    from pneumoctl.targets.common import checks
+
+    Aws(settings.profile, settings.region)  # a region that does not exist is a wrong setting, not a failed check
+    checks.require(preflight_aws.rows(settings, place))
+    one = context.reach(settings, place)
+    provision.prepare(one, context.wishes(one), "killed" if up else "nothing", move=up)
+    return one
+
+
+def price(one: "Site", planned: "Planned") -> "Bill":
+    """What each change adds to the bill."""
+    from pneumoctl.aws import bill, prices
+
+    types = {str((change.after or {}).get("instance_type", "")) for change in planned.changes} - {""}
+    return bill.changed(planned.changes, prices.current(one.aws, types))
+
+
+def table(planned: "Planned", bill: "Bill", stderr: bool) -> None:
+    """One row a change, its price beside it."""
+    from pneumoctl.aws.bill import money
+    from pneumoctl.terminal.console import console
+
+    say = console.note if stderr else console.text
+    if not planned.changes:
+        say("nothing to do: AWS is as planned")
+        return
+    rows = [_row(action, what, line) for action, what, line in _lines(planned, bill)]
+    styles = [STYLES[action] for action, _, _ in _lines(planned, bill)]
+    console.table(("", "resource", "", "USD/hour", "USD/month"), rows, styles, stderr=stderr)
+    counts = {sign: sum(change.action == action for change in planned.changes) for action, sign in SIGNS.items()}
+    say(", ".join(f"{sign}{count}" for sign, count in counts.items() if count) + " resources")
+    hour, month = money(bill.usd_per_hour, bill.at_least, 4), money(bill.usd_per_month, bill.at_least)
+    say(f"price: {hour} an hour, {month} a month of 730 hours, traffic apart (of {bill.date}, {bill.source})")
+
+
+def _lines(planned: "Planned", bill: "Bill") -> "Iterator[tuple[str, str, Line | None]]":
+    """(action, what, price): a line a priced thing and a changed one; the rest of a kind that come or go are one."""
+    many: Counter[tuple[str, str]] = Counter()
+    for change in planned.changes:
+        priced = bill.of(change.address)
+        if change.action in ("update", "replace"):
+            yield change.action, f"{change.address}: {', '.join(change.attributes)}", None
+        for line in priced:
+            yield change.action, change.address, line
+        if not priced and change.action in ("create", "delete"):
+            many[change.action, change.address.partition("[")[0]] += 1
+    for (action, address), count in many.items():
+        yield action, f"{address} x {count}" if count > 1 else address, None
+
+
+def _row(action: str, what: str, line: "Line | None") -> tuple[str, ...]:
+    from pneumoctl.aws.bill import money
+
+    if line is None:
+        return SIGNS[action], what, "", "", ""
+    priced = line.what + (f" ({line.note})" if line.note else "")
+    return SIGNS[action], what, priced, money(line.usd_per_hour, digits=4), money(line.usd_per_month)
+
+
+def document(one: "Site", planned: "Planned", bill: "Bill") -> dict[str, Any]:
+    """The same for a program; no attribute values, which may hold what is private."""
+    return {
+        "stack": one.settings.stack,
+        "target": "aws",
+        "region": one.settings.region,
+        "changes": [{"address": change.address, "action": change.action} for change in planned.changes],
+        **bill.as_dict(),
+    }
+
+
+def configuring(settings: "Settings", place: "Stack") -> list[str]:
+    """What would change on the hosts, steps and files, for a person."""
+    from pneumoctl.ssh.connections import Unreachable
+    from pneumoctl.targets.aws import change as hosts
+
+    try:
+        lines, differences, _ = hosts.preview(settings, place, hosts.Task("up"))
+    except Unreachable as error:
+        return [f"what would change on the hosts is not known: {error.message}"]
+    return [*lines, *differences]

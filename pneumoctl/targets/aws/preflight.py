@@ -1,0 +1,198 @@
+"""The checks before anything is spent on aws: what this machine has and what the account allows. Nothing is changed."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.ec2 import STACK_TAG, Aws
+from pneumoctl.aws.errors import SKEW_LIMIT_S
+from pneumoctl.aws.leftovers import bucket_name, bucket_tags
+from pneumoctl.aws.public_address import public_address
+from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import quotas
+from pneumoctl.targets.common.checks import Row
+
+DISK_MB = 1000  # terraform's provider is most of it
+LONGEST_BUCKET = 63
+NEEDED = ("botocore", "fabric")
+# As terraform/hosts.tf chooses them: owner and names.
+DEBIAN = ("136693071363", "debian-12-amd64-*")
+GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????")
+GPU_P3 = (
+    "amazon",
+    "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) 2024????",
+    "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) 2025????",
+)
+
+Check = Callable[[], Iterator[Row]]
+
+
+def rows(settings: Settings, stack: Stack) -> list[Row]:
+    """All checks of the aws target. Without a region or credentials, those that would ask AWS are left out."""
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        here = [pool.submit(_found, *check) for check in _here(settings, stack).items()]
+        login, there = [], []
+        try:
+            aws = Aws(settings.profile, settings.region)
+            login = [Row("region", True, aws.region)]
+            login += _login(aws.identity())
+            there = [pool.submit(_found, *check) for check in _there(settings, aws).items()]
+        except PneumoError as error:
+            login.append(Row("credentials" if login else "region", False, error.message, error.hint))
+        return [*login, *(row for answer in (*there, *here) for row in answer.result())]
+
+
+def _found(check: str, ask: Check) -> list[Row]:
+    """The rows of a check; one that cannot be made is a failing row, and its hint the fix."""
+    try:
+        return list(ask())
+    except PneumoError as error:
+        return [Row(check, False, error.message, error.hint)]
+
+
+def _here(settings: Settings, stack: Stack) -> dict[str, Check]:
+    return {
+        "terraform": _terraform,
+        "ssh": _ssh,
+        "packages": _packages,
+        "key": lambda: _key(stack),
+        "disk": lambda: _disk(stack),
+        "operator address": lambda: _operator(settings),
+    }
+
+
+def _there(settings: Settings, aws: Aws) -> dict[str, Check]:
+    account = aws.identity()
+    return {
+        "region enabled": lambda: _region(aws),
+        "types": lambda: quotas.types(settings, aws),
+        "vCPU quota": lambda: quotas.quotas(settings, aws),
+        "elastic IPs": lambda: quotas.addresses(settings, aws),
+        "VPCs": lambda: quotas.vpcs(settings, aws),
+        "image Debian": lambda: _image(aws, "image Debian", *DEBIAN, needed=True),
+        "image GPU": lambda: _gpu_image(settings, aws),
+        "bucket": lambda: _bucket(settings, aws, account),
+        "state bucket": lambda: _state_bucket(settings, aws),
+    }
+
+
+def _login(account: Account) -> Iterator[Row]:
+    yield Row("credentials", True, f"account {account.id}, {account.arn}")
+    if account.skew is not None:
+        off = f"{abs(account.skew):.0f} s {'ahead of' if account.skew > 0 else 'behind'} AWS"
+        fix = "set the clock: sudo timedatectl set-ntp true"
+        yield Row("clock", abs(account.skew) <= SKEW_LIMIT_S, off, fix)
+
+
+def _terraform() -> Iterator[Row]:
+    from pneumoctl.aws.terraform import runner
+    from pneumoctl.aws.terraform.process import INSTALL
+
+    oldest, beyond = runner.SUPPORTED
+    found = runner.version(os.environ)
+    yield Row("terraform", oldest <= found < beyond, ".".join(map(str, found)), f"{INSTALL}, older than {beyond[0]}")
+
+
+def _ssh() -> Iterator[Row]:
+    client = shutil.which("ssh")
+    yield Row("ssh client", client is not None, client or "not found", "apt install openssh-client")
+
+
+def _packages() -> Iterator[Row]:
+    missing = sorted(name for name in NEEDED if find_spec(name) is None)
+    seen = f"missing: {', '.join(missing)}" if missing else ", ".join(NEEDED)
+    yield Row("packages", not missing, seen, EXTRA.format("aws"))
+
+
+def _key(stack: Stack) -> Iterator[Row]:
+    from pneumoctl.ssh import keys
+
+    if (stack.ssh / keys.PRIVATE).exists():
+        keys.check_mode(stack.ssh)
+        yield Row("key", True, f"{stack.ssh / keys.PRIVATE}, only yours")
+    else:
+        yield Row("key", True, "will be generated")
+
+
+def _disk(stack: Stack) -> Iterator[Row]:
+    place = stack.directory
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free // 2**20
+    if not os.access(place, os.W_OK):
+        yield Row("writable", False, f"{place} cannot be written", f"make {place} yours, or set XDG_STATE_HOME")
+    yield Row("disk", free >= DISK_MB, f"{free} MB free at {place}", f"free {DISK_MB} MB at {place}")
+
+
+def _operator(settings: Settings) -> Iterator[Row]:
+    yield Row("operator address", True, settings.operator_cidr or f"{public_address()}/32 (asked)")
+
+
+def _region(aws: Aws) -> Iterator[Row]:
+    answer = aws.call("ec2", "describe_regions", RegionNames=[aws.region], AllRegions=True)["Regions"]
+    status = answer[0].get("OptInStatus", "opt-in-not-required") if answer else "not-opted-in"
+    fix = f"aws account enable-region --region-name {aws.region}"
+    yield Row("region enabled", status != "not-opted-in", status.replace("-", " "), fix)
+
+
+def _image(aws: Aws, check: str, owner: str, *names: str, needed: bool) -> Iterator[Row]:
+    wanted = [{"Name": "name", "Values": list(names)}, {"Name": "state", "Values": ["available"]}]
+    found = aws.call("ec2", "describe_images", Owners=[owner], Filters=wanted, IncludeDeprecated=True)["Images"]
+    if found:
+        newest = max(found, key=lambda image: str(image.get("CreationDate", "")))
+        yield Row(check, True, f"{newest['Name']} ({newest['ImageId']})")
+    else:
+        later = "" if needed else ": training will need one"
+        yield Row(
+            check, not needed, f"none named “{names[-1]}” of {owner} in {aws.region}{later}", "take another region"
+        )
+
+
+def _gpu_image(settings: Settings, aws: Aws) -> Iterator[Row]:
+    wanted = GPU_P3 if settings.gpu_type.startswith("p3") else GPU
+    yield from _image(aws, "image GPU", *wanted, needed=settings.gpu_host)
+
+
+def _bucket(settings: Settings, aws: Aws, account: Account) -> Iterator[Row]:
+    usual = bucket_name(settings.stack, account.id, aws.region)
+    name = settings.bucket or usual
+    other = 'set bucket = "ANOTHER-NAME" in pneumo.toml'
+    if len(name) > LONGEST_BUCKET:
+        yield Row("bucket", False, f"{name} is longer than {LONGEST_BUCKET} characters", other)
+        return
+    try:
+        where = aws.call("s3", "head_bucket", Bucket=name).get("BucketRegion", aws.region)
+    except PneumoError as error:
+        if error.details.get("aws_code") == "404":
+            yield Row("bucket", True, f"{name} is free")
+        elif error.details.get("aws_code") in ("403", "301"):
+            yield Row("bucket", False, f"{name} belongs to another account, or s3:ListBucket is denied", other)
+        else:
+            raise
+        return
+    owner = bucket_tags(aws, name).get(STACK_TAG, settings.stack if name == usual else "")
+    if owner == settings.stack and where == aws.region:
+        yield Row("bucket", True, f"{name} is this stack's")
+    else:
+        whose = f"of stack {owner}" if owner else "not of a stack"
+        yield Row("bucket", False, f"{name} is there already, in {where}, {whose}", other)
+
+
+def _state_bucket(settings: Settings, aws: Aws) -> Iterator[Row]:
+    if not settings.state_bucket:
+        return
+    try:
+        aws.call("s3", "head_bucket", Bucket=settings.state_bucket)
+    except PneumoError as error:
+        if error.details.get("aws_code") not in ("404", "403", "301"):
+            raise
+        made = f"aws s3 mb s3://{settings.state_bucket} --region {aws.region}"
+        seen = f"{settings.state_bucket} is not there, or not yours"
+        yield Row("state bucket", False, seen, f"{made}, or set state_bucket to one of yours, or to nothing")
+    else:
+        yield Row("state bucket", True, settings.state_bucket)

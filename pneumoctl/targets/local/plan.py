@@ -1,0 +1,69 @@
+"""Prepare the plan of `up` on this machine, and what it would change."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pneumoctl.plan.executor import Reached
+    from pneumoctl.plan.steps import Plan, Put, Step
+    from pneumoctl.stack.settings import Settings
+    from pneumoctl.stack.stack import Ports, Stack
+    from pneumoctl.targets.local.up_plan import Wishes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The plan of `up` with what it was made from and the hosts it is for."""
+
+    stack: "Stack"
+    wishes: "Wishes"
+    ports: "Ports"
+    plan: "Plan"
+    hosts: "Mapping[str, Reached]"
+
+    def changes(self) -> "list[Step]":
+        """The steps that have something to do now."""
+        from pneumoctl.plan.apply import changes
+
+        return changes(self.plan, self.hosts)
+
+
+def prepare(settings: "Settings", place: "Stack") -> Prepared:
+    """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
+    from pneumoctl.stack.secrets import Secrets
+    from pneumoctl.targets.common import checks
+    from pneumoctl.targets.local import facts, preflight, up_plan
+    from pneumoctl.targets.local.reach import reach
+    from pneumoctl.terminal.console import console
+
+    checks.require(preflight.rows(settings, place))
+    ports = facts.ports(settings, place)
+    for name, port in ports.given.items():
+        saved = place.ports()
+        if port != ports.wished[name] and not (saved and saved.given[name] == port):
+            console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
+    wishes = facts.wishes(settings, place, place.secrets() or Secrets.generate(), ports)
+    return Prepared(place, wishes, ports, up_plan.plan(wishes), reach(place, wishes.inventory))
+
+
+def differences(prepared: Prepared) -> list[str]:
+    """Unified differences between the files on the hosts and the wished ones; secret contents are not shown."""
+    from pneumoctl.plan.steps import Put
+
+    lines: list[str] = []
+    for step in prepared.changes():
+        host = prepared.hosts[step.hosts[0]].transport
+        for put in (action for action in step.actions if isinstance(action, Put) and not action.stamp):
+            lines += _difference(put, host.read(put.path))
+    return lines
+
+
+def _difference(put: "Put", live: bytes | None) -> list[str]:
+    if live == put.content.encode():
+        return []
+    if put.secret:
+        return [f"{put.path}: secret contents {'differ' if live is not None else 'are new'}"]
+    old, new = (live or b"").decode(errors="replace").splitlines(), put.content.splitlines()
+    return list(difflib.unified_diff(old, new, f"{put.path} (now)", f"{put.path} (planned)", lineterm=""))

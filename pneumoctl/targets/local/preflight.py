@@ -1,0 +1,119 @@
+"""The checks before anything is spent or changed: a row each, with its fix."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl.registry import promotion
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.local import facts, processes, supervisor
+
+DISK_MB = 500
+
+
+NEEDED = {"flask": "api", "gunicorn": "api", "redis": "api", "onnxruntime": "predict", "supervisor": "local"}
+
+
+def rows(settings: Settings, stack: Stack) -> list[Row]:
+    """All checks of the local target, none of which changes anything."""
+    checks: tuple[Callable[[Settings, Stack], Iterator[Row]], ...] = (
+        _python,
+        _redis,
+        _model,
+        _memory,
+        _disk,
+        _directory,
+        _secrets,
+        _ports,
+    )
+    return [row for check in checks for row in check(settings, stack)]
+
+
+def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
+    missing = sorted(name for name in NEEDED if importlib.util.find_spec(name) is None)
+    seen = f"{sys.version.split()[0]}, " + (f"missing: {', '.join(missing)}" if missing else "all packages")
+    yield Row("python", not missing, seen, EXTRA.format("local"))
+
+
+def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
+    try:
+        server = facts.redis_server(settings)
+        version = facts.redis_version(server)
+    except PneumoError as error:
+        yield Row("redis", False, error.message, error.hint)
+        return
+    data = stack.layout.redis_data
+    seen = f"{'.'.join(map(str, version))} ({server})"
+    # Redis before 7 cannot read the multi-part AOF: it would start empty, as if nothing had ever been stored.
+    if version < (7,) and (data / "appendonlydir").is_dir():
+        yield Row("redis", False, f"{seen} cannot read the results that Redis 7 stored", "apt install redis-server")
+    else:
+        yield Row("redis", version >= (6, 2), seen, "install Redis 6.2 or newer")
+
+
+def _model(settings: Settings, stack: Stack) -> Iterator[Row]:
+    try:
+        name, directory = promotion.model_bundle(settings)
+    except (PneumoError, ImportError) as error:
+        fix = "set `model` to a bundle directory, or reinstall pneumoctl"
+        yield Row("model", False, getattr(error, "message", str(error)), fix)
+        return
+    yield Row("model", True, f"{name} ({directory})")
+
+
+def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
+    running = sum(one.memory_info().rss for one in processes.ours(stack.directory))
+    free = (psutil.virtual_memory().available + running) // 2**20
+    wanted = facts.WORKER_MB + 200
+    yield Row("memory", free >= wanted, f"{free} MB free", f"free {wanted} MB for one API worker, the page and Redis")
+
+
+def _disk(settings: Settings, stack: Stack) -> Iterator[Row]:
+    place = stack.directory
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free // 2**20
+    if not os.access(place, os.W_OK):
+        yield Row("writable", False, f"{place} cannot be written", f"make {place} yours, or set XDG_STATE_HOME")
+    yield Row("disk", free >= DISK_MB, f"{free} MB free at {place}", f"free {DISK_MB} MB at {place}")
+
+
+def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:
+    socket = supervisor.socket(stack.directory)
+    short = len(str(socket)) <= supervisor.LONGEST_SOCKET
+    seen = str(stack.directory) if short else f"{socket} is too long for a socket ({len(str(socket))} characters)"
+    yield Row("directory", short, seen, "set XDG_STATE_HOME to a shorter path")
+
+
+def _secrets(settings: Settings, stack: Stack) -> Iterator[Row]:
+    """New secrets over old results would make every one of them look forged."""
+    fix = (
+        f"restore {stack.directory / 'secrets.json'} from a backup, or, losing the results: pneumoctl teardown --purge"
+    )
+    try:
+        found = stack.secrets()
+    except PneumoError as error:
+        yield Row("secrets", False, error.message, error.hint)
+        return
+    if found is None and stack.layout.redis_data.is_dir() and any(stack.layout.redis_data.iterdir()):
+        yield Row("secrets", False, "missing, while results are stored under them", fix)
+    else:
+        yield Row("secrets", True, "kept from the first `up`" if found else "will be generated")
+
+
+def _ports(settings: Settings, stack: Stack) -> Iterator[Row]:
+    try:
+        ports = facts.ports(settings, stack)
+    except (OSError, PneumoError) as error:
+        yield Row("ports", False, str(error), getattr(error, "hint", "set ui_port, api_port and redis_port"))
+        return
+    for name, port in ports.given.items():
+        moved = "" if port == ports.wished[name] else f" (moved from {ports.wished[name]}, which was taken)"
+        yield Row(f"port {name}", True, f"{port}{moved}")

@@ -1,0 +1,140 @@
+"""The processes and ports of a stack on this machine: found, ended, proven gone."""
+
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MARK = "PNEUMO_STACK_DIR"  # in the environment of everything that a stack starts
+
+
+def ours(directory: Path) -> list[psutil.Process]:
+    """The living processes of a stack, this one and its ancestors left out."""
+    me = psutil.Process()
+    own = {me.pid, *(parent.pid for parent in me.parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and process.pid not in own and process.environ().get(MARK) == str(directory):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            continue  # gone, or another user's
+    return found
+
+
+def end(directory: Path, patience: float = 15.0) -> None:
+    """Ask every process of the stack to end, then make it; the supervisor goes first or it would restart them."""
+    living = ours(directory)
+    living.sort(key=lambda process: "supervisord" not in " ".join(_cmdline(process)))
+    for process in living:
+        _signal(process, psutil.Process.terminate)
+    if not _gone(directory, patience):
+        for process in ours(directory):
+            _signal(process, psutil.Process.kill)
+        _gone(directory, 5)
+
+
+def _gone(directory: Path, patience: float) -> bool:
+    """Wait for the end of all; a zombie that nobody reaps, as in a container without an init, counts as ended."""
+    deadline = time.monotonic() + patience
+    while ours(directory):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _signal(process: psutil.Process, send: object) -> None:
+    try:
+        send(process)  # type: ignore[operator]
+    except psutil.NoSuchProcess:
+        return
+
+
+def free(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether a server could bind the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            raise PermissionError(f"port {port} is not for this user: choose one from 1024 up") from None
+        except OSError:
+            return False
+    return True
+
+
+def listening(directory: Path) -> set[int]:
+    """The ports on which the stack's processes listen."""
+    ports = set()
+    for process in ours(directory):
+        try:
+            found: list[Any] = process.net_connections(kind="tcp")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        ports |= {one.laddr.port for one in found if _listens(one)}
+    return ports
+
+
+def _listens(connection: Any) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN)
+
+
+def choose(wished: int, taken: Iterable[int] = ()) -> int:
+    """The wished port if it is free, else the next free one above it. OSError if there is none."""
+    used = set(taken)
+    for port in range(wished, min(wished + 200, 65536)):
+        if port not in used and free(port):
+            return port
+    raise OSError(f"no free port from {wished} up")
+
+
+def remains(directory: Path, ports: Iterable[int]) -> list[str]:
+    """What is left of a stack, a line each; empty is the proof that nothing is.
+
+    A port counts as ours only while its listener is of this stack: another program may take a freed one.
+    """
+    left = [f"process {process.pid}" for process in ours(directory)]
+    found: list[Any] = psutil.net_connections("tcp")
+    owners = {one.laddr.port: one.pid for one in found if _listens(one)}
+    return left + [f"port {port}" for port in ports if _mentions(owners.get(port), directory)]
+
+
+def _mentions(pid: int | None, directory: Path) -> bool:
+    if pid is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        words = " ".join([process.cwd(), *process.cmdline()])
+    except psutil.Error:
+        return False
+    return re.search(re.escape(str(directory)) + r"(/|\s|$)", words) is not None
+
+
+def main(argv: list[str]) -> int:
+    """`python -m pneumoctl.targets.local.processes end|prove DIRECTORY [PORT..]`."""
+    verb, directory, *ports = argv
+    if verb == "end":
+        end(Path(directory))
+    left = remains(Path(directory), map(int, ports))
+    for line in left:
+        print(line, file=sys.stderr)
+    return 1 if left else os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""Wait until a service on this machine is ready, or cannot become it."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.targets.common.health import Door, gate, ready
+
+MOST_LIVES = 2  # a service that was restarted so often while we waited will not come up by itself
+
+
+def wait(url: str, root: Path | None = None, service: str = "", patience: float = 90.0) -> None:
+    """Wait until `url` is ready. PneumoError if it never is, at once if the service keeps ending."""
+    deadline = time.monotonic() + patience
+    lives: set[int] = set()
+    while True:
+        good, document = ready(url)
+        if good:
+            return
+        lives |= {_pid(root, service)} if root else set()
+        why = _hopeless(document, lives)
+        if not why and time.monotonic() > deadline:
+            why = f"was not ready after {patience:.0f} s"
+        if why:
+            raise PneumoError(f"{service or url} {why}: {json.dumps(document)}", "pneumoctl logs", Exit.GATE_FAILED)
+        time.sleep(0.2)
+
+
+def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
+    """Why waiting longer cannot help; empty if it can."""
+    if len(lives - {0}) > MOST_LIVES:
+        return "keeps ending"
+    known = document.get("checks", {}).get("known_picture", {})
+    return "" if known.get("ok", True) else "does not score its known picture as it did at export"
+
+
+def _pid(root: Path, service: str) -> int:
+    from pneumoctl.targets.local import supervisor
+
+    found = (supervisor.states(root) or {}).get(service)
+    return found.pid if found else 0
+
+
+def main(argv: list[str]) -> int:
+    """`python -m pneumoctl.targets.common.health ready URL | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
+    try:
+        if argv[0] == "ready":
+            return Exit.DONE if ready(argv[1], timeout=10)[0] else Exit.FAILED
+        if argv[0] == "wait":
+            wait(argv[1], Path(argv[2]), argv[3])
+        else:
+            sys.stdout.write(json.dumps(gate(Door(argv[1]), Path(argv[2]))) + "\n")
+    except PneumoError as error:
+        sys.stderr.write(error.message + "\n")
+        return error.code
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""What runs and what answers on this machine."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.local.supervisor import State
+
+
+def look(place: "Stack") -> dict[str, Any]:
+    """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
+    from pneumoctl.targets.common import health
+    from pneumoctl.targets.local import processes, supervisor
+
+    inventory = place.inventory()
+    if inventory is None:
+        left = [process.pid for process in processes.ours(place.directory)]
+        return {"stack": place.name, "serving": False, "exists": False, "services": [], "strays": left}
+    states = supervisor.states(place.directory)
+    services = [_service(name, port, states) for name, port in inventory.ports().items()]
+    ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
+    _, api = health.ready(f"{inventory.url('api')}/readyz")
+    known = {service["pid"] for service in services}
+    strays = [] if states is not None else [p.pid for p in processes.ours(place.directory) if p.pid not in known]
+    return {
+        "stack": place.name,
+        "exists": True,
+        "supervised": states is not None,
+        "serving": ready and all(service["state"] == "RUNNING" for service in services),
+        "url": inventory.url("ui"),
+        "services": services,
+        "page": checks,
+        "api": api,
+        "strays": strays,
+    }
+
+
+def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict[str, Any]:
+    import psutil
+
+    from pneumoctl.targets.local.processes import free
+
+    state = (states or {}).get(name)
+    memory = 0
+    if state and state.pid:
+        try:
+            process = psutil.Process(state.pid)
+            memory = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+        except psutil.Error:
+            memory = 0
+    return {
+        "name": name,
+        "state": state.state if state else "NOT SUPERVISED",
+        "pid": state.pid if state else 0,
+        "uptime_s": round(state.uptime) if state else 0,
+        "memory_mb": memory // 2**20,
+        "port": port,
+        "listening": not free(port),
+    }
+
+
+def _show(document: Mapping[str, Any]) -> int:
+    from pneumoctl.terminal.console import console
+
+    console.result(document)
+    if not document["exists"]:
+        console.text(f"stack {document['stack']}: not there (pneumoctl up)")
+    else:
+        rows = [
+            (
+                one["name"],
+                one["state"].lower(),
+                str(one["pid"] or "-"),
+                f"{one['uptime_s']} s",
+                f"{one['memory_mb']} MB",
+                f"{one['port']}{'' if one['listening'] else ' (closed)'}",
+            )
+            for one in document["services"]
+        ]
+        good = [one["state"] == "RUNNING" and one["listening"] for one in document["services"]]
+        console.table(
+            ("service", "state", "pid", "uptime", "memory", "port"), rows, ["" if one else "bold red" for one in good]
+        )
+        model = document["api"].get("checks", {}).get("model", {})
+        if "version" in model:
+            console.text(f"model version {model['version']}")
+        word = "serving" if document["serving"] else "NOT SERVING (next: pneumoctl logs, pneumoctl up)"
+        console.text(f"stack {document['stack']}: {word} at {document['url']}")
+    if document["strays"]:
+        pids = ", ".join(map(str, document["strays"]))
+        console.text(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")
+    return 0 if document["serving"] else 1

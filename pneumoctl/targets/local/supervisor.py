@@ -1,0 +1,89 @@
+"""The local target's service manager: supervisord's commands, and what it says of its services."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumoctl.plan.steps import Run, Service
+from pneumoctl.targets.local import processes
+
+# AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
+LONGEST_SOCKET = 90
+
+
+def socket(root: Path) -> Path:
+    """Where supervisord listens: only its owner can open it."""
+    return root / "supervisor.sock"
+
+
+def ctl(root: Path, *words: str) -> tuple[str, ...]:
+    """A supervisorctl command."""
+    return (sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(config(root)), *words)
+
+
+def config(root: Path) -> Path:
+    """The rendered configuration."""
+    return root / "supervisor" / "supervisord.conf"
+
+
+def argv(root: Path, action: Service) -> tuple[str, ...]:
+    """The command for a service action."""
+    return ctl(root, action.verb, action.name)
+
+
+def running(root: Path, service: str) -> Run:
+    """A probe that succeeds when the service runs."""
+    return Run(ctl(root, "status", service), timeout=20)
+
+
+def stopped(root: Path, service: str) -> Run:
+    """A probe that succeeds when the service does not run, or when no supervisord is there to run it."""
+    return Run(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
+
+
+@dataclass(frozen=True)
+class State:
+    """One service as supervisord sees it."""
+
+    name: str
+    state: str  # RUNNING, STARTING, STOPPED, BACKOFF, FATAL, EXITED
+    pid: int
+    uptime: float  # seconds
+
+
+def states(root: Path) -> dict[str, State] | None:
+    """All services by name; None when no supervisord answers."""
+    from xmlrpc.client import Fault, ServerProxy
+
+    from supervisor.xmlrpc import SupervisorTransport
+
+    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
+    try:
+        found = proxy.supervisor.getAllProcessInfo()
+    except (OSError, Fault):
+        return None
+    assert isinstance(found, list)
+    return {
+        one["name"]: State(
+            one["name"], one["statename"], one["pid"], float(one["now"] - one["start"]) if one["pid"] else 0.0
+        )
+        for one in found
+    }
+
+
+def start(root: Path) -> int:
+    """Make a running supervisord follow its configuration, or start one; returns the exit code.
+
+    A supervisor that was killed leaves its children running: they are ended before a new one starts.
+    """
+    if states(root) is not None:
+        return subprocess.run(ctl(root, "update"), check=False).returncode
+    processes.end(root)
+    daemon = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config(root)))
+    return subprocess.run(daemon, env={**os.environ, processes.MARK: str(root)}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(start(Path(sys.argv[2])))  # python -m pneumoctl.supervisor start ROOT

@@ -1,0 +1,115 @@
+"""End a stack on this machine, with an export and a proof."""
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from pneumoctl.plan.executor import Reached
+    from pneumoctl.stack.audit import Act
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.targets.local.teardown_plan import Wishes
+
+
+Read = TypeVar("Read")
+
+
+def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
+    """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
+    from pneumoctl.stack import inventory
+    from pneumoctl.targets.local.reach import reach
+    from pneumoctl.targets.local.teardown_plan import Wishes
+
+    ports = _unless_damaged(place.ports, purge)
+    given = ports.given if ports else {}
+    wishes = Wishes(
+        name=place.name,
+        layout=place.layout,
+        python=sys.executable,
+        ports=tuple(given.values()),
+        export=None if purge else _export_folder(place),
+        has_results=_has_results(place, purge),
+        has_models=_any(place.layout.models),
+    )
+    return wishes, reach(place, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
+
+
+def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
+    """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
+    from pneumoctl.errors import PneumoError
+
+    try:
+        return read()
+    except PneumoError:
+        if not purge:
+            raise
+        return None
+
+
+def _has_results(place: "Stack", purge: bool) -> bool:
+    """Whether there is something to export. PneumoError if there is and the key to it is missing."""
+    from pneumoctl.errors import PneumoError
+
+    served = (place.layout.logs / "api.log").exists()
+    environment = place.layout.config("env/api.env")
+    if served and not environment.exists() and not purge:
+        raise PneumoError(
+            f"results are stored, but {environment}, by which they can be read, is missing",
+            "pneumoctl up, which writes it anew, then: pneumoctl teardown (or, losing the results: --purge)",
+        )
+    return served
+
+
+def _any(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _export_folder(place: "Stack") -> Path:
+    """A new folder for every try: what an earlier one wrote is never touched."""
+    from pneumoctl.stack.stack import exports
+
+    return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.plan.apply import apply
+    from pneumoctl.plan.executor import StepFailed
+    from pneumoctl.stack import audit
+    from pneumoctl.stack.journal import Journal
+    from pneumoctl.stack.log import log_to
+    from pneumoctl.targets.local import processes
+    from pneumoctl.targets.local.teardown_plan import plan
+    from pneumoctl.terminal.console import console
+
+    secrets = _unless_damaged(place.secrets, wishes.export is None)
+
+    planned = plan(wishes)
+
+    def begin() -> None:
+        if place.exists:
+            act.begin(audit.digest(planned))
+            log_to(place, secrets.values() if secrets else ())
+
+    journal = Journal(place.directory / "journal.jsonl", "teardown")
+    try:
+        applied = apply(planned, hosts, journal, agreed, begin)
+    except StepFailed as error:
+        hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
+        raise PneumoError(error.message, hint, error.code, **error.details) from error
+    act.changed = applied.changed
+    left = processes.remains(place.directory, wishes.ports) + [str(place.directory)] * place.exists
+    place.lock.unlink(missing_ok=True)
+    if left:
+        raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
+    exported = str(wishes.export) if wishes.export and wishes.export.exists() else None
+    console.result({"stack": place.name, "changed": list(applied.changed), "exported": exported, "left": left})
+    if not applied.changed:
+        console.text(f"nothing to do: there is no stack {place.name}")
+    elif exported:
+        console.text(f"exported to {exported}")
+    but = " but its record (pneumoctl audit)" if audit.chain(place).path.exists() else ""
+    console.text(f"proof: no process, no port and no file of the stack remains{but}")
+    return 0

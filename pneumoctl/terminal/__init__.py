@@ -1,0 +1,1 @@
+"""All that a person or a JSON reader sees."""

@@ -1,0 +1,185 @@
+"""The only place that prints: results to stdout, everything else to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.status import Status
+
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.terminal.progress import Activities
+
+
+WIDE = 200  # columns
+
+
+class Console:
+    """Draws text for a person or one JSON document for a program; Rich is loaded on first use only."""
+
+    def __init__(self) -> None:
+        self.json_mode = False
+        self._answered = False
+        self.colour = True
+        self.quiet = False
+        self._rich: dict[bool, RichConsole] = {}
+        self._spinner: Status | None = None
+
+    def configure(self, argv: Sequence[str]) -> None:
+        """Read the output options straight from argv, so that usage errors honour them too."""
+        self.json_mode = "--json" in argv
+        self._answered = False
+        self.colour = "--no-color" not in argv
+        self.quiet = "--quiet" in argv or "-q" in argv
+
+    def rich(self, stderr: bool) -> "RichConsole":
+        """The Rich console of stdout or stderr."""
+        if stderr not in self._rich:
+            from rich.console import Console as RichConsole
+
+            stream = sys.stderr if stderr else sys.stdout
+            # A file or a pipe has no width: a table in it is for grep, one line a row.
+            width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+            self._rich[stderr] = RichConsole(
+                stderr=stderr, no_color=not self.colour or None, highlight=False, width=width
+            )
+        return self._rich[stderr]
+
+    def result(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
+        """Print the result document of a command, the first only; does nothing unless `--json` was given."""
+        if self.json_mode and not self._answered:
+            self._answered = True
+            sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+
+    def text(self, line: str) -> None:
+        """Print one plain line of a result to stdout; silent under `--json`."""
+        if not self.json_mode:
+            sys.stdout.write(line + "\n")
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        styles: Sequence[str] = (),
+        stderr: bool = False,
+    ) -> None:
+        """Print a table, one Rich style a row: to stdout as a result, or to stderr as something to know."""
+        if self.quiet if stderr else self.json_mode:
+            return
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for number, row in enumerate(rows):
+            table.add_row(*(escape(cell) for cell in row), style=styles[number] if styles else None)
+        self.rich(stderr=stderr).print(table)
+
+    def clear(self) -> None:
+        """Clear the terminal before a repeated result."""
+        self.rich(stderr=False).clear()
+
+    def flush(self) -> None:
+        """Let a reader see what was printed so far."""
+        sys.stdout.flush()
+
+    def busy(self, title: str) -> None:
+        """Turn a spinner beside the title until `idle`, on a terminal only; again: beside another title."""
+        if self._spinner:
+            self._spinner.update(title)
+        elif sys.stderr.isatty() and not self.quiet:
+            self._spinner = self.rich(stderr=True).status(title)
+            self._spinner.start()
+
+    def idle(self) -> None:
+        """Take the spinner away."""
+        if self._spinner:
+            self._spinner.stop()
+            self._spinner = None
+
+    def note(self, line: str, style: str = "") -> None:
+        """Tell the person something on stderr."""
+        if not self.quiet:
+            self.rich(stderr=True).print(line, style=style or None, markup=False, soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """A warning on stderr, shown even when quiet."""
+        self.rich(stderr=True).print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+
+    def alarm(self, line: str) -> None:
+        """What costs money now: in red on stderr, shown even when quiet."""
+        self.rich(stderr=True).print(f"ALARM: {line}", style="bold red", markup=False, soft_wrap=True)
+
+    def fail(self, error: "PneumoError") -> None:
+        """Show an error with its hint on stderr and, under `--json`, its document on stdout."""
+        self.result(error.as_dict())
+        err = self.rich(stderr=True)
+        err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)
+        if error.hint:
+            err.print(f"  next: {error.hint}", markup=False, soft_wrap=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask yes or no on stderr; anything but yes, or no terminal to ask on, is no."""
+        if not sys.stdin.isatty():
+            return False
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def ask_for(self, word: str, question: str) -> bool:
+        """Ask the person to type a word, for what cannot be undone."""
+        if not sys.stdin.isatty():
+            return False
+        sys.stderr.write(f"{question} Type {word} to go on: ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip() == word
+
+    @contextmanager
+    def activities(self, title: str) -> "Iterator[Activities]":
+        """Many things at once: a bar of what is done and a line for each that goes on; plain lines off a terminal."""
+        from pneumoctl.terminal.progress import Bars, Lines
+
+        shown = self.rich(stderr=True)
+        if shown.is_terminal and not self.quiet:
+            with Bars(title, shown) as bars:
+                yield bars
+        else:
+            yield Lines(self.note)
+
+    @contextmanager
+    def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:
+        """A progress bar on a terminal, plain lines each tenth elsewhere; yields `advance(amount)`."""
+        if self.rich(stderr=True).is_terminal and not self.quiet:
+            with self._bar(title, total, unit) as advance:
+                yield advance
+        else:
+            yield self._lines(title, total, unit)
+
+    @contextmanager
+    def _bar(self, title: str, total: float | None, unit: str) -> Iterator[Any]:
+        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = ("{task.description}", BarColumn(), count, TimeRemainingColumn())
+        with Progress(*columns, console=self.rich(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda amount=1: bar.advance(task, amount)
+
+    def _lines(self, title: str, total: float | None, unit: str) -> Any:
+        state = {"done": 0.0, "next": 0.1}
+
+        def advance(amount: float = 1) -> None:
+            state["done"] += amount
+            if total and state["done"] / total >= state["next"]:
+                state["next"] = int(state["done"] / total * 10) / 10 + 0.1
+                self.note(f"{title}: {state['done']:.0f}/{total:.0f} {unit}".rstrip())
+
+        return advance
+
+
+console = Console()

@@ -1,0 +1,1 @@
+"""One training run, on this machine or on the GPU host."""

@@ -1,0 +1,183 @@
+"""`train --gpu`: a run ordered, or one that goes on or is over taken up again."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pneumoctl.stack import audit
+from pneumoctl.training import attempts, collect
+
+if TYPE_CHECKING:
+    from pneumoctl.aws.ec2 import Aws, Instance
+    from pneumoctl.stack.audit import Act
+    from pneumoctl.stack.runs import Run
+    from pneumoctl.stack.stack import Stack
+    from pneumoctl.training.request import Wish
+
+
+def train(aws: "Aws", place: "Stack", wish: "Wish", act: "Act") -> int:
+    """Start a run on the GPU host, or resume one; returns the exit code of `pneumoctl train`."""
+    host = collect.training_host(aws, place)
+    if wish.resume:
+        return _resume(aws, place, host, wish, act)
+    _free(aws, place)
+    _settle(aws, place, host)
+    run = _ordered(aws, place, host, wish)
+    act.begin(audit.digest(run))
+    return attempts.conduct(aws, place, host, run)
+
+
+def _free(aws: "Aws", place: "Stack") -> None:
+    """PneumoError (exit 5) where a run goes on; what runs without a lease is stopped."""
+    from pneumoctl.aws.ec2 import HALTED, HALTING
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.gpu import scheduled_stop
+    from pneumoctl.terminal.console import console
+
+    on = [one for one in aws.training_hosts(place.name) if one.state not in HALTED | HALTING]
+    leases = scheduled_stop.listed(aws, place.name) if on else []
+    for host in on:
+        if lease := scheduled_stop.covering(leases, host.id, scheduled_stop.now(aws)):
+            hint = f"follow it: pneumoctl train --gpu --resume; or end it: pneumoctl runs cancel {lease.run}"
+            raise PneumoError(f"run {lease.run} goes on there, at most until {lease.until}", hint, Exit.LOCKED)
+    if on:
+        console.note("the GPU host runs without a lease: it is stopped first", "red")
+        aws.stop(on)
+
+
+def _settle(aws: "Aws", place: "Stack", host: "Instance", but: str = "") -> None:
+    """Collect what ended unseen, and take every stop away that is still armed: it would end the run to come.
+
+    The host is off. `but`: a run that is seen to elsewhere.
+    """
+    from contextlib import suppress
+
+    from pneumoctl.errors import PneumoError
+    from pneumoctl.gpu import scheduled_stop
+    from pneumoctl.stack import runs
+    from pneumoctl.terminal.console import console
+    from pneumoctl.training.artifacts import Store
+
+    for run in runs.opened(place):
+        if run.id == but or not (run.spot or run.instance == host.id):
+            continue
+        closed = collect.collect(aws, place, collect.host_of(aws, place, run), run)
+        if closed.trouble is not None:
+            raise closed.trouble
+        with suppress(PneumoError):  # pneumoctl runs fetch
+            collect.fetch(place, Store(aws, run.bucket, run.id), run, tell=False)
+        console.note(f"run {run.id} had ended: {closed.receipt.why} (pneumoctl runs show {run.id})")
+    for lease in scheduled_stop.listed(aws, place.name):
+        if lease.run != but:
+            scheduled_stop.delete(aws, place.name, lease.run)
+
+
+def _ordered(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish") -> "Run":
+    """The record, written before anything else is done."""
+    from pneumoctl.gpu import scheduled_stop
+    from pneumoctl.stack import runs
+    from pneumoctl.training import artifacts
+
+    cloud = place.cloud()
+    assert cloud is not None  # site.require
+    data, called = artifacts.data(aws, cloud.bucket)
+    now = scheduled_stop.now(aws)
+    run = runs.Run(
+        runs.new_id(now),
+        place.name,
+        runs.GPU,
+        runs.stamp(now),
+        [*wish.arguments, *wish.named(called)],
+        wish.stall_s,
+        0,
+        data=data,
+        type=host.type,
+        region=aws.region,
+        bucket=cloud.bucket,
+        detached=wish.detach,
+    )
+    run = _bounded(aws, _placed(run, host, wish), wish, now)
+    runs.save(place, run)
+    return run
+
+
+def _placed(run: "Run", host: "Instance", wish: "Wish") -> "Run":
+    """On the stack's host, or on a spot instance that is still to be had."""
+    from dataclasses import replace
+
+    run = replace(run, market=wish.market, spot_retries=wish.spot_retries, fallback=wish.fallback)
+    return replace(run, instance="" if run.spot else host.id, address="")
+
+
+def _bounded(aws: "Aws", run: "Run", wish: "Wish", now: datetime) -> "Run":
+    """With its deadline: whichever of time and cost is up first. PneumoError (exit 4) for a cost nobody can know.
+
+    A spot instance costs at most what one on demand does: its cost is kept to by that price.
+    """
+    from dataclasses import replace
+
+    from pneumoctl.aws import prices
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import runs
+    from pneumoctl.training import spot
+    from pneumoctl.training.request import SHORTEST_S
+
+    listed = prices.current(aws, {run.type})
+    usd, seconds = listed.of(run.type), wish.max_runtime_s
+    if wish.max_cost is not None:
+        if not usd:
+            message = f"the price of {run.type} in {aws.region} is not known, so no cost can be kept to"
+            raise PneumoError(message, "give --max-runtime instead of --max-cost", Exit.PREFLIGHT)
+        seconds = min(seconds, int(wish.max_cost / usd * 3600))
+    if seconds < SHORTEST_S:
+        message = f"${wish.max_cost} is less than a minute of {run.type} at ${usd} an hour"
+        raise PneumoError(message, "give more, or another gpu_type", Exit.PREFLIGHT)
+    deadline = runs.stamp(now + timedelta(seconds=seconds))
+    if run.spot:
+        usd = spot.price(aws, run.type) or usd
+    return replace(run, max_runtime_s=seconds, max_cost_usd=wish.max_cost, usd_per_hour=usd, deadline=deadline)
+
+
+def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: "Act") -> int:
+    """Follow it where it goes on, collect it where it is done, else let it go on from its checkpoint."""
+    from dataclasses import replace
+
+    from pneumoctl.gpu import scheduled_stop
+    from pneumoctl.stack import runs
+    from pneumoctl.training import outcome
+    from pneumoctl.training.artifacts import Store
+
+    run = chosen(place, wish.first)
+    act.begin(audit.digest(run))
+    there = collect.host_of(aws, place, run)
+    lease = scheduled_stop.covering(scheduled_stop.listed(aws, place.name), there.id, scheduled_stop.now(aws))
+    if there.state in ("pending", "running") and lease and lease.run == run.id:
+        return attempts.conduct(aws, place, host, replace(run, detached=False), attach=True)
+    _free(aws, place)
+    _settle(aws, place, host, but=run.id)
+    store = Store(aws, run.bucket, run.id)
+    end = store.end()
+    if not runs.settled(place, run):
+        closed = collect.collect(aws, place, there, run)
+        if closed.trouble or outcome.delivered(end):
+            return collect.finish(place, store, run, closed)
+    elif outcome.delivered(end):
+        collect.fetch(place, store, run)
+        return 0
+    store.forget_end()
+    again = replace(_placed(run, host, wish), attempt=run.attempt + 1, detached=wish.detach)
+    again = _bounded(aws, again, wish, scheduled_stop.now(aws))
+    runs.save(place, again)
+    return attempts.conduct(aws, place, host, again, resume=True)
+
+
+def chosen(place: "Stack", name: str) -> "Run":
+    """The run that is named, else the newest on the GPU."""
+    from pneumoctl.errors import Exit, PneumoError
+    from pneumoctl.stack import runs
+
+    if name:
+        return runs.load(place, name)
+    found = [one for one in runs.every(place) if one.where == runs.GPU]
+    if not found:
+        raise PneumoError(f"stack {place.name} has no run on a GPU", "pneumoctl train --gpu", Exit.USAGE)
+    return found[-1]

@@ -1,0 +1,94 @@
+"""Plots: written, small, the same each time, and the curves behind them those of scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.evaluation import plots
+
+LIMIT = 60_000  # bytes: nine of them travel with every bundle
+EPOCHS = [
+    {"loss": 1 / n, "val_loss": 1.3 / n, "val_auc": 1 - 0.4 / n, "val_recall": 0.9, "val_specificity": 0.8}
+    for n in range(1, 13)
+]
+
+
+def scored(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    dice = np.random.default_rng(1)
+    labels = (dice.random(count) < 0.6).astype(int)
+    return labels, np.round(1 / (1 + np.exp(-dice.normal(3 * labels - 1.5, 1.5))), 2)
+
+
+def test_report_writes_four_small_pictures(tmp_path: Path) -> None:
+    paths = plots.report(*scored(), 0.4, tmp_path, "validation")
+    names = {"confusion", "calibration", "roc", "precision_recall"}
+    assert {path.name for path in paths} == {f"validation_{name}.png" for name in names}
+    for path in paths:
+        assert path.stat().st_size < LIMIT
+        with Image.open(path) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 300
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn
+
+
+def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        plots.report(*scored(), 0.4, folder, "test")
+        plots.history(EPOCHS, folder / "history.png")
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+
+
+def test_one_class_leaves_the_curves_out(tmp_path: Path) -> None:
+    paths = plots.report([1, 1, 1], [0.2, 0.6, 0.9], 0.5, tmp_path, "ill")
+    assert {path.name for path in paths} == {"ill_confusion.png", "ill_calibration.png"}
+
+
+def test_nobody_called_pneumonia_is_drawn_too(tmp_path: Path) -> None:
+    assert len(plots.report([1, 0], [0.2, 0.1], 0.9, tmp_path, "none")) == 4
+
+
+def test_what_cannot_be_measured_is_not_drawn(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no pictures"):
+        plots.report([], [], 0.5, tmp_path, "test")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_roc_curve_is_scikit_learns() -> None:
+    from sklearn.metrics import roc_curve
+
+    labels, found = scored()
+    tp, fp = plots.curve(labels, found)
+    false_rate, true_rate, _ = roc_curve(labels, found, drop_intermediate=False)
+    assert tp / tp[-1] == pytest.approx(true_rate)
+    assert fp / fp[-1] == pytest.approx(false_rate)
+
+
+def test_pictures_of_equal_probability_move_together() -> None:
+    tp, fp = plots.curve(np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1]))
+    assert tp.tolist() == [0, 2, 2] and fp.tolist() == [0, 1, 2]
+
+
+def test_history_is_drawn_with_and_without_a_learning_rate(tmp_path: Path) -> None:
+    rated = [{**epoch, "learning_rate": 1e-3 / n} for n, epoch in enumerate(EPOCHS, start=1)]
+    for name, epochs in (("without", EPOCHS), ("with", rated), ("one", EPOCHS[:1])):
+        plots.history(epochs, tmp_path / f"{name}.png")
+        assert 5_000 < (tmp_path / f"{name}.png").stat().st_size < LIMIT
+    assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
+
+
+def test_no_epoch_is_no_history(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no epoch"):
+        plots.history([], tmp_path / "history.png")
+
+
+def test_drawing_leaves_no_trace_in_matplotlib(tmp_path: Path) -> None:
+    """No pyplot figure and no changed style remain: the caller may draw too."""
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.report(*scored(), 0.4, tmp_path, "test")
+    assert dict(mpl.rcParams) == before

@@ -1,0 +1,327 @@
+"""What of a run lies in its bucket: what is written when, what is believed of it, and a host's last words."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3  # noqa: TID253
+import numpy as np
+import pytest
+from botocore.exceptions import IncompleteReadError  # noqa: TID253
+from botocore.response import StreamingBody  # noqa: TID253
+from moto import mock_aws
+
+from model import host_run, train
+from model.files import write_json
+from model.host import checkpoint_upload
+from model.host.checkpoint_upload import Shipper, restore, ship
+from model.host.s3 import Bucket, BucketError, pull
+from model.training.checkpoint import Checkpoints
+
+NAME, REGION, RUN = "our-bucket", "eu-west-1", "20261123-053100-a1b2"
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "lab")
+    with mock_aws():
+        client = boto3.client("s3", region_name=REGION)
+        client.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield client
+
+
+@pytest.fixture
+def bucket(s3: Any) -> Bucket:
+    return Bucket(NAME, REGION, f"runs/{RUN}/")
+
+
+def saved(run: Path, step: int) -> Path:
+    """A checkpoint of a run that has settings, too."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "settings.json").write_text("{}")
+    return Checkpoints(run / "checkpoints", "print").save(step, {"a": np.arange(step)}, {})
+
+
+def test_a_checkpoint_is_never_there_before_what_it_needs(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(Bucket, "put", lambda _, key, __: written.append(key))
+    ship(bucket, saved(tmp_path / "out", 3))
+
+    step = "checkpoints/step-00000003"
+    files = [f"{step}/arrays.npz", f"{step}/state.json", f"{step}/manifest.json"]
+    assert written == ["settings.json", *files, "checkpoints/latest"]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(bucket: Bucket, s3: Any, tmp_path: Path) -> None:
+    for step in (3, 6):
+        ship(bucket, saved(tmp_path / "one", step))
+    s3.put_object(Bucket=NAME, Key=f"runs/{RUN}/checkpoints/step-00000006/arrays.npz", Body=b"half of i")
+
+    assert restore(bucket, tmp_path / "other") == "step-00000003"
+    arrays, _ = Checkpoints(tmp_path / "other" / "checkpoints", "print").restore()
+    assert list(arrays["a"]) == [0, 1, 2]
+    assert (tmp_path / "other" / "settings.json").is_file()
+
+
+def test_what_is_here_and_newer_stays(bucket: Bucket, tmp_path: Path) -> None:
+    ship(bucket, saved(tmp_path / "one", 3))
+    saved(tmp_path / "other", 9)
+
+    assert restore(bucket, tmp_path / "other") == "step-00000009"
+
+
+def test_a_bucket_that_does_not_answer_begins_no_run_anew(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(bucket, saved(tmp_path / "one", 3))
+
+    def refused(*_: object) -> None:
+        raise BucketError("SlowDown")
+
+    monkeypatch.setattr(Bucket, "fetch", refused)
+    with pytest.raises(BucketError, match="SlowDown"):
+        restore(bucket, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("broken", "good"), [(2, True), (3, False)])
+def test_an_answer_that_breaks_off_in_its_middle_is_asked_for_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int, good: bool
+) -> None:
+    read, left = StreamingBody.read, [broken]
+
+    def breaking(self: StreamingBody, amt: int | None = None) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise IncompleteReadError(actual_bytes=3, expected_bytes=8)
+        return bytes(read(self, amt))
+
+    bucket.put("one", b"contents")
+    monkeypatch.setattr(StreamingBody, "read", breaking)
+    if good:
+        assert bucket.get("one") == b"contents"
+        left[0] = broken
+        bucket.fetch("one", tmp_path / "one")
+        assert (tmp_path / "one").read_bytes() == b"contents"
+    else:
+        with pytest.raises(BucketError, match="cannot read"):
+            bucket.get("one")
+
+
+def test_a_checkpoint_that_was_refused_is_tried_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, left = Bucket.put, [3]
+
+    def refusing(self: Bucket, key: str, body: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise BucketError("AccessDenied")
+        put(self, key, body)
+
+    monkeypatch.setattr(Bucket, "put", refusing)
+    monkeypatch.setattr(checkpoint_upload, "PAUSE_S", 0.01)
+    shipper = Shipper(bucket)
+    shipper.offer(saved(tmp_path / "out", 3))
+
+    assert shipper.close(30)
+    assert (shipper.trouble, left) == ("", [0])
+    assert bucket.get("checkpoints/latest") == b"step-00000003"
+
+
+def listed(s3: Any, *files: tuple[str, bytes]) -> str:
+    """A manifest in the bucket, and the contents that it names."""
+    entries = []
+    for path, content in files:
+        digest = hashlib.sha256(content).hexdigest()
+        s3.put_object(Bucket=NAME, Key=f"data/objects/{digest}", Body=content)
+        entries.append({"path": path, "sha256": digest, "size": len(content)})
+    manifest = json.dumps({"name": "drawings", "files": entries}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    s3.put_object(Bucket=NAME, Key=f"data/manifests/{digest}.json", Body=manifest)
+    return digest
+
+
+def test_what_is_there_of_a_data_set_is_not_fetched_again(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = listed(s3, ("train/a.png", b"a"), ("train/b.png", b"bb"), ("test/c.png", b"ccc"))
+    root, fetched, fetch = tmp_path / digest, [], Bucket.fetch
+    for name, content in (("train/a.png", b"a"), ("train/b.png", b"xx"), ("train/left.png", b"of another try")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    monkeypatch.setattr(Bucket, "fetch", lambda self, key, path: (fetched.append(path.name), fetch(self, key, path)))
+
+    assert pull(Bucket(NAME, REGION), digest, tmp_path, lambda *_: None) == root
+    assert sorted(fetched) == ["b.png", "c.png"]
+    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert found == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
+
+
+def test_a_manifest_writes_nowhere_else(s3: Any, tmp_path: Path) -> None:
+    digest = listed(s3, ("../../elsewhere.png", b"a"))
+
+    with pytest.raises(BucketError, match="outside its folder"):
+        pull(Bucket(NAME, REGION), digest, tmp_path / "data", lambda *_: None)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.fixture
+def order(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An order for this process, which has no GPU and asks for none."""
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/runs:{tmp_path}/data")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # pytest's handlers stay
+    facts = {"resume": False, "gpu": False, "spot": False, "arguments": []}
+    path = tmp_path / "order.json"
+    data = listed(s3, ("train/a.png", b"a"))
+    write_json(path, {"run": RUN, "bucket": NAME, "region": REGION, "data": data, **facts})
+    return path
+
+
+def carried_out(order: Path) -> tuple[int, dict[str, Any]]:
+    """The exit code and end.json; the signals are given back to the tests."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code = host_run.main([str(order)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    end: dict[str, Any] = json.loads((order.parent / "runs" / RUN / "end.json").read_text())
+    assert end["exit"] == code
+    return code, end
+
+
+def raising(error: BaseException) -> Any:
+    def raise_it(*_: object) -> None:
+        raise error
+
+    return raise_it
+
+
+def test_a_crash_nobody_thought_of_is_a_failed_run(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "train", raising(MemoryError("a large one")))
+
+    code, end = carried_out(order)
+    assert (code, end["why"], end["message"]) == (1, "failed", "MemoryError: a large one")
+
+
+def test_a_signal_before_anything_is_trained_is_a_stop(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_run, "pull", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train, "train", raising(AssertionError("trained")))
+
+    code, end = carried_out(order)
+    assert (code, end["why"]) == (128 + signal.SIGTERM, "stopped")
+
+
+def test_data_that_is_not_what_was_ordered_is_never_trained_on(
+    order: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "train", raising(AssertionError("trained")))
+    digest = hashlib.sha256(b"a").hexdigest()
+    s3.put_object(Bucket=NAME, Key=f"data/objects/{digest}", Body=b"b")
+    code, end = carried_out(order)
+    assert (code, end["why"]) == (host_run.NO_DATA, "failed")
+    assert f"object {digest} of the data set is damaged" in end["message"]
+
+    write_json(order, {**json.loads(order.read_text()), "data": "0" * 64})
+    code, end = carried_out(order)
+    assert code == host_run.NO_DATA and "no whole manifest" in end["message"]
+
+
+@pytest.mark.parametrize("words", [["--arch", "vgg"], ["--epochs", "0"]])
+def test_arguments_that_cannot_be_followed_are_usage(order: Path, words: list[str]) -> None:
+    write_json(order, {**json.loads(order.read_text()), "arguments": words})
+
+    code, end = carried_out(order)
+    assert (code, end["why"]) == (2, "failed")
+    assert words[0].strip("-") in end["message"]
+
+
+def test_without_an_order_nothing_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert host_run.main([str(tmp_path / "none.json")]) == 2
+    assert "no order to carry out" in capsys.readouterr().err
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_keeps_the_last_words_from_nobody(
+    order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host_run, "write_json", full)
+    monkeypatch.setattr(train, "train", full)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert host_run.main([str(order)]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    monkeypatch.setenv("SERVICE_RESULT", "exit-code")
+    monkeypatch.setenv("EXIT_STATUS", "1")
+    farewell(order)
+    end = json.loads(bucket.get("end.json") or b"")
+    assert (end["exit"], end["why"], end["message"], end["missed"]) == (1, "failed", "exit-code 1", [])
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"), [("143", (143, "stopped")), ("KILL", (None, "killed")), ("ALRM", (None, "no gpu"))]
+)
+def test_of_a_run_without_last_words_systemd_knows(
+    order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: str, wanted: tuple[int | None, str]
+) -> None:
+    monkeypatch.setenv("EXIT_STATUS", status)
+    farewell(order)
+
+    end = json.loads(bucket.get("end.json") or b"")
+    assert (end["exit"], end["why"]) == wanted
+
+
+def test_a_farewell_ends_in_time_whatever_the_bucket_does(
+    order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(bucket, saved(order.parent / "runs" / RUN / "out", 3))
+    monkeypatch.setattr(host_run, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(host_run, "send", lambda *_: threading.Event().wait())  # for good
+
+    assert farewell(order) == 1
+    assert json.loads(bucket.get("end.json") or b"")["missed"] == ["the rest: no time left"]
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_model_that_is_ready_goes_first_else_the_newest_checkpoint(
+    order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, ready: bool
+) -> None:
+    out = order.parent / "runs" / RUN / "out"
+    saved(out, 3)
+    (out / "best.keras").write_bytes(b"large")
+    if ready:
+        (out / "bundle").mkdir()
+        (out / "bundle" / "model.keras").write_bytes(b"ready")
+    sent: list[str] = []
+    put = Bucket.put
+
+    def noting(self: Bucket, key: str, body: Any) -> None:
+        sent.append(key)
+        put(self, key, body)
+
+    monkeypatch.setattr(Bucket, "put", noting)
+    assert farewell(order) == 0
+    assert sent[0] == ("bundle/model.keras" if ready else "settings.json") and sent[-1] == "end.json"
+    assert (sent.index("checkpoints/latest") < sent.index("best.keras")) is not ready
+
+
+def farewell(order: Path) -> int:
+    try:
+        return host_run.main(["--farewell", str(order)])
+    finally:
+        signal.alarm(0)

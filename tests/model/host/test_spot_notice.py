@@ -1,0 +1,85 @@
+"""What the metadata service says of a spot instance's end, behind real HTTP."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from model.host import spot_notice
+
+NOTICE = '{"action": "terminate", "time": "2026-11-23T08:22:00Z"}'
+ACTION = "/latest/meta-data/spot/instance-action"
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """IMDSv2: a token by PUT, everything else with that token only. `answers`: one after the other, then none."""
+
+    answers: list[tuple[int, str]] = []
+
+    def do_PUT(self) -> None:
+        self._say(200 if self.path == "/latest/api/token" else 404, "token")
+
+    def do_GET(self) -> None:
+        if self.headers.get("X-aws-ec2-metadata-token") != "token":
+            self._say(401, "")
+        elif self.path != ACTION or not self.answers:
+            self._say(404, "")
+        else:
+            self._say(*self.answers.pop(0))
+
+    def _say(self, code: int, body: str) -> None:
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
+    server = HTTPServer(("127.0.0.1", 0), Metadata)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setattr(spot_notice, "METADATA", f"http://127.0.0.1:{server.server_port}/latest")
+    monkeypatch.setattr(spot_notice, "SPOT_S", 0.01)
+    monkeypatch.setattr(Metadata, "answers", [])
+    yield Metadata
+    server.shutdown()
+    server.server_close()
+
+
+def test_while_nothing_is_said_there_is_no_notice(metadata: type[Metadata]) -> None:
+    assert spot_notice.notice() is None
+
+
+def test_a_notice_ends_the_run_and_says_why_whatever_came_before(
+    metadata: type[Metadata], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(spot_notice.os, "kill", lambda _, number: sent.append(number))
+    metadata.answers += [(404, ""), (503, "busy"), (200, NOTICE)]
+    why: list[str] = []
+    spot_notice.mind(why)
+
+    assert (sent, why) == ([signal.SIGTERM], ["spot: AWS takes the instance back"])
+
+
+def test_a_service_that_is_gone_for_a_moment_is_asked_again(
+    metadata: type[Metadata], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, asked = spot_notice.METADATA, []
+    monkeypatch.setattr(spot_notice, "METADATA", "http://127.0.0.1:9/latest")
+
+    def later(_: float) -> None:
+        asked.append(1)
+        monkeypatch.setattr(spot_notice, "METADATA", there)
+
+    monkeypatch.setattr(spot_notice.time, "sleep", later)
+    monkeypatch.setattr(spot_notice.os, "kill", lambda *_: None)
+    metadata.answers += [(200, NOTICE)]
+    spot_notice.mind([])
+
+    assert asked == [1]

@@ -1,0 +1,158 @@
+"""Memory of decoding, measured: no kind of file needs more than its share, and what would is refused before."""
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.images import limits
+from model.images.decode import decode
+from model.images.dicom import PACKED, PLAIN
+from model.images.limits import Refused
+
+ROOT = Path(__file__).parents[3]
+SIDE = 3000
+SLACK = 6_000_000  # what the interpreter and the allocator take besides
+# The peak of the process' own resident memory, not getrusage: that one begins with the memory of whoever started it.
+SCRIPT = """
+import sys
+from pathlib import Path
+from model.images.decode import decode
+
+def resident(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+small, large = (Path(path).read_bytes() for path in sys.argv[1:])
+decode(small)  # so that no library is loaded while memory is measured
+Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
+before = resident("VmRSS")
+decode(large)
+print(resident("VmHWM") - before)
+"""
+
+
+def growth(small: bytes, large: bytes, directory: Path) -> float:
+    """Bytes that decoding `large` adds to a process that has decoded `small`."""
+    paths = [directory / "small", directory / "large"]
+    for path, content in zip(paths, (small, large), strict=True):
+        path.write_bytes(content)
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
+    return int(done.stdout)
+
+
+def encoded(mode: str, side: int, kind: str, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.new(mode, (side, side)).save(file, kind, **options)
+    return file.getvalue()
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options", "most"),
+    [
+        ("1", "PNG", {}, 2),
+        ("L", "PNG", {}, 2),
+        ("L", "PNG", {"transparency": 7}, 2),
+        ("P", "PNG", {}, 2),
+        ("P", "PNG", {"transparency": 7}, 2),
+        ("I;16", "PNG", {}, 3),
+        ("LA", "PNG", {}, 5),
+        ("RGB", "PNG", {}, 5),
+        ("RGB", "PNG", {"transparency": (1, 2, 3)}, 5),
+        ("RGBA", "PNG", {}, 5),
+        ("L", "JPEG", {"exif": TURNED}, 2),
+        ("L", "JPEG", {"progressive": True}, 3),
+        ("RGB", "JPEG", {}, 5),
+        ("RGB", "JPEG", {"exif": TURNED}, 5),
+        ("RGB", "JPEG", {"progressive": True, "subsampling": 0}, 10),
+        ("CMYK", "JPEG", {"progressive": True}, 12),
+    ],
+)
+def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: float, tmp_path: Path) -> None:
+    """A copy of a whole picture more, at 1 to 4 bytes a pixel, fails each of these."""
+    small, large = (encoded(mode, side, kind, **options) for side in (100, SIDE))
+    assert growth(small, large, tmp_path) <= most * SIDE**2 + SLACK
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags", "most"),
+    [
+        ("u1", {}, 2),
+        ("<u2", {}, 3),
+        ("<i2", {}, 3),
+        ("<u2", {"PixelPaddingValue": 9}, 3),
+        ("<u2", {"BitsStored": 12, "HighBit": 11}, PLAIN),
+    ],
+)
+def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], most: float, tmp_path: Path) -> None:
+    small, large = (films.content(films.make(np.zeros((side, side), kind), **tags)) for side in (100, SIDE))
+    assert growth(small, large, tmp_path) <= most * SIDE**2 + SLACK
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
+def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, tmp_path: Path) -> None:
+    """The foreign decoders are not ours to mend: what they take is what the limit for their files allows for."""
+    contents = []
+    for side in (100, SIDE):
+        dataset = films.make(np.zeros((side, side), "<u2"), 12)
+        dataset.compress(syntax, encoding_plugin="pydicom") if syntax.endswith(".5") else pack(dataset)
+        contents.append(films.content(dataset))
+    assert growth(*contents, tmp_path) <= PACKED * SIDE**2 + SLACK
+
+
+def pack(dataset: Any) -> None:
+    """Compress a black film of 16 bits as JPEG 2000, in place."""
+    from pydicom.encaps import encapsulate
+
+    file = BytesIO()
+    Image.new("I;16", (dataset.Columns, dataset.Rows)).save(file, "JPEG2000", no_jp2=True, irreversible=False)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    dataset.BitsStored, dataset.HighBit = 16, 15
+    dataset.PixelData = encapsulate([file.getvalue()])
+
+
+def test_what_would_need_more_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A progressive JPEG keeps all of its coefficients: 2 bytes for each sample besides the picture."""
+    heavy = encoded("CMYK", 4400, "JPEG", progressive=True)
+    light = encoded("L", 4400, "JPEG", progressive=True)
+    assert decode(light).width == 4400
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(Refused, match="million") as caught:
+        decode(heavy)
+    assert caught.value.code == "too_large"
+
+
+def test_the_largest_detectors_fit_in_every_kind() -> None:
+    for per_pixel in (2, 3, 5, 10, 11):
+        limits.check_size(4400, 4400, per_pixel)
+
+
+def test_limit_is_on_pixels_and_on_memory() -> None:
+    limits.check_size(limits.MAX_PIXELS // 100, 100, 5)
+    for per_pixel in (1, 5, 5.6):
+        with pytest.raises(Refused):
+            limits.check_size(limits.MAX_PIXELS // 100 + (per_pixel < 5.5), 100, per_pixel)
+    with pytest.raises(Refused):
+        limits.check_size(5000, 5000, 11)
+
+
+def test_hidden_texts_of_a_png_are_no_way_around() -> None:
+    """Each text may be short and small when packed: together they are not kept beyond a few MB."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for number in range(20):
+        info.add_text(f"Comment {number}", "a" * 900_000, zip=True)
+    with pytest.raises(Refused) as caught:
+        decode(encoded("L", 100, "PNG", pnginfo=info))
+    assert caught.value.code == "unreadable"

@@ -1,0 +1,84 @@
+"""The same training code under Keras' other backend: a process of its own, for a backend is for good."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from model.training import network
+
+ROOT = Path(network.__file__).parents[1]
+SCRIPT = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from contextlib import nullcontext
+from model import devices, fit, network
+from model.training.checkpoint import Checkpoints
+from model.settings import TrainSettings
+network.DAG_WIDTHS = (8,)
+settings = TrainSettings(height=48, width=48, batch=8, epochs=3, augment=0.0, dropout=0.0, average=0.0, warmup=0.0)
+dice = np.random.default_rng(0)
+labels = np.arange(32) % 2
+pictures = dice.integers(0, 100, (32, 48, 48, 1)).astype(np.uint8)
+pictures[labels == 1, 12:36, 12:36] += 100  # what there is to learn
+fit.settle(1)
+together = devices.together(settings.batch)
+with together.scope() if together else nullcontext():
+    model = network.build(settings)
+both = (pictures, labels)
+stop, heard = int(sys.argv[2]), []
+places = Checkpoints(Path(sys.argv[1]), "f")
+tell = lambda progress, _: heard.append(progress.step)
+loop = fit.Fit(model, settings, both, both, places, 3, tell, lambda: heard[-1] == stop)
+try:
+    loop.run()
+except fit.Stopped:
+    pass
+import keras
+print(json.dumps({
+    "backend": keras.backend.backend(),
+    "replicas": together.num_replicas_in_sync if together else 1,
+    "steps": [heard[0], heard[-1]],
+    "auc": loop.progress.history[-1]["val_auc"] if loop.progress.history else 0.0,
+}))
+"""
+
+
+# TensorFlow takes one processor for two, and both for GPUs; the pictures of an epoch are no whole number of batches.
+TWO = """
+import tensorflow as tf
+from model import devices
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+devices.gpus = lambda: [{"device": f"/CPU:{n}", "name": "half a CPU", "capability": None} for n in range(2)]
+"""
+
+
+def learned(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, Any]:
+    """What the script says in the end; it may be stopped at a step."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", script, str(place), str(stop)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def test_a_network_learns_whatever_multiplies_its_matrices(tmp_path: Path) -> None:
+    said = learned(SCRIPT, "jax", tmp_path)
+
+    assert (said["backend"], said["replicas"], said["steps"]) == ("jax", 1, [1, 12])
+    assert said["auc"] > 0.9
+
+
+def test_several_gpus_share_each_batch_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    script = TWO + SCRIPT.replace("(32, 48", "(35, 48").replace("arange(32)", "arange(35)")
+
+    stopped = learned(script, "tensorflow", tmp_path, stop=5)
+    assert (stopped["replicas"], stopped["steps"]) == (2, [1, 5])
+    gone_on = learned(script, "tensorflow", tmp_path)
+    assert gone_on["steps"] == [6, 12]
+    assert gone_on["auc"] > 0.9

@@ -1,0 +1,149 @@
+"""A checkpoint is whole or not there; a damaged one gives way to the one before."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import files
+from model.training import checkpoint
+from model.training.checkpoint import CheckpointError, Checkpoints, arrays_to_variables, variables_to_arrays
+
+
+def arrays(step: int) -> dict[str, np.ndarray]:
+    return {"run/0000/a": np.full((3, 2), step, np.float32), "run/0001/b": np.array(step, np.int64)}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Checkpoints:
+    """Three checkpoints written, of which two are kept."""
+    kept = Checkpoints(tmp_path / "checkpoints", "print", keep=2)
+    for step in (10, 20, 30):
+        kept.save(step, arrays(step), {"progress": {"step": step}})
+    return kept
+
+
+def steps(kept: Checkpoints) -> list[str]:
+    return sorted(path.name for path in kept.directory.glob("step-*"))
+
+
+def test_the_newest_comes_back_as_it_was(kept: Checkpoints) -> None:
+    found, state = kept.restore()
+    assert state["progress"] == {"step": 30}
+    assert all(np.array_equal(found[name], value) for name, value in arrays(30).items())
+    assert found["run/0001/b"].dtype == np.int64
+
+
+def test_old_ones_are_removed_and_nothing_half_written_stays(kept: Checkpoints) -> None:
+    assert steps(kept) == ["step-00000020", "step-00000030"]
+    assert {path.name for path in kept.directory.iterdir()} == {"step-00000020", "step-00000030", "latest"}
+
+
+def test_a_run_without_checkpoints_starts_anew(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none", "print").restore() is None
+
+
+@pytest.mark.parametrize("name", [checkpoint.ARRAYS, checkpoint.STATE, checkpoint.MANIFEST])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    kept: Checkpoints, name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = kept.directory / "step-00000030" / name
+    content = bytearray(path.read_bytes())
+    if damage == "remove":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    _, state = kept.restore()
+    assert state["step"] == 20
+    assert "step-00000030 is damaged" in caplog.text
+
+
+def test_all_damaged_is_an_error_not_a_silent_new_start(kept: Checkpoints) -> None:
+    for place in kept.directory.glob("step-*"):
+        (place / checkpoint.ARRAYS).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="every checkpoint"):
+        kept.restore()
+
+
+def test_other_settings_or_data_are_refused(kept: Checkpoints) -> None:
+    with pytest.raises(CheckpointError, match="other settings or data"):
+        Checkpoints(kept.directory, "another print").restore()
+
+
+def test_a_kill_while_writing_leaves_the_one_before(kept: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def killed_after(count: int):
+        def flush(file: object) -> None:
+            calls.append(file)
+            if len(calls) > count:
+                raise KeyboardInterrupt
+
+        return flush
+
+    for count in range(4):  # arrays, state, manifest, latest
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_flush", killed_after(count))
+            with pytest.raises(KeyboardInterrupt):
+                kept.save(40, arrays(40), {"progress": {"step": 40}})
+        found, state = kept.restore()
+        # After its rename a checkpoint is whole, also when `latest` still names the one before.
+        assert state["step"] in ((30,) if count < 3 else (30, 40))
+        assert np.array_equal(found["run/0000/a"], arrays(state["step"])["run/0000/a"])
+    kept.save(50, arrays(50), {"progress": {"step": 50}})
+    assert not list(kept.directory.glob(".writing-*"))
+
+
+def test_a_run_resumed_from_an_older_one_replaces_the_newer(kept: Checkpoints) -> None:
+    kept.save(20, arrays(21), {"progress": {"step": 20}})
+    _, state = kept.restore()
+    assert state["step"] == 20
+    assert json.loads((kept.directory / "step-00000020" / "state.json").read_text())["fingerprint"] == "print"
+
+
+class Variable:
+    def __init__(self, path: str, value: np.ndarray) -> None:
+        self.path, self.value = path, value
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return self.value
+
+    def assign(self, value: np.ndarray) -> None:
+        self.value = value
+
+
+def test_variables_go_back_to_their_places_by_order() -> None:
+    variables = [Variable(f"layer{n}/kernel", np.full(2, n, np.float32)) for n in range(12)]
+    saved = variables_to_arrays(variables, "run")
+    saved["best/0000"] = np.zeros(1)
+    for variable in variables:
+        variable.assign(np.zeros(2, np.float32))
+    arrays_to_variables(saved, variables, "run")
+    assert [variable.value[0] for variable in variables] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Variable("b/kernel", np.zeros(2, np.float32)),
+        Variable("a/kernel", np.zeros(3, np.float32)),
+        Variable("a/kernel", np.zeros(2, np.float64)),
+    ],
+)
+def test_variables_of_another_network_are_refused(other: Variable) -> None:
+    saved = variables_to_arrays([Variable("a/kernel", np.zeros(2, np.float32))], "run")
+    with pytest.raises(CheckpointError, match="not this network's"):
+        arrays_to_variables(saved, [other], "run")
+
+
+def test_json_is_replaced_whole(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "run.json", {"state": "running"})
+    files.write_json(tmp_path / "run.json", {"state": "done"})
+    assert json.loads((tmp_path / "run.json").read_text()) == {"state": "done"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

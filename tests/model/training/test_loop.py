@@ -1,0 +1,168 @@
+"""The loop: killed at every step it ends the same, stops when it should, and keeps the best weights."""
+
+from pathlib import Path
+
+import keras  # noqa: TID253
+import numpy as np
+import pytest
+
+from model.settings import TrainSettings
+from model.training import loop as fit
+from model.training.checkpoint import Checkpoints
+from model.training.loop import Collapsed, Fit, Progress, Stopped, TrainingError
+
+SIDE = 32
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def films(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, of which every second is brighter below: uint8 [count, 32, 32, 1] and labels."""
+    pixels = np.random.default_rng(seed).integers(0, 120, (count, SIDE, SIDE, 1), dtype=np.uint8)
+    labels = np.arange(count) % 2
+    pixels[labels == 1, SIDE // 2 :] += 90
+    return pixels, labels
+
+
+def tiny() -> keras.Model:
+    """A network with everything that has a state: weights, batch statistics, dropout's random numbers."""
+    keras.backend.clear_session()  # else the layers are numbered on from test to test
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((SIDE, SIDE, 1), name="pixels")
+    x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(pixels))
+    x = keras.layers.BatchNormalization(momentum=0.5)(x)
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    return keras.Model(pixels, keras.layers.Dense(1, name="logit")(x))
+
+
+def settings(**changes: object) -> TrainSettings:
+    return TrainSettings(**{"height": SIDE, "width": SIDE, "batch": 8, "epochs": 3, "seed": 4, **changes})
+
+
+def loop(directory: Path, chosen: TrainSettings, tell=lambda *_: None, every: int = 2, stop=lambda: False) -> Fit:
+    return Fit(tiny(), chosen, films(20, 1), films(12, 2), Checkpoints(directory, "print"), every, tell, stop)
+
+
+def state(one: Fit, directory: Path) -> dict[str, np.ndarray]:
+    arrays, _ = Checkpoints(directory, "print").restore()
+    return {**arrays, **{f"final/{n}": value for n, value in enumerate(one.model.get_weights())}}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """Everything at the end of a run that nobody disturbed: 3 epochs of 3 steps."""
+    directory = tmp_path_factory.mktemp("whole")
+    one = loop(directory, settings())
+    progress = one.run()
+    assert (progress.step, progress.epoch, progress.finished) == (9, 3, True)
+    return state(one, directory)
+
+
+def test_killed_at_every_step_it_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+    for kill in range(1, 10):
+
+        def tell(progress: Progress, _: int, kill: int = kill) -> None:
+            if progress.step == kill:
+                raise Killed
+
+        with pytest.raises(Killed):
+            loop(tmp_path, settings(), tell).run()
+    last = loop(tmp_path, settings())
+    last.run()
+    found = state(last, tmp_path)
+    assert found.keys() == whole.keys()
+    assert [name for name in whole if not np.array_equal(found[name], whole[name])] == []
+
+
+def test_the_random_numbers_of_dropout_are_in_the_checkpoint(whole: dict[str, np.ndarray]) -> None:
+    assert [name for name in whole if name.startswith("run/") and "seed_generator" in name]
+
+
+def test_another_seed_ends_otherwise(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+    one = loop(tmp_path, settings(seed=5))
+    one.run()
+    assert not np.array_equal(one.model.get_weights()[0], whole["final/0"])
+
+
+def test_a_polite_stop_leaves_a_checkpoint_of_that_very_step(tmp_path: Path) -> None:
+    asked = iter([False] * 4 + [True])
+    with pytest.raises(Stopped):
+        loop(tmp_path, settings(), every=1000, stop=lambda: next(asked)).run()
+    _, saved = Checkpoints(tmp_path, "print").restore()
+    assert saved["progress"]["step"] == 5
+
+
+def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
+    chosen = settings(head_epochs=1)
+
+    def tell(progress: Progress, _: int) -> None:
+        if (progress.epoch, progress.batch) == (1, 0):
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop(tmp_path, chosen, tell).run()
+    one = loop(tmp_path, chosen)
+    one.run()
+    assert int(one.model.optimizer.iterations) == 6  # of the second phase alone
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.6, 0.9, 0.7, 0.8])
+    monkeypatch.setattr(fit, "watched", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
+    averages = []
+    one = loop(tmp_path, settings(metric="auc", epochs=4))
+    judged = one._judge
+    monkeypatch.setattr(one, "_judge", lambda: (averages.append(one.average), judged())[1])
+    progress = one.run()
+    assert progress.best_epoch == 1
+    assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), averages[1], strict=True))
+    assert [entry["val_auc"] for entry in progress.history] == [0.6, 0.9, 0.7, 0.8]
+
+
+def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "watched", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
+    progress = loop(tmp_path, settings(metric="auc", epochs=50, patience=2)).run()
+    assert progress.epoch == 3
+
+
+def test_equal_scores_are_told_apart_by_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([0.5, 0.3, 0.4])
+    monkeypatch.setattr(fit, "watched", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5})
+    assert loop(tmp_path, settings()).run().best_epoch == 1
+
+
+def test_a_collapsed_run_is_stopped_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "watched", lambda *_: {"recall": 0.0, "loss": 1.0, "positive_share": 1.0})
+    one = loop(tmp_path, settings(epochs=9, grace=2))
+    with pytest.raises(Collapsed, match=r"after epoch 3 .* 100\.0%"):
+        one.run()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    one = loop(tmp_path, settings(optimizer="sgd", learning_rate=100.0, epochs=100, augment=0.0))
+    one.train[0][:] = 255
+    one.model.get_layer("logit").kernel.assign(np.full(one.model.get_layer("logit").kernel.shape, np.nan))
+    with pytest.raises(TrainingError, match="no number"):
+        one.run()
+
+
+def test_the_average_starts_at_the_weights_and_lags_behind_them(tmp_path: Path) -> None:
+    one = loop(tmp_path, settings())
+    one._restore()
+    one.progress.step = 1
+    one._average()
+    first = one.average[0].copy()
+    assert np.array_equal(first, one.model.get_weights()[0])
+    moved = [value + 1 for value in one.model.get_weights()]
+    one.model.set_weights(moved)
+    one.progress.step = 100_000
+    one._average()
+    assert one.average[0] == pytest.approx(first + 0.005, abs=1e-5)
+
+
+def test_the_loop_learns_what_can_be_learned(tmp_path: Path) -> None:
+    progress = loop(tmp_path, settings(epochs=8, learning_rate=0.02, augment=0.0, metric="auc")).run()
+    assert max(entry["val_auc"] for entry in progress.history) > 0.9
+    assert progress.history[-1]["loss"] < progress.history[0]["loss"]

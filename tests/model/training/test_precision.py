@@ -1,0 +1,93 @@
+"""Half precision: which one a card gets, that a run in it resumes exactly, and that what is served is float32."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras  # noqa: TID253
+import numpy as np
+import pytest
+
+from model.settings import TrainSettings
+from model.training import devices, network
+from model.training import loop as fit
+from model.training.checkpoint import Checkpoints
+from model.training.loop import Fit, Stopped
+
+SIDE = 32
+
+
+@pytest.fixture(autouse=True)
+def policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The smallest network; the precision of other tests is theirs."""
+    monkeypatch.setattr(network, "DAG_WIDTHS", (8,))
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def card(*capabilities: tuple[int, int] | None) -> list[dict[str, Any]]:
+    return [{"device": f"/GPU:{n}", "name": "a card", "capability": one} for n, one in enumerate(capabilities)]
+
+
+@pytest.mark.parametrize(
+    ("cards", "wanted"),
+    [
+        (card((9, 0)), "bfloat16"),
+        (card((8, 0)), "bfloat16"),
+        (card((7, 0)), "float16"),
+        (card((6, 1)), "float32"),
+        (card((9, 0), (7, 5)), "float16"),
+        (card(None), "float32"),
+        ([], "float32"),
+    ],
+)
+def test_auto_is_what_every_card_has_units_for(
+    cards: list[dict[str, Any]], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: cards)
+
+    assert devices.precision("auto") == wanted
+    assert devices.precision("float32") == "float32"
+
+
+def loop(directory: Path, precision: str, stop: int = 0) -> Fit:
+    chosen = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=2, seed=4, precision=precision)
+    dice, labels = np.random.default_rng(1), np.arange(20) % 2
+    both = (dice.integers(0, 255, (20, SIDE, SIDE, 1), dtype=np.uint8), labels)
+    keras.backend.clear_session()  # else the layers are numbered on
+    keras.utils.set_random_seed(3)
+    one = Fit(
+        network.build(chosen), chosen, both, both, Checkpoints(directory, "print"), 2, lambda *_: None, lambda: False
+    )
+    one.stop = lambda: one.progress.step == stop
+    return one
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole", precision)
+    whole.run()
+    with pytest.raises(Stopped):
+        loop(tmp_path / "other", precision, stop=4).run()
+    other = loop(tmp_path / "other", precision)
+    other.run()
+
+    (wanted, _), (found, _) = (Checkpoints(tmp_path / name, "print").restore() for name in ("whole", "other"))
+    assert wanted.keys() == found.keys()
+    assert [name for name in wanted if not np.array_equal(wanted[name], found[name])] == []
+    scaled = [name for name in wanted if "dynamic_scale" in name]
+    assert bool(scaled) == (precision == "float16")  # else small gradients would be none
+
+
+def test_weights_and_logits_are_float32_and_serve_a_network_that_is() -> None:
+    chosen = TrainSettings(height=SIDE, width=SIDE, precision="bfloat16")
+    fit.settle(3)
+    half = network.build(chosen)
+    full = network.build(TrainSettings(height=SIDE, width=SIDE))
+    full.set_weights(half.get_weights())
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, SIDE, SIDE, 1)).astype(np.float32)
+
+    assert {str(one.dtype) for one in half.weights if "seed" not in one.path} == {"float32"}
+    assert half(pixels).dtype == full(pixels).dtype == "float32"
+    assert half.get_layer("stem").compute_dtype == "bfloat16"
+    np.testing.assert_allclose(half(pixels), full(pixels), atol=0.05)

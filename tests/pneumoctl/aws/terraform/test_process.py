@@ -1,0 +1,363 @@
+"""terraform outlives us: killed, interrupted, found again. A pneumoctl is stood in for by a process that applies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pneumoctl.aws.terraform import process as terraform_process
+from pneumoctl.aws.terraform.process import Run, Runs
+from pneumoctl.errors import Exit, PneumoError
+from tests.pneumoctl import tiny_terraform
+from tests.pneumoctl.tiny_terraform import Tiny
+
+# Applies what is prepared in the stack's directory; signals as pneumoctl's own main turns them into exceptions.
+APPLY = """
+import os, signal, sys
+from pathlib import Path
+from pneumoctl.aws.terraform.runner import Terraform
+def end(number, frame): raise SystemExit(128 + number)
+signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGHUP, end)
+terraform = Terraform(Path(sys.argv[1]), os.environ, Path(sys.argv[2]))
+try:
+    terraform.apply(terraform.plan(), lambda one: print(one.event, one.address or one.text, flush=True))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(130)
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    one = tiny_terraform.make(tmp_path, monkeypatch)
+    yield one
+    run = runs(one).last()
+    if run and runs(one).going_on():
+        os.killpg(run.pid, signal.SIGKILL)
+
+
+def runs(tiny: Tiny) -> Runs:
+    return Runs(tiny.terraform.directory / ".pneumoctl")
+
+
+@pytest.fixture
+def start(tiny: Tiny) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
+    begun = []
+
+    def begin() -> "subprocess.Popen[str]":
+        argv = [sys.executable, "-c", APPLY, str(tiny.terraform.directory), str(tiny.terraform.log)]
+        environment = {**tiny.terraform.environment, "PYTHONPATH": str(Path(__file__).parents[4])}
+        begun.append(subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True))
+        until(lambda: '"apply_start"' in output(tiny))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.kill()
+        one.communicate()
+
+
+def output(tiny: Tiny) -> str:
+    at = runs(tiny).output
+    return at.read_text() if at.exists() else ""
+
+
+def until(fact: Callable[[], object], patience: float = 15) -> None:
+    deadline = time.monotonic() + patience
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_its_end(
+    tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"]
+) -> None:
+    tiny.prepare("a", "b", seconds=2)
+    killed = start()
+    killed.kill()
+    killed.wait()
+    run = runs(tiny).last()
+    assert run is not None and runs(tiny).going_on()
+    assert os.getsid(run.pid) == run.pid  # a session of its own: no terminal reaches it
+    tiny.heard.clear()
+    tiny.prepare("a", "b", seconds=2)
+    assert not runs(tiny).going_on()
+    assert f"terraform apply (process {run.pid}, since {run.since}) still goes on" in tiny.notes()
+    done = [one for one in tiny.heard if one.event == "done"]
+    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
+    assert tiny.terraform.plan().no_op  # planned anew: nothing is left to do
+    assert tiny.terraform.suspect  # nobody saw how it ended
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
+    tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"], number: signal.Signals
+) -> None:
+    tiny.prepare(*"abcdefghijkl", seconds=2)  # ten at once, then two
+    ours = start()
+    ours.send_signal(number)
+    said, _ = ours.communicate(timeout=15)
+    assert ours.returncode == 128 + number
+    assert said.count("note interrupted: terraform finishes") == 1
+    assert not runs(tiny).going_on()
+    assert "Interrupt received" in output(tiny) and "Two interrupts" not in output(tiny)
+    assert 0 < len(tiny.addresses()) < 12
+    assert tiny.terraform.suspect
+    tiny.prepare(*"abcdefghijkl", seconds=0)
+    tiny.apply()
+    assert len(tiny.addresses()) == 12 and not tiny.terraform.suspect
+
+
+def test_an_interrupt_before_terraform_has_set_out_is_not_lost(tiny: Tiny) -> None:
+    tiny.prepare(*"abcdefghijkl", seconds=1)
+    argv = [sys.executable, "-c", APPLY, str(tiny.terraform.directory), str(tiny.terraform.log)]
+    environment = {**tiny.terraform.environment, "PYTHONPATH": str(Path(__file__).parents[4])}
+    ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
+    until(lambda: (run := runs(tiny).last()) and "apply" in run.command)
+    ours.send_signal(signal.SIGINT)
+    said, _ = ours.communicate(timeout=15)
+    assert ours.returncode == 130, said
+    assert not runs(tiny).going_on()
+    # In its first hundredths of a second terraform does not listen yet, and dies of the signal having begun nothing.
+    assert "Interrupt received" in output(tiny) or '"apply_start"' not in output(tiny)
+    assert len(tiny.addresses()) < 12
+
+
+# Runs a stand-in for a terraform that waits for AWS: it says each interrupt and ends after three seconds only.
+STUBBORN = """
+import sys, time
+from pathlib import Path
+from pneumoctl.aws.terraform.process import Run, Runs
+child = '''
+import signal, time
+signal.signal(signal.SIGINT, lambda *_: print("Interrupt received", flush=True))
+print("ready", flush=True)
+end = time.monotonic() + 3
+while time.monotonic() < end: time.sleep(0.1)
+'''
+runs, told = Runs(Path(sys.argv[1])), lambda text: print(text, flush=True)
+runs.attach(told, told) or runs.run([sys.executable, "-c", child], Path("/"), {}, told, told)
+"""
+
+
+def test_a_second_interrupt_leaves_terraform_alone_and_a_third_from_the_next_run_too(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", STUBBORN, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    said = tmp_path / "output"
+    quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    first = subprocess.Popen(argv, **quiet)
+    until(lambda: said.exists() and "ready" in said.read_text())
+    first.send_signal(signal.SIGINT)
+    until(lambda: "Interrupt received" in said.read_text())
+    first.send_signal(signal.SIGINT)
+    told, _ = first.communicate(timeout=2)
+    run = Runs(tmp_path).last()
+    assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
+    assert f"terraform (process {run.pid}) goes on by itself" in told
+    second = subprocess.Popen(argv, **quiet)
+    assert second.stdout is not None and "still goes on" in second.stdout.readline()
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=10)  # it waits for the end
+    assert said.read_text().count("Interrupt received") == 1
+    assert not Runs(tmp_path).going_on()
+
+
+# A stand-in for a terraform that loads its provider for a second, and until then says that it stops, and does not.
+SLOW_TO_START = """#!{python}
+import signal, sys, time
+def heard(*_):
+    print("too early" if not begun else "Interrupt received", flush=True)
+    sys.exit(1) if begun else None
+begun = False
+signal.signal(signal.SIGINT, heard)
+print("ready", flush=True)
+end = time.monotonic() + 1
+while time.monotonic() < end: time.sleep(0.1)
+begun = True
+print('{{"type":"apply_start"}}', flush=True)
+time.sleep(5)
+"""
+FOLLOW = """
+import os, sys
+from pathlib import Path
+from pneumoctl.aws.terraform.process import Run, Runs
+told = lambda text: print(text, flush=True)
+Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, told, told)
+"""
+
+
+@pytest.mark.parametrize(("times", "heard"), [(1, "Interrupt received"), (2, "too early")])
+def test_an_interrupt_waits_until_terraform_heeds_it_and_a_second_does_not(
+    tmp_path: Path, times: int, heard: str
+) -> None:
+    (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable))
+    (tmp_path / "terraform").chmod(0o700)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "PATH": str(tmp_path)}
+    argv = [sys.executable, "-c", FOLLOW, str(tmp_path)]
+    ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert ours.stdout is not None and ours.stdout.readline() == "ready\n"
+    for _ in range(times):
+        ours.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    ours.communicate(timeout=15)
+    until(lambda: heard in (tmp_path / "output").read_text())
+    run = Runs(tmp_path).last()
+    assert run is not None and run.asked_to_end
+    if Runs(tmp_path).going_on():
+        os.kill(run.pid, signal.SIGKILL)
+
+
+def test_a_kill_of_terraform_leaves_no_lock_and_a_readable_state(
+    tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"]
+) -> None:
+    """The local state is locked with fcntl, which dies with its holder; so does our mark of what runs."""
+    tiny.prepare("a", "b", seconds=3)
+    ours = start()
+    assert (tiny.terraform.directory / ".terraform.tfstate.lock.info").exists()
+    run = runs(tiny).last()
+    assert run is not None
+    ours.kill()
+    os.killpg(run.pid, signal.SIGKILL)
+    until(lambda: not runs(tiny).going_on())
+    assert (tiny.terraform.directory / ".terraform.tfstate.lock.info").exists()  # left behind, and without force
+    assert tiny.terraform.suspect
+    tiny.prepare("a", "b", seconds=0)
+    tiny.apply()
+    assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
+
+
+def test_while_another_holds_the_states_lock_the_holder_is_named(tiny: Tiny) -> None:
+    tiny.prepare("a", seconds=3)
+    other = subprocess.Popen(
+        ["terraform", "apply", "-auto-approve", "-no-color"],
+        cwd=tiny.terraform.directory,
+        env=dict(tiny.terraform.environment),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: (tiny.terraform.directory / ".terraform.tfstate.lock.info").exists())
+        with pytest.raises(PneumoError) as caught:
+            tiny.terraform.plan()
+    finally:
+        other.communicate(timeout=15)
+    assert caught.value.code == Exit.LOCKED
+    assert "locked by " in caught.value.message and " s ago)" in caught.value.message
+    assert "force-unlock" not in caught.value.hint  # that process lives: waiting is all there is to do
+    assert tiny.terraform.plan().no_op
+
+
+def test_two_at_once_is_refused(tmp_path: Path) -> None:
+    one = Runs(tmp_path)
+    first = one._start(["sleep", "5"], tmp_path, os.environ)
+    try:
+        with pytest.raises(PneumoError) as caught:
+            one.run(["true"], tmp_path, os.environ, print, print)
+        assert caught.value.code == Exit.LOCKED
+    finally:
+        first.kill()
+        first.wait()
+    assert not one.going_on()
+
+
+def test_output_is_heard_whole_however_it_is_cut(tmp_path: Path) -> None:
+    script = "printf 'one\\ntw'; sleep 0.2; printf 'o\\n\\303'; sleep 0.2; printf '\\244\\nlast words'; exit 7"
+    heard: list[str] = []
+    notes: list[str] = []
+    code = Runs(tmp_path).run(["sh", "-c", script], tmp_path, os.environ, heard.append, notes.append)
+    assert (code, heard, notes) == (7, ["one", "two", "ä", "last words"], [])
+
+
+def test_nothing_to_attach_to(tmp_path: Path) -> None:
+    assert not Runs(tmp_path).attach(print, print)
+    assert Runs(tmp_path).run(["true"], tmp_path, os.environ, print, print) == 0
+    assert not Runs(tmp_path).attach(print, print)
+
+
+def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
+    """Killed between starting terraform and writing the record: then there is none, and nobody gets a signal."""
+    one = Runs(tmp_path)
+    bystander = subprocess.Popen(["sleep", "30"])
+    going = one._start(["sleep", "1"], tmp_path, os.environ)
+    try:
+        one.record.unlink()
+        notes: list[str] = []
+
+        def interrupted() -> bool:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            one._see_through(lambda: None, interrupted, print, notes.append)
+        assert "goes on by itself" in notes[-1]
+        assert bystander.poll() is None and going.poll() is None
+    finally:
+        for process in (bystander, going):
+            process.kill()
+            process.wait()
+
+
+def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
+    """A provider's process has pipes for its output: what outlives terraform does not look like terraform."""
+    child = (
+        "import subprocess, sys; subprocess.Popen(['sleep', '2'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+    )
+    one = Runs(tmp_path)
+    assert one.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
+    run = one.last()
+    assert run is not None and not psutil.pid_exists(run.pid)
+    assert not one.going_on()
+
+
+def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else terraform would do all that was planned behind the back of one who has pressed Ctrl-C."""
+    one, real = Runs(tmp_path), Runs._save
+
+    def interrupted(self: Runs, run: Run) -> None:
+        if not run.asked_to_end:
+            signal.raise_signal(signal.SIGINT)
+        real(self, run)
+
+    monkeypatch.setattr(Runs, "_save", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(["sleep", "30"], tmp_path, os.environ, print, print)
+    run = one.last()
+    assert run is not None and run.asked_to_end
+    assert not one.going_on()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+HANGS = """
+import signal, time
+count = 0
+def again(number, frame):
+    global count
+    count += 1
+    if count == 2: raise SystemExit(1)
+signal.signal(signal.SIGINT, again)
+print("set out", flush=True)
+while True: time.sleep(0.05)
+"""
+
+
+def test_one_that_hangs_after_an_interrupt_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terraform_process, "SILENT_S", 1.0)
+    notes: list[str] = []
+
+    def hear(line: str) -> None:
+        if line == "set out":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Runs(tmp_path).run([sys.executable, "-c", HANGS], tmp_path, os.environ, hear, notes.append)
+    assert "hangs" in notes[-1] and not Runs(tmp_path).going_on()

@@ -1,0 +1,242 @@
+"""Terraform at work: real terraform on a configuration that needs no provider."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.aws.terraform.runner import Progress, Terraform, version
+from pneumoctl.errors import Exit, PneumoError
+from tests.pneumoctl import tiny_terraform
+from tests.pneumoctl.tiny_terraform import Tiny
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    return tiny_terraform.make(tmp_path, monkeypatch)
+
+
+def test_a_plan_is_applied_with_progress_and_the_state_can_be_read(tiny: Tiny) -> None:
+    tiny.prepare("a", "b")
+    planned = tiny.terraform.plan()
+    assert {(one.address, one.action) for one in planned.changes} == {
+        ('terraform_data.thing["a"]', "create"),
+        ('terraform_data.thing["b"]', "create"),
+    }
+    assert not planned.no_op and planned.operations == 2
+    assert tiny.terraform.resources() == [] and tiny.terraform.outputs() == {}
+    tiny.terraform.apply(planned, tiny.heard.append)
+    done = [one for one in tiny.heard if one.event == "done" and one.action == "create"]
+    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
+    ids = {one.values["input"]["value"]: one.id for one in tiny.terraform.resources()}
+    assert tiny.terraform.outputs() == {"things": ids}
+    assert "made a" in tiny.log and '{"@level"' not in tiny.log
+    assert not tiny.terraform.suspect
+
+
+def test_what_is_there_already_needs_no_second_look(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    tiny.prepare("a")
+    planned = tiny.terraform.plan()
+    assert planned.no_op and planned.changes == () and planned.drifted == ()
+    assert tiny.log.count("# terraform init") == 1
+
+
+def test_a_plan_can_be_read_while_it_is_applied(tiny: Tiny) -> None:
+    tiny.prepare("a", "b", seconds=2)
+    saved = tiny.terraform.save_plan()
+    assert (saved.operations, saved.no_op) == (2, False)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(tiny.terraform.read, saved)
+        tiny.terraform.apply(saved)
+        assert [one.action for one in read.result().changes] == ["create", "create"]
+    assert not saved.path.exists()
+
+
+def test_destroy_takes_all_and_again_is_nothing_to_do(tiny: Tiny) -> None:
+    tiny.prepare("a", "b")
+    tiny.apply()
+    tiny.heard.clear()
+    tiny.terraform.destroy(tiny.heard.append)
+    done = [one for one in tiny.heard if one.event == "done" and one.action == "delete"]
+    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    assert tiny.terraform.resources() == [] and not tiny.terraform.suspect
+    tiny.terraform.destroy()
+
+
+def test_a_failure_half_way_keeps_the_state_and_says_what_was_done(tiny: Tiny) -> None:
+    tiny.prepare("a", "b", fails=["no luck"])
+    with pytest.raises(PneumoError) as caught:
+        tiny.apply()
+    error = caught.value
+    assert error.code == Exit.PARTLY
+    assert 'terraform_data.bad["no luck"]' in error.message and "exit status 3" in error.message
+    assert "2 of 3 operations were done" in error.message
+    assert "resumes" in error.hint
+    assert sorted(error.details["done"]) == [f'terraform_data.thing["{one}"] (create)' for one in "ab"]  # type: ignore[call-overload]
+    assert error.details["begun"] == ['terraform_data.bad["no luck"]']
+    assert [one["address"] for one in error.details["failed"]] == ['terraform_data.bad["no luck"]']  # type: ignore[attr-defined]
+    assert tiny.terraform.suspect
+    tiny.prepare("a", "b")  # mended: what was done is not done again, the broken half is taken away
+    planned = tiny.terraform.plan()
+    assert [(one.address, one.action) for one in planned.changes] == [('terraform_data.bad["no luck"]', "delete")]
+    tiny.terraform.apply(planned)
+    assert not tiny.terraform.suspect
+
+
+def test_a_plan_that_the_state_has_outrun_is_refused(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    planned = tiny.terraform.plan()
+    planned.path.rename(planned.path.with_name("old"))
+    tiny.apply()
+    planned.path.with_name("old").rename(planned.path)
+    with pytest.raises(PneumoError, match="out of date") as caught:
+        tiny.terraform.apply(planned)
+    assert caught.value.details["terraform"] == "stale plan"
+
+
+def test_variables_that_the_configuration_refuses_are_said_with_the_reason(tiny: Tiny) -> None:
+    tiny.prepare(names="no list")
+    with pytest.raises(PneumoError, match=r"terraform plan failed.*Invalid value for input variable"):
+        tiny.terraform.plan()
+
+
+def test_secrets_and_variables_are_in_no_argv_and_readable_by_the_user_only(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    for name in ("terraform.tfvars.json", "things.tf", ".pneumoctl/output", ".pneumoctl/prepared.json"):
+        assert stat.S_IMODE((tiny.terraform.directory / name).stat().st_mode) == 0o600, name
+    assert stat.S_IMODE(tiny.terraform.log.stat().st_mode) == 0o600
+    assert stat.S_IMODE(tiny.terraform.directory.stat().st_mode) == 0o700
+
+
+def test_the_users_terraform_variables_do_not_change_what_we_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wild = {
+        "TF_CLI_ARGS_plan": "-destroy",
+        "TF_WORKSPACE": "other",
+        "TF_DATA_DIR": str(tmp_path / "elsewhere"),
+        "TF_VAR_seconds": "99",
+    }
+    tiny = tiny_terraform.make(tmp_path, monkeypatch, wild)
+    tiny.prepare("a")
+    tiny.apply()
+    assert tiny.addresses() == ['terraform_data.thing["a"]']
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_missing_provider_is_found_out_and_mended_by_the_next_run(tiny: Tiny) -> None:
+    (tiny.source / "things.tf").write_text('resource "null_resource" "one" {}')
+    directory = tiny.terraform.directory
+    with pytest.raises(PneumoError) as caught:
+        tiny.prepare()
+    assert caught.value.code == Exit.PREFLIGHT and caught.value.details["terraform"] == "provider"
+    (tiny.source / "things.tf").write_text('resource "terraform_data" "one" {}')
+    tiny.prepare()
+    (directory / "things.tf").write_text('resource "null_resource" "one" {}')
+    with pytest.raises(PneumoError) as caught:
+        tiny.terraform.plan()
+    assert caught.value.details["terraform"] == "init"
+    tiny.prepare()
+    assert tiny.log.count("# terraform init") == 3
+
+
+def test_a_damaged_state_is_said_so_with_what_to_look_at(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    state = tiny.terraform.directory / "terraform.tfstate"
+    state.write_text(state.read_text()[:100])
+    for ask in (tiny.terraform.plan, tiny.terraform.outputs, tiny.terraform.resources):
+        with pytest.raises(PneumoError, match="state is damaged") as caught:
+            ask()
+        assert str(tiny.terraform.directory) in caught.value.hint
+
+
+def test_a_state_that_a_kill_cut_short_is_replaced_by_the_one_before(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    tiny.prepare("a", "b")
+    tiny.apply()
+    state = tiny.terraform.directory / "terraform.tfstate"
+    for length in (0, 100):
+        state.write_text(state.read_text()[:length])
+        (tiny.terraform.directory / ".pneumoctl" / "state").unlink(missing_ok=True)  # our newer copy
+        tiny.prepare("a", "b")
+        assert "cut short" in tiny.notes() and tiny.terraform.suspect
+        tiny.heard.clear()
+        assert tiny.addresses() == ['terraform_data.thing["a"]']
+        tiny.apply()
+        assert len(tiny.addresses()) == 2 and not tiny.terraform.suspect
+
+
+def test_a_state_that_could_not_be_stored_is_stored_by_the_next_run(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    directory = tiny.terraform.directory
+    newer = json.loads((directory / "terraform.tfstate").read_text())
+    newer["serial"] += 1
+    newer["outputs"] = {"late": {"value": "kept", "type": "string"}}
+    (directory / "errored.tfstate").write_text(json.dumps(newer))
+    tiny.prepare("a")
+    assert tiny.terraform.outputs() == {"late": "kept"}
+    assert not (directory / "errored.tfstate").exists()
+    assert len(list(directory.glob("terraform.tfstate.errored-*"))) == 1
+
+
+def test_drift_is_what_differs_from_the_state_and_changes_nothing(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.apply()
+    planned = tiny.terraform.plan(refresh_only=True)
+    assert planned.no_op and planned.drifted == ()
+
+
+@pytest.fixture
+def no_terraform(tmp_path: Path) -> Iterator[dict[str, str]]:
+    (tmp_path / "bin").mkdir()
+    yield {**os.environ, "PATH": str(tmp_path / "bin")}
+
+
+def test_no_terraform_at_all(no_terraform: dict[str, str], tmp_path: Path) -> None:
+    terraform = Terraform(tmp_path / "t", no_terraform, tmp_path / "log")
+    for ask in (
+        lambda: version(no_terraform),
+        lambda: terraform.prepare({}, "", "eu-west-1", "t"),
+        terraform.outputs,
+    ):
+        with pytest.raises(PneumoError, match="not installed") as caught:
+            ask()
+        assert caught.value.code == Exit.PREFLIGHT
+        assert "https://" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [('{"terraform_version": "1.9.8"}', (1, 9, 8)), ('{"terraform_version": "1.12.0-rc1"}', (1, 12, 0))],
+)
+def test_the_version(no_terraform: dict[str, str], tmp_path: Path, answer: str, expected: tuple[int, ...]) -> None:
+    fake = tmp_path / "bin" / "terraform"
+    fake.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    fake.chmod(0o755)
+    assert version(no_terraform) == expected
+
+
+def test_something_else_by_the_name_of_terraform(no_terraform: dict[str, str], tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "terraform"
+    fake.write_text("#!/bin/sh\necho hello\nexit 3\n")
+    fake.chmod(0o755)
+    with pytest.raises(PneumoError, match="does not say its version: hello"):
+        version(no_terraform)
+
+
+def test_progress_defaults_to_nobody(tiny: Tiny) -> None:
+    tiny.prepare("a")
+    tiny.terraform.apply(tiny.terraform.plan())
+    assert tiny.addresses() == ['terraform_data.thing["a"]']
+    assert all(isinstance(one, Progress) for one in tiny.heard)

@@ -1,0 +1,249 @@
+"""`pneumoctl infer` against the real API on a real Redis: posted once, judged by the labels, resumed after a kill."""
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import urllib3
+
+from model import phantom
+from model.evaluation.metrics import evaluate
+from pneumoctl.__main__ import run
+from pneumoctl.errors import Exit
+from pneumoctl.stack import audit, stack
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Ports
+from tests.pneumoctl.sshd import User, on_loopback
+from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment
+
+ILL, WELL = range(100, 112), range(112, 118)
+
+
+@pytest.fixture(scope="module")
+def api(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
+    directory = tmp_path_factory.mktemp("api")
+    redis = RedisServer(directory / "redis")
+    server = Gunicorn("webapp.api", directory, api_environment(redis.port, tiny_bundle))
+    try:
+        redis.start()
+        server.start()
+        server.redis = redis.client()  # type: ignore[attr-defined]
+        yield server
+    finally:
+        server.stop()
+        redis.kill()
+
+
+@pytest.fixture
+def here(api: Gunicorn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gunicorn:
+    """The API as that of the local stack `t`, with an empty store."""
+    api.redis.flushall()  # type: ignore[attr-defined]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PNEUMO_STACK", "t")
+    monkeypatch.delenv("PNEUMO_DATA", raising=False)
+    ports = {"redis": 1, "api": api.port, "ui": 1}
+    stack.find("t").save(Secrets("r", "m", TOKEN), Ports(ports, ports))
+    return api
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 ill and 6 well; two of the well ones are drawn ill, so that not everything is right."""
+    folder = tmp_path_factory.mktemp("sets") / "data" / "test"
+    for name, seeds in (("PNEUMONIA", ILL), ("NORMAL", WELL)):
+        (folder / name).mkdir(parents=True)
+        for seed in seeds:
+            drawing = phantom.png(seed, 192, opacity=name == "PNEUMONIA" or seed < 114)
+            (folder / name / f"Miller_Anna_{seed}.png").write_bytes(drawing)
+    return folder
+
+
+def infer(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> Any:
+    assert run(["infer", "--json", *words]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def stored(api: Gunicorn) -> list[dict[str, Any]]:
+    answer = urllib3.request("GET", f"{api.url}/v1/predictions?limit=100", headers={"Authorization": f"Bearer {TOKEN}"})
+    return list(answer.json()["predictions"])
+
+
+def test_a_folder_is_scored_shown_and_judged(
+    here: Gunicorn, drawings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = infer(capsys, str(drawings))
+    kept = stored(here)
+    assert document["posted"] == document["pictures"] == document["scored"] == len(kept) == 18
+    figures = document["figures"]
+    assert figures["sensitivity"]["n"] == 12 and figures["specificity"]["n"] == 6
+    assert figures["sensitivity"]["value"] == 1 and figures["specificity"]["value"] == 4 / 6
+    labels = [1] * 12 + [0] * 6
+    assert figures["confusion"] == {"tp": 12, "fp": 2, "tn": 4, "fn": 0}
+    assert figures["auc"]["n"] == 18 and figures["auc"]["low"] < figures["auc"]["value"] <= figures["auc"]["high"]
+    wilson = evaluate(labels, [0.9] * 14 + [0.1] * 4, 0.5)
+    assert figures["specificity"] == wilson["specificity"] and figures["sensitivity"] == wilson["sensitivity"]
+    assert document["model"] == kept[0]["model"]
+    assert all("Miller" not in one["file"] and one["file"].endswith(".png") for one in kept)
+
+
+def test_a_second_run_posts_nothing_and_records_nothing(
+    here: Gunicorn, drawings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = infer(capsys, str(drawings), "--jobs", "1")
+    before, acts = stored(here), audit.chain(stack.find("t")).entries()
+    assert [one["event"] for one in acts] == ["begun", "ended"] and acts[1]["changed"] == ["18 predictions posted"]
+    assert "Miller" not in json.dumps(acts) and str(drawings) not in json.dumps(acts)
+    again = infer(capsys, str(drawings), "--jobs", "7")
+    assert again == {**first, "posted": 0} and stored(here) == before
+    assert audit.chain(stack.find("t")).entries() == acts
+    log = here.log.read_text()
+    assert log.count("POST /v1/predictions") >= 18 and "Miller" not in log
+    assert run(["infer", str(drawings)]) == 0
+    said = capsys.readouterr().out
+    assert "sensitivity  1.000" in said and "0 posted, the others were there already" in said
+    assert "18 pictures: 18 scored, 0 refused, 0 errors" in said and first["model"]["version"] in said
+
+
+def test_what_cannot_be_scored_is_said_by_the_exit_code(
+    here: Gunicorn, drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "some"
+    shutil.copytree(drawings, folder)
+    (folder / "NORMAL" / "half.png").write_bytes(phantom.png(200, 192)[:3000])
+    document = infer(capsys, str(folder), code=Exit.PARTLY)
+    assert (document["pictures"], document["scored"], document["refused"]) == (19, 18, 1)
+    assert document["figures"]["n"] == 18
+    wrong = Secrets("r", "m", "another token")
+    ports = {"redis": 1, "api": here.port, "ui": 1}
+    stack.find("t").save(wrong, Ports(ports, ports))
+    document = infer(capsys, str(folder), code=Exit.FAILED)
+    assert len(document["errors"]) == 19 and "401" in document["errors"][0]["message"]
+    assert document["figures"] is None and document["posted"] == 0
+
+
+def test_an_api_that_is_gone_is_an_error(here: Gunicorn, drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = {"redis": 1, "api": 1, "ui": 1}
+    stack.find("t").save(Secrets("r", "m", TOKEN), Ports(ports, ports))
+    assert "does not answer" in infer(capsys, str(drawings), code=1)["error"]["message"]
+    assert not audit.chain(stack.find("t")).path.exists()
+
+
+def test_the_folder_is_the_named_one_or_the_test_split_of_the_data(
+    here: Gunicorn, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*words: str) -> str:
+        error = infer(capsys, *words, code=Exit.USAGE)["error"]
+        return f"{error['message']} {error['hint']}"
+
+    assert "PNEUMO_DATA" in refused()
+    assert "has no folders NORMAL and PNEUMONIA" in refused(str(tmp_path))
+    assert f"pneumoctl infer {drawings}" in refused(str(drawings.parent))
+    monkeypatch.setenv("PNEUMO_DATA", str(tmp_path / "none"))
+    assert "no test split" in refused()
+    monkeypatch.setenv("PNEUMO_DATA", str(drawings.parent))
+    assert infer(capsys)["pictures"] == 18
+    monkeypatch.setenv("PNEUMO_DATA", str(drawings.parents[1]))  # a folder of data sets
+    assert infer(capsys)["posted"] == 0
+    for two in ("one", "two"):
+        shutil.copytree(drawings, tmp_path / "sets" / two / "test")
+    monkeypatch.setenv("PNEUMO_DATA", str(tmp_path / "sets"))
+    assert "2 test splits" in refused()
+
+
+def test_no_stack(drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert run(["infer", str(drawings), "--stack", "none"]) == 1
+
+
+# It lets so many posts through, and then swallows what comes.
+RELAY = """
+import asyncio, sys
+left = int(sys.argv[3])
+async def pump(source, target):
+    global left
+    while data := await source.read(65536):
+        if data.startswith(b"POST "):
+            left -= 1
+            if left < 0:
+                await asyncio.sleep(600)
+        target.write(data)
+        await target.drain()
+    target.close()
+async def serve(reader, writer):
+    one, other = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    await asyncio.gather(pump(reader, other), pump(one, writer), return_exceptions=True)
+async def main():
+    server = await asyncio.start_server(serve, sys.argv[1], 5000)
+    print("listens", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def answering(api: Gunicorn, address: str, posts: int = 1000) -> Iterator[None]:
+    """The API at that address, port 5000."""
+    words = [sys.executable, "-c", RELAY, address, str(api.port), str(posts)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as relay:
+        try:
+            assert relay.stdout is not None and relay.stdout.readline()
+            yield
+        finally:
+            relay.kill()
+
+
+def clients(user: User) -> list[int]:
+    """Processes of ssh that use the stack's configuration."""
+    config = str(user.farm.directory / "config")
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if config in (one.info["cmdline"] or ())]
+
+
+def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
+    here: Gunicorn, drawings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with on_loopback(tmp_path_factory.mktemp("farm")) as farm:
+        user, address = User(farm), farm.servers["app-0"].address
+        stack.Stack("t", user.state / "pneumoctl" / "t").write("secrets.json", asdict(Secrets("r", "m", TOKEN)))
+        with answering(here, address, posts=9):
+            child = user.start("infer", str(drawings))
+            deadline = time.monotonic() + 60
+            while len(stored(here)) < 9 and child.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            child.send_signal(signal.SIGKILL)
+            child.communicate()
+        while clients(user) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert clients(user) == []  # the forward ended with it
+        assert len(stored(here)) == 9
+        with answering(here, address):
+            document = json.loads(user.run("infer", str(drawings), "--json").stdout)
+            assert document["scored"] == 18 and document["posted"] == 9 and len(stored(here)) == 18
+            drawing = next(drawings.rglob("*.png"))
+            told = json.loads(user.run("predict", "--remote", str(drawing), "--json").stdout)  # on the same way
+            assert len(told["predictions"]) == 1 and len(stored(here)) == 19
+        assert json.loads(user.run("audit", "--verify", "--json").stdout)["unfinished"] == ["infer"]
+        assert "does not answer" in user.run("infer", str(drawings), code=1).stderr
+        farm.servers["app-0"].stop()
+        said = user.run("infer", str(drawings), code=1).stderr
+        assert "app-0" in said and "Traceback" not in said
+
+
+def test_the_official_test_split_is_all_scored(
+    here: Gunicorn, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the tiny test network, which knows drawings only: what counts here is that each picture is counted."""
+    monkeypatch.setenv("PNEUMO_DATA", str(data_root))
+    assert run(["infer", "--json"]) in (Exit.DONE, Exit.PARTLY)
+    document = json.loads(capsys.readouterr().out)
+    assert document["errors"] == []
+    assert document["pictures"] == 624 == document["scored"] + document["refused"]

@@ -1,0 +1,254 @@
+"""`pneumoctl predict` as its users meet it: output, exit codes, heat maps, resumption, the stack's API."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from model import phantom
+from pneumoctl.__main__ import run
+from pneumoctl.errors import Exit
+from pneumoctl.scoring import score as scoring
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two findings, one picture that is none, one damaged file and one text."""
+    folder = tmp_path / "ward"
+    folder.mkdir()
+    (folder / "a-ill.png").write_bytes(phantom.png(101, 256, opacity=True))
+    (folder / "b-well.png").write_bytes(phantom.png(101, 256))
+    Image.new("RGB", (200, 200), (250, 10, 10)).save(folder / "c-red.jpg")
+    (folder / "d-half.png").write_bytes(phantom.png(102, 256)[:5000])
+    (folder / "e.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def predict(tiny_bundle: Path) -> Any:
+    return lambda *words: run(["predict", "--model", str(tiny_bundle), *map(str, words)])
+
+
+def test_table_says_what_was_found_and_what_was_not_assessed(
+    predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(ward) == Exit.PARTLY
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split() == ["FILE", "FINDING", "PROBABILITY", "THRESHOLD", "NOTE"]
+    assert [line.split("  ")[0].rpartition("/")[2] for line in lines[1:5]] == [
+        "a-ill.png", "b-well.png", "c-red.jpg", "d-half.png",
+    ]  # fmt: skip
+    assert " pneumonia " in lines[1] and " no pneumonia " in lines[2]
+    assert "not assessed" in lines[3] and "not_an_xray: the picture has colours" in lines[3]
+    assert "not assessed" in lines[4] and "unreadable" in lines[4]
+    assert lines[5] == "4 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 0 errors; 1 other files passed over"
+    assert err == ""
+
+
+def test_json_is_one_document(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(ward, "--json", "--jobs", 2) == Exit.PARTLY
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"predictions", "errors", "summary"}
+    assert [one["finding"] for one in document["predictions"]] == ["pneumonia", "no pneumonia", None, None]
+    assert [one["file"] for one in document["predictions"]] == sorted(
+        str(p) for p in ward.iterdir() if p.suffix != ".txt"
+    )
+    assert document["errors"] == []
+    assert document["summary"] == {
+        "files": 4, "pneumonia": 1, "no pneumonia": 1, "not assessed": 2, "errors": 0, "skipped": 1,
+    }  # fmt: skip
+
+
+def test_json_matches_the_classifier(
+    predict: Any, ward: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model.serving.predict import Classifier
+
+    path = ward / "a-ill.png"
+    assert predict(path, "--json") == Exit.DONE
+    (told,) = json.loads(capsys.readouterr().out)["predictions"]
+    known = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path)).as_dict()
+    assert told | {"created": 0, "elapsed_ms": 0} == known | {"created": 0, "elapsed_ms": 0}
+
+
+def test_csv_has_a_row_for_each_file(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(f"{ward}/*", "--csv") == Exit.PARTLY
+    out = capsys.readouterr().out
+    assert out.count("\r\n") == out.count("\n") == 5
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert [row["finding"] for row in rows] == ["pneumonia", "no pneumonia", "", ""]
+    assert [row["refusal_code"] for row in rows] == ["", "", "not_an_xray", "unreadable"]
+
+
+def test_exit_codes(predict: Any, ward: Path) -> None:
+    assert predict(ward / "a-ill.png", ward / "b-well.png") == Exit.DONE
+    assert predict(ward / "b-well.png", "--fail-on-positive") == Exit.DONE
+    assert predict(ward / "a-ill.png", "--fail-on-positive") == Exit.CHANGES
+    assert predict(ward, "--fail-on-positive") == Exit.CHANGES
+    assert predict(ward / "b-well.png", ward / "d-half.png", "--fail-on-positive") == Exit.PARTLY
+
+
+def test_file_that_cannot_be_read_is_an_error_and_the_others_are_scored(
+    predict: Any, ward: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ward / "b-well.png"
+    real = Path.open
+
+    def denied(self: Path, *words: Any, **options: Any) -> Any:
+        if self == gone:
+            raise PermissionError(13, "Permission denied")
+        return real(self, *words, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert predict(ward / "a-ill.png", gone, "--json") == Exit.PARTLY
+    document = json.loads(capsys.readouterr().out)
+    assert document["errors"] == [{"file": str(gone), "message": "cannot be read: Permission denied"}]
+    assert len(document["predictions"]) == 1
+    assert predict(gone) == Exit.FAILED
+
+
+@pytest.mark.parametrize("words", [["nowhere.png"], ["*.gif"], ["--csv", "--json", "ward"], []])
+def test_usage_errors_come_before_anything_is_scored(
+    predict: Any, ward: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("loaded a model"))
+    assert predict("ward/a-ill.png" if words else "--json", *words) == Exit.USAGE
+    out, err = capsys.readouterr()
+    assert "error:" in err and "next:" in err
+    if "--json" in words or not words:
+        assert json.loads(out)["error"]["code"] == 2
+
+
+def test_bundle_is_that_of_the_flag_then_of_the_settings(
+    predict: Any,
+    ward: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = []
+    local = scoring.local
+    monkeypatch.setattr(scoring, "local", lambda model, *words: used.append(model) or local(tiny_bundle, *words))
+    picture = str(ward / "a-ill.png")
+    assert run(["predict", picture]) == Exit.DONE
+    (tmp_path / "pneumo.toml").write_text('model = "of-the-file"\n')
+    assert run(["predict", picture]) == Exit.DONE
+    (tmp_path / "other.toml").write_text('model = "of-another-file"\n')
+    assert run(["predict", picture, "--config", "other.toml"]) == Exit.DONE
+    monkeypatch.setenv("PNEUMO_MODEL", "~/of-the-environment")
+    assert run(["predict", picture]) == Exit.DONE
+    assert predict(picture) == Exit.DONE
+    home = Path.home() / "of-the-environment"
+    assert used == [None, Path("of-the-file"), Path("of-another-file"), home, tiny_bundle]
+
+
+def test_bundle_of_the_settings_is_really_used(
+    ward: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PNEUMO_MODEL", str(tiny_bundle))
+    assert run(["predict", str(ward / "a-ill.png"), "--json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["predictions"][0]["model"]["name"] == "tiny-linear"
+    monkeypatch.setenv("PNEUMO_MODEL", str(ward))
+    assert run(["predict", str(ward / "a-ill.png")]) == Exit.FAILED
+    assert "no model bundle" in capsys.readouterr().err
+
+
+def test_bad_bundle_is_a_clear_error(ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "--model", str(tmp_path), str(ward)]) == Exit.FAILED
+    err = capsys.readouterr().err
+    assert "no model bundle" in err and "--model DIR" in err
+
+
+def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
+    predict: Any, ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = tmp_path / "new" / "maps"
+    assert predict(ward, "--json", "--explain", maps) == Exit.PARTLY
+    predictions = json.loads(capsys.readouterr().out)["predictions"]
+    found = {f"{one['id']}.png" for one in predictions if one["finding"]}
+    assert {path.name for path in maps.iterdir()} == found and len(found) == 2
+    with Image.open(maps / found.pop()) as drawn:
+        assert drawn.mode == "RGB" and drawn.size == (256, 256)
+
+
+def test_resumed_run_scores_only_what_is_missing(
+    predict: Any, ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "results.jsonl"
+    assert predict(ward / "a-ill.png", "--json", "--resume", record) == Exit.DONE
+    first = json.loads(capsys.readouterr().out)["predictions"]
+    assert predict(ward, "--json", "--resume", record) == Exit.PARTLY
+    second = json.loads(capsys.readouterr().out)["predictions"]
+    assert second[0] == first[0] and len(second) == 4  # with its time of creation: not scored again
+    assert len(record.read_text().splitlines()) == 4
+
+
+def test_many_files_show_progress_on_stderr_only(
+    predict: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(25):
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert predict(tmp_path, "--json") == Exit.PARTLY
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["predictions"]) == 25 and "predict: 25/25 files" in err
+
+
+def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    class Fake:
+        def __init__(self, url: str, token: str, connections: int) -> None:
+            self.at = (url, token)
+
+        def score(self, content: bytes, file: str) -> dict[str, Any]:
+            seen.append((*self.at, Path(file).name))
+            return {
+                "id": "1", "file": "a-ill.png", "finding": "pneumonia", "refusal": None, "probability": 0.9,
+                "threshold": 0.5, "model": {"name": "m", "version": "v"}, "created": "now",
+            }  # fmt: skip
+
+    monkeypatch.setattr("pneumoctl.scoring.api_client.Api", Fake)
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (f"http://{name}", "token"))
+    monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("used the local model"))
+    path = str(ward / "a-ill.png")
+    assert run(["predict", "--remote", "--stack", "lab", path, "--json"]) == Exit.DONE
+    assert seen == [("http://lab", "token", "a-ill.png")]
+    assert json.loads(capsys.readouterr().out)["predictions"][0]["file"] == path
+
+
+def test_remote_without_a_stack_says_what_to_do(
+    ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(ward / "state"))
+    assert run(["predict", "--remote", str(ward)]) == Exit.FAILED
+    assert "pneumoctl up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--model", "--explain"])
+def test_remote_excludes_what_needs_the_local_model(ward: Path, option: str) -> None:
+    assert run(["predict", "--remote", option, str(ward), str(ward)]) == Exit.USAGE
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "--help"]) == Exit.DONE
+    out = capsys.readouterr().out
+    assert "outranks 6" in out and "Not a medical device" in out and "--resume" in out
+
+
+def test_real_files_never_get_a_clean_bill_they_must_not_have(
+    data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the bundle that ships: all real chest films are scored, and of everything else nothing is."""
+    assert run(["predict", "--json", str(data_root / "dicom"), str(data_root / "ood")]) == Exit.PARTLY
+    predictions = json.loads(capsys.readouterr().out)["predictions"]
+    chest = [one for one in predictions if "dicom/chest" in one["file"]]
+    others = [one for one in predictions if "dicom/chest" not in one["file"]]
+    assert len(chest) == 5 and all(one["finding"] for one in chest)
+    assert len(others) == 28 and [one["file"] for one in others if one["finding"]] == []

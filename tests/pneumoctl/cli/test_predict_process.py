@@ -1,0 +1,72 @@
+"""`pneumoctl predict` as a process of its own: what it loads, and what it says when a library is missing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model import phantom
+from pneumoctl.errors import Exit
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> Path:
+    path = tmp_path / "a-ill.png"
+    path.write_bytes(phantom.png(101, 256, opacity=True))
+    return path
+
+
+def _process(*words: object, before: Path | None = None, **options: Any) -> "subprocess.CompletedProcess[str]":
+    path = os.pathsep.join(str(part) for part in (before, ROOT) if part)
+    command = [sys.executable, "-m", "pneumoctl", "predict", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, **options)
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "PIL", "numpy"])
+def test_missing_library_names_the_extra(library: str, drawing: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / f"{library}.py").write_text(f"raise ModuleNotFoundError('blocked', name='{library}')\n")
+    done = _process(drawing, "--model", tiny_bundle, before=blocked)
+    assert done.returncode == Exit.FAILED
+    assert f"needs {library}" in done.stderr and "pip install '.[predict]' in pneumoctl's checkout" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dicom_without_pydicom_is_an_error_and_no_refusal(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 100)
+    (tmp_path / "pydicom.py").write_text("raise ModuleNotFoundError('blocked', name='pydicom')\n")
+    done = _process(tmp_path / "x.dcm", "--model", tiny_bundle, before=tmp_path)
+    assert done.returncode == Exit.FAILED and "ERROR" in done.stdout and "needs pydicom" in done.stdout
+
+
+def test_standard_input_is_scored(tiny_bundle: Path) -> None:
+    content = phantom.png(101, 256, opacity=True)
+    command = [sys.executable, "-m", "pneumoctl", "predict", "-", "--json", "--model", str(tiny_bundle)]
+    done = subprocess.run(command, input=content, capture_output=True, cwd=ROOT)
+    document = json.loads(done.stdout)
+    assert done.returncode == Exit.DONE and document["predictions"][0]["finding"] == "pneumonia"
+    assert document["predictions"][0]["file"] == "-"
+
+
+def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pneumoctl.__main__ import run\n"
+        "code = run(sys.argv[1:])\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    words = ["predict", "--model", str(tiny_bundle), str(drawing)]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=ROOT)
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert done.returncode == Exit.DONE and {"onnxruntime", "PIL"} <= loaded
+    heavy = {"tensorflow", "keras", "pydicom", "gdcm", "rich", "jinja2", "boto3", "webapp", "flask", "urllib3", "scipy"}
+    assert not loaded & heavy

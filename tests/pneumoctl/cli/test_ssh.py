@@ -1,0 +1,188 @@
+"""`pneumoctl ssh` as a user meets it: a process, the system's SSH client, real servers."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Ports, Stack
+from tests.pneumoctl.sshd import Farm, User, in_namespaces, on_loopback
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def user(farm: Farm) -> User:
+    return User(farm)
+
+
+def test_a_command_runs_there_and_its_exit_code_comes_back(user: User) -> None:
+    done = user.run("ssh", "web-0", "--", "echo out; echo err >&2; exit 7", code=7)
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+def test_several_words_arrive_as_they_are_and_one_is_a_line_for_the_shell(user: User) -> None:
+    assert user.run("ssh", "web-0", "--", "printf", "%s|", "a b", "*", "$HOME", "'").stdout == "a b|*|$HOME|'|"
+    assert user.run("ssh", "web-0", "--", "echo a  b; echo c").stdout == "a b\nc\n"
+    assert user.run("ssh", "web-0", "--", "ls", "--json", "-q", code=2).stderr.startswith("ls: ")
+
+
+def test_exit_255_of_the_command_is_its_own(user: User) -> None:
+    done = user.run("ssh", "web-0", "--", "echo it timed out >&2; exit 255", code=255)
+    assert done.stderr == "it timed out\n"
+
+
+def test_input_is_passed_on(user: User) -> None:
+    done = subprocess.run(
+        user.argv("ssh", "web-0", "--", "cat"),
+        input=b"\xff\x00\n",
+        capture_output=True,
+        env=user.environment,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, b"\xff\x00\n")
+
+
+def test_a_person_gets_a_terminal_there(user: User) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, user.argv("ssh", "app-0"), user.environment)
+    os.write(terminal, b"tty; exit 5\n")
+    said = b""
+    try:
+        while data := os.read(terminal, 4096):
+            said += data
+    except OSError:  # how the end of a terminal looks
+        pass
+    assert b"/dev/pts/" in said and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+
+
+def test_json_is_one_document_of_a_command_and_refused_for_a_shell(user: User) -> None:
+    document = json.loads(user.run("ssh", "web-0", "--json", "--", "echo", "out").stdout)
+    assert document == {"host": "web-0", "exit": 0, "stdout": "out\n", "stderr": ""}
+    assert json.loads(user.run("ssh", "web-0", "--json", code=2).stdout)["error"]["code"] == 2
+
+
+def test_dry_run_prints_a_line_that_works(user: User) -> None:
+    line = user.run("ssh", "web-0", "--dry-run", "--", "echo", "a b").stdout
+    assert "-F" in line
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "a b\n"
+
+
+def test_an_unknown_host_is_answered_with_the_nearest_and_all(user: User) -> None:
+    said = user.run("ssh", "wbe-0", code=2).stderr
+    assert "did you mean web-0?" in said and "nginx, web-0, app-0, monitoring" in said
+
+
+def test_no_stack_and_a_local_one_have_no_hosts(user: User, tmp_path: Path) -> None:
+    said = user.run("ssh", "web-0", "--stack", "none", code=1).stderr
+    assert "there is no stack 'none' on aws" in said and "pneumoctl up --target aws" in said
+    here = Stack("here", user.state / "pneumoctl" / "here")
+    here.save(Secrets.generate(), Ports({}, {}))
+    assert "pneumoctl status" in user.run("ssh", "web-0", "--stack", "here", code=2).stderr
+
+
+def test_no_client_is_said(user: User) -> None:
+    said = user.run("ssh", "web-0", code=1, PATH="/nonexistent").stderr
+    assert "OpenSSH client" in said and "apt-get install openssh-client" in said
+
+
+def test_a_host_whose_boot_was_not_awaited_is_said_to_be_so(user: User) -> None:
+    from pneumoctl.ssh import keys
+
+    keys.forget(user.farm.directory, {"i-nginx"})
+    try:
+        assert "host key of web-0 is not pinned yet" in user.run("ssh", "web-0", code=1).stderr
+    finally:
+        user.farm.pin()
+
+
+@pytest.mark.parametrize("name", ["nginx", "web-0"])
+def test_a_changed_host_key_is_a_hard_stop_explained(user: User, name: str) -> None:
+    one = user.farm.servers[name]
+    one.stop()
+    one.new_key()
+    one.start()
+    try:
+        done = user.run("ssh", "web-0", "--", "echo", "never", code=1)
+        assert done.stdout == "" and f"error: the host key of {name} (i-{name}) is not the one pinned" in done.stderr
+        assert "pneumoctl up" in done.stderr.splitlines()[-1]
+    finally:
+        user.farm.pin()
+
+
+def test_refusals_name_the_host_or_the_bastion(user: User) -> None:
+    servers = user.farm.servers
+    servers["web-0"].stop()
+    try:
+        said = user.run("ssh", "web-0", "--", "true", code=1).stderr
+        assert "error: web-0 (127.0.0.3) cannot be reached" in said and "next: pneumoctl status" in said
+        servers["nginx"].stop()
+        said = user.run("ssh", "web-0", "--", "true", code=1).stderr
+        assert "error: the bastion nginx (127.0.0.2) does not answer" in said and "address may have changed" in said
+    finally:
+        servers["web-0"].start()
+        servers["nginx"].start()
+
+
+def test_an_interrupt_ends_the_command_line(user: User) -> None:
+    child = user.start("ssh", "web-0", "--", "echo begun; sleep 30")
+    assert child.stdout is not None and child.stdout.readline() == "begun\n"
+    child.send_signal(2)
+    assert child.wait(5) == 130
+    child.communicate()
+
+
+def test_no_host_makes_the_user_wait_long(tmp_path: Path) -> None:
+    """Dead, mute, cut off in mid-session, all behind a live bastion; then the bastion itself."""
+    with in_namespaces(tmp_path / "network") as network, ThreadPoolExecutor(4) as pool:
+        user = User(network)
+
+        def failing(name: str, *words: str) -> tuple[float, str]:
+            began = time.monotonic()
+            said = user.run("ssh", name, "--", *words, code=1).stderr
+            return time.monotonic() - began, said
+
+        marked = tmp_path / "begun"
+        session = pool.submit(failing, "app-0", f"touch {marked}; sleep 60")
+        while not marked.exists():
+            time.sleep(0.1)
+        began = time.monotonic()
+        with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
+            dead, mute = pool.submit(failing, "web-0", "true"), pool.submit(failing, "monitoring", "true")
+            for name, waited in (("web-0", dead), ("monitoring", mute)):
+                seconds, said = waited.result()
+                assert 5 < seconds < 15 and f"error: {name} (" in said and "pneumoctl status" in said
+            _, said = session.result()
+            assert time.monotonic() - began < 20 and "error: app-0" in said and "not responding" in said
+        with network.cut("nginx"):
+            seconds, said = failing("web-0", "true")
+            assert seconds < 15 and "the bastion nginx (198.51.100.2) does not answer" in said
+
+
+def test_the_shell_completes_names_of_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pneumoctl.stack.inventory import Host, Inventory
+    from pneumoctl.stack.stack import find
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    hosts = tuple(Host(name, name.split("-")[0]) for name in ("nginx", "web-0", "web-1"))
+    find("default").make()
+    find("default").save_hosts(Inventory(hosts))
+    monkeypatch.setenv("_PNEUMOCTL_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "pneumoctl ssh we")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    done = subprocess.run([sys.executable, "-m", "pneumoctl"], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["web-0", "web-1"], done.stderr

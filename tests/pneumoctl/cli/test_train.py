@@ -1,0 +1,267 @@
+"""`pneumoctl train` and `runs`: what is refused before anything starts, a whole run here, and what is shown of runs."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.__main__ import run as pneumoctl
+from pneumoctl.aws import prices
+from pneumoctl.aws.prices import Prices
+from pneumoctl.cli.train import _wish
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import runs
+from pneumoctl.stack.runs import Receipt, Run
+from pneumoctl.stack.stack import Stack, find
+from pneumoctl.training import artifacts, local
+from pneumoctl.training import order as on_aws
+from pneumoctl.training.request import Wish
+from tests.pneumoctl.world import AT, FakeAws, World
+
+WISH = Wish("", (), 7200, None, 1800, resume=False, detach=False)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return find("t")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--gpu", "--max-runtime", "2 hours"], "is no time"),
+        (["--gpu", "--max-runtime", "30s"], "a minute at least"),
+        (["--gpu", "--max-cost", "0"], "more than 0"),
+        (["--gpu", "--stall", "0"], "1 to 1440"),
+        (["--gpu", "folder"], "data push"),
+        (["--gpu", "--", "--epochs", "x"], "invalid int value"),
+        (["--gpu", "--", "--out", "elsewhere"], "not yours to give"),
+        (["--gpu", "--", "--resume"], "not yours to give"),
+        (["--gpu", "--resume", "--", "--epochs", "2"], "its own settings"),
+        (["folder", "--detach"], "is for --gpu"),
+        (["folder", "--max-cost", "1"], "is for --gpu"),
+        (["folder", "--spot"], "is for --gpu"),
+        (["--gpu", "--fallback"], "are for --spot"),
+        (["--gpu", "--spot-retries", "2"], "are for --spot"),
+        (["--gpu", "--spot", "--spot-retries", "-1"], "0 to 100"),
+        ([], "which data?"),
+    ],
+)
+def test_what_is_refused_before_anything_starts(
+    place: Stack, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pneumoctl(["train", "--stack", "t", *words]) == Exit.USAGE
+    assert said in capsys.readouterr().err
+    assert runs.every(place) == []
+
+
+def test_words_before_and_behind_the_dashes() -> None:
+    wish = _wish(["data", "--epochs", "2"], False, None, None, 30, False, False)
+    assert (wish.first, wish.arguments) == ("data", ("--epochs", "2"))
+    wish = _wish(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
+    assert (wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
+    assert wish.named("xrays") == ("--name", "dag-xrays")
+    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).named("x") == ("--name", "resnet50-x")
+    assert _wish(["--name", "mine"], True, None, None, 30, False, False).named("x") == ()
+    assert _wish([], True, None, None, 30, False, False).max_runtime_s == 4 * 3600
+
+
+def priced(monkeypatch: pytest.MonkeyPatch, usd: float | None) -> Any:
+    known = {} if usd is None else {"g5.xlarge": usd}
+    listed = Prices("eu-west-1", "2026-11-23", "test", known)
+    monkeypatch.setattr(prices, "current", lambda *_: listed)
+    return FakeAws(World())
+
+
+def ordered(**more: Any) -> Run:
+    return Run("20261123-060000-a1b2", "t", "gpu", runs.stamp(AT), [], 1800, 0, type="g5.xlarge", **more)
+
+
+def test_the_deadline_is_whichever_of_time_and_cost_is_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = priced(monkeypatch, 1.2)
+    by_time = on_aws._bounded(aws, ordered(), replace(WISH, max_cost=100.0), AT)
+    assert (by_time.max_runtime_s, by_time.deadline) == (7200, "2026-11-23T08:00:00+00:00")
+    by_cost = on_aws._bounded(aws, ordered(), replace(WISH, max_cost=0.6), AT)
+    assert (by_cost.max_runtime_s, by_cost.deadline) == (1800, "2026-11-23T06:30:00+00:00")
+    with pytest.raises(PneumoError, match="less than a minute") as caught:
+        on_aws._bounded(aws, ordered(), replace(WISH, max_cost=0.01), AT)
+    assert caught.value.code == Exit.PREFLIGHT
+
+
+def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = priced(monkeypatch, None)
+    assert on_aws._bounded(aws, ordered(), WISH, AT).usd_per_hour is None
+    with pytest.raises(PneumoError, match="is not known") as caught:
+        on_aws._bounded(aws, ordered(), replace(WISH, max_cost=5.0), AT)
+    assert caught.value.code == Exit.PREFLIGHT
+
+
+# Here: model.train is a stand-in that takes its arguments and does as it is told.
+
+CHILD = """
+import pathlib, signal, sys, time
+data, _, out, *rest = sys.argv[1:]
+out = pathlib.Path(out)
+out.mkdir(parents=True, exist_ok=True)
+log = (out / "train.log").open("a")
+log.write("began " + " ".join(rest) + "\\n")
+log.flush()
+def stop(number, _):
+    (out / "checkpoint").write_text("kept")
+    sys.exit(128 + number)
+signal.signal(signal.SIGTERM, stop)
+what = pathlib.Path(data).name
+if what == "crash":
+    sys.exit(1)
+if what == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while what != "quick":
+    if what == "busy":
+        log.write("step\\n"); log.flush()
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    package = tmp_path / "code" / "model"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "train.py").write_text(CHILD)
+    monkeypatch.setattr(local, "package", lambda _: package)
+    monkeypatch.setattr(local, "PAUSE_S", 0.05)
+    monkeypatch.setattr(local, "CHECKPOINT_S", 5.0)
+    monkeypatch.setattr(artifacts, "sound", lambda _: None)
+    yield None
+
+
+def here(place: Stack, data: str, runtime: int = 60, stall: int = 60, resume: bool = False) -> int:
+    return local.train(place, data, ["--epochs", "2"], runtime, stall, resume)
+
+
+def last(place: Stack) -> tuple[Run, Receipt]:
+    run = runs.every(place)[-1]
+    receipt = runs.ended(place, run)
+    assert receipt
+    return run, receipt
+
+
+@pytest.mark.usefixtures("child")
+def test_a_run_here_has_a_record_and_a_receipt(place: Stack) -> None:
+    assert here(place, "quick") == 0
+    run, receipt = last(place)
+    assert (receipt.exit, receipt.why, run.where) == (0, "done", "here")
+    assert "began --epochs 2" in (runs.results(place, run.id) / "train.log").read_text()
+    assert [phase for phase, _ in run.phases] == ["begun", "ended"]
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize(
+    ("data", "runtime", "stall", "code", "why"),
+    [("crash", 60, 60, 8, "failed"), ("busy", 1, 60, 9, "deadline"), ("still", 60, 1, 8, "stalled")],
+)
+def test_a_crash_and_the_caps(place: Stack, data: str, runtime: int, stall: int, code: int, why: str) -> None:
+    with pytest.raises(PneumoError) as caught:
+        here(place, data, runtime, stall)
+    run, receipt = last(place)
+    assert (caught.value.code, receipt.exit, receipt.why) == (code, code, why)
+    kept = (runs.results(place, run.id) / "checkpoint").exists()
+    assert kept is (why != "failed")
+    assert not local._trains(run, runs.results(place, run.id))
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_a_checkpoint_and_ends_it(place: Stack, number: int) -> None:
+    threading.Thread(target=_once_begun, args=(place, lambda _: os.kill(os.getpid(), number))).start()
+    with pytest.raises(PneumoError) as caught:
+        here(place, "still")
+    run, receipt = last(place)
+    assert caught.value.code == receipt.exit == 128 + number
+    assert (runs.results(place, run.id) / "checkpoint").exists()
+
+
+@pytest.mark.usefixtures("child")
+def test_one_that_does_not_hear_is_killed(place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "CHECKPOINT_S", 0.2)
+    with pytest.raises(PneumoError):
+        here(place, "deaf", runtime=1)
+    run, _ = last(place)
+    assert not local._trains(run, runs.results(place, run.id))
+
+
+@pytest.mark.usefixtures("child")
+def test_cancel_and_resume(place: Stack) -> None:
+    codes: list[int] = []
+
+    def cancel(_: Run) -> None:
+        codes.append(pneumoctl(["runs", "cancel", "--stack", "t"]))
+
+    threading.Thread(target=_once_begun, args=(place, cancel)).start()
+    with pytest.raises(PneumoError):
+        here(place, "still")
+    assert codes == [0] and last(place)[1].why == "stopped"
+    assert here(place, "quick", resume=True) == 0
+    run, receipt = last(place)
+    assert receipt.why == "done" and receipt.attempt == 2 and receipt.earlier[0]["why"] == "stopped"
+    assert "--resume" in (runs.results(place, run.id) / "train.log").read_text()
+    assert len(runs.every(place)) == 1
+
+
+@pytest.mark.usefixtures("child")
+def test_what_still_trains_is_not_resumed_beside_itself(place: Stack) -> None:
+    refused: list[PneumoError] = []
+
+    def resume(run: Run) -> None:
+        with pytest.raises(PneumoError) as caught:
+            here(place, "quick", resume=True)
+        refused.append(caught.value)
+        local.cancel(place, run)
+
+    threading.Thread(target=_once_begun, args=(place, resume)).start()
+    with pytest.raises(PneumoError):
+        here(place, "still")
+    run, receipt = last(place)
+    assert [error.code for error in refused] == [Exit.LOCKED] and f"runs cancel {run.id}" in refused[0].hint
+    assert receipt.why == "stopped" and receipt.attempt == 1
+
+
+def _once_begun(place: Stack, act: Any) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for run in runs.every(place):
+            if (runs.results(place, run.id) / "train.log").exists() and run.phase == "begun":
+                time.sleep(0.2)
+                act(run)
+                return
+        time.sleep(0.02)
+
+
+def test_runs_are_listed_and_shown_without_a_stack(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ordered(instance="i-1", usd_per_hour=1.0).reached("armed", datetime.now(UTC))
+    runs.save(place, run)
+    assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
+    assert "open: armed" in capsys.readouterr().out
+    runs.close(place, Receipt(run.id, 9, "deadline", "its deadline is reached", "host timer", billed_s=3600, usd=1.0))
+    (runs.results(place, run.id)).mkdir(parents=True)
+    (runs.results(place, run.id) / "train.log").write_text("one\ntwo\nthree\n")
+    assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
+    said = capsys.readouterr().out
+    assert "deadline" in said and "3600 s" in said and "$1.00" in said and "host timer" in said
+    assert pneumoctl(["runs", "show", "--stack", "t", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["receipt"]["billed_s"] == 3600 and document["files"] == ["train.log"]
+    assert pneumoctl(["runs", "logs", run.id, "-n", "2", "--stack", "t"]) == 0
+    assert capsys.readouterr().out == "two\nthree\n"
+    assert pneumoctl(["runs", "cancel", run.id, "--stack", "t"]) == 0
+    assert pneumoctl(["runs", "show", "20261123-060000-ffff", "--stack", "t"]) == Exit.USAGE

@@ -1,0 +1,138 @@
+"""The account-side stop: armed and read back, or nothing starts; bounded retries; deleted; and what is a lease."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws.api import Account, steady
+from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import bundled
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu.scheduled_stop import Lease
+from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded
+
+pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
+RUN = "20261123-061500-a1b2"
+HOST = Instance("i-1", "train", "train", "stopped", "g5.xlarge", datetime(2026, 1, 1, tzinfo=UTC), "", "")
+UNTIL = datetime(2030, 1, 2, 3, 4, 5, 999, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduled_stop, "PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def aws(cloud: Cloud) -> Aws:
+    found = cloud.aws()
+    guarded(found, "arm")
+    scheduled_stop.delete(found, "arm", RUN)
+    return found
+
+
+def test_it_is_armed_read_back_listed_moved_and_deleted(aws: Aws) -> None:
+    lease = scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
+    assert lease == Lease(RUN, ("i-1",), UNTIL.replace(microsecond=0))
+    assert scheduled_stop.listed(aws, "arm") == [lease]
+    assert scheduled_stop.listed(aws, "never-made") == []
+
+    found = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)
+    assert found["ScheduleExpression"] == "at(2030-01-02T03:04:05)" and found["ActionAfterCompletion"] == "DELETE"
+    assert found["Target"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/pneumoctl-arm-scheduler-{REGION}"
+
+    later = scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL + timedelta(hours=1))
+    assert scheduled_stop.listed(aws, "arm") == [later]
+    scheduled_stop.delete(aws, "arm", RUN)
+    scheduled_stop.delete(aws, "arm", RUN)
+    assert scheduled_stop.listed(aws, "arm") == []
+
+
+def test_the_role_is_the_one_that_terraform_makes() -> None:
+    text = (bundled("terraform") / "guard.tf").read_text()
+    assert 'name        = "${local.name}-scheduler-${var.region}"' in text
+    assert scheduled_stop.ROLE.endswith(":role/pneumoctl-{stack}-scheduler-{region}")
+
+
+def test_what_passes_is_tried_again(aws: Aws, cloud: Cloud) -> None:
+    cloud.fault("throttled", service="scheduler", times=4)
+    assert scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL).run == RUN
+
+
+def test_what_is_denied_starts_nothing(aws: Aws, cloud: Cloud) -> None:
+    cloud.fault("denied", service="scheduler", action="CreateSchedule")
+    with pytest.raises(PneumoError, match="cannot be armed: AWS denies scheduler:CreateSchedule") as caught:
+        scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
+    assert caught.value.code == Exit.PREFLIGHT
+
+
+def test_what_cannot_be_read_back_starts_nothing(aws: Aws, cloud: Cloud) -> None:
+    cloud.fault("denied", service="scheduler", action="GetSchedule")
+    with pytest.raises(PneumoError, match="nothing was started") as caught:
+        scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
+    assert caught.value.code == Exit.PREFLIGHT
+
+
+class Odd:
+    """An account that keeps a schedule otherwise than it was told."""
+
+    region = REGION
+
+    def __init__(self, **changed: Any) -> None:
+        self.changed, self.kept = changed, dict[str, Any]()
+
+    def identity(self) -> Account:
+        return Account(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me")
+
+    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation == "create_schedule":
+            self.kept = arguments | self.changed
+        return self.kept
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"State": "DISABLED"},
+        {"ScheduleExpression": "at(2031-01-02T03:04:05)"},
+        {"ScheduleExpression": "rate(1 hour)"},
+        {"ScheduleExpressionTimezone": "Asia/Tokyo"},
+        {"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances", "RoleArn": "another", "Input": "{}"}},
+    ],
+)
+def test_one_that_would_not_act_as_wished_is_none(changed: dict[str, Any]) -> None:
+    odd: Any = Odd(**changed)
+    with pytest.raises(PneumoError, match="reads back as") as caught:
+        scheduled_stop.arm(odd, "arm", RUN, HOST, UNTIL)
+    assert caught.value.code == Exit.PREFLIGHT
+    assert scheduled_stop.arm(Odd(), "arm", RUN, HOST, UNTIL).instances == ("i-1",)  # type: ignore[arg-type]
+
+
+def test_a_lease_is_for_its_host_and_for_its_time() -> None:
+    lease = Lease(RUN, ("i-1",), UNTIL)
+    longer = replace(lease, until=UNTIL + timedelta(hours=1))
+    before = UNTIL - timedelta(seconds=1)
+    assert scheduled_stop.covering([lease, longer], "i-1", before) == longer
+    assert scheduled_stop.covering([lease], "i-1", UNTIL) is None
+    assert scheduled_stop.covering([lease], "i-2", before) is None
+
+
+def test_time_is_aws_s_and_not_this_machine_s() -> None:
+    class Ahead(Odd):
+        def identity(self) -> Account:
+            return Account(ACCOUNT, "arn:aws:iam::1:user/me", skew=200.0)
+
+    ahead: Any = Ahead()
+    assert 199 < (datetime.now(UTC) - scheduled_stop.now(ahead)).total_seconds() < 202
+
+
+def test_a_clock_that_is_set_after_the_question_moves_no_deadline() -> None:
+    class Corrected(Odd):
+        def identity(self) -> Account:  # asked a minute ago, when this machine's clock was an hour ahead
+            asked = datetime.now(UTC) + timedelta(hours=1) - timedelta(minutes=1)
+            return Account(ACCOUNT, "arn:aws:iam::1:user/me", 3600.0, asked, steady() - 60)
+
+    corrected: Any = Corrected()
+    assert abs((datetime.now(UTC) - scheduled_stop.now(corrected)).total_seconds()) < 2

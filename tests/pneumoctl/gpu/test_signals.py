@@ -1,0 +1,53 @@
+"""Signals break off what may be broken off, once, and are only told of while the GPU is being stopped."""
+
+import os
+import signal
+
+import pytest
+
+from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, unheard
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_breaks_off_only_what_may_be(number: int) -> None:
+    before = {one: signal.getsignal(one) for one in NUMBERS}
+    told: list[str] = []
+    with Interrupts(told.append) as interrupts:
+        os.kill(os.getpid(), number)
+        assert len(told) == 1
+        with pytest.raises(Interrupted) as caught, interrupts.raising():
+            os.kill(os.getpid(), number)
+        assert caught.value.code == 128 + number
+        os.kill(os.getpid(), number)
+        assert len(told) == 2
+        with pytest.raises(Interrupted), interrupts.raising():
+            os.kill(os.getpid(), number)
+        with interrupts.raising():
+            pass
+        os.kill(os.getpid(), number)
+        assert len(told) == 3
+    assert {one: signal.getsignal(one) for one in NUMBERS} == before
+
+
+def test_nothing_that_handles_errors_takes_it_for_one() -> None:
+    assert not issubclass(Interrupted, Exception)
+
+
+@pytest.mark.parametrize("ending", [BrokenPipeError, OSError, SystemExit])
+def test_a_terminal_that_is_gone_ends_nothing(ending: type[BaseException]) -> None:
+    """Rich exits when its pipe is broken; a signal whose word nobody hears must still not break off the stop."""
+
+    def gone(_: str) -> None:
+        raise ending()
+
+    unheard(gone)("the GPU")
+    with Interrupts(gone):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_while_something_is_told_still_counts() -> None:
+    def struck(_: str) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        unheard(struck)("the GPU")

@@ -1,0 +1,112 @@
+"""The units of hosts: systemd accepts them, they are shut in, their environment is what a shell would read."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.plan.render import render
+from pneumoctl.stack.secrets import Secrets
+
+SERVICES = ("api", "ui")
+EXPOSURE = 1.1  # of 10, by systemd's own count; what is left is a network, which they serve
+ODD = '/srv/a b/$HOME/it\'s/"q"/100%/back\\slash/#x'
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """All units, rendered into a folder."""
+    for name in SERVICES:
+        service = render(
+            f"systemd/pneumoctl-{name}.service", root="/srv/pneumoctl", workers=2, threads=24, memory="80%"
+        )
+        socket = render(f"systemd/pneumoctl-{name}.socket", address="10.0.0.7", port=5000)
+        (tmp_path / f"pneumoctl-{name}.service").write_text(service)
+        (tmp_path / f"pneumoctl-{name}.socket").write_text(socket)
+    return tmp_path
+
+
+def analyze(*words: str) -> str:
+    done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def test_systemd_accepts_them_without_a_word(units: Path) -> None:
+    analyze("verify", "--man=no", *map(str, sorted(units.iterdir())))
+
+
+def test_a_word_that_systemd_does_not_know_is_seen(units: Path) -> None:
+    file = units / "pneumoctl-api.service"
+    file.write_text(file.read_text().replace("NoNewPrivileges=", "NoNewPrivilege="))
+    with pytest.raises(AssertionError, match="NoNewPrivilege"):
+        analyze("verify", "--man=no", str(file))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_they_are_shut_in(name: str, units: Path) -> None:
+    last = analyze("security", "--offline=true", str(units / f"pneumoctl-{name}.service")).splitlines()[-1]
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", last)
+    assert found and float(found[1]) <= EXPOSURE, last
+
+
+def test_a_loosened_unit_is_seen(units: Path) -> None:
+    file = units / "pneumoctl-api.service"
+    file.write_text(re.sub("SystemCallFilter=.*\n", "", file.read_text()))
+    last = analyze("security", "--offline=true", str(file)).splitlines()[-1]
+    assert float(last.split(": ")[1].split()[0]) > EXPOSURE
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_command_is_the_one_release_that_current_points_to(name: str, units: Path, tmp_path: Path) -> None:
+    """Run as systemd would: `$$` is a dollar, and a line that ends in a backslash goes on."""
+    (text,) = re.findall(r"ExecStart=(.*?[^\\])\n", (units / f"pneumoctl-{name}.service").read_text(), re.DOTALL)
+    kind = {"api": "api", "ui": "web"}[name]
+    release, model = tmp_path / kind / "releases" / "r1", tmp_path / "model" / "releases" / "m1"
+    (release / "venv" / "bin").mkdir(parents=True)
+    model.mkdir(parents=True)
+    python = release / "venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$0|$PYTHONPATH|$MODEL_BUNDLE|$*"\n')
+    python.chmod(0o755)
+    for link, target in ((release.parents[1] / "current", release), (model.parents[1] / "current", model)):
+        link.symlink_to(target)
+    argv = shlex.split(text.replace("\\\n", "").replace("$$", "$").replace("/srv/pneumoctl/", f"{tmp_path}/"))
+    given = {"PATH": os.environ["PATH"], "MODEL_BUNDLE": str(tmp_path / "model" / "current") if name == "api" else ""}
+    done = subprocess.run(argv, env=given, capture_output=True, text=True, check=True)
+    started, code, bundle, options = done.stdout.strip().split("|")
+    assert (started, code) == (str(python), str(release))
+    assert bundle == (str(model) if name == "api" else "")
+    assert options.startswith("-P -m gunicorn --workers=2 ") and options.endswith(f"webapp.{name}:create_app()")
+
+
+def environment(name: str) -> str:
+    shared = {"secrets": Secrets.generate(), "max_upload_mb": 25, "max_pending": 8, "code": ODD}
+    if name == "ui":
+        return render(
+            "env/ui.env", api_url="http://10.0.0.7:5000,http://10.0.0.8:5000", trusted_hosts=("a", "b"), **shared
+        )
+    more = {"redis_host": "10.0.0.7", "redis_port": 6379, "bundle": ODD, "threads": 1, "metrics": ODD}
+    return render("env/api.env", **more, **shared)
+
+
+# Plain characters, or single quotes and what shlex makes of a quote inside: systemd's parser (env-file.c) and a shell
+# read these alike. Backslashes, dollars and spaces outside of quotes they do not.
+ALIKE = re.compile(r"""[\w@%+=:,./\[\]-]*|('[^'\n]*'|"'")+""", re.ASCII)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_systemd_and_a_shell_read_the_same_in_an_environment_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text(environment(name))
+    values = dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
+    assert [one for one in values.values() if not ALIKE.fullmatch(one)] == []
+    read = ["sh", "-c", 'set -a; . "$0"; printf %s "$PYTHONPATH"', str(file)]
+    assert subprocess.run(read, capture_output=True, text=True, check=True).stdout == ODD
+
+
+def test_the_journal_is_bounded() -> None:
+    text = render("journald/pneumoctl.conf", max_mb=500)
+    assert "SystemMaxUse=500M" in text.splitlines()

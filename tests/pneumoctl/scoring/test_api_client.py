@@ -1,0 +1,249 @@
+"""Asking the stack's API: whatever goes wrong there is an error here, never a finding."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.scoring import api_client
+from pneumoctl.scoring.api_client import Api
+from tests.pneumoctl.scoring.test_document import BAD, GOOD, REFUSED
+
+
+class Server(ThreadingHTTPServer):
+    """Gives the prepared answers one after another, the last one for ever; keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[tuple[int, Any, dict[str, str]]] = []
+        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def say(self, status: int, body: Any, **headers: str) -> None:
+        self.answers.append((status, body, headers))
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"] or 0)
+        self.server.asked.append((self.path, dict(self.headers), self.rfile.read(length)))
+        answers = self.server.answers
+        status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(api_client.time, "sleep", lambda seconds: None)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def failure(server: Server) -> PneumoError:
+    with pytest.raises(PneumoError) as caught:
+        Api(server.url, "t0ken").score(b"picture", "a.png")
+    assert "t0ken" not in caught.value.message + caught.value.hint
+    return caught.value
+
+
+def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -> None:
+    server.say(201, {"predictions": [GOOD]})
+    assert Api(server.url + "/", "t0ken").score(b"\x89PNG picture", "/ward 7/Mr X/a.png") == GOOD
+    ((path, headers, body),) = server.asked
+    assert path == "/v1/predictions" and headers["Authorization"] == "Bearer t0ken"
+    assert re.search(rb'name="file"; filename="a.png"', body) and b"\x89PNG picture" in body
+    assert b"Mr X" not in body
+
+
+def test_names_that_are_no_unicode_are_sent_all_the_same(server: Server) -> None:
+    server.say(201, {"predictions": [GOOD]})
+    for name in ("r\udcf6.png", "..", "/"):
+        assert Api(server.url, "t").score(b"x", name) == GOOD
+
+
+def test_refusal_is_a_document_like_any_other(server: Server) -> None:
+    server.say(201, {"predictions": [REFUSED]})
+    assert Api(server.url, "t").score(b"x", "a.png") == REFUSED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>It works!</html>",
+        {},
+        [],
+        {"predictions": []},
+        {"predictions": [GOOD, GOOD]},
+        {"predictions": [{}]},
+        {"predictions": [GOOD], "errors": [{"file": "a.png", "position": 0, "error": {}}]},
+        b"[" * 100_000,
+        *({"predictions": [document]} for document in BAD.values()),
+    ],
+)
+def test_answer_that_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
+    server.say(201, body)
+    assert "is no prediction" in failure(server).message
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 413, 500, 502])
+def test_every_other_status_is_an_error(server: Server, status: int) -> None:
+    server.say(status, {"predictions": [GOOD]}, Location=server.url)
+    error = failure(server)
+    assert str(status) in error.message and error.hint
+    assert len(server.asked) == 1
+
+
+def test_problem_document_is_told(server: Server) -> None:
+    server.say(413, {"title": "Too large", "detail": "At most 20 MB a file.", "status": 413})
+    error = failure(server)
+    assert "413, Too large, At most 20 MB a file." in error.message and "max_upload_mb" in error.hint
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_api_is_asked_again(server: Server, status: int) -> None:
+    server.say(status, {}, Retry_After="1")
+    server.say(status, {})
+    server.say(201, {"predictions": [GOOD]})
+    assert Api(server.url, "t").score(b"x", "a.png") == GOOD
+    assert len(server.asked) == 3
+
+
+def test_api_that_stays_busy_is_an_error(server: Server) -> None:
+    server.say(503, {"title": "Redis does not answer"}, Retry_After="1")
+    assert "503, Redis does not answer" in failure(server).message
+    assert len(server.asked) == api_client.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("header", "attempt", "seconds"),
+    [
+        ("7", 0, 7),
+        ("0", 2, 0),
+        ("999", 0, api_client.LONGEST_WAIT),
+        (None, 0, 1),
+        (None, 2, 4),
+        ("soon", 1, 2),
+        ("-5", 0, 1),
+    ],
+)
+def test_waits_are_those_the_api_asks_for_within_reason(header: str | None, attempt: int, seconds: float) -> None:
+    assert api_client._wait(header, attempt) == seconds
+
+
+def test_api_that_is_away_is_an_error() -> None:
+    with Server() as gone:
+        url = gone.url
+    with pytest.raises(PneumoError, match=r"does not answer: .*refused") as caught:
+        Api(url, "t").score(b"x", "a.png")
+    assert caught.value.hint == "pneumoctl status" and "object at" not in caught.value.message
+
+
+def test_api_that_hangs_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "READ_SECONDS", 0.2)
+    release = threading.Event()
+    monkeypatch.setattr(Handler, "do_POST", lambda self: release.wait(20))
+    assert "does not answer" in failure(server).message
+    release.set()
+
+
+def test_api_that_hangs_up_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handler, "do_POST", lambda self: self.connection.close())
+    assert "does not answer" in failure(server).message
+
+
+def test_api_that_hangs_up_once_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, calls = Handler.do_POST, []
+
+    def first_not(self: Handler) -> None:
+        calls.append(self.path)
+        self.connection.close() if len(calls) == 1 else whole(self)
+
+    monkeypatch.setattr(Handler, "do_POST", first_not)
+    server.say(201, {"predictions": [GOOD]})
+    assert Api(server.url, "t").score(b"x", "a.png") == GOOD and len(calls) == 2
+
+
+def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(self: Handler) -> None:
+        self.send_response(201)
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+        self.wfile.write(json.dumps({"predictions": [GOOD]}).encode())
+
+    monkeypatch.setattr(Handler, "do_POST", half)
+    assert "does not answer" in failure(server).message
+
+
+def test_version_is_the_one_that_the_api_tells(server: Server) -> None:
+    server.say(200, {"status": "ready", "checks": {"model": {"ok": True, "fault": None, "version": "0123456789ab"}}})
+    assert Api(server.url, "t").version() == "0123456789ab"
+    assert server.asked[0][0] == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (503, {"status": "not ready", "checks": {"model": {"version": "v"}}}, "not ready: 503"),
+        (404, {}, "not ready: 404"),
+        (200, b"<html>It works!</html>", "does not tell"),
+        (200, {"checks": {}}, "does not tell"),
+        (200, {"checks": {"model": {"version": None}}}, "does not tell"),
+        (200, {"checks": {"model": {"version": ""}}}, "does not tell"),
+    ],
+)
+def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
+    server.say(status, body)
+    with pytest.raises(PneumoError, match=words):
+        Api(server.url, "t").version()
+
+
+def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
+    for status, body in ((200, GOOD), (404, {"title": "Not found"}), (200, REFUSED)):
+        server.answers.clear()
+        server.say(status, body)
+        assert Api(server.url, "t0ken").kept("0" * 32) == (body if status == 200 else None)
+    path, headers, _ = server.asked[0]
+    assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize("body", [*BAD.values(), b"", b"x", b'"', b"{}, {}", b"null"])
+def test_what_is_kept_and_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
+    server.say(200, body)
+    with pytest.raises(PneumoError, match="is no prediction"):
+        Api(server.url, "t0ken").kept("0" * 32)
+
+
+@pytest.mark.parametrize("status", [301, 401, 500, 503])
+def test_what_cannot_be_looked_up_is_an_error(server: Server, status: int) -> None:
+    server.say(status, {"title": "Damaged", "detail": "pneumo:1:record"})
+    with pytest.raises(PneumoError, match=f"{status}, Damaged"):
+        Api(server.url, "t0ken").kept("0" * 32)

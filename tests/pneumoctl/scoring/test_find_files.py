@@ -1,0 +1,112 @@
+"""What a command line names: files, folders, globs; all of it resolved before anything is scored."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.scoring.find_files import find
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, content in {
+        "a.png": PNG,
+        "b.txt": b"words",
+        "sub/c.JPG": b"damaged",
+        "sub/deep/d": b"\0" * 128 + b"DICM",
+        "sub/deep/e": b"\xff\xd8\xff\xe0",
+        "sub/deep/notes": b"no picture",
+        "sub/DICOMDIR": b"\0" * 128 + b"DICM",
+        "sub/._c.JPG": PNG,
+        ".hidden/x.png": PNG,
+        "odd[1].png": PNG,
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:
+    found = find(["sub"])
+    assert found.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
+    assert found.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
+
+
+def test_named_file_is_taken_whatever_it_is(ward: Path) -> None:
+    assert find(["b.txt", "sub/DICOMDIR"]).files == ["b.txt", "sub/DICOMDIR"]
+    assert find(["b.txt"]).skipped == 0
+
+
+def test_globs_are_expanded_and_recursive(ward: Path) -> None:
+    assert find(["*.png"]).files == ["a.png", "odd[1].png"]
+    assert sorted(find(["**/*.JPG"]).files) == ["sub/c.JPG"]
+    everything = find(["**"])
+    assert set(everything.files) == {"a.png", "odd[1].png", "sub/c.JPG", "sub/deep/d", "sub/deep/e"}
+    assert len(everything.files) == 5 and everything.skipped == 3
+
+
+def test_absolute_globs_work(ward: Path) -> None:
+    assert find([f"{ward}/su*/*.JPG"]).files == [f"{ward}/sub/c.JPG"]
+
+
+def test_file_whose_name_looks_like_a_glob_is_itself(ward: Path) -> None:
+    assert find(["odd[1].png"]).files == ["odd[1].png"]
+
+
+def test_each_file_is_taken_once_in_the_order_given(ward: Path) -> None:
+    assert find(["sub/deep/e", "sub", "a.png", "a.png"]).files == ["sub/deep/e", "sub/c.JPG", "sub/deep/d", "a.png"]
+
+
+def test_explicit_file_is_not_counted_as_skipped(ward: Path) -> None:
+    assert find(["sub/deep/notes", "sub/deep"]).skipped == 0
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.png", "*.gif", "b.tx?", "empty", "nul\0byte"])
+def test_path_that_names_no_picture_is_a_usage_error(ward: Path, path: str) -> None:
+    (ward / "empty").mkdir()
+    with pytest.raises(PneumoError) as caught:
+        find(["a.png", path])
+    assert caught.value.code == Exit.USAGE and path.replace("\0", "")[:3] in caught.value.message
+
+
+def test_pipes_and_links_in_folders(ward: Path) -> None:
+    """A pipe would hang the run; a link in a circle would never end; a link to a picture is a picture."""
+    os.mkfifo(ward / "sub" / "pipe.png")
+    (ward / "sub" / "round").symlink_to(ward / "sub")
+    (ward / "sub" / "link.png").symlink_to(ward / "a.png")
+    assert find(["sub"]).files == ["sub/c.JPG", "sub/link.png", "sub/deep/d", "sub/deep/e"]
+
+
+def test_standard_input_is_a_path(ward: Path) -> None:
+    assert find(["-", "a.png"]).files == ["-", "a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal of the system is played here."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(b"x")
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refused)
+    with pytest.raises(PneumoError, match="Permission denied") as caught:
+        find([str(tmp_path)])
+    assert caught.value.code == Exit.PARTLY
+
+
+def test_a_glob_over_loops_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "sub" / "up").symlink_to("..")
+    assert find([f"{tmp_path}/**/*.png"]).files == [str(tmp_path / "sub" / "a.png")]

@@ -1,0 +1,54 @@
+"""A labelled folder's parts: names that tell nothing, the API's own ids, figures over what was scored."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.serving import predict
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.scoring import labelled
+from pneumoctl.scoring.score import Outcome
+from webapp.api.intake import clean
+
+
+@pytest.mark.parametrize("file", ["a/Miller Anna.JPEG", "b.dcm", "c", "d.exe", "e.png.zip", "ü.png"])
+def test_a_name_tells_nothing_and_the_api_keeps_it_as_it_is(file: str) -> None:
+    name = labelled.neutral(b"content", file)
+    assert name.startswith("ed7002b439e9ac84") and len(Path(name).stem) == 16
+    assert clean(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
+    assert labelled.identity(b"content", name, "v1") == predict.identity(b"content", name, "v1")
+
+
+def outcome(number: int, probability: float | None, version: str = "v") -> Outcome:
+    finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
+    document: dict[str, Any] = {"finding": finding, "probability": probability, "threshold": 0.5}
+    return Outcome(f"{number}", {**document, "model": {"name": "m", "version": version}})
+
+
+LABELS = {str(number): int(number < 4) for number in range(8)}
+
+
+def test_figures_rest_on_what_was_scored_alone() -> None:
+    outcomes = [outcome(0, 0.9), outcome(1, 0.8), outcome(2, 0.2), outcome(3, None), outcome(4, 0.1), outcome(5, 0.6)]
+    document = labelled.judged([*outcomes, Outcome("6", None, "cut off")], LABELS)
+    assert (document["pictures"], document["scored"], document["refused"]) == (7, 5, 1)
+    assert document["errors"] == [{"file": "6", "message": "cut off"}]
+    figures = document["figures"]
+    assert (figures["sensitivity"]["value"], figures["specificity"]["value"]) == (2 / 3, 1 / 2)
+    assert figures["auc"]["value"] == pytest.approx(5 / 6) and labelled.exit_code(document) == Exit.PARTLY
+
+
+def test_one_class_alone_has_no_auc() -> None:
+    figures = labelled.judged([outcome(0, 0.9)], LABELS)["figures"]
+    assert figures["auc"] is None and figures["specificity"] is None and figures["sensitivity"]["n"] == 1
+
+
+def test_nothing_scored_has_no_figures() -> None:
+    document = labelled.judged([outcome(0, None)], LABELS)
+    assert document["figures"] is None and labelled.exit_code(document) == Exit.PARTLY
+
+
+def test_two_models_make_no_figure() -> None:
+    with pytest.raises(PneumoError, match="changed meanwhile: a and b"):
+        labelled.judged([outcome(0, 0.9, "a"), outcome(1, 0.9, "b")], LABELS)

@@ -1,0 +1,117 @@
+"""Words for predictions: nothing not assessed ever looks like a finding."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from pneumoctl.errors import Exit
+from pneumoctl.scoring import report
+from pneumoctl.scoring.score import Outcome
+
+
+def scored(file: str, finding: str, probability: float) -> Outcome:
+    return Outcome(file, document(finding, None, probability))
+
+
+def document(finding: str | None, refusal: dict[str, str] | None, probability: float | None) -> dict[str, Any]:
+    return {
+        "id": "0" * 32,
+        "file": "x",
+        "finding": finding,
+        "refusal": refusal,
+        "probability": probability,
+        "threshold": 0.25,
+        "model": {"name": "m", "version": "v"},
+        "created": "2026-01-01T00:00:00.000Z",
+    }
+
+
+REFUSED = Outcome("r.png", document(None, {"code": "not_an_xray", "reason": "it is a cat"}, None))
+FAILED = Outcome("e.png", None, "cannot be read: Permission denied")
+
+
+def test_rows_line_up_and_say_what_was_found() -> None:
+    outcomes = [scored("a.png", "pneumonia", 0.91234), scored("longer-name.png", "no pneumonia", 0.05), REFUSED, FAILED]
+    table = report.Table([outcome.file for outcome in outcomes], colour=False)
+    assert [table.header(), *map(table.row, outcomes)] == [
+        "FILE             FINDING       PROBABILITY  THRESHOLD  NOTE",
+        "a.png            pneumonia           0.912      0.250",
+        "longer-name.png  no pneumonia        0.050      0.250",
+        "r.png            not assessed            -      0.250  not_an_xray: it is a cat",
+        "e.png            ERROR                   -          -  cannot be read: Permission denied",
+    ]
+
+
+def test_refusals_are_amber_and_errors_red() -> None:
+    table = report.Table(["r.png"], colour=True)
+    assert table.row(REFUSED).startswith("\x1b[33m") and table.row(REFUSED).endswith("\x1b[0m")
+    assert table.row(FAILED).startswith("\x1b[31m")
+    assert "\x1b" not in table.row(scored("a", "pneumonia", 0.9))
+
+
+def test_file_names_cannot_steer_the_terminal() -> None:
+    name = "a\x1b[2J\r\n\udcf6\u202e.png"
+    row = report.Table([name], colour=False).row(scored(name, "pneumonia", 0.9))
+    assert row.startswith("a?[2J????.png  pneumonia")
+
+
+def test_long_names_keep_their_end() -> None:
+    name = "/ward" * 40 + "/film.png"
+    row = report.Table([name], colour=False).row(scored(name, "pneumonia", 0.9))
+    assert row.startswith("...") and row.index("film.png") + len("film.png") == 60
+
+
+def test_csv_has_a_cell_for_each_column() -> None:
+    lines = [report.csv_row(report.CSV_COLUMNS)]
+    for outcome in (scored('a,"b.png', "pneumonia", 0.9), REFUSED, FAILED):
+        lines.append(report.csv_row(report.csv_cells(outcome)))
+    text = "".join(line + "\n" for line in lines)
+    assert text.count("\r\n") == 4
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["file"] for row in rows] == ['a,"b.png', "r.png", "e.png"]
+    assert [row["finding"] for row in rows] == ["pneumonia", "", ""]
+    assert [row["probability"] for row in rows] == ["0.9", "", ""]
+    assert rows[1]["refusal_code"] == "not_an_xray" and rows[2]["error"].startswith("cannot be read")
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1"])
+def test_csv_cells_cannot_run_as_formulas(name: str) -> None:
+    line = report.csv_row(report.csv_cells(scored(name, "pneumonia", 0.9)))
+    (row,) = csv.reader(io.StringIO(line, newline=""))
+    assert row[0] == f"'{name}"
+
+
+def test_csv_takes_names_that_are_no_unicode() -> None:
+    report.csv_row(report.csv_cells(scored("r\udcf6.png", "pneumonia", 0.9))).encode()
+
+
+def test_summary_counts_every_file_once() -> None:
+    outcomes = [scored("a", "pneumonia", 0.9), scored("b", "no pneumonia", 0.1), REFUSED, REFUSED, FAILED]
+    counts = report.summary(outcomes, skipped=3)
+    assert counts == {
+        "files": 5, "pneumonia": 1, "no pneumonia": 1, "not assessed": 2, "errors": 1, "skipped": 3,
+    }  # fmt: skip
+    assert report.sentence(counts) == (
+        "5 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 1 errors; 3 other files passed over"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "fail_on_positive", "code"),
+    [
+        ([scored("a", "no pneumonia", 0.1)], True, Exit.DONE),
+        ([scored("a", "pneumonia", 0.9)], False, Exit.DONE),
+        ([scored("a", "pneumonia", 0.9)], True, Exit.CHANGES),
+        ([scored("a", "pneumonia", 0.9), REFUSED], False, Exit.PARTLY),
+        ([scored("a", "pneumonia", 0.9), REFUSED], True, Exit.CHANGES),
+        ([scored("a", "no pneumonia", 0.1), FAILED], True, Exit.PARTLY),
+        ([REFUSED], False, Exit.PARTLY),
+        ([REFUSED, FAILED], False, Exit.PARTLY),
+        ([FAILED], False, Exit.FAILED),
+        ([FAILED, FAILED], True, Exit.FAILED),
+    ],
+)
+def test_exit_code(outcomes: list[Outcome], fail_on_positive: bool, code: Exit) -> None:
+    assert report.exit_code(report.summary(outcomes, 0), fail_on_positive) == code

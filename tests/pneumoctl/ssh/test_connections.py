@@ -1,0 +1,237 @@
+"""Connections to real SSH servers: through the bastion, with pinned keys only, and never a wait without end."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.ssh import keys
+from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.ssh.transport import SshTransport
+from tests.pneumoctl.sshd import Farm, in_namespaces, on_loopback
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with in_namespaces(tmp_path_factory.mktemp("network")) as one:
+        yield one
+
+
+@pytest.fixture
+def connections(farm: Farm) -> Iterator[Connections]:
+    with Connections(farm.inventory, farm.directory) as one:
+        yield one
+
+
+def timed(act: Callable[[], object]) -> tuple[float, PneumoError]:
+    """Seconds until it fails, and how."""
+    began = time.monotonic()
+    with pytest.raises(PneumoError) as caught:
+        act()
+    return time.monotonic() - began, caught.value
+
+
+def run(connections: Connections, farm: Farm, name: str, *argv: str, limit: float = 60) -> str:
+    return SshTransport(farm.host(name), connections).run(argv or ("true",), {}, limit).stdout
+
+
+def test_a_private_host_sees_the_bastion_as_the_client(farm: Farm, connections: Connections) -> None:
+    said = run(connections, farm, "web-0", "sh", "-c", "echo $SSH_CONNECTION")
+    assert f"{farm.servers['web-0'].address} {farm.servers['web-0'].port}" in said
+    log = (farm.servers["nginx"].folder / "log").read_text()
+    assert "Accepted publickey" in log
+
+
+def test_one_connection_a_host_is_shared_by_all_threads(farm: Farm, connections: Connections) -> None:
+    logs = {name: one.folder / "log" for name, one in farm.servers.items()}
+    before = {name: log.read_text().count("Accepted publickey") for name, log in logs.items()}
+    names = [name for name in farm.servers if name != "nginx"] * 3
+    with ThreadPoolExecutor(9) as pool:
+        said = list(pool.map(lambda name: run(connections, farm, name, "echo", name), names))
+    assert said == [f"{name}\n" for name in names]
+    assert all(log.read_text().count("Accepted publickey") == before[name] + 1 for name, log in logs.items())
+
+
+def test_a_lost_connection_is_made_anew(farm: Farm, connections: Connections) -> None:
+    run(connections, farm, "web-0")
+    for name in ("nginx", "web-0"):
+        connections.to(farm.host(name)).fabric.close()
+        assert run(connections, farm, "web-0", "echo", "again") == "again\n"
+
+
+def test_a_link_that_dies_as_we_send_or_hang_up_is_unreachable(farm: Farm, connections: Connections) -> None:
+    host = farm.host("web-0")
+
+    def dead(_: object) -> None:
+        raise EOFError  # paramiko's word for it, which is no OSError
+
+    def die() -> Iterator[bytes]:
+        transport = connections.to(host).fabric.transport
+        transport._send_message = dead
+        yield b"one more word"
+
+    seconds, error = timed(lambda: connections.execute(host, "cat", die(), BytesIO(), 60))
+    assert isinstance(error, Unreachable) and "the link was cut" in error.message and seconds < 3
+    connections.close()
+
+
+def test_close_frees_a_thread_that_waits(farm: Farm, connections: Connections) -> None:
+    run(connections, farm, "app-0")
+    threading.Timer(0.5, connections.close).start()
+    seconds, error = timed(lambda: run(connections, farm, "app-0", "sleep", "30"))
+    assert isinstance(error, Unreachable) and seconds < 3
+
+
+@pytest.mark.parametrize("name", ["nginx", "web-0"])
+def test_a_changed_host_key_is_a_hard_stop(farm: Farm, connections: Connections, name: str) -> None:
+    one = farm.servers[name]
+    one.stop()
+    one.new_key()
+    one.start()
+    try:
+        _, error = timed(lambda: run(connections, farm, "web-0"))
+        assert not isinstance(error, Unreachable) and error.code == Exit.FAILED
+        assert f"the host key of {name} (i-{name}) is not the one pinned" in error.message
+        assert "publickey" not in (one.folder / "log").read_text()
+    finally:
+        farm.pin()
+
+
+def test_a_host_without_a_pin_is_not_spoken_to(farm: Farm, connections: Connections) -> None:
+    keys.forget(farm.directory, {"i-nginx"})
+    try:
+        _, error = timed(lambda: run(connections, farm, "web-0"))
+        assert isinstance(error, Unreachable) and "none is pinned" in error.message and error.hint == "pneumoctl up"
+    finally:
+        farm.pin()
+
+
+def test_a_key_that_the_host_does_not_know(farm: Farm, tmp_path: Path) -> None:
+    keys.key_pair(tmp_path / "ssh")
+    (tmp_path / "ssh" / keys.KNOWN_HOSTS).write_bytes((farm.directory / keys.KNOWN_HOSTS).read_bytes())
+    with Connections(farm.inventory, tmp_path / "ssh") as strange:
+        _, error = timed(lambda: run(strange, farm, "web-0"))
+    assert "nginx" in error.message and f"not accepted for user {farm.user}" in error.message
+
+
+def test_a_key_open_to_others_is_not_used(farm: Farm, connections: Connections) -> None:
+    private = farm.directory / keys.PRIVATE
+    private.chmod(0o644)
+    try:
+        _, error = timed(lambda: run(connections, farm, "web-0"))
+        assert "open to others" in error.message and "chmod 600" in error.hint
+    finally:
+        private.chmod(0o600)
+
+
+def test_a_damaged_pin_is_named(farm: Farm, connections: Connections) -> None:
+    (farm.directory / keys.KNOWN_HOSTS).write_text("i-nginx ssh-ed25519 AAAA\n")
+    try:
+        _, error = timed(lambda: run(connections, farm, "nginx"))
+        assert not isinstance(error, Unreachable) and keys.KNOWN_HOSTS in error.message
+    finally:
+        farm.pin()
+
+
+def test_refusals_name_host_and_phase_at_once(farm: Farm, connections: Connections) -> None:
+    farm.servers["web-0"].stop()
+    try:
+        seconds, error = timed(lambda: run(connections, farm, "web-0"))
+        assert error.details == {"host": "web-0", "phase": "connecting through the bastion"} and seconds < 5
+        assert error.hint == "pneumoctl status"
+        connections.close()
+        farm.servers["nginx"].stop()
+        seconds, error = timed(lambda: run(connections, farm, "web-0"))
+        assert error.details["host"] == "nginx" and "refused" in error.message and seconds < 5
+        assert error.hint == "your address may have changed: pneumoctl up"
+    finally:
+        farm.servers["web-0"].start()
+        if farm.servers["nginx"].process is None:
+            farm.servers["nginx"].start()
+
+
+def test_paramikos_own_words_never_reach_the_terminal(farm: Farm) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom pneumoctl.stack.inventory import Inventory\n"
+        "from pneumoctl.stack.inventory import Host\nfrom pneumoctl.ssh.connections import Connections, Unreachable\n"
+        "host = Host('nginx', 'nginx', '127.0.0.1', {'ssh': int(sys.argv[2])}, 'i-nginx', '127.0.0.1', 'x')\n"
+        "try:\n    Connections(Inventory((host,)), Path(sys.argv[1])).to(host)\nexcept Unreachable as error:\n"
+        "    print(error.details['phase'])\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with server.accept()[0] as client:
+                client.sendall(b"220 not SSH\r\n" * 200)
+
+        threading.Thread(target=greet, daemon=True).start()
+        argv = [sys.executable, "-c", script, str(farm.directory), str(server.getsockname()[1])]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("SSH handshake\n", "")
+
+
+def test_no_private_host_makes_anybody_wait_long(network: Farm, tmp_path: Path) -> None:
+    """Silent from the start, silent after its greeting, cut off in mid-run: while a sound one goes on working."""
+    with Connections(network.inventory, network.directory) as connections, ThreadPoolExecutor(5) as pool:
+        for name in ("nginx", "app-0"):
+            run(connections, network, name)
+        working = pool.submit(timed, lambda: run(connections, network, "app-0", "sleep", "60"))
+        file = tmp_path / "file"
+        file.write_text("old")
+        put = SshTransport(network.host("app-0"), connections).put
+        sending = pool.submit(timed, lambda: put(bytes(300 << 20), str(file), 0o600))
+        while not list(tmp_path.glob(".file.*")):
+            time.sleep(0.02)
+        with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
+            began = time.monotonic()
+            dead = pool.submit(timed, lambda: run(connections, network, "web-0"))
+            mute = pool.submit(timed, lambda: run(connections, network, "monitoring"))
+            while not all(one.done() for one in (working, sending, dead, mute)):
+                assert run(connections, network, "nginx", "echo", "fine") == "fine\n"
+                time.sleep(1)
+            assert time.monotonic() - began < 20
+        seconds, error = dead.result()
+        assert 9 < seconds < 13 and error.details["phase"] == "connecting through the bastion"
+        assert "web-0" in error.message and "no answer within 10 s" in error.message
+        seconds, error = mute.result()
+        assert 9 < seconds < 13 and error.details == {"host": "monitoring", "phase": "SSH handshake"}
+        _, error = working.result()
+        assert "app-0" in error.message and "cut" in error.message and "may have gone on" in error.message
+        _, error = sending.result()
+        assert "cut" in error.message and file.read_text() == "old"
+        assert run(connections, network, "app-0", "echo", "back") == "back\n"
+
+
+def test_a_silent_bastion_is_noticed_by_all_at_once(network: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Connections(network.inventory, network.directory) as connections, ThreadPoolExecutor(5) as pool:
+        run(connections, network, "web-0")
+        working = pool.submit(timed, lambda: run(connections, network, "web-0", "sleep", "60"))
+        time.sleep(0.5)
+        with network.cut("nginx"):
+            began = time.monotonic()
+            seconds, error = timed(lambda: run(connections, network, "app-0"))
+            assert seconds < 13 and "bastion" in error.message and "address may have changed" in error.hint
+            working.result()
+            assert time.monotonic() - began < 20
+            connections.close()
+            monkeypatch.setattr(keys, "CONNECT", 2)
+            began = time.monotonic()  # nobody waits for the others' time-outs and then for one more
+            failed = list(pool.map(lambda name: timed(lambda: run(connections, network, name)), network.servers))
+            assert time.monotonic() - began < 4
+            assert all(error.details["host"] == "nginx" for _, error in failed)

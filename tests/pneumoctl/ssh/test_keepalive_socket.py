@@ -1,0 +1,61 @@
+"""A socket that notices that the other end is gone."""
+
+import pkgutil
+import socket
+import time
+from unittest.mock import Mock
+
+import pytest
+
+from pneumoctl.ssh import keepalive_socket
+from pneumoctl.ssh.keepalive_socket import Line
+
+
+def test_bytes_pass_and_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        one = Line(here)
+        there.sendall(b"abc")
+        time.sleep(0.05)
+        assert one.silent() > 0.04 and one.recv(10) == b"abc" and one.silent() < 0.04
+        assert one.send(b"xyz") == 3 and there.recv(10) == b"xyz"
+        there.close()
+        assert one.recv(10) == b""
+
+
+def test_silence_is_an_end_of_file_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive_socket, "SILENCE", 0.2)
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(0.05)
+        one = Line(here)
+        with pytest.raises(TimeoutError):
+            one.recv(1)
+        time.sleep(0.2)
+        assert one.recv(1) == b""
+
+
+def test_a_send_into_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive_socket, "SILENCE", 0.2)
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(0.05)
+        one = Line(here)
+        began = time.monotonic()
+        with pytest.raises(ConnectionResetError, match="cut"):
+            while time.monotonic() - began < 5:
+                try:
+                    one.send(b"x" * 100_000)
+                except ConnectionResetError:
+                    raise
+                except TimeoutError:
+                    continue
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("error", ["builtins.EOFError", "builtins.OSError", "paramiko.SSHException"])
+def test_closing_a_channel_of_a_dead_bastion_is_quiet(error: str) -> None:
+    gone = pkgutil.resolve_name(error)
+    sock = Mock(close=Mock(side_effect=gone))  # paramiko says goodbye on the bastion's connection, which may be gone
+    Line(sock).close()
+    sock.close.assert_called_once_with()

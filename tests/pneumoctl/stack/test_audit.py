@@ -1,0 +1,164 @@
+"""The record of commands: what is in it and what never is, however a command ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.__main__ import run
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import audit, stack
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Stack
+from tests.pneumoctl.conftest import Operator
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PNEUMO_STACK", "t")
+    return stack.find("t")
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    code = run(["audit", "--json", *words])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_command_has_a_beginning_and_an_end(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    with audit.kept(place, "deploy", {"what": "api", "yes": True, "dry_run": False, "model": None}) as act:
+        act.begin(audit.digest(("a", "plan")))
+        act.begin("again: the first counts")
+        act.arn, act.changed = "arn:aws:iam::1:user/x", ("Install", "Restart")
+    begun, ended = audit.chain(place).entries()
+    assert begun["event"] == "begun" and ended["event"] == "ended" and begun["run"] == ended["run"]
+    assert begun["options"] == {"what": "api", "yes": True} and len(begun["plan"]) == 64
+    assert (ended["code"], ended["changed"], ended["arn"]) == (0, ["Install", "Restart"], "arn:aws:iam::1:user/x")
+    assert begun["who"] == audit.who() and begun["stack"] == "t"
+    code, document = answer(capsys)
+    (one,) = document["acts"]
+    assert code == 0 and one["command"] == "deploy" and one["code"] == 0 and one["changed"] == ["Install", "Restart"]
+    assert run(["audit"]) == 0
+    told = capsys.readouterr().out
+    assert "deploy what=api yes" in told and "done, 2 changes" in told and begun["plan"][:12] in told
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PneumoError("no", "", Exit.GATE_FAILED, changed=["one"]), 10),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(143), 143),
+        (OSError("disk"), 1),
+        (ValueError("a fault of ours"), 1),
+    ],
+)
+def test_however_it_ends_the_end_is_there(place: Stack, error: BaseException, code: int) -> None:
+    with pytest.raises(type(error)), audit.kept(place, "up", {}) as act:
+        act.begin()
+        raise error
+    ended = audit.chain(place).entries()[-1]
+    assert ended["code"] == code and ended["changed"] == (["one"] if code == 10 else None)
+
+
+def test_what_changed_nothing_is_not_recorded(place: Stack) -> None:
+    with pytest.raises(PneumoError), audit.kept(place, "up", {}):
+        raise PneumoError("not agreed: nothing was changed")
+    with audit.kept(place, "up", {}):
+        pass
+    assert not audit.chain(place).path.exists()
+
+
+def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
+    place: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit.chain(place).path.parent.mkdir()
+    audit.chain(place).path.mkdir()
+    done = False
+    with audit.kept(place, "teardown", {}) as act:
+        act.begin()
+        done = True
+    assert done and "warning: this is not in the audit record" in capsys.readouterr().err
+
+
+def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    script = (
+        "import time\nfrom pneumoctl import audit, stack\n"
+        "with audit.kept(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3], env=dict(os.environ))
+    deadline = time.monotonic() + 60
+    while not audit.chain(place).entries() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    with audit.kept(place, "up", {}) as act:
+        act.begin()
+    code, document = answer(capsys, "--verify")
+    assert code == 0 and document["unfinished"] == ["up"] and document["entries"] == 3
+    assert run(["audit"]) == 0
+    told = capsys.readouterr().out
+    assert "begun, never ended" in told and "done" in told
+
+
+def test_verify_names_the_line(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "--verify") == (0, {"stack": "t", "entries": 0, "faults": [], "head": "", "unfinished": []})
+    for _ in range(2):
+        with audit.kept(place, "up", {}) as act:
+            act.begin()
+    code, document = answer(capsys, "--verify")
+    assert code == 0 and document["head"] == audit.chain(place).entries()[-1]["hash"]
+    path = audit.chain(place).path
+    path.write_text(path.read_text().replace('"code":0', '"code":1', 1))
+    code, document = answer(capsys, "--verify")
+    assert code == 1 and document["error"]["faults"] == ["line 2: it was changed"]
+    assert run(["audit", "--verify"]) == 1 and "line 2: it was changed" in capsys.readouterr().err
+
+
+def test_nothing_recorded_is_said(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit"]) == 0 and "nothing was ever changed" in capsys.readouterr().out
+    assert list(place.directory.parent.glob("*")) == []  # to look leaves nothing behind
+
+
+def test_entries_of_a_stranger_do_no_harm(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    for odd in ({}, {"event": "ended", "run": "x"}, {"event": "begun", "run": 5, "options": None}):
+        audit.chain(place).append(odd)
+    code, document = answer(capsys)
+    assert code == 0 and len(document["acts"]) == 1 and run(["audit"]) == 0
+
+
+def test_a_real_stack_leaves_its_whole_record_behind(operator: Operator) -> None:
+    operator.run("up", "-y")
+    secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
+    operator.run("up", "-y")
+    operator.run("teardown", "-y", "--purge")
+    operator.run("teardown", "-y", "--purge")  # of nothing: nothing to record
+    assert not operator.directory.exists()
+    first, second, third = operator.json("audit")["acts"]
+    assert [one["command"] for one in (first, second, third)] == ["up", "up", "teardown"]
+    assert [one["code"] for one in (first, second, third)] == [0, 0, 0]
+    assert "Configure and start Redis" in first["changed"] and second["changed"] == [] and third["changed"]
+    assert third["options"] == {"purge": True, "yes": True} and first["plan"] == second["plan"] != third["plan"]
+    assert operator.json("audit", "--verify")["entries"] == 6
+    record = (operator.state / "pneumoctl" / "t.audit.jsonl").read_text()
+    assert not any(secret in record for secret in secrets)
+
+
+def test_an_up_that_fails_half_way_tells_what_it_changed(operator: Operator) -> None:
+    operator.directory.mkdir(parents=True)
+    (operator.directory / "models").write_text("a file where a folder should be")
+    assert operator.run("up", "-y", "--json", code=None).returncode == 1
+    (act,) = operator.json("audit")["acts"]
+    assert act["code"] == 1 and 0 < len(act["changed"]) < 6
+
+
+def test_what_the_preflight_stopped_is_not_recorded(operator: Operator) -> None:
+    operator.environment["PNEUMO_REDIS_SERVER"] = "/bin/false"
+    operator.run("up", "-y", code=4)
+    assert operator.json("audit")["acts"] == []

@@ -1,0 +1,127 @@
+"""A stack's secrets: fresh, masked, rotated, and those of an older pneumoctl's file."""
+
+import itertools
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Ports, Stack
+
+OLD = {"redis_password": "a" * 64, "mac_key": "b" * 64, "api_token": "c" * 64}
+PREVIOUS = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password")
+
+
+def test_secrets_are_long_and_never_the_same() -> None:
+    one, other = Secrets.generate(), Secrets.generate()
+    assert len(set(one.values()) | set(other.values())) == 12
+    assert sorted(len(secret) for secret in one.values()) == [24, 64, 64, 64, 64, 64]
+    assert len(one.web_password) == 24 and not one.rotating
+
+
+def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: Path) -> None:
+    place = Stack("t", tmp_path)
+    (tmp_path / "secrets.json").write_text(json.dumps(OLD))
+    one = place.secrets()
+    assert one is not None and one == place.secrets()
+    assert OLD.items() <= asdict(one).items() and len(set(one.values())) == 6
+    assert json.loads((tmp_path / "secrets.json").read_text()) == OLD  # a reader writes nothing
+    place.save(one, Ports({}, {}))
+    saved = json.loads((tmp_path / "secrets.json").read_text())
+    assert saved["web_password"] == one.web_password and place.secrets() == one
+
+
+def test_what_is_derived_depends_on_each_secret() -> None:
+    known = [Secrets(**{**OLD, name: "d" * 64}) for name in OLD] + [Secrets(**OLD)]
+    derived = {(one.redis_train_password, one.redis_exporter_password, one.web_password) for one in known}
+    assert len({each for three in derived for each in three}) == 12
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"api_token": 5}, {"api_token": None}, {"api_token": ""}, {"mac_key": ""}, {"web_password": ["x"]},
+              {"mac_keys_previous": "text"}, {"mac_keys_previous": [1]}, {"unknown": "x"}],
+)  # fmt: skip
+def test_what_is_no_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
+    (tmp_path / "secrets.json").write_text(json.dumps({**OLD, **wrong}))
+    with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
+        Stack("t", tmp_path).secrets()
+
+
+def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
+    one = Secrets.generate()
+    new = one.rotated()
+    assert new.rotating and not one.rotating
+    assert not set(one.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
+    assert all(getattr(new, f"{name}_previous") == getattr(one, name) for name in PREVIOUS)
+    assert new.mac_key == one.mac_key and new.mac_keys_opened == (new.mac_key_next,)
+    assert len(set(new.values())) == 11 and set(one.values()) - set(new.values()) == {one.web_password}
+    assert new.rotated() is new  # cut off and begun again: what the hosts hold is not forgotten
+    end = new.settled()
+    assert not end.rotating and end.mac_keys_opened == (one.mac_key,) and "" not in end.values()
+    assert end.mac_key == new.mac_key_next and end.settled() == end
+    assert all(getattr(end, name) == getattr(new, name) for name in (*PREVIOUS, "web_password"))
+
+
+def test_the_end_of_a_rotation_that_an_older_pneumoctl_began_keeps_its_mac_key() -> None:
+    began = Secrets(**OLD, api_token_previous="x" * 64, mac_keys_previous=("y" * 64,))
+    assert began.rotated() is began
+    assert (began.settled().mac_key, began.settled().mac_keys_opened) == (OLD["mac_key"], ("y" * 64,))
+
+
+class Fleet:
+    """The operator's file, Redis, and three API hosts that restart one after another."""
+
+    def __init__(self) -> None:
+        self.saved = self.redis = Secrets(**OLD)
+        self.hosts = [self.saved] * 3
+        self.sealed = {self.saved.mac_key}
+
+    def rotate(self) -> Iterator[None]:
+        """As the command does; it may be killed at every yield."""
+        for replaced in (Secrets.rotated, Secrets.settled):
+            self.saved = replaced(self.saved)
+            yield
+            self.redis = self.saved
+            yield
+            for number in range(len(self.hosts)):
+                self.hosts[number] = self.saved
+                self.sealed.add(self.saved.mac_key)
+                yield
+
+    def agree(self) -> bool:
+        """Every host opens what any has sealed, and gets into Redis."""
+        return all(
+            self.sealed <= {host.mac_key, *host.mac_keys_opened}
+            and host.redis_password in (self.redis.redis_password, self.redis.redis_password_previous)
+            for host in self.hosts
+        )
+
+
+def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> None:
+    for cuts in itertools.product(range(11), repeat=3):
+        fleet = Fleet()
+        for cut in (*cuts, None):
+            for _ in itertools.islice(fleet.rotate(), cut):
+                assert fleet.agree(), cuts
+        assert fleet.hosts == [fleet.saved] * 3 and not fleet.saved.rotating
+        assert fleet.saved.mac_key != OLD["mac_key"]
+
+
+def test_any_course_of_rotations_is_saved_whole_and_forgets_no_mac_key(tmp_path: Path) -> None:
+    place, one, keys = Stack("t", tmp_path), Secrets(**OLD), [OLD["mac_key"]]
+    for _ in range(60):
+        one = secrets.choice((one.rotated, one.settled))()
+        if one.mac_key != keys[0]:
+            keys.insert(0, one.mac_key)
+        assert [one.mac_key, *one.mac_keys_previous] == keys
+        opened = {*one.mac_keys_opened}
+        assert opened == {one.mac_key_next, *one.mac_keys_previous} - {""}
+        assert "" not in one.values() and {one.mac_key, one.api_token, *opened} <= set(one.values())
+        place.save(one, Ports({}, {}))
+        assert place.secrets() == one
+    assert len(keys) > 5

@@ -1,0 +1,115 @@
+"""A stack's directory: secrets, ports, damage."""
+
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import stack
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Cloud, Ports, Stack
+from pneumoctl.targets.local.api import remote_api
+
+PORTS = Ports({"redis": 1, "api": 2, "ui": 3}, {"redis": 1, "api": 2, "ui": 4})
+
+
+def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None:
+    one = Stack("t", tmp_path / "pneumoctl" / "t")
+    assert (one.exists, one.secrets(), one.ports(), one.inventory()) == (False, None, None, None)
+    secrets = Secrets.generate()
+    one.save(secrets, PORTS)
+    assert (one.secrets(), one.ports()) == (secrets, PORTS)
+    assert one.directory.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in one.directory.iterdir())
+    inventory = one.inventory()
+    assert inventory is not None
+    assert inventory.url("ui") == "http://127.0.0.1:4"
+    assert inventory.one("app").services == {"redis": 1, "api": 2}
+    with pytest.raises(KeyError):
+        inventory.one("train")
+
+
+def test_a_damaged_file_is_an_error_and_never_new_secrets(tmp_path: Path) -> None:
+    one = Stack("t", tmp_path)
+    (tmp_path / "secrets.json").write_text('{"redis_password": ')
+    with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
+        one.secrets()
+    (tmp_path / "secrets.json").write_text('{"redis_password": "x"}')
+    with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
+        one.secrets()
+    (tmp_path / "ports.json").write_text("[1]")
+    with pytest.raises(PneumoError, match=r"ports\.json is damaged"):
+        one.ports()
+
+
+def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(PneumoError, match="no stack") as caught:
+        remote_api("t")
+    assert caught.value.hint == "pneumoctl up"
+    secrets = Secrets.generate()
+    stack.find("t").save(secrets, PORTS)
+    assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token)
+
+
+def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / one)}) for one in ("real", "link", "link/../real")}
+    assert reached == {tmp_path.resolve() / "real" / "pneumoctl"}
+    assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
+
+
+def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
+    one = Stack("t", tmp_path / "t")
+    one.removed.mkdir()
+    (one.removed / "picture").write_text("x")
+    one.save(Secrets.generate(), PORTS)
+    assert not one.removed.exists()
+
+
+CLOUD = Cloud("eu-west-1", "work", "123456789012", "ours")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_stack_remembers_where_it_is(home: Path) -> None:
+    settings, place = stack.choose(Settings())
+    assert (settings.target, place.target) == ("local", "")
+    place.save_cloud(CLOUD)
+    settings, place = stack.choose(Settings())
+    assert (settings.target, settings.region, settings.profile) == ("aws", "eu-west-1", "work")
+    assert (place.directory / "aws.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wish", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")])
+def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
+    stack.find("default").save_cloud(CLOUD)
+    with pytest.raises(PneumoError, match="is there already") as caught:
+        stack.choose(wish)
+    assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
+
+
+def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
+    stack.find("default").save(Secrets.generate(), PORTS)
+    assert stack.choose(Settings())[0].target == "local"
+    with pytest.raises(PneumoError, match="target local, not aws"):
+        stack.choose(Settings(target="aws"))
+
+
+def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:
+    place = stack.find("default")
+    place.make()
+    assert place.hosts() is None
+    known = Inventory((Host("nginx", "nginx", "10.0.0.1", {"ui": 1}, "i-1", "198.51.100.1", "admin", "t3.micro"),))
+    place.save_hosts(known)
+    assert place.hosts() == known
+    (place.directory / "inventory.json").write_text('{"hosts": [{"nome": 1}]}')
+    with pytest.raises(PneumoError, match="damaged"):
+        place.hosts()

@@ -1,0 +1,129 @@
+"""What of a host is looked at for drift, and that its releases give away every change of a file."""
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model import bundle
+from pneumoctl.hosts import configure, units
+from pneumoctl.registry import promotion
+from pneumoctl.ssh.on_host import release_check
+from pneumoctl.stack.settings import Settings
+from pneumoctl.targets.aws import desired, drift
+from tests.pneumoctl.hosts.test_plans import WISHES
+
+HOSTS = {host.name: host for host in WISHES.inventory.hosts}
+
+
+def rows(name: str) -> set[tuple[str, str, str]]:
+    """What could be said of a host."""
+    steps = [one for one in configure.plan(WISHES).steps if name in one.hosts and not one.sake]
+    return {(part.row.what, part.row.where, part.row.detail) for part in drift.parts(HOSTS[name], steps)}
+
+
+def test_every_file_unit_and_package_of_a_host_is_looked_at_by_its_name() -> None:
+    said = rows("app-0")
+
+    for path in ("/etc/pneumoctl/api.env", "/etc/redis/redis.conf", "/etc/systemd/system/pneumoctl-api.service"):
+        assert ("changed", f"app-0: {path}", "contents or rights differ") in said
+    for package in ("redis-server", "prometheus-node-exporter", "python3-venv"):
+        assert ("gone", f"app-0: package {package}", "is not installed") in said
+    assert ("stopped", "app-0: redis-server", "does not run") in said
+
+
+@pytest.mark.parametrize("name", sorted(name for name, host in HOSTS.items() if host.role != "train"))
+def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) -> None:
+    steps = [one for one in configure.plan(WISHES).steps if name in one.hosts and not one.sake]
+    probes = [part.probe for part in drift.parts(HOSTS[name], steps)]
+
+    assert len(probes) == len(set(probes))
+    wished = {f"{name}: {unit}" for unit in units.of(HOSTS[name])}
+    assert wished <= {where for _, where, detail in rows(name) if detail == "does not start at boot"}
+
+
+def test_a_secret_file_is_shown_as_differing_and_no_more() -> None:
+    steps = [one for one in configure.plan(WISHES).steps if "app-0" in one.hosts]
+    puts = [part.put for part in drift.parts(HOSTS["app-0"], steps) if part.put]
+
+    assert {put.path for put in puts if put.secret} >= {"/etc/pneumoctl/api.env", "/etc/redis/users.acl"}
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A release of code as it lies on a host, with an environment of one package."""
+    source = tmp_path / "checkout"
+    for name in ("webapp", "model"):
+        (source / name).mkdir(parents=True)
+        (source / name / "code.py").write_text(name)
+    for kind in ("api", "ui"):
+        (source / "webapp" / kind).mkdir()
+        (source / "webapp" / kind / "requirements.txt").write_text("")
+    digest = desired.ours(Settings(), source).api.digest
+    root = tmp_path / "releases" / digest
+    for name in ("webapp", "model"):
+        shutil.copytree(source / name, root / name)
+    packages = tmp_path / "venvs" / "a" / "lib" / "python3.11" / "site-packages"
+    (packages / "one-1.dist-info").mkdir(parents=True)
+    (packages / "one.py").write_text("one")
+    hashed = urlsafe_b64encode(hashlib.sha256(b"one").digest()).decode().rstrip("=")
+    with (packages / "one-1.dist-info" / "RECORD").open("w", newline="") as record:
+        csv.writer(record).writerows([("one.py", f"sha256={hashed}", "3"), ("one-1.dist-info/RECORD", "", "")])
+    (root / "venv").symlink_to(tmp_path / "venvs" / "a")
+    return root
+
+
+def said(root: Path) -> list[str]:
+    """As a host says it: by a Python that has nothing of ours."""
+    argv = [sys.executable, "-IS", release_check.__file__, str(root)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_release_that_nobody_touched_is_as_it_was_brought(release: Path) -> None:
+    (release / "webapp" / "__pycache__").mkdir()
+    (release / "webapp" / "__pycache__" / "code.pyc").write_text("made by Python")
+
+    assert said(release) == []
+
+
+PACKAGES = "venv/lib/python3.11/site-packages"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda root: (root / "webapp/code.py").write_text("other"), "differs "),
+        (lambda root: (root / "model/more.py").write_text("new"), "differs "),
+        (lambda root: (root / "model/code.py").unlink(), "differs "),
+        (lambda root: (root / PACKAGES / "one.py").write_text("two"), f"differs {PACKAGES}/one.py"),
+        (lambda root: (root / PACKAGES / "one.py").unlink(), f"gone {PACKAGES}/one.py"),
+        (lambda root: (root / PACKAGES / "two.pth").write_text("import os"), f"added {PACKAGES}/two.pth"),
+        (lambda root: (root / PACKAGES / "one-1.dist-info/RECORD").write_bytes(b"\xff"), "differs "),
+    ],
+)
+def test_every_change_of_a_release_is_seen(release: Path, change: Callable[[Path], object], told: str) -> None:
+    change(release)
+
+    assert [line.replace(f"{release}/", "").replace(str(release), "") for line in said(release)][:1] == [told]
+
+
+def test_every_change_of_a_models_bundle_is_seen(tmp_path: Path) -> None:
+    name, source = promotion.model_bundle(Settings())
+    root = tmp_path / name
+    shutil.copytree(source, root)
+    assert source == bundle.pretrained() and said(root) == []
+
+    (root / "MODEL_CARD.md").write_text("another")
+    (root / "report" / "history.png").unlink()
+    manifest = json.loads((root / "bundle.json").read_text())
+    (root / "bundle.json").write_text(json.dumps(manifest | {"temperature": 9.0}))
+
+    told = {line.replace(f"{root}/", "") for line in said(root)}
+    assert told == {"differs bundle.json", "differs MODEL_CARD.md", "gone report/history.png"}

@@ -1,0 +1,152 @@
+"""What hosts and the front door say of themselves, and how long anybody waits for it."""
+
+import http.server
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.hosts import units
+from pneumoctl.stack.inventory import from_outputs
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import certificate as tls
+from pneumoctl.targets.aws import host_facts
+from pneumoctl.targets.common.health import Door
+from tests.pneumoctl.stack.test_inventory import OUTPUTS
+
+SAID = """boot=ok\x20
+api/current=releases/0123456789ab
+api/previous=
+web/current=
+model/current=releases/small-abc
+disk=41
+memory=17
+failed=fwupd.service
+
+Id=pneumoctl-api.service
+ActiveState=active
+SubState=running
+
+Id=redis-server.service
+ActiveState=failed
+SubState=failed
+"""
+
+
+def test_a_host_is_read() -> None:
+    seen = host_facts.read(SAID)
+
+    assert seen.boot == "ok"
+    assert seen.releases == {"api": "0123456789ab", "model": "small-abc"}
+    assert (seen.disk, seen.memory) == (41, 17)
+    assert seen.units == {"pneumoctl-api": "active", "redis-server": "failed"}
+    assert seen.failed == ("fwupd.service",)
+
+
+def test_a_host_that_says_nothing_is_no_good_one() -> None:
+    seen = host_facts.read("")
+
+    assert (seen.boot, seen.disk, dict(seen.units), dict(seen.links)) == ("", -1, {}, {})
+
+
+def test_who_does_not_answer_keeps_nobody_waiting() -> None:
+    never = threading.Event()
+
+    def fail() -> str:
+        raise PneumoError("cut")
+
+    def break_down() -> str:
+        raise KeyError("x")
+
+    began = time.monotonic()
+    questions = {"quick": lambda: "yes", "silent": lambda: str(never.wait(30)), "cut": fail, "broken": break_down}
+    answers = host_facts.within(0.3, questions)
+
+    assert time.monotonic() - began < 10
+    assert answers["quick"] == "yes"
+    said = {name: one.message for name, one in answers.items() if isinstance(one, PneumoError)}
+    assert said == {"silent": "no answer within 0.3 s", "cut": "cut", "broken": "KeyError: 'x'"}
+    never.set()
+
+
+def test_who_knows_what_is_worth_it_is_waited_for_longer() -> None:
+    def slowly() -> str:
+        time.sleep(0.5)
+        return "yes"
+
+    assert host_facts.within(0.05, {"aws": slowly}, {"aws": 20.0}) == {"aws": "yes"}
+
+
+def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
+    known = from_outputs(OUTPUTS, "198.51.100.1")
+
+    assert all(units.of(host) for host in known.hosts if host.role != "train")
+    assert all(not units.of(host) for host in known.hosts if host.role == "train")
+    assert all(units.running(known, unit) for unit in units.WITH_LOGS.values())
+    assert [host.role for host in units.running(known, "redis-server")] == ["app"]
+
+
+def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
+    known = from_outputs(OUTPUTS, "198.51.100.1")
+    place, settings = Stack("t", tmp_path), Settings(target="aws")
+
+    with pytest.raises(PneumoError, match="not configured yet"):
+        host_facts.door(settings, place, known)
+    assert host_facts.brought(settings, place, known) is None
+    assert list(tmp_path.iterdir()) == []
+
+    then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
+    old, _ = tls.kept(tmp_path / "tls", (known.bastion.public_address,), then, "t")
+    assert host_facts.door(settings, place, known).fingerprint == tls.fingerprint(old)
+    assert host_facts.brought(settings, place, known) is None
+    assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
+
+
+@contextmanager
+def page(folder: Path, code: int = 200) -> Iterator[Door]:
+    """A web page over TLS that wants a login."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.headers.get("Authorization") == "Basic bWU6c2VjcmV0"  # me:secret
+            self.send_response(code if known else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Not into the test's output."""
+
+    certificate, _ = tls.kept(folder, ("127.0.0.1",), datetime.now(UTC), "test")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_address[1]}"
+        yield Door(url, tls.fingerprint(certificate), ("me", "secret"))
+        server.shutdown()
+
+
+def test_the_front_door_is_asked_as_its_users_do(tmp_path: Path) -> None:
+    with page(tmp_path) as door:
+        assert 364 < host_facts.knock(door) <= 365
+        with pytest.raises(PneumoError, match="answers 401"):
+            host_facts.knock(Door(door.url, door.fingerprint))
+
+
+def test_a_front_door_that_is_ill_or_another_is_no_front_door(tmp_path: Path) -> None:
+    with page(tmp_path, 503) as door:
+        with pytest.raises(PneumoError, match="answers 503"):
+            host_facts.knock(door)
+        with pytest.raises(PneumoError, match="shows another certificate"):
+            host_facts.knock(Door(door.url, "0" * 64, door.login))
+        with pytest.raises(PneumoError, match="does not answer: self-signed certificate"):
+            host_facts.knock(Door(door.url, login=door.login))
+    with pytest.raises(PneumoError, match="refused"):
+        host_facts.knock(door)

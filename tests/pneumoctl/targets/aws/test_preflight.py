@@ -1,0 +1,370 @@
+"""The aws target's preflight: every row good and bad, each bad one with its fix, and nothing made by asking."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.aws.leftovers import bucket_name
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import preflight, quotas
+from pneumoctl.targets.aws.preflight import rows
+from pneumoctl.targets.common.checks import Row, require
+from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, launch, tags
+
+pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
+SETTINGS = Settings(stack="pre", target="aws", region=REGION, operator_cidr="198.51.100.7/32")
+TERRAFORM = Path(__file__).parents[4] / "terraform"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Stack:
+    return Stack("pre", tmp_path / "state" / "pre")
+
+
+@pytest.fixture(autouse=True)
+def quick(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One set of clients for all tests: making them takes most of a second; and no pauses between tries."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    monkeypatch.setattr(preflight, "Aws", lambda *_: cloud.aws())
+
+
+@pytest.fixture
+def real_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the environment, which clients read when they are made."""
+    from pneumoctl.aws.ec2 import Aws
+
+    monkeypatch.setattr(preflight, "Aws", Aws)
+
+
+def found(place: Stack, check: str, settings: Settings = SETTINGS) -> Row:
+    every = rows(settings, place)
+    return next(row for row in every if row.check.startswith(check))
+
+
+def bad(place: Stack, settings: Settings = SETTINGS) -> list[Row]:
+    return [row for row in rows(settings, place) if not row.good]
+
+
+def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, place: Stack) -> None:
+    since = cloud.last()
+    every = rows(SETTINGS, place)
+    assert [row for row in every if not row.good] == []
+    assert cloud.ask("GET", f"calls?since={since}")["mutating"] == 0
+    assert not place.directory.exists()
+    checks = [row.check for row in every]
+    for check in ("region", "credentials", "clock", "region enabled", "types", "vCPU quota", "elastic IPs", "VPCs"):
+        assert any(one.startswith(check) for one in checks), check
+    for check in ("image Debian", "image GPU", "bucket", "terraform", "ssh", "packages", "key", "disk", "operator"):
+        assert any(one.startswith(check) for one in checks), check
+    assert all(row.fix for row in every if not row.good)
+
+
+def test_a_failing_row_ends_with_exit_4(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("not-offered", name="t3.small")
+    with pytest.raises(PneumoError, match=r"t3\.small is not offered in eu-west-1") as raised:
+        require(rows(SETTINGS, place))
+    assert raised.value.code == Exit.PREFLIGHT
+
+
+# who and where
+
+
+def test_region_typo(real_clients: None, cloud: Cloud, place: Stack) -> None:
+    (row,) = bad(place, replace(SETTINGS, region="eu-wset-1"))
+    assert (row.check, row.seen) == ("region", "AWS has no region 'eu-wset-1'")
+    assert "did you mean eu-west-1?" in row.fix
+
+
+def test_no_credentials(real_clients: None, cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    (row,) = bad(place)
+    assert (row.check, row.seen) == ("credentials", "there are no AWS credentials")
+    assert "aws configure" in row.fix
+    with pytest.raises(PneumoError) as raised:
+        require([row])
+    assert raised.value.code == Exit.PREFLIGHT
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"), [("expired", "have expired"), ("invalid", "does not accept"), ("throttled", "throttles")]
+)
+def test_credentials_that_do_not_work_are_one_row(
+    real_clients: None, cloud: Cloud, place: Stack, kind: str, seen: str
+) -> None:
+    cloud.fault(kind)
+    (row,) = bad(place)
+    assert row.check == "credentials"
+    assert seen in row.seen
+    assert row.fix
+
+
+def test_clock(real_clients: None, cloud: Cloud, place: Stack) -> None:
+    cloud.fault("skew", seconds=600)
+    row = found(place, "clock")
+    assert not row.good
+    assert row.seen.endswith("s behind AWS")
+    assert "timedatectl" in row.fix
+
+
+# what the region has
+
+
+def test_a_type_that_is_not_offered(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("not-offered", name="t3.medium")
+    row = found(place, "types t3.medium")
+    assert (row.good, row.seen) == (False, "t3.medium is not offered in eu-west-1")
+    assert row.fix.startswith("set app_type to one that is: t3")
+
+
+def test_a_misspelt_type(cloud: Cloud, place: Stack) -> None:
+    row = found(place, "types t3.meduim", replace(SETTINGS, app_type="t3.meduim"))
+    assert not row.good
+    assert "t3.medium" in row.fix
+
+
+def test_types_that_are_never_in_one_zone(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("not-offered", name="t3.micro", zone="eu-west-1a")
+    cloud.fault("not-offered", name="t3.small", zone="eu-west-1b")
+    cloud.fault("not-offered", name="t3.small", zone="eu-west-1c")
+    row = found(place, "types t3.micro, t3.small")
+    assert (row.good, row.seen) == (False, "no zone of eu-west-1 offers t3.micro and t3.small together")
+    assert "nginx_type or monitoring_type" in row.fix
+
+
+def test_a_gpu_that_is_not_offered_matters_when_its_host_is_wished(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("not-offered", name="g5.xlarge")
+    row = found(place, "types g5.xlarge")
+    assert row.good
+    assert "training will need another" in row.seen
+    row = found(place, "types g5.xlarge", replace(SETTINGS, gpu_host=True))
+    assert not row.good
+    assert row.fix.startswith("set gpu_type to one that is: g")
+
+
+def test_images(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "debian-12-amd64" in found(place, "image Debian").seen
+    monkeypatch.setattr(preflight, "DEBIAN", ("136693071363", "debian-99-*"))
+    monkeypatch.setattr(preflight, "GPU", ("amazon", "No Such Image"))
+    assert [row.check for row in bad(place)] == ["image Debian"]
+    assert "training will need one" in found(place, "image GPU").seen
+    assert [row.check for row in bad(place, replace(SETTINGS, gpu_host=True))] == ["image Debian", "image GPU"]
+
+
+def test_the_image_for_volta_has_its_own_driver(cloud: Cloud, place: Stack) -> None:
+    row = found(place, "image GPU", replace(SETTINGS, gpu_type="p3.2xlarge"))
+    assert "Proprietary" in row.seen
+
+
+def test_images_are_named_as_terraform_names_them() -> None:
+    text = (TERRAFORM / "hosts.tf").read_text()
+    assert "for year in [2024, 2025]" in text
+    text = text.replace("${year}", "2024") + text.replace("${year}", "2025")
+    for words in (preflight.DEBIAN, preflight.GPU, preflight.GPU_P3):
+        for word in words:
+            assert f'"{word}"' in text
+
+
+def test_as_many_addresses_as_terraform_makes() -> None:
+    text = (TERRAFORM / "hosts.tf").read_text() + (TERRAFORM / "network.tf").read_text()
+    assert text.count('resource "aws_eip"') == 2
+    assert 'toset(["nginx", "monitoring"])' in text
+    assert quotas.ADDRESSES == 3
+
+
+# what the account allows
+
+
+def test_vcpu_quota_that_others_have_used_up(cloud: Cloud, place: Stack) -> None:
+    launch(cloud.aws(), "other", "web-0", "web", "t3.xlarge")
+    cloud.fault("quota", name="L-1216C47A", value=11)
+    row = found(place, "vCPU quota standard (L-1216C47A)")
+    assert (row.good, row.seen) == (False, "11, others use 4, this stack needs 8")
+    assert "--quota-code L-1216C47A --desired-value 12" in row.fix
+
+
+def test_vcpus_of_this_stack_are_not_counted_twice(cloud: Cloud, place: Stack) -> None:
+    launch(cloud.aws(), "pre", "app-0", "app", "t3.medium")
+    cloud.fault("quota", name="L-1216C47A", value=8)
+    row = found(place, "vCPU quota standard")
+    assert (row.good, row.seen) == (True, "8, others use 0, this stack needs 8")
+
+
+def test_more_hosts_need_more_vcpus(cloud: Cloud, place: Stack) -> None:
+    row = found(place, "vCPU quota standard", replace(SETTINGS, app_count=3, web_count=2))
+    assert row.seen == "32, others use 0, this stack needs 14"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("g5.xlarge", "L-DB2E81BA"), ("p3.2xlarge", "L-417A185B")])
+def test_no_gpu_quota(cloud: Cloud, place: Stack, kind: str, code: str) -> None:
+    cloud.fault("quota", name=code, value=0)
+    wished = replace(SETTINGS, gpu_type=kind)
+    row = next(row for row in rows(wished, place) if code in row.check)
+    assert row.good
+    assert row.seen.endswith("in training: ask for more before that")
+    row = next(row for row in rows(replace(wished, gpu_host=True), place) if code in row.check)
+    assert not row.good
+    assert f"--quota-code {code}" in row.fix
+
+
+def test_a_family_with_a_quota_of_its_own_is_said(cloud: Cloud, place: Stack) -> None:
+    assert found(place, "vCPU quota for x1e.xlarge", replace(SETTINGS, app_type="x1e.xlarge")).good
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("t3.micro", "L-1216C47A"), ("im4gn.large", "L-1216C47A"), ("g4dn.xlarge", "L-DB2E81BA"), ("x2idn.large", None)],
+)
+def test_quota_of_a_type(kind: str, code: str | None) -> None:
+    assert quotas.quota_of(kind) == code
+
+
+def test_elastic_ips_used_up(cloud: Cloud, place: Stack) -> None:
+    aws = cloud.aws()
+    put = [{"ResourceType": "elastic-ip", "Tags": tags("pre", "nginx")}]
+    aws.call("ec2", "allocate_address", TagSpecifications=put)  # ours, from an earlier try
+    for _ in range(2):
+        aws.call("ec2", "allocate_address")
+    row = found(place, "elastic IPs")
+    assert (row.good, row.seen) == (True, "5 allowed, others use 2, this stack needs 3")
+    aws.call("ec2", "allocate_address")
+    row = found(place, "elastic IPs")
+    assert not row.good
+    assert "--quota-code L-0263D0A3 --desired-value 6" in row.fix
+
+
+def test_vpcs_used_up(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("quota", name="L-F678F1CE", value=1)  # the default VPC is there
+    row = found(place, "VPCs")
+    assert (row.good, row.seen) == (False, "1 allowed, others use 1, this stack needs 1")
+    assert "--service-code vpc --quota-code L-F678F1CE --desired-value 2" in row.fix
+
+
+@pytest.mark.parametrize(
+    ("service", "action", "check"),
+    [
+        ("ec2", "DescribeInstanceTypeOfferings", "types"),
+        ("servicequotas", "GetServiceQuota", "vCPU quota"),
+        ("ec2", "DescribeImages", "image Debian"),
+        ("ec2", "DescribeAddresses", "elastic IPs"),
+        ("ec2", "DescribeVpcs", "VPCs"),
+        ("ec2", "DescribeRegions", "region enabled"),
+    ],
+)
+def test_a_denied_question_fails_and_names_the_permission(
+    cloud: Cloud, place: Stack, service: str, action: str, check: str
+) -> None:
+    cloud.fault("denied", service=service, action=action)
+    row = found(place, check)
+    assert not row.good
+    assert f"{service}:{action}" in row.fix
+
+
+def test_throttling_that_stays(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("throttled", service="ec2", action="DescribeVpcs")
+    row = found(place, "VPCs")
+    assert not row.good
+    assert "throttles" in row.seen
+    assert "wait a minute" in row.fix
+
+
+# buckets
+
+
+def test_a_bucket_name_that_is_taken(cloud: Cloud, place: Stack) -> None:
+    cloud.fault("bucket-taken", name=bucket_name("pre", ACCOUNT, REGION))
+    row = found(place, "bucket")
+    assert not row.good
+    assert "belongs to another account" in row.seen
+    assert "set bucket =" in row.fix
+
+
+def test_a_bucket_of_ours_of_another_stack_and_of_nobody(cloud: Cloud, place: Stack) -> None:
+    aws = cloud.aws()
+    wished = replace(SETTINGS, bucket="kept-by-a-test")
+    assert found(place, "bucket", wished).seen == "kept-by-a-test is free"
+    aws.call("s3", "create_bucket", Bucket="kept-by-a-test", CreateBucketConfiguration={"LocationConstraint": REGION})
+    try:
+        row = found(place, "bucket", wished)
+        assert (row.good, row.seen) == (False, "kept-by-a-test is there already, in eu-west-1, not of a stack")
+        for stack, good in (("other", False), ("pre", True)):
+            aws.call("s3", "put_bucket_tagging", Bucket="kept-by-a-test", Tagging={"TagSet": tags(stack, "x")})
+            assert found(place, "bucket", wished).good is good
+    finally:
+        aws.call("s3", "delete_bucket", Bucket="kept-by-a-test")
+
+
+def test_a_bucket_name_that_is_too_long(cloud: Cloud, place: Stack) -> None:
+    row = found(place, "bucket", replace(SETTINGS, stack="a-name-of-thirty-one-characters"))
+    assert not row.good
+    assert "longer than 63 characters" in row.seen
+
+
+def test_state_bucket(cloud: Cloud, place: Stack) -> None:
+    row = found(place, "state bucket", replace(SETTINGS, state_bucket="nowhere-to-be-found"))
+    assert not row.good
+    assert "aws s3 mb s3://nowhere-to-be-found --region eu-west-1" in row.fix
+
+
+# this machine
+
+
+def test_terraform_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rest = {row.check: row for row in bad(place)}
+    assert set(rest) == {"terraform", "ssh client"}
+    assert rest["terraform"].fix
+    assert "openssh-client" in rest["ssh client"].fix
+
+
+@pytest.mark.parametrize(("version", "good"), [("1.9.8", False), ("1.10.0", True), ("1.14.2", True), ("2.0.0", False)])
+def test_terraform_of_another_version(
+    cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, good: bool
+) -> None:
+    program = tmp_path / "bin" / "terraform"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    row = found(place, "terraform")
+    assert (row.good, row.seen) == (good, version)
+    assert "install terraform, 1.10 or newer" in row.fix
+
+
+def test_packages_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "NEEDED", ("botocore", "no_such_package"))
+    row = found(place, "packages")
+    assert (row.good, row.seen) == (False, "missing: no_such_package")
+    assert ".[aws]" in row.fix
+
+
+def test_a_key_that_others_may_read(cloud: Cloud, place: Stack) -> None:
+    place.ssh.mkdir(parents=True, mode=0o700)
+    key = place.ssh / "id_ed25519"
+    key.write_text("key")
+    key.chmod(0o600)
+    assert found(place, "key").good
+    key.chmod(0o644)
+    row = found(place, "key")
+    assert not row.good
+    assert row.fix == f"chmod 600 {key}"
+
+
+def test_disk_full(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "DISK_MB", 10**9)
+    row = found(place, "disk")
+    assert not row.good
+    assert row.fix.startswith("free ")
+
+
+def test_operator_address_that_cannot_be_found(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise PneumoError("your own public IPv4 address was not found", "set operator_cidr")
+
+    monkeypatch.setattr(preflight, "public_address", unknown)
+    assert found(place, "operator address").good  # it is set
+    row = found(place, "operator address", replace(SETTINGS, operator_cidr=""))
+    assert (row.good, row.fix) == (False, "set operator_cidr")

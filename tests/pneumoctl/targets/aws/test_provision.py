@@ -1,0 +1,165 @@
+"""What terraform is given, and that no GPU host is left billing."""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.ec2 import Instance
+from pneumoctl.aws.terraform.runner import Terraform
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import bundled
+from pneumoctl.gpu import stop as gpu
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Cloud, Stack
+from pneumoctl.targets.aws import context, provision
+
+GPU = Instance("i-1", "train", "train", "running", "g5.xlarge", datetime.now(UTC), "10.20.32.10", "")
+WEB = replace(GPU, id="i-2", name="web-0", role="web")
+
+
+@dataclass
+class Ec2:
+    """An account whose GPU host says `mark` on its console after `boots` looks, and powers itself off after `ends`."""
+
+    boots: int = 0
+    ends: int = 10**6
+    looks: int = 0
+    stopped: list[str] = field(default_factory=list)
+    refuses: bool = False
+    away: BaseException | None = None
+    mute: bool = False
+    region: str = "eu-west-1"
+    profile: str = "work"
+
+    def instances(self, stack: str) -> list[Instance]:
+        self.looks += 1
+        if self.away:
+            raise self.away
+        return [WEB, replace(GPU, state="stopped" if self.looks > self.ends else "running")]
+
+    def console_output(self, instance_id: str) -> str:
+        if self.mute:
+            raise PneumoError("AWS denies ec2:GetConsoleOutput")
+        return "pneumoctl-boot: ok\n" if self.looks > self.boots else "booting\n"
+
+    def stop(self, hosts: list[Instance]) -> None:
+        if self.refuses:
+            raise PneumoError("not confirmed stopped", "aws ec2 stop-instances", Exit.GPU_NOT_STOPPED)
+        self.stopped += [host.id for host in hosts]
+
+
+def made(aws: Any, **wished: Any) -> context.Site:
+    settings = Settings(stack="t", target="aws", region="eu-west-1", **wished)
+    place = Stack("t", Path("/nowhere"))
+    account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
+    return context.Site(settings, place, aws, account, Terraform(place.terraform, {}, place.layout.logs))
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "POLL", 0.01)
+
+
+def test_a_gpu_that_runs_is_stopped_at_once_and_nothing_else_is() -> None:
+    ec2 = Ec2(boots=10**6)
+    gpu.rest(ec2, "t", True)
+    assert ec2.stopped == ["i-1"]
+
+
+def test_a_new_gpu_host_may_end_its_boot_script_first() -> None:
+    ec2 = Ec2(boots=4)
+    gpu.rest(ec2, "t", True, patience=30)
+    assert ec2.looks == 5 and ec2.stopped == ["i-1"]
+
+
+def test_one_that_powers_itself_off_is_left_alone() -> None:
+    ec2 = Ec2(boots=10**6, ends=3)
+    gpu.rest(ec2, "t", True, patience=30)
+    assert ec2.stopped == []
+
+
+def test_one_that_never_boots_is_stopped_when_its_time_is_up() -> None:
+    ec2 = Ec2(boots=10**6)
+    gpu.rest(ec2, "t", True, patience=0.05)
+    assert ec2.stopped == ["i-1"]
+
+
+def test_one_that_cannot_be_stopped_is_exit_7() -> None:
+    with pytest.raises(PneumoError) as caught:
+        gpu.rest(Ec2(refuses=True), "t", False)
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+
+
+def test_a_console_that_cannot_be_read_keeps_no_gpu_running() -> None:
+    ec2 = Ec2(mute=True)
+    gpu.rest(ec2, "t", True)
+    assert ec2.stopped == ["i-1"]
+    ec2 = Ec2(mute=True)
+    gpu.rest(ec2, "t", True, patience=0.05)
+    assert ec2.stopped == ["i-1"]
+
+
+@pytest.mark.parametrize("trouble", [PneumoError("token expired"), KeyboardInterrupt(), SystemExit(143)])
+def test_not_to_know_is_exit_7_where_there_may_be_a_gpu(trouble: BaseException) -> None:
+    with pytest.raises(PneumoError) as caught:
+        gpu.rest(Ec2(away=trouble), "t", True)
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+    assert "aws ec2 stop-instances --region eu-west-1 --profile work" in caught.value.hint
+
+
+def test_where_there_is_none_the_first_trouble_is_the_one_to_tell() -> None:
+    gpu.rest(Ec2(away=PneumoError("the API is away")), "t", False)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.rest(Ec2(away=KeyboardInterrupt()), "t", False)
+
+
+def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other:
+        def __init__(self, profile: str, region: str) -> None:
+            self.region = region
+
+        def identity(self) -> Account:
+            return Account("999999999999", "arn:aws:iam::999999999999:user/other")
+
+    place = Stack("t", tmp_path)
+    place.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
+    monkeypatch.setattr(context, "Aws", Other)
+    with pytest.raises(PneumoError, match="is in account 123456789012") as caught:
+        context.login(Settings(stack="t", region="eu-west-1"), place)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> None:
+    one = replace(made(Ec2(), state_bucket="mine"), place=Stack("t", tmp_path))
+    assert provision._state_bucket(one, move=False) == "mine"  # a new stack
+    one.place.terraform.mkdir()
+    assert provision._state_bucket(one, move=False) == ""
+    assert provision._state_bucket(one, move=True) == "mine"
+    there = replace(one, settings=replace(one.settings, state_bucket="here"))
+    assert provision._state_bucket(there, move=True) == ""
+
+
+def test_terraform_knows_every_variable_that_it_is_given() -> None:
+    given = context.variables(made(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
+    known = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
+    assert set(given) <= known
+    assert given["train_count"] == 1 and given["bucket"] == "pneumoctl-t-123456789012-eu-west-1"
+
+
+def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "another account's")
+    assert context._environment("", "eu-west-1")["AWS_ACCESS_KEY_ID"] == "another account's"
+    given = context._environment("work", "eu-west-1")
+    assert given["AWS_PROFILE"] == "work" and given["AWS_REGION"] == "eu-west-1"
+    assert "another account's" not in given.values()
+
+
+def test_a_stack_on_this_machine_has_nothing_to_ask_aws_about(tmp_path: Path) -> None:
+    with pytest.raises(PneumoError, match="there is no stack"):
+        context.require(Stack("t", tmp_path))

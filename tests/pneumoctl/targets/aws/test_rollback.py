@@ -1,0 +1,57 @@
+"""Where a rollback goes back to, and where it goes when it is run again."""
+
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import rollback
+
+GOOD, BAD = "releases/good", "releases/bad"
+ON_BAD = {"api/current": BAD, "api/previous": GOOD}
+ON_GOOD = {"api/current": GOOD, "api/previous": BAD}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Stack:
+    return Stack("s", tmp_path)
+
+
+def test_it_goes_back_to_what_served_before_and_then_forth_again(place: Stack) -> None:
+    for standing, wanted in (({"app-0": ON_BAD, "app-1": ON_BAD}, "good"), ({"app-0": ON_GOOD}, "bad")):
+        assert rollback.release(place, standing, "api") == wanted
+        with rollback.remembered(place, standing, (), "api"):
+            pass
+
+
+def test_after_a_half_done_deploy_the_other_hosts_show_what_served(place: Stack) -> None:
+    half = {"app-0": ON_BAD, "app-1": {"api/current": GOOD, "api/previous": "releases/older"}}
+
+    assert rollback.release(place, half, "api") == "good"
+
+
+def test_a_half_done_one_that_is_run_again_goes_on(place: Stack) -> None:
+    with pytest.raises(KeyboardInterrupt), rollback.remembered(place, {"app-0": ON_BAD, "app-1": ON_BAD}, (), "api"):
+        raise KeyboardInterrupt
+    half = {"app-0": ON_GOOD, "app-1": ON_BAD}
+
+    assert rollback.release(place, half, "api") == "good"
+    with rollback.remembered(place, half, (), "api"):
+        pass
+    assert rollback.release(place, {"app-0": ON_GOOD, "app-1": ON_GOOD}, "api") == "bad"
+
+
+def test_a_deploy_after_it_ends_it_and_so_does_a_release_that_is_gone(place: Stack) -> None:
+    with pytest.raises(KeyboardInterrupt), rollback.remembered(place, {"app-0": ON_BAD}, (), "api"):
+        raise KeyboardInterrupt
+    elsewhere = {"app-0": {"api/current": "releases/new", "api/previous": "releases/newer"}}
+    assert rollback.release(place, elsewhere, "api") == "newer"
+    with rollback.remembered(place, {"app-0": ON_GOOD}, ("api",), ""):
+        pass
+    assert rollback.release(place, {"app-0": ON_GOOD}, "api") == "bad"
+
+
+def test_where_nothing_served_before_it_says_so(place: Stack) -> None:
+    with pytest.raises(PneumoError, match="nothing of kind web"):
+        rollback.release(place, {"web-0": {"web/current": GOOD}}, "web")

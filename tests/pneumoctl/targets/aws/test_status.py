@@ -1,0 +1,90 @@
+"""What a person reads of a stack on aws, and when it is not as it should be."""
+
+from typing import Any
+
+import pytest
+
+from pneumoctl.targets.aws import status
+
+HOST: dict[str, Any] = {
+    "name": "app-0",
+    "instance": "i-1",
+    "type": "t3.medium",
+    "state": "running",
+    "since": None,
+    "private": "10.20.16.20",
+    "public": "",
+    "ssh": "booted",
+    "units": {"pneumoctl-api": "active", "redis-server": "active"},
+    "failed": [],
+    "releases": {"api": "0123456789ab", "model": "small-abc"},
+    "disk_percent": 41,
+    "memory_percent": 17,
+    "steps_pending": 0,
+    "good": True,
+}
+SILENT = HOST | {
+    "name": "web-0",
+    "ssh": "no answer within 4 s",
+    "units": {},
+    "releases": {},
+    "disk_percent": None,
+    "memory_percent": None,
+    "steps_pending": None,
+    "good": False,
+}
+DOOR = {"url": "https://198.51.100.1", "serves": True, "said": "", "certificate_days": 12.4}
+BILL = {"usd_per_hour": 0.25, "usd_per_month": 182.5, "at_least": True}
+GOOD: dict[str, Any] = {
+    "stack": "t",
+    "target": "aws",
+    "region": "eu-west-1",
+    "exists": True,
+    "up": True,
+    "address": "198.51.100.1",
+    "front_door": DOOR,
+    "hosts": [HOST],
+    "strays": [],
+    "gpu_running": [],
+    "runs": [],
+    "aws": "",
+    "bill": BILL,
+}
+
+
+def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.show(GOOD) == 0
+    said = capsys.readouterr().out
+    row = next(line for line in said.splitlines() if line.startswith("app-0"))
+    for word in ("running", "2 run", "api 0123456789ab", "small-abc", "41 %", "17 %", "no"):
+        assert word in row
+    assert "good for 12 days" in said and "t in eu-west-1: up; at least $0.2500 an hour" in said
+
+
+def test_who_is_silent_is_shown_and_is_not_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.show(GOOD | {"up": False, "hosts": [HOST, SILENT]}) == 1
+    said = capsys.readouterr().out
+    assert "no answer within 4 s" in said and "NOT AS IT SHOULD BE" in said
+
+
+def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    ill = HOST | {"units": {"redis-server": "failed"}, "failed": ["redis-server.service", "x.timer"], "good": False}
+    status.show(GOOD | {"up": False, "hosts": [ill | {"steps_pending": 3}]})
+    said = capsys.readouterr().out
+    assert "redis-server failed, x.timer failed" in said
+    assert "3 steps" in said and "pneumoctl plan" in said
+
+
+def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    door = DOOR | {"serves": False, "said": "the front door answers 504", "certificate_days": None}
+    status.show(GOOD | {"up": False, "front_door": door, "aws": "no answer within 4 s", "bill": None})
+    said = capsys.readouterr().out
+    assert "the front door answers 504" in said and "an hour" not in said
+    assert "AWS: no answer within 4 s; whether a GPU host bills is not known" in said
+
+
+def test_a_gpu_host_that_runs_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+    stray = {"instance": "i-9", "name": "old", "state": "running"}
+    assert status.show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
+    said = capsys.readouterr()
+    assert "bills" in said.err and "i-9" in said.out

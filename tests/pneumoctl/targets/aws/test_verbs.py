@@ -1,0 +1,33 @@
+"""What a person reads of a plan on aws, and the plan of what follows on the hosts."""
+
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.aws import bill
+from pneumoctl.aws.prices import IPV4, Prices
+from pneumoctl.aws.terraform.plan_json import Change, Planned
+from pneumoctl.targets.aws import plan
+
+PRICES = Prices("eu-west-1", "2026-01-19", "bundled price list", {IPV4: 0.005})
+
+
+def planned(*changes: Change) -> Planned:
+    return Planned(changes, (), Path("plan"), not changes)
+
+
+def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = [Change(f'aws_rule.flow["{n}"]', "aws_rule", "create", {}, {}) for n in range(3)]
+    eip = Change("aws_eip.nat", "aws_eip", "create", {}, {"domain": "vpc"})
+    wider = Change("aws_rule.ssh", "aws_rule", "update", {"cidr": "a"}, {"cidr": "b"})
+    whole = planned(*rules, eip, wider)
+    plan.table(whole, bill.changed(whole.changes, PRICES), stderr=False)
+    said = capsys.readouterr().out
+    assert "aws_rule.flow x 3" in said and "aws_rule.ssh: cidr" in said
+    assert "$0.0050" in said and "$3.65 a month" in said and "2026-01-19" in said
+    assert "+4, ~1 resources" in said
+
+
+def test_no_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.table(planned(), bill.changed((), PRICES), stderr=False)
+    assert "nothing to do" in capsys.readouterr().out

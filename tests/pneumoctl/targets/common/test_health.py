@@ -1,0 +1,90 @@
+"""The health gate closes on anything but the known score."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.targets.common import health
+from pneumoctl.targets.local import readiness
+
+KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
+GOOD = {"id": "i", "finding": "pneumonia", "refusal": None, "probability": 0.9}
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """Answers with whatever the test put into `answers`: (status, body) by method."""
+
+    answers: dict[str, tuple[int, str]] = {}
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, body = self.answers[self.command]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "bundle.json").write_text(json.dumps({"known_picture": KNOWN}))
+    return tmp_path
+
+
+def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bundle: Path) -> None:
+    Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
+    assert health.gate(health.Door(page), bundle) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ((500, "{}"), (200, json.dumps(GOOD))),
+        ((201, ""), (200, json.dumps(GOOD))),
+        ((201, "[]"), (200, json.dumps(GOOD))),
+        ((201, '{"predictions": []}'), (200, json.dumps(GOOD))),
+        ((201, json.dumps({"predictions": [GOOD]})), (404, "{}")),
+        ((201, json.dumps({"predictions": [GOOD]})), (200, json.dumps(GOOD | {"probability": 0.2}))),
+        ((201, json.dumps({"predictions": [GOOD]})), (200, json.dumps(GOOD | {"probability": None}))),
+        ((201, json.dumps({"predictions": [GOOD]})), (200, json.dumps(GOOD | {"finding": None}))),
+        ((201, json.dumps({"predictions": [GOOD]})), (200, json.dumps(GOOD | {"refusal": {"code": "x"}}))),
+        ((201, json.dumps({"predictions": [GOOD | {"probability": 0.905}]})), (200, json.dumps(GOOD))),
+    ],
+)
+def test_the_gate_stays_shut(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
+    Page.answers = {"POST": sent, "GET": stored}
+    with pytest.raises(PneumoError) as caught:
+        health.gate(health.Door(page), bundle)
+    assert caught.value.code == Exit.GATE_FAILED
+
+
+def test_waiting_ends_with_the_last_answer(page: str) -> None:
+    Page.answers = {"GET": (503, '{"status": "not ready"}')}
+    with pytest.raises(PneumoError, match="not ready"):
+        readiness.wait(f"{page}/readyz", patience=0.3)
+    with pytest.raises(PneumoError, match="no answer"):
+        readiness.wait("http://127.0.0.1:1/readyz", patience=0.3)
+    Page.answers = {"GET": (503, '{"checks": {"known_picture": {"ok": false}}}')}
+    with pytest.raises(PneumoError, match="known picture"):
+        readiness.wait(f"{page}/readyz", patience=60)
+    Page.answers = {"GET": (200, "{}")}
+    readiness.wait(f"{page}/readyz", patience=0.3)

@@ -1,0 +1,117 @@
+"""SIGKILL of pneumoctl at every step of up and of teardown: a rerun reaches the same end, and no result is lost."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.targets.local import processes
+from tests.pneumoctl.conftest import Operator
+from tests.pneumoctl.targets.local.test_lifecycle import post, stored
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def events(journal: Path) -> list[tuple[str, str]]:
+    try:
+        lines = journal.read_text().splitlines()
+    except FileNotFoundError:  # before the first step, and once teardown has removed the directory
+        return []
+    return [(one["event"], one.get("step", "")) for one in map(json.loads, lines)]
+
+
+def kill_in_step(operator: Operator, verb: str, title: str, delay: float) -> bool:
+    """Run a verb and SIGKILL it `delay` seconds after a step has begun; False if it ended before."""
+    journal = operator.directory / "journal.jsonl"
+    before = len(events(journal))
+    child = operator.start(verb, "-y")
+    deadline = time.monotonic() + 90
+    while child.poll() is None and time.monotonic() < deadline:
+        if ("start", title) in events(journal)[before:]:
+            time.sleep(delay)
+            break
+        time.sleep(0.005)
+    alive = child.poll() is None
+    os.kill(child.pid, signal.SIGKILL) if alive else None
+    child.communicate()
+    return alive
+
+
+def sweep(operator: Operator, verb: str, delay: float) -> int:
+    """Kill a verb in each step that is still to do, from the first to the last; how often that was."""
+    tried: list[str] = []
+    while title := next((one for one in titles(operator, verb) if one not in tried), None):
+        if not kill_in_step(operator, verb, title, delay):
+            break
+        tried.append(title)
+    return len(tried)
+
+
+def titles(operator: Operator, verb: str) -> list[str]:
+    return operator.json(verb, "--dry-run")["changes"]
+
+
+def end_state(operator: Operator) -> tuple[set[str], set[str]]:
+    """The services that run, and the files of the stack (names of logs and Redis's own files aside)."""
+    status = operator.json("status")
+    root = operator.directory
+    files = {str(one.relative_to(root)) for one in root.rglob("*") if "__pycache__" not in one.parts}
+    kept = {
+        one
+        for one in files
+        if not one.startswith(("logs", "metrics/", "redis/data", "supervisor.sock", "supervisord.pid"))
+    }
+    return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, kept
+
+
+def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) -> None:
+    assert sweep(operator, "up", 0.0) == 6
+    operator.run("up", "-y")
+    right = end_state(operator)
+    kept = [post(operator, f"{seed}.png", seed) for seed in range(100, 105)]
+
+    # again in the middle of the steps, over stored results, with everything dead and to be done anew
+    for process in processes.ours(operator.directory):
+        process.kill()
+    for folder in ("stamps", "models"):
+        shutil.rmtree(operator.directory / folder)
+    (release,) = (one for one in (operator.directory / "releases").iterdir() if not one.is_symlink())
+    shutil.rmtree(release)
+    assert sweep(operator, "up", 0.25) >= 3  # a quarter of a second is longer than some steps
+    operator.run("up", "-y")
+    running, files = end_state(operator)
+    assert running == right[0]
+    assert files ^ right[1] == set()
+    assert [stored(operator, one["id"]) for one in kept] == kept
+
+    assert sweep(operator, "teardown", 0.0) >= 5
+    operator.run("teardown", "-y")
+    assert not operator.directory.exists()
+    assert sorted(one.name for one in operator.directory.parent.iterdir()) == ["t.audit.head", "t.audit.jsonl"]
+    assert operator.json("audit", "--verify")["unfinished"].count("teardown") >= 1  # killed there, and it shows
+    assert processes.ours(operator.directory) == []
+    written = list(operator.data.glob("pneumoctl/exports/*/results/results.jsonl"))
+    assert written  # one a try that came so far
+    for results in written:
+        exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
+        assert {one["id"] for one in kept} <= exported
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_up_says_so_by_its_code_and_goes_on_next_time(
+    operator: Operator, number: signal.Signals, code: int
+) -> None:
+    child = operator.start("up", "-y")
+    deadline = time.monotonic() + 60
+    while ("start", "Configure and start Redis") not in events(operator.directory / "journal.jsonl"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == code, said
+    assert "Traceback" not in said
+    operator.run("up", "-y")

@@ -1,0 +1,156 @@
+"""The plans of up and teardown, whole, and the files they render."""
+
+import configparser
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.files import Tree
+from pneumoctl.plan.steps import Put, describe
+from pneumoctl.stack import inventory
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Layout
+from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
+
+SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
+WISHES = up_plan.Wishes(
+    settings=Settings(target="local"),
+    layout=Layout(Path("/s")),
+    inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
+    secrets=SECRETS,
+    python="/py",
+    redis_server="/bin/redis-server",
+    release="r1",
+    sources=(Tree("/src/webapp", "d1"), Tree("/src/model", "d2")),
+    bundle="m-1",
+    bundle_source=Tree("/src/bundle", "d3"),
+    workers=2,
+    threads=1,
+)
+
+
+def files(wishes: up_plan.Wishes) -> dict[str, Put]:
+    actions = [action for step in up_plan.plan(wishes).steps for action in step.actions]
+    return {action.path: action for action in actions if isinstance(action, Put)}
+
+
+def test_the_whole_plan_of_up() -> None:
+    assert describe(up_plan.plan(WISHES)) == [
+        "stack default (local)",
+        "  + Copy release r1 on app",
+        "      copy     /src/webapp -> /s/releases/r1/webapp",
+        "      copy     /src/model -> /s/releases/r1/model",
+        "  + Copy model m-1 on app",
+        "      copy     /src/bundle -> /s/models/m-1",
+        "  + Start the supervisor on app",
+        "      run      mkdir -p /s/logs /s/redis/data",
+        "      write    /s/supervisor/supervisord.conf (600)",
+        "      run      start or update supervisord",
+        "  + Configure and start Redis on app",
+        "      write    /s/redis/redis.conf (600)",
+        "      write    /s/redis/users.acl (600, secret)",
+        "      restart  redis",
+        "  + Configure and start the API on app",
+        "      write    /s/env/api.env (600, secret)",
+        "      run      empty the metrics",
+        "      link     /s/releases/current -> r1",
+        "      link     /s/models/current -> m-1",
+        "      restart  api",
+        "      run      wait until http://127.0.0.1:2/readyz says ready",
+        "  + Configure and start the web page on web",
+        "      write    /s/env/ui.env (600, secret)",
+        "      restart  ui",
+        "      run      wait until http://127.0.0.1:3/readyz says ready",
+    ]
+    assert up_plan.plan(WISHES).steps[-1].check
+
+
+def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
+    for step in up_plan.plan(WISHES).steps:
+        for action in step.actions:
+            if not (isinstance(action, Put) and action.secret):
+                assert not [secret for secret in SECRETS.values() if secret in repr(action)]
+        assert not [secret for secret in SECRETS.values() if secret in repr(step.unless)]
+
+
+@pytest.mark.parametrize(
+    ("change", "restarted"),
+    [
+        ({"release": "r2"}, {"api", "ui"}),
+        ({"bundle": "m-2"}, {"api"}),
+        ({"threads": 2}, {"api"}),
+        ({"secrets": replace(SECRETS, redis_password="new")}, {"redis", "api"}),
+        ({"inventory": inventory.local({"redis": 1, "api": 9, "ui": 3})}, {"api", "ui"}),
+    ],
+)
+def test_a_changed_wish_restarts_exactly_what_depends_on_it(change: dict[str, object], restarted: set[str]) -> None:
+    before, after = files(WISHES), files(replace(WISHES, **change))
+    stamps = {name: f"/s/stamps/{name}" for name in ("redis", "api", "ui")}
+    assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
+
+
+def test_a_rush_of_uploads_leaves_threads_for_the_probes() -> None:
+    """Every place for an upload may be taken by a slow one; the others must still be told to come back."""
+    conf = files(WISHES)["/s/supervisor/supervisord.conf"].content
+    for name in ("api", "ui"):
+        (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)
+        threads = int(line.split("--threads=")[1].split('"')[0])
+        environment = files(WISHES)[f"/s/env/{name}.env"].content
+        (pending,) = (one.split("=")[1] for one in environment.splitlines() if one.startswith("MAX_PENDING="))
+        assert int(pending) + 4 <= threads
+
+
+def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
+    odd = replace(WISHES, layout=Layout(Path('/tmp/50% "odd" $(dir) \\x')))
+    text = files(odd)[str(supervisor.config(odd.layout.root))].content
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";",))
+    parser.read_string(text)
+    command = parser["program:redis"]["command"] % {}  # what supervisord expands
+    assert shlex.split(command) == ["/bin/redis-server", '/tmp/50% "odd" $(dir) \\x/redis/redis.conf']
+    assert {"program:redis", "program:api", "program:ui"} <= set(parser.sections())
+    assert parser["program:api"]["autorestart"] == "true"
+
+
+def test_redis_is_durable_closed_and_never_evicts() -> None:
+    lines = files(WISHES)["/s/redis/redis.conf"].content.splitlines()
+    for wanted in ("bind 127.0.0.1", "appendonly yes", "appendfsync always", "maxmemory-policy noeviction"):
+        assert wanted in lines
+    acl = files(WISHES)["/s/redis/users.acl"].content
+    # off, so that nobody can be it; with rights, or Redis would drop the transactions of its own file at a restart
+    assert "user default off resetpass ~* &* +@all" in acl
+    assert "redis-secret" not in acl  # only its hash
+
+
+def test_the_whole_plan_of_teardown() -> None:
+    wishes = teardown_plan.Wishes("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
+    assert describe(teardown_plan.plan(wishes)) == [
+        "tear down stack s",
+        "  + Stop the page on web",
+        "      stop     ui",
+        "  + Stop the API on app",
+        "      stop     api",
+        "  + Start Redis to read the results on app",
+        "      run      start supervisord if it is down",
+        "      start    redis",
+        "  + Export the results on app",
+        "      run      make /out (700)",
+        "      run      read the results from Redis into /out",
+        "  + Export the model bundles on app",
+        "      run      make /out (700)",
+        "      fetch    /s/models -> /out/models",
+        "  + End every process and prove it on app, web",
+        "      run      end every process of the stack",
+        "  + Remove the stack's directory",
+        "      run      rm -rf /s",
+    ]
+
+
+def test_purge_exports_nothing() -> None:
+    wishes = teardown_plan.Wishes("s", Layout(Path("/s")), "/py", (), None, True, True)
+    assert [step.title for step in teardown_plan.plan(wishes).steps] == [
+        "End every process and prove it",
+        "Remove the stack's directory",
+    ]

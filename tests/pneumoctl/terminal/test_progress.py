@@ -1,0 +1,38 @@
+"""Progress of many things at once, off a terminal and on one."""
+
+import io
+
+from rich.console import Console
+
+from pneumoctl.terminal.progress import Bars, Lines
+
+
+def test_off_a_terminal_each_end_is_a_line() -> None:
+    said: list[tuple[str, str]] = []
+    lines = Lines(lambda text, style: said.append((text, style)))
+    lines.end("before.the.total", "there")
+    lines.expect(3)
+    lines.begin("aws_vpc.main", "creating")
+    lines.end("aws_vpc.main", "created in 2 s")
+    lines.end("aws_eip.nat", "denied", good=False)
+    assert said == [
+        ("  ✓ before.the.total: there", ""),
+        ("  ✓ [2/3] aws_vpc.main: created in 2 s", ""),
+        ("  ✗ [2/3] aws_eip.nat: denied", "red"),
+    ]
+
+
+def test_on_a_terminal_what_goes_on_is_shown_and_what_failed_stays() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with Bars("provision", console) as bars:
+        bars.expect(2)
+        bars.begin("aws_vpc.main", "creating")
+        bars.begin("aws_vpc.main", "creating")
+        bars._bars.refresh()
+        bars.end("aws_vpc.main", "created")
+        bars.end("aws_eip.nat", "denied", good=False)
+        bars._bars.refresh()
+        assert bars._going == {}
+    said = out.getvalue()
+    assert "creating aws_vpc.main" in said and "1/2" in said and "aws_eip.nat: denied" in said

@@ -1,0 +1,315 @@
+"""`pneumoctl data push`: what changed and no more, whole or not at all, `latest` last, and no file name told."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.__main__ import run
+from pneumoctl.aws import s3
+from pneumoctl.aws import s3 as uploads
+from pneumoctl.aws.ec2 import Aws
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import stack
+from pneumoctl.training import data_sets
+from pneumoctl.training.data_sets import File, Manifest
+from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud
+
+pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
+NAME = "pneumoctl-pushed-of-a-test"
+PATIENT = "person7_bacteria_1"
+
+
+@pytest.fixture
+def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
+    """With a stack `t` on aws whose bucket is there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PNEUMO_STACK", "t")
+    aws = cloud.aws()
+    aws.call("s3", "create_bucket", Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
+    stack.find("t").save_cloud(stack.Cloud(REGION, "", ACCOUNT, NAME))
+    yield aws
+    cloud.ask("DELETE", "faults")
+    s3.empty(aws, NAME)
+    aws.call("s3", "delete_bucket", Bucket=NAME)
+
+
+@pytest.fixture
+def xrays(tmp_path: Path) -> Path:
+    """A small data set that the training can read, beside things that must stay at home."""
+    from model import phantom
+
+    root = tmp_path / "xrays"
+    for seed, name in enumerate(("train/NORMAL/IM-1-1", f"train/PNEUMONIA/{PATIENT}", "test/NORMAL/IM-2-1",
+                                 "test/PNEUMONIA/person8_virus_1", "train/NORMAL/IM-3-1")):  # fmt: skip
+        file = root / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        phantom.draw(seed, 64, "PNEUMONIA" in name).save(file)
+    (root / ".DS_Store").write_text("hidden")
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_text("hidden, too")
+    return root
+
+
+def push(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["data", "push", *words, "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert isinstance(document, dict)
+    return document
+
+
+def keys(aws: Aws) -> dict[str, Any]:
+    return {one.key: one.modified for one in s3.objects(aws, NAME, ("data/",))}
+
+
+def read(aws: Aws, key: str) -> bytes:
+    with aws.translated("s3", "get_object"):
+        return bytes(aws.client("s3").get_object(Bucket=NAME, Key=key)["Body"].read())
+
+
+def test_a_data_set_is_there_by_its_hashes_and_a_second_push_sends_nothing(
+    aws: Aws, cloud: Cloud, xrays: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = push(capsys, str(xrays), "--name", "mine")
+    assert (done["files"], done["objects"], done["check"]) == (5, 5, "done")
+    assert read(aws, "data/latest").decode() == done["manifest"]
+    raw = read(aws, f"data/manifests/{done['manifest']}.json")
+    assert hashlib.sha256(raw).hexdigest() == done["manifest"]
+    manifest = json.loads(raw)
+    assert manifest["name"] == "mine" and len(manifest["files"]) == 5
+    assert [one["path"] for one in manifest["files"]] == sorted(one["path"] for one in manifest["files"])
+    for one in manifest["files"]:
+        content = read(aws, f"data/objects/{one['sha256']}")
+        assert content == (xrays / one["path"]).read_bytes() and len(content) == one["size"]
+
+    since = cloud.last()
+    again = push(capsys, str(xrays), "--name", "mine")
+    assert (again["objects"], again["sent_bytes"], again["manifest"]) == (0, 0, done["manifest"])
+    assert "s3:PutObject" not in cloud.calls(since)
+
+
+def test_the_training_host_reads_what_was_pushed(
+    aws: Aws, xrays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model.data import dataset
+    from model.host.s3 import Bucket, pull
+
+    done = push(capsys, str(xrays))
+    there = pull(Bucket(NAME, REGION), done["manifest"], tmp_path / "host", lambda *_: None)
+    assert dataset.load(there).manifest_sha256 == dataset.load(xrays).manifest_sha256
+
+
+def test_only_what_changed_is_sent_and_latest_comes_last(
+    aws: Aws, cloud: Cloud, xrays: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model import phantom
+
+    first = push(capsys, str(xrays))
+    phantom.draw(99, 64, opacity=False).save(xrays / "train/NORMAL/IM-9-1.png")
+    (xrays / "train/NORMAL/IM-3-1.png").rename(xrays / "train/NORMAL/IM-4-1.png")
+    dry = push(capsys, str(xrays), "--dry-run")
+    assert dry["objects"] == 1 and read(aws, "data/latest").decode() == first["manifest"]
+    second = push(capsys, str(xrays))
+    assert second["objects"] == 1 and second["manifest"] == dry["manifest"] != first["manifest"]
+    assert read(aws, "data/latest").decode() == second["manifest"]
+    # Back to the first: nothing to send but which is the latest.
+    (xrays / "train/NORMAL/IM-9-1.png").unlink()
+    (xrays / "train/NORMAL/IM-4-1.png").rename(xrays / "train/NORMAL/IM-3-1.png")
+    since = cloud.last()
+    assert push(capsys, str(xrays))["manifest"] == first["manifest"]
+    assert cloud.calls(since).count("s3:PutObject") == 1
+    assert read(aws, "data/latest").decode() == first["manifest"]
+
+
+def test_a_failure_leaves_the_latest_and_the_same_command_sends_the_rest_only(
+    aws: Aws, cloud: Cloud, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoctl.aws.s3.AT_ONCE", 1)
+    write, calls = uploads.write, list[str]()
+
+    def expire(aws: Aws, bucket: str, key: str, *more: Any) -> None:
+        calls.append(key)
+        if len(calls) == 3:
+            cloud.fault("expired", service="s3")
+        write(aws, bucket, key, *more)
+
+    monkeypatch.setattr(uploads, "write", expire)
+    manifest = data_sets.survey(xrays, "xrays", data_sets.find(xrays), lambda _: None)
+    todo = data_sets.compare(aws, NAME, xrays, manifest)
+    with pytest.raises(PneumoError, match="expired"):
+        data_sets.send(aws, NAME, xrays, todo, lambda _: None)
+    cloud.ask("DELETE", "faults")
+    there = keys(aws)
+    assert len(there) == 2 and not [one for one in there if not one.startswith("data/objects/")]
+    done = push(capsys, str(xrays))
+    assert done["objects"] == 5 - len(there)
+    assert there.items() <= keys(aws).items()  # not written again
+    assert calls[-2:] == [f"data/manifests/{done['manifest']}.json", "data/latest"]
+
+
+def test_a_killed_push_goes_on_where_it_ended(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL, as soon as the first objects are there."""
+    noise = random.Random(1)
+    for number in range(400):
+        (xrays / f"notes-{number}").write_bytes(noise.randbytes(20_000))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pneumoctl", "data", "push", str(xrays)], cwd=Path(__file__).parents[3],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while len(there := keys(aws)) < 20 and child.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    there = keys(aws)
+    assert 20 <= len(there) < 405 and "data/latest" not in there
+    done = push(capsys, str(xrays))
+    assert done["objects"] == 405 - len(there)
+    assert there.items() <= keys(aws).items()
+    assert read(aws, "data/latest").decode() == done["manifest"]
+
+
+def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [sys.executable, "-m", "pneumoctl", "data", "push", str(xrays), "--json", "--name"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    both = [
+        subprocess.Popen([*words, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    said = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    digests = {json.loads(out)["manifest"] for out, _ in said}
+    assert read(aws, "data/latest").decode() in digests
+    assert len([one for one in keys(aws) if one.startswith("data/objects/")]) == 5
+    capsys.readouterr()
+    assert run(["data", "ls", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["data"]
+    assert {one["name"] for one in found} == {"one", "two"} and sum(one["latest"] for one in found) == 1
+
+
+def test_what_cannot_travel_is_refused_without_a_name(
+    aws: Aws, cloud: Cloud, xrays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / f"{PATIENT}.secret"
+    secret.write_text("elsewhere")
+
+    def refused(code: int, word: str) -> None:
+        since = cloud.last()
+        error = push(capsys, str(xrays), code=code)["error"]
+        assert word in error["message"] and PATIENT not in json.dumps(error)
+        assert "s3:PutObject" not in cloud.calls(since)
+
+    out = xrays / "train/NORMAL" / f"{PATIENT}.png"
+    out.symlink_to(secret)
+    refused(Exit.USAGE, "links that lead out")
+    out.unlink()
+    out.symlink_to(xrays / "nothing")
+    refused(Exit.FAILED, "cannot be read")
+    out.unlink()
+    os.mkfifo(out)
+    refused(Exit.USAGE, "no files")
+    out.unlink()
+    (xrays / "more").symlink_to(tmp_path, target_is_directory=True)
+    refused(Exit.USAGE, "links to folders")
+    (xrays / "more").unlink()
+    out.write_bytes(b"no picture")
+    refused(Exit.PREFLIGHT, "the training refuses it")
+    out.unlink()
+    (xrays / "test/PNEUMONIA" / f"{PATIENT}.png").write_bytes((xrays / f"train/PNEUMONIA/{PATIENT}.png").read_bytes())
+    refused(Exit.PREFLIGHT, "both train and test")
+
+
+def test_no_message_of_a_push_names_a_file(aws: Aws, xrays: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "push", str(xrays)]) == 0
+    said = capfd.readouterr()
+    assert "5 files" in said.out and "person" not in said.out + said.err
+    state = stack.home()
+    kept = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
+    assert "data push" in kept and "person" not in kept
+
+
+def test_a_link_inside_goes_along_as_a_file(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (xrays / "LICENSE").write_text("free")
+    (xrays / "COPYING").symlink_to("LICENSE")
+    done = push(capsys, str(xrays))
+    assert (done["files"], done["objects"]) == (7, 6)
+
+
+def test_a_disk_that_cannot_be_read_is_said(
+    aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.open
+
+    def broken(self: Path, *words: Any, **more: Any) -> Any:
+        if self.name.startswith(PATIENT):
+            raise OSError(5, "Input/output error", str(self))
+        return real(self, *words, **more)
+
+    monkeypatch.setattr(Path, "open", broken)
+    error = push(capsys, str(xrays), code=1)["error"]
+    assert "Input/output error" in error["message"] and PATIENT not in json.dumps(error)
+
+
+def test_a_file_that_changes_on_its_way_is_not_sent(aws: Aws, xrays: Path) -> None:
+    manifest = data_sets.survey(xrays, "xrays", data_sets.find(xrays), lambda _: None)
+    todo = data_sets.compare(aws, NAME, xrays, manifest)
+    (xrays / "train/NORMAL/IM-1-1.png").write_bytes(b"new")
+    with pytest.raises(PneumoError, match="changed while"):
+        data_sets.send(aws, NAME, xrays, todo, lambda _: None)
+    assert "data/latest" not in keys(aws)
+
+
+def test_without_the_predict_extra_it_is_said_what_was_not_checked(
+    aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "model.data.dataset", None)
+    monkeypatch.delattr("model.data.dataset", raising=False)
+    assert run(["data", "push", str(xrays), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["check"] == "not possible" and "not checked" in said.err
+
+
+def test_no_stack_no_bucket_and_no_data_set(
+    aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "not on aws" in push(capsys, str(xrays), "--stack", "other", code=Exit.USAGE)["error"]["message"]
+    stack.find("gone").save_cloud(stack.Cloud(REGION, "", ACCOUNT, "never-made-by-a-test"))
+    gone = push(capsys, str(xrays), "--stack", "gone", code=1)["error"]
+    assert "is gone" in gone["message"] and gone["hint"].startswith("pneumoctl up")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no data set" in push(capsys, str(empty), code=Exit.USAGE)["error"]["message"]
+    assert "no folder" in push(capsys, str(tmp_path / "nothing"), code=Exit.USAGE)["error"]["message"]
+    assert "cannot be the name" in push(capsys, str(xrays), "--name", "a/b", code=Exit.USAGE)["error"]["message"]
+
+
+def test_a_manifest_is_one_for_the_same_files_in_any_order() -> None:
+    """Property: the digest depends on the names, the contents and nothing else."""
+    chance = random.Random(7)
+    for _ in range(200):
+        files = [
+            File("/".join(chance.choices(["a", "é", "x-1", "Z z", "\u4e2d"], k=chance.randint(1, 3))) + f"-{number}",
+                 f"{chance.getrandbits(256):064x}", chance.randrange(10**9))
+            for number in range(chance.randint(1, 12))
+        ]  # fmt: skip
+        whole = Manifest("n", tuple(files))
+        mixed = Manifest("n", tuple(chance.sample(files, len(files))))
+        assert whole.content == mixed.content and whole.digest == mixed.digest
+        back = json.loads(whole.content)
+        assert Manifest(back["name"], tuple(File(**one) for one in back["files"])).content == whole.content
+        assert [one["path"] for one in back["files"]] == sorted(one.path for one in files)
+        changed = chance.randrange(len(files))
+        other = [*files[:changed], File(files[changed].path, "0" * 64, files[changed].size), *files[changed + 1 :]]
+        assert Manifest("n", tuple(other)).digest != whole.digest
+        assert Manifest("m", tuple(files)).digest != whole.digest

@@ -1,0 +1,236 @@
+"""A run's own spot instance: like the stack's host, found by its tag, ended for good; what follows when it is taken."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws import ec2 as aws_module
+from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import attribution, orphans, scheduled_stop, stop
+from pneumoctl.stack import runs
+from pneumoctl.stack.runs import Receipt, Run
+from pneumoctl.stack.stack import Stack, find
+from pneumoctl.training import attempts, collect, finalize, outcome, spot
+from pneumoctl.training.finalize import Closed, Done
+from pneumoctl.training.outcome import Ended
+from tests.pneumoctl.cloud import REGION, Cloud, guarded, launch
+
+pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
+STACK = "spot"
+TAKEN = "Server.SpotInstanceTermination"
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (aws_module, spot):
+        monkeypatch.setattr(module, "POLL_S", 0.02)
+        monkeypatch.setattr(module, "UNSEEN_S", 1.0)
+    for module, name in ((scheduled_stop, "PAUSE_S"), (finalize, "SETTLE_S"), (finalize, "WORDS_S")):
+        monkeypatch.setattr(module, name, 0.02)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def aws(cloud: Cloud) -> Iterator[Aws]:
+    found = cloud.aws()
+    guarded(found, STACK)
+    yield found
+    cloud.ask("DELETE", "faults")
+    for lease in scheduled_stop.listed(found, STACK):
+        scheduled_stop.delete(found, STACK, lease.run)
+
+
+@pytest.fixture
+def host(aws: Aws) -> Instance:
+    """The stack's own, as terraform makes it: with a key, a profile, a boot script."""
+    made = launch(aws, STACK, "train", "train", "g5.xlarge", own=True)
+    aws.call("ec2", "stop_instances", InstanceIds=[made.id])
+    return made
+
+
+@pytest.fixture
+def run(aws: Aws) -> Run:
+    now = scheduled_stop.now(aws)
+    until = runs.stamp(now + timedelta(hours=1))
+    more: dict[str, Any] = {
+        "type": "g5.xlarge",
+        "region": REGION,
+        "bucket": runs.new_id(now),
+        "deadline": until,
+        "market": runs.SPOT,
+    }
+    return Run(runs.new_id(now), STACK, runs.GPU, runs.stamp(now), [], 600, 3600, usd_per_hour=0.4, **more)
+
+
+def described(aws: Aws, id: str) -> dict[str, Any]:
+    groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[id])
+    (found,) = [dict(one) for group in groups for one in group["Instances"]]
+    return found
+
+
+def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, run: Run) -> None:
+    made = spot.launch(aws, host, run)
+    like, found = described(aws, host.id), described(aws, made.id)
+
+    for name in ("ImageId", "InstanceType", "SubnetId", "SecurityGroups", "KeyName"):
+        assert found[name] == like[name]
+    assert found["IamInstanceProfile"]["Arn"] == like["IamInstanceProfile"]["Arn"]
+    assert found["InstanceLifecycle"] == "spot" and made.spot and made.role == "train" and made.name == spot.NAME
+    assert stop.ends_by_itself(aws, made)
+    told = [
+        aws.call("ec2", "describe_instance_attribute", InstanceId=id, Attribute="userData") for id in (host.id, made.id)
+    ]
+    assert told[0]["UserData"]["Value"] == told[1]["UserData"]["Value"] != ""
+    assert found["PrivateIpAddress"] == made.private_ip != host.private_ip
+
+
+def test_its_disk_is_of_the_same_size_encrypted_and_goes_with_it(aws: Aws, host: Instance, run: Run) -> None:
+    made = spot.launch(aws, host, run)
+    disks = [described(aws, id)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"] for id in (host.id, made.id)]
+    like, own = (aws.call("ec2", "describe_volumes", VolumeIds=[id])["Volumes"][0] for id in disks)
+    assert (own["Size"], own["VolumeType"], own["Encrypted"]) == (like["Size"], like["VolumeType"], True)
+
+    aws.stop([made])
+    with pytest.raises(PneumoError):
+        aws.call("ec2", "describe_volumes", VolumeIds=[disks[1]])
+
+
+def test_an_order_that_is_repeated_makes_one_instance(aws: Aws, host: Instance, run: Run) -> None:
+    first = spot.launch(aws, host, run)
+    assert spot.launch(aws, host, run).id == first.id
+    assert spot.launch(aws, host, replace(run, attempt=2)).id != first.id
+    found = spot.of(aws, run)
+    assert found and found.id == first.id
+
+
+def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+    made = spot.launch(aws, host, run)
+    with pytest.raises(PneumoError, match="one-time"):
+        aws.call("ec2", "stop_instances", InstanceIds=[made.id])
+    since = cloud.last()
+    aws.stop([host, made])
+    assert aws.states([host.id, made.id]) == {host.id: "stopped", made.id: "terminated"}
+    assert "ec2:TerminateInstances" in cloud.calls(since)
+    before = time.monotonic()
+    aws.stop([replace(made, id="i-0123456789abcdef0")])  # EC2 has forgotten it: it was terminated
+    assert time.monotonic() - before >= 1.0, "not at once: EC2 may only not tell of it yet"
+
+
+def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
+    aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, states, until = spot.launch(aws, host, run), Aws.states, time.monotonic() + 0.5
+
+    def late(self: Aws, ids: Sequence[str]) -> dict[str, str]:
+        found = states(self, ids)
+        return found if time.monotonic() > until else {id: state for id, state in found.items() if id != made.id}
+
+    monkeypatch.setattr(Aws, "states", late)
+    aws.stop([made])
+    assert states(aws, [made.id]) == {made.id: "terminated"}
+
+
+def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+    made = spot.launch(aws, host, run)
+    cloud.fault("denied", service="ec2", action="TerminateInstances")
+    with pytest.raises(PneumoError) as caught:
+        aws.stop([made], timeout=5)
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+    assert f"aws ec2 terminate-instances --region {REGION} --instance-ids {made.id}" in caught.value.hint
+
+
+def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) -> None:
+    made = spot.launch(aws, host, run)
+    lease = scheduled_stop.arm(aws, STACK, run.id, made, scheduled_stop.now(aws) + timedelta(minutes=5))
+    assert lease.act == scheduled_stop.TERMINATE
+    target = aws.call("scheduler", "get_schedule", GroupName=scheduled_stop.group(STACK), Name=run.id)["Target"]
+    assert target["Arn"].endswith(":aws-sdk:ec2:terminateInstances")
+    (seen,) = orphans.running(aws)
+    assert (seen.id, seen.lease, seen.instance.spot) == (made.id, lease, True)
+
+
+def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+    cloud.fault("error", service="ec2", action="RunInstances", code="InsufficientInstanceCapacity", status=400)
+    with pytest.raises(PneumoError, match=r"has no spot g5\.xlarge now") as caught:
+        spot.launch(aws, host, run)
+    assert caught.value.code == Exit.PREFLIGHT and "--fallback" in caught.value.hint
+    ended = outcome.broken(caught.value, started=True)
+    assert (ended.why, ended.code) == (outcome.NO_SPOT, Exit.PREFLIGHT)
+    assert spot.of(aws, run) is None
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_one_whose_order_was_not_answered_is_found_and_ended(
+    aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch, late: float
+) -> None:
+    made = spot.launch(aws, host, run)
+    place, tagged, until = known(host), Aws.tagged, time.monotonic() + late
+
+    def telling(self: Aws, stack: str, tags: Mapping[str, str]) -> list[Instance]:
+        return tagged(self, stack, tags) if time.monotonic() > until else []
+
+    monkeypatch.setattr(Aws, "tagged", telling)
+    ground = collect.ground(aws, place, host, run)
+    closed = finalize.close(ground, run, Done(starting=True), Ended("failed", "no answer", Exit.TRAINING_FAILED))
+    assert closed.trouble is None and aws.states([made.id])[made.id] == "terminated"
+    assert closed.receipt.guard == attribution.CLIENT
+
+
+def known(host: Instance) -> Stack:
+    from pneumoctl.stack.inventory import Host, Inventory
+
+    place = find(STACK)
+    place.save_hosts(
+        Inventory((Host("nginx", "nginx", user="admin"), Host("train", "train", instance_id=host.id, user="ubuntu")))
+    )
+    return place
+
+
+def test_who_took_it_is_told_by_ec2() -> None:
+    for end in ({"why": "stopped", "exit": 143}, {"why": "killed", "exit": None}, None):
+        told = outcome.told(end, late=False)
+        assert outcome.taken(told, TAKEN).why == "spot" and outcome.taken(told, TAKEN).code == Exit.CAP_REACHED
+        assert outcome.taken(told, attribution.BY_ITSELF) == told
+    done = outcome.told({"why": "done"}, late=False)
+    assert outcome.taken(done, TAKEN) == done
+    assert attribution.stopper("", TAKEN, False, False, False) == attribution.AWS
+
+
+@pytest.mark.parametrize(
+    ("why", "retries", "fallback", "market", "left"),
+    [
+        ("spot", 2, False, runs.SPOT, 1),
+        ("spot", 0, False, None, 0),
+        ("spot", 0, True, runs.ON_DEMAND, -1),
+        ("no spot", 2, False, None, 0),
+        ("no spot", 2, True, runs.ON_DEMAND, 1),
+        ("failed", 2, True, None, 0),
+        ("deadline", 2, True, None, 0),
+    ],
+)
+def test_what_follows(
+    aws: Aws, host: Instance, run: Run, why: str, retries: int, fallback: bool, market: str | None, left: int
+) -> None:
+    aws.client("s3").create_bucket(Bucket=run.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    run = replace(run, spot_retries=retries, fallback=fallback, instance="i-gone")
+    again = attempts.following(aws, known(host), host, run, Closed(Receipt(run.id, 9, why), None))
+    if market is None:
+        assert again is None
+        return
+    assert again and (again.market, again.spot_retries, again.attempt) == (market, left, 2)
+    assert again.instance == ("" if market == runs.SPOT else host.id) and again.deadline == run.deadline
+    assert attempts.order(again, resume=True).spot is (market == runs.SPOT)
+
+
+def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, host: Instance, run: Run) -> None:
+    run = replace(run, spot_retries=3, fallback=True)
+    taken = Receipt(run.id, 9, "spot")
+    late = replace(run, deadline=runs.stamp(datetime.now(UTC) + timedelta(seconds=20)))
+    assert attempts.following(aws, known(host), host, late, Closed(taken, None)) is None
+    assert attempts.following(aws, known(host), host, run, Closed(taken, PneumoError("on"))) is None
