@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from pneumoctl.cli.app import app
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import console
 
@@ -45,8 +46,6 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from pneumoctl.cli.app import app
-
     console.configure(argv)
     try:
         return int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)

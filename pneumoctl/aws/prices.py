@@ -17,6 +17,7 @@ from typing import Any
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
+from pneumoctl.terminal.console import console
 
 FILE = Path(__file__).with_name("prices.json")
 API = "AWS Price List API"
@@ -130,8 +131,6 @@ def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
 
 def main(words: Sequence[str]) -> int:
     """`python -m pneumoctl.aws.prices [PROFILE]`: the regions of the table we have, asked anew."""
-    from pneumoctl.terminal.console import console
-
     try:
         count = generate(sorted(_table()["regions"]), words[0] if words else "")
     except PneumoError as error:

@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.stack.hash_chain import Entry, Verdict
+from pneumoctl.errors import PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.stack import audit as audit_
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.hash_chain import Entry, Verdict
+from pneumoctl.stack.stack import find
+from pneumoctl.terminal.console import console
 
 
 def audit(
@@ -24,12 +28,6 @@ def audit(
 
     The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
     """
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import audit as audit_
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import find
-    from pneumoctl.terminal.console import console
-
     place = find(settings_.load({"stack": stack}, config, os.environ).stack)
     orphans.mind(place)
     chain = audit_.chain(place)
@@ -47,9 +45,6 @@ def audit(
 
 
 def _verdict(stack: str, verdict: "Verdict") -> int:
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.terminal.console import console
-
     count = len(verdict.entries)
     if verdict.faults:
         message = f"the audit record of stack {stack} is not as it was written: " + "; ".join(verdict.faults)

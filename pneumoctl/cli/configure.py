@@ -6,6 +6,13 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, StackName, Yes, resolved
+from pneumoctl.gpu import orphans
+from pneumoctl.ssh import openssh
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import change, context
+from pneumoctl.terminal.console import console
 
 Hosts = Annotated[list[str] | None, typer.Argument(help="Names of hosts; all if left out.", metavar="[HOST]...")]
 
@@ -26,14 +33,6 @@ def configure(
     All hosts at once; one that fails does not stop the others (exit 6 names it). Safe to repeat: what is as it
     should be is left alone. Exit 5: another pneumoctl works; 10: a service did not come back and was put back.
     """
-    from pneumoctl.gpu import orphans
-    from pneumoctl.ssh import openssh
-    from pneumoctl.stack import audit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import change, context
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(
         settings_.load({"stack": stack, "offline_bundle": resolved(offline_bundle)}, config, os.environ)
     )

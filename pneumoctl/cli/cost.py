@@ -3,7 +3,13 @@
 import os
 from datetime import UTC, datetime
 
+from pneumoctl.aws import bill, prices, spending
+from pneumoctl.aws.bill import money
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
 
 
 def cost(
@@ -17,13 +23,6 @@ def cost(
 
     List prices times hours; it says what that leaves out.
     """
-    from pneumoctl.aws import bill, prices, spending
-    from pneumoctl.aws.bill import money
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     context.require(place)
     aws, _ = context.login(settings, place)

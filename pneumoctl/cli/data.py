@@ -4,17 +4,24 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from model.data import attribution
+from model.data import publishers as publisher
+from model.data.partial_file import FetchError
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.aws.api import Account
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.training.data_sets import Push
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
+from pneumoctl.training import data_sets
+from pneumoctl.training.data_sets import Push
 
 _HELP = "Data sets: the public ones, and those that a training host reads."
 app = typer.Typer(name="data", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
@@ -42,12 +49,6 @@ def fetch(
     no_color: NoColor = False,
 ) -> int:
     """Download a data set, checked against its published checksum; a broken download goes on where it stopped."""
-    from model.data import attribution
-    from model.data import publishers as publisher
-    from model.data.partial_file import FetchError
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.terminal.console import console
-
     if size is not None and (name == "kermany" or size not in publisher.SIZES):
         sizes = ", ".join(map(str, publisher.SIZES))
         raise PneumoError(
@@ -86,10 +87,6 @@ def push(
     Only what the bucket lacks is sent; interrupted, the same command goes on. Hidden files stay here. File names go
     along, for the training must know which pictures are of one patient; none is shown or logged.
     """
-    from pneumoctl.stack import audit
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import data_sets
-
     place, aws, account, bucket = _site(stack, config)
     root = directory.expanduser().absolute()  # its own name, not that of what it links to
     push = _compared(aws, bucket, root, data_sets.named(root, name))
@@ -115,9 +112,6 @@ def ls(
     no_color: NoColor = False,
 ) -> int:
     """List the data sets in the stack's bucket; a training takes the latest."""
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import data_sets
-
     _, aws, _, bucket = _site(stack, config)
     found = data_sets.pushed(aws, bucket)
     console.result({"bucket": bucket, "data": found})
@@ -134,11 +128,6 @@ def ls(
 
 def _site(stack: str | None, config: Path | None) -> "tuple[Stack, Aws, Account, str]":
     """The stack, its account and its bucket. PneumoError for one that is not on aws."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     cloud = place.cloud()
     if cloud is None:
@@ -152,9 +141,6 @@ def _site(stack: str | None, config: Path | None) -> "tuple[Stack, Aws, Account,
 
 
 def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import data_sets
-
     paths = data_sets.find(root)
     with console.progress("reading", sum(one.stat().st_size for one in paths), "bytes") as advance:
         manifest = data_sets.survey(root, name, paths, advance)
@@ -163,9 +149,6 @@ def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
 
 def _check(root: Path, push: "Push") -> str:
     """Read the pictures as the training reads them; what the bucket has whole needs that no more."""
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import data_sets
-
     console.busy("checking the pictures")
     try:
         counts = data_sets.check(root, push.manifest.files)
@@ -182,8 +165,6 @@ def _check(root: Path, push: "Push") -> str:
 
 
 def _report(push: "Push", bucket: str, check: str, dry_run: bool) -> None:
-    from pneumoctl.terminal.console import console
-
     manifest = push.manifest
     document: dict[str, Any] = {
         "bucket": bucket,
@@ -208,8 +189,6 @@ def _size(count: int) -> str:
 
 def _bar(bars: ExitStack, title: str, unit: str) -> Callable[[int, int | None], None]:
     """Absolute counts for a bar that opens at the first of them, when the total is known."""
-    from pneumoctl.terminal.console import console
-
     shown: list[int] = []
     advance: list[Callable[[float], None]] = []
 

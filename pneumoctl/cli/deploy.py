@@ -7,6 +7,14 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, DryRun, Json, NoColor, OfflineBundle, Quiet, StackName, Yes, resolved
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.hosts import releases
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import change, context
+from pneumoctl.terminal.console import console
 
 KINDS = ("api", "web", "model")
 Kind = Annotated[str, typer.Argument(help="api, web or model.", autocompletion=lambda: list(KINDS))]
@@ -61,15 +69,6 @@ def _change(
     verb: str,
     back: bool,
 ) -> int:
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import orphans
-    from pneumoctl.hosts import releases
-    from pneumoctl.stack import audit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import change, context
-    from pneumoctl.terminal.console import console
-
     if kind not in KINDS:
         raise PneumoError(
             f"no kind of release {kind!r}; there are: {', '.join(KINDS)}",

@@ -3,6 +3,14 @@
 import os
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Target
+from pneumoctl.errors import Exit
+from pneumoctl.gpu import orphans
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import preflight as preflight_aws
+from pneumoctl.targets.common import checks
+from pneumoctl.targets.local import preflight
+from pneumoctl.terminal.console import console
 
 
 def doctor(
@@ -17,15 +25,6 @@ def doctor(
 
     Changes nothing. Exit 4 if a check fails.
     """
-    from pneumoctl.errors import Exit
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import preflight as preflight_aws
-    from pneumoctl.targets.common import checks
-    from pneumoctl.targets.local import preflight
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
     orphans.mind(place)
     found = (preflight_aws if settings.target == "aws" else preflight).rows(settings, place)

@@ -3,7 +3,15 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from pneumoctl.aws.terraform.recovery import said
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.errors import Exit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import context, provision
+from pneumoctl.targets.aws import drift as hosts
+from pneumoctl.targets.aws.drift import Row
+from pneumoctl.terminal.console import console
 
 
 def drift(
@@ -18,15 +26,6 @@ def drift(
     Asks AWS about every resource, and the hosts about every file, unit, package and release; changes nothing. Exit 3
     when something differs, and `up` puts it right; 1 when a host could not be asked.
     """
-    from pneumoctl.aws.terraform.recovery import said
-    from pneumoctl.errors import Exit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context, provision
-    from pneumoctl.targets.aws import drift as hosts
-    from pneumoctl.targets.aws.drift import Row
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     context.require(place)
     with place.locked("drift"), ThreadPoolExecutor(1) as aside:

@@ -1,16 +1,22 @@
 """`pneumoctl gpu`: what bills now, stop it, show and drill the guards, find orphans in all regions."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
+from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Yes
-
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import guards, orphans, scheduled_stop
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
+from pneumoctl.training.collect import training_host
 
 app = typer.Typer(name="gpu", help="What the GPU costs, and its guards.", rich_markup_mode=None, no_args_is_help=True)
 Drill = Annotated[
@@ -27,10 +33,6 @@ def gpu() -> None:
 
 
 def _opened(stack: str | None, config: Any) -> "tuple[Settings, Stack, Aws]":
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     context.require(place)
     return settings, place, context.login(settings, place, quiet=True)[0]
@@ -48,10 +50,6 @@ def status(
 
     Exit 7 if it does without a lease.
     """
-    from pneumoctl.errors import Exit
-    from pneumoctl.gpu import guards
-    from pneumoctl.terminal.console import console
-
     _, place, aws = _opened(stack, config)
     found = guards.look(aws, place)
     console.result({"stack": place.name, "hosts": [one.document() for one in found]})
@@ -75,10 +73,6 @@ def stop(
 
     Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
     """
-    from pneumoctl.gpu import guards, scheduled_stop
-    from pneumoctl.stack import audit
-    from pneumoctl.terminal.console import console
-
     _, place, aws = _opened(stack, config)
     with audit.kept(place, "gpu stop", {}) as act:
         armed = scheduled_stop.listed(aws, place.name)  # what is armed after this belongs to a run that begins
@@ -109,12 +103,6 @@ def guard(
 
     A drill bills a few minutes. Exit 7 if the guard did not act (the GPU is then stopped, or it is said how to).
     """
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import guards
-    from pneumoctl.stack import audit
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training.collect import training_host
-
     _, place, aws = _opened(stack, config)
     if drill is None:
         rows = guards.guards(aws, place)
@@ -149,15 +137,6 @@ def reap(
 
     Works without any stack here: it goes by tags. Exit 6 if a region cannot be asked; 7 if one is not stopped.
     """
-    from dataclasses import asdict
-
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.terminal.console import console
-
     settings, _ = choose(settings_.load({"stack": stack}, config, os.environ))
     found = orphans.search(Aws(settings.profile, settings.region))
     for one in found.leased:

@@ -2,14 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.scoring.labelled import Folder
+from pneumoctl.gpu import orphans
+from pneumoctl.scoring import labelled, score
+from pneumoctl.scoring.api_client import Api
+from pneumoctl.scoring.labelled import Folder
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.dispatch import reached
+from pneumoctl.terminal.console import console
 
 
 def infer(
@@ -29,13 +35,6 @@ def infer(
     Pictures go in under names made of their contents. Safe to repeat: what the stack has is not posted again.
     Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
     """
-    from pneumoctl.gpu import orphans
-    from pneumoctl.scoring import labelled
-    from pneumoctl.stack import audit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.dispatch import reached
-
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
     orphans.mind(place)
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
@@ -49,10 +48,6 @@ def infer(
 
 def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: Any) -> dict[str, Any]:
     """Every picture scored by the stack at `url`, and the document on it all."""
-    from pneumoctl.scoring import labelled, score
-    from pneumoctl.scoring.api_client import Api
-    from pneumoctl.terminal.console import console
-
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
     api = Api(url, token, jobs)
@@ -66,8 +61,6 @@ def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: An
 
 
 def _report(document: dict[str, Any]) -> None:
-    from pneumoctl.terminal.console import console
-
     console.result(document)
     for error in document["errors"][:5]:
         console.warn(f"{error['file']}: {error['message']}")

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Json, NoColor, Quiet, Target
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import settings
+from pneumoctl.terminal.console import console
 
 
 def init(
@@ -19,10 +22,6 @@ def init(
 
     Every setting is in it at its default. Never overwrites a file.
     """
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import settings
-    from pneumoctl.terminal.console import console
-
     text = settings.template(target or "")
     try:
         with to.open("x") as file:

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import logs as aws
 from pneumoctl.targets.local.logs import _follow, tail
+from pneumoctl.terminal.console import console
 
 Service = Annotated[
     str | None,
@@ -32,16 +38,8 @@ def logs(
     On aws a service's lines come from all hosts that run it, in the order of their times; `pneumoctl` is what was done
     on the hosts. -f goes on until Ctrl-C, through lost links.
     """
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     if settings.target == "aws" and service != "terraform":
-        from pneumoctl.gpu import orphans
-        from pneumoctl.targets.aws import logs as aws
-
         orphans.mind(place)
         return aws.logs(place, service, lines, follow)
     folder = place.layout.logs

@@ -2,15 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
 from pneumoctl.cli.promote import Model, chosen, promote, serving
-
-if TYPE_CHECKING:
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import bucket_sync, evaluations, promotion, store
+from pneumoctl.registry import figures as model_figures
+from pneumoctl.scoring import labelled
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
 
 _HELP = "The models that are kept here, their figures, and which one a stack takes."
 app = typer.Typer(name="model", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
@@ -33,11 +37,6 @@ def ls(
     no_color: NoColor = False,
 ) -> int:
     """List the models, their figures, and which one the stack has promoted and serves."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.registry import figures as model_figures
-    from pneumoctl.registry import store
-    from pneumoctl.terminal.console import console
-
     _, place = chosen(stack, config)
     marks = _marks(place)
     found: list[dict[str, Any]] = []
@@ -66,10 +65,6 @@ def show(
     no_color: NoColor = False,
 ) -> int:
     """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
-    from pneumoctl.registry import evaluations, store
-    from pneumoctl.registry import figures as model_figures
-    from pneumoctl.terminal.console import console
-
     _, place = chosen(stack, config)
     found = store.find(name)
     kept = evaluations.of(found.id)
@@ -104,10 +99,6 @@ def evaluate(
 
     How often these pictures were read before is told: who chooses by a test set has none any more.
     """
-    from pneumoctl.registry import evaluations, store
-    from pneumoctl.scoring import labelled
-    from pneumoctl.terminal.console import console
-
     found = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
     console.note(f"{found.id} scores {len(pictures.labels)} pictures")
@@ -129,9 +120,6 @@ def register(
     no_color: NoColor = False,
 ) -> int:
     """Keep a copy of a model bundle here, verified. A training does so by itself."""
-    from pneumoctl.registry import store
-    from pneumoctl.terminal.console import console
-
     found = store.register(directory.expanduser().resolve(), "by hand")
     console.result({"model": found.id, "directory": str(found.directory)})
     console.text(f"{found.id} is here: {found.directory}")
@@ -148,11 +136,6 @@ def pull(
     no_color: NoColor = False,
 ) -> int:
     """Bring a model from the stack's bucket here. Its files are verified."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.registry import bucket_sync, store
-    from pneumoctl.targets.aws import context
-    from pneumoctl.terminal.console import console
-
     settings, place = chosen(stack, config)
     cloud = place.cloud()
     if cloud is None:
@@ -173,9 +156,6 @@ def export(
     no_color: NoColor = False,
 ) -> int:
     """Copy a model out, as a folder or as a ZIP file."""
-    from pneumoctl.registry import store
-    from pneumoctl.terminal.console import console
-
     found, place = store.find(name), target.expanduser().absolute()
     store.export(found, place)
     console.result({"model": found.id, "path": str(place)})
@@ -185,16 +165,11 @@ def export(
 
 def _marks(place: "Stack", live: bool = True) -> dict[str, set[str] | None]:
     """What is promoted and, with `live`, what serves: None where nobody knows."""
-    from pneumoctl.registry import promotion
-
     known = promotion.promoted(place)
     return {"promoted": {known["model"]} if known else set(), "serving": serving(place) if live else None}
 
 
 def _figures(title: str, figures: dict[str, Any]) -> None:
-    from pneumoctl.registry import figures as model_figures
-    from pneumoctl.terminal.console import console
-
     if lines := list(model_figures.rows(figures)):
         console.text(f"\n{title}:")
         console.table(model_figures.COLUMNS, lines)

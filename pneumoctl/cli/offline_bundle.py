@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Json, NoColor, Quiet
+from pneumoctl.targets.aws import offline_bundle as offline
+from pneumoctl.terminal.console import console
 
 
 def offline_bundle(
@@ -19,9 +21,6 @@ def offline_bundle(
     On a connected Debian 12, machine or container; no root is needed. Then, from anywhere that reaches the hosts by
     SSH: `pneumoctl up --offline-bundle DIRECTORY`.
     """
-    from pneumoctl.targets.aws import offline_bundle as offline
-    from pneumoctl.terminal.console import console
-
     console.note("downloading packages and wheels (about 150 MB)")
     packages, wheels, size = offline.make(directory.resolve())
     document = {"directory": str(directory), "packages": packages, "wheels": wheels, "bytes": size}

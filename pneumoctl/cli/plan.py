@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Target
+from pneumoctl.errors import Exit
+from pneumoctl.plan.steps import describe
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import plan as aws
 from pneumoctl.targets.local.plan import differences, prepare
+from pneumoctl.terminal.console import console
 
 
 def plan(
@@ -22,16 +28,8 @@ def plan(
 
     Steps, and the differences of every file; secret contents are not shown. Changes nothing.
     """
-    from pneumoctl.errors import Exit
-    from pneumoctl.plan.steps import describe
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
     if settings.target == "aws":
-        from pneumoctl.targets.aws import plan as aws
-
         return aws.plan(settings, place, exit_code)
     prepared = prepare(settings, place)
     todo = prepared.changes()

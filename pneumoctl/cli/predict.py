@@ -11,9 +11,14 @@ import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.scoring import find_files, report, score
+from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.resume_file import Record, Scorer
 from pneumoctl.scoring.score import Outcome
+from pneumoctl.stack import settings
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.dispatch import reached
 from pneumoctl.terminal.console import console
 
 _MANY = 20  # files from which on progress is shown
@@ -76,8 +81,6 @@ def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, exp
 
 def _wished(config: Path | None) -> Path | None:
     """The bundle of the settings, None for the one that is shipped."""
-    from pneumoctl.stack import settings
-
     wished = settings.load({}, config, os.environ).model
     return Path(wished).expanduser() if wished else None
 
@@ -85,12 +88,6 @@ def _wished(config: Path | None) -> Path | None:
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
-    from pneumoctl.gpu import orphans
-    from pneumoctl.scoring.api_client import Api
-    from pneumoctl.stack import settings
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.dispatch import reached
-
     _, place = choose(settings.load({"stack": stack}, config, os.environ))
     orphans.mind(place)
     with reached(place) as (url, token):

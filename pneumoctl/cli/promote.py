@@ -2,22 +2,25 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.registry.store import Registered
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import bucket_sync, promotion, store
+from pneumoctl.registry.store import Registered
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets import dispatch
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
 
 
 def _names(incomplete: str) -> list[str]:
     """For the shell's completion."""
-    from pneumoctl.registry import store
-
     return [name for name in store.names() if name.startswith(incomplete)]
 
 
@@ -41,10 +44,6 @@ def promote(
     Exit 10: refused, because its sensitivity lies below the 95 % interval of what serves or is promoted, or is not
     known. Who promoted what, and why, is in `pneumoctl audit`.
     """
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.registry import promotion, store
-    from pneumoctl.stack import audit
-
     if force and not reason.strip():
         raise PneumoError("--force needs a reason", "pneumoctl model promote MODEL --force --reason WHY", Exit.USAGE)
     settings, place = chosen(stack, config)
@@ -68,18 +67,11 @@ def promote(
 
 def chosen(name: str | None, config: Path | None) -> "tuple[Settings, Stack]":
     """The settings and the stack that they name."""
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-
     return choose(settings_.load({"stack": name}, config, os.environ))
 
 
 def serving(place: "Stack") -> set[str] | None:
     """The models that serve; None, with a warning, where the hosts cannot be asked."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.targets import dispatch
-    from pneumoctl.terminal.console import console
-
     try:
         return dispatch.serving(place)
     except PneumoError as error:
@@ -89,10 +81,6 @@ def serving(place: "Stack") -> set[str] | None:
 
 def _references(place: "Stack") -> "list[Registered]":
     """What a candidate is held against: what serves, and what is promoted, or shipped where nothing is."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.registry import promotion, store
-    from pneumoctl.terminal.console import console
-
     ours, known = store.shipped(), promotion.promoted(place)
     wanted = {known["model"] if known else ours.id, *(serving(place) or ())}
     found = []
@@ -106,10 +94,6 @@ def _references(place: "Stack") -> "list[Registered]":
 
 def _gated(found: "Registered", references: "list[Registered]", force: bool) -> tuple[list[str], bool]:
     """What was compared, and whether it took force."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.registry import promotion
-    from pneumoctl.terminal.console import console
-
     try:
         compared = [str(one) for one in promotion.gate(found, references)]
     except PneumoError as error:
@@ -126,16 +110,11 @@ def _gated(found: "Registered", references: "list[Registered]", force: bool) -> 
 
 def _to_bucket(settings: "Settings", place: "Stack", found: "Registered") -> None:
     """A stack on aws has its models in its bucket, too."""
-    from pneumoctl.registry import bucket_sync
-    from pneumoctl.targets.aws import context
-
     if (cloud := place.cloud()) is not None:
         bucket_sync.upload(context.login(settings, place)[0], cloud.bucket, found)
 
 
 def _promoted(document: dict[str, Any], settings: "Settings", place: "Stack") -> None:
-    from pneumoctl.terminal.console import console
-
     if settings.model:
         console.warn(f"the setting model names {settings.model}: that is taken as long as it is set")
     console.result({"stack": place.name, **document})

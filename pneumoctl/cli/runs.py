@@ -3,16 +3,24 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from pneumoctl.aws import s3
+from pneumoctl.aws.bill import money
+from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.stack.runs import Run
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import runs as kept
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.runs import Run
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets.aws import context
+from pneumoctl.terminal.console import console
+from pneumoctl.training import collect, host_link, local
+from pneumoctl.training.artifacts import Store
 
 app = typer.Typer(name="runs", help="Training runs and their receipts.", rich_markup_mode=None, no_args_is_help=True)
 Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Default: the newest.", show_default=False)]
@@ -25,16 +33,10 @@ def runs() -> None:
 
 
 def _place(stack: str | None, config: Path | None) -> "Stack":
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-
     return choose(settings_.load({"stack": stack}, config, os.environ))[1]
 
 
 def _chosen(place: "Stack", name: str | None) -> "Run":
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import runs as kept
-
     if name:
         return kept.load(place, name)
     found = kept.every(place)
@@ -44,10 +46,6 @@ def _chosen(place: "Stack", name: str | None) -> "Run":
 
 
 def _login(place: "Stack") -> "Aws":
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context
-
     context.require(place)
     settings, _ = choose(Settings(stack=place.name))
     return context.login(settings, place)[0]
@@ -62,10 +60,6 @@ def ls(
     no_color: NoColor = False,
 ) -> int:
     """List all runs, the newest last."""
-    from pneumoctl.aws.bill import money
-    from pneumoctl.stack import runs as kept
-    from pneumoctl.terminal.console import console
-
     place = _place(stack, config)
     rows, documents = [], []
     for run in kept.every(place):
@@ -90,9 +84,6 @@ def show(
     no_color: NoColor = False,
 ) -> int:
     """Show a run: what was ordered, its phases, its receipt, its results here."""
-    from pneumoctl.stack import runs as kept
-    from pneumoctl.terminal.console import console
-
     place = _place(stack, config)
     one = _chosen(place, run)
     receipt, folder = kept.ended(place, one), kept.results(place, one.id)
@@ -111,8 +102,6 @@ def show(
 
 
 def _lines(before: str, values: dict[str, Any]) -> None:
-    from pneumoctl.terminal.console import console
-
     for name, value in values.items():
         console.text(f"{before}{name.replace('_', ' ')}: {' '.join(value) if name == 'arguments' else value}")
 
@@ -128,9 +117,6 @@ def logs(
     no_color: NoColor = False,
 ) -> int:
     """Show the end of a run's log: the copy here, else the bucket's, else the host's while it goes on."""
-    from pneumoctl.stack import runs as kept
-    from pneumoctl.terminal.console import console
-
     place = _place(stack, config)
     one = _chosen(place, run)
     said = _log(place, one, lines) if one.where == kept.GPU else _read(kept.results(place, one.id) / LOG)
@@ -142,8 +128,6 @@ def logs(
 
 
 def _read(path: Path) -> str:
-    from pneumoctl.errors import PneumoError
-
     try:
         return path.read_text(errors="replace")
     except FileNotFoundError:
@@ -151,10 +135,6 @@ def _read(path: Path) -> str:
 
 
 def _log(place: "Stack", run: "Run", lines: int) -> str:
-    from pneumoctl.aws import s3
-    from pneumoctl.stack import runs as kept
-    from pneumoctl.training import host_link
-
     path = kept.results(place, run.id) / LOG
     if kept.ended(place, run) is not None and path.exists():
         return _read(path)
@@ -175,9 +155,6 @@ def fetch(
     no_color: NoColor = False,
 ) -> int:
     """Fetch again what a run on the GPU left in the bucket, and verify its bundle."""
-    from pneumoctl.training import collect
-    from pneumoctl.training.artifacts import Store
-
     place = _place(stack, config)
     one = _on_gpu(_chosen(place, run))
     collect.fetch(place, Store(_login(place), one.bucket, one.id), one)
@@ -185,9 +162,6 @@ def fetch(
 
 
 def _on_gpu(run: "Run") -> "Run":
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import runs as kept
-
     if run.where != kept.GPU:
         raise PneumoError(f"run {run.id} was of this machine: all of it is here", "pneumoctl runs show", Exit.USAGE)
     return run
@@ -206,9 +180,6 @@ def cancel(
 
     Where another pneumoctl follows the run, it is only asked to stop, and that one sees to the rest.
     """
-    from pneumoctl.stack import runs as kept
-    from pneumoctl.terminal.console import console
-
     place = _place(stack, config)
     one = _chosen(place, run)
     if kept.settled(place, one):
@@ -216,12 +187,9 @@ def cancel(
         console.text(f"nothing to do: run {one.id} has ended")
         return 0
     if one.where == kept.HERE:
-        from pneumoctl.training import local
-
         local.cancel(place, one)
         console.result({"stack": place.name, "run": one.id, "changed": ["asked to stop"]})
         console.text(f"run {one.id} is asked to stop with a checkpoint")
         return 0
-    from pneumoctl.training import collect
 
     return collect.cancel(_login(place), place, one)

@@ -1,10 +1,19 @@
 """`pneumoctl secrets`: show what a person needs of a stack's secrets, and rotate all of them without an outage."""
 
 import os
+from dataclasses import asdict
 
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Yes
+from pneumoctl.errors import PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import change, context
+from pneumoctl.targets.aws.desired import LOGIN
+from pneumoctl.terminal.console import console
 
 app = typer.Typer(name="secrets", help="Show the page's login; rotate every secret of the stack.", no_args_is_help=True)
 
@@ -18,13 +27,6 @@ def show(
     no_color: NoColor = False,
 ) -> int:
     """Print the login of the web page; nothing else is for people."""
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import context
-    from pneumoctl.targets.aws.desired import LOGIN
-    from pneumoctl.terminal.console import console
-
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
     context.require(place)
     orphans.mind(place)
@@ -50,16 +52,6 @@ def rotate(
     The new ones are brought in beside the old, then the old ones are taken out. After a kill the same command brings it
     to its end; results that were sealed with an older key stay readable.
     """
-    from dataclasses import asdict
-
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import audit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.aws import change, context
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     context.require(place)
     orphans.mind(place)

@@ -1,20 +1,24 @@
 """`pneumoctl ssh`: a shell on a host of the stack, or one command there."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+import shlex
+import subprocess
+import sys
+from typing import Annotated
 
 import typer
 
 from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.ssh import openssh
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import Stack, choose, find
+from pneumoctl.terminal.console import console
 
 
 def _names(context: typer.Context, incomplete: str) -> list[str]:
     """For the shell's completion."""
-    from pneumoctl.stack.stack import find
-
     known = find(context.params.get("stack") or os.environ.get("PNEUMO_STACK", "default")).hosts()
     return [host.name for host in known.hosts if host.name.startswith(incomplete)] if known else []
 
@@ -34,24 +38,12 @@ def ssh(
     `pneumoctl ssh web-0 -- ls -l '/a b'`: several words arrive as they are; a single one is a line for the host's
     shell. Only the pinned host key is accepted.
     """
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-
     _, place = choose(settings_.load({"stack": stack}, config, os.environ))
     orphans.mind(place)
     return _connect(place, host, tuple(command or ()), dry_run)
 
 
 def _connect(place: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
-    import shlex
-    import subprocess
-    import sys
-
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.ssh import openssh
-    from pneumoctl.terminal.console import console
-
     known = openssh.inventory(place)
     host = openssh.choose(known, name)
     terminal = words and sys.stdin.isatty() and sys.stdout.isatty() and not console.json_mode

@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Target
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import status as aws
 from pneumoctl.targets.local.status import _show, look
+from pneumoctl.terminal.console import console
 
 
 def status(
@@ -23,17 +28,10 @@ def status(
 
     Asks the processes and the services, never a file. Exit 1 unless all of them serve.
     """
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
     if watch and json:
         raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
     if settings.target == "aws":
-        from pneumoctl.targets.aws import status as aws
-
         return aws.status(settings, place, watch)
     while True:
         document = look(place)

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName, Target, Yes
+from pneumoctl.plan.apply import changes
+from pneumoctl.plan.steps import describe
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.stack import choose
+from pneumoctl.targets.aws import teardown as aws
+from pneumoctl.targets.local import teardown_plan as plans
 from pneumoctl.targets.local.teardown import _act, prepare
+from pneumoctl.terminal.console import console
 
 
 def teardown(
@@ -24,18 +32,8 @@ def teardown(
 
     Results and model bundles are exported first, unless --purge. Safe to repeat.
     """
-    from pneumoctl.plan.apply import changes
-    from pneumoctl.plan.steps import describe
-    from pneumoctl.stack import audit
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-    from pneumoctl.targets.local import teardown_plan as plans
-    from pneumoctl.terminal.console import console
-
     settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
     if settings.target == "aws":
-        from pneumoctl.targets.aws import teardown as aws
-
         return aws.teardown(settings, place, purge, yes, dry_run)
     with place.locked("teardown"), audit.kept(place, "teardown", {"purge": purge, "yes": yes}) as act:
         wishes, hosts = prepare(place, purge)

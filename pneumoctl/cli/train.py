@@ -1,16 +1,25 @@
 """`pneumoctl train`: on this machine, or on the GPU host, which is off afterwards however it ends."""
 
+import contextlib
+import io
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
+from model.settings import TrainSettings
+from model.train import parser
 from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import audit
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets.aws import context
+from pneumoctl.training import local, order
+from pneumoctl.training.progress import seconds
 from pneumoctl.training.request import SHORTEST_S, Wish
-
-if TYPE_CHECKING:
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
 
 RUNTIME = "4h"
 
@@ -60,24 +69,16 @@ def train(
     checkpoint first, twice stops at once.
     Exit 7: the GPU is not confirmed stopped; 8: failed; 9: its time or cost was up. Both times the GPU is off.
     """
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-
     settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
     wish = _wish(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
     wish = _on_spot(wish, gpu, spot, spot_retries, fallback)
     if gpu:
         return _on_gpu(settings, place, wish)
-    from pneumoctl.training import local
 
     return local.train(place, wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
 
 
 def _on_gpu(settings: "Settings", place: "Stack", wish: Wish) -> int:
-    from pneumoctl.stack import audit
-    from pneumoctl.targets.aws import context
-    from pneumoctl.training import order
-
     context.require(place)
     options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
@@ -96,9 +97,6 @@ def _wish(
     resume: bool,
     detach: bool,
 ) -> Wish:
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.training.progress import seconds
-
     first, arguments = (words[0], words[1:]) if words and not words[0].startswith("-") else ("", words)
     try:
         runtime = seconds(max_runtime or (RUNTIME if gpu else "8760h"))
@@ -122,10 +120,6 @@ def _wish(
 
 
 def _on_spot(wish: Wish, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> Wish:
-    from dataclasses import replace
-
-    from pneumoctl.errors import Exit, PneumoError
-
     rules = (
         (gpu or not spot, "--spot is for --gpu"),
         (spot or (retries is None and not fallback), "--spot-retries and --fallback are for --spot"),
@@ -144,13 +138,6 @@ def _parsed(arguments: list[str]) -> str:
 
     Empty if the bundle's own is given.
     """
-    import contextlib
-    import io
-
-    from model.settings import TrainSettings
-    from model.train import parser
-    from pneumoctl.errors import Exit, PneumoError
-
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

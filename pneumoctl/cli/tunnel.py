@@ -1,17 +1,25 @@
 """`pneumoctl tunnel`: a service of the stack that is published nowhere, on a port of this machine's loopback."""
 
+import difflib
 import os
+import shlex
 import socket
+import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
-
-if TYPE_CHECKING:
-    from pneumoctl.stack.inventory import Host
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.ssh import openssh
+from pneumoctl.ssh.openssh import ANSWER
+from pneumoctl.stack import settings as settings_
+from pneumoctl.stack.inventory import Host
+from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.targets.local import processes
+from pneumoctl.terminal.console import console
 
 _HTTP = b"GET / HTTP/1.0\r\n\r\n"
 
@@ -51,13 +59,6 @@ def tunnel(
     The address is printed once the service answers there. Without --port it is the service's own port, or the next
     free one.
     """
-    import difflib
-
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import orphans
-    from pneumoctl.stack import settings as settings_
-    from pneumoctl.stack.stack import choose
-
     if service not in _SERVICES:
         near = difflib.get_close_matches(service, _SERVICES, 1)
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
@@ -68,13 +69,6 @@ def tunnel(
 
 
 def _forward(place: "Stack", name: str, wished: int | None, dry_run: bool) -> int:
-    import shlex
-    import subprocess
-
-    from pneumoctl.errors import Exit
-    from pneumoctl.ssh import openssh
-    from pneumoctl.terminal.console import console
-
     service, known = _SERVICES[name], openssh.inventory(place)
     host = openssh.choose(known, service.host)
     port = _free(service.port, wished)
@@ -102,10 +96,6 @@ def _forward(place: "Stack", name: str, wished: int | None, dry_run: bool) -> in
 
 
 def _free(standard: int, wished: int | None) -> int:
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.targets.local import processes
-    from pneumoctl.terminal.console import console
-
     if wished is not None and not processes.free(wished):
         raise PneumoError(f"port {wished} of this machine is taken", "leave --port out: a free one is found")
     port = wished or processes.choose(standard)
@@ -116,9 +106,6 @@ def _free(standard: int, wished: int | None) -> int:
 
 def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> None:
     """Through the forward, let the service say something. PneumoError if it does not."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.ssh.openssh import ANSWER
-
     try:
         with asking:
             asking.sendall(service.question)
@@ -134,6 +121,4 @@ def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> N
 
 
 def _broken(name: str, host: "Host") -> Exception:
-    from pneumoctl.errors import PneumoError
-
     return PneumoError(f"the tunnel to {name} on {host.name} broke", f"pneumoctl tunnel {name}", host=host.name)

@@ -6,8 +6,10 @@ A test set that is read again and again is chosen by in the end: how often it wa
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from model.data.dataset import DataSet, Sample
+from model.data.sources import LABEL_NAMES, Entry
 from pneumoctl import files
 from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.registry import store
@@ -15,9 +17,6 @@ from pneumoctl.registry.store import Registered
 from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
 from pneumoctl.stack.hash_chain import Chain
-
-if TYPE_CHECKING:
-    from model.data.dataset import DataSet
 
 
 def chain() -> Chain:
@@ -63,9 +62,6 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
 
 def _dataset(folder: Folder) -> "DataSet":
     """The pictures as model.evaluate wants them; two folders with the same pictures and labels are the same."""
-    from model.data.dataset import DataSet, Sample
-    from model.data.sources import LABEL_NAMES, Entry
-
     paths = [Path(name) for name in folder.labels]
     samples, lines = [], []
     for path, label, (digest, _) in zip(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model import bundle as bundles
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.registry import evaluations, store
@@ -139,8 +140,6 @@ def promote(place: Stack, model: Registered, reason: str, forced: bool, compared
 
 def bundle(place: Stack) -> Path:
     """Directory of the model that the stack takes when none is named: the promoted one, else the shipped one."""
-    from model import bundle as bundles
-
     known = promoted(place)
     here = known is not None and known["model"] in store.names()
     if known is None or (not here and known["model"] == store.shipped().id):
@@ -157,8 +156,6 @@ def model_bundle(settings: Settings) -> tuple[str, Path]:
     """Name-version and directory of the bundle to serve: the one that the settings name, else the promoted one of the
     stack, else the shipped one. PneumoError if it cannot be trusted.
     """
-    from model import bundle as bundles
-
     try:
         named = Path(settings.model).expanduser().resolve() if settings.model else None
         directory = named or bundle(find(settings.stack))

@@ -9,14 +9,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from model import bundle
+from model.bundle import Bundle
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import stack
-
-if TYPE_CHECKING:
-    from model.bundle import Bundle
-
 
 MANIFEST = "bundle.json"
 
@@ -59,8 +57,6 @@ def names() -> list[str]:
 
 def shipped() -> Registered:
     """The one that comes with pneumoctl."""
-    from model import bundle
-
     directory = bundle.pretrained()
     return Registered(_sound(directory).manifest, directory, SHIPPED)
 
@@ -154,8 +150,6 @@ def _copy(found: "Bundle", target: Path, mode: int = 0o444) -> None:
 
 
 def _sound(directory: Path, deep: bool = True) -> "Bundle":
-    from model import bundle
-
     try:
         return bundle.load(directory, deep=deep)
     except bundle.BundleError as error:

@@ -1,5 +1,6 @@
 """Find the picture files that a command line names: files, folders, quoted globs."""
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -47,7 +48,6 @@ def _expand(path: str) -> Iterator[str]:
     if Path(path).is_dir():
         yield from _walk(path)
         return
-    import glob
 
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)

@@ -2,17 +2,18 @@
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from model.serving.explain import occlusion, overlay
+from model.serving.predict import Classifier
 from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
-
-if TYPE_CHECKING:
-    from model.serving.predict import Classifier
 
 MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
 # Most memory that scoring one file here takes: its bytes, what decoding adds (model.images.WORKING_BYTES), and what the
@@ -90,8 +91,6 @@ def _make(directory: Path) -> None:
 
 
 def _draw_overlay(classifier: "Classifier", grey: Any, path: Path) -> None:
-    from model.serving.explain import occlusion, overlay
-
     overlay(grey, occlusion(classifier, grey)).save(path, "PNG")
 
 
@@ -105,8 +104,6 @@ def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outco
     if jobs == 1:
         yield from (_score(scorer, file) for file in files)
         return
-    from collections import deque
-    from concurrent.futures import Future, ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(jobs)
     waiting: deque[Future[Outcome]] = deque()

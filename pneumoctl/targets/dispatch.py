@@ -6,8 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pneumoctl.errors import PneumoError
+from pneumoctl.ssh import hosts as ssh_hosts
+from pneumoctl.ssh import openssh
+from pneumoctl.stack import inventory
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.local import api
+from pneumoctl.targets.aws import desired
+from pneumoctl.targets.local import api, processes
 
 
 def serving(place: Stack) -> set[str]:
@@ -19,8 +23,6 @@ def serving(place: Stack) -> set[str]:
     names = [host.name for host in known.hosts if host.role == "app"] if known else []
     if not names:
         return set()
-    from pneumoctl.ssh import hosts as ssh_hosts
-    from pneumoctl.targets.aws import desired
 
     with ssh_hosts.opened(place, names, change=False) as hosts:
         links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
@@ -30,10 +32,6 @@ def serving(place: Stack) -> set[str]:
 @contextmanager
 def reached(place: Stack) -> Iterator[tuple[str, str]]:
     """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
-    from pneumoctl.ssh import openssh
-    from pneumoctl.stack import inventory
-    from pneumoctl.targets.local import processes
-
     secrets = place.secrets()
     if place.target != "aws" or secrets is None:
         yield api.remote_api(place.name)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pneumoctl.errors import PneumoError
+from pneumoctl.terminal.progress import Activities, Bars, Lines
+
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.status import Status
-
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.terminal.progress import Activities
 
 
 WIDE = 200  # columns
@@ -142,8 +142,6 @@ class Console:
     @contextmanager
     def activities(self, title: str) -> "Iterator[Activities]":
         """Many things at once: a bar of what is done and a line for each that goes on; plain lines off a terminal."""
-        from pneumoctl.terminal.progress import Bars, Lines
-
         shown = self.rich(stderr=True)
         if shown.is_terminal and not self.quiet:
             with Bars(title, shown) as bars:

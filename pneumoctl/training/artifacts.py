@@ -10,6 +10,7 @@ from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.s3 import read
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import store
 
 LATEST = "data/latest"
 
@@ -62,8 +63,6 @@ def sound(folder: Path) -> dict[str, Any] | None:
 
     `folder`: the run's results. PneumoError for a bundle that cannot be trusted.
     """
-    from pneumoctl.registry import store
-
     if not (folder / "bundle").is_dir():
         return None
     try:

@@ -1,26 +1,29 @@
 """The attempts of a run on the GPU: one, and another where AWS takes a spot instance back or has none."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from pneumoctl.aws import prices
+from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu.signals import Interrupts
+from pneumoctl.stack import runs
+from pneumoctl.stack.runs import Run
+from pneumoctl.stack.stack import Stack
+from pneumoctl.terminal.console import console
 from pneumoctl.training import collect
-
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws, Instance
-    from pneumoctl.stack.runs import Run
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.training.finalize import Closed
-    from pneumoctl.training.host_plan import Order
+from pneumoctl.training import session as training
+from pneumoctl.training.artifacts import Store
+from pneumoctl.training.finalize import Closed
+from pneumoctl.training.host_plan import Order
+from pneumoctl.training.outcome import NO_SPOT, TAKEN
+from pneumoctl.training.request import SHORTEST_S
 
 
 def conduct(
     aws: "Aws", place: "Stack", host: "Instance", run: "Run", resume: bool = False, attach: bool = False
 ) -> int:
     """Attempt after attempt, where AWS takes spot instances back; `host`: the stack's own."""
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training.artifacts import Store
-
     while True:
         run, closed = _attempt(aws, place, host, run, resume, attach)
         if closed is None:
@@ -39,10 +42,6 @@ def _attempt(
     aws: "Aws", place: "Stack", host: "Instance", run: "Run", resume: bool, attach: bool
 ) -> "tuple[Run, Closed | None]":
     """The run as it is known then, and how the attempt ended; None if it goes on without us."""
-    from pneumoctl.gpu.signals import Interrupts
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import session as training
-
     there = collect.host_of(aws, place, run) if attach else host
     session = training.Session(collect.ground(aws, place, there, run), run)
     bound = "about" if run.spot else "at most"
@@ -63,16 +62,6 @@ def following(aws: "Aws", place: "Stack", host: "Instance", run: "Run", closed: 
 
     The deadline stays: what waits between two attempts costs nothing and is time all the same.
     """
-    from dataclasses import replace
-
-    from pneumoctl.aws import prices
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.stack import runs
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training.artifacts import Store
-    from pneumoctl.training.outcome import NO_SPOT, TAKEN
-    from pneumoctl.training.request import SHORTEST_S
-
     why = closed.receipt.why
     left = datetime.fromisoformat(run.deadline) - scheduled_stop.now(aws)
     if closed.trouble is not None or why not in (NO_SPOT, TAKEN) or left.total_seconds() < SHORTEST_S:
@@ -91,7 +80,5 @@ def following(aws: "Aws", place: "Stack", host: "Instance", run: "Run", closed: 
 
 def order(run: "Run", resume: bool) -> "Order":
     """What the host is told."""
-    from pneumoctl.training.host_plan import Order
-
     words, stall = tuple(run.arguments), run.stall_s
     return Order(run.id, run.stack, run.bucket, run.region, run.data, words, resume, stall_s=stall, spot=run.spot)

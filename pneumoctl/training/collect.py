@@ -4,22 +4,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws, Instance
-    from pneumoctl.stack.runs import Run
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.training.artifacts import Store
-    from pneumoctl.training.finalize import Closed, Ground
+from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu.signals import Interrupts, unheard
+from pneumoctl.stack import audit, runs
+from pneumoctl.stack.runs import Run
+from pneumoctl.stack.stack import Stack
+from pneumoctl.terminal.console import console
+from pneumoctl.training import artifacts, finalize, spot
+from pneumoctl.training import session as training
+from pneumoctl.training.artifacts import Store
+from pneumoctl.training.finalize import Closed, Done, Ground
+from pneumoctl.training.host_link import SshLink, at
+from pneumoctl.training.outcome import Ended
+from pneumoctl.training.progress import line
 
 PLAIN_S = 30.0  # between plain lines where there is no terminal
 
 
 def training_host(aws: "Aws", place: "Stack") -> "Instance":
     """The stack's GPU host as EC2 sees it. PneumoError (exit 4) if there is none, with the command that makes it."""
-    from pneumoctl.errors import Exit, PneumoError
-
     known = place.hosts()
     ids = {host.instance_id for host in known.hosts if host.role == "train"} if known else set()
     found = [one for one in aws.instances(place.name) if one.role == "train" and one.id in ids]
@@ -31,8 +38,6 @@ def training_host(aws: "Aws", place: "Stack") -> "Instance":
 
 def host_of(aws: "Aws", place: "Stack", run: "Run") -> "Instance":
     """Where a run is or was: the stack's GPU host, or the spot instance that was made for it."""
-    from pneumoctl.training import spot
-
     if not run.spot:
         return training_host(aws, place)
     return spot.of(aws, run) or spot.gone(run)
@@ -40,13 +45,6 @@ def host_of(aws: "Aws", place: "Stack", run: "Run") -> "Instance":
 
 def ground(aws: "Aws", place: "Stack", host: "Instance", run: "Run") -> "Ground":
     """What a session stands on. PneumoError if the stack's hosts are not known."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.gpu.signals import unheard
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training.artifacts import Store
-    from pneumoctl.training.finalize import Ground
-    from pneumoctl.training.host_link import SshLink, at
-
     known = place.hosts()
     if known is None:
         raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
@@ -70,9 +68,6 @@ class Shown:
     def __call__(self, news: Mapping[str, Any]) -> None:
         from rich.markup import escape
 
-        from pneumoctl.terminal.console import console
-        from pneumoctl.training.progress import line
-
         text, key = line(news, self._usd()), (news.get("phase"), news.get("epoch"), bool(news.get("gpu")))
         console.busy(escape(text))
         if key != self._told or time.monotonic() - self._at > PLAIN_S:
@@ -81,8 +76,6 @@ class Shown:
             self._told, self._at = key, time.monotonic()
 
     def _usd(self) -> float | None:
-        from pneumoctl.gpu import scheduled_stop
-
         since = datetime.fromisoformat(self.run.deadline) - timedelta(seconds=self.run.max_runtime_s)
         spent = (scheduled_stop.now(self.aws) - since).total_seconds() / 3600
         return None if self.run.usd_per_hour is None else self.run.usd_per_hour * spent
@@ -90,10 +83,6 @@ class Shown:
 
 def collect(aws: "Aws", place: "Stack", host: "Instance", run: "Run", verb: str = "") -> "Closed":
     """The receipt of a run whose end nobody here saw; the GPU is proven off. `verb`: what ends it if it goes on."""
-    from pneumoctl.training import finalize
-    from pneumoctl.training.finalize import Done
-    from pneumoctl.training.outcome import Ended
-
     going_on = verb and host.state in ("pending", "running")
     ended = Ended("cancelled", f"by pneumoctl {verb}") if going_on else Ended("over")
     return finalize.close(ground(aws, place, host, run), run, Done(starting=True, begun=True), ended)
@@ -101,15 +90,6 @@ def collect(aws: "Aws", place: "Stack", host: "Instance", run: "Run", verb: str 
 
 def cancel(aws: "Aws", place: "Stack", run: "Run") -> int:
     """End a run that goes on. Where its own pneumoctl follows it, that one does the rest."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.gpu.signals import Interrupts
-    from pneumoctl.stack import audit
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import session as training
-    from pneumoctl.training.finalize import Done
-    from pneumoctl.training.outcome import Ended
-
     host = host_of(aws, place, run)
     lease = scheduled_stop.covering(scheduled_stop.listed(aws, place.name), host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
@@ -142,8 +122,6 @@ def cancel(aws: "Aws", place: "Stack", run: "Run") -> int:
 
 def finish(place: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
     """What it made comes home, the GPU being off; then how it ended is the exit code."""
-    from pneumoctl.errors import Exit, PneumoError
-
     receipt = closed.receipt
     told = {"run": run.id, "receipt": asdict(receipt)}
     if closed.trouble is not None:
@@ -174,10 +152,6 @@ def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> bool
 
     Whether there is a bundle.
     """
-    from pneumoctl.stack import runs
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import artifacts
-
     folder = runs.results(place, run.id)
     names = store.fetch(folder)
     bundle = artifacts.sound(folder)

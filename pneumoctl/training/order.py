@@ -1,17 +1,21 @@
 """`train --gpu`: a run ordered, or one that goes on or is over taken up again."""
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from pneumoctl.stack import audit
-from pneumoctl.training import attempts, collect
-
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws, Instance
-    from pneumoctl.stack.audit import Act
-    from pneumoctl.stack.runs import Run
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.training.request import Wish
+from pneumoctl.aws import prices
+from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.stack import audit, runs
+from pneumoctl.stack.audit import Act
+from pneumoctl.stack.runs import Run
+from pneumoctl.stack.stack import Stack
+from pneumoctl.terminal.console import console
+from pneumoctl.training import artifacts, attempts, collect, outcome, spot
+from pneumoctl.training.artifacts import Store
+from pneumoctl.training.request import SHORTEST_S, Wish
 
 
 def train(aws: "Aws", place: "Stack", wish: "Wish", act: "Act") -> int:
@@ -28,11 +32,6 @@ def train(aws: "Aws", place: "Stack", wish: "Wish", act: "Act") -> int:
 
 def _free(aws: "Aws", place: "Stack") -> None:
     """PneumoError (exit 5) where a run goes on; what runs without a lease is stopped."""
-    from pneumoctl.aws.ec2 import HALTED, HALTING
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.terminal.console import console
-
     on = [one for one in aws.training_hosts(place.name) if one.state not in HALTED | HALTING]
     leases = scheduled_stop.listed(aws, place.name) if on else []
     for host in on:
@@ -49,14 +48,6 @@ def _settle(aws: "Aws", place: "Stack", host: "Instance", but: str = "") -> None
 
     The host is off. `but`: a run that is seen to elsewhere.
     """
-    from contextlib import suppress
-
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.stack import runs
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training.artifacts import Store
-
     for run in runs.opened(place):
         if run.id == but or not (run.spot or run.instance == host.id):
             continue
@@ -73,10 +64,6 @@ def _settle(aws: "Aws", place: "Stack", host: "Instance", but: str = "") -> None
 
 def _ordered(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish") -> "Run":
     """The record, written before anything else is done."""
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.stack import runs
-    from pneumoctl.training import artifacts
-
     cloud = place.cloud()
     assert cloud is not None  # site.require
     data, called = artifacts.data(aws, cloud.bucket)
@@ -102,8 +89,6 @@ def _ordered(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish") -> "Run
 
 def _placed(run: "Run", host: "Instance", wish: "Wish") -> "Run":
     """On the stack's host, or on a spot instance that is still to be had."""
-    from dataclasses import replace
-
     run = replace(run, market=wish.market, spot_retries=wish.spot_retries, fallback=wish.fallback)
     return replace(run, instance="" if run.spot else host.id, address="")
 
@@ -113,14 +98,6 @@ def _bounded(aws: "Aws", run: "Run", wish: "Wish", now: datetime) -> "Run":
 
     A spot instance costs at most what one on demand does: its cost is kept to by that price.
     """
-    from dataclasses import replace
-
-    from pneumoctl.aws import prices
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import runs
-    from pneumoctl.training import spot
-    from pneumoctl.training.request import SHORTEST_S
-
     listed = prices.current(aws, {run.type})
     usd, seconds = listed.of(run.type), wish.max_runtime_s
     if wish.max_cost is not None:
@@ -139,13 +116,6 @@ def _bounded(aws: "Aws", run: "Run", wish: "Wish", now: datetime) -> "Run":
 
 def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: "Act") -> int:
     """Follow it where it goes on, collect it where it is done, else let it go on from its checkpoint."""
-    from dataclasses import replace
-
-    from pneumoctl.gpu import scheduled_stop
-    from pneumoctl.stack import runs
-    from pneumoctl.training import outcome
-    from pneumoctl.training.artifacts import Store
-
     run = chosen(place, wish.first)
     act.begin(audit.digest(run))
     there = collect.host_of(aws, place, run)
@@ -172,9 +142,6 @@ def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: "Ac
 
 def chosen(place: "Stack", name: str) -> "Run":
     """The run that is named, else the newest on the GPU."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.stack import runs
-
     if name:
         return runs.load(place, name)
     found = [one for one in runs.every(place) if one.where == runs.GPU]

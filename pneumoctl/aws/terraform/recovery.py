@@ -1,14 +1,12 @@
 """Things in AWS that a killed terraform made and did not write down: which they are, and their way into the state."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.aws.leftovers import Remaining
-    from pneumoctl.aws.terraform.events import Report
-    from pneumoctl.aws.terraform.runner import Terraform
-from pneumoctl.aws.terraform.runner import STACK_TAG
+from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.leftovers import Remaining
+from pneumoctl.aws.terraform.events import Report
+from pneumoctl.aws.terraform.runner import STACK_TAG, Terraform
 
 # The kind of thing that stands for a resource type. Others carry the same address, as the disk of an instance.
 KINDS = {

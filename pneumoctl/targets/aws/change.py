@@ -4,20 +4,28 @@ import json
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.hosts.desired import Wishes
-    from pneumoctl.plan.rollout import Result
-    from pneumoctl.plan.steps import Plan, Step
-    from pneumoctl.ssh.hosts import Hosts
-    from pneumoctl.stack.audit import Act
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.aws.desired import Ours
-    from pneumoctl.terminal.progress import Activities
+from pneumoctl.errors import PneumoError
+from pneumoctl.hosts import configure
+from pneumoctl.hosts.desired import Wishes
+from pneumoctl.plan import rollout
+from pneumoctl.plan.rollout import Result
+from pneumoctl.plan.steps import Plan, Step, describe
+from pneumoctl.ssh import hosts as ssh_hosts
+from pneumoctl.ssh.hosts import Hosts
+from pneumoctl.stack import audit
+from pneumoctl.stack.audit import Act
+from pneumoctl.stack.journal import Journal
+from pneumoctl.stack.log import log_to
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import desired, rollback
+from pneumoctl.targets.aws.desired import Ours
+from pneumoctl.terminal.console import console
+from pneumoctl.terminal.progress import Activities
 
 Todo = dict[str, list["Step"]]
 
@@ -37,12 +45,6 @@ class Task:
 
 def change(settings: "Settings", place: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
     """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.ssh import hosts as ssh_hosts
-    from pneumoctl.stack import audit
-    from pneumoctl.targets.aws import desired, rollback
-    from pneumoctl.terminal.console import console
-
     brought = desired.ours(settings, task.source)
     with ssh_hosts.opened(place, task.only) as hosts:
         wishes, plan, todo = _planned(settings, place, hosts, task, brought)
@@ -61,9 +63,6 @@ def change(settings: "Settings", place: "Stack", task: Task, agreed: bool, act: 
 
 def preview(settings: "Settings", place: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
     """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
-    from pneumoctl.ssh import hosts as ssh_hosts
-    from pneumoctl.targets.aws import desired
-
     with ssh_hosts.opened(place, task.only, change=False) as hosts:
         _, plan, todo = _planned(settings, place, hosts, task, desired.ours(settings, task.source))
         lines: list[str] = []
@@ -73,8 +72,6 @@ def preview(settings: "Settings", place: "Stack", task: Task) -> tuple[list[str]
 
 def tell(document: Mapping[str, Any], nothing: str) -> None:
     """How many steps were done, and the proof; `nothing` where there was nothing to do."""
-    from pneumoctl.terminal.console import console
-
     console.text(f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}")
     if proof := document["prediction"]:
         console.text(
@@ -86,10 +83,6 @@ def tell(document: Mapping[str, Any], nothing: str) -> None:
 
 def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], None]) -> None:
     """The pending steps, and how files differ where `hosts` are given."""
-    from dataclasses import replace
-
-    from pneumoctl.plan.steps import describe
-
     if not any(todo.values()):
         say("nothing to do: the hosts are as they should be")
         return
@@ -105,10 +98,6 @@ def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], N
 def _planned(
     settings: "Settings", place: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
 ) -> "tuple[Wishes, Plan, Todo]":
-    from pneumoctl.hosts import configure
-    from pneumoctl.plan import rollout
-    from pneumoctl.targets.aws import desired
-
     wishes = desired.wishes(
         place, settings, hosts.inventory, desired.current_links(hosts), brought, task.fresh, task.back
     )
@@ -119,15 +108,6 @@ def _planned(
 def _carry_out(
     settings: "Settings", place: "Stack", hosts: "Hosts", plan: "Plan", todo: Todo, task: Task, bundle: Path
 ) -> "Result":
-    from dataclasses import replace
-
-    from pneumoctl.hosts import configure
-    from pneumoctl.plan import rollout
-    from pneumoctl.stack.journal import Journal
-    from pneumoctl.stack.log import log_to
-    from pneumoctl.targets.aws import desired
-    from pneumoctl.terminal.console import console
-
     secrets, known = place.secrets(), place.hosts()
     log_to(place, secrets.values() if secrets else ())
     places = dict(hosts.places())
@@ -158,8 +138,6 @@ def _again(settings: "Settings", task: Task) -> str:
 
 
 def _reporter(shown: "Activities | None") -> "Callable[[str, str, Step, str], None]":
-    from pneumoctl.hosts import configure
-
     def report(event: str, host: str, step: "Step", detail: str) -> None:
         if shown is None:
             return

@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.ssh.connections import Connections
-    from pneumoctl.stack.inventory import Host, Inventory
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.aws.log_sources import Entry, Log
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.hosts import units
+from pneumoctl.ssh import openssh
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import host_facts, log_sources
+from pneumoctl.targets.aws.log_sources import Entry, Log
+from pneumoctl.terminal.console import console
 
 STEPS = "pneumoctl"
 PATIENCE_S = 20.0
@@ -26,12 +31,6 @@ PAUSE_S = 2.0  # between two tries to reach a host that was lost
 
 def logs(place: "Stack", name: str | None, lines: int, follow: bool) -> int:
     """Show the last lines, and with `follow` what comes until Ctrl-C. Exit 1 if a host could not be asked."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.ssh import openssh
-    from pneumoctl.ssh.connections import Connections
-    from pneumoctl.targets.aws import log_sources
-    from pneumoctl.terminal.console import console
-
     if follow and console.json_mode:
         raise PneumoError("--follow and --json exclude each other", "pneumoctl logs --json", Exit.USAGE)
     known = openssh.inventory(place)
@@ -57,10 +56,6 @@ def logs(place: "Stack", name: str | None, lines: int, follow: bool) -> int:
 
 def choose(known: "Inventory", name: str | None) -> "list[tuple[Host, Log]]":
     """The hosts to ask and for what: a service's on all hosts that run it, a host's own, or those of all services."""
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.hosts import units
-    from pneumoctl.targets.aws import log_sources
-
     up = [host for host in known.hosts if host.role != "train"]
     hosts = {host.name: host for host in known.hosts}
     if name is None:
@@ -80,10 +75,6 @@ def _last(
     connections: "Connections", chosen: "Sequence[tuple[Host, Log]]", lines: int
 ) -> "tuple[dict[str, list[Entry]], dict[str, str]]":
     """The last lines of each host, and why those that are missing are."""
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.ssh.agent_client import Agents
-    from pneumoctl.targets.aws import host_facts
-
     agents = Agents(connections, holder="", who="", run="")
 
     def ask(host: "Host", log: "Log") -> "list[Entry]":
@@ -107,9 +98,6 @@ def _follow(
     connections: "Connections", chosen: "Sequence[tuple[Host, Log]]", after: "dict[str, Entry]", lines: int
 ) -> int:
     """Show what comes from all hosts, until Ctrl-C or until none can be followed any more."""
-    from pneumoctl.errors import Exit
-    from pneumoctl.terminal.console import console
-
     coming: SimpleQueue[Any] = SimpleQueue()
     for host, log in chosen:
         follower = _Follower(connections, host, log, coming, after.get(host.name), lines)
@@ -140,9 +128,6 @@ class _Follower(io.BytesIO):
 
     def run(self) -> None:
         """Until the program ends, or the host will never answer."""
-        from pneumoctl.errors import PneumoError
-        from pneumoctl.ssh.connections import Unreachable
-
         lost = False
         while True:
             argv = ("sudo", "-n", "--", *self._log.command(self._lines, follow=True, after=self._after))
@@ -173,7 +158,5 @@ class _Follower(io.BytesIO):
 
 def say(one: "Entry") -> None:
     """A line for a person; what several lines long is stays below its time."""
-    from pneumoctl.terminal.console import console
-
     for line in one.text.splitlines() or ("",):
         console.text(f"{one.time} {one.host:10} " + CONTROL.sub("", f"{one.source}: {line}"))

@@ -2,14 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.aws.bill import Bill, Line
-    from pneumoctl.aws.terraform.runner import Planned
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.aws.context import Site
+from pneumoctl.aws import bill, prices
+from pneumoctl.aws.bill import Bill, Line, money
+from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.terraform.runner import Planned
+from pneumoctl.errors import Exit
+from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import change as hosts
+from pneumoctl.targets.aws import context, provision
+from pneumoctl.targets.aws import preflight as preflight_aws
+from pneumoctl.targets.aws.context import Site
+from pneumoctl.targets.common import checks
+from pneumoctl.terminal.console import console
 
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": "red"}
@@ -17,10 +25,6 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 
 def plan(settings: "Settings", place: "Stack", exit_code: bool) -> int:
     """Preflight, terraform's plan, prices; changes nothing in AWS."""
-    from pneumoctl.errors import Exit
-    from pneumoctl.targets.aws import provision
-    from pneumoctl.terminal.console import console
-
     with place.locked("plan"):
         one = prepare(settings, place)
         planned = provision.plan(one)
@@ -38,11 +42,6 @@ def prepare(settings: "Settings", place: "Stack", up: bool = False) -> "Site":
 
     For `up` the state is moved if that is wished, and what a kill left is taken into it.
     """
-    from pneumoctl.aws.ec2 import Aws
-    from pneumoctl.targets.aws import context, provision
-    from pneumoctl.targets.aws import preflight as preflight_aws
-    from pneumoctl.targets.common import checks
-
     Aws(settings.profile, settings.region)  # a region that does not exist is a wrong setting, not a failed check
     checks.require(preflight_aws.rows(settings, place))
     one = context.reach(settings, place)
@@ -52,17 +51,12 @@ def prepare(settings: "Settings", place: "Stack", up: bool = False) -> "Site":
 
 def price(one: "Site", planned: "Planned") -> "Bill":
     """What each change adds to the bill."""
-    from pneumoctl.aws import bill, prices
-
     types = {str((change.after or {}).get("instance_type", "")) for change in planned.changes} - {""}
     return bill.changed(planned.changes, prices.current(one.aws, types))
 
 
 def table(planned: "Planned", bill: "Bill", stderr: bool) -> None:
     """One row a change, its price beside it."""
-    from pneumoctl.aws.bill import money
-    from pneumoctl.terminal.console import console
-
     say = console.note if stderr else console.text
     if not planned.changes:
         say("nothing to do: AWS is as planned")
@@ -92,8 +86,6 @@ def _lines(planned: "Planned", bill: "Bill") -> "Iterator[tuple[str, str, Line |
 
 
 def _row(action: str, what: str, line: "Line | None") -> tuple[str, ...]:
-    from pneumoctl.aws.bill import money
-
     if line is None:
         return SIGNS[action], what, "", "", ""
     priced = line.what + (f" ({line.note})" if line.note else "")
@@ -113,9 +105,6 @@ def document(one: "Site", planned: "Planned", bill: "Bill") -> dict[str, Any]:
 
 def configuring(settings: "Settings", place: "Stack") -> list[str]:
     """What would change on the hosts, steps and files, for a person."""
-    from pneumoctl.ssh.connections import Unreachable
-    from pneumoctl.targets.aws import change as hosts
-
     try:
         lines, differences, _ = hosts.preview(settings, place, hosts.Task("up"))
     except Unreachable as error:

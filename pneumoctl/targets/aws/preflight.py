@@ -11,7 +11,10 @@ from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.aws.errors import SKEW_LIMIT_S
 from pneumoctl.aws.leftovers import bucket_name, bucket_tags
 from pneumoctl.aws.public_address import public_address
+from pneumoctl.aws.terraform import runner
+from pneumoctl.aws.terraform.process import INSTALL
 from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import quotas
@@ -90,9 +93,6 @@ def _login(account: Account) -> Iterator[Row]:
 
 
 def _terraform() -> Iterator[Row]:
-    from pneumoctl.aws.terraform import runner
-    from pneumoctl.aws.terraform.process import INSTALL
-
     oldest, beyond = runner.SUPPORTED
     found = runner.version(os.environ)
     yield Row("terraform", oldest <= found < beyond, ".".join(map(str, found)), f"{INSTALL}, older than {beyond[0]}")
@@ -110,8 +110,6 @@ def _packages() -> Iterator[Row]:
 
 
 def _key(stack: Stack) -> Iterator[Row]:
-    from pneumoctl.ssh import keys
-
     if (stack.ssh / keys.PRIVATE).exists():
         keys.check_mode(stack.ssh)
         yield Row("key", True, f"{stack.ssh / keys.PRIVATE}, only yours")

@@ -3,22 +3,22 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.ssh.agent_client import Agents
-    from pneumoctl.stack.inventory import Inventory
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
+from pneumoctl.aws.bill import money
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Connections
+from pneumoctl.stack.inventory import Inventory
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import overview
+from pneumoctl.terminal.console import console
 
 PAUSE_S = 2.0
 
 
 def status(settings: "Settings", place: "Stack", watch: bool) -> int:
     """Look and show, once or until interrupted. Takes no lock and no lease: others may work meanwhile."""
-    from pneumoctl.targets.aws import overview
-    from pneumoctl.terminal.console import console
-
     while True:
         known = place.hosts()
         with _reaching(known, place) as agents:
@@ -35,9 +35,6 @@ def status(settings: "Settings", place: "Stack", watch: bool) -> int:
 
 @contextmanager
 def _reaching(known: "Inventory | None", place: "Stack") -> "Iterator[Agents | None]":
-    from pneumoctl.ssh.agent_client import Agents
-    from pneumoctl.ssh.connections import Connections
-
     if known is None:
         yield None
         return
@@ -47,8 +44,6 @@ def _reaching(known: "Inventory | None", place: "Stack") -> "Iterator[Agents | N
 
 def show(document: Mapping[str, Any]) -> int:
     """Print it; exit code 0 when every host is as it should be and the front door shows the page."""
-    from pneumoctl.terminal.console import console
-
     console.result(document)
     if not document["exists"]:
         console.text(
@@ -96,8 +91,6 @@ def _services(host: Mapping[str, Any]) -> str:
 
 def _told(document: Mapping[str, Any]) -> Iterator[str]:
     """The lines below the table."""
-    from pneumoctl.aws.bill import money
-
     for one in document["strays"]:
         yield f"not in the inventory: {one['name']} {one['instance']} ({one['state']}); next: pneumoctl up"
     if document["aws"]:

@@ -1,26 +1,27 @@
 """`teardown` on aws: the GPU first, results out, everything destroyed, and the proof by tag that nothing remains."""
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pneumoctl.aws import leftovers, s3
+from pneumoctl.aws.leftovers import Remaining
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack import audit, runs
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, exports
+from pneumoctl.targets.aws import context, provision
+from pneumoctl.targets.aws.context import Site
+from pneumoctl.terminal.console import console
+from pneumoctl.training import collect
 
 BUCKET_ADDRESS = "aws_s3_bucket.main"
 EVERYTHING = ("",)  # all prefixes
 
-if TYPE_CHECKING:
-    from pneumoctl.aws.leftovers import Remaining
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.aws.context import Site
-
 
 def teardown(settings: "Settings", place: "Stack", purge: bool, agreed: bool, dry_run: bool) -> int:
     """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
-    from pneumoctl.aws import leftovers
-    from pneumoctl.stack import audit
-    from pneumoctl.targets.aws import context, provision
-
     with place.locked("teardown"), audit.kept(place, "teardown", {"purge": purge, "yes": agreed}) as act:
         one = context.reach(settings, place)
         if not place.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
@@ -47,13 +48,6 @@ def teardown(settings: "Settings", place: "Stack", purge: bool, agreed: bool, dr
 
 def _end_runs(one: "Site") -> None:
     """Runs that go on get their end and their receipt; what cannot be read of them hinders nothing."""
-    from contextlib import suppress
-
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.stack import runs
-    from pneumoctl.terminal.console import console
-    from pneumoctl.training import collect
-
     opened, hosts = list["runs.Run"](), {host.id: host for host in one.aws.instances(one.settings.stack)}
     with suppress(PneumoError):
         opened = runs.opened(one.place)
@@ -66,9 +60,6 @@ def _end_runs(one: "Site") -> None:
 
 
 def _show(one: "Site", doomed: list[str], purge: bool, stderr: bool) -> None:
-    from pneumoctl.aws import s3
-    from pneumoctl.terminal.console import console
-
     say = console.note if stderr else console.text
     if not doomed:
         return
@@ -83,9 +74,6 @@ def _show(one: "Site", doomed: list[str], purge: bool, stderr: bool) -> None:
 
 
 def _ask(one: "Site", doomed: list[str], agreed: bool) -> None:
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.terminal.console import console
-
     name = one.settings.stack
     if doomed and not agreed and not console.ask_for(name, "Everything above is destroyed for good."):
         raise PneumoError("not agreed: nothing was destroyed", f"type {name} when asked, or give --yes")
@@ -98,10 +86,6 @@ def _owned(one: "Site") -> str:
 
 def _bucket(one: "Site", purge: bool) -> Path | None:
     """All that is in it out, unless it is to perish; then emptied, for AWS deletes no other."""
-    from pneumoctl.aws import s3
-    from pneumoctl.stack.stack import exports
-    from pneumoctl.terminal.console import console
-
     name = _owned(one)
     if not name:
         return None
@@ -118,9 +102,6 @@ def _bucket(one: "Site", purge: bool) -> Path | None:
 
 
 def _prove(one: "Site") -> "list[Remaining]":
-    from pneumoctl.aws import leftovers
-    from pneumoctl.terminal.console import console
-
     console.busy("asking AWS what is left")
     try:
         return leftovers.prove(one.aws, one.settings.stack, one.bucket)
@@ -138,9 +119,6 @@ def _forget(place: "Stack") -> None:
 
 
 def _end(one: "Site", changed: list[str], exported: Path | None, left: "list[Remaining]") -> int:
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.terminal.console import console
-
     if left:
         named = ", ".join(f"{thing.kind} {thing.id}" for thing in left)
         kinds = [{"kind": thing.kind, "id": thing.id, "name": thing.name} for thing in left]
@@ -154,7 +132,5 @@ def _end(one: "Site", changed: list[str], exported: Path | None, left: "list[Rem
 
 
 def _result(one: "Site", changed: list[str], exported: Path | None) -> int:
-    from pneumoctl.terminal.console import console
-
     console.result({"stack": one.settings.stack, "changed": changed, "exported": exported, "left": []})
     return 0

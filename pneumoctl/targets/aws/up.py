@@ -1,26 +1,25 @@
 """`up` on aws: preflight, terraform's plan, question, apply, hosts awaited and configured, and the proof."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.aws.bill import Bill
-    from pneumoctl.aws.terraform.plan_json import Planned, Saved
-    from pneumoctl.stack.inventory import Inventory
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.aws.context import Site
+from pneumoctl.aws.bill import Bill
+from pneumoctl.aws.terraform import recovery
+from pneumoctl.aws.terraform.plan_json import Planned, Saved
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack import audit
+from pneumoctl.stack.inventory import Inventory
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import change as hosts
+from pneumoctl.targets.aws import context, plan, provision
+from pneumoctl.targets.aws.context import Site
+from pneumoctl.targets.aws.desired import LOGIN
+from pneumoctl.terminal.console import console
 
 
 def up(settings: "Settings", place: "Stack", agreed: bool, dry_run: bool) -> int:
     """Provision, wait for every host, make it what it should be, and send a real prediction through the front door."""
-    from pneumoctl.aws.terraform import recovery
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.stack import audit
-    from pneumoctl.targets.aws import change as hosts
-    from pneumoctl.targets.aws import context, plan, provision
-    from pneumoctl.terminal.console import console
-
     with place.locked("up"), audit.kept(place, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
         one = plan.prepare(settings, place, up=not dry_run)
         saved = provision.save_plan(one)
@@ -53,8 +52,6 @@ def up(settings: "Settings", place: "Stack", agreed: bool, dry_run: bool) -> int
 
 def _show(one: "Site", saved: "Saved", stderr: bool) -> "tuple[Planned, Bill]":
     """Read the plan and print it."""
-    from pneumoctl.targets.aws import plan
-
     planned = one.terraform.read(saved)
     bill = plan.price(one, planned)
     plan.table(planned, bill, stderr)
@@ -62,10 +59,6 @@ def _show(one: "Site", saved: "Saved", stderr: bool) -> "tuple[Planned, Bill]":
 
 
 def _report(one: "Site", known: "Inventory", provisioned: list[str], document: dict[str, Any]) -> None:
-    from pneumoctl.targets.aws import change as hosts
-    from pneumoctl.targets.aws.desired import LOGIN
-    from pneumoctl.terminal.console import console
-
     told = [{"name": host.name, "address": host.address, "instance": host.instance_id} for host in known.hosts]
     up = [host for host in known.hosts if host.role != "train"]
     url = f"https://{known.bastion.public_address}"

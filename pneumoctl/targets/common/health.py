@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model import phantom
 from pneumoctl.errors import Exit, PneumoError
 
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is kept for a moment and listed nowhere
@@ -43,8 +44,6 @@ def gate(door: Door, bundle: Path) -> dict[str, Any]:
 
     Returns the stored prediction document. PneumoError (exit 10) if anything on the way is not as it must be.
     """
-    from model import phantom
-
     known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
     name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store

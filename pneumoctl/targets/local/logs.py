@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pneumoctl.terminal.console import console
+
 
 def tail(file: Path, lines: int) -> list[str]:
     """The last lines of a file, without reading all of it."""
@@ -14,8 +16,6 @@ def tail(file: Path, lines: int) -> list[str]:
 
 
 def _follow(files: dict[Any, Path]) -> None:
-    from pneumoctl.terminal.console import console
-
     places = {name: file.stat().st_size for name, file in files.items()}
     while True:
         for name, file in files.items():

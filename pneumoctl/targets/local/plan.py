@@ -3,14 +3,18 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pneumoctl.plan.executor import Reached
-    from pneumoctl.plan.steps import Plan, Put, Step
-    from pneumoctl.stack.settings import Settings
-    from pneumoctl.stack.stack import Ports, Stack
-    from pneumoctl.targets.local.up_plan import Wishes
+from pneumoctl.plan.apply import changes
+from pneumoctl.plan.executor import Reached
+from pneumoctl.plan.steps import Plan, Put, Step
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.targets.common import checks
+from pneumoctl.targets.local import facts, preflight, up_plan
+from pneumoctl.targets.local.reach import reach
+from pneumoctl.targets.local.up_plan import Wishes
+from pneumoctl.terminal.console import console
 
 
 @dataclass(frozen=True)
@@ -25,19 +29,11 @@ class Prepared:
 
     def changes(self) -> "list[Step]":
         """The steps that have something to do now."""
-        from pneumoctl.plan.apply import changes
-
         return changes(self.plan, self.hosts)
 
 
 def prepare(settings: "Settings", place: "Stack") -> Prepared:
     """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
-    from pneumoctl.stack.secrets import Secrets
-    from pneumoctl.targets.common import checks
-    from pneumoctl.targets.local import facts, preflight, up_plan
-    from pneumoctl.targets.local.reach import reach
-    from pneumoctl.terminal.console import console
-
     checks.require(preflight.rows(settings, place))
     ports = facts.ports(settings, place)
     for name, port in ports.given.items():
@@ -50,8 +46,6 @@ def prepare(settings: "Settings", place: "Stack") -> Prepared:
 
 def differences(prepared: Prepared) -> list[str]:
     """Unified differences between the files on the hosts and the wished ones; secret contents are not shown."""
-    from pneumoctl.plan.steps import Put
-
     lines: list[str] = []
     for step in prepared.changes():
         host = prepared.hosts[step.hosts[0]].transport

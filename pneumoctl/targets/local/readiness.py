@@ -8,6 +8,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.common.health import Door, gate, ready
+from pneumoctl.targets.local import supervisor
 
 MOST_LIVES = 2  # a service that was restarted so often while we waited will not come up by itself
 
@@ -38,8 +39,6 @@ def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
 
 
 def _pid(root: Path, service: str) -> int:
-    from pneumoctl.targets.local import supervisor
-
     found = (supervisor.states(root) or {}).get(service)
     return found.pid if found else 0
 

@@ -1,18 +1,18 @@
 """What runs and what answers on this machine."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.local.supervisor import State
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common import health
+from pneumoctl.targets.local import processes, supervisor
+from pneumoctl.targets.local.processes import free
+from pneumoctl.targets.local.supervisor import State
+from pneumoctl.terminal.console import console
 
 
 def look(place: "Stack") -> dict[str, Any]:
     """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
-    from pneumoctl.targets.common import health
-    from pneumoctl.targets.local import processes, supervisor
-
     inventory = place.inventory()
     if inventory is None:
         left = [process.pid for process in processes.ours(place.directory)]
@@ -39,8 +39,6 @@ def look(place: "Stack") -> dict[str, Any]:
 def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict[str, Any]:
     import psutil
 
-    from pneumoctl.targets.local.processes import free
-
     state = (states or {}).get(name)
     memory = 0
     if state and state.pid:
@@ -61,8 +59,6 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict
 
 
 def _show(document: Mapping[str, Any]) -> int:
-    from pneumoctl.terminal.console import console
-
     console.result(document)
     if not document["exists"]:
         console.text(f"stack {document['stack']}: not there (pneumoctl up)")

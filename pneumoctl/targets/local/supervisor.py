@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xmlrpc.client import Fault, ServerProxy
 
 from pneumoctl.plan.steps import Run, Service
 from pneumoctl.targets.local import processes
@@ -55,8 +56,6 @@ class State:
 
 def states(root: Path) -> dict[str, State] | None:
     """All services by name; None when no supervisord answers."""
-    from xmlrpc.client import Fault, ServerProxy
-
     from supervisor.xmlrpc import SupervisorTransport
 
     proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))

@@ -4,24 +4,26 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from pneumoctl.plan.executor import Reached
-    from pneumoctl.stack.audit import Act
-    from pneumoctl.stack.stack import Stack
-    from pneumoctl.targets.local.teardown_plan import Wishes
-
+from pneumoctl.errors import PneumoError
+from pneumoctl.plan.apply import apply
+from pneumoctl.plan.executor import Reached, StepFailed
+from pneumoctl.stack import audit, inventory
+from pneumoctl.stack.audit import Act
+from pneumoctl.stack.journal import Journal
+from pneumoctl.stack.log import log_to
+from pneumoctl.stack.stack import Stack, exports
+from pneumoctl.targets.local import processes
+from pneumoctl.targets.local.reach import reach
+from pneumoctl.targets.local.teardown_plan import Wishes, plan
+from pneumoctl.terminal.console import console
 
 Read = TypeVar("Read")
 
 
 def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
     """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
-    from pneumoctl.stack import inventory
-    from pneumoctl.targets.local.reach import reach
-    from pneumoctl.targets.local.teardown_plan import Wishes
-
     ports = _unless_damaged(place.ports, purge)
     given = ports.given if ports else {}
     wishes = Wishes(
@@ -38,8 +40,6 @@ def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]
 
 def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
     """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
-    from pneumoctl.errors import PneumoError
-
     try:
         return read()
     except PneumoError:
@@ -50,8 +50,6 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
 
 def _has_results(place: "Stack", purge: bool) -> bool:
     """Whether there is something to export. PneumoError if there is and the key to it is missing."""
-    from pneumoctl.errors import PneumoError
-
     served = (place.layout.logs / "api.log").exists()
     environment = place.layout.config("env/api.env")
     if served and not environment.exists() and not purge:
@@ -68,22 +66,10 @@ def _any(folder: Path) -> bool:
 
 def _export_folder(place: "Stack") -> Path:
     """A new folder for every try: what an earlier one wrote is never touched."""
-    from pneumoctl.stack.stack import exports
-
     return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
-    from pneumoctl.errors import PneumoError
-    from pneumoctl.plan.apply import apply
-    from pneumoctl.plan.executor import StepFailed
-    from pneumoctl.stack import audit
-    from pneumoctl.stack.journal import Journal
-    from pneumoctl.stack.log import log_to
-    from pneumoctl.targets.local import processes
-    from pneumoctl.targets.local.teardown_plan import plan
-    from pneumoctl.terminal.console import console
-
     secrets = _unless_damaged(place.secrets, wishes.export is None)
 
     planned = plan(wishes)

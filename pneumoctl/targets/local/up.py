@@ -1,18 +1,23 @@
 """Bring a stack up on this machine and prove that it serves."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pneumoctl.plan.executor import StepFailed
-    from pneumoctl.stack.audit import Act
-    from pneumoctl.targets.local.plan import Prepared
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.apply import apply
+from pneumoctl.plan.executor import StepFailed
+from pneumoctl.plan.steps import Service, describe
+from pneumoctl.stack import audit
+from pneumoctl.stack.audit import Act
+from pneumoctl.stack.journal import Journal
+from pneumoctl.stack.log import log_to
+from pneumoctl.targets.local.logs import tail
+from pneumoctl.targets.local.plan import Prepared
+from pneumoctl.targets.local.up_plan import PROOF
+from pneumoctl.terminal.console import console
 
 
 def _show(prepared: "Prepared") -> int:
-    from pneumoctl.plan.steps import describe
-    from pneumoctl.terminal.console import console
-
     todo = prepared.changes()
     for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:
         console.text(line)
@@ -21,15 +26,6 @@ def _show(prepared: "Prepared") -> int:
 
 
 def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
-    from pneumoctl.errors import Exit, PneumoError
-    from pneumoctl.plan.apply import apply
-    from pneumoctl.plan.executor import StepFailed
-    from pneumoctl.stack import audit
-    from pneumoctl.stack.journal import Journal
-    from pneumoctl.stack.log import log_to
-    from pneumoctl.targets.local.up_plan import PROOF
-    from pneumoctl.terminal.console import console
-
     place, wishes = prepared.stack, prepared.wishes
 
     def begin() -> None:
@@ -55,17 +51,12 @@ def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
 
 def _last_words(prepared: "Prepared", error: "StepFailed") -> str:
     """The end of the log of the service that the failed step was about."""
-    from pneumoctl.plan.steps import Service
-    from pneumoctl.targets.local.logs import tail
-
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
     files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
     return "".join(f"\n{file.name}: {line}" for file in files if file.exists() for line in tail(file, 8))
 
 
 def _report(document: dict[str, Any]) -> None:
-    from pneumoctl.terminal.console import console
-
     one = document["prediction"]
     if not document["changed"]:
         console.text("nothing to do: the stack is up")
