@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from pneumoctl.cli.app import app
+from pneumoctl.cli.app import app, takes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import console
 
@@ -71,21 +71,27 @@ def _run(argv: list[str]) -> int:
 
 
 def _with_stack(hint: str, argv: list[str]) -> str:
-    """The commands of a hint, for the stack that this command was about: typed as they stand, they hit no other.
+    """The hint with --stack in each of its commands that takes it, if this command line named a stack.
 
-    (A stack named by PNEUMO_STACK or pneumo.toml is found by them, too.)
+    Typed as printed they then act on that stack. (A stack named by PNEUMO_STACK or pneumo.toml applies to them too.)
     """
-    named = [word for word in argv if word.startswith("--stack=")]
-    if "--stack" in argv[:-1]:
-        named = [f"--stack {argv[argv.index('--stack') + 1]}"]
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    named = [word for word in words if word.startswith("--stack=")]
+    if "--stack" in words[:-1]:
+        named = [f"--stack {words[words.index('--stack') + 1]}"]
     if not named or "--stack" in hint:
         return hint
-    verbs = (
-        "up|status|logs|plan|doctor|teardown|ssh|tunnel|drift|cost|configure|deploy|rollback|infer|audit|"
-        "train|runs ls|runs show|runs logs|runs cancel|runs fetch|gpu status|gpu stop|gpu guard|gpu reap|data push|"
-        "secrets show|secrets rotate"
-    )
-    return re.sub(rf"\bpneumoctl ({verbs})\b", rf"pneumoctl \1 {named[-1]}", hint)
+    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, named[-1]), hint)
+
+
+def _of_stack(command: re.Match[str], option: str) -> str:
+    """`pneumoctl VERB [SUBVERB]` with the option behind it, if that verb has it."""
+    verb, second = command.groups()
+    if second and takes((verb, second), "--stack"):
+        return f"{command[0]} {option}"
+    if takes((verb,), "--stack"):
+        return command[0].replace(verb, f"{verb} {option}", 1)
+    return command[0]
 
 
 def _interrupted(code: int) -> int:

@@ -78,8 +78,8 @@ def prove(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) 
 
 def address(tag: str) -> str:
     """Terraform's spelling of an address tag: `aws_instance.host:web-0` is aws_instance.host["web-0"]."""
-    place, _, key = tag.partition(":")
-    return f'{place}["{key}"]' if key else place
+    stack, _, key = tag.partition(":")
+    return f'{stack}["{key}"]' if key else stack
 
 
 def bucket_name(stack: str, account: str, region: str) -> str:

@@ -1,40 +1,77 @@
-"""The Typer application: registers the commands and imports nothing heavy."""
+"""The Typer application: lists the verbs, and imports the module of a verb only when it is called."""
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from pneumoctl import __version__
-from pneumoctl.cli import (
-    audit,
-    configure,
-    cost,
-    data,
-    deploy,
-    doctor,
-    drift,
-    gpu,
-    infer,
-    init,
-    logs,
-    model,
-    offline_bundle,
-    plan,
-    predict,
-    runs,
-    secrets,
-    ssh,
-    status,
-    teardown,
-    train,
-    tunnel,
-    up,
-)
+
+# verb -> (module in pneumoctl.cli, the first line of its help). A module with `app` holds a group of verbs.
+VERBS = {
+    "up": ("up", "Bring the stack up and prove that it serves."),
+    "status": ("status", "Show what runs, what answers and what it serves."),
+    "predict": ("predict", "Score chest X-rays (PNG, JPEG, DICOM)."),
+    "infer": ("infer", "Have the stack score a labelled folder."),
+    "train": ("train", "Train a model here, or with --gpu on the GPU host."),
+    "logs": ("logs", "Show the logs of the services."),
+    "plan": ("plan", "Show what `up` would change."),
+    "configure": ("configure", "Bring the hosts to their desired state (aws)."),
+    "deploy": ("deploy", "Deploy a release of the API, the web page or the model (aws)."),
+    "rollback": ("deploy", "Return to the previous release (aws)."),
+    "doctor": ("doctor", "Check this machine and the account, with a fix for each fault."),
+    "ssh": ("ssh", "Open a shell on a host, or run a command there (aws)."),
+    "tunnel": ("tunnel", "Forward a local port to a service of the stack (aws)."),
+    "drift": ("drift", "Show what differs from what `up` made (aws)."),
+    "cost": ("cost", "Show what the stack costs (aws)."),
+    "audit": ("audit", "Show who changed what in the stack."),
+    "teardown": ("teardown", "End the stack and prove that nothing remains."),
+    "init": ("init", "Write a commented pneumo.toml."),
+    "offline-bundle": ("offline_bundle", "Collect packages for hosts without internet (aws)."),
+    "data": ("data", "Fetch public data sets; push one to the stack's bucket."),
+    "gpu": ("gpu", "Show and stop what bills on the GPU; test its guards."),
+    "runs": ("runs", "List training runs and their receipts."),
+    "model": ("model", "List, compare, promote and copy trained models."),
+    "secrets": ("secrets", "Show the page's login; rotate the secrets (aws)."),
+}
+
+
+class LazyVerbs(TyperGroup):
+    """Knows the name and the help of every verb; its module is imported when it is called or its help is asked."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = dict.fromkeys(VERBS, cast(Any, None))  # the names, for suggestions
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs in the order of their use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command or the group of a verb, None if there is none."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"pneumoctl.cli.{VERBS[cmd_name][0]}")
+        if hasattr(module, "app"):
+            return get_group(module.app)
+        verb = typer.Typer(rich_markup_mode=None, add_completion=False)
+        verb.command(cmd_name)(getattr(module, cmd_name.replace("-", "_")))
+        return get_command(verb)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
 
 app = typer.Typer(
     name="pneumoctl",
+    cls=LazyVerbs,
     help="Provision, deploy, train and prove a chest X-ray pneumonia classifier.",
     rich_markup_mode=None,  # Rich help doubles the start-up time
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -48,36 +85,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """One tool from bare machine to proven prediction, and back."""
 
 
-_VERBS = (
-    up.up,
-    status.status,
-    predict.predict,
-    infer.infer,
-    train.train,
-    logs.logs,
-    plan.plan,
-    configure.configure,
-    deploy.deploy,
-    deploy.rollback,
-    doctor.doctor,
-    ssh.ssh,
-    tunnel.tunnel,
-    drift.drift,
-    cost.cost,
-    audit.audit,
-    teardown.teardown,
-    init.init,
-    offline_bundle.offline_bundle,
-)
-for command in _VERBS:
-    app.command(command.__name__.replace("_", "-"))(command)
-app.add_typer(data.app, name="data")
-app.add_typer(gpu.app, name="gpu")
-app.add_typer(runs.app, name="runs")
-app.add_typer(model.app, name="model")
-app.add_typer(secrets.app, name="secrets")
+def takes(words: tuple[str, ...], option: str) -> bool:
+    """Whether the command of these words (a verb, or a group and a verb) has an option. False if there is none."""
+    command: Any = get_group(app)
+    for word in words:
+        command = command.get_command(None, word) if hasattr(command, "get_command") else None
+    return command is not None and any(option in parameter.opts for parameter in command.params)

@@ -1,42 +1,36 @@
 """`pneumoctl audit`: who changed what, and whether the record of it is whole."""
 
-import os
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit as audit_
-from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.hash_chain import Entry, Verdict
-from pneumoctl.stack.stack import find
 from pneumoctl.terminal.console import console
 
 
+@on_stack()
 def audit(
+    invocation: Invocation,
     verify: Annotated[bool, typer.Option("--verify", help="Check that nothing was changed or removed.")] = False,
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Show who changed what in the stack, when, by which plan and with what result.
+    """Show who changed what in the stack.
 
     The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
     """
-    place = find(settings_.load({"stack": stack}, config, os.environ).stack)
-    orphans.mind(place)
-    chain = audit_.chain(place)
+    stack = invocation.stack
+    orphans.mind(stack)
+    chain = audit_.chain(stack)
     if verify:
-        return _verdict(place.name, chain.verify())
+        return _verdict(stack.name, chain.verify())
     acts = _acts(chain.entries())
-    console.result({"stack": place.name, "file": str(chain.path), "acts": acts})
+    console.result({"stack": stack.name, "file": str(chain.path), "acts": acts})
     if not acts:
-        console.text(f"nothing was ever changed in a stack {place.name}")
+        console.text(f"nothing was ever changed in a stack {stack.name}")
         return 0
     rows = [(one["at"][:19] + "Z", one["who"], _words(one), one["plan"][:12], _result(one)) for one in acts]
     styles = ["" if one["code"] == 0 else "yellow" for one in acts]

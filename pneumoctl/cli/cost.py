@@ -1,31 +1,23 @@
 """`pneumoctl cost`: what the stack costs an hour, and an estimate of what it cost so far."""
 
-import os
 from datetime import UTC, datetime
 
 from pneumoctl.aws import bill, prices, spending
 from pneumoctl.aws.bill import money
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 
 
-def cost(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
-    """Show what the stack costs: per hour, per month, and so far.
+@on_stack()
+def cost(invocation: Invocation) -> int:
+    """Show what the stack costs (aws).
 
     List prices times hours; it says what that leaves out.
     """
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    context.require(place)
-    aws, _ = context.login(settings, place)
+    settings, stack = invocation
+    context.require(stack)
+    aws, _ = context.login(settings, stack)
     list_prices = prices.current(aws, {one.type for one in aws.instances(settings.stack)})
     billed = spending.billed(aws, settings.stack, list_prices)
     spent = bill.so_far(billed, datetime.now(UTC))

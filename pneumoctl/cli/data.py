@@ -1,6 +1,5 @@
 """`pneumoctl data`: the public data sets fetched from their publishers; a data set pushed to the stack's bucket."""
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,18 +12,21 @@ from model.data import publishers as publisher
 from model.data.partial_file import FetchError
 from pneumoctl.aws.api import Account
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack, output_options
+from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import Stack, choose
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.training import data_sets
 from pneumoctl.training.data_sets import Push
 
-_HELP = "Data sets: the public ones, and those that a training host reads."
-app = typer.Typer(name="data", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    name="data",
+    help="Fetch public data sets; push one to the stack's bucket.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 
 Name = Annotated[
     Literal["pneumoniamnist", "kermany"],
@@ -34,20 +36,9 @@ Size = Annotated[int | None, typer.Option("--size", help="Pixels a side of pneum
 Directory = Annotated[Path, typer.Option("--to", help="Directory to put it into.", metavar="DIR")]
 
 
-@app.callback()
-def data() -> None:
-    """Data sets: the public ones, and those that a training host reads."""
-
-
 @app.command()
-def fetch(
-    name: Name = "pneumoniamnist",
-    size: Size = None,
-    directory: Directory = Path("data"),
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@output_options
+def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory = Path("data")) -> int:
     """Download a data set, checked against its published checksum; a broken download goes on where it stopped."""
     if size is not None and (name == "kermany" or size not in publisher.SIZES):
         sizes = ", ".join(map(str, publisher.SIZES))
@@ -72,28 +63,26 @@ def fetch(
 
 
 @app.command()
+@on_stack()
 def push(
+    invocation: Invocation,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Holds train/ and test/ x NORMAL/ and PNEUMONIA/.")],
     name: Annotated[str | None, typer.Option("--name", help="Name of the data set (default: the folder's).")] = None,
-    stack: StackName = None,
-    config: Config = None,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Bring a data set to the stack's bucket, where its training host finds it.
 
     Only what the bucket lacks is sent; interrupted, the same command goes on. Hidden files stay here. File names go
     along, for the training must know which pictures are of one patient; none is shown or logged.
     """
-    place, aws, account, bucket = _site(stack, config)
+    stack = invocation.stack
+    aws, account, bucket = _bucket(invocation)
     root = directory.expanduser().absolute()  # its own name, not that of what it links to
     push = _compared(aws, bucket, root, data_sets.named(root, name))
     check = "not again" if push.known else _check(root, push)
     sent = bool(push.objects) or not (push.known and push.newest)
     if sent and not dry_run:
-        with audit.kept(place, "data push", {"manifest": push.manifest.digest}) as act:
+        with audit.kept(stack, "data push", {"manifest": push.manifest.digest}) as act:
             act.arn = account.arn
             act.begin(push.manifest.digest)
             with console.progress("pushing", push.bytes, "bytes") as advance:
@@ -104,15 +93,10 @@ def push(
 
 
 @app.command()
-def ls(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def ls(invocation: Invocation) -> int:
     """List the data sets in the stack's bucket; a training takes the latest."""
-    _, aws, _, bucket = _site(stack, config)
+    aws, _, bucket = _bucket(invocation)
     found = data_sets.pushed(aws, bucket)
     console.result({"bucket": bucket, "data": found})
     if not found:
@@ -126,18 +110,18 @@ def ls(
     return 0
 
 
-def _site(stack: str | None, config: Path | None) -> "tuple[Stack, Aws, Account, str]":
-    """The stack, its account and its bucket. PneumoError for one that is not on aws."""
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    cloud = place.cloud()
+def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
+    """The stack's account and bucket. PneumoError for one that is not on aws."""
+    settings, stack = invocation
+    cloud = stack.cloud()
     if cloud is None:
         raise PneumoError(
-            f"stack {place.name} is not on aws: it has no bucket, and a training here reads the folder itself",
+            f"stack {stack.name} is not on aws: it has no bucket, and a training here reads the folder itself",
             "pneumoctl up --target aws",
             Exit.USAGE,
         )
-    aws, account = context.login(settings, place)
-    return place, aws, account, cloud.bucket
+    aws, account = context.login(settings, stack)
+    return aws, account, cloud.bucket
 
 
 def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":

@@ -1,37 +1,29 @@
 """`pneumoctl drift`: what somebody else changed in AWS and on the hosts since the last `up`."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 from pneumoctl.aws.terraform.recovery import said
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
 from pneumoctl.targets.aws import context, provision
 from pneumoctl.targets.aws import drift as hosts
 from pneumoctl.targets.aws.drift import Row
 from pneumoctl.terminal.console import console
 
 
-def drift(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
-    """Compare AWS and every host with what `up` made.
+@on_stack()
+def drift(invocation: Invocation) -> int:
+    """Show what differs from what `up` made (aws).
 
     Asks AWS about every resource, and the hosts about every file, unit, package and release; changes nothing. Exit 3
     when something differs, and `up` puts it right; 1 when a host could not be asked.
     """
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    context.require(place)
-    with place.locked("drift"), ThreadPoolExecutor(1) as aside:
-        known = place.hosts()
-        asked = aside.submit(hosts.look, settings, place, known) if known else None
-        one = context.reach(settings, place)
+    settings, stack = invocation
+    context.require(stack)
+    with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
+        known = stack.hosts()
+        asked = aside.submit(hosts.look, settings, stack, known) if known else None
+        one = context.reach(settings, stack)
         provision.prepare(one, context.standing(one))
         found = provision.plan(one, refresh_only=True).drifted
         rows = [

@@ -1,24 +1,27 @@
 """`pneumoctl gpu`: what bills now, stop it, show and drill the guards, find orphans in all regions."""
 
-import os
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Yes
+from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.training.collect import training_host
 
-app = typer.Typer(name="gpu", help="What the GPU costs, and its guards.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    name="gpu",
+    help="Show and stop what bills on the GPU; test its guards.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 Drill = Annotated[
     str | None,
     typer.Option(
@@ -27,34 +30,24 @@ Drill = Annotated[
 ]
 
 
-@app.callback()
-def gpu() -> None:
-    """What the GPU costs, and its guards."""
-
-
-def _opened(stack: str | None, config: Any) -> "tuple[Settings, Stack, Aws]":
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    context.require(place)
-    return settings, place, context.login(settings, place, quiet=True)[0]
+def _opened(invocation: Invocation) -> "tuple[Stack, Aws]":
+    settings, stack = invocation
+    context.require(stack)
+    return stack, context.login(settings, stack, quiet=True)[0]
 
 
 @app.command()
-def status(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def status(invocation: Invocation) -> int:
     """Show whether the stack's GPU bills, and until when at most.
 
     Exit 7 if it does without a lease.
     """
-    _, place, aws = _opened(stack, config)
-    found = guards.look(aws, place)
-    console.result({"stack": place.name, "hosts": [one.document() for one in found]})
+    stack, aws = _opened(invocation)
+    found = guards.look(aws, stack)
+    console.result({"stack": stack.name, "hosts": [one.document() for one in found]})
     if not found:
-        console.text(f"stack {place.name} has no GPU host")
+        console.text(f"stack {stack.name} has no GPU host")
     for one in found:
         console.text(one.line())
     unleased = any(one.bills and not one.lease for one in found)
@@ -62,51 +55,39 @@ def status(
 
 
 @app.command()
-def stop(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def stop(invocation: Invocation) -> int:
     """Stop the stack's GPU now, whatever it does, and prove it.
 
     Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
     """
-    _, place, aws = _opened(stack, config)
-    with audit.kept(place, "gpu stop", {}) as act:
-        armed = scheduled_stop.listed(aws, place.name)  # what is armed after this belongs to a run that begins
-        hosts = aws.training_hosts(place.name)
+    stack, aws = _opened(invocation)
+    with audit.kept(stack, "gpu stop", {}) as act:
+        armed = scheduled_stop.listed(aws, stack.name)  # what is armed after this belongs to a run that begins
+        hosts = aws.training_hosts(stack.name)
         act.begin(audit.digest([one.id for one in hosts]))
         aws.stop(hosts)
         act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
     for lease in armed:
-        scheduled_stop.delete(aws, place.name, lease.run)
-    found = guards.look(aws, place)
-    console.result({"stack": place.name, "changed": act.changed, "hosts": [one.document() for one in found]})
+        scheduled_stop.delete(aws, stack.name, lease.run)
+    found = guards.look(aws, stack)
+    console.result({"stack": stack.name, "changed": act.changed, "hosts": [one.document() for one in found]})
     for one in found:
         console.text(one.line())
     return 0
 
 
 @app.command()
-def guard(
-    drill: Drill = None,
-    stack: StackName = None,
-    config: Config = None,
-    yes: Yes = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
     """Show the GPU's guards; with --drill start the GPU with nothing to do and see that one guard alone stops it.
 
     A drill bills a few minutes. Exit 7 if the guard did not act (the GPU is then stopped, or it is said how to).
     """
-    _, place, aws = _opened(stack, config)
+    stack, aws = _opened(invocation)
     if drill is None:
-        rows = guards.guards(aws, place)
-        console.result({"stack": place.name, "guards": [row.document() for row in rows]})
+        rows = guards.guards(aws, stack)
+        console.result({"stack": stack.name, "guards": [row.document() for row in rows]})
         console.table(
             ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
         )
@@ -115,29 +96,23 @@ def guard(
         raise PneumoError(f"there is no drill of {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
     if not yes and not console.ask("The GPU host is started and bills until the guard stops it. Go on?"):
         raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
-    with place.locked("gpu guard"), audit.kept(place, "gpu guard", {"drill": drill}) as act:
-        host = training_host(aws, place)
+    with stack.locked("gpu guard"), audit.kept(stack, "gpu guard", {"drill": drill}) as act:
+        host = training_host(aws, stack)
         act.begin(audit.digest(drill))
-        seen = guards.drill(aws, place, host, drill)
-    console.result({"stack": place.name, **seen})
+        seen = guards.drill(aws, stack, host, drill)
+    console.result({"stack": stack.name, **seen})
     console.text(f"guard {drill}: the GPU was off {seen['seconds']} s after its start, by: {seen['guard']}")
     return Exit.DONE if seen["good"] else Exit.GPU_NOT_STOPPED
 
 
 @app.command()
-def reap(
-    stack: StackName = None,
-    config: Config = None,
-    yes: Yes = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def reap(invocation: Invocation, yes: Yes = False) -> int:
     """Find GPU hosts of any stack that run without a lease, in all enabled regions, and stop them.
 
     Works without any stack here: it goes by tags. Exit 6 if a region cannot be asked; 7 if one is not stopped.
     """
-    settings, _ = choose(settings_.load({"stack": stack}, config, os.environ))
+    settings = invocation.settings
     found = orphans.search(Aws(settings.profile, settings.region))
     for one in found.leased:
         run = one.lease.run if one.lease else ""

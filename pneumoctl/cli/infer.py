@@ -6,43 +6,39 @@ from typing import Annotated, Any
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.gpu import orphans
 from pneumoctl.scoring import labelled, score
 from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
 from pneumoctl.targets.dispatch import reached
 from pneumoctl.terminal.console import console
 
 
+@on_stack()
 def infer(
+    invocation: Invocation,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Pictures at a time.")] = None,
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Have the stack score a labelled folder; its web page shows the results. Not a medical device.
+    """Have the stack score a labelled folder.
 
-    Pictures go in under names made of their contents. Safe to repeat: what the stack has is not posted again.
+    The web page shows the results. Not a medical device. Pictures go in under names made of their contents.
+    Safe to repeat: what the stack has is not posted again.
     Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
     """
-    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    orphans.mind(place)
+    stack = invocation.stack
+    orphans.mind(stack)
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
-    with audit.kept(place, "infer", {"pictures": len(found.labels)}) as act, reached(place) as (url, token):
+    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, reached(stack) as (url, token):
         document = _scored(found, url, token, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)
-    _report({"stack": place.name, **document})
+    _report({"stack": stack.name, **document})
     return act.code
 
 

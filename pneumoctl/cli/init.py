@@ -5,18 +5,16 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Json, NoColor, Quiet, Target
+from pneumoctl.cli.invocation import output_options
+from pneumoctl.cli.options import Target
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import settings
 from pneumoctl.terminal.console import console
 
 
+@output_options
 def init(
-    to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"),
-    target: Target = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
+    to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"), target: Target = None
 ) -> int:
     """Write a commented pneumo.toml.
 
@@ -29,7 +27,7 @@ def init(
     except FileExistsError:
         raise PneumoError(f"{to} is there already and stays as it is", f"edit {to}", Exit.FAILED) from None
     except OSError as error:
-        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another place with --to") from error
+        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another stack with --to") from error
     console.text(f"wrote {to}")
     console.result({"file": str(to)})
     return 0

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
-from pneumoctl.cli.promote import Model, chosen, promote, serving
+from pneumoctl.cli.invocation import Invocation, on_stack, output_options
+from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
@@ -16,29 +16,20 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 
-_HELP = "The models that are kept here, their figures, and which one a stack takes."
-app = typer.Typer(name="model", help=_HELP, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    name="model", help="List, compare, promote and copy trained models.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 app.command()(promote)
 
 
-@app.callback()
-def model() -> None:
-    """The models that are kept here, their figures, and which one a stack takes."""
-
-
 @app.command()
-def ls(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def ls(invocation: Invocation) -> int:
     """List the models, their figures, and which one the stack has promoted and serves."""
-    _, place = chosen(stack, config)
-    marks = _marks(place)
+    stack = invocation.stack
+    marks = _marks(stack)
     found: list[dict[str, Any]] = []
     for name in store.names():
         try:
@@ -48,7 +39,7 @@ def ls(
     ours = store.shipped()
     if ours.id not in store.names():
         found.append(model_figures.told(ours, marks))
-    console.result({"stack": place.name, "models": found})
+    console.result({"stack": stack.name, "models": found})
     rows = [model_figures.row(one) for one in found]
     styles = ["red" if "damaged" in one else "green" if one["promoted"] else "" for one in found]
     console.table(model_figures.LISTED, rows, styles)
@@ -56,19 +47,13 @@ def ls(
 
 
 @app.command()
-def show(
-    name: Model,
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def show(invocation: Invocation, name: Model) -> int:
     """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
-    _, place = chosen(stack, config)
+    stack = invocation.stack
     found = store.find(name)
     kept = evaluations.of(found.id)
-    facts = model_figures.told(found, _marks(place, live=False))
+    facts = model_figures.told(found, _marks(stack, live=False))
     parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
     document = {**facts, **{part: found.manifest.get(part) for part in parts}, "evaluations": kept}
     console.result({**document, "directory": str(found.directory)})
@@ -85,15 +70,13 @@ def show(
 
 
 @app.command()
+@output_options
 def evaluate(
     name: Model,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Measure a model on a labelled folder, and keep the figures: `promote` compares by them. Nothing is sent.
 
@@ -113,11 +96,9 @@ def evaluate(
 
 
 @app.command()
+@output_options
 def register(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle: it holds bundle.json.")],
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Keep a copy of a model bundle here, verified. A training does so by itself."""
     found = store.register(directory.expanduser().resolve(), "by hand")
@@ -127,46 +108,40 @@ def register(
 
 
 @app.command()
+@on_stack()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version.")],
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
+    invocation: Invocation, name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version.")]
 ) -> int:
     """Bring a model from the stack's bucket here. Its files are verified."""
-    settings, place = chosen(stack, config)
-    cloud = place.cloud()
+    settings, stack = invocation
+    cloud = stack.cloud()
     if cloud is None:
-        raise PneumoError(f"stack {place.name} is not on aws: it has no bucket", "pneumoctl model ls", Exit.USAGE)
+        raise PneumoError(f"stack {stack.name} is not on aws: it has no bucket", "pneumoctl model ls", Exit.USAGE)
     here = name in store.names()
-    found = bucket_sync.pull(context.login(settings, place)[0], cloud.bucket, name)
+    found = bucket_sync.pull(context.login(settings, stack)[0], cloud.bucket, name)
     console.result({"model": found.id, "directory": str(found.directory), "changed": not here})
     console.text(f"{found.id} {'was here already' if here else 'is here'}: {found.directory}")
     return 0
 
 
 @app.command()
+@output_options
 def export(
     name: Model,
     target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A folder that is not there yet, or FILE.zip.")],
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Copy a model out, as a folder or as a ZIP file."""
-    found, place = store.find(name), target.expanduser().absolute()
-    store.export(found, place)
-    console.result({"model": found.id, "path": str(place)})
-    console.text(str(place))
+    found, path = store.find(name), target.expanduser().absolute()
+    store.export(found, path)
+    console.result({"model": found.id, "path": str(path)})
+    console.text(str(path))
     return 0
 
 
-def _marks(place: "Stack", live: bool = True) -> dict[str, set[str] | None]:
+def _marks(stack: "Stack", live: bool = True) -> dict[str, set[str] | None]:
     """What is promoted and, with `live`, what serves: None where nobody knows."""
-    known = promotion.promoted(place)
-    return {"promoted": {known["model"]} if known else set(), "serving": serving(place) if live else None}
+    known = promotion.promoted(stack)
+    return {"promoted": {known["model"]} if known else set(), "serving": serving(stack) if live else None}
 
 
 def _figures(title: str, figures: dict[str, Any]) -> None:

@@ -5,18 +5,16 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Json, NoColor, Quiet
+from pneumoctl.cli.invocation import output_options
 from pneumoctl.targets.aws import offline_bundle as offline
 from pneumoctl.terminal.console import console
 
 
+@output_options
 def offline_bundle(
     directory: Annotated[Path, typer.Argument(help="Where to make it; a bundle that is there is replaced.")],
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Make a bundle for hosts that reach no internet: Debian's packages and Python's wheels.
+    """Collect packages for hosts without internet (aws).
 
     On a connected Debian 12, machine or container; no root is needed. Then, from anywhere that reaches the hosts by
     SSH: `pneumoctl up --offline-bundle DIRECTORY`.

@@ -1,37 +1,30 @@
 """`pneumoctl plan`: what `up` would do, as steps and as differences of files; changes nothing."""
 
-import os
 from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Target
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
 from pneumoctl.plan.steps import describe
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
 from pneumoctl.targets.aws import plan as aws
 from pneumoctl.targets.local.plan import differences, prepare
 from pneumoctl.terminal.console import console
 
 
+@on_stack("target")
 def plan(
-    stack: StackName = None,
-    config: Config = None,
-    target: Target = None,
+    invocation: Invocation,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Show what `up` would change.
 
     Steps, and the differences of every file; secret contents are not shown. Changes nothing.
     """
-    settings, place = choose(settings_.load({"stack": stack, "target": target}, config, os.environ))
+    settings, stack = invocation
     if settings.target == "aws":
-        return aws.plan(settings, place, exit_code)
-    prepared = prepare(settings, place)
+        return aws.plan(settings, stack, exit_code)
+    prepared = prepare(settings, stack)
     todo = prepared.changes()
     changed = differences(prepared)
     for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import invocation, output_options
+from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.scoring import find_files, report, score
@@ -17,16 +18,15 @@ from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.resume_file import Record, Scorer
 from pneumoctl.scoring.score import Outcome
 from pneumoctl.stack import settings
-from pneumoctl.stack.stack import choose
 from pneumoctl.targets.dispatch import reached
 from pneumoctl.terminal.console import console
 
 _MANY = 20  # files from which on progress is shown
 
 
+@output_options
 def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files, folders, quoted globs; - is stdin.")],
-    json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     model: Annotated[
         Path | None, typer.Option("--model", metavar="DIR", help="Model bundle (default: setting model).")
@@ -36,22 +36,20 @@ def predict(
         typer.Option("--explain", metavar="DIR", help="Write a heat map for each finding, named by its id."),
     ] = None,
     remote: Annotated[bool, typer.Option("--remote", help="Ask the running stack instead of this machine.")] = False,
-    stack: StackName = None,
-    config: Config = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Files at a time.")] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="FILE", help="Append results to this JSONL; skip what it holds.")
     ] = None,
     fail_on_positive: Annotated[bool, typer.Option("--fail-on-positive", help="Exit 3 on a pneumonia.")] = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
+    stack: StackName = None,
+    config: Config = None,
 ) -> int:
-    """Score chest X-rays: PNG, JPEG, DICOM. Not a medical device.
+    """Score chest X-rays (PNG, JPEG, DICOM).
 
-    Exit codes: 0 all scored; 6 some not assessed or failed; 3 a pneumonia with --fail-on-positive (outranks 6);
-    1 every file was an error; 2 usage.
+    Not a medical device. Exit codes: 0 all scored; 6 some not assessed or failed; 3 a pneumonia with
+    --fail-on-positive (outranks 6); 1 every file was an error; 2 usage.
     """
-    _check_together(json, csv, remote, model, explain)
+    _check_together(console.json_mode, csv, remote, model, explain)
     found = find_files.find(paths)
     jobs = jobs or score.default_jobs(len(found.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
@@ -63,7 +61,7 @@ def predict(
             scorer = cleanup.enter_context(Record(resume, version)).scorer(scorer)
         outcomes = list(_shown(score.score_all(found.files, scorer, jobs), found.files, csv))
     counts = report.summary(outcomes, found.skipped)
-    if json:
+    if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
         errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
         console.result({"predictions": documents, "errors": errors, "summary": counts})
@@ -88,9 +86,9 @@ def _wished(config: Path | None) -> Path | None:
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
-    _, place = choose(settings.load({"stack": stack}, config, os.environ))
-    orphans.mind(place)
-    with reached(place) as (url, token):
+    chosen = invocation({"stack": stack}, config).stack
+    orphans.mind(chosen)
+    with reached(chosen) as (url, token):
         api = Api(url, token, jobs)
         yield api.score, api.version() if versioned else ""
 

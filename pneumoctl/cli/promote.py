@@ -1,19 +1,16 @@
 """`pneumoctl model promote`: a model goes through the gate on sensitivity and becomes the one that the stack takes."""
 
-import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, promotion, store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets import dispatch
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
@@ -29,15 +26,12 @@ Model = Annotated[
 ]
 
 
+@on_stack()
 def promote(
+    invocation: Invocation,
     name: Model,
     force: Annotated[bool, typer.Option("--force", help="Although the gate refuses; needs --reason.")] = False,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the record.")] = "",
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
     """Make a model the one that `deploy model` and `up` bring when none is named.
 
@@ -46,43 +40,38 @@ def promote(
     """
     if force and not reason.strip():
         raise PneumoError("--force needs a reason", "pneumoctl model promote MODEL --force --reason WHY", Exit.USAGE)
-    settings, place = chosen(stack, config)
+    settings, stack = invocation
     found = store.find(name)
-    with promotion.locked(place):
-        known, references = promotion.promoted(place), _references(place)
+    with promotion.locked(stack):
+        known, references = promotion.promoted(stack), _references(stack)
         if known and known["model"] == found.id:
-            _promoted({**known, "changed": False}, settings, place)
+            _promoted({**known, "changed": False}, settings, stack)
             return 0
         compared, forced = _gated(found, references, force)
         told = "; ".join(compared)
         options: dict[str, audit.Option] = {"model": found.id, "force": forced, "reason": reason, "compared": told}
-        with audit.kept(place, "model promote", options) as act:
+        with audit.kept(stack, "model promote", options) as act:
             act.begin()
-            _to_bucket(settings, place, found)
-            document = promotion.promote(place, found, reason, forced, compared)
+            _to_bucket(settings, stack, found)
+            document = promotion.promote(stack, found, reason, forced, compared)
             act.changed = [f"{found.id} is promoted"]
-    _promoted({**document, "changed": True}, settings, place)
+    _promoted({**document, "changed": True}, settings, stack)
     return 0
 
 
-def chosen(name: str | None, config: Path | None) -> "tuple[Settings, Stack]":
-    """The settings and the stack that they name."""
-    return choose(settings_.load({"stack": name}, config, os.environ))
-
-
-def serving(place: "Stack") -> set[str] | None:
+def serving(stack: "Stack") -> set[str] | None:
     """The models that serve; None, with a warning, where the hosts cannot be asked."""
     try:
-        return dispatch.serving(place)
+        return dispatch.serving(stack)
     except PneumoError as error:
         console.warn(f"which model serves is not known: {error.message}")
         return None
 
 
-def _references(place: "Stack") -> "list[Registered]":
+def _references(stack: "Stack") -> "list[Registered]":
     """What a candidate is held against: what serves, and what is promoted, or shipped where nothing is."""
-    ours, known = store.shipped(), promotion.promoted(place)
-    wanted = {known["model"] if known else ours.id, *(serving(place) or ())}
+    ours, known = store.shipped(), promotion.promoted(stack)
+    wanted = {known["model"] if known else ours.id, *(serving(stack) or ())}
     found = []
     for name in sorted(wanted):
         try:
@@ -108,15 +97,15 @@ def _gated(found: "Registered", references: "list[Registered]", force: bool) -> 
     return compared, False
 
 
-def _to_bucket(settings: "Settings", place: "Stack", found: "Registered") -> None:
+def _to_bucket(settings: "Settings", stack: "Stack", found: "Registered") -> None:
     """A stack on aws has its models in its bucket, too."""
-    if (cloud := place.cloud()) is not None:
-        bucket_sync.upload(context.login(settings, place)[0], cloud.bucket, found)
+    if (cloud := stack.cloud()) is not None:
+        bucket_sync.upload(context.login(settings, stack)[0], cloud.bucket, found)
 
 
-def _promoted(document: dict[str, Any], settings: "Settings", place: "Stack") -> None:
+def _promoted(document: dict[str, Any], settings: "Settings", stack: "Stack") -> None:
     if settings.model:
         console.warn(f"the setting model names {settings.model}: that is taken as long as it is set")
-    console.result({"stack": place.name, **document})
+    console.result({"stack": stack.name, **document})
     console.text(f"{document['model']} is promoted" + ("" if document["changed"] else " already"))
-    console.text("let it serve: pneumoctl " + ("deploy model" if place.target == "aws" else "up"))
+    console.text("let it serve: pneumoctl " + ("deploy model" if stack.target == "aws" else "up"))

@@ -1,75 +1,64 @@
 """`pneumoctl secrets`: show what a person needs of a stack's secrets, and rotate all of them without an outage."""
 
-import os
 from dataclasses import asdict
 
 import typer
 
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName, Yes
+from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.options import Yes
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
 from pneumoctl.targets.aws import change, context
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 
-app = typer.Typer(name="secrets", help="Show the page's login; rotate every secret of the stack.", no_args_is_help=True)
+app = typer.Typer(
+    name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 @app.command()
-def show(
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def show(invocation: Invocation) -> int:
     """Print the login of the web page; nothing else is for people."""
-    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    context.require(place)
-    orphans.mind(place)
-    known, hosts = place.secrets(), place.hosts()
+    stack = invocation.stack
+    context.require(stack)
+    orphans.mind(stack)
+    known, hosts = stack.secrets(), stack.hosts()
     password = known.web_password if known else ""
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
-    console.result({"stack": place.name, "url": url, "user": LOGIN, "password": password})
+    console.result({"stack": stack.name, "url": url, "user": LOGIN, "password": password})
     console.text(f"{url}  user {LOGIN}  password {password}")
     return 0
 
 
 @app.command()
-def rotate(
-    stack: StackName = None,
-    config: Config = None,
-    yes: Yes = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
-) -> int:
+@on_stack()
+def rotate(invocation: Invocation, yes: Yes = False) -> int:
     """Replace every secret of the stack, on its hosts too, while it serves.
 
     The new ones are brought in beside the old, then the old ones are taken out. After a kill the same command brings it
     to its end; results that were sealed with an older key stay readable.
     """
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    context.require(place)
-    orphans.mind(place)
+    settings, stack = invocation
+    context.require(stack)
+    orphans.mind(stack)
     task = change.Task("secrets rotate", fresh=())
-    with place.locked("secrets rotate"), audit.kept(place, "secrets rotate", {"yes": yes}) as act:
-        known = place.secrets()
+    with stack.locked("secrets rotate"), audit.kept(stack, "secrets rotate", {"yes": yes}) as act:
+        known = stack.secrets()
         if known is None:
-            raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
+            raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
         if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         # The same where an earlier rotation was cut short. Where that had come to its second half, every host knows the
         # new secrets, and may learn newer ones: stack_secrets' tests cut it everywhere.
         known = known.rotated()
-        place.write("secrets.json", asdict(known))
-        first = change.change(settings, place, task, True, act)
-        place.write("secrets.json", asdict(known.settled()))
-        second = change.change(settings, place, task, True, act)
+        stack.write("secrets.json", asdict(known))
+        first = change.change(settings, stack, task, True, act)
+        stack.write("secrets.json", asdict(known.settled()))
+        second = change.change(settings, stack, task, True, act)
     changed = [*first["changed"], *second["changed"]]
-    console.result({"stack": place.name, "changed": changed})
+    console.result({"stack": stack.name, "changed": changed})
     console.text(f"every secret is new ({len(changed)} steps on the hosts); the page's login: pneumoctl secrets show")
     return 0

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
-from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import Stack, choose, find
+from pneumoctl.stack.stack import Stack, find
 from pneumoctl.terminal.console import console
 
 
@@ -23,31 +23,28 @@ def _names(context: typer.Context, incomplete: str) -> list[str]:
     return [host.name for host in known.hosts if host.name.startswith(incomplete)] if known else []
 
 
+@on_stack()
 def ssh(
+    invocation: Invocation,
     host: Annotated[str, typer.Argument(help="Name of the host, such as web-0.", autocompletion=_names)],
     command: Annotated[list[str] | None, typer.Argument(help="What to run there, after `--`.")] = None,
-    stack: StackName = None,
-    config: Config = None,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Open a shell on a host, through the bastion; or run a command there and exit as it does.
+    """Open a shell on a host, or run a command there (aws).
 
     `pneumoctl ssh web-0 -- ls -l '/a b'`: several words arrive as they are; a single one is a line for the host's
-    shell. Only the pinned host key is accepted.
+    shell. Its exit code becomes ours. Only the pinned host key is accepted.
     """
-    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    orphans.mind(place)
-    return _connect(place, host, tuple(command or ()), dry_run)
+    stack = invocation.stack
+    orphans.mind(stack)
+    return _connect(stack, host, tuple(command or ()), dry_run)
 
 
-def _connect(place: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
-    known = openssh.inventory(place)
+def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
+    known = openssh.inventory(stack)
     host = openssh.choose(known, name)
     terminal = words and sys.stdin.isatty() and sys.stdout.isatty() and not console.json_mode
-    argv = openssh.command(place, host, ("-t",) if terminal else (), words)
+    argv = openssh.command(stack, host, ("-t",) if terminal else (), words)
     if dry_run:
         console.text(shlex.join(argv))
         console.result({"host": host.name, "command": argv})

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -10,12 +9,11 @@ import typer
 
 from model.settings import TrainSettings
 from model.train import parser
-from pneumoctl.cli.options import Config, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit
-from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.training import local, order
 from pneumoctl.training.progress import seconds
@@ -40,7 +38,9 @@ Words = Annotated[
 ]
 
 
+@on_stack()
 def train(
+    invocation: Invocation,
     words: Words = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="On the stack's GPU host, which is stopped afterwards.")] = False,
     max_runtime: Annotated[
@@ -57,35 +57,30 @@ def train(
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Then, or where there is no spot, on the GPU host itself.")
     ] = False,
-    stack: StackName = None,
-    config: Config = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Train a model; with --gpu on AWS, where the GPU is off when this ends.
+    """Train a model here, or with --gpu on the GPU host.
 
     A stop of the GPU is armed in the account before it starts (--spot: as soon as it is there). Ctrl-C saves a
     checkpoint first, twice stops at once.
     Exit 7: the GPU is not confirmed stopped; 8: failed; 9: its time or cost was up. Both times the GPU is off.
     """
-    settings, place = choose(settings_.load({"stack": stack}, config, os.environ))
+    settings, stack = invocation
     wish = _wish(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
     wish = _on_spot(wish, gpu, spot, spot_retries, fallback)
     if gpu:
-        return _on_gpu(settings, place, wish)
+        return _on_gpu(settings, stack, wish)
 
-    return local.train(place, wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
+    return local.train(stack, wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
 
 
-def _on_gpu(settings: "Settings", place: "Stack", wish: Wish) -> int:
-    context.require(place)
+def _on_gpu(settings: "Settings", stack: "Stack", wish: Wish) -> int:
+    context.require(stack)
     options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
-    with place.locked("train"), audit.kept(place, "train", options) as act:
-        aws, account = context.login(settings, place)
+    with stack.locked("train"), audit.kept(stack, "train", options) as act:
+        aws, account = context.login(settings, stack)
         act.arn = account.arn
-        return order.train(aws, place, wish, act)
+        return order.train(aws, stack, wish, act)
 
 
 def _wish(

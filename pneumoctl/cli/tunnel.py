@@ -1,7 +1,6 @@
 """`pneumoctl tunnel`: a service of the stack that is published nowhere, on a port of this machine's loopback."""
 
 import difflib
-import os
 import shlex
 import socket
 import subprocess
@@ -10,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.cli.options import Config, DryRun, Json, NoColor, Quiet, StackName
+from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.ssh.openssh import ANSWER
-from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.inventory import Host
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.local import processes
 from pneumoctl.terminal.console import console
 
@@ -44,17 +43,14 @@ _SERVICES = {
 }
 
 
+@on_stack()
 def tunnel(
+    invocation: Invocation,
     service: Annotated[str, typer.Argument(help=f"{', '.join(_SERVICES)}.")],
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Local port.")] = None,
-    stack: StackName = None,
-    config: Config = None,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    no_color: NoColor = False,
 ) -> int:
-    """Reach a service of the stack at an address of this machine, until Ctrl-C.
+    """Forward a local port to a service of the stack (aws).
 
     The address is printed once the service answers there. Without --port it is the service's own port, or the next
     free one.
@@ -63,17 +59,17 @@ def tunnel(
         near = difflib.get_close_matches(service, _SERVICES, 1)
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
         raise PneumoError(f"no service {service!r}; there are: {', '.join(_SERVICES)}", hint, Exit.USAGE)
-    _, place = choose(settings_.load({"stack": stack}, config, os.environ))
-    orphans.mind(place)
-    return _forward(place, service, port, dry_run)
+    stack = invocation.stack
+    orphans.mind(stack)
+    return _forward(stack, service, port, dry_run)
 
 
-def _forward(place: "Stack", name: str, wished: int | None, dry_run: bool) -> int:
-    service, known = _SERVICES[name], openssh.inventory(place)
+def _forward(stack: "Stack", name: str, wished: int | None, dry_run: bool) -> int:
+    service, known = _SERVICES[name], openssh.inventory(stack)
     host = openssh.choose(known, service.host)
     port = _free(service.port, wished)
     target = f"{host.address if service.private else openssh.LOOPBACK}:{service.port}"
-    argv = openssh.forward(place, host, port, target)
+    argv = openssh.forward(stack, host, port, target)
     url = f"{service.scheme}://{openssh.LOOPBACK}:{port}"
     document = {"service": name, "host": host.name, "url": url, "command": argv}
     if dry_run:
@@ -84,7 +80,7 @@ def _forward(place: "Stack", name: str, wished: int | None, dry_run: bool) -> in
         asking = client.forwarded(port)
         if asking is not None:
             _ask(asking, name, service, host)
-            console.note(f"{name} of stack {place.name}, until Ctrl-C:")
+            console.note(f"{name} of stack {stack.name}, until Ctrl-C:")
             try:
                 console.text(url)
                 console.result(document)

@@ -75,12 +75,12 @@ class Guard:
         return str(self.number), self.what, self.state
 
 
-def look(aws: Aws, place: Stack) -> list[Gpu]:
+def look(aws: Aws, stack: Stack) -> list[Gpu]:
     """The stack's GPU hosts. PneumoError if EC2 or the scheduler does not say."""
-    hosts = aws.training_hosts(place.name)
+    hosts = aws.training_hosts(stack.name)
     if not hosts:
         return []
-    listed, leases, now = prices.bundled(aws.region), scheduled_stop.listed(aws, place.name), scheduled_stop.now(aws)
+    listed, leases, now = prices.bundled(aws.region), scheduled_stop.listed(aws, stack.name), scheduled_stop.now(aws)
     return [
         Gpu(
             host,
@@ -92,9 +92,9 @@ def look(aws: Aws, place: Stack) -> list[Gpu]:
     ]
 
 
-def guards(aws: Aws, place: Stack) -> list[Guard]:
+def guards(aws: Aws, stack: Stack) -> list[Guard]:
     """All six; what lies on the host is known while it is on, and drilled."""
-    found = look(aws, place)
+    found = look(aws, stack)
     bills = [one for one in found if one.bills]
     unleased = [one for one in bills if not one.lease]
     leases = ", ".join(f"{one.lease.run} until {one.lease.until:%F %T} UTC" for one in bills if one.lease)
@@ -103,7 +103,7 @@ def guards(aws: Aws, place: Stack) -> list[Guard]:
         Guard(
             0, "up leaves it stopped", not unleased, "on" if bills else "stopped" if found else "there is no GPU host"
         ),
-        _scheduler(aws, place, leases),
+        _scheduler(aws, stack, leases),
         Guard(2, "the host's own timer", behaviour, _on_host(behaviour) + "; drill: gpu guard --drill idle"),
         Guard(3, "the unit powers it off", behaviour, _on_host(behaviour)),
         Guard(4, "the client stops it", True, "in every train --gpu"),
@@ -111,12 +111,12 @@ def guards(aws: Aws, place: Stack) -> list[Guard]:
     ]
 
 
-def _scheduler(aws: Aws, place: Stack, leases: str) -> Guard:
-    role = scheduled_stop.role(aws, place.name).rpartition("/")[2]
+def _scheduler(aws: Aws, stack: Stack, leases: str) -> Guard:
+    role = scheduled_stop.role(aws, stack.name).rpartition("/")[2]
     what = "the account's stop"
     try:
         aws.call("iam", "get_role", RoleName=role)
-        aws.call("scheduler", "get_schedule_group", Name=scheduled_stop.group(place.name))
+        aws.call("scheduler", "get_schedule_group", Name=scheduled_stop.group(stack.name))
     except PneumoError as error:
         return Guard(1, what, False, f"{error.message}; next: pneumoctl up")
     return Guard(1, what, True, (f"armed: {leases}" if leases else "ready") + "; drill: gpu guard --drill schedule")
@@ -126,7 +126,7 @@ def _on_host(stops: bool) -> str:
     return "powered off, EC2 stops it" if stops else "POWERED OFF, EC2 DOES NOT STOP IT; next: pneumoctl up"
 
 
-def drill(aws: Aws, place: Stack, host: Instance, name: str) -> dict[str, Any]:
+def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
     """Start the host with nothing to do and a lease, and only look on; stopped by us when the guard is late."""
     if host.state != "stopped":
         raise PneumoError(f"the GPU host is {host.state}, not stopped", "pneumoctl gpu status", Exit.LOCKED)
@@ -135,7 +135,7 @@ def drill(aws: Aws, place: Stack, host: Instance, name: str) -> dict[str, Any]:
     until = scheduled_stop.now(aws).replace(microsecond=0) + timedelta(seconds=lease_s)
     said, good = "", False
     with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
-        scheduled_stop.arm(aws, place.name, run, host, until)
+        scheduled_stop.arm(aws, stack.name, run, host, until)
         try:
             with interrupts.raising():
                 aws.call("ec2", "start_instances", InstanceIds=[host.id])
@@ -147,7 +147,7 @@ def drill(aws: Aws, place: Stack, host: Instance, name: str) -> dict[str, Any]:
             aws.stop([host])
             time.sleep(SETTLE_S)
             aws.stop([host])
-            scheduled_stop.delete(aws, place.name, run)
+            scheduled_stop.delete(aws, stack.name, run)
     guard = _who(aws, host, said, late=scheduled_stop.now(aws) >= until) if good else attribution.CLIENT
     return {"drill": name, "good": guard == WHOSE[name], "seconds": took, "guard": guard}
 

@@ -153,11 +153,11 @@ def warn(aws: Aws) -> None:
     threading.Thread(target=_warn, args=(aws,), name="gpu watch").start()  # awaited at the command's end
 
 
-def mind(place: Stack) -> None:
+def mind(stack: Stack) -> None:
     """The same for a command that asks AWS nothing itself: at its end it waits a little for the answer, and no more."""
-    cloud, known = place.cloud(), place.hosts()
+    cloud, known = stack.cloud(), stack.hosts()
     trains = known is not None and any(host.role == "train" for host in known.hosts)
-    if cloud is None or not (trains or runs.folder(place).is_dir()):
+    if cloud is None or not (trains or runs.folder(stack).is_dir()):
         return
     look = threading.Thread(target=lambda: _warn(Aws(cloud.profile, cloud.region)), name="gpu watch", daemon=True)
     look.start()

@@ -39,7 +39,7 @@ class Offline:
         """The list of apt's only source."""
         return f"{ROOT}/offline/sources.list"
 
-    def place(self, kind: str) -> str:
+    def stack(self, kind: str) -> str:
         """Where one of the two lies on a host."""
         tree: Tree = getattr(self, kind)
         return f"{ROOT}/offline/{kind}-{tree.digest[:12]}"

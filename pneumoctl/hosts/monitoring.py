@@ -66,7 +66,7 @@ def _grafana(host: str) -> list[Step]:
         ),
         Put(render("grafana/environment.conf"), f"{_DROP_IN}/pneumoctl.conf", 0o644, group="root"),
     )
-    place = Step("Put Grafana's files in place", (host,), files, tuple(holds(one) for one in files))
+    stack = Step("Put Grafana's files in place", (host,), files, tuple(holds(one) for one in files))
     install = Run(("sh", "-c", _INSTALL), INSTALL_S, "apt-get install grafana, from apt.grafana.com")
     actions = (install, Run(("systemctl", "daemon-reload")), Service("grafana-server", "restart"))
     digests = tuple(Run(("true", one.sha256), title="note its files") for one in files)
@@ -74,7 +74,7 @@ def _grafana(host: str) -> list[Step]:
     step = stamped(Step("Install Grafana", (host,), (*digests, *actions), good=(ready,)), f"{STAMPS}/grafana")
     # Nothing to do where its repository does not answer: the rest of the stack needs no Grafana.
     probe = Run(("sh", "-c", _DONE, "sh", *step.unless[0].argv[2:]))
-    return [place, Step(step.title, step.hosts, step.actions, (probe,), good=step.good)]
+    return [stack, Step(step.title, step.hosts, step.actions, (probe,), good=step.good)]
 
 
 _DROP_IN = "/etc/systemd/system/grafana-server.service.d"

@@ -81,7 +81,7 @@ def _bring(wishes: Wishes, host: Host) -> list[Step]:
     kind, code = KINDS[host.role], wishes.releases[host.name]
     made = []
     if code.sources:
-        copies = tuple(Copy(tree, f"{place(kind, code)}/{tree.source.rpartition('/')[2]}") for tree in code.sources)
+        copies = tuple(Copy(tree, f"{stack(kind, code)}/{tree.source.rpartition('/')[2]}") for tree in code.sources)
         made.append(
             Step(
                 f"Copy release {code.digest} ({kind}) to {host.name}",
@@ -101,9 +101,9 @@ def _bring(wishes: Wishes, host: Host) -> list[Step]:
 
 def _environment(wishes: Wishes, host: Host, kind: str, code: Code) -> Step:
     """The release's Python environment, of exactly the packages whose hashes it names."""
-    venv, release = f"{ROOT}/venvs/{kind}-{code.lock}", place(kind, code)
+    venv, release = f"{ROOT}/venvs/{kind}-{code.lock}", stack(kind, code)
     requirements = f"{release}/webapp/{'api' if kind == 'api' else 'ui'}/requirements.txt"
-    source = ("--no-index", "--find-links", wishes.offline.place("wheels")) if wishes.offline else ()
+    source = ("--no-index", "--find-links", wishes.offline.stack("wheels")) if wishes.offline else ()
     install = Run(
         ("sh", "-c", _INSTALL, "sh", venv, requirements, *source),
         INSTALL_S,
@@ -134,7 +134,7 @@ touch "$venv/complete"
 """
 
 
-def place(kind: str, code: Code) -> str:
+def stack(kind: str, code: Code) -> str:
     """A release's directory."""
     return f"{ROOT}/{kind}/releases/{code.digest}"
 
@@ -234,7 +234,7 @@ def _units(unit: str) -> Run:
 def _check(wishes: Wishes, host: Host) -> Run:
     """The release scores its known picture in its own sandbox, with the new environment, before it may serve."""
     kind, code = KINDS[host.role], wishes.releases[host.name]
-    service, release = "api" if kind == "api" else "ui", place(kind, code)
+    service, release = "api" if kind == "api" else "ui", stack(kind, code)
     model = wishes.models.get(host.name)
     argv = (
         *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "-p", "DynamicUser=yes"),

@@ -48,8 +48,8 @@ def installed(wanted: tuple[str, ...]) -> Run:
 
 def bring(bundle: Offline, kind: str, host: str) -> Step:
     """Packages for a host that reaches no internet, by their digest; those of earlier bundles go."""
-    copy = Copy(getattr(bundle, kind), bundle.place(kind))
-    sources = Put(f"deb [trusted=yes] file:{bundle.place('debs')} ./\n", bundle.apt, 0o644, group="root")
+    copy = Copy(getattr(bundle, kind), bundle.stack(kind))
+    sources = Put(f"deb [trusted=yes] file:{bundle.stack('debs')} ./\n", bundle.apt, 0o644, group="root")
     files = (sources,) if kind == "debs" else ()
     pattern = f"{ROOT}/offline/{kind}-*"
     older = Run(("sh", "-c", _OLDER, "sh", pattern, copy.path), BRING_S, "drop those of earlier bundles")

@@ -47,7 +47,7 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
         dataset = _dataset(folder)
         document, _, _ = assess.assess(predict.Classifier(bundle.load(model.directory)), dataset, "test")
     except (DataError, bundle.BundleError, ValueError) as error:
-        raise PneumoError(f"{folder.place} cannot be evaluated: {error}", "mend or remove that") from error
+        raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "mend or remove that") from error
     entry = {
         "at": datetime.now(UTC).isoformat("T", "seconds"),
         "who": audit.who(),
@@ -72,4 +72,4 @@ def _dataset(folder: Folder) -> "DataSet":
         samples.append(Sample(path.name, label, path.stem, kind, "test", digest, "", entry))
         lines.append(f"{label} {digest}")
     known = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-    return DataSet(folder.place.name, tuple(samples), known)
+    return DataSet(folder.stack.name, tuple(samples), known)

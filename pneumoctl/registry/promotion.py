@@ -49,9 +49,9 @@ class Comparison:
     def __str__(self) -> str:
         where = f"both on {self.candidate_on}" if self.same else (
             f"on different pictures: {self.candidate_on} beside {self.reference_on}")  # fmt: skip
-        place = "below" if self.worse else "above" if self.candidate > self.high else "within"
+        stack = "below" if self.worse else "above" if self.candidate > self.high else "within"
         interval = f"the 95 % interval {self.low:.3f} to {self.high:.3f} of {self.reference}"
-        return f"sensitivity {self.candidate:.3f}, {place} {interval} ({where})"
+        return f"sensitivity {self.candidate:.3f}, {stack} {interval} ({where})"
 
 
 def measured(model: Registered) -> list[Measured]:
@@ -107,14 +107,14 @@ def gate(candidate: Registered, references: Sequence[Registered]) -> list[Compar
     return found
 
 
-def locked(place: Stack) -> AbstractContextManager[None]:
+def locked(stack: Stack) -> AbstractContextManager[None]:
     """One promotion at a time. Not the stack's lock: a training holds that for hours."""
-    return held(_file(place).with_suffix(".lock"), "model promote")
+    return held(_file(stack).with_suffix(".lock"), "model promote")
 
 
-def promoted(place: Stack) -> dict[str, Any] | None:
+def promoted(stack: Stack) -> dict[str, Any] | None:
     """What is promoted, since when, by whom and why; None before the first."""
-    path = _file(place)
+    path = _file(stack)
     try:
         found = json.loads(path.read_text())
         return {**found, "model": str(found["model"])}
@@ -124,7 +124,7 @@ def promoted(place: Stack) -> dict[str, Any] | None:
         raise PneumoError(f"{path} is damaged: {error}", f"rm {path}, then: pneumoctl model promote MODEL") from error
 
 
-def promote(place: Stack, model: Registered, reason: str, forced: bool, compared: Sequence[str]) -> dict[str, Any]:
+def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared: Sequence[str]) -> dict[str, Any]:
     """From now on the stack takes this model. Call it with `locked`."""
     document = {
         "model": model.id,
@@ -134,22 +134,22 @@ def promote(place: Stack, model: Registered, reason: str, forced: bool, compared
         "reason": reason,
         "compared": list(compared),
     }
-    write_atomically(_file(place), json.dumps(document, indent=2).encode(), 0o600)
+    write_atomically(_file(stack), json.dumps(document, indent=2).encode(), 0o600)
     return document
 
 
-def bundle(place: Stack) -> Path:
+def bundle(stack: Stack) -> Path:
     """Directory of the model that the stack takes when none is named: the promoted one, else the shipped one."""
-    known = promoted(place)
+    known = promoted(stack)
     here = known is not None and known["model"] in store.names()
     if known is None or (not here and known["model"] == store.shipped().id):
         return bundles.pretrained()
     return store.get(known["model"], deep=False).directory
 
 
-def _file(place: Stack) -> Path:
+def _file(stack: Stack) -> Path:
     """Beside the stack's directory, as its record of acts: a stack brought up again takes the model that it had."""
-    return place.directory.with_name(f"{place.name}.promoted.json")
+    return stack.directory.with_name(f"{stack.name}.promoted.json")
 
 
 def model_bundle(settings: Settings) -> tuple[str, Path]:

@@ -141,11 +141,11 @@ def _zip(model: Registered, target: Path) -> None:
 def _copy(found: "Bundle", target: Path, mode: int = 0o444) -> None:
     """The files that the manifest names, and no others."""
     for name in (*found.manifest["files"], MANIFEST):
-        place = target / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found.directory / name, place)
-        place.chmod(mode)
-        with place.open("rb") as file:
+        stack = target / name
+        stack.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found.directory / name, stack)
+        stack.chmod(mode)
+        with stack.open("rb") as file:
             os.fsync(file.fileno())
 
 

@@ -21,19 +21,19 @@ _SHOWN = 16  # digits of the content's hash in a name
 class Folder:
     """Pictures by their paths, and the label of each: 0 normal, 1 pneumonia."""
 
-    place: Path
+    stack: Path
     labels: dict[str, int]
 
 
 def find(named: Path | None, data: str | None) -> Folder:
     """The folder that is named, else the test split below `data` ($PNEUMO_DATA). PneumoError (usage) without one."""
-    place = named or _test_split(data)
-    if not _is_labelled(place):
-        inside = "test/" if _is_labelled(place / "test") else ""
-        hint = f"pneumoctl infer {place / 'test'}" if inside else "pneumoctl infer DIR"
-        raise PneumoError(f"{place} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
-    found = [(name, label) for label, one in enumerate(CLASSES) for name in find_files.find([str(place / one)]).files]
-    return Folder(place, dict(found))
+    stack = named or _test_split(data)
+    if not _is_labelled(stack):
+        inside = "test/" if _is_labelled(stack / "test") else ""
+        hint = f"pneumoctl infer {stack / 'test'}" if inside else "pneumoctl infer DIR"
+        raise PneumoError(f"{stack} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
+    found = [(name, label) for label, one in enumerate(CLASSES) for name in find_files.find([str(stack / one)]).files]
+    return Folder(stack, dict(found))
 
 
 def _test_split(data: str | None) -> Path:
@@ -49,8 +49,8 @@ def _test_split(data: str | None) -> Path:
     return found[0]
 
 
-def _is_labelled(place: Path) -> bool:
-    return all((place / name).is_dir() for name in CLASSES)
+def _is_labelled(stack: Path) -> bool:
+    return all((stack / name).is_dir() for name in CLASSES)
 
 
 class Poster:

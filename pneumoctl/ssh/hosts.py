@@ -79,18 +79,18 @@ class _OnHost:
 
 
 @contextmanager
-def opened(place: Stack, only: Collection[str] = (), change: bool = True) -> Iterator[Hosts]:
+def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Iterator[Hosts]:
     """The stack's hosts, connected; with `change` leased to us until the end. `only`: names of hosts, all if empty.
 
     Raises ssh.Unreachable if none of them answers, and PneumoError (exit 5) where another pneumoctl works.
     """
-    known = place.hosts()
+    known = stack.hosts()
     if known is None:
-        raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
+        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     wanted = [host for host in known.hosts if host.role != "train" and (not only or host.name in only)]
     who = f"{getpass.getuser()}@{socket.gethostname()}"
-    with Connections(known, place.ssh) as connections:
-        agents = Agents(connections, holder(place.directory / "holder"), who, random.token_hex(6))
+    with Connections(known, stack.ssh) as connections:
+        agents = Agents(connections, holder(stack.directory / "holder"), who, random.token_hex(6))
         with ThreadPoolExecutor(len(wanted)) as pool:
             asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in wanted]
             try:

@@ -32,15 +32,15 @@ _OWN = re.compile(
 )
 
 
-def inventory(place: Stack) -> Inventory:
+def inventory(stack: Stack) -> Inventory:
     """The hosts of a stack on aws. PneumoError if it has none."""
-    known = place.hosts()
+    known = stack.hosts()
     if known is not None:
         return known
-    if place.target == "local":
-        message = f"stack {place.name} is on this machine and has no other hosts"
+    if stack.target == "local":
+        message = f"stack {stack.name} is on this machine and has no other hosts"
         raise PneumoError(message, "pneumoctl status", Exit.USAGE)
-    raise PneumoError(f"there is no stack {place.name!r} on aws", f"pneumoctl up --target aws --stack {place.name}")
+    raise PneumoError(f"there is no stack {stack.name!r} on aws", f"pneumoctl up --target aws --stack {stack.name}")
 
 
 def choose(known: Inventory, name: str) -> Host:
@@ -54,7 +54,7 @@ def choose(known: Inventory, name: str) -> Host:
     raise PneumoError(f"there is no host {name!r}{meant} There are: {', '.join(names)}", hint, Exit.USAGE)
 
 
-def command(place: Stack, host: Host, options: Sequence[str] = (), words: Sequence[str] = ()) -> list[str]:
+def command(stack: Stack, host: Host, options: Sequence[str] = (), words: Sequence[str] = ()) -> list[str]:
     """ssh's command line. One word is a line for the host's shell; several arrive there as they are.
 
     PneumoError if there is no client, no key, or a host on the way whose key is not pinned.
@@ -62,22 +62,22 @@ def command(place: Stack, host: Host, options: Sequence[str] = (), words: Sequen
     program = shutil.which("ssh")
     if program is None:
         raise PneumoError("the OpenSSH client `ssh` is not installed", "apt-get install openssh-client")
-    keys.check_mode(place.ssh)
-    pinned = keys.pins(place.ssh)
-    for one in (inventory(place).bastion, host):
+    keys.check_mode(stack.ssh)
+    pinned = keys.pins(stack.ssh)
+    for one in (inventory(stack).bastion, host):
         if one.instance_id not in pinned:
             raise PneumoError(f"the host key of {one.name} is not pinned yet: `up` did not get so far", "pneumoctl up")
     line = [shlex.join(words)] if len(words) > 1 else list(words)
-    return [program, "-F", str(place.ssh / keys.CONFIG), *options, "--", host.name, *line]
+    return [program, "-F", str(stack.ssh / keys.CONFIG), *options, "--", host.name, *line]
 
 
-def forward(place: Stack, host: Host, port: int, target: str) -> list[str]:
+def forward(stack: Stack, host: Host, port: int, target: str) -> list[str]:
     """ssh's command line that makes what `host` sees as `target` a port of this machine's loopback.
 
     It ends with its input: where that is our pipe, a kill of pneumoctl leaves no forward behind.
     """
     options = ("-o", "ExitOnForwardFailure=yes", "-L", f"{LOOPBACK}:{port}:{target}")
-    return command(place, host, options, ("cat",))
+    return command(stack, host, options, ("cat",))
 
 
 class Client:

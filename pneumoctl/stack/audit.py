@@ -18,21 +18,21 @@ from pneumoctl.terminal.console import console
 Option = str | int | float | bool | None
 
 
-def chain(place: Stack) -> Chain:
+def chain(stack: Stack) -> Chain:
     """The stack's record, which lies beside its directory and outlives teardown."""
-    return Chain(place.directory.with_name(f"{place.name}.audit.jsonl"))
+    return Chain(stack.directory.with_name(f"{stack.name}.audit.jsonl"))
 
 
 class Act:
     """One command. It is in the record from `begin` on; what a kill cuts off has a beginning and no end."""
 
-    def __init__(self, place: Stack, command: str, options: Mapping[str, Option]) -> None:
+    def __init__(self, stack: Stack, command: str, options: Mapping[str, Option]) -> None:
         self.changed: Sequence[str] | None = None  # None: not known
         self.code = int(Exit.DONE)
         self.arn = ""  # on aws, as whom
-        self._chain = chain(place)
+        self._chain = chain(stack)
         self._run = ""
-        self._stack = place.name
+        self._stack = stack.name
         self._what = {"command": command, "options": {name: value for name, value in options.items() if value}}
 
     def begin(self, plan: str = "") -> None:
@@ -58,12 +58,12 @@ class Act:
 
 
 @contextmanager
-def kept(place: Stack, command: str, options: Mapping[str, Option]) -> Iterator[Act]:
+def kept(stack: Stack, command: str, options: Mapping[str, Option]) -> Iterator[Act]:
     """The act of a command, whose end is recorded however it ends.
 
     `options` are the words that matter, and never a secret, nor a path: it may be a patient's name.
     """
-    act = Act(place, command, options)
+    act = Act(stack, command, options)
     try:
         yield act
     except BaseException as error:

@@ -114,75 +114,75 @@ def new_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def folder(place: Stack) -> Path:
+def folder(stack: Stack) -> Path:
     """Where all runs of a stack are."""
-    return place.directory.with_name(f"{place.name}.runs")
+    return stack.directory.with_name(f"{stack.name}.runs")
 
 
-def directory(place: Stack, run: str) -> Path:
+def directory(stack: Stack, run: str) -> Path:
     """Where one run is. PneumoError (usage) for what cannot be the name of one."""
     if not ID.fullmatch(run):
         raise PneumoError(f"{run!r} is no run's name", "pneumoctl runs ls", Exit.USAGE)
-    return folder(place) / run
+    return folder(stack) / run
 
 
-def results(place: Stack, run: str) -> Path:
+def results(stack: Stack, run: str) -> Path:
     """What the run made: bundle, history, log, as it lay in the bucket or was written here."""
-    return directory(place, run) / RESULTS
+    return directory(stack, run) / RESULTS
 
 
-def save(place: Stack, run: Run) -> None:
+def save(stack: Stack, run: Run) -> None:
     """Write the record, whole or not at all."""
-    _write(directory(place, run.id) / RECORD, asdict(run))
+    _write(directory(stack, run.id) / RECORD, asdict(run))
 
 
-def close(place: Stack, receipt: Receipt) -> None:
+def close(stack: Stack, receipt: Receipt) -> None:
     """Write the receipt; that of an earlier attempt becomes a part of it."""
-    before = receipt_of(place, receipt.run)
+    before = receipt_of(stack, receipt.run)
     if before is not None and before.attempt == receipt.attempt:
         receipt = replace(receipt, earlier=before.earlier)
     elif before is not None:
         old = asdict(before)
         receipt = replace(receipt, earlier=[*old.pop("earlier"), old])
-    _write(directory(place, receipt.run) / RECEIPT, asdict(receipt))
+    _write(directory(stack, receipt.run) / RECEIPT, asdict(receipt))
 
 
-def load(place: Stack, run: str) -> Run:
+def load(stack: Stack, run: str) -> Run:
     """PneumoError if there is none of that name, or its record is damaged."""
-    found: Run | None = _read(directory(place, run) / RECORD, Run.from_dict)
+    found: Run | None = _read(directory(stack, run) / RECORD, Run.from_dict)
     if found is None:
-        raise PneumoError(f"stack {place.name} has no run {run}", "pneumoctl runs ls", Exit.USAGE)
+        raise PneumoError(f"stack {stack.name} has no run {run}", "pneumoctl runs ls", Exit.USAGE)
     return found
 
 
-def receipt_of(place: Stack, run: str) -> Receipt | None:
+def receipt_of(stack: Stack, run: str) -> Receipt | None:
     """The last, None where there is none."""
-    found: Receipt | None = _read(directory(place, run) / RECEIPT, Receipt.from_dict)
+    found: Receipt | None = _read(directory(stack, run) / RECEIPT, Receipt.from_dict)
     return found
 
 
-def ended(place: Stack, run: Run) -> Receipt | None:
+def ended(stack: Stack, run: Run) -> Receipt | None:
     """The receipt of its last attempt; None: it goes on, or nobody saw its end yet."""
-    found = receipt_of(place, run.id)
+    found = receipt_of(stack, run.id)
     return found if found and found.attempt >= run.attempt else None
 
 
-def every(place: Stack) -> list[Run]:
+def every(stack: Stack) -> list[Run]:
     """All runs whose record can be read, oldest first."""
-    names = sorted(one.name for one in folder(place).glob("*") if ID.fullmatch(one.name))
-    found = (_read(folder(place) / name / RECORD, Run.from_dict) for name in names)
+    names = sorted(one.name for one in folder(stack).glob("*") if ID.fullmatch(one.name))
+    found = (_read(folder(stack) / name / RECORD, Run.from_dict) for name in names)
     return [one for one in found if one]
 
 
-def settled(place: Stack, run: Run) -> bool:
+def settled(stack: Stack, run: Run) -> bool:
     """Whether its end was seen, and the GPU off after it; a receipt that knows neither is none to rest on."""
-    found = ended(place, run)
+    found = ended(stack, run)
     return found is not None and found.exit != Exit.GPU_NOT_STOPPED
 
 
-def opened(place: Stack, where: str = GPU) -> list[Run]:
+def opened(stack: Stack, where: str = GPU) -> list[Run]:
     """Runs whose end, or whose GPU off after it, nobody has seen; oldest first."""
-    return [one for one in every(place) if one.where == where and not settled(place, one)]
+    return [one for one in every(stack) if one.where == where and not settled(stack, one)]
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

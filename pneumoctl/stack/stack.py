@@ -183,22 +183,22 @@ def choose(settings: Settings) -> tuple[Settings, Stack]:
 
     PneumoError (usage) where both speak and differ: a stack does not move to another target or region.
     """
-    place = find(settings.stack)
-    target = _agreed("target", settings.target, place.target, place) or "local"
-    cloud = place.cloud()
+    stack = find(settings.stack)
+    target = _agreed("target", settings.target, stack.target, stack) or "local"
+    cloud = stack.cloud()
     if cloud is None:
-        return replace(settings, target=target), place
-    region = _agreed("region", settings.region, cloud.region, place)
-    bucket = _agreed("bucket", settings.bucket, cloud.bucket, place)
+        return replace(settings, target=target), stack
+    region = _agreed("region", settings.region, cloud.region, stack)
+    bucket = _agreed("bucket", settings.bucket, cloud.bucket, stack)
     profile = settings.profile or cloud.profile
-    return replace(settings, target=target, region=region, bucket=bucket, profile=profile), place
+    return replace(settings, target=target, region=region, bucket=bucket, profile=profile), stack
 
 
-def _agreed(name: str, wished: str, known: str, place: Stack) -> str:
+def _agreed(name: str, wished: str, known: str, stack: Stack) -> str:
     if wished and known and wished != known:
         raise PneumoError(
-            f"stack {place.name} is there already with {name} {known}, not {wished}",
-            f"leave {name} out, take another --stack, or first: pneumoctl teardown --stack {place.name}",
+            f"stack {stack.name} is there already with {name} {known}, not {wished}",
+            f"leave {name} out, take another --stack, or first: pneumoctl teardown --stack {stack.name}",
             Exit.USAGE,
         )
     return known or wished

@@ -14,31 +14,31 @@ from pneumoctl.targets.aws import desired
 from pneumoctl.targets.local import api, processes
 
 
-def serving(place: Stack) -> set[str]:
+def serving(stack: Stack) -> set[str]:
     """The models that the stack's hosts serve now. PneumoError where they cannot be asked."""
-    if place.cloud() is None:
-        link = place.layout.models / "current"
+    if stack.cloud() is None:
+        link = stack.layout.models / "current"
         return {link.readlink().name} if link.is_symlink() else set()
-    known = place.hosts()
+    known = stack.hosts()
     names = [host.name for host in known.hosts if host.role == "app"] if known else []
     if not names:
         return set()
 
-    with ssh_hosts.opened(place, names, change=False) as hosts:
+    with ssh_hosts.opened(stack, names, change=False) as hosts:
         links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
     return {Path(link).name for link in links}
 
 
 @contextmanager
-def reached(place: Stack) -> Iterator[tuple[str, str]]:
+def reached(stack: Stack) -> Iterator[tuple[str, str]]:
     """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
-    secrets = place.secrets()
-    if place.target != "aws" or secrets is None:
-        yield api.remote_api(place.name)
+    secrets = stack.secrets()
+    if stack.target != "aws" or secrets is None:
+        yield api.remote_api(stack.name)
         return
-    known = openssh.inventory(place)
+    known = openssh.inventory(stack)
     host, port = openssh.choose(known, "app-0"), processes.choose(inventory.PORTS["api"])
-    argv = openssh.forward(place, host, port, f"{host.address}:{inventory.PORTS['api']}")
+    argv = openssh.forward(stack, host, port, f"{host.address}:{inventory.PORTS['api']}")
     with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
         listening = client.forwarded(port)
         if listening is None:

@@ -30,7 +30,11 @@ class Console:
         self._spinner: Status | None = None
 
     def configure(self, argv: Sequence[str]) -> None:
-        """Read the output options straight from argv, so that usage errors honour them too."""
+        """Read the output options straight from argv, so that usage errors honour them too.
+
+        What follows `--` is for another program.
+        """
+        argv = argv[: argv.index("--")] if "--" in argv else argv
         self.json_mode = "--json" in argv
         self._answered = False
         self.colour = "--no-color" not in argv

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 
 class Activities(Protocol):
@@ -58,7 +59,9 @@ class Lines:
 class Bars:
     """A bar for the whole and a spinner for each thing that goes on."""
 
-    def __init__(self, title: str, console: Console) -> None:
+    def __init__(self, title: str, console: "Console") -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[count]}"))
         self._bars = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._whole = self._bars.add_task(title, total=None, count="")

@@ -21,29 +21,29 @@ from pneumoctl.training.request import SHORTEST_S
 
 
 def conduct(
-    aws: "Aws", place: "Stack", host: "Instance", run: "Run", resume: bool = False, attach: bool = False
+    aws: "Aws", stack: "Stack", host: "Instance", run: "Run", resume: bool = False, attach: bool = False
 ) -> int:
     """Attempt after attempt, where AWS takes spot instances back; `host`: the stack's own."""
     while True:
-        run, closed = _attempt(aws, place, host, run, resume, attach)
+        run, closed = _attempt(aws, stack, host, run, resume, attach)
         if closed is None:
             again = " --spot" if run.spot else ""
-            console.result({"stack": place.name, "run": asdict(run), "receipt": None})
+            console.result({"stack": stack.name, "run": asdict(run), "receipt": None})
             console.text(f"run {run.id} goes on alone and ends with the GPU off, at {run.deadline} at the latest")
             console.text(f"its results: pneumoctl train --gpu --resume{again}   (follows it while it goes on)")
             return 0
-        after = following(aws, place, host, run, closed)
+        after = following(aws, stack, host, run, closed)
         if after is None:
-            return collect.finish(place, Store(aws, run.bucket, run.id), run, closed)
+            return collect.finish(stack, Store(aws, run.bucket, run.id), run, closed)
         run, resume, attach = after, True, False
 
 
 def _attempt(
-    aws: "Aws", place: "Stack", host: "Instance", run: "Run", resume: bool, attach: bool
+    aws: "Aws", stack: "Stack", host: "Instance", run: "Run", resume: bool, attach: bool
 ) -> "tuple[Run, Closed | None]":
     """The run as it is known then, and how the attempt ended; None if it goes on without us."""
-    there = collect.host_of(aws, place, run) if attach else host
-    session = training.Session(collect.ground(aws, place, there, run), run)
+    there = collect.host_of(aws, stack, run) if attach else host
+    session = training.Session(collect.ground(aws, stack, there, run), run)
     bound = "about" if run.spot else "at most"
     price = f", {bound} ${run.max_runtime_s / 3600 * run.usd_per_hour:.2f}" if run.usd_per_hour else ""
     kind = f"a spot {run.type}" if run.spot else run.type
@@ -57,7 +57,7 @@ def _attempt(
             console.idle()
 
 
-def following(aws: "Aws", place: "Stack", host: "Instance", run: "Run", closed: "Closed") -> "Run | None":
+def following(aws: "Aws", stack: "Stack", host: "Instance", run: "Run", closed: "Closed") -> "Run | None":
     """The attempt after one that AWS took the spot instance of, or had none for; None where that was the last.
 
     The deadline stays: what waits between two attempts costs nothing and is time all the same.
@@ -74,7 +74,7 @@ def following(aws: "Aws", place: "Stack", host: "Instance", run: "Run", closed: 
         again = replace(again, instance=host.id, market=runs.ON_DEMAND, usd_per_hour=usd)
     console.note(f"{closed.receipt.message or why}: the run goes on, {again.market}, from its checkpoint", "yellow")
     Store(aws, run.bucket, run.id).forget_end()
-    runs.save(place, again)
+    runs.save(stack, again)
     return again
 
 

@@ -25,35 +25,35 @@ from pneumoctl.training.progress import line
 PLAIN_S = 30.0  # between plain lines where there is no terminal
 
 
-def training_host(aws: "Aws", place: "Stack") -> "Instance":
+def training_host(aws: "Aws", stack: "Stack") -> "Instance":
     """The stack's GPU host as EC2 sees it. PneumoError (exit 4) if there is none, with the command that makes it."""
-    known = place.hosts()
+    known = stack.hosts()
     ids = {host.instance_id for host in known.hosts if host.role == "train"} if known else set()
-    found = [one for one in aws.instances(place.name) if one.role == "train" and one.id in ids]
+    found = [one for one in aws.instances(stack.name) if one.role == "train" and one.id in ids]
     if not found:
         hint = "PNEUMO_GPU_HOST=true pneumoctl up   (it ends stopped; keep gpu_host = true in pneumo.toml)"
-        raise PneumoError(f"stack {place.name} has no GPU host yet", hint, Exit.PREFLIGHT)
+        raise PneumoError(f"stack {stack.name} has no GPU host yet", hint, Exit.PREFLIGHT)
     return found[0]
 
 
-def host_of(aws: "Aws", place: "Stack", run: "Run") -> "Instance":
+def host_of(aws: "Aws", stack: "Stack", run: "Run") -> "Instance":
     """Where a run is or was: the stack's GPU host, or the spot instance that was made for it."""
     if not run.spot:
-        return training_host(aws, place)
+        return training_host(aws, stack)
     return spot.of(aws, run) or spot.gone(run)
 
 
-def ground(aws: "Aws", place: "Stack", host: "Instance", run: "Run") -> "Ground":
+def ground(aws: "Aws", stack: "Stack", host: "Instance", run: "Run") -> "Ground":
     """What a session stands on. PneumoError if the stack's hosts are not known."""
-    known = place.hosts()
+    known = stack.hosts()
     if known is None:
-        raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
+        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
 
     def reach(host: "Instance") -> SshLink:
-        return SshLink(place, at(known, host.id, host.private_ip), aws.console_output, aws.off)
+        return SshLink(stack, at(known, host.id, host.private_ip), aws.console_output, aws.off)
 
     shown, store = unheard(Shown(aws, run)), Store(aws, run.bucket, run.id)
-    return Ground(aws, place, host, reach(host), store, shown, unheard(console.note), reach)
+    return Ground(aws, stack, host, reach(host), store, shown, unheard(console.note), reach)
 
 
 @dataclass
@@ -81,20 +81,20 @@ class Shown:
         return None if self.run.usd_per_hour is None else self.run.usd_per_hour * spent
 
 
-def collect(aws: "Aws", place: "Stack", host: "Instance", run: "Run", verb: str = "") -> "Closed":
+def collect(aws: "Aws", stack: "Stack", host: "Instance", run: "Run", verb: str = "") -> "Closed":
     """The receipt of a run whose end nobody here saw; the GPU is proven off. `verb`: what ends it if it goes on."""
     going_on = verb and host.state in ("pending", "running")
     ended = Ended("cancelled", f"by pneumoctl {verb}") if going_on else Ended("over")
-    return finalize.close(ground(aws, place, host, run), run, Done(starting=True, begun=True), ended)
+    return finalize.close(ground(aws, stack, host, run), run, Done(starting=True, begun=True), ended)
 
 
-def cancel(aws: "Aws", place: "Stack", run: "Run") -> int:
+def cancel(aws: "Aws", stack: "Stack", run: "Run") -> int:
     """End a run that goes on. Where its own pneumoctl follows it, that one does the rest."""
-    host = host_of(aws, place, run)
-    lease = scheduled_stop.covering(scheduled_stop.listed(aws, place.name), host.id, scheduled_stop.now(aws))
+    host = host_of(aws, stack, run)
+    lease = scheduled_stop.covering(scheduled_stop.listed(aws, stack.name), host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
         raise PneumoError(f"it is run {lease.run} that goes on there", f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
-    stands = ground(aws, place, host, run)
+    stands = ground(aws, stack, host, run)
     session = training.Session(stands, run)
     session.done = Done(starting=True, begun=True)
 
@@ -104,23 +104,23 @@ def cancel(aws: "Aws", place: "Stack", run: "Run") -> int:
         return Ended("cancelled", "by pneumoctl runs cancel", Exit.DONE)
 
     try:
-        with place.locked("runs cancel"), audit.kept(place, "runs cancel", {"run": run.id}) as act:
+        with stack.locked("runs cancel"), audit.kept(stack, "runs cancel", {"run": run.id}) as act:
             act.begin(audit.digest(run))
             with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
                 closed = training.conduct(session, interrupts, wind_down)
             assert closed is not None  # only a course leaves a run alone
-            return finish(place, stands.store, run, closed)
+            return finish(stack, stands.store, run, closed)
     except PneumoError as error:
         if error.code != Exit.LOCKED:
             raise
     stands.link.stop_run()
     stands.link.close()
-    console.result({"stack": place.name, "run": run.id, "changed": ["asked to stop"]})
+    console.result({"stack": stack.name, "run": run.id, "changed": ["asked to stop"]})
     console.text(f"run {run.id} is asked to stop with a checkpoint; who follows it stops the GPU")
     return 0
 
 
-def finish(place: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
+def finish(stack: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
     """What it made comes home, the GPU being off; then how it ended is the exit code."""
     receipt = closed.receipt
     told = {"run": run.id, "receipt": asdict(receipt)}
@@ -129,7 +129,7 @@ def finish(place: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
         raise closed.trouble
     good = receipt.exit == 0
     try:
-        if not fetch(place, store, run, good) and receipt.why == "done":
+        if not fetch(stack, store, run, good) and receipt.why == "done":
             raise PneumoError(f"run {run.id} is done, but left no bundle", "pneumoctl runs logs", Exit.TRAINING_FAILED)
     except PneumoError as error:
         if good:
@@ -147,19 +147,19 @@ def _usd(usd: float | None) -> str:
     return "" if usd is None else f" and about ${usd:.2f}"
 
 
-def fetch(place: "Stack", store: "Store", run: "Run", tell: bool = True) -> bool:
+def fetch(stack: "Stack", store: "Store", run: "Run", tell: bool = True) -> bool:
     """Results to the run's directory here, the bundle verified; told as the result of the command.
 
     Whether there is a bundle.
     """
-    folder = runs.results(place, run.id)
+    folder = runs.results(stack, run.id)
     names = store.fetch(folder)
     bundle = artifacts.sound(folder)
     if not tell:
         return bundle is not None
-    receipt = runs.receipt_of(place, run.id)
+    receipt = runs.receipt_of(stack, run.id)
     shown = asdict(receipt) if receipt else None
-    console.result({"stack": place.name, "run": asdict(run), "receipt": shown, "files": names, "bundle": bundle})
+    console.result({"stack": stack.name, "run": asdict(run), "receipt": shown, "files": names, "bundle": bundle})
     if receipt and receipt.billed_s is not None:
         console.text(
             f"run {run.id}: {receipt.why}; the GPU is off, billed {receipt.billed_s} s{_usd(receipt.usd)}, "

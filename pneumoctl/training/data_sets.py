@@ -96,10 +96,10 @@ def find(root: Path) -> list[Path]:
         raise _unreadable(root, error)
 
     home = root.resolve()
-    for place, folders, files in os.walk(root, onerror=failed):
+    for stack, folders, files in os.walk(root, onerror=failed):
         folders[:] = [one for one in folders if not one.startswith(".")]
-        shown = [Path(place, one) for one in files if not one.startswith(".")]
-        links = [one for one in (Path(place, name) for name in folders) if one.is_symlink()]
+        shown = [Path(stack, one) for one in files if not one.startswith(".")]
+        links = [one for one in (Path(stack, name) for name in folders) if one.is_symlink()]
         _refuse(root, links, "links to folders", "-type l", "put the folders themselves there")
         out = [one for one in shown if one.is_symlink() and not one.resolve().is_relative_to(home)]
         _refuse(root, out, "links that lead out of it", "-type l", "put the files themselves there")

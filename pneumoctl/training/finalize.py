@@ -39,7 +39,7 @@ class Ground:
     """What a run stands on."""
 
     aws: Aws
-    place: Stack
+    stack: Stack
     host: Instance
     link: Link
     store: Store
@@ -108,8 +108,8 @@ def close(ground: Ground, run: Run, done: Done, ended: Ended) -> Closed:
         **figures,
     )
     try:
-        runs.save(ground.place, run.reached("stopped" if trouble is None else "not confirmed stopped", now))
-        runs.close(ground.place, receipt)
+        runs.save(ground.stack, run.reached("stopped" if trouble is None else "not confirmed stopped", now))
+        runs.close(ground.stack, receipt)
     except (OSError, PneumoError) as error:
         ground.note(f"the receipt is not written: {error}")
     return Closed(receipt, trouble)

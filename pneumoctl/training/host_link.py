@@ -73,13 +73,13 @@ class SshLink:
     """See Link."""
 
     def __init__(
-        self, place: Stack, known: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
+        self, stack: Stack, known: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
     ) -> None:
-        self._place, self._known, self._console, self._off = place, known, console_output, off
+        self._place, self._known, self._console, self._off = stack, known, console_output, off
         self.host: Host = known.one("train")
-        self._connections = Connections(known, place.ssh)
+        self._connections = Connections(known, stack.ssh)
         who = f"{getpass.getuser()}@{socket.gethostname()}"
-        holder = hosts.holder(place.directory / "holder")
+        holder = hosts.holder(stack.directory / "holder")
         self._agents = Agents(self._connections, holder, who, random.token_hex(6))
         self._words: SimpleQueue[Word] = SimpleQueue()
         self._listener: threading.Thread | None = None
@@ -203,15 +203,15 @@ def at(known: Inventory, instance: str, address: str) -> Inventory:
     return replace(known, hosts=tuple(moved))
 
 
-def tail(place: Stack, run: Run, lines: int) -> str | None:
+def tail(stack: Stack, run: Run, lines: int) -> str | None:
     """The end of a run's log as it is on the host now; None where that cannot be asked."""
-    known = place.hosts()
+    known = stack.hosts()
     if known is None or all(host.role != "train" for host in known.hosts):
         return None
     if run.spot:
         known = at(known, run.instance, run.address)
     argv = ("tail", "-n", str(lines), f"{plans.RUNS}/{run.id}/out/train.log")
-    with Connections(known, place.ssh) as connections, suppress(PneumoError):
+    with Connections(known, stack.ssh) as connections, suppress(PneumoError):
         answer = Agents(connections, holder="", who="", run="").run(known.one("train"), argv, ASK_S)
         return answer.stdout if not answer.code else None
     return None

@@ -89,15 +89,15 @@ apt -y -o Dpkg::Options::=--force-confold install --no-install-recommends "$pyth
 
 
 def _bring(release: Release) -> tuple[Step, ...]:
-    place = f"{ROOT}/train/releases/{release.digest}"
-    copy = Copy(release.source, f"{place}/model")
+    stack = f"{ROOT}/train/releases/{release.digest}"
+    copy = Copy(release.source, f"{stack}/model")
     venv = f"{ROOT}/venvs/train-{release.lock}"
     install = Run(
-        ("sh", "-c", _INSTALL, "sh", venv, f"{place}/model"),
+        ("sh", "-c", _INSTALL, "sh", venv, f"{stack}/model"),
         2 * INSTALL_S,
         "pip install --require-hashes -r model/requirements.txt",
     )
-    link = Link(f"{place}/venv", venv)
+    link = Link(f"{stack}/venv", venv)
     current = Link(f"{ROOT}/train/current", f"releases/{release.digest}")
     ready = Run(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
     pointed = Run(("sh", "-c", 'test "$(readlink "$1")" = "$2"', "sh", current.path, current.target))

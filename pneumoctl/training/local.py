@@ -28,32 +28,32 @@ PAUSE_S = 0.5
 _WHY = {0: "done", 2: "failed", 3: "collapsed"}
 
 
-def train(place: Stack, data: str, arguments: Sequence[str], runtime_s: int, stall_s: int, resume: bool) -> int:
+def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, stall_s: int, resume: bool) -> int:
     """Train, watch, close; the exit code is that of the command."""
     folder = Path(data).expanduser().resolve()
     now = datetime.now(UTC)
     if resume:
-        run = _unfinished(place)
+        run = _unfinished(stack)
         run = replace(run, attempt=run.attempt + 1, stall_s=stall_s, max_runtime_s=runtime_s)
     else:
-        run = Run(runs.new_id(now), place.name, runs.HERE, runs.stamp(now), list(arguments), stall_s, runtime_s)
+        run = Run(runs.new_id(now), stack.name, runs.HERE, runs.stamp(now), list(arguments), stall_s, runtime_s)
     run = replace(run, deadline=runs.stamp(now + timedelta(seconds=runtime_s)))
-    runs.save(place, run)
-    out = runs.results(place, run.id)
+    runs.save(stack, run)
+    out = runs.results(stack, run.id)
     words = [str(folder), "--out", str(out), *run.arguments, *(["--resume"] if resume else [])]
     console.note(f"run {run.id}: {out}")
     with Interrupts(lambda text: console.note("it is being ended", "yellow")) as interrupts:
-        run, ended = _watched(place, run, words, out, interrupts)
+        run, ended = _watched(stack, run, words, out, interrupts)
     receipt = Receipt(run.id, int(ended.code), ended.why, ended.message, attempt=run.attempt)
-    runs.save(place, run.reached("ended", datetime.now(UTC)))
-    runs.close(place, receipt)
-    return _told(place, run, receipt, out)
+    runs.save(stack, run.reached("ended", datetime.now(UTC)))
+    runs.close(stack, receipt)
+    return _told(stack, run, receipt, out)
 
 
-def cancel(place: Stack, run: Run) -> None:
+def cancel(stack: Stack, run: Run) -> None:
     """Ask the process of a run here to stop; whoever waits for it writes the receipt."""
-    if not _trains(run, runs.results(place, run.id)):
-        runs.close(place, Receipt(run.id, int(Exit.FAILED), "lost", "its process is gone", attempt=run.attempt))
+    if not _trains(run, runs.results(stack, run.id)):
+        runs.close(stack, Receipt(run.id, int(Exit.FAILED), "lost", "its process is gone", attempt=run.attempt))
         return
     os.kill(run.pid, signal.SIGTERM)
 
@@ -66,17 +66,17 @@ def _trains(run: Run, out: Path) -> bool:
         return False
 
 
-def _unfinished(place: Stack) -> Run:
-    found = [one for one in runs.every(place) if one.where == runs.HERE]
+def _unfinished(stack: Stack) -> Run:
+    found = [one for one in runs.every(stack) if one.where == runs.HERE]
     if not found:
-        raise PneumoError(f"stack {place.name} has no run of this machine", "pneumoctl train FOLDER", Exit.USAGE)
-    if _trains(found[-1], runs.results(place, found[-1].id)):
+        raise PneumoError(f"stack {stack.name} has no run of this machine", "pneumoctl train FOLDER", Exit.USAGE)
+    if _trains(found[-1], runs.results(stack, found[-1].id)):
         hint = f"wait for it, or end it: pneumoctl runs cancel {found[-1].id}"
         raise PneumoError(f"run {found[-1].id} goes on already (process {found[-1].pid})", hint, Exit.LOCKED)
     return found[-1]
 
 
-def _watched(place: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Ended]:
+def _watched(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Ended]:
     """The run with its process, and how that ended; no way out leaves it running."""
     environment = {**os.environ, "PYTHONPATH": str(package("model").parent)}
     # A session of its own: the terminal's Ctrl-C is ours to pass on, once.
@@ -85,7 +85,7 @@ def _watched(place: Stack, run: Run, words: Sequence[str], out: Path, interrupts
     )
     try:
         run = replace(run, pid=child.pid).reached("begun", datetime.now(UTC))
-        runs.save(place, run)
+        runs.save(stack, run)
         try:
             with interrupts.raising():
                 return run, _waited(child, run, out)
@@ -141,13 +141,13 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
-def _told(place: Stack, run: Run, receipt: Receipt, out: Path) -> int:
+def _told(stack: Stack, run: Run, receipt: Receipt, out: Path) -> int:
     if receipt.exit:
         hint = f"pneumoctl runs logs {run.id}; to go on from its checkpoint: pneumoctl train FOLDER --resume"
         told = {"run": run.id, "receipt": asdict(receipt)}
         raise PneumoError(f"run {run.id}: {receipt.why}: {receipt.message}", hint, receipt.exit, **told)
     bundle = artifacts.sound(out)
-    console.result({"stack": place.name, "run": asdict(run), "receipt": asdict(receipt), "bundle": bundle})
+    console.result({"stack": stack.name, "run": asdict(run), "receipt": asdict(receipt), "bundle": bundle})
     console.text(f"run {run.id}: done")
     if bundle:
         console.text(f"model {bundle['name']} {bundle['version']}: {bundle['folder']}")

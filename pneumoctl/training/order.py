@@ -18,22 +18,22 @@ from pneumoctl.training.artifacts import Store
 from pneumoctl.training.request import SHORTEST_S, Wish
 
 
-def train(aws: "Aws", place: "Stack", wish: "Wish", act: "Act") -> int:
+def train(aws: "Aws", stack: "Stack", wish: "Wish", act: "Act") -> int:
     """Start a run on the GPU host, or resume one; returns the exit code of `pneumoctl train`."""
-    host = collect.training_host(aws, place)
+    host = collect.training_host(aws, stack)
     if wish.resume:
-        return _resume(aws, place, host, wish, act)
-    _free(aws, place)
-    _settle(aws, place, host)
-    run = _ordered(aws, place, host, wish)
+        return _resume(aws, stack, host, wish, act)
+    _free(aws, stack)
+    _settle(aws, stack, host)
+    run = _ordered(aws, stack, host, wish)
     act.begin(audit.digest(run))
-    return attempts.conduct(aws, place, host, run)
+    return attempts.conduct(aws, stack, host, run)
 
 
-def _free(aws: "Aws", place: "Stack") -> None:
+def _free(aws: "Aws", stack: "Stack") -> None:
     """PneumoError (exit 5) where a run goes on; what runs without a lease is stopped."""
-    on = [one for one in aws.training_hosts(place.name) if one.state not in HALTED | HALTING]
-    leases = scheduled_stop.listed(aws, place.name) if on else []
+    on = [one for one in aws.training_hosts(stack.name) if one.state not in HALTED | HALTING]
+    leases = scheduled_stop.listed(aws, stack.name) if on else []
     for host in on:
         if lease := scheduled_stop.covering(leases, host.id, scheduled_stop.now(aws)):
             hint = f"follow it: pneumoctl train --gpu --resume; or end it: pneumoctl runs cancel {lease.run}"
@@ -43,34 +43,34 @@ def _free(aws: "Aws", place: "Stack") -> None:
         aws.stop(on)
 
 
-def _settle(aws: "Aws", place: "Stack", host: "Instance", but: str = "") -> None:
+def _settle(aws: "Aws", stack: "Stack", host: "Instance", but: str = "") -> None:
     """Collect what ended unseen, and take every stop away that is still armed: it would end the run to come.
 
     The host is off. `but`: a run that is seen to elsewhere.
     """
-    for run in runs.opened(place):
+    for run in runs.opened(stack):
         if run.id == but or not (run.spot or run.instance == host.id):
             continue
-        closed = collect.collect(aws, place, collect.host_of(aws, place, run), run)
+        closed = collect.collect(aws, stack, collect.host_of(aws, stack, run), run)
         if closed.trouble is not None:
             raise closed.trouble
         with suppress(PneumoError):  # pneumoctl runs fetch
-            collect.fetch(place, Store(aws, run.bucket, run.id), run, tell=False)
+            collect.fetch(stack, Store(aws, run.bucket, run.id), run, tell=False)
         console.note(f"run {run.id} had ended: {closed.receipt.why} (pneumoctl runs show {run.id})")
-    for lease in scheduled_stop.listed(aws, place.name):
+    for lease in scheduled_stop.listed(aws, stack.name):
         if lease.run != but:
-            scheduled_stop.delete(aws, place.name, lease.run)
+            scheduled_stop.delete(aws, stack.name, lease.run)
 
 
-def _ordered(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish") -> "Run":
+def _ordered(aws: "Aws", stack: "Stack", host: "Instance", wish: "Wish") -> "Run":
     """The record, written before anything else is done."""
-    cloud = place.cloud()
+    cloud = stack.cloud()
     assert cloud is not None  # site.require
     data, called = artifacts.data(aws, cloud.bucket)
     now = scheduled_stop.now(aws)
     run = runs.Run(
         runs.new_id(now),
-        place.name,
+        stack.name,
         runs.GPU,
         runs.stamp(now),
         [*wish.arguments, *wish.named(called)],
@@ -83,7 +83,7 @@ def _ordered(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish") -> "Run
         detached=wish.detach,
     )
     run = _bounded(aws, _placed(run, host, wish), wish, now)
-    runs.save(place, run)
+    runs.save(stack, run)
     return run
 
 
@@ -114,37 +114,37 @@ def _bounded(aws: "Aws", run: "Run", wish: "Wish", now: datetime) -> "Run":
     return replace(run, max_runtime_s=seconds, max_cost_usd=wish.max_cost, usd_per_hour=usd, deadline=deadline)
 
 
-def _resume(aws: "Aws", place: "Stack", host: "Instance", wish: "Wish", act: "Act") -> int:
+def _resume(aws: "Aws", stack: "Stack", host: "Instance", wish: "Wish", act: "Act") -> int:
     """Follow it where it goes on, collect it where it is done, else let it go on from its checkpoint."""
-    run = chosen(place, wish.first)
+    run = chosen(stack, wish.first)
     act.begin(audit.digest(run))
-    there = collect.host_of(aws, place, run)
-    lease = scheduled_stop.covering(scheduled_stop.listed(aws, place.name), there.id, scheduled_stop.now(aws))
+    there = collect.host_of(aws, stack, run)
+    lease = scheduled_stop.covering(scheduled_stop.listed(aws, stack.name), there.id, scheduled_stop.now(aws))
     if there.state in ("pending", "running") and lease and lease.run == run.id:
-        return attempts.conduct(aws, place, host, replace(run, detached=False), attach=True)
-    _free(aws, place)
-    _settle(aws, place, host, but=run.id)
+        return attempts.conduct(aws, stack, host, replace(run, detached=False), attach=True)
+    _free(aws, stack)
+    _settle(aws, stack, host, but=run.id)
     store = Store(aws, run.bucket, run.id)
     end = store.end()
-    if not runs.settled(place, run):
-        closed = collect.collect(aws, place, there, run)
+    if not runs.settled(stack, run):
+        closed = collect.collect(aws, stack, there, run)
         if closed.trouble or outcome.delivered(end):
-            return collect.finish(place, store, run, closed)
+            return collect.finish(stack, store, run, closed)
     elif outcome.delivered(end):
-        collect.fetch(place, store, run)
+        collect.fetch(stack, store, run)
         return 0
     store.forget_end()
     again = replace(_placed(run, host, wish), attempt=run.attempt + 1, detached=wish.detach)
     again = _bounded(aws, again, wish, scheduled_stop.now(aws))
-    runs.save(place, again)
-    return attempts.conduct(aws, place, host, again, resume=True)
+    runs.save(stack, again)
+    return attempts.conduct(aws, stack, host, again, resume=True)
 
 
-def chosen(place: "Stack", name: str) -> "Run":
+def chosen(stack: "Stack", name: str) -> "Run":
     """The run that is named, else the newest on the GPU."""
     if name:
-        return runs.load(place, name)
-    found = [one for one in runs.every(place) if one.where == runs.GPU]
+        return runs.load(stack, name)
+    found = [one for one in runs.every(stack) if one.where == runs.GPU]
     if not found:
-        raise PneumoError(f"stack {place.name} has no run on a GPU", "pneumoctl train --gpu", Exit.USAGE)
+        raise PneumoError(f"stack {stack.name} has no run on a GPU", "pneumoctl train --gpu", Exit.USAGE)
     return found[-1]

@@ -58,7 +58,7 @@ class Session:
         """Write the phase down; a full disk here ends no run there."""
         self.run = self.run.reached(phase, scheduled_stop.now(self.ground.aws))
         with suppress(OSError):
-            runs.save(self.ground.place, self.run)
+            runs.save(self.ground.stack, self.run)
 
     def _arm(self) -> None:
         aws, run = self.ground.aws, self.run

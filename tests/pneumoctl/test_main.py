@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_group
 
 from pneumoctl.__main__ import _with_stack, run
-from pneumoctl.cli.app import app
+from pneumoctl.cli.app import VERBS, app
 from pneumoctl.errors import Exit
+from pneumoctl.terminal.console import Console
 
 HEAVY = {
     "boto3",
@@ -47,16 +51,42 @@ def test_pneumoctl_never_imports_tensorflow_nor_webapp() -> None:
             assert f"import {name}" not in text and f"from {name}" not in text, f"{file.name} imports {name}"
 
 
-def test_every_command_has_help_and_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    names += [group.name for group in app.registered_groups]
-    assert "up" in names and "data" in names
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its words, those in groups too."""
+    root = get_group(app)
+    for verb in root.list_commands(None):
+        command = root.get_command(None, verb)
+        yield verb, command
+        for name, nested in getattr(command, "commands", {}).items():
+            yield f"{verb} {name}", nested
+
+
+def test_the_list_of_verbs_says_what_their_modules_say() -> None:
+    for verb, (_, text) in VERBS.items():
+        command = get_group(app).get_command(None, verb)
+        assert command.help.splitlines()[0] == text, verb
+        assert len(text) <= 66 and text[0].isupper() and text.endswith(".")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_help(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [name for name, _ in commands()]
+    assert "up" in names and "data push" in names and len(names) > 35
     for name in names:
-        assert run([name, "--help"]) == 0
-        said = capsys.readouterr().out
-        assert "Usage: pneumoctl" in said and len(said.splitlines()) > 4
-        assert f"pneumoctl {name}" in readme, f"README says nothing of `pneumoctl {name}`"
+        assert run([*name.split(), flag]) == 0, name
+        shown = capsys.readouterr().out
+        assert f"Usage: pneumoctl {name}" in shown and len(shown.splitlines()) > 4
+
+
+def test_every_command_has_the_output_options() -> None:
+    for name, command in commands():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert hasattr(command, "commands") or {"--json", "--quiet", "--no-color"} <= options, name
+
+
+def test_a_misspelt_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["stauts"]) == Exit.USAGE
+    assert "'status'" in capsys.readouterr().err
 
 
 def test_a_usage_error_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +110,32 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
         (["up", "--stack", "x"], "pneumoctl logs --stack x, then: pneumoctl up --stack x"),
         (["up", "--stack=x"], "pneumoctl logs --stack=x, then: pneumoctl up --stack=x"),
         (["up"], "pneumoctl logs, then: pneumoctl up"),
+        (["ssh", "web-0", "--", "x", "--stack", "y"], "pneumoctl logs, then: pneumoctl up"),
     ],
 )
 def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) -> None:
     assert _with_stack("pneumoctl logs, then: pneumoctl up", argv) == hint
     assert _with_stack("leave it out, or: pneumoctl teardown --stack y", argv).endswith("teardown --stack y")
+
+
+def test_every_command_on_a_stack_is_hinted_with_it() -> None:
+    """Whatever verb a hint names: typed as printed, it acts on the stack that the error was about."""
+    for name, command in commands():
+        takes_it = any("--stack" in parameter.opts for parameter in command.params)
+        expected = f"pneumoctl {name} --stack x" if takes_it else f"pneumoctl {name}"
+        assert _with_stack(f"pneumoctl {name}", ["status", "--stack", "x"]) == expected
+    assert _with_stack("pneumoctl model ls, or pneumoctl nothing like it", ["ls", "--stack=x"]) == (
+        "pneumoctl model ls --stack=x, or pneumoctl nothing like it"
+    )
+
+
+@pytest.mark.parametrize("option", ["--json", "-q", "--quiet", "--no-color"])
+def test_options_of_another_program_are_not_ours(option: str) -> None:
+    console = Console()
+    console.configure(["ssh", "web-0", "--", "df", option])
+    assert not console.json_mode and not console.quiet and console.colour
+    console.configure(["ssh", "web-0", option, "--", "df"])
+    assert console.json_mode or console.quiet or not console.colour
 
 
 def test_an_operating_system_error_is_no_traceback(

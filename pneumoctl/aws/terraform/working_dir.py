@@ -112,8 +112,8 @@ class WorkingCopy:
         """Whether each provider of the lock file has its program; it may be a link into a mirror that is gone."""
         lock = self.directory / _LOCK
         names = re.findall(r'^provider "([^"]+)"', lock.read_text(), re.MULTILINE) if lock.exists() else []
-        place = self.directory / ".terraform" / "providers"
-        return all(any(file.exists() for file in place.glob(f"{one}/*/*/*")) for one in names)
+        stack = self.directory / ".terraform" / "providers"
+        return all(any(file.exists() for file in stack.glob(f"{one}/*/*/*")) for one in names)
 
     @property
     def _its_backend(self) -> Path:

@@ -43,28 +43,28 @@ class Task:
     source: Path | None = None  # a checkout to take the code from
 
 
-def change(settings: "Settings", place: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
+def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
     """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
     brought = desired.ours(settings, task.source)
-    with ssh_hosts.opened(place, task.only) as hosts:
-        wishes, plan, todo = _planned(settings, place, hosts, task, brought)
+    with ssh_hosts.opened(stack, task.only) as hosts:
+        wishes, plan, todo = _planned(settings, stack, hosts, task, brought)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Go on?"):
                 raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.begin(audit.digest(todo))
-        with rollback.remembered(place, wishes.standing, task.fresh, task.back):
-            result = _carry_out(settings, place, hosts, plan, todo, task, brought.bundle)
+        with rollback.remembered(stack, wishes.standing, task.fresh, task.back):
+            result = _carry_out(settings, stack, hosts, plan, todo, task, brought.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]
     act.changed = [*(act.changed or ()), *changed]
     proof = next((one for title, one in result.outputs.items() if title.startswith("Prove")), None)
-    return {"stack": place.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
+    return {"stack": stack.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
 
 
-def preview(settings: "Settings", place: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
+def preview(settings: "Settings", stack: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
     """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
-    with ssh_hosts.opened(place, task.only, change=False) as hosts:
-        _, plan, todo = _planned(settings, place, hosts, task, desired.ours(settings, task.source))
+    with ssh_hosts.opened(stack, task.only, change=False) as hosts:
+        _, plan, todo = _planned(settings, stack, hosts, task, desired.ours(settings, task.source))
         lines: list[str] = []
         show(plan, todo, None, lines.append)
         return lines, hosts.differences(todo), todo
@@ -96,25 +96,25 @@ def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], N
 
 
 def _planned(
-    settings: "Settings", place: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
+    settings: "Settings", stack: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
 ) -> "tuple[Wishes, Plan, Todo]":
     wishes = desired.wishes(
-        place, settings, hosts.inventory, desired.current_links(hosts), brought, task.fresh, task.back
+        stack, settings, hosts.inventory, desired.current_links(hosts), brought, task.fresh, task.back
     )
     plan = desired.limited((task.part or configure.plan)(wishes), {host.name for host in hosts.inventory.hosts})
     return wishes, plan, rollout.pending(plan, hosts.places())
 
 
 def _carry_out(
-    settings: "Settings", place: "Stack", hosts: "Hosts", plan: "Plan", todo: Todo, task: Task, bundle: Path
+    settings: "Settings", stack: "Stack", hosts: "Hosts", plan: "Plan", todo: Todo, task: Task, bundle: Path
 ) -> "Result":
-    secrets, known = place.secrets(), place.hosts()
-    log_to(place, secrets.values() if secrets else ())
+    secrets, known = stack.secrets(), stack.hosts()
+    log_to(stack, secrets.values() if secrets else ())
     places = dict(hosts.places())
     if task.prove and known and not hosts.lost:  # a page behind a host that is away proves nothing, and slowly
-        places[configure.OPERATOR] = desired.FrontDoor(desired.front_door(place, settings, known), bundle)
+        places[configure.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, known), bundle)
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
-    journal = Journal(place.directory / "journal.jsonl", task.verb)
+    journal = Journal(stack.directory / "journal.jsonl", task.verb)
     journal.write("begin")
     count = sum(len(steps) for steps in todo.values())
     with console.activities(task.verb) if count else nullcontext() as shown:

@@ -23,7 +23,7 @@ class Site:
     """A stack on aws, and what acts on it."""
 
     settings: Settings
-    place: Stack
+    stack: Stack
     aws: Aws
     account: Account
     terraform: Terraform
@@ -37,21 +37,21 @@ class Site:
     @property
     def gpu(self) -> bool:
         """Whether there may be a training host: wished for, planned, or known."""
-        known = self.place.hosts()
+        known = self.stack.hosts()
         train = any(host.role == "train" for host in known.hosts) if known else False
-        return self.settings.gpu_host or train or bool(WorkingCopy(self.place.terraform).variables().get("train_count"))
+        return self.settings.gpu_host or train or bool(WorkingCopy(self.stack.terraform).variables().get("train_count"))
 
 
-def login(settings: Settings, place: Stack, quiet: bool = False) -> tuple[Aws, Account]:
+def login(settings: Settings, stack: Stack, quiet: bool = False) -> tuple[Aws, Account]:
     """Log in. PneumoError without credentials or region, or with those of another account than the stack's.
 
     Unless `quiet`, a GPU that bills without a lease is told in red before the command ends.
     """
     aws = Aws(settings.profile, settings.region)
-    account, cloud = aws.identity(), place.cloud()
+    account, cloud = aws.identity(), stack.cloud()
     if cloud is not None and cloud.account != account.id:
         raise PneumoError(
-            f"stack {place.name} is in account {cloud.account}, and these credentials are of account {account.id}",
+            f"stack {stack.name} is in account {cloud.account}, and these credentials are of account {account.id}",
             "take those of the other: AWS_PROFILE, or the setting profile",
             Exit.USAGE,
         )
@@ -60,13 +60,13 @@ def login(settings: Settings, place: Stack, quiet: bool = False) -> tuple[Aws, A
     return aws, account
 
 
-def reach(settings: Settings, place: Stack) -> Site:
+def reach(settings: Settings, stack: Stack) -> Site:
     """Log in; nothing is changed."""
-    aws, account = login(settings, place)
+    aws, account = login(settings, stack)
     settings = replace(settings, region=aws.region)
     environment = _environment(settings.profile, aws.region)
-    terraform = Terraform(place.terraform, environment, place.layout.logs / "terraform.log")
-    return Site(settings, place, aws, account, terraform)
+    terraform = Terraform(stack.terraform, environment, stack.layout.logs / "terraform.log")
+    return Site(settings, stack, aws, account, terraform)
 
 
 def _environment(profile: str, region: str) -> dict[str, str]:
@@ -81,9 +81,9 @@ def _environment(profile: str, region: str) -> dict[str, str]:
 def remember(one: Site) -> None:
     """Write down where the stack is, and its secrets, before anything is made there."""
     settings = one.settings
-    one.place.save_cloud(Cloud(settings.region, settings.profile, one.account.id, one.bucket))
-    if one.place.secrets() is None:
-        one.place.write("secrets.json", asdict(Secrets.generate()))
+    one.stack.save_cloud(Cloud(settings.region, settings.profile, one.account.id, one.bucket))
+    if one.stack.secrets() is None:
+        one.stack.write("secrets.json", asdict(Secrets.generate()))
 
 
 def variables(one: Site, operator_cidr: str, public_key: str) -> dict[str, Any]:
@@ -103,19 +103,19 @@ def variables(one: Site, operator_cidr: str, public_key: str) -> dict[str, Any]:
 def wishes(one: Site) -> dict[str, Any]:
     """The variables of `up`: the operator's address is asked for unless it is set."""
     cidr = one.settings.operator_cidr or f"{public_address()}/32"
-    return variables(one, cidr, keys.key_pair(one.place.ssh))
+    return variables(one, cidr, keys.key_pair(one.stack.ssh))
 
 
 def standing(one: Site) -> dict[str, Any]:
     """The variables of the stack as it stands, for what must not depend on where we are now."""
-    saved = WorkingCopy(one.place.terraform).variables()
-    return saved or variables(one, one.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(one.place.ssh))
+    saved = WorkingCopy(one.stack.terraform).variables()
+    return saved or variables(one, one.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(one.stack.ssh))
 
 
-def require(place: Stack) -> None:
+def require(stack: Stack) -> None:
     """PneumoError unless the stack is on aws."""
-    if place.target == "local":
+    if stack.target == "local":
         hint = "pneumoctl plan shows how its files differ from what they should be"
-        raise PneumoError(f"stack {place.name} is on this machine, not on aws", hint, Exit.USAGE)
-    if place.target == "":
-        raise PneumoError(f"there is no stack {place.name!r}", "pneumoctl up --target aws", Exit.FAILED)
+        raise PneumoError(f"stack {stack.name} is on this machine, not on aws", hint, Exit.USAGE)
+    if stack.target == "":
+        raise PneumoError(f"there is no stack {stack.name!r}", "pneumoctl up --target aws", Exit.FAILED)

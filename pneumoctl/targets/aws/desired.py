@@ -97,7 +97,7 @@ def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
 
 
 def wishes(
-    place: Stack,
+    stack: Stack,
     settings: Settings,
     hosts: Inventory,
     links: Mapping[str, Mapping[str, str]],
@@ -110,11 +110,11 @@ def wishes(
     `fresh`: the kinds (api, web, model) whose release is `brought`. The others keep what serves on each host now,
     where something does; kind `back` goes to what served before.
     """
-    secrets, known = place.secrets(), place.hosts()
+    secrets, known = stack.secrets(), stack.hosts()
     if secrets is None or known is None:
-        raise PneumoError(f"stack {place.name} has no hosts yet", "pneumoctl up")
-    certificate, key = certified(place, settings, known)
-    earlier = rollback.release(place, links, back) if back else ""
+        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
+    certificate, key = certified(stack, settings, known)
+    earlier = rollback.release(stack, links, back) if back else ""
 
     def release(host: Host, kind: str) -> str:
         """What is to serve of a kind on a host; empty for ours."""
@@ -136,23 +136,23 @@ def wishes(
     )
 
 
-def certified(place: Stack, settings: Settings, known: Inventory) -> tuple[bytes, bytes]:
+def certified(stack: Stack, settings: Settings, known: Inventory) -> tuple[bytes, bytes]:
     """The front door's certificate and key: the user's, or our own, made anew before it ends."""
     now = datetime.now(UTC)
     if settings.certificate:
         files = Path(settings.certificate).expanduser(), Path(settings.certificate_key).expanduser()
         return tls.given(*files, (settings.domain,), now)
     names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-    return tls.kept(place.directory / "tls", names, now, f"pneumoctl {place.name}")
+    return tls.kept(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
 
 
-def front_door(place: Stack, settings: Settings, known: Inventory) -> health.Door:
+def front_door(stack: Stack, settings: Settings, known: Inventory) -> health.Door:
     """How the operator reaches the page: by its address, which must show the one certificate that we put there."""
-    secrets = place.secrets()
+    secrets = stack.secrets()
     login = (LOGIN, secrets.web_password) if secrets else None
     if settings.acme_email:
         return health.Door(f"https://{settings.domain}", login=login)
-    certificate, _ = certified(place, settings, known)
+    certificate, _ = certified(stack, settings, known)
     return health.Door(f"https://{known.bastion.public_address}", tls.fingerprint(certificate), login)
 
 

@@ -45,13 +45,13 @@ class Part:
     put: Put | None = None
 
 
-def look(settings: Settings, place: Stack, known: Inventory) -> tuple[list[Row], list[str]]:
+def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row], list[str]]:
     """The rows of all hosts, and how files differ; a host that cannot be asked is a row, too."""
     brought = desired.ours(settings)
     hosts = [host for host in known.hosts if host.role != "train"]
-    with Connections(known, place.ssh) as connections:
+    with Connections(known, stack.ssh) as connections:
         agents = Agents(connections, holder="", who="", run="")
-        questions = {host.name: partial(_host, settings, place, host, agents, brought) for host in hosts}
+        questions = {host.name: partial(_host, settings, stack, host, agents, brought) for host in hosts}
         answers = host_facts.within(PATIENCE_S, questions)
     rows: list[Row] = []
     differences: list[str] = []
@@ -64,9 +64,9 @@ def look(settings: Settings, place: Stack, known: Inventory) -> tuple[list[Row],
     return rows, differences
 
 
-def _host(settings: Settings, place: Stack, host: Host, agents: Agents, brought: Ours) -> tuple[list[Row], list[str]]:
+def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, brought: Ours) -> tuple[list[Row], list[str]]:
     seen = host_facts.see(agents, host)
-    wished = list(parts(host, host_facts.steps(settings, place, host, seen, brought)))
+    wished = list(parts(host, host_facts.steps(settings, stack, host, seen, brought)))
     asked = agents.pending(host, [Step("", (host.name,), (), (one.probe,)) for one in wished])
     off = [one for one, differs in zip(wished, asked, strict=True) if differs]
     puts = Step("", (host.name,), tuple(one.put for one in off if one.put))

@@ -112,45 +112,45 @@ def read(said: str) -> Seen:
     return Seen(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
-def steps(settings: Settings, place: Stack, host: Host, seen: Seen, brought: desired.Ours) -> list[Step]:
+def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: desired.Ours) -> list[Step]:
     """Those that make a host what it should be, with the releases that serve there."""
-    known = place.hosts()
+    known = stack.hosts()
     if known is None:
         return []
     links = {host.name: seen.links}
-    plan = configure.plan(desired.wishes(place, settings, replace(known, hosts=(host,)), links, brought, fresh=()))
+    plan = configure.plan(desired.wishes(stack, settings, replace(known, hosts=(host,)), links, brought, fresh=()))
     return [one for one in plan.steps if host.name in one.hosts and not one.check and not one.sake]
 
 
-def brought(settings: Settings, place: Stack, known: Inventory) -> desired.Ours | None:
+def brought(settings: Settings, stack: Stack, known: Inventory) -> desired.Ours | None:
     """Our releases, to compare the hosts with; None where the plan would first make a certificate.
 
     Who only looks makes nothing, and hosts with no certificate yet, or an old one, differ in any case.
     """
     try:
         names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-        if not settings.certificate and not certificate.fits(_certificate(place), names, datetime.now(UTC)):
+        if not settings.certificate and not certificate.fits(_certificate(stack), names, datetime.now(UTC)):
             return None
         return desired.ours(settings)
     except (OSError, ValueError, PneumoError):
         return None
 
 
-def door(settings: Settings, place: Stack, known: Inventory) -> health.Door:
+def door(settings: Settings, stack: Stack, known: Inventory) -> health.Door:
     """As desired.front_door, with the certificate that was brought there, however old. PneumoError without one."""
     if settings.certificate or settings.acme_email:
-        return desired.front_door(place, settings, known)
-    secrets = place.secrets()
+        return desired.front_door(stack, settings, known)
+    secrets = stack.secrets()
     try:
-        shown = certificate.fingerprint(_certificate(place))
+        shown = certificate.fingerprint(_certificate(stack))
     except (OSError, ValueError) as error:
         raise PneumoError("the front door is not configured yet") from error
     login = (desired.LOGIN, secrets.web_password) if secrets else None
     return health.Door(f"https://{known.bastion.public_address}", shown, login)
 
 
-def _certificate(place: Stack) -> bytes:
-    return (place.directory / "tls" / certificate.CERTIFICATE).read_bytes()
+def _certificate(stack: Stack) -> bytes:
+    return (stack.directory / "tls" / certificate.CERTIFICATE).read_bytes()
 
 
 def knock(door: health.Door) -> float:

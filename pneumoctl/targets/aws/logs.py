@@ -29,17 +29,17 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  #
 PAUSE_S = 2.0  # between two tries to reach a host that was lost
 
 
-def logs(place: "Stack", name: str | None, lines: int, follow: bool) -> int:
+def logs(stack: "Stack", name: str | None, lines: int, follow: bool) -> int:
     """Show the last lines, and with `follow` what comes until Ctrl-C. Exit 1 if a host could not be asked."""
     if follow and console.json_mode:
         raise PneumoError("--follow and --json exclude each other", "pneumoctl logs --json", Exit.USAGE)
-    known = openssh.inventory(place)
+    known = openssh.inventory(stack)
     chosen = choose(known, name)
-    with Connections(known, place.ssh) as connections:
+    with Connections(known, stack.ssh) as connections:
         found, lost = _last(connections, chosen, lines)
         shown = log_sources.merged(found.values(), lines if name else lines * len(chosen))
         documents = [{"time": one.time, "host": one.host, "source": one.source, "text": one.text} for one in shown]
-        console.result({"stack": place.name, "lines": documents, "lost": lost})
+        console.result({"stack": stack.name, "lines": documents, "lost": lost})
         for one in shown:
             say(one)
         for host, why in lost.items():

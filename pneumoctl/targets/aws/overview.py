@@ -21,10 +21,10 @@ PATIENCE_S = 3.5  # for all answers together: who has not spoken by then is show
 CLOUD_S = 10.0  # AWS alone knows whether a GPU bills, which is worth the wait
 
 
-def look(settings: Settings, place: Stack, known: Inventory | None, agents: Agents | None) -> dict[str, Any]:
+def look(settings: Settings, stack: Stack, known: Inventory | None, agents: Agents | None) -> dict[str, Any]:
     """One document on the stack. PneumoError where AWS is silent and no inventory tells of a host either."""
     seen: dict[str, Seen] = {}
-    answers = host_facts.within(PATIENCE_S, _questions(settings, place, known, agents, seen), {"aws": CLOUD_S})
+    answers = host_facts.within(PATIENCE_S, _questions(settings, stack, known, agents, seen), {"aws": CLOUD_S})
     cloud = answers["aws"]
     if isinstance(cloud, PneumoError):
         if known is None:
@@ -59,16 +59,16 @@ def look(settings: Settings, place: Stack, known: Inventory | None, agents: Agen
 
 
 def _questions(
-    settings: Settings, place: Stack, known: Inventory | None, agents: Agents | None, seen: dict[str, Seen]
+    settings: Settings, stack: Stack, known: Inventory | None, agents: Agents | None, seen: dict[str, Seen]
 ) -> dict[str, Callable[[], Any]]:
     """Whom to ask, by name."""
-    asked: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, place)}
+    asked: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if known and agents:
-        brought = host_facts.brought(settings, place, known)
+        brought = host_facts.brought(settings, stack, known)
         for host in known.hosts:
             if host.role != "train":
-                asked[host.name] = partial(_host, settings, place, host, agents, seen, brought)
-        asked["front door"] = lambda: host_facts.knock(host_facts.door(settings, place, known))
+                asked[host.name] = partial(_host, settings, stack, host, agents, seen, brought)
+        asked["front door"] = lambda: host_facts.knock(host_facts.door(settings, stack, known))
     return asked
 
 
@@ -78,9 +78,9 @@ def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list
     return [one.name for one in on if one.id not in leases]
 
 
-def _cloud(settings: Settings, place: Stack) -> dict[str, Any]:
+def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
     """The instances, and what bills; by the bundled prices, for AWS's own list may keep us waiting."""
-    aws, _ = context.login(settings, place, quiet=True)  # a GPU without a lease is in the answer
+    aws, _ = context.login(settings, stack, quiet=True)  # a GPU without a lease is in the answer
     instances = aws.instances(settings.stack)
     leases = orphans.leases(aws, instances, settings.stack)
     listed = prices.bundled(aws.region)
@@ -103,7 +103,7 @@ def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
 
 def _host(
     settings: Settings,
-    place: Stack,
+    stack: Stack,
     host: Host,
     agents: Agents,
     seen: dict[str, Seen],
@@ -113,7 +113,7 @@ def _host(
     said = seen[host.name] = host_facts.see(agents, host)
     if brought is None:
         return None
-    return sum(agents.pending(host, host_facts.steps(settings, place, host, said, brought)))
+    return sum(agents.pending(host, host_facts.steps(settings, stack, host, said, brought)))
 
 
 def _front(known: Inventory | None, answer: Any) -> dict[str, Any]:

@@ -23,28 +23,28 @@ SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": "red"}
 
 
-def plan(settings: "Settings", place: "Stack", exit_code: bool) -> int:
+def plan(settings: "Settings", stack: "Stack", exit_code: bool) -> int:
     """Preflight, terraform's plan, prices; changes nothing in AWS."""
-    with place.locked("plan"):
-        one = prepare(settings, place)
+    with stack.locked("plan"):
+        one = prepare(settings, stack)
         planned = provision.plan(one)
         bill = price(one, planned)
         table(planned, bill, stderr=False)
-        following = configuring(settings, place) if place.hosts() and not planned.changes else []
+        following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
         for line in following:
             console.text(line)
         console.result(document(one, planned, bill) | {"configure": following})
     return Exit.CHANGES if planned.changes and exit_code else Exit.DONE
 
 
-def prepare(settings: "Settings", place: "Stack", up: bool = False) -> "Site":
+def prepare(settings: "Settings", stack: "Stack", up: bool = False) -> "Site":
     """Preflight (exit 4), then the working copy; a plan can be made. Changes nothing in AWS.
 
     For `up` the state is moved if that is wished, and what a kill left is taken into it.
     """
     Aws(settings.profile, settings.region)  # a region that does not exist is a wrong setting, not a failed check
-    checks.require(preflight_aws.rows(settings, place))
-    one = context.reach(settings, place)
+    checks.require(preflight_aws.rows(settings, stack))
+    one = context.reach(settings, stack)
     provision.prepare(one, context.wishes(one), "killed" if up else "nothing", move=up)
     return one
 
@@ -103,10 +103,10 @@ def document(one: "Site", planned: "Planned", bill: "Bill") -> dict[str, Any]:
     }
 
 
-def configuring(settings: "Settings", place: "Stack") -> list[str]:
+def configuring(settings: "Settings", stack: "Stack") -> list[str]:
     """What would change on the hosts, steps and files, for a person."""
     try:
-        lines, differences, _ = hosts.preview(settings, place, hosts.Task("up"))
+        lines, differences, _ = hosts.preview(settings, stack, hosts.Task("up"))
     except Unreachable as error:
         return [f"what would change on the hosts is not known: {error.message}"]
     return [*lines, *differences]

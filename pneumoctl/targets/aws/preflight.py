@@ -18,6 +18,7 @@ from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import quotas
+from pneumoctl.targets.common import checks
 from pneumoctl.targets.common.checks import Row
 
 DISK_MB = 1000  # terraform's provider is most of it
@@ -64,7 +65,7 @@ def _here(settings: Settings, stack: Stack) -> dict[str, Check]:
         "ssh": _ssh,
         "packages": _packages,
         "key": lambda: _key(stack),
-        "disk": lambda: _disk(stack),
+        "disk": lambda: checks.disk(stack.directory, DISK_MB),
         "operator address": lambda: _operator(settings),
     }
 
@@ -115,16 +116,6 @@ def _key(stack: Stack) -> Iterator[Row]:
         yield Row("key", True, f"{stack.ssh / keys.PRIVATE}, only yours")
     else:
         yield Row("key", True, "will be generated")
-
-
-def _disk(stack: Stack) -> Iterator[Row]:
-    place = stack.directory
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free // 2**20
-    if not os.access(place, os.W_OK):
-        yield Row("writable", False, f"{place} cannot be written", f"make {place} yours, or set XDG_STATE_HOME")
-    yield Row("disk", free >= DISK_MB, f"{free} MB free at {place}", f"free {DISK_MB} MB at {place}")
 
 
 def _operator(settings: Settings) -> Iterator[Row]:

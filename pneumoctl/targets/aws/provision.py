@@ -68,7 +68,7 @@ def _elsewhere(one: Site, count: int) -> PneumoError:
 
 def _state_bucket(one: Site, move: bool) -> str:
     """The bucket of terraform's state, empty for the stack's directory; a new stack's is where the settings say."""
-    wished, copy = one.settings.state_bucket, WorkingCopy(one.place.terraform)
+    wished, copy = one.settings.state_bucket, WorkingCopy(one.stack.terraform)
     if (move or not copy.directory.exists()) and wished:
         return "" if wished == HERE else wished
     return str((copy.backend() or {}).get("bucket", ""))
@@ -99,7 +99,7 @@ def destroy(one: Site, addresses: Collection[str]) -> None:
 
 def _act(one: Site, title: str, operations: int, act: Callable[[Report], None]) -> None:
     """Have terraform change something; the journal says when, and how it ended."""
-    journal = Journal(one.place.directory / "journal.jsonl", title)
+    journal = Journal(one.stack.directory / "journal.jsonl", title)
     journal.write("start", "terraform", detail=f"{operations} operations")
     try:
         with console.activities(title) as shown:
@@ -115,24 +115,24 @@ def arrive(one: Site) -> Inventory:
     """From terraform's outputs to hosts that have booted and whose keys are pinned; the GPU ends stopped."""
     outputs = one.terraform.outputs()
     known = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
-    one.place.save_hosts(known)
-    going_on = {run.instance for run in runs.opened(one.place)}  # perhaps on a spot instance
-    keys.forget(one.place.ssh, going_on | {host.instance_id for host in known.hosts})
-    write_atomically(one.place.ssh / keys.CONFIG, keys.ssh_config(known, one.place.ssh).encode(), 0o600)
+    one.stack.save_hosts(known)
+    going_on = {run.instance for run in runs.opened(one.stack)}  # perhaps on a spot instance
+    keys.forget(one.stack.ssh, going_on | {host.instance_id for host in known.hosts})
+    write_atomically(one.stack.ssh / keys.CONFIG, keys.ssh_config(known, one.stack.ssh).encode(), 0o600)
     _wake(one)
     awaited = [host for host in known.hosts if host.role != "train"]
-    with Connections(known, one.place.ssh) as connections, console.activities("boot") as shown:
+    with Connections(known, one.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(awaited))
 
         def report(host: Host, said: str) -> None:
             shown.end(host.name, said) if said == "up" else shown.begin(host.name, said)
 
-        first_boot.wait(awaited, connections, one.aws.console_output, one.place.ssh, report)
+        first_boot.wait(awaited, connections, one.aws.console_output, one.stack.ssh, report)
     if len(awaited) < len(known.hosts):
         rest(one, FIRST_BOOT)
     for host in known.hosts:
         if host not in awaited:
-            first_boot.pin_stopped(host, one.aws.console_output, one.place.ssh)
+            first_boot.pin_stopped(host, one.aws.console_output, one.stack.ssh)
     return known
 
 

@@ -36,15 +36,15 @@ class Used:
 
 def types(settings: Settings, aws: Aws) -> Iterator[Row]:
     """Whether a zone offers the types that must be together; the GPU's only where its host is wished now."""
-    offered = _offered(aws, {getattr(settings, name) for place in PLACES for name in place})
-    for place in PLACES:
-        wished = {name: getattr(settings, name) for name in place}
+    offered = _offered(aws, {getattr(settings, name) for stack in PLACES for name in stack})
+    for stack in PLACES:
+        wished = {name: getattr(settings, name) for name in stack}
         check = "types " + ", ".join(sorted(set(wished.values())))
         common = set.intersection(*(offered[kind] for kind in wished.values()))
         if common:
             yield Row(check, True, f"offered in {', '.join(sorted(common))}")
             continue
-        if place == ("gpu_type",) and not settings.gpu_host:
+        if stack == ("gpu_type",) and not settings.gpu_host:
             yield Row(check, True, f"not offered in {aws.region}: training will need another gpu_type or region")
             continue
         missing = {name: kind for name, kind in wished.items() if not offered[kind]}

@@ -11,9 +11,9 @@ from pneumoctl.stack.stack import Stack
 Standing = Mapping[str, Mapping[str, str]]  # host -> link -> what it points to
 
 
-def release(place: Stack, standing: Standing, kind: str) -> str:
+def release(stack: Stack, standing: Standing, kind: str) -> str:
     """What served before, on the first host that knows; after a half-done deploy some hosts serve it still."""
-    begun = _begun(place, kind)
+    begun = _begun(stack, kind)
     if begun.exists():
         wanted = begun.read_text()
         links = (f"{kind}/current", f"{kind}/previous")
@@ -26,16 +26,16 @@ def release(place: Stack, standing: Standing, kind: str) -> str:
 
 
 @contextmanager
-def remembered(place: Stack, standing: Standing, fresh: Collection[str], back: str) -> Iterator[None]:
+def remembered(stack: Stack, standing: Standing, fresh: Collection[str], back: str) -> Iterator[None]:
     """Keep where kind `back` goes until it is there, however we end; kinds that go to a `fresh` release forget it."""
     for kind in fresh:
-        _begun(place, kind).unlink(missing_ok=True)
+        _begun(stack, kind).unlink(missing_ok=True)
     if back:
-        write_atomically(_begun(place, back), release(place, standing, back).encode(), 0o600)
+        write_atomically(_begun(stack, back), release(stack, standing, back).encode(), 0o600)
     yield
     if back:
-        _begun(place, back).unlink(missing_ok=True)
+        _begun(stack, back).unlink(missing_ok=True)
 
 
-def _begun(place: Stack, kind: str) -> Path:
-    return place.directory / f"rollback-{kind}"
+def _begun(stack: Stack, kind: str) -> Path:
+    return stack.directory / f"rollback-{kind}"

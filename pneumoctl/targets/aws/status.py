@@ -17,13 +17,13 @@ from pneumoctl.terminal.console import console
 PAUSE_S = 2.0
 
 
-def status(settings: "Settings", place: "Stack", watch: bool) -> int:
+def status(settings: "Settings", stack: "Stack", watch: bool) -> int:
     """Look and show, once or until interrupted. Takes no lock and no lease: others may work meanwhile."""
     while True:
-        known = place.hosts()
-        with _reaching(known, place) as agents:
-            while place.hosts() == known:  # a change there is an `up` or a teardown of somebody's
-                document = overview.look(settings, place, known, agents)
+        known = stack.hosts()
+        with _reaching(known, stack) as agents:
+            while stack.hosts() == known:  # a change there is an `up` or a teardown of somebody's
+                document = overview.look(settings, stack, known, agents)
                 if watch:
                     console.clear()
                 code = show(document)
@@ -34,11 +34,11 @@ def status(settings: "Settings", place: "Stack", watch: bool) -> int:
 
 
 @contextmanager
-def _reaching(known: "Inventory | None", place: "Stack") -> "Iterator[Agents | None]":
+def _reaching(known: "Inventory | None", stack: "Stack") -> "Iterator[Agents | None]":
     if known is None:
         yield None
         return
-    with Connections(known, place.ssh) as connections:
+    with Connections(known, stack.ssh) as connections:
         yield Agents(connections, holder="", who="", run="")  # who leases nothing needs no name
 
 

@@ -20,12 +20,12 @@ BUCKET_ADDRESS = "aws_s3_bucket.main"
 EVERYTHING = ("",)  # all prefixes
 
 
-def teardown(settings: "Settings", place: "Stack", purge: bool, agreed: bool, dry_run: bool) -> int:
+def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dry_run: bool) -> int:
     """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
-    with place.locked("teardown"), audit.kept(place, "teardown", {"purge": purge, "yes": agreed}) as act:
-        one = context.reach(settings, place)
-        if not place.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
-            _forget(place)
+    with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+        one = context.reach(settings, stack)
+        if not stack.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
+            _forget(stack)
             return _end(one, [], None, [])
         provision.prepare(one, context.standing(one), "nothing" if dry_run else "all")
         doomed = [resource.address for resource in one.terraform.resources()]
@@ -42,7 +42,7 @@ def teardown(settings: "Settings", place: "Stack", purge: bool, agreed: bool, dr
         act.changed = doomed
         left = _prove(one)
         if not left:
-            _forget(place)
+            _forget(stack)
     return _end(one, doomed, exported, left)
 
 
@@ -50,11 +50,11 @@ def _end_runs(one: "Site") -> None:
     """Runs that go on get their end and their receipt; what cannot be read of them hinders nothing."""
     opened, hosts = list["runs.Run"](), {host.id: host for host in one.aws.instances(one.settings.stack)}
     with suppress(PneumoError):
-        opened = runs.opened(one.place)
+        opened = runs.opened(one.stack)
     for run in opened:
-        if run.instance in hosts and one.place.hosts() is not None:
+        if run.instance in hosts and one.stack.hosts() is not None:
             console.note(f"run {run.id} ends here", "yellow")
-            closed = collect.collect(one.aws, one.place, hosts[run.instance], run, "teardown")
+            closed = collect.collect(one.aws, one.stack, hosts[run.instance], run, "teardown")
             if closed.trouble is not None:
                 raise closed.trouble
 
@@ -109,13 +109,13 @@ def _prove(one: "Site") -> "list[Remaining]":
         console.idle()
 
 
-def _forget(place: "Stack") -> None:
+def _forget(stack: "Stack") -> None:
     """Renamed first: a kill in the middle leaves either a whole stack or one that is already gone."""
-    shutil.rmtree(place.removed, ignore_errors=True)
-    if place.exists:
-        place.directory.rename(place.removed)
-        shutil.rmtree(place.removed)
-    place.lock.unlink(missing_ok=True)
+    shutil.rmtree(stack.removed, ignore_errors=True)
+    if stack.exists:
+        stack.directory.rename(stack.removed)
+        shutil.rmtree(stack.removed)
+    stack.lock.unlink(missing_ok=True)
 
 
 def _end(one: "Site", changed: list[str], exported: Path | None, left: "list[Remaining]") -> int:

@@ -18,10 +18,10 @@ from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 
 
-def up(settings: "Settings", place: "Stack", agreed: bool, dry_run: bool) -> int:
+def up(settings: "Settings", stack: "Stack", agreed: bool, dry_run: bool) -> int:
     """Provision, wait for every host, make it what it should be, and send a real prediction through the front door."""
-    with place.locked("up"), audit.kept(place, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
-        one = plan.prepare(settings, place, up=not dry_run)
+    with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
+        one = plan.prepare(settings, stack, up=not dry_run)
         saved = provision.save_plan(one)
         read = aside.submit(_show, one, saved, not dry_run)  # agreed: while terraform sets out, which takes as long
         if dry_run:
@@ -45,7 +45,7 @@ def up(settings: "Settings", place: "Stack", agreed: bool, dry_run: bool) -> int
         changed = [change.address for change in read.result()[0].changes]
         changed += [rule["SecurityGroupRuleId"] for rule in strange]
         act.changed = changed
-        document = hosts.change(settings, place, hosts.Task("up"), agreed or bool(changed), act)
+        document = hosts.change(settings, stack, hosts.Task("up"), agreed or bool(changed), act)
         _report(one, known, changed, document)
     return 0
 

@@ -1,6 +1,10 @@
 """Preflight checks: a row each, with its fix."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
@@ -31,3 +35,14 @@ def require(found: list[Row]) -> None:
 def as_dicts(found: list[Row]) -> list[dict[str, Any]]:
     """JSON-ready rows."""
     return [asdict(row) for row in found]
+
+
+def disk(directory: Path, minimum_mb: int) -> Iterator[Row]:
+    """Whether there is room for a stack's directory, which may not exist yet, and whether it can be written."""
+    folder = directory
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free // 2**20
+    if not os.access(folder, os.W_OK):
+        yield Row("writable", False, f"{folder} cannot be written", f"make {folder} yours, or set XDG_STATE_HOME")
+    yield Row("disk", free >= minimum_mb, f"{free} MB free at {folder}", f"free {minimum_mb} MB at {folder}")

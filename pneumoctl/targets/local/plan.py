@@ -32,16 +32,16 @@ class Prepared:
         return changes(self.plan, self.hosts)
 
 
-def prepare(settings: "Settings", place: "Stack") -> Prepared:
+def prepare(settings: "Settings", stack: "Stack") -> Prepared:
     """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
-    checks.require(preflight.rows(settings, place))
-    ports = facts.ports(settings, place)
+    checks.require(preflight.rows(settings, stack))
+    ports = facts.ports(settings, stack)
     for name, port in ports.given.items():
-        saved = place.ports()
+        saved = stack.ports()
         if port != ports.wished[name] and not (saved and saved.given[name] == port):
             console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
-    wishes = facts.wishes(settings, place, place.secrets() or Secrets.generate(), ports)
-    return Prepared(place, wishes, ports, up_plan.plan(wishes), reach(place, wishes.inventory))
+    wishes = facts.wishes(settings, stack, stack.secrets() or Secrets.generate(), ports)
+    return Prepared(stack, wishes, ports, up_plan.plan(wishes), reach(stack, wishes.inventory))
 
 
 def differences(prepared: Prepared) -> list[str]:

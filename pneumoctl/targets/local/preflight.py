@@ -1,8 +1,6 @@
 """The checks before anything is spent or changed: a row each, with its fix."""
 
 import importlib.util
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 
@@ -12,6 +10,7 @@ from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.registry import promotion
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common import checks
 from pneumoctl.targets.common.checks import Row
 from pneumoctl.targets.local import facts, processes, supervisor
 
@@ -76,13 +75,7 @@ def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _disk(settings: Settings, stack: Stack) -> Iterator[Row]:
-    place = stack.directory
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free // 2**20
-    if not os.access(place, os.W_OK):
-        yield Row("writable", False, f"{place} cannot be written", f"make {place} yours, or set XDG_STATE_HOME")
-    yield Row("disk", free >= DISK_MB, f"{free} MB free at {place}", f"free {DISK_MB} MB at {place}")
+    yield from checks.disk(stack.directory, DISK_MB)
 
 
 def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:

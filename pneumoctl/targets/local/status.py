@@ -11,20 +11,20 @@ from pneumoctl.targets.local.supervisor import State
 from pneumoctl.terminal.console import console
 
 
-def look(place: "Stack") -> dict[str, Any]:
+def look(stack: "Stack") -> dict[str, Any]:
     """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
-    inventory = place.inventory()
+    inventory = stack.inventory()
     if inventory is None:
-        left = [process.pid for process in processes.ours(place.directory)]
-        return {"stack": place.name, "serving": False, "exists": False, "services": [], "strays": left}
-    states = supervisor.states(place.directory)
+        left = [process.pid for process in processes.ours(stack.directory)]
+        return {"stack": stack.name, "serving": False, "exists": False, "services": [], "strays": left}
+    states = supervisor.states(stack.directory)
     services = [_service(name, port, states) for name, port in inventory.ports().items()]
     ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
     _, api = health.ready(f"{inventory.url('api')}/readyz")
     known = {service["pid"] for service in services}
-    strays = [] if states is not None else [p.pid for p in processes.ours(place.directory) if p.pid not in known]
+    strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in known]
     return {
-        "stack": place.name,
+        "stack": stack.name,
         "exists": True,
         "supervised": states is not None,
         "serving": ready and all(service["state"] == "RUNNING" for service in services),

@@ -22,20 +22,20 @@ from pneumoctl.terminal.console import console
 Read = TypeVar("Read")
 
 
-def prepare(place: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
+def prepare(stack: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
     """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
-    ports = _unless_damaged(place.ports, purge)
+    ports = _unless_damaged(stack.ports, purge)
     given = ports.given if ports else {}
     wishes = Wishes(
-        name=place.name,
-        layout=place.layout,
+        name=stack.name,
+        layout=stack.layout,
         python=sys.executable,
         ports=tuple(given.values()),
-        export=None if purge else _export_folder(place),
-        has_results=_has_results(place, purge),
-        has_models=_any(place.layout.models),
+        export=None if purge else _export_folder(stack),
+        has_results=_has_results(stack, purge),
+        has_models=_any(stack.layout.models),
     )
-    return wishes, reach(place, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
+    return wishes, reach(stack, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
 
 
 def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
@@ -48,10 +48,10 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
         return None
 
 
-def _has_results(place: "Stack", purge: bool) -> bool:
+def _has_results(stack: "Stack", purge: bool) -> bool:
     """Whether there is something to export. PneumoError if there is and the key to it is missing."""
-    served = (place.layout.logs / "api.log").exists()
-    environment = place.layout.config("env/api.env")
+    served = (stack.layout.logs / "api.log").exists()
+    environment = stack.layout.config("env/api.env")
     if served and not environment.exists() and not purge:
         raise PneumoError(
             f"results are stored, but {environment}, by which they can be read, is missing",
@@ -64,38 +64,38 @@ def _any(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _export_folder(place: "Stack") -> Path:
+def _export_folder(stack: "Stack") -> Path:
     """A new folder for every try: what an earlier one wrote is never touched."""
-    return exports() / f"{place.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return exports() / f"{stack.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _act(place: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
-    secrets = _unless_damaged(place.secrets, wishes.export is None)
+def _act(stack: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
+    secrets = _unless_damaged(stack.secrets, wishes.export is None)
 
     planned = plan(wishes)
 
     def begin() -> None:
-        if place.exists:
+        if stack.exists:
             act.begin(audit.digest(planned))
-            log_to(place, secrets.values() if secrets else ())
+            log_to(stack, secrets.values() if secrets else ())
 
-    journal = Journal(place.directory / "journal.jsonl", "teardown")
+    journal = Journal(stack.directory / "journal.jsonl", "teardown")
     try:
         applied = apply(planned, hosts, journal, agreed, begin)
     except StepFailed as error:
         hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
         raise PneumoError(error.message, hint, error.code, **error.details) from error
     act.changed = applied.changed
-    left = processes.remains(place.directory, wishes.ports) + [str(place.directory)] * place.exists
-    place.lock.unlink(missing_ok=True)
+    left = processes.remains(stack.directory, wishes.ports) + [str(stack.directory)] * stack.exists
+    stack.lock.unlink(missing_ok=True)
     if left:
         raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
     exported = str(wishes.export) if wishes.export and wishes.export.exists() else None
-    console.result({"stack": place.name, "changed": list(applied.changed), "exported": exported, "left": left})
+    console.result({"stack": stack.name, "changed": list(applied.changed), "exported": exported, "left": left})
     if not applied.changed:
-        console.text(f"nothing to do: there is no stack {place.name}")
+        console.text(f"nothing to do: there is no stack {stack.name}")
     elif exported:
         console.text(f"exported to {exported}")
-    but = " but its record (pneumoctl audit)" if audit.chain(place).path.exists() else ""
+    but = " but its record (pneumoctl audit)" if audit.chain(stack).path.exists() else ""
     console.text(f"proof: no process, no port and no file of the stack remains{but}")
     return 0

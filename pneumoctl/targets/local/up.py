@@ -26,14 +26,14 @@ def _show(prepared: "Prepared") -> int:
 
 
 def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
-    place, wishes = prepared.stack, prepared.wishes
+    stack, wishes = prepared.stack, prepared.wishes
 
     def begin() -> None:
         act.begin(audit.digest(prepared.plan))
-        place.save(wishes.secrets, prepared.ports)
-        log_to(place, wishes.secrets.values())
+        stack.save(wishes.secrets, prepared.ports)
+        log_to(stack, wishes.secrets.values())
 
-    journal = Journal(place.directory / "journal.jsonl", "up")
+    journal = Journal(stack.directory / "journal.jsonl", "up")
     try:
         applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
     except StepFailed as error:
@@ -43,7 +43,7 @@ def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
     act.changed = applied.changed
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = wishes.inventory.url("ui")
-    document = {"stack": place.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
+    document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
     console.result(document)
     _report(document)
     return 0

@@ -1,0 +1,83 @@
+"""The options that every command has, spelled once, and what a command on a stack is called with."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, StackName, Target
+from pneumoctl.stack import settings
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack, choose
+
+P = ParamSpec("P")
+Body = Callable[Concatenate["Invocation", P], int]
+# The console reads these from argv itself, so that even a usage error honours them.
+_OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
+_STACK = {"stack": (StackName, None), "config": (Config, None)}
+_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None)}
+
+
+class Invocation(NamedTuple):
+    """What a command on a stack works with."""
+
+    settings: Settings
+    stack: Stack
+
+
+def output_options(function: Callable[P, int]) -> Callable[..., int]:
+    """A command that takes no stack: add --json, --quiet and --no-color."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> int:
+        return function(**{name: value for name, value in given.items() if name not in _OUTPUT})  # type: ignore[call-arg]
+
+    return _with_options(command, function, 0, _OUTPUT)
+
+
+def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
+    """A command on a stack: add --stack, --config and the output options; pass it the Invocation first.
+
+    `flags`: settings that the command line may set too (target, offline_bundle).
+    """
+
+    def decorate(function: Body[P]) -> Callable[..., int]:
+        options = {**{name: _SETTINGS[name] for name in flags}, **_STACK, **_OUTPUT}
+
+        @functools.wraps(function)
+        def command(**given: Any) -> int:
+            own = {name: value for name, value in given.items() if name not in options}
+            named = {name: _plain(given[name]) for name in ("stack", *flags)}
+            return function(invocation(named, given["config"]), **own)  # type: ignore[call-arg]
+
+        return _with_options(command, function, 1, options)
+
+    return decorate
+
+
+def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
+    """The settings of flags, environment and file, completed by what the stack remembers of itself."""
+    return Invocation(*choose(settings.load(flags, config, os.environ)))
+
+
+def _plain(value: Any) -> Any:
+    """A path as the settings keep it: absolute, because later steps run in other directories."""
+    return str(value.expanduser().resolve()) if isinstance(value, Path) else value
+
+
+def _with_options(
+    command: Callable[..., int], function: Callable[..., int], skip: int, options: dict[str, tuple[Any, Any]]
+) -> Callable[..., int]:
+    """Give `command` the signature of `function`, without its first `skip` parameters and with `options` behind."""
+    own = list(inspect.signature(function).parameters.values())[skip:]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
+    command.__dict__.pop("__wrapped__", None)  # else its own signature would be read
+    command.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    return command
