@@ -11,6 +11,7 @@ from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change, context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 Hosts = Annotated[list[str] | None, typer.Argument(help="Names of hosts; all if left out.", metavar="[HOST]...")]
 
@@ -42,6 +43,4 @@ def configure(
             return 0
         with audit.kept(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
             document = change.change(settings, stack, task, yes, act)
-    console.result(document)
-    change.tell(document, "the hosts are as they should be")
-    return 0
+    return console.report(Report(document, change.lines(document, "the hosts are as they should be")))

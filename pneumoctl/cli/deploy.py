@@ -14,6 +14,7 @@ from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change, context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 KINDS = ("api", "web", "model")
 Kind = Annotated[str, typer.Argument(help="api, web or model.", autocompletion=lambda: list(KINDS))]
@@ -78,6 +79,4 @@ def _change(
             return 0
         with audit.kept(stack, verb, {"yes": agreed}) as act:
             document = change.change(settings, stack, task, agreed, act)
-    console.result(document)
-    change.tell(document, "that release serves already")
-    return 0
+    return console.report(Report(document, change.lines(document, "that release serves already")))

@@ -2,10 +2,8 @@
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
-from pneumoctl.gpu import orphans
-from pneumoctl.targets.aws import preflight as preflight_aws
 from pneumoctl.targets.common import checks
-from pneumoctl.targets.local import preflight
+from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
@@ -16,8 +14,7 @@ def doctor(invocation: Invocation) -> int:
     Changes nothing. Exit 4 if a check fails.
     """
     settings, stack = invocation
-    orphans.mind(stack)
-    found = (preflight_aws if settings.target == "aws" else preflight).rows(settings, stack)
+    found = target(settings, stack).checks()
     good = all(row.good for row in found)
     console.table(
         ("", "check", "seen", "fix"),

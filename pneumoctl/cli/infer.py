@@ -7,12 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
-from pneumoctl.gpu import orphans
 from pneumoctl.scoring import labelled, score
 from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
-from pneumoctl.targets.dispatch import reached
+from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
@@ -32,9 +31,8 @@ def infer(
     Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
     """
     stack = invocation.stack
-    orphans.mind(stack)
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
-    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, reached(stack) as (url, token):
+    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as (url, token):
         document = _scored(found, url, token, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)

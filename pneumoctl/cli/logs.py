@@ -5,11 +5,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
-from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
-from pneumoctl.targets.aws import logs as aws
-from pneumoctl.targets.local.logs import _follow, tail
-from pneumoctl.terminal.console import console
+from pneumoctl.targets.dispatch import target
 
 Service = Annotated[
     str | None,
@@ -32,21 +28,4 @@ def logs(
     On aws a service's lines come from all hosts that run it, in the order of their times; `pneumoctl` is what was done
     on the hosts. -f goes on until Ctrl-C, through lost links.
     """
-    settings, stack = invocation
-    if settings.target == "aws" and service != "terraform":
-        orphans.mind(stack)
-        return aws.logs(stack, service, lines, follow)
-    folder = stack.layout.logs
-    files = {file.stem: file for file in sorted(folder.glob("*.log"))}
-    if service is not None and service not in files:
-        known = ", ".join(files) or "none yet"
-        raise PneumoError(f"there is no log of {service!r}; there are: {known}", "pneumoctl status", Exit.USAGE)
-    chosen = {service: files[service]} if service else files
-    shown = {name: tail(file, lines) for name, file in chosen.items()}
-    console.result({"stack": settings.stack, "logs": shown})
-    for name, last in shown.items():
-        for line in last:
-            console.text(f"{name:12} {line}")
-    if follow and not console.json_mode:
-        _follow(chosen)
-    return 0
+    return target(*invocation).logs(service, lines, follow)

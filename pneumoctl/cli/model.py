@@ -12,7 +12,6 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
 from pneumoctl.scoring import labelled
-from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 
@@ -29,7 +28,7 @@ app.command()(promote)
 def ls(invocation: Invocation) -> int:
     """List the models, their figures, and which one the stack has promoted and serves."""
     stack = invocation.stack
-    marks = _marks(stack)
+    marks = _marks(invocation)
     found: list[dict[str, Any]] = []
     for name in store.names():
         try:
@@ -50,10 +49,9 @@ def ls(invocation: Invocation) -> int:
 @on_stack()
 def show(invocation: Invocation, name: Model) -> int:
     """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
-    stack = invocation.stack
     found = store.find(name)
     kept = evaluations.of(found.id)
-    facts = model_figures.told(found, _marks(stack, live=False))
+    facts = model_figures.told(found, _marks(invocation, live=False))
     parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
     document = {**facts, **{part: found.manifest.get(part) for part in parts}, "evaluations": kept}
     console.result({**document, "directory": str(found.directory)})
@@ -138,10 +136,10 @@ def export(
     return 0
 
 
-def _marks(stack: "Stack", live: bool = True) -> dict[str, set[str] | None]:
+def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | None]:
     """What is promoted and, with `live`, what serves: None where nobody knows."""
-    known = promotion.promoted(stack)
-    return {"promoted": {known["model"]} if known else set(), "serving": serving(stack) if live else None}
+    known = promotion.promoted(invocation.stack)
+    return {"promoted": {known["model"]} if known else set(), "serving": serving(invocation) if live else None}
 
 
 def _figures(title: str, figures: dict[str, Any]) -> None:

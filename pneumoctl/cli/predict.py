@@ -12,13 +12,12 @@ import typer
 from pneumoctl.cli.invocation import invocation, output_options
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.scoring import find_files, report, score
 from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.resume_file import Record, Scorer
 from pneumoctl.scoring.score import Outcome
 from pneumoctl.stack import settings
-from pneumoctl.targets.dispatch import reached
+from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 _MANY = 20  # files from which on progress is shown
@@ -86,9 +85,7 @@ def _wished(config: Path | None) -> Path | None:
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
-    chosen = invocation({"stack": stack}, config).stack
-    orphans.mind(chosen)
-    with reached(chosen) as (url, token):
+    with target(*invocation({"stack": stack}, config)).api() as (url, token):
         api = Api(url, token, jobs)
         yield api.score, api.version() if versioned else ""
 

@@ -11,8 +11,8 @@ from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets import dispatch
 from pneumoctl.targets.aws import context
+from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
@@ -43,7 +43,7 @@ def promote(
     settings, stack = invocation
     found = store.find(name)
     with promotion.locked(stack):
-        known, references = promotion.promoted(stack), _references(stack)
+        known, references = promotion.promoted(stack), _references(invocation)
         if known and known["model"] == found.id:
             _promoted({**known, "changed": False}, settings, stack)
             return 0
@@ -59,19 +59,19 @@ def promote(
     return 0
 
 
-def serving(stack: "Stack") -> set[str] | None:
+def serving(invocation: Invocation) -> set[str] | None:
     """The models that serve; None, with a warning, where the hosts cannot be asked."""
     try:
-        return dispatch.serving(stack)
+        return target(*invocation).served_models()
     except PneumoError as error:
         console.warn(f"which model serves is not known: {error.message}")
         return None
 
 
-def _references(stack: "Stack") -> "list[Registered]":
+def _references(invocation: Invocation) -> "list[Registered]":
     """What a candidate is held against: what serves, and what is promoted, or shipped where nothing is."""
-    ours, known = store.shipped(), promotion.promoted(stack)
-    wanted = {known["model"] if known else ours.id, *(serving(stack) or ())}
+    ours, known = store.shipped(), promotion.promoted(invocation.stack)
+    wanted = {known["model"] if known else ours.id, *(serving(invocation) or ())}
     found = []
     for name in sorted(wanted):
         try:

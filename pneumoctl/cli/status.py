@@ -7,9 +7,10 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.targets.aws import status as aws
-from pneumoctl.targets.local.status import _show, look
+from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
+
+PAUSE_S = 2.0  # between two reports of --watch
 
 
 @on_stack("target")
@@ -21,16 +22,14 @@ def status(
 
     Asks the processes and the services, never a file. Exit 1 unless all of them serve.
     """
-    settings, stack = invocation
     if watch and console.json_mode:
         raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
-    if settings.target == "aws":
-        return aws.status(settings, stack, watch)
-    while True:
-        document = look(stack)
+    for report in target(*invocation).status():
         if watch:
             console.clear()
-        code = _show(document)
+        code = console.report(report)
         if not watch:
             return code
-        time.sleep(2)
+        console.flush()
+        time.sleep(PAUSE_S)
+    return Exit.DONE

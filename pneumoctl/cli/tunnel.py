@@ -17,7 +17,7 @@ from pneumoctl.ssh import openssh
 from pneumoctl.ssh.openssh import ANSWER
 from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.local import processes
+from pneumoctl.targets.common import ports
 from pneumoctl.terminal.console import console
 
 _HTTP = b"GET / HTTP/1.0\r\n\r\n"
@@ -92,9 +92,9 @@ def _forward(stack: "Stack", name: str, wished: int | None, dry_run: bool) -> in
 
 
 def _free(standard: int, wished: int | None) -> int:
-    if wished is not None and not processes.free(wished):
+    if wished is not None and not ports.free(wished):
         raise PneumoError(f"port {wished} of this machine is taken", "leave --port out: a free one is found")
-    port = wished or processes.choose(standard)
+    port = wished or ports.choose(standard)
     if wished is None and port != standard:
         console.note(f"port {standard} of this machine is taken: {port} instead")
     return port

@@ -1,48 +1,49 @@
-"""Choose the target of a stack."""
+"""What a target can do, and the target of a stack: the one place that asks where a stack runs."""
 
-import subprocess
+import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
+from typing import Protocol, cast
 
-from pneumoctl.errors import PneumoError
-from pneumoctl.ssh import hosts as ssh_hosts
-from pneumoctl.ssh import openssh
-from pneumoctl.stack import inventory
+from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired
-from pneumoctl.targets.local import api, processes
+from pneumoctl.targets.common.checks import Row
+from pneumoctl.terminal.report import Report
 
 
-def serving(stack: Stack) -> set[str]:
-    """The models that the stack's hosts serve now. PneumoError where they cannot be asked."""
-    if stack.cloud() is None:
-        link = stack.layout.models / "current"
-        return {link.readlink().name} if link.is_symlink() else set()
-    known = stack.hosts()
-    names = [host.name for host in known.hosts if host.role == "app"] if known else []
-    if not names:
-        return set()
+class Target(Protocol):
+    """Where a stack runs. Methods raise PneumoError; each Report is printed by the command line."""
 
-    with ssh_hosts.opened(stack, names, change=False) as hosts:
-        links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
-    return {Path(link).name for link in links}
+    def checks(self) -> list[Row]:
+        """The preflight checks. Changes nothing."""
+
+    def plan(self) -> Report:
+        """What `up` would change; exit code 3 if anything. Changes nothing."""
+
+    def up(self, agreed: bool, dry_run: bool) -> Report:
+        """Bring the stack up and prove that it serves; asks unless `agreed`."""
+
+    def status(self) -> Iterator[Report]:
+        """What runs and what answers, looked at anew for each report; exit code 1 unless all of it serves."""
+
+    def logs(self, service: str | None, lines: int, follow: bool) -> int:
+        """Print the last lines of a service's log, or of all, and what follows; returns the exit code."""
+
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+        """Export unless `purge`, end everything, prove it; asks unless `agreed`."""
+
+    def api(self) -> AbstractContextManager[tuple[str, str]]:
+        """Address and bearer token of the stack's API."""
+
+    def served_models(self) -> set[str]:
+        """The models (name-version) that serve now."""
 
 
-@contextmanager
-def reached(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Address and token of the stack's API; on aws through an SSH forward that ends with the block."""
-    secrets = stack.secrets()
-    if stack.target != "aws" or secrets is None:
-        yield api.remote_api(stack.name)
-        return
-    known = openssh.inventory(stack)
-    host, port = openssh.choose(known, "app-0"), processes.choose(inventory.PORTS["api"])
-    argv = openssh.forward(stack, host, port, f"{host.address}:{inventory.PORTS['api']}")
-    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
-        listening = client.forwarded(port)
-        if listening is None:
-            message = f"the API on {host.name} cannot be reached over SSH"
-            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
-        listening.close()
-        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
+def target(settings: Settings, stack: Stack) -> Target:
+    """The target of a stack.
+
+    Imported by its name, and only when it is asked for: a stack on this machine needs none of the modules of AWS, and
+    another target is a folder here with a module `target`.
+    """
+    module = importlib.import_module(f"pneumoctl.targets.{settings.target}.target")
+    return cast(Target, module.Target(settings, stack))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.terminal.progress import Activities, Bars, Lines
+from pneumoctl.terminal.report import Report, Table
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -59,6 +60,22 @@ class Console:
             self._answered = True
             sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
 
+    def report(self, report: Report) -> int:
+        """Print the answer of a command; returns its exit code."""
+        self.result(report.document)
+        self.show(report.blocks)
+        return report.code
+
+    def show(self, blocks: Sequence[str | Table], stderr: bool = False) -> None:
+        """Print lines and tables: to stdout as a result, or to stderr as something to know."""
+        for block in blocks:
+            if isinstance(block, Table):
+                self.table(block.columns, block.rows, block.styles, stderr)
+            elif stderr:
+                self.note(block)
+            else:
+                self.text(block)
+
     def text(self, line: str) -> None:
         """Print one plain line of a result to stdout; silent under `--json`."""
         if not self.json_mode:
@@ -75,9 +92,9 @@ class Console:
         if self.quiet if stderr else self.json_mode:
             return
         from rich.markup import escape
-        from rich.table import Table
+        from rich.table import Table as RichTable
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = RichTable(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column, overflow="fold")
         for number, row in enumerate(rows):

@@ -24,6 +24,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, rollback
 from pneumoctl.targets.aws.desired import Ours
+from pneumoctl.targets.common import health
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
 
@@ -70,15 +71,11 @@ def preview(settings: "Settings", stack: "Stack", task: Task) -> tuple[list[str]
         return lines, hosts.differences(todo), todo
 
 
-def tell(document: Mapping[str, Any], nothing: str) -> None:
+def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
     """How many steps were done, and the proof; `nothing` where there was nothing to do."""
-    console.text(f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}")
-    if proof := document["prediction"]:
-        console.text(
-            f"proof: a drawn radiograph through the front door: {proof['finding']}, "
-            f"P(pneumonia) {proof['probability']:.3f}, threshold {proof['threshold']:.3f}, "
-            f"model {proof['model']['name']} {proof['model']['version']}"
-        )
+    done = f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}"
+    prediction = document["prediction"]
+    return [done, health.proof(prediction, "front door")] if prediction else [done]
 
 
 def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], None]) -> None:

@@ -17,24 +17,21 @@ from pneumoctl.targets.aws import context, provision
 from pneumoctl.targets.aws import preflight as preflight_aws
 from pneumoctl.targets.aws.context import Site
 from pneumoctl.targets.common import checks
-from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report, Table
 
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": "red"}
 
 
-def plan(settings: "Settings", stack: "Stack", exit_code: bool) -> int:
-    """Preflight, terraform's plan, prices; changes nothing in AWS."""
+def report(settings: Settings, stack: Stack) -> Report:
+    """Preflight, terraform's plan and prices, then what is to configure; changes nothing in AWS."""
     with stack.locked("plan"):
         one = prepare(settings, stack)
         planned = provision.plan(one)
         bill = price(one, planned)
-        table(planned, bill, stderr=False)
         following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
-        for line in following:
-            console.text(line)
-        console.result(document(one, planned, bill) | {"configure": following})
-    return Exit.CHANGES if planned.changes and exit_code else Exit.DONE
+    code = Exit.CHANGES if planned.changes else Exit.DONE
+    return Report(document(one, planned, bill) | {"configure": following}, (*blocks(planned, bill), *following), code)
 
 
 def prepare(settings: "Settings", stack: "Stack", up: bool = False) -> "Site":
@@ -55,19 +52,19 @@ def price(one: "Site", planned: "Planned") -> "Bill":
     return bill.changed(planned.changes, prices.current(one.aws, types))
 
 
-def table(planned: "Planned", bill: "Bill", stderr: bool) -> None:
-    """One row a change, its price beside it."""
-    say = console.note if stderr else console.text
+def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
+    """A table with one row a change, its price beside it, and the sums."""
     if not planned.changes:
-        say("nothing to do: AWS is as planned")
-        return
+        return ("nothing to do: AWS is as planned",)
     rows = [_row(action, what, line) for action, what, line in _lines(planned, bill)]
     styles = [STYLES[action] for action, _, _ in _lines(planned, bill)]
-    console.table(("", "resource", "", "USD/hour", "USD/month"), rows, styles, stderr=stderr)
     counts = {sign: sum(change.action == action for change in planned.changes) for action, sign in SIGNS.items()}
-    say(", ".join(f"{sign}{count}" for sign, count in counts.items() if count) + " resources")
     hour, month = money(bill.usd_per_hour, bill.at_least, 4), money(bill.usd_per_month, bill.at_least)
-    say(f"price: {hour} an hour, {month} a month of 730 hours, traffic apart (of {bill.date}, {bill.source})")
+    return (
+        Table(("", "resource", "", "USD/hour", "USD/month"), rows, styles),
+        ", ".join(f"{sign}{count}" for sign, count in counts.items() if count) + " resources",
+        f"price: {hour} an hour, {month} a month of 730 hours, traffic apart (of {bill.date}, {bill.source})",
+    )
 
 
 def _lines(planned: "Planned", bill: "Bill") -> "Iterator[tuple[str, str, Line | None]]":

@@ -1,11 +1,11 @@
 """`status` on aws: the overview of its hosts as a table, once or until interrupted."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from pneumoctl.aws.bill import money
+from pneumoctl.errors import Exit
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections
 from pneumoctl.stack.inventory import Inventory
@@ -13,24 +13,16 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import overview
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report, Table
 
-PAUSE_S = 2.0
 
-
-def status(settings: "Settings", stack: "Stack", watch: bool) -> int:
-    """Look and show, once or until interrupted. Takes no lock and no lease: others may work meanwhile."""
+def reports(settings: Settings, stack: Stack) -> Iterator[Report]:
+    """Look anew for each report. Takes no lock and no lease: others may work meanwhile."""
     while True:
         known = stack.hosts()
         with _reaching(known, stack) as agents:
             while stack.hosts() == known:  # a change there is an `up` or a teardown of somebody's
-                document = overview.look(settings, stack, known, agents)
-                if watch:
-                    console.clear()
-                code = show(document)
-                if not watch:
-                    return code
-                console.flush()
-                time.sleep(PAUSE_S)
+                yield report(overview.look(settings, stack, known, agents))
 
 
 @contextmanager
@@ -42,23 +34,18 @@ def _reaching(known: "Inventory | None", stack: "Stack") -> "Iterator[Agents | N
         yield Agents(connections, holder="", who="", run="")  # who leases nothing needs no name
 
 
-def show(document: Mapping[str, Any]) -> int:
-    """Print it; exit code 0 when every host is as it should be and the front door shows the page."""
-    console.result(document)
+def report(document: Mapping[str, Any]) -> Report:
+    """A table of the hosts; exit code 0 when every host is as it should be and the front door shows the page."""
     if not document["exists"]:
-        console.text(
-            f"stack {document['stack']}: nothing of it runs in {document['region']} (pneumoctl up --target aws)"
-        )
-        return 1
+        line = f"stack {document['stack']}: nothing of it runs in {document['region']} (pneumoctl up --target aws)"
+        return Report(document, (line,), Exit.FAILED)
     columns = ("host", "state", "address", "services", "release", "model", "disk", "memory", "differs")
     styles = ["" if host["good"] else "bold red" for host in document["hosts"]]
-    console.table(columns, [_cells(host) for host in document["hosts"]], styles)
-    for line in _told(document):
-        console.text(line)
+    table = Table(columns, [_cells(host) for host in document["hosts"]], styles)
     if document["gpu_running"]:
         now = "pneumoctl up, which ends with it stopped); at once: pneumoctl gpu reap"
         console.alarm(f"the GPU host is not stopped and bills (next: {now}")
-    return 0 if document["up"] else 1
+    return Report(document, (table, *_told(document)), Exit.DONE if document["up"] else Exit.FAILED)
 
 
 def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:

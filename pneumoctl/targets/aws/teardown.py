@@ -1,9 +1,11 @@
 """`teardown` on aws: the GPU first, results out, everything destroyed, and the proof by tag that nothing remains."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.aws import leftovers, s3
 from pneumoctl.aws.leftovers import Remaining
@@ -14,13 +16,14 @@ from pneumoctl.stack.stack import Stack, exports
 from pneumoctl.targets.aws import context, provision
 from pneumoctl.targets.aws.context import Site
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 from pneumoctl.training import collect
 
 BUCKET_ADDRESS = "aws_s3_bucket.main"
 EVERYTHING = ("",)  # all prefixes
 
 
-def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dry_run: bool) -> int:
+def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
     with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         one = context.reach(settings, stack)
@@ -29,9 +32,10 @@ def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dr
             return _end(one, [], None, [])
         provision.prepare(one, context.standing(one), "nothing" if dry_run else "all")
         doomed = [resource.address for resource in one.terraform.resources()]
-        _show(one, doomed, purge, stderr=not dry_run)
+        lines = list(_described(one, doomed, purge))
         if dry_run:
-            return _result(one, doomed, None)
+            return Report(_document(one, doomed, None), lines)
+        console.show(lines, stderr=True)
         _ask(one, doomed, agreed)
         act.arn = one.account.arn
         act.begin(audit.digest(doomed))
@@ -59,18 +63,19 @@ def _end_runs(one: "Site") -> None:
                 raise closed.trouble
 
 
-def _show(one: "Site", doomed: list[str], purge: bool, stderr: bool) -> None:
-    say = console.note if stderr else console.text
+def _described(one: Site, doomed: list[str], purge: bool) -> Iterator[str]:
+    """What is about to be destroyed, for a person."""
     if not doomed:
         return
-    say(f"tear down stack {one.settings.stack} in {one.settings.region} (account {one.account.id})")
+    yield f"tear down stack {one.settings.stack} in {one.settings.region} (account {one.account.id})"
     for address in doomed:
-        say(f"  - {address}")
+        yield f"  - {address}"
     name = _owned(one)
     files = s3.objects(one.aws, name, EVERYTHING) if name else []
     if files:
         size = sum(file.size for file in files) / 1e6
-        say(f"  {len(files)} files ({size:.1f} MB) in bucket {name} {'are deleted' if purge else 'are exported first'}")
+        fate = "are deleted" if purge else "are exported first"
+        yield f"  {len(files)} files ({size:.1f} MB) in bucket {name} {fate}"
 
 
 def _ask(one: "Site", doomed: list[str], agreed: bool) -> None:
@@ -118,19 +123,18 @@ def _forget(stack: "Stack") -> None:
     stack.lock.unlink(missing_ok=True)
 
 
-def _end(one: "Site", changed: list[str], exported: Path | None, left: "list[Remaining]") -> int:
+def _end(one: Site, changed: list[str], exported: Path | None, left: list[Remaining]) -> Report:
     if left:
         named = ", ".join(f"{thing.kind} {thing.id}" for thing in left)
         kinds = [{"kind": thing.kind, "id": thing.id, "name": thing.name} for thing in left]
         raise PneumoError(f"something remains in AWS: {named}", "pneumoctl teardown", left=kinds)
-    if not changed:
-        console.text(f"nothing to do: there is no stack {one.settings.stack} in {one.settings.region}")
+    lines = [f"proof: asked by tag and name, AWS has nothing of the stack left in {one.settings.region}"]
     if exported:
-        console.text(f"exported to {exported}")
-    console.text(f"proof: asked by tag and name, AWS has nothing of the stack left in {one.settings.region}")
-    return _result(one, changed, exported)
+        lines.insert(0, f"exported to {exported}")
+    if not changed:
+        lines.insert(0, f"nothing to do: there is no stack {one.settings.stack} in {one.settings.region}")
+    return Report(_document(one, changed, exported), lines)
 
 
-def _result(one: "Site", changed: list[str], exported: Path | None) -> int:
-    console.result({"stack": one.settings.stack, "changed": changed, "exported": exported, "left": []})
-    return 0
+def _document(one: Site, changed: list[str], exported: Path | None) -> dict[str, Any]:
+    return {"stack": one.settings.stack, "changed": changed, "exported": exported, "left": []}

@@ -11,23 +11,23 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change as hosts
-from pneumoctl.targets.aws import context, plan, provision
+from pneumoctl.targets.aws import change, context, plan, provision
 from pneumoctl.targets.aws.context import Site
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 
-def up(settings: "Settings", stack: "Stack", agreed: bool, dry_run: bool) -> int:
+def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     """Provision, wait for every host, make it what it should be, and send a real prediction through the front door."""
     with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
         one = plan.prepare(settings, stack, up=not dry_run)
         saved = provision.save_plan(one)
-        read = aside.submit(_show, one, saved, not dry_run)  # agreed: while terraform sets out, which takes as long
         if dry_run:
-            console.result(plan.document(one, *read.result()))
-            return 0
-        provision.undisturbed(one, lambda: {change.address for change in read.result()[0].changes})
+            planned, bill = _read(one, saved)
+            return Report(plan.document(one, planned, bill), plan.blocks(planned, bill))
+        read = aside.submit(_show, one, saved)  # agreed: while terraform sets out, which takes as long
+        provision.undisturbed(one, lambda: {resource.address for resource in read.result()[0].changes})
         strange = provision.foreign(one)
         for rule in strange:
             console.note(f"-  somebody else's rule in {rule['GroupId']}: {recovery.said(rule)}", "red")
@@ -42,29 +42,34 @@ def up(settings: "Settings", stack: "Stack", agreed: bool, dry_run: bool) -> int
             known = provision.arrive(one)
         finally:
             provision.rest(one)  # however this ended, and whatever else is broken
-        changed = [change.address for change in read.result()[0].changes]
+        changed = [resource.address for resource in read.result()[0].changes]
         changed += [rule["SecurityGroupRuleId"] for rule in strange]
         act.changed = changed
-        document = hosts.change(settings, stack, hosts.Task("up"), agreed or bool(changed), act)
-        _report(one, known, changed, document)
-    return 0
+        document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
+    return _report(known, changed, document)
 
 
-def _show(one: "Site", saved: "Saved", stderr: bool) -> "tuple[Planned, Bill]":
-    """Read the plan and print it."""
+def _read(one: Site, saved: Saved) -> tuple[Planned, Bill]:
     planned = one.terraform.read(saved)
-    bill = plan.price(one, planned)
-    plan.table(planned, bill, stderr)
+    return planned, plan.price(one, planned)
+
+
+def _show(one: Site, saved: Saved) -> tuple[Planned, Bill]:
+    """Read the plan and print it before it is asked about."""
+    planned, bill = _read(one, saved)
+    console.show(plan.blocks(planned, bill), stderr=True)
     return planned, bill
 
 
-def _report(one: "Site", known: "Inventory", provisioned: list[str], document: dict[str, Any]) -> None:
-    told = [{"name": host.name, "address": host.address, "instance": host.instance_id} for host in known.hosts]
-    up = [host for host in known.hosts if host.role != "train"]
-    url = f"https://{known.bastion.public_address}"
+def _report(known: Inventory, provisioned: list[str], document: dict[str, Any]) -> Report:
+    hosts = [{"name": host.name, "address": host.address, "instance": host.instance_id} for host in known.hosts]
+    serving = [host for host in known.hosts if host.role != "train"]
+    address = known.bastion.public_address
     document["changed"] = [*provisioned, *document["changed"]]
-    console.result({**document, "address": known.bastion.public_address, "url": url, "hosts": told})
-    hosts.tell(document, "the stack is up")
-    stopped = "; the GPU host is stopped" if len(up) < len(told) else ""
-    console.text(f"{len(up)} hosts up, host keys pinned: pneumoctl ssh {up[0].name}{stopped}")
-    console.text(f"web page: {url} (user {LOGIN}; its password: pneumoctl secrets show)")
+    stopped = "; the GPU host is stopped" if len(serving) < len(hosts) else ""
+    lines = (
+        *change.lines(document, "the stack is up"),
+        f"{len(serving)} hosts up, host keys pinned: pneumoctl ssh {serving[0].name}{stopped}",
+        f"web page: https://{address} (user {LOGIN}; its password: pneumoctl secrets show)",
+    )
+    return Report({**document, "address": address, "url": f"https://{address}", "hosts": hosts}, lines)

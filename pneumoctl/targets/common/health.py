@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
     if answer.status not in (200, 201) or not isinstance(document, dict):
         raise _closed(f"{method} {url} answered {answer.status}: {json.dumps(document)[:500]}")
     return document
+
+
+def proof(prediction: Mapping[str, Any], door: str) -> str:
+    """The prediction that proves that a stack serves, in a line."""
+    model = prediction["model"]
+    return (
+        f"proof: a drawn radiograph through the {door}: {prediction['finding']}, "
+        f"P(pneumonia) {prediction['probability']:.3f}, threshold {prediction['threshold']:.3f}, "
+        f"model {model['name']} {model['version']}"
+    )
 
 
 def _closed(why: str) -> PneumoError:

@@ -16,6 +16,7 @@ from pneumoctl.stack import inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.up_plan import Wishes
 
@@ -110,5 +111,5 @@ def ports(settings: Settings, stack: Stack) -> Ports:
         if kept in mine:
             given[name] = kept
         else:
-            given[name] = processes.choose(port, given.values())
+            given[name] = choose_port(port, given.values())
     return Ports(wished, given)

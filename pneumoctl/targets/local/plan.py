@@ -4,9 +4,10 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pneumoctl.errors import Exit
 from pneumoctl.plan.apply import changes
 from pneumoctl.plan.executor import Reached
-from pneumoctl.plan.steps import Plan, Put, Step
+from pneumoctl.plan.steps import Plan, Put, Step, describe
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
@@ -15,6 +16,7 @@ from pneumoctl.targets.local import facts, preflight, up_plan
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.up_plan import Wishes
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Prepared:
         """The steps that have something to do now."""
         return changes(self.plan, self.hosts)
 
+    def lines(self) -> list[str]:
+        """Those steps for a person."""
+        todo = self.changes()
+        return list(describe(self.plan, lambda step: step in todo)) if todo else ["nothing to do"]
+
 
 def prepare(settings: "Settings", stack: "Stack") -> Prepared:
     """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
@@ -42,6 +49,22 @@ def prepare(settings: "Settings", stack: "Stack") -> Prepared:
             console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
     wishes = facts.wishes(settings, stack, stack.secrets() or Secrets.generate(), ports)
     return Prepared(stack, wishes, ports, up_plan.plan(wishes), reach(stack, wishes.inventory))
+
+
+def report(settings: Settings, stack: Stack) -> Report:
+    """The steps that `up` would do, and the differences of every file."""
+    prepared = prepare(settings, stack)
+    todo, changed = prepared.changes(), differences(prepared)
+    document = {
+        "stack": stack.name,
+        "target": settings.target,
+        "changes": [{"step": step.title, "hosts": list(step.hosts)} for step in todo],
+        "differences": changed,
+        "usd_per_hour": 0.0,
+        "usd_per_month": 0.0,
+    }
+    blocks = (*prepared.lines(), *changed, "price: nothing, the stack runs on this machine")
+    return Report(document, blocks, Exit.CHANGES if todo else Exit.DONE)
 
 
 def differences(prepared: Prepared) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import sys
 import time
 from collections.abc import Iterable
@@ -65,19 +64,6 @@ def _signal(process: psutil.Process, send: object) -> None:
         return
 
 
-def free(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether a server could bind the port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except PermissionError:
-            raise PermissionError(f"port {port} is not for this user: choose one from 1024 up") from None
-        except OSError:
-            return False
-    return True
-
-
 def listening(directory: Path) -> set[int]:
     """The ports on which the stack's processes listen."""
     ports = set()
@@ -92,15 +78,6 @@ def listening(directory: Path) -> set[int]:
 
 def _listens(connection: Any) -> bool:
     return bool(connection.status == psutil.CONN_LISTEN)
-
-
-def choose(wished: int, taken: Iterable[int] = ()) -> int:
-    """The wished port if it is free, else the next free one above it. OSError if there is none."""
-    used = set(taken)
-    for port in range(wished, min(wished + 200, 65536)):
-        if port not in used and free(port):
-            return port
-    raise OSError(f"no free port from {wished} up")
 
 
 def remains(directory: Path, ports: Iterable[int]) -> list[str]:

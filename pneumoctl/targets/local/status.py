@@ -1,14 +1,15 @@
 """What runs and what answers on this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import health
+from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.local import processes, supervisor
-from pneumoctl.targets.local.processes import free
 from pneumoctl.targets.local.supervisor import State
-from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report, Table
 
 
 def look(stack: "Stack") -> dict[str, Any]:
@@ -58,32 +59,36 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict
     }
 
 
-def _show(document: Mapping[str, Any]) -> int:
-    console.result(document)
+def report(document: Mapping[str, Any]) -> Report:
+    """The document as a table and lines; exit code 1 unless the stack serves."""
+    blocks: list[str | Table] = []
     if not document["exists"]:
-        console.text(f"stack {document['stack']}: not there (pneumoctl up)")
+        blocks.append(f"stack {document['stack']}: not there (pneumoctl up)")
     else:
-        rows = [
-            (
-                one["name"],
-                one["state"].lower(),
-                str(one["pid"] or "-"),
-                f"{one['uptime_s']} s",
-                f"{one['memory_mb']} MB",
-                f"{one['port']}{'' if one['listening'] else ' (closed)'}",
-            )
-            for one in document["services"]
-        ]
-        good = [one["state"] == "RUNNING" and one["listening"] for one in document["services"]]
-        console.table(
-            ("service", "state", "pid", "uptime", "memory", "port"), rows, ["" if one else "bold red" for one in good]
-        )
+        blocks.append(_table(document["services"]))
         model = document["api"].get("checks", {}).get("model", {})
         if "version" in model:
-            console.text(f"model version {model['version']}")
+            blocks.append(f"model version {model['version']}")
         word = "serving" if document["serving"] else "NOT SERVING (next: pneumoctl logs, pneumoctl up)"
-        console.text(f"stack {document['stack']}: {word} at {document['url']}")
+        blocks.append(f"stack {document['stack']}: {word} at {document['url']}")
     if document["strays"]:
         pids = ", ".join(map(str, document["strays"]))
-        console.text(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")
-    return 0 if document["serving"] else 1
+        blocks.append(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")
+    return Report(document, blocks, Exit.DONE if document["serving"] else Exit.FAILED)
+
+
+def _table(services: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            service["name"],
+            service["state"].lower(),
+            str(service["pid"] or "-"),
+            f"{service['uptime_s']} s",
+            f"{service['memory_mb']} MB",
+            f"{service['port']}{'' if service['listening'] else ' (closed)'}",
+        )
+        for service in services
+    ]
+    good = [service["state"] == "RUNNING" and service["listening"] for service in services]
+    columns = ("service", "state", "pid", "uptime", "memory", "port")
+    return Table(columns, rows, ["" if one else "bold red" for one in good])

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.plan.apply import apply
+from pneumoctl.plan.apply import apply, changes
 from pneumoctl.plan.executor import Reached, StepFailed
+from pneumoctl.plan.steps import describe
 from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import Act
 from pneumoctl.stack.journal import Journal
@@ -17,7 +18,7 @@ from pneumoctl.stack.stack import Stack, exports
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.teardown_plan import Wishes, plan
-from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 Read = TypeVar("Read")
 
@@ -69,7 +70,19 @@ def _export_folder(stack: "Stack") -> Path:
     return exports() / f"{stack.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _act(stack: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agreed: bool, act: "Act") -> int:
+def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
+    """Export, end every process, remove the directory, prove it; with `dry_run` the plan alone."""
+    with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+        wishes, hosts = prepare(stack, purge)
+        if not dry_run:
+            return _carry_out(stack, wishes, hosts, agreed, act)
+        planned = plan(wishes)
+        todo = changes(planned, hosts)
+        lines = list(describe(planned, lambda step: step in todo))
+        return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
+
+
+def _carry_out(stack: Stack, wishes: Wishes, hosts: Mapping[str, Reached], agreed: bool, act: Act) -> Report:
     secrets = _unless_damaged(stack.secrets, wishes.export is None)
 
     planned = plan(wishes)
@@ -91,11 +104,11 @@ def _act(stack: "Stack", wishes: "Wishes", hosts: "Mapping[str, Reached]", agree
     if left:
         raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
     exported = str(wishes.export) if wishes.export and wishes.export.exists() else None
-    console.result({"stack": stack.name, "changed": list(applied.changed), "exported": exported, "left": left})
+    lines: list[str] = []
     if not applied.changed:
-        console.text(f"nothing to do: there is no stack {stack.name}")
+        lines.append(f"nothing to do: there is no stack {stack.name}")
     elif exported:
-        console.text(f"exported to {exported}")
+        lines.append(f"exported to {exported}")
     but = " but its record (pneumoctl audit)" if audit.chain(stack).path.exists() else ""
-    console.text(f"proof: no process, no port and no file of the stack remains{but}")
-    return 0
+    lines.append(f"proof: no process, no port and no file of the stack remains{but}")
+    return Report({"stack": stack.name, "changed": list(applied.changed), "exported": exported, "left": left}, lines)

@@ -1,31 +1,35 @@
 """Bring a stack up on this machine and prove that it serves."""
 
 import json
-from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.apply import apply
 from pneumoctl.plan.executor import StepFailed
-from pneumoctl.plan.steps import Service, describe
+from pneumoctl.plan.steps import Service
 from pneumoctl.stack import audit
 from pneumoctl.stack.audit import Act
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
-from pneumoctl.targets.local.logs import tail
-from pneumoctl.targets.local.plan import Prepared
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common import health
+from pneumoctl.targets.common.service_logs import tail
+from pneumoctl.targets.local.plan import Prepared, prepare
 from pneumoctl.targets.local.up_plan import PROOF
-from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 
-def _show(prepared: "Prepared") -> int:
-    todo = prepared.changes()
-    for line in describe(prepared.plan, lambda step: step in todo) if todo else ["nothing to do"]:
-        console.text(line)
-    console.result({"stack": prepared.stack.name, "changes": [step.title for step in todo]})
-    return 0
+def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
+    """Preflight, plan, question, execution and proof; with `dry_run` the plan alone."""
+    if dry_run:
+        prepared = prepare(settings, stack)
+        titles = [step.title for step in prepared.changes()]
+        return Report({"stack": stack.name, "changes": titles}, prepared.lines())
+    with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act:
+        return _carry_out(prepare(settings, stack), agreed, act)
 
 
-def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
+def _carry_out(prepared: Prepared, agreed: bool, act: Act) -> Report:
     stack, wishes = prepared.stack, prepared.wishes
 
     def begin() -> None:
@@ -44,24 +48,12 @@ def _act(prepared: "Prepared", agreed: bool, act: "Act") -> int:
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = wishes.inventory.url("ui")
     document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
-    console.result(document)
-    _report(document)
-    return 0
+    nothing = () if applied.changed else ("nothing to do: the stack is up",)
+    return Report(document, (*nothing, health.proof(prediction, "web page"), f"web page: {url}"))
 
 
-def _last_words(prepared: "Prepared", error: "StepFailed") -> str:
+def _last_words(prepared: Prepared, error: "StepFailed") -> str:
     """The end of the log of the service that the failed step was about."""
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
     files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
     return "".join(f"\n{file.name}: {line}" for file in files if file.exists() for line in tail(file, 8))
-
-
-def _report(document: dict[str, Any]) -> None:
-    one = document["prediction"]
-    if not document["changed"]:
-        console.text("nothing to do: the stack is up")
-    console.text(
-        f"proof: a drawn radiograph through the web page: {one['finding']}, P(pneumonia) {one['probability']:.3f}, "
-        f"threshold {one['threshold']:.3f}, model {one['model']['name']} {one['model']['version']}"
-    )
-    console.text(f"web page: {document['url']}")

@@ -1,0 +1,43 @@
+"""The API of a stack on AWS, through an SSH forward, and the models that its hosts serve."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.ssh import hosts as ssh_hosts
+from pneumoctl.ssh import openssh
+from pneumoctl.stack import inventory
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import desired
+from pneumoctl.targets.common import ports
+
+
+@contextmanager
+def forwarded(stack: Stack) -> Iterator[tuple[str, str]]:
+    """Address and token of the API; the forward ends with the block. PneumoError if it cannot be reached."""
+    secrets = stack.secrets()
+    if secrets is None:
+        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
+    known = openssh.inventory(stack)
+    host, port = openssh.choose(known, "app-0"), ports.choose(inventory.PORTS["api"])
+    argv = openssh.forward(stack, host, port, f"{host.address}:{inventory.PORTS['api']}")
+    with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        listening = client.forwarded(port)
+        if listening is None:
+            message = f"the API on {host.name} cannot be reached over SSH"
+            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
+        listening.close()
+        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
+
+
+def served_models(stack: Stack) -> set[str]:
+    """The models that the stack's hosts serve now. PneumoError where they cannot be asked."""
+    known = stack.hosts()
+    names = [host.name for host in known.hosts if host.role == "app"] if known else []
+    if not names:
+        return set()
+    with ssh_hosts.opened(stack, names, change=False) as hosts:
+        links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
+    return {Path(link).name for link in links}

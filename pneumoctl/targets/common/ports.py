@@ -1,0 +1,26 @@
+"""Ports of this machine: whether one is free, and the next that is."""
+
+import socket
+from collections.abc import Iterable
+
+
+def free(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether a server could bind the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            raise PermissionError(f"port {port} is not for this user: choose one from 1024 up") from None
+        except OSError:
+            return False
+    return True
+
+
+def choose(wished: int, taken: Iterable[int] = ()) -> int:
+    """The wished port if it is free, else the next free one above it. OSError if there is none."""
+    used = set(taken)
+    for port in range(wished, min(wished + 200, 65536)):
+        if port not in used and free(port):
+            return port
+    raise OSError(f"no free port from {wished} up")

@@ -1,0 +1,50 @@
+"""Log files on this machine: of the services here, and of terraform."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.stack import Stack
+from pneumoctl.terminal.console import console
+
+
+def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
+    """Print the last lines of one log or of all, and with `follow` what is added until Ctrl-C."""
+    files = {file.stem: file for file in sorted(stack.layout.logs.glob("*.log"))}
+    if service is not None and service not in files:
+        known = ", ".join(files) or "none yet"
+        raise PneumoError(f"there is no log of {service!r}; there are: {known}", "pneumoctl status", Exit.USAGE)
+    chosen = {service: files[service]} if service else files
+    ends = {name: tail(file, lines) for name, file in chosen.items()}
+    console.result({"stack": stack.name, "logs": ends})
+    for name, last in ends.items():
+        for line in last:
+            console.text(f"{name:12} {line}")
+    if follow and not console.json_mode:
+        _follow(chosen)
+    return Exit.DONE
+
+
+def tail(file: Path, lines: int) -> list[str]:
+    """The last lines of a file, without reading all of it."""
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        source.seek(max(0, size - 400 * lines))  # enough for lines of ordinary length
+        return source.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def _follow(files: dict[Any, Path]) -> None:
+    offsets = {name: file.stat().st_size for name, file in files.items()}
+    while True:
+        for name, file in files.items():
+            if not file.exists():
+                return  # the stack was torn down
+            size = file.stat().st_size
+            with file.open("rb") as source:
+                source.seek(offsets[name] if size >= offsets[name] else 0)  # smaller: it was rotated
+                for line in source.read().decode(errors="replace").splitlines():
+                    console.text(f"{name:12} {line}")
+                offsets[name] = source.tell()
+        console.flush()
+        time.sleep(0.3)

@@ -1,0 +1,54 @@
+"""The stack on this machine, as a target."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common import service_logs
+from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.local import api, plan, preflight, status, teardown, up
+from pneumoctl.terminal.report import Report
+
+
+@dataclass(frozen=True)
+class Target:
+    """See targets.dispatch.Target."""
+
+    settings: Settings
+    stack: Stack
+
+    def checks(self) -> list[Row]:
+        """See Target."""
+        return preflight.rows(self.settings, self.stack)
+
+    def plan(self) -> Report:
+        """See Target."""
+        return plan.report(self.settings, self.stack)
+
+    def up(self, agreed: bool, dry_run: bool) -> Report:
+        """See Target."""
+        return up.up(self.settings, self.stack, agreed, dry_run)
+
+    def status(self) -> Iterator[Report]:
+        """See Target."""
+        while True:
+            yield status.report(status.look(self.stack))
+
+    def logs(self, service: str | None, lines: int, follow: bool) -> int:
+        """See Target."""
+        return service_logs.show(self.stack, service, lines, follow)
+
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+        """See Target."""
+        return teardown.teardown(self.stack, purge, agreed, dry_run)
+
+    def api(self) -> AbstractContextManager[tuple[str, str]]:
+        """See Target."""
+        return nullcontext(api.remote_api(self.stack.name))
+
+    def served_models(self) -> set[str]:
+        """See Target."""
+        link = self.stack.layout.models / "current"
+        return {link.readlink().name} if link.is_symlink() else set()
