@@ -11,7 +11,7 @@ export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test test-lab test-rest check bench screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-lab test-rest check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -70,6 +70,10 @@ check: $(VENV)/.dev
 ## make bench                    the speed of the hot paths, as ratios
 bench: $(VENV)/.dev
 	for one in startup predict api; do $(BIN)/python -m tests.bench.bench_$$one || exit 1; done
+
+## make docs                     the generated documents: docs/commands.md, docs/settings.md
+docs: $(VENV)/.dev
+	$(BIN)/python -m tests.docs.reference
 
 ## make screenshots              the README's pictures, from the real thing
 screenshots: $(VENV)/.dev packages

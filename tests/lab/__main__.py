@@ -23,7 +23,7 @@ faults (HOST is a name as web-0, an id or an address):
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    arguments = parser().parse_args()
     try:
         lab = Lab(arguments.name)
         if arguments.command not in ("up", "down") and not lab.is_up():
@@ -33,13 +33,14 @@ def main() -> int:
         return _fail(str(reason.args[0] if isinstance(reason, KeyError) else reason), "python -m tests.lab logs")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__, epilog=FAULTS)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__, epilog=FAULTS)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.add_argument(
         "--name", default=os.environ.get("PNEUMO_LAB", "main"), help="which lab; several may be up at once"
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = made.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring it up (again: nothing)")
     commands.add_parser("down", help="end all it began")
     commands.add_parser("status", help="its hosts")
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fault", help="see below").add_argument("words", nargs=argparse.REMAINDER)
     commands.add_parser("calls", help="the calls made of the AWS API").add_argument("--mutating", action="store_true")
     commands.add_parser("logs", help="the last lines of all logs").add_argument("--lines", type=int, default=30)
-    return parser
+    return made
 
 
 def _up(lab: Lab, arguments: argparse.Namespace) -> int:

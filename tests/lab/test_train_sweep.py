@@ -1,7 +1,7 @@
 """Every fault at every phase of a run on the GPU: the host is off in time, and exit code, checkpoint, receipt tell.
 
 A run strikes with a few pairs of fault and phase, the same ones unless PNEUMO_SWEEP_SEED draws others; PNEUMO_SWEEP=all
-strikes with each, and writes what it measures into the README's table.
+strikes with each, and writes what it measures into the table of docs/training.md.
 """
 
 import hashlib

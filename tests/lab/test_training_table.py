@@ -1,9 +1,9 @@
-"""The README's table of faults: a sweep's cells go in one by one, and what an earlier one measured stays."""
+"""The table of faults in docs/training.md: a sweep's cells go in one by one, and what an earlier one measured stays."""
 
 from tests.lab import training_table
 from tests.lab.test_train_sweep import FAULTS
 from tests.lab.training_scene import PHASES
-from tests.lab.training_table import BEGIN, END, README, written
+from tests.lab.training_table import BEGIN, DOCUMENT, END, written
 
 
 def test_a_cell_goes_in_and_the_others_stay() -> None:
@@ -20,8 +20,8 @@ def test_what_is_no_fault_any_more_goes_out() -> None:
     assert written(text, {}, ("rain",), ("data",)) == f"{BEGIN}\n| | data |\n|---|---|\n| rain | a |\n{END}"
 
 
-def test_the_readme_has_the_faults_and_phases_of_the_sweep_and_no_others() -> None:
-    text = README.read_text()
+def test_the_document_has_the_faults_and_phases_of_the_sweep_and_no_others() -> None:
+    text = DOCUMENT.read_text()
     assert written(text, {}, list(FAULTS), PHASES) == text
     measured = training_table.cells(text)
     assert measured and all(phase in FAULTS[fault].codes for fault, phase in measured)

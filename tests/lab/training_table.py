@@ -1,9 +1,11 @@
-"""The README's table of faults: phase x fault -> what stopped the GPU, after how long, and the exit code."""
+"""The table of faults in docs/training.md: phase x fault -> what stopped the GPU, after how long, and the exit code."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+import tests
+
+DOCUMENT = Path(tests.__file__).resolve().parent.parent / "docs/training.md"
 BEGIN, END = "<!-- training faults: begin -->", "<!-- training faults: end -->"
 
 
@@ -22,7 +24,7 @@ def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str],
 
 def keep(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Sequence[str]) -> None:
     """One cell more, at once: a sweep that is broken off keeps what it has."""
-    README.write_text(written(README.read_text(), {(fault, phase): cell}, faults, phases))
+    DOCUMENT.write_text(written(DOCUMENT.read_text(), {(fault, phase): cell}, faults, phases))
 
 
 def cells(text: str) -> dict[tuple[str, str], str]:

@@ -1,0 +1,100 @@
+"""Write the result of a whole run of the tests into docs/figures.md.
+
+`python -m tests.docs.figures REPORT.xml.. [--seed NAME=VALUE ..]`: JUnit reports as `pytest --junitxml` writes them,
+and the seeds that the run drew.
+"""
+
+import argparse
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.docs.documents import DOCS, ROOT
+
+FIGURES = DOCS / "figures.md"
+BEGIN, END = "<!-- make test-all: begin -->", "<!-- make test-all: end -->"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one process of pytest counted."""
+
+    name: str
+    started: str
+    tests: int
+    failed: int
+    skipped: int
+    seconds: float
+
+    @property
+    def passed(self) -> int:
+        """Neither failed nor skipped."""
+        return self.tests - self.failed - self.skipped
+
+    @classmethod
+    def read(cls, path: Path) -> "Report":
+        """From a JUnit file, named after it."""
+        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+        if not suites:
+            raise ValueError(f"{path} holds no test suite")
+
+        def total(*names: str) -> int:
+            return sum(int(suite.get(name, 0)) for suite in suites for name in names)
+
+        seconds = sum(float(suite.get("time", 0)) for suite in suites)
+        started = min(suite.get("timestamp", "") for suite in suites)
+        return cls(path.stem, started, total("tests"), total("failures", "errors"), total("skipped"), seconds)
+
+
+def section(reports: Sequence[Report], commit: str, seeds: Sequence[str]) -> str:
+    """The text between the marks."""
+    day = min(report.started for report in reports)[:10]
+    drawn = f"Seeds: {', '.join(f'`{seed}`' for seed in seeds)}." if seeds else "No seed was drawn."
+    lines = [
+        f"Run on {day} at commit `{commit}`. {drawn}",
+        "",
+        "| part | tests | passed | failed | skipped | minutes |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {one.name} | {one.tests} | {one.passed} | {one.failed} | {one.skipped} | {one.seconds / 60:.1f} |"
+            for one in reports
+        ),
+    ]
+    if len(reports) > 1:
+        counts = [sum(getattr(one, name) for one in reports) for name in ("tests", "passed", "failed", "skipped")]
+        lines.append(f"| all | {' | '.join(map(str, counts))} | |")
+    return "\n".join(lines)
+
+
+def filled(text: str, content: str) -> str:
+    """The document with this content between its marks."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{FIGURES} lacks {BEGIN} or {END}")
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{content}\n{END}{rest.partition(END)[2]}"
+
+
+def commit_of_tree() -> str:
+    """The commit that is checked out, marked where tracked files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", "-uno") else "")
+
+
+def main() -> None:
+    """Fill the section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT.xml")
+    parser.add_argument("--seed", action="append", default=[], metavar="NAME=VALUE", help="a seed that the run drew")
+    given = parser.parse_args()
+    reports = [Report.read(path) for path in given.reports]
+    FIGURES.write_text(filled(FIGURES.read_text(), section(reports, commit_of_tree(), given.seed)))
+    print(f"wrote {FIGURES}")
+
+
+if __name__ == "__main__":
+    main()
