@@ -1,6 +1,6 @@
-"""Make the README's pictures from the real thing: a stack comes up, is used in terminal and browser, and goes.
+"""Make the README's pictures from a real stack, in the terminal and in the browser.
 
-`python tests/browser/readme_pictures.py DIRECTORY` writes terminal.svg and page.png. The radiographs are drawings.
+`python tests/browser/readme_pictures.py DIRECTORY` writes terminal.svg and page.png. The X-rays are drawings.
 """
 
 import io
@@ -20,27 +20,41 @@ from model import phantom
 
 COLUMNS = 118
 ROOT = Path(__file__).parents[2]
+WHOLE = phantom.png(22, 512, True)
+FILES = {"drawing-1.png": WHOLE, "drawing-2.png": phantom.png(13, 512, False), "broken.png": WHOLE[:9000]}
+SHOWN = (("up", "-y"), ("predict", "--remote", *FILES), ("status",))
+LONG, HEAD = 22, 6  # lines of one command; of more, the first ones and the last ones are shown
+REFUSED = 6  # exit code of `predict`: one file was not assessed
 
 
 def pneumoctl(*words: str, state: Path) -> str:
-    """Run one command line; what it said on both outputs."""
+    """Run one command line; its output on stdout and stderr."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PNEUMO_")}
     environment |= {"XDG_STATE_HOME": str(state), "XDG_DATA_HOME": str(state), "COLUMNS": str(COLUMNS)}
     environment |= {} if "--json" in words else {"FORCE_COLOR": "1"}
     command = [sys.executable, "-m", "pneumoctl", *words]
     kept = subprocess.STDOUT if "--json" not in words else subprocess.DEVNULL
-    return subprocess.run(
-        command, env=environment, cwd=state, stdout=subprocess.PIPE, stderr=kept, text=True, check=True
-    ).stdout
+    done = subprocess.run(command, env=environment, cwd=state, stdout=subprocess.PIPE, stderr=kept, text=True)
+    if done.returncode not in (0, REFUSED if words[0] == "predict" else 0):
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def shortened(output: str) -> str:
+    """Its first and last lines, when it is long."""
+    lines = output.rstrip().splitlines()
+    if len(lines) > LONG:
+        lines = [*lines[:HEAD], f"  … {len(lines) - LONG} lines …", *lines[HEAD - LONG :]]
+    return "\n".join(lines)
 
 
 def terminal(state: Path, picture: Path) -> None:
     """Three commands and what they printed, as SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    for words in (("up", "-y"), ("predict", "--remote", "drawing.png"), ("status",)):
-        said = pneumoctl(*words, state=state).replace(str(state), "~/.local/state").replace(str(ROOT), "~/pneumoctl")
+    for words in SHOWN:
+        output = pneumoctl(*words, state=state).replace(str(state), "~/.local/state").replace(str(ROOT), "~/pneumoctl")
         console.print(Text(f"$ pneumoctl {' '.join(words)}", style="bold"))
-        console.print(Text.from_ansi(said.rstrip()))
+        console.print(Text.from_ansi(shortened(output)))
         console.print()
     picture.write_text(console.export_svg(title="pneumoctl on one machine"))
 
@@ -48,15 +62,13 @@ def terminal(state: Path, picture: Path) -> None:
 def page(state: Path, picture: Path) -> None:
     """Three files through the page, one of them broken, as PNG."""
     url = json.loads(pneumoctl("status", "--json", state=state))["url"]
-    whole = phantom.png(22, 512, True)
-    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(13, 512, False)), ("broken.png", whole[:9000])]
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
         view = chromium.new_page(viewport={"width": 1100, "height": 760})
         view.goto(url)
         view.get_by_label("Chest X-rays").set_input_files(
-            [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+            [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in FILES.items()]
         )
         view.get_by_role("button", name="Assess").click()
         view.get_by_role("heading", name="Results of this upload").wait_for()
@@ -69,7 +81,8 @@ def main(directory: Path) -> None:
     """Both pictures, from one stack."""
     with tempfile.TemporaryDirectory(prefix="pn") as name:
         state = Path(name)
-        (state / "drawing.png").write_bytes(phantom.png(22, 512, True))
+        for file, content in FILES.items():
+            (state / file).write_bytes(content)
         try:
             terminal(state, directory / "terminal.svg")
             page(state, directory / "page.png")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from pneumoctl.app import app
+from pneumoctl.cli.app import app
 from tests.docs.documents import ROOT
 from tests.docs.reference import Verb, verbs
 from tests.lab import __main__ as lab_command

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from pneumoctl import __version__
-from pneumoctl.bill import HOURS
+from pneumoctl.aws.bill import HOURS
+from pneumoctl.aws.prices import DISK, FILE, IPV4, NAT
 from pneumoctl.errors import Exit
-from pneumoctl.prices import DISK, FILE, IPV4, NAT
-from pneumoctl.settings import Settings
+from pneumoctl.stack.settings import Settings
 from tests.docs import figures, reference
 from tests.docs.documents import DOCS, ROOT
 
