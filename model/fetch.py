@@ -1,4 +1,4 @@
-"""`python -m model.data.publishers NAME`: download a public data set."""
+"""`python -m model.fetch NAME`: download a public data set."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The command line as a whole: start-up, help, errors, JSON."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -187,3 +188,17 @@ def test_an_output_that_cannot_be_written_is_no_traceback(target: str) -> None:
         ["sh", "-c", f"{sys.executable} -m pneumoctl status --stack nosuch {target}"], capture_output=True, text=True
     )
     assert "Traceback" not in done.stderr and done.returncode == 1
+
+
+def test_every_module_that_is_started_does_something() -> None:
+    """`python -m MODULE` of a module that only defines things ends with 0 and has done nothing."""
+    root = Path(__file__).parents[2]
+    sources = [
+        file.read_text() for package in ("pneumoctl", "model", "webapp") for file in (root / package).rglob("*.py")
+    ]
+    started = {name for text in sources for name in re.findall(r'"-m",\s*"((?:pneumoctl|model|webapp)[\w.]*)"', text)}
+    assert {"model.train", "webapp.check"} <= started
+    for name in started:
+        path = root / name.replace(".", "/")
+        entry = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        assert '__name__ == "__main__"' in entry.read_text(), f"python -m {name} does nothing"

@@ -44,7 +44,7 @@ def _pid(root: Path, service: str) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.targets.common.health ready URL | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
+    """`python -m pneumoctl.targets.local.readiness ready URL | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
     try:
         if argv[0] == "ready":
             return Exit.DONE if ready(argv[1], timeout=10)[0] else Exit.FAILED

@@ -85,4 +85,4 @@ def start(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(start(Path(sys.argv[2])))  # python -m pneumoctl.supervisor start ROOT
+    sys.exit(start(Path(sys.argv[2])))  # python -m pneumoctl.targets.local.supervisor start ROOT

@@ -227,4 +227,4 @@ def _proof(wishes: Wishes) -> Step:
 
 
 def _health(wishes: Wishes, *words: str) -> tuple[str, ...]:
-    return (wishes.python, "-P", "-m", "pneumoctl.targets.common.health", *words)
+    return (wishes.python, "-P", "-m", "pneumoctl.targets.local.readiness", *words)
