@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 WHOLE = phantom.png(22, 512, True)
 FILES = {"drawing-1.png": WHOLE, "drawing-2.png": phantom.png(13, 512, False), "broken.png": WHOLE[:9000]}
 SHOWN = (("up", "-y"), ("predict", "--remote", *FILES), ("status",))
-LONG, HEAD = 22, 6  # lines of one command; of more, the first ones and the last ones are shown
+LONG, HEAD = 16, 6  # lines of one command; of more, the first ones and the last ones are shown
 REFUSED = 6  # exit code of `predict`: one file was not assessed
 
 

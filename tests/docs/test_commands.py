@@ -6,6 +6,7 @@ import pytest
 
 from tests.docs import command_lines
 from tests.docs.documents import ROOT, Document, documents
+from tests.lab import __main__ as lab_command
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
 
@@ -40,6 +41,11 @@ def test_every_call_of_the_lab_in_its_page_exists() -> None:
     assert "lab.fault.kill" in names
     missing = [name for name in names if not hasattr(Faults if ".fault." in name else Lab, name.rpartition(".")[2])]
     assert not missing
+
+
+def test_every_fault_of_a_host_is_in_the_labs_page() -> None:
+    named = {word for code in Document(ROOT / "tests/lab/README.md").inline() for word in code.split()}
+    assert set(lab_command.HOST_FAULTS) <= named
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,9 @@ def test_the_table_of_dependencies_has_each_requirement() -> None:
 
 
 def test_the_version_is_one_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     newest = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
     wheels = set(re.findall(r"pneumoctl-([\d.]+)-py3", README.read_text()))
-    assert {project["version"], __version__, newest} | wheels == {__version__}
+    assert {newest, *wheels} == {__version__}
 
 
 def test_the_readme_is_short_and_has_what_comes_first() -> None:
@@ -109,3 +108,14 @@ def test_the_document_has_the_marks_and_another_is_refused() -> None:
     assert figures.filled(figures.filled(text, "new"), "old") != text
     with pytest.raises(ValueError, match="lacks"):
         figures.filled("no marks", "content")
+
+
+def test_every_package_stands_in_the_architecture() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    packages = [
+        path.parent.relative_to(ROOT)
+        for folder in ("pneumoctl", "model", "webapp")
+        for path in (ROOT / folder).glob("*/__init__.py")
+    ]
+    assert len(packages) > 15
+    assert [str(package) for package in packages if f"`{package}`" not in text] == []
