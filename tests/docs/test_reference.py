@@ -45,7 +45,7 @@ def test_the_table_of_dependencies_has_each_requirement() -> None:
         name = re.split(r"[\s\[<>=!~;]", requirement.lower())[0]
         if name != project["name"]:
             assert name in rows, f"docs/dependencies.md lacks {name}"
-            assert extra in rows[name], f"docs/dependencies.md lacks that {name} is of {extra}"
+            assert extra in rows[name] or "base" in rows[name], f"docs/dependencies.md lacks that {name} is of {extra}"
 
 
 def test_the_version_is_one_everywhere() -> None:

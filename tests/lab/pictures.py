@@ -1,7 +1,7 @@
 """Make the README's pictures of the aws target, in the lab: the terminal, the page behind nginx, Prometheus' targets.
 
-`python -m tests.lab.pictures DIRECTORY [--name LAB]`: a lab comes up, the stack in it too, and goes (an existing LAB
-with a stack stays). The radiographs are drawings.
+`python -m tests.lab.pictures DIRECTORY [--name LAB]`: it starts a lab and a stack in it and ends both (an existing LAB
+with a stack stays). The X-rays are drawings.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from model import phantom
 from tests.lab.lab import Lab
 
 COLUMNS = 118
-SHOWN = (("up", "-y"), ("status",), ("deploy", "api", "-y"), ("drift",))
+SHOWN = (("up", "-y"), ("status",), ("cost",), ("drift",))
 LONG = 36  # lines of one command; of more the middle is left out
 
 
