@@ -214,7 +214,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
                 "threshold": 0.5, "model": {"name": "m", "version": "v"}, "created": "now",
             }  # fmt: skip
 
-    monkeypatch.setattr("pneumoctl.scoring.api_client.Api", Fake)
+    monkeypatch.setattr("pneumoctl.cli.predict.Api", Fake)
     monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (f"http://{name}", "token"))
     monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("used the local model"))
     path = str(ward / "a-ill.png")

@@ -215,7 +215,7 @@ def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, place: Stack,
     runs.save(place, replace(run, deadline=runs.stamp(later), usd_per_hour=1.0))
     lease(aws, train)
     one: Any = made(aws)
-    one = replace(one, settings=replace(one.settings, stack="watch"), place=place)
+    one = replace(one, settings=replace(one.settings, stack="watch"), stack=place)
     teardown._end_runs(one)
     assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
     receipt = runs.receipt_of(place, RUN)

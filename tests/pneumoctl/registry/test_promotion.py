@@ -24,7 +24,7 @@ from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
-from pneumoctl.targets import dispatch
+from pneumoctl.targets.aws import api
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud
 from tests.pneumoctl.models import made
 
@@ -196,14 +196,15 @@ def test_on_aws_the_hosts_are_asked_what_serves(
         asked.append((only, change))
         if not standing:
             raise PneumoError("nobody answers")
-        yield SimpleNamespace(standing=lambda: standing)
+        yield SimpleNamespace()
 
-    monkeypatch.setattr("pneumoctl.ssh.hosts.opened", opened)
-    assert dispatch.serving(place) == set() and asked == []  # before the first `up` got so far
+    monkeypatch.setattr(api.ssh_hosts, "opened", opened)
+    monkeypatch.setattr(api.desired, "current_links", lambda _: standing)
+    assert api.served_models(place) == set() and asked == []  # before the first `up` got so far
     place.save_hosts(
         Inventory(tuple(Host(f"{role}-0", role, address="10.0.0.1") for role in ("nginx", "app", "train")))
     )
-    assert dispatch.serving(place) == {serves.id} and asked == [(["app-0"], False)]
+    assert api.served_models(place) == {serves.id} and asked == [(["app-0"], False)]
     standing.clear()
     assert run(["model", "ls", "--json"]) == 0
     said = capsys.readouterr()

@@ -82,7 +82,7 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
     without = [name for name in done if name != "describe_instances"]
     assert without[:6] == ["create_schedule", "get_schedule", "start_instances", "get_schedule", "await_up", "begin"]
     assert without[-1] == "delete_schedule", "the schedule goes last, when the stop is proven"
-    kept = runs.load(ground(world, tmp_path).place, RUN)
+    kept = runs.load(ground(world, tmp_path).stack, RUN)
     assert [phase for phase, _ in kept.phases] == ["armed", "started", "up", "begun", "stopped"]
     assert world.shown[-1]["counter"] > 200
 
@@ -116,7 +116,7 @@ def test_whatever_strikes_at_whatever_phase(
     assert ("start_instances" in world.calls) is not before
     never = before or phase == "starting"  # struck before EC2 heard of it
     assert closed.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    kept = runs.receipt_of(ground(world, tmp_path).place, RUN)
+    kept = runs.receipt_of(ground(world, tmp_path).stack, RUN)
     assert kept == closed.receipt
 
 

@@ -135,9 +135,9 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
 
 
 def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> None:
-    one = replace(made(Ec2(), state_bucket="mine"), place=Stack("t", tmp_path))
+    one = replace(made(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
     assert provision._state_bucket(one, move=False) == "mine"  # a new stack
-    one.place.terraform.mkdir()
+    one.stack.terraform.mkdir()
     assert provision._state_bucket(one, move=False) == ""
     assert provision._state_bucket(one, move=True) == "mine"
     there = replace(one, settings=replace(one.settings, state_bucket="here"))

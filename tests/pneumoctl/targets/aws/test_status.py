@@ -5,6 +5,12 @@ from typing import Any
 import pytest
 
 from pneumoctl.targets.aws import status
+from pneumoctl.terminal.console import console
+
+
+def show(document: dict[str, Any]) -> int:
+    return console.report(status.report(document))
+
 
 HOST: dict[str, Any] = {
     "name": "app-0",
@@ -53,7 +59,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status.show(GOOD) == 0
+    assert show(GOOD) == 0
     said = capsys.readouterr().out
     row = next(line for line in said.splitlines() if line.startswith("app-0"))
     for word in ("running", "2 run", "api 0123456789ab", "small-abc", "41 %", "17 %", "no"):
@@ -62,14 +68,14 @@ def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_who_is_silent_is_shown_and_is_not_up(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status.show(GOOD | {"up": False, "hosts": [HOST, SILENT]}) == 1
+    assert show(GOOD | {"up": False, "hosts": [HOST, SILENT]}) == 1
     said = capsys.readouterr().out
     assert "no answer within 4 s" in said and "NOT AS IT SHOULD BE" in said
 
 
 def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ill = HOST | {"units": {"redis-server": "failed"}, "failed": ["redis-server.service", "x.timer"], "good": False}
-    status.show(GOOD | {"up": False, "hosts": [ill | {"steps_pending": 3}]})
+    show(GOOD | {"up": False, "hosts": [ill | {"steps_pending": 3}]})
     said = capsys.readouterr().out
     assert "redis-server failed, x.timer failed" in said
     assert "3 steps" in said and "pneumoctl plan" in said
@@ -77,7 +83,7 @@ def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     door = DOOR | {"serves": False, "said": "the front door answers 504", "certificate_days": None}
-    status.show(GOOD | {"up": False, "front_door": door, "aws": "no answer within 4 s", "bill": None})
+    show(GOOD | {"up": False, "front_door": door, "aws": "no answer within 4 s", "bill": None})
     said = capsys.readouterr().out
     assert "the front door answers 504" in said and "an hour" not in said
     assert "AWS: no answer within 4 s; whether a GPU host bills is not known" in said
@@ -85,6 +91,6 @@ def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pyt
 
 def test_a_gpu_host_that_runs_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
-    assert status.show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
+    assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
     said = capsys.readouterr()
     assert "bills" in said.err and "i-9" in said.out

@@ -8,6 +8,7 @@ from pneumoctl.aws import bill
 from pneumoctl.aws.prices import IPV4, Prices
 from pneumoctl.aws.terraform.plan_json import Change, Planned
 from pneumoctl.targets.aws import plan
+from pneumoctl.terminal.console import console
 
 PRICES = Prices("eu-west-1", "2026-01-19", "bundled price list", {IPV4: 0.005})
 
@@ -21,7 +22,7 @@ def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[s
     eip = Change("aws_eip.nat", "aws_eip", "create", {}, {"domain": "vpc"})
     wider = Change("aws_rule.ssh", "aws_rule", "update", {"cidr": "a"}, {"cidr": "b"})
     whole = planned(*rules, eip, wider)
-    plan.table(whole, bill.changed(whole.changes, PRICES), stderr=False)
+    console.show(plan.blocks(whole, bill.changed(whole.changes, PRICES)))
     said = capsys.readouterr().out
     assert "aws_rule.flow x 3" in said and "aws_rule.ssh: cidr" in said
     assert "$0.0050" in said and "$3.65 a month" in said and "2026-01-19" in said
@@ -29,5 +30,5 @@ def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[s
 
 
 def test_no_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.table(planned(), bill.changed((), PRICES), stderr=False)
+    console.show(plan.blocks(planned(), bill.changed((), PRICES)))
     assert "nothing to do" in capsys.readouterr().out
