@@ -1,0 +1,82 @@
+"""The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
+
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_args
+
+from model.serving.schema import Invalid, checked
+
+Identifier = Annotated[str, ("pattern", "^[0-9a-f]{32}$")]
+Text = Annotated[str, ("minLength", 1)]
+DateTime = Annotated[str, ("format", "date-time")]
+FindingLabel = Literal["pneumonia", "no pneumonia"]
+RefusalCode = Literal["unreadable", "too_small", "too_large", "multiple_frames", "not_an_xray", "not_a_chest"]
+FINDINGS: tuple[FindingLabel, ...] = get_args(FindingLabel)
+
+
+class Model(TypedDict):
+    """The bundle that scored the picture."""
+
+    name: Text
+    version: Text
+
+
+class Input(TypedDict):
+    """The decoded file; width and height in pixels."""
+
+    format: Literal["PNG", "JPEG", "DICOM"]
+    width: Annotated[int, ("minimum", 1)]
+    height: Annotated[int, ("minimum", 1)]
+
+
+class Reason(TypedDict):
+    """Why a picture must not be scored: a code for programs, a reason for people."""
+
+    code: RefusalCode
+    reason: Text
+
+
+class _Scored(TypedDict):
+    id: Identifier
+    file: Text
+    threshold: Annotated[
+        float,
+        ("exclusiveMinimum", 0),
+        ("exclusiveMaximum", 1),
+        ("description", "The finding is pneumonia if the probability is at least this."),
+    ]
+    model: Model
+    created: DateTime
+    elapsed_ms: Annotated[float, ("minimum", 0)]
+
+
+class Finding(_Scored):
+    """A picture that was scored."""
+
+    finding: FindingLabel
+    refusal: None
+    probability: Annotated[
+        float, ("minimum", 0), ("maximum", 1), ("description", "Calibrated P(pneumonia), whatever the finding.")
+    ]
+    input: Input
+
+
+class Refusal(_Scored):
+    """A picture that must not be scored; `input` is null if it could not be decoded."""
+
+    finding: None
+    refusal: Reason
+    probability: None
+    input: Input | None
+
+
+Prediction: TypeAlias = Finding | Refusal
+
+
+def checked_prediction(value: Any) -> Prediction:
+    """A prediction document from outside, if it is valid in every field; otherwise raises Invalid."""
+    refused = isinstance(value, dict) and value.get("refusal") is not None
+    document: Prediction = checked(value, Refusal if refused else Finding)
+    if document["refusal"] is None:
+        positive = document["probability"] >= document["threshold"]
+        if document["finding"] != ("pneumonia" if positive else "no pneumonia"):
+            raise Invalid("document.finding contradicts the probability and the threshold")
+    return document

@@ -1,0 +1,63 @@
+"""A prediction from outside is accepted only if every field is valid and fits the others."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from model.serving import schema
+from model.serving.prediction import Prediction, checked_prediction
+from model.serving.schema import Invalid
+from tests.predictions import BROKEN, CONTRADICTIONS, FINDING, INVALID, VALID
+
+# What Python's regular expressions and date parser see differently from other implementations of JSON Schema.
+_DIALECT = {"id with line break", "created word", "created without time zone"}
+
+
+@pytest.fixture(scope="module")
+def published() -> Draft202012Validator:
+    """An independent validator of the schema that the OpenAPI document publishes."""
+    return Draft202012Validator(schema.schema(Prediction), format_checker=FormatChecker())
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_documents_are_accepted_unchanged(name: str, published: Draft202012Validator) -> None:
+    document = json.loads(json.dumps(VALID[name]))
+    assert checked_prediction(deepcopy(document)) == VALID[name]
+    assert published.is_valid(document)
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_documents_are_rejected(name: str) -> None:
+    with pytest.raises(Invalid):
+        checked_prediction(INVALID[name])
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in _DIALECT])
+def test_the_published_schema_rejects_what_the_check_rejects(name: str, published: Draft202012Validator) -> None:
+    assert not published.is_valid(BROKEN[name])
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_contradiction_is_named(name: str) -> None:
+    with pytest.raises(Invalid, match="contradicts the probability and the threshold"):
+        checked_prediction(CONTRADICTIONS[name])
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (FINDING | {"probability": 2}, "document.probability is not valid"),
+        (FINDING | {"model": {"name": "m", "version": ""}}, "document.model.version is not valid"),
+        (FINDING | {"input": {"format": "PNG"}}, "document.input.width is missing"),
+        (FINDING | {"patient": "Jane Doe"}, "document has an unknown field"),
+        (FINDING | {"file": ["Jane Doe"]}, "document.file is not valid"),
+        ([], "document is not valid"),
+    ],
+)
+def test_the_message_names_the_field_and_repeats_no_content(document: Any, message: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        checked_prediction(document)
+    assert str(caught.value) == message
