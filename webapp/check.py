@@ -1,4 +1,4 @@
-"""`python -m webapp.check api|ui`: whether this release, with this environment, would serve; asked before it may."""
+"""`python -m webapp.check api|ui`: check that this release works with its environment, before it may serve."""
 
 import json
 import os
@@ -9,77 +9,77 @@ from io import BytesIO
 
 from werkzeug.test import TestResponse
 
-from webapp.gate import PROBE_HEADER
+from webapp.requests import PROBE_HEADER
 
-PICTURE = "pneumoctl-release-check-{}.png"
+FILE_NAME = "pneumoctl-release-check-{}.png"
 
 
-class Unfit(Exception):
+class CheckFailed(Exception):
     """This release must not serve; the message says why."""
 
 
-def api() -> dict[str, object]:
-    """Ready, and the bundle's known picture goes the way of an upload and scores in its band."""
+def check_api() -> dict[str, object]:
+    """The API is ready, and an upload of the bundle's known picture scores as it did at export."""
+    # Imported here: a host of the page does not have the dependencies of the API, and `main` clears a variable first.
     from webapp.api import create_app
     from webapp.api.services import services
 
     app = create_app()
     with app.app_context():
-        made = services()
+        api_services = services()
     client = app.test_client()
-    _good(client.get("/readyz"))
-    known = made.scorer.known_picture()
-    name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store
-    headers = {"Authorization": f"Bearer {made.settings.token}", PROBE_HEADER: "1"}
-    sent = client.post("/v1/predictions", headers=headers, data={"file": (BytesIO(known.png), name)})
-    (prediction,) = _good(sent, 201).get_json()["predictions"]
+    _expect(client.get("/readyz"))
+    known = api_services.scorer.known_picture()
+    name = FILE_NAME.format(secrets.token_hex(8))  # a new name is a new prediction: the store has no result for it
+    headers = {"Authorization": f"Bearer {api_services.settings.token}", PROBE_HEADER: "1"}
+    response = client.post("/v1/predictions", headers=headers, data={"file": (BytesIO(known.png), name)})
+    (prediction,) = _expect(response, 201).get_json()["predictions"]
     probability = prediction["probability"]
     if prediction["refusal"] is not None or prediction["finding"] is None:
-        raise Unfit(f"the known picture was refused: {prediction['refusal']}")
+        raise CheckFailed(f"the known picture was refused: {prediction['refusal']}")
     if not abs(probability - known.probability) <= known.tolerance:  # written so that NaN fails
-        raise Unfit(f"the known picture scored {probability}, not {known.probability} +- {known.tolerance}")
+        raise CheckFailed(f"the known picture scored {probability}, not {known.probability} +- {known.tolerance}")
     return {"model": prediction["model"], "probability": probability}
 
 
-def ui() -> dict[str, object]:
-    """The API behind the page is ready and lets it in: the first page has the list of results."""
-    from webapp.ui import create_app
+def check_ui() -> dict[str, object]:
+    """The page can reach the API and log in there: the start page shows the latest results."""
+    from webapp.ui import create_app  # here for the same reasons as above
 
     app = create_app()
     host = app.config["TRUSTED_HOSTS"][0].lstrip(".")
     client = app.test_client()
     for path in ("/readyz", "/"):
-        _good(client.get(path, base_url=f"http://{host}/", headers={"Accept": "application/json, text/html;q=0.9"}))
+        _expect(client.get(path, base_url=f"http://{host}/", headers={"Accept": "application/json, text/html;q=0.9"}))
     return {}
 
 
-CHECKS: dict[str, Callable[[], dict[str, object]]] = {"api": api, "ui": ui}
+CHECKS: dict[str, Callable[[], dict[str, object]]] = {"api": check_api, "ui": check_ui}
 
 
-def _good(answer: TestResponse, status: int = 200) -> TestResponse:
-    if answer.status_code != status:
-        raise Unfit(
-            f"{answer.request.path} answered {answer.status_code}: {answer.get_data(as_text=True)[:500].strip()}"
-        )
-    return answer
+def _expect(response: TestResponse, status: int = 200) -> TestResponse:
+    if response.status_code != status:
+        body = response.get_data(as_text=True)[:500].strip()
+        raise CheckFailed(f"{response.request.path} answered {response.status_code}: {body}")
+    return response
 
 
 def main(argv: list[str]) -> int:
-    """One line of JSON on stdout; 1 and the reason as the last line on stderr if the release is unfit."""
+    """Print a line of JSON to stdout. Returns 0, or 1 with the reason as the last line on stderr."""
     if len(argv) != 1 or argv[0] not in CHECKS:
         sys.stderr.write(f"{__doc__}\n")
         return 2
-    # Those who serve have theirs; the library reads it when it is imported.
+    # This directory belongs to the running servers; the metrics library reads the variable when it is imported.
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    found: dict[str, object]
+    result: dict[str, object]
     try:
-        found = {"check": argv[0], "ok": True, **CHECKS[argv[0]]()}
-    except Exception as error:  # whatever it is, this release would not serve
-        reason = str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {error}"
-        found = {"check": argv[0], "ok": False, "reason": " ".join(reason.split())}
-        sys.stderr.write(f"{found['reason']}\n")
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0 if found["ok"] else 1
+        result = {"check": argv[0], "ok": True, **CHECKS[argv[0]]()}
+    except Exception as error:  # with any error this release would not serve
+        reason = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
+        result = {"check": argv[0], "ok": False, "reason": " ".join(reason.split())}
+        sys.stderr.write(f"{result['reason']}\n")
+    sys.stdout.write(json.dumps(result) + "\n")
+    return 0 if result["ok"] else 1
 
 
 if __name__ == "__main__":

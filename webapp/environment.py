@@ -1,4 +1,4 @@
-"""Read typed settings from environment values and report every missing or bad one by name, all at once."""
+"""Read typed settings from environment variables, and report all missing and invalid ones together, by name."""
 
 import os
 from collections.abc import Mapping
@@ -8,82 +8,82 @@ Number = TypeVar("Number", int, float)
 
 
 class EnvironmentInvalid(Exception):
-    """Settings are missing or bad; the message lists each name with what is wrong, and no value."""
+    """Settings are missing or invalid; the message says for each name what is wrong, and contains no value."""
 
 
 class Environment:
-    """Values by name: `config` where given, the process environment otherwise.
+    """Values by name: from `config` if it has the name, otherwise from the process environment.
 
-    Each reading method returns a usable value even when the setting is bad and keeps the complaint;
-    `check` raises EnvironmentInvalid with all complaints. Values are never repeated: they may be secrets.
+    Each method returns a usable value even if the setting is invalid, and records the fault; `check` raises
+    EnvironmentInvalid with all faults. Messages never contain a value: it may be a secret.
     """
 
     def __init__(self, config: Mapping[str, object] | None = None) -> None:
         self._values = dict(os.environ) | {name: str(value) for name, value in (config or {}).items()}
-        self._complaints: list[str] = []
+        self._faults: list[str] = []
 
     def text(self, name: str, default: str | None = None) -> str:
-        """The text called `name`; without a default it must be there."""
+        """A text; without a default it is required."""
         value = self._values.get(name, "").strip()
         if value:
             return value
         if default is None:
-            self._complaints.append(f"{name} is not set")
+            self._faults.append(f"{name} is not set")
         return default or ""
 
-    def secret(self, name: str, shortest: int = 16, default: str | None = None) -> str:
-        """A text of at least `shortest` characters, or the default."""
+    def secret(self, name: str, min_length: int = 16, default: str | None = None) -> str:
+        """A text of at least `min_length` characters, or the default."""
         value = self.text(name, default)
-        if value and len(value) < shortest:
-            self._complaints.append(f"{name} is shorter than {shortest} characters")
+        if value and len(value) < min_length:
+            self._faults.append(f"{name} is shorter than {min_length} characters")
         return value
 
-    def key(self, name: str, shortest: int = 32) -> bytes:
-        """At least `shortest` bytes, given as hexadecimal digits."""
-        return self._key(name, self.text(name), shortest)
+    def key(self, name: str, min_bytes: int = 32) -> bytes:
+        """At least `min_bytes` bytes, written as hexadecimal digits."""
+        return self._key(name, self.text(name), min_bytes)
 
-    def keys(self, name: str, shortest: int = 32) -> tuple[bytes, ...]:
-        """The keys of a comma list, which may be empty."""
-        return tuple(self._key(name, word, shortest) for word in self.words(name, ""))
+    def keys(self, name: str, min_bytes: int = 32) -> tuple[bytes, ...]:
+        """Keys separated by commas; may be empty."""
+        return tuple(self._key(name, word, min_bytes) for word in self.words(name, ""))
 
-    def _key(self, name: str, value: str, shortest: int) -> bytes:
+    def _key(self, name: str, value: str, min_bytes: int) -> bytes:
         try:
             key = bytes.fromhex(value)
         except ValueError:
-            self._complaints.append(f"{name} is not hexadecimal")
+            self._faults.append(f"{name} is not hexadecimal")
             return b""
-        if value and len(key) < shortest:
-            self._complaints.append(f"{name} has fewer than {2 * shortest} hexadecimal digits")
+        if value and len(key) < min_bytes:
+            self._faults.append(f"{name} has fewer than {2 * min_bytes} hexadecimal digits")
         return key
 
     def number(self, name: str, default: Number, low: Number, high: Number) -> Number:
-        """A number of the kind of `default`, from `low` to `high`."""
+        """A number of the type of `default`, from `low` to `high`."""
         value = self.text(name, str(default))
         try:
             number = type(default)(value)
         except ValueError:
-            self._complaints.append(f"{name} is not a number")
+            self._faults.append(f"{name} is not a number")
             return default
         if not low <= number <= high:
-            self._complaints.append(f"{name} is not between {low} and {high}")
+            self._faults.append(f"{name} is not between {low} and {high}")
         return number
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """One or more http or https addresses of a comma list, without trailing slashes."""
+        """One or more http or https addresses separated by commas, returned without trailing slashes."""
         values = tuple(word.rstrip("/") for word in self.words(name))
         if not all(value.startswith(("http://", "https://")) for value in values):
-            self._complaints.append(f"{name} does not start with http:// or https://")
+            self._faults.append(f"{name} does not start with http:// or https://")
         return values
 
     def words(self, name: str, default: str | None = None) -> list[str]:
-        """The parts of a comma list; without a default there must be one."""
+        """Words separated by commas; without a default at least one is required."""
         text = self.text(name, default)
-        found = [word.strip() for word in text.split(",") if word.strip()]
-        if text and not found:
-            self._complaints.append(f"{name} is an empty list")
-        return found
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        if text and not words:
+            self._faults.append(f"{name} is an empty list")
+        return words
 
     def check(self) -> None:
-        """Raise EnvironmentInvalid if anything read so far was missing or bad."""
-        if self._complaints:
-            raise EnvironmentInvalid("; ".join(self._complaints))
+        """Raise EnvironmentInvalid if any setting read so far is missing or invalid."""
+        if self._faults:
+            raise EnvironmentInvalid("; ".join(self._faults))

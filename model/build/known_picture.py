@@ -47,6 +47,7 @@ def prove(directory: Path) -> None:
     """Open the finished bundle as serving does and score its known picture by the way of an upload."""
     classifier = Classifier(bundles.load(directory, deep=True))
     known = classifier.bundle.manifest["known_picture"]
-    found = classifier.predict(phantom.png(known["seed"], known["size"], known["opacity"]), "known.png")
-    if found.probability is None or not abs(found.probability - known["probability"]) <= known["tolerance"]:
-        raise ExportError(f"the finished bundle gives {found.probability} for its known picture, not {known}")
+    scored = classifier.predict(phantom.png(known["seed"], known["size"], known["opacity"]), "known.png")
+    probability = scored["probability"]
+    if probability is None or not abs(probability - known["probability"]) <= known["tolerance"]:
+        raise ExportError(f"the finished bundle gives {probability} for its known picture, not {known}")

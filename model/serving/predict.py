@@ -5,7 +5,6 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,35 +18,12 @@ from model.bundle import Bundle, BundleError
 from model.images import refuse
 from model.images.decode import Picture, decode, to_input
 from model.images.limits import Refused
+from model.serving.prediction import Input, Prediction, Reason
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor  # not needed, nor loaded, to score one file
 
 _INPUT, _OUTPUT = "pixels", "logit"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was found in one picture, or why nothing was; the fields of the document stored everywhere.
-
-    `finding` is "pneumonia" or "no pneumonia" and then `refusal` is None, or `finding` is None and `refusal`
-    is {"code", "reason"}; `probability` is the calibrated P(pneumonia), None for a refusal.
-    """
-
-    id: str
-    file: str
-    finding: str | None
-    refusal: dict[str, str] | None
-    probability: float | None
-    threshold: float
-    model: dict[str, str]
-    input: dict[str, Any] | None
-    created: str
-    elapsed_ms: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON document of this prediction."""
-        return asdict(self)
 
 
 class Classifier:
@@ -94,7 +70,7 @@ class Classifier:
         """
         started = time.perf_counter()
         picture: Picture | None = None
-        refusal: dict[str, str] | None = None
+        refusal: Reason | None = None
         probability: float | None = None
         try:
             picture = decode(content)
@@ -125,25 +101,26 @@ class Classifier:
         content: bytes,
         file: str,
         picture: Picture | None,
-        refusal: dict[str, str] | None,
+        refusal: Reason | None,
         probability: float | None,
         started: float,
     ) -> Prediction:
         labels = self.bundle.manifest["labels"]
-        finding = None if probability is None else labels[int(probability >= self.bundle.threshold)]
-        size = {"format": picture.format, "width": picture.width, "height": picture.height} if picture else None
-        return Prediction(
-            id=identity(content, file, self.bundle.version),
-            file=file,
-            finding=finding,
-            refusal=refusal,
-            probability=probability,
-            threshold=self.bundle.threshold,
-            model={"name": self.bundle.name, "version": self.bundle.version},
-            input=size,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            elapsed_ms=round(1000 * (time.perf_counter() - started), 3),
-        )
+        size: Input | None = None
+        if picture is not None:
+            size = {"format": picture.format, "width": picture.width, "height": picture.height}
+        return {
+            "id": identity(content, file, self.bundle.version),
+            "file": file,
+            "finding": None if probability is None else labels[int(probability >= self.bundle.threshold)],
+            "refusal": refusal,
+            "probability": probability,
+            "threshold": self.bundle.threshold,
+            "model": {"name": self.bundle.name, "version": self.bundle.version},
+            "input": size,
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "elapsed_ms": round(1000 * (time.perf_counter() - started), 3),
+        }
 
 
 def identity(content: bytes, file: str, version: str) -> str:

@@ -5,18 +5,13 @@ import time
 from pathlib import PurePath
 from typing import Any
 
+from model.serving.prediction import Prediction, checked_prediction
+from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
-from pneumoctl.scoring import document as answer
 
 CONNECT_SECONDS = 5.0
-
-
 READ_SECONDS = 60.0
-
-
 ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up on
-
-
 LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
 
 
@@ -31,7 +26,7 @@ class Api:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False)
 
-    def score(self, content: bytes, file: str) -> dict[str, Any]:
+    def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture; only the last part of its path is sent."""
         name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
         status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
@@ -39,7 +34,7 @@ class Api:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(body)
 
-    def kept(self, identifier: str) -> dict[str, Any] | None:
+    def kept(self, identifier: str) -> Prediction | None:
         """The prediction document that is kept under an id, None if there is none."""
         status, body = self._ask("GET", f"/v1/predictions/{identifier}", None)
         if status == 404:
@@ -88,18 +83,18 @@ def _wait(retry_after: str | None, attempt: int) -> float:
     return min(float(asked), LONGEST_WAIT)
 
 
-def _document(body: bytes) -> dict[str, Any]:
-    """The one prediction of an answer to one picture, sound in every field."""
+def _document(body: bytes) -> Prediction:
+    """The one prediction in the API's answer to one picture, checked in every field."""
     try:
-        told = json.loads(body)
-        (document,) = told["predictions"]
-        errors = told.get("errors")
+        answer = json.loads(body)
+        (document,) = answer["predictions"]
+        if answer.get("errors"):
+            raise Invalid("it lists errors beside the prediction")
+        return checked_prediction(document)
+    except Invalid as error:
+        raise PneumoError(f"the API's answer is not a valid prediction: {error}", "pneumoctl status") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PneumoError("the API's answer is no prediction", "pneumoctl status") from error
-    fault = "errors beside it" if errors else answer.fault(document)
-    if fault:
-        raise PneumoError(f"the API's answer is no prediction: its {fault} cannot be", "pneumoctl status")
-    return dict(document)
+        raise PneumoError("the API's answer is not a valid prediction", "pneumoctl status") from error
 
 
 def _problem(status: int, body: bytes) -> str:

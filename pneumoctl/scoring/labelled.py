@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.serving.prediction import Finding, Prediction
 from pneumoctl.errors import EXTRA, Exit, PneumoError
 from pneumoctl.scoring import find_files
 from pneumoctl.scoring.api_client import Api
@@ -65,7 +66,7 @@ class Poster:
         self._api, self._version, self._before = api, version, before
         self._lock = threading.Lock()
 
-    def score(self, content: bytes, file: str) -> dict[str, Any]:
+    def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture, kept by the stack."""
         name = neutral(content, file)
         known = self._api.kept(identity(content, name, self._version))
@@ -94,7 +95,7 @@ def judged(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any
     """The document on a whole folder: counts, and figures with 95 % intervals over what was scored, None if nothing."""
     told = list(outcomes)
     documents = [(one.document, labels[one.file]) for one in told if one.document]
-    scored = [(document, label) for document, label in documents if document["finding"]]
+    scored = [(document, label) for document, label in documents if document["refusal"] is None]
     models = {document["model"]["version"]: document["model"] for document, _ in documents}
     if len(models) > 1:
         message = f"the stack's model changed meanwhile: {' and '.join(sorted(models))}"
@@ -109,7 +110,7 @@ def judged(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any
     }
 
 
-def _figures(scored: Sequence[tuple[dict[str, Any], int]]) -> dict[str, Any]:
+def _figures(scored: Sequence[tuple[Finding, int]]) -> dict[str, Any]:
     try:
         from model.evaluation.metrics import evaluate
     except ImportError as error:

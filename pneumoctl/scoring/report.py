@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.scoring.score import Outcome
@@ -67,7 +68,7 @@ def csv_row(cells: Iterable[object]) -> str:
 
 def csv_cells(outcome: Outcome) -> list[object]:
     """The cells of CSV_COLUMNS for one file."""
-    document = outcome.document or {}
+    document: Mapping[str, Any] = outcome.document or {}
     refusal = document.get("refusal") or {}
     model = document.get("model") or {}
     return [

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from model.serving.prediction import Prediction, checked_prediction
 from pneumoctl.errors import PneumoError
-from pneumoctl.scoring import document as answer
 
-Scorer = Callable[[bytes, str], dict[str, Any]]
+Scorer = Callable[[bytes, str], Prediction]
 _LONGEST_LINE = 1_000_000  # bytes; ours have some hundred, and a path of 4096 characters can take 50 thousand
 _HEAD, _MIDDLE = b'{"sha256": "', b'", "file": "'
 
@@ -28,7 +28,7 @@ class Record:
         self._path = path
         self._version = version
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+        self._known: dict[tuple[str, str], Prediction] = {}
         self.reused = 0
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class Record:
     def scorer(self, scorer: Scorer) -> Scorer:
         """The same scorer, reading and writing this record."""
 
-        def score(content: bytes, file: str) -> dict[str, Any]:
+        def score(content: bytes, file: str) -> Prediction:
             sha256 = hashlib.sha256(content).hexdigest()
             known = self._known.get((sha256, file))
             if known:
@@ -74,12 +74,10 @@ class Record:
             end += len(line)
             try:
                 entry = json.loads(line)
-                key, document = (entry["sha256"], entry["file"]), entry["prediction"]
+                key, document = (entry["sha256"], entry["file"]), checked_prediction(entry["prediction"])
                 hash(key)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise self._foreign(number) from error
-            if answer.fault(document):
-                raise self._foreign(number)
             if document["model"]["version"] == self._version:
                 self._known[key] = document
         self._file.truncate(end)

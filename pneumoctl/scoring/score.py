@@ -11,6 +11,7 @@ from typing import Any
 
 from model.serving.explain import occlusion, overlay
 from model.serving.predict import Classifier
+from model.serving.prediction import Prediction
 from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
@@ -27,7 +28,7 @@ class Outcome:
     """What became of one file: a prediction document, or the words of an error; never both."""
 
     file: str
-    document: dict[str, Any] | None
+    document: Prediction | None
     error: str | None = None
 
 
@@ -74,11 +75,11 @@ def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scor
     if explain:
         _make(explain)
 
-    def score(content: bytes, file: str) -> dict[str, Any]:
+    def score(content: bytes, file: str) -> Prediction:
         prediction, picture = classifier.examine(content, file)
-        if explain and prediction.finding and picture:
-            _draw_overlay(classifier, picture.grey, explain / f"{prediction.id}.png")
-        return prediction.as_dict()
+        if explain and prediction["finding"] and picture:
+            _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
+        return prediction
 
     return score, classifier.bundle.version
 
@@ -120,7 +121,9 @@ def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outco
 
 def _score(scorer: Scorer, file: str) -> Outcome:
     try:
-        return Outcome(file, {**scorer(_read(file), file), "file": file})
+        document = scorer(_read(file), file).copy()
+        document["file"] = file
+        return Outcome(file, document)
     except PneumoError as error:
         return Outcome(file, None, error.message)
     except OSError as error:

@@ -85,12 +85,12 @@ def posted(url: str, contents: list[bytes], clients: int) -> float:
 def parts(classifier: Classifier, store: Store, contents: list[bytes]) -> dict[str, float]:
     """Median milliseconds of each part of a request, measured one by one in this process."""
     picture = decode.decode(contents[0])
-    kept = preview.preview(picture.grey)
+    kept = preview.make_preview(picture.grey)
     small = decode.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)[np.newaxis]
     numbers = count()
 
     def store_one() -> None:
-        document = classifier.predict(contents[0], f"{next(numbers)}.png").as_dict()
+        document = classifier.predict(contents[0], f"{next(numbers)}.png")
         clock = time.perf_counter()
         store.put(Record(document, kept.as_dict()), kept.content)
         stored.append(time.perf_counter() - clock)
@@ -101,7 +101,7 @@ def parts(classifier: Classifier, store: Store, contents: list[bytes]) -> dict[s
         "shrink": median(lambda: decode.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)),
         "network": median(lambda: classifier.logits(small)),
         "examine (all of these, statistics, sha256)": median(lambda: classifier.examine(contents[0], "x.png")),
-        "encode the kept picture": median(lambda: preview.preview(picture.grey)),
+        "encode the kept picture": median(lambda: preview.make_preview(picture.grey)),
     }
     for _ in range(20):
         store_one()

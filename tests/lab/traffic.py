@@ -56,8 +56,8 @@ def films() -> list[Film]:
     made: list[Film] = []
     for seed in itertools.count(1):
         found = model.predict(phantom.png(seed, SIZE, bool(seed % 2)), "drawn.png")
-        if found.finding and found.probability is not None and abs(found.probability - found.threshold) > 2 * NEAR:
-            made.append(Film(phantom.draw(seed, SIZE, bool(seed % 2)), found.finding, found.probability))
+        if found["refusal"] is None and abs(found["probability"] - found["threshold"]) > 2 * NEAR:
+            made.append(Film(phantom.draw(seed, SIZE, bool(seed % 2)), found["finding"], found["probability"]))
         if len(made) == PICTURES:
             return made
     raise AssertionError("never reached")

@@ -28,7 +28,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def page() -> Iterator[Host]:
     """A web host that sets its headers as the real one does."""
-    with host("127.0.0.11", {**guard._HEADERS, "Cache-Control": "no-store"}) as made:
+    with host("127.0.0.11", {**guard.HEADERS, "Cache-Control": "no-store"}) as made:
         yield made
 
 

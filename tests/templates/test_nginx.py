@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.templates.front import LOGIN, Front, Host, Upstream, nginx, written
-from webapp.ui.guard import _HEADERS
+from webapp.ui.guard import HEADERS
 
 ONE, TWO = Upstream("127.0.0.11"), Upstream("127.0.0.12")
-GUARDS = {**_HEADERS, "Cache-Control": "no-store"}
+GUARDS = {**HEADERS, "Cache-Control": "no-store"}
 HSTS = "Strict-Transport-Security"
 TWO_YEARS = ["max-age=63072000"]
 IDENTIFIER = "0123456789abcdef" * 2

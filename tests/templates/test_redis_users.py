@@ -109,7 +109,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     one = record(1)
     assert kept.put(one, None) == kept.put(one, None) == kept.get(one.id) == one
     assert [each.id for each in kept.page("time", "all", None, 20).records] == [one.id]
-    kept.keep_heatmap(one.id, b"picture")
+    kept.cache_heatmap(one.id, b"picture")
     assert kept.heatmap(one.id) == b"picture"
     kept.add_feedback(one.id, {"label": "unsure"})
     assert kept.feedback(one.id) == ([{"label": "unsure"}], 0)
@@ -131,7 +131,7 @@ def test_the_training_host_touches_nothing_else(server: RedisServer) -> None:
     for forbidden in (
         kept.probe,
         lambda: kept.page("time", "all", None, 20),
-        lambda: kept.keep_heatmap("1" * 32, b"x"),
+        lambda: kept.cache_heatmap("1" * 32, b"x"),
         lambda: kept.feedback("1" * 32),
         lambda: list(kept.ids()),
     ):

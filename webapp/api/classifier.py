@@ -1,4 +1,4 @@
-"""Score pictures for the API; the only file of it that imports the model."""
+"""Score pictures for the API; the only module of it that imports the model."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,20 +7,21 @@ from pathlib import Path
 from model import phantom
 from model.serving.explain import occlusion, overlay
 from model.serving.predict import Classifier
-from webapp.api import preview
+from model.serving.prediction import Prediction
+from webapp.api.preview import Preview, decode, make_preview, to_png
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The prediction document, and the picture to keep with it if the file could be decoded at all."""
+    """The prediction document, and the picture to store with it; None if the file could not be decoded."""
 
-    document: dict
-    picture: preview.Preview | None
+    document: Prediction
+    preview: Preview | None
 
 
 @dataclass(frozen=True)
-class Known:
-    """The drawing that a bundle remembers: its file, its P(pneumonia) at export, and the difference allowed."""
+class KnownPicture:
+    """The drawing recorded in a bundle: its file, its P(pneumonia) at export, and the difference allowed."""
 
     png: bytes
     probability: float
@@ -28,14 +29,14 @@ class Known:
 
 
 class Scorer:
-    """One loaded model bundle, safe to share between threads."""
+    """A loaded model bundle, safe to share between threads."""
 
     def __init__(self, bundle: Path | None, threads: int) -> None:
-        """Loads the bundle in the directory (None: the one that is shipped); raises model.bundle.BundleError."""
+        """Load the bundle in the directory, or the one that ships with the package. Raises model.bundle.BundleError."""
         self._classifier = Classifier.open(bundle, threads)
-        # The check and the network mostly let go of the interpreter: on two cores they take the time of one. Encoding
-        # the picture beside them too gained nothing more and cost more switching.
-        self._beside = ThreadPoolExecutor(2, "check")
+        # The check and the network mostly run without the interpreter lock: on two cores they take the time of one.
+        # Encoding the preview in parallel as well gained nothing and cost more context switches.
+        self._check_pool = ThreadPoolExecutor(2, "check")
 
     @property
     def version(self) -> str:
@@ -43,21 +44,21 @@ class Scorer:
         return self._classifier.bundle.version
 
     def score(self, content: bytes, file: str) -> Scored:
-        """A finding or a refusal for a file's bytes; never raises for a bad picture."""
-        prediction, picture = self._classifier.examine(content, file, self._beside)
-        return Scored(prediction.as_dict(), None if picture is None else preview.preview(picture.grey))
+        """A finding or a refusal for the bytes of a file; a bad picture never raises."""
+        document, picture = self._classifier.examine(content, file, self._check_pool)
+        return Scored(document, None if picture is None else make_preview(picture.grey))
 
-    def heatmap(self, kept: bytes) -> bytes:
-        """Where covering a kept picture lowers P(pneumonia), drawn over it, as PNG."""
-        grey = preview.decode(kept)
-        return preview.to_png(overlay(grey, occlusion(self._classifier, grey)))
+    def heatmap(self, preview: bytes) -> bytes:
+        """The stored picture as PNG, overlaid with where covering it lowers P(pneumonia)."""
+        grey = decode(preview)
+        return to_png(overlay(grey, occlusion(self._classifier, grey)))
 
     def self_check(self) -> tuple[float, float, float]:
         """P(pneumonia) of the known picture now, at export, and the difference allowed."""
         return self._classifier.self_check()
 
-    def known_picture(self) -> Known:
-        """The bundle's known picture as a file to send."""
+    def known_picture(self) -> KnownPicture:
+        """The bundle's known picture as a file to upload."""
         known = self._classifier.bundle.manifest["known_picture"]
         png = phantom.png(known["seed"], known["size"], known["opacity"])
-        return Known(png, float(known["probability"]), float(known["tolerance"]))
+        return KnownPicture(png, float(known["probability"]), float(known["tolerance"]))

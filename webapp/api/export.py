@@ -1,4 +1,4 @@
-"""Write every stored prediction to a directory: `python -m webapp.api.export OUT_DIR`, environment as the API's."""
+"""Export every stored prediction to a directory: `python -m webapp.api.export OUT`, with the API's environment."""
 
 import argparse
 import json
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -19,10 +18,10 @@ DAMAGED = 6  # exit code
 
 
 def export(store: Store, out: Path) -> dict[str, object]:
-    """Write results.jsonl, feedback.jsonl and images/ into `out`, which appears whole or not at all.
+    """Write results.jsonl, feedback.jsonl and images/ to `out`, which appears only when it is complete.
 
-    A record whose seal does not fit is kept apart, as it is, in damaged/. Returns the counts.
-    Raises FileExistsError when `out` is there, StoreUnavailable when Redis is not.
+    A record whose seal does not match goes unchanged to damaged/. Returns the counts.
+    Raises FileExistsError if `out` exists, StoreUnavailable if Redis cannot be reached.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists already")
@@ -30,29 +29,25 @@ def export(store: Store, out: Path) -> dict[str, object]:
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "images").mkdir(parents=True)
     counts: Counter[str] = Counter(records=0, images=0, feedback=0, damaged=0, damaged_images=0, damaged_feedback=0)
-    with (partial / "results.jsonl").open("w") as results, (partial / "feedback.jsonl").open("w") as said:
-        for identifier in _sorted(store):
-            with suppress(Missing):  # deleted meanwhile
+    with (partial / "results.jsonl").open("w") as results, (partial / "feedback.jsonl").open("w") as feedback:
+        for identifier in sorted(set(store.ids())):
+            with suppress(Missing):  # deleted in the meantime
                 try:
                     record = store.get(identifier)
                 except Damaged:
-                    _keep_apart(store, identifier, partial / "damaged")
+                    _write_damaged(store, identifier, partial / "damaged")
                     counts["damaged"] += 1
                     continue
-                counts.update(_written(store, record, partial, results, said))
-        for stream in (results, said):
+                counts.update(_write(store, record, partial, results, feedback))
+        for stream in (results, feedback):
             stream.flush()
             os.fsync(stream.fileno())
     partial.rename(out)
     return {"out": str(out), **counts}
 
 
-def _sorted(store: Store) -> Iterator[str]:
-    return iter(sorted(set(store.ids())))
-
-
-def _written(store: Store, record: Record, folder: Path, results: TextIO, said: TextIO) -> Counter[str]:
-    """Write one whole record with its picture and feedback; what was written and what was damaged."""
+def _write(store: Store, record: Record, folder: Path, results: TextIO, feedback: TextIO) -> Counter[str]:
+    """Write a record with its picture and feedback; returns how much was written and how much was damaged."""
     counts: Counter[str] = Counter(records=1)
     line: dict[str, object] = {**record.prediction, "image": None}
     if record.image is not None:
@@ -66,38 +61,40 @@ def _written(store: Store, record: Record, folder: Path, results: TextIO, said: 
             counts["damaged_images"] += 1
     results.write(json.dumps(line) + "\n")
     entries, damaged = store.feedback(record.id)
-    said.writelines(json.dumps(entry) + "\n" for entry in entries)
+    feedback.writelines(json.dumps(entry) + "\n" for entry in entries)
     counts.update(feedback=len(entries), damaged_feedback=damaged)
     return counts
 
 
-def _keep_apart(store: Store, identifier: str, folder: Path) -> None:
+def _write_damaged(store: Store, identifier: str, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    # The id is a key read from a store that is damaged: it names a file only if it is an id.
+    # The id was read from a damaged store: use it as a file name only if it looks like an id.
     name = identifier if identifier.isalnum() and len(identifier) <= 64 else identifier.encode().hex()[:64]
     (folder / f"{name}.bin").write_bytes(store.raw(identifier))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 and one JSON line of counts on stdout, DAMAGED if some could not be exported whole; 1 and why on stderr."""
+    """Export; the counts go to stdout as a line of JSON. Returns 0, DAMAGED, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
-    parser.add_argument("out", type=Path, help="directory to write; must not exist")
-    parser.add_argument("--wait", type=float, default=120.0, help="seconds until Redis must answer (%(default).0f)")
-    wishes = parser.parse_args(argv)
+    parser.add_argument("out", type=Path, help="directory to create")
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for Redis (default: %(default).0f)")
+    arguments = parser.parse_args(argv)
     try:
         environment = Environment()
         settings = StoreSettings.read(environment)
         environment.check()
         store = Store.open(settings)
-        store.wait(wishes.wait)
-        counts = export(store, wishes.out)
+        store.wait(arguments.wait)
+        counts = export(store, arguments.out)
     except (EnvironmentInvalid, StoreUnavailable, OSError) as error:
         sys.stderr.write(f"export failed: {error}\n")
         return 1
     sys.stdout.write(json.dumps(counts) + "\n")
     damaged = sum(number for name, number in counts.items() if name.startswith("damaged"))
     if damaged:
-        sys.stderr.write(f"{damaged} stored records or pictures are damaged; all others are in {wishes.out}\n")
+        sys.stderr.write(
+            f"{damaged} records, pictures or feedback entries are damaged; all others are in {arguments.out}\n"
+        )
     return DAMAGED if damaged else 0
 
 

@@ -1,4 +1,4 @@
-"""Take uploaded files in: clean their names, score each in its turn, keep it, and sort out what failed."""
+"""Process an upload: clean the file names, score and store one file after another, and collect the errors."""
 
 import time
 import unicodedata
@@ -7,78 +7,82 @@ from dataclasses import dataclass, field
 
 from werkzeug.datastructures import FileStorage
 
+from model.serving.prediction import Prediction
 from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
 from webapp.api.store import Record
-from webapp.gate import Busy
+from webapp.concurrency import Busy
+from webapp.documents import FileError
 
-MOST_FILES = 20
-_LONGEST_NAME = 120  # characters
+MAX_FILES = 20
+MAX_NAME = 120  # characters
 
 
 @dataclass
 class Outcome:
-    """Predictions that are stored, and one entry {"file", "position", "error"} for each file that failed."""
+    """Stored predictions, an entry for each file that failed, and the failure with the highest status."""
 
-    predictions: list[dict] = field(default_factory=list)
-    errors: list[dict] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    errors: list[FileError] = field(default_factory=list)
     worst: Problem | None = None
 
 
-def clean(name: str | None) -> str:
-    """A file name to show: without folders, control and formatting characters, at most 120 long.
+def clean_name(name: str | None) -> str:
+    """A file name that is safe to show: no folders, no control or formatting characters, at most MAX_NAME long.
 
-    Formatting characters go because some reverse the writing direction and disguise a name. A long name keeps
-    its end, where the number and the ending are.
+    Some formatting characters reverse the writing direction and could disguise a name. A long name keeps its end,
+    which has the number and the extension.
     """
     last = (name or "").replace("\\", "/").rpartition("/")[2]
-    kept = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", last))
-    kept = "".join(char for char in kept if not unicodedata.category(char).startswith("C"))
-    return " ".join(kept.split())[-_LONGEST_NAME:].strip() or "unnamed"
+    spaced = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", last))
+    printable = "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))
+    return " ".join(printable.split())[-MAX_NAME:].strip() or "unnamed"
 
 
-def chosen(files: list[FileStorage]) -> list[FileStorage]:
-    """The files that were really chosen; an empty form field sends one without name and content."""
-    kept = [file for file in files if file.filename]
-    if not kept:
+def selected(files: list[FileStorage]) -> list[FileStorage]:
+    """The files that have a name; a browser sends an empty form field as a file without name and content."""
+    named = [file for file in files if file.filename]
+    if not named:
         raise Problem(400, "no-file", 'Send one or more files in the multipart field "file".')
-    if len(kept) > MOST_FILES:
-        raise Problem(413, "too-many-files", f"At most {MOST_FILES} files are taken at once; {len(kept)} came.")
-    return kept
+    if len(named) > MAX_FILES:
+        raise Problem(
+            413, "too-many-files", f"At most {MAX_FILES} files are accepted per request; {len(named)} were sent."
+        )
+    return named
 
 
-def take(services: Services, files: list[FileStorage], listed: bool = True) -> Outcome:
-    """Score and keep each file; one that fails does not fail the others.
+def process(services: Services, files: list[FileStorage], listed: bool = True) -> Outcome:
+    """Score and store each file; a file that fails does not stop the others.
 
-    No file is begun after the settings' answer_seconds: the sender would no longer be there to read of it.
+    After the settings' `answer_seconds` no further file is started: the client would have given up by then.
     """
     outcome = Outcome()
     deadline = time.monotonic() + services.settings.answer_seconds
     for position, file in enumerate(files):
-        name = clean(file.filename)
+        name = clean_name(file.filename)
         try:
-            outcome.predictions.append(_one(services, file, name, deadline, listed))
+            outcome.predictions.append(_process_file(services, file, name, deadline, listed))
         except Exception as error:
-            found = problem(error)
-            outcome.errors.append({"file": name, "position": position, "error": found.as_dict()})
-            outcome.worst = max(outcome.worst or found, found, key=lambda each: each.status)
-            services.metrics.came_out("error", services.scorer.version)
+            failure = problem(error)
+            outcome.errors.append({"file": name, "position": position, "error": failure.document()})
+            outcome.worst = max(outcome.worst or failure, failure, key=lambda each: each.status)
+            services.metrics.file_finished("error", services.scorer.version)
     return outcome
 
 
-def _one(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> dict:
+def _process_file(services: Services, file: FileStorage, name: str, deadline: float, listed: bool) -> Prediction:
     metrics = services.metrics
-    left = deadline - time.monotonic()
-    if left <= 0:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
         raise Busy(RETRY_AFTER)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         with metrics.stage("wait"):
-            held.enter_context(services.turns.held(min(left, services.settings.patience)))
-        with metrics.stage("score"):  # the file is read only now: of all that wait none holds it in memory
+            stack.enter_context(services.scoring.slot(min(remaining, services.settings.max_wait)))
+        with metrics.stage("score"):  # read only now: files that wait for a slot are not in memory
             scored = services.scorer.score(file.stream.read(), name)
-    picture = scored.picture
-    record = Record(scored.document, picture.as_dict() if picture else None)
+    preview = scored.preview
+    record = Record(scored.document, preview.as_dict() if preview else None)
     with metrics.stage("store"):
-        document = services.store.put(record, picture.content if picture else None, listed).prediction
-    metrics.came_out("refused" if document["refusal"] else document["finding"], document["model"]["version"])
+        document = services.store.put(record, preview.content if preview else None, listed).prediction
+    metrics.file_finished("refused" if document["refusal"] else document["finding"], document["model"]["version"])
     return document

@@ -14,17 +14,17 @@ class Metrics:
         self.requests = Requests()
         self._stages = self.requests.histogram("pneumo_stage_seconds", "Time of a part of a prediction", "stage")
         labels = ("outcome", "model")
-        self._outcomes = self.requests.counter("pneumo_predictions", "Files by what came out", *labels)
+        self._outcomes = self.requests.counter("pneumo_predictions", "Files by outcome", *labels)
         self._checks = self.requests.counter("pneumo_checks", "Readiness checks that were run", "check", "outcome")
 
-    def came_out(self, outcome: str, model: str) -> None:
-        """A file ended as "pneumonia", "no pneumonia", "refused" or "error"."""
+    def file_finished(self, outcome: str, model: str) -> None:
+        """Count a file by its outcome: "pneumonia", "no pneumonia", "refused" or "error"."""
         self._outcomes.labels(outcome, model).inc()
 
     def checked(self, check: str, ok: bool) -> None:
-        """A readiness check ended."""
-        for outcome, wanted in (("ok", True), ("fault", False)):  # the other is there, too: it rises from zero once
-            self._checks.labels(check, outcome).inc(int(ok is wanted))
+        """Count a readiness check by its outcome."""
+        for outcome, happened in (("ok", ok), ("fault", not ok)):  # both exist, so that each can rise from zero
+            self._checks.labels(check, outcome).inc(int(happened))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

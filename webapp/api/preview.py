@@ -1,7 +1,7 @@
-"""The picture that is kept with a record: grey, at most 1024 pixels a side, without any header data of the file.
+"""The picture that is stored with a record: grey, at most 1024 pixels wide or high, without metadata.
 
-It is for people to look at and for the heat map, never scored as a finding, so it is a JPEG: a third of a PNG's size
-in a store that lives in memory, and a sixth of its time to encode. It goes out as PNG.
+It is for people to look at and for the heat map; it is never scored. It is stored as JPEG, which takes a third of the
+memory of a PNG in the store and a sixth of the time to encode. It is served as PNG.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from io import BytesIO
 
 from PIL import Image
 
-LONGEST = 1024  # pixels; enough to look at, and a tenth of what a detector film takes
+MAX_SIDE = 1024  # pixels; enough to look at, and a tenth of the size of a film from a detector
 _QUALITY = 90
 
 
@@ -24,29 +24,29 @@ class Preview:
     height: int
 
     def as_dict(self) -> dict[str, object]:
-        """What the record says of it."""
+        """The description that the record holds."""
         return {"sha256": self.sha256, "width": self.width, "height": self.height}
 
 
-def preview(grey: Image.Image) -> Preview:
-    """Shrink a mode "L" picture to the longest side allowed and encode it."""
-    scale = min(1.0, LONGEST / max(grey.size))
+def make_preview(grey: Image.Image) -> Preview:
+    """Shrink a picture of mode "L" to MAX_SIDE and encode it."""
+    scale = min(1.0, MAX_SIDE / max(grey.size))
     width, height = (max(1, round(scale * side)) for side in grey.size)
     small = grey.resize((width, height), Image.Resampling.BILINEAR)
-    small.info = {}  # Pillow would write a comment of the file into the copy
-    out = BytesIO()
-    small.save(out, "JPEG", quality=_QUALITY)
-    content = out.getvalue()
+    small.info = {}  # Pillow would copy a comment of the file
+    buffer = BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY)
+    content = buffer.getvalue()
     return Preview(content, hashlib.sha256(content).hexdigest(), small.width, small.height)
 
 
 def decode(content: bytes) -> Image.Image:
-    """A kept picture as mode "L"."""
+    """A stored picture as mode "L"."""
     return Image.open(BytesIO(content), formats=["JPEG"]).convert("L")
 
 
 def to_png(picture: Image.Image) -> bytes:
-    """A picture as PNG, made quickly rather than small."""
-    out = BytesIO()
-    picture.save(out, "PNG", compress_level=1)
-    return out.getvalue()
+    """A picture as PNG, encoded for speed rather than size."""
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Seal bytes with a MAC, so that a flipped byte in the store is noticed before anything is read from it."""
+"""Seal bytes with a MAC, so that damage in the store is detected before the content is parsed."""
 
 import hashlib
 import hmac
@@ -9,39 +9,39 @@ _DIGITS = 64  # hexadecimal digits of HMAC-SHA256
 
 
 class SealBroken(Exception):
-    """The bytes are not what was sealed."""
+    """The bytes are not the ones that were sealed."""
 
 
-def packed(document: object) -> bytes:
-    """A document as JSON without spaces, in ASCII; a number that is none is a ValueError.
+def serialize(document: object) -> bytes:
+    """A document as compact ASCII JSON; NaN and infinity are a ValueError.
 
-    The MAC is over these very bytes, kept as they are, so it does not matter that JSON has other spellings.
+    The MAC covers exactly these bytes, which are stored unchanged, so other spellings of the same JSON do not matter.
     """
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 class Seal:
-    """HMAC-SHA256 (RFC 2104) under a key; what was sealed under one of the keys before it opens, too.
+    """HMAC-SHA256 (RFC 2104) with the first key; content sealed with one of the previous keys can be opened, too.
 
-    `place` (the kind of thing and the id it is kept under) goes into the MAC: a sealed value that is moved to
-    another key does not open there.
+    `key_name`, the store's key, is part of the MAC: a sealed value that is copied to another key cannot be opened
+    there.
     """
 
     def __init__(self, key: bytes, previous: Sequence[bytes] = ()) -> None:
         self._keys = (key, *previous)
 
-    def close(self, place: str, content: bytes) -> bytes:
-        """MAC in hexadecimal, then the content."""
-        return _mac(self._keys[0], place, content) + content
+    def close(self, key_name: str, content: bytes) -> bytes:
+        """The MAC in hexadecimal, followed by the content."""
+        return _mac(self._keys[0], key_name, content) + content
 
-    def open(self, place: str, sealed: bytes) -> bytes:
-        """The content; raises SealBroken before anything of it is parsed."""
+    def open(self, key_name: str, sealed: bytes) -> bytes:
+        """The content; raises SealBroken before any of it is parsed."""
         mac, content = sealed[:_DIGITS], sealed[_DIGITS:]
-        if not any(hmac.compare_digest(mac, _mac(key, place, content)) for key in self._keys):
-            raise SealBroken(place)
+        if not any(hmac.compare_digest(mac, _mac(key, key_name, content)) for key in self._keys):
+            raise SealBroken(key_name)
         return content
 
 
-def _mac(key: bytes, place: str, content: bytes) -> bytes:
-    message = place.encode("ascii") + b"\0" + content
+def _mac(key: bytes, key_name: str, content: bytes) -> bytes:
+    message = key_name.encode("ascii") + b"\0" + content
     return hmac.new(key, message, hashlib.sha256).hexdigest().encode("ascii")

@@ -1,52 +1,52 @@
-"""What the API's views work with, made once for an app."""
+"""What the API's views work with, created once per app."""
 
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import Flask, current_app
 
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
 from webapp.api.store import Store
-from webapp.gate import Bound
+from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"
 
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, store, model, bounds and metrics.
+    """Settings, store, model, limits and metrics.
 
-    `pending` is held by each request that brings files, from before its body is read: slow uploads count too.
-    The server's threads must outnumber it, so that health probes are answered and others are told to wait.
-    `turns` is held while a picture is decoded: what it bounds is memory.
+    `uploads` limits requests with files, from before the body is read, so that slow uploads count, too. The server
+    needs more threads than this limit, so that it can still answer health probes and reject further uploads.
+    `scoring` limits the pictures that are decoded at the same time, and with them the memory.
     """
 
     settings: ApiSettings
     store: Store
     scorer: Scorer
-    pending: Bound
-    turns: Bound
+    uploads: ConcurrencyLimit
+    scoring: ConcurrencyLimit
     metrics: Metrics
 
     @classmethod
     def open(cls, settings: ApiSettings) -> "Services":
-        """Loads the model; Redis is reached when first needed."""
+        """Load the model; Redis is connected on first use."""
         return cls(
             settings=settings,
             store=Store.open(settings.store),
             scorer=Scorer(settings.bundle, settings.threads),
-            pending=Bound(settings.pending, retry_after=2),
-            turns=Bound(settings.scoring, retry_after=5),
+            uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
+            scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=Metrics(),
         )
 
 
 def services() -> Services:
-    """Those of the app that answers now."""
+    """The services of the current app."""
     return current_app.extensions[_NAME]
 
 
-def attach(app: object, made: Services) -> None:
-    """Give an app its services."""
-    app.extensions[_NAME] = made  # type: ignore[attr-defined]
+def attach(app: Flask, instance: Services) -> None:
+    """Make the services available to an app's views."""
+    app.extensions[_NAME] = instance

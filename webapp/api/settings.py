@@ -1,4 +1,4 @@
-"""What the API is told by its environment."""
+"""The API's settings, read from environment variables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from webapp.environment import Environment
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where Redis is, how to be let in, and the keys of the records' MAC."""
+    """The address and credentials of Redis, and the keys of the records' MAC."""
 
     host: str
     port: int
@@ -21,7 +21,7 @@ class StoreSettings:
     def read(cls, environment: Environment) -> "StoreSettings":
         """From REDIS_HOST, REDIS_PORT, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
 
-        What was sealed under a previous key is read; all that is written is sealed under MAC_KEY.
+        New records are sealed with MAC_KEY; records sealed with a previous key can still be read.
         """
         return cls(
             host=environment.text("REDIS_HOST", "127.0.0.1"),
@@ -35,29 +35,32 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """All of the API's settings; sizes in bytes, times in seconds."""
+    """All settings of the API; sizes in bytes, times in seconds."""
 
     store: StoreSettings
     token: str
     token_previous: str
     bundle: Path | None
     upload_bytes: int
-    pending: int
-    scoring: int
+    max_pending: int
+    max_scoring: int
     threads: int
-    patience: float
+    max_wait: float
     answer_seconds: float
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
-        """From the environment; MODEL_BUNDLE may be absent and means the bundle that is shipped.
+        """From these environment variables, of which only API_TOKEN is required, and those of the store.
 
-        API_TOKEN_PREVIOUS lets in, too, until all who ask have learned the new one; absent or empty, there is none.
-
-        MAX_PENDING bounds the requests that a worker has accepted, MAX_SCORING the pictures that it decodes at
-        the same time (they are what needs memory), MAX_WAIT how long one waits for its turn, MAX_ANSWER
-        after how long no further file of a request is begun (the page gives up after its API_TIMEOUT, which must
-        be longer), THREADS what ONNX Runtime uses for one picture (0: its own choice).
+        API_TOKEN_PREVIOUS: accepted as well, until all clients use the new token; empty or absent: none.
+        MODEL_BUNDLE: directory of the bundle; absent: the bundle that ships with the package.
+        MAX_UPLOAD_MB: size of all files of a request.
+        MAX_PENDING: uploads that a worker accepts at the same time.
+        MAX_SCORING: pictures that it decodes at the same time; they determine the memory that it needs.
+        MAX_WAIT: how long a picture waits to be decoded.
+        MAX_ANSWER: after this time no further file of a request is started. The page gives up after its API_TIMEOUT,
+        which must be longer.
+        THREADS: threads of ONNX Runtime for one picture; 0: its own choice.
         """
         bundle = environment.text("MODEL_BUNDLE", "")
         return cls(
@@ -66,9 +69,9 @@ class ApiSettings:
             token_previous=environment.secret("API_TOKEN_PREVIOUS", default=""),
             bundle=Path(bundle) if bundle else None,
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
-            pending=environment.number("MAX_PENDING", 16, 1, 1024),
-            scoring=environment.number("MAX_SCORING", 2, 1, 64),
+            max_pending=environment.number("MAX_PENDING", 16, 1, 1024),
+            max_scoring=environment.number("MAX_SCORING", 2, 1, 64),
             threads=environment.number("THREADS", 1, 0, 256),
-            patience=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
+            max_wait=environment.number("MAX_WAIT", 20.0, 0.0, 600.0),
             answer_seconds=environment.number("MAX_ANSWER", 45.0, 0.1, 600.0),
         )

@@ -1,4 +1,4 @@
-"""Keep predictions, pictures and feedback in Redis; the only file that knows Redis and its keys."""
+"""Store predictions, pictures and feedback in Redis; the only module that knows Redis and its keys."""
 
 import hashlib
 import json
@@ -11,41 +11,43 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from model.serving.prediction import Prediction
 from webapp.api import listing
-from webapp.api.seal import Seal, SealBroken, packed
+from webapp.api.seal import Seal, SealBroken, serialize
 from webapp.api.settings import StoreSettings
+from webapp.documents import Feedback
 
 _PREFIX = "pneumo:1:"
-_TIMEOUT = 2.0  # seconds; Redis is near and answers within milliseconds or not at all
+_TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
-_MOST_FEEDBACK = 50  # entries kept of one prediction
-_HEADROOM = 4 * 1024 * 1024  # bytes free below which no upload should be promised
-_ATTEMPTS = 5
+_MAX_FEEDBACK = 50  # entries per prediction
+_HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
+_PUT_ATTEMPTS = 5
 PROBE_SECONDS = 120
-_PAUSE = 0.2  # seconds between two questions whether Redis is there
+_POLL_SECONDS = 0.2  # between two attempts to reach Redis
 
 
 class StoreUnavailable(Exception):
-    """Redis does not answer, lets nobody in, is full, or cannot write; names the kind of error only."""
+    """Redis does not answer, rejects the login, is full, or cannot write; the message is the kind of error only."""
 
 
 class Missing(Exception):
-    """Nothing is kept under that id."""
+    """Nothing is stored under that id."""
 
 
 class Damaged(Exception):
-    """What is kept is not what was stored; the message is the place."""
+    """The stored bytes were changed; the message is their key."""
 
 
-class Full(Exception):
-    """A prediction has as much feedback as it may have."""
+class FeedbackFull(Exception):
+    """A prediction has the maximum number of feedback entries."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A stored prediction: the document, and sha256, width and height of the picture kept with it, if any."""
+    """A stored prediction, and the sha256, width and height of the picture stored with it, if any."""
 
-    prediction: dict
+    prediction: Prediction
     image: dict | None
 
     @property
@@ -56,7 +58,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Page:
-    """Some records in order, the ids among them whose record is damaged, the next cursor, how many there are."""
+    """Records in order, the ids of damaged records, the cursor of the next page, and the total number of records."""
 
     records: list[Record]
     damaged: list[str]
@@ -65,7 +67,7 @@ class Page:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
@@ -76,8 +78,8 @@ def _key(kind: str, identifier: str) -> str:
     return f"{_PREFIX}{kind}:{identifier}"
 
 
-def _index(order: str, chosen: str) -> str:
-    return _key("index", f"{order}:{chosen.replace(' ', '-')}")
+def _index(order: str, list_filter: str) -> str:
+    return _key("index", f"{order}:{list_filter.replace(' ', '-')}")
 
 
 class Store:
@@ -89,7 +91,7 @@ class Store:
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
-        """Connects lazily: the API starts without Redis and says that it is not ready."""
+        """Connect lazily: without Redis the API starts and reports that it is not ready."""
         client = redis.Redis(
             host=settings.host,
             port=settings.port,
@@ -97,52 +99,52 @@ class Store:
             password=settings.password,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
-            # Once more for a connection that Redis closed by restarting; a Redis that hangs is not asked again.
+            # One retry, for a connection that a restart of Redis closed. A Redis that hangs is not retried.
             retry=Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)),
         )
         return cls(client, Seal(settings.mac_key, settings.mac_keys_previous))
 
     def put(self, record: Record, picture: bytes | None, listed: bool = True) -> Record:
-        """Keep a record once, with picture and indexes all together, and return the one that was kept first.
+        """Store a record with its picture and index entries in one transaction; return the record stored first.
 
-        One that is not `listed` stands in no index and goes by itself after PROBE_SECONDS.
+        A record that is not `listed` is in no index and expires after PROBE_SECONDS.
         """
-        life = None if listed else PROBE_SECONDS
-        sealed = self._seal.close(_key("record", record.id), packed(asdict(record)))
-        with _translated(), self._redis.pipeline() as pipe:
-            for _ in range(_ATTEMPTS):
+        expiry = None if listed else PROBE_SECONDS
+        sealed = self._seal.close(_key("record", record.id), serialize(asdict(record)))
+        with _translated_errors(), self._redis.pipeline() as pipe:
+            for _ in range(_PUT_ATTEMPTS):
                 pipe.watch(_key("record", record.id))
                 first = pipe.get(_key("record", record.id))
                 if first is not None:
                     return self._opened(record.id, first)
                 pipe.multi()
-                pipe.set(_key("record", record.id), sealed, ex=life)
+                pipe.set(_key("record", record.id), sealed, ex=expiry)
                 if picture is not None:
-                    pipe.set(_key("image", record.id), picture, ex=life)
-                for order, chosen, member in listing.memberships(record.prediction) if listed else ():
-                    pipe.zadd(_index(order, chosen), {member: 0})
+                    pipe.set(_key("image", record.id), picture, ex=expiry)
+                for order, list_filter, member in listing.memberships(record.prediction) if listed else ():
+                    pipe.zadd(_index(order, list_filter), {member: 0})
                 try:
                     pipe.execute()
                     return record
                 except redis.WatchError:
-                    continue  # somebody stored the same id meanwhile: read theirs
+                    continue  # the same id was stored concurrently: return that record
         raise StoreUnavailable("contended")
 
     def get(self, identifier: str) -> Record:
         """Raises Missing or Damaged."""
-        with _translated():
+        with _translated_errors():
             return self._opened(identifier, self._redis.get(_key("record", identifier)))
 
-    def page(self, order: str, chosen: str, cursor: str | None, limit: int) -> Page:
-        """At most `limit` records, latest or most probable first; raises listing.CursorInvalid."""
-        start = "+" if cursor is None else "(" + listing.from_cursor(order, chosen, cursor)
-        with _translated():
+    def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
+        """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
+        start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
+        with _translated_errors():
             with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrevrangebylex(_index(order, chosen), start, "-", 0, limit + 1)
-                pipe.zcard(_index(order, chosen))
-                found, total = pipe.execute()
-            names = [name.decode("ascii", "replace") for name in found]
-            ids = [listing.id_of(name) for name in names[:limit]]
+                pipe.zrevrangebylex(_index(order, list_filter), start, "-", 0, limit + 1)
+                pipe.zcard(_index(order, list_filter))
+                raw_members, total = pipe.execute()
+            members = [each.decode("ascii", "replace") for each in raw_members]
+            ids = [listing.id_of(each) for each in members[:limit]]
             values = self._redis.mget([_key("record", identifier) for identifier in ids]) if ids else []
         records, damaged = [], []
         for identifier, value in zip(ids, values, strict=True):
@@ -150,70 +152,70 @@ class Store:
                 records.append(self._opened(identifier, value))
             except (Damaged, Missing):
                 damaged.append(identifier)
-        more = listing.to_cursor(order, chosen, names[limit - 1]) if len(names) > limit else None
-        return Page(records, damaged, more, total)
+        following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
+        return Page(records, damaged, following, total)
 
     def picture(self, identifier: str) -> bytes:
-        """The picture kept with a record; raises Missing or Damaged."""
+        """The picture stored with a record; raises Missing or Damaged."""
         image = self.get(identifier).image
         if image is None:
-            raise Missing("No picture is kept with this prediction.")
-        with _translated():
-            kept = self._redis.get(_key("image", identifier))
-        if kept is None or hashlib.sha256(kept).hexdigest() != image["sha256"]:
+            raise Missing("No picture is stored with this prediction.")
+        with _translated_errors():
+            content = self._redis.get(_key("image", identifier))
+        if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
             raise Damaged(_key("image", identifier))
-        return kept
+        return content
 
     def heatmap(self, identifier: str) -> bytes | None:
-        """The PNG computed lately, if there is one and it is whole."""
-        place = _key("heatmap", identifier)
-        with _translated():
-            sealed = self._redis.get(place)
+        """The cached PNG, if there is one and it is undamaged."""
+        key = _key("heatmap", identifier)
+        with _translated_errors():
+            sealed = self._redis.get(key)
         try:
-            return None if sealed is None else self._seal.open(place, sealed)
+            return None if sealed is None else self._seal.open(key, sealed)
         except SealBroken:
             return None
 
-    def keep_heatmap(self, identifier: str, png: bytes) -> None:
-        """Keep a PNG for an hour."""
-        place = _key("heatmap", identifier)
-        with _translated():
-            self._redis.set(place, self._seal.close(place, png), ex=_HEATMAP_SECONDS)
+    def cache_heatmap(self, identifier: str, png: bytes) -> None:
+        """Cache a PNG for an hour."""
+        key = _key("heatmap", identifier)
+        with _translated_errors():
+            self._redis.set(key, self._seal.close(key, png), ex=_HEATMAP_SECONDS)
 
-    def add_feedback(self, identifier: str, document: dict) -> None:
-        """Add to what people said of a prediction; raises Missing, Damaged or Full."""
+    def add_feedback(self, identifier: str, document: Feedback) -> None:
+        """Add feedback to a prediction; raises Missing, Damaged or FeedbackFull."""
         self.get(identifier)
-        place = _key("feedback", identifier)
-        with _translated():
-            if self._redis.llen(place) >= _MOST_FEEDBACK:
-                raise Full("This prediction has all the feedback it may have.")
-            self._redis.rpush(place, self._seal.close(place, packed(document)))
+        key = _key("feedback", identifier)
+        with _translated_errors():
+            if self._redis.llen(key) >= _MAX_FEEDBACK:
+                raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
+            self._redis.rpush(key, self._seal.close(key, serialize(document)))
 
-    def feedback(self, identifier: str) -> tuple[list[dict], int]:
-        """What people said, oldest first, and how many entries are damaged and left out."""
-        place = _key("feedback", identifier)
-        with _translated():
-            values = self._redis.lrange(place, 0, -1)
-        whole = []
+    def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
+        """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
+        key = _key("feedback", identifier)
+        with _translated_errors():
+            values = self._redis.lrange(key, 0, -1)
+        entries = []
         for value in values:
             try:
-                whole.append(json.loads(self._seal.open(place, value)))
+                entries.append(json.loads(self._seal.open(key, value)))
             except SealBroken:
                 continue
-        return whole, len(values) - len(whole)
+        return entries, len(values) - len(entries)
 
     def probe(self) -> None:
-        """Whether Redis answers, takes a write, and has room for more than that."""
-        with _translated():
+        """Raise StoreUnavailable unless Redis answers, accepts a write, and has free memory."""
+        with _translated_errors():
             self._redis.set(_key("probe", "write"), str(time.time()), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("nearly full")
 
     def wait(self, seconds: float) -> None:
-        """Until Redis answers: just started, it reads its file first, and says so to everyone who asks.
+        """Wait until Redis answers; after a start it first loads its file and answers every command with an error.
 
-        Raises StoreUnavailable after `seconds`, and at once when Redis lets nobody in.
+        Raises StoreUnavailable after `seconds`, and immediately if Redis rejects the login.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -221,29 +223,29 @@ class Store:
                 self._redis.ping()
                 return
             except (redis.ConnectionError, redis.TimeoutError) as error:
-                refused = isinstance(error, redis.AuthenticationError)
-                if refused or time.monotonic() >= deadline:
+                rejected = isinstance(error, redis.AuthenticationError)
+                if rejected or time.monotonic() >= deadline:
                     raise StoreUnavailable(type(error).__name__) from error
             except redis.RedisError as error:
                 raise StoreUnavailable(type(error).__name__) from error
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_SECONDS)
 
     def ids(self) -> Iterator[str]:
-        """Every id that a record is kept under, in no order; new ones may or may not be among them."""
-        with _translated():
+        """The id of every stored record, unordered; records added meanwhile may or may not be included."""
+        with _translated_errors():
             for name in self._redis.scan_iter(match=_key("record", "*"), count=500):
                 yield name.decode("ascii", "replace").rpartition(":")[2]
 
     def raw(self, identifier: str) -> bytes:
-        """The bytes kept for a record, whatever they are."""
-        with _translated():
+        """The stored bytes of a record, damaged or not."""
+        with _translated_errors():
             return self._redis.get(_key("record", identifier)) or b""
 
     def _opened(self, identifier: str, sealed: bytes | None) -> Record:
         if sealed is None:
-            raise Missing("There is no prediction of that id.")
-        place = _key("record", identifier)
+            raise Missing("There is no prediction with that id.")
+        key = _key("record", identifier)
         try:
-            return Record(**json.loads(self._seal.open(place, sealed)))
+            return Record(**json.loads(self._seal.open(key, sealed)))
         except SealBroken as error:
-            raise Damaged(place) from error
+            raise Damaged(key) from error

@@ -1,29 +1,39 @@
-"""Talk to the API: every answer is checked, every failure becomes one kind of error."""
+"""Talk to the API: every response is checked, and every failure becomes an ApiError."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
-from urllib3.exceptions import TimeoutError as TookTooLong
+from urllib3.exceptions import TimeoutError as HttpTimeout
 
-from webapp.gate import PROBE_HEADER
-from webapp.ui import documents
-from webapp.ui.documents import AnswerInvalid, Listed, Scored
+from model.serving.prediction import Prediction
+from webapp.documents import Feedback
+from webapp.requests import PROBE_HEADER
+from webapp.ui import responses
 from webapp.ui.multipart import Multipart
-from webapp.ui.turns import Turns
+from webapp.ui.responses import ResultPage, UploadResult
+from webapp.ui.round_robin import RoundRobin
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_CONNECT = 2.0  # seconds; an API is near
-_SILENT = "The assessment service does not answer"
-_OUR_FAULT = {400, 404, 409, 413}  # the request asked for what cannot be
-_PASSED_ON = {400, 404, 409, 413, 429, 503}  # what the API says of the request or of itself; all else is 502
+Document = TypeVar("Document")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CONNECT_TIMEOUT = 2.0  # seconds; the API is on the same network
+_NO_ANSWER = "The assessment service does not answer"
+_CALLER_ERRORS = {400, 404, 409, 413}  # the request was wrong, the API works
+_TITLES = {  # of the statuses that are passed on to the browser; all others become 502
+    400: "The request was not understood",
+    404: "Not found",
+    409: "Not possible",
+    413: "Too much at once",
+    429: "Too many requests",
+    503: "The assessment service is not available at the moment",
+}
 
 
 class ApiError(Exception):
-    """No answer, or none that may be shown: HTTP `status` for the browser, `title` and `detail` for people."""
+    """The API failed, or its response cannot be shown: HTTP `status`, `title` and `detail` for the browser."""
 
     def __init__(self, status: int, title: str, detail: str, retry_after: str | None = None) -> None:
         super().__init__(detail)
@@ -34,146 +44,133 @@ class ApiError(Exception):
 
 
 class ApiClient:
-    """The API behind one address or several. Safe to share between threads."""
+    """The API at one address or several. Safe to share between threads."""
 
     def __init__(
         self,
         urls: Sequence[str],
         token: str,
         timeout: float,
-        failed: Callable[[str], None] = lambda kind: None,
+        report_failure: Callable[[str], None] = lambda kind: None,
         connections: int = 16,
     ) -> None:
-        """`timeout` in seconds is for each wait on the API; `failed` is told the kind of each failure."""
-        self._turns = Turns(urls)
+        """`timeout` is in seconds, for each read; `report_failure` is called with the kind of each failure."""
+        self._addresses = RoundRobin(urls)
         self._token = token
-        self._failed = failed
+        self._report_failure = report_failure
         self._http = urllib3.PoolManager(
-            maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=_CONNECT, read=timeout)
+            maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=timeout)
         )
 
-    def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> Scored:
-        """Have files scored and kept; those of a `probe` only for a moment, and unlisted."""
+    def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> UploadResult:
+        """Have files scored and stored; the results of a `probe` expire soon and are not listed."""
         body = Multipart(files)
         headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
         headers |= {PROBE_HEADER: "1"} if probe else {}
-        answer = self._ask("POST", "/v1/predictions", request_id, headers=headers, body=body)
-        return _checked(lambda: documents.scored(_parsed(answer), len(files)))
+        response = self._request("POST", "/v1/predictions", request_id, headers=headers, body=body)
+        return _read(response, lambda answer: responses.upload_result(answer, len(files)))
 
-    def page(self, order: str, finding: str, cursor: str | None, limit: int, request_id: str) -> Listed:
+    def page(self, order: str, finding: str, cursor: str | None, limit: int, request_id: str) -> ResultPage:
         """A page of the list."""
         fields = {"order": order, "finding": finding, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-        answer = self._ask("GET", "/v1/predictions", request_id, fields=fields)
-        return _checked(lambda: documents.listed(_parsed(answer)))
+        response = self._request("GET", "/v1/predictions", request_id, fields=fields)
+        return _read(response, responses.result_page)
 
-    def show(self, identifier: str, request_id: str) -> tuple[dict, bool]:
-        """A stored prediction, and whether a picture is kept with it."""
-        answer = self._ask("GET", f"/v1/predictions/{identifier}", request_id)
-        has_picture = 'rel="preview"' in answer.headers.get("Link", "")
-        return _checked(lambda: documents.prediction(_parsed(answer), identifier)), has_picture
+    def show(self, identifier: str, request_id: str) -> tuple[Prediction, bool]:
+        """A stored prediction, and whether a picture is stored with it."""
+        response = self._request("GET", f"/v1/predictions/{identifier}", request_id)
+        has_picture = 'rel="preview"' in response.headers.get("Link", "")
+        return _read(response, lambda answer: responses.prediction(answer, identifier)), has_picture
 
     def png(self, identifier: str, name: str, request_id: str) -> bytes:
         """The picture "image.png" or "heatmap.png" of a prediction."""
-        content = self._ask("GET", f"/v1/predictions/{identifier}/{name}", request_id).data
-        if not content.startswith(_PNG):
-            raise _malformed()
+        content = self._request("GET", f"/v1/predictions/{identifier}/{name}", request_id).data
+        if not content.startswith(_PNG_SIGNATURE):
+            raise _invalid_response()
         return content
 
-    def feedback(self, identifier: str, request_id: str) -> list[dict]:
-        """What people said of a prediction."""
-        answer = self._ask("GET", f"/v1/predictions/{identifier}/feedback", request_id)
-        return _checked(lambda: documents.feedback(_parsed(answer)))
+    def feedback(self, identifier: str, request_id: str) -> list[Feedback]:
+        """The feedback on a prediction."""
+        response = self._request("GET", f"/v1/predictions/{identifier}/feedback", request_id)
+        return _read(response, responses.feedback)
 
     def add_feedback(self, identifier: str, label: str, comment: str, request_id: str) -> None:
-        """Say something of a prediction."""
+        """Add feedback to a prediction."""
         headers = {"Content-Type": "application/json"}
         body = json.dumps({"label": label, "comment": comment})
         path = f"/v1/predictions/{identifier}/feedback"
-        self._ask("POST", path, request_id, headers=headers, body=body, twice=False)
+        self._request("POST", path, request_id, headers=headers, body=body, may_repeat=False)
 
     def ready(self, request_id: str) -> None:
-        """Raises ApiError unless the API says that it can do its work."""
-        self._ask("GET", "/readyz", request_id)
+        """Raises ApiError unless the API is ready."""
+        self._request("GET", "/readyz", request_id)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
         request_id: str,
         headers: Mapping[str, str] | None = None,
-        twice: bool = True,
-        **more: Any,
+        may_repeat: bool = True,
+        **options: Any,
     ) -> urllib3.BaseHTTPResponse:
-        """Ask, by the next address where none is reached; once more if a connection breaks and `twice` does no harm."""
-        head = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
-        waiting = self._turns.order()
+        """Send a request to the first address that accepts a connection.
+
+        If a connection breaks and the request `may_repeat`, it is sent once more.
+        """
+        own = {"Authorization": f"Bearer {self._token}", "X-Request-ID": request_id, "Accept": "application/json, */*"}
+        options["headers"] = {**own, **(headers or {})}
+        urls = self._addresses.order()
         while True:
-            url = waiting.pop(0)
+            url = urls.pop(0)
             try:
-                answer = self._http.request(
-                    method, url + path, headers={**head, **(headers or {})}, redirect=False, **more
-                )
+                response = self._http.request(method, url + path, redirect=False, **options)
                 break
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
-                self._silent(url, "unreachable")
-                if not waiting:
-                    raise ApiError(502, _SILENT, "It cannot be reached.") from error
-            except TookTooLong as error:
-                self._silent(url, "timeout")
+                self._mark_failed(url, "unreachable")
+                if not urls:
+                    raise ApiError(502, _NO_ANSWER, "It cannot be reached.") from error
+            except HttpTimeout as error:
+                self._mark_failed(url, "timeout")
                 raise ApiError(504, "The assessment service took too long", "No answer came in time.") from error
             except ProtocolError as error:
-                self._failed("broken")
-                if not twice:
-                    raise ApiError(502, _SILENT, "The connection broke before an answer came.") from error
-                twice = False
-                waiting.append(url)  # after the others: a kept connection may have been closed, or it restarts
+                self._report_failure("broken")
+                if not may_repeat:
+                    raise ApiError(502, _NO_ANSWER, "The connection broke before an answer came.") from error
+                may_repeat = False
+                urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
             except HTTPError as error:
-                self._failed("broken")
-                raise ApiError(502, _SILENT, f"The connection failed ({type(error).__name__}).") from error
-        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            if answer.status not in _OUR_FAULT:
-                self._failed("status")
-            raise _refused(answer)
-        return answer
+                self._report_failure("broken")
+                raise ApiError(502, _NO_ANSWER, f"The connection failed ({type(error).__name__}).") from error
+        if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            if response.status not in _CALLER_ERRORS:
+                self._report_failure("status")
+            raise _status_error(response)
+        return response
 
-    def _silent(self, url: str, kind: str) -> None:
-        self._turns.silent(url)
-        self._failed(kind)
-
-
-def _parsed(answer: urllib3.BaseHTTPResponse) -> object:
-    return json.loads(answer.data, parse_constant=_no_number)
+    def _mark_failed(self, url: str, kind: str) -> None:
+        self._addresses.mark_failed(url)
+        self._report_failure(kind)
 
 
-def _no_number(name: str) -> None:
-    raise AnswerInvalid(f"{name} is no number")
-
-
-def _checked(read: Any) -> Any:
+def _read(response: urllib3.BaseHTTPResponse, parse: Callable[[object], Document]) -> Document:
+    """The parsed JSON body; raises ApiError if it is not what the API promises."""
     try:
-        return read()
-    except (AnswerInvalid, ValueError, RecursionError) as error:
-        raise _malformed() from error
+        return parse(json.loads(response.data))
+    except (ValueError, RecursionError) as error:  # Invalid is a ValueError
+        raise _invalid_response() from error
 
 
-def _malformed() -> ApiError:
-    return ApiError(502, "The assessment service gave an answer that cannot be trusted", "It is not shown.")
+def _invalid_response() -> ApiError:
+    return ApiError(502, "The assessment service gave an invalid answer", "It is not shown.")
 
 
-def _refused(answer: urllib3.BaseHTTPResponse) -> ApiError:
-    """The error for an answer that is none, in the API's own words where they are meant for people."""
+def _status_error(response: urllib3.BaseHTTPResponse) -> ApiError:
+    """The error for a response with an error status, with the API's own detail if it has one."""
     try:
-        detail = str(json.loads(answer.data)["detail"])
+        detail = str(json.loads(response.data)["detail"])
     except (ValueError, TypeError, KeyError):
-        detail = f"It answered with status {answer.status}."
-    if answer.status not in _PASSED_ON:
+        detail = f"It answered with status {response.status}."
+    if response.status not in _TITLES:
         return ApiError(502, "The assessment service failed", detail)
-    titles = {
-        400: "The request was not understood",
-        404: "Not found",
-        409: "Not possible",
-        413: "Too much at once",
-        429: "Too many requests",
-        503: "The assessment service is not available at the moment",
-    }
-    return ApiError(answer.status, titles[answer.status], detail, answer.headers.get("Retry-After"))
+    return ApiError(response.status, _TITLES[response.status], detail, response.headers.get("Retry-After"))

@@ -1,86 +1,85 @@
-"""Every error of the page: red, said plainly, with a way to try again, and never like a finding."""
+"""Show every error of the page as an error: in red, in plain words, with a way to try again, never like a finding."""
 
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
 
-from webapp.gate import Busy
+from webapp.concurrency import Busy
+from webapp.requests import instance, log_unexpected
 from webapp.ui.client import ApiError
 
 log = logging.getLogger(__name__)
 _PARAMETERS = {"id", "order", "finding", "cursor", "heatmap"}
-_PASSING = {429, 500, 502, 503, 504}
-_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows an answer only when its upload was read to the end
+_TRANSIENT = {429, 500, 502, 503, 504}
+_MAX_DRAINED = 256 * 1024 * 1024  # bytes; a browser shows a response only after its upload was read to the end
 
 
 def wants_json() -> bool:
-    """Whether the client prefers JSON to a page."""
+    """Whether the client prefers JSON to HTML."""
     return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
 
 
 def register(app: Flask) -> None:
-    """Answer every exception of `app` with an error page, or a problem document (RFC 9457) for programs."""
-    app.register_error_handler(Exception, _shown)
+    """Answer every exception of `app` with an error page, or with a problem document (RFC 9457) for programs."""
+    app.register_error_handler(Exception, _handle)
 
 
-def _shown(error: Exception) -> Response:
-    if isinstance(error, SecurityError):  # no address can be built for a foreign host, so no page either
+def _handle(error: Exception) -> Response:
+    if isinstance(error, SecurityError):  # for a foreign host name no URL can be built, and so no page rendered
         return Response("This host name is not served here.\n", 400, mimetype="text/plain")
     if isinstance(error, RequestEntityTooLarge):
-        _drain()
-    found = as_api_error(error)
-    # Asking the same again helps only where the request was not to blame.
-    return answered(found, "error.html", error=found, again=again() if found.status in _PASSING else None)
+        _drain_upload()
+    shown = as_api_error(error)
+    # Trying again helps only if the request was not the cause.
+    again = retry_url() if shown.status in _TRANSIENT else None
+    return error_response(shown, "error.html", error=shown, again=again)
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """The same error in words for people; what was not foreseen is logged and not explained."""
+    """The error in words for people; an unexpected error is logged and not explained."""
     match error:
         case ApiError():
             return error
         case Busy():
             return ApiError(503, "Too many uploads at once", "Wait a moment, then try again.", str(error.retry_after))
         case RequestEntityTooLarge():
-            return ApiError(413, "Too much at once", "The files together are larger than is taken at once.")
+            return ApiError(413, "Too much at once", "The files are larger in total than the page accepts.")
         case HTTPException():
             status = error.code or 500
             return ApiError(status, HTTPStatus(status).phrase, error.description or "")
-    log.error("request %s: unforeseen %s", g.get("request_id"), type(error).__name__, exc_info=_trace(error))
-    return ApiError(500, "The page failed", "Something went wrong on this side.")
+    log_unexpected(log, error)
+    return ApiError(500, "The page failed", "An internal error occurred.")
 
 
-def answered(error: ApiError, template: str, /, **context: object) -> Response:
-    """A page with the error's status, or the problem document."""
+def error_response(error: ApiError, template: str, /, **context: object) -> Response:
+    """A page with the error's status, or the problem document if the client prefers JSON."""
     if wants_json():
         document = {"type": "about:blank", "title": error.title, "status": error.status, "detail": error.detail}
-        made = jsonify(document | {"instance": f"urn:pneumoctl:request:{g.get('request_id', 'none')}"})
-        made.mimetype = "application/problem+json"
+        response = jsonify(document | {"instance": instance()})
+        response.mimetype = "application/problem+json"
     else:
-        made = make_response(render_template(template, **context))
-    made.status_code = error.status
-    made.headers["Vary"] = "Accept"
+        response = make_response(render_template(template, **context))
+    response.status_code = error.status
+    response.headers["Vary"] = "Accept"
     if error.retry_after is not None:
-        made.headers["Retry-After"] = error.retry_after
-    return made
+        response.headers["Retry-After"] = error.retry_after
+    return response
 
 
-def again() -> str | None:
-    """The address to try again: this page's own if it was asked for by GET; built, never repeated as it came."""
+def retry_url() -> str | None:
+    """The URL to try again: that of this page if it was a GET; built from its parts, never copied from the request."""
     if request.method != "GET" or request.endpoint is None:
         return None
     # Only our own parameters: url_for gives names such as _scheme a meaning.
-    known = {name: values for name, values in request.args.to_dict(flat=False).items() if name in _PARAMETERS}
-    return url_for(request.endpoint, **(request.view_args or {}), **known)
+    arguments = request.args.to_dict(flat=False)
+    own = {name: values for name, values in arguments.items() if name in _PARAMETERS}
+    return url_for(request.endpoint, **(request.view_args or {}), **own)
 
 
-def _drain() -> None:
-    """Read what is left of an upload that is too large, in small pieces, up to a bound."""
-    left = min(request.content_length or 0, _DRAINED)
-    while left > 0 and (piece := request.environ["wsgi.input"].read(min(left, 64 * 1024))):
-        left -= len(piece)
-
-
-def _trace(error: Exception) -> tuple[type[Exception], Exception, object]:
-    return type(error), Exception("(message left out)"), error.__traceback__
+def _drain_upload() -> None:
+    """Read and drop the rest of an upload that is too large, up to a limit."""
+    remaining = min(request.content_length or 0, _MAX_DRAINED)
+    while remaining > 0 and (chunk := request.environ["wsgi.input"].read(min(remaining, 64 * 1024))):
+        remaining -= len(chunk)

@@ -1,16 +1,16 @@
-"""Keep strangers out of the page: foreign hosts, requests sent by other sites, frames, foreign scripts."""
+"""Protect the page from other sites: cross-site requests, frames, foreign scripts and foreign host names."""
 
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import Forbidden
 
-_POLICY = (
+_CONTENT_POLICY = (
     "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
+HEADERS = {
+    "Content-Security-Policy": _CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -21,28 +21,28 @@ _HEADERS = {
 
 
 def install(app: Flask) -> None:
-    """Guard every request and answer of `app`; its TRUSTED_HOSTS are checked by Flask itself."""
-    app.before_request(_same_origin)
-    app.after_request(_harden)
+    """Check every request and add security headers to every response; Flask itself checks TRUSTED_HOSTS."""
+    app.before_request(_reject_cross_site)
+    app.after_request(_set_headers)
 
 
-def _same_origin() -> None:
-    """Refuse what a browser sends on behalf of another site; programs send neither header and are let through.
+def _reject_cross_site() -> None:
+    """Reject what a browser sends on behalf of another site; programs send neither header and are accepted.
 
-    Sec-Fetch-Site comes from every current browser on https and on this machine, Origin with every POST.
+    Every current browser sends Sec-Fetch-Site over https and to localhost, and Origin with every POST.
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None and site not in ("same-origin", "none"):
-        raise Forbidden("This was sent by another site.")
+        raise Forbidden("This request was sent by another site.")
     if site is None and origin is not None and urlsplit(origin).netloc != request.host:
-        raise Forbidden("This was sent by another site.")
+        raise Forbidden("This request was sent by another site.")
 
 
-def _harden(answer: Response) -> Response:
-    for name, value in _HEADERS.items():
-        answer.headers.setdefault(name, value)
+def _set_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     if request.endpoint != "static":
-        answer.headers["Cache-Control"] = "no-store"
-    return answer
+        response.headers["Cache-Control"] = "no-store"
+    return response

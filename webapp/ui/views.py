@@ -16,17 +16,18 @@ from flask import (
 )
 from werkzeug.exceptions import BadRequest
 
-from webapp.gate import PROBE_HEADER, Bound
+from webapp.concurrency import ConcurrencyLimit
 from webapp.metrics import CONTENT_TYPE
+from webapp.requests import PROBE_HEADER, is_identifier
 from webapp.ui import errors
 from webapp.ui.client import ApiClient, ApiError
-from webapp.ui.documents import IDENTIFIER, Failure, Listed, Scored
-from webapp.ui.errors import again, wants_json
+from webapp.ui.errors import retry_url, wants_json
 from webapp.ui.metrics import Metrics
+from webapp.ui.responses import Failure, ResultPage, UploadResult
 
 pages = Blueprint("pages", __name__)
-_MOST_SHOWN = 20  # results on one page; the API takes as many files at once
-_LATEST = 5
+_PAGE_SIZE = 20  # results; the API accepts as many files in one request
+_LATEST = 5  # results on the start page
 _ORDERS = {"time": "newest first", "probability": "highest P(pneumonia) first"}
 _FINDINGS = {
     "all": "all",
@@ -39,15 +40,15 @@ _PATH = "/predictions/<identifier:identifier>"
 
 @dataclass(frozen=True)
 class Backend:
-    """What the views work with: the API, the bound on uploads at the same time, and what is counted."""
+    """What the views work with: the API, the limit on concurrent uploads, and the metrics."""
 
     api: ApiClient
-    uploads: Bound
+    uploads: ConcurrencyLimit
     metrics: Metrics
 
 
 def backend() -> Backend:
-    """That of the app that answers now."""
+    """The backend of the current app."""
     return current_app.extensions["pneumo"]
 
 
@@ -56,67 +57,67 @@ def home() -> Response:
     """The upload form and the latest results."""
     try:
         latest = backend().api.page("time", "all", None, _LATEST, g.request_id)
-    except ApiError as error:  # the form stays usable while the list cannot be had
-        return errors.answered(error, "home.html", latest=None, error=error, again=again())
+    except ApiError as error:  # the form stays usable while the list is not available
+        return errors.error_response(error, "home.html", latest=None, error=error, again=retry_url())
     return _page("home.html", latest=latest, error=None, again=None)
 
 
 @pages.post("/predictions")
 def create() -> Response:
-    """Have files assessed; the browser is sent on to their results, so that reloading sends nothing again."""
-    with backend().uploads.held():
+    """Have files assessed, then redirect to the results, so that a reload does not send the files again."""
+    with backend().uploads.slot():
         files = [file for file in request.files.getlist("file") if file.filename]
         if not files:
             raise ApiError(400, "No file was chosen", "Choose one or more pictures first.")
-        sent = [(str(file.filename), file.stream) for file in files]
-        scored = backend().api.predict(sent, g.request_id, probe=PROBE_HEADER in request.headers)
-    if scored.failures:
-        return _partly(scored)
+        named_streams = [(str(file.filename), file.stream) for file in files]
+        result = backend().api.predict(named_streams, g.request_id, probe=PROBE_HEADER in request.headers)
+    if result.failures:
+        return _partial_result(result)
     if wants_json():
-        return _json({"predictions": scored.predictions}, 201)
-    return redirect(url_for("pages.results", id=[each["id"] for each in scored.predictions]), 303)
+        return _json({"predictions": result.predictions}, 201)
+    return redirect(url_for("pages.results", id=[each["id"] for each in result.predictions]), 303)
 
 
-def _partly(scored: Scored) -> Response:
-    """Some files failed: shown at once and not after a redirect, which would lose what failed."""
+def _partial_result(result: UploadResult) -> Response:
+    """The result if some files failed; shown without a redirect, which would lose the failures."""
     if wants_json():
-        failed = [{"file": each.name, "error": {"detail": each.detail}} for each in scored.failures]
-        return _json({"predictions": scored.predictions, "errors": failed}, 207)
-    shown = [(each, False) for each in scored.predictions]
-    return _page("results.html", 207, shown=shown, failures=scored.failures, again=None)
+        failed_files = [{"file": each.name, "error": {"detail": each.detail}} for each in result.failures]
+        return _json({"predictions": result.predictions, "errors": failed_files}, 207)
+    shown = [(each, False) for each in result.predictions]
+    return _page("results.html", 207, shown=shown, failures=result.failures, again=None)
 
 
 @pages.get("/results")
 def results() -> Response:
-    """The results of one upload, each read back from the store."""
+    """The results of one upload, each read from the store."""
     identifiers = list(dict.fromkeys(request.args.getlist("id")))
-    if not 1 <= len(identifiers) <= _MOST_SHOWN or not all(map(IDENTIFIER.fullmatch, identifiers)):
-        raise BadRequest("These are not the ids of results.")
+    if not 1 <= len(identifiers) <= _PAGE_SIZE or not all(map(is_identifier, identifiers)):
+        raise BadRequest("The address does not contain the ids of results.")
     shown, failures, status = [], [], 200
     for identifier in identifiers:
         try:
             shown.append(backend().api.show(identifier, g.request_id))
         except ApiError as error:
-            if error.status in (429, 503, 504):  # the others would fail likewise, and slowly
+            if error.status in (429, 503, 504):  # the others would fail, too, and slowly
                 raise
             failures.append(Failure(identifier, f"{error.title}: {error.detail}"))
             status = error.status
-    return _page("results.html", status, shown=shown, failures=failures, again=again() if failures else None)
+    return _page("results.html", status, shown=shown, failures=failures, again=retry_url() if failures else None)
 
 
 @pages.get("/predictions")
 def index() -> Response:
     """A page of all results."""
-    order, finding = _chosen("order", _ORDERS), _chosen("finding", _FINDINGS)
+    order, finding = _choice("order", _ORDERS), _choice("finding", _FINDINGS)
     cursor = request.args.get("cursor")
-    page = backend().api.page(order, finding, cursor, _MOST_SHOWN, g.request_id)
+    page = backend().api.page(order, finding, cursor, _PAGE_SIZE, g.request_id)
     if wants_json():
-        return _json(_listed(page), 200)
+        return _json(_list_document(page), 200)
     choices = {"order": order, "orders": _ORDERS, "finding": finding, "findings": _FINDINGS}
-    return _page("list.html", page=page, cursor=cursor, again=again(), **choices)
+    return _page("list.html", page=page, cursor=cursor, again=retry_url(), **choices)
 
 
-def _listed(page: Listed) -> dict[str, object]:
+def _list_document(page: ResultPage) -> dict[str, object]:
     damaged = [{"id": each.name, "error": {"detail": each.detail}} for each in page.damaged]
     return {"predictions": page.predictions, "damaged": damaged, "next": page.next, "total": page.total}
 
@@ -127,21 +128,21 @@ def show(identifier: str) -> Response:
     document, has_picture = backend().api.show(identifier, g.request_id)
     if wants_json():
         return _json(document, 200)
-    said = backend().api.feedback(identifier, g.request_id)
+    entries = backend().api.feedback(identifier, g.request_id)
     heatmap = request.args.get("heatmap") == "1" and document["finding"] is not None
-    return _page("detail.html", document=document, has_picture=has_picture, said=said, heatmap=heatmap)
+    return _page("detail.html", document=document, has_picture=has_picture, feedback=entries, heatmap=heatmap)
 
 
 @pages.get(_PATH + "/image.png", defaults={"name": "image.png"}, endpoint="image")
 @pages.get(_PATH + "/heatmap.png", defaults={"name": "heatmap.png"}, endpoint="heatmap")
 def picture(identifier: str, name: str) -> Response:
-    """The picture of a prediction, or where it speaks for pneumonia."""
+    """The picture of a prediction, or its heat map."""
     return Response(backend().api.png(identifier, name, g.request_id), mimetype="image/png")
 
 
 @pages.post(_PATH + "/feedback")
 def feedback(identifier: str) -> Response:
-    """Keep what a person says of a prediction."""
+    """Add a person's feedback to a prediction."""
     label, comment = request.form.get("label", ""), request.form.get("comment", "").strip()
     backend().api.add_feedback(identifier, label, comment, g.request_id)
     return redirect(url_for("pages.show", identifier=identifier, _anchor="feedback"), 303)
@@ -149,13 +150,13 @@ def feedback(identifier: str) -> Response:
 
 @pages.get("/livez")
 def livez() -> Response:
-    """Whether the page lives."""
+    """Whether the process is alive."""
     return _json({"status": "alive"}, 200)
 
 
 @pages.get("/readyz")
 def readyz() -> Response:
-    """Whether the page and the API behind it can do their work."""
+    """Whether the page and the API behind it are ready."""
     try:
         backend().api.ready(g.request_id)
     except ApiError as error:
@@ -170,19 +171,19 @@ def metrics() -> Response:
 
 
 def _page(template: str, status: int = 200, **context: object) -> Response:
-    made = make_response(render_template(template, **context), status)
-    made.headers["Vary"] = "Accept"
-    return made
+    response = make_response(render_template(template, **context), status)
+    response.headers["Vary"] = "Accept"
+    return response
 
 
-def _json(document: dict, status: int) -> Response:
-    made = jsonify(document)
-    made.status_code = status
-    made.headers["Vary"] = "Accept"
-    return made
+def _json(document: object, status: int) -> Response:
+    response = jsonify(document)
+    response.status_code = status
+    response.headers["Vary"] = "Accept"
+    return response
 
 
-def _chosen(name: str, choices: dict[str, str]) -> str:
+def _choice(name: str, choices: dict[str, str]) -> str:
     value = request.args.get(name, next(iter(choices)))
     if value not in choices:
         raise BadRequest(f"{name} is one of: {', '.join(choices)}.")

@@ -35,15 +35,15 @@ def classifier(tiny_bundle: Path) -> Classifier:
 def test_drawings_are_told_apart(classifier: Classifier, seed: int) -> None:
     plain = classifier.predict(phantom.png(seed, 256), "plain.png")
     opaque = classifier.predict(phantom.png(seed, 256, opacity=True), "opaque.png")
-    assert (plain.finding, opaque.finding) == ("no pneumonia", "pneumonia")
-    assert plain.refusal is opaque.refusal is None
-    assert 0 < plain.probability < 0.5 <= opaque.probability < 1
+    assert (plain["finding"], opaque["finding"]) == ("no pneumonia", "pneumonia")
+    assert plain["refusal"] is opaque["refusal"] is None
+    assert 0 < plain["probability"] < 0.5 <= opaque["probability"] < 1
 
 
 def test_document_has_exactly_the_agreed_fields(classifier: Classifier) -> None:
     content = phantom.png(3, 256)
     before = datetime.now(UTC)
-    document = classifier.predict(content, "ward 3/a b.png").as_dict()
+    document = classifier.predict(content, "ward 3/a b.png")
     assert list(document) == KEYS
     assert document["file"] == "ward 3/a b.png"
     assert document["input"] == {"format": "PNG", "width": 256, "height": 256}
@@ -58,9 +58,9 @@ def test_document_has_exactly_the_agreed_fields(classifier: Classifier) -> None:
 def test_id_depends_on_content_name_and_model_only(classifier: Classifier) -> None:
     content = phantom.png(3, 256)
     first, second = classifier.predict(content, "a.png"), classifier.predict(content, "a.png")
-    assert first.id == second.id and re.fullmatch("[0-9a-f]{32}", first.id)
+    assert first["id"] == second["id"] and re.fullmatch("[0-9a-f]{32}", first["id"])
     parts = f"{hashlib.sha256(content).hexdigest()}\0a.png\0{classifier.bundle.version}"
-    assert first.id == hashlib.sha256(parts.encode()).hexdigest()[:32]
+    assert first["id"] == hashlib.sha256(parts.encode()).hexdigest()[:32]
     others = {
         identity(content, "b.png", "v"),
         identity(content, "a.png", "w"),
@@ -87,18 +87,18 @@ def test_undecodable_pictures_are_refused_without_a_probability(
     classifier: Classifier, content: bytes, code: str
 ) -> None:
     prediction, picture = classifier.examine(content, "x.png")
-    assert prediction.refusal["code"] == code and prediction.refusal["reason"]
-    assert prediction.finding is prediction.probability is prediction.input is picture is None
-    assert prediction.threshold == 0.5
+    assert prediction["refusal"]["code"] == code and prediction["refusal"]["reason"]
+    assert prediction["finding"] is prediction["probability"] is prediction["input"] is picture is None
+    assert prediction["threshold"] == 0.5
 
 
 def test_decodable_picture_that_is_no_xray_is_refused_with_its_size(classifier: Classifier) -> None:
     file = BytesIO()
     Image.new("L", (300, 200), 120).save(file, "PNG")
     prediction, picture = classifier.examine(file.getvalue(), "blank.png")
-    assert prediction.refusal["code"] == "not_an_xray"
-    assert prediction.finding is prediction.probability is None
-    assert prediction.input == {"format": "PNG", "width": 300, "height": 200}
+    assert prediction["refusal"]["code"] == "not_an_xray"
+    assert prediction["finding"] is prediction["probability"] is None
+    assert prediction["input"] == {"format": "PNG", "width": 300, "height": 200}
     assert picture is not None
 
 
@@ -113,7 +113,11 @@ def test_a_pool_changes_no_bit_of_the_answer(classifier: Classifier, pool: Threa
     content = phantom.png(9, 300, opacity=opacity)
     alone, _ = classifier.examine(content, "x.png")
     beside, _ = classifier.examine(content, "x.png", pool)
-    assert (beside.id, beside.probability, beside.finding) == (alone.id, alone.probability, alone.finding)
+    assert (beside["id"], beside["probability"], beside["finding"]) == (
+        alone["id"],
+        alone["probability"],
+        alone["finding"],
+    )
 
 
 @pytest.mark.parametrize("network", ["answers first", "fails", "answers last"])
@@ -142,8 +146,8 @@ def test_a_refusal_outranks_whatever_the_network_says(tiny_bundle: Path, pool, n
     file = BytesIO()
     Image.new("L", (300, 200), 120).save(file, "PNG")
     prediction, picture = classifier.examine(file.getvalue(), "blank.png", pool)
-    assert prediction.refusal["code"] == "not_an_xray"
-    assert prediction.finding is prediction.probability is None
+    assert prediction["refusal"]["code"] == "not_an_xray"
+    assert prediction["finding"] is prediction["probability"] is None
     assert picture is not None
 
 
@@ -166,12 +170,12 @@ def test_probability_is_the_calibrated_logit(classifier: Classifier, tiny_bundle
 
 def test_finding_turns_at_the_bundles_own_threshold(classifier: Classifier, tiny_bundle: Path) -> None:
     content = phantom.png(5, 256)
-    probability = classifier.predict(content, "a").probability
+    probability = classifier.predict(content, "a")["probability"]
     for threshold, finding in ((probability, "pneumonia"), (probability + 1e-9, "no pneumonia")):
         manifest = dict(classifier.bundle.manifest)
         manifest["operating_point"] = {**manifest["operating_point"], "threshold": threshold}
         moved = Classifier(bundle.Bundle(tiny_bundle, manifest), threads=1)
-        assert moved.predict(content, "a").finding == finding
+        assert moved.predict(content, "a")["finding"] == finding
 
 
 def test_network_without_a_number_is_an_error_and_no_finding(
@@ -195,11 +199,11 @@ def test_self_check_scores_the_known_picture(classifier: Classifier) -> None:
 
 def test_threads_share_one_classifier(classifier: Classifier) -> None:
     contents = [phantom.png(seed, 256, seed % 2 == 0) for seed in range(200, 206)]
-    expected = [classifier.predict(content, "a").probability for content in contents]
+    expected = [classifier.predict(content, "a")["probability"] for content in contents]
     seen: list[list[float]] = [[] for _ in range(4)]
 
     def work(number: int) -> None:
-        seen[number] = [classifier.predict(content, "a").probability for content in contents]
+        seen[number] = [classifier.predict(content, "a")["probability"] for content in contents]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -240,7 +244,7 @@ def test_scoring_a_png_loads_little(tiny_bundle: Path, tmp_path: Path) -> None:
         "import sys, pathlib\n"
         "from model.serving.predict import Classifier\n"
         "content = pathlib.Path(sys.argv[2]).read_bytes()\n"
-        "assert Classifier.open(pathlib.Path(sys.argv[1])).predict(content, 'a').finding\n"
+        "assert Classifier.open(pathlib.Path(sys.argv[1])).predict(content, 'a')['finding']\n"
         "print('\\n'.join(sys.modules))\n"
     )
     command = [sys.executable, "-c", script, str(tiny_bundle), str(picture)]

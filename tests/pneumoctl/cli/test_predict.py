@@ -73,7 +73,7 @@ def test_json_matches_the_classifier(
     path = ward / "a-ill.png"
     assert predict(path, "--json") == Exit.DONE
     (told,) = json.loads(capsys.readouterr().out)["predictions"]
-    known = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path)).as_dict()
+    known = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path))
     assert told | {"created": 0, "elapsed_ms": 0} == known | {"created": 0, "elapsed_ms": 0}
 
 

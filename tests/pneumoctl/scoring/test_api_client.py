@@ -12,7 +12,7 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
 from pneumoctl.scoring.api_client import Api
-from tests.pneumoctl.scoring.test_document import BAD, GOOD, REFUSED
+from tests.predictions import FINDING, INVALID, REFUSAL
 
 
 class Server(ThreadingHTTPServer):
@@ -75,8 +75,8 @@ def failure(server: Server) -> PneumoError:
 
 
 def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -> None:
-    server.say(201, {"predictions": [GOOD]})
-    assert Api(server.url + "/", "t0ken").score(b"\x89PNG picture", "/ward 7/Mr X/a.png") == GOOD
+    server.say(201, {"predictions": [FINDING]})
+    assert Api(server.url + "/", "t0ken").score(b"\x89PNG picture", "/ward 7/Mr X/a.png") == FINDING
     ((path, headers, body),) = server.asked
     assert path == "/v1/predictions" and headers["Authorization"] == "Bearer t0ken"
     assert re.search(rb'name="file"; filename="a.png"', body) and b"\x89PNG picture" in body
@@ -84,14 +84,14 @@ def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -
 
 
 def test_names_that_are_no_unicode_are_sent_all_the_same(server: Server) -> None:
-    server.say(201, {"predictions": [GOOD]})
+    server.say(201, {"predictions": [FINDING]})
     for name in ("r\udcf6.png", "..", "/"):
-        assert Api(server.url, "t").score(b"x", name) == GOOD
+        assert Api(server.url, "t").score(b"x", name) == FINDING
 
 
 def test_refusal_is_a_document_like_any_other(server: Server) -> None:
-    server.say(201, {"predictions": [REFUSED]})
-    assert Api(server.url, "t").score(b"x", "a.png") == REFUSED
+    server.say(201, {"predictions": [REFUSAL]})
+    assert Api(server.url, "t").score(b"x", "a.png") == REFUSAL
 
 
 @pytest.mark.parametrize(
@@ -102,21 +102,21 @@ def test_refusal_is_a_document_like_any_other(server: Server) -> None:
         {},
         [],
         {"predictions": []},
-        {"predictions": [GOOD, GOOD]},
+        {"predictions": [FINDING, FINDING]},
         {"predictions": [{}]},
-        {"predictions": [GOOD], "errors": [{"file": "a.png", "position": 0, "error": {}}]},
+        {"predictions": [FINDING], "errors": [{"file": "a.png", "position": 0, "error": {}}]},
         b"[" * 100_000,
-        *({"predictions": [document]} for document in BAD.values()),
+        *({"predictions": [document]} for document in INVALID.values()),
     ],
 )
 def test_answer_that_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(201, body)
-    assert "is no prediction" in failure(server).message
+    assert "is not a valid prediction" in failure(server).message
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 413, 500, 502])
 def test_every_other_status_is_an_error(server: Server, status: int) -> None:
-    server.say(status, {"predictions": [GOOD]}, Location=server.url)
+    server.say(status, {"predictions": [FINDING]}, Location=server.url)
     error = failure(server)
     assert str(status) in error.message and error.hint
     assert len(server.asked) == 1
@@ -132,8 +132,8 @@ def test_problem_document_is_told(server: Server) -> None:
 def test_busy_api_is_asked_again(server: Server, status: int) -> None:
     server.say(status, {}, Retry_After="1")
     server.say(status, {})
-    server.say(201, {"predictions": [GOOD]})
-    assert Api(server.url, "t").score(b"x", "a.png") == GOOD
+    server.say(201, {"predictions": [FINDING]})
+    assert Api(server.url, "t").score(b"x", "a.png") == FINDING
     assert len(server.asked) == 3
 
 
@@ -188,8 +188,8 @@ def test_api_that_hangs_up_once_is_asked_again(server: Server, monkeypatch: pyte
         self.connection.close() if len(calls) == 1 else whole(self)
 
     monkeypatch.setattr(Handler, "do_POST", first_not)
-    server.say(201, {"predictions": [GOOD]})
-    assert Api(server.url, "t").score(b"x", "a.png") == GOOD and len(calls) == 2
+    server.say(201, {"predictions": [FINDING]})
+    assert Api(server.url, "t").score(b"x", "a.png") == FINDING and len(calls) == 2
 
 
 def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
         self.send_response(201)
         self.send_header("Content-Length", "5000")
         self.end_headers()
-        self.wfile.write(json.dumps({"predictions": [GOOD]}).encode())
+        self.wfile.write(json.dumps({"predictions": [FINDING]}).encode())
 
     monkeypatch.setattr(Handler, "do_POST", half)
     assert "does not answer" in failure(server).message
@@ -227,7 +227,7 @@ def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body
 
 
 def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
-    for status, body in ((200, GOOD), (404, {"title": "Not found"}), (200, REFUSED)):
+    for status, body in ((200, FINDING), (404, {"title": "Not found"}), (200, REFUSAL)):
         server.answers.clear()
         server.say(status, body)
         assert Api(server.url, "t0ken").kept("0" * 32) == (body if status == 200 else None)
@@ -235,10 +235,10 @@ def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
     assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
 
 
-@pytest.mark.parametrize("body", [*BAD.values(), b"", b"x", b'"', b"{}, {}", b"null"])
+@pytest.mark.parametrize("body", [*INVALID.values(), b"", b"x", b'"', b"{}, {}", b"null"])
 def test_what_is_kept_and_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(200, body)
-    with pytest.raises(PneumoError, match="is no prediction"):
+    with pytest.raises(PneumoError, match="is not a valid prediction"):
         Api(server.url, "t0ken").kept("0" * 32)
 
 

@@ -9,21 +9,26 @@ from model.serving import predict
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import labelled
 from pneumoctl.scoring.score import Outcome
-from webapp.api.intake import clean
+from tests.predictions import FINDING, REFUSAL
+from webapp.api.intake import clean_name
 
 
 @pytest.mark.parametrize("file", ["a/Miller Anna.JPEG", "b.dcm", "c", "d.exe", "e.png.zip", "ü.png"])
 def test_a_name_tells_nothing_and_the_api_keeps_it_as_it_is(file: str) -> None:
     name = labelled.neutral(b"content", file)
     assert name.startswith("ed7002b439e9ac84") and len(Path(name).stem) == 16
-    assert clean(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
+    assert clean_name(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
     assert labelled.identity(b"content", name, "v1") == predict.identity(b"content", name, "v1")
 
 
 def outcome(number: int, probability: float | None, version: str = "v") -> Outcome:
-    finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
-    document: dict[str, Any] = {"finding": finding, "probability": probability, "threshold": 0.5}
-    return Outcome(f"{number}", {**document, "model": {"name": "m", "version": version}})
+    document: Any = REFUSAL
+    if probability is not None:
+        document = FINDING | {
+            "finding": "pneumonia" if probability >= 0.5 else "no pneumonia",
+            "probability": probability,
+        }
+    return Outcome(f"{number}", document | {"model": {"name": "m", "version": version}})
 
 
 LABELS = {str(number): int(number < 4) for number in range(8)}

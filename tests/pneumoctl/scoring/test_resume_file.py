@@ -9,7 +9,7 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.resume_file import Record, Scorer
 from pneumoctl.scoring.score import score_all
-from tests.pneumoctl.scoring.test_document import GOOD
+from tests.predictions import FINDING
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> list[str]:
 def counting(calls: list[str], version: str = "v1") -> Scorer:
     def score(content: bytes, file: str) -> dict[str, Any]:
         calls.append(file)
-        return GOOD | {"file": file, "model": {"name": "m", "version": version}}
+        return FINDING | {"file": file, "model": {"name": "m", "version": version}}
 
     return score
 
@@ -81,7 +81,7 @@ def test_line_cut_off_by_a_kill_is_scored_again(tmp_path: Path, files: list[str]
 
 
 def whole_line(**fields: Any) -> str:
-    return json.dumps({"sha256": "a" * 64, "file": "a.png", "prediction": GOOD | fields}) + "\n"
+    return json.dumps({"sha256": "a" * 64, "file": "a.png", "prediction": FINDING | fields}) + "\n"
 
 
 CONTRADICTORY = whole_line(finding="no pneumonia")

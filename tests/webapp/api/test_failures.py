@@ -100,7 +100,7 @@ def test_more_requests_than_places_are_told_to_wait(config, clear_picture, monke
         sender.start()
     assert inside.acquire(timeout=10)
     services = app.extensions["pneumo"]
-    while services.pending._places._value:
+    while services.uploads._slots._value:
         pass  # until the second is let in as well
     third = Caller(app.test_client()).send((clear_picture, "c.png"))
     problem(third, 503, "busy")
@@ -115,7 +115,7 @@ def test_more_requests_than_places_are_told_to_wait(config, clear_picture, monke
 
 def test_who_waits_too_long_for_a_turn_is_told_so(config, clear_picture):
     app = api.create_app({**config, "MAX_SCORING": 1, "MAX_WAIT": 0.01})
-    with app.extensions["pneumo"].turns.held():
+    with app.extensions["pneumo"].scoring.slot():
         problem(Caller(app.test_client()).send((clear_picture, "a.png")), 503, "busy")
 
 
@@ -141,7 +141,7 @@ def test_all_waits_of_a_request_share_one_deadline(config, clear_picture):
     app = api.create_app({**config, "MAX_SCORING": 1, "MAX_WAIT": 20, "MAX_ANSWER": 0.3})
     files = [(clear_picture, f"{number}.png") for number in range(5)]
     start = time.monotonic()
-    with app.extensions["pneumo"].turns.held():
+    with app.extensions["pneumo"].scoring.slot():
         answer = Caller(app.test_client()).send(*files)
     assert time.monotonic() - start < 5
     problem(answer, 503, "busy")

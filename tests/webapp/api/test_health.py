@@ -10,7 +10,7 @@ import pytest
 from tests.webapp.conftest import Caller
 from webapp import api
 from webapp.api.classifier import Scorer
-from webapp.api.health import Check
+from webapp.api.health import CachedCheck
 
 
 def checks(caller: Caller, status: int) -> dict:
@@ -69,7 +69,7 @@ def test_polling_costs_one_check_at_a_time():
         ran.append(1)
         free.wait(5)
 
-    check = Check(60.0, run)
+    check = CachedCheck(60.0, run)
     pollers = [threading.Thread(target=check.fault) for _ in range(8)]
     for poller in pollers:
         poller.start()
@@ -118,7 +118,7 @@ def test_metrics_of_several_workers_add_up(tmp_path):
     program = (
         "from webapp.api.metrics import Metrics\n"
         "metrics = Metrics()\n"
-        "metrics.came_out('refused', 'v')\n"
+        "metrics.file_finished('refused', 'v')\n"
         "print(metrics.requests.text().decode())\n"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

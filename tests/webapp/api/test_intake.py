@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.api.intake import clean
+from webapp.api.intake import clean_name
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,16 @@ from webapp.api.intake import clean
         ("a\udcffb.png", "ab.png"),
     ],
 )
-def test_clean(given, kept):
-    assert clean(given) == kept
+def test_clean_name(given, kept):
+    assert clean_name(given) == kept
 
 
 def test_a_long_name_keeps_its_end():
-    name = clean("x" * 5000 + "-007.dcm")
+    name = clean_name("x" * 5000 + "-007.dcm")
     assert len(name) == 120
     assert name.endswith("-007.dcm")
 
 
 def test_cleaning_twice_changes_nothing():
     for name in ("a  b.png", "x" * 119 + " y.png", "../.."):
-        assert clean(clean(name)) == clean(name)
+        assert clean_name(clean_name(name)) == clean_name(name)

@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from model import phantom
 from model.images import decode as images
-from webapp.api.preview import LONGEST, decode, preview, to_png
+from webapp.api.preview import MAX_SIDE, decode, make_preview, to_png
 
 SECRET = "Patient Name 1970-01-01"
 
@@ -32,7 +32,7 @@ def with_headers(kind: str) -> bytes:
 def test_nothing_of_the_headers_is_kept(kind):
     content = with_headers(kind)
     assert SECRET.encode() in content
-    kept = preview(images.decode(content).grey)
+    kept = make_preview(images.decode(content).grey)
     png = to_png(decode(kept.content))
     for made in (kept.content, png):
         assert SECRET.encode() not in made
@@ -41,16 +41,16 @@ def test_nothing_of_the_headers_is_kept(kind):
 
 @pytest.mark.parametrize(("size", "kept"), [((2048, 1000), (1024, 500)), ((700, 3000), (239, 1024)), ((300, 200),) * 2])
 def test_the_longest_side_is_bounded_and_the_shape_stays(size, kept):
-    made = preview(Image.new("L", size, 90))
+    made = make_preview(Image.new("L", size, 90))
     assert (made.width, made.height) == kept
     assert decode(made.content).size == kept
-    assert max(kept) <= LONGEST
+    assert max(kept) <= MAX_SIDE
 
 
 def test_it_looks_like_the_original_and_leaves_it_alone():
     drawing = phantom.draw(5, 300, opacity=True)
     before = drawing.tobytes()
-    made = preview(drawing)
+    made = make_preview(drawing)
     assert drawing.tobytes() == before
     shown = np.asarray(Image.open(BytesIO(to_png(decode(made.content)))), dtype=float)
     assert np.abs(shown - np.asarray(drawing, dtype=float)).mean() < 2

@@ -2,9 +2,9 @@
 
 import pytest
 
-from webapp.api.seal import Seal, SealBroken, packed
+from webapp.api.seal import Seal, SealBroken, serialize
 
-CONTENT = packed({"probability": 0.825, "file": "ä.png"})
+CONTENT = serialize({"probability": 0.825, "file": "ä.png"})
 
 
 def test_what_was_sealed_opens():
@@ -46,7 +46,7 @@ def test_the_border_of_place_and_content_is_part_of_the_seal():
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_that_are_none_are_not_kept(number):
     with pytest.raises(ValueError, match="JSON"):
-        packed({"probability": number})
+        serialize({"probability": number})
 
 
 def test_what_was_sealed_before_a_rotation_opens_and_new_things_are_closed_with_the_new_key():

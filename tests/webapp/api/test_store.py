@@ -7,7 +7,7 @@ import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, walk
 from webapp.api import listing
-from webapp.api.store import PROBE_SECONDS, Full, Missing, Record
+from webapp.api.store import PROBE_SECONDS, FeedbackFull, Missing, Record
 
 
 def test_what_was_put_comes_back(store):
@@ -54,7 +54,7 @@ def test_the_same_record_from_many_threads_is_stored_once(store, redis_server):
 def test_every_key_has_our_prefix_and_none_a_file_name(store, redis_server):
     put(store, record(1), record(2, None))
     store.probe()
-    store.keep_heatmap(record(1).id, b"png")
+    store.cache_heatmap(record(1).id, b"png")
     store.add_feedback(record(1).id, {"label": "unsure"})
     names = redis_server.client().keys()
     assert len(names) == 3 + 2 * 3 + 3
@@ -103,7 +103,7 @@ def test_feedback_is_sealed_one_by_one_and_bounded(store, redis_server):
     put(store, record(1))
     for number in range(50):
         store.add_feedback(record(1).id, {"label": "unsure", "comment": str(number)})
-    with pytest.raises(Full):
+    with pytest.raises(FeedbackFull):
         store.add_feedback(record(1).id, {"label": "unsure"})
     client, key = redis_server.client(), f"pneumo:1:feedback:{record(1).id}"
     client.lset(key, 1, client.lindex(key, 1).replace(b"unsure", b"healed"))
@@ -115,7 +115,7 @@ def test_feedback_is_sealed_one_by_one_and_bounded(store, redis_server):
 
 
 def test_a_heatmap_expires_and_a_damaged_one_is_as_none(store, redis_server):
-    store.keep_heatmap(record(1).id, b"png")
+    store.cache_heatmap(record(1).id, b"png")
     assert store.heatmap(record(1).id) == b"png"
     key, client = f"pneumo:1:heatmap:{record(1).id}", redis_server.client()
     assert 0 < client.ttl(key) <= 3600

@@ -7,8 +7,8 @@ from io import BytesIO
 
 import pytest
 
+from tests.predictions import FINDING
 from tests.webapp.servers import free_port
-from tests.webapp.ui.test_documents import FINDING
 from webapp.ui.client import ApiClient, ApiError
 
 REQUEST = "ab" * 16
@@ -59,7 +59,7 @@ def test_an_answer_that_is_none(canned, status, body):
     canned.status, canned.body = status, body
     error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 502
-    assert "cannot be trusted" in error.title
+    assert "invalid answer" in error.title
 
 
 @pytest.mark.parametrize(

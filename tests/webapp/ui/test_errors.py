@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from tests.predictions import FINDING, REFUSAL
 from tests.webapp.servers import free_port, nobody
 from tests.webapp.ui.conftest import page_for
 from tests.webapp.ui.pages import red, send, visible
-from tests.webapp.ui.test_documents import FINDING, REFUSAL
 from webapp.api.classifier import Scorer
 
 JSON = {"Accept": "application/json"}
@@ -125,7 +125,7 @@ def test_too_much_at_once(api_url, clear_picture):
 
 def test_too_many_at_once(api_url, clear_picture):
     page = page_for(api_url, MAX_PENDING=1)
-    with page.application.extensions["pneumo"].uploads.held():
+    with page.application.extensions["pneumo"].uploads.slot():
         answer = send(page, (clear_picture, "a.png"))
     red(answer, 503)
     assert int(answer.headers["Retry-After"]) > 0
@@ -134,6 +134,6 @@ def test_too_many_at_once(api_url, clear_picture):
 
 def test_a_template_that_fails_is_an_error_page(page, monkeypatch, clear_picture):
     location = send(page, (clear_picture, "a.png")).location
-    page.application.jinja_env.filters["moment"] = lambda _: 1 / 0
+    page.application.jinja_env.filters["timestamp"] = lambda _: 1 / 0
     text = red(page.get(location), 500)
     assert "ZeroDivision" not in text

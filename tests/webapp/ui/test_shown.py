@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.ui import _moment, _share
+from webapp.ui import _probability, _timestamp
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from webapp.ui import _moment, _share
         (0.641551, 0.64151, "0.641551"),
     ],
 )
-def test_share(value, other, shown):
-    assert _share(value, other) == shown
+def test_probability(value, other, shown):
+    assert _probability(value, other) == shown
 
 
-def test_moment():
-    assert _moment("2026-01-02T03:04:05.678Z") == "2026-01-02 03:04:05 UTC"
-    assert _moment("2026-01-02T03:04:05+02:00") == "2026-01-02 01:04:05 UTC"
+def test_timestamp():
+    assert _timestamp("2026-01-02T03:04:05.678Z") == "2026-01-02 03:04:05 UTC"
+    assert _timestamp("2026-01-02T03:04:05+02:00") == "2026-01-02 01:04:05 UTC"
     with pytest.raises(ValueError, match="yesterday"):
-        _moment("yesterday")
+        _timestamp("yesterday")

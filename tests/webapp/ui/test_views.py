@@ -86,7 +86,7 @@ def test_a_hostile_name_is_shown_as_text(page, clear_picture, name):
 
 
 def test_pages_follow_each_other(page, clear_picture, monkeypatch):
-    monkeypatch.setattr("webapp.ui.views._MOST_SHOWN", 2)
+    monkeypatch.setattr("webapp.ui.views._PAGE_SIZE", 2)
     for number in range(5):
         send(page, (clear_picture, f"n{number}.png"))
     names, path = [], "/predictions?finding=no+pneumonia"

@@ -10,34 +10,34 @@ from io import BytesIO
 
 import pytest
 
+from tests.predictions import FINDING
 from tests.webapp.servers import free_port
-from tests.webapp.ui.test_documents import FINDING
 from webapp.ui.client import ApiClient, ApiError
-from webapp.ui.turns import Turns
+from webapp.ui.round_robin import RoundRobin
 
 REQUEST = "ab" * 16
 TOKEN = "a-token-of-tests-only"
 
 
 def test_each_comes_first_in_its_turn():
-    turns = Turns(["a", "b", "c"])
-    assert ["".join(turns.order()) for _ in range(4)] == ["bca", "cab", "abc", "bca"]
+    addresses = RoundRobin(["a", "b", "c"])
+    assert ["".join(addresses.order()) for _ in range(4)] == ["bca", "cab", "abc", "bca"]
 
 
 def test_a_silent_one_comes_last_for_some_seconds():
     now = [100.0]
-    turns = Turns(["a", "b", "c"], clock=lambda: now[0])
-    turns.silent("b")
-    assert all(turns.order()[-1] == "b" for _ in range(6))
+    addresses = RoundRobin(["a", "b", "c"], clock=lambda: now[0])
+    addresses.mark_failed("b")
+    assert all(addresses.order()[-1] == "b" for _ in range(6))
     now[0] += 60
-    assert {turns.order()[0] for _ in range(3)} == {"a", "b", "c"}
+    assert {addresses.order()[0] for _ in range(3)} == {"a", "b", "c"}
 
 
 def test_when_all_are_silent_all_are_tried():
-    turns = Turns(["a", "b"])
+    addresses = RoundRobin(["a", "b"])
     for url in "ab":
-        turns.silent(url)
-    assert sorted(turns.order()) == ["a", "b"]
+        addresses.mark_failed(url)
+    assert sorted(addresses.order()) == ["a", "b"]
 
 
 def client(*urls: str, failed=lambda kind: None) -> ApiClient:

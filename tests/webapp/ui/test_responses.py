@@ -1,0 +1,98 @@
+"""What is not exactly a finding or a refusal is an error on the page."""
+
+import pytest
+
+from model.serving.schema import Invalid
+from tests.predictions import FINDING, INVALID, VALID
+from webapp.ui import responses
+
+PROBLEM = {
+    "type": "urn:pneumoctl:problem:internal",
+    "title": "t",
+    "status": 500,
+    "detail": "it broke",
+    "code": "internal",
+    "instance": "urn:pneumoctl:request:none",
+}
+DAMAGED = {"id": "x", "error": PROBLEM}
+PAGE = {"predictions": [FINDING], "damaged": [DAMAGED], "next": "c", "total": 2}
+FEEDBACK = {"prediction": "0" * 32, "label": "unsure", "comment": "", "created": "2026-01-01T00:00:00.000000Z"}
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_predictions_are_accepted_everywhere(name):
+    document = VALID[name]
+    assert responses.prediction(document, document["id"]) == document
+    assert responses.upload_result({"predictions": [document]}, 1).predictions == [document]
+    assert responses.result_page(PAGE | {"predictions": [document]}).predictions == [document]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_prediction_is_rejected_everywhere(name):
+    document = INVALID[name]
+    for read in (
+        lambda: responses.prediction(document, "0" * 32),
+        lambda: responses.upload_result({"predictions": [document]}, 1),
+        lambda: responses.upload_result({"predictions": [FINDING, document]}, 2),
+        lambda: responses.result_page(PAGE | {"predictions": [document]}),
+    ):
+        with pytest.raises(Invalid):
+            read()
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 5, {}, [FINDING]])
+def test_what_is_no_document(value):
+    for read in (responses.result_page, responses.feedback, lambda each: responses.upload_result(each, 1)):
+        with pytest.raises(Invalid):
+            read(value)
+
+
+def test_another_prediction_than_requested():
+    with pytest.raises(Invalid, match=r"document\.id"):
+        responses.prediction(FINDING, "cd" * 16)
+
+
+def test_every_file_is_accounted_for():
+    failed = {"file": "b.png", "position": 1, "error": PROBLEM}
+    result = responses.upload_result({"predictions": [FINDING], "errors": [failed]}, 2)
+    assert (len(result.predictions), result.failures[0].name, result.failures[0].detail) == (1, "b.png", "it broke")
+    for answer, sent in (
+        ({"predictions": []}, 0),
+        ({"predictions": []}, 1),
+        ({"predictions": [FINDING]}, 2),
+        ({"predictions": [FINDING, FINDING]}, 1),
+        ({"predictions": [FINDING], "errors": None}, 1),
+        ({"predictions": [FINDING], "errors": []}, 1),
+        ({"predictions": [FINDING], "more": []}, 1),
+        ({"predictions": None}, 0),
+        ({"predictions": [FINDING], "errors": [{"file": "b.png"}]}, 2),
+        ({"predictions": [FINDING], "errors": [failed | {"file": None}]}, 2),
+        ({"predictions": [FINDING], "errors": [failed | {"error": {"detail": 5}}]}, 2),
+    ):
+        with pytest.raises(Invalid):
+            responses.upload_result(answer, sent)
+
+
+def test_two_models_in_one_answer():
+    other = FINDING | {"id": "cd" * 16, "model": {"name": "m", "version": "v2"}}
+    with pytest.raises(Invalid, match="several models"):
+        responses.upload_result({"predictions": [FINDING, other]}, 2)
+    assert responses.result_page(PAGE | {"predictions": [FINDING, other]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"total": "2"}, {"total": -1}, {"total": True}, {"next": 5}, {"damaged": None}, {"predictions": [{}]},
+     {"damaged": [DAMAGED | {"id": 5}]}, {"damaged": [{"id": "x"}]}, {"more": 1}],
+)  # fmt: skip
+def test_a_list_with_one_thing_wrong(change):
+    assert responses.result_page(PAGE).damaged[0].name == "x"
+    with pytest.raises(Invalid):
+        responses.result_page(PAGE | change)
+
+
+@pytest.mark.parametrize("change", [{"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}])
+def test_feedback_with_one_thing_wrong(change):
+    assert responses.feedback({"feedback": [FEEDBACK], "damaged": 0}) == [FEEDBACK]
+    with pytest.raises(Invalid):
+        responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0})

@@ -1,0 +1,42 @@
+"""The published OpenAPI document: the routes of openapi.json, with the schemas derived from the document types."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from model.serving.prediction import Finding, Identifier, Prediction, Refusal
+from model.serving.schema import Schema, schema
+from webapp import documents
+from webapp.api.intake import MAX_NAME
+
+_ROUTES = Path(__file__).with_name("openapi.json")
+_TYPES = {
+    "Identifier": Identifier,
+    "Prediction": Prediction,
+    "Finding": Finding,
+    "Refusal": Refusal,
+    "Created": documents.Created,
+    "PartlyCreated": documents.PartlyCreated,
+    "Page": documents.Page,
+    "NewFeedback": documents.NewFeedback,
+    "Feedback": documents.Feedback,
+    "FeedbackList": documents.FeedbackList,
+    "Check": documents.Check,
+    "Readiness": documents.Readiness,
+    "Problem": documents.Problem,
+}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 description of the API."""
+    described: dict[str, Any] = json.loads(_ROUTES.read_text())
+    described["components"]["schemas"] = _schemas()
+    return described
+
+
+def _schemas() -> dict[str, Schema]:
+    names = {hint: name for name, hint in _TYPES.items()}
+    schemas = {name: schema(hint, names) for name, hint in _TYPES.items()}
+    for name in ("Finding", "Refusal"):  # the command line's own documents may have longer names
+        schemas[name]["properties"]["file"]["maxLength"] = MAX_NAME
+    return schemas

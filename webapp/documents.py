@@ -1,0 +1,104 @@
+"""The API's JSON documents beside the prediction: the API builds, OpenAPI publishes, and the page checks them."""
+
+from typing import Annotated, Literal, NotRequired, TypedDict, get_args
+
+from model.serving.prediction import DateTime, Identifier, Prediction
+
+Label = Literal["pneumonia", "no pneumonia", "unsure"]
+LABELS: tuple[Label, ...] = get_args(Label)
+MAX_COMMENT = 500  # characters
+_Count = Annotated[int, ("minimum", 0)]
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+
+
+class FileError(TypedDict):
+    """An uploaded file without a result, at its position in the upload."""
+
+    file: str
+    position: _Count
+    error: Problem
+
+
+class Created(TypedDict):
+    """The answer to an upload if every file has a finding or a refusal."""
+
+    predictions: Annotated[list[Prediction], ("minItems", 1)]
+
+
+class PartlyCreated(TypedDict):
+    """The answer to an upload if some files have neither a finding nor a refusal."""
+
+    predictions: Annotated[list[Prediction], ("minItems", 1)]
+    errors: Annotated[list[FileError], ("minItems", 1)]
+
+
+class DamagedRecord(TypedDict):
+    """A stored record that cannot be shown."""
+
+    id: str
+    error: Problem
+
+
+class Page(TypedDict):
+    """A page of the list, the cursor of the next page, and how many predictions there are in all."""
+
+    predictions: list[Prediction]
+    damaged: list[DamagedRecord]
+    next: str | None
+    total: _Count
+
+
+class NewFeedback(TypedDict):
+    """A person's opinion, as sent."""
+
+    label: Label
+    comment: NotRequired[Annotated[str, ("maxLength", MAX_COMMENT)]]
+
+
+class Feedback(TypedDict):
+    """A person's opinion, as stored."""
+
+    prediction: Identifier
+    label: Label
+    comment: str
+    created: DateTime
+
+
+class FeedbackList(TypedDict):
+    """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
+
+    feedback: list[Feedback]
+    damaged: _Count
+
+
+class Check(TypedDict):
+    """A readiness check."""
+
+    ok: bool
+    fault: str | None
+    version: NotRequired[str]
+
+
+class Checks(TypedDict):
+    """The readiness checks by name."""
+
+    store: Check
+    known_picture: Check
+    model: Check
+
+
+class Readiness(TypedDict):
+    """Whether the API can do its work."""
+
+    status: Literal["ready", "not ready"]
+    checks: Checks

@@ -1,0 +1,77 @@
+"""Check the API's answers: each must match its published type and fit the request, or it is an error."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from model.serving.prediction import Prediction, checked_prediction
+from model.serving.schema import Invalid, checked
+from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Problem
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file, or a record, without a result: its name (or id) and the reason."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class UploadResult:
+    """The complete answer to an upload: stored predictions, and files that failed."""
+
+    predictions: list[Prediction]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True)
+class ResultPage:
+    """A page of the list."""
+
+    predictions: list[Prediction]
+    damaged: list[Failure]
+    next: str | None
+    total: int
+
+
+def prediction(value: object, identifier: str) -> Prediction:
+    """The prediction with that id; raises Invalid."""
+    document = checked_prediction(value)
+    if document["id"] != identifier:
+        raise Invalid("document.id is not the one that was requested")
+    return document
+
+
+def upload_result(value: object, sent: int) -> UploadResult:
+    """The answer to an upload: all `sent` files are accounted for and scored by one model; raises Invalid."""
+    partly = isinstance(value, dict) and "errors" in value
+    answer: Any = checked(value, PartlyCreated if partly else Created)
+    predictions = _predictions(answer["predictions"])
+    failures = [_failure(each["file"], each["error"]) for each in answer["errors"]] if partly else []
+    if len(predictions) + len(failures) != sent:
+        raise Invalid("the number of results is not the number of files")
+    if len({(each["model"]["name"], each["model"]["version"]) for each in predictions}) > 1:
+        raise Invalid("the predictions are by several models")
+    return UploadResult(predictions, failures)
+
+
+def result_page(value: object) -> ResultPage:
+    """A page of the list; raises Invalid."""
+    page: Page = checked(value, Page)
+    damaged = [_failure(each["id"], each["error"]) for each in page["damaged"]]
+    return ResultPage(_predictions(page["predictions"]), damaged, page["next"], page["total"])
+
+
+def feedback(value: object) -> list[Feedback]:
+    """The feedback on a prediction; raises Invalid."""
+    entries: FeedbackList = checked(value, FeedbackList)
+    return entries["feedback"]
+
+
+def _predictions(values: Iterable[object]) -> list[Prediction]:
+    return [checked_prediction(value) for value in values]
+
+
+def _failure(name: str, error: Problem) -> Failure:
+    return Failure(name, error["detail"])
