@@ -28,8 +28,8 @@ class Requests:
         """Another counter."""
         return Counter(name, meaning, labels, registry=self._registry)
 
-    def observe(self, rule: object, method: str, status: int, seconds: float) -> None:
-        """Record a request; `rule` is the pattern of its route, never its address, and None if no route matched."""
+    def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
+        """A request to a route (its pattern, never its address; None: there is no such route) was answered."""
         self._requests.labels(str(rule or "unknown"), method, str(status)).observe(seconds)
 
     def text(self) -> bytes:

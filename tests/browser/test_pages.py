@@ -55,13 +55,13 @@ def test_three_files_of_which_one_is_broken(stack: Stack, watched: Watched, pict
         page.reload()
     shoot(page, "list")
     page.get_by_role("link", name="opacity.png").click()
-    expect(page.get_by_alt_text("The picture as it was assessed")).to_have_js_property("complete", True)
+    expect(page.get_by_alt_text("The picture that was assessed")).to_have_js_property("complete", True)
     page.get_by_role("link", name="Show what the model used").click()
     heatmap = page.get_by_alt_text("Heat map over the picture")
     page.wait_for_function("image => image.complete && image.naturalWidth === 512", arg=heatmap.element_handle())
     page.get_by_label("unsure").check()
     page.get_by_label("Comment").fill("for the test")
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("for the test")).to_be_visible()
     shoot(page, "detail")
     assert watched.complaints == []
@@ -159,7 +159,7 @@ def test_dropped_files_and_the_limit(stack: Stack, watched: Watched):
     )
     expect(page.locator("[data-chosen] li")).to_have_text("large.dcm")
     page.get_by_role("button", name="Assess").click()
-    assert "larger together" in page.evaluate("document.querySelector('#file').validationMessage")
+    assert "MB in total" in page.evaluate("document.querySelector('#file').validationMessage")
     assert page.url == f"{stack.ui.url}/"
     assert watched.complaints == []
 

@@ -30,7 +30,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.config["MAX_FORM_PARTS"] = 64
     services = Services.open(settings)
     attach(app, services)
-    requests.register(app, services.metrics.requests.observe)
+    requests.register(app, services.metrics.requests.answered)
     problems.register(app)
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint(services))

@@ -67,7 +67,7 @@ class Page:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _redis_errors() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
@@ -111,12 +111,12 @@ class Store:
         """
         expiry = None if listed else PROBE_SECONDS
         sealed = self._seal.close(_key("record", record.id), serialize(asdict(record)))
-        with _translated_errors(), self._redis.pipeline() as pipe:
+        with _redis_errors(), self._redis.pipeline() as pipe:
             for _ in range(_PUT_ATTEMPTS):
                 pipe.watch(_key("record", record.id))
                 first = pipe.get(_key("record", record.id))
                 if first is not None:
-                    return self._opened(record.id, first)
+                    return self._open_record(record.id, first)
                 pipe.multi()
                 pipe.set(_key("record", record.id), sealed, ex=expiry)
                 if picture is not None:
@@ -131,14 +131,14 @@ class Store:
         raise StoreUnavailable("contended")
 
     def get(self, identifier: str) -> Record:
-        """Raises Missing or Damaged."""
-        with _translated_errors():
-            return self._opened(identifier, self._redis.get(_key("record", identifier)))
+        """The record with that id; raises Missing or Damaged."""
+        with _redis_errors():
+            return self._open_record(identifier, self._redis.get(_key("record", identifier)))
 
     def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
         """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
         start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
-        with _translated_errors():
+        with _redis_errors():
             with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zrevrangebylex(_index(order, list_filter), start, "-", 0, limit + 1)
                 pipe.zcard(_index(order, list_filter))
@@ -149,7 +149,7 @@ class Store:
         records, damaged = [], []
         for identifier, value in zip(ids, values, strict=True):
             try:
-                records.append(self._opened(identifier, value))
+                records.append(self._open_record(identifier, value))
             except (Damaged, Missing):
                 damaged.append(identifier)
         following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
@@ -160,7 +160,7 @@ class Store:
         image = self.get(identifier).image
         if image is None:
             raise Missing("No picture is stored with this prediction.")
-        with _translated_errors():
+        with _redis_errors():
             content = self._redis.get(_key("image", identifier))
         if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
             raise Damaged(_key("image", identifier))
@@ -169,7 +169,7 @@ class Store:
     def heatmap(self, identifier: str) -> bytes | None:
         """The cached PNG, if there is one and it is undamaged."""
         key = _key("heatmap", identifier)
-        with _translated_errors():
+        with _redis_errors():
             sealed = self._redis.get(key)
         try:
             return None if sealed is None else self._seal.open(key, sealed)
@@ -179,14 +179,14 @@ class Store:
     def cache_heatmap(self, identifier: str, png: bytes) -> None:
         """Cache a PNG for an hour."""
         key = _key("heatmap", identifier)
-        with _translated_errors():
+        with _redis_errors():
             self._redis.set(key, self._seal.close(key, png), ex=_HEATMAP_SECONDS)
 
     def add_feedback(self, identifier: str, document: Feedback) -> None:
         """Add feedback to a prediction; raises Missing, Damaged or FeedbackFull."""
         self.get(identifier)
         key = _key("feedback", identifier)
-        with _translated_errors():
+        with _redis_errors():
             if self._redis.llen(key) >= _MAX_FEEDBACK:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
             self._redis.rpush(key, self._seal.close(key, serialize(document)))
@@ -194,7 +194,7 @@ class Store:
     def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
         """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
         key = _key("feedback", identifier)
-        with _translated_errors():
+        with _redis_errors():
             values = self._redis.lrange(key, 0, -1)
         entries = []
         for value in values:
@@ -206,7 +206,7 @@ class Store:
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless Redis answers, accepts a write, and has free memory."""
-        with _translated_errors():
+        with _redis_errors():
             self._redis.set(_key("probe", "write"), str(time.time()), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
@@ -222,26 +222,24 @@ class Store:
             try:
                 self._redis.ping()
                 return
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                rejected = isinstance(error, redis.AuthenticationError)
-                if rejected or time.monotonic() >= deadline:
-                    raise StoreUnavailable(type(error).__name__) from error
             except redis.RedisError as error:
-                raise StoreUnavailable(type(error).__name__) from error
+                transient = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+                if not transient or isinstance(error, redis.AuthenticationError) or time.monotonic() >= deadline:
+                    raise StoreUnavailable(type(error).__name__) from error
             time.sleep(_POLL_SECONDS)
 
     def ids(self) -> Iterator[str]:
         """The id of every stored record, unordered; records added meanwhile may or may not be included."""
-        with _translated_errors():
+        with _redis_errors():
             for name in self._redis.scan_iter(match=_key("record", "*"), count=500):
                 yield name.decode("ascii", "replace").rpartition(":")[2]
 
     def raw(self, identifier: str) -> bytes:
         """The stored bytes of a record, damaged or not."""
-        with _translated_errors():
+        with _redis_errors():
             return self._redis.get(_key("record", identifier)) or b""
 
-    def _opened(self, identifier: str, sealed: bytes | None) -> Record:
+    def _open_record(self, identifier: str, sealed: bytes | None) -> Record:
         if sealed is None:
             raise Missing("There is no prediction with that id.")
         key = _key("record", identifier)

@@ -36,7 +36,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     metrics = Metrics()
     client = ApiClient(settings.api_urls, settings.token, settings.timeout, metrics.failed)
     app.extensions["pneumo"] = Backend(client, ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
-    requests.register(app, metrics.requests.observe)
+    requests.register(app, metrics.requests.answered)
     guard.install(app)
     errors.register(app)
     app.register_blueprint(pages)

@@ -124,8 +124,7 @@ class ApiClient:
         while True:
             url = urls.pop(0)
             try:
-                response = self._http.request(method, url + path, redirect=False, **options)
-                break
+                return self._check_status(self._http.request(method, url + path, redirect=False, **options))
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
                 self._mark_failed(url, "unreachable")
                 if not urls:
@@ -142,6 +141,8 @@ class ApiClient:
             except HTTPError as error:
                 self._report_failure("broken")
                 raise ApiError(502, _NO_ANSWER, f"The connection failed ({type(error).__name__}).") from error
+
+    def _check_status(self, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             if response.status not in _CALLER_ERRORS:
                 self._report_failure("status")

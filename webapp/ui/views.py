@@ -68,7 +68,7 @@ def create() -> Response:
     with backend().uploads.slot():
         files = [file for file in request.files.getlist("file") if file.filename]
         if not files:
-            raise ApiError(400, "No file was chosen", "Choose one or more pictures first.")
+            raise ApiError(400, "No file was selected", "Select one or more pictures first.")
         named_streams = [(str(file.filename), file.stream) for file in files]
         result = backend().api.predict(named_streams, g.request_id, probe=PROBE_HEADER in request.headers)
     if result.failures:

@@ -1,10 +1,10 @@
-// Makes the upload comfortable: drag and drop, previews, a busy state, and a retry that keeps the files.
-// Everything works without this file; every result and every error is rendered by the server.
+// Adds to the upload form: drag and drop, previews, a busy state, and a retry with the same files.
+// The page works without this file; the server renders every result and every error.
 "use strict";
 
-let lastFiles = null; // the files of the upload that was sent last, for "Try again with the same files"
+let lastFiles = null; // the files of the last upload, for "Try again with the same files"
 
-function listChosen(form) {
+function listSelected(form) {
   const list = form.querySelector("[data-chosen]");
   list.querySelectorAll("img").forEach((img) => URL.revokeObjectURL(img.src));
   list.replaceChildren(...Array.from(form.elements.file.files, (file) => {
@@ -25,22 +25,21 @@ function listChosen(form) {
   const size = Array.from(form.elements.file.files).reduce((sum, file) => sum + file.size, 0);
   const limit = Number(form.dataset.limit);
   form.elements.file.setCustomValidity(
-    size > limit ? `These files are larger together than ${Math.floor(limit / 1048576)} MB. Choose fewer.` : "");
+    size > limit ? `These files have more than ${Math.floor(limit / 1048576)} MB in total. Select fewer.` : "");
 }
 
-function busy(form, words) {
-  form.querySelector("[data-busy]").textContent = words;
-  form.querySelectorAll("button").forEach((button) => { button.disabled = words !== ""; });
+function setBusy(form, message) {
+  form.querySelector("[data-busy]").textContent = message;
+  form.querySelectorAll("button").forEach((button) => { button.disabled = message !== ""; });
 }
 
-// The server's page replaces this one, so an error shown here is the error the server rendered.
-function show(html, where) {
+// Replace this page by the one that the server rendered.
+function show(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const main = page.querySelector("main");
-  if (!main) { throw new Error("no page"); }
+  if (!main) { throw new Error("the response is not a page"); }
   document.querySelector("main").replaceChildren(...main.childNodes);
   document.title = page.title;
-  if (where) { history.pushState({}, "", where); }
   prepare();
   document.querySelector("main").focus();
   window.scrollTo(0, 0);
@@ -56,12 +55,11 @@ async function send(files, action) {
   lastFiles = files;
   const body = new FormData();
   for (const file of files) { body.append("file", file, file.name); }
-  let answer, html;
   try {
-    answer = await fetch(action, { method: "POST", body, headers: { Accept: "text/html" } });
-    html = await answer.text();
-    if (answer.redirected && answer.ok) { window.location.assign(answer.url); return; }
-    show(html, null);
+    const response = await fetch(action, { method: "POST", body, headers: { Accept: "text/html" } });
+    const html = await response.text();
+    if (response.redirected && response.ok) { window.location.assign(response.url); return; }
+    show(html);
   } catch {
     showOffline();
   }
@@ -70,7 +68,7 @@ async function send(files, action) {
 function prepareUpload(form) {
   const drop = form.querySelector("[data-drop]");
   form.querySelector("[data-drop-hint]").hidden = false;
-  form.elements.file.addEventListener("change", () => listChosen(form));
+  form.elements.file.addEventListener("change", () => listSelected(form));
   for (const kind of ["dragenter", "dragover"]) {
     drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   }
@@ -79,16 +77,16 @@ function prepareUpload(form) {
     event.preventDefault();
     drop.classList.remove("over");
     form.elements.file.files = event.dataTransfer.files;
-    listChosen(form);
+    listSelected(form);
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const files = Array.from(form.elements.file.files);
-    busy(form, files.length === 1 ? "Assessing the picture" : `Assessing ${files.length} pictures`);
+    setBusy(form, files.length === 1 ? "Assessing the picture" : `Assessing ${files.length} pictures`);
     await send(files, form.action);
-    busy(form, "");
+    setBusy(form, "");
   });
-  listChosen(form);
+  listSelected(form);
 }
 
 function prepare() {
@@ -115,14 +113,14 @@ function prepare() {
       note.className = "card error";
       note.setAttribute("role", "alert");
       note.textContent = `Error: “${image.alt}” could not be loaded. Reload the page to try again.`;
-      (image.closest("[aria-hidden]") ?? image).replaceWith(note); // where a screen reader finds it
+      (image.closest("[aria-hidden]") ?? image).replaceWith(note); // outside of what is hidden from screen readers
     };
     if (image.complete && image.naturalWidth === 0) { failed(); } else { image.addEventListener("error", failed); }
   });
 }
 
-// Coming back by the browser's button must not show a form that is still busy.
+// After the browser's Back button the form must not be busy.
 window.addEventListener("pageshow", () => {
-  document.querySelectorAll("form[data-upload]").forEach((form) => busy(form, ""));
+  document.querySelectorAll("form[data-upload]").forEach((form) => setBusy(form, ""));
 });
 prepare();
