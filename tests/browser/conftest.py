@@ -1,4 +1,4 @@
-"""The whole web side for a real browser: Redis, the API and the page, each a process of its own."""
+"""Redis, the API and the page as processes, for a real browser."""
 
 import os
 import re

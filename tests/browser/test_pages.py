@@ -1,4 +1,4 @@
-"""What a person does and sees: a broken file among three, a dead Redis, no script, the dark, a small screen."""
+"""The page in a real browser: broken files, a dead Redis, no scripts, dark mode, small screens."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def assess(page: Page, stack: Stack, files: list[Path]) -> None:
     page.get_by_role("button", name="Assess").click()
 
 
-def test_three_files_of_which_one_is_broken(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watched, pictures: list[Path], shoot):
     page = watched.page
     page.goto(stack.ui.url)
     shoot(page, "home-empty")
@@ -95,7 +95,7 @@ def test_redis_killed_is_an_error_and_no_finding(stack: Stack, watched: Watched,
     expect(page.locator(FINDINGS)).to_have_count(2)
 
 
-def test_the_page_itself_gone_while_sending(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+def test_the_page_stops_during_an_upload(stack: Stack, watched: Watched, pictures: list[Path], shoot):
     page = watched.page
     page.goto(stack.ui.url)
     page.get_by_label("Chest X-rays").set_input_files(pictures[:1])
@@ -111,7 +111,7 @@ def test_the_page_itself_gone_while_sending(stack: Stack, watched: Watched, pict
     expect(page.locator(FINDINGS)).to_have_count(1)
 
 
-def test_a_picture_that_does_not_load_says_so(stack: Stack, watched: Watched, pictures: list[Path], shoot):
+def test_a_picture_that_does_not_load_is_an_error(stack: Stack, watched: Watched, pictures: list[Path], shoot):
     page = watched.page
     page.route("**/image.png", lambda route: route.abort())
     assess(page, stack, pictures[:1])
@@ -127,7 +127,7 @@ def test_a_picture_that_does_not_load_says_so(stack: Stack, watched: Watched, pi
     expect(note).to_have_count(0)
 
 
-def test_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
+def test_the_page_works_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
     page = scriptless.new_page()
     assess(page, stack, pictures)
     page.wait_for_url("**/results?*")
@@ -146,7 +146,7 @@ def test_without_scripts(stack: Stack, scriptless, pictures: list[Path]):
         stack.redis.start()
 
 
-def test_dropped_files_and_the_limit(stack: Stack, watched: Watched):
+def test_dropped_files_are_selected_and_limited(stack: Stack, watched: Watched):
     page = watched.page
     page.goto(stack.ui.url)
     page.evaluate(
@@ -164,7 +164,7 @@ def test_dropped_files_and_the_limit(stack: Stack, watched: Watched):
     assert watched.complaints == []
 
 
-def test_an_upload_over_the_limit_ends_on_an_error_page(stack: Stack, scriptless, tmp_path: Path):
+def test_an_upload_over_the_limit_shows_an_error_page(stack: Stack, scriptless, tmp_path: Path):
     """The browser must get to see the answer although its upload was refused before it was read."""
     large = tmp_path / "large.dcm"
     large.write_bytes(b"x" * 27 * 1024 * 1024)
@@ -175,7 +175,7 @@ def test_an_upload_over_the_limit_ends_on_an_error_page(stack: Stack, scriptless
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("device", "width"), [("desktop", 1200), ("phone", 390)])
-def test_it_fits_the_screen_and_can_be_read(stack: Stack, browser: Browser, pictures, shoot, scheme, device, width):
+def test_pages_fit_the_screen_and_are_readable(stack: Stack, browser: Browser, pictures, shoot, scheme, device, width):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     assess(page, stack, pictures)

@@ -19,7 +19,7 @@ def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     started.stop()
 
 
-def test_films_are_assessed_and_everything_else_is_not(real_stack: Stack, watched: Watched, data_root: Path, shoot):
+def test_only_x_rays_are_assessed(real_stack: Stack, watched: Watched, data_root: Path, shoot):
     train = data_root / "kermany224" / "train"
     films = [sorted((train / label).iterdir())[7] for label in ("NORMAL", "PNEUMONIA")]
     films.append(next((data_root / "dicom" / "chest").glob("philips_cr_pa_mono1_jpegls*")))

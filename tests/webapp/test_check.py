@@ -1,4 +1,4 @@
-"""A release's own check: good as it would serve, and unfit with the reason as the last line for whatever is wrong."""
+"""`python -m webapp.check` passes a release that works, and names the fault of one that does not."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def environment(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
     return api_environment(redis_server.port, tiny_bundle) | {"PROMETHEUS_MULTIPROC_DIR": "/nowhere/metrics"}
 
 
-def test_a_good_api_scores_its_known_picture_and_leaves_nothing_listed(environment, redis_server, tiny_bundle):
+def test_a_working_api_passes_and_lists_nothing(environment, redis_server, tiny_bundle):
     code, found, _ = check("api", environment)
     known = bundle.load(tiny_bundle).manifest["known_picture"]
     assert (code, found["ok"]) == (0, True)
@@ -47,7 +47,7 @@ def test_a_good_api_scores_its_known_picture_and_leaves_nothing_listed(environme
     assert all(redis_server.client().ttl(key) > 0 for key in keys)
 
 
-def test_a_model_that_scores_its_known_picture_otherwise_is_unfit(environment, tiny_bundle, tmp_path):
+def test_a_changed_score_of_the_known_picture_fails(environment, tiny_bundle, tmp_path):
     moved = tmp_path / "bundle"
     manifest = json.loads((tiny_bundle / "bundle.json").read_text())
     manifest["known_picture"]["probability"] -= 0.05
@@ -70,7 +70,7 @@ def test_a_model_that_scores_its_known_picture_otherwise_is_unfit(environment, t
         ({"REDIS_PORT": "1"}, "/readyz answered 503"),
     ],
 )
-def test_an_api_that_could_not_serve_is_unfit(environment, change, reason):
+def test_an_api_with_bad_settings_fails(environment, change, reason):
     code, found, last = check("api", environment | change)
     assert (code, found["ok"]) == (1, False)
     assert reason in last
@@ -86,21 +86,21 @@ def served(environment, tmp_path) -> Iterator[Gunicorn]:
     server.stop()
 
 
-def test_a_good_page_is_fit_by_the_names_that_people_reach_it_by(served):
+def test_a_working_page_passes_under_its_host_names(served):
     environment = ui_environment(served.url) | {"TRUSTED_HOSTS": ".example.org,192.0.2.1"}
     assert check("ui", environment)[:2] == (0, {"check": "ui", "ok": True})
 
 
-def test_a_page_that_the_api_does_not_let_in_is_unfit(served):
+def test_a_page_with_a_wrong_token_fails(served):
     code, _, last = check("ui", ui_environment(served.url) | {"API_TOKEN": "another-token-of-tests"})
     assert (code, "/ answered 502" in last) == (1, True)
 
 
-def test_a_page_without_an_api_is_unfit():
+def test_a_page_without_an_api_fails():
     code, _, last = check("ui", ui_environment(f"http://127.0.0.1:{free_port()}"))
     assert (code, "/readyz answered 503" in last) == (1, True)
 
 
-def test_another_word_is_a_usage_error():
+def test_a_missing_argument_is_a_usage_error():
     ran = subprocess.run([sys.executable, "-m", "webapp.check"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2 and "api|ui" in ran.stderr

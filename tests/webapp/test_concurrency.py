@@ -1,4 +1,4 @@
-"""The bound: so many at once, the next is told to wait, and places come back."""
+"""The concurrency limit rejects what exceeds it, and releases its slots."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from webapp.concurrency import Busy, ConcurrencyLimit
 
 
-def test_one_more_than_the_places_is_busy():
+def test_one_more_than_the_limit_is_busy():
     limit = ConcurrencyLimit(2, retry_after=7)
     with limit.slot(), limit.slot():
         with pytest.raises(Busy) as caught, limit.slot():
@@ -17,7 +17,7 @@ def test_one_more_than_the_places_is_busy():
         pass
 
 
-def test_a_place_comes_back_after_an_error():
+def test_a_slot_is_released_after_an_error():
     limit = ConcurrencyLimit(1, retry_after=1)
     with pytest.raises(ValueError, match="inside"), limit.slot():
         raise ValueError("inside")
@@ -25,7 +25,7 @@ def test_a_place_comes_back_after_an_error():
         pass
 
 
-def test_patience_waits_for_a_place():
+def test_the_timeout_waits_for_a_slot():
     limit = ConcurrencyLimit(1, retry_after=1)
     inside, leave = threading.Event(), threading.Event()
 

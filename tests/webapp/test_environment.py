@@ -1,4 +1,4 @@
-"""Settings: every missing or bad one is named at once, and no value is repeated."""
+"""All missing and invalid settings are named together, without their values."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_config_overrides_the_process_environment(monkeypatch):
     assert Environment({"API_URL": "http://given/"}).addresses("API_URL") == ("http://given",)
 
 
-def test_all_complaints_come_together_and_without_values():
+def test_all_faults_are_reported_together_without_values():
     environment = Environment({"MAC_KEY": "zz-not-hex", "API_TOKEN": "short-secret", "MAX_UPLOAD_MB": "many"})
     environment.text("REDIS_PASSWORD")
     environment.key("MAC_KEY")
@@ -32,7 +32,7 @@ def test_all_complaints_come_together_and_without_values():
 
 
 @pytest.mark.parametrize("value", ["0", "1025", "-1", "2.5", "nan", "1e99"])
-def test_whole_numbers_outside_their_bounds(value):
+def test_integers_outside_their_range(value):
     environment = Environment({"MAX_UPLOAD_MB": value})
     environment.number("MAX_UPLOAD_MB", 25, 1, 1024)
     with pytest.raises(EnvironmentInvalid, match="MAX_UPLOAD_MB"):
@@ -40,21 +40,21 @@ def test_whole_numbers_outside_their_bounds(value):
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])
-def test_fractions_outside_their_bounds(value):
+def test_floats_outside_their_range(value):
     environment = Environment({"API_TIMEOUT": value})
     environment.number("API_TIMEOUT", 60.0, 0.1, 600.0)
     with pytest.raises(EnvironmentInvalid, match="API_TIMEOUT"):
         environment.check()
 
 
-def test_a_short_key_is_refused():
+def test_a_short_key_is_rejected():
     environment = Environment({"MAC_KEY": "ab" * 31})
     environment.key("MAC_KEY")
     with pytest.raises(EnvironmentInvalid, match="MAC_KEY"):
         environment.check()
 
 
-def test_good_values():
+def test_valid_values_are_read():
     environment = Environment({"MAC_KEY": "ab" * 32, "TRUSTED_HOSTS": " one, two ,", "API_TIMEOUT": 3, "EMPTY": "  "})
     assert environment.key("MAC_KEY") == b"\xab" * 32
     assert environment.words("TRUSTED_HOSTS", "none") == ["one", "two"]
@@ -73,7 +73,7 @@ def test_several_addresses_and_keys():
 
 
 @pytest.mark.parametrize("value", ["ab", "zz" * 32, f"{'ab' * 32},ab"])
-def test_each_key_of_a_list_is_looked_at(value):
+def test_each_key_of_a_list_is_checked(value):
     environment = Environment({"KEYS": value})
     environment.keys("KEYS")
     with pytest.raises(EnvironmentInvalid, match="KEYS"):
@@ -81,7 +81,7 @@ def test_each_key_of_a_list_is_looked_at(value):
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:8000", "http://a:1,b:2", ",", "", "ftp://a"])
-def test_an_address_needs_its_scheme(value):
+def test_an_address_needs_a_scheme(value):
     environment = Environment({"API_URL": value})
     environment.addresses("API_URL")
     with pytest.raises(EnvironmentInvalid, match="API_URL"):

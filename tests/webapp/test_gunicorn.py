@@ -1,4 +1,4 @@
-"""The apps as they run: under gunicorn, in a rush, killed, badly set up."""
+"""The apps under gunicorn: bursts, killed workers, bad settings."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def get(url: str) -> urllib3.BaseHTTPResponse:
 
 
 @pytest.mark.parametrize(("app", "name"), [("webapp.api", "MAC_KEY"), ("webapp.ui", "API_URL")])
-def test_a_missing_setting_ends_it_at_once_with_the_name(app, name):
+def test_a_missing_setting_stops_the_server_and_is_named(app, name):
     environment = {key: value for key, value in os.environ.items() if key not in ("MAC_KEY", "API_URL")}
     argv = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", f"{app}:create_app()"]
     ran = subprocess.run(argv, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
@@ -64,7 +64,7 @@ def test_a_missing_setting_ends_it_at_once_with_the_name(app, name):
     assert f"{name} is not set" in ran.stderr
 
 
-def test_a_rush_is_told_to_wait_and_loses_nothing(worker: Gunicorn):
+def test_a_burst_is_busy_and_loses_nothing(worker: Gunicorn):
     pictures = [phantom.png(number, 700, opacity=True) for number in range(4)]
     jobs = [(pictures[number % 4], f"rush-{number}.png") for number in range(40)]
     with ThreadPoolExecutor(20) as pool:
@@ -103,14 +103,14 @@ def filled(worker: Gunicorn) -> Iterator[None]:
         time.sleep(0.05)
 
 
-def test_slow_uploads_take_places_but_not_the_health_probe(worker: Gunicorn):
+def test_slow_uploads_count_and_do_not_block_the_health_probe(worker: Gunicorn):
     with filled(worker):
         answer = post(worker.url, b"x" * 2_000_000)
         assert (answer.status, answer.json()["code"]) == (503, "busy")
         assert get(f"{worker.url}/readyz").status == 200
 
 
-def test_a_worker_killed_comes_back_with_every_result(worker: Gunicorn, opaque_picture: bytes):
+def test_a_killed_worker_is_replaced_and_no_result_lost(worker: Gunicorn, opaque_picture: bytes):
     (document,) = post(worker.url, opaque_picture, "kept.png").json()["predictions"]
     (child,) = psutil.Process(worker.process.pid).children()
     child.send_signal(signal.SIGKILL)
@@ -126,7 +126,7 @@ def test_a_worker_killed_comes_back_with_every_result(worker: Gunicorn, opaque_p
     assert answer.json() == document
 
 
-def test_the_page_says_busy_when_the_api_is(worker: Gunicorn, tmp_path: Path):
+def test_the_page_is_busy_when_the_api_is(worker: Gunicorn, tmp_path: Path):
     """The API refuses before it has read the body; the page must still learn why."""
     page = Gunicorn("webapp.ui", tmp_path, ui_environment(worker.url))
     page.start()

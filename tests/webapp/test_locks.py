@@ -1,4 +1,4 @@
-"""The locks: they answer what pyproject asks for, every package with its hashes, and nothing of the command line."""
+"""The lock files fulfil pyproject.toml, have hashes for every package, and contain no command-line packages."""
 
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ CUDA = LOCKS["host"].with_name("requirements-cuda.txt")
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_every_requirement_of_pyproject_is_locked_within_its_range(extra: str) -> None:
+def test_every_requirement_in_pyproject_is_locked_within_its_range(extra: str) -> None:
     locked = pins(LOCKS[extra])
     for requirement in map(Requirement, wanted(extra)):
         version = locked.get(canonicalize_name(requirement.name))
@@ -27,24 +27,24 @@ def test_the_two_locks_name_the_same_versions() -> None:
     assert {name: api[name] for name in api.keys() & ui.keys()} == {name: ui[name] for name in api.keys() & ui.keys()}
 
 
-def test_nothing_of_the_command_line_goes_to_a_host() -> None:
+def test_locks_contain_no_dependency_of_the_command_line_only() -> None:
     for extra in ("api", "ui"):
         assert not {"typer", "rich", "psutil", "supervisor", "boto3", "tensorflow"} & pins(LOCKS[extra]).keys()
 
 
-def test_what_redis_needs_on_debian_12_alone_is_locked() -> None:
+def test_dependencies_of_redis_on_debian_12_are_locked() -> None:
     """Its Python is 3.11.2; from 3.11.3 on redis needs no async-timeout."""
     assert "async-timeout" in pins(LOCKS["api"])
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_a_lock_says_how_it_is_made_and_names_no_registry(extra: str) -> None:
+def test_a_lock_states_its_command_and_no_registry(extra: str) -> None:
     text = LOCKS[extra].read_text()
     assert f"python -m tests.webapp.locks {extra} | uv pip compile" in text.splitlines()[1]
     assert "://" not in text
 
 
-def test_cuda_comes_as_this_tensorflow_wants_it() -> None:
+def test_cuda_versions_match_tensorflow() -> None:
     """Every package that tensorflow[and-cuda] names, within its range; tensorflow itself says which."""
     cuda, version = pins(CUDA), pins(LOCKS["host"])["tensorflow"]
     names = ("tensorflow", "tensorflow-cpu")
@@ -60,7 +60,7 @@ def test_cuda_comes_as_this_tensorflow_wants_it() -> None:
 
 
 @pytest.mark.parametrize("line", ["flask>=3", "flask==3.1.3", "-e .", "--index-url=x", "flask==3.1.3 --hash=md5:00"])
-def test_a_line_that_is_no_pin_with_hashes_is_refused(line: str, tmp_path: Path) -> None:
+def test_a_line_without_pin_and_hashes_is_rejected(line: str, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text(f"{LOCKS['ui'].read_text()}{line}\n")
     with pytest.raises(ValueError, match="does not pin"):

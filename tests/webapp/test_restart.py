@@ -1,4 +1,4 @@
-"""A restart of a service whose socket somebody else holds, as systemd does on hosts: no request is lost."""
+"""A restart of a service whose socket systemd holds, as on hosts, loses no request."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_no_request_is_lost_in_a_restart(held: Held, kept: bool) -> None:
+def test_a_restart_loses_no_request(held: Held, kept: bool) -> None:
     seen: Counter[str] = Counter()
     ended = threading.Event()
 

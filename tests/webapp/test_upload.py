@@ -1,4 +1,4 @@
-"""Files that come in: small ones in memory, large ones on disk, none left open."""
+"""Uploaded files: small ones in memory, large ones on disk, none left open."""
 
 import pytest
 from flask import Flask, request
@@ -23,7 +23,7 @@ def form(*contents: bytes) -> dict:
     return {"method": "POST", "data": body, "content_type": kind}
 
 
-def test_small_in_memory_large_on_disk_and_all_closed(app):
+def test_small_files_are_in_memory_large_ones_on_disk_and_all_closed(app):
     with app.test_request_context(**form(b"x" * 1000, b"y" * 3_000_000)):
         small, large = request.files.getlist("file")
         assert (small.stream._rolled, large.stream._rolled) == (False, True)
@@ -32,7 +32,7 @@ def test_small_in_memory_large_on_disk_and_all_closed(app):
     assert large.stream.closed
 
 
-def test_files_of_a_refused_form_are_closed_too(app):
+def test_files_of_a_rejected_form_are_closed(app):
     with app.test_request_context(**form(b"a", b"b", b"c", b"d")):
         with pytest.raises(RequestEntityTooLarge):
             request.files.getlist("file")

@@ -150,5 +150,5 @@ def _choice(name: str, choices: tuple[str, ...]) -> str:
     value = request.args.get(name, choices[0])
     if value not in choices:
         allowed = "a number from 1 to 100" if choices is _LIMITS else f"one of: {', '.join(choices)}"
-        raise Problem(400, f"bad-{name}", f"{name} is {allowed}.")
+        raise Problem(400, f"bad-{name}", f"{name} must be {allowed}.")
     return value

@@ -186,5 +186,5 @@ def _json(document: object, status: int) -> Response:
 def _choice(name: str, choices: dict[str, str]) -> str:
     value = request.args.get(name, next(iter(choices)))
     if value not in choices:
-        raise BadRequest(f"{name} is one of: {', '.join(choices)}.")
+        raise BadRequest(f"{name} must be one of: {', '.join(choices)}.")
     return value

@@ -1,4 +1,4 @@
-"""What tests expect of the API's errors, and a file that lies about its size."""
+"""The problem documents that tests expect, and a file that declares a false size."""
 
 import struct
 import zlib

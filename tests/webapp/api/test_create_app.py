@@ -1,4 +1,4 @@
-"""The API starts with all it needs or says at once what is missing."""
+"""The API starts with complete settings, or names everything that is missing."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_one_missing_setting_is_named(config, name, monkeypatch):
         api.create_app({key: value for key, value in config.items() if key != name})
 
 
-def test_all_missing_settings_are_named_at_once(config, monkeypatch):
+def test_all_missing_settings_are_named_together(config, monkeypatch):
     for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(EnvironmentInvalid) as caught:
@@ -24,11 +24,11 @@ def test_all_missing_settings_are_named_at_once(config, monkeypatch):
     assert all(name in str(caught.value) for name in (*NEEDED, "MAX_PENDING"))
 
 
-def test_a_bundle_that_is_not_whole_is_refused(config, tmp_path):
+def test_an_incomplete_bundle_is_rejected(config, tmp_path):
     with pytest.raises(BundleError):
         api.create_app({**config, "MODEL_BUNDLE": tmp_path})
 
 
-def test_redis_need_not_be_there_yet(config):
+def test_the_api_starts_without_redis(config):
     app = api.create_app({**config, "REDIS_PORT": 1})
     assert app.test_client().get("/livez").status_code == 200

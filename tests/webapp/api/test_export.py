@@ -1,4 +1,4 @@
-"""The export: everything that is whole, what is damaged kept apart, and all or nothing on disk."""
+"""The export writes every intact record, separates damaged ones, and appears on disk only when complete."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def lines(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_everything_is_written(caller, config, tmp_path, clear_picture, opaque_picture):
+def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_picture):
     documents = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
     path = f"/v1/predictions/{documents[0]['id']}/feedback"
     caller.client.post(path, json={"label": "unsure"}, headers=caller.headers)
@@ -63,7 +63,7 @@ def test_everything_is_written(caller, config, tmp_path, clear_picture, opaque_p
     assert not (tmp_path / "out/damaged").exists()
 
 
-def test_what_is_damaged_is_counted_and_kept_apart(caller, store, tmp_path, redis_server, clear_picture):
+def test_damaged_records_are_counted_and_written_separately(caller, store, tmp_path, redis_server, clear_picture):
     hurt, faceless, whole = caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
     client = redis_server.client()
     key = f"pneumo:1:record:{hurt['id']}"
@@ -81,19 +81,19 @@ def test_what_is_damaged_is_counted_and_kept_apart(caller, store, tmp_path, redi
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out"]
 
 
-def test_a_record_that_no_index_names_is_exported(caller, store, tmp_path, redis_server, clear_picture):
+def test_a_record_without_index_entries_is_exported(caller, store, tmp_path, redis_server, clear_picture):
     caller.sent((clear_picture, "a.png"))
     for name in redis_server.client().keys("pneumo:1:index:*"):
         redis_server.client().delete(name)
     assert export(store, tmp_path / "out")["records"] == 1
 
 
-def test_an_empty_store(store, tmp_path, redis_server):
+def test_an_empty_store_is_exported(store, tmp_path, redis_server):
     assert export(store, tmp_path / "out")["records"] == 0
     assert (tmp_path / "out/results.jsonl").read_text() == ""
 
 
-def test_nothing_is_overwritten_and_what_a_crash_left_is_cleared(caller, store, tmp_path, clear_picture):
+def test_nothing_is_overwritten_and_a_partial_export_is_replaced(caller, store, tmp_path, clear_picture):
     caller.sent((clear_picture, "a.png"))
     (tmp_path / "out.partial/images").mkdir(parents=True)
     (tmp_path / "out.partial/old").write_text("from a crash")
@@ -103,7 +103,7 @@ def test_nothing_is_overwritten_and_what_a_crash_left_is_cleared(caller, store, 
         export(store, tmp_path / "out")
 
 
-def test_without_redis_there_is_no_export(config, tmp_path):
+def test_an_export_without_redis_fails(config, tmp_path):
     ran = run({**config, "REDIS_PORT": "1"}, tmp_path / "out", "--wait=0.3")
     assert ran.returncode == 1
     assert "StoreUnavailable" not in ran.stdout
@@ -130,7 +130,7 @@ def loading(server: RedisServer) -> None:
     raise AssertionError("Redis never said that it was loading")
 
 
-def test_redis_still_reading_its_file_is_waited_for(own_redis, config, tmp_path, clear_picture, capsys, monkeypatch):
+def test_the_export_waits_while_redis_loads(own_redis, config, tmp_path, clear_picture, capsys, monkeypatch):
     config = {**config, "REDIS_PORT": str(own_redis.port)}
     (document,) = Caller(api.create_app(config).test_client()).sent((clear_picture, "a.png"))
     with own_redis.client().pipeline(transaction=False) as pipe:
@@ -148,14 +148,14 @@ def test_redis_still_reading_its_file_is_waited_for(own_redis, config, tmp_path,
     assert [line["id"] for line in lines(tmp_path / "out/results.jsonl")] == [document["id"]]
 
 
-def test_a_redis_that_lets_nobody_in_is_not_waited_for(config, tmp_path):
+def test_a_rejected_login_fails_immediately(config, tmp_path):
     start = time.monotonic()
     ran = run({**config, "REDIS_PASSWORD": "not-the-password"}, tmp_path / "out")
     assert (ran.returncode, ran.stderr) == (1, "export failed: AuthenticationError\n")
     assert time.monotonic() - start < 30
 
 
-def test_redis_lost_half_way_leaves_no_whole_looking_export(caller, store, tmp_path, clear_picture, monkeypatch):
+def test_losing_redis_during_an_export_leaves_no_complete_export(caller, store, tmp_path, clear_picture, monkeypatch):
     caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
     asked, whole = [], store.feedback
 

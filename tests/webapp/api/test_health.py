@@ -1,4 +1,4 @@
-"""Alive, ready, measured: what supervisors and Prometheus are told."""
+"""Liveness, readiness and metrics."""
 
 import os
 import subprocess
@@ -21,19 +21,19 @@ def checks(caller: Caller, status: int) -> dict:
     return answer.get_json()["checks"]
 
 
-def test_alive_whatever_else(config):
+def test_liveness_does_not_depend_on_redis(config):
     caller = Caller(api.create_app({**config, "REDIS_PORT": 1}).test_client())
     assert caller.client.get("/livez").get_json() == {"status": "alive"}
 
 
-def test_ready_names_each_check_and_the_model(caller):
+def test_readiness_lists_each_check_and_the_model(caller):
     rows = checks(caller, 200)
     assert set(rows) == {"store", "known_picture", "model"}
     assert all(row["ok"] and row["fault"] is None for row in rows.values())
     assert len(rows["model"]["version"]) == 12
 
 
-def test_not_ready_without_redis_and_ready_again_with_it(own_redis, config, monkeypatch):
+def test_not_ready_without_redis_and_ready_when_it_returns(own_redis, config, monkeypatch):
     monkeypatch.setattr("webapp.api.health._STORE_SECONDS", 0.0)
     caller = Caller(api.create_app({**config, "REDIS_PORT": own_redis.port}).test_client())
     checks(caller, 200)
@@ -47,7 +47,7 @@ def test_not_ready_without_redis_and_ready_again_with_it(own_redis, config, monk
 
 
 @pytest.mark.parametrize("measured", [0.5, float("nan")])
-def test_not_ready_when_the_known_picture_scores_otherwise(caller, monkeypatch, measured):
+def test_not_ready_when_the_score_of_the_known_picture_changed(caller, monkeypatch, measured):
     monkeypatch.setattr(Scorer, "self_check", lambda _: (measured, 0.9, 0.01))
     rows = checks(caller, 503)
     assert "known picture" in rows["known_picture"]["fault"]
@@ -62,7 +62,7 @@ def test_not_ready_when_the_model_fails(caller, monkeypatch):
     assert "no number" in checks(caller, 503)["known_picture"]["fault"]
 
 
-def test_polling_costs_one_check_at_a_time():
+def test_concurrent_polls_run_one_check():
     ran, free = [], threading.Event()
 
     def run() -> None:
@@ -96,7 +96,7 @@ def test_metrics_count_outcomes_and_name_neither_files_nor_ids(caller, clear_pic
         assert secret not in text
 
 
-def test_prometheus_asks_the_checks_itself_and_counts_rise_from_zero(caller):
+def test_metrics_run_the_checks_and_counts_start_at_zero(caller):
     def count(check: str, outcome: str) -> str:
         lines = caller.client.get("/metrics").get_data(as_text=True).splitlines()
         (line,) = (
@@ -107,13 +107,13 @@ def test_prometheus_asks_the_checks_itself_and_counts_rise_from_zero(caller):
     assert (count("store", "ok"), count("store", "fault"), count("known_picture", "fault")) == ("1.0", "0.0", "0.0")
 
 
-def test_a_check_that_fails_is_counted(config, monkeypatch):
+def test_a_failed_check_is_counted(config, monkeypatch):
     monkeypatch.setattr(Scorer, "self_check", lambda self: (0.9, 0.5, 0.01))
     text = api.create_app(config).test_client().get("/metrics").get_data(as_text=True)
     assert 'pneumo_checks_total{check="known_picture",outcome="fault"} 1.0' in text
 
 
-def test_metrics_of_several_workers_add_up(tmp_path):
+def test_metrics_of_several_workers_are_summed(tmp_path):
     """Two processes that share a directory, as gunicorn's workers do."""
     program = (
         "from webapp.api.metrics import Metrics\n"

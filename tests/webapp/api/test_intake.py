@@ -1,4 +1,4 @@
-"""File names are cleaned before anything is done with them."""
+"""File names are cleaned before they are used."""
 
 import pytest
 

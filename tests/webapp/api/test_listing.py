@@ -1,4 +1,4 @@
-"""Orders and cursors: text order is number order, and a cursor fits one list only."""
+"""Orders and cursors of the list: text sorts like numbers, and a cursor is valid for one list only."""
 
 import base64
 import random
@@ -21,7 +21,7 @@ def document(number: int, probability: float | None = 0.5, created: str = "2026-
     }
 
 
-def test_members_sort_like_their_numbers():
+def test_index_members_sort_like_their_numbers():
     dice = random.Random(3)
     probabilities = [0.0, 1.0, 1e-9, 0.1, 0.09, 0.99999, *(dice.random() for _ in range(200))]
     documents = [document(number, value) for number, value in enumerate(probabilities)]
@@ -29,18 +29,18 @@ def test_members_sort_like_their_numbers():
     assert [each["probability"] for each in by_text] == sorted(probabilities)
 
 
-def test_refusals_come_after_the_least_probable():
+def test_refusals_sort_after_the_least_probable():
     refused, least = document(1, None), document(2, 0.0)
     assert listing.member("probability", refused) < listing.member("probability", least)
 
 
-def test_times_sort_by_moment_whatever_the_zone():
+def test_times_sort_independently_of_the_time_zone():
     early = document(9, created="2026-01-02T05:04:05+02:00")
     late = document(1, created="2026-01-02T03:04:05.001Z")
     assert listing.member("time", early) < listing.member("time", late)
 
 
-def test_a_prediction_is_listed_under_all_and_under_its_own_kind_only():
+def test_a_prediction_is_listed_under_all_and_its_own_outcome():
     places = {(order, chosen) for order, chosen, _ in listing.memberships(document(1, 0.9))}
     assert places == {(order, chosen) for order in listing.ORDERS for chosen in ("all", "pneumonia")}
     places = {chosen for _, chosen, _ in listing.memberships(document(1, None))}
@@ -49,7 +49,7 @@ def test_a_prediction_is_listed_under_all_and_under_its_own_kind_only():
 
 @pytest.mark.parametrize("order", listing.ORDERS)
 @pytest.mark.parametrize("chosen", listing.FILTERS)
-def test_a_cursor_gives_back_its_member(order, chosen):
+def test_a_cursor_decodes_to_its_member(order, chosen):
     member = listing.member(order, document(0xABC, 0.25))
     cursor = listing.to_cursor(order, chosen, member)
     assert listing.from_cursor(order, chosen, cursor) == member
@@ -79,6 +79,6 @@ def plain(text: str) -> str:
         "A" * 100_000,
     ],
 )
-def test_cursors_of_other_lists_or_none(cursor):
+def test_other_cursors_are_invalid(cursor):
     with pytest.raises(listing.CursorInvalid):
         listing.from_cursor("time", "all", cursor)

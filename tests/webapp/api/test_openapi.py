@@ -1,4 +1,4 @@
-"""The published description: every route, and real answers fit it."""
+"""The OpenAPI document describes every route, and real responses match it."""
 
 import re
 
@@ -29,7 +29,7 @@ def check(answer, path: str, method: str = "get") -> None:
         Draft202012Validator(schema).validate(answer.get_json())
 
 
-def test_it_is_served_to_everybody(caller):
+def test_the_document_is_served_without_a_token(caller):
     answer = caller.client.get("/v1/openapi.json")
     assert answer.get_json() == DOCUMENT
     check(answer, "/v1/openapi.json")
@@ -48,12 +48,12 @@ def test_every_route_is_described_and_every_description_is_a_route(config):
     assert routes == described
 
 
-def test_the_schemas_are_schemas():
+def test_the_schemas_are_valid():
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_real_answers_fit(caller, clear_picture, opaque_picture, redis_server):
+def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture, redis_server):
     path, one = "/v1/predictions", "/v1/predictions/{identifier}"
     sent = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
     check(sent, path, "post")
@@ -78,7 +78,7 @@ def test_real_answers_fit(caller, clear_picture, opaque_picture, redis_server):
     check(caller.get(f"{path}/{hurt['id']}"), one)
 
 
-def test_answers_in_trouble_fit(config, clear_picture, monkeypatch):
+def test_error_responses_match_the_schemas(config, clear_picture, monkeypatch):
     caller = Caller(api.create_app({**config, "REDIS_PORT": 1}).test_client())
     check(caller.get("/readyz"), "/readyz")
     check(caller.get("/v1/predictions"), "/v1/predictions")

@@ -1,4 +1,4 @@
-"""The kept picture: small enough, true to the original, and without a word of the file's headers."""
+"""The stored picture is small, looks like the original, and contains no metadata."""
 
 import hashlib
 from io import BytesIO
@@ -29,7 +29,7 @@ def with_headers(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_nothing_of_the_headers_is_kept(kind):
+def test_no_metadata_is_kept(kind):
     content = with_headers(kind)
     assert SECRET.encode() in content
     kept = make_preview(images.decode(content).grey)
@@ -40,14 +40,14 @@ def test_nothing_of_the_headers_is_kept(kind):
 
 
 @pytest.mark.parametrize(("size", "kept"), [((2048, 1000), (1024, 500)), ((700, 3000), (239, 1024)), ((300, 200),) * 2])
-def test_the_longest_side_is_bounded_and_the_shape_stays(size, kept):
+def test_the_longest_side_is_limited_and_the_aspect_ratio_kept(size, kept):
     made = make_preview(Image.new("L", size, 90))
     assert (made.width, made.height) == kept
     assert decode(made.content).size == kept
     assert max(kept) <= MAX_SIDE
 
 
-def test_it_looks_like_the_original_and_leaves_it_alone():
+def test_the_preview_looks_like_the_original_and_does_not_change_it():
     drawing = phantom.draw(5, 300, opacity=True)
     before = drawing.tobytes()
     made = make_preview(drawing)

@@ -1,4 +1,4 @@
-"""Secrets are replaced while the API serves: what was let in and stored before still is, and only that."""
+"""Secrets are rotated while the API serves: previous tokens and keys stay valid, and no others."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def status(caller: Caller, token: str) -> int:
     return caller.client.get("/v1/predictions", headers={"Authorization": f"Bearer {token}"}).status_code
 
 
-def test_both_tokens_let_in_during_a_rotation_and_the_new_one_alone_after_it(config):
+def test_both_tokens_are_accepted_during_a_rotation_and_only_the_new_one_after_it(config):
     during = rotated(config, API_TOKEN_PREVIOUS=TOKEN)
     assert [status(during, token) for token in (NEW_TOKEN, TOKEN, "", "a-third-token-of-tests")] == [200, 200, 401, 401]
     for nothing in ("", "  "):
@@ -27,7 +27,7 @@ def test_both_tokens_let_in_during_a_rotation_and_the_new_one_alone_after_it(con
         assert [status(after, token) for token in (NEW_TOKEN, TOKEN, "")] == [200, 401, 401]
 
 
-def test_a_short_previous_token_is_refused(config):
+def test_a_short_previous_token_is_rejected(config):
     with pytest.raises(Exception, match="API_TOKEN_PREVIOUS is shorter"):
         rotated(config, API_TOKEN_PREVIOUS="short")
 
@@ -45,6 +45,6 @@ def test_records_of_every_key_are_read_and_new_ones_are_sealed_with_the_new_key(
     assert forgot.get(f"/v1/predictions/{made['id']}").get_json() == made
 
 
-def test_the_same_picture_after_a_rotation_is_the_first_record(config, caller, opaque_picture):
+def test_the_same_picture_after_a_rotation_returns_the_first_record(config, caller, opaque_picture):
     (first,) = caller.sent((opaque_picture, "a.png"))
     assert rotated(config, MAC_KEYS_PREVIOUS=MAC_KEY).sent((opaque_picture, "a.png")) == [first]

@@ -1,4 +1,4 @@
-"""The seal: opens what was sealed, in its place, and nothing else."""
+"""The seal opens only content that was sealed under the same key."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from webapp.api.seal import Seal, SealBroken, serialize
 CONTENT = serialize({"probability": 0.825, "file": "ä.png"})
 
 
-def test_what_was_sealed_opens():
+def test_sealed_content_can_be_opened():
     seal = Seal(b"k" * 32)
     assert seal.open("record:1", seal.close("record:1", CONTENT)) == CONTENT
 
 
-def test_every_single_flipped_bit_is_noticed():
+def test_every_flipped_bit_is_detected():
     seal = Seal(b"k" * 32)
     sealed = seal.close("record:1", CONTENT)
     for position in range(len(sealed)):
@@ -23,12 +23,12 @@ def test_every_single_flipped_bit_is_noticed():
 
 
 @pytest.mark.parametrize("sealed", [b"", b"0" * 63, b"0" * 64, b"\xff" * 200])
-def test_what_was_never_sealed(sealed):
+def test_unsealed_content_is_rejected(sealed):
     with pytest.raises(SealBroken):
         Seal(b"k" * 32).open("record:1", sealed)
 
 
-def test_another_place_and_another_key():
+def test_another_key_name_or_secret_is_rejected():
     sealed = Seal(b"k" * 32).close("record:1", CONTENT)
     with pytest.raises(SealBroken):
         Seal(b"k" * 32).open("record:2", sealed)
@@ -36,7 +36,7 @@ def test_another_place_and_another_key():
         Seal(b"l" * 32).open("record:1", sealed)
 
 
-def test_the_border_of_place_and_content_is_part_of_the_seal():
+def test_the_boundary_of_key_name_and_content_is_sealed():
     seal = Seal(b"k" * 32)
     mac = seal.close("a", b"bc")[:64]
     with pytest.raises(SealBroken):
@@ -44,12 +44,12 @@ def test_the_border_of_place_and_content_is_part_of_the_seal():
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_numbers_that_are_none_are_not_kept(number):
+def test_nan_and_infinity_are_not_serialized(number):
     with pytest.raises(ValueError, match="JSON"):
         serialize({"probability": number})
 
 
-def test_what_was_sealed_before_a_rotation_opens_and_new_things_are_closed_with_the_new_key():
+def test_previous_keys_open_and_the_new_key_seals():
     old, older, new = b"o" * 32, b"p" * 32, b"n" * 32
     seal = Seal(new, [old, older])
     for key in (old, older, new):

@@ -10,7 +10,7 @@ from webapp.api import listing
 from webapp.api.store import PROBE_SECONDS, FeedbackFull, Missing, Record
 
 
-def test_what_was_put_comes_back(store):
+def test_a_stored_record_is_returned(store):
     put(store, record(1), record(2, None))
     assert store.get(record(1).id) == record(1)
     assert store.get(record(2).id).image is None
@@ -21,7 +21,7 @@ def test_what_was_put_comes_back(store):
         store.get(record(3).id)
 
 
-def test_what_is_not_listed_can_be_read_and_goes_by_itself(store, redis_server):
+def test_an_unlisted_record_can_be_read_and_expires(store, redis_server):
     store.put(record(1), PICTURE, listed=False)
     assert store.get(record(1).id) == record(1)
     assert store.page("time", "all", None, 10).total == 0
@@ -30,7 +30,7 @@ def test_what_is_not_listed_can_be_read_and_goes_by_itself(store, redis_server):
     assert len(lives) == 2 and all(0 < life <= PROBE_SECONDS for life in lives)
 
 
-def test_the_first_record_stays(store):
+def test_the_first_record_is_never_replaced(store):
     put(store, record(1, 0.75, millisecond=5))
     again = store.put(record(1, 0.25, millisecond=9), PICTURE)
     assert again == record(1, 0.75, millisecond=5)
@@ -51,7 +51,7 @@ def test_the_same_record_from_many_threads_is_stored_once(store, redis_server):
     assert redis_server.client().zcard("pneumo:1:index:time:all") == 1
 
 
-def test_every_key_has_our_prefix_and_none_a_file_name(store, redis_server):
+def test_every_key_has_the_prefix_and_no_file_name(store, redis_server):
     put(store, record(1), record(2, None))
     store.probe()
     store.cache_heatmap(record(1).id, b"png")
@@ -79,7 +79,7 @@ def test_ties_are_paged_without_loss(store):
         assert names == walk(store, order, "all", 4)
 
 
-def test_paging_is_stable_while_others_store(store):
+def test_paging_is_stable_while_records_are_added(store):
     put(store, *(record(number, 0.5) for number in range(10, 16)))
     first = store.page("time", "all", None, 3)
     put(store, *(record(number, 0.5) for number in range(16, 30)))  # newer: above the first page
@@ -91,7 +91,7 @@ def test_paging_is_stable_while_others_store(store):
     assert third.next is None
 
 
-def test_a_cursor_works_after_its_own_entry_is_gone(store, redis_server):
+def test_a_cursor_works_after_its_entry_was_deleted(store, redis_server):
     put(store, *(record(number) for number in range(1, 5)))
     first = store.page("time", "all", None, 2)
     gone = first.records[-1]
@@ -99,7 +99,7 @@ def test_a_cursor_works_after_its_own_entry_is_gone(store, redis_server):
     assert [each.prediction["file"] for each in store.page("time", "all", first.next, 2).records] == ["2.png", "1.png"]
 
 
-def test_feedback_is_sealed_one_by_one_and_bounded(store, redis_server):
+def test_feedback_is_sealed_per_entry_and_limited(store, redis_server):
     put(store, record(1))
     for number in range(50):
         store.add_feedback(record(1).id, {"label": "unsure", "comment": str(number)})
@@ -114,7 +114,7 @@ def test_feedback_is_sealed_one_by_one_and_bounded(store, redis_server):
         store.add_feedback(record(2).id, {"label": "unsure"})
 
 
-def test_a_heatmap_expires_and_a_damaged_one_is_as_none(store, redis_server):
+def test_a_heatmap_expires_and_a_damaged_one_is_ignored(store, redis_server):
     store.cache_heatmap(record(1).id, b"png")
     assert store.heatmap(record(1).id) == b"png"
     key, client = f"pneumo:1:heatmap:{record(1).id}", redis_server.client()
@@ -124,6 +124,6 @@ def test_a_heatmap_expires_and_a_damaged_one_is_as_none(store, redis_server):
     assert store.heatmap(record(2).id) is None
 
 
-def test_all_ids_are_found(store):
+def test_ids_returns_every_record(store):
     put(store, *(record(number) for number in range(1, 40)))
     assert set(store.ids()) == {record(number).id for number in range(1, 40)}

@@ -1,4 +1,4 @@
-"""The API's routes: what comes in and what comes out."""
+"""The API's routes: requests and responses."""
 
 from io import BytesIO
 
@@ -24,7 +24,7 @@ def test_each_file_has_a_finding_or_a_refusal_in_the_order_sent(caller, clear_pi
         assert caller.get(f"/v1/predictions/{each['id']}").get_json() == each
 
 
-def test_the_same_again_gives_the_first_record(caller, clear_picture):
+def test_sending_a_file_again_returns_the_first_record(caller, clear_picture):
     (first,) = caller.sent((clear_picture, "a.png"))
     (again,) = caller.sent((clear_picture, "a.png"))
     (other,) = caller.sent((clear_picture, "b.png"))
@@ -47,7 +47,7 @@ def test_the_same_again_gives_the_first_record(caller, clear_picture):
         {"Authorization": "Bearer \xe4\xf6"},
     ],
 )
-def test_without_the_token_nothing(caller, headers, clear_picture):
+def test_requests_without_the_token_are_rejected(caller, headers, clear_picture):
     for path in ("/v1/predictions", f"/v1/predictions/{UNKNOWN}", f"/v1/predictions/{UNKNOWN}/image.png"):
         answer = caller.client.get(path, headers=headers)
         problem(answer, 401, "unauthorized")
@@ -64,23 +64,23 @@ def test_the_token_is_compared_in_constant_time(caller, monkeypatch):
     assert compared == [(b"x", b"a-token-of-tests-only")]
 
 
-def test_no_file_at_all(caller):
+def test_a_request_without_files_is_rejected(caller):
     problem(caller.send(), 400, "no-file")
     problem(caller.send((b"", "")), 400, "no-file")
     problem(caller.client.post("/v1/predictions", data=b"raw", headers=caller.headers), 400, "no-file")
 
 
-def test_an_empty_file_is_refused_and_not_forgotten(caller):
+def test_an_empty_file_is_a_stored_refusal(caller):
     (empty,) = caller.sent((b"", "empty.png"))
     assert empty["refusal"]["code"] == "unreadable"
 
 
-def test_too_many_files(caller):
+def test_too_many_files_are_rejected(caller):
     problem(caller.send(*((b"x", f"{number}.png") for number in range(21))), 413, "too-many-files")
     problem(caller.send(*((b"x", f"{number}.png") for number in range(200))), 413, "request-entity-too-large")
 
 
-def test_too_many_bytes(config):
+def test_too_many_bytes_are_rejected(config):
     small = Caller(api.create_app({**config, "MAX_UPLOAD_MB": 1}).test_client())
     problem(small.send((b"x" * 2_000_000, "a.png")), 413, "request-entity-too-large")
     assert len(small.sent((b"x" * 1_000_000, "a.png"))) == 1
@@ -93,7 +93,7 @@ def test_a_pixel_bomb_is_refused_by_its_header(caller, size):
     assert bomb["refusal"]["code"] in ("too_large", "unreadable")
 
 
-def test_a_photograph_is_kept_but_not_assessed(caller):
+def test_a_photograph_is_stored_but_not_assessed(caller):
     red = Image.merge("RGB", [Image.new("L", (300, 300), value) for value in (240, 10, 10)])
     out = BytesIO()
     red.save(out, "PNG")
@@ -108,12 +108,12 @@ def test_a_photograph_is_kept_but_not_assessed(caller):
     [UNKNOWN, "..%2f..%2fetc%2fpasswd", "../" * 5, "A" * 32, "0" * 31, "0" * 33, "*", "0" * 31 + "%0a", "%00" * 32],
 )
 @pytest.mark.parametrize("what", ["", "/image.png", "/heatmap.png", "/feedback"])
-def test_ids_that_are_none(caller, identifier, what):
+def test_invalid_ids_are_not_found(caller, identifier, what):
     answer = caller.get(f"/v1/predictions/{identifier}{what}")
     problem(answer, 404, "not-found")
 
 
-def test_hostile_file_names_are_text_only(caller, clear_picture):
+def test_hostile_file_names_are_returned_as_text(caller, clear_picture):
     names = ("../../x.png", "a\tb  c.png", "<script>.png", "\u202egnp.exe", "é" * 300 + ".png")
     kept = [each["file"] for each in caller.sent(*((clear_picture, name) for name in names))]
     assert kept[0] == "x.png"
@@ -157,7 +157,7 @@ def test_the_list_is_paged_ordered_and_filtered(caller, clear_picture, opaque_pi
         ("cursor=%00", "bad-cursor"),
     ],
 )
-def test_bad_parameters_of_the_list(caller, query, code):
+def test_bad_list_parameters_are_rejected(caller, query, code):
     problem(caller.get(f"/v1/predictions?{query}"), 400, code)
 
 
@@ -171,7 +171,7 @@ def test_picture_and_heatmap(caller, opaque_picture, redis_server, monkeypatch):
     assert caller.get(f"/v1/predictions/{document['id']}/heatmap.png").data == answer.data
 
 
-def test_no_other_model_explains_a_prediction(caller, opaque_picture, monkeypatch):
+def test_a_heat_map_by_another_model_is_refused(caller, opaque_picture, monkeypatch):
     (document,) = caller.sent((opaque_picture, "a.png"))
     monkeypatch.setattr(Scorer, "version", "another")
     problem(caller.get(f"/v1/predictions/{document['id']}/heatmap.png"), 409, "model-changed")
@@ -194,7 +194,7 @@ def test_feedback(caller, clear_picture):
     [None, [], "text", {}, {"label": "healed"}, {"label": []}, {"label": "unsure", "comment": 5},
      {"label": "unsure", "comment": "x" * 501}, {"label": "unsure", "more": 1}],
 )  # fmt: skip
-def test_feedback_that_is_none(caller, clear_picture, said):
+def test_bad_feedback_is_rejected(caller, clear_picture, said):
     (document,) = caller.sent((clear_picture, "a.png"))
     path = f"/v1/predictions/{document['id']}/feedback"
     problem(caller.client.post(path, json=said, headers=caller.headers), 400, "bad-feedback")
@@ -205,14 +205,14 @@ def test_unknown_routes_and_methods(caller):
     problem(caller.client.delete("/v1/predictions", headers=caller.headers), 405, "method-not-allowed")
 
 
-def test_every_answer_says_that_it_is_not_to_be_kept(caller, clear_picture):
+def test_every_response_forbids_caching(caller, clear_picture):
     (document,) = caller.sent((clear_picture, "a.png"))
     for path in ("/v1/predictions", f"/v1/predictions/{document['id']}/image.png", "/livez", "/nothing"):
         headers = caller.get(path).headers
         assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
 
 
-def test_a_request_id_is_passed_on_only_if_it_is_one(caller):
+def test_only_a_valid_request_id_is_reused(caller):
     given = "ab" * 16
     assert caller.client.get("/livez", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
     other = caller.client.get("/livez", headers={"X-Request-ID": "../evil"}).headers["X-Request-ID"]

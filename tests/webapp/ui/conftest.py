@@ -1,4 +1,4 @@
-"""The page in front of a real API, and in front of an API that answers whatever a test wants."""
+"""The page with a real API, and with a fake API whose responses a test chooses."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Send the form as a browser does, and read a page as a person does."""
+"""Submit the form as a browser does, and read a page as a person does."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every way in which the API can fail becomes an ApiError with the right status."""
+"""Every failure of the API becomes an ApiError with the right status."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ def failure(asked) -> ApiError:
     return caught.value
 
 
-def test_a_good_answer(canned):
+def test_a_valid_response_is_returned(canned):
     canned.status, canned.body = 201, json.dumps({"predictions": [FINDING]}).encode()
     scored = client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST)
     assert scored.predictions == [FINDING]
@@ -55,7 +55,7 @@ def test_a_good_answer(canned):
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 207])
-def test_an_answer_that_is_none(canned, status, body):
+def test_an_invalid_response_is_an_error(canned, status, body):
     canned.status, canned.body = status, body
     error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 502
@@ -67,7 +67,7 @@ def test_an_answer_that_is_none(canned, status, body):
     [(400, 400), (404, 404), (409, 409), (413, 413), (429, 429), (503, 503), (401, 502), (403, 502), (500, 502),
      (302, 502), (418, 502), (599, 502)],
 )  # fmt: skip
-def test_statuses(canned, status, shown):
+def test_error_statuses_are_translated(canned, status, shown):
     canned.status, canned.body = status, json.dumps({"detail": "because"}).encode()
     canned.headers = {"Retry-After": "7", "Location": "http://192.0.2.1/"}
     error = failure(lambda: client(canned.url).page("time", "all", None, 20, REQUEST))
@@ -82,17 +82,17 @@ def test_an_error_without_a_document(canned, body):
     assert failure(lambda: client(canned.url).ready(REQUEST)).status == 503
 
 
-def test_nobody_there():
+def test_an_unreachable_api_is_an_error():
     assert failure(lambda: client(f"http://127.0.0.1:{free_port()}").ready(REQUEST)).status == 502
 
 
-def test_too_slow(canned):
+def test_a_timeout_is_an_error(canned):
     canned.delay = 1.5
     error = failure(lambda: client(canned.url, timeout=0.2).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 504
 
 
-def test_a_connection_that_breaks_is_tried_once_more_where_that_is_safe(canned):
+def test_a_broken_connection_is_retried_once_if_that_is_safe(canned):
     canned.drop = True
     error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
     assert error.status == 502
@@ -102,7 +102,7 @@ def test_a_connection_that_breaks_is_tried_once_more_where_that_is_safe(canned):
     assert len(canned.asked) == 1
 
 
-def test_somebody_else_who_does_not_speak_http():
+def test_a_server_that_does_not_speak_http_is_an_error():
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -118,12 +118,12 @@ def test_somebody_else_who_does_not_speak_http():
         thread.join()
 
 
-def test_another_prediction_than_asked_for(canned):
+def test_a_response_with_another_id_is_an_error(canned):
     canned.body = json.dumps(FINDING).encode()
     assert client(canned.url).show(FINDING["id"], REQUEST) == (FINDING, False)
     assert failure(lambda: client(canned.url).show("cd" * 16, REQUEST)).status == 502
 
 
-def test_a_picture_that_is_none(canned):
+def test_a_response_that_is_no_png_is_an_error(canned):
     canned.body, canned.kind = b"<svg onload=alert(1)>", "image/png"
     assert failure(lambda: client(canned.url).png("ab" * 16, "image.png", REQUEST)).status == 502

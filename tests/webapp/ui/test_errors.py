@@ -1,4 +1,4 @@
-"""Whatever goes wrong is red, has the right status, and is never a finding."""
+"""Every error is shown as an error with the right status, and never as a finding."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PATHS = ("/", "/predictions", f"/predictions/{UNKNOWN}", f"/results?id={UNKNOWN}
 
 
 @pytest.mark.parametrize("path", [*PATHS, "POST"])
-def test_nobody_answers(path, clear_picture):
+def test_an_unreachable_api_is_an_error_page(path, clear_picture):
     page = page_for(f"http://127.0.0.1:{free_port()}")
     red(send(page, (clear_picture, "a.png")) if path == "POST" else page.get(path), 502)
 
@@ -39,7 +39,7 @@ def test_nobody_answers(path, clear_picture):
         (429, b"", 429),
     ],
 )
-def test_answers_that_are_none(false_page, canned, path, status, body, shown):
+def test_invalid_responses_are_error_pages(false_page, canned, path, status, body, shown):
     canned.status, canned.body, canned.headers = status, body, {"Retry-After": "5"}
     answer = send(false_page, (b"x", "a.png")) if path == "POST" else false_page.get(path)
     red(answer, shown)
@@ -48,27 +48,27 @@ def test_answers_that_are_none(false_page, canned, path, status, body, shown):
 
 
 @pytest.mark.parametrize("path", ["/predictions", "POST"])
-def test_no_answer_in_time(canned, path):
+def test_a_timeout_is_an_error_page(canned, path):
     canned.delay = 1.0
     page = page_for(canned.url, API_TIMEOUT=0.2)
     red(send(page, (b"x", "a.png")) if path == "POST" else page.get(path), 504)
 
 
-def test_errors_for_programs_are_errors_too(false_page, canned):
+def test_programs_get_errors_as_problem_documents(false_page, canned):
     canned.status, canned.body = 200, b""
     for answer in (send(false_page, (b"x", "a.png"), headers=JSON), false_page.get("/predictions", headers=JSON)):
         assert (answer.status_code, answer.mimetype) == (502, "application/problem+json")
         assert "predictions" not in answer.get_json()
 
 
-def test_the_form_stays_while_the_list_cannot_be_had(false_page, canned):
+def test_the_upload_form_stays_when_the_list_fails(false_page, canned):
     canned.status, canned.body = 503, b'{"detail": "Results cannot be kept or read at the moment."}'
     text = red(false_page.get("/"), 503)
     assert 'type="file"' in text
     assert "Results cannot be kept" in text
 
 
-def test_redis_gone_and_back(clear_picture, api_app, page):
+def test_the_page_recovers_when_redis_returns(clear_picture, api_app, page):
     location = send(page, (clear_picture, "a.png")).location
     store = api_app.extensions["pneumo"].store
     alive, store._redis = store._redis, nobody()
@@ -79,7 +79,7 @@ def test_redis_gone_and_back(clear_picture, api_app, page):
     assert "No sign of pneumonia found" in visible(page.get(location))
 
 
-def test_some_files_failed_and_the_others_are_shown(page, clear_picture, monkeypatch):
+def test_failed_files_are_errors_and_the_others_are_shown(page, clear_picture, monkeypatch):
     whole = Scorer.score
 
     def score(self, content, file):
@@ -101,7 +101,7 @@ def test_some_files_failed_and_the_others_are_shown(page, clear_picture, monkeyp
     red(send(page, (clear_picture, "bad.png")), 502)
 
 
-def test_a_damaged_record_is_red_and_the_others_are_shown(page, clear_picture, opaque_picture, redis_server):
+def test_a_damaged_record_is_an_error_and_the_others_are_shown(page, clear_picture, opaque_picture, redis_server):
     location = send(page, (clear_picture, "a.png"), (opaque_picture, "hurt.png")).location
     hurt = location[-32:]
     redis_server.client().append(f"pneumo:1:record:{hurt}", b" ")
@@ -117,13 +117,13 @@ def test_a_damaged_record_is_red_and_the_others_are_shown(page, clear_picture, o
     red(page.get(f"/predictions/{hurt}"), 502)
 
 
-def test_too_much_at_once(api_url, clear_picture):
+def test_an_upload_that_is_too_large_is_an_error_page(api_url, clear_picture):
     page = page_for(api_url, MAX_UPLOAD_MB=1)
     red(send(page, (b"x" * 1_500_000, "a.png")), 413)
     red(send(page, *((b"x", f"{number}.png") for number in range(21))), 413)
 
 
-def test_too_many_at_once(api_url, clear_picture):
+def test_too_many_concurrent_uploads_are_an_error_page(api_url, clear_picture):
     page = page_for(api_url, MAX_PENDING=1)
     with page.application.extensions["pneumo"].uploads.slot():
         answer = send(page, (clear_picture, "a.png"))
@@ -132,7 +132,7 @@ def test_too_many_at_once(api_url, clear_picture):
     assert send(page, (clear_picture, "a.png")).status_code == 303
 
 
-def test_a_template_that_fails_is_an_error_page(page, monkeypatch, clear_picture):
+def test_a_failing_template_is_an_error_page(page, monkeypatch, clear_picture):
     location = send(page, (clear_picture, "a.png")).location
     page.application.jinja_env.filters["timestamp"] = lambda _: 1 / 0
     text = red(page.get(location), 500)

@@ -1,4 +1,4 @@
-"""Strangers are kept out: other sites, other host names, frames, scripts that are not ours."""
+"""The page rejects other sites, other host names, frames and foreign scripts."""
 
 import re
 
@@ -25,7 +25,7 @@ ORIGIN = "http://127.0.0.1:8000"
         {"Origin": ""},
     ],
 )
-def test_posts_of_other_sites_are_refused_before_anything_is_read(false_page, canned, headers):
+def test_cross_site_posts_are_rejected_before_the_body_is_read(false_page, canned, headers):
     for path in ("/predictions", "/predictions/" + "0" * 32 + "/feedback"):
         assert false_page.post(path, headers=headers).status_code == 403
     assert send(false_page, (b"x", "a.png"), headers=headers).status_code == 403
@@ -41,12 +41,12 @@ def test_posts_of_other_sites_are_refused_before_anything_is_read(false_page, ca
         {"Origin": "http://localhost"},
     ],
 )
-def test_our_own_posts_pass(page, clear_picture, headers):
+def test_same_origin_posts_are_accepted(page, clear_picture, headers):
     assert send(page, (clear_picture, "a.png"), headers=headers).status_code == 303
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.2", "evil.example:80", ""])
-def test_other_host_names_get_nothing(page, host):
+def test_other_host_names_are_rejected(page, host):
     for method in (page.get, page.post):
         answer = method("/", headers={"Host": host, "Accept": "text/html"})
         assert answer.status_code == 400
@@ -55,12 +55,12 @@ def test_other_host_names_get_nothing(page, host):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "xray.example"])
-def test_our_host_names_are_served(api_url, host):
+def test_trusted_host_names_are_served(api_url, host):
     page = page_for(api_url, TRUSTED_HOSTS="127.0.0.1,localhost,xray.example")
     assert page.get("/", headers={"Host": host}).status_code == 200
 
 
-def test_headers_on_every_answer(page):
+def test_every_response_has_security_headers(page):
     for path in ("/", "/predictions", "/nothing", "/static/style.css", "/livez"):
         with page.get(path) as answer:
             headers = answer.headers
@@ -74,7 +74,7 @@ def test_headers_on_every_answer(page):
         assert ("no-store" in headers["Cache-Control"]) == (not path.startswith("/static/"))
 
 
-def test_pages_need_nothing_inline_and_nothing_from_elsewhere(page, clear_picture):
+def test_pages_use_no_inline_and_no_external_resources(page, clear_picture):
     location = send(page, (clear_picture, "a.png")).location
     for path in ("/", "/predictions", location, f"/predictions/{location[-32:]}?heatmap=1", "/nothing"):
         text = page.get(path).get_data(as_text=True)
@@ -92,7 +92,7 @@ def test_the_retry_link_repeats_only_our_own_parameters(false_page, canned, quer
 
 
 @pytest.mark.parametrize("name", ["API_URL", "API_TOKEN"])
-def test_a_missing_setting_is_named_at_the_start(name, monkeypatch):
+def test_a_missing_setting_is_named_at_start(name, monkeypatch):
     monkeypatch.delenv(name, raising=False)
     config = {"API_URL": ORIGIN, "API_TOKEN": "a-token-of-tests-only"}
     with pytest.raises(EnvironmentInvalid, match=name):

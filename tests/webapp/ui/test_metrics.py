@@ -1,4 +1,4 @@
-"""What Prometheus reads of the page."""
+"""The page's metrics."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from tests.webapp.servers import free_port
 from tests.webapp.ui.conftest import page_for
 
 
-def test_requests_and_what_the_api_did_not_answer_are_counted_without_names(false_page, canned):
+def test_requests_and_api_failures_are_counted_without_file_names(false_page, canned):
     canned.status, canned.body = 500, b"{}"
     false_page.get("/predictions?cursor=secret-cursor")
     false_page.get("/livez")
@@ -25,13 +25,13 @@ def test_requests_and_what_the_api_did_not_answer_are_counted_without_names(fals
     assert "secret" not in text and "ab" * 16 not in text
 
 
-def test_an_api_that_is_not_there_is_counted():
+def test_an_unreachable_api_is_counted():
     page = page_for(f"http://127.0.0.1:{free_port()}")
     page.get("/readyz")
     assert 'pneumo_api_errors_total{kind="unreachable"} 1.0' in page.get("/metrics").get_data(as_text=True)
 
 
-def test_metrics_of_several_workers_add_up(tmp_path):
+def test_metrics_of_several_workers_are_summed(tmp_path):
     program = (
         "from webapp.ui.metrics import Metrics; m = Metrics(); m.failed('broken'); print(m.requests.text().decode())"
     )

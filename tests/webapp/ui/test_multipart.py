@@ -1,4 +1,4 @@
-"""The body that is sent on: what werkzeug reads from it is what was put in."""
+"""The forwarded multipart body: werkzeug reads from it what was put in."""
 
 from io import BytesIO
 
@@ -24,17 +24,17 @@ def test_files_arrive_whole_and_in_order():
 
 
 @pytest.mark.parametrize("name", ['a"; name="other"; x="', "a\r\nX-Evil: 1\r\n\r\nbody", "a\\b", "\x00", "x" * 5000])
-def test_a_hostile_name_stays_a_name(name):
+def test_a_hostile_file_name_does_not_break_the_header(name):
     ((kept, content),) = parsed(Multipart([(name, BytesIO(b"content"))]))
     assert content == b"content"
     assert "\r" not in kept
     assert "\n" not in kept
 
 
-def test_it_can_be_sent_again():
+def test_the_body_can_be_sent_again():
     body = Multipart([("a.png", BytesIO(b"content"))])
     assert b"".join(body) == b"".join(body)
 
 
-def test_boundaries_differ():
+def test_each_body_has_its_own_boundary():
     assert Multipart([]).content_type != Multipart([]).content_type

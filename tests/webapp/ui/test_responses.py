@@ -41,13 +41,13 @@ def test_an_invalid_prediction_is_rejected_everywhere(name):
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 5, {}, [FINDING]])
-def test_what_is_no_document(value):
+def test_other_json_is_rejected(value):
     for read in (responses.result_page, responses.feedback, lambda each: responses.upload_result(each, 1)):
         with pytest.raises(Invalid):
             read(value)
 
 
-def test_another_prediction_than_requested():
+def test_the_id_of_another_prediction_is_rejected():
     with pytest.raises(Invalid, match=r"document\.id"):
         responses.prediction(FINDING, "cd" * 16)
 
@@ -73,7 +73,7 @@ def test_every_file_is_accounted_for():
             responses.upload_result(answer, sent)
 
 
-def test_two_models_in_one_answer():
+def test_predictions_by_two_models_in_one_upload_are_rejected():
     other = FINDING | {"id": "cd" * 16, "model": {"name": "m", "version": "v2"}}
     with pytest.raises(Invalid, match="several models"):
         responses.upload_result({"predictions": [FINDING, other]}, 2)
@@ -85,14 +85,14 @@ def test_two_models_in_one_answer():
     [{"total": "2"}, {"total": -1}, {"total": True}, {"next": 5}, {"damaged": None}, {"predictions": [{}]},
      {"damaged": [DAMAGED | {"id": 5}]}, {"damaged": [{"id": "x"}]}, {"more": 1}],
 )  # fmt: skip
-def test_a_list_with_one_thing_wrong(change):
+def test_an_invalid_list_is_rejected(change):
     assert responses.result_page(PAGE).damaged[0].name == "x"
     with pytest.raises(Invalid):
         responses.result_page(PAGE | change)
 
 
 @pytest.mark.parametrize("change", [{"label": "healed"}, {"comment": None}, {"created": "yesterday"}, {"more": 1}])
-def test_feedback_with_one_thing_wrong(change):
+def test_invalid_feedback_is_rejected(change):
     assert responses.feedback({"feedback": [FEEDBACK], "damaged": 0}) == [FEEDBACK]
     with pytest.raises(Invalid):
         responses.feedback({"feedback": [FEEDBACK | change], "damaged": 0})

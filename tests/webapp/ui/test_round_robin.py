@@ -1,4 +1,4 @@
-"""Several API addresses: each in its turn, the dead ones last, and nothing sent twice that must not be."""
+"""Several API addresses: round robin, failed ones last, and no request repeated that must not be."""
 
 import json
 import socket
@@ -19,12 +19,12 @@ REQUEST = "ab" * 16
 TOKEN = "a-token-of-tests-only"
 
 
-def test_each_comes_first_in_its_turn():
+def test_each_address_comes_first_in_turn():
     addresses = RoundRobin(["a", "b", "c"])
     assert ["".join(addresses.order()) for _ in range(4)] == ["bca", "cab", "abc", "bca"]
 
 
-def test_a_silent_one_comes_last_for_some_seconds():
+def test_a_failed_address_comes_last_for_some_seconds():
     now = [100.0]
     addresses = RoundRobin(["a", "b", "c"], clock=lambda: now[0])
     addresses.mark_failed("b")
@@ -33,7 +33,7 @@ def test_a_silent_one_comes_last_for_some_seconds():
     assert {addresses.order()[0] for _ in range(3)} == {"a", "b", "c"}
 
 
-def test_when_all_are_silent_all_are_tried():
+def test_when_all_failed_all_are_tried():
     addresses = RoundRobin(["a", "b"])
     for url in "ab":
         addresses.mark_failed(url)
@@ -55,7 +55,7 @@ def good(canned):
     return canned
 
 
-def test_the_next_is_asked_where_nobody_is_and_the_dead_one_is_left_alone(good):
+def test_the_next_address_is_used_and_the_failed_one_avoided(good):
     kinds = []
     api = client(nobody(), good.url, nobody(), failed=kinds.append)
     for _ in range(6):
@@ -64,20 +64,20 @@ def test_the_next_is_asked_where_nobody_is_and_the_dead_one_is_left_alone(good):
     assert 1 <= len(kinds) <= 2 and set(kinds) == {"unreachable"}
 
 
-def test_what_may_not_be_sent_twice_goes_by_the_next_address_when_nothing_was_sent(good):
+def test_a_request_that_must_not_repeat_uses_the_next_address_if_nothing_was_sent(good):
     for _ in range(2):
         client(nobody(), good.url).add_feedback("ab" * 16, "unsure", "", REQUEST)
     assert len(good.asked) == 2
 
 
-def test_what_may_not_be_sent_twice_is_not_when_the_answer_is_lost(good):
+def test_a_request_that_must_not_repeat_is_not_repeated_if_the_response_is_lost(good):
     good.drop = True
     with pytest.raises(ApiError) as caught:
         client(good.url, good.url.replace("127.0.0.1", "localhost")).add_feedback("ab" * 16, "unsure", "", REQUEST)
     assert (caught.value.status, len(good.asked)) == (502, 1)
 
 
-def test_nobody_anywhere():
+def test_no_address_answers():
     with pytest.raises(ApiError) as caught:
         client(nobody(), nobody()).ready(REQUEST)
     assert (caught.value.status, caught.value.detail) == (502, "It cannot be reached.")
@@ -108,7 +108,7 @@ def closing_after_each_answer() -> Iterator[str]:
         thread.join()
 
 
-def test_a_kept_connection_that_a_restart_closes_fails_no_request():
+def test_a_connection_closed_by_a_restart_fails_no_request():
     kinds = []
     with closing_after_each_answer() as url:
         api = client(url, failed=kinds.append)

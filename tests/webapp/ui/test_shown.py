@@ -1,4 +1,4 @@
-"""Numbers as people read them: never a false certainty, never equal where they are not."""
+"""Numbers on the page: never rounded to 0 or 1, and never shown as equal if they differ."""
 
 import pytest
 

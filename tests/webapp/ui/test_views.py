@@ -1,4 +1,4 @@
-"""The pages: results are shown, listed, and stay."""
+"""The pages show, list and keep results."""
 
 import re
 
@@ -13,7 +13,7 @@ JSON = {"Accept": "application/json"}
 UNKNOWN = "0" * 32
 
 
-def test_an_upload_ends_on_the_page_of_its_results(page, clear_picture, opaque_picture):
+def test_an_upload_redirects_to_its_results(page, clear_picture, opaque_picture):
     answer = send(page, (clear_picture, "a.png"), (opaque_picture, "b.png"), (b"broken", "c.png"))
     assert answer.status_code == 303
     assert re.fullmatch(r"/results(\?|&)id=[0-9a-f]{32}(&id=[0-9a-f]{32}){2}", answer.location)
@@ -26,7 +26,7 @@ def test_an_upload_ends_on_the_page_of_its_results(page, clear_picture, opaque_p
     assert text.index("a.png") < text.index("b.png") < text.index("c.png")
 
 
-def test_results_are_listed_and_stay(page, clear_picture, opaque_picture):
+def test_results_are_listed(page, clear_picture, opaque_picture):
     send(page, (clear_picture, "a.png"), (opaque_picture, "b.png"), (b"broken", "c.png"))
     for path in ("/predictions", "/", "/predictions?order=probability"):
         text = visible(page.get(path))
@@ -37,7 +37,7 @@ def test_results_are_listed_and_stay(page, clear_picture, opaque_picture):
     assert "a.png" not in text
 
 
-def test_one_result(page, opaque_picture):
+def test_a_result_has_a_page_with_picture_and_heat_map(page, opaque_picture):
     location = send(page, (opaque_picture, "b.png")).location
     identifier = location[-32:]
     text = visible(page.get(f"/predictions/{identifier}"))
@@ -52,7 +52,7 @@ def test_one_result(page, opaque_picture):
         assert picture.headers["Cache-Control"] == "no-store"
 
 
-def test_programs_get_documents(page, clear_picture):
+def test_programs_get_json(page, clear_picture):
     """What the health gate of `pneumoctl up` does."""
     sent = send(page, (clear_picture, "a.png"), headers=JSON)
     assert sent.status_code == 201
@@ -64,7 +64,7 @@ def test_programs_get_documents(page, clear_picture):
     assert (missing.status_code, missing.mimetype) == (404, "application/problem+json")
 
 
-def test_feedback_is_kept_and_shown_as_text(page, clear_picture):
+def test_feedback_is_stored_and_shown_as_text(page, clear_picture):
     identifier = send(page, (clear_picture, "a.png")).location[-32:]
     path = f"/predictions/{identifier}/feedback"
     answer = page.post(path, data={"label": "unsure", "comment": "<b>dark</b>"})
@@ -85,7 +85,7 @@ def test_a_hostile_name_is_shown_as_text(page, clear_picture, name):
         assert "onerror" not in location
 
 
-def test_pages_follow_each_other(page, clear_picture, monkeypatch):
+def test_pages_link_to_the_next_page(page, clear_picture, monkeypatch):
     monkeypatch.setattr("webapp.ui.views._PAGE_SIZE", 2)
     for number in range(5):
         send(page, (clear_picture, f"n{number}.png"))
@@ -108,23 +108,23 @@ def test_pages_follow_each_other(page, clear_picture, monkeypatch):
         "?id=" + "&id=".join(["0" * 31 + c for c in "abcdef"] * 4),
     ],
 )
-def test_results_of_no_ids(page, query):
+def test_results_without_valid_ids_are_an_error(page, query):
     red(page.get(f"/results{query}"), 404 if query.count("id=") > 6 else 400)
 
 
-def test_no_file_chosen(page):
+def test_an_upload_without_a_file_is_an_error(page):
     red(send(page), 400)
     red(send(page, (b"", "")), 400)
     assert send(page, headers=JSON).status_code == 400
 
 
-def test_unknown_addresses(page):
+def test_unknown_urls_are_not_found(page):
     red(page.get("/nothing"), 404)
     red(page.get("/predictions/../../etc/passwd"), 404)
     red(page.delete("/predictions"), 405)
 
 
-def test_health(page, false_page, canned):
+def test_liveness_readiness_and_metrics(page, false_page, canned):
     assert page.get("/livez").get_json() == {"status": "alive"}
     assert page.get("/readyz").status_code == 200
     canned.status, canned.body = 503, b"{}"
