@@ -45,7 +45,7 @@ class Stack:
         return stack
 
     def stop(self) -> None:
-        """End all three."""
+        """Stop all three."""
         self.ui.stop()
         self.api.stop()
         self.redis.kill()
@@ -53,7 +53,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Stack]:
-    """The stack on the small model that knows drawings."""
+    """The stack with the small model, which classifies drawings."""
     started = Stack.started(tmp_path_factory.mktemp("stack"), tiny_bundle)
     yield started
     started.stop()
@@ -61,7 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterat
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or the one that CHROMIUM names."""
+    """Debian's Chromium, or the program named in CHROMIUM."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
         pytest.skip("no Chromium: install the package chromium or name one in CHROMIUM")
@@ -72,7 +72,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page whose every complaint (script error, blocked resource, failed load) fails the test."""
+    """A page on which every script error, blocked resource and failed load fails the test."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -88,7 +88,7 @@ class Watched:
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
-    """A fresh page of desktop width in light colours, with an eye on it."""
+    """A new watched page of desktop width in light colours."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light")
     yield Watched(context.new_page())
     context.close()
@@ -96,7 +96,7 @@ def watched(browser: Browser) -> Iterator[Watched]:
 
 @pytest.fixture
 def scriptless(browser: Browser) -> Iterator[BrowserContext]:
-    """A context in which no script runs."""
+    """A browser context without scripts."""
     context = browser.new_context(java_script_enabled=False)
     yield context
     context.close()
@@ -104,7 +104,7 @@ def scriptless(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="session")
 def shoot():
-    """Write a screenshot to the folder that PNEUMO_SCREENSHOTS names, if it does."""
+    """Write a screenshot to the folder in PNEUMO_SCREENSHOTS, if it is set."""
     folder = os.environ.get("PNEUMO_SCREENSHOTS")
 
     def save(page: Page, name: str) -> None:

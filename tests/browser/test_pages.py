@@ -14,7 +14,7 @@ REFUSED = ".badge.refused, .verdict.refused"
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A drawing with an opacity, one without, and a file that breaks off."""
+    """A drawing with an opacity, one without, and a truncated file."""
     folder = tmp_path_factory.mktemp("pictures")
     opaque, clear, broken = folder / "opacity.png", folder / "clear.png", folder / "broken.png"
     opaque.write_bytes(phantom.png(103, 512, opacity=True))
@@ -24,7 +24,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def assess(page: Page, stack: Stack, files: list[Path]) -> None:
-    """Choose files and send them."""
+    """Select files and submit them."""
     page.goto(stack.ui.url)
     page.get_by_label("Chest X-rays").set_input_files(files)
     page.get_by_role("button", name="Assess").click()
@@ -165,7 +165,7 @@ def test_dropped_files_are_selected_and_limited(stack: Stack, watched: Watched):
 
 
 def test_an_upload_over_the_limit_shows_an_error_page(stack: Stack, scriptless, tmp_path: Path):
-    """The browser must get to see the answer although its upload was refused before it was read."""
+    """The browser must show the response although the upload was rejected before it was read."""
     large = tmp_path / "large.dcm"
     large.write_bytes(b"x" * 27 * 1024 * 1024)
     page = scriptless.new_page()

@@ -13,7 +13,7 @@ from tests.browser.test_pages import FINDINGS, REFUSED, assess
 
 @pytest.fixture(scope="module")
 def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack on the shipped model."""
+    """The stack with the shipped model."""
     started = Stack.started(tmp_path_factory.mktemp("stack"), bundle.pretrained())
     yield started
     started.stop()

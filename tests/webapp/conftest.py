@@ -14,7 +14,7 @@ from webapp import api
 
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One Redis for all tests that leave it alive."""
+    """One Redis for all tests that do not stop it."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
@@ -30,7 +30,7 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to kill and to start again."""
+    """A Redis for one test, which may kill and restart it."""
     server = RedisServer(tmp_path / "redis")
     server.start()
     yield server
@@ -38,7 +38,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class Caller:
-    """Speaks to an API app as the page does."""
+    """Calls an API app as the page does."""
 
     def __init__(self, client: FlaskClient, token: str = TOKEN) -> None:
         self.client = client
@@ -55,7 +55,7 @@ class Caller:
         return self.client.post("/v1/predictions", data=body, content_type=kind, headers=self.headers)
 
     def sent(self, *files: tuple[bytes, str]) -> list[dict]:
-        """POST files that must come out well; their predictions."""
+        """POST files that must all get a prediction; returns the predictions."""
         answer = self.send(*files)
         assert answer.status_code == 201, answer.data
         return answer.get_json()["predictions"]
@@ -69,17 +69,17 @@ def config(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
 
 @pytest.fixture
 def caller(config: dict[str, str]) -> Caller:
-    """The API as the page reaches it."""
+    """The API as the page calls it."""
     return Caller(api.create_app(config).test_client())
 
 
 @pytest.fixture(scope="session")
 def clear_picture() -> bytes:
-    """PNG of a drawing that the small model finds clear."""
+    """PNG of a drawing in which the small model sees no pneumonia."""
     return phantom.png(101, 192, opacity=False)
 
 
 @pytest.fixture(scope="session")
 def opaque_picture() -> bytes:
-    """PNG of a drawing in which the small model sees an opacity."""
+    """PNG of a drawing in which the small model sees pneumonia."""
     return phantom.png(101, 192, opacity=True)

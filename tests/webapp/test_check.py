@@ -33,7 +33,7 @@ def check(app: str, environment: Mapping[str, str]) -> tuple[int, dict, str]:
 
 @pytest.fixture
 def environment(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
-    """The API's, as on a host; the folder of its metrics is not there for the check."""
+    """The API's environment as on a host; the check must not use the metrics folder of the servers."""
     return api_environment(redis_server.port, tiny_bundle) | {"PROMETHEUS_MULTIPROC_DIR": "/nowhere/metrics"}
 
 
@@ -79,7 +79,7 @@ def test_an_api_with_bad_settings_fails(environment, change, reason):
 
 @pytest.fixture
 def served(environment, tmp_path) -> Iterator[Gunicorn]:
-    """An API to stand behind the page."""
+    """An API for the page."""
     server = Gunicorn("webapp.api", tmp_path, environment | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
     server.start()
     yield server

@@ -33,7 +33,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def worker(redis: RedisServer, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
-    """The API with room for two requests at a time."""
+    """The API with a limit of two concurrent uploads."""
     environment = api_environment(redis.port, tiny_bundle) | {"MAX_PENDING": "2", "MAX_SCORING": "1"}
     server = Gunicorn("webapp.api", tmp_path_factory.mktemp("api"), environment)
     server.start()
@@ -42,14 +42,14 @@ def worker(redis: RedisServer, tiny_bundle: Path, tmp_path_factory: pytest.TempP
 
 
 def post(url: str, content: bytes, name: str = "a.png") -> urllib3.BaseHTTPResponse:
-    """Send one file to the API over a connection of its own."""
+    """Send a file to the API over a new connection."""
     fields = {"file": (name, content)}
     with urllib3.PoolManager(retries=False) as http:
         return http.request("POST", f"{url}/v1/predictions", headers=BEARER, fields=fields, timeout=30)
 
 
 def get(url: str) -> urllib3.BaseHTTPResponse:
-    """Ask with the token."""
+    """Send a request with the token."""
     with urllib3.PoolManager(retries=False) as http:
         return http.request("GET", url, headers=BEARER, timeout=30)
 
@@ -85,13 +85,13 @@ def test_a_burst_is_busy_and_loses_nothing(worker: Gunicorn):
 
 @contextmanager
 def filled(worker: Gunicorn) -> Iterator[None]:
-    """Every place of the API is held by an upload that does not go on."""
+    """Every slot of the API is held by a stalled upload."""
     head = (
         "POST /v1/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
         f"Authorization: Bearer {TOKEN}\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
     ).encode()
     with ExitStack() as slow:
-        for _ in range(50):  # one may come while a probe below holds the place, and is sent away
+        for _ in range(50):  # an attempt may fail while a probe below holds the slot
             slow.enter_context(socket.create_connection(("127.0.0.1", worker.port))).sendall(head)
             time.sleep(0.05)
             if post(worker.url, b"x").status == 503:
@@ -99,7 +99,7 @@ def filled(worker: Gunicorn) -> Iterator[None]:
         yield
     deadline = time.monotonic() + 10
     while post(worker.url, b"x").status != 201:
-        assert time.monotonic() < deadline, "the places did not come back"
+        assert time.monotonic() < deadline, "the slots were not released"
         time.sleep(0.05)
 
 
@@ -127,7 +127,7 @@ def test_a_killed_worker_is_replaced_and_no_result_lost(worker: Gunicorn, opaque
 
 
 def test_the_page_is_busy_when_the_api_is(worker: Gunicorn, tmp_path: Path):
-    """The API refuses before it has read the body; the page must still learn why."""
+    """The API rejects the request before it read the body; the page must still get the reason."""
     page = Gunicorn("webapp.ui", tmp_path, ui_environment(worker.url))
     page.start()
     try:

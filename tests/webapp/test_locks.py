@@ -33,7 +33,7 @@ def test_locks_contain_no_dependency_of_the_command_line_only() -> None:
 
 
 def test_dependencies_of_redis_on_debian_12_are_locked() -> None:
-    """Its Python is 3.11.2; from 3.11.3 on redis needs no async-timeout."""
+    """Debian 12 has Python 3.11.2; redis needs async-timeout before Python 3.11.3."""
     assert "async-timeout" in pins(LOCKS["api"])
 
 
@@ -45,7 +45,7 @@ def test_a_lock_states_its_command_and_no_registry(extra: str) -> None:
 
 
 def test_cuda_versions_match_tensorflow() -> None:
-    """Every package that tensorflow[and-cuda] names, within its range; tensorflow itself says which."""
+    """The lock has every package of tensorflow[and-cuda], within the range that tensorflow's metadata states."""
     cuda, version = pins(CUDA), pins(LOCKS["host"])["tensorflow"]
     names = ("tensorflow", "tensorflow-cpu")
     installed = next(one for one in metadata.distributions() if canonicalize_name(one.name) in names)

@@ -23,7 +23,7 @@ RESTARTS, CLIENTS = 4, 6
 
 
 class Held:
-    """The page under gunicorn with the options of its unit, behind a socket that outlives it."""
+    """The page under gunicorn with the options of its unit, on a socket that stays open during restarts."""
 
     def __init__(self, directory: Path) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -36,7 +36,7 @@ class Held:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        # The server learns its own number from a shell, which becomes it.
+        # The shell knows its process id and then becomes the server.
         argv = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", sys.executable, *self.options]
         inherited = self.socket.fileno()
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ def test_a_restart_loses_no_request(held: Held, kept: bool) -> None:
         client.start()
     for _ in range(RESTARTS):
         before = seen["200"]
-        while seen["200"] < before + 50:  # it serves
+        while seen["200"] < before + 50:  # the new server answers
             time.sleep(0.01)
         held.stop()
         held.start()

@@ -10,7 +10,7 @@ from webapp.upload import UploadRequest
 
 @pytest.fixture
 def app() -> Flask:
-    """An app that takes at most three parts."""
+    """An app that accepts at most three form parts."""
     app = Flask(__name__)
     app.request_class = UploadRequest
     app.config["MAX_FORM_PARTS"] = 3
@@ -18,7 +18,7 @@ def app() -> Flask:
 
 
 def form(*contents: bytes) -> dict:
-    """A form of files."""
+    """A form with files."""
     body, kind = encode_multipart_formdata([("file", ("a.png", content)) for content in contents])
     return {"method": "POST", "data": body, "content_type": kind}
 

@@ -5,7 +5,7 @@ import zlib
 
 
 def problem(answer, status: int, code: str) -> dict:
-    """The answer's problem document, which must be whole."""
+    """The problem document of a response, which must be complete."""
     assert answer.status_code == status, answer.data
     assert answer.mimetype == "application/problem+json"
     document = answer.get_json()
@@ -16,7 +16,7 @@ def problem(answer, status: int, code: str) -> dict:
 
 
 def claims_png(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is of that size."""
+    """A PNG of a few bytes that declares this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -10,12 +10,12 @@ PICTURE = b"\xff\xd8 a picture \xff\xd9"
 
 
 def settings(port: int, password: str = PASSWORD) -> StoreSettings:
-    """How the API reaches a Redis."""
+    """The API's settings for a Redis."""
     return StoreSettings("127.0.0.1", port, "api", password, bytes.fromhex(MAC_KEY))
 
 
 def record(number: int, probability: float | None = 0.75, millisecond: int | None = None) -> Record:
-    """A record, with a picture when it has a finding."""
+    """A record, with a picture if it has a finding."""
     finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
     refusal = {"code": "unreadable", "reason": "broken"} if probability is None else None
     moment = number if millisecond is None else millisecond
@@ -37,13 +37,13 @@ def record(number: int, probability: float | None = 0.75, millisecond: int | Non
 
 
 def put(store: Store, *records: Record) -> None:
-    """Keep records with their pictures."""
+    """Store records with their pictures."""
     for each in records:
         store.put(each, PICTURE if each.image else None)
 
 
 def walk(store: Store, order: str, chosen: str, limit: int) -> list[str]:
-    """File names of all pages, one after the other."""
+    """The file names of all pages in order."""
     names, cursor = [], None
     while True:
         page = store.page(order, chosen, cursor, limit)

@@ -28,7 +28,7 @@ def store(config) -> Store:
 
 
 def run(config: dict[str, str], out, *more: str) -> subprocess.CompletedProcess[str]:
-    """The command as an operator types it."""
+    """Run the command as an operator does."""
     environment = {**os.environ, **config, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-m", "webapp.api.export", str(out), *more]
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
@@ -112,7 +112,7 @@ def test_an_export_without_redis_fails(config, tmp_path):
 
 
 def loading(server: RedisServer) -> None:
-    """Start Redis so that it needs seconds to read its file back, and wait until it says so."""
+    """Start Redis so that it loads its file for seconds, and wait until it reports that."""
     slow = ("--key-load-delay", "50")
     server.process = subprocess.Popen(
         [redis_binary(), str(server.directory / "redis.conf"), *slow], stdout=subprocess.DEVNULL

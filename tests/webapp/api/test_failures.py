@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from tests.webapp.api.answers import problem
 from tests.webapp.conftest import Caller
-from tests.webapp.servers import nobody
+from tests.webapp.servers import unreachable_redis
 from webapp import api
 from webapp.api import intake
 from webapp.api.classifier import Scorer
@@ -48,13 +48,13 @@ def test_one_failure_does_not_fail_the_others(caller, clear_picture, opaque_pict
 
 
 def test_a_prediction_that_was_not_stored_is_not_returned(caller, clear_picture, opaque_picture, monkeypatch):
-    """Redis goes away after the first of two files: the second has no finding."""
+    """Redis fails after the first of two files: the second has no finding."""
     services = caller.client.application.extensions["pneumo"]
     put = services.store.put
 
     def first_only(record: Record, picture: bytes | None, listed: bool) -> Record:
         if record.prediction["file"] == "b.png":
-            services.store._redis = nobody()
+            services.store._redis = unreachable_redis()
         return put(record, picture, listed)
 
     monkeypatch.setattr(services.store, "put", first_only)
@@ -103,7 +103,7 @@ def test_uploads_over_the_limit_are_busy(config, clear_picture, monkeypatch):
     assert inside.acquire(timeout=10)
     services = app.extensions["pneumo"]
     while services.uploads._slots._value:
-        pass  # until the second is let in as well
+        pass  # until the second upload holds a slot, too
     third = Caller(app.test_client()).send((clear_picture, "c.png"))
     problem(third, 503, "busy")
     assert int(third.headers["Retry-After"]) > 0

@@ -14,7 +14,7 @@ from webapp.api.health import CachedCheck
 
 
 def checks(caller: Caller, status: int) -> dict:
-    """The rows of readiness, asked without a token."""
+    """The readiness checks, requested without a token."""
     answer = caller.client.get("/readyz")
     assert answer.status_code == status, answer.data
     assert answer.get_json()["status"] == ("ready" if status == 200 else "not ready")

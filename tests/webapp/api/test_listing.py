@@ -9,7 +9,7 @@ from webapp.api import listing
 
 
 def document(number: int, probability: float | None = 0.5, created: str = "2026-01-02T03:04:05.678Z") -> dict:
-    """A prediction as far as a list looks at it."""
+    """The fields of a prediction that a list uses."""
     finding = None if probability is None else "pneumonia" if probability >= 0.5 else "no pneumonia"
     refusal = {"code": "too_small", "reason": "small"} if probability is None else None
     return {
@@ -57,7 +57,7 @@ def test_a_cursor_decodes_to_its_member(order, chosen):
 
 
 def plain(text: str) -> str:
-    """A text dressed up as a cursor."""
+    """A text encoded like a cursor."""
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

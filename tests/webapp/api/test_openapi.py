@@ -17,7 +17,7 @@ PREDICTION = {"$ref": "#/components/schemas/Prediction", "components": DOCUMENT[
 
 
 def check(answer, path: str, method: str = "get") -> None:
-    """The answer's status and media type are described, and its document fits the schema."""
+    """The response's status and media type are described, and its document matches the schema."""
     described = DOCUMENT["paths"][path][method]["responses"]
     assert str(answer.status_code) in described, answer.data
     response = described[str(answer.status_code)]

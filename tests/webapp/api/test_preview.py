@@ -15,7 +15,7 @@ SECRET = "Patient Name 1970-01-01"
 
 
 def with_headers(kind: str) -> bytes:
-    """A drawing whose file says who it is, in every way the format has."""
+    """A drawing whose file names a patient in every kind of metadata of its format."""
     drawing, out = phantom.draw(3, 192), BytesIO()
     if kind == "JPEG":
         exif = Image.Exif()

@@ -10,12 +10,12 @@ NEW_TOKEN, NEW_KEY, THIRD_KEY = "another-token-of-tests", "6b" * 32, "7c" * 32
 
 
 def rotated(config: dict[str, str], **more: str) -> Caller:
-    """The API after its secrets were replaced, as one who knows the new token reaches it."""
+    """The API after a rotation of its secrets, called with the new token."""
     return Caller(api.create_app(config | {"API_TOKEN": NEW_TOKEN, "MAC_KEY": NEW_KEY} | more).test_client(), NEW_TOKEN)
 
 
 def status(caller: Caller, token: str) -> int:
-    """What the list answers one with this token."""
+    """The status of the list for this token."""
     return caller.client.get("/v1/predictions", headers={"Authorization": f"Bearer {token}"}).status_code
 
 

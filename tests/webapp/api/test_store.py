@@ -82,8 +82,8 @@ def test_ties_are_paged_without_loss(store):
 def test_paging_is_stable_while_records_are_added(store):
     put(store, *(record(number, 0.5) for number in range(10, 16)))
     first = store.page("time", "all", None, 3)
-    put(store, *(record(number, 0.5) for number in range(16, 30)))  # newer: above the first page
-    put(store, record(1, 0.5))  # older: below the last
+    put(store, *(record(number, 0.5) for number in range(16, 30)))  # newer: before the first page
+    put(store, record(1, 0.5))  # older: after the last page
     second = store.page("time", "all", first.next, 3)
     third = store.page("time", "all", second.next, 3)
     names = [each.prediction["file"] for page in (first, second, third) for each in page.records]

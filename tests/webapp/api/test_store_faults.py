@@ -34,7 +34,7 @@ def test_a_flipped_byte_damages_one_record_and_not_the_list(store, redis_server,
 
 
 def test_a_flipped_digit_of_a_probability_is_detected(store, redis_server):
-    """One digit changed inside the append-only file came back as another probability: not here."""
+    """Redis loads an append-only file with a changed digit without complaint; the seal detects it."""
     put(store, record(1, 0.825))
     key, client = f"pneumo:1:record:{record(1).id}", redis_server.client()
     client.set(key, client.get(key).replace(b"0.825", b"0.125"))

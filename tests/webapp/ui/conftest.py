@@ -16,8 +16,8 @@ from webapp import api, ui
 
 
 @dataclass
-class Canned:
-    """What a false API answers to everything, and what it was asked."""
+class FakeApi:
+    """The response of a fake API to every request, and the requests it received."""
 
     status: int = 200
     body: bytes = b""
@@ -30,9 +30,9 @@ class Canned:
 
 
 @pytest.fixture
-def canned() -> Iterator[Canned]:
-    """A false API on a port of its own."""
-    answer = Canned()
+def fake_api() -> Iterator[FakeApi]:
+    """A fake API on its own port."""
+    answer = FakeApi()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -47,7 +47,7 @@ def canned() -> Iterator[Canned]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            with suppress(BrokenPipeError):  # who asked has given up
+            with suppress(BrokenPipeError):  # the client closed the connection
                 self.wfile.write(answer.body)
 
         do_POST = do_GET
@@ -73,7 +73,7 @@ def api_app(config):
 
 @pytest.fixture
 def api_url(api_app) -> Iterator[str]:
-    """A real API on a port of its own."""
+    """A real API on its own port."""
     server = make_server("127.0.0.1", 0, api_app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -84,17 +84,17 @@ def api_url(api_app) -> Iterator[str]:
 
 
 def page_for(url: str, **more: object) -> FlaskClient:
-    """The page in front of the API at `url`."""
+    """The page for the API at `url`."""
     return ui.create_app({**ui_environment(url), **more}).test_client()
 
 
 @pytest.fixture
 def page(api_url: str) -> FlaskClient:
-    """The page in front of a real API."""
+    """The page for a real API."""
     return page_for(api_url)
 
 
 @pytest.fixture
-def false_page(canned: Canned) -> FlaskClient:
-    """The page in front of the false API, which it gives up after half a second."""
-    return page_for(canned.url, API_TIMEOUT=0.5)
+def page_of_fake_api(fake_api: FakeApi) -> FlaskClient:
+    """The page for the fake API."""
+    return page_for(fake_api.url)

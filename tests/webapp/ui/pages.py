@@ -14,22 +14,22 @@ def send(page, *files: tuple[bytes, str], headers: dict[str, str] | None = None)
 
 
 def visible(answer) -> str:
-    """A page's text without the template that waits in it for page.js."""
+    """A page's text without the template that page.js uses."""
     return re.sub(r"<template.*?</template>", "", answer.get_data(as_text=True), flags=re.DOTALL)
 
 
-def red(answer, status: int) -> str:
-    """The text of an error page: announced, with a way on, and without any finding."""
+def error_page(answer, status: int) -> str:
+    """The text of an error page, which must be an alert, offer a next step, and contain no finding."""
     text = visible(answer)
     assert answer.status_code == status, text
     assert 'role="alert"' in text
     assert "it says nothing about" in text
     assert "Try again" in text or "try again" in text or (status < 429 and "To the start page" in text)
-    finding_free(text)
+    assert_no_finding(text)
     return text
 
 
-def finding_free(text: str) -> None:
+def assert_no_finding(text: str) -> None:
     """No verdict, no badge of a finding, no probability."""
     assert not any(verdict in text for verdict in VERDICTS)
     assert not re.search(r'class="(badge|verdict) (pneumonia|clear|refused)"', text)

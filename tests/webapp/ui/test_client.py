@@ -14,23 +14,23 @@ from webapp.ui.client import ApiClient, ApiError
 REQUEST = "ab" * 16
 
 
-def client(url: str, timeout: float = 0.5) -> ApiClient:
-    """A client of little patience."""
+def client(url: str, timeout: float = 20) -> ApiClient:
+    """A client of the API at `url`."""
     return ApiClient([url], "a-token-of-tests-only", timeout)
 
 
-def failure(asked) -> ApiError:
-    """The error that a call ends in."""
+def failure(call) -> ApiError:
+    """The error that a call raises."""
     with pytest.raises(ApiError) as caught:
-        asked()
+        call()
     return caught.value
 
 
-def test_a_valid_response_is_returned(canned):
-    canned.status, canned.body = 201, json.dumps({"predictions": [FINDING]}).encode()
-    scored = client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST)
+def test_a_valid_response_is_returned(fake_api):
+    fake_api.status, fake_api.body = 201, json.dumps({"predictions": [FINDING]}).encode()
+    scored = client(fake_api.url).predict([("a.png", BytesIO(b"content"))], REQUEST)
     assert scored.predictions == [FINDING]
-    ((method, path, body),) = canned.asked
+    ((method, path, body),) = fake_api.asked
     assert (method, path) == ("POST", "/v1/predictions")
     assert b"content" in body
 
@@ -55,9 +55,9 @@ def test_a_valid_response_is_returned(canned):
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 207])
-def test_an_invalid_response_is_an_error(canned, status, body):
-    canned.status, canned.body = status, body
-    error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
+def test_an_invalid_response_is_an_error(fake_api, status, body):
+    fake_api.status, fake_api.body = status, body
+    error = failure(lambda: client(fake_api.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 502
     assert "invalid answer" in error.title
 
@@ -67,39 +67,39 @@ def test_an_invalid_response_is_an_error(canned, status, body):
     [(400, 400), (404, 404), (409, 409), (413, 413), (429, 429), (503, 503), (401, 502), (403, 502), (500, 502),
      (302, 502), (418, 502), (599, 502)],
 )  # fmt: skip
-def test_error_statuses_are_translated(canned, status, shown):
-    canned.status, canned.body = status, json.dumps({"detail": "because"}).encode()
-    canned.headers = {"Retry-After": "7", "Location": "http://192.0.2.1/"}
-    error = failure(lambda: client(canned.url).page("time", "all", None, 20, REQUEST))
+def test_error_statuses_are_translated(fake_api, status, shown):
+    fake_api.status, fake_api.body = status, json.dumps({"detail": "because"}).encode()
+    fake_api.headers = {"Retry-After": "7", "Location": "http://192.0.2.1/"}
+    error = failure(lambda: client(fake_api.url).page("time", "all", None, 20, REQUEST))
     assert (error.status, error.detail) == (shown, "because")
     if status == 503:
         assert error.retry_after == "7"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": null}'])
-def test_an_error_without_a_document(canned, body):
-    canned.status, canned.body = 503, body
-    assert failure(lambda: client(canned.url).ready(REQUEST)).status == 503
+def test_an_error_without_a_document(fake_api, body):
+    fake_api.status, fake_api.body = 503, body
+    assert failure(lambda: client(fake_api.url).ready(REQUEST)).status == 503
 
 
 def test_an_unreachable_api_is_an_error():
     assert failure(lambda: client(f"http://127.0.0.1:{free_port()}").ready(REQUEST)).status == 502
 
 
-def test_a_timeout_is_an_error(canned):
-    canned.delay = 1.5
-    error = failure(lambda: client(canned.url, timeout=0.2).predict([("a.png", BytesIO(b"x"))], REQUEST))
+def test_a_timeout_is_an_error(fake_api):
+    fake_api.delay = 1.5
+    error = failure(lambda: client(fake_api.url, timeout=0.2).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 504
 
 
-def test_a_broken_connection_is_retried_once_if_that_is_safe(canned):
-    canned.drop = True
-    error = failure(lambda: client(canned.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
+def test_a_broken_connection_is_retried_once_if_that_is_safe(fake_api):
+    fake_api.drop = True
+    error = failure(lambda: client(fake_api.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
     assert error.status == 502
-    assert [body.count(b"content\r\n") for _, _, body in canned.asked] == [1, 1]
-    canned.asked.clear()
-    failure(lambda: client(canned.url).add_feedback("ab" * 16, "unsure", "", REQUEST))
-    assert len(canned.asked) == 1
+    assert [body.count(b"content\r\n") for _, _, body in fake_api.asked] == [1, 1]
+    fake_api.asked.clear()
+    failure(lambda: client(fake_api.url).add_feedback("ab" * 16, "unsure", "", REQUEST))
+    assert len(fake_api.asked) == 1
 
 
 def test_a_server_that_does_not_speak_http_is_an_error():
@@ -118,12 +118,12 @@ def test_a_server_that_does_not_speak_http_is_an_error():
         thread.join()
 
 
-def test_a_response_with_another_id_is_an_error(canned):
-    canned.body = json.dumps(FINDING).encode()
-    assert client(canned.url).show(FINDING["id"], REQUEST) == (FINDING, False)
-    assert failure(lambda: client(canned.url).show("cd" * 16, REQUEST)).status == 502
+def test_a_response_with_another_id_is_an_error(fake_api):
+    fake_api.body = json.dumps(FINDING).encode()
+    assert client(fake_api.url).show(FINDING["id"], REQUEST) == (FINDING, False)
+    assert failure(lambda: client(fake_api.url).show("cd" * 16, REQUEST)).status == 502
 
 
-def test_a_response_that_is_no_png_is_an_error(canned):
-    canned.body, canned.kind = b"<svg onload=alert(1)>", "image/png"
-    assert failure(lambda: client(canned.url).png("ab" * 16, "image.png", REQUEST)).status == 502
+def test_a_response_that_is_no_png_is_an_error(fake_api):
+    fake_api.body, fake_api.kind = b"<svg onload=alert(1)>", "image/png"
+    assert failure(lambda: client(fake_api.url).png("ab" * 16, "image.png", REQUEST)).status == 502

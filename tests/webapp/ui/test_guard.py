@@ -25,11 +25,11 @@ ORIGIN = "http://127.0.0.1:8000"
         {"Origin": ""},
     ],
 )
-def test_cross_site_posts_are_rejected_before_the_body_is_read(false_page, canned, headers):
+def test_cross_site_posts_are_rejected_before_the_body_is_read(page_of_fake_api, fake_api, headers):
     for path in ("/predictions", "/predictions/" + "0" * 32 + "/feedback"):
-        assert false_page.post(path, headers=headers).status_code == 403
-    assert send(false_page, (b"x", "a.png"), headers=headers).status_code == 403
-    assert canned.asked == []
+        assert page_of_fake_api.post(path, headers=headers).status_code == 403
+    assert send(page_of_fake_api, (b"x", "a.png"), headers=headers).status_code == 403
+    assert fake_api.asked == []
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_pages_use_no_inline_and_no_external_resources(page, clear_picture):
 
 
 @pytest.mark.parametrize("query", ["_scheme=javascript&_external=1", "_anchor=x", "endpoint=static", "_method=POST"])
-def test_the_retry_link_repeats_only_our_own_parameters(false_page, canned, query):
-    canned.status = 503
-    text = false_page.get(f"/predictions?order=time&{query}").get_data(as_text=True)
+def test_the_retry_link_repeats_only_our_own_parameters(page_of_fake_api, fake_api, query):
+    fake_api.status = 503
+    text = page_of_fake_api.get(f"/predictions?order=time&{query}").get_data(as_text=True)
     assert 'href="/predictions?order=time"' in text
 
 

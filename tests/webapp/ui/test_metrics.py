@@ -8,19 +8,19 @@ from tests.webapp.servers import free_port
 from tests.webapp.ui.conftest import page_for
 
 
-def test_requests_and_api_failures_are_counted_without_file_names(false_page, canned):
-    canned.status, canned.body = 500, b"{}"
-    false_page.get("/predictions?cursor=secret-cursor")
-    false_page.get("/livez")
-    false_page.get("/secret-path")
-    canned.status = 404
-    false_page.get(f"/predictions/{'ab' * 16}")
-    text = false_page.get("/metrics").get_data(as_text=True)
+def test_requests_and_api_failures_are_counted_without_file_names(page_of_fake_api, fake_api):
+    fake_api.status, fake_api.body = 500, b"{}"
+    page_of_fake_api.get("/predictions?cursor=secret-cursor")
+    page_of_fake_api.get("/livez")
+    page_of_fake_api.get("/secret-path")
+    fake_api.status = 404
+    page_of_fake_api.get(f"/predictions/{'ab' * 16}")
+    text = page_of_fake_api.get("/metrics").get_data(as_text=True)
     assert 'pneumo_request_seconds_count{method="GET",route="/predictions",status="502"} 1.0' in text
     assert 'pneumo_request_seconds_count{method="GET",route="/livez",status="200"} 1.0' in text
     assert 'route="/predictions/<identifier:identifier>",status="404"' in text
     assert 'route="unknown",status="404"' in text
-    assert 'pneumo_api_errors_total{kind="status"} 1.0' in text  # a 404 is no error of the API
+    assert 'pneumo_api_errors_total{kind="status"} 1.0' in text  # a 404 is not a failure of the API
     assert 'pneumo_api_errors_total{kind="timeout"} 0.0' in text
     assert "secret" not in text and "ab" * 16 not in text
 

@@ -1,9 +1,9 @@
 """Several API addresses: round robin, failed ones last, and no request repeated that must not be."""
 
 import json
+import select
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -41,23 +41,23 @@ def test_when_all_failed_all_are_tried():
 
 
 def client(*urls: str, failed=lambda kind: None) -> ApiClient:
-    return ApiClient(urls, TOKEN, 0.5, failed)
+    return ApiClient(urls, TOKEN, 20, failed)
 
 
-def nobody() -> str:
+def unreachable_url() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
-def good(canned):
+def good(fake_api):
     """An API that scores."""
-    canned.status, canned.body = 201, json.dumps({"predictions": [FINDING]}).encode()
-    return canned
+    fake_api.status, fake_api.body = 201, json.dumps({"predictions": [FINDING]}).encode()
+    return fake_api
 
 
 def test_the_next_address_is_used_and_the_failed_one_avoided(good):
     kinds = []
-    api = client(nobody(), good.url, nobody(), failed=kinds.append)
+    api = client(unreachable_url(), good.url, unreachable_url(), failed=kinds.append)
     for _ in range(6):
         assert api.predict([("a.png", BytesIO(b"content"))], REQUEST).predictions == [FINDING]
     assert [body.count(b"content\r\n") for _, _, body in good.asked] == [1] * 6
@@ -66,7 +66,7 @@ def test_the_next_address_is_used_and_the_failed_one_avoided(good):
 
 def test_a_request_that_must_not_repeat_uses_the_next_address_if_nothing_was_sent(good):
     for _ in range(2):
-        client(nobody(), good.url).add_feedback("ab" * 16, "unsure", "", REQUEST)
+        client(unreachable_url(), good.url).add_feedback("ab" * 16, "unsure", "", REQUEST)
     assert len(good.asked) == 2
 
 
@@ -79,13 +79,13 @@ def test_a_request_that_must_not_repeat_is_not_repeated_if_the_response_is_lost(
 
 def test_no_address_answers():
     with pytest.raises(ApiError) as caught:
-        client(nobody(), nobody()).ready(REQUEST)
+        client(unreachable_url(), unreachable_url()).ready(REQUEST)
     assert (caught.value.status, caught.value.detail) == (502, "It cannot be reached.")
 
 
 @contextmanager
 def closing_after_each_answer() -> Iterator[str]:
-    """An API that promises to keep its connections and closes each after one answer, as one that is restarted."""
+    """An API that closes each kept-alive connection after one response, as a restarting API does."""
     answer = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
     )
@@ -97,7 +97,8 @@ def closing_after_each_answer() -> Iterator[str]:
             with connection:
                 if connection.recv(65536):
                     connection.sendall(answer)
-                    time.sleep(0.02)  # the next request is on its way by now
+                    while not (ended.is_set() or select.select([connection], [], [], 0.02)[0]):
+                        pass  # until the next request is on its way
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve, args=(server,))
@@ -114,4 +115,4 @@ def test_a_connection_closed_by_a_restart_fails_no_request():
         api = client(url, failed=kinds.append)
         for _ in range(20):
             api.ready(REQUEST)
-    assert set(kinds) == {"broken"}  # it was met, and got over
+    assert set(kinds) == {"broken"}  # the failure happened, and the client recovered

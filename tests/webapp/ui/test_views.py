@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.webapp.servers import TOKEN
-from tests.webapp.ui.pages import VERDICTS, red, send, visible
+from tests.webapp.ui.pages import VERDICTS, error_page, send, visible
 
 JSON = {"Accept": "application/json"}
 
@@ -53,7 +53,7 @@ def test_a_result_has_a_page_with_picture_and_heat_map(page, opaque_picture):
 
 
 def test_programs_get_json(page, clear_picture):
-    """What the health gate of `pneumoctl up` does."""
+    """The health check of `pneumoctl up` uses them."""
     sent = send(page, (clear_picture, "a.png"), headers=JSON)
     assert sent.status_code == 201
     (document,) = sent.get_json()["predictions"]
@@ -71,7 +71,7 @@ def test_feedback_is_stored_and_shown_as_text(page, clear_picture):
     assert (answer.status_code, answer.location) == (303, f"/predictions/{identifier}#feedback")
     text = visible(page.get(f"/predictions/{identifier}"))
     assert "&lt;b&gt;dark&lt;/b&gt;" in text
-    red(page.post(path, data={"label": "healed"}), 400)
+    error_page(page.post(path, data={"label": "healed"}), 400)
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>.png", '" onload="alert(1).png', "{{7*7}}.png"])
@@ -109,27 +109,27 @@ def test_pages_link_to_the_next_page(page, clear_picture, monkeypatch):
     ],
 )
 def test_results_without_valid_ids_are_an_error(page, query):
-    red(page.get(f"/results{query}"), 404 if query.count("id=") > 6 else 400)
+    error_page(page.get(f"/results{query}"), 404 if query.count("id=") > 6 else 400)
 
 
 def test_an_upload_without_a_file_is_an_error(page):
-    red(send(page), 400)
-    red(send(page, (b"", "")), 400)
+    error_page(send(page), 400)
+    error_page(send(page, (b"", "")), 400)
     assert send(page, headers=JSON).status_code == 400
 
 
 def test_unknown_urls_are_not_found(page):
-    red(page.get("/nothing"), 404)
-    red(page.get("/predictions/../../etc/passwd"), 404)
-    red(page.delete("/predictions"), 405)
+    error_page(page.get("/nothing"), 404)
+    error_page(page.get("/predictions/../../etc/passwd"), 404)
+    error_page(page.delete("/predictions"), 405)
 
 
-def test_liveness_readiness_and_metrics(page, false_page, canned):
+def test_liveness_readiness_and_metrics(page, page_of_fake_api, fake_api):
     assert page.get("/livez").get_json() == {"status": "alive"}
     assert page.get("/readyz").status_code == 200
-    canned.status, canned.body = 503, b"{}"
-    assert false_page.get("/readyz").status_code == 503
-    assert false_page.get("/livez").status_code == 200
+    fake_api.status, fake_api.body = 503, b"{}"
+    assert page_of_fake_api.get("/readyz").status_code == 503
+    assert page_of_fake_api.get("/livez").status_code == 200
 
 
 def test_the_token_never_reaches_the_browser(page, clear_picture):
