@@ -1,6 +1,6 @@
 """The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
 
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from model.serving.schema import Invalid, checked
 
@@ -9,7 +9,6 @@ Text = Annotated[str, ("minLength", 1)]
 DateTime = Annotated[str, ("format", "date-time")]
 FindingLabel = Literal["pneumonia", "no pneumonia"]
 RefusalCode = Literal["unreadable", "too_small", "too_large", "multiple_frames", "not_an_xray", "not_a_chest"]
-FINDINGS: tuple[FindingLabel, ...] = get_args(FindingLabel)
 
 
 class Model(TypedDict):

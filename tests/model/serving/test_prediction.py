@@ -1,14 +1,17 @@
 """A prediction from outside is accepted only if every field is valid and fits the others."""
 
 import json
+import re
 from copy import deepcopy
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+import model
 from model.serving import schema
-from model.serving.prediction import Prediction, checked_prediction
+from model.serving.prediction import Prediction, RefusalCode, checked_prediction
 from model.serving.schema import Invalid
 from tests.predictions import BROKEN, CONTRADICTIONS, FINDING, INVALID, VALID
 
@@ -38,6 +41,12 @@ def test_invalid_documents_are_rejected(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in BROKEN if name not in _DIALECT])
 def test_the_published_schema_rejects_what_the_check_rejects(name: str, published: Draft202012Validator) -> None:
     assert not published.is_valid(BROKEN[name])
+
+
+def test_every_refusal_code_of_the_classifier_is_described() -> None:
+    """A code that the type does not have would make every reader reject the refusal."""
+    sources = "".join(path.read_text() for path in Path(model.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r'Refused\(\s*"(\w+)"', sources)) == set(get_args(RefusalCode))
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
