@@ -61,11 +61,12 @@ lab-run:
 lab-down:
 	$(BIN)/python -m tests.lab down
 
-## make check                    format, lint, types
+## make check                    format, lint, types, layers
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 ## make bench                    the speed of the hot paths, as ratios
 bench: $(VENV)/.dev

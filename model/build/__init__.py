@@ -1,0 +1,1 @@
+"""A bundle from a finished training: export, provenance, known picture and card."""
