@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
+
+CHECK_S = 60.0  # between two questions to EC2 whether the host is off
+LOST_CHECK_S = 5.0  # the same while the host does not answer: it may be about to power off
 
 
 @dataclass
@@ -24,6 +28,48 @@ class Watch:
     def stalled(self, now: float) -> bool:
         """Whether nothing has moved for too long."""
         return now - self.moved >= self.stall_s
+
+
+class State(Enum):
+    """Of the link to the host. A lost link may only mean that the host powers off, so EC2 is asked twice."""
+
+    CONNECTED = "connected"
+    LOST = "lost, EC2 not asked yet"
+    CHECKED = "lost, EC2 said once that the host is on"
+    REPORTED = "lost, EC2 said twice that the host is on, and the user knows"
+
+
+_NEXT_STATE = {State.LOST: State.CHECKED, State.CHECKED: State.REPORTED}
+
+
+@dataclass
+class Contact:
+    """The state of the link to the host; times are of a monotonic clock."""
+
+    checked: float  # when EC2 was last asked whether the host is off
+    state: State = State.CONNECTED
+    lost: str = ""  # why the host does not answer; empty: connected
+
+    def update(self, lost: str) -> None:
+        """Take what the link reports: why the host does not answer, empty if it does."""
+        self.lost = lost
+        if not lost:
+            self.state = State.CONNECTED
+        elif self.state is State.CONNECTED:
+            self.state = State.LOST
+
+    def check_due(self, now: float) -> bool:
+        """Whether to ask EC2 now; a new loss is checked at once."""
+        pause = LOST_CHECK_S if self.lost else CHECK_S
+        if self.state is not State.LOST and now - self.checked < pause:
+            return False
+        self.checked = now
+        return True
+
+    def host_is_on(self) -> bool:
+        """Take EC2's answer that the host is on; whether the user is to be told of the loss now."""
+        before, self.state = self.state, _NEXT_STATE.get(self.state, self.state)
+        return self.state is State.REPORTED and before is not State.REPORTED
 
 
 def line(news: Mapping[str, Any], usd: float | None) -> str:

@@ -17,13 +17,11 @@ from pneumoctl.training.finalize import Closed, Done, Ground, host_seconds
 from pneumoctl.training.host_link import Word
 from pneumoctl.training.host_plan import Order
 from pneumoctl.training.outcome import Ended
-from pneumoctl.training.progress import Watch
+from pneumoctl.training.progress import LOST_CHECK_S, Contact, Watch
 
 BOOT_S = 600.0
 STOPPING_S = 300.0  # what an instance that is still stopping may take before it can be started
 WIND_DOWN_S = 100.0  # for a checkpoint when somebody interrupts
-LOOK_S = 60.0  # between two questions to EC2
-LOST_LOOK_S = 5.0  # the same while the host is not to be heard: it may just be going off
 
 
 class Session:
@@ -101,31 +99,29 @@ class Session:
             scheduled_stop.arm(aws, self.run.stack, self.run.id, host, datetime.fromisoformat(self.run.deadline))
 
     def follow(self) -> Ended:
-        """Listen until it ends: by itself, because its time is up, or because nothing moves any more."""
-        watch, looked = Watch(self.run.id, self.run.stall_s, time.monotonic()), time.monotonic()
-        lost, told = "", False  # why it is not to be heard; whether that was told
+        """Listen until the run ends: by itself, at its deadline, or because nothing moves any more."""
+        now = time.monotonic()
+        watch, contact = Watch(self.run.id, self.run.stall_s, now), Contact(checked=now)
         while True:
             word, now = self.ground.link.hear(1.0), time.monotonic()
             if word and word.over:
                 return self._over(word)
-            new, lost = not lost, self._heard(word, watch, now) if word else lost
+            if word:
+                self._heard(word, watch, now)
+                contact.update(word.lost)
             if scheduled_stop.now(self.ground.aws) >= datetime.fromisoformat(self.run.deadline):
                 return Ended("over") if self._off() else Ended("deadline", "its deadline is reached", Exit.CAP_REACHED)
-            if (new and lost) or now - looked >= (LOST_LOOK_S if lost else LOOK_S):
-                looked = now
+            if contact.check_due(now):
                 if self._off():
                     return Ended("over")
-                if lost and not new and not told:  # at the second look: it is not just going off
-                    self.ground.note(f"the host is not to be heard; the run goes on without us: {lost}")
-                told = bool(lost) and not new
-            if watch.stalled(now) and not (lost and self._wrote_lately()):
-                return self._stuck(lost)
+                if contact.host_is_on():
+                    self.ground.note(f"the host does not answer; the run continues without this client: {contact.lost}")
+            if watch.stalled(now) and not (contact.lost and self._wrote_lately()):
+                return self._stuck(contact.lost)
 
-    def _heard(self, word: Word, watch: Watch, now: float) -> str:
-        """Take a word in; returns why the host is not to be heard, empty if it is."""
+    def _heard(self, word: Word, watch: Watch, now: float) -> None:
         if word.news is not None and watch.saw(word.news, now):
             self.ground.show(watch.news)
-        return word.lost
 
     def _over(self, word: Word) -> Ended:
         self.done.over, self.done.code = True, word.code
@@ -161,7 +157,7 @@ class Session:
             if word and word.over:
                 self._over(word)
                 return
-            if time.monotonic() - looked >= LOST_LOOK_S:
+            if time.monotonic() - looked >= LOST_CHECK_S:
                 looked = time.monotonic()
                 if self._off():
                     return

@@ -13,7 +13,7 @@ from pneumoctl.gpu import attribution
 from pneumoctl.training import host_link, outcome
 from pneumoctl.training import progress as training_watch
 from pneumoctl.training.host_link import Word
-from pneumoctl.training.progress import Watch
+from pneumoctl.training.progress import Contact, Watch
 
 OFF = "Linux version 6\npneumoctl-guard: powering off: {}\n"
 ENDED = "Linux version 6\npneumoctl-train: ended (success, 0): powering off\n"
@@ -48,6 +48,20 @@ def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
     assert not watch.saw({"run": "a", "counter": 1}, 50)
     assert not watch.saw({"run": "another", "counter": 2}, 60)
     assert not watch.stalled(69) and watch.stalled(70)
+
+
+def test_ec2_is_asked_at_a_loss_and_again_and_the_user_is_told_once_for_each_loss() -> None:
+    contact = Contact(checked=0)
+    assert not contact.check_due(59) and contact.check_due(60) and not contact.host_is_on()
+    contact.update("no answer")
+    assert contact.check_due(61) and not contact.host_is_on(), "at once, and nothing is told: it may be powering off"
+    assert not contact.check_due(65) and contact.check_due(66) and contact.host_is_on()
+    assert contact.check_due(71) and not contact.host_is_on(), "told once"
+    contact.update("")
+    assert not contact.check_due(130) and contact.check_due(131) and not contact.host_is_on()
+    contact.update("no answer")
+    assert contact.check_due(132) and not contact.host_is_on()
+    assert contact.check_due(137) and contact.host_is_on(), "a second loss is told, too"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400)])
