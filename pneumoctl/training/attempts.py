@@ -14,10 +14,10 @@ from pneumoctl.terminal.console import console
 from pneumoctl.training import collect
 from pneumoctl.training import session as training
 from pneumoctl.training.artifacts import Store
-from pneumoctl.training.finalize import Closed
 from pneumoctl.training.host_plan import Order
 from pneumoctl.training.outcome import NO_SPOT, TAKEN
 from pneumoctl.training.request import SHORTEST_S
+from pneumoctl.training.run_context import Closed
 
 
 def conduct(

@@ -17,10 +17,10 @@ from pneumoctl.terminal.console import console
 from pneumoctl.training import artifacts, finalize, spot
 from pneumoctl.training import session as training
 from pneumoctl.training.artifacts import Store
-from pneumoctl.training.finalize import Closed, Done, Ground
 from pneumoctl.training.host_link import SshLink, at
 from pneumoctl.training.outcome import Ended
 from pneumoctl.training.progress import line
+from pneumoctl.training.run_context import Closed, Done, Ground
 
 PLAIN_S = 30.0  # between plain lines where there is no terminal
 

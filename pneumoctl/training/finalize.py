@@ -3,71 +3,24 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import attribution, scheduled_stop, stop
 from pneumoctl.gpu.stop import SETTLE_S
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
-from pneumoctl.stack.stack import Stack
 from pneumoctl.training import outcome, spot
-from pneumoctl.training.artifacts import Store
-from pneumoctl.training.host_link import Link
 from pneumoctl.training.outcome import Ended
+from pneumoctl.training.run_context import Closed, Done, Ground
 
 STOP_S = 300.0
-
-
 AGAIN_S = 60.0  # after the host itself was asked to power off
-
-
 WORDS_S = 20.0
-
-
 HOST_FIRST_S = 120.0  # the host's own deadline comes so much earlier: its checkpoint still goes home
-
-
 EARLIER = timedelta(minutes=2)  # a launch so long before the stop was armed is another one
-
-
-@dataclass
-class Ground:
-    """What a run stands on."""
-
-    aws: Aws
-    stack: Stack
-    host: Instance
-    link: Link
-    store: Store
-    show: Callable[[Mapping[str, Any]], None]  # progress
-    note: Callable[[str], None]
-    reach: Callable[[Instance], Link]
-
-    def move(self, host: Instance) -> None:
-        """The run is on another host."""
-        self.host, self.link = host, self.reach(host)
-
-
-@dataclass
-class Done:
-    """How far it got."""
-
-    starting: bool = False  # the instance may be on because of us
-    begun: bool = False  # the run may be under way there
-    over: bool = False  # the unit has ended
-    code: int | None = None  # of the unit's main process
-
-
-@dataclass(frozen=True)
-class Closed:
-    """The receipt, and why it is not known that the GPU is off, with what to type."""
-
-    receipt: Receipt
-    trouble: PneumoError | None
 
 
 def host_seconds(run: Run, now: datetime) -> float:
@@ -80,39 +33,126 @@ def host_deadline(run: Run) -> datetime:
     return datetime.fromisoformat(run.deadline) - timedelta(seconds=min(HOST_FIRST_S, run.max_runtime_s / 4))
 
 
+@dataclass
+class _Ending:
+    """A run that is being finalized: what each finalizer learns for those after it."""
+
+    ground: Ground
+    run: Run
+    done: Done
+    ended: Ended
+    over: bool = False  # the host ended the run itself, and only its report tells how
+    trouble: PneumoError | None = None  # why the GPU is not known to be off
+    console: str = ""
+    asked: bool = False  # the host still ran when it was stopped from here
+    found: Mapping[str, Any] = field(default_factory=dict)  # the instance, as EC2 describes it
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))  # when the stop was over
+    end: Mapping[str, Any] | None = None  # the host's last report
+    guard: str = ""
+    schedule: str = "kept"
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def existed(self) -> bool:
+        """Whether there was a host; a spot instance may never have come to be."""
+        return self.done.starting and self.ground.host.spot == self.run.spot
+
+    @property
+    def deadline(self) -> datetime:
+        """When the account stops the host."""
+        return datetime.fromisoformat(self.run.deadline)
+
+    def receipt(self) -> Receipt:
+        """Exit code 7, the GPU may be on, outranks how the run itself ended."""
+        code, message = (
+            (self.ended.code, self.ended.message)
+            if self.trouble is None
+            else (Exit.GPU_NOT_STOPPED, self.trouble.message)
+        )
+        return Receipt(
+            self.run.id,
+            int(code),
+            self.ended.why,
+            message,
+            self.guard,
+            schedule=self.schedule,
+            attempt=self.run.attempt,
+            **self.figures,
+        )
+
+
 def close(ground: Ground, run: Run, done: Done, ended: Ended) -> Closed:
-    """Everything that must be at the end, the stop first; what fails after it is told and hinders nothing."""
-    console, asked, trouble = _stop(ground, run, done) if done.starting else ("", False, None)
-    there = done.starting and ground.host.spot == run.spot  # else its spot instance never came to be
-    found = _instance(ground) if there else {}
+    """Run all finalizers, the stop first. One that fails is reported and keeps none of the others from running."""
+    over = ended.why == "over"
+    known = Ended("lost", "how the run ended could not be determined") if over else ended
+    ending = _Ending(ground, run, done, known, over)
+    if done.starting:
+        ending.trouble = stop.unconfirmed(ground.aws, run.stack, "the stop failed")  # until it is proven
+    for what, finalizer in _FINALIZERS:
+        try:
+            finalizer(ending)
+        except Exception as error:
+            ground.note(f"{what} failed: {error}")
+    return Closed(ending.receipt(), ending.trouble)
+
+
+def _stop_host(ending: _Ending) -> None:
+    if ending.done.starting:
+        ending.console, ending.asked, ending.trouble = _stop(ending.ground, ending.run, ending.done)
+
+
+def _describe_host(ending: _Ending) -> None:
+    ending.now = scheduled_stop.now(ending.ground.aws)
+    if ending.existed:
+        ending.found = _instance(ending.ground)
+
+
+def _read_last_report(ending: _Ending) -> None:
+    if ending.done.begun and ending.trouble is None:
+        ending.end = _last_words(ending.ground)
+
+
+def _determine_outcome(ending: _Ending) -> None:
+    """How the run ended, when the host went off, what that cost and which guard ended the bill."""
+    run, found, end = ending.run, ending.found, ending.end
+    launched = _launched(run, found)
+    transition = found.get("StateTransitionReason") or ""
+    off = outcome.off_at(transition, ending.asked, end, launched, ending.now, ending.deadline)
     reason = (found.get("StateReason") or {}).get("Code", "")
-    now = scheduled_stop.now(ground.aws)
-    end = _last_words(ground) if done.begun and trouble is None else None
-    deadline, launched = datetime.fromisoformat(run.deadline), _launched(run, found)
-    off = outcome.off_at(found.get("StateTransitionReason") or "", asked, end, launched, now, deadline)
-    if ended.why == "over":
-        ended = outcome.told(end, off >= host_deadline(run), console, done.code)
-    ended = outcome.taken(ended, reason)
-    figures = runs.billed(launched, off if trouble is None else None, run.usd_per_hour) if launched else {}
-    guard = ""
-    if there and trouble is None and (figures or not found):  # else it never came up
-        guard = attribution.stopper(console, reason, asked, off >= deadline, done.over or end is not None)
-    receipt = Receipt(
-        run.id,
-        int(ended.code if trouble is None else Exit.GPU_NOT_STOPPED),
-        ended.why,
-        ended.message if trouble is None else trouble.message,
-        guard,
-        schedule=_unarm(ground, run) if trouble is None else "kept",
-        attempt=run.attempt,
-        **figures,
-    )
-    try:
-        runs.save(ground.stack, run.reached("stopped" if trouble is None else "not confirmed stopped", now))
-        runs.close(ground.stack, receipt)
-    except (OSError, PneumoError) as error:
-        ground.note(f"the receipt is not written: {error}")
-    return Closed(receipt, trouble)
+    ended = ending.ended
+    if ending.over:
+        ended = outcome.told(end, off >= host_deadline(run), ending.console, ending.done.code)
+    ending.ended = outcome.taken(ended, reason)
+    if launched:
+        ending.figures = runs.billed(launched, off if ending.trouble is None else None, run.usd_per_hour)
+    if ending.existed and ending.trouble is None and (ending.figures or not found):  # else it never came up
+        over = ending.done.over or end is not None
+        ending.guard = attribution.stopper(ending.console, reason, ending.asked, off >= ending.deadline, over)
+
+
+def _disarm(ending: _Ending) -> None:
+    if ending.trouble is None:
+        ending.schedule = _unarm(ending.ground, ending.run)
+
+
+def _write_record(ending: _Ending) -> None:
+    phase = "stopped" if ending.trouble is None else "not confirmed stopped"
+    runs.save(ending.ground.stack, ending.run.reached(phase, ending.now))
+
+
+def _write_receipt(ending: _Ending) -> None:
+    runs.close(ending.ground.stack, ending.receipt())
+
+
+_FINALIZERS: tuple[tuple[str, Callable[[_Ending], None]], ...] = (
+    ("stopping the GPU host", _stop_host),
+    ("describing the GPU host", _describe_host),
+    ("reading the host's last report", _read_last_report),
+    ("determining how the run ended", _determine_outcome),
+    ("deleting the account-side stop", _disarm),
+    ("writing the record", _write_record),
+    ("writing the receipt", _write_receipt),
+)
 
 
 def _stop(ground: Ground, run: Run, done: Done) -> tuple[str, bool, PneumoError | None]:

@@ -13,11 +13,12 @@ from pneumoctl.gpu.signals import Interrupted, Interrupts
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Run
 from pneumoctl.training import finalize, outcome, spot
-from pneumoctl.training.finalize import Closed, Done, Ground, host_seconds
+from pneumoctl.training.finalize import host_seconds
 from pneumoctl.training.host_link import Word
 from pneumoctl.training.host_plan import Order
 from pneumoctl.training.outcome import Ended
 from pneumoctl.training.progress import LOST_CHECK_S, Contact, Watch
+from pneumoctl.training.run_context import Closed, Done, Ground
 
 BOOT_S = 600.0
 STOPPING_S = 300.0  # what an instance that is still stopping may take before it can be started

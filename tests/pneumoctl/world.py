@@ -16,9 +16,9 @@ from pneumoctl.gpu import scheduled_stop
 from pneumoctl.stack.runs import Run, stamp
 from pneumoctl.stack.stack import Stack
 from pneumoctl.training import finalize, session
-from pneumoctl.training.finalize import Ground
 from pneumoctl.training.host_link import Word
 from pneumoctl.training.host_plan import Order
+from pneumoctl.training.run_context import Ground
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 RUN = "20261123-060000-a1b2"

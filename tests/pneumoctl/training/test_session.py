@@ -12,7 +12,7 @@ from pneumoctl.gpu.signals import Interrupted
 from pneumoctl.stack import runs
 from pneumoctl.training import outcome
 from pneumoctl.training import session as training
-from pneumoctl.training.finalize import Closed
+from pneumoctl.training.run_context import Closed
 from pneumoctl.training.session import Session
 from tests.pneumoctl.world import RUN, World, ground, on_one_clock, order, run
 
@@ -296,7 +296,29 @@ def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
     monkeypatch.setattr(runs, "write_atomically", full)
     closed = conduct(world, tmp_path)
     assert closed.receipt.exit == 0 and world.state == "stopped" and not world.armed
-    assert any("the receipt is not written" in note for note in world.notes)
+    assert any("writing the receipt failed" in note for note in world.notes)
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["stopped", "not confirmed stopped"])
+def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: bool
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(outcome, "off_at", fails)
+    if down:
+        world.host_acts = world.scheduler_acts = False
+        world.trains_s = 1e6
+        unreachable = PneumoError("AWS cannot be reached", aws="unreachable")
+        world.faults["power_off"] = raising(unreachable)
+        world.faults["stop_instances"] = raising(unreachable, 10**6)
+    closed = conduct(world, tmp_path, hours=0.5)
+    assert any("determining how the run ended failed: a bug" in note for note in world.notes)
+    assert closed.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
+    assert (closed.trouble is not None) is down and bool(world.armed) is down
+    assert closed.receipt.why == ("deadline" if down else "lost")
+    assert runs.receipt_of(ground(world, tmp_path).stack, RUN) == closed.receipt
 
 
 def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.training import attempts, collect, finalize, outcome, spot
-from pneumoctl.training.finalize import Closed, Done
 from pneumoctl.training.outcome import Ended
+from pneumoctl.training.run_context import Closed, Done
 from tests.pneumoctl.cloud import REGION, Cloud, guarded, launch
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
