@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pneumoctl.aws.ec2 import ROLE_TAG
 from pneumoctl.aws.prices import DISK, IPV4, LOGS, NAT, NAT_GB, S3, Prices
 from pneumoctl.aws.terraform.plan_json import Change
 
@@ -160,7 +161,7 @@ def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -
 
 def _runs(values: Mapping[str, Any]) -> bool:
     """A plan tells nothing of a host to come, and of the training host old things: `up` leaves it stopped."""
-    if (values.get("tags") or {}).get("pneumoctl:role") == "train":
+    if (values.get("tags") or {}).get(ROLE_TAG) == "train":
         return False
     return (values.get("instance_state") or "running") in RUNNING
 

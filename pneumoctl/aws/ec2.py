@@ -17,6 +17,7 @@ UNSEEN_S = 60.0  # EC2 may take a moment to tell of what it has just made; what 
 HALTED = {"stopped", "terminated"}
 HALTING = {"stopping", "shutting-down"}
 STACK_TAG = "pneumoctl:stack"
+ROLE_TAG = "pneumoctl:role"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def instance(one: Mapping[str, Any], stack: str) -> Instance:
     return Instance(
         one["InstanceId"],
         re.sub(f"^pneumoctl-{re.escape(stack)}-", "", tags.get("Name", one["InstanceId"])),
-        tags.get("pneumoctl:role", ""),
+        tags.get(ROLE_TAG, ""),
         one["State"]["Name"],
         one["InstanceType"],
         one["LaunchTime"],

@@ -20,7 +20,9 @@ RESULTS = ("runs/", "bundles/")
 CHUNK = 2**20
 PAGE = 1000  # as many as one call can delete
 TRIES = 3
-AT_ONCE = 4
+DOWNLOADS_AT_ONCE = 4
+UPLOADS_AT_ONCE = 8  # fewer than the connections that a client keeps
+LARGEST = 5 * 2**30  # bytes that S3 takes in one request
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def download(
     `advance` is told the bytes of each file that is there. Raises PneumoError; a rerun goes on where this one ended.
     """
     files = [one for one in wanted if not one.key.endswith("/")]
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         for size in pool.map(partial(_download, aws, bucket, folder, below), files):
             advance(size)
 
@@ -140,12 +142,6 @@ def _gone_is_empty() -> Iterator[None]:
             raise
 
 
-AT_ONCE = 8  # fewer than the connections that a client keeps
-
-
-MOST = 5 * 2**30  # bytes that S3 takes in one piece
-
-
 class Changed(Exception):
     """A file is not what was hashed before. Its name may be a patient's: it is in no message."""
 
@@ -181,7 +177,7 @@ def put(aws: Aws, bucket: str, wanted: Sequence[Upload], advance: Callable[[int]
 
     Raises PneumoError, OSError where a file cannot be read, and Changed.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
         for size in pool.map(partial(_put, aws, bucket), wanted):
             advance(size)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pneumoctl.aws.ec2 import STACK_TAG, Aws, Instance
+from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
@@ -17,7 +17,6 @@ from pneumoctl.stack import runs
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
-ROLE_TAG = "pneumoctl:role"
 ON = ["pending", "running"]
 AT_ONCE = 8
 PATIENCE_S = 3.0

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from pneumoctl.aws.ec2 import HALTED, Aws, Instance
+from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
@@ -47,7 +47,7 @@ def ends_by_itself(aws: Aws, host: Instance) -> bool:
 def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
     """Exit code 7, with the commands that tell and that stop."""
     where = f"--region {aws.region}" + (f" --profile {aws.profile}" if aws.profile else "")
-    tags = f"Name=tag:pneumoctl:stack,Values={stack} Name=tag:pneumoctl:role,Values=train"
+    tags = f"Name=tag:{STACK_TAG},Values={stack} Name=tag:{ROLE_TAG},Values=train"
     look = (
         f"aws ec2 describe-instances {where} --filters {tags} --query 'Reservations[].Instances[].[InstanceId,State]'"
     )

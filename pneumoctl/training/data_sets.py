@@ -152,7 +152,7 @@ def survey(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int]
     except OSError as error:
         raise _unreadable(root, error) from error
     files = [File(path.relative_to(root).as_posix(), *one) for path, one in zip(paths, found, strict=True)]
-    if any(one.size > s3.MOST for one in files):
+    if any(one.size > s3.LARGEST for one in files):
         raise PneumoError(
             f"{root} has a file of more than 5 GB", f"find {quote(str(root))} -size +5G names it", Exit.USAGE
         )

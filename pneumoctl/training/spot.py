@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pneumoctl.aws.ec2 import STACK_TAG, UNSEEN_S, Aws, Instance, instance
+from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, UNSEEN_S, Aws, Instance, instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.runs import Run
 
@@ -80,7 +80,7 @@ def _like(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
     (found,) = [one for group in groups for one in group["Instances"]]
     told = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute="userData")["UserData"]
     options = ("HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint")
-    tags = {"Name": f"pneumoctl-{run.stack}-{NAME}", "pneumoctl:role": "train", **_tags(run)}
+    tags = {"Name": f"pneumoctl-{run.stack}-{NAME}", ROLE_TAG: "train", **_tags(run)}
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
     return {
         "ClientToken": f"{run.id}-{run.attempt}",

@@ -14,18 +14,15 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from pneumoctl.aws.terraform.query import INSTALL
 from pneumoctl.aws.terraform.tail import Lines, follow
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 
 SET_OUT_S = 60.0
 SILENT_S, SILENCES = 60.0, 15  # for a terraform that was asked to end: a NAT gateway that is being made takes minutes
-_ANSWER_S = 300.0
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# They would make terraform do something else than we ask it to.
-_NOT_PASSED_ON = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_VAR_")
 _SETTING_OUT = ("terraform plan", "terraform apply")
-INSTALL = "install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install"
 
 
 @dataclass(frozen=True)
@@ -218,33 +215,3 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
-
-
-def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
-    """Put a question to terraform that changes nothing."""
-    try:
-        return subprocess.run(
-            argv,
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ANSWER_S,
-            check=False,
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise PneumoError("terraform is not installed", INSTALL, Exit.PREFLIGHT) from None
-    except subprocess.TimeoutExpired:
-        why = f"{' '.join(argv[:2])} gave no answer in {_ANSWER_S:.0f} s"
-        raise PneumoError(why, "the same command again") from None
-
-
-def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What terraform gets of ours: no questions, no calls home, nothing that changes what our arguments mean."""
-    passed = {name: value for name, value in given.items() if not name.startswith(_NOT_PASSED_ON)}
-    if (file := passed.get("TF_CLI_CONFIG_FILE")) and not Path(file).is_file():
-        passed["TF_CLI_CONFIG_FILE"] = os.devnull  # as terraform takes it, without its warning amid every answer
-    return passed | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}

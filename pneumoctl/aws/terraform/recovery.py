@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform.events import Report
-from pneumoctl.aws.terraform.runner import STACK_TAG, Terraform
+from pneumoctl.aws.terraform.runner import Terraform
 
 # The kind of thing that stands for a resource type. Others carry the same address, as the disk of an instance.
 KINDS = {

@@ -1,7 +1,6 @@
 """What a stack does with terraform: prepare, plan, apply, read, adopt."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,18 +13,26 @@ from pneumoctl.aws.terraform import working_dir
 from pneumoctl.aws.terraform.errors import explained
 from pneumoctl.aws.terraform.events import Listener, Progress, Report, errors_in
 from pneumoctl.aws.terraform.plan_json import Planned, Saved, parse
-from pneumoctl.aws.terraform.process import INSTALL, Runs, ask, environment
+from pneumoctl.aws.terraform.process import Runs
+from pneumoctl.aws.terraform.query import ask, environment
 from pneumoctl.aws.terraform.state import Resource, resources
+from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled, write_atomically
 
-__all__ = ["Planned", "Progress", "Resource", "Terraform", "version"]
-SUPPORTED = ((1, 10, 0), (2, 0, 0))  # from, up to but not including
+__all__ = ["Planned", "Progress", "Resource", "Terraform"]
 
 
 def _silent(_: Progress) -> None:
     """Report to nobody."""
+
+
+@dataclass
+class _StateCache:
+    """The resources of the state since they were last read; None after terraform ran."""
+
+    resources: list[Resource] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Terraform:
     directory: Path
     environment: Mapping[str, str]
     log: Path
-    _known: list[list[Resource]] = field(default_factory=list, init=False, compare=False)  # at most one
+    _state: _StateCache = field(default_factory=_StateCache, init=False, compare=False)
 
     @property
     def suspect(self) -> bool:
@@ -50,7 +57,7 @@ class Terraform:
     def attach(self, report: Report = _silent) -> bool:
         """Wait for a terraform that an earlier pneumoctl left running, showing what it does; False if there is none."""
         with self._listening(report) as listener:
-            self._known.clear()
+            self._state.resources = None
             return self._runs.attach(listener.hear, listener.note)
 
     def prepare(
@@ -114,9 +121,9 @@ class Terraform:
 
     def resources(self) -> list[Resource]:
         """What the state knows, things in AWS and others. Read once, and again after each run of terraform."""
-        if not self._known:
-            self._known.append(resources(self._read(["state", "pull"])))
-        return self._known[0]
+        if self._state.resources is None:
+            self._state.resources = resources(self._read(["state", "pull"]))
+        return self._state.resources
 
     def adopt(self, things: Iterable[tuple[str, str]], report: Report = _silent) -> None:
         """Take things that exist in AWS into the state (terraform import): (address, import id) each.
@@ -176,7 +183,7 @@ class Terraform:
         self.attach(report)
         with self._listening(report) as listener:
             listener.note_in_log(f"terraform {' '.join(arguments)}")
-            self._known.clear()
+            self._state.resources = None
             argv = ["terraform", *arguments]
             code = self._runs.run(argv, cwd or self.directory, self._environment, listener.hear, listener.note)
         if code:
@@ -238,36 +245,3 @@ class Terraform:
 
     def _dated(self, what: str) -> Path:
         return self.directory / f"terraform.tfstate.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-
-
-def version(given: Mapping[str, str]) -> tuple[int, ...]:
-    """The version of the terraform on the PATH. PneumoError (exit 4) if there is none."""
-    done = ask(["terraform", "version", "-json"], environment(given), None)
-    try:
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", json.loads(done.stdout)["terraform_version"])
-        return tuple(int(part) for part in found.groups()) if found else ()
-    except (ValueError, KeyError):
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise PneumoError(f"terraform does not say its version: {said}", INSTALL, Exit.PREFLIGHT) from None
-
-
-STACK_TAG = "pneumoctl:stack"
-
-
-_ADDRESS = re.compile(r'(?P<type>[a-z0-9_]+)\.(?P<name>[\w-]+)(?:\[(?P<key>"[^"]+")\])?')
-
-
-def stub(address: str, region: str, stack: str) -> dict[str, Any]:
-    """A configuration, as terraform's JSON, that knows nothing but that resource and its provider.
-
-    With the provider's default tags as in terraform/versions.tf: without them they would come in as the thing's own.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
-        raise ValueError(f"no address of a resource: {address}")
-    block = {"for_each": {json.loads(match["key"]): ""}} if match["key"] else {}
-    return {
-        "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}},
-        "provider": {"aws": {"region": region, "default_tags": {"tags": {STACK_TAG: stack}}}},
-        "resource": {match["type"]: {match["name"]: block}},
-    }

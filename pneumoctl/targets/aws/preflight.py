@@ -11,8 +11,8 @@ from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.aws.errors import SKEW_LIMIT_S
 from pneumoctl.aws.leftovers import bucket_name, bucket_tags
 from pneumoctl.aws.public_address import public_address
-from pneumoctl.aws.terraform import runner
-from pneumoctl.aws.terraform.process import INSTALL
+from pneumoctl.aws.terraform import query
+from pneumoctl.aws.terraform.query import INSTALL
 from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
@@ -94,8 +94,8 @@ def _login(account: Account) -> Iterator[Row]:
 
 
 def _terraform() -> Iterator[Row]:
-    oldest, beyond = runner.SUPPORTED
-    found = runner.version(os.environ)
+    oldest, beyond = query.SUPPORTED
+    found = query.version(os.environ)
     yield Row("terraform", oldest <= found < beyond, ".".join(map(str, found)), f"{INSTALL}, older than {beyond[0]}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.aws import leftovers, s3
-from pneumoctl.aws.leftovers import Remaining
+from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.settings import Settings
@@ -19,7 +19,6 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 from pneumoctl.training import collect
 
-BUCKET_ADDRESS = "aws_s3_bucket.main"
 EVERYTHING = ("",)  # all prefixes
 
 

@@ -134,7 +134,7 @@ def test_only_what_changed_is_sent_and_latest_comes_last(
 def test_a_failure_leaves_the_latest_and_the_same_command_sends_the_rest_only(
     aws: Aws, cloud: Cloud, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pneumoctl.aws.s3.AT_ONCE", 1)
+    monkeypatch.setattr("pneumoctl.aws.s3.UPLOADS_AT_ONCE", 1)
     write, calls = uploads.write, list[str]()
 
     def expire(aws: Aws, bucket: str, key: str, *more: Any) -> None:

@@ -19,7 +19,8 @@ from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform import recovery, runner
 from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.recovery import orphans
-from pneumoctl.aws.terraform.runner import Terraform, stub
+from pneumoctl.aws.terraform.runner import Terraform
+from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.files import bundled
 from tests.lab.api.client import Api, running
 from tests.lab.home import CONFIGURATION, plugin_mirror

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.aws.terraform.runner import Progress, Terraform, version
+from pneumoctl.aws.terraform.query import version
+from pneumoctl.aws.terraform.runner import Progress, Terraform
 from pneumoctl.errors import Exit, PneumoError
 from tests.pneumoctl import tiny_terraform
 from tests.pneumoctl.tiny_terraform import Tiny

@@ -1,0 +1,57 @@
+"""Questions to terraform that change nothing, its version among them, and the environment that it runs in."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pneumoctl.errors import Exit, PneumoError
+
+SUPPORTED = ((1, 10, 0), (2, 0, 0))  # from, up to but not including
+INSTALL = "install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install"
+_ANSWER_S = 300.0
+# They would make terraform do something else than we ask it to.
+_NOT_PASSED_ON = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_VAR_")
+
+
+def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
+    """Put a question to terraform that changes nothing."""
+    try:
+        return subprocess.run(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSWER_S,
+            check=False,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise PneumoError("terraform is not installed", INSTALL, Exit.PREFLIGHT) from None
+    except subprocess.TimeoutExpired:
+        why = f"{' '.join(argv[:2])} gave no answer in {_ANSWER_S:.0f} s"
+        raise PneumoError(why, "the same command again") from None
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What terraform gets of ours: no questions, no calls home, nothing that changes what our arguments mean."""
+    passed = {name: value for name, value in given.items() if not name.startswith(_NOT_PASSED_ON)}
+    if (file := passed.get("TF_CLI_CONFIG_FILE")) and not Path(file).is_file():
+        passed["TF_CLI_CONFIG_FILE"] = os.devnull  # as terraform takes it, without its warning amid every answer
+    return passed | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+
+
+def version(given: Mapping[str, str]) -> tuple[int, ...]:
+    """The version of the terraform on the PATH. PneumoError (exit 4) if there is none."""
+    done = ask(["terraform", "version", "-json"], environment(given), None)
+    try:
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", json.loads(done.stdout)["terraform_version"])
+        return tuple(int(part) for part in found.groups()) if found else ()
+    except (ValueError, KeyError):
+        said = (done.stderr or done.stdout).strip()[-300:]
+        raise PneumoError(f"terraform does not say its version: {said}", INSTALL, Exit.PREFLIGHT) from None
