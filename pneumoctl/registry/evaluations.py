@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model import bundle
 from model.data.dataset import DataSet, Sample
-from model.data.sources import LABEL_NAMES, Entry
+from model.data.sources import LABEL_NAMES, DataError, Entry
+from model.evaluation import assess
+from model.serving import predict
 from pneumoctl import files
 from pneumoctl.errors import EXTRA, PneumoError
 from pneumoctl.registry import store
@@ -37,15 +40,10 @@ def readings(pictures: str) -> int:
 def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
     """Score the folder and keep the figures. PneumoError where the predict extra is missing or a file is no picture."""
     try:
-        from model import bundle
-        from model.data.sources import DataError
-        from model.evaluation import assess
-        from model.serving import predict
-    except ImportError as error:
-        raise PneumoError(f"this needs {error.name}", EXTRA.format("predict")) from error
-    try:
         dataset = _dataset(folder)
         document, _, _ = assess.assess(predict.Classifier(bundle.load(model.directory)), dataset, "test")
+    except ImportError as error:  # onnxruntime, of the predict extra
+        raise PneumoError(f"this needs {error.name}", EXTRA.format("predict")) from error
     except (DataError, bundle.BundleError, ValueError) as error:
         raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "mend or remove that") from error
     entry = {
@@ -60,7 +58,7 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
     return entry
 
 
-def _dataset(folder: Folder) -> "DataSet":
+def _dataset(folder: Folder) -> DataSet:
     """The pictures as model.evaluate wants them; two folders with the same pictures and labels are the same."""
     paths = [Path(name) for name in folder.labels]
     samples, lines = [], []

@@ -14,11 +14,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from model.data import dataset
 from pneumoctl import files as pneumoctl_files
 from pneumoctl.aws import s3
-from pneumoctl.aws import s3 as aws_s3
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.errors import EXTRA, Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.training import artifacts
 
 OBJECTS, MANIFESTS, LATEST = "data/objects/", "data/manifests/", artifacts.LATEST
@@ -172,7 +172,7 @@ def compare(aws: Aws, bucket: str, root: Path, manifest: Manifest) -> Push:
 
 
 def _latest(aws: Aws, bucket: str) -> str:
-    return (aws_s3.read(aws, bucket, LATEST) or b"").decode().strip()
+    return (s3.read(aws, bucket, LATEST) or b"").decode().strip()
 
 
 def send(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int], None]) -> None:
@@ -194,15 +194,11 @@ def send(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int],
         s3.write(aws, bucket, LATEST, line, hashlib.sha256(line).hexdigest())
 
 
-def check(root: Path, files: Iterable[File]) -> dict[str, int] | None:
-    """How many pictures each split has, read just as the training reads them; None where Pillow is missing.
+def check(root: Path, files: Iterable[File]) -> dict[str, int]:
+    """How many pictures each split has, read as the training reads them.
 
-    PneumoError for what the training would refuse, before a GPU is paid to say so.
+    Raises PneumoError for what the training would refuse, before a GPU is paid to say so.
     """
-    try:
-        from model.data import dataset
-    except ImportError:
-        return None
     try:
         return dataset.load(root).counts()
     except dataset.DataError as error:
@@ -217,14 +213,6 @@ def _anonymous(message: str, files: Iterable[File]) -> str:
     for name in sorted((one for one in names if one in message), key=len, reverse=True):
         message = message.replace(name, "...")
     return message
-
-
-def unchecked() -> str:
-    """What to say where `check` could not."""
-    return (
-        "not checked: whether the training can read the pictures, and that none is in both train and test "
-        f"({EXTRA.format('predict')})"
-    )
 
 
 def pushed(aws: Aws, bucket: str) -> list[dict[str, Any]]:
@@ -242,7 +230,7 @@ def pushed(aws: Aws, bucket: str) -> list[dict[str, Any]]:
 
 
 def _told(aws: Aws, bucket: str, key: str, at: str, newest: str) -> dict[str, Any]:
-    content = aws_s3.read(aws, bucket, key) or b""
+    content = s3.read(aws, bucket, key) or b""
     digest = key.removeprefix(MANIFESTS).removesuffix(".json")
     if hashlib.sha256(content).hexdigest() != digest:
         raise PneumoError(f"s3://{bucket}/{key} is not what its name says", "pneumoctl data push DIR writes it anew")

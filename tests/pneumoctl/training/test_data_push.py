@@ -270,16 +270,6 @@ def test_a_file_that_changes_on_its_way_is_not_sent(aws: Aws, xrays: Path) -> No
     assert "data/latest" not in keys(aws)
 
 
-def test_without_the_predict_extra_it_is_said_what_was_not_checked(
-    aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "model.data.dataset", None)
-    monkeypatch.delattr("model.data.dataset", raising=False)
-    assert run(["data", "push", str(xrays), "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["check"] == "not possible" and "not checked" in said.err
-
-
 def test_no_stack_no_bucket_and_no_data_set(
     aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
