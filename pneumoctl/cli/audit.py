@@ -23,7 +23,7 @@ def audit(
     The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
     """
     stack = invocation.stack
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     chain = audit_.chain(stack)
     if verify:
         return _verdict(stack.name, chain.verify())

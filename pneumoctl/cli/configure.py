@@ -30,7 +30,7 @@ def configure(
     """
     settings, stack = invocation
     context.require(stack)
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), fresh=(), only=chosen, prove=not chosen)
     with stack.locked("configure"):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pneumoctl.aws import bill, prices, spending
 from pneumoctl.aws.bill import money
 from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.gpu import orphans
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 
@@ -18,6 +19,7 @@ def cost(invocation: Invocation) -> int:
     settings, stack = invocation
     context.require(stack)
     aws, _ = context.login(settings, stack)
+    orphans.start_alarm(aws)
     list_prices = prices.current(aws, {one.type for one in aws.instances(settings.stack)})
     billed = spending.billed(aws, settings.stack, list_prices)
     spent = bill.so_far(billed, datetime.now(UTC))

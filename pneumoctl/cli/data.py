@@ -15,6 +15,7 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
@@ -121,6 +122,7 @@ def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
             Exit.USAGE,
         )
     aws, account = context.login(settings, stack)
+    orphans.start_alarm(aws)
     return aws, account, cloud.bucket
 
 

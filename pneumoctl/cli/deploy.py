@@ -66,7 +66,7 @@ def _change(
         )
     settings, stack = invocation
     context.require(stack)
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     task = change.Task(
         verb, () if back else (kind,), kind if back else "", part=lambda one: releases.plan(one, kind), source=source
     )

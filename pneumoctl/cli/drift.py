@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pneumoctl.aws.terraform.recovery import said
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
+from pneumoctl.gpu import orphans
 from pneumoctl.targets.aws import context, provision
 from pneumoctl.targets.aws import drift as hosts
 from pneumoctl.targets.aws.drift import Row
@@ -24,6 +25,7 @@ def drift(invocation: Invocation) -> int:
         known = stack.hosts()
         asked = aside.submit(hosts.look, settings, stack, known) if known else None
         one = context.reach(settings, stack)
+        orphans.start_alarm(one.aws)
         provision.prepare(one, context.standing(one))
         found = provision.plan(one, refresh_only=True).drifted
         rows = [

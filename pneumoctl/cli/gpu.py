@@ -33,7 +33,7 @@ Drill = Annotated[
 def _opened(invocation: Invocation) -> "tuple[Stack, Aws]":
     settings, stack = invocation
     context.require(stack)
-    return stack, context.login(settings, stack, quiet=True)[0]
+    return stack, context.login(settings, stack)[0]
 
 
 @app.command()

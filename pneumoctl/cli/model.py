@@ -9,6 +9,7 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.registry import bucket_sync, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
 from pneumoctl.scoring import labelled
@@ -116,7 +117,9 @@ def pull(
     if cloud is None:
         raise PneumoError(f"stack {stack.name} is not on aws: it has no bucket", "pneumoctl model ls", Exit.USAGE)
     here = name in store.names()
-    found = bucket_sync.pull(context.login(settings, stack)[0], cloud.bucket, name)
+    aws, _ = context.login(settings, stack)
+    orphans.start_alarm(aws)
+    found = bucket_sync.pull(aws, cloud.bucket, name)
     console.result({"model": found.id, "directory": str(found.directory), "changed": not here})
     console.text(f"{found.id} {'was here already' if here else 'is here'}: {found.directory}")
     return 0

@@ -6,6 +6,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.registry import bucket_sync, promotion, store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit
@@ -100,7 +101,9 @@ def _gated(found: "Registered", references: "list[Registered]", force: bool) -> 
 def _to_bucket(settings: "Settings", stack: "Stack", found: "Registered") -> None:
     """A stack on aws has its models in its bucket, too."""
     if (cloud := stack.cloud()) is not None:
-        bucket_sync.upload(context.login(settings, stack)[0], cloud.bucket, found)
+        aws, _ = context.login(settings, stack)
+        orphans.start_alarm(aws)
+        bucket_sync.upload(aws, cloud.bucket, found)
 
 
 def _promoted(document: dict[str, Any], settings: "Settings", stack: "Stack") -> None:

@@ -11,6 +11,7 @@ from pneumoctl.aws.bill import money
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.stack import runs as kept
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.settings import Settings
@@ -39,7 +40,9 @@ def _chosen(stack: "Stack", name: str | None) -> "Run":
 def _login(stack: "Stack") -> "Aws":
     context.require(stack)
     settings, _ = choose(Settings(stack=stack.name))
-    return context.login(settings, stack)[0]
+    aws, _ = context.login(settings, stack)
+    orphans.start_alarm(aws)
+    return aws
 
 
 @app.command()

@@ -24,7 +24,7 @@ def show(invocation: Invocation) -> int:
     """Print the login of the web page; nothing else is for people."""
     stack = invocation.stack
     context.require(stack)
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     known, hosts = stack.secrets(), stack.hosts()
     password = known.web_password if known else ""
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
@@ -43,7 +43,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     """
     settings, stack = invocation
     context.require(stack)
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", fresh=())
     with stack.locked("secrets rotate"), audit.kept(stack, "secrets rotate", {"yes": yes}) as act:
         known = stack.secrets()

@@ -36,7 +36,7 @@ def ssh(
     shell. Its exit code becomes ours. Only the pinned host key is accepted.
     """
     stack = invocation.stack
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     return _connect(stack, host, tuple(command or ()), dry_run)
 
 

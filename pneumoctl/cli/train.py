@@ -11,6 +11,7 @@ from model.settings import TrainSettings
 from model.train import parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -79,6 +80,7 @@ def _on_gpu(settings: "Settings", stack: "Stack", wish: Wish) -> int:
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
     with stack.locked("train"), audit.kept(stack, "train", options) as act:
         aws, account = context.login(settings, stack)
+        orphans.start_alarm(aws)
         act.arn = account.arn
         return order.train(aws, stack, wish, act)
 

@@ -60,7 +60,7 @@ def tunnel(
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
         raise PneumoError(f"no service {service!r}; there are: {', '.join(_SERVICES)}", hint, Exit.USAGE)
     stack = invocation.stack
-    orphans.mind(stack)
+    orphans.start_alarm_for(stack)
     return _forward(stack, service, port, dry_run)
 
 

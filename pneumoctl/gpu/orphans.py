@@ -147,23 +147,26 @@ def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Ru
     return stopped, begun
 
 
-def warn(aws: Aws) -> None:
-    """Look beside whatever the command does, and say it in red; whatever fails here is no matter of the command's."""
-    threading.Thread(target=_warn, args=(aws,), name="gpu watch").start()  # awaited at the command's end
+def start_alarm(aws: Aws) -> None:
+    """Search in a thread of its own for GPU hosts without a lease, and print an alarm for each.
+
+    The command ends when the search has. A failure of the search is not reported.
+    """
+    threading.Thread(target=_alarm, args=(aws,), name="gpu alarm").start()
 
 
-def mind(stack: Stack) -> None:
-    """The same for a command that asks AWS nothing itself: at its end it waits a little for the answer, and no more."""
+def start_alarm_for(stack: Stack) -> None:
+    """Do the same for a command that does not use AWS itself; its end waits PATIENCE_S for the search at most."""
     cloud, known = stack.cloud(), stack.hosts()
     trains = known is not None and any(host.role == "train" for host in known.hosts)
     if cloud is None or not (trains or runs.folder(stack).is_dir()):
         return
-    look = threading.Thread(target=lambda: _warn(Aws(cloud.profile, cloud.region)), name="gpu watch", daemon=True)
+    look = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
     look.start()
     atexit.register(look.join, PATIENCE_S)
 
 
-def _warn(aws: Aws) -> None:
+def _alarm(aws: Aws) -> None:
     with suppress(Exception):
         for one in running(aws):
             if one.lease is None:

@@ -11,7 +11,6 @@ from pneumoctl.aws.public_address import public_address
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.ssh import keys
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
@@ -42,11 +41,8 @@ class Site:
         return self.settings.gpu_host or train or bool(WorkingCopy(self.stack.terraform).variables().get("train_count"))
 
 
-def login(settings: Settings, stack: Stack, quiet: bool = False) -> tuple[Aws, Account]:
-    """Log in. PneumoError without credentials or region, or with those of another account than the stack's.
-
-    Unless `quiet`, a GPU that bills without a lease is told in red before the command ends.
-    """
+def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
+    """Log in. PneumoError without credentials or region, or with those of another account than the stack's."""
     aws = Aws(settings.profile, settings.region)
     account, cloud = aws.identity(), stack.cloud()
     if cloud is not None and cloud.account != account.id:
@@ -55,8 +51,6 @@ def login(settings: Settings, stack: Stack, quiet: bool = False) -> tuple[Aws, A
             "take those of the other: AWS_PROFILE, or the setting profile",
             Exit.USAGE,
         )
-    if not quiet:
-        orphans.warn(aws)
     return aws, account
 
 

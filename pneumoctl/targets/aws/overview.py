@@ -80,7 +80,7 @@ def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list
 
 def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
     """The instances, and what bills; by the bundled prices, for AWS's own list may keep us waiting."""
-    aws, _ = context.login(settings, stack, quiet=True)  # a GPU without a lease is in the answer
+    aws, _ = context.login(settings, stack)
     instances = aws.instances(settings.stack)
     leases = orphans.leases(aws, instances, settings.stack)
     listed = prices.bundled(aws.region)

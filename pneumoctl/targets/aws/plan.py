@@ -9,6 +9,7 @@ from pneumoctl.aws.bill import Bill, Line, money
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.terraform.runner import Planned
 from pneumoctl.errors import Exit
+from pneumoctl.gpu import orphans
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -42,6 +43,7 @@ def prepare(settings: "Settings", stack: "Stack", up: bool = False) -> "Site":
     Aws(settings.profile, settings.region)  # a region that does not exist is a wrong setting, not a failed check
     checks.require(preflight_aws.rows(settings, stack))
     one = context.reach(settings, stack)
+    orphans.start_alarm(one.aws)
     provision.prepare(one, context.wishes(one), "killed" if up else "nothing", move=up)
     return one
 

@@ -24,7 +24,7 @@ class Target:
 
     def checks(self) -> list[Row]:
         """See Target."""
-        orphans.mind(self.stack)
+        orphans.start_alarm_for(self.stack)
         return preflight.rows(self.settings, self.stack)
 
     def plan(self) -> Report:
@@ -43,7 +43,7 @@ class Target:
         """See Target."""
         if service in ON_THIS_MACHINE:
             return service_logs.show(self.stack, service, lines, follow)
-        orphans.mind(self.stack)
+        orphans.start_alarm_for(self.stack)
         return logs.logs(self.stack, service, lines, follow)
 
     def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
@@ -52,7 +52,7 @@ class Target:
 
     def api(self) -> AbstractContextManager[tuple[str, str]]:
         """See Target."""
-        orphans.mind(self.stack)
+        orphans.start_alarm_for(self.stack)
         return api.forwarded(self.stack)
 
     def served_models(self) -> set[str]:

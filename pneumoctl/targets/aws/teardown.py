@@ -10,6 +10,7 @@ from typing import Any
 from pneumoctl.aws import leftovers, s3
 from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.errors import PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, exports
@@ -26,6 +27,7 @@ def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dr
     """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
     with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         one = context.reach(settings, stack)
+        orphans.start_alarm(one.aws)
         if not stack.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
             _forget(stack)
             return _end(one, [], None, [])

@@ -114,7 +114,7 @@ def test_every_command_on_a_stack_says_it_in_red(
 def test_a_command_that_needs_no_aws_does_not_wait_for_it(
     aws: Aws, place: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orphans, "_warn", lambda _: time.sleep(20))
+    monkeypatch.setattr(orphans, "_alarm", lambda _: time.sleep(20))
     waits: list[float] = []
     monkeypatch.setattr(atexit, "register", lambda wait, patience: waits.append(patience))
     began = time.monotonic()
@@ -133,7 +133,7 @@ def _settle() -> None:
     import threading
 
     for thread in threading.enumerate():
-        if thread.name == "gpu watch":
+        if thread.name == "gpu alarm":
             thread.join(30)
 
 
