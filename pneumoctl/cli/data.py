@@ -79,7 +79,7 @@ def push(
     stack = invocation.stack
     aws, account, bucket = _bucket(invocation)
     root = directory.expanduser().absolute()  # its own name, not that of what it links to
-    push = _compared(aws, bucket, root, data_sets.named(root, name))
+    push = _compared(aws, bucket, root, data_sets.data_set_name(root, name))
     check = "not again" if push.known else _check(root, push)
     sent = bool(push.objects) or not (push.known and push.newest)
     if sent and not dry_run:
@@ -87,7 +87,7 @@ def push(
             act.arn = account.arn
             act.begin(push.manifest.digest)
             with console.progress("pushing", push.bytes, "bytes") as advance:
-                data_sets.send(aws, bucket, root, push, advance)
+                data_sets.upload(aws, bucket, root, push, advance)
             act.changed = [f"{len(push.objects)} objects, data set {push.manifest.digest[:12]} is the latest"]
     _report(push, bucket, check, dry_run)
     return 0
@@ -98,7 +98,7 @@ def push(
 def ls(invocation: Invocation) -> int:
     """List the data sets in the stack's bucket; a training takes the latest."""
     aws, _, bucket = _bucket(invocation)
-    found = data_sets.pushed(aws, bucket)
+    found = data_sets.list_data_sets(aws, bucket)
     console.result({"bucket": bucket, "data": found})
     if not found:
         console.text("no data set was pushed yet: pneumoctl data push DIR")
@@ -127,9 +127,9 @@ def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
 
 
 def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
-    paths = data_sets.find(root)
+    paths = data_sets.find_files(root)
     with console.progress("reading", sum(one.stat().st_size for one in paths), "bytes") as advance:
-        manifest = data_sets.survey(root, name, paths, advance)
+        manifest = data_sets.build_manifest(root, name, paths, advance)
     return data_sets.compare(aws, bucket, root, manifest)
 
 
@@ -137,7 +137,7 @@ def _check(root: Path, push: "Push") -> str:
     """Read the pictures as the training reads them; what the bucket has whole needs that no more."""
     console.busy("checking the pictures")
     try:
-        counts = data_sets.check(root, push.manifest.files)
+        counts = data_sets.count_pictures(root, push.manifest.files)
     finally:
         console.idle()
     pictures = sum(counts.values())

@@ -44,7 +44,7 @@ def status(invocation: Invocation) -> int:
     Exit 7 if it does without a lease.
     """
     stack, aws = _opened(invocation)
-    found = guards.look(aws, stack)
+    found = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "hosts": [one.document() for one in found]})
     if not found:
         console.text(f"stack {stack.name} has no GPU host")
@@ -70,7 +70,7 @@ def stop(invocation: Invocation) -> int:
         act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
     for lease in armed:
         scheduled_stop.delete(aws, stack.name, lease.run)
-    found = guards.look(aws, stack)
+    found = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "changed": act.changed, "hosts": [one.document() for one in found]})
     for one in found:
         console.text(one.line())

@@ -19,7 +19,7 @@ from pneumoctl.stack.stack import Stack, choose
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.training import collect, host_link, local
-from pneumoctl.training.artifacts import Store
+from pneumoctl.training.artifacts import RunStore
 
 app = typer.Typer(
     name="runs", help="List training runs and their receipts.", rich_markup_mode=None, no_args_is_help=True
@@ -119,7 +119,7 @@ def _log(stack: "Stack", run: "Run", lines: int) -> str:
     if kept.ended(stack, run) is not None and path.exists():
         return _read(path)
     aws = _login(stack)
-    if kept.ended(stack, run) is None and (said := host_link.tail(stack, run, lines)) is not None:
+    if kept.ended(stack, run) is None and (said := host_link.log_tail(stack, run, lines)) is not None:
         return said
     found = s3.read(aws, run.bucket, f"runs/{run.id}/{LOG}")
     return _read(path) if found is None else found.decode(errors="replace")
@@ -131,7 +131,7 @@ def fetch(invocation: Invocation, run: Name = None) -> int:
     """Fetch again what a run on the GPU left in the bucket, and verify its bundle."""
     stack = invocation.stack
     one = _on_gpu(_chosen(stack, run))
-    collect.fetch(stack, Store(_login(stack), one.bucket, one.id), one)
+    collect.fetch_results(stack, RunStore(_login(stack), one.bucket, one.id), one)
     return 0
 
 

@@ -17,8 +17,8 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.training import local, order
-from pneumoctl.training.progress import seconds
-from pneumoctl.training.request import SHORTEST_S, Wish
+from pneumoctl.training.progress import parse_duration
+from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 RUNTIME = "4h"
 
@@ -71,10 +71,10 @@ def train(
     if gpu:
         return _on_gpu(settings, stack, wish)
 
-    return local.train(stack, wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
+    return local.train(stack, wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
 
 
-def _on_gpu(settings: "Settings", stack: "Stack", wish: Wish) -> int:
+def _on_gpu(settings: "Settings", stack: "Stack", wish: TrainingRequest) -> int:
     context.require(stack)
     options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
@@ -93,10 +93,10 @@ def _wish(
     stall: int,
     resume: bool,
     detach: bool,
-) -> Wish:
+) -> TrainingRequest:
     first, arguments = (words[0], words[1:]) if words and not words[0].startswith("-") else ("", words)
     try:
-        runtime = seconds(max_runtime or (RUNTIME if gpu else "8760h"))
+        runtime = parse_duration(max_runtime or (RUNTIME if gpu else "8760h"))
     except (ValueError, OverflowError):
         raise PneumoError(f"--max-runtime {max_runtime} is no time", "as 90m or 2h", Exit.USAGE) from None
     rules = (
@@ -113,10 +113,10 @@ def _wish(
         if not good:
             raise PneumoError(wanted, "pneumoctl train --help", Exit.USAGE)
     arch = _parsed(arguments)
-    return Wish(first, tuple(arguments), runtime, max_cost, stall * 60, resume, detach, arch=arch)
+    return TrainingRequest(first, tuple(arguments), runtime, max_cost, stall * 60, resume, detach, arch=arch)
 
 
-def _on_spot(wish: Wish, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> Wish:
+def _on_spot(wish: TrainingRequest, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> TrainingRequest:
     rules = (
         (gpu or not spot, "--spot is for --gpu"),
         (spot or (retries is None and not fallback), "--spot-retries and --fallback are for --spot"),

@@ -1,48 +1,40 @@
-"""What stopped a GPU host: pneumoctl, its own timer, the training unit, the schedule or somebody else."""
+"""Which guard stopped a GPU host: this client, the host's timer, the training unit, the schedule or somebody else."""
 
 import re
 
 from pneumoctl.ssh import serial_console
 
 SCHEDULE, TIMER, UNIT, CLIENT, OTHER = "schedule", "host timer", "unit", "client", "somebody"
-
-
 AWS = "AWS took it back"
+# EC2's state reasons: of a host that powered itself off, and the prefix of those of a reclaimed spot instance.
+BY_ITSELF = "Client.InstanceInitiatedShutdown"
+SPOT_RECLAIM = "Server.SpotInstance"
+# Lines that the guards write to the host's console.
+TIMER_LINE = re.compile(r"pneumoctl-guard: powering off: (.+)")
+UNIT_LINE = re.compile(r"pneumoctl-train: ended \((.*)\): powering off")
 
 
-BY_ITSELF = "Client.InstanceInitiatedShutdown"  # EC2's state reason of a host that powered itself off
+def stopped_by(console: str, reason: str, stopped_here: bool, late: bool, unit_ended: bool) -> str:
+    """Which guard ended the bill, that is, acted first. Empty where that is unknown.
 
-
-_TAKES = "Server.SpotInstance"  # so begins that of one that AWS took back
-
-
-_TIMER = re.compile(r"pneumoctl-guard: powering off: (.+)")
-
-
-_UNIT = re.compile(r"pneumoctl-train: ended \((.*)\): powering off")
-
-
-def stopper(console: str, reason: str, asked: bool, late: bool, over: bool) -> str:
-    """Which guard ended the bill: who acted first, by the host's console, EC2's state reason and what we did.
-
-    asked: it still ran when we stopped it. late: it went off when the account-side stop was due, or after. over: we
-    heard that its unit had ended, or it wrote so to the bucket. "" where nobody can tell.
+    console: the host's. reason: EC2's, for the state. stopped_here: it still ran when this client stopped it. late: it
+    went off when the account-side stop was due, or after. unit_ended: the training unit is known to have ended.
     """
-    if _last(_TIMER, console):
+    if last_match(TIMER_LINE, console):
         return TIMER
-    if _last(_UNIT, console):
+    if last_match(UNIT_LINE, console):
         return UNIT
-    if asked:
+    if stopped_here:
         return CLIENT
-    if reason.startswith(_TAKES):
+    if reason.startswith(SPOT_RECLAIM):
         return AWS
-    if reason == BY_ITSELF or (over and not reason):
-        return UNIT if over else TIMER
+    if reason == BY_ITSELF or (unit_ended and not reason):
+        return UNIT if unit_ended else TIMER
     return "" if not reason else SCHEDULE if late else OTHER
 
 
-def _last(pattern: re.Pattern[str], console: str) -> str:
-    """What the last boot's console says of it; an earlier boot's word is none."""
+def last_match(pattern: re.Pattern[str], console: str) -> str:
+    """The text that the pattern's group matches on the console of the last boot; earlier boots are ignored."""
     found = ""
     for line in serial_console.lines(console):
         if serial_console.begins(line):

@@ -1,7 +1,6 @@
-"""What the stack's GPU does now, the state of each of its guards, and the drills that prove two of them."""
+"""The state of the stack's GPU hosts and of each guard, and the drills that prove two of the guards."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -21,14 +20,15 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
 POLL_S = 3.0
-# Drill -> until the account's own stop, until the guard must have acted (the host's timer waits ten minutes when idle).
+# Drill -> seconds until the account-side stop, and until the guard must have acted. The host's timer acts after it has
+# been idle for ten minutes.
 DRILLS = {"schedule": (120.0, 300.0), "idle": (1500.0, 1200.0)}
-WHOSE = {"schedule": attribution.SCHEDULE, "idle": attribution.TIMER}
+EXPECTED = {"schedule": attribution.SCHEDULE, "idle": attribution.TIMER}
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU host, what it bills, and its lease."""
+    """A GPU host, its price, how long it has been on, and its lease."""
 
     host: Instance
     lease: Lease | None
@@ -37,18 +37,18 @@ class Gpu:
 
     @property
     def bills(self) -> bool:
-        """Whether it is on, or on its way up or down."""
+        """Whether it is not off: starting and stopping hosts bill, too."""
         return self.host.state not in HALTED
 
     def document(self) -> dict[str, Any]:
         """JSON-ready."""
         lease = {"run": self.lease.run, "until": runs.stamp(self.lease.until)} if self.lease else None
         spent = self.hours * self.usd_per_hour if self.usd_per_hour is not None and self.bills else None
-        known = {name: getattr(self.host, name) for name in ("id", "name", "type", "state")}
-        return {**known, "bills": self.bills, "usd_per_hour": self.usd_per_hour, "usd_so_far": spent, "lease": lease}
+        host = {name: getattr(self.host, name) for name in ("id", "name", "type", "state")}
+        return {**host, "bills": self.bills, "usd_per_hour": self.usd_per_hour, "usd_so_far": spent, "lease": lease}
 
     def line(self) -> str:
-        """For a person."""
+        """One line of text."""
         price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, digits=4)} an hour"
         if not self.bills:
             return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}; {price} while it is on"
@@ -59,7 +59,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Guard:
-    """One guard: what it is, whether it stands, and what is known of it."""
+    """One guard: its number, what it does, whether it is in place, and its state in words."""
 
     number: int
     what: str
@@ -71,12 +71,12 @@ class Guard:
         return asdict(self)
 
     def cells(self) -> tuple[str, str, str]:
-        """For a table."""
+        """The cells of a table row."""
         return str(self.number), self.what, self.state
 
 
-def look(aws: Aws, stack: Stack) -> list[Gpu]:
-    """The stack's GPU hosts. PneumoError if EC2 or the scheduler does not say."""
+def gpu_hosts(aws: Aws, stack: Stack) -> list[Gpu]:
+    """The stack's GPU hosts. Raises PneumoError if EC2 or the scheduler does not answer."""
     hosts = aws.training_hosts(stack.name)
     if not hosts:
         return []
@@ -84,7 +84,7 @@ def look(aws: Aws, stack: Stack) -> list[Gpu]:
     return [
         Gpu(
             host,
-            scheduled_stop.covering(leases, host.id, now),
+            scheduled_stop.lease_covering(leases, host.id, now),
             listed.of(host.type),
             max((now - host.launched).total_seconds(), 0.0) / 3600,
         )
@@ -93,27 +93,26 @@ def look(aws: Aws, stack: Stack) -> list[Gpu]:
 
 
 def guards(aws: Aws, stack: Stack) -> list[Guard]:
-    """All six; what lies on the host is known while it is on, and drilled."""
-    found = look(aws, stack)
-    bills = [one for one in found if one.bills]
-    unleased = [one for one in bills if not one.lease]
-    leases = ", ".join(f"{one.lease.run} until {one.lease.until:%F %T} UTC" for one in bills if one.lease)
-    behaviour = all(gpu.ends_by_itself(aws, one.host) for one in found)
+    """All six guards. Those on the host itself can only be proven by a drill."""
+    hosts = gpu_hosts(aws, stack)
+    on = [host for host in hosts if host.bills]
+    unleased = [host for host in on if not host.lease]
+    leases = ", ".join(f"{host.lease.run} until {host.lease.until:%F %T} UTC" for host in on if host.lease)
+    behaviour = all(gpu.shutdown_ends_billing(aws, each.host) for each in hosts)
+    state = "on" if on else "stopped" if hosts else "there is no GPU host"
     return [
-        Guard(
-            0, "up leaves it stopped", not unleased, "on" if bills else "stopped" if found else "there is no GPU host"
-        ),
+        Guard(0, "up leaves the host stopped", not unleased, state),
         _scheduler(aws, stack, leases),
         Guard(2, "the host's own timer", behaviour, _on_host(behaviour) + "; drill: gpu guard --drill idle"),
-        Guard(3, "the unit powers it off", behaviour, _on_host(behaviour)),
-        Guard(4, "the client stops it", True, "in every train --gpu"),
-        Guard(5, "told in red", not unleased, f"{len(unleased)} on without a lease; pneumoctl gpu reap: all regions"),
+        Guard(3, "the unit powers the host off", behaviour, _on_host(behaviour)),
+        Guard(4, "the client stops the host", True, "in every train --gpu"),
+        Guard(5, "every command alarms", not unleased, f"{len(unleased)} on without a lease; all regions: gpu reap"),
     ]
 
 
 def _scheduler(aws: Aws, stack: Stack, leases: str) -> Guard:
     role = scheduled_stop.role(aws, stack.name).rpartition("/")[2]
-    what = "the account's stop"
+    what = "the account-side stop"
     try:
         aws.call("iam", "get_role", RoleName=role)
         aws.call("scheduler", "get_schedule_group", Name=scheduled_stop.group(stack.name))
@@ -127,19 +126,19 @@ def _on_host(stops: bool) -> str:
 
 
 def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
-    """Start the host with nothing to do and a lease, and only look on; stopped by us when the guard is late."""
+    """Start the host with a lease and no run, and wait for the guard; stop the host if the guard is late."""
     if host.state != "stopped":
         raise PneumoError(f"the GPU host is {host.state}, not stopped", "pneumoctl gpu status", Exit.LOCKED)
     lease_s, patience = DRILLS[name]
     run, began = runs.new_id(scheduled_stop.now(aws)), time.monotonic()
     until = scheduled_stop.now(aws).replace(microsecond=0) + timedelta(seconds=lease_s)
-    said, good = "", False
+    console_text, ended = "", False
     with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
         scheduled_stop.arm(aws, stack.name, run, host, until)
         try:
             with interrupts.raising():
                 aws.call("ec2", "start_instances", InstanceIds=[host.id])
-                good, said = _off(aws, host, began + patience, lambda: console.note(f"  {host.name} is on"))
+                ended, console_text = _wait_until_off(aws, host, began + patience)
         except Interrupted as stop:
             console.note(str(stop))
         finally:
@@ -148,28 +147,28 @@ def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
             time.sleep(SETTLE_S)
             aws.stop([host])
             scheduled_stop.delete(aws, stack.name, run)
-    guard = _who(aws, host, said, late=scheduled_stop.now(aws) >= until) if good else attribution.CLIENT
-    return {"drill": name, "good": guard == WHOSE[name], "seconds": took, "guard": guard}
+    guard = _stopped_by(aws, host, console_text, late=scheduled_stop.now(aws) >= until) if ended else attribution.CLIENT
+    return {"drill": name, "good": guard == EXPECTED[name], "seconds": took, "guard": guard}
 
 
-def _off(aws: Aws, host: Instance, deadline: float, started: Callable[[], None]) -> tuple[bool, str]:
-    """Whether it went off by itself in time, and what its console said last."""
-    said, was_on = "", False
+def _wait_until_off(aws: Aws, host: Instance, deadline: float) -> tuple[bool, str]:
+    """Whether the host went off by itself in time, and its last console output."""
+    console_text, was_on = "", False
     while time.monotonic() < deadline:
         time.sleep(POLL_S)
         with suppress(PneumoError):
             state = aws.states([host.id]).get(host.id)
             if state == "running" and not was_on:
                 was_on = True
-                started()
+                console.note(f"  {host.name} is on")
             if was_on and state in HALTING | HALTED:
-                return True, said
-            said = aws.console_output(host.id) or said
-    return False, said
+                return True, console_text
+            console_text = aws.console_output(host.id) or console_text
+    return False, console_text
 
 
-def _who(aws: Aws, host: Instance, said: str, late: bool) -> str:
+def _stopped_by(aws: Aws, host: Instance, console_text: str, late: bool) -> str:
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[host.id])
-    (found,) = [one for group in groups for one in group["Instances"]]
-    reason = (found.get("StateReason") or {}).get("Code", "")
-    return attribution.stopper(said, reason, asked=False, late=late, over=False)
+    (described,) = [instance for group in groups for instance in group["Instances"]]
+    reason = (described.get("StateReason") or {}).get("Code", "")
+    return attribution.stopped_by(console_text, reason, stopped_here=False, late=late, unit_ended=False)

@@ -1,4 +1,4 @@
-"""Guard 5: GPU hosts that run without a lease, of any stack: found in a region or in all, told in red, stopped."""
+"""Guard 5: find GPU hosts of any stack that are on without a lease, in one region or all; report and stop them."""
 
 import atexit
 import threading
@@ -18,13 +18,13 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
 ON = ["pending", "running"]
-AT_ONCE = 8
-PATIENCE_S = 3.0
+REGIONS_AT_ONCE = 8
+PATIENCE_S = 3.0  # for the search, at the end of a command that does not need AWS
 
 
 @dataclass(frozen=True)
 class Running:
-    """A GPU host that is on. `lease` None: nothing in the account will stop it; or why nobody knows is in `unknown`."""
+    """A GPU host that is on. Without a `lease` nothing in the account stops it; `unknown`: why the lease is unknown."""
 
     stack: str
     region: str
@@ -37,45 +37,48 @@ class Running:
 
     @property
     def instance(self) -> Instance:
-        """As aws.stop takes it."""
+        """The host as Aws.stop takes it."""
         name = f"{self.stack}'s train"
         return Instance(self.id, name, "train", "running", self.type, self.launched, "", "", self.spot)
 
 
-def running(aws: Aws) -> list[Running]:
-    """All GPU hosts of all stacks that are on in the region of `aws`."""
+def running_hosts(aws: Aws) -> list[Running]:
+    """The GPU hosts of all stacks that are on in the region of `aws`."""
     filters = [{"Name": f"tag:{ROLE_TAG}", "Values": ["train"]}, {"Name": "instance-state-name", "Values": ON}]
     groups = aws.items("ec2", "describe_instances", "Reservations", Filters=filters)
-    found = [one for group in groups for one in group["Instances"]]
-    stacks = {one["InstanceId"]: _stack(one) for one in found}
-    known = {stack: _known(aws, stack) for stack in set(stacks.values()) if stack}
-    return [_running(aws, one, stacks[one["InstanceId"]], known) for one in found if stacks[one["InstanceId"]]]
+    instances = [instance for group in groups for instance in group["Instances"]]
+    stacks = {instance["InstanceId"]: _stack_of(instance) for instance in instances}
+    known = {stack: _leases_or_error(aws, stack) for stack in set(stacks.values()) if stack}
+    return [
+        _running_host(aws, instance, stack, known[stack])
+        for instance in instances
+        if (stack := stacks[instance["InstanceId"]])
+    ]
 
 
 def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
-    """Instance id -> the lease under which a run goes on there. PneumoError where that cannot be known."""
+    """Instance id -> the lease of the run that is under way on it. Raises PneumoError if the leases cannot be read."""
     on = [host for host in hosts if host.role == "train" and host.state in ON]
     known = scheduled_stop.listed(aws, stack) if on else []
-    found = {host.id: scheduled_stop.covering(known, host.id, scheduled_stop.now(aws)) for host in on}
+    found = {host.id: scheduled_stop.lease_covering(known, host.id, scheduled_stop.now(aws)) for host in on}
     return {id: lease for id, lease in found.items() if lease}
 
 
-def _running(aws: Aws, one: dict[str, Any], stack: str, known: dict[str, list[Lease] | str]) -> Running:
-    found = known[stack]
-    unknown = found if isinstance(found, str) else ""
-    lease = (
-        None if isinstance(found, str) else scheduled_stop.covering(found, one["InstanceId"], scheduled_stop.now(aws))
-    )
-    spot = one.get("InstanceLifecycle") == "spot"
-    return Running(stack, aws.region, one["InstanceId"], one["InstanceType"], one["LaunchTime"], lease, unknown, spot)
+def _running_host(aws: Aws, instance: dict[str, Any], stack: str, known: list[Lease] | str) -> Running:
+    id, kind, launched = instance["InstanceId"], instance["InstanceType"], instance["LaunchTime"]
+    spot = instance.get("InstanceLifecycle") == "spot"
+    if isinstance(known, str):
+        return Running(stack, aws.region, id, kind, launched, None, known, spot)
+    lease = scheduled_stop.lease_covering(known, id, scheduled_stop.now(aws))
+    return Running(stack, aws.region, id, kind, launched, lease, "", spot)
 
 
-def _stack(one: dict[str, Any]) -> str:
-    return next((str(tag["Value"]) for tag in one.get("Tags", ()) if tag["Key"] == STACK_TAG), "")
+def _stack_of(instance: dict[str, Any]) -> str:
+    return next((str(tag["Value"]) for tag in instance.get("Tags", ()) if tag["Key"] == STACK_TAG), "")
 
 
-def _known(aws: Aws, stack: str) -> list[Lease] | str:
-    """The leases of a stack, or why they are not known: then its host is told of, and not stopped."""
+def _leases_or_error(aws: Aws, stack: str) -> list[Lease] | str:
+    """The leases of a stack, or why they cannot be read: then its host is reported, but not stopped."""
     try:
         return scheduled_stop.listed(aws, stack)
     except PneumoError as error:
@@ -83,68 +86,71 @@ def _known(aws: Aws, stack: str) -> list[Lease] | str:
 
 
 def regions(aws: Aws) -> list[str]:
-    """All that are enabled for the account."""
+    """The regions that are enabled for the account."""
     wanted = [{"Name": "opt-in-status", "Values": ["opt-in-not-required", "opted-in"]}]
     return sorted(one["RegionName"] for one in aws.call("ec2", "describe_regions", Filters=wanted)["Regions"])
 
 
-def everywhere(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:
-    """Region by region: who is on there, or why nobody knows."""
+def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:
+    """For each region the GPU hosts that are on, or why it could not be searched."""
 
     def look(name: str) -> tuple[str, Aws | None, list[Running] | PneumoError]:
         try:
             there = aws if name == aws.region else Aws(aws.profile, name)
-            return name, there, running(there)
+            return name, there, running_hosts(there)
         except PneumoError as error:
             return name, None, error
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
         yield from pool.map(look, names)
 
 
 @dataclass(frozen=True)
-class Found:
-    """GPU hosts that are on, in any region. `orphans`: where to stop each. `unknown`: region or host -> why."""
+class Findings:
+    """GPU hosts that are on, in any region.
+
+    orphans: hosts without a lease, each with the AWS that can stop it. unknown: region or host -> why.
+    """
 
     orphans: list[tuple[Aws, Running]]
     leased: list[Running]
     unknown: dict[str, str]
 
 
-def search(aws: Aws) -> Found:
-    """Ask every enabled region; one that cannot be asked is named."""
-    every = Found([], [], {})
-    for region, there, found in everywhere(aws, regions(aws)):
-        if isinstance(found, PneumoError) or there is None:
-            every.unknown[region] = str(found)
+def search(aws: Aws) -> Findings:
+    """Search every enabled region; regions that could not be searched are in `unknown`."""
+    findings = Findings([], [], {})
+    for region, there, hosts in search_regions(aws, regions(aws)):
+        if isinstance(hosts, PneumoError) or there is None:
+            findings.unknown[region] = str(hosts)
             continue
-        every.orphans.extend((there, one) for one in found if one.lease is None and not one.unknown)
-        every.unknown.update((f"{region}, {one.id}", one.unknown) for one in found if one.unknown)
-        every.leased.extend(one for one in found if one.lease is not None)
-    return every
+        findings.orphans.extend((there, host) for host in hosts if host.lease is None and not host.unknown)
+        findings.unknown.update((f"{region}, {host.id}", host.unknown) for host in hosts if host.unknown)
+        findings.leased.extend(host for host in hosts if host.lease is not None)
+    return findings
 
 
 def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Running]]:
-    """Stop them: those that were, and those on which a run began meanwhile, which are left alone.
+    """Stop the hosts; returns those stopped, and those left on because a run has started on them since the search.
 
-    One that cannot be stopped keeps no other on; its PneumoError is raised when all were tried.
+    After a failure the others are stopped, too; then its PneumoError is raised.
     """
-    stopped, begun = list[Running](), list[Running]()
-    trouble: PneumoError | None = None
-    for there, one in orphans:
+    stopped, in_use = list[Running](), list[Running]()
+    failure: PneumoError | None = None
+    for there, host in orphans:
         try:
-            if leases(there, [one.instance], one.stack):
-                begun.append(one)
-                console.note(f"{one.region}: a run has begun on {one.id}: left alone")
+            if leases(there, [host.instance], host.stack):
+                in_use.append(host)
+                console.note(f"{host.region}: a run has started on {host.id}: not stopped")
                 continue
-            there.stop([one.instance])
-            stopped.append(one)
+            there.stop([host.instance])
+            stopped.append(host)
         except PneumoError as error:
             console.fail(error)
-            trouble = error
-    if trouble is not None:
-        raise trouble
-    return stopped, begun
+            failure = error
+    if failure is not None:
+        raise failure
+    return stopped, in_use
 
 
 def start_alarm(aws: Aws) -> None:
@@ -157,20 +163,20 @@ def start_alarm(aws: Aws) -> None:
 
 def start_alarm_for(stack: Stack) -> None:
     """Do the same for a command that does not use AWS itself; its end waits PATIENCE_S for the search at most."""
-    cloud, known = stack.cloud(), stack.hosts()
-    trains = known is not None and any(host.role == "train" for host in known.hosts)
-    if cloud is None or not (trains or runs.folder(stack).is_dir()):
+    cloud, inventory = stack.cloud(), stack.hosts()
+    has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
+    if cloud is None or not (has_gpu or runs.folder(stack).is_dir()):
         return
-    look = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
-    look.start()
-    atexit.register(look.join, PATIENCE_S)
+    search = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
+    search.start()
+    atexit.register(search.join, PATIENCE_S)
 
 
 def _alarm(aws: Aws) -> None:
     with suppress(Exception):
-        for one in running(aws):
-            if one.lease is None:
+        for host in running_hosts(aws):
+            if host.lease is None:
                 console.alarm(
-                    f"GPU host {one.id} ({one.type}) of stack {one.stack} runs without a lease and bills since "
-                    f"{one.launched:%Y-%m-%d %H:%M} UTC; next: pneumoctl gpu reap"
+                    f"GPU host {host.id} ({host.type}) of stack {host.stack} runs without a lease and bills since "
+                    f"{host.launched:%Y-%m-%d %H:%M} UTC; next: pneumoctl gpu reap"
                 )

@@ -1,7 +1,7 @@
-"""Guard 1: a one-time stop of the GPU host that the account itself keeps; while it is armed the host has its lease.
+"""Guard 1: a one-time schedule in the account that stops the GPU host; while it is armed the host has a lease.
 
-A spot instance cannot be stopped: it is terminated. It needs neither this machine nor the host. The tool's part is only
-to arm it, to read it back, and to take it away.
+It needs neither this machine nor the host to act. A spot instance cannot be stopped: it is terminated. This module
+arms the schedule, reads it back and deletes it.
 """
 
 import json
@@ -17,11 +17,11 @@ from pneumoctl.errors import Exit, PneumoError
 
 TARGET = "arn:{partition}:scheduler:::aws-sdk:ec2:"
 STOP, TERMINATE = "stopInstances", "terminateInstances"
-ROLE = "arn:{partition}:iam::{account}:role/pneumoctl-{stack}-scheduler-{region}"  # terraform/guard.tf names it so
+ROLE = "arn:{partition}:iam::{account}:role/pneumoctl-{stack}-scheduler-{region}"  # its name in terraform/guard.tf
 ATTEMPTS = 4
 PAUSE_S = 2.0
-UNSURE_S = 3.0  # AWS tells its time in whole seconds, and the answer takes a moment
-PASSING = ("throttled", "unreachable", "trouble")  # kinds of trouble that may be over in a moment
+CLOCK_TOLERANCE_S = 3.0  # AWS gives its time in whole seconds, and the answer takes a moment
+RETRIED = ("throttled", "unreachable", "trouble")  # kinds of errors that may not last
 MISSING = "ResourceNotFoundException"
 
 Answer = TypeVar("Answer")
@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Lease:
-    """An armed stop: the run that it is named by, what it stops, and when."""
+    """An armed schedule: the run that it is named after, what it stops, when, and the EC2 action."""
 
     run: str
     instances: tuple[str, ...]
@@ -37,36 +37,36 @@ class Lease:
     act: str = STOP
 
     def covers(self, instance: str, now: datetime) -> bool:
-        """Whether that instance may run."""
+        """Whether that instance may be on at that time."""
         return instance in self.instances and self.until > now
 
 
 def now(aws: Aws) -> datetime:
-    """AWS's time, whatever this machine's clock says, and though it be set meanwhile: the deadline is kept by AWS's."""
+    """AWS's time: deadlines go by it. A wrong clock of this machine, or a change of it since login, has no effect."""
     account = aws.identity()
     skew = account.skew or 0.0
-    passed = steady() - account.steady - (skew if abs(skew) > UNSURE_S else 0.0)
+    passed = steady() - account.steady - (skew if abs(skew) > CLOCK_TOLERANCE_S else 0.0)
     return account.asked + timedelta(seconds=passed)
 
 
 def group(stack: str) -> str:
-    """The schedule group of a stack; its role obeys this group alone."""
+    """The schedule group of a stack; only its schedules may assume the stack's role."""
     return f"pneumoctl-{stack}"
 
 
 def role(aws: Aws, stack: str) -> str:
     """ARN of the role that may stop the stack's GPU host, and nothing else."""
-    return _named(ROLE, aws, stack)
+    return _format(ROLE, aws, stack)
 
 
 def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Lease:
-    """Arm the stop, or move it, and read it back. PneumoError (exit 4) unless it is there as wished."""
+    """Create or update the schedule, then read it back. Raises PneumoError (exit 4) if it is not as requested."""
     wanted = Lease(run, (host.id,), until.replace(microsecond=0), TERMINATE if host.spot else STOP)
-    started = "it is terminated" if host.spot else "nothing was started"  # a spot instance cannot be had switched off
+    started = "it is terminated" if host.spot else "nothing was started"  # a spot instance is on from its launch
     schedule = _schedule(aws, stack, wanted)
     try:
-        _tried(lambda: _put(aws, schedule))
-        found = _tried(lambda: read(aws, stack, run))
+        _retry(lambda: _put(aws, schedule))
+        found = _retry(lambda: read(aws, stack, run))
     except PneumoError as error:
         message = f"the account-side stop of the GPU cannot be armed: {error.message}; {started}"
         raise PneumoError(message, error.hint, Exit.PREFLIGHT) from error
@@ -77,7 +77,7 @@ def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Leas
 
 
 def read(aws: Aws, stack: str, run: str) -> Lease | None:
-    """The armed stop of a run; None if there is none that would act."""
+    """The armed schedule of a run; None if there is none that would act."""
     try:
         found = aws.call("scheduler", "get_schedule", GroupName=group(stack), Name=run)
     except PneumoError as error:
@@ -85,14 +85,15 @@ def read(aws: Aws, stack: str, run: str) -> Lease | None:
             return None
         raise
     lease = _lease(found)
-    # Only what would act is a lease: enabled, with the one role that may stop this host.
+    # Only a schedule that would act is a lease: enabled, with the one role that may stop this host.
     return lease if lease and found["Target"].get("RoleArn") == role(aws, stack) else None
 
 
 def listed(aws: Aws, stack: str) -> list[Lease]:
-    """All stops of a stack that would act; none where it has no group."""
+    """All schedules of a stack that would act; empty if it has no schedule group."""
     try:
-        names = [one["Name"] for one in aws.items("scheduler", "list_schedules", "Schedules", GroupName=group(stack))]
+        schedules = aws.items("scheduler", "list_schedules", "Schedules", GroupName=group(stack))
+        names = [schedule["Name"] for schedule in schedules]
     except PneumoError as error:
         if error.details.get("aws_code") == MISSING:
             return []
@@ -101,7 +102,7 @@ def listed(aws: Aws, stack: str) -> list[Lease]:
 
 
 def delete(aws: Aws, stack: str, run: str) -> None:
-    """Take a stop away; gone already is done."""
+    """Delete a schedule; no error if it is gone already."""
 
     def once() -> None:
         try:
@@ -110,12 +111,12 @@ def delete(aws: Aws, stack: str, run: str) -> None:
             if error.details.get("aws_code") != MISSING:
                 raise
 
-    _tried(once)
+    _retry(once)
 
 
-def covering(leases: Iterable[Lease], instance: str, at: datetime) -> Lease | None:
-    """The lease under which an instance runs, the longest; None: it bills without one."""
-    return max((one for one in leases if one.covers(instance, at)), key=lambda one: one.until, default=None)
+def lease_covering(leases: Iterable[Lease], instance: str, at: datetime) -> Lease | None:
+    """The longest lease under which the instance may be on; None if it has none."""
+    return max((lease for lease in leases if lease.covers(instance, at)), key=lambda lease: lease.until, default=None)
 
 
 def _schedule(aws: Aws, stack: str, lease: Lease) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _schedule(aws: Aws, stack: str, lease: Lease) -> dict[str, Any]:
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "ActionAfterCompletion": "DELETE",
         "Target": {
-            "Arn": _named(TARGET, aws, stack) + lease.act,
+            "Arn": _format(TARGET, aws, stack) + lease.act,
             "RoleArn": role(aws, stack),
             "Input": json.dumps({"InstanceIds": list(lease.instances)}),
             "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
@@ -137,13 +138,13 @@ def _schedule(aws: Aws, stack: str, lease: Lease) -> dict[str, Any]:
     }
 
 
-def _named(pattern: str, aws: Aws, stack: str) -> str:
+def _format(pattern: str, aws: Aws, stack: str) -> str:
     account = aws.identity()
     return pattern.format(partition=account.arn.split(":")[1], account=account.id, stack=stack, region=aws.region)
 
 
 def _put(aws: Aws, schedule: dict[str, Any]) -> None:
-    """Make it; one that is there, as after an answer that was lost, becomes this one."""
+    """Create the schedule, or update it if it exists, as after a create whose answer got lost."""
     try:
         aws.call("scheduler", "create_schedule", **schedule)
     except PneumoError as error:
@@ -153,7 +154,7 @@ def _put(aws: Aws, schedule: dict[str, Any]) -> None:
 
 
 def _lease(found: dict[str, Any]) -> Lease | None:
-    """What a schedule would do; None for one that is off, or none of ours."""
+    """The lease that a schedule gives; None if it is disabled or not one of pneumoctl's."""
     expression, target = found.get("ScheduleExpression", ""), found.get("Target", {})
     if found.get("State") != "ENABLED" or found.get("ScheduleExpressionTimezone", "UTC") != "UTC":
         return None
@@ -168,13 +169,13 @@ def _lease(found: dict[str, Any]) -> Lease | None:
     return Lease(found["Name"], instances, until, act)
 
 
-def _tried(ask: Callable[[], Answer]) -> Answer:
-    """Again after what may pass, a few times."""
+def _retry(ask: Callable[[], Answer]) -> Answer:
+    """Retry after errors that may not last, ATTEMPTS times in all."""
     for left in range(ATTEMPTS - 1, -1, -1):
         try:
             return ask()
         except PneumoError as error:
-            if not left or error.details.get("aws") not in PASSING:
+            if not left or error.details.get("aws") not in RETRIED:
                 raise
         time.sleep(PAUSE_S)
     raise AssertionError("not reached")

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a GPU is on: they break off what may be broken off, and never what stops the GPU."""
+"""Ctrl-C, SIGTERM and SIGHUP while a GPU is on: they interrupt what may be interrupted, never the stop of the GPU."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal came; `code` is what the process exits with. Nothing that handles errors takes it for one."""
+    """A signal arrived; `code` is the exit code. A BaseException, so that no handler of errors catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
@@ -18,14 +18,14 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Takes the signals over. Within `raising` one of them raises Interrupted; elsewhere it is only told of."""
+    """Handles the signals. Within `raising` a signal raises Interrupted; elsewhere it only causes a note."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell, self._open = tell, False
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._raises = note, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._take) for number in NUMBERS}
+        self._before = {number: signal.signal(number, self._handle) for number in NUMBERS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,28 +34,28 @@ class Interrupts:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Until the end of the block, or the first signal, whichever comes first."""
-        self._open = True
+        """Raise Interrupted at the first signal within the block."""
+        self._raises = True
         try:
             yield
         finally:
-            self._open = False
+            self._raises = False
 
-    def _take(self, number: int, _frame: FrameType | None) -> None:
-        if self._open:
-            self._open = False
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._raises:
+            self._raises = False
             raise Interrupted(number)
-        unheard(self._tell)("the GPU is being stopped; this ends when that is proven")
+        ignore_output_errors(self._note)("the GPU is being stopped; this command ends when that is proven")
 
 
-def unheard(tell: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The same, though nobody may be listening any more: a terminal or a pipe that is gone ends nothing.
+def ignore_output_errors(write: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same function without its errors: a closed terminal or pipe must not end a run.
 
-    Rich exits the process when its pipe is broken.
+    SystemExit, too: Rich exits the process when its pipe is broken.
     """
 
-    def told(words: Any) -> None:
+    def safe(value: Any) -> None:
         with suppress(Exception, SystemExit):
-            tell(words)
+            write(value)
 
-    return told
+    return safe

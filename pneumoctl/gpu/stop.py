@@ -8,24 +8,25 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
 
-POLL = 3.0  # seconds
+POLL_S = 3.0
+SETTLE_S = 10.0  # after a start whose answer got lost EC2 may still say "stopped" for a moment
 
 
-def rest(
+def stop_training_hosts(
     aws: Aws,
     stack: str,
     expected: bool,
-    patience: float = 0.0,
-    spare: Callable[[Instance], bool] = lambda _: False,
+    boot_s: float = 0.0,
+    leave_on: Callable[[Instance], bool] = lambda _: False,
 ) -> None:
-    """Stop every training host that is not stopped; a new one has `patience` seconds to end its first boot.
+    """Stop every training host that is not stopped; a new one gets `boot_s` seconds to finish its first boot.
 
-    `spare`: those that are left alone, because a run goes on there. `expected`: whether there may be one. Then
-    whatever keeps us from knowing that it is stopped, Ctrl-C included, is a PneumoError with exit code 7; else what
-    fails here is no news beside what brought us here.
+    `leave_on`: hosts on which a run is under way. `expected`: whether there may be a training host. If so, anything
+    that prevents the proof of the stop, Ctrl-C included, raises PneumoError with exit code 7; else the caller's own
+    error matters more, and only a host that is known not to be stopped raises.
     """
     try:
-        _rest(aws, stack, time.monotonic() + patience, spare)
+        _stop(aws, stack, time.monotonic() + boot_s, leave_on)
     except PneumoError as error:
         if error.code == Exit.GPU_NOT_STOPPED:
             raise
@@ -37,15 +38,15 @@ def rest(
         raise
 
 
-def ends_by_itself(aws: Aws, host: Instance) -> bool:
-    """Whether a host that powers itself off bills no more and, unless it is a spot one, is kept: guards 2 and 3."""
+def shutdown_ends_billing(aws: Aws, host: Instance) -> bool:
+    """Whether EC2 stops the host, or terminates a spot instance, when it powers itself off: guards 2 and 3 need it."""
     name = "instanceInitiatedShutdownBehavior"
-    said = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute=name)
-    return bool(said["InstanceInitiatedShutdownBehavior"]["Value"] == ("terminate" if host.spot else "stop"))
+    attribute = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute=name)
+    return bool(attribute["InstanceInitiatedShutdownBehavior"]["Value"] == ("terminate" if host.spot else "stop"))
 
 
 def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
-    """Exit code 7, with the commands that tell and that stop."""
+    """The error with exit code 7, and the commands that show and stop the host."""
     where = f"--region {aws.region}" + (f" --profile {aws.profile}" if aws.profile else "")
     tags = f"Name=tag:{STACK_TAG},Values={stack} Name=tag:{ROLE_TAG},Values=train"
     look = (
@@ -58,24 +59,19 @@ def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
     )
 
 
-def _rest(aws: Aws, stack: str, deadline: float, spare: Callable[[Instance], bool]) -> None:
-    while running := [
-        host for host in aws.instances(stack) if host.role == "train" and host.state not in HALTED and not spare(host)
-    ]:
-        if time.monotonic() < deadline and not all(_booted(aws, host) for host in running):
-            time.sleep(POLL)
+def _stop(aws: Aws, stack: str, boot_until: float, leave_on: Callable[[Instance], bool]) -> None:
+    while running := [host for host in aws.training_hosts(stack) if host.state not in HALTED and not leave_on(host)]:
+        if time.monotonic() < boot_until and not all(_has_booted(aws, host) for host in running):
+            time.sleep(POLL_S)
             continue
         console.note(f"stopping the GPU host {', '.join(host.id for host in running)}")
         aws.stop(running)
         return
 
 
-def _booted(aws: Aws, host: Instance) -> bool:
-    """Asked only while there is time to wait: nothing but EC2's own word counts when it is to be stopped."""
+def _has_booted(aws: Aws, host: Instance) -> bool:
+    """Whether the console shows the end of the first boot; an unreadable console only costs waiting time."""
     try:
         return serial_console.boot_mark(aws.console_output(host.id)) is not None
     except PneumoError:
         return False
-
-
-SETTLE_S = 10.0  # EC2 may go on saying "stopped" for a moment after a start whose answer was lost

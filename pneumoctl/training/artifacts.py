@@ -1,4 +1,4 @@
-"""A run's part of the stack's bucket: the data it will train on, its last words, a sign of life, its results."""
+"""A run's objects in the stack's bucket: its data, its end report, when it last wrote, its results."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,55 +13,52 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import store
 
 LATEST = "data/latest"
+END_REPORT = "end.json"
+NOT_DOWNLOADED = ("checkpoints/", "order.json")  # used on training hosts only
 
 
-END = "end.json"
+class RunStore:
+    """One run's objects in the bucket. All methods raise PneumoError."""
+
+    def __init__(self, aws: Aws, bucket: str, run: str) -> None:
+        self._aws, self._bucket, self._prefix = aws, bucket, f"runs/{run}/"
+
+    def end_report(self) -> Mapping[str, Any] | None:
+        """The host's report of how the run ended; None while it has not."""
+        content = read(self._aws, self._bucket, self._prefix + END_REPORT)
+        return None if content is None else json.loads(content)
+
+    def delete_end_report(self) -> None:
+        """Delete the report of an earlier attempt, before the run is resumed."""
+        self._aws.call("s3", "delete_object", Bucket=self._bucket, Key=self._prefix + END_REPORT)
+
+    def last_written(self) -> datetime | None:
+        """When the run last wrote an object: a sign of life that needs no SSH."""
+        objects = s3.objects(self._aws, self._bucket, (self._prefix,))
+        return max((each.modified for each in objects), default=None)
+
+    def download(self, folder: Path, advance: Callable[[int], None] = lambda _: None) -> list[str]:
+        """Download everything that the run made, checkpoints excepted, to `folder`; returns the names."""
+        excluded = tuple(self._prefix + name for name in NOT_DOWNLOADED)
+        objects = s3.objects(self._aws, self._bucket, (self._prefix,))
+        wanted = [each for each in objects if not each.key.startswith(excluded)]
+        s3.download(self._aws, self._bucket, wanted, folder, advance, self._prefix)
+        return sorted(each.key.removeprefix(self._prefix) for each in wanted)
 
 
-LEFT = ("checkpoints/", "order.json")  # of no use here
-
-
-class Store:
-    """One run's objects in the bucket. Raises PneumoError."""
-
-    def __init__(self, aws: Aws, name: str, run: str) -> None:
-        self._aws, self._name, self._prefix = aws, name, f"runs/{run}/"
-
-    def end(self) -> Mapping[str, Any] | None:
-        """How the host says that it ended; None while it has not."""
-        found = read(self._aws, self._name, self._prefix + END)
-        return None if found is None else json.loads(found)
-
-    def forget_end(self) -> None:
-        """Before it is resumed: the end of an earlier attempt is none of this one's."""
-        self._aws.call("s3", "delete_object", Bucket=self._name, Key=self._prefix + END)
-
-    def alive(self) -> datetime | None:
-        """When the run last wrote anything there: heard when SSH is not."""
-        return max((one.modified for one in s3.objects(self._aws, self._name, (self._prefix,))), default=None)
-
-    def fetch(self, folder: Path, advance: Callable[[int], None] = lambda _: None) -> list[str]:
-        """Everything that it made, checkpoints apart, to `folder`; returns the names."""
-        found = s3.objects(self._aws, self._name, (self._prefix,))
-        left = tuple(self._prefix + one for one in LEFT)
-        wanted = [one for one in found if not one.key.startswith(left)]
-        s3.download(self._aws, self._name, wanted, folder, advance, self._prefix)
-        return sorted(one.key.removeprefix(self._prefix) for one in wanted)
-
-
-def data(aws: Aws, name: str) -> tuple[str, str]:
-    """The newest data set: the digest of its manifest, and what it is called. PneumoError (exit 4) if there is none."""
-    digest = (read(aws, name, LATEST) or b"").decode().strip()
-    manifest = read(aws, name, f"data/manifests/{digest}.json") if digest else None
+def latest_data_set(aws: Aws, bucket: str) -> tuple[str, str]:
+    """Digest of the manifest and name of the newest data set. Raises PneumoError (exit 4) if there is none."""
+    digest = (read(aws, bucket, LATEST) or b"").decode().strip()
+    manifest = read(aws, bucket, f"data/manifests/{digest}.json") if digest else None
     if manifest is None:
         raise PneumoError("there is no data set in the stack's bucket", "pneumoctl data push DIR", Exit.PREFLIGHT)
     return digest, str(json.loads(manifest)["name"])
 
 
-def sound(folder: Path) -> dict[str, Any] | None:
-    """Name and version of the bundle that came home, verified and kept in the registry as this run's; None without one.
+def register_bundle(folder: Path) -> dict[str, Any] | None:
+    """Verify a run's bundle and copy it to the registry; returns its name and version, None if there is no bundle.
 
-    `folder`: the run's results. PneumoError for a bundle that cannot be trusted.
+    `folder`: the run's results. Raises PneumoError for a damaged bundle.
     """
     if not (folder / "bundle").is_dir():
         return None
@@ -69,5 +66,5 @@ def sound(folder: Path) -> dict[str, Any] | None:
         found = store.register(folder / "bundle", folder.parent.name)
     except PneumoError as error:
         hint = f"pneumoctl runs fetch; or {error.hint}"
-        raise PneumoError(f"the bundle that came home: {error.message}", hint) from error
+        raise PneumoError(f"the run's bundle: {error.message}", hint) from error
     return {"name": found.manifest["name"], "version": found.manifest["version"], "folder": str(found.directory)}

@@ -1,5 +1,6 @@
-"""The attempts of a run on the GPU: one, and another where AWS takes a spot instance back or has none."""
+"""The attempts of a run on the GPU: one, and another one after AWS reclaimed a spot instance or had none."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -12,59 +13,61 @@ from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 from pneumoctl.training import collect
-from pneumoctl.training import session as training
-from pneumoctl.training.artifacts import Store
+from pneumoctl.training.artifacts import RunStore
 from pneumoctl.training.host_plan import Order
-from pneumoctl.training.outcome import NO_SPOT, TAKEN
+from pneumoctl.training.outcome import NO_SPOT, SPOT_RECLAIMED, Outcome
 from pneumoctl.training.request import SHORTEST_S
-from pneumoctl.training.run_context import Closed
+from pneumoctl.training.run_context import Summary
+from pneumoctl.training.session import Session, run_and_finalize
 
 
-def conduct(
-    aws: "Aws", stack: "Stack", host: "Instance", run: "Run", resume: bool = False, attach: bool = False
-) -> int:
-    """Attempt after attempt, where AWS takes spot instances back; `host`: the stack's own."""
+def run_attempts(aws: Aws, stack: Stack, host: Instance, run: Run, resume: bool = False, attach: bool = False) -> int:
+    """Run attempts until one is the last; returns the exit code. `host`: the stack's own GPU host."""
     while True:
-        run, closed = _attempt(aws, stack, host, run, resume, attach)
-        if closed is None:
+        run, summary = _run_attempt(aws, stack, host, run, resume, attach)
+        if summary is None:
             again = " --spot" if run.spot else ""
             console.result({"stack": stack.name, "run": asdict(run), "receipt": None})
-            console.text(f"run {run.id} goes on alone and ends with the GPU off, at {run.deadline} at the latest")
-            console.text(f"its results: pneumoctl train --gpu --resume{again}   (follows it while it goes on)")
+            console.text(f"run {run.id} continues without this client; the GPU is off at {run.deadline} at the latest")
+            console.text(f"to follow it and to download its results: pneumoctl train --gpu --resume{again}")
             return 0
-        after = following(aws, stack, host, run, closed)
-        if after is None:
-            return collect.finish(stack, Store(aws, run.bucket, run.id), run, closed)
-        run, resume, attach = after, True, False
+        another = next_attempt(aws, stack, host, run, summary)
+        if another is None:
+            return collect.fetch_and_report(stack, RunStore(aws, run.bucket, run.id), run, summary)
+        run, resume, attach = another, True, False
 
 
-def _attempt(
-    aws: "Aws", stack: "Stack", host: "Instance", run: "Run", resume: bool, attach: bool
-) -> "tuple[Run, Closed | None]":
-    """The run as it is known then, and how the attempt ended; None if it goes on without us."""
-    there = collect.host_of(aws, stack, run) if attach else host
-    session = training.Session(collect.ground(aws, stack, there, run), run)
+def _run_attempt(
+    aws: Aws, stack: Stack, host: Instance, run: Run, resume: bool, attach: bool
+) -> tuple[Run, Summary | None]:
+    """The run's record after the attempt, and how the attempt ended; None for a detached run."""
+    current = collect.host_of(aws, stack, run) if attach else host
+    session = Session(collect.run_context(aws, stack, current, run), run)
     bound = "about" if run.spot else "at most"
     price = f", {bound} ${run.max_runtime_s / 3600 * run.usd_per_hour:.2f}" if run.usd_per_hour else ""
     kind = f"a spot {run.type}" if run.spot else run.type
     console.note(f"run {run.id} on {kind}: until {run.deadline} at the latest{price}")
+
+    def start() -> Outcome | None:
+        return session.run(order_for(run, resume))
+
+    action: Callable[[], Outcome | None] = session.attach if attach else start
     with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
         try:
-            go = session.attach if attach else lambda: session.course(order(run, resume))
-            closed = training.conduct(session, interrupts, go)
-            return session.run, closed
+            summary = run_and_finalize(session, interrupts, action)
+            return session.record, summary
         finally:
             console.idle()
 
 
-def following(aws: "Aws", stack: "Stack", host: "Instance", run: "Run", closed: "Closed") -> "Run | None":
-    """The attempt after one that AWS took the spot instance of, or had none for; None where that was the last.
+def next_attempt(aws: Aws, stack: Stack, host: Instance, run: Run, summary: Summary) -> Run | None:
+    """The record of the next attempt, after AWS reclaimed the spot instance or had none; None after the last one.
 
-    The deadline stays: what waits between two attempts costs nothing and is time all the same.
+    The deadline stays: waiting between two attempts costs nothing, but takes time.
     """
-    why = closed.receipt.why
+    why = summary.receipt.why
     left = datetime.fromisoformat(run.deadline) - scheduled_stop.now(aws)
-    if closed.trouble is not None or why not in (NO_SPOT, TAKEN) or left.total_seconds() < SHORTEST_S:
+    if summary.trouble is not None or why not in (NO_SPOT, SPOT_RECLAIMED) or left.total_seconds() < SHORTEST_S:
         return None
     again = replace(run, attempt=run.attempt + 1, instance="", address="", spot_retries=run.spot_retries - 1)
     if why == NO_SPOT or again.spot_retries < 0:
@@ -72,13 +75,23 @@ def following(aws: "Aws", stack: "Stack", host: "Instance", run: "Run", closed: 
             return None
         usd = prices.current(aws, {run.type}).of(run.type)
         again = replace(again, instance=host.id, market=runs.ON_DEMAND, usd_per_hour=usd)
-    console.note(f"{closed.receipt.message or why}: the run goes on, {again.market}, from its checkpoint", "yellow")
-    Store(aws, run.bucket, run.id).forget_end()
+    reason = summary.receipt.message or why
+    console.note(f"{reason}: the run goes on, {again.market}, from its checkpoint", "yellow")
+    RunStore(aws, run.bucket, run.id).delete_end_report()
     runs.save(stack, again)
     return again
 
 
-def order(run: "Run", resume: bool) -> "Order":
-    """What the host is told."""
-    words, stall = tuple(run.arguments), run.stall_s
-    return Order(run.id, run.stack, run.bucket, run.region, run.data, words, resume, stall_s=stall, spot=run.spot)
+def order_for(run: Run, resume: bool) -> Order:
+    """The order that the host gets."""
+    return Order(
+        run.id,
+        run.stack,
+        run.bucket,
+        run.region,
+        run.data,
+        tuple(run.arguments),
+        resume,
+        stall_s=run.stall_s,
+        spot=run.spot,
+    )

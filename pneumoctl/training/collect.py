@@ -1,4 +1,4 @@
-"""What `train`, `runs` and `teardown` share of a run on the GPU: what it stands on, its end, its results at home."""
+"""What `train`, `runs` and `teardown` do with a run on the GPU: find its host, end it, fetch its results."""
 
 import time
 from collections.abc import Mapping
@@ -9,157 +9,166 @@ from typing import Any
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
-from pneumoctl.gpu.signals import Interrupts, unheard
+from pneumoctl.gpu.signals import Interrupts, ignore_output_errors
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
-from pneumoctl.training import artifacts, finalize, spot
-from pneumoctl.training import session as training
-from pneumoctl.training.artifacts import Store
-from pneumoctl.training.host_link import SshLink, at
-from pneumoctl.training.outcome import Ended
-from pneumoctl.training.progress import line
-from pneumoctl.training.run_context import Closed, Done, Ground
+from pneumoctl.training import artifacts, finalize, progress, spot
+from pneumoctl.training.artifacts import RunStore
+from pneumoctl.training.host_link import SshLink, with_training_host
+from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.run_context import Milestones, RunContext, Summary
+from pneumoctl.training.session import CHECKPOINT_S, Session, run_and_finalize
 
-PLAIN_S = 30.0  # between plain lines where there is no terminal
+LINE_S = 30.0  # between two lines of progress where there is no terminal
 
 
-def training_host(aws: "Aws", stack: "Stack") -> "Instance":
-    """The stack's GPU host as EC2 sees it. PneumoError (exit 4) if there is none, with the command that makes it."""
-    known = stack.hosts()
-    ids = {host.instance_id for host in known.hosts if host.role == "train"} if known else set()
-    found = [one for one in aws.instances(stack.name) if one.role == "train" and one.id in ids]
-    if not found:
+def training_host(aws: Aws, stack: Stack) -> Instance:
+    """The stack's GPU host as EC2 describes it. Raises PneumoError (exit 4) if there is none."""
+    inventory = stack.hosts()
+    ids = {host.instance_id for host in inventory.hosts if host.role == "train"} if inventory else set()
+    instances = [instance for instance in aws.instances(stack.name) if instance.role == "train" and instance.id in ids]
+    if not instances:
         hint = "PNEUMO_GPU_HOST=true pneumoctl up   (it ends stopped; keep gpu_host = true in pneumo.toml)"
         raise PneumoError(f"stack {stack.name} has no GPU host yet", hint, Exit.PREFLIGHT)
-    return found[0]
+    return instances[0]
 
 
-def host_of(aws: "Aws", stack: "Stack", run: "Run") -> "Instance":
-    """Where a run is or was: the stack's GPU host, or the spot instance that was made for it."""
+def host_of(aws: Aws, stack: Stack, run: Run) -> Instance:
+    """The host of a run: the stack's GPU host, or the spot instance that was launched for the run."""
     if not run.spot:
         return training_host(aws, stack)
-    return spot.of(aws, run) or spot.gone(run)
+    return spot.instance_of(aws, run) or spot.placeholder(run)
 
 
-def ground(aws: "Aws", stack: "Stack", host: "Instance", run: "Run") -> "Ground":
-    """What a session stands on. PneumoError if the stack's hosts are not known."""
-    known = stack.hosts()
-    if known is None:
+def run_context(aws: Aws, stack: Stack, host: Instance, run: Run) -> RunContext:
+    """The context of a run on `host`. Raises PneumoError if the stack has no hosts."""
+    inventory = stack.hosts()
+    if inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
 
-    def reach(host: "Instance") -> SshLink:
-        return SshLink(stack, at(known, host.id, host.private_ip), aws.console_output, aws.off)
+    def connect(host: Instance) -> SshLink:
+        return SshLink(stack, with_training_host(inventory, host.id, host.private_ip), aws.console_output, aws.off)
 
-    shown, store = unheard(Shown(aws, run)), Store(aws, run.bucket, run.id)
-    return Ground(aws, stack, host, reach(host), store, shown, unheard(console.note), reach)
+    display, note = ignore_output_errors(ProgressDisplay(aws, run)), ignore_output_errors(console.note)
+    return RunContext(aws, stack, host, connect(host), RunStore(aws, run.bucket, run.id), display, note, connect)
 
 
 @dataclass
-class Shown:
-    """Draws progress: beside a spinner on a terminal; elsewhere a line at each change of phase or epoch, or a while."""
+class ProgressDisplay:
+    """Shows progress: a spinner on a terminal; elsewhere a line at each new phase or epoch, and every LINE_S."""
 
-    aws: "Aws"
-    run: "Run"
-    _told: tuple[Any, ...] = ()
+    aws: Aws
+    run: Run
+    _shown: tuple[Any, ...] = ()
     _at: float = 0.0
 
-    def __call__(self, news: Mapping[str, Any]) -> None:
+    def __call__(self, document: Mapping[str, Any]) -> None:
         from rich.markup import escape
 
-        text, key = line(news, self._usd()), (news.get("phase"), news.get("epoch"), bool(news.get("gpu")))
+        text = progress.describe(document, self._usd())
+        key = document.get("phase"), document.get("epoch"), bool(document.get("gpu"))
         console.busy(escape(text))
-        if key != self._told or time.monotonic() - self._at > PLAIN_S:
-            if key != self._told or not console.rich(stderr=True).is_terminal:
+        if key != self._shown or time.monotonic() - self._at > LINE_S:
+            if key != self._shown or not console.rich(stderr=True).is_terminal:
                 console.note(f"  {text}")
-            self._told, self._at = key, time.monotonic()
+            self._shown, self._at = key, time.monotonic()
 
     def _usd(self) -> float | None:
         since = datetime.fromisoformat(self.run.deadline) - timedelta(seconds=self.run.max_runtime_s)
-        spent = (scheduled_stop.now(self.aws) - since).total_seconds() / 3600
-        return None if self.run.usd_per_hour is None else self.run.usd_per_hour * spent
+        hours = (scheduled_stop.now(self.aws) - since).total_seconds() / 3600
+        return None if self.run.usd_per_hour is None else self.run.usd_per_hour * hours
 
 
-def collect(aws: "Aws", stack: "Stack", host: "Instance", run: "Run", verb: str = "") -> "Closed":
-    """The receipt of a run whose end nobody here saw; the GPU is proven off. `verb`: what ends it if it goes on."""
-    going_on = verb and host.state in ("pending", "running")
-    ended = Ended("cancelled", f"by pneumoctl {verb}") if going_on else Ended("over")
-    return finalize.close(ground(aws, stack, host, run), run, Done(starting=True, begun=True), ended)
+def finalize_unattended(aws: Aws, stack: Stack, host: Instance, run: Run, verb: str = "") -> Summary:
+    """Finalize a run that no client follows. `verb`: the command that ends it if it is still under way."""
+    under_way = verb and host.state in ("pending", "running")
+    ended = Outcome("cancelled", f"by pneumoctl {verb}") if under_way else Outcome("over")
+    milestones = Milestones(start_requested=True, run_started=True)
+    return finalize.finalize_run(run_context(aws, stack, host, run), run, milestones, ended)
 
 
-def cancel(aws: "Aws", stack: "Stack", run: "Run") -> int:
-    """End a run that goes on. Where its own pneumoctl follows it, that one does the rest."""
+def cancel(aws: Aws, stack: Stack, run: Run) -> int:
+    """End a run that is under way. If another pneumoctl follows it, only ask it to stop: that one finalizes it."""
     host = host_of(aws, stack, run)
-    lease = scheduled_stop.covering(scheduled_stop.listed(aws, stack.name), host.id, scheduled_stop.now(aws))
+    leases = scheduled_stop.listed(aws, stack.name)
+    lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
-        raise PneumoError(f"it is run {lease.run} that goes on there", f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
-    stands = ground(aws, stack, host, run)
-    session = training.Session(stands, run)
-    session.done = Done(starting=True, begun=True)
-
-    def wind_down() -> Ended:
-        console.note("asking the run to stop with a checkpoint (100 s at most); Ctrl-C stops the GPU at once")
-        session.wind_down()
-        return Ended("cancelled", "by pneumoctl runs cancel", Exit.DONE)
-
+        message = f"the run that is under way on the host is {lease.run}"
+        raise PneumoError(message, f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
+    context = run_context(aws, stack, host, run)
     try:
         with stack.locked("runs cancel"), audit.kept(stack, "runs cancel", {"run": run.id}) as act:
             act.begin(audit.digest(run))
-            with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
-                closed = training.conduct(session, interrupts, wind_down)
-            assert closed is not None  # only a course leaves a run alone
-            return finish(stack, stands.store, run, closed)
+            summary = _cancel_and_finalize(context, run)
+            return fetch_and_report(stack, context.store, run, summary)
     except PneumoError as error:
         if error.code != Exit.LOCKED:
             raise
-    stands.link.stop_run()
-    stands.link.close()
+    context.link.stop_run()
+    context.link.close()
     console.result({"stack": stack.name, "run": run.id, "changed": ["asked to stop"]})
-    console.text(f"run {run.id} is asked to stop with a checkpoint; who follows it stops the GPU")
+    console.text(f"run {run.id} is asked to save a checkpoint and stop; the pneumoctl that follows it stops the GPU")
     return 0
 
 
-def finish(stack: "Stack", store: "Store", run: "Run", closed: "Closed") -> int:
-    """What it made comes home, the GPU being off; then how it ended is the exit code."""
-    receipt = closed.receipt
-    told = {"run": run.id, "receipt": asdict(receipt)}
-    if closed.trouble is not None:
-        closed.trouble.details |= told
-        raise closed.trouble
+def _cancel_and_finalize(context: RunContext, run: Run) -> Summary:
+    session = Session(context, run)
+    session.milestones = Milestones(start_requested=True, run_started=True)
+
+    def stop_run() -> Outcome:
+        bound = f"{CHECKPOINT_S:.0f} s at most"
+        console.note(f"asking the run to save a checkpoint and stop ({bound}); Ctrl-C stops the GPU at once")
+        session.stop_with_checkpoint()
+        return Outcome("cancelled", "by pneumoctl runs cancel", Exit.DONE)
+
+    with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
+        summary = run_and_finalize(session, interrupts, stop_run)
+    assert summary is not None  # only Session.run leaves a run under way
+    return summary
+
+
+def fetch_and_report(stack: Stack, store: RunStore, run: Run, summary: Summary) -> int:
+    """Fetch the results of a run whose GPU is off; return 0, or raise the PneumoError that says how the run ended."""
+    receipt = summary.receipt
+    details = {"run": run.id, "receipt": asdict(receipt)}
+    if summary.trouble is not None:
+        summary.trouble.details |= details
+        raise summary.trouble
     good = receipt.exit == 0
     try:
-        if not fetch(stack, store, run, good) and receipt.why == "done":
+        if not fetch_results(stack, store, run, good) and receipt.why == "done":
             raise PneumoError(f"run {run.id} is done, but left no bundle", "pneumoctl runs logs", Exit.TRAINING_FAILED)
     except PneumoError as error:
         if good:
-            error.details |= told
+            error.details |= details
             raise
     if good:
         return 0
     bill = "" if receipt.billed_s is None else f"; the GPU is off after {receipt.billed_s} s{_usd(receipt.usd)}"
-    message = f"run {run.id}: {receipt.why}: {receipt.message or 'nothing more is known'}{bill}"
-    hint = f"pneumoctl runs logs {run.id}; to go on from its checkpoint: pneumoctl train --gpu --resume"
-    raise PneumoError(message, hint, receipt.exit, **told)
+    message = f"run {run.id}: {receipt.why}: {receipt.message or 'the reason is unknown'}{bill}"
+    hint = f"pneumoctl runs logs {run.id}; to resume it from its checkpoint: pneumoctl train --gpu --resume"
+    raise PneumoError(message, hint, receipt.exit, **details)
 
 
 def _usd(usd: float | None) -> str:
     return "" if usd is None else f" and about ${usd:.2f}"
 
 
-def fetch(stack: "Stack", store: "Store", run: "Run", tell: bool = True) -> bool:
-    """Results to the run's directory here, the bundle verified; told as the result of the command.
+def fetch_results(stack: Stack, store: RunStore, run: Run, report: bool = True) -> bool:
+    """Download a run's results and register its bundle; returns whether there is a bundle.
 
-    Whether there is a bundle.
+    `report`: print the results as those of the command.
     """
     folder = runs.results(stack, run.id)
-    names = store.fetch(folder)
-    bundle = artifacts.sound(folder)
-    if not tell:
+    names = store.download(folder)
+    bundle = artifacts.register_bundle(folder)
+    if not report:
         return bundle is not None
     receipt = runs.receipt_of(stack, run.id)
-    shown = asdict(receipt) if receipt else None
-    console.result({"stack": stack.name, "run": asdict(run), "receipt": shown, "files": names, "bundle": bundle})
+    document = asdict(receipt) if receipt else None
+    console.result({"stack": stack.name, "run": asdict(run), "receipt": document, "files": names, "bundle": bundle})
     if receipt and receipt.billed_s is not None:
         console.text(
             f"run {run.id}: {receipt.why}; the GPU is off, billed {receipt.billed_s} s{_usd(receipt.usd)}, "

@@ -1,6 +1,7 @@
-"""A data set's way into the stack's bucket: contents by their hashes, a manifest by its own, `latest` last of all.
+"""Upload a data set to the stack's bucket: files under their hashes, then the manifest, then `latest`.
 
-File names can be patients' names: they are in the manifest, for the training's patient grouping, and in no message.
+File names may contain patients' names. The manifest has them, since the training groups pictures by patient; no
+message shows them.
 """
 
 import hashlib
@@ -15,10 +16,10 @@ from shlex import quote
 from typing import Any
 
 from model.data import dataset
-from pneumoctl import files as pneumoctl_files
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import hashed
 from pneumoctl.training import artifacts
 
 OBJECTS, MANIFESTS, LATEST = "data/objects/", "data/manifests/", artifacts.LATEST
@@ -28,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class File:
-    """A file of a data set; its path is relative, with slashes."""
+    """A file of a data set; `path` is relative, with slashes."""
 
     path: str
     sha256: str
@@ -37,45 +38,45 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a data set is made of."""
+    """The name and the files of a data set."""
 
     name: str
     files: tuple[File, ...]
 
     @property
     def content(self) -> bytes:
-        """The one spelling of it, by whose hash the data set goes."""
-        files = [asdict(one) for one in sorted(self.files, key=lambda one: one.path)]
+        """The canonical JSON, whose hash identifies the data set."""
+        files = [asdict(file) for file in sorted(self.files, key=lambda file: file.path)]
         return json.dumps({"name": self.name, "files": files}, separators=(",", ":")).encode()
 
     @property
     def digest(self) -> str:
-        """The data set's name to the training."""
+        """The data set's identifier."""
         return hashlib.sha256(self.content).hexdigest()
 
     @property
     def key(self) -> str:
-        """Where in the bucket it lies."""
+        """The manifest's key in the bucket."""
         return f"{MANIFESTS}{self.digest}.json"
 
 
 @dataclass(frozen=True)
 class Push:
-    """What of a data set the bucket lacks."""
+    """The part of a data set that the bucket lacks."""
 
     manifest: Manifest
     objects: tuple[s3.Upload, ...]
-    known: bool  # whether the manifest is there, and with it everything that it names
-    newest: bool  # whether it is the latest already
+    known: bool  # whether the bucket has the manifest, and therefore all its files
+    newest: bool  # whether it is the latest data set already
 
     @property
     def bytes(self) -> int:
-        """To send."""
-        return sum(one.size for one in self.objects)
+        """How many bytes to upload."""
+        return sum(upload.size for upload in self.objects)
 
 
-def named(root: Path, name: str | None) -> str:
-    """The data set's name: the given one, else the folder's. PneumoError (usage) for what cannot be one."""
+def data_set_name(root: Path, name: str | None) -> str:
+    """The given name, else the folder's. Raises PneumoError (usage) if it cannot be a data set's name."""
     chosen = name if name is not None else root.name
     if not _NAME.fullmatch(chosen):
         raise PneumoError(
@@ -86,73 +87,71 @@ def named(root: Path, name: str | None) -> str:
     return chosen
 
 
-def find(root: Path) -> list[Path]:
-    """The files below `root`, sorted by name, hidden ones left out. PneumoError for what cannot travel."""
+def find_files(root: Path) -> list[Path]:
+    """The files below `root` without hidden ones, sorted. Raises PneumoError for files that cannot be uploaded."""
     if not root.is_dir():
-        raise PneumoError(f"{root} is no folder", "pneumoctl data push DIR", Exit.USAGE)
+        raise PneumoError(f"{root} is not a folder", "pneumoctl data push DIR", Exit.USAGE)
     found: list[Path] = []
 
     def failed(error: OSError) -> None:
         raise _unreadable(root, error)
 
     home = root.resolve()
-    for stack, folders, files in os.walk(root, onerror=failed):
-        folders[:] = [one for one in folders if not one.startswith(".")]
-        shown = [Path(stack, one) for one in files if not one.startswith(".")]
-        links = [one for one in (Path(stack, name) for name in folders) if one.is_symlink()]
-        _refuse(root, links, "links to folders", "-type l", "put the folders themselves there")
-        out = [one for one in shown if one.is_symlink() and not one.resolve().is_relative_to(home)]
-        _refuse(root, out, "links that lead out of it", "-type l", "put the files themselves there")
+    for directory, folders, names in os.walk(root, onerror=failed):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = [Path(directory, name) for name in names if not name.startswith(".")]
+        links = [path for path in (Path(directory, name) for name in folders) if path.is_symlink()]
+        _refuse(root, links, "links to folders", "-type l", "replace them with the folders")
+        outside = [path for path in shown if path.is_symlink() and not path.resolve().is_relative_to(home)]
+        _refuse(root, outside, "links that lead out of it", "-type l", "replace them with the files")
         found += shown
-    odd = [one for one in found if not _plain(root, one)]
-    _refuse(root, odd, "things that are no files", "! -type f ! -type d", "remove them")
-    names = [one for one in found if not _spelled(one)]
-    _refuse(root, names, "names that are not UTF-8", "-name '*' | grep -axv '.*'", "rename them")
-    inside = [one.relative_to(root).as_posix().lower() for one in found]
-    if not all(any(one.startswith(folder) for one in inside) for folder in _TRAIN):
+    special = [path for path in found if not _is_regular(root, path)]
+    _refuse(root, special, "special files", "! -type f ! -type d", "remove them")
+    undecodable = [path for path in found if not _is_utf8(path)]
+    _refuse(root, undecodable, "names that are not UTF-8", "-name '*' | grep -axv '.*'", "rename them")
+    relative = [path.relative_to(root).as_posix().lower() for path in found]
+    if not all(any(path.startswith(folder) for path in relative) for folder in _TRAIN):
         wanted = "train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA"
-        raise PneumoError(
-            f"{root} is no data set: a training host reads the folders {wanted}", "pneumoctl data fetch kermany",
-            Exit.USAGE,
-        )  # fmt: skip
-    return sorted(found, key=lambda one: one.relative_to(root).as_posix())
+        message = f"{root} is no data set: a training host reads the folders {wanted}"
+        raise PneumoError(message, "pneumoctl data fetch kermany", Exit.USAGE)
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
-def _plain(root: Path, path: Path) -> bool:
+def _is_regular(root: Path, path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except OSError as error:  # a link to nothing, too
+    except OSError as error:  # a broken link, too
         raise _unreadable(root, error) from error
 
 
-def _spelled(path: Path) -> bool:
+def _is_utf8(path: Path) -> bool:
     try:
         return bool(str(path).encode())
     except UnicodeEncodeError:
         return False
 
 
-def _refuse(root: Path, bad: Sequence[Path], what: str, search: str, mend: str) -> None:
+def _refuse(root: Path, bad: Sequence[Path], what: str, search: str, remedy: str) -> None:
     if bad:
         raise PneumoError(
-            f"{root} has {what}: {len(bad)}", f"find {quote(str(root))} {search} names them; {mend}", Exit.USAGE
+            f"{root} has {what}: {len(bad)}", f"find {quote(str(root))} {search} names them; {remedy}", Exit.USAGE
         )
 
 
 def _unreadable(root: Path, error: OSError) -> PneumoError:
-    """Without the file's name; the hint finds it."""
-    hint = f"find {quote(str(root))} -type f -exec cat {{}} + > /dev/null names it; mend or remove it, then again"
+    """An error without the file's name; the command of the hint finds it."""
+    hint = f"find {quote(str(root))} -type f -exec cat {{}} + > /dev/null names it; repair or remove it, then try again"
     return PneumoError(f"a file in {root} cannot be read: {error.strerror or error}", hint)
 
 
-def survey(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int], None]) -> Manifest:
-    """Hash the files; `advance` is told the bytes."""
+def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int], None]) -> Manifest:
+    """Hash the files; calls `advance` with the bytes of each."""
     try:
-        found = pneumoctl_files.hashed(paths, advance)
+        hashes = hashed(paths, advance)
     except OSError as error:
         raise _unreadable(root, error) from error
-    files = [File(path.relative_to(root).as_posix(), *one) for path, one in zip(paths, found, strict=True)]
-    if any(one.size > s3.LARGEST for one in files):
+    files = [File(path.relative_to(root).as_posix(), *each) for path, each in zip(paths, hashes, strict=True)]
+    if any(file.size > s3.LARGEST for file in files):
         raise PneumoError(
             f"{root} has a file of more than 5 GB", f"find {quote(str(root))} -size +5G names it", Exit.USAGE
         )
@@ -160,32 +159,32 @@ def survey(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int]
 
 
 def compare(aws: Aws, bucket: str, root: Path, manifest: Manifest) -> Push:
-    """What the bucket lacks, by one listing of it."""
-    there = s3.listed(aws, bucket, "data/")
+    """Find out, by one listing, what the bucket lacks."""
+    sizes = s3.listed(aws, bucket, "data/")
     missing = {
-        one.sha256: s3.Upload(OBJECTS + one.sha256, root / one.path, one.sha256, one.size)
-        for one in manifest.files
-        if there.get(OBJECTS + one.sha256) != one.size
+        file.sha256: s3.Upload(OBJECTS + file.sha256, root / file.path, file.sha256, file.size)
+        for file in manifest.files
+        if sizes.get(OBJECTS + file.sha256) != file.size
     }
-    newest = LATEST in there and _latest(aws, bucket) == manifest.digest
-    return Push(manifest, tuple(missing.values()), manifest.key in there, newest)
+    newest = LATEST in sizes and _latest(aws, bucket) == manifest.digest
+    return Push(manifest, tuple(missing.values()), manifest.key in sizes, newest)
 
 
 def _latest(aws: Aws, bucket: str) -> str:
     return (s3.read(aws, bucket, LATEST) or b"").decode().strip()
 
 
-def send(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int], None]) -> None:
-    """Bring what is missing: first contents, then the manifest, last of all `latest`. A rerun sends the rest only.
+def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int], None]) -> None:
+    """Upload what is missing: files, then the manifest, then `latest`. Re-running an interrupted upload resumes it.
 
-    Two at once do no harm: contents go by their hashes, and of two manifests the one that ends last is the latest.
+    Two concurrent uploads do no harm: files have their hashes as keys, and the manifest written last is the latest.
     """
     try:
         s3.put(aws, bucket, push.objects, advance)
     except OSError as error:
         raise _unreadable(root, error) from error
     except s3.Changed as error:
-        raise PneumoError(f"a file in {root} changed while it was pushed", "the same command again") from error
+        raise PneumoError(f"a file in {root} changed while it was pushed", "run the same command again") from error
     manifest = push.manifest
     if not push.known:
         s3.write(aws, bucket, manifest.key, manifest.content, manifest.digest)
@@ -194,10 +193,10 @@ def send(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int],
         s3.write(aws, bucket, LATEST, line, hashlib.sha256(line).hexdigest())
 
 
-def check(root: Path, files: Iterable[File]) -> dict[str, int]:
+def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
     """How many pictures each split has, read as the training reads them.
 
-    Raises PneumoError for what the training would refuse, before a GPU is paid to say so.
+    Raises PneumoError for what the training would refuse, before a GPU host is started for it.
     """
     try:
         return dataset.load(root).counts()
@@ -205,36 +204,45 @@ def check(root: Path, files: Iterable[File]) -> dict[str, int]:
         hint = (
             f"python -c 'import sys; from model.data import load; load(sys.argv[1])' {quote(str(root))} names the files"
         )
-        raise PneumoError(f"the training refuses it: {_anonymous(str(error), files)}", hint, Exit.PREFLIGHT) from error
+        raise PneumoError(
+            f"the training refuses the data set: {_anonymous(str(error), files)}", hint, Exit.PREFLIGHT
+        ) from error
 
 
 def _anonymous(message: str, files: Iterable[File]) -> str:
-    names = {Path(one.path).name for one in files}
-    for name in sorted((one for one in names if one in message), key=len, reverse=True):
+    names = {Path(file.path).name for file in files}
+    for name in sorted((name for name in names if name in message), key=len, reverse=True):
         message = message.replace(name, "...")
     return message
 
 
-def pushed(aws: Aws, bucket: str) -> list[dict[str, Any]]:
+def list_data_sets(aws: Aws, bucket: str) -> list[dict[str, Any]]:
     """Every data set in the bucket, oldest first: name, digest, files, bytes, and whether it is the latest."""
     try:
-        found = [
-            one for one in aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix="data/")
-            if not one["Key"].startswith(OBJECTS)
-        ]  # fmt: skip
+        listing = aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix="data/")
+        entries = [entry for entry in listing if not entry["Key"].startswith(OBJECTS)]
     except PneumoError as error:
         raise s3.gone(error, bucket) from error
-    newest = _latest(aws, bucket) if any(one["Key"] == LATEST for one in found) else ""
-    sets = sorted((one for one in found if one["Key"].startswith(MANIFESTS)), key=lambda one: one["LastModified"])
-    return [_told(aws, bucket, one["Key"], one["LastModified"].isoformat("T", "seconds"), newest) for one in sets]
+    newest = _latest(aws, bucket) if any(entry["Key"] == LATEST for entry in entries) else ""
+    manifests = (entry for entry in entries if entry["Key"].startswith(MANIFESTS))
+    return [
+        _describe(aws, bucket, entry["Key"], entry["LastModified"].isoformat("T", "seconds"), newest)
+        for entry in sorted(manifests, key=lambda entry: entry["LastModified"])
+    ]
 
 
-def _told(aws: Aws, bucket: str, key: str, at: str, newest: str) -> dict[str, Any]:
+def _describe(aws: Aws, bucket: str, key: str, at: str, newest: str) -> dict[str, Any]:
     content = s3.read(aws, bucket, key) or b""
     digest = key.removeprefix(MANIFESTS).removesuffix(".json")
     if hashlib.sha256(content).hexdigest() != digest:
-        raise PneumoError(f"s3://{bucket}/{key} is not what its name says", "pneumoctl data push DIR writes it anew")
+        raise PneumoError(f"s3://{bucket}/{key} does not match its hash", "pneumoctl data push DIR writes it again")
     document = json.loads(content)
-    size = sum(one["size"] for one in document["files"])
-    return {"name": document["name"], "manifest": digest, "files": len(document["files"]), "bytes": size,
-            "pushed": at, "latest": digest == newest}  # fmt: skip
+    size = sum(file["size"] for file in document["files"])
+    return {
+        "name": document["name"],
+        "manifest": digest,
+        "files": len(document["files"]),
+        "bytes": size,
+        "pushed": at,
+        "latest": digest == newest,
+    }

@@ -1,4 +1,4 @@
-"""Guard 4, the end of a run on the GPU: stopped and proven so, the schedule taken away, the receipt written."""
+"""Guard 4, the end of a run on the GPU: stop the host and prove it, delete its schedule, write the receipt."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,18 +13,18 @@ from pneumoctl.gpu.stop import SETTLE_S
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.training import outcome, spot
-from pneumoctl.training.outcome import Ended
-from pneumoctl.training.run_context import Closed, Done, Ground
+from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.run_context import Milestones, RunContext, Summary
 
 STOP_S = 300.0
-AGAIN_S = 60.0  # after the host itself was asked to power off
-WORDS_S = 20.0
-HOST_FIRST_S = 120.0  # the host's own deadline comes so much earlier: its checkpoint still goes home
-EARLIER = timedelta(minutes=2)  # a launch so long before the stop was armed is another one
+SECOND_STOP_S = 60.0  # after the host was asked to power itself off
+REPORT_S = 20.0  # to wait for the host's end report in the bucket
+HOST_FIRST_S = 120.0  # the host's deadline is so much earlier than the account's: time to upload its checkpoint
+EARLIER = timedelta(minutes=2)  # a launch so long before the stop was armed was not for this run
 
 
-def host_seconds(run: Run, now: datetime) -> float:
-    """How long the host may stay on from now: until a little before the account's deadline."""
+def host_seconds_left(run: Run, now: datetime) -> float:
+    """How long the host may stay on from now: until its own deadline, a little before the account's."""
     return max((host_deadline(run) - now).total_seconds(), 1.0)
 
 
@@ -37,25 +37,25 @@ def host_deadline(run: Run) -> datetime:
 class _Ending:
     """A run that is being finalized: what each finalizer learns for those after it."""
 
-    ground: Ground
+    context: RunContext
     run: Run
-    done: Done
-    ended: Ended
-    over: bool = False  # the host ended the run itself, and only its report tells how
-    trouble: PneumoError | None = None  # why the GPU is not known to be off
+    milestones: Milestones
+    outcome: Outcome
+    ask_host: bool = False  # the host ended the run itself, and only its end report tells how
+    trouble: PneumoError | None = None  # why the GPU is not confirmed off
     console: str = ""
-    asked: bool = False  # the host still ran when it was stopped from here
-    found: Mapping[str, Any] = field(default_factory=dict)  # the instance, as EC2 describes it
+    stopped_here: bool = False  # the host still ran when it was stopped from here
+    instance: Mapping[str, Any] = field(default_factory=dict)  # as EC2 describes it
     now: datetime = field(default_factory=lambda: datetime.now(UTC))  # when the stop was over
-    end: Mapping[str, Any] | None = None  # the host's last report
+    report: Mapping[str, Any] | None = None  # the host's end report
     guard: str = ""
     schedule: str = "kept"
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def existed(self) -> bool:
-        """Whether there was a host; a spot instance may never have come to be."""
-        return self.done.starting and self.ground.host.spot == self.run.spot
+    def host_existed(self) -> bool:
+        """Whether there was a host; a spot instance may never have been launched."""
+        return self.milestones.start_requested and self.context.host.spot == self.run.spot
 
     @property
     def deadline(self) -> datetime:
@@ -63,169 +63,152 @@ class _Ending:
         return datetime.fromisoformat(self.run.deadline)
 
     def receipt(self) -> Receipt:
-        """Exit code 7, the GPU may be on, outranks how the run itself ended."""
-        code, message = (
-            (self.ended.code, self.ended.message)
-            if self.trouble is None
-            else (Exit.GPU_NOT_STOPPED, self.trouble.message)
-        )
+        """The receipt as far as is known. Exit code 7, the GPU may be on, outranks how the run itself ended."""
+        code, message = self.outcome.code, self.outcome.message
+        if self.trouble is not None:
+            code, message = Exit.GPU_NOT_STOPPED, self.trouble.message
+        why, attempt = self.outcome.why, self.run.attempt
         return Receipt(
-            self.run.id,
-            int(code),
-            self.ended.why,
-            message,
-            self.guard,
-            schedule=self.schedule,
-            attempt=self.run.attempt,
-            **self.figures,
+            self.run.id, int(code), why, message, self.guard, schedule=self.schedule, attempt=attempt, **self.figures
         )
 
 
-def close(ground: Ground, run: Run, done: Done, ended: Ended) -> Closed:
-    """Run all finalizers, the stop first. One that fails is reported and keeps none of the others from running."""
-    over = ended.why == "over"
-    known = Ended("lost", "how the run ended could not be determined") if over else ended
-    ending = _Ending(ground, run, done, known, over)
-    if done.starting:
-        ending.trouble = stop.unconfirmed(ground.aws, run.stack, "the stop failed")  # until it is proven
+def finalize_run(context: RunContext, run: Run, milestones: Milestones, ended: Outcome) -> Summary:
+    """Run all finalizers, the stop first. A failed one is reported and keeps none of the others from running."""
+    ask_host = ended.why == "over"
+    first = Outcome("lost", "how the run ended could not be determined") if ask_host else ended
+    ending = _Ending(context, run, milestones, first, ask_host)
+    if milestones.start_requested:
+        ending.trouble = stop.unconfirmed(context.aws, run.stack, "the stop failed")  # until the stop is proven
     for what, finalizer in _FINALIZERS:
         try:
             finalizer(ending)
         except Exception as error:
-            ground.note(f"{what} failed: {error}")
-    return Closed(ending.receipt(), ending.trouble)
+            context.note(f"{what} failed: {error}")
+    return Summary(ending.receipt(), ending.trouble)
 
 
 def _stop_host(ending: _Ending) -> None:
-    if ending.done.starting:
-        ending.console, ending.asked, ending.trouble = _stop(ending.ground, ending.run, ending.done)
+    if ending.milestones.start_requested:
+        with suppress(Exception):
+            ending.console = ending.context.aws.console_output(ending.context.host.id)
+        ending.stopped_here, ending.trouble = _stop(ending.context, ending.run, ending.milestones)
 
 
 def _describe_host(ending: _Ending) -> None:
-    ending.now = scheduled_stop.now(ending.ground.aws)
-    if ending.existed:
-        ending.found = _instance(ending.ground)
+    """Without EC2's description the price is missing on the receipt."""
+    context = ending.context
+    ending.now = scheduled_stop.now(context.aws)
+    if ending.host_existed:
+        with suppress(Exception):
+            groups = context.aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[context.host.id])
+            ending.instance = next(dict(one) for group in groups for one in group["Instances"])
 
 
-def _read_last_report(ending: _Ending) -> None:
-    if ending.done.begun and ending.trouble is None:
-        ending.end = _last_words(ending.ground)
+def _read_end_report(ending: _Ending) -> None:
+    """Wait a little for what the host uploads while it powers off."""
+    if not ending.milestones.run_started or ending.trouble is not None:
+        return
+    give_up = time.monotonic() + REPORT_S
+    with suppress(Exception):
+        while (report := ending.context.store.end_report()) is None and time.monotonic() < give_up:
+            time.sleep(2)
+        ending.report = report
 
 
 def _determine_outcome(ending: _Ending) -> None:
     """How the run ended, when the host went off, what that cost and which guard ended the bill."""
-    run, found, end = ending.run, ending.found, ending.end
-    launched = _launched(run, found)
-    transition = found.get("StateTransitionReason") or ""
-    off = outcome.off_at(transition, ending.asked, end, launched, ending.now, ending.deadline)
-    reason = (found.get("StateReason") or {}).get("Code", "")
-    ended = ending.ended
-    if ending.over:
-        ended = outcome.told(end, off >= host_deadline(run), ending.console, ending.done.code)
-    ending.ended = outcome.taken(ended, reason)
+    run, instance, report, stopped_here = ending.run, ending.instance, ending.report, ending.stopped_here
+    launched = _launched(run, instance)
+    transition = instance.get("StateTransitionReason") or ""
+    off = outcome.switched_off_at(transition, stopped_here, report, launched, ending.now, ending.deadline)
+    reason = (instance.get("StateReason") or {}).get("Code", "")
+    ended = ending.outcome
+    if ending.ask_host:
+        late = off >= host_deadline(run)
+        ended = outcome.outcome_from_host(report, late, ending.console, ending.milestones.exit_code)
+    ending.outcome = outcome.as_spot_reclaim(ended, reason)
     if launched:
         ending.figures = runs.billed(launched, off if ending.trouble is None else None, run.usd_per_hour)
-    if ending.existed and ending.trouble is None and (ending.figures or not found):  # else it never came up
-        over = ending.done.over or end is not None
-        ending.guard = attribution.stopper(ending.console, reason, ending.asked, off >= ending.deadline, over)
+    if ending.host_existed and ending.trouble is None and (ending.figures or not instance):  # else it never started
+        unit_ended = ending.milestones.unit_ended or report is not None
+        late = off >= ending.deadline
+        ending.guard = attribution.stopped_by(ending.console, reason, stopped_here, late, unit_ended)
 
 
-def _disarm(ending: _Ending) -> None:
-    if ending.trouble is None:
-        ending.schedule = _unarm(ending.ground, ending.run)
+def _delete_schedule(ending: _Ending) -> None:
+    """Where that fails, it stops a stopped host at the deadline and then deletes itself."""
+    if ending.trouble is not None:
+        return
+    try:
+        scheduled_stop.delete(ending.context.aws, ending.run.stack, ending.run.id)
+        ending.schedule = "deleted"
+    except PneumoError as error:
+        message = f"the account-side stop stays armed until {ending.run.deadline}: {error.message}"
+        ending.context.note(message)
 
 
 def _write_record(ending: _Ending) -> None:
     phase = "stopped" if ending.trouble is None else "not confirmed stopped"
-    runs.save(ending.ground.stack, ending.run.reached(phase, ending.now))
+    runs.save(ending.context.stack, ending.run.reached(phase, ending.now))
 
 
 def _write_receipt(ending: _Ending) -> None:
-    runs.close(ending.ground.stack, ending.receipt())
+    runs.close(ending.context.stack, ending.receipt())
 
 
 _FINALIZERS: tuple[tuple[str, Callable[[_Ending], None]], ...] = (
     ("stopping the GPU host", _stop_host),
     ("describing the GPU host", _describe_host),
-    ("reading the host's last report", _read_last_report),
+    ("reading the host's end report", _read_end_report),
     ("determining how the run ended", _determine_outcome),
-    ("deleting the account-side stop", _disarm),
+    ("deleting the account-side stop", _delete_schedule),
     ("writing the record", _write_record),
     ("writing the receipt", _write_receipt),
 )
 
 
-def _stop(ground: Ground, run: Run, done: Done) -> tuple[str, bool, PneumoError | None]:
-    """What its console said; whether it still ran of its own will; why it is not known to be off, None if it is."""
-    console, states = "", list[str]()
+def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, PneumoError | None]:
+    """Whether the host still ran; and why it is not confirmed off, None if it is."""
+    states = list[str]()
     trouble: PneumoError | None = None
-    with suppress(Exception):
-        console = ground.aws.console_output(ground.host.id)
 
     def report(found: dict[str, str]) -> None:
-        states.append(found.get(ground.host.id, ""))
+        states.append(found.get(context.host.id, ""))
 
-    for patience in (STOP_S, AGAIN_S):
+    for timeout in (STOP_S, SECOND_STOP_S):
         try:
-            if _there(ground, run):
-                ground.aws.stop([ground.host], report, patience)
-            if not done.begun and not run.spot:
+            if _host_exists(context, run):
+                context.aws.stop([context.host], report, timeout)
+            if not milestones.run_started and not run.spot:
                 time.sleep(SETTLE_S)
-                ground.aws.stop([ground.host], report, patience)
+                context.aws.stop([context.host], report, timeout)
             trouble = None
             break
-        except Exception as error:  # whatever it is, nothing is proven
+        except Exception as error:  # any error at all: the stop is not proven
             known = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
-            trouble = known or stop.unconfirmed(ground.aws, run.stack, str(error))
-            if patience == STOP_S:
+            trouble = known or stop.unconfirmed(context.aws, run.stack, str(error))
+            if timeout == STOP_S:
                 with suppress(Exception):
-                    ground.link.power_off()
+                    context.link.power_off()
     with suppress(Exception):
-        ground.link.close()
-    asked = any(state in ("running", "pending") for state in states)
-    return console, asked, trouble
+        context.link.close()
+    return any(state in ("running", "pending") for state in states), trouble
 
 
-def _there(ground: Ground, run: Run) -> bool:
-    """Whether there is a host of the run: also a spot instance whose order was not answered."""
-    if run.spot and not ground.host.spot:
-        ground.note("the order of a spot instance was not answered: a minute at most is spent to look for it")
-        if found := spot.sought(ground.aws, run):
-            ground.host = found
-    return ground.host.spot == run.spot
+def _host_exists(context: RunContext, run: Run) -> bool:
+    """Whether the run has a host; a spot instance is searched for where the answer to its launch got lost."""
+    if run.spot and not context.host.spot:
+        context.note("EC2 did not answer the launch of a spot instance: searching for it, for a minute at most")
+        if found := spot.find_by_run_tag(context.aws, run):
+            context.host = found
+    return context.host.spot == run.spot
 
 
-def _instance(ground: Ground) -> dict[str, Any]:
-    """As EC2 describes it; nothing where it does not: the price is an empty line on the receipt."""
-    with suppress(Exception):
-        groups = ground.aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[ground.host.id])
-        return next(dict(one) for group in groups for one in group["Instances"])
-    return {}
-
-
-def _launched(run: Run, found: Mapping[str, Any]) -> datetime | None:
-    """When EC2 started it for this run; None: never."""
-    if "LaunchTime" not in found:
+def _launched(run: Run, instance: Mapping[str, Any]) -> datetime | None:
+    """When EC2 started the host for this run; None if it did not."""
+    if "LaunchTime" not in instance:
         return None
-    started: datetime = found["LaunchTime"].astimezone(UTC)
+    started: datetime = instance["LaunchTime"].astimezone(UTC)
     armed = next((at for phase, at in reversed(run.phases) if phase == "armed"), None)
     return None if armed and started < datetime.fromisoformat(armed) - EARLIER else started
-
-
-def _last_words(ground: Ground) -> Mapping[str, Any] | None:
-    """How the host says that it ended; what it sent while it went off is waited for a little, and costs nothing."""
-    until = time.monotonic() + WORDS_S
-    with suppress(Exception):
-        while (end := ground.store.end()) is None and time.monotonic() < until:
-            time.sleep(2)
-        return end
-    return None
-
-
-def _unarm(ground: Ground, run: Run) -> str:
-    try:
-        scheduled_stop.delete(ground.aws, run.stack, run.id)
-        return "deleted"
-    except PneumoError as error:  # it stops what is stopped, and goes by itself
-        ground.note(f"the account-side stop stays armed until {run.deadline}: {error.message}")
-        return "kept"

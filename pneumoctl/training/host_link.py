@@ -1,13 +1,11 @@
-"""The training host over SSH: waited for, made ready by the plan, listened to through lost links, asked to stop."""
+"""The training host over SSH: wait for it, prepare it, start the run, receive its progress, stop it."""
 
-import getpass
 import hashlib
 import io
 import json
 import math
 import secrets as random
 import shlex
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from pneumoctl.plan.steps import Plan
 from pneumoctl.ssh import first_boot, hosts
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections
+from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.runs import Run
@@ -32,80 +31,83 @@ from pneumoctl.terminal.console import console
 from pneumoctl.training import host_plan as plans
 from pneumoctl.training.host_plan import Order, Release
 
-HEARD_S = 20.0  # the host says something every second; silent for so long, the link is lost
-PAUSE_S = 3.0  # before a lost link is tried again
-ASK_S = 15.0
+SILENCE_S = 20.0  # the host writes a line every second; after so long without one the link is lost
+RECONNECT_S = 3.0  # between two attempts to reconnect
+COMMAND_S = 15.0
 
 
 @dataclass(frozen=True)
-class Word:
-    """What the host lets us know: a progress document, that its unit has ended, or why it is not to be heard."""
+class HostEvent:
+    """A progress document of the run, the end of the host's training unit, or why the host does not answer."""
 
-    news: Mapping[str, Any] | None = None
-    over: bool = False
-    code: int | None = None  # with which the unit's main process ended
+    progress: Mapping[str, Any] | None = None
+    ended: bool = False
+    exit_code: int | None = None  # of the unit's main process
     lost: str = ""
 
 
 class Link(Protocol):
-    """The training host, for the length of a run. Raises PneumoError."""
+    """The training host during a run. All methods raise PneumoError."""
 
-    def await_up(self, patience: float) -> None:
-        """Wait for its boot and for SSH."""
+    def wait_until_ready(self, timeout: float) -> None:
+        """Wait until the host has booted and answers over SSH."""
 
-    def begin(self, order: Order, seconds: Callable[[], float]) -> None:
-        """Make it ready and begin the run; `seconds`: how long the host may stay on from the moment it is asked."""
+    def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
+        """Prepare the host and start the run. `seconds` returns how long the host may stay on from now."""
 
-    def hear(self, timeout: float) -> Word | None:
-        """The next word, None if there is none in time."""
+    def next_event(self, timeout: float) -> HostEvent | None:
+        """The next event, None if there is none within `timeout` seconds."""
 
     def stop_run(self) -> None:
-        """Ask the run to stop with a checkpoint; returns at once."""
+        """Ask the run to save a checkpoint and stop; do not wait for it."""
 
     def power_off(self) -> None:
-        """Ask the host to power itself off, for want of any better way."""
+        """Ask the host to power itself off: for when EC2 does not answer."""
 
     def close(self, release: bool = False) -> None:
-        """End all connections; `release`: after telling the host that we are done with it. Else waits for nobody."""
+        """Close all connections. With `release` end the lease on the host first; without it, wait for no answer."""
 
 
 class SshLink:
-    """See Link."""
+    """See Link. `off`: whether EC2 says that an instance is off."""
 
     def __init__(
-        self, stack: Stack, known: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
+        self, stack: Stack, inventory: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
     ) -> None:
-        self._place, self._known, self._console, self._off = stack, known, console_output, off
-        self.host: Host = known.one("train")
-        self._connections = Connections(known, stack.ssh)
-        who = f"{getpass.getuser()}@{socket.gethostname()}"
+        self._stack, self._inventory, self._console_output, self._off = stack, inventory, console_output, off
+        self.host: Host = inventory.one("train")
+        self._connections = Connections(inventory, stack.ssh)
         holder = hosts.holder(stack.directory / "holder")
-        self._agents = Agents(self._connections, holder, who, random.token_hex(6))
-        self._words: SimpleQueue[Word] = SimpleQueue()
+        self._agents = Agents(self._connections, holder, audit.who(), random.token_hex(6))
+        self._events: SimpleQueue[HostEvent] = SimpleQueue()
         self._listener: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def await_up(self, patience: float) -> None:
+    def wait_until_ready(self, timeout: float) -> None:
         """See Link."""
-        off = lambda host: self._off(host.instance_id)  # noqa: E731
-        first_boot.wait((self.host,), self._connections, self._console, self._place.ssh, self._say, patience, off)
 
-    def _say(self, host: Host, said: str) -> None:
-        console.note(f"  {host.name}: {said}")
+        def is_off(host: Host) -> bool:
+            return self._off(host.instance_id)
 
-    def begin(self, order: Order, seconds: Callable[[], float]) -> None:
-        """See Link. How long it may stay on is told last: what was installed before took its time."""
-        brought = release()
+        connections, console_output = self._connections, self._console_output
+        first_boot.wait((self.host,), connections, console_output, self._stack.ssh, self._note, timeout, is_off)
+
+    def _note(self, host: Host, message: str) -> None:
+        console.note(f"  {host.name}: {message}")
+
+    def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
+        """See Link. The start has a plan of its own, made after the installation: that took some of the seconds."""
+        code = local_release()
         self._agents.lease(self.host)
-        steps = plans.plan(order, brought, seconds()).steps
-        self._do(Plan("make the training host ready", steps[:-1]))
-        self._do(Plan(plans.BEGIN, plans.plan(order, brought, seconds()).steps[-1:]))
+        steps = plans.plan(order, code, seconds()).steps
+        self._execute(Plan("prepare the training host", steps[:-1]))
+        self._execute(Plan(plans.START, plans.plan(order, code, seconds()).steps[-1:]))
 
-    def _do(self, plan: Plan) -> None:
-        alone = replace(self._known, hosts=(self.host,))
+    def _execute(self, plan: Plan) -> None:
+        alone = replace(self._inventory, hosts=(self.host,))
         places = hosts.Hosts(alone, self._agents, {}).places()
         todo = rollout.pending(plan, places)
-        journal = Journal(self._place.directory / "journal.jsonl", "train")
+        journal = Journal(self._stack.directory / "journal.jsonl", "train")
         with console.activities(plan.title) as shown:
             shown.expect(sum(len(steps) for steps in todo.values()))
 
@@ -113,61 +115,62 @@ class SshLink:
                 if event == "start":
                     shown.begin(step.title, "")
                 else:
-                    said = "done" if event == "done" else (detail.splitlines() or [""])[0]
-                    shown.end(step.title, said, good=event == "done")
+                    result = "done" if event == "done" else (detail.splitlines() or [""])[0]
+                    shown.end(step.title, result, good=event == "done")
 
-            result = rollout.roll_out(plan, places, todo, journal, report)
-        rollout.raise_for(result, "pneumoctl train --gpu")
+            rolled_out = rollout.roll_out(plan, places, todo, journal, report)
+        rollout.raise_for(rolled_out, "pneumoctl train --gpu")
 
-    def hear(self, timeout: float) -> Word | None:
+    def next_event(self, timeout: float) -> HostEvent | None:
         """See Link."""
         if self._listener is None:
             self._listener = threading.Thread(target=self._listen, daemon=True)
             self._listener.start()
         try:
-            return self._words.get(timeout=timeout)
+            return self._events.get(timeout=timeout)
         except Empty:
             return None
 
     def _listen(self) -> None:
-        argv = ("sudo", "-n", "--", "sh", "-c", _TELL, "sh", plans.PROGRESS, f"{plans.UNIT}.service")
+        command = ("sh", "-c", _FOLLOW_SCRIPT, "sh", plans.PROGRESS, f"{plans.UNIT}.service")
+        line = shlex.join(("sudo", "-n", "--", *command))
         while not self._closed.is_set():
-            told = _Words(self._words)
+            parser = _EventParser(self._events)
             try:
-                _, said = self._connections.execute(self.host, shlex.join(argv), iter(()), told, math.inf, HEARD_S)
-                why = said.decode(errors="replace").strip()[-200:] or "the link fell silent"
-            except PneumoError as error:  # a changed host key, too: who waits decides by what EC2 says
+                _, stderr = self._connections.execute(self.host, line, iter(()), parser, math.inf, SILENCE_S)
+                why = stderr.decode(errors="replace").strip()[-200:] or "the connection is silent"
+            except PneumoError as error:  # a changed host key, too: the session asks EC2 whether the host is off
                 why = error.message
-            if told.over:
+            if parser.ended:
                 return
-            self._words.put(Word(lost=why))
-            self._closed.wait(PAUSE_S)
+            self._events.put(HostEvent(lost=why))
+            self._closed.wait(RECONNECT_S)
 
     def stop_run(self) -> None:
         """See Link."""
-        self._ask("systemctl", "stop", "--no-block", f"{plans.UNIT}.service")
+        self._run("systemctl", "stop", "--no-block", f"{plans.UNIT}.service")
 
     def power_off(self) -> None:
         """See Link."""
-        self._ask("systemctl", "poweroff", "--no-block")
+        self._run("systemctl", "poweroff", "--no-block")
 
-    def _ask(self, *argv: str) -> None:
-        answer = self._agents.run(self.host, argv, ASK_S)
-        if answer.code:
-            raise PneumoError(f"{self.host.name}: {' '.join(argv)}: {answer.tail(3)}")
+    def _run(self, *argv: str) -> None:
+        output = self._agents.run(self.host, argv, COMMAND_S)
+        if output.code:
+            raise PneumoError(f"{self.host.name}: {' '.join(argv)}: {output.tail(3)}")
 
     def close(self, release: bool = False) -> None:
         """See Link."""
         self._closed.set()
-        if not release:  # of a host that goes down no answer is awaited
+        if not release:  # a host that goes down does not answer
             self._connections.close()
         with ThreadPoolExecutor(1) as pool:
             self._agents.close(pool)
         self._connections.close()
 
 
-# A line a second, so that a silent link is a lost one. Ends, with a last word, when the unit has ended.
-_TELL = """while :; do
+# Write a line every second, so that a silent connection is a lost one; end with a last line when the unit has ended.
+_FOLLOW_SCRIPT = """while :; do
   cat "$1" 2>/dev/null || echo .
   echo
   case $(systemctl is-active "$2") in inactive|failed) break ;; esac
@@ -177,48 +180,51 @@ echo "over $(systemctl show -p ExecMainStatus --value "$2")"
 """
 
 
-class _Words(io.BytesIO):
-    """Makes words of what the host says, as it comes."""
+class _EventParser(io.BytesIO):
+    """Turns the output of the follow script into events, as it arrives."""
 
-    def __init__(self, words: "SimpleQueue[Word]") -> None:
+    def __init__(self, events: SimpleQueue[HostEvent]) -> None:
         super().__init__()
-        self._out, self._rest, self.over = words, b"", False
+        self._events, self._rest, self.ended = events, b"", False
 
     def write(self, data: Any) -> int:
         *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
         for line in lines:
             if line.startswith(b"over"):
-                self.over = True
+                self.ended = True
                 code = line.removeprefix(b"over").strip()
-                self._out.put(Word(over=True, code=int(code) if code.isdigit() else None))
+                self._events.put(HostEvent(ended=True, exit_code=int(code) if code.isdigit() else None))
             elif line.startswith(b"{"):
                 with suppress(ValueError):
-                    self._out.put(Word(news=json.loads(line)))
+                    self._events.put(HostEvent(progress=json.loads(line)))
         return len(data)
 
 
-def at(known: Inventory, instance: str, address: str) -> Inventory:
-    """As if that were the stack's training host; the same where it is."""
-    moved = (replace(one, instance_id=instance, address=address) if one.role == "train" else one for one in known.hosts)
-    return replace(known, hosts=tuple(moved))
+def with_training_host(inventory: Inventory, instance: str, address: str) -> Inventory:
+    """The inventory with that instance as the training host."""
+    changed = (
+        replace(host, instance_id=instance, address=address) if host.role == "train" else host
+        for host in inventory.hosts
+    )
+    return replace(inventory, hosts=tuple(changed))
 
 
-def tail(stack: Stack, run: Run, lines: int) -> str | None:
-    """The end of a run's log as it is on the host now; None where that cannot be asked."""
-    known = stack.hosts()
-    if known is None or all(host.role != "train" for host in known.hosts):
+def log_tail(stack: Stack, run: Run, lines: int) -> str | None:
+    """The last lines of a run's log on the host; None if the host does not answer."""
+    inventory = stack.hosts()
+    if inventory is None or all(host.role != "train" for host in inventory.hosts):
         return None
     if run.spot:
-        known = at(known, run.instance, run.address)
+        inventory = with_training_host(inventory, run.instance, run.address)
     argv = ("tail", "-n", str(lines), f"{plans.RUNS}/{run.id}/out/train.log")
-    with Connections(known, stack.ssh) as connections, suppress(PneumoError):
-        answer = Agents(connections, holder="", who="", run="").run(known.one("train"), argv, ASK_S)
-        return answer.stdout if not answer.code else None
+    with Connections(inventory, stack.ssh) as connections, suppress(PneumoError):
+        output = Agents(connections, holder="", who="", run="").run(inventory.one("train"), argv, COMMAND_S)
+        return output.stdout if not output.code else None
     return None
 
 
-def release() -> Release:
-    """The training code beside us."""
+def local_release() -> Release:
+    """The training code of this installation."""
     folder = package("model")
     tree = files.tree(folder)
     locks = b"".join((folder / name).read_bytes() for name in ("requirements.txt", "requirements-cuda.txt"))

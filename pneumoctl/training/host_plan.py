@@ -1,4 +1,4 @@
-"""The plan that makes the training host ready and begins a run there: packages, release, order, guard, unit."""
+"""The plan that prepares the training host and starts a run there: guard, packages, release, order, unit."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,17 +14,17 @@ HOST = "train"
 UNIT = "pneumoctl-train"
 ORDER = f"{ETC}/train/order.json"
 PROGRESS = f"/run/{UNIT}/progress.json"
-RUNS = "/var/lib/pneumoctl/runs"  # RUNS/ID/progress.jsonl is what the client follows
+RUNS = "/var/lib/pneumoctl/runs"  # RUNS/ID is a run's directory
 GUARD = "/var/lib/pneumoctl/guard.json"
-BEGIN = "Begin the run"
-BEGUN_S = 60
+START = "Start the run"
+STARTED_S = 60  # until the run reports its first progress
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the training host is to do; model/host_run.py reads it there.
+    """What the training host does; model/host_run.py reads it there.
 
-    data: digest of the data set's manifest in the bucket. arguments: for model.train. stall_s: seconds without any
+    data: digest of the data set's manifest in the bucket. arguments: for model.train. stall_s: seconds without
     progress after which the run is ended.
     """
 
@@ -40,37 +40,37 @@ class Order:
     spot: bool = False
 
     def document(self) -> str:
-        """As the host reads it."""
+        """The order as JSON, as the host reads it."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True)
 class Release:
-    """The training code and the locks of its packages; `digest` names it."""
+    """The training code, named by its digest, and the lock files of its packages."""
 
     digest: str
-    lock: str  # digest of both locks
+    lock: str  # digest of both lock files
     source: Tree  # the folder model/
 
 
 def plan(order: Order, release: Release, seconds: float) -> Plan:
-    """Everything up to the run's first sign of life. `seconds`: how long the host may stay on from now."""
+    """All steps until the run reports its first progress. `seconds`: how long the host may stay on from now."""
     return Plan(
         f"training run {order.run}",
-        (_guard(), _packages(), node_exporter(HOST), *_bring(release), _begin(order, release, seconds)),
+        (_guard(), _packages(), node_exporter(HOST), *_install_release(release), _start(order, release, seconds)),
     )
 
 
 def _guard() -> Step:
-    """The guard of this pneumoctl, which may be newer than the host; without its timer nothing is begun."""
+    """Install the guard of this pneumoctl, which may be newer than the host's. Without its timer no run is started."""
     program = bundled("terraform").joinpath("user_data/guard.py").read_text()
     put = Put(program, "/usr/local/sbin/pneumoctl-guard", 0o755, group="root")
-    asks = active("pneumoctl-guard.timer")
-    return Step("See that the host guards itself", (HOST,), (put,), (holds(put), asks), good=(asks,))
+    timer = active("pneumoctl-guard.timer")
+    return Step("Check the host's own guard", (HOST,), (put,), (holds(put), timer), good=(timer,))
 
 
 def _packages() -> Step:
-    """Ubuntu 22.04 has a Python that is too old, and a newer one beside it."""
+    """Install Python and the exporter. Ubuntu 22.04's default Python is too old; it also packages 3.11."""
     install = Run(("sh", "-c", _PACKAGES), INSTALL_S, "apt-get install python3-venv, prometheus-node-exporter")
     probe = Run(("sh", "-c", f"{_NAMES}\n{_INSTALLED}"))
     return Step("Install the packages of train", (HOST,), (install,), (probe, installed(("prometheus-node-exporter",))))
@@ -88,27 +88,27 @@ apt -y -o Dpkg::Options::=--force-confold install --no-install-recommends "$pyth
 """
 
 
-def _bring(release: Release) -> tuple[Step, ...]:
-    stack = f"{ROOT}/train/releases/{release.digest}"
-    copy = Copy(release.source, f"{stack}/model")
+def _install_release(release: Release) -> tuple[Step, ...]:
+    directory = f"{ROOT}/train/releases/{release.digest}"
+    copy = Copy(release.source, f"{directory}/model")
     venv = f"{ROOT}/venvs/train-{release.lock}"
     install = Run(
-        ("sh", "-c", _INSTALL, "sh", venv, f"{stack}/model"),
+        ("sh", "-c", _INSTALL, "sh", venv, f"{directory}/model"),
         2 * INSTALL_S,
         "pip install --require-hashes -r model/requirements.txt",
     )
-    link = Link(f"{stack}/venv", venv)
+    link = Link(f"{directory}/venv", venv)
     current = Link(f"{ROOT}/train/current", f"releases/{release.digest}")
     ready = Run(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
-    pointed = Run(("sh", "-c", 'test "$(readlink "$1")" = "$2"', "sh", current.path, current.target))
+    linked = Run(("sh", "-c", 'test "$(readlink "$1")" = "$2"', "sh", current.path, current.target))
     return (
         Step(f"Copy release {release.digest} (train) to train", (HOST,), (copy,), (matches(copy),)),
-        Step("Install the Python packages of train", (HOST,), (install, link, current), (ready, pointed)),
+        Step("Install the Python packages of train", (HOST,), (install, link, current), (ready, linked)),
     )
 
 
-# With NVIDIA's driver there, CUDA comes as wheels, too, of the versions that this TensorFlow was built for. What is
-# imported once is compiled for good: the run itself writes nothing there.
+# With NVIDIA's driver installed, CUDA comes as wheels of the versions that this TensorFlow was built for. The import
+# compiles the modules once: the run itself cannot write there.
 _INSTALL = f"""{_NAMES}
 venv=$1 model=$2
 test ! -e "$venv/complete" || exit 0
@@ -126,8 +126,8 @@ touch "$venv/complete"
 """
 
 
-def _begin(order: Order, release: Release, seconds: float) -> Step:
-    """The guard knows of the run before it begins. Done when the run has told something of itself."""
+def _start(order: Order, release: Release, seconds: float) -> Step:
+    """Tell the guard of the run, then start it. Done when the run has reported its first progress."""
     unit = render(
         f"systemd/{UNIT}.service",
         release=f"{ROOT}/train/releases/{release.digest}",
@@ -145,12 +145,13 @@ def _begin(order: Order, release: Release, seconds: float) -> Step:
         Run(("systemctl", "daemon-reload")),
         Run(("systemctl", "start", f"{UNIT}.service"), 60, "start the run"),
     )
-    begun = Run(("sh", "-c", _BEGUN, "sh", PROGRESS, order.run, str(BEGUN_S)), BEGUN_S + 10, "the run's first word")
-    runs = Run(("systemctl", "is-active", "--quiet", f"{UNIT}.service"))
-    return Step(BEGIN, (HOST,), actions, (*(holds(one) for one in files), runs), good=(begun,))
+    arguments = (PROGRESS, order.run, str(STARTED_S))
+    started = Run(("sh", "-c", _STARTED, "sh", *arguments), STARTED_S + 10, "the run reports progress")
+    active_unit = Run(("systemctl", "is-active", "--quiet", f"{UNIT}.service"))
+    return Step(START, (HOST,), actions, (*(holds(file) for file in files), active_unit), good=(started,))
 
 
-# By the time since boot, which nobody sets; the clock's is for people.
+# The guard goes by the time since boot, which no clock correction changes; `until` is for people.
 _ARM = """import json, os, sys, time
 path, order = sys.argv[1], json.loads(sys.argv[2])
 seconds = order.pop("seconds")
@@ -163,10 +164,10 @@ with open(path + ".new", "w") as file:
     os.fsync(file.fileno())
 os.replace(path + ".new", path)
 """
-_BEGUN = """end=$(($(date +%s) + $3))
+_STARTED = """end=$(($(date +%s) + $3))
 until grep -qs "$2" "$1"; do
   systemctl is-active --quiet pneumoctl-train.service || { journalctl -q -o cat -n 15 -u pneumoctl-train; exit 1; }
-  test "$(date +%s)" -lt "$end" || { echo "no word of it in $3 s"; exit 1; }
+  test "$(date +%s)" -lt "$end" || { echo "the run reported no progress within $3 s"; exit 1; }
   sleep 0.2
 done
 """

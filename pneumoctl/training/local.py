@@ -1,4 +1,4 @@
-"""`train` without a GPU host: model.train as a child here, with the same run record, caps, stall stop and receipt."""
+"""`train` on this machine: model.train as a child process, with the record, limits and receipt of a run on the GPU."""
 
 import os
 import signal
@@ -21,15 +21,15 @@ from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 from pneumoctl.training import artifacts
-from pneumoctl.training.outcome import Ended
+from pneumoctl.training.outcome import Outcome
 
-CHECKPOINT_S = 100.0  # for the child to save one and end
-PAUSE_S = 0.5
+CHECKPOINT_S = 100.0  # for the child to save a checkpoint and end
+POLL_S = 0.5
 _WHY = {0: "done", 2: "failed", 3: "collapsed"}
 
 
 def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, stall_s: int, resume: bool) -> int:
-    """Train, watch, close; the exit code is that of the command."""
+    """Train on this machine; returns the exit code of the command, or raises the PneumoError that has it."""
     folder = Path(data).expanduser().resolve()
     now = datetime.now(UTC)
     if resume:
@@ -42,24 +42,26 @@ def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, sta
     out = runs.results(stack, run.id)
     words = [str(folder), "--out", str(out), *run.arguments, *(["--resume"] if resume else [])]
     console.note(f"run {run.id}: {out}")
-    with Interrupts(lambda text: console.note("it is being ended", "yellow")) as interrupts:
-        run, ended = _watched(stack, run, words, out, interrupts)
+    with Interrupts(lambda text: console.note("the training is being ended", "yellow")) as interrupts:
+        run, ended = _run_child(stack, run, words, out, interrupts)
     receipt = Receipt(run.id, int(ended.code), ended.why, ended.message, attempt=run.attempt)
     runs.save(stack, run.reached("ended", datetime.now(UTC)))
     runs.close(stack, receipt)
-    return _told(stack, run, receipt, out)
+    return _report(stack, run, receipt, out)
 
 
 def cancel(stack: Stack, run: Run) -> None:
-    """Ask the process of a run here to stop; whoever waits for it writes the receipt."""
-    if not _trains(run, runs.results(stack, run.id)):
-        runs.close(stack, Receipt(run.id, int(Exit.FAILED), "lost", "its process is gone", attempt=run.attempt))
+    """Ask the process of a run on this machine to stop; the pneumoctl that waits for it writes the receipt."""
+    if not _is_training(run, runs.results(stack, run.id)):
+        runs.close(
+            stack, Receipt(run.id, int(Exit.FAILED), "lost", "its process no longer exists", attempt=run.attempt)
+        )
         return
     os.kill(run.pid, signal.SIGTERM)
 
 
-def _trains(run: Run, out: Path) -> bool:
-    """Whether that process is still this run's, and no other that has its number now."""
+def _is_training(run: Run, out: Path) -> bool:
+    """Whether the process is still this run's: its id may belong to another process now."""
     try:
         return str(out) in psutil.Process(run.pid).cmdline()
     except (psutil.Error, ValueError):
@@ -67,19 +69,20 @@ def _trains(run: Run, out: Path) -> bool:
 
 
 def _unfinished(stack: Stack) -> Run:
-    found = [one for one in runs.every(stack) if one.where == runs.HERE]
-    if not found:
-        raise PneumoError(f"stack {stack.name} has no run of this machine", "pneumoctl train FOLDER", Exit.USAGE)
-    if _trains(found[-1], runs.results(stack, found[-1].id)):
-        hint = f"wait for it, or end it: pneumoctl runs cancel {found[-1].id}"
-        raise PneumoError(f"run {found[-1].id} goes on already (process {found[-1].pid})", hint, Exit.LOCKED)
-    return found[-1]
+    here = [run for run in runs.every(stack) if run.where == runs.HERE]
+    if not here:
+        raise PneumoError(f"stack {stack.name} has no run on this machine", "pneumoctl train FOLDER", Exit.USAGE)
+    run = here[-1]
+    if _is_training(run, runs.results(stack, run.id)):
+        hint = f"wait for it, or end it: pneumoctl runs cancel {run.id}"
+        raise PneumoError(f"run {run.id} is still running (process {run.pid})", hint, Exit.LOCKED)
+    return run
 
 
-def _watched(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Ended]:
-    """The run with its process, and how that ended; no way out leaves it running."""
+def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Outcome]:
+    """Run the training; returns the record and the outcome. The child process never outlives this function."""
     environment = {**os.environ, "PYTHONPATH": str(package("model").parent)}
-    # A session of its own: the terminal's Ctrl-C is ours to pass on, once.
+    # In a session of its own it does not get the terminal's Ctrl-C: it gets one signal from here.
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "model.train", *words], env=environment, start_new_session=True
     )
@@ -88,37 +91,37 @@ def _watched(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts
         runs.save(stack, run)
         try:
             with interrupts.raising():
-                return run, _waited(child, run, out)
+                return run, _wait(child, run, out)
         except Interrupted as stop:
             with suppress(Interrupted), interrupts.raising():
                 _end(child)
-            return run, Ended("interrupted", str(stop), stop.code)
+            return run, Outcome("interrupted", str(stop), stop.code)
     finally:
         _kill(child)
 
 
-def _waited(child: "subprocess.Popen[bytes]", run: Run, out: Path) -> Ended:
+def _wait(child: "subprocess.Popen[bytes]", run: Run, out: Path) -> Outcome:
     deadline, moved, seen = time.monotonic() + run.max_runtime_s, time.monotonic(), 0.0
     while child.poll() is None:
-        time.sleep(PAUSE_S)
-        now, newest = time.monotonic(), _newest(out)
+        time.sleep(POLL_S)
+        now, newest = time.monotonic(), _last_written(out)
         if newest != seen:
             seen, moved = newest, now
         if now >= deadline:
             _end(child)
-            return Ended("deadline", "its time is up; the checkpoint is kept", Exit.CAP_REACHED)
+            return Outcome("deadline", "its deadline is reached; its checkpoint is saved", Exit.CAP_REACHED)
         if now - moved >= run.stall_s:
             _end(child)
-            return Ended("stalled", f"nothing was written for {run.stall_s} s")
+            return Outcome("stalled", f"nothing was written for {run.stall_s} s")
     code = child.returncode
     if code == 0:
-        return Ended("done", "", Exit.DONE)
+        return Outcome("done", "", Exit.DONE)
     why = _WHY.get(code, "stopped" if code >= 128 else "failed")
-    return Ended(why, f"model.train ended with exit {code}")
+    return Outcome(why, f"model.train ended with exit {code}")
 
 
-def _newest(out: Path) -> float:
-    """When anything in the run's directory was last written."""
+def _last_written(out: Path) -> float:
+    """When a file in the run's directory was last written."""
     newest = 0.0
     for path in out.rglob("*"):
         with suppress(OSError):
@@ -127,26 +130,26 @@ def _newest(out: Path) -> float:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """With a checkpoint, if it answers."""
+    """Ask the child to save a checkpoint and end; wait CHECKPOINT_S at most."""
     child.terminate()
     with suppress(subprocess.TimeoutExpired):
         child.wait(CHECKPOINT_S)
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:
-    """Its whole group: workers that load data, too."""
+    """Kill the child and its process group, in which data loaders may run."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
-def _told(stack: Stack, run: Run, receipt: Receipt, out: Path) -> int:
+def _report(stack: Stack, run: Run, receipt: Receipt, out: Path) -> int:
     if receipt.exit:
-        hint = f"pneumoctl runs logs {run.id}; to go on from its checkpoint: pneumoctl train FOLDER --resume"
-        told = {"run": run.id, "receipt": asdict(receipt)}
-        raise PneumoError(f"run {run.id}: {receipt.why}: {receipt.message}", hint, receipt.exit, **told)
-    bundle = artifacts.sound(out)
+        hint = f"pneumoctl runs logs {run.id}; to resume it from its checkpoint: pneumoctl train FOLDER --resume"
+        details = {"run": run.id, "receipt": asdict(receipt)}
+        raise PneumoError(f"run {run.id}: {receipt.why}: {receipt.message}", hint, receipt.exit, **details)
+    bundle = artifacts.register_bundle(out)
     console.result({"stack": stack.name, "run": asdict(run), "receipt": asdict(receipt), "bundle": bundle})
     console.text(f"run {run.id}: done")
     if bundle:

@@ -1,4 +1,4 @@
-"""`train --gpu`: a run ordered, or one that goes on or is over taken up again."""
+"""`train --gpu`: start a run, follow one that is under way, or resume one from its checkpoint."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -14,137 +14,138 @@ from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 from pneumoctl.training import artifacts, attempts, collect, outcome, spot
-from pneumoctl.training.artifacts import Store
-from pneumoctl.training.request import SHORTEST_S, Wish
+from pneumoctl.training.artifacts import RunStore
+from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 
-def train(aws: "Aws", stack: "Stack", wish: "Wish", act: "Act") -> int:
+def train(aws: Aws, stack: Stack, request: TrainingRequest, act: Act) -> int:
     """Start a run on the GPU host, or resume one; returns the exit code of `pneumoctl train`."""
     host = collect.training_host(aws, stack)
-    if wish.resume:
-        return _resume(aws, stack, host, wish, act)
-    _free(aws, stack)
-    _settle(aws, stack, host)
-    run = _ordered(aws, stack, host, wish)
+    if request.resume:
+        return _resume(aws, stack, host, request, act)
+    _ensure_hosts_free(aws, stack)
+    _settle_earlier_runs(aws, stack, host)
+    run = _new_run(aws, stack, host, request)
     act.begin(audit.digest(run))
-    return attempts.conduct(aws, stack, host, run)
+    return attempts.run_attempts(aws, stack, host, run)
 
 
-def _free(aws: "Aws", stack: "Stack") -> None:
-    """PneumoError (exit 5) where a run goes on; what runs without a lease is stopped."""
-    on = [one for one in aws.training_hosts(stack.name) if one.state not in HALTED | HALTING]
+def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
+    """Raises PneumoError (exit 5) if a run is under way; stops a host that is on without a lease."""
+    on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
     leases = scheduled_stop.listed(aws, stack.name) if on else []
     for host in on:
-        if lease := scheduled_stop.covering(leases, host.id, scheduled_stop.now(aws)):
-            hint = f"follow it: pneumoctl train --gpu --resume; or end it: pneumoctl runs cancel {lease.run}"
+        if lease := scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws)):
+            hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"
             raise PneumoError(f"run {lease.run} goes on there, at most until {lease.until}", hint, Exit.LOCKED)
     if on:
-        console.note("the GPU host runs without a lease: it is stopped first", "red")
+        console.note("the GPU host is on without a lease: stopping it first", "red")
         aws.stop(on)
 
 
-def _settle(aws: "Aws", stack: "Stack", host: "Instance", but: str = "") -> None:
-    """Collect what ended unseen, and take every stop away that is still armed: it would end the run to come.
+def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str = "") -> None:
+    """Finalize the runs that ended unattended, and delete every schedule: one of them would stop the next run.
 
-    The host is off. `but`: a run that is seen to elsewhere.
+    The host must be off. `except_run`: a run that the caller finalizes.
     """
     for run in runs.opened(stack):
-        if run.id == but or not (run.spot or run.instance == host.id):
+        if run.id == except_run or not (run.spot or run.instance == host.id):
             continue
-        closed = collect.collect(aws, stack, collect.host_of(aws, stack, run), run)
-        if closed.trouble is not None:
-            raise closed.trouble
-        with suppress(PneumoError):  # pneumoctl runs fetch
-            collect.fetch(stack, Store(aws, run.bucket, run.id), run, tell=False)
-        console.note(f"run {run.id} had ended: {closed.receipt.why} (pneumoctl runs show {run.id})")
+        summary = collect.finalize_unattended(aws, stack, collect.host_of(aws, stack, run), run)
+        if summary.trouble is not None:
+            raise summary.trouble
+        with suppress(PneumoError):  # `pneumoctl runs fetch` reports it
+            collect.fetch_results(stack, RunStore(aws, run.bucket, run.id), run, report=False)
+        console.note(f"run {run.id} had ended: {summary.receipt.why} (pneumoctl runs show {run.id})")
     for lease in scheduled_stop.listed(aws, stack.name):
-        if lease.run != but:
+        if lease.run != except_run:
             scheduled_stop.delete(aws, stack.name, lease.run)
 
 
-def _ordered(aws: "Aws", stack: "Stack", host: "Instance", wish: "Wish") -> "Run":
-    """The record, written before anything else is done."""
+def _new_run(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest) -> Run:
+    """The run's record, written before anything is started."""
     cloud = stack.cloud()
-    assert cloud is not None  # site.require
-    data, called = artifacts.data(aws, cloud.bucket)
+    assert cloud is not None  # context.require
+    data, data_name = artifacts.latest_data_set(aws, cloud.bucket)
     now = scheduled_stop.now(aws)
     run = runs.Run(
         runs.new_id(now),
         stack.name,
         runs.GPU,
         runs.stamp(now),
-        [*wish.arguments, *wish.named(called)],
-        wish.stall_s,
+        [*request.arguments, *request.name_arguments(data_name)],
+        request.stall_s,
         0,
         data=data,
         type=host.type,
         region=aws.region,
         bucket=cloud.bucket,
-        detached=wish.detach,
+        detached=request.detach,
     )
-    run = _bounded(aws, _placed(run, host, wish), wish, now)
+    run = _with_limits(aws, _with_market(run, host, request), request, now)
     runs.save(stack, run)
     return run
 
 
-def _placed(run: "Run", host: "Instance", wish: "Wish") -> "Run":
-    """On the stack's host, or on a spot instance that is still to be had."""
-    run = replace(run, market=wish.market, spot_retries=wish.spot_retries, fallback=wish.fallback)
+def _with_market(run: Run, host: Instance, request: TrainingRequest) -> Run:
+    """The run on the stack's host, or on a spot instance, which has no id before its launch."""
+    run = replace(run, market=request.market, spot_retries=request.spot_retries, fallback=request.fallback)
     return replace(run, instance="" if run.spot else host.id, address="")
 
 
-def _bounded(aws: "Aws", run: "Run", wish: "Wish", now: datetime) -> "Run":
-    """With its deadline: whichever of time and cost is up first. PneumoError (exit 4) for a cost nobody can know.
+def _with_limits(aws: Aws, run: Run, request: TrainingRequest, now: datetime) -> Run:
+    """The run with its deadline: the runtime limit or the cost limit, whichever comes first.
 
-    A spot instance costs at most what one on demand does: its cost is kept to by that price.
+    Raises PneumoError (exit 4) if the price is unknown and the cost therefore cannot be limited. The on-demand price
+    is the upper bound of the spot price, so it converts the cost limit of a spot run, too.
     """
-    listed = prices.current(aws, {run.type})
-    usd, seconds = listed.of(run.type), wish.max_runtime_s
-    if wish.max_cost is not None:
+    usd, seconds = prices.current(aws, {run.type}).of(run.type), request.max_runtime_s
+    if request.max_cost is not None:
         if not usd:
-            message = f"the price of {run.type} in {aws.region} is not known, so no cost can be kept to"
+            message = f"the price of {run.type} in {aws.region} is unknown: the cost cannot be limited"
             raise PneumoError(message, "give --max-runtime instead of --max-cost", Exit.PREFLIGHT)
-        seconds = min(seconds, int(wish.max_cost / usd * 3600))
+        seconds = min(seconds, int(request.max_cost / usd * 3600))
     if seconds < SHORTEST_S:
-        message = f"${wish.max_cost} is less than a minute of {run.type} at ${usd} an hour"
-        raise PneumoError(message, "give more, or another gpu_type", Exit.PREFLIGHT)
+        message = f"${request.max_cost} pays for less than a minute of {run.type} at ${usd} an hour"
+        raise PneumoError(message, "give a higher --max-cost, or set another gpu_type", Exit.PREFLIGHT)
     deadline = runs.stamp(now + timedelta(seconds=seconds))
     if run.spot:
-        usd = spot.price(aws, run.type) or usd
-    return replace(run, max_runtime_s=seconds, max_cost_usd=wish.max_cost, usd_per_hour=usd, deadline=deadline)
+        usd = spot.current_price(aws, run.type) or usd
+    return replace(run, max_runtime_s=seconds, max_cost_usd=request.max_cost, usd_per_hour=usd, deadline=deadline)
 
 
-def _resume(aws: "Aws", stack: "Stack", host: "Instance", wish: "Wish", act: "Act") -> int:
-    """Follow it where it goes on, collect it where it is done, else let it go on from its checkpoint."""
-    run = chosen(stack, wish.first)
+def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, act: Act) -> int:
+    """Follow the run if it is under way, fetch its results if it is done, else start it from its checkpoint."""
+    run = choose_run(stack, request.data_or_run)
     act.begin(audit.digest(run))
-    there = collect.host_of(aws, stack, run)
-    lease = scheduled_stop.covering(scheduled_stop.listed(aws, stack.name), there.id, scheduled_stop.now(aws))
-    if there.state in ("pending", "running") and lease and lease.run == run.id:
-        return attempts.conduct(aws, stack, host, replace(run, detached=False), attach=True)
-    _free(aws, stack)
-    _settle(aws, stack, host, but=run.id)
-    store = Store(aws, run.bucket, run.id)
-    end = store.end()
+    current = collect.host_of(aws, stack, run)
+    leases = scheduled_stop.listed(aws, stack.name)
+    lease = scheduled_stop.lease_covering(leases, current.id, scheduled_stop.now(aws))
+    if current.state in ("pending", "running") and lease and lease.run == run.id:
+        return attempts.run_attempts(aws, stack, host, replace(run, detached=False), attach=True)
+    _ensure_hosts_free(aws, stack)
+    _settle_earlier_runs(aws, stack, host, except_run=run.id)
+    store = RunStore(aws, run.bucket, run.id)
+    report = store.end_report()
     if not runs.settled(stack, run):
-        closed = collect.collect(aws, stack, there, run)
-        if closed.trouble or outcome.delivered(end):
-            return collect.finish(stack, store, run, closed)
-    elif outcome.delivered(end):
-        collect.fetch(stack, store, run)
+        summary = collect.finalize_unattended(aws, stack, current, run)
+        if summary.trouble or outcome.all_delivered(report):
+            return collect.fetch_and_report(stack, store, run, summary)
+    elif outcome.all_delivered(report):
+        collect.fetch_results(stack, store, run)
         return 0
-    store.forget_end()
-    again = replace(_placed(run, host, wish), attempt=run.attempt + 1, detached=wish.detach)
-    again = _bounded(aws, again, wish, scheduled_stop.now(aws))
+    store.delete_end_report()
+    again = replace(_with_market(run, host, request), attempt=run.attempt + 1, detached=request.detach)
+    again = _with_limits(aws, again, request, scheduled_stop.now(aws))
     runs.save(stack, again)
-    return attempts.conduct(aws, stack, host, again, resume=True)
+    return attempts.run_attempts(aws, stack, host, again, resume=True)
 
 
-def chosen(stack: "Stack", name: str) -> "Run":
-    """The run that is named, else the newest on the GPU."""
+def choose_run(stack: Stack, name: str) -> Run:
+    """The named run, else the newest one on the GPU."""
     if name:
         return runs.load(stack, name)
-    found = [one for one in runs.every(stack) if one.where == runs.GPU]
-    if not found:
+    on_gpu = [run for run in runs.every(stack) if run.where == runs.GPU]
+    if not on_gpu:
         raise PneumoError(f"stack {stack.name} has no run on a GPU", "pneumoctl train --gpu", Exit.USAGE)
-    return found[-1]
+    return on_gpu[-1]

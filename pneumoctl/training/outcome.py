@@ -1,4 +1,4 @@
-"""How a run on the GPU ended: what that is called, which exit code it has, and which guard ended the bill. Pure."""
+"""How a run on the GPU ended: the name of the reason, the exit code, and when the host went off. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,98 +8,97 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu.attribution import _TAKES, _TIMER, _UNIT, _last
+from pneumoctl.gpu.attribution import SPOT_RECLAIM, TIMER_LINE, UNIT_LINE, last_match
 
-TAKEN, NO_SPOT = "spot", "no spot"  # why a run ends that had a spot instance, or wanted one
-
-
-GOING_OFF = timedelta(seconds=60)  # from the last word to the instance off; rather too much than too little
-
-
-_CODES = {"done": Exit.DONE, "deadline": Exit.CAP_REACHED, TAKEN: Exit.CAP_REACHED}
-
-
-_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "no gpu"}  # guard.py's words
+SPOT_RECLAIMED, NO_SPOT = "spot", "no spot"  # why the attempt of a run on a spot instance ended
+POWER_OFF_TIME = timedelta(seconds=60)  # from the end report to the instance off: an upper estimate
+_CODES = {"done": Exit.DONE, "deadline": Exit.CAP_REACHED, SPOT_RECLAIMED: Exit.CAP_REACHED}
+_TIMER_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "no gpu"}  # as guard.py writes them
 
 
 @dataclass(frozen=True)
-class Ended:
-    """`why` in one word or two, a message for a person, and the exit code while the GPU is off."""
+class Outcome:
+    """`why` in one word or two, a message for a person, and the exit code, valid while the GPU is off."""
 
     why: str
     message: str = ""
     code: int = Exit.TRAINING_FAILED
 
 
-def told(end: Mapping[str, Any] | None, late: bool, console: str = "", code: int | None = None) -> Ended:
-    """By the host's last words (end.json), else by its console; `late`: its deadline has passed.
+def outcome_from_host(
+    report: Mapping[str, Any] | None, late: bool, console: str = "", exit_code: int | None = None
+) -> Outcome:
+    """The outcome by the host's end report (end.json), else by its console.
 
-    `code`: of the unit's main process, where we heard it.
+    late: the host's deadline has passed. exit_code: of the unit's main process, where it is known.
     """
-    if end is None:
-        reason = _last(_TIMER, console)
-        unit = _last(_UNIT, console) or ("" if code is None else f"exit {code}")
-        why = _REASONS.get(reason, "deadline" if late else "failed" if unit else "lost")
-        message = f"the host's guard: {reason}" if reason else "the host's last words did not reach the bucket"
+    if report is None:
+        reason = last_match(TIMER_LINE, console)
+        unit = last_match(UNIT_LINE, console) or ("" if exit_code is None else f"exit {exit_code}")
+        why = _TIMER_REASONS.get(reason, "deadline" if late else "failed" if unit else "lost")
+        message = f"the host's timer: {reason}" if reason else "the host's end report did not reach the bucket"
         message += f"; its unit ended ({unit})" if unit else ""
-        return Ended(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
-    why, message = str(end.get("why")), str(end.get("message") or "")
+        return Outcome(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+    why, message = str(report.get("why")), str(report.get("message") or "")
     if why in ("stopped", "killed") and late:
         why = "deadline"
-    if why == "done" and not delivered(end):
-        lost = end["missed"]
-        return Ended("not sent", f"trained, but not all of it is in the bucket: {lost[0]}", Exit.TRAINING_FAILED)
-    return Ended(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
+    if why == "done" and not all_delivered(report):
+        missed = report["missed"]
+        return Outcome("not sent", f"trained, but not all results are in the bucket: {missed[0]}", Exit.TRAINING_FAILED)
+    return Outcome(why, message, _CODES.get(why, Exit.TRAINING_FAILED))
 
 
-def delivered(end: Mapping[str, Any] | None) -> bool:
-    """Whether a run, by its host's last words, is done and all that it made is in the bucket."""
-    return end is not None and end.get("why") == "done" and not end.get("missed")
+def all_delivered(report: Mapping[str, Any] | None) -> bool:
+    """Whether a run is done and all its results are in the bucket, by the host's end report."""
+    return report is not None and report.get("why") == "done" and not report.get("missed")
 
 
-def taken(ended: Ended, reason: str) -> Ended:
-    """What failed because AWS took the host back is told so; `reason`: EC2's for the state of the host."""
-    if ended.why in ("failed", "killed", "lost", "stopped") and reason.startswith(_TAKES):
-        return Ended(TAKEN, f"AWS took the spot instance back: {ended.message}", _CODES[TAKEN])
-    return ended
+def as_spot_reclaim(outcome: Outcome, reason: str) -> Outcome:
+    """The outcome of a run that failed because AWS reclaimed its spot instance; any other is returned as it is.
+
+    reason: EC2's, for the state of the host.
+    """
+    if outcome.why in ("failed", "killed", "lost", "stopped") and reason.startswith(SPOT_RECLAIM):
+        return Outcome(SPOT_RECLAIMED, f"AWS reclaimed the spot instance: {outcome.message}", _CODES[SPOT_RECLAIMED])
+    return outcome
 
 
-def broken(error: BaseException, started: bool) -> Ended:
-    """An error on our side; once the instance was started it is the run's."""
+def outcome_from_error(error: BaseException, started: bool) -> Outcome:
+    """The outcome for an error of this client; the run failed only if its instance was started."""
     if not isinstance(error, PneumoError):
-        return Ended("failed", f"{type(error).__name__}: {error}", Exit.TRAINING_FAILED if started else Exit.FAILED)
-    if error.details.get("spot"):  # nothing was made
-        return Ended(NO_SPOT, f"{error.message}; {error.hint}", error.code)
-    return Ended("failed", error.message, Exit.TRAINING_FAILED if started else error.code)
+        return Outcome("failed", f"{type(error).__name__}: {error}", Exit.TRAINING_FAILED if started else Exit.FAILED)
+    if error.details.get("spot"):  # no instance was launched
+        return Outcome(NO_SPOT, f"{error.message}; {error.hint}", error.code)
+    return Outcome("failed", error.message, Exit.TRAINING_FAILED if started else error.code)
 
 
-def off_at(
+def switched_off_at(
     transition: str,
-    asked: bool,
-    end: Mapping[str, Any] | None,
+    stopped_here: bool,
+    report: Mapping[str, Any] | None,
     launched: datetime | None,
     now: datetime,
     deadline: datetime,
 ) -> datetime:
-    """When an instance that is off now went off: by EC2's word, else by the host's last one.
+    """When an instance that is off now went off: by EC2's transition reason, else by the host's end report.
 
-    EC2 gives no time where a host powered itself off. One of which nothing is known ran no longer than to the deadline,
-    when the account stops it. asked: it still ran when we stopped it.
+    EC2 gives no time where a host powered itself off. Without any information it ran no longer than to the deadline,
+    when the account stops it. stopped_here: it still ran when this client stopped it.
     """
-    said = moment(transition)
-    if said and said >= (launched or said):
-        return said
-    if asked:
+    by_ec2 = transition_time(transition)
+    if by_ec2 and by_ec2 >= (launched or by_ec2):
+        return by_ec2
+    if stopped_here:
         return now
     latest = max(min(now, deadline), launched or deadline)
     with suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
-        told = datetime.fromtimestamp(float((end or {})["at"]), UTC) + GOING_OFF
-        if launched and told > launched:  # else its clock is wrong
-            return min(told, latest)
+        by_host = datetime.fromtimestamp(float((report or {})["at"]), UTC) + POWER_OFF_TIME
+        if launched and by_host > launched:  # else the host's clock is wrong
+            return min(by_host, latest)
     return latest
 
 
-def moment(transition: str) -> datetime | None:
+def transition_time(transition: str) -> datetime | None:
     """The time in EC2's `User initiated (2026-11-23 06:10:00 GMT)`."""
     found = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", transition)
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None

@@ -1,4 +1,4 @@
-"""A training run as it was asked for, checked."""
+"""What `pneumoctl train` was asked for, checked."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ SHORTEST_S = 60
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked for, checked."""
+class TrainingRequest:
+    """The arguments and options of `pneumoctl train`; market, spot_retries and fallback as in `stack.runs.Run`."""
 
-    first: str  # DATA or RUN
+    data_or_run: str  # with `resume` the run, else the data
     arguments: tuple[str, ...]
     max_runtime_s: int
     max_cost: float | None
@@ -19,8 +19,8 @@ class Wish:
     market: str = "on-demand"
     spot_retries: int = 0
     fallback: bool = False
-    arch: str = ""  # if no name is given for the bundle
+    arch: str = ""  # set if no name was given for the bundle
 
-    def named(self, data: str) -> tuple[str, ...]:
-        """The flag that names the bundle after its data set, which on the host is called by its digest."""
+    def name_arguments(self, data: str) -> tuple[str, ...]:
+        """The flag that names the bundle after its data set; the host itself knows the data set by its digest only."""
         return ("--name", f"{self.arch}-{data}") if self.arch else ()

@@ -8,41 +8,41 @@ from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.runs import Receipt
 from pneumoctl.stack.stack import Stack
-from pneumoctl.training.artifacts import Store
+from pneumoctl.training.artifacts import RunStore
 from pneumoctl.training.host_link import Link
 
 
 @dataclass
-class Ground:
-    """What a run stands on."""
+class RunContext:
+    """AWS, the stack, the host and the outputs of one run."""
 
     aws: Aws
     stack: Stack
     host: Instance
     link: Link
-    store: Store
-    show: Callable[[Mapping[str, Any]], None]  # progress
+    store: RunStore
+    show_progress: Callable[[Mapping[str, Any]], None]
     note: Callable[[str], None]
-    reach: Callable[[Instance], Link]
+    connect: Callable[[Instance], Link]
 
-    def move(self, host: Instance) -> None:
-        """The run is on another host."""
-        self.host, self.link = host, self.reach(host)
+    def switch_host(self, host: Instance) -> None:
+        """Continue on another host."""
+        self.host, self.link = host, self.connect(host)
 
 
 @dataclass
-class Done:
-    """How far it got."""
+class Milestones:
+    """How far a run got."""
 
-    starting: bool = False  # the instance may be on because of us
-    begun: bool = False  # the run may be under way there
-    over: bool = False  # the unit has ended
-    code: int | None = None  # of the unit's main process
+    start_requested: bool = False  # the instance may be on because of this run
+    run_started: bool = False  # the training may have begun on the host
+    unit_ended: bool = False  # the host's training unit is known to have ended
+    exit_code: int | None = None  # of the unit's main process
 
 
 @dataclass(frozen=True)
-class Closed:
-    """The receipt, and why it is not known that the GPU is off, with what to type."""
+class Summary:
+    """The receipt of a run, and why the GPU is not confirmed off, with the command to type; None if it is off."""
 
     receipt: Receipt
     trouble: PneumoError | None

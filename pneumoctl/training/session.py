@@ -1,4 +1,4 @@
-"""One run on the GPU in its one right order: guard 1 armed first, then the host, and guard 4 on every way out."""
+"""One attempt of a run on the GPU: the account-side stop armed first, then the host, and the host off at every exit."""
 
 import time
 from collections.abc import Callable
@@ -13,176 +13,191 @@ from pneumoctl.gpu.signals import Interrupted, Interrupts
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Run
 from pneumoctl.training import finalize, outcome, spot
-from pneumoctl.training.finalize import host_seconds
-from pneumoctl.training.host_link import Word
+from pneumoctl.training.finalize import host_seconds_left
+from pneumoctl.training.host_link import HostEvent
 from pneumoctl.training.host_plan import Order
-from pneumoctl.training.outcome import Ended
-from pneumoctl.training.progress import LOST_CHECK_S, Contact, Watch
-from pneumoctl.training.run_context import Closed, Done, Ground
+from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.progress import LOST_CHECK_S, Contact, ProgressWatch
+from pneumoctl.training.run_context import Milestones, RunContext, Summary
 
 BOOT_S = 600.0
-STOPPING_S = 300.0  # what an instance that is still stopping may take before it can be started
-WIND_DOWN_S = 100.0  # for a checkpoint when somebody interrupts
+STOPPING_S = 300.0  # how long an instance that is still stopping may take before it can be started
+CHECKPOINT_S = 100.0  # for the run to save a checkpoint and end
 
 
 class Session:
-    """A run that goes on. `course` may be broken off anywhere; `conduct` sees to what must then be done."""
+    """One attempt of a run. An exception may end `run` at any point; `run_and_finalize` then does what is left."""
 
-    def __init__(self, ground: Ground, run: Run) -> None:
-        self.ground, self.run, self.done = ground, run, Done()
+    def __init__(self, context: RunContext, record: Run) -> None:
+        self.context, self.record, self.milestones = context, record, Milestones()
 
-    def course(self, order: Order) -> Ended | None:
-        """All of it; None for a run that goes on without us."""
-        ground = self.ground
-        if self.run.spot:
-            self._launch()
+    def run(self, order: Order) -> Outcome | None:
+        """Start the host, start the training and follow it. None for a detached run, which continues on its own."""
+        context = self.context
+        if self.record.spot:
+            self._launch_spot_instance()
         else:
-            self._arm()
-            self._start()
-            self._reach("started")
-        run = self.run
-        ground.link.await_up(BOOT_S)
-        self._reach("up")
-        self.done.begun = True
-        ground.link.begin(order, lambda: host_seconds(run, scheduled_stop.now(ground.aws)))
-        self._reach("begun")
-        return None if run.detached else self.follow()
+            self._arm_scheduled_stop()
+            self._start_host()
+            self._record_phase("started")
+        record = self.record
+        context.link.wait_until_ready(BOOT_S)
+        self._record_phase("up")
+        self.milestones.run_started = True
+        context.link.start_run(order, lambda: host_seconds_left(record, scheduled_stop.now(context.aws)))
+        self._record_phase("begun")
+        return None if record.detached else self.follow()
 
-    def attach(self) -> Ended:
-        """Instead of `course`, where the run goes on already."""
-        self.done = Done(starting=True, begun=True)
+    def attach(self) -> Outcome:
+        """Follow a run that was started before."""
+        self.milestones = Milestones(start_requested=True, run_started=True)
         return self.follow()
 
-    def _reach(self, phase: str) -> None:
-        """Write the phase down; a full disk here ends no run there."""
-        self.run = self.run.reached(phase, scheduled_stop.now(self.ground.aws))
+    def _record_phase(self, phase: str) -> None:
+        """Write the phase to the run's record. A full disk on this machine does not end the run."""
+        self.record = self.record.reached(phase, scheduled_stop.now(self.context.aws))
         with suppress(OSError):
-            runs.save(self.ground.stack, self.run)
+            runs.save(self.context.stack, self.record)
 
-    def _arm(self) -> None:
-        aws, run = self.ground.aws, self.run
-        scheduled_stop.arm(aws, run.stack, run.id, self.ground.host, datetime.fromisoformat(run.deadline))
-        self._reach("armed")
+    def _arm_scheduled_stop(self) -> None:
+        aws, record = self.context.aws, self.record
+        scheduled_stop.arm(aws, record.stack, record.id, self.context.host, datetime.fromisoformat(record.deadline))
+        self._record_phase("armed")
 
-    def _launch(self) -> None:
-        """A spot instance cannot be had switched off, nor a stop armed for one that is none yet: so that comes second.
+    def _launch_spot_instance(self) -> None:
+        """Launch the spot instance, then arm its scheduled stop.
 
-        Until then its own timer minds it, and so does whatever leads out of here.
+        The other order is impossible: a spot instance starts running, and a stop can only be armed for an existing
+        instance. Until then the host's own timer and every exit of this attempt end it.
         """
-        ground = self.ground
-        ground.note(f"ordering a spot {ground.host.type}; the account ends it at {self.run.deadline}")
-        self.done.starting = True  # before it is asked for: the answer may get lost
+        context = self.context
+        context.note(f"launching a spot {context.host.type}; the account terminates it at {self.record.deadline}")
+        self.milestones.start_requested = True  # before the request: its answer may get lost
         try:
-            host = spot.launch(ground.aws, ground.host, self.run)
+            host = spot.launch(context.aws, context.host, self.record)
         except PneumoError as error:
-            self.done.starting = "spot" not in error.details  # else EC2 says that it made none
+            self.milestones.start_requested = "spot" not in error.details  # else EC2 says that it launched none
             raise
-        ground.move(host)
-        self.run = replace(self.run, instance=host.id, address=host.private_ip)
-        self._reach("started")
-        self._arm()
-        spot.seen(ground.aws, host)
+        context.switch_host(host)
+        self.record = replace(self.record, instance=host.id, address=host.private_ip)
+        self._record_phase("started")
+        self._arm_scheduled_stop()
+        spot.wait_until_visible(context.aws, host)
 
-    def _start(self) -> None:
-        aws, host = self.ground.aws, self.ground.host
-        deadline = time.monotonic() + STOPPING_S
+    def _start_host(self) -> None:
+        aws, host = self.context.aws, self.context.host
+        give_up = time.monotonic() + STOPPING_S
         while (state := aws.states([host.id]).get(host.id, "gone")) != "stopped":
-            if state != "stopping" or time.monotonic() > deadline:
+            if state != "stopping" or time.monotonic() > give_up:
                 raise PneumoError(f"the GPU host {host.id} is {state}, not stopped", "pneumoctl gpu status")
             time.sleep(2)
-        if not gpu.ends_by_itself(aws, host):
+        if not gpu.shutdown_ends_billing(aws, host):
             message = f"EC2 would not stop the GPU host {host.id} when it powers itself off; nothing was started"
             raise PneumoError(message, "pneumoctl up", Exit.PREFLIGHT)
-        self.ground.note(f"starting the GPU host {host.id} ({host.type}); the account stops it at {self.run.deadline}")
-        self.done.starting = True  # before it is asked for: the answer may get lost
+        deadline = self.record.deadline
+        self.context.note(f"starting the GPU host {host.id} ({host.type}); the account stops it at {deadline}")
+        self.milestones.start_requested = True  # before the request: its answer may get lost
         aws.call("ec2", "start_instances", InstanceIds=[host.id])
-        if scheduled_stop.read(aws, self.run.stack, self.run.id) is None:  # somebody took it away while we waited
-            scheduled_stop.arm(aws, self.run.stack, self.run.id, host, datetime.fromisoformat(self.run.deadline))
+        if scheduled_stop.read(aws, self.record.stack, self.record.id) is None:  # deleted by somebody since
+            scheduled_stop.arm(aws, self.record.stack, self.record.id, host, datetime.fromisoformat(deadline))
 
-    def follow(self) -> Ended:
-        """Listen until the run ends: by itself, at its deadline, or because nothing moves any more."""
+    def follow(self) -> Outcome:
+        """Listen until the run ends: by itself, at its deadline, or because it makes no progress any more."""
         now = time.monotonic()
-        watch, contact = Watch(self.run.id, self.run.stall_s, now), Contact(checked=now)
+        watch, contact = ProgressWatch(self.record.id, self.record.stall_s, now), Contact(checked=now)
         while True:
-            word, now = self.ground.link.hear(1.0), time.monotonic()
-            if word and word.over:
-                return self._over(word)
-            if word:
-                self._heard(word, watch, now)
-                contact.update(word.lost)
-            if scheduled_stop.now(self.ground.aws) >= datetime.fromisoformat(self.run.deadline):
-                return Ended("over") if self._off() else Ended("deadline", "its deadline is reached", Exit.CAP_REACHED)
+            event, now = self.context.link.next_event(1.0), time.monotonic()
+            if event and event.ended:
+                return self._note_end(event)
+            if event:
+                self._show_progress(event, watch, now)
+                contact.update(event.lost)
+            if scheduled_stop.now(self.context.aws) >= datetime.fromisoformat(self.record.deadline):
+                return Outcome("over") if self._host_is_off() else _deadline_reached()
             if contact.check_due(now):
-                if self._off():
-                    return Ended("over")
+                if self._host_is_off():
+                    return Outcome("over")
                 if contact.host_is_on():
-                    self.ground.note(f"the host does not answer; the run continues without this client: {contact.lost}")
-            if watch.stalled(now) and not (contact.lost and self._wrote_lately()):
-                return self._stuck(contact.lost)
+                    message = f"the host does not answer; the run continues without this client: {contact.lost}"
+                    self.context.note(message)
+            if watch.stalled(now) and not (contact.lost and self._wrote_recently()):
+                return self._end_stalled(contact.lost)
 
-    def _heard(self, word: Word, watch: Watch, now: float) -> None:
-        if word.news is not None and watch.saw(word.news, now):
-            self.ground.show(watch.news)
+    def _show_progress(self, event: HostEvent, watch: ProgressWatch, now: float) -> None:
+        if event.progress is not None and watch.update(event.progress, now):
+            self.context.show_progress(watch.latest)
 
-    def _over(self, word: Word) -> Ended:
-        self.done.over, self.done.code = True, word.code
-        return Ended("over")
+    def _note_end(self, event: HostEvent) -> Outcome:
+        self.milestones.unit_ended, self.milestones.exit_code = True, event.exit_code
+        return Outcome("over")
 
-    def _stuck(self, lost: str) -> Ended:
+    def _end_stalled(self, lost: str) -> Outcome:
+        stall_s = self.record.stall_s
         if lost:
-            return Ended("lost", f"nothing was heard of the host for {self.run.stall_s} s: {lost}")
-        self.ground.note(f"nothing moved for {self.run.stall_s} s: the run is asked to stop")
-        self.wind_down()
-        return Ended("stalled", f"nothing moved for {self.run.stall_s} s")
+            return Outcome("lost", f"the host did not answer for {stall_s} s: {lost}")
+        self.context.note(f"the run made no progress for {stall_s} s: asking it to stop")
+        self.stop_with_checkpoint()
+        return Outcome("stalled", f"the run made no progress for {stall_s} s")
 
-    def _off(self) -> bool:
-        return self.ground.aws.off(self.ground.host.id)
+    def _host_is_off(self) -> bool:
+        return self.context.aws.off(self.context.host.id)
 
-    def _wrote_lately(self) -> bool:
-        """A host that only we cannot reach still writes to the bucket; not to know is yes: the deadline stays."""
+    def _wrote_recently(self) -> bool:
+        """Whether a host that only this machine cannot reach writes to the bucket.
+
+        True where the bucket cannot be read: the deadline still bounds the run.
+        """
         with suppress(PneumoError):
-            at = self.ground.store.alive()
-            return at is not None and scheduled_stop.now(self.ground.aws) - at < timedelta(seconds=self.run.stall_s)
+            written = self.context.store.last_written()
+            limit = timedelta(seconds=self.record.stall_s)
+            return written is not None and scheduled_stop.now(self.context.aws) - written < limit
         return True
 
-    def wind_down(self) -> None:
-        """Ask the run to stop with a checkpoint, and wait for its end, bounded."""
-        looked = time.monotonic()
-        until, asked = looked + WIND_DOWN_S, False
-        while time.monotonic() < until:
+    def stop_with_checkpoint(self) -> None:
+        """Ask the run to save a checkpoint and stop; wait for its end, CHECKPOINT_S at most."""
+        checked = time.monotonic()
+        give_up, asked = checked + CHECKPOINT_S, False
+        while time.monotonic() < give_up:
             with suppress(PneumoError):
                 if not asked:
-                    self.ground.link.stop_run()
+                    self.context.link.stop_run()
                     asked = True
-            word = self.ground.link.hear(1.0)
-            if word and word.over:
-                self._over(word)
+            event = self.context.link.next_event(1.0)
+            if event and event.ended:
+                self._note_end(event)
                 return
-            if time.monotonic() - looked >= LOST_CHECK_S:
-                looked = time.monotonic()
-                if self._off():
+            if time.monotonic() - checked >= LOST_CHECK_S:
+                checked = time.monotonic()
+                if self._host_is_off():
                     return
 
 
-def conduct(session: Session, interrupts: Interrupts, go: Callable[[], Ended | None]) -> Closed | None:
-    """Go, and close on every way out; None for a run that goes on without us."""
-    ended: Ended | None
+def _deadline_reached() -> Outcome:
+    return Outcome("deadline", "its deadline is reached", Exit.CAP_REACHED)
+
+
+def run_and_finalize(session: Session, interrupts: Interrupts, action: Callable[[], Outcome | None]) -> Summary | None:
+    """Do `action`, then finalize the run at every exit of it. None for a detached run, which continues on its own."""
+    ended: Outcome | None
     try:
         with interrupts.raising():
-            ended = go()
+            ended = action()
     except Interrupted as stop:
-        ended = Ended("interrupted", str(stop), stop.code)
-        if session.done.begun:
-            _checkpoint(session, interrupts)
-    except BaseException as error:  # whatever it is, a GPU may be on
-        ended = outcome.broken(error, session.done.starting)
+        ended = Outcome("interrupted", str(stop), stop.code)
+        if session.milestones.run_started:
+            _save_checkpoint(session, interrupts)
+    except BaseException as error:  # any error at all: a GPU may be on
+        ended = outcome.outcome_from_error(error, session.milestones.start_requested)
     if ended is None:
-        session.ground.link.close(release=True)
+        session.context.link.close(release=True)
         return None
-    return finalize.close(session.ground, session.run, session.done, ended)
+    return finalize.finalize_run(session.context, session.record, session.milestones, ended)
 
 
-def _checkpoint(session: Session, interrupts: Interrupts) -> None:
-    session.ground.note("asking the run to stop with a checkpoint (100 s at most); once more stops the GPU at once")
-    with suppress(BaseException), interrupts.raising():  # what fails here, or interrupts again, leads to the stop
-        session.wind_down()
+def _save_checkpoint(session: Session, interrupts: Interrupts) -> None:
+    session.context.note(
+        f"asking the run to save a checkpoint and stop ({CHECKPOINT_S:.0f} s at most); "
+        "another interrupt stops the GPU at once"
+    )
+    with suppress(BaseException), interrupts.raising():  # an error or another interrupt leads to the stop, too
+        session.stop_with_checkpoint()

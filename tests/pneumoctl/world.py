@@ -16,9 +16,9 @@ from pneumoctl.gpu import scheduled_stop
 from pneumoctl.stack.runs import Run, stamp
 from pneumoctl.stack.stack import Stack
 from pneumoctl.training import finalize, session
-from pneumoctl.training.host_link import Word
+from pneumoctl.training.host_link import HostEvent
 from pneumoctl.training.host_plan import Order
-from pneumoctl.training.run_context import Ground
+from pneumoctl.training.run_context import RunContext
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 RUN = "20261123-060000-a1b2"
@@ -169,35 +169,35 @@ class FakeAws(Aws):
 
 
 class FakeLink:
-    """See training_host.Link."""
+    """See host_link.Link."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def await_up(self, patience: float) -> None:
-        until = self.world.seconds + patience
+    def wait_until_ready(self, timeout: float) -> None:
+        until = self.world.seconds + timeout
         while self.world.state != "running" or self.world.deaf:
             self.world.sleep(1)
             if self.world.seconds > until:
                 raise PneumoError("SSH did not answer")
-        self.world.strike("await_up")
+        self.world.strike("wait_until_ready")
 
-    def begin(self, order: Order, seconds: Callable[[], float]) -> None:
+    def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
         self.world.sleep(60)
-        self.world.strike("begin")
+        self.world.strike("start_run")
         self.world.order, self.world.began = order, self.world.seconds
         self.world.host_until = self.world.seconds + seconds()
 
-    def hear(self, timeout: float) -> Word | None:
+    def next_event(self, timeout: float) -> HostEvent | None:
         world = self.world
         world.sleep(timeout)
-        world.strike("hear")
+        world.strike("next_event")
         if world.deaf or world.state != "running":
-            return Word(lost="no answer")
-        if world.ended is not None and world.seconds - world.ended > 3:  # behind the farewell
-            return Word(over=True, code=world.code)
+            return HostEvent(lost="no answer")
+        if world.ended is not None and world.seconds - world.ended > 3:  # after its last line
+            return HostEvent(ended=True, exit_code=world.code)
         passed = min(world.seconds - (world.began or 0.0), world.hangs_at)
-        return Word(news={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})
+        return HostEvent(progress={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})
 
     def stop_run(self) -> None:
         self.world.strike("stop_run")
@@ -216,28 +216,28 @@ class FakeLink:
 
 
 class FakeStore:
-    """See training_store.Store."""
+    """See artifacts.RunStore."""
 
     def __init__(self, world: World) -> None:
         self.world, self.written = world, None
 
-    def end(self) -> Mapping[str, Any] | None:
-        self.world.strike("end")
+    def end_report(self) -> Mapping[str, Any] | None:
+        self.world.strike("end_report")
         return self.world.end
 
-    def alive(self) -> datetime | None:
+    def last_written(self) -> datetime | None:
         world = self.world
         hung = world.began is not None and world.seconds - world.began >= world.hangs_at
         return AT if hung or world.began is None else world.now()
 
 
-def ground(world: World, folder: Path) -> Ground:
+def run_context(world: World, folder: Path) -> RunContext:
     host = Instance(HOST, "train", "train", "stopped", "g5.xlarge", AT, "10.20.32.10", "")
-    show: Callable[[Mapping[str, Any]], None] = lambda news: world.shown.append(dict(news))  # noqa: E731
+    show: Callable[[Mapping[str, Any]], None] = lambda progress: world.shown.append(dict(progress))  # noqa: E731
     store: Any = FakeStore(world)
     link = FakeLink(world)
     place = Stack("t", folder / "t")
-    return Ground(FakeAws(world), place, host, link, store, show, world.notes.append, lambda _: link)
+    return RunContext(FakeAws(world), place, host, link, store, show, world.notes.append, lambda _: link)
 
 
 def run(hours: float = 1.0, **more: Any) -> Run:

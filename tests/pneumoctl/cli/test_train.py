@@ -23,10 +23,10 @@ from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.training import artifacts, local
 from pneumoctl.training import order as on_aws
-from pneumoctl.training.request import Wish
+from pneumoctl.training.request import TrainingRequest
 from tests.pneumoctl.world import AT, FakeAws, World
 
-WISH = Wish("", (), 7200, None, 1800, resume=False, detach=False)
+WISH = TrainingRequest("", (), 7200, None, 1800, resume=False, detach=False)
 
 
 @pytest.fixture
@@ -89,20 +89,20 @@ def ordered(**more: Any) -> Run:
 
 def test_the_deadline_is_whichever_of_time_and_cost_is_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = priced(monkeypatch, 1.2)
-    by_time = on_aws._bounded(aws, ordered(), replace(WISH, max_cost=100.0), AT)
+    by_time = on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=100.0), AT)
     assert (by_time.max_runtime_s, by_time.deadline) == (7200, "2026-11-23T08:00:00+00:00")
-    by_cost = on_aws._bounded(aws, ordered(), replace(WISH, max_cost=0.6), AT)
+    by_cost = on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=0.6), AT)
     assert (by_cost.max_runtime_s, by_cost.deadline) == (1800, "2026-11-23T06:30:00+00:00")
     with pytest.raises(PneumoError, match="less than a minute") as caught:
-        on_aws._bounded(aws, ordered(), replace(WISH, max_cost=0.01), AT)
+        on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=0.01), AT)
     assert caught.value.code == Exit.PREFLIGHT
 
 
 def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = priced(monkeypatch, None)
-    assert on_aws._bounded(aws, ordered(), WISH, AT).usd_per_hour is None
-    with pytest.raises(PneumoError, match="is not known") as caught:
-        on_aws._bounded(aws, ordered(), replace(WISH, max_cost=5.0), AT)
+    assert on_aws._with_limits(aws, ordered(), WISH, AT).usd_per_hour is None
+    with pytest.raises(PneumoError, match="is unknown") as caught:
+        on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=5.0), AT)
     assert caught.value.code == Exit.PREFLIGHT
 
 
@@ -177,7 +177,7 @@ def test_a_crash_and_the_caps(place: Stack, data: str, runtime: int, stall: int,
     assert (caught.value.code, receipt.exit, receipt.why) == (code, code, why)
     kept = (runs.results(place, run.id) / "checkpoint").exists()
     assert kept is (why != "failed")
-    assert not local._trains(run, runs.results(place, run.id))
+    assert not local._is_training(run, runs.results(place, run.id))
 
 
 @pytest.mark.usefixtures("child")
@@ -197,7 +197,7 @@ def test_one_that_does_not_hear_is_killed(place: Stack, monkeypatch: pytest.Monk
     with pytest.raises(PneumoError):
         here(place, "deaf", runtime=1)
     run, _ = last(place)
-    assert not local._trains(run, runs.results(place, run.id))
+    assert not local._is_training(run, runs.results(place, run.id))
 
 
 @pytest.mark.usefixtures("child")

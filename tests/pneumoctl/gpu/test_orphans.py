@@ -74,13 +74,13 @@ def state(aws: Aws, host: Instance) -> str:
 
 def test_who_runs_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
     launch(aws, "watch", "web-0", "web")
-    (found,) = orphans.running(aws)
+    (found,) = orphans.running_hosts(aws)
     assert (found.id, found.stack, found.lease) == (train.id, "watch", None)
     lease(aws, train)
-    (found,) = orphans.running(aws)
+    (found,) = orphans.running_hosts(aws)
     assert found.lease and found.lease.run == RUN
     aws.stop([train], timeout=20)
-    assert orphans.running(aws) == []
+    assert orphans.running_hosts(aws) == []
 
 
 def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
@@ -88,7 +88,7 @@ def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
 ) -> None:
     lease(aws, train)
     cloud.fault("denied", service="scheduler")
-    (found,) = orphans.running(aws)
+    (found,) = orphans.running_hosts(aws)
     assert found.lease is None and "denies" in found.unknown
     with pytest.raises(PneumoError, match="denies"):
         orphans.leases(aws, [train], "watch")
@@ -185,7 +185,7 @@ def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
         return []
 
     monkeypatch.setattr(orphans, "running", look)
-    seen = {region: found for region, _, found in orphans.everywhere(aws, names)}
+    seen = {region: found for region, _, found in orphans.search_regions(aws, names)}
     assert sorted(seen) == names and isinstance(seen[names[0]], PneumoError)
     assert pneumoctl(["gpu", "reap", "-y"]) == 6
 
@@ -233,23 +233,23 @@ def test_what_an_earlier_run_left_armed_does_not_end_the_next(aws: Aws, place: S
     runs.save(place, run)
     lease(aws, train)
     with pytest.raises(PneumoError, match=f"run {RUN} goes on there") as caught:
-        on_aws._free(aws, place)
+        on_aws._ensure_hosts_free(aws, place)
     assert caught.value.code == 5
     aws.stop([train], timeout=20)
-    on_aws._free(aws, place)
-    on_aws._settle(aws, place, collect.training_host(aws, place))
+    on_aws._ensure_hosts_free(aws, place)
+    on_aws._settle_earlier_runs(aws, place, collect.training_host(aws, place))
     assert scheduled_stop.listed(aws, "watch") == [] and runs.opened(place) == []
 
 
 def test_without_a_lease_a_new_run_stops_it_first(aws: Aws, place: Stack, train: Instance) -> None:
     from pneumoctl.training import order as on_aws
 
-    on_aws._free(aws, place)
+    on_aws._ensure_hosts_free(aws, place)
     assert state(aws, train) == "stopped"
 
 
 def test_without_a_lease_up_stops_it(aws: Aws, train: Instance) -> None:
-    stop.rest(aws, "watch", True)
+    stop.stop_training_hosts(aws, "watch", True)
     assert state(aws, train) == "stopped"
 
 

@@ -114,9 +114,9 @@ def test_a_lease_is_for_its_host_and_for_its_time() -> None:
     lease = Lease(RUN, ("i-1",), UNTIL)
     longer = replace(lease, until=UNTIL + timedelta(hours=1))
     before = UNTIL - timedelta(seconds=1)
-    assert scheduled_stop.covering([lease, longer], "i-1", before) == longer
-    assert scheduled_stop.covering([lease], "i-1", UNTIL) is None
-    assert scheduled_stop.covering([lease], "i-2", before) is None
+    assert scheduled_stop.lease_covering([lease, longer], "i-1", before) == longer
+    assert scheduled_stop.lease_covering([lease], "i-1", UNTIL) is None
+    assert scheduled_stop.lease_covering([lease], "i-2", before) is None
 
 
 def test_time_is_aws_s_and_not_this_machine_s() -> None:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, unheard
+from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, ignore_output_errors
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -40,7 +40,7 @@ def test_a_terminal_that_is_gone_ends_nothing(ending: type[BaseException]) -> No
     def gone(_: str) -> None:
         raise ending()
 
-    unheard(gone)("the GPU")
+    ignore_output_errors(gone)("the GPU")
     with Interrupts(gone):
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -50,4 +50,4 @@ def test_a_signal_while_something_is_told_still_counts() -> None:
         raise Interrupted(signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        unheard(struck)("the GPU")
+        ignore_output_errors(struck)("the GPU")

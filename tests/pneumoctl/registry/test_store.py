@@ -68,14 +68,14 @@ def test_a_bundle_is_kept_whole_once_and_read_only(tiny_bundle: Path, tmp_path: 
 def test_the_bundle_of_a_run_is_registered_as_it_comes_home(tiny_bundle: Path) -> None:
     run = "20261123-060000-ab12"
     results = runs.results(stack.find("t"), run)
-    assert artifacts.sound(results) is None
+    assert artifacts.register_bundle(results) is None
     made(tiny_bundle, results / "bundle", 380)
-    told = artifacts.sound(results)
+    told = artifacts.register_bundle(results)
     assert told is not None and store.find(told["version"]).origin == run
     assert told["folder"] == str(store.home() / f"{told['name']}-{told['version']}")
     (results / "bundle" / "model.onnx").write_bytes(b"cut o")
     with pytest.raises(PneumoError, match="came home") as caught:
-        artifacts.sound(results)
+        artifacts.register_bundle(results)
     assert "runs fetch" in caught.value.hint
 
 

@@ -9,7 +9,7 @@ import pytest
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.training import artifacts
-from pneumoctl.training.artifacts import Store
+from pneumoctl.training.artifacts import RunStore
 from tests.pneumoctl.cloud import REGION, Cloud
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
@@ -31,36 +31,36 @@ def put(aws: Aws, key: str, text: str) -> None:
 
 
 def test_the_end_of_an_earlier_attempt_is_forgotten(aws: Aws) -> None:
-    store = Store(aws, BUCKET, RUN)
-    assert store.end() is None
+    store = RunStore(aws, BUCKET, RUN)
+    assert store.end_report() is None
     put(aws, f"runs/{RUN}/end.json", json.dumps({"why": "deadline"}))
-    assert store.end() == {"why": "deadline"}
-    alive = store.alive()
-    assert alive and abs((datetime.now(UTC) - alive).total_seconds()) < 60
-    store.forget_end()
-    assert store.end() is None
-    store.forget_end()
+    assert store.end_report() == {"why": "deadline"}
+    written = store.last_written()
+    assert written and abs((datetime.now(UTC) - written).total_seconds()) < 60
+    store.delete_end_report()
+    assert store.end_report() is None
+    store.delete_end_report()
 
 
 def test_results_come_home_and_checkpoints_do_not(aws: Aws, tmp_path: Path) -> None:
     for name in ("checkpoints/latest", "checkpoints/step-00000001/arrays.npz", "order.json", "train.log", "x/y.json"):
         put(aws, f"runs/{RUN}/{name}", name)
     put(aws, "runs/20261123-061500-ffff/train.log", "of another")
-    assert Store(aws, BUCKET, RUN).fetch(tmp_path) == ["train.log", "x/y.json"]
+    assert RunStore(aws, BUCKET, RUN).download(tmp_path) == ["train.log", "x/y.json"]
     assert (tmp_path / "train.log").read_text() == "train.log" and (tmp_path / "x" / "y.json").exists()
 
 
 def test_data_is_the_newest_and_none_is_exit_4(aws: Aws) -> None:
     aws.call("s3", "delete_object", Bucket=BUCKET, Key="data/latest")
     with pytest.raises(PneumoError, match="no data set") as caught:
-        artifacts.data(aws, BUCKET)
+        artifacts.latest_data_set(aws, BUCKET)
     assert caught.value.code == Exit.PREFLIGHT and "data push" in caught.value.hint
     put(aws, "data/latest", "abc\n")
     put(aws, "data/manifests/abc.json", json.dumps({"name": "xrays", "files": []}))
-    assert artifacts.data(aws, BUCKET) == ("abc", "xrays")
+    assert artifacts.latest_data_set(aws, BUCKET) == ("abc", "xrays")
 
 
 def test_what_denies_is_no_missing_object(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("denied", service="s3", action="GetObject")
     with pytest.raises(PneumoError, match="denies"):
-        Store(aws, BUCKET, RUN).end()
+        RunStore(aws, BUCKET, RUN).end_report()

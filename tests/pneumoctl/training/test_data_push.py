@@ -144,10 +144,10 @@ def test_a_failure_leaves_the_latest_and_the_same_command_sends_the_rest_only(
         write(aws, bucket, key, *more)
 
     monkeypatch.setattr(uploads, "write", expire)
-    manifest = data_sets.survey(xrays, "xrays", data_sets.find(xrays), lambda _: None)
+    manifest = data_sets.build_manifest(xrays, "xrays", data_sets.find_files(xrays), lambda _: None)
     todo = data_sets.compare(aws, NAME, xrays, manifest)
     with pytest.raises(PneumoError, match="expired"):
-        data_sets.send(aws, NAME, xrays, todo, lambda _: None)
+        data_sets.upload(aws, NAME, xrays, todo, lambda _: None)
     cloud.ask("DELETE", "faults")
     there = keys(aws)
     assert len(there) == 2 and not [one for one in there if not one.startswith("data/objects/")]
@@ -262,11 +262,11 @@ def test_a_disk_that_cannot_be_read_is_said(
 
 
 def test_a_file_that_changes_on_its_way_is_not_sent(aws: Aws, xrays: Path) -> None:
-    manifest = data_sets.survey(xrays, "xrays", data_sets.find(xrays), lambda _: None)
+    manifest = data_sets.build_manifest(xrays, "xrays", data_sets.find_files(xrays), lambda _: None)
     todo = data_sets.compare(aws, NAME, xrays, manifest)
     (xrays / "train/NORMAL/IM-1-1.png").write_bytes(b"new")
     with pytest.raises(PneumoError, match="changed while"):
-        data_sets.send(aws, NAME, xrays, todo, lambda _: None)
+        data_sets.upload(aws, NAME, xrays, todo, lambda _: None)
     assert "data/latest" not in keys(aws)
 
 

@@ -12,18 +12,18 @@ from pneumoctl.gpu.signals import Interrupted
 from pneumoctl.stack import runs
 from pneumoctl.training import outcome
 from pneumoctl.training import session as training
-from pneumoctl.training.run_context import Closed
+from pneumoctl.training.run_context import Summary
 from pneumoctl.training.session import Session
-from tests.pneumoctl.world import RUN, World, ground, on_one_clock, order, run
+from tests.pneumoctl.world import RUN, World, on_one_clock, order, run, run_context
 
 Fault = Callable[[], None]
 PHASES = {  # the call in which something strikes
     "arming": "create_schedule",
     "reading back": "get_schedule",
     "starting": "start_instances",
-    "booting": "await_up",
-    "bringing": "begin",
-    "training": "hear",
+    "booting": "wait_until_ready",
+    "bringing": "start_run",
+    "training": "next_event",
 }
 
 
@@ -40,12 +40,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return on_one_clock(World(), monkeypatch)
 
 
-def conduct(world: World, folder: Path, **more: Any) -> Closed:
-    session = Session(ground(world, folder), run(**more))
+def run_it(world: World, folder: Path, **more: Any) -> Summary:
+    session = Session(run_context(world, folder), run(**more))
     signals: Any = Signals()
-    closed = training.conduct(session, signals, lambda: session.course(order()))
-    assert closed is not None
-    return closed
+    summary = training.run_and_finalize(session, signals, lambda: session.run(order()))
+    assert summary is not None
+    return summary
 
 
 def raising(error: BaseException, times: int = 1) -> Fault:
@@ -73,16 +73,23 @@ def later(fault: Fault, calls: int) -> Fault:
 
 
 def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
-    closed = conduct(world, tmp_path)
-    receipt = closed.receipt
+    summary = run_it(world, tmp_path)
+    receipt = summary.receipt
     assert (receipt.exit, receipt.why, receipt.guard) == (0, "done", "unit")
     assert world.state == "stopped" and not world.armed and receipt.schedule == "deleted"
     assert receipt.billed_s and 360 < receipt.billed_s < 400 and receipt.usd == pytest.approx(0.105, abs=0.01)
-    done = [name for name in world.calls if name.endswith(("_schedule", "_instances", "begin", "await_up"))]
+    done = [name for name in world.calls if name.endswith(("_schedule", "_instances", "start_run", "wait_until_ready"))]
     without = [name for name in done if name != "describe_instances"]
-    assert without[:6] == ["create_schedule", "get_schedule", "start_instances", "get_schedule", "await_up", "begin"]
+    assert without[:6] == [
+        "create_schedule",
+        "get_schedule",
+        "start_instances",
+        "get_schedule",
+        "wait_until_ready",
+        "start_run",
+    ]
     assert without[-1] == "delete_schedule", "the schedule goes last, when the stop is proven"
-    kept = runs.load(ground(world, tmp_path).stack, RUN)
+    kept = runs.load(run_context(world, tmp_path).stack, RUN)
     assert [phase for phase, _ in kept.phases] == ["armed", "started", "up", "begun", "stopped"]
     assert world.shown[-1]["counter"] > 200
 
@@ -106,49 +113,49 @@ def test_whatever_strikes_at_whatever_phase(
     world: World, tmp_path: Path, phase: str, error: BaseException, code: int
 ) -> None:
     world.faults[PHASES[phase]] = raising(error)
-    closed = conduct(world, tmp_path)
-    assert world.state == "stopped" and not world.armed and closed.trouble is None
+    summary = run_it(world, tmp_path)
+    assert world.state == "stopped" and not world.armed and summary.trouble is None
     before = phase in ("arming", "reading back")
     if before and code == Exit.TRAINING_FAILED:
-        assert closed.receipt.exit == (Exit.PREFLIGHT if isinstance(error, PneumoError) else Exit.FAILED)
+        assert summary.receipt.exit == (Exit.PREFLIGHT if isinstance(error, PneumoError) else Exit.FAILED)
     else:
-        assert closed.receipt.exit == code
+        assert summary.receipt.exit == code
     assert ("start_instances" in world.calls) is not before
     never = before or phase == "starting"  # struck before EC2 heard of it
-    assert closed.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    kept = runs.receipt_of(ground(world, tmp_path).stack, RUN)
-    assert kept == closed.receipt
+    assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
+    kept = runs.receipt_of(run_context(world, tmp_path).stack, RUN)
+    assert kept == summary.receipt
 
 
 def test_a_host_that_would_not_be_stopped_when_it_powers_itself_off_is_not_started(
     world: World, tmp_path: Path
 ) -> None:
     world.when_off = "terminate"
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == Exit.PREFLIGHT and "nothing was started" in closed.receipt.message
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == Exit.PREFLIGHT and "nothing was started" in summary.receipt.message
     assert "start_instances" not in world.calls and not world.armed
 
 
 def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once(world: World, tmp_path: Path) -> None:
-    world.faults["hear"] = later(raising(Interrupted(2)), 20)
-    closed = conduct(world, tmp_path)
-    assert world.asked and world.end and world.end["why"] == "stopped" and closed.receipt.exit == 130
+    world.faults["next_event"] = later(raising(Interrupted(2)), 20)
+    summary = run_it(world, tmp_path)
+    assert world.asked and world.end and world.end["why"] == "stopped" and summary.receipt.exit == 130
 
     again = World()
-    again.faults["hear"] = raising(Interrupted(2), times=2)
+    again.faults["next_event"] = raising(Interrupted(2), times=2)
     with pytest.MonkeyPatch.context() as patch:
         on_one_clock(again, patch)
-        closed = conduct(again, tmp_path / "again")
-    assert again.state == "stopped" and closed.receipt.exit == 130 and closed.receipt.guard == "client"
+        summary = run_it(again, tmp_path / "again")
+    assert again.state == "stopped" and summary.receipt.exit == 130 and summary.receipt.guard == "client"
 
 
 def test_who_interrupts_waits_no_longer_than_its_bound_for_a_run_that_hangs(world: World, tmp_path: Path) -> None:
     world.hangs_at = 10
     world.host_acts = False
-    world.faults["hear"] = later(raising(Interrupted(15)), 30)
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == 143 and closed.receipt.guard == "client" and world.state == "stopped"
-    assert world.seconds < 5 + 60 + 30 + training.WIND_DOWN_S + 60
+    world.faults["next_event"] = later(raising(Interrupted(15)), 30)
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == 143 and summary.receipt.guard == "client" and world.state == "stopped"
+    assert world.seconds < 5 + 60 + 30 + training.CHECKPOINT_S + 60
 
 
 @pytest.mark.parametrize("after", [0, 30, 250])
@@ -159,32 +166,32 @@ def test_a_cut_link_disturbs_no_run(world: World, tmp_path: Path, after: int) ->
         cut[0] += 1
         world.deaf = after <= cut[0] < after + 40
 
-    world.faults["hear"] = fault
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == 0 and closed.receipt.guard == "unit"
+    world.faults["next_event"] = fault
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == 0 and summary.receipt.guard == "unit"
     assert not world.asked and world.state == "stopped"
     assert sum("does not answer" in note for note in world.notes) == 1
 
 
 def test_the_training_hangs_and_only_the_client_sees_it(world: World, tmp_path: Path) -> None:
     world.hangs_at, world.host_acts = 50, False
-    closed = conduct(world, tmp_path)
-    assert (closed.receipt.exit, closed.receipt.why, closed.receipt.guard) == (8, "stalled", "client")
+    summary = run_it(world, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (8, "stalled", "client")
     assert world.asked and world.seconds < 5 + 60 + 50 + 600 + 100 + 60
 
 
 def test_the_host_s_kernel_dies_while_ec2_says_running(world: World, tmp_path: Path) -> None:
     world.hangs_at, world.host_acts = 50, False
-    world.faults["hear"] = later(lambda: setattr(world, "deaf", True), 50)
-    closed = conduct(world, tmp_path)
-    assert (closed.receipt.exit, closed.receipt.why, closed.receipt.guard) == (8, "lost", "client")
+    world.faults["next_event"] = later(lambda: setattr(world, "deaf", True), 50)
+    summary = run_it(world, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (8, "lost", "client")
     assert world.seconds < 5 + 60 + 50 + 600 + 60
 
 
 def test_a_host_that_never_boots_is_stopped(world: World, tmp_path: Path) -> None:
     world.deaf = True
-    closed = conduct(world, tmp_path)
-    assert (closed.receipt.exit, closed.receipt.guard) == (8, "client") and "SSH" in closed.receipt.message
+    summary = run_it(world, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.guard) == (8, "client") and "SSH" in summary.receipt.message
     assert world.seconds < training.BOOT_S + 60
 
 
@@ -203,28 +210,28 @@ def test_how_the_host_says_that_it_ended(
     world: World, tmp_path: Path, end: dict[str, Any], code: int, why: str
 ) -> None:
     world.end = end
-    closed = conduct(world, tmp_path)
-    assert (closed.receipt.exit, closed.receipt.why) == (code, why)
-    assert closed.receipt.message == end["message"] and world.state == "stopped"
+    summary = run_it(world, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.why) == (code, why)
+    assert summary.receipt.message == end["message"] and world.state == "stopped"
 
 
 def test_trained_but_not_in_the_bucket_is_no_success(world: World, tmp_path: Path) -> None:
     world.end = {"why": "done", "exit": 0, "message": "", "missed": ["s3://bucket/bundle/model.keras: cannot write"]}
-    closed = conduct(world, tmp_path)
-    assert (closed.receipt.exit, closed.receipt.why) == (8, "not sent") and world.state == "stopped"
-    assert "bundle/model.keras" in closed.receipt.message and not outcome.delivered(world.end)
+    summary = run_it(world, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.why) == (8, "not sent") and world.state == "stopped"
+    assert "bundle/model.keras" in summary.receipt.message and not outcome.all_delivered(world.end)
 
 
 def test_its_last_words_did_not_reach_the_bucket(world: World, tmp_path: Path) -> None:
-    world.faults["end"] = raising(PneumoError("AccessDenied"), 99)
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == 8 and "success, 0" in closed.receipt.message and world.state == "stopped"
+    world.faults["end_report"] = raising(PneumoError("AccessDenied"), 99)
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == 8 and "success, 0" in summary.receipt.message and world.state == "stopped"
 
 
 def test_its_time_is_up_on_the_host_first_and_the_checkpoint_goes_home(world: World, tmp_path: Path) -> None:
     world.trains_s = 1e6
-    closed = conduct(world, tmp_path, hours=0.25)
-    assert (closed.receipt.exit, closed.receipt.why, closed.receipt.guard) == (9, "deadline", "unit")
+    summary = run_it(world, tmp_path, hours=0.25)
+    assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (9, "deadline", "unit")
     assert world.end and world.seconds < 900 - 100
 
 
@@ -238,11 +245,11 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
             world.faults[name] = raising(down, 10**6)
         raise Interrupted(2)
 
-    world.faults["hear"] = later(silent, 30)
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == Exit.GPU_NOT_STOPPED and closed.trouble
-    assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in closed.trouble.hint
-    assert world.armed and closed.receipt.schedule == "kept" and closed.receipt.stopped is None
+    world.faults["next_event"] = later(silent, 30)
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.trouble
+    assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in summary.trouble.hint
+    assert world.armed and summary.receipt.schedule == "kept" and summary.receipt.stopped is None
     assert world.state == "running"
     world.sleep(3600)
     assert world.state == "stopped", "the account-side schedule fires"
@@ -250,18 +257,18 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
 
 def test_where_the_api_is_down_the_host_is_asked_itself(world: World, tmp_path: Path) -> None:
     world.faults["stop_instances"] = raising(PneumoError("down", aws="unreachable"), 10**6)
-    world.faults["hear"] = raising(RuntimeError("bug"))
+    world.faults["next_event"] = raising(RuntimeError("bug"))
     world.host_acts = False
-    closed = conduct(world, tmp_path)
+    summary = run_it(world, tmp_path)
     assert "power_off" in world.calls and world.state == "stopped"
-    assert closed.trouble is None and closed.receipt.exit == 8
+    assert summary.trouble is None and summary.receipt.exit == 8
 
 
 def test_throttling_at_the_stop_only_takes_longer(world: World, tmp_path: Path) -> None:
     world.faults["stop_instances"] = raising(PneumoError("throttled", aws="throttled"), 20)
-    world.faults["begin"] = raising(PneumoError("no room"))
-    closed = conduct(world, tmp_path)
-    assert closed.trouble is None and world.state == "stopped" and closed.receipt.exit == 8
+    world.faults["start_run"] = raising(PneumoError("no room"))
+    summary = run_it(world, tmp_path)
+    assert summary.trouble is None and world.state == "stopped" and summary.receipt.exit == 8
 
 
 def test_an_answer_to_the_start_that_was_lost_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
@@ -271,20 +278,20 @@ def test_an_answer_to_the_start_that_was_lost_hides_no_running_gpu(world: World,
         raise PneumoError("AWS cannot be reached", aws="unreachable")
 
     world.faults["start_instances"] = lost
-    closed = conduct(world, tmp_path)
-    assert world.state == "stopped" and closed.receipt.exit == 8 and closed.receipt.guard == "client"
+    summary = run_it(world, tmp_path)
+    assert world.state == "stopped" and summary.receipt.exit == 8 and summary.receipt.guard == "client"
 
 
 def test_no_capacity_is_no_bill(world: World, tmp_path: Path) -> None:
     world.faults["start_instances"] = raising(PneumoError("AWS refused: InsufficientInstanceCapacity"))
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.billed_s is None and closed.receipt.exit == 8 and not world.armed
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.billed_s is None and summary.receipt.exit == 8 and not world.armed
 
 
 def test_a_schedule_that_is_denied_starts_nothing(world: World, tmp_path: Path) -> None:
     world.faults["create_schedule"] = raising(PneumoError("AWS denies scheduler:CreateSchedule", aws="denied"))
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == Exit.PREFLIGHT and "start_instances" not in world.calls
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == Exit.PREFLIGHT and "start_instances" not in world.calls
 
 
 def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
@@ -294,8 +301,8 @@ def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(runs, "write_atomically", full)
-    closed = conduct(world, tmp_path)
-    assert closed.receipt.exit == 0 and world.state == "stopped" and not world.armed
+    summary = run_it(world, tmp_path)
+    assert summary.receipt.exit == 0 and world.state == "stopped" and not world.armed
     assert any("writing the receipt failed" in note for note in world.notes)
 
 
@@ -306,33 +313,33 @@ def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
     def fails(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(outcome, "off_at", fails)
+    monkeypatch.setattr(outcome, "switched_off_at", fails)
     if down:
         world.host_acts = world.scheduler_acts = False
         world.trains_s = 1e6
         unreachable = PneumoError("AWS cannot be reached", aws="unreachable")
         world.faults["power_off"] = raising(unreachable)
         world.faults["stop_instances"] = raising(unreachable, 10**6)
-    closed = conduct(world, tmp_path, hours=0.5)
+    summary = run_it(world, tmp_path, hours=0.5)
     assert any("determining how the run ended failed: a bug" in note for note in world.notes)
-    assert closed.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
-    assert (closed.trouble is not None) is down and bool(world.armed) is down
-    assert closed.receipt.why == ("deadline" if down else "lost")
-    assert runs.receipt_of(ground(world, tmp_path).stack, RUN) == closed.receipt
+    assert summary.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
+    assert (summary.trouble is not None) is down and bool(world.armed) is down
+    assert summary.receipt.why == ("deadline" if down else "lost")
+    assert runs.receipt_of(run_context(world, tmp_path).stack, RUN) == summary.receipt
 
 
 def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_path: Path) -> None:
-    session = Session(ground(world, tmp_path), run(detached=True))
+    session = Session(run_context(world, tmp_path), run(detached=True))
     signals: Any = Signals()
-    assert training.conduct(session, signals, lambda: session.course(order())) is None
+    assert training.run_and_finalize(session, signals, lambda: session.run(order())) is None
     assert world.state == "running" and world.armed
     world.sleep(5 * 3600)  # it is collected long after its deadline
     assert world.state == "stopped" and world.reason == "Client.InstanceInitiatedShutdown"
 
-    later = Session(ground(world, tmp_path), session.run)
-    closed = training.conduct(later, signals, later.attach)
-    assert closed and (closed.receipt.exit, closed.receipt.why, closed.receipt.guard) == (0, "done", "unit")
-    assert not world.armed and closed.receipt.billed_s and closed.receipt.billed_s < 450
+    later = Session(run_context(world, tmp_path), session.record)
+    summary = training.run_and_finalize(later, signals, later.attach)
+    assert summary and (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (0, "done", "unit")
+    assert not world.armed and summary.receipt.billed_s and summary.receipt.billed_s < 450
 
 
 # Each guard alone: the others are off.
@@ -350,10 +357,10 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
     world.faults[PHASES[phase]] = later(struck, 5) if phase == "training" else struck
     if phase == "starting":  # killed behind the call
         world.faults[PHASES[phase]] = lambda: None
-        world.faults["await_up"] = struck
-    session = Session(ground(world, tmp_path), run())
+        world.faults["wait_until_ready"] = struck
+    session = Session(run_context(world, tmp_path), run())
     with pytest.raises(Killed):
-        session.course(order())  # without `conduct`: nothing closes
+        session.run(order())  # without `run_and_finalize`: nothing is finalized
     assert world.state == "running"
     world.sleep(3600 + 60)
     assert world.state == "stopped" and world.reason == "Client.UserInitiatedShutdown" and world.seconds < 3800
@@ -362,8 +369,8 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
 def test_guard_3_alone(world: World, tmp_path: Path) -> None:
     """The client is gone and the account does nothing: the unit's end powers the host off."""
     world.scheduler_acts = False
-    session = Session(ground(world, tmp_path), run(detached=True))
-    session.course(order())
+    session = Session(run_context(world, tmp_path), run(detached=True))
+    session.run(order())
     world.sleep(320)
     assert world.state == "stopped"
 
@@ -371,12 +378,12 @@ def test_guard_3_alone(world: World, tmp_path: Path) -> None:
 def test_guard_4_alone(world: World, tmp_path: Path) -> None:
     """The account does nothing, and neither does the host when its run ends, or its time."""
     world.scheduler_acts = world.host_acts = False
-    assert conduct(world, tmp_path).receipt.guard == "client"
+    assert run_it(world, tmp_path).receipt.guard == "client"
     assert world.state == "stopped"
 
 
 def test_guard_4_alone_keeps_the_deadline(world: World, tmp_path: Path) -> None:
     world.scheduler_acts = world.host_acts = False
     world.trains_s = 1e6
-    closed = conduct(world, tmp_path, hours=0.5)
-    assert (closed.receipt.exit, closed.receipt.guard) == (9, "client") and world.seconds < 1800 + 60
+    summary = run_it(world, tmp_path, hours=0.5)
+    assert (summary.receipt.exit, summary.receipt.guard) == (9, "client") and world.seconds < 1800 + 60

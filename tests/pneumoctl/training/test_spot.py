@@ -17,8 +17,8 @@ from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.training import attempts, collect, finalize, outcome, spot
-from pneumoctl.training.outcome import Ended
-from pneumoctl.training.run_context import Closed, Done
+from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.run_context import Milestones, Summary
 from tests.pneumoctl.cloud import REGION, Cloud, guarded, launch
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
@@ -31,7 +31,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module in (aws_module, spot):
         monkeypatch.setattr(module, "POLL_S", 0.02)
         monkeypatch.setattr(module, "UNSEEN_S", 1.0)
-    for module, name in ((scheduled_stop, "PAUSE_S"), (finalize, "SETTLE_S"), (finalize, "WORDS_S")):
+    for module, name in ((scheduled_stop, "PAUSE_S"), (finalize, "SETTLE_S"), (finalize, "REPORT_S")):
         monkeypatch.setattr(module, name, 0.02)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
@@ -82,7 +82,7 @@ def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, 
         assert found[name] == like[name]
     assert found["IamInstanceProfile"]["Arn"] == like["IamInstanceProfile"]["Arn"]
     assert found["InstanceLifecycle"] == "spot" and made.spot and made.role == "train" and made.name == spot.NAME
-    assert stop.ends_by_itself(aws, made)
+    assert stop.shutdown_ends_billing(aws, made)
     told = [
         aws.call("ec2", "describe_instance_attribute", InstanceId=id, Attribute="userData") for id in (host.id, made.id)
     ]
@@ -105,7 +105,7 @@ def test_an_order_that_is_repeated_makes_one_instance(aws: Aws, host: Instance, 
     first = spot.launch(aws, host, run)
     assert spot.launch(aws, host, run).id == first.id
     assert spot.launch(aws, host, replace(run, attempt=2)).id != first.id
-    found = spot.of(aws, run)
+    found = spot.instance_of(aws, run)
     assert found and found.id == first.id
 
 
@@ -151,7 +151,7 @@ def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) ->
     assert lease.act == scheduled_stop.TERMINATE
     target = aws.call("scheduler", "get_schedule", GroupName=scheduled_stop.group(STACK), Name=run.id)["Target"]
     assert target["Arn"].endswith(":aws-sdk:ec2:terminateInstances")
-    (seen,) = orphans.running(aws)
+    (seen,) = orphans.running_hosts(aws)
     assert (seen.id, seen.lease, seen.instance.spot) == (made.id, lease, True)
 
 
@@ -160,9 +160,9 @@ def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run
     with pytest.raises(PneumoError, match=r"has no spot g5\.xlarge now") as caught:
         spot.launch(aws, host, run)
     assert caught.value.code == Exit.PREFLIGHT and "--fallback" in caught.value.hint
-    ended = outcome.broken(caught.value, started=True)
+    ended = outcome.outcome_from_error(caught.value, started=True)
     assert (ended.why, ended.code) == (outcome.NO_SPOT, Exit.PREFLIGHT)
-    assert spot.of(aws, run) is None
+    assert spot.instance_of(aws, run) is None
 
 
 @pytest.mark.parametrize("late", [0.0, 0.5])
@@ -176,10 +176,12 @@ def test_one_whose_order_was_not_answered_is_found_and_ended(
         return tagged(self, stack, tags) if time.monotonic() > until else []
 
     monkeypatch.setattr(Aws, "tagged", telling)
-    ground = collect.ground(aws, place, host, run)
-    closed = finalize.close(ground, run, Done(starting=True), Ended("failed", "no answer", Exit.TRAINING_FAILED))
-    assert closed.trouble is None and aws.states([made.id])[made.id] == "terminated"
-    assert closed.receipt.guard == attribution.CLIENT
+    context = collect.run_context(aws, place, host, run)
+    summary = finalize.finalize_run(
+        context, run, Milestones(start_requested=True), Outcome("failed", "no answer", Exit.TRAINING_FAILED)
+    )
+    assert summary.trouble is None and aws.states([made.id])[made.id] == "terminated"
+    assert summary.receipt.guard == attribution.CLIENT
 
 
 def known(host: Instance) -> Stack:
@@ -194,12 +196,15 @@ def known(host: Instance) -> Stack:
 
 def test_who_took_it_is_told_by_ec2() -> None:
     for end in ({"why": "stopped", "exit": 143}, {"why": "killed", "exit": None}, None):
-        told = outcome.told(end, late=False)
-        assert outcome.taken(told, TAKEN).why == "spot" and outcome.taken(told, TAKEN).code == Exit.CAP_REACHED
-        assert outcome.taken(told, attribution.BY_ITSELF) == told
-    done = outcome.told({"why": "done"}, late=False)
-    assert outcome.taken(done, TAKEN) == done
-    assert attribution.stopper("", TAKEN, False, False, False) == attribution.AWS
+        told = outcome.outcome_from_host(end, late=False)
+        assert (
+            outcome.as_spot_reclaim(told, TAKEN).why == "spot"
+            and outcome.as_spot_reclaim(told, TAKEN).code == Exit.CAP_REACHED
+        )
+        assert outcome.as_spot_reclaim(told, attribution.BY_ITSELF) == told
+    done = outcome.outcome_from_host({"why": "done"}, late=False)
+    assert outcome.as_spot_reclaim(done, TAKEN) == done
+    assert attribution.stopped_by("", TAKEN, False, False, False) == attribution.AWS
 
 
 @pytest.mark.parametrize(
@@ -219,18 +224,18 @@ def test_what_follows(
 ) -> None:
     aws.client("s3").create_bucket(Bucket=run.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     run = replace(run, spot_retries=retries, fallback=fallback, instance="i-gone")
-    again = attempts.following(aws, known(host), host, run, Closed(Receipt(run.id, 9, why), None))
+    again = attempts.next_attempt(aws, known(host), host, run, Summary(Receipt(run.id, 9, why), None))
     if market is None:
         assert again is None
         return
     assert again and (again.market, again.spot_retries, again.attempt) == (market, left, 2)
     assert again.instance == ("" if market == runs.SPOT else host.id) and again.deadline == run.deadline
-    assert attempts.order(again, resume=True).spot is (market == runs.SPOT)
+    assert attempts.order_for(again, resume=True).spot is (market == runs.SPOT)
 
 
 def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, host: Instance, run: Run) -> None:
     run = replace(run, spot_retries=3, fallback=True)
     taken = Receipt(run.id, 9, "spot")
     late = replace(run, deadline=runs.stamp(datetime.now(UTC) + timedelta(seconds=20)))
-    assert attempts.following(aws, known(host), host, late, Closed(taken, None)) is None
-    assert attempts.following(aws, known(host), host, run, Closed(taken, PneumoError("on"))) is None
+    assert attempts.next_attempt(aws, known(host), host, late, Summary(taken, None)) is None
+    assert attempts.next_attempt(aws, known(host), host, run, Summary(taken, PneumoError("on"))) is None

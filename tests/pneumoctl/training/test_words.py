@@ -11,9 +11,9 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import attribution
 from pneumoctl.training import host_link, outcome
-from pneumoctl.training import progress as training_watch
-from pneumoctl.training.host_link import Word
-from pneumoctl.training.progress import Contact, Watch
+from pneumoctl.training import progress as training_progress
+from pneumoctl.training.host_link import HostEvent
+from pneumoctl.training.progress import Contact, ProgressWatch
 
 OFF = "Linux version 6\npneumoctl-guard: powering off: {}\n"
 ENDED = "Linux version 6\npneumoctl-train: ended (success, 0): powering off\n"
@@ -31,22 +31,22 @@ def test_the_line_that_a_person_reads() -> None:
         "images_per_second": 85.4,
         "eta_s": 700,
     }
-    assert training_watch.line(news, 0.341) == (
+    assert training_progress.describe(news, 0.341) == (
         "train  epoch 3/20  step 120/800  loss 0.1235  sensitivity 0.970  85 images/s  12 min left  $0.34"
     )
     early = {"phase": "train", "epoch": 0, "step": 1, "sensitivity": None, "loss": None}
-    assert training_watch.line(early, None) == "train  epoch 0  step 1"
-    assert training_watch.line({"phase": "data", "files": 3, "files_total": 9}, None) == "data  3/9 files"
+    assert training_progress.describe(early, None) == "train  epoch 0  step 1"
+    assert training_progress.describe({"phase": "data", "files": 3, "files_total": 9}, None) == "data  3/9 files"
     gpu = {"name": "CPU", "count": 1, "stand_in": True, "matmul_s": 0.05}
-    said = training_watch.line({"phase": "proof", "gpu": gpu}, None)
+    said = training_progress.describe({"phase": "proof", "gpu": gpu}, None)
     assert said == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
 
 
 def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
-    watch = Watch("a", 60, moved=0)
-    assert watch.saw({"run": "a", "counter": 1}, 10)
-    assert not watch.saw({"run": "a", "counter": 1}, 50)
-    assert not watch.saw({"run": "another", "counter": 2}, 60)
+    watch = ProgressWatch("a", 60, moved=0)
+    assert watch.update({"run": "a", "counter": 1}, 10)
+    assert not watch.update({"run": "a", "counter": 1}, 50)
+    assert not watch.update({"run": "another", "counter": 2}, 60)
     assert not watch.stalled(69) and watch.stalled(70)
 
 
@@ -66,13 +66,13 @@ def test_ec2_is_asked_at_a_loss_and_again_and_the_user_is_told_once_for_each_los
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400)])
 def test_times_as_they_are_typed(text: str, seconds: int) -> None:
-    assert training_watch.seconds(text) == seconds
+    assert training_progress.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "0", "-1h", "2d", "nan", "inf", "1e99h"])
 def test_no_times(text: str) -> None:
     with pytest.raises((ValueError, OverflowError)):
-        training_watch.seconds(text)
+        training_progress.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_no_times(text: str) -> None:
     ],
 )
 def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, over: bool, guard: str) -> None:
-    assert attribution.stopper(console, reason, asked, late, over) == guard
+    assert attribution.stopped_by(console, reason, asked, late, over) == guard
 
 
 @pytest.mark.parametrize(
@@ -119,31 +119,31 @@ def test_when_a_host_went_off_that_is_looked_at_much_later(
     launched = datetime(2026, 11, 23, 6, tzinfo=UTC)
     end = None if said is None else {"at": launched.timestamp() + said if isinstance(said, float | int) else said}
     now, deadline = launched + timedelta(hours=3), launched + timedelta(hours=1)
-    found = outcome.off_at(transition, asked, end, launched, now, deadline)
+    found = outcome.switched_off_at(transition, asked, end, launched, now, deadline)
     assert found == launched + timedelta(minutes=off)
 
 
 def test_how_it_ended_where_the_host_says_nothing() -> None:
-    assert outcome.told(None, False).why == "lost"
-    assert outcome.told(None, True).code == Exit.CAP_REACHED
-    assert outcome.told(None, False, OFF.format("stalled")).why == "stalled"
-    assert outcome.told(None, False, OFF.format("no GPU seen")).why == "no gpu"
-    assert outcome.told(None, False, OFF.format("deadline")).code == Exit.CAP_REACHED
-    assert outcome.told({"why": "stopped"}, True).why == "deadline"
-    assert outcome.told({"why": "stopped"}, False).code == Exit.TRAINING_FAILED
+    assert outcome.outcome_from_host(None, False).why == "lost"
+    assert outcome.outcome_from_host(None, True).code == Exit.CAP_REACHED
+    assert outcome.outcome_from_host(None, False, OFF.format("stalled")).why == "stalled"
+    assert outcome.outcome_from_host(None, False, OFF.format("no GPU seen")).why == "no gpu"
+    assert outcome.outcome_from_host(None, False, OFF.format("deadline")).code == Exit.CAP_REACHED
+    assert outcome.outcome_from_host({"why": "stopped"}, True).why == "deadline"
+    assert outcome.outcome_from_host({"why": "stopped"}, False).code == Exit.TRAINING_FAILED
 
 
 def test_an_error_is_the_run_s_once_the_gpu_was_started() -> None:
     denied = PneumoError("denied", "", Exit.PREFLIGHT)
-    assert outcome.broken(denied, started=False).code == Exit.PREFLIGHT
-    assert outcome.broken(denied, started=True).code == Exit.TRAINING_FAILED
-    assert outcome.broken(ZeroDivisionError("x"), started=True).message == "ZeroDivisionError: x"
+    assert outcome.outcome_from_error(denied, started=False).code == Exit.PREFLIGHT
+    assert outcome.outcome_from_error(denied, started=True).code == Exit.TRAINING_FAILED
+    assert outcome.outcome_from_error(ZeroDivisionError("x"), started=True).message == "ZeroDivisionError: x"
 
 
 def test_ec2_tells_when_it_stopped() -> None:
-    found = outcome.moment("User initiated (2026-11-23 06:10:00 GMT)")
+    found = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
     assert found and found.isoformat() == "2026-11-23T06:10:00+00:00"
-    assert outcome.moment("") is None and outcome.moment("Server.SpotInstanceTermination") is None
+    assert outcome.transition_time("") is None and outcome.transition_time("Server.SpotInstanceTermination") is None
 
 
 def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) -> None:
@@ -157,16 +157,16 @@ def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) ->
     )
     systemctl.chmod(0o755)
     said = subprocess.run(
-        ["sh", "-c", host_link._TELL, "sh", str(progress), "pneumoctl-train.service"],
+        ["sh", "-c", host_link._FOLLOW_SCRIPT, "sh", str(progress), "pneumoctl-train.service"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         timeout=30,
         check=True,
     ).stdout
-    words: SimpleQueue[Word] = SimpleQueue()
-    sink = host_link._Words(words)
+    events: SimpleQueue[HostEvent] = SimpleQueue()
+    sink = host_link._EventParser(events)
     for at in range(0, len(said), 7):  # as a network cuts it
         sink.write(said[at : at + 7])
-    heard = [words.get() for _ in range(words.qsize())]
-    assert [one.news for one in heard[:-1]] == [{"run": "a", "counter": 1}] * 3
-    assert heard[-1] == Word(over=True, code=5)
+    heard = [events.get() for _ in range(events.qsize())]
+    assert [event.progress for event in heard[:-1]] == [{"run": "a", "counter": 1}] * 3
+    assert heard[-1] == HostEvent(ended=True, exit_code=5)

@@ -62,60 +62,60 @@ def made(aws: Any, **wished: Any) -> context.Site:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "POLL", 0.01)
+    monkeypatch.setattr(gpu, "POLL_S", 0.01)
 
 
 def test_a_gpu_that_runs_is_stopped_at_once_and_nothing_else_is() -> None:
     ec2 = Ec2(boots=10**6)
-    gpu.rest(ec2, "t", True)
+    gpu.stop_training_hosts(ec2, "t", True)
     assert ec2.stopped == ["i-1"]
 
 
 def test_a_new_gpu_host_may_end_its_boot_script_first() -> None:
     ec2 = Ec2(boots=4)
-    gpu.rest(ec2, "t", True, patience=30)
+    gpu.stop_training_hosts(ec2, "t", True, patience=30)
     assert ec2.looks == 5 and ec2.stopped == ["i-1"]
 
 
 def test_one_that_powers_itself_off_is_left_alone() -> None:
     ec2 = Ec2(boots=10**6, ends=3)
-    gpu.rest(ec2, "t", True, patience=30)
+    gpu.stop_training_hosts(ec2, "t", True, patience=30)
     assert ec2.stopped == []
 
 
 def test_one_that_never_boots_is_stopped_when_its_time_is_up() -> None:
     ec2 = Ec2(boots=10**6)
-    gpu.rest(ec2, "t", True, patience=0.05)
+    gpu.stop_training_hosts(ec2, "t", True, patience=0.05)
     assert ec2.stopped == ["i-1"]
 
 
 def test_one_that_cannot_be_stopped_is_exit_7() -> None:
     with pytest.raises(PneumoError) as caught:
-        gpu.rest(Ec2(refuses=True), "t", False)
+        gpu.stop_training_hosts(Ec2(refuses=True), "t", False)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
 
 
 def test_a_console_that_cannot_be_read_keeps_no_gpu_running() -> None:
     ec2 = Ec2(mute=True)
-    gpu.rest(ec2, "t", True)
+    gpu.stop_training_hosts(ec2, "t", True)
     assert ec2.stopped == ["i-1"]
     ec2 = Ec2(mute=True)
-    gpu.rest(ec2, "t", True, patience=0.05)
+    gpu.stop_training_hosts(ec2, "t", True, patience=0.05)
     assert ec2.stopped == ["i-1"]
 
 
 @pytest.mark.parametrize("trouble", [PneumoError("token expired"), KeyboardInterrupt(), SystemExit(143)])
 def test_not_to_know_is_exit_7_where_there_may_be_a_gpu(trouble: BaseException) -> None:
     with pytest.raises(PneumoError) as caught:
-        gpu.rest(Ec2(away=trouble), "t", True)
+        gpu.stop_training_hosts(Ec2(away=trouble), "t", True)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
     assert "aws ec2 stop-instances --region eu-west-1 --profile work" in caught.value.hint
 
 
 def test_where_there_is_none_the_first_trouble_is_the_one_to_tell() -> None:
-    gpu.rest(Ec2(away=PneumoError("the API is away")), "t", False)
+    gpu.stop_training_hosts(Ec2(away=PneumoError("the API is away")), "t", False)
     with pytest.raises(KeyboardInterrupt):
-        gpu.rest(Ec2(away=KeyboardInterrupt()), "t", False)
+        gpu.stop_training_hosts(Ec2(away=KeyboardInterrupt()), "t", False)
 
 
 def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
