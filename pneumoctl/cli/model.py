@@ -33,14 +33,14 @@ def ls(invocation: Invocation) -> int:
     found: list[dict[str, Any]] = []
     for name in store.names():
         try:
-            found.append(model_figures.told(store.get(name, deep=False), marks))
+            found.append(model_figures.document(store.get(name, deep=False), marks))
         except PneumoError as error:
             found.append({"model": name, "damaged": error.message})
     ours = store.shipped()
     if ours.id not in store.names():
-        found.append(model_figures.told(ours, marks))
+        found.append(model_figures.document(ours, marks))
     console.result({"stack": stack.name, "models": found})
-    rows = [model_figures.row(one) for one in found]
+    rows = [model_figures.list_row(one) for one in found]
     styles = ["red" if "damaged" in one else "green" if one["promoted"] else "" for one in found]
     console.table(model_figures.LISTED, rows, styles)
     return 0
@@ -51,8 +51,8 @@ def ls(invocation: Invocation) -> int:
 def show(invocation: Invocation, name: Model) -> int:
     """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
     found = store.find(name)
-    kept = evaluations.of(found.id)
-    facts = model_figures.told(found, _marks(invocation, live=False))
+    kept = evaluations.of_model(found.id)
+    facts = model_figures.document(found, _marks(invocation, live=False))
     parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
     document = {**facts, **{part: found.manifest.get(part) for part in parts}, "evaluations": kept}
     console.result({**document, "directory": str(found.directory)})
@@ -85,7 +85,7 @@ def evaluate(
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
     console.note(f"{found.id} scores {len(pictures.labels)} pictures")
     entry = evaluations.evaluate(found, pictures)
-    count = evaluations.readings(entry["pictures"])
+    count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
     _figures(f"{found.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
     console.text(f"{entry['refused']} of them would be refused in use; they are counted above all the same")
@@ -146,6 +146,6 @@ def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | No
 
 
 def _figures(title: str, figures: dict[str, Any]) -> None:
-    if lines := list(model_figures.rows(figures)):
+    if lines := list(model_figures.figure_rows(figures)):
         console.text(f"\n{title}:")
         console.table(model_figures.COLUMNS, lines)

@@ -1,6 +1,6 @@
-"""What models scored on labelled folders: measured as the training's own figures are, and every reading kept.
+"""Evaluations of models on labelled folders, measured like the training's own figures, and the record of them all.
 
-A test set that is read again and again is chosen by in the end: how often it was read is told with the figures.
+Selecting models by a test set invalidates it: the figures are shown with how often these pictures were evaluated.
 """
 
 import hashlib
@@ -23,29 +23,29 @@ from pneumoctl.stack.hash_chain import Chain
 
 
 def chain() -> Chain:
-    """The record of them all: entries are only ever added."""
+    """The record of all evaluations; entries are only appended."""
     return Chain(store.home() / "evaluations.jsonl")
 
 
-def of(model: str) -> list[dict[str, Any]]:
-    """Those of one model, oldest first."""
-    return [one for one in chain().entries() if one.get("model") == model]
+def of_model(model: str) -> list[dict[str, Any]]:
+    """The evaluations of one model, oldest first."""
+    return [entry for entry in chain().entries() if entry.get("model") == model]
 
 
-def readings(pictures: str) -> int:
-    """How often these very pictures were read, by any model."""
-    return sum(one.get("pictures") == pictures for one in chain().entries())
+def count(pictures: str) -> int:
+    """How often exactly these pictures were evaluated, by any model."""
+    return sum(entry.get("pictures") == pictures for entry in chain().entries())
 
 
 def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
-    """Score the folder and keep the figures. PneumoError where the predict extra is missing or a file is no picture."""
+    """Score the folder and record the figures. Raises PneumoError without the predict extra or for unreadable files."""
     try:
         dataset = _dataset(folder)
         document, _, _ = assess.assess(predict.Classifier(bundle.load(model.directory)), dataset, "test")
     except ImportError as error:  # onnxruntime, of the predict extra
         raise PneumoError(f"this needs {error.name}", EXTRA.format("predict")) from error
     except (DataError, bundle.BundleError, ValueError) as error:
-        raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "mend or remove that") from error
+        raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "repair or remove that file") from error
     entry = {
         "at": datetime.now(UTC).isoformat("T", "seconds"),
         "who": audit.who(),
@@ -59,7 +59,7 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
 
 
 def _dataset(folder: Folder) -> DataSet:
-    """The pictures as model.evaluate wants them; two folders with the same pictures and labels are the same."""
+    """The folder as a data set; its digest depends on the pictures and labels only, not on names."""
     paths = [Path(name) for name in folder.labels]
     samples, lines = [], []
     for path, label, (digest, _) in zip(
@@ -69,5 +69,5 @@ def _dataset(folder: Folder) -> DataSet:
         entry = Entry(path, path.name, label, "test", path.stem, kind, sha256=digest)
         samples.append(Sample(path.name, label, path.stem, kind, "test", digest, "", entry))
         lines.append(f"{label} {digest}")
-    known = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-    return DataSet(folder.stack.name, tuple(samples), known)
+    digest_of_all = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    return DataSet(folder.stack.name, tuple(samples), digest_of_all)

@@ -1,4 +1,4 @@
-"""A model's figures for a person and for a program: one line in the list, a table of its own. Pure."""
+"""A model's figures as a document, as a row of the list of models, and as a table. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -10,41 +10,44 @@ COLUMNS = ("figure", "value", "95 % interval", "pictures")
 LISTED = ("model", "from", "measured on", "AUC", "sensitivity", "specificity", "")
 
 
-def told(found: Registered, marks: Mapping[str, Collection[str] | None]) -> dict[str, Any]:
-    """A model as a document: figures of the test, else of the validation; a mark is null where nobody knows."""
-    metrics = found.manifest.get("metrics") or {}
-    part = next((one for one in ("test", "validation") if metrics.get(one)), None)
+def document(model: Registered, marks: Mapping[str, Collection[str] | None]) -> dict[str, Any]:
+    """A model with the figures of its test, else of its validation.
+
+    marks: name -> ids of the models that have the mark; None, and null in the document, if that is unknown.
+    """
+    metrics = model.manifest.get("metrics") or {}
+    part = next((name for name in ("test", "validation") if metrics.get(name)), None)
     figures = metrics[part] if part else {}
     return {
-        "model": found.id,
-        "from": found.origin,
-        "measured_on": f"{part} of {found.manifest['data'].get('name', '')}" if part else None,
+        "model": model.id,
+        "from": model.origin,
+        "measured_on": f"{part} of {model.manifest['data'].get('name', '')}" if part else None,
         **{name: figures.get(name) for name in ("auc", "sensitivity", "specificity")},
-        **{name: None if known is None else found.id in known for name, known in marks.items()},
+        **{name: None if ids is None else model.id in ids for name, ids in marks.items()},
     }
 
 
-def row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    """Its line in the list."""
-    if "damaged" in one:
-        return one["model"], "", f"damaged: {one['damaged']}", "", "", "", ""
-    sensitivity = one["sensitivity"]
-    wide = f"{_value(sensitivity)} ({_interval(sensitivity)})" if sensitivity else "-"
-    marks = ", ".join(name for name in ("promoted", "serving") if one[name])
-    measured = one["measured_on"] or "-"
-    return one["model"], one["from"], measured, _value(one["auc"]), wide, _value(one["specificity"]), marks
+def list_row(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """A model's document as a row of the list of models."""
+    if "damaged" in model:
+        return model["model"], "", f"damaged: {model['damaged']}", "", "", "", ""
+    sensitivity = model["sensitivity"]
+    with_interval = f"{_value(sensitivity)} ({_interval(sensitivity)})" if sensitivity else "-"
+    marks = ", ".join(name for name in ("promoted", "serving") if model[name])
+    measured, auc, specificity = model["measured_on"] or "-", _value(model["auc"]), _value(model["specificity"])
+    return model["model"], model["from"], measured, auc, with_interval, specificity, marks
 
 
-def rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """A line for each figure that rests on pictures."""
+def figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row for each figure that was measured."""
     for name in NAMED:
-        if one := figures.get(name):
-            yield name, _value(one), _interval(one), str(one["n"])
+        if figure := figures.get(name):
+            yield name, _value(figure), _interval(figure), str(figure["n"])
 
 
-def _value(one: Mapping[str, Any] | None) -> str:
-    return f"{one['value']:.3f}" if one else "-"
+def _value(figure: Mapping[str, Any] | None) -> str:
+    return f"{figure['value']:.3f}" if figure else "-"
 
 
-def _interval(one: Mapping[str, Any]) -> str:
-    return f"{one['low']:.3f} to {one['high']:.3f}"
+def _interval(figure: Mapping[str, Any]) -> str:
+    return f"{figure['low']:.3f} to {figure['high']:.3f}"

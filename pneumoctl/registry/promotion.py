@@ -1,4 +1,4 @@
-"""Which model a stack takes when none is named: the promoted one, and the gate on sensitivity that it went through."""
+"""The promoted model of a stack, which it serves unless another is named, and the sensitivity gate of a promotion."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,100 +20,105 @@ from pneumoctl.stack.stack import Stack, find
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A model's figures on some pictures; the same `key`: the very same pictures."""
+class Measurement:
+    """A model's figures on a set of pictures; the same `key` means exactly the same pictures."""
 
     key: str
     on: str
     figures: Mapping[str, Any]
-    chosen_on: bool = False  # the threshold was chosen on them: such a sensitivity is what was aimed at
+    chosen_on: bool = False  # the threshold was chosen on these pictures, so that the sensitivity is the targeted one
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate's sensitivity beside that of a model that serves or is promoted."""
+    """A candidate's sensitivity compared with that of a model that is served or promoted."""
 
     reference: str
     candidate_on: str
     reference_on: str
-    same: bool  # the very same pictures
+    same: bool  # exactly the same pictures
     candidate: float
     low: float
     high: float
 
     @property
     def worse(self) -> bool:
-        """Whether it lies below the interval."""
+        """Whether the candidate lies below the reference's interval."""
         return self.candidate < self.low
 
     def __str__(self) -> str:
-        where = f"both on {self.candidate_on}" if self.same else (
-            f"on different pictures: {self.candidate_on} beside {self.reference_on}")  # fmt: skip
-        stack = "below" if self.worse else "above" if self.candidate > self.high else "within"
+        different = f"on different pictures: {self.candidate_on} and {self.reference_on}"
+        where = f"both on {self.candidate_on}" if self.same else different
+        position = "below" if self.worse else "above" if self.candidate > self.high else "within"
         interval = f"the 95 % interval {self.low:.3f} to {self.high:.3f} of {self.reference}"
-        return f"sensitivity {self.candidate:.3f}, {stack} {interval} ({where})"
+        return f"sensitivity {self.candidate:.3f}, {position} {interval} ({where})"
 
 
-def measured(model: Registered) -> list[Measured]:
-    """Everything that is known of a model's sensitivity: its card's test, evaluations (newest first), validation."""
-    data, settings, metrics = (model.manifest.get(one) or {} for one in ("data", "settings", "metrics"))
-    name, known = data.get("name", "its data"), data.get("manifest_sha256", "")
-    cut = f"{settings.get('seed')} {settings.get('validation_share')}"
-    found = [Measured(f"{known} test", f"test of {name}", metrics.get("test") or {})]
-    for one in reversed(evaluations.of(model.id)):
-        on = f"{one['metrics']['n']} pictures {one['pictures'][:8]}"
-        found.append(Measured(one["pictures"], on, one["metrics"]))
+def measurements(model: Registered) -> list[Measurement]:
+    """All measurements of a model's sensitivity: its test, its evaluations (newest first), its validation."""
+    data, settings, metrics = (model.manifest.get(part) or {} for part in ("data", "settings", "metrics"))
+    name, digest = data.get("name", "its data"), data.get("manifest_sha256", "")
+    split = f"{settings.get('seed')} {settings.get('validation_share')}"
+    found = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
+    for entry in reversed(evaluations.of_model(model.id)):
+        on = f"{entry['metrics']['n']} pictures {entry['pictures'][:8]}"
+        found.append(Measurement(entry["pictures"], on, entry["metrics"]))
     validation = metrics.get("validation") or {}
-    found.append(Measured(f"{known} validation {cut}", f"validation of {name}", validation, chosen_on=True))
-    return [one for one in found if one.figures.get("sensitivity")]
+    found.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))
+    return [measurement for measurement in found if measurement.figures.get("sensitivity")]
 
 
 def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
-    """On every set of pictures that both were measured on; without one, the best known of each. Empty: not known."""
-    mine, theirs = measured(candidate), {one.key: one for one in reversed(measured(reference))}
-    pairs = [(one, theirs[one.key]) for one in mine if one.key in theirs]
-    # What the thresholds were chosen on counts where there is nothing better.
+    """Compare on every set of pictures that both were measured on; without one, by the best measurement of each.
+
+    Empty if one of them has no measurement.
+    """
+    ours, theirs = measurements(candidate), measurements(reference)
+    by_key = {measurement.key: measurement for measurement in reversed(theirs)}
+    pairs = [(measurement, by_key[measurement.key]) for measurement in ours if measurement.key in by_key]
+    # Pictures on which the thresholds were chosen count only where there are no others.
     pairs = [pair for pair in pairs if not pair[0].chosen_on] or pairs
-    if not pairs and mine and theirs:
-        pairs = [(mine[0], measured(reference)[0])]
-    return list({str(one): one for one in (_comparison(reference, *pair) for pair in pairs)}.values())
+    if not pairs and ours and theirs:
+        pairs = [(ours[0], theirs[0])]
+    comparisons = (_comparison(reference, *pair) for pair in pairs)
+    return list({str(comparison): comparison for comparison in comparisons}.values())
 
 
-def _comparison(reference: Registered, mine: Measured, theirs: Measured) -> Comparison:
-    interval = theirs.figures["sensitivity"]
-    value = mine.figures["sensitivity"]["value"]
-    same = mine.key == theirs.key
-    return Comparison(reference.id, mine.on, theirs.on, same, value, interval["low"], interval["high"])
+def _comparison(reference: Registered, candidate: Measurement, other: Measurement) -> Comparison:
+    interval = other.figures["sensitivity"]
+    value = candidate.figures["sensitivity"]["value"]
+    same = candidate.key == other.key
+    return Comparison(reference.id, candidate.on, other.on, same, value, interval["low"], interval["high"])
 
 
 def gate(candidate: Registered, references: Sequence[Registered]) -> list[Comparison]:
-    """Hold a candidate against models that serve or are promoted. PneumoError (exit 10) if it must not follow them."""
-    if not measured(candidate):
+    """Compare a candidate with the served and promoted models. Raises PneumoError (exit 10) if it is worse than one."""
+    if not measurements(candidate):
         raise PneumoError(
-            f"nothing is known of the sensitivity of {candidate.id}",
+            f"the sensitivity of {candidate.id} was never measured",
             f"pneumoctl model evaluate {candidate.id} DIR",
             Exit.GATE_FAILED,
         )
-    others = [one for one in references if one.id != candidate.id]
-    found = [comparison for one in others for comparison in compare(candidate, one)]
-    if worse := [str(one) for one in found if one.worse]:
+    others = [model for model in references if model.id != candidate.id]
+    comparisons = [comparison for model in others for comparison in compare(candidate, model)]
+    if worse := [str(comparison) for comparison in comparisons if comparison.worse]:
         raise PneumoError(
             f"{candidate.id} is not promoted: {'; '.join(worse)}",
-            f"pneumoctl model evaluate it and them on the same pictures, or: "
-            f"pneumoctl model promote {candidate.id} --force --reason WHY (which is kept)",
+            f"evaluate both on the same pictures: pneumoctl model evaluate MODEL DIR; or: "
+            f"pneumoctl model promote {candidate.id} --force --reason WHY (which is recorded)",
             Exit.GATE_FAILED,
-            comparisons=[asdict(one) for one in found],
+            comparisons=[asdict(comparison) for comparison in comparisons],
         )
-    return found
+    return comparisons
 
 
 def locked(stack: Stack) -> AbstractContextManager[None]:
-    """One promotion at a time. Not the stack's lock: a training holds that for hours."""
+    """The lock of a promotion. It is not the stack's lock, which a training holds for hours."""
     return held(_file(stack).with_suffix(".lock"), "model promote")
 
 
 def promoted(stack: Stack) -> dict[str, Any] | None:
-    """What is promoted, since when, by whom and why; None before the first."""
+    """The promoted model, since when, by whom and why; None before the first promotion."""
     path = _file(stack)
     try:
         found = json.loads(path.read_text())
@@ -125,7 +130,7 @@ def promoted(stack: Stack) -> dict[str, Any] | None:
 
 
 def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared: Sequence[str]) -> dict[str, Any]:
-    """From now on the stack takes this model. Call it with `locked`."""
+    """Make this model the promoted one. The caller holds the lock `locked`."""
     document = {
         "model": model.id,
         "at": datetime.now(UTC).isoformat("T", "seconds"),
@@ -139,22 +144,23 @@ def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared
 
 
 def bundle(stack: Stack) -> Path:
-    """Directory of the model that the stack takes when none is named: the promoted one, else the shipped one."""
-    known = promoted(stack)
-    here = known is not None and known["model"] in store.names()
-    if known is None or (not here and known["model"] == store.shipped().id):
+    """Directory of the promoted model, else of the shipped one."""
+    current = promoted(stack)
+    registered = current is not None and current["model"] in store.names()
+    if current is None or (not registered and current["model"] == store.shipped().id):
         return bundles.pretrained()
-    return store.get(known["model"], deep=False).directory
+    return store.get(current["model"], deep=False).directory
 
 
 def _file(stack: Stack) -> Path:
-    """Beside the stack's directory, as its record of acts: a stack brought up again takes the model that it had."""
+    """The file lies beside the stack's directory, so that a stack that is brought up again serves the same model."""
     return stack.directory.with_name(f"{stack.name}.promoted.json")
 
 
 def model_bundle(settings: Settings) -> tuple[str, Path]:
-    """Name-version and directory of the bundle to serve: the one that the settings name, else the promoted one of the
-    stack, else the shipped one. PneumoError if it cannot be trusted.
+    """Name-version and directory of the bundle to serve: of the settings, else the promoted one, else the shipped one.
+
+    Raises PneumoError if it is damaged.
     """
     try:
         named = Path(settings.model).expanduser().resolve() if settings.model else None

@@ -1,4 +1,4 @@
-"""The models that are kept here: whole bundles, verified and never changed, each in a folder NAME-VERSION."""
+"""The registry of models on this machine: verified, immutable bundles, each in a folder NAME-VERSION."""
 
 import difflib
 import json
@@ -17,20 +17,14 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import stack
 
 MANIFEST = "bundle.json"
-
-
 SHIPPED = "shipped with pneumoctl"
-
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}-[0-9a-f]{12}")
-
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP of the same bundle is the same file
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}-[0-9a-f]{12}")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that ZIPs of the same bundle are identical
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A model: what its bundle.json says, where it lies, and where it is from (a run's id, a file, or SHIPPED)."""
+    """A model: the contents of its bundle.json, its folder, and its origin (a run's id, a file, or SHIPPED)."""
 
     manifest: dict[str, Any]
     directory: Path
@@ -43,59 +37,62 @@ class Registered:
 
 
 def home() -> Path:
-    """Where they lie: $XDG_DATA_HOME/pneumoctl/models."""
+    """The folder of the registry: $XDG_DATA_HOME/pneumoctl/models."""
     return stack.exports().with_name("models")
 
 
 def names() -> list[str]:
-    """NAME-VERSION of all that are here, unverified."""
+    """NAME-VERSION of all models of the registry, unverified."""
     try:
-        return sorted(one.name for one in home().iterdir() if _ID.fullmatch(one.name) and one.is_dir())
+        return sorted(path.name for path in home().iterdir() if ID.fullmatch(path.name) and path.is_dir())
     except FileNotFoundError:
         return []
 
 
 def shipped() -> Registered:
-    """The one that comes with pneumoctl."""
+    """The model that comes with pneumoctl."""
     directory = bundle.pretrained()
-    return Registered(_sound(directory).manifest, directory, SHIPPED)
+    return Registered(_verified(directory).manifest, directory, SHIPPED)
 
 
 def get(name: str, deep: bool = True) -> Registered:
-    """The model NAME-VERSION of the registry; `deep` reads all of its files. PneumoError if damaged or not there."""
+    """The model NAME-VERSION; `deep` verifies all its files. Raises PneumoError if it is missing or damaged."""
     directory = home() / name
-    if not _ID.fullmatch(name) or not directory.is_dir():
+    if not ID.fullmatch(name) or not directory.is_dir():
         raise PneumoError(f"there is no model {name} here", f"pneumoctl model ls; or: pneumoctl model pull {name}")
-    found = Registered(_sound(directory, deep).manifest, directory, _origin(name))
+    found = Registered(_verified(directory, deep).manifest, directory, _origin(name))
     if found.id != name:
-        raise PneumoError(f"{directory} holds {found.id}: somebody renamed it", f"mv it to {found.id}")
+        raise PneumoError(f"{directory} contains {found.id}: it was renamed", f"rename it to {found.id}")
     return found
 
 
 def find(word: str, deep: bool = True) -> Registered:
-    """The one model that a person means by NAME-VERSION, NAME, VERSION or the beginning of one of them."""
-    ours = shipped()
-    known = sorted({*names(), ours.id})
-    fits = [one for one in known if one == word] or [
-        one for one in known if one.startswith(word) or one.rpartition("-")[2].startswith(word)
+    """The one model with that NAME-VERSION, NAME or VERSION, or the beginning of one of them.
+
+    Raises PneumoError (usage) if there is none, or more than one.
+    """
+    default = shipped()
+    known = sorted({*names(), default.id})
+    matches = [id for id in known if id == word] or [
+        id for id in known if id.startswith(word) or id.rpartition("-")[2].startswith(word)
     ]
-    if len(fits) > 1:
-        raise PneumoError(f"{word} may be {' or '.join(fits)}", f"pneumoctl model show {fits[0]}", Exit.USAGE)
-    if not fits:
+    if len(matches) > 1:
+        raise PneumoError(f"{word} may be {' or '.join(matches)}", f"pneumoctl model show {matches[0]}", Exit.USAGE)
+    if not matches:
         near = difflib.get_close_matches(word, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise PneumoError(f"there is no model {word} here", f"{hint}pneumoctl model ls", Exit.USAGE)
-    return ours if fits[0] == ours.id else get(fits[0], deep)
+    return default if matches[0] == default.id else get(matches[0], deep)
 
 
 def register(directory: Path, origin: str = "") -> Registered:
-    """Keep a copy of a verified bundle; one that is here already stays as it is. `origin`: the run that made it.
+    """Verify a bundle and copy it to the registry, unless it is there already. `origin`: the run that made it.
 
-    PneumoError for a bundle that cannot be trusted, and where what is kept under its name is damaged.
+    Raises PneumoError if the bundle, or the one that the registry has under its name, is damaged.
     """
-    found = _sound(directory)
+    found = _verified(directory)
     name = f"{found.name}-{found.version}"
-    if not _ID.fullmatch(name):
+    if not ID.fullmatch(name):
         raise PneumoError(f"{name!r} cannot be a model's name", "train it under another --name", Exit.USAGE)
     if (home() / name).exists():
         return get(name)
@@ -103,30 +100,30 @@ def register(directory: Path, origin: str = "") -> Registered:
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         fresh = Path(beside) / name
         _copy(found, fresh)
-        _sound(fresh)
+        _verified(fresh)
         if origin:
-            told = Path(beside) / "origin"
-            told.write_text(json.dumps({"origin": origin}))
-            told.rename(_origin_file(name))
+            note = Path(beside) / "origin"
+            note.write_text(json.dumps({"origin": origin}))
+            note.rename(_origin_file(name))
         try:
             fresh.rename(home() / name)
-        except OSError:  # another pneumoctl was faster
+        except OSError:  # another pneumoctl has registered it meanwhile
             if not (home() / name).is_dir():
                 raise
     return get(name)
 
 
 def export(model: Registered, target: Path) -> None:
-    """Write a bundle to a new folder, or to a new file *.zip; whole or not at all."""
+    """Write a bundle to a new folder or a new file *.zip, atomically."""
     if target.exists():
-        raise PneumoError(f"{target} is there already", "name another", Exit.USAGE)
+        raise PneumoError(f"{target} exists already", "give another name", Exit.USAGE)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name[:100]}.") as beside:
         fresh = Path(beside) / target.name
         if target.suffix.lower() == ".zip":
             _zip(model, fresh)
         else:
-            _copy(_sound(model.directory), fresh, mode=0o644)
+            _copy(_verified(model.directory), fresh, mode=0o644)
         fresh.rename(target)
 
 
@@ -138,23 +135,23 @@ def _zip(model: Registered, target: Path) -> None:
             archive.writestr(entry, (model.directory / name).read_bytes())
 
 
-def _copy(found: "Bundle", target: Path, mode: int = 0o444) -> None:
-    """The files that the manifest names, and no others."""
+def _copy(found: Bundle, target: Path, mode: int = 0o444) -> None:
+    """Copy the files that the manifest names, and no others."""
     for name in (*found.manifest["files"], MANIFEST):
-        stack = target / name
-        stack.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found.directory / name, stack)
-        stack.chmod(mode)
-        with stack.open("rb") as file:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found.directory / name, path)
+        path.chmod(mode)
+        with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
-def _sound(directory: Path, deep: bool = True) -> "Bundle":
+def _verified(directory: Path, deep: bool = True) -> Bundle:
     try:
         return bundle.load(directory, deep=deep)
     except bundle.BundleError as error:
-        kept = home() in directory.parents
-        hint = f"rm -r {directory}, then register or pull it again" if kept else "take another copy of it"
+        registered = home() in directory.parents
+        hint = f"rm -r {directory}, then register or pull it again" if registered else "use another copy of it"
         raise PneumoError(f"model bundle: {error}", hint) from error
 
 

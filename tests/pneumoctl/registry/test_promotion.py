@@ -244,7 +244,7 @@ def test_an_evaluation_is_measured_kept_counted_and_compared_by(
     assert second["pictures"] == first["pictures"] and second["readings"] == 2 and "read 2 times" in err
     phantom.draw(300, 192, opacity=True).save(copy / "PNEUMONIA" / "b.png")
     assert evaluate(model.id, copy)[0]["readings"] == 1
-    assert len(evaluations.of(model.id)) == 3 and evaluations.chain().verify().faults == ()
+    assert len(evaluations.of_model(model.id)) == 3 and evaluations.chain().verify().faults == ()
     assert "person" not in evaluations.chain().path.read_text()
 
     ours = store.shipped()
@@ -260,7 +260,7 @@ def test_a_folder_that_is_no_labelled_one_is_refused(kept: Any, labelled: Path, 
         capsys.readouterr()
         assert run(["model", "evaluate", model.id, str(folder), "--json"]) == code
         assert word in json.loads(capsys.readouterr().out)["error"]["message"]
-    assert evaluations.of(model.id) == []
+    assert evaluations.of_model(model.id) == []
 
 
 @pytest.fixture
