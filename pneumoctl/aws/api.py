@@ -1,4 +1,4 @@
-"""The AWS API of one account in one region; the only importer of botocore, and each of its errors a PneumoError."""
+"""The AWS API of one account in one region. Only this module imports botocore, and it translates its errors."""
 
 import difflib
 import os
@@ -22,9 +22,9 @@ PRICING_REGION = "us-east-1"  # one of the few that answer for all
 
 @dataclass(frozen=True)
 class Account:
-    """Who we are to AWS, and by how many seconds this machine's clock was ahead of AWS's (None: not said).
+    """The caller's identity, and by how many seconds this machine's clock is ahead of AWS's; None if unknown.
 
-    `asked`, `steady`: when it was asked, by that clock, and by the one that nobody sets and that counts sleep, too.
+    asked, steady: when it was asked, by this machine's clock and by `steady()`.
     """
 
     id: str
@@ -35,15 +35,15 @@ class Account:
 
 
 def steady() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, and that no correction of the time of day moves."""
+    """Seconds of a clock that counts sleep, too, and that no correction of the time of day changes."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # macOS's monotonic counts sleep
 
 
 class Api:
-    """Clients, made once each, with bounded time-outs and retries; safe to use from several threads."""
+    """AWS clients with bounded time-outs and retries, created once each; safe to share between threads."""
 
     def __init__(self, profile: str = "", region: str = "", environ: Mapping[str, str] = os.environ) -> None:
-        """PneumoError (usage) where no region is set anywhere, or one that AWS does not have."""
+        """Raises PneumoError (usage) if no region is set, or one that AWS does not have."""
         try:
             from botocore.session import Session
         except ImportError as error:
@@ -53,11 +53,11 @@ class Api:
         self._clients: dict[str, Any] = {}
         self._account: Account | None = None
         self._lock = threading.Lock()
-        with Translated("sts", "GetCallerIdentity", region):  # a profile that cannot be read shows up here
-            self.region = _known(region or self._configured(environ))
+        with Translated("sts", "GetCallerIdentity", region):  # an unreadable profile raises here
+            self.region = _checked_region(region or self._configured_region(environ))
 
-    def _configured(self, environ: Mapping[str, str]) -> str:
-        """As terraform does: AWS_REGION, then AWS_DEFAULT_REGION, then the profile (botocore skips the first)."""
+    def _configured_region(self, environ: Mapping[str, str]) -> str:
+        """The region as terraform chooses it: AWS_REGION (which botocore ignores), AWS_DEFAULT_REGION, the profile."""
         found = environ.get("AWS_REGION") or self._session.get_config_variable("region")
         if not found:
             hint = "set region in pneumo.toml, or export AWS_REGION=eu-central-1"
@@ -76,27 +76,27 @@ class Api:
             return self._clients[service]
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        """One API call, as `call("ec2", "describe_vpcs")`. PneumoError, see aws_errors."""
+        """One API call, for example `call("ec2", "describe_vpcs")`. Raises PneumoError, see aws.errors."""
         with self.translated(service, operation):
             answer: dict[str, Any] = getattr(self.client(service), operation)(**arguments)
             return answer
 
     def pages(self, service: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """All pages of an answer, as they are read."""
+        """All pages of an answer, read one by one."""
         with self.translated(service, operation):
             yield from self.client(service).get_paginator(operation).paginate(**arguments)
 
     def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
-        """What all pages of an answer list under `key`."""
+        """The items that all pages of an answer list under `key`."""
         for page in self.pages(service, operation, **arguments):
             yield from page.get(key) or ()
 
     def translated(self, service: str, operation: str) -> "Translated":
-        """A context in which botocore's exceptions become PneumoError."""
+        """A context manager that turns botocore's exceptions into PneumoError."""
         return Translated(service, "".join(word.capitalize() for word in operation.split("_")), self.region)
 
     def products(self, service: str, filters: Mapping[str, str]) -> list[str]:
-        """Entries of AWS's price list, a JSON text each. Gives up after 3 seconds; one try, for it is never needed."""
+        """Entries of AWS's price list, a JSON text each. One attempt of 3 seconds: there is always the bundled list."""
         from botocore.config import Config
 
         with self.translated("pricing", "get_products"):
@@ -106,17 +106,17 @@ class Api:
                     self._clients["pricing"] = self._session.create_client("pricing", PRICING_REGION, config=limits)
             wanted = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in filters.items()]
             answer = self._clients["pricing"].get_products(ServiceCode=service, Filters=wanted, MaxResults=100)
-            return [str(one) for one in answer["PriceList"]]
+            return [str(product) for product in answer["PriceList"]]
 
     def identity(self) -> Account:
-        """Who the credentials are, asked once; the one call that needs no permission."""
+        """The identity of the credentials, asked once; this call needs no permission."""
         if self._account is None:
             answer = self.call("sts", "get_caller_identity")
             self._account = Account(answer["Account"], answer["Arn"], skew_seconds(answer))
         return self._account
 
 
-def _known(region: str) -> str:
+def _checked_region(region: str) -> str:
     known = _regions()
     if region in known:
         return region
@@ -128,12 +128,12 @@ def _known(region: str) -> str:
 
 @cache
 def _regions() -> tuple[str, ...]:
-    """All that botocore's own data knows."""
+    """All regions in botocore's own data."""
     from botocore.session import Session
 
     session = Session()
     partitions = session.get_available_partitions()
-    return tuple(one for partition in partitions for one in session.get_available_regions("ec2", partition))
+    return tuple(region for partition in partitions for region in session.get_available_regions("ec2", partition))
 
 
 class Translated:

@@ -1,4 +1,4 @@
-"""What a stack costs, as priced lines: of what terraform changes, and so far. Pure."""
+"""What a stack costs, as priced lines: the difference that terraform's changes make, and the cost so far. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,7 @@ RUNNING = ("pending", "running")
 
 @dataclass(frozen=True)
 class Line:
-    """A priced thing; `usd_per_hour` is None when its price is not known. `note` says what comes on top or when."""
+    """A priced resource; `usd_per_hour` is None if the price is unknown. `note`: additional costs, or when it bills."""
 
     address: str
     what: str
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """Lines and their total, which is a least where `at_least`; the prices are of `date`, from `source`."""
+    """Priced lines; their total is a lower bound where `at_least`. The prices are of `date`, from `source`."""
 
     lines: tuple[Line, ...]
     date: str
@@ -65,24 +65,25 @@ class Bill:
         return {"lines": lines, **_sums(self), "at_least": self.at_least, "prices": prices}
 
 
-def _sums(one: Line | Bill) -> dict[str, float | None]:
-    sums = {"usd_per_hour": one.usd_per_hour, "usd_per_month": one.usd_per_month}
+def _sums(item: Line | Bill) -> dict[str, float | None]:
+    sums = {"usd_per_hour": item.usd_per_hour, "usd_per_month": item.usd_per_month}
     return {name: None if usd is None else round(usd, 6) for name, usd in sums.items()}
 
 
 def changed(changes: Iterable[Change], prices: Prices) -> Bill:
-    """By how much each change moves the bill: what is made counts plus, what is destroyed minus."""
+    """The difference that each change makes: positive for what is created, negative for what is destroyed."""
     lines: list[Line] = []
-    for one in changes:
-        before = _by_what(_lines(one.address, one.type, one.before, prices) if one.action != "create" else ())
-        after = _by_what(_lines(one.address, one.type, one.after, prices) if one.action != "delete" else ())
+    for change in changes:
+        address, kind = change.address, change.type
+        before = _by_what(_lines(address, kind, change.before, prices) if change.action != "create" else ())
+        after = _by_what(_lines(address, kind, change.after, prices) if change.action != "delete" else ())
         for what in {**after, **before}:
             lines.append(_difference(before.get(what), after.get(what)))
     return Bill(tuple(lines), prices.date, prices.source)
 
 
 def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
-    """A sum for a person: `$1.01`, `at least $1.01`, or `?`."""
+    """A sum as text: `$1.01`, `at least $1.01`, or `?`."""
     if usd is None:
         return "?"
     sign = "-" if round(usd, digits) < 0 else ""
@@ -91,7 +92,7 @@ def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
 
 @dataclass(frozen=True)
 class Billed:
-    """A thing that bills now, and since when; `since` None: as long as the oldest of the stack."""
+    """A resource that bills now, and since when; `since` None: assume since the stack's oldest resource."""
 
     line: Line
     since: datetime | None
@@ -99,7 +100,7 @@ class Billed:
 
 @dataclass(frozen=True)
 class SoFar:
-    """An estimate of what was spent until now, and what it leaves out."""
+    """An estimate of the cost so far, and what it leaves out."""
 
     usd: float
     at_least: bool
@@ -108,19 +109,19 @@ class SoFar:
 
 
 def so_far(billed: Sequence[Billed], now: datetime) -> SoFar:
-    """Hours since each thing came to be, times its price."""
-    oldest = min((one.since for one in billed if one.since), default=now)
+    """The hours since each resource was created, times its price."""
+    oldest = min((item.since for item in billed if item.since), default=now)
     each = []
-    for one in billed:
-        hours = max((now - (one.since or oldest)).total_seconds(), 0.0) / 3600
-        rate = one.line.usd_per_hour
-        each.append((one, None if rate is None else rate * hours))
+    for item in billed:
+        hours = max((now - (item.since or oldest)).total_seconds(), 0.0) / 3600
+        rate = item.line.usd_per_hour
+        each.append((item, None if rate is None else rate * hours))
     total = sum(usd for _, usd in each if usd is not None)
     return SoFar(total, any(usd is None for _, usd in each), tuple(each))
 
 
 def instance_line(address: str, kind: str, running: bool, prices: Prices) -> Line:
-    """An instance; one that is stopped bills its disk only."""
+    """An instance; a stopped one bills its disk only."""
     usd = prices.of(kind)
     if running:
         return Line(address, kind, usd)
@@ -134,7 +135,7 @@ def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> Line
 
 
 def nat_line(address: str, prices: Prices) -> Line:
-    """A NAT gateway's hours; its traffic comes on top."""
+    """A NAT gateway's hours; its traffic is billed in addition."""
     return Line(address, "NAT gateway", prices.of(NAT), f"and {money(prices.of(NAT_GB), digits=3)} per GB through it")
 
 
@@ -160,7 +161,7 @@ def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -
 
 
 def _runs(values: Mapping[str, Any]) -> bool:
-    """A plan tells nothing of a host to come, and of the training host old things: `up` leaves it stopped."""
+    """Whether the instance will run: a plan lacks the state of a new host, and `up` stops the training host."""
     if (values.get("tags") or {}).get(ROLE_TAG) == "train":
         return False
     return (values.get("instance_state") or "running") in RUNNING
@@ -172,7 +173,7 @@ def _by_what(lines: Iterable[Line]) -> dict[str, Line]:
 
 def _difference(before: Line | None, after: Line | None) -> Line:
     line = after or before
-    assert line is not None  # one of them is why we are here
+    assert line is not None  # at least one of them exists
     if after is None:
         return replace(line, usd_per_hour=None if line.usd_per_hour is None else -line.usd_per_hour, note="")
     if before is None:

@@ -1,4 +1,4 @@
-"""The instances of a stack as EC2 knows them, and their stop, proven."""
+"""The EC2 instances of a stack, and how to stop them and prove it."""
 
 import re
 import time
@@ -13,18 +13,19 @@ from pneumoctl.errors import Exit, PneumoError
 
 STOP_TIMEOUT_S = 300.0
 POLL_S = 2.0
-UNSEEN_S = 60.0  # EC2 may take a moment to tell of what it has just made; what it does not tell of for so long is gone
+UNSEEN_S = 60.0  # EC2 may not list a new instance at once; one that it does not list for so long is gone
 HALTED = {"stopped", "terminated"}
 HALTING = {"stopping", "shutting-down"}
+PERMANENT = ("denied", "expired", "invalid", "no credentials")  # kinds of errors that waiting does not cure
 STACK_TAG = "pneumoctl:stack"
 ROLE_TAG = "pneumoctl:role"
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An EC2 instance of a stack; `name` and `role` as in the inventory, `state` in EC2's words.
+    """An EC2 instance of a stack; `name` and `role` as in the inventory, `state` as EC2 names it.
 
-    `spot`: one of a one-time request; EC2 does not stop it, it is terminated.
+    `spot`: of a one-time spot request, which can only be terminated, not stopped.
     """
 
     id: str
@@ -39,31 +40,33 @@ class Instance:
 
 
 class Aws(Api):
-    """The API, and the EC2 instances of stacks."""
+    """The AWS API, with operations on the instances of stacks."""
 
     def instances(self, stack: str) -> list[Instance]:
         """The stack's instances that are not terminated."""
-        every = self.tagged(stack, {STACK_TAG: stack})
-        return sorted((one for one in every if one.state != "terminated"), key=lambda one: one.name)
+        instances = self.tagged(stack, {STACK_TAG: stack})
+        existing = (instance for instance in instances if instance.state != "terminated")
+        return sorted(existing, key=lambda instance: instance.name)
 
     def training_hosts(self, stack: str) -> list[Instance]:
-        """The stack's own, and spot ones that were made for a run."""
-        return [one for one in self.instances(stack) if one.role == "train"]
+        """The stack's own training host, and spot instances that were launched for a run."""
+        return [instance for instance in self.instances(stack) if instance.role == "train"]
 
     def tagged(self, stack: str, tags: Mapping[str, str]) -> list[Instance]:
-        """The instances of a stack that have these tags, and those that EC2 still tells of though terminated."""
+        """The instances of a stack with these tags, terminated ones included while EC2 lists them."""
         wanted = [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
-        found = self.items("ec2", "describe_instances", "Reservations", Filters=wanted)
-        return [instance(one, stack) for reservation in found for one in reservation["Instances"]]
+        reservations = self.items("ec2", "describe_instances", "Reservations", Filters=wanted)
+        return [instance(each, stack) for reservation in reservations for each in reservation["Instances"]]
 
     def states(self, ids: Sequence[str]) -> dict[str, str]:
-        """Instance id -> state; one that AWS has forgotten is left out."""
+        """Instance id -> state; without the instances that EC2 does not list."""
         wanted = [{"Name": "instance-id", "Values": list(ids)}]
-        found = self.items("ec2", "describe_instances", "Reservations", Filters=wanted)
-        return {one["InstanceId"]: one["State"]["Name"] for reservation in found for one in reservation["Instances"]}
+        reservations = self.items("ec2", "describe_instances", "Reservations", Filters=wanted)
+        instances = (instance for reservation in reservations for instance in reservation["Instances"])
+        return {instance["InstanceId"]: instance["State"]["Name"] for instance in instances}
 
     def off(self, id: str) -> bool:
-        """Whether EC2 says that an instance is off, goes off or is gone; not to know is no."""
+        """Whether EC2 says that an instance is off, going off or gone; False if EC2 does not answer."""
         with suppress(PneumoError):
             return self.states([id]).get(id, "terminated") in HALTING | HALTED
         return False
@@ -74,91 +77,91 @@ class Aws(Api):
         report: Callable[[dict[str, str]], None] = lambda _: None,
         timeout: float = STOP_TIMEOUT_S,
     ) -> None:
-        """Stop instances, spot ones for good, and wait until EC2 says so; `report` is told the states at each look.
+        """Stop instances (terminate spot ones) and wait until EC2 confirms it; `report` gets the states at each poll.
 
-        A passing failure of the API does not end the wait. PneumoError at the end of it, with the command to type;
-        its code is 7 when a training host is not confirmed stopped.
+        A temporary failure of the API does not end the wait. Raises PneumoError at the timeout, with the command to
+        type; its code is 7 if a training host is not confirmed stopped.
         """
         waiting, unseen = list(hosts), dict[str, float]()
         deadline = time.monotonic() + timeout
         why: PneumoError | None = None
         while waiting:
             try:
-                states = self.states([one.id for one in waiting])
+                states = self.states([host.id for host in waiting])
                 report(states)
-                waiting = [one for one in waiting if not _halted(one, states.get(one.id), unseen)]
-                self._halt([one for one in waiting if states.get(one.id) in ("running", "pending")])
-                self._halt_unseen([one for one in waiting if one.id in unseen])
+                waiting = [host for host in waiting if not _halted(host, states.get(host.id), unseen)]
+                self._halt([host for host in waiting if states.get(host.id) in ("running", "pending")])
+                self._halt_unlisted([host for host in waiting if host.id in unseen])
                 why = None
             except PneumoError as error:
                 why = error
-            hopeless = why is not None and why.details.get("aws") in ("denied", "expired", "invalid", "no credentials")
-            if waiting and (hopeless or time.monotonic() > deadline):
+            permanent = why is not None and why.details.get("aws") in PERMANENT
+            if waiting and (permanent or time.monotonic() > deadline):
                 raise self._not_stopped(waiting, why)
             if waiting:
                 time.sleep(min(POLL_S, timeout))
 
     def _halt(self, hosts: Sequence[Instance]) -> None:
         for spot, operation in ((False, "stop_instances"), (True, "terminate_instances")):
-            ids = [one.id for one in hosts if one.spot is spot]
+            ids = [host.id for host in hosts if host.spot is spot]
             if ids:
                 self.call("ec2", operation, InstanceIds=ids)
 
-    def _halt_unseen(self, hosts: Sequence[Instance]) -> None:
-        """EC2 ends by its id what it does not tell of yet."""
-        for one in hosts:
+    def _halt_unlisted(self, hosts: Sequence[Instance]) -> None:
+        """EC2 accepts the id of an instance that it does not list yet."""
+        for host in hosts:
             try:
-                self.call("ec2", "terminate_instances", InstanceIds=[one.id])
+                self.call("ec2", "terminate_instances", InstanceIds=[host.id])
             except PneumoError as error:
                 if error.details.get("aws_code") != "InvalidInstanceID.NotFound":
                     raise
 
     def _not_stopped(self, waiting: Sequence[Instance], why: PneumoError | None) -> PneumoError:
-        gpu = any(one.role == "train" for one in waiting)
-        ids = " ".join(one.id for one in waiting)
-        names = ", ".join(one.name for one in waiting)
+        gpu = any(host.role == "train" for host in waiting)
+        ids = " ".join(host.id for host in waiting)
+        names = ", ".join(host.name for host in waiting)
         where = f"--region {self.region}" + (f" --profile {self.profile}" if self.profile else "")
         message = f"not confirmed stopped: {names} ({ids})" + (f": {why.message}" if why else "")
         message += "; the GPU may be billing" if gpu else ""
-        todo = []
+        commands = []
         for spot, verb, end in ((False, "stop", "stopped"), (True, "terminate", "terminated")):
-            if these := " ".join(one.id for one in waiting if one.spot is spot):
-                todo.append(f"aws ec2 {verb}-instances {where} --instance-ids {these}")
-                todo.append(f"aws ec2 wait instance-{end} {where} --instance-ids {these}")
+            if these := " ".join(host.id for host in waiting if host.spot is spot):
+                commands.append(f"aws ec2 {verb}-instances {where} --instance-ids {these}")
+                commands.append(f"aws ec2 wait instance-{end} {where} --instance-ids {these}")
         code = Exit.GPU_NOT_STOPPED if gpu else Exit.FAILED
-        return PneumoError(message, "; then: ".join(todo), code, instances=ids.split())
+        return PneumoError(message, "; then: ".join(commands), code, instances=ids.split())
 
     def console_output(self, instance_id: str) -> str:
-        """What the instance wrote to its console, the latest where the type can say it; empty before it is there."""
+        """The instance's console output, the latest where its type supports that; empty if there is none yet."""
         try:
             answer = self.call("ec2", "get_console_output", InstanceId=instance_id, Latest=True)
         except PneumoError as error:
-            # Types on Xen, as p3, know only the output that was kept after boot.
+            # Types on Xen, such as p3, have only the output that EC2 saved after boot.
             if error.details.get("aws_code") not in ("UnsupportedOperation", "InvalidParameterCombination"):
                 raise
             answer = self.call("ec2", "get_console_output", InstanceId=instance_id)
         return str(answer.get("Output") or "")
 
 
-def _halted(one: Instance, state: str | None, unseen: dict[str, float]) -> bool:
-    """Whether it bills no more. `unseen`: since when EC2 is silent on spot instances; it forgets them in the end."""
-    if state is not None or not one.spot:
-        unseen.pop(one.id, None)
+def _halted(host: Instance, state: str | None, unseen: dict[str, float]) -> bool:
+    """Whether the host bills no more. `unseen`: since when EC2 does not list a spot instance, id -> time."""
+    if state is not None or not host.spot:
+        unseen.pop(host.id, None)
         return state in HALTED
-    return time.monotonic() - unseen.setdefault(one.id, time.monotonic()) >= UNSEEN_S
+    return time.monotonic() - unseen.setdefault(host.id, time.monotonic()) >= UNSEEN_S
 
 
-def instance(one: Mapping[str, Any], stack: str) -> Instance:
-    """Of what EC2 describes."""
-    tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+def instance(described: Mapping[str, Any], stack: str) -> Instance:
+    """The instance that EC2 describes."""
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
     return Instance(
-        one["InstanceId"],
-        re.sub(f"^pneumoctl-{re.escape(stack)}-", "", tags.get("Name", one["InstanceId"])),
+        described["InstanceId"],
+        re.sub(f"^pneumoctl-{re.escape(stack)}-", "", tags.get("Name", described["InstanceId"])),
         tags.get(ROLE_TAG, ""),
-        one["State"]["Name"],
-        one["InstanceType"],
-        one["LaunchTime"],
-        one.get("PrivateIpAddress", ""),
-        one.get("PublicIpAddress", ""),
-        one.get("InstanceLifecycle") == "spot",
+        described["State"]["Name"],
+        described["InstanceType"],
+        described["LaunchTime"],
+        described.get("PrivateIpAddress", ""),
+        described.get("PublicIpAddress", ""),
+        described.get("InstanceLifecycle") == "spot",
     )

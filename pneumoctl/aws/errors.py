@@ -1,4 +1,4 @@
-"""What botocore's exceptions mean for a person: one table of messages and next commands, and no import of botocore."""
+"""A table that turns botocore's exceptions into messages and next commands, without importing botocore."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from pneumoctl.errors import Exit, PneumoError
 
 SKEW_LIMIT_S = 240  # AWS refuses signatures that are more than five minutes off
 
-# Kind -> what happened, and what to type next. The kind is in the error's details, for callers that must tell.
+# Kind -> what happened, and what to type next. The kind is in the error's details, for callers that distinguish them.
 KINDS = {
     "no credentials": ("there are no AWS credentials", "aws configure, or export AWS_PROFILE=NAME"),
     "profile": (
@@ -78,7 +78,7 @@ _CLASSES = {
 }
 _KIND_OF_CODE = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 _KIND_OF_CLASS = {name: kind for kind, names in _CLASSES.items() for name in names.split()}
-# With a wrong clock AWS also answers one of these.
+# AWS may also answer one of these if the clock is wrong.
 _MAYBE_CLOCK = {"RequestExpired", "AuthFailure", "SignatureDoesNotMatch", "InvalidSignatureException", "403"}
 _PREFIX = {"service-quotas": "servicequotas"}
 _S3_ACTIONS = {
@@ -90,9 +90,9 @@ _S3_ACTIONS = {
 
 
 def explained(error: Exception, service: str, operation: str, region: str, attempts: int) -> PneumoError:
-    """The error for a person; its details name the `aws` kind, the IAM `action` and AWS's own `aws_code`.
+    """The PneumoError for an exception; its details have the `aws` kind, the IAM `action` and AWS's `aws_code`.
 
-    `operation` is spelled as the API does (DescribeInstances).
+    `operation` is spelled as in the API (DescribeInstances).
     """
     response: dict[str, Any] = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
@@ -114,7 +114,7 @@ def explained(error: Exception, service: str, operation: str, region: str, attem
 
 
 def skew_seconds(response: dict[str, Any]) -> float | None:
-    """By how many seconds this machine's clock is ahead of AWS's, from an answer's Date header; None without one."""
+    """By how many seconds this machine's clock is ahead of AWS's, by an answer's Date header; None without one."""
     date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else None
@@ -127,12 +127,12 @@ def _kind(error: Exception, code: str, skew: float | None) -> str:
         return "clock"
     if code in _KIND_OF_CODE:
         return _KIND_OF_CODE[code]
-    names = (one.__name__ for one in type(error).__mro__)
+    names = (each.__name__ for each in type(error).__mro__)
     return next((_KIND_OF_CLASS[name] for name in names if name in _KIND_OF_CLASS), "refused")
 
 
 def _action(service: str, operation: str, said: str) -> str:
-    """The IAM action: as AWS's message names it, else as the operation is called; S3's differ from its operations."""
+    """The IAM action: from AWS's message, else from the operation's name, which differs for some of S3's."""
     named = re.search(r"not authorized to perform:? ([a-z0-9-]+:\w+)", said)
     if named and service != "s3":
         return named[1]

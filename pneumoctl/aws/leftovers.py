@@ -1,4 +1,4 @@
-"""What of a stack is still there in AWS: found by tag, and by name where EC2's tags do not reach."""
+"""Find the resources of a stack that exist in AWS: by tag, and by name where EC2's tags do not apply."""
 
 import re
 import time
@@ -12,11 +12,11 @@ from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.errors import PneumoError
 
 ADDRESS_TAG = "pneumoctl:address"
-BUCKET_ADDRESS = "aws_s3_bucket.main"  # S3 takes tags only after it has made the bucket
+BUCKET_ADDRESS = "aws_s3_bucket.main"  # a bucket may still lack its tags: S3 sets them after the creation
 PATIENCE_S = 60.0
 PAUSE_S = 2.0
 AT_ONCE = 200  # values in one EC2 filter
-# EC2 goes on listing the tags of these when they have ended: kind -> operation, list, id, states of the ended.
+# EC2 lists the tags of these also after their end: kind -> operation, list, id, states after the end.
 ENDED = {
     "instance": ("describe_instances", "Instances", "InstanceId", {"terminated"}),
     "volume": ("describe_volumes", "Volumes", "VolumeId", {"deleting", "deleted"}),
@@ -33,8 +33,10 @@ ENDED = {
 
 @dataclass(frozen=True)
 class Remaining:
-    """A thing of the stack. `kind`: EC2's resource type, or iam-role, instance-profile, log-group, schedule-group,
-    schedule, bucket, key-pair. `id`: as `terraform import` wants it. `address`: terraform's, empty where it has none.
+    """A resource of the stack.
+
+    kind: EC2's resource type, or iam-role, instance-profile, log-group, schedule-group, schedule, bucket, key-pair.
+    id: as `terraform import` takes it. address: terraform's, empty if it has none.
     """
 
     kind: str
@@ -44,12 +46,12 @@ class Remaining:
 
 
 def found(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
-    """Everything of the stack in the region of `aws`, other stacks' things never among it.
+    """All resources of the stack in the region of `aws`, and none of other stacks.
 
-    `bucket`: its name when it is not the usual one. PneumoError when one of the questions is denied.
+    `bucket`: its name if it is not the default one. Raises PneumoError if one of the queries is denied.
     """
     account = aws.identity()
-    questions: tuple[Callable[[], Iterator[Remaining]], ...] = (
+    queries: tuple[Callable[[], Iterator[Remaining]], ...] = (
         lambda: _ec2(aws, stack),
         lambda: _key_pairs(aws, stack),
         lambda: _roles(aws, stack),
@@ -58,15 +60,16 @@ def found(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
         lambda: _schedules(aws, stack),
         lambda: _bucket(aws, stack, account, bucket),
     )
-    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
-        answers = [pool.submit(lambda ask: list(ask()), ask) for ask in questions]
-        return sorted((one for answer in answers for one in answer.result()), key=lambda one: (one.kind, one.id))
+    with ThreadPoolExecutor(max_workers=len(queries)) as pool:
+        answers = [pool.submit(lambda query: list(query()), query) for query in queries]
+        resources = (resource for answer in answers for resource in answer.result())
+        return sorted(resources, key=lambda resource: (resource.kind, resource.id))
 
 
-def prove(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) -> list[Remaining]:
-    """What is left when everything should be gone; looks again until nothing is, or patience ends.
+def wait_until_gone(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) -> list[Remaining]:
+    """The resources that remain after everything was deleted; polls until none do, `patience` seconds at most.
 
-    AWS lists for a while what is already deleted.
+    AWS lists deleted resources for a while.
     """
     deadline = time.monotonic() + patience
     left = found(aws, stack, bucket)
@@ -77,13 +80,13 @@ def prove(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) 
 
 
 def address(tag: str) -> str:
-    """Terraform's spelling of an address tag: `aws_instance.host:web-0` is aws_instance.host["web-0"]."""
-    stack, _, key = tag.partition(":")
-    return f'{stack}["{key}"]' if key else stack
+    """Terraform's address for the value of an address tag: `aws_instance.host:web-0` is aws_instance.host["web-0"]."""
+    base, _, key = tag.partition(":")
+    return f'{base}["{key}"]' if key else base
 
 
 def bucket_name(stack: str, account: str, region: str) -> str:
-    """The name of the stack's bucket where the settings choose none; the same rule is in terraform/storage.tf."""
+    """The default name of the stack's bucket; terraform/storage.tf has the same rule."""
     return f"pneumoctl-{stack}-{account}-{region}"
 
 
@@ -99,7 +102,7 @@ def _ec2(aws: Aws, stack: str) -> Iterator[Remaining]:
         for one in aws.items("ec2", "describe_tags", "Tags", Filters=[{"Name": "resource-id", "Values": some}]):
             tags[one["ResourceId"]][one["Key"]] = one["Value"]
     for id in there:
-        # A root disk carries the address of its host, and has none of its own.
+        # A root disk has the address tag of its host, and no address of its own.
         where = "" if kinds[id] == "volume" else address(tags[id].get(ADDRESS_TAG, ""))
         yield Remaining(kinds[id], id, where, tags[id].get("Name", ""))
 
@@ -108,7 +111,7 @@ _FILTERS = {"natgateway": "Filter"}  # as the API spells it
 
 
 def _alive(aws: Aws, stack: str, kind: str) -> set[str]:
-    """Those of a kind of which more than the tags is left."""
+    """The resources of a kind that exist, and not only their tags."""
     operation, listing, key, ended = ENDED[kind]
     wanted = {_FILTERS.get(kind, "Filters"): [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]}
     alive = set()
@@ -150,7 +153,7 @@ def _profiles(aws: Aws, stack: str) -> Iterator[Remaining]:
 
 
 def _ours(aws: Aws, stack: str, listed: Iterator[Any], key: str) -> list[str]:
-    """IAM is one for all regions: the name ends with ours. The tag then tells stack `a` from stack `a-b`."""
+    """IAM has no regions: the name ends with the region. The caller checks the tag to tell stack `a` from `a-b`."""
     wanted = re.compile(rf"pneumoctl-{re.escape(stack)}-.*-{re.escape(aws.region)}")
     return [one[key] for one in listed if wanted.fullmatch(one[key])]
 
@@ -161,7 +164,7 @@ def _log_groups(aws: Aws, stack: str, account: Account) -> Iterator[Remaining]:
         name = one["logGroupName"]
         arn = f"arn:{partition}:logs:{aws.region}:{account.id}:log-group:{name}"
         tags = aws.call("logs", "list_tags_for_resource", resourceArn=arn)["tags"]
-        # Without a tag, a late delivery of flow logs brought it back by its name.
+        # One without a tag was created again by flow logs delivered after its deletion.
         if tags.get(STACK_TAG, stack if name == f"pneumoctl-{stack}-flow-logs" else "") == stack:
             yield _named("log-group", name, tags)
 
@@ -182,18 +185,18 @@ def _bucket(aws: Aws, stack: str, account: Account, chosen: str) -> Iterator[Rem
     try:
         aws.call("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account.id)
     except PneumoError as error:
-        # 403 may be a bucket of another account; one with our account in its name is ours, and we are denied to see it.
+        # 403 may be a bucket of another account; one with this account's id in its name is its own: access is denied.
         if error.details.get("aws_code") == "404" or (error.details.get("aws_code") == "403" and name != usual):
             return
         raise
     tags = bucket_tags(aws, name)
-    # One with our usual name and no tag yet is ours; one that the settings name may have been there before us.
+    # A bucket with the default name and no tag yet is the stack's; one that the settings name may have existed before.
     if tags.get(STACK_TAG, stack if name == usual else "") == stack:
         yield Remaining("bucket", name, address(tags.get(ADDRESS_TAG, "")) or BUCKET_ADDRESS, name)
 
 
 def bucket_tags(aws: Aws, name: str) -> dict[str, str]:
-    """The tags of a bucket of ours; empty where it has none."""
+    """The tags of a bucket; empty if it has none."""
     try:
         return _tags(aws.call("s3", "get_bucket_tagging", Bucket=name)["TagSet"])
     except PneumoError as error:

@@ -1,6 +1,6 @@
-"""On-demand list prices in USD: a bundled table, AWS's Price List API where it answers, and what writes the table.
+"""On-demand list prices in USD: from AWS's Price List API where it answers, else from a bundled table.
 
-`python -m pneumoctl.aws.prices` asks the API (any credentials with pricing:GetProducts) and writes prices.json anew.
+`python -m pneumoctl.aws.prices` updates the table, prices.json; it needs credentials with pricing:GetProducts.
 """
 
 import json
@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("prices.json")
 API = "AWS Price List API"
 PATIENCE_S = 3.0
 TYPES = ("t3.micro", "t3.small", "t3.medium", "t3.large", "t3.xlarge", "g4dn.xlarge", "g5.xlarge", "p3.2xlarge")
-# What is priced beside instance types, which go by their own names: kind -> service, filters, usage type.
+# Kinds other than instance types -> service, filters, usage type. An instance type is its own kind.
 NAT, NAT_GB, IPV4, DISK, S3, LOGS = "nat", "nat_gb", "ipv4", "gp3_gb_month", "s3_gb_month", "logs_gb"
 _NAT = {"productFamily": "NAT Gateway"}
 QUESTIONS: Mapping[str, tuple[str, Mapping[str, str], str]] = {
@@ -39,7 +39,7 @@ _INSTANCE = {"operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Sha
 
 @dataclass(frozen=True)
 class Prices:
-    """The known prices of a region by kind, and of which day; per hour, save where the kind's name says otherwise."""
+    """The known prices of a region by kind, and their date; per hour, unless the kind's name says otherwise."""
 
     region: str
     date: str
@@ -52,26 +52,26 @@ class Prices:
 
 
 def bundled(region: str) -> Prices:
-    """The bundled table; empty for a region that is not in it."""
+    """The prices of the bundled table; empty for a region that is not in it."""
     table = _table()
     return Prices(region, table["date"], "bundled price list", table["regions"].get(region, {}))
 
 
 def current(aws: Aws, types: Iterable[str], patience: float = PATIENCE_S) -> Prices:
-    """Prices of these instance types and of everything else, from the API where it answers in time, else bundled.
+    """Prices of these instance types and all other kinds, from the API where it answers in time, else bundled.
 
-    Never fails. The date is today's only when the API knew all of them.
+    Never fails. The date is today's only if all of them are from the API.
     """
     known = bundled(aws.region)
     kinds = sorted({*types, NAT, NAT_GB, IPV4, DISK})
-    asked = _asked(aws, kinds, patience)
-    whole = all(kind in asked for kind in kinds)
-    date, source = (_today(), API) if whole else (known.date, known.source)
+    asked = _ask_all(aws, kinds, patience)
+    complete = all(kind in asked for kind in kinds)
+    date, source = (_today(), API) if complete else (known.date, known.source)
     return Prices(aws.region, date, source, {**known.usd, **asked})
 
 
 def ask(aws: Aws, kind: str) -> float | None:
-    """What AWS's price list says now; None when it knows no such thing in the region. Raises PneumoError."""
+    """The price in AWS's price list now; None if the region has no such product. Raises PneumoError."""
     service, filters, usage = QUESTIONS.get(
         kind, ("AmazonEC2", {**_INSTANCE, "instanceType": kind}, f"BoxUsage:{kind}")
     )
@@ -91,7 +91,7 @@ def _first_tier(product: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _asked(aws: Aws, kinds: Sequence[str], patience: float) -> dict[str, float]:
+def _ask_all(aws: Aws, kinds: Sequence[str], patience: float) -> dict[str, float]:
     pool = ThreadPoolExecutor(max_workers=len(kinds))
     answers = {kind: pool.submit(ask, aws, kind) for kind in kinds}
     wait(answers.values(), timeout=patience)
@@ -116,7 +116,7 @@ def _today() -> str:
 
 
 def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
-    """Write the table anew for these regions; how many prices it has. Raises PneumoError, and then writes nothing."""
+    """Write a new table for these regions; returns how many prices it has. Raises PneumoError without writing."""
     table: dict[str, dict[str, float]] = {}
     for region in regions:
         aws = Aws(profile, region)
@@ -126,11 +126,11 @@ def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
         table[region] = {kind: usd for kind, usd in sorted(found.items()) if usd is not None}
     document = {"date": _today(), "source": API, "sources": [f"{API}, GetProducts, on-demand"], "regions": table}
     write_atomically(file, (json.dumps(document, indent=2) + "\n").encode(), 0o644)
-    return sum(len(one) for one in table.values())
+    return sum(len(region) for region in table.values())
 
 
 def main(words: Sequence[str]) -> int:
-    """`python -m pneumoctl.aws.prices [PROFILE]`: the regions of the table we have, asked anew."""
+    """`python -m pneumoctl.aws.prices [PROFILE]`: update the table for the regions that it has."""
     try:
         count = generate(sorted(_table()["regions"]), words[0] if words else "")
     except PneumoError as error:

@@ -1,4 +1,4 @@
-"""The operator's own public IPv4 address, found by asking two public services."""
+"""The operator's public IPv4 address, asked from two public services."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ TIMEOUT_S = 2.4  # each; both together stay below 5 seconds
 
 
 def public_address(services: Sequence[str] = SERVICES) -> str:
-    """The first global IPv4 address that a service names. PneumoError when none does."""
-    said = []
+    """The first global IPv4 address that a service returns. Raises PneumoError if none does."""
+    failures = []
     for url in services:
         try:
-            return _asked(url)
+            return _ask(url)
         except (OSError, ValueError) as error:
-            said.append(f"{url.split('/')[2]}: {error}")
+            failures.append(f"{url.split('/')[2]}: {error}")
     hint = 'set operator_cidr = "a.b.c.d/32" in pneumo.toml to the address from which you reach the internet'
-    raise PneumoError("your own public IPv4 address was not found (" + "; ".join(said) + ")", hint)
+    raise PneumoError("your own public IPv4 address was not found (" + "; ".join(failures) + ")", hint)
 
 
-def _asked(url: str) -> str:
+def _ask(url: str) -> str:
     import urllib3
 
     timeout = urllib3.Timeout(total=TIMEOUT_S)

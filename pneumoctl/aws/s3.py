@@ -1,4 +1,4 @@
-"""The stack's bucket: read, upload and empty it."""
+"""Objects of the stack's bucket: list, download, upload and delete them."""
 
 import os
 from base64 import b64encode
@@ -18,7 +18,7 @@ from pneumoctl.files import sha256
 
 RESULTS = ("runs/", "bundles/")
 CHUNK = 2**20
-PAGE = 1000  # as many as one call can delete
+PAGE = 1000  # the most that one call can delete
 TRIES = 3
 DOWNLOADS_AT_ONCE = 4
 UPLOADS_AT_ONCE = 8  # fewer than the connections that a client keeps
@@ -35,17 +35,17 @@ class Object:
 
 
 def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Object]:
-    """The current objects below the prefixes; none when the bucket is gone."""
+    """The current objects with the prefixes; empty if the bucket does not exist."""
     found = []
     with _gone_is_empty():
         for prefix in prefixes:
-            for one in aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
-                found.append(Object(one["Key"], one["Size"], one["LastModified"]))
+            for entry in aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
+                found.append(Object(entry["Key"], entry["Size"], entry["LastModified"]))
     return found
 
 
 def versions(aws: Aws, bucket: str) -> int:
-    """How many versions and delete markers the bucket holds; 0 when it is gone."""
+    """How many versions and delete markers the bucket has; 0 if it does not exist."""
     count = 0
     with _gone_is_empty():
         for page in aws.pages("s3", "list_object_versions", Bucket=bucket):
@@ -54,23 +54,23 @@ def versions(aws: Aws, bucket: str) -> int:
 
 
 def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None) -> int:
-    """Delete every version and delete marker; tells `advance` after each thousand. Already gone is done."""
+    """Delete every version and delete marker; returns how many. No error if the bucket does not exist."""
     deleted = 0
     with _gone_is_empty():
-        # From the start each time: what is deleted moves up, and what is written meanwhile goes too.
+        # List from the start each time, so that objects written meanwhile are deleted, too.
         while page := _listed(aws.call("s3", "list_object_versions", Bucket=bucket, MaxKeys=PAGE)):
             answer = aws.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": page, "Quiet": True})
             for error in answer.get("Errors", ()):
                 message = f"{error['Key']} in bucket {bucket} cannot be deleted: {error.get('Message', error['Code'])}"
-                raise PneumoError(message, "have s3:DeleteObjectVersion allowed, then the same command again")
+                raise PneumoError(message, "have s3:DeleteObjectVersion allowed, then run the same command again")
             deleted += len(page)
             advance(len(page))
     return deleted
 
 
 def _listed(page: Mapping[str, Any]) -> list[dict[str, str]]:
-    both = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-    return [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in both]
+    entries = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+    return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]
 
 
 def download(
@@ -79,51 +79,53 @@ def download(
     wanted: Sequence[Object],
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
-    below: str = "",
+    prefix: str = "",
 ) -> None:
-    """Copy objects to `folder`, each whole or not at all; those that are there already are not fetched again.
+    """Download objects to `folder`, each atomically, except those that are there already.
 
-    `below`: the part of their keys that is left out of the files' names.
-    `advance` is told the bytes of each file that is there. Raises PneumoError; a rerun goes on where this one ended.
+    `prefix`: the part of the keys that is left out of the files' names. `advance` gets the bytes of each file. Raises
+    PneumoError; re-running an interrupted download resumes it.
     """
-    files = [one for one in wanted if not one.key.endswith("/")]
+    files = [item for item in wanted if not item.key.endswith("/")]
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        for size in pool.map(partial(_download, aws, bucket, folder, below), files):
+        for size in pool.map(partial(_download, aws, bucket, folder, prefix), files):
             advance(size)
 
 
-def _download(aws: Aws, bucket: str, folder: Path, below: str, one: Object) -> int:
-    target = folder / one.key.removeprefix(below)
-    if any(part in ("", ".", "..") for part in one.key.split("/")):
-        raise PneumoError(f"the object {one.key!r} in bucket {bucket} has no name that a file can have", "rename it")
+def _download(aws: Aws, bucket: str, folder: Path, prefix: str, item: Object) -> int:
+    target = folder / item.key.removeprefix(prefix)
+    if any(part in ("", ".", "..") for part in item.key.split("/")):
+        raise PneumoError(f"the key {item.key!r} in bucket {bucket} cannot be a file name", "rename the object")
     try:
-        if not _have(target, one):
+        if not _is_downloaded(target, item):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _fetch(aws, bucket, one, target)
+            _fetch(aws, bucket, item, target)
     except OSError as error:
-        raise PneumoError(f"{target} cannot be written: {error}", f"make room or rights at {folder}") from error
-    return one.size
+        raise PneumoError(
+            f"{target} cannot be written: {error}", f"check the free space and the permissions of {folder}"
+        ) from error
+    return item.size
 
 
-def _have(target: Path, one: Object) -> bool:
+def _is_downloaded(target: Path, item: Object) -> bool:
     if not target.is_file():
         return False
     found = target.stat()
-    return found.st_size == one.size and int(found.st_mtime) == int(one.modified.timestamp())
+    return found.st_size == item.size and int(found.st_mtime) == int(item.modified.timestamp())
 
 
-def _fetch(aws: Aws, bucket: str, one: Object, target: Path) -> None:
+def _fetch(aws: Aws, bucket: str, item: Object, target: Path) -> None:
     for left in range(TRIES - 1, -1, -1):
         with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:100]}.", delete=False) as beside:
             fresh = Path(beside.name)
             try:
                 with aws.translated("s3", "get_object"):
-                    body = aws.client("s3").get_object(Bucket=bucket, Key=one.key)["Body"]
+                    body = aws.client("s3").get_object(Bucket=bucket, Key=item.key)["Body"]
                     for chunk in body.iter_chunks(CHUNK):
                         beside.write(chunk)
                 beside.flush()
                 os.fsync(beside.fileno())
-                os.utime(fresh, (one.modified.timestamp(),) * 2)
+                os.utime(fresh, (item.modified.timestamp(),) * 2)
                 fresh.replace(target)
                 return
             except PneumoError as error:
@@ -143,12 +145,12 @@ def _gone_is_empty() -> Iterator[None]:
 
 
 class Changed(Exception):
-    """A file is not what was hashed before. Its name may be a patient's: it is in no message."""
+    """A file changed after it was hashed. No message has its name, which may be a patient's."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way: where to, its sha256 and its bytes."""
+    """A file to upload: its key, path, sha256 and size in bytes."""
 
     key: str
     path: Path
@@ -157,42 +159,42 @@ class Upload:
 
 
 def listed(aws: Aws, bucket: str, prefix: str) -> dict[str, int]:
-    """Key -> bytes of what is below a prefix. PneumoError if the bucket is gone."""
+    """Key -> bytes of the objects with a prefix. Raises PneumoError if the bucket does not exist."""
     try:
-        return {one["Key"]: one["Size"] for one in aws.items(
-            "s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)}  # fmt: skip
+        listing = aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
+        return {entry["Key"]: entry["Size"] for entry in listing}
     except PneumoError as error:
         raise gone(error, bucket) from error
 
 
 def gone(error: PneumoError, bucket: str) -> PneumoError:
-    """The same error, or what to do where there is no bucket."""
+    """The same error; if the bucket does not exist, one that says so with the next command."""
     if error.details.get("aws_code") != "NoSuchBucket":
         return error
     return PneumoError(f"the stack's bucket {bucket} is gone", "pneumoctl up", error.code, **error.details)
 
 
 def put(aws: Aws, bucket: str, wanted: Sequence[Upload], advance: Callable[[int], None] = lambda _: None) -> None:
-    """Write the files; `advance` is told the bytes of each one that is there. The first failure ends it.
+    """Upload the files; `advance` gets the bytes of each. The first failure ends the upload.
 
-    Raises PneumoError, OSError where a file cannot be read, and Changed.
+    Raises PneumoError, OSError if a file cannot be read, and Changed.
     """
     with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
         for size in pool.map(partial(_put, aws, bucket), wanted):
             advance(size)
 
 
-def _put(aws: Aws, bucket: str, one: Upload) -> int:
-    # S3 compares the checksum, too; here it is found before anything is sent.
-    if sha256(one.path) != one.sha256:
+def _put(aws: Aws, bucket: str, item: Upload) -> int:
+    # S3 compares the checksum, too; this finds a change before anything is sent.
+    if sha256(item.path) != item.sha256:
         raise Changed
-    with one.path.open("rb") as body:
-        write(aws, bucket, one.key, body, one.sha256)
-    return one.size
+    with item.path.open("rb") as body:
+        write(aws, bucket, item.key, body, item.sha256)
+    return item.size
 
 
 def write(aws: Aws, bucket: str, key: str, body: object, digest: str) -> None:
-    """Write one object, whose contents S3 holds against the sha256."""
+    """Write one object; S3 verifies its contents by the sha256."""
     checksum = b64encode(bytes.fromhex(digest)).decode()
     try:
         aws.call("s3", "put_object", Bucket=bucket, Key=key, Body=body, ChecksumSHA256=checksum)
@@ -200,11 +202,11 @@ def write(aws: Aws, bucket: str, key: str, body: object, digest: str) -> None:
         raise gone(error, bucket) from error
 
 
-def read(aws: Aws, name: str, key: str) -> bytes | None:
-    """An object's contents, None if there is none."""
+def read(aws: Aws, bucket: str, key: str) -> bytes | None:
+    """An object's contents, None if it does not exist."""
     try:
         with aws.translated("s3", "get_object"):
-            return bytes(aws.client("s3").get_object(Bucket=name, Key=key)["Body"].read())
+            return bytes(aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     except PneumoError as error:
         if error.details.get("aws_code") in ("NoSuchKey", "404"):
             return None

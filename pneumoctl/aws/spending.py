@@ -1,4 +1,4 @@
-"""What of a stack bills right now and since when, as AWS itself says."""
+"""The resources of a stack that bill now, and since when, as AWS lists them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,25 +19,26 @@ def _tagged(stack: str) -> list[dict[str, Any]]:
 
 
 def _instances(aws: Aws, stack: str, prices: Prices) -> Iterator[Billed]:
-    for one in aws.instances(stack):
-        running = one.state in RUNNING
-        yield Billed(instance_line(f'aws_instance.host["{one.name}"]', one.type, running, prices), one.launched)
+    for instance in aws.instances(stack):
+        running = instance.state in RUNNING
+        name = f'aws_instance.host["{instance.name}"]'
+        yield Billed(instance_line(name, instance.type, running, prices), instance.launched)
 
 
 def _disks(aws: Aws, stack: str, prices: Prices) -> Iterator[Billed]:
-    for one in aws.items("ec2", "describe_volumes", "Volumes", Filters=_tagged(stack)):
-        if one["State"] not in ("deleting", "deleted"):
-            yield Billed(disk_line(_name(one), one["Size"], one["VolumeType"], prices), one["CreateTime"])
+    for disk in aws.items("ec2", "describe_volumes", "Volumes", Filters=_tagged(stack)):
+        if disk["State"] not in ("deleting", "deleted"):
+            yield Billed(disk_line(_name(disk), disk["Size"], disk["VolumeType"], prices), disk["CreateTime"])
 
 
 def _network(aws: Aws, stack: str, prices: Prices) -> Iterator[Billed]:
-    for one in aws.items("ec2", "describe_nat_gateways", "NatGateways", Filter=_tagged(stack)):
-        if one["State"] not in ("deleted", "failed"):
-            yield Billed(nat_line(_name(one), prices), one["CreateTime"])
-    for one in aws.call("ec2", "describe_addresses", Filters=_tagged(stack))["Addresses"]:
-        yield Billed(address_line(_name(one), prices), None)  # AWS does not say since when
+    for gateway in aws.items("ec2", "describe_nat_gateways", "NatGateways", Filter=_tagged(stack)):
+        if gateway["State"] not in ("deleted", "failed"):
+            yield Billed(nat_line(_name(gateway), prices), gateway["CreateTime"])
+    for elastic_ip in aws.call("ec2", "describe_addresses", Filters=_tagged(stack))["Addresses"]:
+        yield Billed(address_line(_name(elastic_ip), prices), None)  # AWS does not say since when
 
 
-def _name(one: dict[str, Any]) -> str:
-    tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+def _name(resource: dict[str, Any]) -> str:
+    tags = {tag["Key"]: tag["Value"] for tag in resource.get("Tags", ())}
     return address(tags.get(ADDRESS_TAG, "")) or tags.get("Name", "")

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from pneumoctl.aws.terraform.recovery import said
+from pneumoctl.aws.terraform.recovery import describe_rule
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
 from pneumoctl.gpu import orphans
@@ -34,7 +34,7 @@ def drift(invocation: Invocation) -> int:
             else Row("changed", change.address, ", ".join(change.attributes))
             for change in found
         ]
-        rows += [Row("added", rule["GroupId"], said(rule)) for rule in provision.foreign(one)]
+        rows += [Row("added", rule["GroupId"], describe_rule(rule)) for rule in provision.foreign(one)]
         asleep = {host.name: host.id for host in provision.asleep(one)}
         rows += [Row("stopped", *host) for host in asleep.items()]
         on_hosts, differences = asked.result() if asked else ([], [])

@@ -1,4 +1,4 @@
-"""What terraform's errors mean for a person: one table of patterns, messages, next commands and exit codes."""
+"""A table that turns terraform's errors into messages, next commands and exit codes."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ _STATE = "compare {directory}/terraform.tfstate with its .backup and the copies 
 
 @dataclass(frozen=True)
 class Meaning:
-    """A row: what to look for, and what to say. `{said}` and the pattern's named groups may stand in the texts."""
+    """A row of the table. `message` and `hint` may use `{said}` and the pattern's named groups."""
 
     kind: str
     pattern: str
@@ -29,11 +29,11 @@ class Meaning:
 
 
 def _aws(kind: str, pattern: str, code: int = Exit.FAILED) -> Meaning:
-    """A row that says what our own calls to AWS say of the same trouble."""
+    """A row with the message and hint that pneumoctl's own calls to AWS give for the same error."""
     return Meaning(kind, pattern, *KINDS[kind], code)
 
 
-# The first that matches is taken.
+# The first row that matches is used.
 MEANINGS = (
     Meaning(
         "locked here",
@@ -112,7 +112,7 @@ MEANINGS = (
         "state lost",
         r"Failed to (?:persist|save) state|errored\.tfstate",
         "terraform could not store its state, and kept it in {directory}/errored.tfstate: {said}",
-        "mend that, then the same command again: it stores the state first",
+        "repair that, then run the same command again: it stores the state first",
     ),
     Meaning(
         "state",
@@ -126,7 +126,7 @@ MEANINGS = (
         r"Required plugins are not installed|Inconsistent dependency lock|Backend initialization required|"
         r"provider binary|Could not load plugin|Missing required provider",
         "terraform's working copy was incomplete: {said}",
-        "the same command again: it initialises it anew",
+        "the same command again: it initialises the working copy again",
     ),
     Meaning(
         "provider",
@@ -141,26 +141,28 @@ MEANINGS = (
 
 
 def explained(errors: Sequence[Diagnostic], directory: Path, region: str, doing: str, **details: Any) -> PneumoError:
-    """The error for a person. `doing`: what failed, as "terraform plan"; `details`: what a program should know.
+    """The PneumoError for terraform's errors. `doing`: what failed, as "terraform plan".
 
-    The details name the `terraform` kind of the table, the address that failed, and terraform's own summary.
+    The details have the `terraform` kind of the table, and the address and terraform's summary of each failure.
     """
-    rows = [(found[0], found[1], one) for one in errors if (found := _meaning(one))]
+    rows = [(found[0], found[1], error) for error in errors if (found := _meaning(error))]
     if not rows:
         return _untranslated(errors, directory, doing, details)
     row, match, error = rows[0]
-    known = _Known(
+    values = _Values(
         _context(error, directory, region) | {name: text for name, text in match.groupdict().items() if text}
     )
-    known["age"] = _age(known["created"])
-    message = f"{doing} failed: {row.message.format_map(known)}"
-    return PneumoError(message, row.hint.format_map(known), row.code, **_details(row.kind, errors), **details)
+    values["age"] = _age(values["created"])
+    message = f"{doing} failed: {row.message.format_map(values)}"
+    return PneumoError(message, row.hint.format_map(values), row.code, **_details(row.kind, errors), **details)
 
 
 def _untranslated(errors: Sequence[Diagnostic], directory: Path, doing: str, details: Mapping[str, Any]) -> PneumoError:
     where = f"terraform -chdir={shlex.quote(str(directory))} plan"
     if not errors:
-        return PneumoError(f"{doing} ended without a word", f"{AGAIN}; or see: {where}", terraform="", **details)
+        return PneumoError(
+            f"{doing} failed without an error message", f"{AGAIN}; or see: {where}", terraform="", **details
+        )
     first = errors[0]
     at = f" at {first.address}" if first.address else ""
     message = f"{doing} failed{at}: {_short(first.summary)}" + (f": {_short(first.detail)}" if first.detail else "")
@@ -175,8 +177,8 @@ def _meaning(error: Diagnostic) -> tuple[Meaning, re.Match[str]] | None:
     return None
 
 
-class _Known(dict[str, str]):
-    """What can stand in a message; what AWS did not say is called so."""
+class _Values(dict[str, str]):
+    """The values for a message, with a substitute for each that AWS did not give."""
 
     def __missing__(self, key: str) -> str:
         return {"action": "an action", "code": "the request", "attempts": "many"}.get(key, "unknown")
@@ -194,7 +196,7 @@ def _context(error: Diagnostic, directory: Path, region: str) -> dict[str, str]:
 
 
 def _action(text: str) -> str:
-    """The IAM action that failed, as AWS names it, else as the provider does (operation error EC2: RunInstances)."""
+    """The IAM action that failed, by AWS's message, else by the provider's (operation error EC2: RunInstances)."""
     if named := re.search(r"not authorized to perform:? ([\w-]+:\w+)", text):
         return named[1]
     found = re.search(r"operation error ([\w ]+): (\w+)", text)
@@ -202,14 +204,14 @@ def _action(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """What was tried and AWS's own words, without the provider's chain of wrappers, in one line."""
+    """AWS's message in one line, without the provider's chain of wrappers."""
     words = re.sub(r"operation error .*?api error ", "", text, flags=re.DOTALL)
     line = " ".join(re.sub(r" ?Encoded authorization failure message: \S+", "", words).split())
     return line if len(line) <= 400 else f"{line[:400]}..."
 
 
 def _age(created: str) -> str:
-    """`2026-11-22 23:09:24.965046104 +0000 UTC`, as terraform writes it, and how long ago that was."""
+    """Terraform's `2026-11-22 23:09:24.965046104 +0000 UTC`, shortened, and how long ago that was."""
     try:
         since = datetime.strptime(created[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
@@ -221,5 +223,5 @@ def _age(created: str) -> str:
 
 
 def _details(kind: str, errors: Sequence[Diagnostic]) -> dict[str, Any]:
-    failed = [{"address": one.address, "summary": _short(one.summary)} for one in errors]
+    failed = [{"address": error.address, "summary": _short(error.summary)} for error in errors]
     return {"terraform": kind, "failed": failed}

@@ -1,4 +1,4 @@
-"""What terraform says while it works: progress, diagnostics and what it did, from its machine-readable lines."""
+"""Terraform's machine-readable output lines: progress, diagnostics and what was done."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _EVENTS: dict[str, tuple[Literal["start", "running", "done", "failed"], str]] = 
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing that happened. `total` is 0 while unknown; a note has `text` alone."""
+    """One event of a terraform run. `total` is 0 while unknown; a note has only `text`."""
 
     event: Literal["start", "running", "done", "failed", "note"]
     address: str = ""
@@ -35,7 +35,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """An error or a warning of terraform's."""
+    """An error or a warning of terraform."""
 
     severity: str
     summary: str
@@ -44,7 +44,7 @@ class Diagnostic:
 
 
 class Listener:
-    """Hears terraform's lines: reports progress, keeps the rest, writes the readable part to a log."""
+    """Receives terraform's lines: reports progress, collects diagnostics, writes the readable part to a log."""
 
     def __init__(self, report: Report, log: TextIO) -> None:
         self._report = report
@@ -54,39 +54,39 @@ class Listener:
         self.total = 0
         self.finished: list[tuple[str, str]] = []  # address, action
         self.unfinished: dict[str, str] = {}  # address -> action
-        self.changes = False  # a plan that would do something
-        self.drift = False  # a plan that saw something changed by others
+        self.changes = False  # the plan would change something
+        self.drift = False  # the plan found changes made outside terraform
 
     def note_in_log(self, text: str) -> None:
-        """A heading in the log."""
+        """Write a heading to the log."""
         self._write(f"\n# {text}")
 
     def note(self, text: str) -> None:
-        """Tell the person something about the run itself."""
+        """Log and report a note about the run itself."""
         self._write(text)
         self._report(Progress("note", text=text))
 
     def hear(self, line: str) -> None:
-        """Take one line of output: JSON of `-json`, or plain text as of `terraform import` and of a crash."""
+        """Take one line of output: JSON with `-json`, else plain text, as of `terraform import` or a crash."""
         try:
-            said = json.loads(line)
-            kind = said["type"]
+            message = json.loads(line)
+            kind = message["type"]
         except (ValueError, KeyError, TypeError):
             self._plain.append(line)
             self._write(line)
             return
-        self._write(f"{said.get('@timestamp', '')} {said.get('@message', '')}")
+        self._write(f"{message.get('@timestamp', '')} {message.get('@message', '')}")
         if kind in _EVENTS:
-            self._progress(kind, said["hook"])
+            self._progress(kind, message["hook"])
         elif kind == "diagnostic":
-            self._diagnostic(said["diagnostic"])
+            self._diagnostic(message["diagnostic"])
         else:
-            self._planned(kind, said)
+            self._planned(kind, message)
 
     def errors(self) -> list[Diagnostic]:
-        """The errors that terraform told, of either kind of output."""
-        told = [one for one in self._diagnostics if one.severity == "error"]
-        return told or errors_in("\n".join(self._plain))
+        """Terraform's errors, from either kind of output."""
+        errors = [diagnostic for diagnostic in self._diagnostics if diagnostic.severity == "error"]
+        return errors or errors_in("\n".join(self._plain))
 
     def _write(self, text: str) -> None:
         self._log.write(text.rstrip() + "\n")
@@ -104,24 +104,24 @@ class Listener:
         elapsed = float(hook.get("elapsed_seconds", 0))
         self._report(Progress(event, address, action, elapsed, len(self.finished), self.total))
 
-    def _diagnostic(self, said: Mapping[str, Any]) -> None:
-        one = Diagnostic(said["severity"], said["summary"], said.get("detail", ""), said.get("address", ""))
-        self._diagnostics.append(one)
-        self._write(one.detail)
+    def _diagnostic(self, entry: Mapping[str, Any]) -> None:
+        diagnostic = Diagnostic(entry["severity"], entry["summary"], entry.get("detail", ""), entry.get("address", ""))
+        self._diagnostics.append(diagnostic)
+        self._write(diagnostic.detail)
 
-    def _planned(self, kind: str, said: Mapping[str, Any]) -> None:
+    def _planned(self, kind: str, message: Mapping[str, Any]) -> None:
         if kind == "planned_change":
-            self.total += _OPERATIONS.get(said["change"]["action"], 0)
+            self.total += _OPERATIONS.get(message["change"]["action"], 0)
             self.changes = True
         elif kind == "resource_drift":
             self.drift = True
         elif kind == "outputs":
-            actions = {one.get("action", "noop") for one in said["outputs"].values()}
+            actions = {output.get("action", "noop") for output in message["outputs"].values()}
             self.changes = self.changes or actions != {"noop"}
 
 
 def errors_in(text: str) -> list[Diagnostic]:
-    """The errors in terraform's output for people, with or without its colours and frame of box characters."""
+    """The errors in terraform's plain text output, with or without colours and box characters."""
     text = re.sub(r"^[│╷╵] ?", "", re.sub(r"\x1b\[[\d;]*m", "", text), flags=re.MULTILINE)
     found = re.findall(r"^Error: (.+?)\n(.*?)(?=^Error: |\Z)", text + "\n", flags=re.MULTILINE | re.DOTALL)
     if not found and text.strip():  # as of `terraform state pull`, or a crash

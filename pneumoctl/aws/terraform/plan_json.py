@@ -1,4 +1,4 @@
-"""What a terraform plan will change, and what has changed behind its back, from `terraform show -json`."""
+"""The changes and the drift in the output of `terraform show -json`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _ACTIONS: dict[tuple[str, ...], Action] = {
 
 @dataclass(frozen=True)
 class Change:
-    """One resource that will change, or did. Attributes by name; `after` lacks what only apply will tell."""
+    """One resource that will change, or did. Attributes by name; `after` lacks those known only after apply."""
 
     address: str
     type: str
@@ -30,24 +30,24 @@ class Change:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the attributes that differ, sorted."""
+        """The sorted names of the attributes that differ."""
         names = {*self.before, *self.after}
         return tuple(sorted(name for name in names if self.before.get(name) != self.after.get(name)))
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A plan in a file that nobody has read yet. `operations`: how many things terraform will do."""
+    """A plan in a file that was not read yet. `operations`: how many operations terraform will do."""
 
     path: Path
     operations: int
     no_op: bool  # applying it would do nothing at all
-    drift: bool = False  # it has seen something changed by others
+    drift: bool = False  # it found changes made outside terraform
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A saved plan. `drifted`: what somebody else changed of that which our configuration sets."""
+    """A plan that was read. `drifted`: resources whose configured attributes were changed outside terraform."""
 
     changes: tuple[Change, ...]
     drifted: tuple[Change, ...]
@@ -56,7 +56,7 @@ class Planned:
 
     @property
     def operations(self) -> int:
-        """How many things terraform will do: a replacement is two."""
+        """How many operations terraform will do; a replacement is two."""
         return sum(2 if change.action == "replace" else 1 for change in self.changes)
 
 
@@ -89,21 +89,21 @@ def _changes(entries: Iterable[Mapping[str, Any]]) -> Iterable[Change]:
 
 
 def _masked(value: Any, sensitive: Any) -> Any:
-    """The value without what terraform marks as sensitive; the marks have the shape of the value."""
+    """The value with its sensitive parts masked; `sensitive` has the same shape as the value."""
     if sensitive is True:
         return SENSITIVE
     if isinstance(value, Mapping) and isinstance(sensitive, Mapping):
-        return {key: _masked(one, sensitive.get(key)) for key, one in value.items()}
+        return {key: _masked(item, sensitive.get(key)) for key, item in value.items()}
     if isinstance(value, list) and isinstance(sensitive, list):
         marks = [*sensitive, *[None] * len(value)]
-        return [_masked(one, mark) for one, mark in zip(value, marks, strict=False)]
+        return [_masked(item, mark) for item, mark in zip(value, marks, strict=False)]
     return value
 
 
 def _configured(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What the configuration sets, by address without key. The rest AWS fills in and may change: that is no drift."""
+    """The expressions of the configuration by address without key. Changes of other attributes are no drift."""
     module = document.get("configuration", {}).get("root_module", {})
-    return {one["address"]: one.get("expressions", {}) for one in module.get("resources", ())}
+    return {resource["address"]: resource.get("expressions", {}) for resource in module.get("resources", ())}
 
 
 def _without_key(address: str) -> str:
@@ -111,7 +111,7 @@ def _without_key(address: str) -> str:
 
 
 def _differs(before: Any, after: Any, expressions: Mapping[str, Any]) -> bool:
-    """Whether anything that the expressions set differs; a list of expressions stands for nested blocks."""
+    """Whether an attribute with an expression differs; a list of expressions means nested blocks."""
     for name, expression in expressions.items():
         old, new = (side.get(name) if isinstance(side, Mapping) else None for side in (before, after))
         if isinstance(expression, list):

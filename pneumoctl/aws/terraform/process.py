@@ -1,4 +1,4 @@
-"""terraform as a process that outlives us: started, its output followed, found again, asked to end."""
+"""Terraform as a process that outlives pneumoctl: start it, follow its output, attach to it later, interrupt it."""
 
 import contextlib
 import fcntl
@@ -19,15 +19,15 @@ from pneumoctl.aws.terraform.tail import Lines, follow
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 
-SET_OUT_S = 60.0
-SILENT_S, SILENCES = 60.0, 15  # for a terraform that was asked to end: a NAT gateway that is being made takes minutes
+BEGIN_S = 60.0
+SILENT_S, SILENCES = 60.0, 15  # after an interrupt: the creation of a NAT gateway takes minutes
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SETTING_OUT = ("terraform plan", "terraform apply")
+_INTERRUPTIBLE_LATER = ("terraform plan", "terraform apply")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A terraform that was started. `since`: ISO 8601, UTC."""
+    """A terraform process that was started. `since`: ISO 8601, UTC."""
 
     pid: int
     command: str
@@ -38,9 +38,9 @@ class Run:
 class Runs:
     """The runs of terraform in one directory, one at a time.
 
-    terraform's own handle of its output file carries a lock (flock): it is held exactly as long as that process
-    lives, whoever dies first. So whether one goes on is asked of the kernel; the record beside only says which.
-    A pipe would not do: when we are killed, terraform would die of it in the middle of an apply.
+    Terraform inherits a locked handle (flock) of its output file, so the kernel holds the lock exactly as long as the
+    process lives. The lock says whether a terraform runs; the record only says which one. A pipe instead of a file
+    would end terraform in the middle of an apply if pneumoctl is killed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -48,7 +48,7 @@ class Runs:
         self.record = directory / "run.json"
 
     def going_on(self) -> bool:
-        """Whether a terraform runs now."""
+        """Whether a terraform is running now."""
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(self.output, os.O_RDONLY)
             try:
@@ -60,7 +60,7 @@ class Runs:
         return False
 
     def last(self) -> Run | None:
-        """The run that goes on or was the last, None if nothing is known of it."""
+        """The current or last run; None if there is no record."""
         try:
             return Run(**json.loads(self.record.read_text()))
         except (OSError, ValueError, TypeError):
@@ -76,26 +76,26 @@ class Runs:
     ) -> int:
         """Start terraform and follow it to its end; returns its exit code.
 
-        `hear` gets each line that it says, `note` what a person should know of it. An interrupt
-        (KeyboardInterrupt, SystemExit) is passed on to terraform once, awaited, then raised again.
+        `hear` gets each output line, `note` messages for the user. An interrupt (KeyboardInterrupt, SystemExit) is
+        passed on to terraform once; after terraform's end it is raised again.
         """
         children: list[subprocess.Popen[bytes]] = []
 
         def begin() -> None:
-            with _undisturbed():
+            with _interrupts_deferred():
                 children.append(self._start(argv, cwd, environment))
 
-        self._see_through(begin, lambda: all(child.poll() is not None for child in children), hear, note)
+        self._follow_to_end(begin, lambda: all(child.poll() is not None for child in children), hear, note)
         return children[0].wait()
 
     def attach(self, hear: Callable[[str], None], note: Callable[[str], None]) -> bool:
-        """Follow the terraform that still runs, from its first line to its end; False if none does."""
+        """Follow a running terraform from its first line to its end; False if none is running."""
         if not self.going_on():
             return False
         run = self.last()
         which = f"{run.command} (process {run.pid}, since {run.since})" if run else "an earlier run"
-        begin = partial(note, f"{which} still goes on: waiting for its end")
-        self._see_through(begin, lambda: not self.going_on(), hear, note)
+        begin = partial(note, f"{which} is still running: waiting for its end")
+        self._follow_to_end(begin, lambda: not self.going_on(), hear, note)
         return True
 
     def _start(self, argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -104,7 +104,7 @@ class Runs:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(handle, 0)
-            self.record.unlink(missing_ok=True)  # never the old one's process for the new one's
+            self.record.unlink(missing_ok=True)  # so that no record names the previous process
             child = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
@@ -116,7 +116,7 @@ class Runs:
             )
         except BlockingIOError:
             raise PneumoError(
-                f"another terraform runs in {cwd}", "the same command again: it waits for that one", Exit.LOCKED
+                f"another terraform runs in {cwd}", "run the same command again: it waits for that one", Exit.LOCKED
             ) from None
         except FileNotFoundError:
             raise PneumoError("terraform is not installed", INSTALL, Exit.PREFLIGHT) from None
@@ -129,7 +129,7 @@ class Runs:
     def _save(self, run: Run) -> None:
         write_atomically(self.record, json.dumps(asdict(run)).encode(), 0o600)
 
-    def _see_through(
+    def _follow_to_end(
         self,
         begin: Callable[[], None],
         ended: Callable[[], bool],
@@ -143,75 +143,75 @@ class Runs:
         except (KeyboardInterrupt, SystemExit):
             try:
                 if self.going_on():
-                    self._ask_to_end(lambda: follow(lines, lambda: ended() or self._set_out(), hear, SET_OUT_S), note)
+                    self._interrupt(partial(follow, lines, lambda: ended() or self._has_begun(), hear, BEGIN_S), note)
                 if not self._await_end(lines, ended, hear, note):
-                    note(_left(self.last()))
+                    note(_continues(self.last()))
             except (KeyboardInterrupt, SystemExit):
                 with contextlib.suppress(OSError):
-                    note(_left(self.last()))
-            except OSError:  # the terminal is gone: nobody to show it to
+                    note(_continues(self.last()))
+            except OSError:  # the terminal is closed
                 pass
             raise
 
     def _await_end(
         self, lines: Lines, ended: Callable[[], bool], hear: Callable[[str], None], note: Callable[[str], None]
     ) -> bool:
-        """Whether it ended in time. One that is silent for SILENT_S hangs: what goes on it tells every ten seconds."""
+        """Whether it ended in time. Without output for SILENT_S it hangs: it reports operations every ten seconds."""
         for _ in range(SILENCES):
             before = self.output.stat().st_size
             if follow(lines, ended, hear, SILENT_S):
                 return True
             run = self.last()
             if run and self.output.stat().st_size == before and self.going_on():
-                note(f"terraform hangs: silent for {SILENT_S:.0f} s, so nothing of it goes on. It is ended")
+                note(f"terraform hangs: no output for {SILENT_S:.0f} s, so no operation is running. Ending it")
                 os.kill(run.pid, signal.SIGINT)
         return False
 
-    def _ask_to_end(self, await_start: Callable[[], object], note: Callable[[str], None]) -> None:
-        """One SIGINT and never a second, which would make terraform drop what it is doing.
+    def _interrupt(self, await_start: Callable[[], object], note: Callable[[str], None]) -> None:
+        """Send one SIGINT; a second one would make terraform abandon its operations.
 
-        Not before it has set out: until then it would say that it stops, and then do all that was planned.
+        Not before it has begun an operation: until then it reports that it stops, and still does all that was planned.
         """
         note(
-            "interrupted: terraform finishes or breaks off what it has begun and writes its state. "
-            "This may take some minutes; a second Ctrl-C leaves it alone with that"
+            "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "
+            "This may take some minutes; after a second Ctrl-C pneumoctl does not wait for it"
         )
         run = self.last()
         if not run or run.asked_to_end:
             return
         try:
-            if run.command in _SETTING_OUT:
+            if run.command in _INTERRUPTIBLE_LATER:
                 await_start()
         finally:
             if self.going_on():
                 self._save(replace(run, asked_to_end=True))
                 os.kill(run.pid, signal.SIGINT)
 
-    def _set_out(self) -> bool:
-        """Whether terraform has begun to look at, make or destroy something."""
+    def _has_begun(self) -> bool:
+        """Whether terraform has begun to refresh, create or destroy a resource."""
         return re.search(rb'"type":"(apply|refresh)_start"', self.output.read_bytes()) is not None
 
 
-def _left(run: Run | None) -> str:
+def _continues(run: Run | None) -> str:
     who = f"terraform (process {run.pid})" if run else "terraform"
     return (
-        f"{who} goes on by itself until what it has begun is over: seconds as a rule, minutes for a NAT gateway or "
-        "an instance. The same command again waits for it, then resumes"
+        f"{who} goes on by itself until the operations that it has begun are done: usually seconds, minutes for a NAT "
+        "gateway or an instance. Run the same command again: it waits for it, then resumes"
     )
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """An interrupt waits for the end of the block, so that a terraform that was started has its record."""
+def _interrupts_deferred() -> Iterator[None]:
+    """Raise interrupts at the end of the block, so that a terraform that was started has its record."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in _INTERRUPTS}
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: arrived.append(got)) for number in _INTERRUPTS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if arrived:
+            signal.raise_signal(arrived[0])

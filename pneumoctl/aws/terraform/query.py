@@ -12,12 +12,12 @@ from pneumoctl.errors import Exit, PneumoError
 SUPPORTED = ((1, 10, 0), (2, 0, 0))  # from, up to but not including
 INSTALL = "install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install"
 _ANSWER_S = 300.0
-# They would make terraform do something else than we ask it to.
+# These would change what terraform does with the arguments that it gets.
 _NOT_PASSED_ON = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_VAR_")
 
 
 def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
-    """Put a question to terraform that changes nothing."""
+    """Run a terraform command that changes nothing."""
     try:
         return subprocess.run(
             argv,
@@ -34,24 +34,24 @@ def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subpr
     except FileNotFoundError:
         raise PneumoError("terraform is not installed", INSTALL, Exit.PREFLIGHT) from None
     except subprocess.TimeoutExpired:
-        why = f"{' '.join(argv[:2])} gave no answer in {_ANSWER_S:.0f} s"
-        raise PneumoError(why, "the same command again") from None
+        message = f"{' '.join(argv[:2])} gave no answer in {_ANSWER_S:.0f} s"
+        raise PneumoError(message, "run the same command again") from None
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What terraform gets of ours: no questions, no calls home, nothing that changes what our arguments mean."""
+    """The environment for terraform: no prompts, no version checks, nothing that changes what its arguments mean."""
     passed = {name: value for name, value in given.items() if not name.startswith(_NOT_PASSED_ON)}
     if (file := passed.get("TF_CLI_CONFIG_FILE")) and not Path(file).is_file():
-        passed["TF_CLI_CONFIG_FILE"] = os.devnull  # as terraform takes it, without its warning amid every answer
+        passed["TF_CLI_CONFIG_FILE"] = os.devnull  # the same to terraform, without a warning in every output
     return passed | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 
 def version(given: Mapping[str, str]) -> tuple[int, ...]:
-    """The version of the terraform on the PATH. PneumoError (exit 4) if there is none."""
+    """The version of the terraform on the PATH. Raises PneumoError (exit 4) if there is none."""
     done = ask(["terraform", "version", "-json"], environment(given), None)
     try:
         found = re.match(r"(\d+)\.(\d+)\.(\d+)", json.loads(done.stdout)["terraform_version"])
         return tuple(int(part) for part in found.groups()) if found else ()
     except (ValueError, KeyError):
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise PneumoError(f"terraform does not say its version: {said}", INSTALL, Exit.PREFLIGHT) from None
+        output = (done.stderr or done.stdout).strip()[-300:]
+        raise PneumoError(f"terraform does not report its version: {output}", INSTALL, Exit.PREFLIGHT) from None

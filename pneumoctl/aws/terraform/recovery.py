@@ -1,4 +1,4 @@
-"""Things in AWS that a killed terraform made and did not write down: which they are, and their way into the state."""
+"""Find the resources that a killed terraform created but did not write to its state, and import them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform.events import Report
 from pneumoctl.aws.terraform.runner import Terraform
 
-# The kind of thing that stands for a resource type. Others carry the same address, as the disk of an instance.
+# Resource type -> the kind that represents it. Other kinds may have the same address, such as an instance's disk.
 KINDS = {
     "aws_cloudwatch_log_group": "log-group",
     "aws_eip": "elastic-ip",
@@ -29,9 +29,7 @@ KINDS = {
     "aws_vpc_security_group_egress_rule": "security-group-rule",
     "aws_vpc_security_group_ingress_rule": "security-group-rule",
 }
-
-
-# They have no tags: address -> the subnet and the route table that it joins.
+# Associations have no tags: address -> the subnet and the route table that it joins.
 ASSOCIATIONS = {
     "aws_route_table_association.public": ("aws_subnet.public", "aws_route_table.public"),
     'aws_route_table_association.private["service"]': ("aws_subnet.service", "aws_route_table.private"),
@@ -39,32 +37,32 @@ ASSOCIATIONS = {
 }
 
 
-def recover(terraform: "Terraform", aws: "Aws", found: "Iterable[Remaining]", report: "Report") -> list[str]:
-    """Bring what was found and is not in the state into it; returns the addresses. Then nothing is suspect any more.
+def recover(terraform: Terraform, aws: Aws, found: Iterable[Remaining], report: Report) -> list[str]:
+    """Import what was found and is not in the state; returns the addresses. Afterwards terraform is not suspect.
 
-    `found`: everything of the stack, as remains.found has it. terraform must be prepared.
+    `found`: all resources of the stack, see leftovers.found. Terraform must be prepared.
     """
     found = list(found)
-    known = {one.address: one.id for one in terraform.resources()}
-    lost = orphans(found, known, associations(aws, found))
-    close(aws, [id for address, id in lost if address.startswith("aws_security_group.")])
-    terraform.adopt(lost, report)
-    return [address for address, _ in lost]
+    known = {resource.address: resource.id for resource in terraform.resources()}
+    missing = missing_from_state(found, known, associations(aws, found))
+    remove_foreign_rules(aws, [id for address, id in missing if address.startswith("aws_security_group.")])
+    terraform.adopt(missing, report)
+    return [address for address, _ in missing]
 
 
-def orphans(
-    found: "Iterable[Remaining]", known: Mapping[str, str], associated: Iterable[tuple[str, str]] = ()
+def missing_from_state(
+    found: Iterable[Remaining], known: Mapping[str, str], associated: Iterable[tuple[str, str]] = ()
 ) -> list[tuple[str, str]]:
-    """(address, import id) of each thing that was found and is not in the state, in the order to adopt them.
+    """(address, import id) of each resource that was found and is not in the state, in the order to import them.
 
-    `known`: address -> id of what the state has. `associated`: (subnet, route table) pairs that exist.
-    Whatever terraform can simply make again is left out: rules of a bucket or a role are put, not created.
+    `known`: address -> id of the resources in the state. `associated`: (subnet, route table) pairs that exist.
+    Resources that terraform can simply write again are left out, such as the rules of a bucket or a role.
     """
     new: dict[str, str] = {}
-    for one in found:
-        kind = KINDS.get(one.address.partition(".")[0])
-        if kind == one.kind and one.address not in known:
-            new.setdefault(one.address, one.id)
+    for resource in found:
+        kind = KINDS.get(resource.address.partition(".")[0])
+        if kind == resource.kind and resource.address not in known:
+            new.setdefault(resource.address, resource.id)
     ids = {**known, **new}
     pairs = set(associated)
     for address, (subnet, table) in ASSOCIATIONS.items():
@@ -74,38 +72,38 @@ def orphans(
     return list(new.items())
 
 
-def associations(aws: "Aws", found: "Iterable[Remaining]") -> list[tuple[str, str]]:
+def associations(aws: Aws, found: Iterable[Remaining]) -> list[tuple[str, str]]:
     """The (subnet, route table) pairs of the route tables that were found."""
-    tables = [one.id for one in found if one.kind == "route-table"]
+    tables = [resource.id for resource in found if resource.kind == "route-table"]
     if not tables:
         return []
     listed = aws.items("ec2", "describe_route_tables", "RouteTables", RouteTableIds=tables)
-    joined = (one for table in listed for one in table["Associations"])
-    return [(one["SubnetId"], one["RouteTableId"]) for one in joined if one.get("SubnetId")]
+    joined = (association for table in listed for association in table["Associations"])
+    return [(each["SubnetId"], each["RouteTableId"]) for each in joined if each.get("SubnetId")]
 
 
-def foreign(aws: "Aws", groups: Iterable[str]) -> list[dict[str, Any]]:
-    """The rules in our security groups (ids) that are not ours, as EC2 describes them; no plan sees them."""
+def foreign_rules(aws: Aws, groups: Iterable[str]) -> list[dict[str, Any]]:
+    """The rules in these security groups without the stack's tag, as EC2 describes them; no plan shows them."""
     wanted = [{"Name": "group-id", "Values": list(groups)}]
     rules = aws.items("ec2", "describe_security_group_rules", "SecurityGroupRules", Filters=wanted)
-    return [one for one in rules if STACK_TAG not in {tag["Key"] for tag in one.get("Tags", ())}]
+    return [rule for rule in rules if STACK_TAG not in {tag["Key"] for tag in rule.get("Tags", ())}]
 
 
-def said(rule: Mapping[str, Any]) -> str:
-    """A rule for a person."""
-    way = "out to" if rule["IsEgress"] else "in from"
-    whom = rule.get("CidrIpv4") or rule.get("CidrIpv6") or rule.get("ReferencedGroupInfo", {}).get("GroupId", "?")
+def describe_rule(rule: Mapping[str, Any]) -> str:
+    """A rule in one line."""
+    direction = "out to" if rule["IsEgress"] else "in from"
+    peer = rule.get("CidrIpv4") or rule.get("CidrIpv6") or rule.get("ReferencedGroupInfo", {}).get("GroupId", "?")
     ports = f"{rule.get('FromPort', '')}-{rule.get('ToPort', '')}"
-    return f"{rule['SecurityGroupRuleId']}: {rule['IpProtocol']} {ports} {way} {whom}"
+    return f"{rule['SecurityGroupRuleId']}: {rule['IpProtocol']} {ports} {direction} {peer}"
 
 
-def close(aws: "Aws", groups: Iterable[str]) -> None:
-    """Remove from our security groups the rules that are not ours.
+def remove_foreign_rules(aws: Aws, groups: Iterable[str]) -> None:
+    """Remove from these security groups the rules without the stack's tag.
 
-    AWS gives every new group a rule that lets everything out; terraform takes it away right after making the group,
-    and when it is killed between the two no later plan sees that rule.
+    AWS gives every new group a rule that allows all outgoing traffic. Terraform removes it right after the creation;
+    if it is killed in between, no later plan shows that rule.
     """
-    for one in foreign(aws, groups) if groups else ():
-        way = "egress" if one["IsEgress"] else "ingress"
-        ids = [one["SecurityGroupRuleId"]]
-        aws.call("ec2", f"revoke_security_group_{way}", GroupId=one["GroupId"], SecurityGroupRuleIds=ids)
+    for rule in foreign_rules(aws, groups) if groups else ():
+        direction = "egress" if rule["IsEgress"] else "ingress"
+        ids = [rule["SecurityGroupRuleId"]]
+        aws.call("ec2", f"revoke_security_group_{direction}", GroupId=rule["GroupId"], SecurityGroupRuleIds=ids)

@@ -1,4 +1,4 @@
-"""What a stack does with terraform: prepare, plan, apply, read, adopt."""
+"""Terraform for a stack: prepare, plan, apply, read, import."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ __all__ = ["Planned", "Progress", "Resource", "Terraform"]
 
 
 def _silent(_: Progress) -> None:
-    """Report to nobody."""
+    """Discard the report."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class _StateCache:
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform at work in a stack's directory. `environment`: all of it, with AWS's region and profile."""
+    """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile."""
 
     directory: Path
     environment: Mapping[str, str]
@@ -46,16 +46,16 @@ class Terraform:
 
     @property
     def suspect(self) -> bool:
-        """Whether the last apply ended otherwise than well: things may exist that the state does not know."""
+        """Whether the last apply did not succeed: resources may exist that are not in the state."""
         return self._mark.exists()
 
     @property
     def going_on(self) -> bool:
-        """Whether a terraform runs in the stack's directory, ours or one that an earlier pneumoctl left."""
+        """Whether a terraform is running in the stack's directory, also one that an earlier pneumoctl left."""
         return self._runs.going_on()
 
     def attach(self, report: Report = _silent) -> bool:
-        """Wait for a terraform that an earlier pneumoctl left running, showing what it does; False if there is none."""
+        """Follow a terraform that an earlier pneumoctl left running until it ends; False if there is none."""
         with self._listening(report) as listener:
             self._state.resources = None
             return self._runs.attach(listener.hear, listener.note)
@@ -63,15 +63,15 @@ class Terraform:
     def prepare(
         self, variables: Mapping[str, Any], state_bucket: str, region: str, stack: str, report: Report = _silent
     ) -> None:
-        """Bring the working copy up to date; `terraform init` only where needed.
+        """Update the working directory; run `terraform init` only if needed.
 
-        Moves the state when it is to be kept elsewhere than now, and keeps a copy of the old one.
+        Migrates the state if the backend changes, and saves a copy of the old state.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.attach(report)
-        if self._copy.mend_state():
+        if self._copy.restore_state():
             self._mark.touch(mode=0o600)
-            report(Progress("note", text="terraform's state was cut short by a kill: the last copy of it is used"))
+            report(Progress("note", text="a kill truncated terraform's state: using the last copy of it"))
         self._copy.write(bundled("terraform"), variables)
         backend = working_dir.s3(state_bucket, region, stack) if state_bucket else {}
         old = self._copy.backend()
@@ -79,35 +79,35 @@ class Terraform:
             self._initialise(backend, report)
         else:
             self._migrate(old, backend, report)
-        if (kept := self.directory / "errored.tfstate").exists():  # terraform could not store it then
-            self._run(["state", "push", "-no-color", kept.name], report)
-            kept.rename(self._dated("errored"))
+        if (unsaved := self.directory / "errored.tfstate").exists():  # an earlier terraform could not store it
+            self._run(["state", "push", "-no-color", unsaved.name], report)
+            unsaved.rename(self._dated("errored"))
 
     def plan(self, refresh_only: bool = False, report: Report = _silent) -> Planned:
-        """A saved plan, read. With `refresh_only` its `drifted` is what to look at."""
+        """Make a plan and read it. With `refresh_only` its `drifted` has the drift."""
         return self.read(self.save_plan(refresh_only, report))
 
     def save_plan(self, refresh_only: bool = False, report: Report = _silent) -> Saved:
-        """A plan, ready to be applied."""
+        """Make a plan, ready to be applied."""
         path = self.directory / working_dir.OURS / "plan"
         modes = ["-refresh-only"] * refresh_only
-        told = self._run(["plan", "-json", "-input=false", f"-out={path}", *modes], report)
-        return Saved(path, told.total, not told.changes, told.drift)
+        heard = self._run(["plan", "-json", "-input=false", f"-out={path}", *modes], report)
+        return Saved(path, heard.total, not heard.changes, heard.drift)
 
     def read(self, saved: Saved) -> Planned:
-        """What a plan is about. Takes terraform as long as setting out to apply it, and may go on meanwhile."""
+        """Read a saved plan. That takes terraform some seconds; the plan may be applied meanwhile."""
         if saved.no_op and not saved.drift:
             return Planned((), (), saved.path, True)
         changes, drifted = parse(json.loads(self._read(["show", "-json", str(saved.path)])))
         return Planned(changes, drifted, saved.path, saved.no_op)
 
     def apply(self, planned: Planned | Saved, report: Report = _silent) -> None:
-        """Do what was planned. PneumoError names what failed, what was done and what to type; the state is kept."""
+        """Apply a plan. Raises PneumoError with what failed, what was done and the next command; the state is saved."""
         self._act([str(planned.path)], report)
         planned.path.unlink(missing_ok=True)
 
     def destroy(self, report: Report = _silent) -> None:
-        """Destroy all that the state knows, in one run: what to plan there is none. Errors as of `apply`."""
+        """Destroy all resources of the state, without a separate plan. Errors as of `apply`."""
         self._act(["-destroy", "-auto-approve"], report)
 
     def _act(self, arguments: list[str], report: Report) -> None:
@@ -117,24 +117,25 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """The values of terraform's outputs by name; empty before the first apply."""
-        return {name: one["value"] for name, one in json.loads(self._read(["output", "-json"])).items()}
+        outputs = json.loads(self._read(["output", "-json"]))
+        return {name: output["value"] for name, output in outputs.items()}
 
     def resources(self) -> list[Resource]:
-        """What the state knows, things in AWS and others. Read once, and again after each run of terraform."""
+        """The resources of the state. Read once, and again after each run of terraform."""
         if self._state.resources is None:
             self._state.resources = resources(self._read(["state", "pull"]))
         return self._state.resources
 
     def adopt(self, things: Iterable[tuple[str, str]], report: Report = _silent) -> None:
-        """Take things that exist in AWS into the state (terraform import): (address, import id) each.
+        """Import existing resources into the state: (address, import id) each. Afterwards the state is not suspect.
 
-        One that is in the state already, or has gone from AWS, is left. Afterwards nothing is suspect.
+        Resources that are in the state already, or no longer exist in AWS, are skipped.
         """
-        known = {one.address for one in self.resources()}
+        known = {resource.address for resource in self.resources()}
         for address, id in things:
             try:
                 if address not in known:
-                    report(Progress("note", text=f"adopting {address} ({id}): made by a run that was cut short"))
+                    report(Progress("note", text=f"importing {address} ({id}), which an interrupted run created"))
                     self._import(address, id, report)
             except PneumoError as error:
                 if "non-existent remote object" not in error.message:
@@ -142,9 +143,9 @@ class Terraform:
         self._mark.unlink(missing_ok=True)
 
     def _import(self, address: str, id: str, report: Report) -> None:
-        """In a folder beside, with an empty block for the one resource.
+        """Import in a folder of its own, with an empty block for the one resource.
 
-        Terraform evaluates a configuration to import into it, and ours cannot be while half of it is missing.
+        Terraform evaluates the configuration before an import, and the stack's cannot be while resources are missing.
         """
         beside = self.directory / working_dir.OURS / "adopt"
         document = stub(address, self._region, str(self._copy.variables()["stack"]))
@@ -173,13 +174,13 @@ class Terraform:
         after = self._read(["state", "pull"])
         if resources(after) != resources(before):
             raise PneumoError(
-                f"after its move terraform's state is not what it was; the old one is in {self.directory}",
+                f"terraform's state differs after its migration; the old one is in {self.directory}",
                 f"compare, then: terraform -chdir={self.directory} state push -force OLD-ONE",
             )
         self._copy.note_initialised(new)
 
     def _run(self, arguments: list[str], report: Report, cwd: Path | None = None) -> Listener:
-        """Run terraform detached; PneumoError if it fails. One that still runs is waited for first."""
+        """Run terraform detached, after the end of one that still runs. Raises PneumoError if it fails."""
         self.attach(report)
         with self._listening(report) as listener:
             listener.note_in_log(f"terraform {' '.join(arguments)}")
@@ -198,18 +199,18 @@ class Terraform:
         if error.details["terraform"] == "init":
             self._copy.forget_initialised()
         if verb == "apply" and listener.total:
-            kept = f"; {len(done)} of {listener.total} operations were done, and the state knows of them"
+            saved = f"; {len(done)} of {listener.total} operations were done and are in the state"
             exit_code = Exit.PARTLY if done and error.code == Exit.FAILED else error.code
-            return PneumoError(error.message + kept, error.hint, exit_code, **error.details)
+            return PneumoError(error.message + saved, error.hint, exit_code, **error.details)
         return error
 
     def _read(self, arguments: list[str]) -> str:
-        """What terraform answers to a question that changes nothing."""
+        """The output of a terraform command that changes nothing."""
         argv = ["terraform", *arguments]
         done = ask(argv, self._environment, self.directory)
         if done.returncode:
-            said = errors_in(f"{done.stdout}\n{done.stderr}")
-            raise explained(said, self.directory, self._region, f"terraform {arguments[0]}")
+            errors = errors_in(f"{done.stdout}\n{done.stderr}")
+            raise explained(errors, self.directory, self._region, f"terraform {arguments[0]}")
         return done.stdout
 
     @contextmanager
@@ -219,9 +220,9 @@ class Terraform:
         with self.log.open("a") as log:
             yield Listener(partial(self._keeping, report), log)
 
-    def _keeping(self, report: Report, said: Progress) -> None:
+    def _keeping(self, report: Report, progress: Progress) -> None:
         self._copy.keep_state()
-        report(said)
+        report(progress)
 
     @property
     def _runs(self) -> Runs:

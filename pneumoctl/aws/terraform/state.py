@@ -1,4 +1,4 @@
-"""Terraform's state as it stores it (format 4): what is in it, and whether it is whole."""
+"""Terraform's state file (format 4): its resources, and whether it is complete."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Resource:
-    """A thing that terraform's state knows. `values`: its attributes."""
+    """A resource in terraform's state. `values`: its attributes."""
 
     address: str
     type: str
@@ -17,20 +17,23 @@ class Resource:
 
 
 def resources(state: str) -> list[Resource]:
-    """The managed resources of a state; an empty text is an empty state."""
+    """The managed resources of a state; empty for an empty text."""
     document = json.loads(state) if state.strip() else {"resources": ()}
     return [
         Resource(
-            _address(one, instance), one["type"], str(instance["attributes"].get("id", "")), instance["attributes"]
+            _address(resource, instance),
+            resource["type"],
+            str(instance["attributes"].get("id", "")),
+            instance["attributes"],
         )
-        for one in document["resources"]
-        if one["mode"] == "managed"
-        for instance in one["instances"]
+        for resource in document["resources"]
+        if resource["mode"] == "managed"
+        for instance in resource["instances"]
     ]
 
 
 def serial(state: bytes) -> int:
-    """The number that terraform counts up with each state it writes; -1 for what is no whole state."""
+    """The number that terraform increments with each state it writes; -1 for an incomplete state."""
     try:
         return int(json.loads(state)["serial"])
     except (ValueError, KeyError, TypeError):

@@ -10,9 +10,9 @@ _ADDRESS = re.compile(r'(?P<type>[a-z0-9_]+)\.(?P<name>[\w-]+)(?:\[(?P<key>"[^"]
 
 
 def stub(address: str, region: str, stack: str) -> dict[str, Any]:
-    """A configuration, as terraform's JSON, that knows nothing but that resource and its provider.
+    """A configuration in JSON with that resource and its provider only.
 
-    With the provider's default tags as in terraform/versions.tf: without them they would come in as the thing's own.
+    It has the default tags of terraform/versions.tf: without them the import would record them as the resource's own.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:

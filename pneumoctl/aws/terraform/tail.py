@@ -1,4 +1,4 @@
-"""Follow what a process writes into a file, line by line, to its end."""
+"""Follow the file that a process writes, line by line, until the process ends."""
 
 import contextlib
 import time
@@ -10,16 +10,16 @@ POLL_S = 0.05
 
 
 class Lines:
-    """The lines that a growing file has got since they were last asked for."""
+    """The new lines of a growing file."""
 
     def __init__(self, path: Path) -> None:
-        self.waiting: deque[str] = deque()  # the reader's to take out
+        self.waiting: deque[str] = deque()  # taken out by the reader
         self._path = path
         self._read = 0
         self._rest = b""
 
     def more(self, ended: bool) -> deque[str]:
-        """`ended`: nothing will follow, so that an unfinished line is a line."""
+        """Read the new lines. `ended`: the writer has ended, so an unfinished last line counts, too."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._read)
             new = file.read()
@@ -27,7 +27,7 @@ class Lines:
             *whole, self._rest = (self._rest + new).split(b"\n")
             if ended and self._rest:
                 whole, self._rest = [*whole, self._rest], b""
-            self.waiting.extend(one.decode(errors="replace") for one in whole)
+            self.waiting.extend(line.decode(errors="replace") for line in whole)
         return self.waiting
 
 
@@ -37,10 +37,10 @@ def follow(
     hear: Callable[[str], None],
     patience: float = float("inf"),
 ) -> bool:
-    """Hear every line until the writer has ended; False if it has not when `patience` (seconds) is over."""
+    """Pass every line to `hear` until the writer has ended; False if it has not after `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
-        over = ended()  # asked before reading, so that its last words are read
+        over = ended()  # asked before reading, so that the last lines are read, too
         waiting = lines.more(over)
         while waiting:
             hear(waiting.popleft())

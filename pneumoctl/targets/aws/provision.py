@@ -137,7 +137,7 @@ def arrive(one: Site) -> Inventory:
 
 
 def rest(one: Site, patience: float = 0.0, spare: bool = True) -> None:
-    """See gpu.rest; with `spare`, a run that goes on under its lease is left alone.
+    """See gpu.stop_training_hosts; with `spare`, a run that goes on under its lease is left alone.
 
     A terraform that we left running may still make or start the GPU host: that is exit 7, too.
     """
@@ -146,7 +146,7 @@ def rest(one: Site, patience: float = 0.0, spare: bool = True) -> None:
     def leased(host: Instance) -> bool:
         return spare and host.id in orphans.leases(one.aws, [host], one.settings.stack)
 
-    stop.rest(one.aws, one.settings.stack, expected, patience, leased)
+    stop.stop_training_hosts(one.aws, one.settings.stack, expected, patience, leased)
     if expected and one.terraform.going_on:
         raise stop.unconfirmed(
             one.aws, one.settings.stack, "terraform goes on and may make it yet (pneumoctl up waits)"
@@ -169,7 +169,7 @@ def undisturbed(one: Site, changes: Callable[[], Collection[str]]) -> None:
 def foreign(one: Site) -> list[dict[str, Any]]:
     """Rules that somebody else put into our security groups, as EC2 describes them."""
     groups = [known.id for known in one.terraform.resources() if known.type == "aws_security_group"]
-    return recovery.foreign(one.aws, groups) if groups else []
+    return recovery.foreign_rules(one.aws, groups) if groups else []
 
 
 def asleep(one: Site) -> list[Instance]:

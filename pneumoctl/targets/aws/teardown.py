@@ -59,7 +59,7 @@ def _end_runs(one: "Site") -> None:
     for run in opened:
         if run.instance in hosts and one.stack.hosts() is not None:
             console.note(f"run {run.id} ends here", "yellow")
-            closed = collect.collect(one.aws, one.stack, hosts[run.instance], run, "teardown")
+            closed = collect.finalize_unattended(one.aws, one.stack, hosts[run.instance], run, "teardown")
             if closed.trouble is not None:
                 raise closed.trouble
 
@@ -110,7 +110,7 @@ def _bucket(one: "Site", purge: bool) -> Path | None:
 def _prove(one: "Site") -> "list[Remaining]":
     console.busy("asking AWS what is left")
     try:
-        return leftovers.prove(one.aws, one.settings.stack, one.bucket)
+        return leftovers.wait_until_gone(one.aws, one.settings.stack, one.bucket)
     finally:
         console.idle()
 

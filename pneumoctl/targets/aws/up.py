@@ -30,7 +30,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         provision.undisturbed(one, lambda: {resource.address for resource in read.result()[0].changes})
         strange = provision.foreign(one)
         for rule in strange:
-            console.note(f"-  somebody else's rule in {rule['GroupId']}: {recovery.said(rule)}", "red")
+            console.note(f"-  somebody else's rule in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red")
         if not agreed and (read.result()[0].changes or strange) and not console.ask("Go on?"):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.arn = one.account.arn
@@ -38,7 +38,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         context.remember(one)
         try:
             provision.apply(one, saved)
-            recovery.close(one.aws, {rule["GroupId"] for rule in strange})
+            recovery.remove_foreign_rules(one.aws, {rule["GroupId"] for rule in strange})
             known = provision.arrive(one)
         finally:
             provision.rest(one)  # however this ended, and whatever else is broken

@@ -198,7 +198,7 @@ def test_several_errors_the_one_that_is_understood_leads_and_all_are_told() -> N
 
 def test_no_error_at_all() -> None:
     error = explained([], Path("/s"), "r", "terraform apply (ended by signal 9)")
-    assert error.message == "terraform apply (ended by signal 9) ended without a word"
+    assert error.message == "terraform apply (ended by signal 9) failed without an error message"
     assert "terraform -chdir=/s plan" in error.hint
 
 

@@ -295,7 +295,7 @@ def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            one._see_through(lambda: None, interrupted, print, notes.append)
+            one._follow_to_end(lambda: None, interrupted, print, notes.append)
         assert "goes on by itself" in notes[-1]
         assert bystander.poll() is None and going.poll() is None
     finally:

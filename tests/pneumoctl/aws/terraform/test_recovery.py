@@ -18,7 +18,7 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform import recovery, runner
 from pneumoctl.aws.terraform.process import Runs
-from pneumoctl.aws.terraform.recovery import orphans
+from pneumoctl.aws.terraform.recovery import missing_from_state
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.files import bundled
@@ -32,7 +32,7 @@ def thing(kind: str, id: str, address: str) -> Remaining:
 
 def test_what_the_state_knows_is_no_orphan() -> None:
     found = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("subnet", "subnet-1", "aws_subnet.public")]
-    assert orphans(found, {"aws_vpc.main": "vpc-1"}) == [("aws_subnet.public", "subnet-1")]
+    assert missing_from_state(found, {"aws_vpc.main": "vpc-1"}) == [("aws_subnet.public", "subnet-1")]
 
 
 def test_each_kind_is_imported_by_what_terraform_wants() -> None:
@@ -44,7 +44,7 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
         thing("schedule-group", "pneumoctl-t", "aws_scheduler_schedule_group.stop"),
         thing("bucket", "pneumoctl-t-1-eu-west-1", "aws_s3_bucket.main"),
     ]
-    assert orphans(found, {}) == [(one.address, one.id) for one in found]
+    assert missing_from_state(found, {}) == [(one.address, one.id) for one in found]
 
 
 def test_what_only_carries_the_address_of_another_is_left() -> None:
@@ -55,12 +55,12 @@ def test_what_only_carries_the_address_of_another_is_left() -> None:
         thing("schedule", "g/s", ""),
         thing("instance", "i-1", "nothing of ours"),
     ]
-    assert orphans(found, {}) == []
+    assert missing_from_state(found, {}) == []
 
 
 def test_of_two_with_one_address_one_is_adopted() -> None:
     found = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("vpc", "vpc-2", "aws_vpc.main")]
-    assert orphans(found, {}) == [("aws_vpc.main", "vpc-1")]
+    assert missing_from_state(found, {}) == [("aws_vpc.main", "vpc-1")]
 
 
 def test_a_route_tables_association_has_no_tag_and_is_known_by_its_ends() -> None:
@@ -68,9 +68,9 @@ def test_a_route_tables_association_has_no_tag_and_is_known_by_its_ends() -> Non
     found = [thing("subnet", "subnet-1", "aws_subnet.train"), thing("route-table", "rtb-1", "aws_route_table.private")]
     known = {"aws_route_table.private": "rtb-1"}
     pair = ("subnet-1", "rtb-1")
-    assert orphans(found, known, [pair])[-1] == (address, "subnet-1/rtb-1")
-    assert orphans(found, known, []) == [("aws_subnet.train", "subnet-1")]
-    assert (address, "subnet-1/rtb-1") not in orphans(found, {**known, address: "rtbassoc-1"}, [pair])
+    assert missing_from_state(found, known, [pair])[-1] == (address, "subnet-1/rtb-1")
+    assert missing_from_state(found, known, []) == [("aws_subnet.train", "subnet-1")]
+    assert (address, "subnet-1/rtb-1") not in missing_from_state(found, {**known, address: "rtbassoc-1"}, [pair])
 
 
 def test_every_resource_of_ours_is_adopted_or_can_be_put_again() -> None:

@@ -232,7 +232,7 @@ def test_something_else_by_the_name_of_terraform(no_terraform: dict[str, str], t
     fake = tmp_path / "bin" / "terraform"
     fake.write_text("#!/bin/sh\necho hello\nexit 3\n")
     fake.chmod(0o755)
-    with pytest.raises(PneumoError, match="does not say its version: hello"):
+    with pytest.raises(PneumoError, match="does not report its version: hello"):
         version(no_terraform)
 
 

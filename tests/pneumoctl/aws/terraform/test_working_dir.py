@@ -151,26 +151,26 @@ def test_of_a_state_that_was_cut_short_the_newest_copy_is_used(
     """terraform itself keeps only the one from before a whole apply."""
     copy.write(source, {})
     state, backup = (copy.directory / name for name in ("terraform.tfstate", "terraform.tfstate.backup"))
-    assert not copy.mend_state()  # nothing at all
+    assert not copy.restore_state()  # nothing at all
     state.write_text("")
-    assert not copy.mend_state()  # nothing to mend it with
+    assert not copy.restore_state()  # nothing to mend it with
     backup.write_text('{"serial": 3}')
     for serial in (8, 9):  # the second comes too soon to be copied
         state.write_text(f'{{"serial": {serial}}}')
         copy.keep_state()
-    assert not copy.mend_state()  # it is whole
+    assert not copy.restore_state()  # it is whole
     state.write_text('{"serial": 9')
     copy.keep_state()
-    assert copy.mend_state()
+    assert copy.restore_state()
     assert json.loads(state.read_text())["serial"] == 8
     state.write_text("")
     monkeypatch.setattr("pneumoctl.aws.terraform.working_dir.KEEP_S", 0)
     copy.keep_state()  # never of what is not whole
     backup.write_text('{"serial": 12}')
-    assert copy.mend_state() and json.loads(state.read_text())["serial"] == 12
+    assert copy.restore_state() and json.loads(state.read_text())["serial"] == 12
     copy.note_initialised(S3)
     state.write_text("")  # as its move to S3 leaves it
-    assert not copy.mend_state()
+    assert not copy.restore_state()
 
 
 def test_the_states_of_all_stacks_and_regions_fit_into_one_bucket() -> None:
