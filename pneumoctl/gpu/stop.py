@@ -60,7 +60,11 @@ def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
 
 
 def _stop(aws: Aws, stack: str, boot_until: float, leave_on: Callable[[Instance], bool]) -> None:
-    while running := [host for host in aws.training_hosts(stack) if host.state not in HALTED and not leave_on(host)]:
+    while running := [
+        host
+        for host in aws.instances(stack)
+        if host.role == "train" and host.state not in HALTED and not leave_on(host)
+    ]:
         if time.monotonic() < boot_until and not all(_has_booted(aws, host) for host in running):
             time.sleep(POLL_S)
             continue

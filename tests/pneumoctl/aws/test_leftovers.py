@@ -7,7 +7,7 @@ import pytest
 
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.aws.leftovers import Remaining, address, bucket_name, found, prove
+from pneumoctl.aws.leftovers import Remaining, address, bucket_name, found, wait_until_gone
 from pneumoctl.errors import PneumoError
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, launch, tags
 
@@ -162,12 +162,12 @@ def test_proof_waits_for_what_aws_still_lists(aws: Aws, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         leftovers.time, "sleep", lambda _: aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
     )
-    assert prove(aws, "r", patience=5) == []
+    assert wait_until_gone(aws, "r", patience=5) == []
 
 
 def test_proof_names_what_stays(aws: Aws) -> None:
     launch(aws, "r", "web-0", "web")
-    assert {one.name for one in prove(aws, "r", patience=0.2)} == {"pneumoctl-r-web-0"}
+    assert {one.name for one in wait_until_gone(aws, "r", patience=0.2)} == {"pneumoctl-r-web-0"}
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_different_tests_are_compared_and_said_to_be_different(kept: Any, capsys
 
 def test_a_model_of_unknown_sensitivity_is_refused(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
     error = promote(capsys, kept(None).id, code=Exit.GATE_FAILED)["error"]
-    assert "nothing is known" in error["message"] and "model evaluate" in error["hint"]
+    assert "was never measured" in error["message"] and "model evaluate" in error["hint"]
 
 
 def test_what_serves_counts_as_what_is_promoted(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:

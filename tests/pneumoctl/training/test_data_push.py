@@ -218,7 +218,7 @@ def test_what_cannot_travel_is_refused_without_a_name(
     refused(Exit.FAILED, "cannot be read")
     out.unlink()
     os.mkfifo(out)
-    refused(Exit.USAGE, "no files")
+    refused(Exit.USAGE, "special files")
     out.unlink()
     (xrays / "more").symlink_to(tmp_path, target_is_directory=True)
     refused(Exit.USAGE, "links to folders")
@@ -280,7 +280,7 @@ def test_no_stack_no_bucket_and_no_data_set(
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no data set" in push(capsys, str(empty), code=Exit.USAGE)["error"]["message"]
-    assert "no folder" in push(capsys, str(tmp_path / "nothing"), code=Exit.USAGE)["error"]["message"]
+    assert "not a folder" in push(capsys, str(tmp_path / "nothing"), code=Exit.USAGE)["error"]["message"]
     assert "cannot be the name" in push(capsys, str(xrays), "--name", "a/b", code=Exit.USAGE)["error"]["message"]
 
 

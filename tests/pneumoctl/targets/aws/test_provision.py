@@ -73,19 +73,19 @@ def test_a_gpu_that_runs_is_stopped_at_once_and_nothing_else_is() -> None:
 
 def test_a_new_gpu_host_may_end_its_boot_script_first() -> None:
     ec2 = Ec2(boots=4)
-    gpu.stop_training_hosts(ec2, "t", True, patience=30)
+    gpu.stop_training_hosts(ec2, "t", True, boot_s=30)
     assert ec2.looks == 5 and ec2.stopped == ["i-1"]
 
 
 def test_one_that_powers_itself_off_is_left_alone() -> None:
     ec2 = Ec2(boots=10**6, ends=3)
-    gpu.stop_training_hosts(ec2, "t", True, patience=30)
+    gpu.stop_training_hosts(ec2, "t", True, boot_s=30)
     assert ec2.stopped == []
 
 
 def test_one_that_never_boots_is_stopped_when_its_time_is_up() -> None:
     ec2 = Ec2(boots=10**6)
-    gpu.stop_training_hosts(ec2, "t", True, patience=0.05)
+    gpu.stop_training_hosts(ec2, "t", True, boot_s=0.05)
     assert ec2.stopped == ["i-1"]
 
 
@@ -100,7 +100,7 @@ def test_a_console_that_cannot_be_read_keeps_no_gpu_running() -> None:
     gpu.stop_training_hosts(ec2, "t", True)
     assert ec2.stopped == ["i-1"]
     ec2 = Ec2(mute=True)
-    gpu.stop_training_hosts(ec2, "t", True, patience=0.05)
+    gpu.stop_training_hosts(ec2, "t", True, boot_s=0.05)
     assert ec2.stopped == ["i-1"]
 
 
