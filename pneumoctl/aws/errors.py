@@ -13,11 +13,11 @@ SKEW_LIMIT_S = 240  # AWS refuses signatures that are more than five minutes off
 KINDS = {
     "no credentials": ("there are no AWS credentials", "aws configure, or export AWS_PROFILE=NAME"),
     "profile": (
-        "the AWS profile cannot be used: {said}",
+        "the AWS profile cannot be used: {reason}",
         "aws configure list-profiles, then set profile in pneumo.toml",
     ),
     "partial": (
-        "the AWS credentials are incomplete: {said}",
+        "the AWS credentials are incomplete: {reason}",
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together, or neither and AWS_PROFILE",
     ),
     "expired": (
@@ -39,7 +39,7 @@ KINDS = {
         "wait a minute, then the same command again",
     ),
     "unreachable": (
-        "AWS cannot be reached in {region}: {said}",
+        "AWS cannot be reached in {region}: {reason}",
         "check the network, the proxy (HTTPS_PROXY) and AWS_ENDPOINT_URL; then the same command again",
     ),
     "clock": (
@@ -50,9 +50,9 @@ KINDS = {
         "the account is not signed up for this service in {region} ({code} from {action})",
         "aws account enable-region --region-name {region}, or finish the account's sign-up in the console",
     ),
-    "trouble": ("AWS has trouble of its own: {said}", "the same command again in some minutes"),
+    "trouble": ("AWS has trouble of its own: {reason}", "the same command again in some minutes"),
     "unsupported": ("this AWS endpoint does not know {action}", "check AWS_ENDPOINT_URL"),
-    "refused": ("AWS refused {action}: {said}", ""),
+    "refused": ("AWS refused {action}: {reason}", ""),
 }
 _CODES = {
     "expired": "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
@@ -96,15 +96,15 @@ def explained(error: Exception, service: str, operation: str, region: str, attem
     """
     response: dict[str, Any] = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
-    said = str(response.get("Error", {}).get("Message") or error)
-    action = _action(service, operation, said)
+    reason = str(response.get("Error", {}).get("Message") or error)
+    action = _action(service, operation, reason)
     skew = skew_seconds(response)
     kind = _kind(error, code, skew)
     message, hint = KINDS[kind]
     known = {
         "action": action,
         "code": code,
-        "said": said.split(" Encoded authorization")[0].rstrip("."),
+        "reason": reason.split(" Encoded authorization")[0].rstrip("."),
         "region": region or "the default region",
         "skew": "more than five minutes" if skew is None else f"{abs(skew) / 60:.0f} minutes",
         "attempts": attempts,
@@ -131,9 +131,9 @@ def _kind(error: Exception, code: str, skew: float | None) -> str:
     return next((_KIND_OF_CLASS[name] for name in names if name in _KIND_OF_CLASS), "refused")
 
 
-def _action(service: str, operation: str, said: str) -> str:
+def _action(service: str, operation: str, reason: str) -> str:
     """The IAM action: from AWS's message, else from the operation's name, which differs for some of S3's."""
-    named = re.search(r"not authorized to perform:? ([a-z0-9-]+:\w+)", said)
+    named = re.search(r"not authorized to perform:? ([a-z0-9-]+:\w+)", reason)
     if named and service != "s3":
         return named[1]
     if service == "s3":

@@ -93,14 +93,14 @@ def bucket_name(stack: str, account: str, region: str) -> str:
 def _ec2(aws: Aws, stack: str) -> Iterator[Remaining]:
     filters = [{"Name": "key", "Values": [STACK_TAG]}, {"Name": "value", "Values": [stack]}]
     listed = aws.items("ec2", "describe_tags", "Tags", Filters=filters)
-    kinds = {one["ResourceId"]: one["ResourceType"] for one in listed if one["Value"] == stack}
+    kinds = {each["ResourceId"]: each["ResourceType"] for each in listed if each["Value"] == stack}
     kinds = {id: kind for id, kind in kinds.items() if kind != "key-pair"}
     alive = {kind: _alive(aws, stack, kind) for kind in ENDED if kind in kinds.values()}
     there = [id for id, kind in kinds.items() if kind not in alive or id in alive[kind]]
     tags: dict[str, dict[str, str]] = {id: {} for id in there}
     for some in _chunks(there):
-        for one in aws.items("ec2", "describe_tags", "Tags", Filters=[{"Name": "resource-id", "Values": some}]):
-            tags[one["ResourceId"]][one["Key"]] = one["Value"]
+        for each in aws.items("ec2", "describe_tags", "Tags", Filters=[{"Name": "resource-id", "Values": some}]):
+            tags[each["ResourceId"]][each["Key"]] = each["Value"]
     for id in there:
         # A root disk has the address tag of its host, and no address of its own.
         where = "" if kinds[id] == "volume" else address(tags[id].get(ADDRESS_TAG, ""))
@@ -117,12 +117,12 @@ def _alive(aws: Aws, stack: str, kind: str) -> set[str]:
     alive = set()
     for page in aws.pages("ec2", operation, **wanted):
         for group in page.get("Reservations", [page]):
-            alive |= {one[key] for one in group.get(listing, ()) if _state(one) not in ended}
+            alive |= {each[key] for each in group.get(listing, ()) if _state(each) not in ended}
     return alive
 
 
-def _state(one: Mapping[str, Any]) -> str:
-    state = one["State"]
+def _state(each: Mapping[str, Any]) -> str:
+    state = each["State"]
     return str(state["Name"] if isinstance(state, Mapping) else state).lower()
 
 
@@ -132,8 +132,8 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
 
 def _key_pairs(aws: Aws, stack: str) -> Iterator[Remaining]:
     wanted = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
-    for one in aws.call("ec2", "describe_key_pairs", Filters=wanted)["KeyPairs"]:
-        yield _named("key-pair", one["KeyName"], _tags(one["Tags"]))
+    for each in aws.call("ec2", "describe_key_pairs", Filters=wanted)["KeyPairs"]:
+        yield _named("key-pair", each["KeyName"], _tags(each["Tags"]))
 
 
 def _roles(aws: Aws, stack: str) -> Iterator[Remaining]:
@@ -155,13 +155,13 @@ def _profiles(aws: Aws, stack: str) -> Iterator[Remaining]:
 def _ours(aws: Aws, stack: str, listed: Iterator[Any], key: str) -> list[str]:
     """IAM has no regions: the name ends with the region. The caller checks the tag to tell stack `a` from `a-b`."""
     wanted = re.compile(rf"pneumoctl-{re.escape(stack)}-.*-{re.escape(aws.region)}")
-    return [one[key] for one in listed if wanted.fullmatch(one[key])]
+    return [each[key] for each in listed if wanted.fullmatch(each[key])]
 
 
 def _log_groups(aws: Aws, stack: str, account: Account) -> Iterator[Remaining]:
     partition = account.arn.split(":")[1]
-    for one in aws.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"pneumoctl-{stack}-"):
-        name = one["logGroupName"]
+    for each in aws.items("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"pneumoctl-{stack}-"):
+        name = each["logGroupName"]
         arn = f"arn:{partition}:logs:{aws.region}:{account.id}:log-group:{name}"
         tags = aws.call("logs", "list_tags_for_resource", resourceArn=arn)["tags"]
         # One without a tag was created again by flow logs delivered after its deletion.
@@ -175,8 +175,8 @@ def _schedules(aws: Aws, stack: str) -> Iterator[Remaining]:
         if tags.get(STACK_TAG) != stack or group.get("State") == "DELETING":
             continue
         yield _named("schedule-group", group["Name"], tags)
-        for one in aws.items("scheduler", "list_schedules", "Schedules", GroupName=group["Name"]):
-            yield Remaining("schedule", f"{group['Name']}/{one['Name']}", "", one["Name"])
+        for each in aws.items("scheduler", "list_schedules", "Schedules", GroupName=group["Name"]):
+            yield Remaining("schedule", f"{group['Name']}/{each['Name']}", "", each["Name"])
 
 
 def _bucket(aws: Aws, stack: str, account: Account, chosen: str) -> Iterator[Remaining]:
@@ -210,4 +210,4 @@ def _named(kind: str, name: str, tags: Mapping[str, str]) -> Remaining:
 
 
 def _tags(listed: Any) -> dict[str, str]:
-    return {one["Key"]: one["Value"] for one in listed}
+    return {each["Key"]: each["Value"] for each in listed}

@@ -1,1 +1,1 @@
-"""No GPU host is left billing: guards, stops and the search for orphans."""
+"""Guards, stops and a search that leave no GPU host billing."""

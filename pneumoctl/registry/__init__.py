@@ -1,1 +1,1 @@
-"""Trained models: kept, compared, promoted."""
+"""Trained models: stored, compared, promoted."""

@@ -19,7 +19,7 @@ _STATE = "compare {directory}/terraform.tfstate with its .backup and the copies 
 
 @dataclass(frozen=True)
 class Meaning:
-    """A row of the table. `message` and `hint` may use `{said}` and the pattern's named groups."""
+    """A row of the table. `message` and `hint` may use `{reason}` and the pattern's named groups."""
 
     kind: str
     pattern: str
@@ -59,23 +59,23 @@ MEANINGS = (
     Meaning(
         "vcpu",
         r"VcpuLimitExceeded",
-        "the account's quota of vCPUs is too small for {address}: {said}",
+        "the account's quota of vCPUs is too small for {address}: {reason}",
         _QUOTA,
     ),
-    Meaning("instances", r"InstanceLimitExceeded", "the account may run no more instances: {said}", _QUOTA),
+    Meaning("instances", r"InstanceLimitExceeded", "the account may run no more instances: {reason}", _QUOTA),
     Meaning("eip", r"AddressLimitExceeded", "the account may have no more elastic IPs in {region}", _QUOTA),
     Meaning("vpc", r"VpcLimitExceeded", "the account may have no more VPCs in {region}", _QUOTA),
     Meaning("nat", r"NatGatewayLimitExceeded", "the account may have no more NAT gateways in this zone", _QUOTA),
     Meaning(
         "capacity",
         r"InsufficientInstanceCapacity|InsufficientHostCapacity",
-        "AWS has no capacity for {address} now: {said}",
+        "AWS has no capacity for {address} now: {reason}",
         "the same command again later, or another type or region in pneumo.toml",
     ),
     Meaning(
         "unsupported type",
         r"api error Unsupported|not supported in your requested Availability Zone|is not offered in",
-        "the type of {address} is not offered there: {said}",
+        "the type of {address} is not offered there: {reason}",
         "another type or region in pneumo.toml; pneumoctl doctor --target aws shows what is offered where",
     ),
     Meaning(
@@ -95,7 +95,7 @@ MEANINGS = (
         "exists",
         r"InvalidKeyPair\.Duplicate|EntityAlreadyExists|ResourceAlreadyExists|BucketAlreadyOwnedByYou|"
         r"InvalidGroup\.Duplicate|ConflictException|AlreadyAssociated",
-        "{address} is in AWS already, but not in this stack's state: {said}",
+        "{address} is in AWS already, but not in this stack's state: {reason}",
         "if another machine has this stack's directory, work there; else take another name: --stack NAME",
     ),
     _aws("denied", r"not authorized to perform|UnauthorizedOperation|AccessDenied"),
@@ -111,28 +111,28 @@ MEANINGS = (
     Meaning(
         "state lost",
         r"Failed to (?:persist|save) state|errored\.tfstate",
-        "terraform could not store its state, and kept it in {directory}/errored.tfstate: {said}",
+        "terraform could not store its state, and kept it in {directory}/errored.tfstate: {reason}",
         "repair that, then run the same command again: it stores the state first",
     ),
     Meaning(
         "state",
         r"Unsupported state file format|state file could not be|does not have the expected content|state with lineage|"
         r"state with serial|newer state|state snapshot was created by",
-        "terraform's state is damaged or not this stack's: {said}",
+        "terraform's state is damaged or not this stack's: {reason}",
         _STATE,
     ),
     Meaning(
         "init",
         r"Required plugins are not installed|Inconsistent dependency lock|Backend initialization required|"
         r"provider binary|Could not load plugin|Missing required provider",
-        "terraform's working copy was incomplete: {said}",
+        "terraform's working copy was incomplete: {reason}",
         "the same command again: it initialises the working copy again",
     ),
     Meaning(
         "provider",
         r"Failed to (?:query available|install) provider|no available releases match|provider registry|"
         r"locked provider .* does not match",
-        "terraform cannot install its AWS provider: {said}",
+        "terraform cannot install its AWS provider: {reason}",
         "check the network and the proxy (HTTPS_PROXY), or name a mirror in terraform's CLI configuration",
         Exit.PREFLIGHT,
     ),
@@ -189,7 +189,7 @@ def _context(error: Diagnostic, directory: Path, region: str) -> dict[str, str]:
         "directory": shlex.quote(str(directory)),
         "region": region,
         "address": error.address or "a resource",
-        "said": _short(f"{error.summary}\n{error.detail}"),
+        "reason": _short(f"{error.summary}\n{error.detail}"),
         "skew": "more than five minutes",
         "action": _action(f"{error.summary}\n{error.detail}"),
     }
