@@ -7,10 +7,10 @@ from typing import Any
 
 from model import bundle as bundles
 from model import phantom
-from model.images import refuse
 from model.build.onnx import ExportError
-from model.images.limits import Refused
+from model.images import refuse
 from model.images.decode import decode
+from model.images.limits import Refused
 from model.serving.predict import Classifier
 
 KNOWN_SIZE, KNOWN_TOLERANCE = 512, 0.01

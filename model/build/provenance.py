@@ -1,6 +1,7 @@
 """Say where data and bundles come from: their makers, the code, the time, the commands to make them again."""
 
 from __future__ import annotations
+
 import os
 import shlex
 import subprocess
@@ -10,9 +11,9 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from model.settings import TrainSettings
-
 
 
 @dataclass(frozen=True)
