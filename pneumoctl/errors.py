@@ -20,10 +20,6 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-# How to install what a command needs beyond the base.
-EXTRA = "pip install '.[{}]' in pneumoctl's checkout"
-
-
 class PneumoError(Exception):
     """Something failed: what and why (`message`), the next command to type (`hint`), the exit `code`."""
 

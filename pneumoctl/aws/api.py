@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from pneumoctl import installation
 from pneumoctl.aws.errors import explained, skew_seconds
-from pneumoctl.errors import EXTRA, Exit, PneumoError
+from pneumoctl.errors import Exit, PneumoError
 
 # A dead endpoint is given up after ATTEMPTS x the longer of these plus the pauses between: under 20 seconds.
 CONNECT_S = 3
@@ -47,7 +48,7 @@ class Api:
         try:
             from botocore.session import Session
         except ImportError as error:
-            raise PneumoError(f"the aws target needs {error.name}", EXTRA.format("aws")) from error
+            raise installation.missing_package("the aws target", error, "aws") from error
         self.profile = profile
         self._session = Session(profile=profile or None)
         self._clients: dict[str, Any] = {}
@@ -122,7 +123,7 @@ def _checked_region(region: str) -> str:
         return region
     near = difflib.get_close_matches(region, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    hint += "(a region newer than this botocore: pip install -U botocore)"
+    hint += f"(a region newer than this botocore: {installation.upgrade_command('botocore')})"
     raise PneumoError(f"AWS has no region {region!r}", hint, Exit.USAGE)
 
 

@@ -13,8 +13,8 @@ from model.data.dataset import DataSet, Sample
 from model.data.sources import LABEL_NAMES, DataError, Entry
 from model.evaluation import assess
 from model.serving import predict
-from pneumoctl import files
-from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl import files, installation
+from pneumoctl.errors import PneumoError
 from pneumoctl.registry import store
 from pneumoctl.registry.store import Registered
 from pneumoctl.scoring.labelled import Folder
@@ -43,7 +43,7 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
         dataset = _dataset(folder)
         document, _, _ = assess.assess(predict.Classifier(bundle.load(model.directory)), dataset, "test")
     except ImportError as error:  # onnxruntime, of the predict extra
-        raise PneumoError(f"this needs {error.name}", EXTRA.format("predict")) from error
+        raise installation.missing_package("evaluating a model", error, "predict") from error
     except (DataError, bundle.BundleError, ValueError) as error:
         raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "repair or remove that file") from error
     entry = {

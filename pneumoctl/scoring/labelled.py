@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from model.serving.prediction import Finding, Prediction
-from pneumoctl.errors import EXTRA, Exit, PneumoError
+from pneumoctl import installation
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files
 from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.score import Outcome
@@ -114,8 +115,8 @@ def _figures(scored: Sequence[tuple[Finding, int]]) -> dict[str, Any]:
     try:
         from model.evaluation.metrics import evaluate
     except ImportError as error:
-        message = f"the figures need {error.name or 'a library'}; what was scored is kept"
-        raise PneumoError(message, EXTRA.format("predict")) from error
+        purpose = "computing the figures (the scores are kept)"
+        raise installation.missing_package(purpose, error, "predict") from error
     labels = [label for _, label in scored]
     found = evaluate(labels, [one["probability"] for one, _ in scored], float(scored[0][0]["threshold"]))
     names = ("n", "positives", "negatives", "threshold", "sensitivity", "specificity", "auc", "confusion")

@@ -12,7 +12,8 @@ from typing import Any
 from model.serving.explain import occlusion, overlay
 from model.serving.predict import Classifier
 from model.serving.prediction import Prediction
-from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl import installation
+from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
 
@@ -96,8 +97,7 @@ def _draw_overlay(classifier: "Classifier", grey: Any, path: Path) -> None:
 
 
 def _missing(error: ImportError) -> PneumoError:
-    package = error.name or "a library"
-    return PneumoError(f"scoring on this machine needs {package}", EXTRA.format("predict"))
+    return installation.missing_package("scoring on this machine", error, "predict")
 
 
 def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outcome]:

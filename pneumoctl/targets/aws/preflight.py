@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 
+from pneumoctl import installation
 from pneumoctl.aws.api import Account
 from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.aws.errors import SKEW_LIMIT_S
@@ -13,7 +14,7 @@ from pneumoctl.aws.leftovers import bucket_name, bucket_tags
 from pneumoctl.aws.public_address import public_address
 from pneumoctl.aws.terraform import query
 from pneumoctl.aws.terraform.query import INSTALL
-from pneumoctl.errors import EXTRA, PneumoError
+from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -23,7 +24,6 @@ from pneumoctl.targets.common.checks import Row
 
 DISK_MB = 1000  # terraform's provider is most of it
 LONGEST_BUCKET = 63
-NEEDED = ("botocore", "fabric")
 # As terraform/hosts.tf chooses them: owner and names.
 DEBIAN = ("136693071363", "debian-12-amd64-*")
 GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????")
@@ -64,6 +64,7 @@ def _here(settings: Settings, stack: Stack) -> dict[str, Check]:
         "terraform": _terraform,
         "ssh": _ssh,
         "packages": _packages,
+        "model": lambda: checks.model(settings),
         "key": lambda: _key(stack),
         "disk": lambda: checks.disk(stack.directory, DISK_MB),
         "operator address": lambda: _operator(settings),
@@ -105,9 +106,9 @@ def _ssh() -> Iterator[Row]:
 
 
 def _packages() -> Iterator[Row]:
-    missing = sorted(name for name in NEEDED if find_spec(name) is None)
-    seen = f"missing: {', '.join(missing)}" if missing else ", ".join(NEEDED)
-    yield Row("packages", not missing, seen, EXTRA.format("aws"))
+    missing = installation.missing("aws")
+    seen = f"missing: {', '.join(missing)}" if missing else f"{sys.version.split()[0]}, all packages"
+    yield Row("packages", not missing, seen, installation.install_command("aws"))
 
 
 def _key(stack: Stack) -> Iterator[Row]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import promotion
+from pneumoctl.stack.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,17 @@ def require(found: list[Row]) -> None:
 def as_dicts(found: list[Row]) -> list[dict[str, Any]]:
     """JSON-ready rows."""
     return [asdict(row) for row in found]
+
+
+def model(settings: Settings) -> Iterator[Row]:
+    """Whether the model to serve is there and is what its manifest says."""
+    try:
+        name, directory = promotion.model_bundle(settings)
+    except (PneumoError, ImportError) as error:
+        fix = "set `model` to a bundle directory, or reinstall pneumoctl"
+        yield Row("model", False, getattr(error, "message", str(error)), fix)
+        return
+    yield Row("model", True, f"{name} ({directory})")
 
 
 def disk(directory: Path, minimum_mb: int) -> Iterator[Row]:

