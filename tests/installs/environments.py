@@ -1,0 +1,141 @@
+"""Environments that hold the wheel and the packages of one extra: linked from this environment, or made by pip."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+UNREACHABLE = ("connection", "temporary failure in name resolution", "dns error")
+SCRIPT = "#!{python}\nimport sys\nfrom pneumoctl.__main__ import main\nsys.exit(main())\n"
+
+
+class Unreachable(Exception):
+    """No package index can be reached."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment and the variables that its commands see, none of which belongs to the caller's stacks."""
+
+    home: Path
+    state: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def python(self) -> str:
+        """Its Python."""
+        return str(self.home / "bin" / "python")
+
+    def variables(self) -> dict[str, str]:
+        """All of a command's environment variables."""
+        foreign = ("PNEUMO_", "PYTHON", "AWS_", "VIRTUAL_ENV")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        path = f"{self.home / 'bin'}:{os.environ['PATH']}"
+        state = {"XDG_STATE_HOME": str(self.state), "XDG_DATA_HOME": str(self.state / "share")}
+        return {**kept, "PATH": path, **state, **self.more}
+
+    def run(self, *words: str, code: int = 0, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command, found in this environment first; it must exit with `code` and show no traceback."""
+        program = shutil.which(words[0], path=self.variables()["PATH"]) or words[0]
+        command = [program, *words[1:]]
+        where = cwd or self.state
+        done = subprocess.run(
+            command, env=self.variables(), cwd=where, capture_output=True, text=True, timeout=400, check=False
+        )
+        assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+
+def linked(wheel: Path, extra: str, home: Path) -> None:
+    """A virtual environment with the wheel unpacked and links to the files of the packages that the extra asks for.
+
+    As exact as one made by pip, since a package's list of files says what is its own; made in a second or two.
+    """
+    venv.create(home, symlinks=True, with_pip=False)
+    site = next((home / "lib").glob("python*")) / "site-packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    _write_script(home / "bin" / "pneumoctl", SCRIPT.format(python=home / "bin" / "python"))
+    for name in closure(wheel, extra):
+        for source, target in _files(name, site):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.parent == home / "bin":
+                _write_script(target, _with_python(source, home))
+            else:
+                target.symlink_to(source)
+
+
+def installed(wheel: Path, extra: str, home: Path) -> None:
+    """A virtual environment into which pip installed the wheel with the extra."""
+    venv.create(home, symlinks=True, with_pip=True)
+    command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[{extra}]" if extra else str(wheel)]
+    checked(subprocess.run(command, capture_output=True, text=True, check=False))
+
+
+def checked(done: "subprocess.CompletedProcess[str]") -> "subprocess.CompletedProcess[str]":
+    """What an installer did. Unreachable if it found no index; an assertion fails if it failed otherwise."""
+    if done.returncode and any(sign in done.stderr.lower() for sign in UNREACHABLE):
+        raise Unreachable(done.stderr[-300:])
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def closure(wheel: Path, extra: str) -> set[str]:
+    """The names of all packages that the wheel with this extra asks for, itself left out."""
+    found = {"pneumoctl": {""}}
+    waiting = [*_wanted(metadata_of(wheel).requires or [], {"", extra})]
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), {"", *wanted.extras}
+        if not extras <= found.get(name, set()):
+            found[name] = found.get(name, set()) | extras
+            waiting += _wanted(metadata.requires(name) or [], found[name])
+    return set(found) - {"pneumoctl"}
+
+
+def metadata_of(wheel: Path) -> metadata.Distribution:
+    """What a wheel says of itself."""
+    (folder,) = [one for one in zipfile.Path(wheel).iterdir() if one.name.endswith(".dist-info")]
+    return metadata.PathDistribution(folder)
+
+
+def _wanted(requires: list[str], extras: set[str]) -> Iterator[Requirement]:
+    for one in map(Requirement, requires):
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras):
+            yield one
+
+
+def _files(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
+    """The files of a package: where each is, and where it goes below another site-packages."""
+    for file in metadata.files(name) or []:
+        source = Path(str(file.locate()))
+        target = Path(os.path.normpath(site / file))
+        if source.is_file() and target.is_relative_to(site.parents[2]):
+            yield source, target
+
+
+def _with_python(script: Path, home: Path) -> bytes:
+    content = script.read_bytes()
+    first, rest = content.split(b"\n", 1) if content.startswith(b"#!") else (b"", content)
+    return f"#!{home / 'bin' / 'python'}\n".encode() + rest if b"python" in first else content
+
+
+def _write_script(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(0o755)
+
+
+def build_wheel(root: Path, out: Path) -> Path:
+    """The wheel of this checkout."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)], cwd=root, check=True)
+    return next(out.glob("*.whl"))
