@@ -89,7 +89,7 @@ def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
 
 def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     script = (
-        "import time\nfrom pneumoctl import audit, stack\n"
+        "import time\nfrom pneumoctl.stack import audit, stack\n"
         "with audit.kept(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3], env=dict(os.environ))
