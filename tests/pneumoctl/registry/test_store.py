@@ -74,7 +74,7 @@ def test_the_bundle_of_a_run_is_registered_as_it_comes_home(tiny_bundle: Path) -
     assert told is not None and store.find(told["version"]).origin == run
     assert told["folder"] == str(store.home() / f"{told['name']}-{told['version']}")
     (results / "bundle" / "model.onnx").write_bytes(b"cut o")
-    with pytest.raises(PneumoError, match="the run.s bundle") as caught:
+    with pytest.raises(PneumoError, match=r"the run.s bundle") as caught:
         artifacts.register_bundle(results)
     assert "runs fetch" in caught.value.hint
 
