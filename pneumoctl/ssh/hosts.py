@@ -1,9 +1,7 @@
 """The hosts of a stack over SSH: connected, leased, and asked to carry out a plan."""
 
 import difflib
-import getpass
 import secrets as random
-import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pneumoctl.plan.steps import Put, Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
@@ -88,7 +87,7 @@ def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Ite
     if known is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     wanted = [host for host in known.hosts if host.role != "train" and (not only or host.name in only)]
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    who = audit.who()
     with Connections(known, stack.ssh) as connections:
         agents = Agents(connections, holder(stack.directory / "holder"), who, random.token_hex(6))
         with ThreadPoolExecutor(len(wanted)) as pool:

@@ -217,7 +217,12 @@ def exports(environ: Mapping[str, str] = os.environ) -> Path:
 def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
     """A base directory, its links resolved: processes are known as ours by this very path."""
     given = Path(environ.get(name, ""))  # a relative one is to be ignored, says the XDG specification
-    return (given if given.is_absolute() else Path.home() / default).resolve()
+    if given.is_absolute():
+        return given.resolve()
+    try:
+        return (Path.home() / default).resolve()
+    except RuntimeError as error:  # a user without an entry in passwd, as in a container
+        raise PneumoError(f"user {os.getuid()} has no home directory", f"set HOME or {name}", Exit.USAGE) from error
 
 
 def find(name: str) -> Stack:

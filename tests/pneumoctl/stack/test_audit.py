@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import pneumoctl
 from pneumoctl.__main__ import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit, stack
@@ -47,6 +49,30 @@ def test_a_command_has_a_beginning_and_an_end(place: Stack, capsys: pytest.Captu
     assert run(["audit"]) == 0
     told = capsys.readouterr().out
     assert "deploy what=api yes" in told and "done, 2 changes" in told and begun["plan"][:12] in told
+
+
+@pytest.fixture
+def unknown_user(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A user id without an entry in passwd, as a container is given."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 3_054_321)
+    return os.getuid()
+
+
+def test_a_user_without_a_name_is_known_by_its_id(unknown_user: int) -> None:
+    assert audit.who() == f"{unknown_user}@{socket.gethostname()}"
+
+
+def test_only_the_audit_record_asks_for_the_name_of_the_user() -> None:
+    package = Path(pneumoctl.__file__).parent
+    asking = [file.name for file in package.rglob("*.py") if "getuser(" in file.read_text()]
+    assert asking == ["audit.py"]
+
+
+def test_a_user_without_a_home_is_told_what_to_set(unknown_user: int, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = answer(capsys)
+    assert code == Exit.USAGE and "XDG_STATE_HOME" in document["error"]["hint"]
 
 
 @pytest.mark.parametrize(
