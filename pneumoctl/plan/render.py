@@ -22,6 +22,7 @@ def render(name: str, **values: Any) -> str:
     environment.filters["sh"] = lambda value: shlex.quote(str(value))
     # supervisord expands %(name)s in its file: a literal percent is doubled
     environment.filters["percent"] = lambda value: str(value).replace("%", "%%")
+    environment.filters["redis"] = lambda value: '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     try:
         return environment.get_template(f"{name}.j2").render(**values)
     except jinja2.TemplateError as error:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import redis
 import urllib3
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from pneumoctl.plan.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-password-of-tests"
@@ -51,14 +52,12 @@ class RedisServer:
         self.directory = directory
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        folder = FileSystemLoader(ROOT / "templates")
-        templates = Environment(loader=folder, undefined=StrictUndefined, trim_blocks=True, autoescape=False)
         acl, data = directory / "users.acl", directory / "data"
         data.mkdir(parents=True)
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-        acl.write_text(templates.get_template("redis/users.acl.j2").render(users={"api": (digest,)}) + "\n")
+        acl.write_text(render("redis/users.acl", users={"api": (digest,)}) + "\n")
         values = {"address": "127.0.0.1", "port": self.port, "aclfile": acl, "data": data, "memory_mb": memory_mb}
-        (directory / "redis.conf").write_text(templates.get_template("redis/redis.conf.j2").render(values))
+        (directory / "redis.conf").write_text(render("redis/redis.conf", **values))
         # A user for tests alone, which damage the store and look at every key.
         with acl.open("a") as lines:
             lines.write(f"user tests on >{PASSWORD} ~* &* +@all\n")

@@ -35,6 +35,8 @@ def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
     missing = installation.missing("local")
     seen = f"{sys.version.split()[0]}, " + (f"missing: {', '.join(missing)}" if missing else "all packages")
     yield Row("python", not missing, seen, installation.install_command("local"))
+    if why := supervisor.unwritable(sys.executable):
+        yield Row("python path", False, f"supervisord cannot start {why}", "install pneumoctl in another folder")
 
 
 def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -44,6 +46,8 @@ def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
     except PneumoError as error:
         yield Row("redis", False, error.message, error.hint)
         return
+    if why := supervisor.unwritable(server):
+        yield Row("redis path", False, f"supervisord cannot start {why}", "set redis_server to another path")
     data = stack.layout.redis_data
     seen = f"{'.'.join(map(str, version))} ({server})"
     # Redis before 7 cannot read the multi-part AOF: it would start empty, as if nothing had ever been stored.
@@ -73,6 +77,8 @@ def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:
     short = len(str(socket)) <= supervisor.LONGEST_SOCKET
     seen = str(stack.directory) if short else f"{socket} is too long for a socket ({len(str(socket))} characters)"
     yield Row("directory", short, seen, "set XDG_STATE_HOME to a shorter path")
+    if why := supervisor.unwritable(str(stack.directory)):
+        yield Row("directory name", False, why, "set XDG_STATE_HOME to a path without it")
 
 
 def _secrets(settings: Settings, stack: Stack) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """The local target's service manager: supervisord's commands, and what it says of its services."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pneumoctl.targets.local import processes
 
 # AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
 LONGEST_SOCKET = 90
+# supervisord's parser ends a value at a line break, and at whitespace before one of these two; nothing escapes them.
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\s[#;]")
 
 
 def socket(root: Path) -> Path:
@@ -27,6 +30,17 @@ def ctl(root: Path, *words: str) -> tuple[str, ...]:
 def config(root: Path) -> Path:
     """The rendered configuration."""
     return root / "supervisor" / "supervisord.conf"
+
+
+def unwritable(path: str) -> str:
+    """Why the configuration cannot hold a path; empty if it can."""
+    if _UNWRITABLE.search(path):
+        return f"{path!r} has a control character, or # or ; after a space"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"{path!r} is not UTF-8"
+    return ""
 
 
 def argv(root: Path, action: Service) -> tuple[str, ...]:
@@ -81,7 +95,7 @@ def start(root: Path) -> int:
         return subprocess.run(ctl(root, "update"), check=False).returncode
     processes.end(root)
     daemon = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config(root)))
-    return subprocess.run(daemon, env={**os.environ, processes.MARK: str(root)}, check=False).returncode
+    return subprocess.run(daemon, cwd=root, env={**os.environ, processes.MARK: str(root)}, check=False).returncode
 
 
 if __name__ == "__main__":

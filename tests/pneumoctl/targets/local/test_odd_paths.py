@@ -1,0 +1,59 @@
+"""A state folder of any name: the stack works in it, or preflight refuses it before anything is changed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit
+from pneumoctl.targets.local import processes, supervisor
+from tests.pneumoctl.conftest import Operator
+
+WORKS = "%o%(h)s#$x '\\\"`;é"  # short: a socket lies below it
+
+
+def moved(operator: Operator, name: str) -> Operator:
+    """The same operator, whose state lies in a folder of that name."""
+    state = operator.state / name
+    state.mkdir()
+    return replace(operator, state=state, environment=operator.environment | {"XDG_STATE_HOME": str(state)})
+
+
+def test_a_whole_life_in_a_folder_of_every_odd_character(operator: Operator) -> None:
+    odd = moved(operator, WORKS)
+    try:
+        odd.run("up", "-y")
+        assert odd.json("status")["serving"]
+        assert (odd.directory / "logs" / "redis.log").exists()
+        assert "nothing to do" in odd.run("up").stdout
+        odd.run("teardown", "-y")
+    finally:
+        processes.end(odd.directory)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a #b", "semi ;colon", "line\nbreak", "tab\t#", "bell\x07", b"latin-\xe9".decode("utf-8", "surrogateescape")],
+)
+def test_a_folder_that_no_configuration_can_name_is_refused_by_preflight(operator: Operator, name: str) -> None:
+    odd = moved(operator, name)
+    error = odd.json("up", "-y", code=Exit.PREFLIGHT)["error"]
+    assert "directory name" in error["message"] and "XDG_STATE_HOME" in error["hint"]
+    assert not odd.directory.exists()
+
+
+@pytest.mark.parametrize("name", ["a #b", "line\nbreak"])
+def test_a_redis_server_that_no_configuration_can_name_is_refused(
+    operator: Operator, tmp_path: Path, name: str
+) -> None:
+    server = tmp_path / name
+    server.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=0'\n")
+    server.chmod(0o755)
+    operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
+    assert "redis path" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
+    assert not operator.directory.exists()
+
+
+def test_what_configparser_takes_for_a_comment_is_known() -> None:
+    assert all(supervisor.unwritable(path) for path in ("/a #b", "/a\u00a0;b", "/a\nb", "/a\x7fb"))
+    assert not any(supervisor.unwritable(path) for path in ("/a#b", "/a;b", "/a b", "/50%", "/a\\b", '/"', "/é"))
