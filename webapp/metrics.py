@@ -3,9 +3,12 @@
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+
+from webapp import worker_files
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Of any other method, which a stranger may make up, there is one series: the workers' files have a fixed size.
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -17,6 +20,7 @@ class Requests:
     """
 
     def __init__(self) -> None:
+        worker_files.reserve()
         self._registry = CollectorRegistry()
         self._requests = self.histogram("pneumo_request_seconds", "Time to answer", "route", "method", "status")
 
@@ -30,12 +34,13 @@ class Requests:
 
     def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
         """A request to a route (its pattern, never its address; None: there is no such route) was answered."""
-        self._requests.labels(str(rule or "unknown"), method, str(status)).observe(seconds)
+        known = method if method in _METHODS else "other"
+        self._requests.labels(str(rule or "unknown"), known, str(status)).observe(seconds)
 
     def text(self) -> bytes:
         """The exposition of this worker, or of all when they share a directory."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if worker_files.DIRECTORY not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        worker_files.WorkerFiles(registry)
         return generate_latest(registry)
