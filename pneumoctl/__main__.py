@@ -1,6 +1,6 @@
 """Run the application and turn every error into a message, a hint and an exit code."""
 
-import os
+import errno
 import re
 import signal
 import sys
@@ -11,6 +11,7 @@ import typer
 
 from pneumoctl.cli.app import app, takes
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.terminal import streams
 from pneumoctl.terminal.console import console
 
 # Typer re-exports neither of these, and has carried its own copy of click since 0.26.
@@ -19,6 +20,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Entry point of the console script."""
+    streams.prepare()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     sys.exit(run(sys.argv[1:]))
@@ -30,18 +32,19 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns the exit code."""
-    if sys.stdout is None:  # closed by the caller
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    code: int = Exit.DONE
     try:
         code = _run(argv)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_output()
         return Exit.FAILED
     except OSError as error:  # such as a full disk
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        console.fail(PneumoError(f"the output cannot be written: {error.strerror}", ""))
-        return Exit.FAILED
+        streams.discard_output()
+        if code == Exit.DONE:  # else the error that is shown already is the one that matters
+            why = "it is closed" if error.errno == errno.EBADF else error.strerror
+            console.fail(PneumoError(f"standard output cannot be written: {why}"))
+        return code or Exit.FAILED
     return code
 
 

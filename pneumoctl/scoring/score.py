@@ -1,5 +1,6 @@
 """Score files one after another or in threads, here or by a stack's API."""
 
+import errno
 import os
 import sys
 from collections import deque
@@ -144,7 +145,9 @@ def _read(file: str) -> bytes:
             with Path(file).open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise PneumoError(f"cannot be read: {error.strerror or error}") from error
+        closed = file == STDIN and error.errno == errno.EBADF
+        why = "standard input is closed" if closed else error.strerror or str(error)
+        raise PneumoError(f"cannot be read: {why}") from error
     if len(content) > MAX_BYTES:
         raise PneumoError(f"larger than {MAX_BYTES // 1_000_000} MB")
     return content

@@ -24,7 +24,7 @@ def log_to(stack: Stack, secrets: tuple[str, ...]) -> None:
     stack.layout.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = stack.layout.logs / "pneumoctl.log"
     path.touch(mode=0o600)
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_Masked(secrets))
     logger = logging.getLogger("pneumoctl")
     logger.handlers = [handler]

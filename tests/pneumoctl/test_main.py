@@ -1,6 +1,7 @@
 """The command line as a whole: start-up, help, errors, JSON."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pneumoctl.__main__ import _with_stack, run
 from pneumoctl.cli.app import VERBS, app
 from pneumoctl.errors import Exit
 from pneumoctl.terminal.console import Console
+from tests.pneumoctl.conftest import Operator
 
 HEAVY = {
     "boto3",
@@ -180,6 +182,39 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m pneumoctl init --to /dev/null/x --json | true"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in done.stderr
+
+
+def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """`pneumoctl` and the rest of a shell's line."""
+    told = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(["sh", "-c", f'"$0" -m pneumoctl {line}', sys.executable], capture_output=True, env=told)
+
+
+@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("line", ["--version", "init --help", "audit --stack nosuch --json"])
+def test_a_result_that_cannot_be_written_is_one_error(line: str, target: str) -> None:
+    done = shell(f"{line} {target}")
+    assert done.returncode == Exit.FAILED and done.stderr.count(b"error:") == 1 and b"Traceback" not in done.stderr
+
+
+def test_an_error_keeps_its_code_when_standard_output_is_closed() -> None:
+    done = shell("up --nonsense --json >&-")
+    assert done.returncode == Exit.USAGE and done.stderr.count(b"error:") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_traceback_and_no_file_takes_their_place(closed: str, tmp_path: Path) -> None:
+    done = shell(f"teardown {closed}", XDG_STATE_HOME=str(tmp_path))
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (Exit.FAILED if ">&-" in closed.replace("2>&-", "") else Exit.DONE)
+    left = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [content for content in left if b"error" in content or b"nothing to do" in content]
+
+
+def test_a_question_to_a_closed_standard_input_is_answered_no(operator: Operator) -> None:
+    line = f"exec {sys.executable} -m pneumoctl up <&-"
+    done = subprocess.run(["sh", "-c", line], env=operator.environment, capture_output=True, text=True)
+    assert done.returncode == Exit.FAILED and "nothing was changed" in done.stderr
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-"])

@@ -57,6 +57,33 @@ def test_standard_input_is_scored(tiny_bundle: Path) -> None:
     assert document["predictions"][0]["file"] == "-"
 
 
+@pytest.mark.parametrize("json_wanted", [True, False])
+def test_a_closed_standard_input_is_an_error(json_wanted: bool, tiny_bundle: Path) -> None:
+    line = f'"$0" -m pneumoctl predict - --model "$1" {"--json" * json_wanted} <&-'
+    command = ["sh", "-c", line, sys.executable, str(tiny_bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == Exit.FAILED and "Traceback" not in done.stderr
+    shown = json.loads(done.stdout)["errors"][0]["message"] if json_wanted else done.stdout
+    assert "standard input is closed" in shown
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("form", ["", "--csv", "--json"])
+def test_a_name_that_the_output_cannot_hold_is_escaped(
+    encoding: str, form: str, drawing: Path, tiny_bundle: Path
+) -> None:
+    name = "R\u00f6ntgen \u80f8\u90e8.png"
+    drawing.rename(drawing.with_name(name))
+    words = [sys.executable, "-m", "pneumoctl", "predict", ".", "--model", str(tiny_bundle), *form.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(words, capture_output=True, env=environment, cwd=drawing.parent)
+    assert done.returncode == Exit.DONE, done.stderr
+    if form == "--json":
+        assert json.loads(done.stdout)["predictions"][0]["file"] == name
+    else:
+        assert "\\u80f8\\u90e8.png" in done.stdout.decode(encoding)
+
+
 def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
     script = (
         "import sys\n"
