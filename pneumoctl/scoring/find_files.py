@@ -24,13 +24,13 @@ class Found:
 def find(paths: Iterable[str]) -> Found:
     """Resolve every path before anything is scored.
 
-    A named file is always taken, whatever it is; in folders and globs only pictures are, by content or suffix.
+    A named file or pipe is always taken, whatever it holds; in folders and globs only pictures, by content or suffix.
     Raises PneumoError (usage) for a path that names nothing or no picture.
     """
     files: dict[str, None] = {}
     skipped: set[str] = set()
     for path in paths:
-        if path == STDIN or Path(path).is_file():
+        if path == STDIN or Path(path).is_file() or Path(path).is_fifo():
             files[path] = None
             continue
         here = list(_expand(path))
@@ -49,6 +49,9 @@ def _expand(path: str) -> Iterator[str]:
         yield from _walk(path)
         return
 
+    if Path(path).exists():
+        kind = "a socket" if Path(path).is_socket() else "a device"
+        raise PneumoError(f"{path}: {kind}, which is not read", "pneumoctl predict --help", Exit.USAGE)
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)
     base = Path(path).anchor  # Path.glob takes no absolute pattern; unlike glob.glob it follows no loop of links

@@ -35,7 +35,9 @@ class Record:
         try:
             self._file = self._path.open("a+b")
         except OSError as error:
-            raise PneumoError(f"{self._path}: {error.strerror}", "--resume FILE names a file to write") from error
+            raise PneumoError(
+                f"{self._path}: {error.strerror or error}", "--resume FILE names a file to write"
+            ) from error
         try:
             self._load()
         except BaseException:

@@ -84,6 +84,17 @@ def test_a_name_that_the_output_cannot_hold_is_escaped(
         assert "\\u80f8\\u90e8.png" in done.stdout.decode(encoding)
 
 
+def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
+    fifo = drawing.with_name("fifo[1]")  # no glob either
+    os.mkfifo(fifo)
+    line = 'cat "$2" >"$3" & exec "$0" -m pneumoctl predict --json --model "$1" "$3" <(cat "$2") "$2"'
+    command = ["bash", "-c", line, sys.executable, str(tiny_bundle), str(drawing), str(fifo)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == Exit.DONE, done.stderr
+    found = [one["probability"] for one in json.loads(done.stdout)["predictions"]]
+    assert len(found) == 3 and len(set(found)) == 1
+
+
 def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
     script = (
         "import sys\n"

@@ -1,6 +1,7 @@
 """What a command line names: files, folders, globs; all of it resolved before anything is scored."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_bytes(content)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_what_cannot_be_read_to_an_end_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("s")
+        with pytest.raises(PneumoError, match="s: a socket") as caught:
+            find(["s"])
+    assert caught.value.code == Exit.USAGE
+    with pytest.raises(PneumoError, match="/dev/zero: a device"):
+        find(["/dev/zero"])
 
 
 def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:

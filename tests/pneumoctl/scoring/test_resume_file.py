@@ -1,6 +1,7 @@
 """The file that --resume names: results are taken from it again, and nobody else's file is touched."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def test_record_spares_what_is_done(tmp_path: Path, files: list[str]) -> None:
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert sorted(line["file"] for line in lines) == files[:8]
     assert set(lines[0]) == {"sha256", "file", "prediction"}
+
+
+def test_a_pipe_cannot_be_resumed_and_the_error_says_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PneumoError, match="not seekable"), Record(tmp_path / "pipe", "v1"):
+        pass
 
 
 def test_changed_content_and_other_models_are_scored_again(tmp_path: Path, files: list[str]) -> None:
