@@ -95,6 +95,18 @@ def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
     assert len(found) == 3 and len(set(found)) == 1
 
 
+@pytest.mark.parametrize("content", ["", "raise RuntimeError('a stranger is run')\n"])
+def test_a_package_of_the_users_named_model_is_not_ours(
+    content: str, drawing: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "strange" / "model").mkdir(parents=True)
+    (tmp_path / "strange" / "model" / "__init__.py").write_text(content)
+    done = _process(drawing, "--model", tiny_bundle, before=tmp_path / "strange")
+    assert done.returncode == Exit.DONE, done.stderr
+    done = _process(drawing, "--model", tiny_bundle, cwd=tmp_path / "strange")  # -m puts the current folder first
+    assert done.returncode == Exit.DONE, done.stderr
+
+
 def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
     script = (
         "import sys\n"

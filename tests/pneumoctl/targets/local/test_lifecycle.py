@@ -227,6 +227,15 @@ def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> No
         first.kill()
 
 
+def test_strange_packages_of_our_names_on_pythons_path_change_nothing(operator: Operator, tmp_path: Path) -> None:
+    for name in ("model", "webapp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
+    operator.environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{operator.environment['PYTHONPATH']}"
+    assert operator.json("up", "-y")["prediction"]["finding"]
+    operator.run("teardown", "-y")
+
+
 def test_without_a_yes_nothing_is_done(operator: Operator) -> None:
     done = operator.run("up", code=Exit.FAILED)
     assert "nothing was changed" in done.stderr

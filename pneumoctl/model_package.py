@@ -1,0 +1,25 @@
+"""Make `model` the package that ships with pneumoctl, whatever else of that name lies on Python's path."""
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+_FOLDER = str(Path(__file__).parent.parent)
+
+
+class _ModelFinder:
+    """Finds `model` beside the package pneumoctl, and nothing else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See importlib.abc.MetaPathFinder."""
+        return PathFinder.find_spec(fullname, [_FOLDER]) if fullname == "model" else None
+
+
+def prefer() -> None:
+    """Put our `model` before all others, from now on in this process."""
+    if not any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ModelFinder())
