@@ -11,6 +11,16 @@ from typing import Protocol
 
 from pneumoctl.files import _sweep, write_atomically
 
+# What commands and services get of the caller's environment. Everything else is ours to say: GUNICORN_CMD_ARGS,
+# PYTHONWARNINGS or PROMETHEUS_MULTIPROC_DIR of somebody's shell would change or end what we start.
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def inherited(environ: Mapping[str, str], *more: str) -> dict[str, str]:
+    """The part of an environment that is passed on: INHERITED, the locale, and the names in `more`."""
+    names = (*INHERITED, *more)
+    return {name: value for name, value in environ.items() if name in names or name.startswith("LC_")}
+
 
 @dataclass(frozen=True)
 class Output:
@@ -55,7 +65,7 @@ class LocalTransport:
         try:
             done = subprocess.run(
                 list(argv),
-                env={**os.environ, **env},
+                env={**inherited(os.environ, "PYTHONPATH"), **env},  # our own modules may lie on that path
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 from xmlrpc.client import Fault, ServerProxy
 
 from pneumoctl.plan.steps import Run, Service
+from pneumoctl.plan.transport import inherited
 from pneumoctl.targets.local import processes
 
 # AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
@@ -95,7 +96,8 @@ def start(root: Path) -> int:
         return subprocess.run(ctl(root, "update"), check=False).returncode
     processes.end(root)
     daemon = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config(root)))
-    return subprocess.run(daemon, cwd=root, env={**os.environ, processes.MARK: str(root)}, check=False).returncode
+    environment = {**inherited(os.environ), processes.MARK: str(root)}
+    return subprocess.run(daemon, cwd=root, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

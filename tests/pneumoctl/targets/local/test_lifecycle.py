@@ -12,6 +12,7 @@ import pytest
 
 from model import phantom
 from pneumoctl.errors import Exit
+from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
@@ -233,6 +234,43 @@ def test_strange_packages_of_our_names_on_pythons_path_change_nothing(operator: 
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
     operator.environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{operator.environment['PYTHONPATH']}"
     assert operator.json("up", "-y")["prediction"]["finding"]
+    operator.run("teardown", "-y")
+
+
+HOSTILE = {
+    "GUNICORN_CMD_ARGS": "--chdir=/nonexistent",
+    "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONSTARTUP": "/nonexistent",
+    "FLASK_DEBUG": "1",
+    "MAX_PENDING": "none",
+    "API_TOKEN_PREVIOUS": "short",
+    "MAX_WAIT": "never",
+    "BASH_ENV": "/nonexistent",
+    "LD_PRELOAD_OF_NO_MEANING": "1",
+}
+
+
+def test_the_callers_environment_reaches_no_service(operator: Operator) -> None:
+    operator.environment.update(HOSTILE)
+    operator.run("up", "-y")
+    assert operator.json("status")["serving"]
+    rendered = {
+        line.partition("=")[0]
+        for file in (operator.directory / "env").iterdir()
+        for line in file.read_text().splitlines()
+        if not line.startswith("#")
+    }
+    ours = {processes.MARK, "PWD", "OLDPWD", "SHLVL", "_", "SERVER_SOFTWARE"}  # the last five: shell and gunicorn
+    for process in processes.ours(operator.directory):
+        strange = {
+            name
+            for name in process.environ()
+            if name not in {*INHERITED, *rendered, *ours} and not name.startswith(("LC_", "SUPERVISOR_"))
+        }
+        assert not strange, f"{process.cmdline()}: {strange}"
+        assert process.environ().get("PROMETHEUS_MULTIPROC_DIR") != "/nonexistent"
     operator.run("teardown", "-y")
 
 
