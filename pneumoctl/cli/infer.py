@@ -8,7 +8,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.scoring import labelled, score
-from pneumoctl.scoring.api_client import Api
+from pneumoctl.scoring.api_client import Api, Endpoint
 from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
@@ -32,19 +32,19 @@ def infer(
     """
     stack = invocation.stack
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
-    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as (url, token):
-        document = _scored(found, url, token, jobs, act.begin)
+    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as endpoint:
+        document = _scored(found, endpoint, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)
     _report({"stack": stack.name, **document})
     return act.code
 
 
-def _scored(folder: "Folder", url: str, token: str, jobs: int | None, before: Any) -> dict[str, Any]:
-    """Every picture scored by the stack at `url`, and the document on it all."""
+def _scored(folder: "Folder", endpoint: Endpoint, jobs: int | None, before: Any) -> dict[str, Any]:
+    """Every picture scored by the stack, and the document on it all."""
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
-    api = Api(url, token, jobs)
+    api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)
     poster = labelled.Poster(api, api.version(), before)
     outcomes = []
     with console.progress("infer", len(files), "pictures") as advance:

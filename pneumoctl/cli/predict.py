@@ -85,8 +85,8 @@ def _wished(config: Path | None) -> Path | None:
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
-    with target(*invocation({"stack": stack}, config)).api() as (url, token):
-        api = Api(url, token, jobs)
+    with target(*invocation({"stack": stack}, config)).api() as endpoint:
+        api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)
         yield api.score, api.version() if versioned else ""
 
 

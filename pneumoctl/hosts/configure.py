@@ -79,6 +79,7 @@ def _redis(wishes: Wishes) -> list[Step]:
                 "redis/redis.conf",
                 address=f"127.0.0.1 {host.address}",
                 port=port,
+                socket=None,
                 aclfile=users,
                 data="/var/lib/redis",
                 memory_mb=wishes.settings.redis_memory_mb,

@@ -210,6 +210,7 @@ def _environment_file(wishes: Wishes, host: Host) -> str:
             "env/api.env",
             redis_host=redis.address,
             redis_port=(redis.services or {})["redis"],
+            redis_socket=None,
             bundle=f"{ROOT}/model/current",
             threads=1,
             metrics="/run/pneumoctl-api/metrics",
@@ -220,6 +221,7 @@ def _environment_file(wishes: Wishes, host: Host) -> str:
     return render(
         "env/ui.env",
         api_url=",".join(apis),
+        api_socket=None,
         trusted_hosts=(*nginx.server_names(wishes), host.address),
         code=f"{ROOT}/web/current",
         **shared,

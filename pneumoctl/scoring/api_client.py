@@ -2,12 +2,14 @@
 
 import json
 import time
-from pathlib import PurePath
-from typing import Any
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 from model.serving.prediction import Prediction, checked_prediction
 from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
+from pneumoctl.scoring import unix_socket
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -15,16 +17,26 @@ ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up 
 LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
 
 
+class Endpoint(NamedTuple):
+    """Where an API is. On this machine it is asked at its socket: any program may hold the port that it had."""
+
+    url: str
+    token: str
+    socket: Path | None = None
+
+
 class Api:
     """The prediction API of one stack. Every failure is a PneumoError; none is ever taken for a finding."""
 
-    def __init__(self, url: str, token: str, connections: int = 1) -> None:
+    def __init__(self, url: str, token: str, connections: int = 1, socket: Path | None = None) -> None:
         import urllib3
 
         self.url = url.rstrip("/")
+        self._socket = socket
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-        self._pool = urllib3.PoolManager(maxsize=connections, timeout=timeout, retries=False)
+        pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
+        self._pool = pool(maxsize=connections, timeout=timeout, retries=False)
 
     def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture; only the last part of its path is sent."""
@@ -64,6 +76,8 @@ class Api:
             last = attempt == ATTEMPTS - 1
             try:
                 response = self._pool.request(method, url, fields=fields, headers=self._headers, redirect=False)
+            except urllib3.exceptions.NewConnectionError as error:
+                raise self._unreached(error) from error
             except urllib3.exceptions.HTTPError as error:
                 # A picture has one id however often it is posted: a server that hung up may be asked again.
                 if last or not isinstance(error, urllib3.exceptions.ProtocolError):
@@ -75,6 +89,11 @@ class Api:
                 break
             time.sleep(_wait(response.headers.get("Retry-After"), attempt))
         return int(response.status), bytes(response.data)
+
+    def _unreached(self, error: Exception) -> PneumoError:
+        if self._socket:
+            return PneumoError(f"the API of the stack does not run: {_cause(error)}", "pneumoctl up")
+        return PneumoError(f"the API at {self.url} does not answer: {_cause(error)}", "pneumoctl status")
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:

@@ -104,14 +104,25 @@ class Client:
             self.process.stdin.close()
 
     def forwarded(self, port: int) -> socket.socket | None:
-        """A connection to the forward as soon as it listens; None if ssh gives up."""
+        """A connection to the forward as soon as ssh itself listens; None if it gives up, or another has the port."""
         deadline = time.monotonic() + FORWARDED
         while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                return socket.create_connection((LOOPBACK, port), timeout=ANSWER)
-            except OSError:
-                time.sleep(0.05)
+            if self._listens(port):
+                with contextlib.suppress(OSError):
+                    return socket.create_connection((LOOPBACK, port), timeout=ANSWER)
+            time.sleep(0.05)
         return None
+
+    def _listens(self, port: int) -> bool:
+        """Whether the port is ssh's own: what we send there must reach no other program."""
+        import psutil
+
+        try:
+            ssh = psutil.Process(self.process.pid)
+            held = [one for process in (ssh, *ssh.children(recursive=True)) for one in process.net_connections("tcp")]
+        except psutil.Error:
+            return False
+        return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in held)
 
     def said(self) -> str:
         """The end of what it wrote to stderr; all of it once it has ended."""

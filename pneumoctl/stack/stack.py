@@ -64,6 +64,16 @@ class Layout:
         """Redis's append-only file: the stored results."""
         return self.root / "redis" / "data"
 
+    @property
+    def api_socket(self) -> Path:
+        """Where the API of the local target listens beside its port."""
+        return self.root / "api.sock"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where Redis of the local target listens beside its port."""
+        return self.root / "redis.sock"
+
     def config(self, name: str) -> Path:
         """A rendered file, by the name of its template."""
         return self.root / name

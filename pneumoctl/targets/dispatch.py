@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.checks import Row
@@ -32,8 +33,8 @@ class Target(Protocol):
     def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
         """Export unless `purge`, end everything, prove it; asks unless `agreed`."""
 
-    def api(self) -> AbstractContextManager[tuple[str, str]]:
-        """Address and bearer token of the stack's API."""
+    def api(self) -> AbstractContextManager[Endpoint]:
+        """Where the stack's API is, and its bearer token."""
 
     def served_models(self) -> set[str]:
         """The models (name-version) that serve now."""

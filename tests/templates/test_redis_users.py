@@ -199,7 +199,7 @@ def test_who_has_no_password_is_not_there() -> None:
 def test_starts_as_debians_unit_starts_it(tmp_path: Path) -> None:
     """On the loopback and the private address, for others too, and telling systemd when it is there."""
     (tmp_path / "users.acl").write_text(render("redis/users.acl", users={"api": (digest("secret"),)}))
-    values = {"address": "127.0.0.1 10.9.8.7", "port": 6379, "data": tmp_path, "memory_mb": 64}
+    values = {"address": "127.0.0.1 10.9.8.7", "port": 6379, "socket": None, "data": tmp_path, "memory_mb": 64}
     (tmp_path / "redis.conf").write_text(render("redis/redis.conf", aclfile=tmp_path / "users.acl", **values))
     with own_network(), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         subprocess.run([program("ip"), "address", "add", "10.9.8.7/32", "dev", "lo"], check=True)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,14 @@ class RedisServer:
         data.mkdir(parents=True)
         digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
         acl.write_text(render("redis/users.acl", users={"api": (digest,)}) + "\n")
-        values = {"address": "127.0.0.1", "port": self.port, "aclfile": acl, "data": data, "memory_mb": memory_mb}
+        values = {
+            "socket": None,
+            "address": "127.0.0.1",
+            "port": self.port,
+            "aclfile": acl,
+            "data": data,
+            "memory_mb": memory_mb,
+        }
         (directory / "redis.conf").write_text(render("redis/redis.conf", **values))
         # A user for tests alone, which damage the store and look at every key.
         with acl.open("a") as lines:
@@ -96,13 +104,15 @@ class Gunicorn:
         self.app, self.threads = app, threads
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.socket = Path(tempfile.gettempdir(), f"pneumoctl-test-{self.port}.sock")  # its path must be short
         self.log = directory / f"{app.rpartition('.')[2]}-{self.port}.log"
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        options = (f"--bind=127.0.0.1:{self.port}", "--worker-class=gthread", f"--threads={self.threads}")
+        binds = (f"--bind=127.0.0.1:{self.port}", f"--bind=unix:{self.socket}")
+        options = (*binds, "--worker-class=gthread", f"--threads={self.threads}")
         more = (
             "--workers=1",
             "--timeout=120",

@@ -12,6 +12,7 @@ class StoreSettings:
 
     host: str
     port: int
+    socket: str
     username: str | None
     password: str
     mac_key: bytes
@@ -19,13 +20,15 @@ class StoreSettings:
 
     @classmethod
     def read(cls, environment: Environment) -> "StoreSettings":
-        """From REDIS_HOST, REDIS_PORT, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
+        """From REDIS_HOST, REDIS_PORT, REDIS_SOCKET, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
 
+        REDIS_SOCKET is preferred to host and port: any program can take a port that Redis left.
         New records are sealed with MAC_KEY; records sealed with a previous key can still be read.
         """
         return cls(
             host=environment.text("REDIS_HOST", "127.0.0.1"),
             port=environment.number("REDIS_PORT", 6379, 1, 65535),
+            socket=environment.text("REDIS_SOCKET", ""),
             username=environment.text("REDIS_USERNAME", "") or None,
             password=environment.text("REDIS_PASSWORD"),
             mac_key=environment.key("MAC_KEY"),

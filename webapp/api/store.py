@@ -95,6 +95,7 @@ class Store:
         client = redis.Redis(
             host=settings.host,
             port=settings.port,
+            unix_socket_path=settings.socket or None,
             username=settings.username,
             password=settings.password,
             socket_timeout=_TIMEOUT,

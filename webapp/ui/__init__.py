@@ -34,7 +34,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     _configure_templates(app, settings)
     metrics = Metrics()
-    client = ApiClient(settings.api_urls, settings.token, settings.timeout, metrics.failed)
+    client = ApiClient(settings.api_urls, settings.token, settings.timeout, metrics.failed, socket=settings.api_socket)
     app.extensions["pneumo"] = Backend(client, ConcurrencyLimit(settings.max_pending, retry_after=2), metrics)
     requests.register(app, metrics.requests.answered)
     guard.install(app)

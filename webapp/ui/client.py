@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import urllib3
@@ -12,7 +14,7 @@ from urllib3.exceptions import TimeoutError as HttpTimeout
 from model.serving.prediction import Prediction
 from webapp.documents import Feedback
 from webapp.requests import PROBE_HEADER
-from webapp.ui import responses
+from webapp.ui import responses, unix_socket
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
 from webapp.ui.round_robin import RoundRobin
@@ -53,14 +55,18 @@ class ApiClient:
         timeout: float,
         report_failure: Callable[[str], None] = lambda kind: None,
         connections: int = 16,
+        socket: Path | None = None,
     ) -> None:
-        """`timeout` is in seconds, for each read; `report_failure` is called with the kind of each failure."""
+        """`timeout` is in seconds, for each read; `report_failure` is called with the kind of each failure.
+
+        `socket`: where the one API listens on this machine; the address then serves as its name only.
+        """
         self._addresses = RoundRobin(urls)
         self._token = token
         self._report_failure = report_failure
-        self._http = urllib3.PoolManager(
-            maxsize=connections, retries=False, timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=timeout)
-        )
+        limit = urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=timeout)
+        pool = partial(unix_socket.pool, socket) if socket else urllib3.PoolManager
+        self._http = pool(maxsize=connections, retries=False, timeout=limit)
 
     def predict(self, files: Sequence[tuple[str, BinaryIO]], request_id: str, probe: bool = False) -> UploadResult:
         """Have files scored and stored; the results of a `probe` expire soon and are not listed."""

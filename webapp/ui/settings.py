@@ -1,6 +1,7 @@
 """The page's settings, read from environment variables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from webapp.environment import Environment
 
@@ -15,17 +16,20 @@ class UiSettings:
     max_pending: int
     trusted_hosts: list[str]
     timeout: float
+    api_socket: Path | None
 
     @classmethod
     def read(cls, environment: Environment) -> "UiSettings":
         """From these environment variables, of which API_URL and API_TOKEN are required.
 
         API_URL: addresses of the API, separated by commas.
+        API_SOCKET: Unix socket of the one API on this machine: any program can take a port that the API left.
         MAX_UPLOAD_MB: size of all files of a request.
         MAX_PENDING: uploads that a worker accepts at the same time.
         TRUSTED_HOSTS: host names by which people reach the page, separated by commas.
         API_TIMEOUT: how long the page waits for the API.
         """
+        api_socket = environment.text("API_SOCKET", "")
         return cls(
             api_urls=environment.addresses("API_URL"),
             token=environment.secret("API_TOKEN"),
@@ -33,4 +37,5 @@ class UiSettings:
             max_pending=environment.number("MAX_PENDING", 8, 1, 1024),
             trusted_hosts=environment.words("TRUSTED_HOSTS", "127.0.0.1,localhost,[::1]"),
             timeout=environment.number("API_TIMEOUT", 60.0, 0.1, 600.0),
+            api_socket=Path(api_socket) if api_socket else None,
         )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pneumoctl.errors import PneumoError
+from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import inventory
@@ -15,7 +16,7 @@ from pneumoctl.targets.common import ports
 
 
 @contextmanager
-def forwarded(stack: Stack) -> Iterator[tuple[str, str]]:
+def forwarded(stack: Stack) -> Iterator[Endpoint]:
     """Address and token of the API; the forward ends with the block. PneumoError if it cannot be reached."""
     secrets = stack.secrets()
     if secrets is None:
@@ -29,7 +30,7 @@ def forwarded(stack: Stack) -> Iterator[tuple[str, str]]:
             message = f"the API on {host.name} cannot be reached over SSH"
             raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
         listening.close()
-        yield f"http://{openssh.LOOPBACK}:{port}", secrets.api_token
+        yield Endpoint(f"http://{openssh.LOOPBACK}:{port}", secrets.api_token)
 
 
 def served_models(stack: Stack) -> set[str]:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pneumoctl.gpu import orphans
+from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import api, logs, plan, preflight, status, teardown, up
@@ -50,7 +51,7 @@ class Target:
         """See Target."""
         return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run)
 
-    def api(self) -> AbstractContextManager[tuple[str, str]]:
+    def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""
         orphans.start_alarm_for(self.stack)
         return api.forwarded(self.stack)

@@ -9,6 +9,7 @@ from typing import Any
 
 from model import phantom
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.scoring import unix_socket
 
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is kept for a moment and listed nowhere
 
@@ -16,12 +17,16 @@ HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is ke
 PICTURE = "pneumoctl-health-check-{}.png"
 
 
-def ready(url: str, timeout: float = 3.0) -> tuple[bool, dict[str, Any]]:
-    """Whether a readiness address answers 200, and the document it gave (why not, if not)."""
+def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
+    """Whether a readiness address answers 200, and the document it gave (why not, if not).
+
+    It is asked at `socket`, where one is given.
+    """
     import urllib3
 
+    pool = unix_socket.pool(socket) if socket else urllib3.PoolManager()
     try:
-        answer = urllib3.request("GET", url, timeout=timeout, retries=False)
+        answer = pool.request("GET", url, timeout=timeout, retries=False)
         document = answer.json()
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         return False, {"detail": f"no answer: {error.__class__.__name__}"}

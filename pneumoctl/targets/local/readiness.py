@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.common.health import Door, gate, ready
 from pneumoctl.targets.local import supervisor
 
@@ -17,8 +18,9 @@ def wait(url: str, root: Path | None = None, service: str = "", patience: float 
     """Wait until `url` is ready. PneumoError if it never is, at once if the service keeps ending."""
     deadline = time.monotonic() + patience
     lives: set[int] = set()
+    socket = Layout(root).api_socket if root and service == "api" else None
     while True:
-        good, document = ready(url)
+        good, document = ready(url, socket=socket)
         if good:
             return
         lives |= {_pid(root, service)} if root else set()
@@ -44,10 +46,10 @@ def _pid(root: Path, service: str) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.targets.local.readiness ready URL | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
+    """`python -m pneumoctl.targets.local.readiness ready URL [SOCKET] | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
     try:
         if argv[0] == "ready":
-            return Exit.DONE if ready(argv[1], timeout=10)[0] else Exit.FAILED
+            return Exit.DONE if ready(argv[1], 10, Path(argv[2]) if argv[2:] else None)[0] else Exit.FAILED
         if argv[0] == "wait":
             wait(argv[1], Path(argv[2]), argv[3])
         else:

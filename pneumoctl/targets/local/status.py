@@ -6,7 +6,6 @@ from typing import Any
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import health
-from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.local import processes, supervisor
 from pneumoctl.targets.local.supervisor import State
 from pneumoctl.terminal.report import Report, Table
@@ -19,16 +18,17 @@ def look(stack: "Stack") -> dict[str, Any]:
         left = [process.pid for process in processes.ours(stack.directory)]
         return {"stack": stack.name, "serving": False, "exists": False, "services": [], "strays": left}
     states = supervisor.states(stack.directory)
-    services = [_service(name, port, states) for name, port in inventory.ports().items()]
+    held = processes.listening(stack.directory)
+    services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
     ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
-    _, api = health.ready(f"{inventory.url('api')}/readyz")
+    _, api = health.ready(f"{inventory.url('api')}/readyz", socket=stack.layout.api_socket)
     known = {service["pid"] for service in services}
     strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in known]
     return {
         "stack": stack.name,
         "exists": True,
         "supervised": states is not None,
-        "serving": ready and all(service["state"] == "RUNNING" for service in services),
+        "serving": ready and all(service["state"] == "RUNNING" and service["listening"] for service in services),
         "url": inventory.url("ui"),
         "services": services,
         "page": checks,
@@ -37,7 +37,7 @@ def look(stack: "Stack") -> dict[str, Any]:
     }
 
 
-def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict[str, Any]:
+def _service(name: str, port: int, states: "Mapping[str, State] | None", listening: bool) -> dict[str, Any]:
     import psutil
 
     state = (states or {}).get(name)
@@ -55,7 +55,7 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None") -> dict
         "uptime_s": round(state.uptime) if state else 0,
         "memory_mb": memory // 2**20,
         "port": port,
-        "listening": not free(port),
+        "listening": listening,  # itself: another program may hold the port
     }
 
 

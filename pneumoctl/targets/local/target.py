@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import service_logs
@@ -44,7 +45,7 @@ class Target:
         """See Target."""
         return teardown.teardown(self.stack, purge, agreed, dry_run)
 
-    def api(self) -> AbstractContextManager[tuple[str, str]]:
+    def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""
         return nullcontext(api.remote_api(self.stack.name))
 

@@ -99,15 +99,16 @@ def _programs(wishes: Wishes) -> tuple[tuple[str, str], ...]:
     redis = render_command((wishes.redis_server, str(layout.config("redis/redis.conf"))))
     return (
         ("redis", redis),
-        ("api", _gunicorn(wishes, "api", ports["api"], wishes.workers)),
+        ("api", _gunicorn(wishes, "api", ports["api"], wishes.workers, f"--bind=unix:{layout.api_socket}")),
         ("ui", _gunicorn(wishes, "ui", ports["ui"], 1)),
     )
 
 
-def _gunicorn(wishes: Wishes, name: str, port: int, workers: int) -> str:
+def _gunicorn(wishes: Wishes, name: str, port: int, workers: int, *more: str) -> str:
     environment = wishes.layout.config(f"env/{name}.env")
     options = (
         f"--bind=127.0.0.1:{port}",
+        *more,
         f"--workers={workers}",
         "--worker-class=gthread",
         f"--threads={THREADS}",
@@ -135,6 +136,7 @@ def _redis(wishes: Wishes) -> Step:
                 "redis/redis.conf",
                 address=wishes.inventory.one("app").address,
                 port=wishes.inventory.port("redis"),
+                socket=layout.redis_socket,
                 aclfile=acl,
                 data=layout.redis_data,
                 memory_mb=wishes.settings.redis_memory_mb,
@@ -165,6 +167,7 @@ def _api(wishes: Wishes) -> Step:
             secrets=wishes.secrets,
             redis_host=wishes.inventory.one("app").address,
             redis_port=wishes.inventory.port("redis"),
+            redis_socket=layout.redis_socket,
             bundle=wishes.model,
             max_upload_mb=wishes.settings.max_upload_mb,
             max_pending=MAX_PENDING,
@@ -191,6 +194,7 @@ def _ui(wishes: Wishes) -> Step:
             "env/ui.env",
             secrets=wishes.secrets,
             api_url=wishes.inventory.url("api"),
+            api_socket=wishes.layout.api_socket,
             max_upload_mb=wishes.settings.max_upload_mb,
             max_pending=MAX_PENDING // 2,
             trusted_hosts=("127.0.0.1", "localhost"),
@@ -213,7 +217,10 @@ def _service(
         wait = (
             Run(_health(wishes, "wait", url, str(wishes.layout.root), name), 120, title=f"wait until {url} says ready"),
         )
-        alive.append(Run(_health(wishes, "ready", url), timeout=20))  # one that hangs runs, but does not answer
+        sockets = (str(wishes.layout.api_socket),) if name == "api" else ()
+        alive.append(
+            Run(_health(wishes, "ready", url, *sockets), timeout=20)
+        )  # one that hangs runs, but does not answer
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(wishes.layout.stamp(name)))
     return replace(step, unless=(*(holds(file) for file in files), *step.unless, *alive))

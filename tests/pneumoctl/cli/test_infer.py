@@ -53,6 +53,7 @@ def here(api: Gunicorn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guni
     monkeypatch.delenv("PNEUMO_DATA", raising=False)
     ports = {"redis": 1, "api": api.port, "ui": 1}
     stack.find("t").save(Secrets("r", "m", TOKEN), Ports(ports, ports))
+    stack.find("t").layout.api_socket.symlink_to(api.socket)
     return api
 
 
@@ -132,9 +133,8 @@ def test_what_cannot_be_scored_is_said_by_the_exit_code(
 
 
 def test_an_api_that_is_gone_is_an_error(here: Gunicorn, drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ports = {"redis": 1, "api": 1, "ui": 1}
-    stack.find("t").save(Secrets("r", "m", TOKEN), Ports(ports, ports))
-    assert "does not answer" in infer(capsys, str(drawings), code=1)["error"]["message"]
+    stack.find("t").layout.api_socket.unlink()
+    assert "does not run" in infer(capsys, str(drawings), code=1)["error"]["message"]
     assert not audit.chain(stack.find("t")).path.exists()
 
 

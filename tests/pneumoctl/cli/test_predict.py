@@ -13,6 +13,7 @@ from model import phantom
 from pneumoctl.__main__ import run
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import score as scoring
+from pneumoctl.scoring.api_client import Endpoint
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
     seen: list[tuple[str, str, str]] = []
 
     class Fake:
-        def __init__(self, url: str, token: str, connections: int) -> None:
+        def __init__(self, url: str, token: str, connections: int, socket: Path | None = None) -> None:
             self.at = (url, token)
 
         def score(self, content: bytes, file: str) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
             }  # fmt: skip
 
     monkeypatch.setattr("pneumoctl.cli.predict.Api", Fake)
-    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (f"http://{name}", "token"))
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(f"http://{name}", "token"))
     monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("used the local model"))
     path = str(ward / "a-ill.png")
     assert run(["predict", "--remote", "--stack", "lab", path, "--json"]) == Exit.DONE

@@ -10,6 +10,7 @@ import pytest
 from model import phantom
 from pneumoctl.__main__ import run
 from pneumoctl.errors import Exit
+from pneumoctl.scoring.api_client import Endpoint
 from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment
 
 
@@ -46,7 +47,7 @@ def test_stack_finds_what_this_machine_finds(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (api.url, TOKEN))
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(api.url, TOKEN))
     assert run(["predict", "--remote", str(ward), "--json", "--jobs", "3"]) == Exit.PARTLY
     remote = answer(capsys)
     assert run(["predict", "--model", str(tiny_bundle), str(ward), "--json"]) == Exit.PARTLY
@@ -60,7 +61,7 @@ def test_stack_finds_what_this_machine_finds(
 def test_wrong_token_is_an_error(
     api: Gunicorn, ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (api.url, "wrong"))
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(api.url, "wrong"))
     assert run(["predict", "--remote", str(ward), "--json"]) == Exit.FAILED
     document = answer(capsys)
     assert document["predictions"] == [] and len(document["errors"]) == 3
@@ -70,7 +71,7 @@ def test_wrong_token_is_an_error(
 def test_api_that_is_gone_is_an_error_for_every_file(
     ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: ("http://127.0.0.1:1", TOKEN))
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint("http://127.0.0.1:1", TOKEN))
     assert run(["predict", "--remote", str(ward)]) == Exit.FAILED
     out = capsys.readouterr().out
     assert out.count("ERROR") == 3 and "does not answer" in out and "pneumonia " not in out.splitlines()[1]
@@ -80,7 +81,7 @@ def test_resumed_run_takes_only_what_the_stacks_own_model_scored(
     api: Gunicorn, ward: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: (api.url, TOKEN))
+    monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(api.url, TOKEN))
     record = tmp_path_factory.mktemp("record") / "out.jsonl"
     words = ["predict", "--remote", str(ward / "a-ill.png"), "--json", "--resume", str(record)]
     assert run(words) == Exit.DONE

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import urllib3
 
+from pneumoctl.ssh import openssh
 from tests.pneumoctl.sshd import Farm, User, on_loopback
 
 
@@ -144,3 +145,12 @@ def test_dry_run_opens_nothing(user: User) -> None:
 
 def test_no_stack(user: User) -> None:
     assert "pneumoctl up --target aws" in user.run("tunnel", "grafana", "--stack", "none", code=1).stderr
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openssh, "FORWARDED", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener, openssh.Client(["sleep", "30"]) as client:
+        listener.settimeout(0.1)
+        assert client.forwarded(listener.getsockname()[1]) is None
+        with pytest.raises(TimeoutError):
+            listener.accept()

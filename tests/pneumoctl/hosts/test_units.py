@@ -86,10 +86,14 @@ def environment(name: str) -> str:
     shared = {"secrets": Secrets.generate(), "max_upload_mb": 25, "max_pending": 8, "code": ODD}
     if name == "ui":
         return render(
-            "env/ui.env", api_url="http://10.0.0.7:5000,http://10.0.0.8:5000", trusted_hosts=("a", "b"), **shared
+            "env/ui.env",
+            api_url="http://10.0.0.7:5000,http://10.0.0.8:5000",
+            api_socket=None,
+            trusted_hosts=("a", "b"),
+            **shared,
         )
     more = {"redis_host": "10.0.0.7", "redis_port": 6379, "bundle": ODD, "threads": 1, "metrics": ODD}
-    return render("env/api.env", **more, **shared)
+    return render("env/api.env", redis_socket=None, **more, **shared)
 
 
 # Plain characters, or single quotes and what shlex makes of a quote inside: systemd's parser (env-file.c) and a shell

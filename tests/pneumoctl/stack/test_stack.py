@@ -51,7 +51,7 @@ def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytes
     assert caught.value.hint == "pneumoctl up"
     secrets = Secrets.generate()
     stack.find("t").save(secrets, PORTS)
-    assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token)
+    assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token, stack.find("t").layout.api_socket)
 
 
 def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> None:

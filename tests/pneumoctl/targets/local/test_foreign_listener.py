@@ -1,0 +1,118 @@
+"""A stranger on the port that a service of the stack had: it is sent neither a secret nor a picture."""
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import urllib3
+
+from model import phantom
+from pneumoctl.errors import Exit
+from pneumoctl.targets.local import processes
+from tests.pneumoctl.conftest import Operator
+
+pytestmark = pytest.mark.timeout(300)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.settimeout(0.5)
+        try:
+            while heard := self.request.recv(65536):
+                self.server.heard.append(heard)
+                if b"\r\n\r\n" in heard:
+                    break
+            self.request.sendall(ANSWER)
+        except OSError:
+            return
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+@contextmanager
+def stranger(port: int) -> Iterator[list[bytes]]:
+    """Another program that listens on the port, says yes to everything, and writes down what it was sent."""
+    with _Server(("127.0.0.1", port), _Handler) as server:
+        server.heard = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def ports(operator: Operator) -> dict[str, int]:
+    return {one["name"]: one["port"] for one in operator.json("status")["services"]}
+
+
+def killed(operator: Operator, word: str) -> None:
+    """Kill what runs under such a command, and stop the supervisor so that it does not come back."""
+    ours = processes.ours(operator.directory)
+    for process in ours:
+        if "supervisor.supervisord" in " ".join(process.cmdline()):
+            process.suspend()
+    victims = [process for process in ours if word in " ".join(process.cmdline())]
+    assert victims
+    for process in victims:
+        process.kill()
+    psutil.wait_procs(victims, 10)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "ward" / label).mkdir(parents=True)
+        (tmp_path / "ward" / label / "a.png").write_bytes(phantom.png(7, 192, label == "PNEUMONIA"))
+    return tmp_path / "ward" / "NORMAL" / "a.png"
+
+
+def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, film: Path) -> None:
+    operator.run("up", "-y")
+    taken = ports(operator)
+    while left := processes.ours(operator.directory):  # again: the supervisor may restart one meanwhile
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, 10)
+    with stranger(taken["api"]) as api, stranger(taken["ui"]), stranger(taken["redis"]) as redis:
+        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "does not run" in done.stdout
+        done = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
+        assert "pneumoctl up" in done.stderr
+        shown = operator.json("status", code=Exit.FAILED)
+        assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
+        assert "checks" not in shown["api"]
+        assert api == [] and redis == []
+
+
+def test_the_page_sends_nothing_to_who_took_the_apis_port(operator: Operator, film: Path) -> None:
+    operator.run("up", "-y")
+    taken = ports(operator)
+    killed(operator, "webapp.api:create_app")
+    with stranger(taken["api"]) as heard:
+        fields = {"file": ("a.png", film.read_bytes())}
+        url = f"http://127.0.0.1:{taken['ui']}"
+        json_wanted = {"Accept": "application/json"}
+        answer = urllib3.request("POST", f"{url}/predictions", fields=fields, headers=json_wanted, retries=False)
+        assert answer.status == 502, answer.data
+        assert urllib3.request("GET", f"{url}/readyz", retries=False).status != 200
+        assert heard == []
+
+
+def test_the_api_sends_nothing_to_who_took_the_port_of_redis(operator: Operator, film: Path) -> None:
+    operator.run("up", "-y")
+    taken = ports(operator)
+    killed(operator, "redis-server")
+    with stranger(taken["redis"]) as heard:
+        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "503" in done.stdout
+        assert heard == []
