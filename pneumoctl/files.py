@@ -47,6 +47,12 @@ def tree(source: Path) -> Tree:
     return Tree(str(source), hashlib.sha256(listing).hexdigest())
 
 
+def give_to_owner(handle: int, folder: Path) -> None:
+    """Give a file that root has just made to the owner of its folder."""
+    if os.geteuid() == 0 and (owner := folder.stat().st_uid) != os.fstat(handle).st_uid:
+        os.fchown(handle, owner, -1)
+
+
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Write beside, sync, rename: a reader or a crash sees the old file or the new one, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -55,6 +61,7 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
+            give_to_owner(file.fileno(), path.parent)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -13,7 +13,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.registry import evaluations, store
 from pneumoctl.registry.store import Registered
-from pneumoctl.stack import audit
+from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, find
@@ -114,6 +114,7 @@ def gate(candidate: Registered, references: Sequence[Registered]) -> list[Compar
 
 def locked(stack: Stack) -> AbstractContextManager[None]:
     """The lock of a promotion. It is not the stack's lock, which a training holds for hours."""
+    ownership.refuse_root(stack.directory)
     return held(_file(stack).with_suffix(".lock"), "model promote")
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.files import write_atomically
+from pneumoctl.files import give_to_owner, write_atomically
 
 Entry = dict[str, Any]
 _NONE: Entry = {"number": 0, "hash": ""}  # what the first entry follows
@@ -53,6 +53,7 @@ class Chain:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "r+b", buffering=0) as file:
+            give_to_owner(file.fileno(), self.path.parent)
             fcntl.flock(file, fcntl.LOCK_EX)
             lines = _lines(file.read())
             entry = {**news, **_torn(_rest(lines)), **_place(lines, self._head())}

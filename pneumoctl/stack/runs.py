@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
+from pneumoctl.stack import ownership
 from pneumoctl.stack.stack import Stack
 
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
@@ -133,6 +134,7 @@ def results(stack: Stack, run: str) -> Path:
 
 def save(stack: Stack, run: Run) -> None:
     """Write the record, whole or not at all."""
+    ownership.refuse_root(stack.directory)
     _write(directory(stack, run.id) / RECORD, asdict(run))
 
 
@@ -194,5 +196,7 @@ def _read(path: Path, kind: Any) -> Any:
         return kind(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise ownership.unreadable(path, error) from error
+    except (ValueError, TypeError) as error:
         raise PneumoError(f"{path} is damaged: {error}", f"mend or move {path.parent}") from error

@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
-from pneumoctl.stack import inventory
+from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.secrets import Secrets  # part of what a stack is: others take it from here
 from pneumoctl.stack.settings import Settings
 
 Saved = TypeVar("Saved")
+
+
+class Damaged(PneumoError):
+    """A file of the stack can be read, and does not hold what was written."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Stack:
 
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock, which lies beside the directory so that teardown can remove that."""
+        ownership.refuse_root(self.directory)
         return held(self.lock, command)
 
     @property
@@ -150,6 +155,7 @@ class Stack:
 
     def write(self, name: str, value: Any) -> None:
         """Save one of our JSON files, 0600."""
+        ownership.refuse_root(self.directory)
         write_atomically(self.directory / name, json.dumps(value, indent=2).encode(), 0o600)
 
     def secrets(self) -> Secrets | None:
@@ -167,6 +173,7 @@ class Stack:
 
     def make(self) -> None:
         """Make the directory; what a killed teardown left of an older one goes."""
+        ownership.refuse_root(self.directory)
         if self.removed.exists():
             shutil.rmtree(self.removed)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -183,9 +190,11 @@ class Stack:
             return kind(**json.loads(path.read_text()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise ownership.unreadable(path, error) from error
+        except (ValueError, TypeError) as error:
             hint = f"restore {path} from a backup, or, losing what is stored: pneumoctl teardown --purge"
-            raise PneumoError(f"{path} is damaged: {error}", hint) from error
+            raise Damaged(f"{path} is damaged: {error}", hint) from error
 
 
 def choose(settings: Settings) -> tuple[Settings, Stack]:

@@ -73,9 +73,10 @@ def states(root: Path) -> dict[str, State] | None:
     """All services by name; None when no supervisord answers."""
     from supervisor.xmlrpc import SupervisorTransport
 
-    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
+    transport = SupervisorTransport(None, None, f"unix://{socket(root)}")
     try:
-        found = proxy.supervisor.getAllProcessInfo()
+        with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            found = proxy.supervisor.getAllProcessInfo()
     except (OSError, Fault):
         return None
     assert isinstance(found, list)

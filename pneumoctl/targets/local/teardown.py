@@ -14,7 +14,7 @@ from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import Act
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
-from pneumoctl.stack.stack import Stack, exports
+from pneumoctl.stack.stack import Damaged, Stack, exports
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.teardown_plan import Wishes, plan
@@ -43,7 +43,7 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
     """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
     try:
         return read()
-    except PneumoError:
+    except Damaged:
         if not purge:
             raise
         return None
