@@ -19,7 +19,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common.ports import choose as choose_port
-from pneumoctl.targets.local import processes
+from pneumoctl.targets.local import port_reservation, processes
 from pneumoctl.targets.local.up_plan import Wishes
 
 # Most resident memory of one API worker: 150 MB with the shipped bundle, and 220 for each of the two pictures that it
@@ -110,15 +110,19 @@ def redis_version(server: str) -> tuple[int, ...]:
 
 
 def ports(settings: Settings, stack: Stack) -> Ports:
-    """The ports to use: those the stack holds already if the wish is unchanged, else wished or next free ones."""
+    """The ports to use: those the stack holds already if the wish is unchanged, else wished or next free ones.
+
+    A port that another stack of the user has is not free, whether that runs now or not.
+    """
     wished = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
     saved = stack.ports()
     mine = processes.listening(stack.directory) if stack.exists else set()
+    others = port_reservation.of_others(stack)
     given: dict[str, int] = {}
     for name, port in wished.items():
         kept = saved.given[name] if saved and saved.wished[name] == port else None
         if kept in mine:
             given[name] = kept
         else:
-            given[name] = choose_port(port, given.values())
+            given[name] = choose_port(port, {*given.values(), *others})
     return Ports(wished, given)

@@ -12,7 +12,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common import checks
-from pneumoctl.targets.local import facts, preflight, up_plan
+from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.up_plan import Wishes
 from pneumoctl.terminal.console import console
@@ -42,11 +42,13 @@ class Prepared:
 def prepare(settings: "Settings", stack: "Stack") -> Prepared:
     """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
     checks.require(preflight.rows(settings, stack))
-    ports = facts.ports(settings, stack)
+    ports, others = facts.ports(settings, stack), port_reservation.of_others(stack)
     for name, port in ports.given.items():
         saved = stack.ports()
         if port != ports.wished[name] and not (saved and saved.given[name] == port):
-            console.note(f"port {ports.wished[name]} is taken by another program: {name} uses {port}", "yellow")
+            wished = ports.wished[name]
+            holder = f"stack {others[wished]}" if wished in others else "another program"
+            console.note(f"port {wished} is taken by {holder}: {name} uses {port}", "yellow")
     wishes = facts.wishes(settings, stack, stack.secrets() or Secrets.generate(), ports)
     return Prepared(stack, wishes, ports, up_plan.plan(wishes), reach(stack, wishes.inventory))
 

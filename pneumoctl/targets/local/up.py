@@ -14,9 +14,14 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import health
 from pneumoctl.targets.common.service_logs import tail
+from pneumoctl.targets.local import port_reservation
 from pneumoctl.targets.local.plan import Prepared, prepare
+from pneumoctl.targets.local.port_reservation import PortsTaken
 from pneumoctl.targets.local.up_plan import PROOF
+from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
+
+ATTEMPTS = 3  # with other ports each time, where another takes one between its choice and its use
 
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
@@ -26,6 +31,11 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         titles = [step.title for step in prepared.changes()]
         return Report({"stack": stack.name, "changes": titles}, prepared.lines())
     with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return _carry_out(prepare(settings, stack), agreed, act)
+            except PortsTaken as taken:
+                console.note(f"{taken.message}: another is chosen", "yellow")
         return _carry_out(prepare(settings, stack), agreed, act)
 
 
@@ -34,13 +44,16 @@ def _carry_out(prepared: Prepared, agreed: bool, act: Act) -> Report:
 
     def begin() -> None:
         act.begin(audit.digest(prepared.plan))
-        stack.save(wishes.secrets, prepared.ports)
+        port_reservation.save(stack, wishes.secrets, prepared.ports)
         log_to(stack, wishes.secrets.values())
 
     journal = Journal(stack.directory / "journal.jsonl", "up")
     try:
         applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
     except StepFailed as error:
+        if lost := port_reservation.lost(stack, prepared.ports):
+            message = f"another program has taken port {lost[0]} meanwhile"
+            raise PortsTaken(f"{message}: {error.message}", "pneumoctl up", Exit.FAILED, **error.details) from error
         code = Exit.GATE_FAILED if error.output.code == Exit.GATE_FAILED else Exit.FAILED
         said = _last_words(prepared, error)
         raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error

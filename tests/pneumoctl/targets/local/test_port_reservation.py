@@ -1,0 +1,85 @@
+"""Ports of stacks that start at the same time, and of programs that come between."""
+
+import os
+import re
+import shutil
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.targets.local import port_reservation, processes
+from tests.pneumoctl.conftest import Operator
+from tests.webapp.servers import free_port, redis_binary
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def named(operator: Operator, name: str) -> Operator:
+    return replace(operator, environment=operator.environment | {"PNEUMO_STACK": name})
+
+
+def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operator) -> None:
+    both = [named(operator, name) for name in ("a", "b")]
+    try:
+        started = [one.start("up", "-y") for one in both]
+        for child in started:
+            _, said = child.communicate(timeout=300)
+            assert child.returncode == 0, said
+        ports = [service["port"] for one in both for service in one.json("status")["services"]]
+        assert len(set(ports)) == 6
+        for one in both:
+            assert one.json("status")["serving"]
+    finally:
+        for name in ("a", "b"):
+            processes.end(operator.state / "pneumoctl" / name)
+
+
+THIEF = """#!/bin/sh
+case "$1" in --version) exec {redis} --version;; esac
+if test ! -e {taken}; then
+    port=$(sed -n "s/^port //p" "$1")
+    env -i {python} -c "{listen}" "$port" {taken} </dev/null >/dev/null 2>&1 &
+    while test ! -s {taken}; do sleep 0.05; done
+fi
+exec {redis} "$@"
+"""
+LISTEN = (
+    "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); "
+    "open(sys.argv[2], 'w').write(str(os.getpid())); time.sleep(300)"
+)
+
+
+def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: Operator, tmp_path: Path) -> None:
+    server, taken = tmp_path / "redis-server", tmp_path / "taken"
+    server.write_text(THIEF.format(redis=redis_binary(), taken=taken, python=sys.executable, listen=LISTEN))
+    server.chmod(0o755)
+    operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
+    try:
+        done = operator.run("up", "-y", timeout=300)
+        wished = operator.environment["PNEUMO_REDIS_PORT"]
+        assert f"another program has taken port {wished} meanwhile" in done.stderr
+        (redis,) = (one for one in operator.json("status")["services"] if one["name"] == "redis")
+        assert redis["port"] != int(wished) and redis["listening"]
+    finally:
+        if taken.exists():
+            os.kill(int(taken.read_text()), signal.SIGKILL)
+
+
+def test_what_another_stack_has_is_not_given_and_not_saved(tmp_path: Path) -> None:
+    base = free_port()
+    mine, other = (Stack(name, tmp_path / name) for name in ("mine", "other"))
+    ports = Ports({"redis": base}, {"redis": base})
+    port_reservation.save(mine, Secrets.generate(), ports)
+    assert port_reservation.of_others(other) == {base: "mine"} and port_reservation.of_others(mine) == {}
+    with pytest.raises(port_reservation.PortsTaken, match=re.escape(f"stack mine has taken port {base}")):
+        port_reservation.save(other, Secrets.generate(), ports)
+    assert other.ports() is None
+    (mine.directory / "ports.json").write_text("{")
+    assert port_reservation.of_others(other) == {}
+    shutil.rmtree(mine.directory)
+    port_reservation.save(other, Secrets.generate(), ports)
