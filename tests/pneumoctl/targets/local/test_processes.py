@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl.targets.common import ports
 from pneumoctl.targets.local import processes
 
 LISTEN = """
@@ -71,12 +72,12 @@ def test_a_taken_port_is_moved_up_and_never_given_twice() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        moved = processes.choose(taken)
+        moved = ports.choose(taken)
         assert taken < moved < taken + 200
-        assert processes.choose(taken, [moved]) > moved
-    assert processes.choose(taken) == taken
+        assert ports.choose(taken, [moved]) > moved
+    assert ports.choose(taken) == taken
 
 
 def test_no_free_port_is_an_error() -> None:
     with pytest.raises(OSError, match="no free port from 65535"):
-        processes.choose(65535, [65535])
+        ports.choose(65535, [65535])
