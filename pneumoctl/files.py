@@ -1,4 +1,7 @@
-"""Files written whole or not at all, trees with their digests, and what the package brings along."""
+"""Atomic writes, digests of files and trees, and the folders that ship with the package. Standard library only.
+
+This module is part of the program that runs on hosts (ssh.on_host).
+"""
 
 import glob
 import hashlib
@@ -6,27 +9,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parent
-
-
-# Left out of every copied tree, and of its digest: what Python makes there, and weights (they travel as bundles).
+# Left out of every copied tree and of its digest: Python's caches, and model weights (they travel as bundles).
 NOT_COPIED = ("__pycache__", "pretrained")
 
 
-@dataclass(frozen=True)
-class Tree:
-    """A folder here, and the sha256 of its sorted `sha256sum` listing."""
+class Tree(NamedTuple):  # not a dataclass: importing those takes a host longer than all the rest of this module
+    """A folder on this machine and its digest (see tree_digest)."""
 
     source: str
     digest: str
 
 
 def bundled(name: str) -> Path:
-    """The folder `name` (templates, terraform) that we ship."""
+    """The folder `name` (templates, terraform) that ships with the package."""
     inside = _PACKAGE / "_bundle" / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
@@ -37,14 +36,48 @@ def package(name: str) -> Path:
 
 
 def tree(source: Path) -> Tree:
-    """A folder here with the digest that plan.matches asks for on a host, what is not copied left out."""
+    """A folder with its digest."""
+    return Tree(str(source), tree_digest(source))
+
+
+def tree_digest(root: Path) -> str:
+    """sha256 of the sorted `sha256sum` lines of a tree, without NOT_COPIED; compare plan.steps.tree_matches."""
     lines = []
-    for file in source.rglob("*"):
-        inside = file.relative_to(source)
-        if file.is_file() and not set(NOT_COPIED) & set(inside.parts):
-            lines.append((f"./{inside}".encode(), hashlib.sha256(file.read_bytes()).hexdigest().encode()))
-    listing = b"".join(digest + b"  " + name + b"\n" for name, digest in sorted(lines))
-    return Tree(str(source), hashlib.sha256(listing).hexdigest())
+    for file in root.rglob("*"):
+        relative = file.relative_to(root)
+        if file.is_file() and not set(NOT_COPIED) & set(relative.parts):
+            lines.append((b"./" + os.fsencode(relative), sha256(file).encode()))
+    return hashlib.sha256(b"".join(digest + b"  " + name + b"\n" for name, digest in sorted(lines))).hexdigest()
+
+
+def release_digest(trees: Iterable[str]) -> str:
+    """The name of a release of code, from the digests of its trees."""
+    return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path], advance: Callable[[int], None]) -> list[tuple[str, int]]:
+    """(sha256, size in bytes) of each file, read in parallel; `advance` is called with the size of each file read.
+
+    Raises OSError if a file cannot be read.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # not at the top: hosts load this module, and quickly
+
+    def hash_one(path: Path) -> tuple[str, int]:
+        digest = sha256(path)
+        return digest, path.stat().st_size
+
+    hashes = []
+    with ThreadPoolExecutor() as pool:
+        for digest, size in pool.map(hash_one, paths):
+            hashes.append((digest, size))
+            advance(size)
+    return hashes
 
 
 def give_to_owner(handle: int, folder: Path) -> None:
@@ -54,14 +87,21 @@ def give_to_owner(handle: int, folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Write beside, sync, rename: a reader or a crash sees the old file or the new one, never a half."""
+    """Replace a file of a stack's directory atomically; missing parent folders are created for the owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _sweep(path)
+    remove_leftovers(path)
+    owner = path.parent.stat().st_uid if os.geteuid() == 0 else -1  # root works for the owner of the folder
+    replace_file(path, content, mode, owner=owner)
+
+
+def replace_file(path: Path, content: bytes, mode: int, owner: int = -1, group: int = -1) -> None:
+    """Write to a temporary file, sync, rename: a reader or a crash sees the old file or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            give_to_owner(file.fileno(), path.parent)
+            if (owner, group) != (-1, -1):
+                os.fchown(file.fileno(), owner, group)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -71,31 +111,18 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a killed writer left beside `path`; the stack's lock makes us the only writer."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        if left.is_dir():
-            shutil.rmtree(left)
+def replace_link(path: Path, target: str) -> None:
+    """Point a symbolic link at a target atomically, whatever an interrupted attempt left behind."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what an interrupted write left beside `path`; the stack's lock rules out another writer."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
         else:
-            left.unlink()
-
-
-def sha256(path: Path) -> str:
-    """Of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hashed(paths: Iterable[Path], advance: Callable[[int], None]) -> list[tuple[str, int]]:
-    """(sha256, bytes) of each file, read in parallel; `advance` is told the bytes. OSError if one cannot be read."""
-
-    def one(path: Path) -> tuple[str, int]:
-        digest = sha256(path)
-        return digest, path.stat().st_size
-
-    found = []
-    with ThreadPoolExecutor() as pool:
-        for digest, size in pool.map(one, paths):
-            found.append((digest, size))
-            advance(size)
-    return found
+            leftover.unlink()

@@ -32,7 +32,7 @@ def configure(
     context.require(stack)
     orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
-    task = change.Task(" ".join(("configure", *chosen)), fresh=(), only=chosen, prove=not chosen)
+    task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)
     with stack.locked("configure"):
         if diff:
             lines, differences, todo = change.preview(settings, stack, task)

@@ -37,7 +37,7 @@ def deploy(
     if bundle:
         settings = replace(invocation.settings, model=str(bundle.expanduser().resolve()))
         invocation = invocation._replace(settings=settings)
-    return _change(invocation, kind, yes, dry_run, source, f"deploy {kind}", back=False)
+    return _change(invocation, kind, yes, dry_run, source, f"deploy {kind}", rollback=False)
 
 
 @on_stack()
@@ -46,7 +46,7 @@ def rollback(invocation: Invocation, kind: Kind, yes: Yes = False, dry_run: DryR
 
     A second rollback goes forth again.
     """
-    return _change(invocation, kind, yes, dry_run, None, f"rollback {kind}", back=True)
+    return _change(invocation, kind, yes, dry_run, None, f"rollback {kind}", rollback=True)
 
 
 def _change(
@@ -56,7 +56,7 @@ def _change(
     dry_run: bool,
     source: Path | None,
     verb: str,
-    back: bool,
+    rollback: bool,
 ) -> int:
     if kind not in KINDS:
         raise PneumoError(
@@ -68,7 +68,11 @@ def _change(
     context.require(stack)
     orphans.start_alarm_for(stack)
     task = change.Task(
-        verb, () if back else (kind,), kind if back else "", part=lambda one: releases.plan(one, kind), source=source
+        verb,
+        () if rollback else (kind,),
+        kind if rollback else "",
+        plan=lambda desired: releases.plan(desired, kind),
+        source=source,
     )
     with stack.locked(verb):
         if dry_run:

@@ -44,7 +44,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     settings, stack = invocation
     context.require(stack)
     orphans.start_alarm_for(stack)
-    task = change.Task("secrets rotate", fresh=())
+    task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.kept(stack, "secrets rotate", {"yes": yes}) as act:
         known = stack.secrets()
         if known is None:

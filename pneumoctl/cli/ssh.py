@@ -55,7 +55,7 @@ def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -
     with openssh.Client(argv, stdout=subprocess.PIPE if console.json_mode else None) as client:
         try:
             out = client.process.stdout.read() if client.process.stdout else b""
-            code, said = client.process.wait(), client.said()
+            code, said = client.process.wait(), client.stderr()
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     error = openssh.explain(known, host, said) if code == openssh.FAILED else None

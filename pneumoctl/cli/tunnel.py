@@ -88,7 +88,7 @@ def _forward(stack: "Stack", name: str, wished: int | None, dry_run: bool) -> in
                 client.process.wait()
             except KeyboardInterrupt:
                 return Exit.INTERRUPTED
-        raise openssh.explain(known, host, client.said()) or _broken(name, host)
+        raise openssh.explain(known, host, client.stderr()) or _broken(name, host)
 
 
 def _free(standard: int, wished: int | None) -> int:

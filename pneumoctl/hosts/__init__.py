@@ -1,1 +1,1 @@
-"""From the desired state of the hosts to the steps that bring it about. Pure."""
+"""The desired state of the hosts, and the steps that lead to it. Pure functions: nothing here reaches a host."""

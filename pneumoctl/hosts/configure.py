@@ -1,17 +1,16 @@
-"""The plan that makes every host on aws what its role says: packages, files, releases, services, and the proof."""
+"""The plan for all hosts on aws: packages, files, releases, services, and a prediction as the final check."""
 
 import hashlib
 
 from pneumoctl.hosts import monitoring, nginx, releases
-from pneumoctl.hosts.desired import Wishes
-from pneumoctl.hosts.layout import UNITS
-from pneumoctl.hosts.steps import bring, packages, service, staged
+from pneumoctl.hosts.desired import DesiredState
+from pneumoctl.hosts.layout import OPERATOR, UNITS
+from pneumoctl.hosts.steps import copy_offline_bundle, packages, service, staged
 from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Plan, Put, Run, Step
+from pneumoctl.plan.steps import Plan, Probe, Put, Step
 from pneumoctl.stack.inventory import Host
 
-OPERATOR = "operator"
-PROOF = "Prove it with a prediction through the front door"
+PROOF = "proof"
 PACKAGES = {
     "nginx": ("nginx", "prometheus-nginx-exporter"),
     "monitoring": ("prometheus",),
@@ -22,28 +21,29 @@ EVERYWHERE = ("prometheus-node-exporter", "curl")
 REDIS = ("redis-server", "prometheus-redis-exporter")
 
 
-def plan(wishes: Wishes) -> Plan:
-    """All steps, in an order that every host can walk by itself."""
+def plan(desired: DesiredState) -> Plan:
+    """All steps, in an order that every host can follow on its own."""
     steps: list[Step] = []
-    for host in wishes.inventory.hosts:
+    for host in desired.inventory.hosts:
         if host.role in PACKAGES:
-            steps += _base(wishes, host)
-    steps += _redis(wishes)
-    steps += releases.steps(wishes)
-    steps += nginx.steps(wishes)
-    steps += monitoring.steps(wishes)
-    return Plan(f"stack {wishes.settings.stack} on its hosts", tuple(steps))
+            steps += _base(desired, host)
+    steps += _redis(desired)
+    steps += releases.steps(desired)
+    steps += nginx.steps(desired)
+    steps += monitoring.steps(desired)
+    return Plan(f"stack {desired.settings.stack} on its hosts", tuple(steps))
 
 
 def proof(plan: Plan) -> Step:
-    """The proof behind everything else in a plan; nobody proves what was not brought about."""
-    return Step(PROOF, (OPERATOR,), (), check=True, after=tuple(step.title for step in plan.steps), gate=True)
+    """The final check, which depends on every step of a plan."""
+    title = "Send a test prediction through the front door"
+    return Step(title, (OPERATOR,), (), check=True, after=tuple(step.id for step in plan.steps), gate=True, id=PROOF)
 
 
-def _base(wishes: Wishes, host: Host) -> list[Step]:
+def _base(desired: DesiredState, host: Host) -> list[Step]:
     redis = REDIS if "redis" in (host.services or {}) else ()
-    acme = ("certbot",) if host.role == "nginx" and wishes.settings.acme_email else ()
-    wanted = (*EVERYWHERE, *PACKAGES[host.role], *redis, *acme)
+    acme = ("certbot",) if host.role == "nginx" and desired.settings.acme_email else ()
+    names = (*EVERYWHERE, *PACKAGES[host.role], *redis, *acme)
     journal = Put(
         render("journald/pneumoctl.conf", max_mb=500),
         "/etc/systemd/journald.conf.d/pneumoctl.conf",
@@ -51,26 +51,26 @@ def _base(wishes: Wishes, host: Host) -> list[Step]:
         group="root",
     )
     return [
-        *([bring(wishes.offline, "debs", host.name)] if wishes.offline else []),
-        packages(f"Install the packages of {host.name}", (host.name,), wanted, wishes.offline),
-        service(f"Bound the journal of {host.name}", host.name, "systemd-journald", (journal,)),
+        *([copy_offline_bundle(desired.offline, "debs", host.name)] if desired.offline else []),
+        packages(f"Install the packages of {host.name}", (host.name,), names, desired.offline),
+        service(f"Limit the journal size of {host.name}", host.name, "systemd-journald", (journal,)),
         node_exporter(host.name),
     ]
 
 
 def node_exporter(host: str) -> Step:
-    """What Prometheus sees of a host itself."""
+    """Configure the metrics of a host itself."""
     file = Put(render("default/prometheus-node-exporter"), "/etc/default/prometheus-node-exporter", 0o644, group="root")
     return service(f"Configure the node exporter of {host}", host, "prometheus-node-exporter", (file,))
 
 
 def every_package() -> tuple[str, ...]:
-    """What all hosts together install from Debian."""
-    return tuple(sorted({*EVERYWHERE, *REDIS, *(one for wanted in PACKAGES.values() for one in wanted)}))
+    """The Debian packages of all hosts together."""
+    return tuple(sorted({*EVERYWHERE, *REDIS, *(name for names in PACKAGES.values() for name in names)}))
 
 
-def _redis(wishes: Wishes) -> list[Step]:
-    host = next(one for one in wishes.inventory.hosts if "redis" in (one.services or {}))
+def _redis(desired: DesiredState) -> list[Step]:
+    host = next(host for host in desired.inventory.hosts if "redis" in (host.services or {}))
     port = (host.services or {})["redis"]
     config, users = "/etc/redis/redis.conf", "/etc/redis/users.acl"
     files = (
@@ -82,27 +82,27 @@ def _redis(wishes: Wishes) -> list[Step]:
                 socket=None,
                 aclfile=users,
                 data="/var/lib/redis",
-                memory_mb=wishes.settings.redis_memory_mb,
+                memory_mb=desired.settings.redis_memory_mb,
             ),
             config,
             0o640,
             group="redis",
         ),
-        Put(render("redis/users.acl", users=_users(wishes)), users, 0o640, secret=True, group="redis"),
+        Put(render("redis/users.acl", users=_users(desired)), users, 0o640, secret=True, group="redis"),
         Put(render("systemd/redis-server.conf"), f"{UNITS}/redis-server.service.d/pneumoctl.conf", 0o644, group="root"),
     )
-    # Redis has no check of its own: it is started with the new files on no port, and ends when its input does.
-    argv = ("sh", "-c", _TRY_REDIS, "sh", staged(config), staged(users))
+    # Redis cannot check its files: start it with them on a Unix socket only, and stop it once it listens.
+    check = Probe(("sh", "-c", _TRY_REDIS, "sh", staged(config), staged(users)), 30, "redis-server reads its files")
     exporter = render(
         "default/prometheus-redis-exporter",
         address=host.address,
         port=port,
         user="exporter",
-        password=wishes.secrets.redis_exporter_password,
+        password=desired.secrets.redis_exporter_password,
     )
     put = Put(exporter, "/etc/default/prometheus-redis-exporter", 0o600, secret=True, group="root")
     return [
-        service("Configure Redis", host.name, "redis-server", files, (Run(argv, 30, "redis-server reads its files"),)),
+        service("Configure Redis", host.name, "redis-server", files, (check,), step_id=releases.REDIS),
         service("Configure the Redis exporter", host.name, "prometheus-redis-exporter", (put,)),
     ]
 
@@ -120,15 +120,15 @@ cat "$folder/log"; kill $pid; exit 1
 """
 
 
-def _users(wishes: Wishes) -> dict[str, tuple[str, ...]]:
-    """Redis's users and the digests of their passwords; two of each while a rotation is under way."""
-    secrets = wishes.secrets
+def _users(desired: DesiredState) -> dict[str, tuple[str, ...]]:
+    """Redis's users and the digests of their passwords; two per user during a rotation."""
+    secrets = desired.secrets
     passwords = {
         "api": (secrets.redis_password, secrets.redis_password_previous),
         "train": (secrets.redis_train_password, secrets.redis_train_password_previous),
         "exporter": (secrets.redis_exporter_password, secrets.redis_exporter_password_previous),
     }
     return {
-        name: tuple(hashlib.sha256(one.encode()).hexdigest() for one in known if one)
-        for name, known in passwords.items()
+        name: tuple(hashlib.sha256(password.encode()).hexdigest() for password in both if password)
+        for name, both in passwords.items()
     }

@@ -12,16 +12,16 @@ from pneumoctl.stack.settings import Settings
 
 @dataclass(frozen=True)
 class Code:
-    """A release of the API or of the web page."""
+    """A release of the API or of the web page; hosts that have it already need no lock and no sources."""
 
     digest: str
-    lock: str = ""  # digest of its requirements; this and the sources are empty where the hosts have it already
+    lock: str = ""  # digest of its requirements
     sources: tuple[Tree, ...] = ()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A release of the model: its bundle."""
+    """A release of the model: a bundle. Hosts that have it already need no source."""
 
     name: str
     source: Tree | None = None
@@ -29,33 +29,33 @@ class Model:
 
 @dataclass(frozen=True)
 class Offline:
-    """What hosts install from when they reach no internet."""
+    """What hosts without internet access install from."""
 
     debs: Tree  # an apt repository
     wheels: Tree
 
     @property
     def apt(self) -> str:
-        """The list of apt's only source."""
+        """The file that lists apt's only source."""
         return f"{ROOT}/offline/sources.list"
 
-    def stack(self, kind: str) -> str:
-        """Where one of the two lies on a host."""
+    def path(self, kind: str) -> str:
+        """The directory of one of the two ("debs" or "wheels") on a host."""
         tree: Tree = getattr(self, kind)
         return f"{ROOT}/offline/{kind}-{tree.digest[:12]}"
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """Everything that the plan depends on, gathered beforehand."""
+class DesiredState:
+    """Everything that the plan depends on."""
 
     settings: Settings
     inventory: Inventory
     secrets: Secrets
-    certificate: str  # with its chain; that of Let's Encrypt takes its place where the settings want it
+    certificate: str  # with its chain; replaced by Let's Encrypt's if the settings say so
     key: str
-    login: str  # the line of nginx's password file
+    login: str  # a line of nginx's password file
     releases: Mapping[str, Code]  # by host name
     models: Mapping[str, Model]
-    standing: Mapping[str, Mapping[str, str]]  # host name -> link ("api/current", ...) -> what it points to
-    offline: Offline | None = None  # what hosts install from, not from Debian's servers and Python's index
+    current_links: Mapping[str, Mapping[str, str]]  # host name -> link ("api/current", ...) -> its target
+    offline: Offline | None = None  # None: hosts install from Debian's servers and PyPI

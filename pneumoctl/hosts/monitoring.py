@@ -1,12 +1,12 @@
-"""The steps that make the monitoring host watch all others: Prometheus, its alerts, and Grafana where it can be had."""
+"""The steps for the monitoring host: Prometheus with its alerts, and Grafana if its repository is reachable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pneumoctl.hosts.desired import Wishes
+from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.hosts.layout import INSTALL_S, STAMPS
-from pneumoctl.hosts.steps import answers, names, service, staged
+from pneumoctl.hosts.steps import answers, hosts_of, service, staged
 from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Put, Run, Service, Step, holds, stamped
+from pneumoctl.plan.steps import Probe, Put, Run, Service, Step, file_matches, stamped
 from pneumoctl.stack.inventory import Inventory
 
 JOBS = {
@@ -23,7 +23,7 @@ GRAFANA = "/etc/grafana"
 
 @dataclass(frozen=True)
 class Target:
-    """What Prometheus scrapes."""
+    """An exporter that Prometheus scrapes."""
 
     address: str
     port: int
@@ -31,12 +31,12 @@ class Target:
     role: str
 
 
-def steps(wishes: Wishes) -> list[Step]:
-    """Prometheus first: Grafana is a window on it."""
-    (host,) = names(wishes.inventory, "monitoring")
+def steps(desired: DesiredState) -> list[Step]:
+    """Prometheus, then Grafana, which shows its data."""
+    (host,) = hosts_of(desired.inventory, "monitoring")
     files = (
         Put(
-            render("prometheus/prometheus.yml", stack=wishes.settings.stack, targets=targets(wishes.inventory)),
+            render("prometheus/prometheus.yml", stack=desired.settings.stack, targets=targets(desired.inventory)),
             "/etc/prometheus/prometheus.yml",
             0o644,
             group="root",
@@ -49,32 +49,34 @@ def steps(wishes: Wishes) -> list[Step]:
             group="root",
         ),
     )
-    check = Run(("promtool", "check", "config", staged("/etc/prometheus/prometheus.yml")), 60, "promtool check config")
+    check = Probe(
+        ("promtool", "check", "config", staged("/etc/prometheus/prometheus.yml")), 60, "promtool check config"
+    )
     ready = answers("http://127.0.0.1:9090/-/ready")
     return [service("Configure Prometheus", host, "prometheus", files, (check,), (ready,)), *_grafana(host)]
 
 
 def _grafana(host: str) -> list[Step]:
-    """Debian has no Grafana: it comes from its vendor's repository, where that can be reached."""
+    """Grafana comes from its vendor's repository, because Debian does not package it."""
     provisioned = f"{GRAFANA}/provisioning"
     files = (
         Put(render("grafana/datasources.yaml"), f"{provisioned}/datasources/pneumoctl.yaml", 0o644, group="root"),
         Put(render("grafana/dashboards.yaml"), f"{provisioned}/dashboards/pneumoctl.yaml", 0o644, group="root"),
         *(
-            Put(render(f"grafana/{one}.json"), f"{GRAFANA}/pneumoctl/{one}.json", 0o644, group="root")
-            for one in DASHBOARDS
+            Put(render(f"grafana/{name}.json"), f"{GRAFANA}/pneumoctl/{name}.json", 0o644, group="root")
+            for name in DASHBOARDS
         ),
         Put(render("grafana/environment.conf"), f"{_DROP_IN}/pneumoctl.conf", 0o644, group="root"),
     )
-    stack = Step("Put Grafana's files in place", (host,), files, tuple(holds(one) for one in files))
+    write = Step("Write Grafana's files", (host,), files, tuple(file_matches(file) for file in files))
     install = Run(("sh", "-c", _INSTALL), INSTALL_S, "apt-get install grafana, from apt.grafana.com")
     actions = (install, Run(("systemctl", "daemon-reload")), Service("grafana-server", "restart"))
-    digests = tuple(Run(("true", one.sha256), title="note its files") for one in files)
+    salt = "".join(file.sha256 for file in files)
     ready = answers("http://127.0.0.1:3000/api/health", seconds=90)
-    step = stamped(Step("Install Grafana", (host,), (*digests, *actions), good=(ready,)), f"{STAMPS}/grafana")
-    # Nothing to do where its repository does not answer: the rest of the stack needs no Grafana.
-    probe = Run(("sh", "-c", _DONE, "sh", *step.unless[0].argv[2:]))
-    return [stack, Step(step.title, step.hosts, step.actions, (probe,), good=step.good)]
+    step = stamped(Step("Install Grafana", (host,), actions, verify=(ready,), salt=salt), f"{STAMPS}/grafana")
+    # Nothing to do if its repository does not answer: the rest of the stack does not need Grafana.
+    probe = Probe(("sh", "-c", _DONE, "sh", *step.done_if[0].argv[2:]))
+    return [write, replace(step, done_if=(probe,))]
 
 
 _DROP_IN = "/etc/systemd/system/grafana-server.service.d"
@@ -94,12 +96,12 @@ systemctl enable --quiet grafana-server
 
 
 def targets(inventory: Inventory) -> dict[str, tuple[Target, ...]]:
-    """What Prometheus scrapes, by job."""
-    made: dict[str, tuple[Target, ...]] = {"prometheus": (Target("127.0.0.1", 9090, "monitoring", "monitoring"),)}
+    """The targets that Prometheus scrapes, by job."""
+    jobs: dict[str, tuple[Target, ...]] = {"prometheus": (Target("127.0.0.1", 9090, "monitoring", "monitoring"),)}
     for job, name in JOBS.items():
-        made[job] = tuple(
+        jobs[job] = tuple(
             Target(host.address, (host.services or {})[name], host.name, host.role)
             for host in inventory.hosts
             if name in (host.services or {})
         )
-    return made
+    return jobs

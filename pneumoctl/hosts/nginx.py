@@ -1,18 +1,18 @@
-"""The steps that make the nginx host the front door: TLS, login, upstreams; and those that drain a web host there."""
+"""The steps for the front door: nginx with TLS, login and upstreams, and draining a web host there."""
 
 import hashlib
 from dataclasses import dataclass, replace
 
-from pneumoctl.hosts.desired import Wishes
+from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.hosts.layout import ETC
-from pneumoctl.hosts.steps import answers, points, service, staged
+from pneumoctl.hosts.steps import answers, link_matches, service, staged
 from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Link, Put, Run, Service, Step, holds
+from pneumoctl.plan.steps import Link, Probe, Put, Run, Service, Step, file_matches
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """A web host behind nginx; one that is `down` is sent nothing."""
+    """A web host behind nginx; nginx sends no requests to it while it is `down`."""
 
     address: str
     port: int
@@ -20,109 +20,108 @@ class Upstream:
 
 
 OWN, CURRENT = f"{ETC}/tls/own", f"{ETC}/tls/current"
-CERTIFICATE, KEY = "fullchain.pem", "privkey.pem"  # as Let's Encrypt calls them
+CERTIFICATE, KEY = "fullchain.pem", "privkey.pem"  # the names that Let's Encrypt uses
 CHANGED = f"{ETC}/certificate-changed"
 CHALLENGES = "/var/www/pneumoctl-acme"
 
-_CHANGED = Run((CHANGED,), title="nginx and Prometheus are told")
+_CHANGED = Run((CHANGED,), title="reload nginx and update the certificate's expiry metric")
 
 
-def server_names(wishes: Wishes) -> tuple[str, ...]:
-    """The names by which people reach the page."""
-    domain = wishes.settings.domain
-    return (wishes.inventory.bastion.public_address, *((domain,) if domain else ()))
+def server_names(desired: DesiredState) -> tuple[str, ...]:
+    """The names in the URLs of the page."""
+    domain = desired.settings.domain
+    return (desired.inventory.bastion.public_address, *((domain,) if domain else ()))
 
 
-def _conf(wishes: Wishes, down: str = "") -> Put:
-    """nginx's whole configuration; the web host `down` is drained."""
-    web = [host for host in wishes.inventory.hosts if host.role == "web"]
+def _conf(desired: DesiredState, down: str = "") -> Put:
+    """nginx's complete configuration; the web host `down` gets no requests."""
+    web = [host for host in desired.inventory.hosts if host.role == "web"]
     text = render(
         "nginx/nginx.conf",
-        server_names=server_names(wishes),
+        server_names=server_names(desired),
         upstreams=tuple(Upstream(host.address, (host.services or {})["ui"], host.name == down) for host in web),
-        max_upload_mb=wishes.settings.max_upload_mb,
+        max_upload_mb=desired.settings.max_upload_mb,
         certificate=f"{CURRENT}/{CERTIFICATE}",
         key=f"{CURRENT}/{KEY}",
         htpasswd=f"{ETC}/htpasswd",
-        acme=bool(wishes.settings.acme_email),
+        acme=bool(desired.settings.acme_email),
     )
     return Put(text, "/etc/nginx/nginx.conf", 0o644, group="root")
 
 
-def steps(wishes: Wishes) -> list[Step]:
-    """Certificate, login and configuration of nginx, and what Prometheus asks of it."""
-    host = wishes.inventory.bastion.name
-    config = _conf(wishes)
-    test = Run(("nginx", "-q", "-t", "-c", staged(config.path)), 30, "nginx -t")
+def steps(desired: DesiredState) -> list[Step]:
+    """Certificate, login and configuration of nginx, and its metrics exporter."""
+    host = desired.inventory.bastion.name
+    config = _conf(desired)
+    test = Probe(("nginx", "-q", "-t", "-c", staged(config.path)), 30, "nginx -t")
     exporter = Put(
         render("default/prometheus-nginx-exporter"), "/etc/default/prometheus-nginx-exporter", 0o644, group="root"
     )
     return [
-        _keys(wishes, host),
+        _keys(desired, host),
         service(
             "Configure the front door",
             host,
             "nginx",
             (config,),
             (test,),
-            (answers("http://127.0.0.1:8081/stub_status", seconds=10),),  # what the exporter after it asks
+            (answers("http://127.0.0.1:8081/stub_status", seconds=10),),  # the exporter reads it
             verb="reload",
-            salt=hashlib.sha256(f"{wishes.certificate}{wishes.login}".encode()).hexdigest(),
+            salt=hashlib.sha256(f"{desired.certificate}{desired.login}".encode()).hexdigest(),
         ),
-        *([_acme(wishes, host)] if wishes.settings.acme_email else ()),
+        *([_acme(desired, host)] if desired.settings.acme_email else ()),
         service("Configure the nginx exporter", host, "prometheus-nginx-exporter", (exporter,)),
     ]
 
 
-def _keys(wishes: Wishes, host: str) -> Step:
-    """Our certificate serves until Let's Encrypt's is there, and again when that is wished no more."""
+def _keys(desired: DesiredState, host: str) -> Step:
+    """nginx uses our certificate until there is one from Let's Encrypt, and again when the settings ask for none."""
     files = (
-        Put(wishes.certificate, f"{OWN}/{CERTIFICATE}", 0o644, group="root"),
-        Put(wishes.key, f"{OWN}/{KEY}", 0o600, secret=True, group="root"),
-        Put(wishes.login + "\n", f"{ETC}/htpasswd", 0o640, secret=True, group="www-data"),
+        Put(desired.certificate, f"{OWN}/{CERTIFICATE}", 0o644, group="root"),
+        Put(desired.key, f"{OWN}/{KEY}", 0o600, secret=True, group="root"),
+        Put(desired.login + "\n", f"{ETC}/htpasswd", 0o640, secret=True, group="www-data"),
         Put(render("nginx/certificate-changed", certificate=f"{CURRENT}/{CERTIFICATE}"), CHANGED, 0o755, group="root"),
     )
     link = Link(CURRENT, OWN)
-    probes = tuple(holds(one) for one in files)
-    title = "Put the front door's certificate and login in place"
-    if wishes.settings.acme_email:
-        first = Run(("sh", "-c", 'test -e "$1" || ln -sfn "$2" "$1"', "sh", CURRENT, OWN), title="serve with ours")
-        return Step(title, (host,), (*files, first, _CHANGED), (*probes, Run(("test", "-e", CURRENT))))
-    return Step(title, (host,), (*files, link, _CHANGED), (*probes, points(link)))
+    probes = tuple(file_matches(file) for file in files)
+    title = "Install the certificate and login of the front door"
+    if desired.settings.acme_email:
+        first = Run(("sh", "-c", 'test -e "$1" || ln -sfn "$2" "$1"', "sh", CURRENT, OWN), title="use our certificate")
+        return Step(title, (host,), (*files, first, _CHANGED), (*probes, Probe(("test", "-e", CURRENT))))
+    return Step(title, (host,), (*files, link, _CHANGED), (*probes, link_matches(link)))
 
 
-def _acme(wishes: Wishes, host: str) -> Step:
-    """Ask Let's Encrypt, which looks at the domain's port 80; Debian's timer renews, and its hook tells nginx."""
-    domain = wishes.settings.domain
+def _acme(desired: DesiredState, host: str) -> Step:
+    """Get a certificate from Let's Encrypt (over port 80); Debian's timer renews it, and a hook reloads nginx."""
+    domain = desired.settings.domain
     live = f"/etc/letsencrypt/live/{domain}"
     ask = (
         *("certbot", "certonly", "--non-interactive", "--agree-tos", "--webroot", "-w", CHALLENGES),
-        *("-m", wishes.settings.acme_email, "-d", domain, "--key-type", "ecdsa", "--keep-until-expiring"),
+        *("-m", desired.settings.acme_email, "-d", domain, "--key-type", "ecdsa", "--keep-until-expiring"),
         *("--deploy-hook", CHANGED),
     )
     link = Link(CURRENT, live)
     folder = Run(("install", "-d", CHALLENGES), title=f"make {CHALLENGES}")
     actions = (folder, Run(ask, 300, f"certbot certonly for {domain}"), link, _CHANGED)
-    probes = (Run(("test", "-e", f"{live}/{CERTIFICATE}")), points(link))
+    probes = (Probe(("test", "-e", f"{live}/{CERTIFICATE}")), link_matches(link))
     return Step(f"Get the certificate of {domain} from Let's Encrypt", (host,), actions, probes)
 
 
-def drain(wishes: Wishes, host: str, sake: tuple[str, ...], after: tuple[str, ...]) -> Step:
-    """Send nothing more to a web host while its release is switched."""
-    return _send(wishes, f"Drain {host} at the front door", host, sake, after, ())
+def drain(desired: DesiredState, host: str, needed_by: tuple[str, ...], after: tuple[str, ...]) -> Step:
+    """Send no requests to a web host while its release is switched."""
+    step = _set_upstreams(desired, f"Drain {host} at the front door", host)
+    return replace(step, after=after, needed_by=needed_by)
 
 
-def fill(wishes: Wishes, sake: tuple[str, ...]) -> Step:
-    """Send requests to all web hosts again, however their switches ended; who drained one may have been killed."""
-    none = Run(("sh", "-c", '! grep -q "^ *server .* down;" "$1"', "sh", _conf(wishes).path))
-    return replace(_send(wishes, "Send requests to all web hosts again", "", sake, (), sake), unless=(none,))
+def fill(desired: DesiredState, needed_by: tuple[str, ...]) -> Step:
+    """Send requests to all web hosts again, even after failed switches or an interrupted run."""
+    none = Probe(("sh", "-c", '! grep -q "^ *server .* down;" "$1"', "sh", _conf(desired).path))
+    step = _set_upstreams(desired, "Send requests to all web hosts again", "")
+    return replace(step, done_if=(none,), after_any_outcome=needed_by, needed_by=needed_by)
 
 
-def _send(
-    wishes: Wishes, title: str, down: str, sake: tuple[str, ...], after: tuple[str, ...], behind: tuple[str, ...]
-) -> Step:
-    config = _conf(wishes, down)
-    test = Run(("nginx", "-q", "-t", "-c", staged(config.path)), 30, "nginx -t")
-    host = wishes.inventory.bastion.name
-    actions = (config, Service("nginx", "reload"))
-    return Step(title, (host,), actions, valid=(test,), after=after, behind=behind, sake=sake)
+def _set_upstreams(desired: DesiredState, title: str, down: str) -> Step:
+    config = _conf(desired, down)
+    test = Probe(("nginx", "-q", "-t", "-c", staged(config.path)), 30, "nginx -t")
+    host = desired.inventory.bastion.name
+    return Step(title, (host,), (config, Service("nginx", "reload")), validate=(test,))

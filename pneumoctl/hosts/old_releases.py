@@ -1,27 +1,27 @@
-"""The step that drops a host's old releases: what the plan itself brings counts, so the next one finds nothing."""
+"""The step that removes a host's old releases, counting the one that the same plan brings."""
 
 from collections.abc import Mapping
 
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.plan.steps import Run, Step
+from pneumoctl.plan.steps import Probe, Run, Step
 
-KEPT = 5  # releases of a kind
+KEPT = 5  # releases of each kind
 
 
-def drop(host: str, wanted: Mapping[str, str], root: str = ROOT) -> Step:
-    """`wanted`: kind -> the release that is to serve. That, what served before it and the newest ones stay.
+def remove(host: str, desired: Mapping[str, str], root: str = ROOT) -> Step:
+    """Keep the `desired` release of each kind, the one before it, and the newest KEPT; remove the others.
 
-    The environments that no release needs any more go, too.
+    Environments that no remaining release uses are removed, too.
     """
-    words = tuple(word for kind, release in wanted.items() for word in (kind, release))
-    probe = Run(("sh", "-c", _OLD + _NONE, "sh", "-t", root, str(KEPT), *words))
-    drop = Run(
-        ("sh", "-c", _OLD + _DROP, "sh", "-1t", root, str(KEPT), *words), title=f"keep {KEPT} releases of each kind"
+    words = tuple(word for kind, release in desired.items() for word in (kind, release))
+    probe = Probe(("sh", "-c", _OLD + _NONE, "sh", "-t", root, str(KEPT), *words))
+    removal = Run(
+        ("sh", "-c", _OLD + _REMOVE, "sh", "-1t", root, str(KEPT), *words), title=f"keep {KEPT} releases of each kind"
     )
-    return Step(f"Drop old releases on {host}", (host,), (drop,), (probe,))
+    return Step(f"Remove old releases on {host}", (host,), (removal,), (probe,))
 
 
-# A release that is still to come will be the newest, and what serves now will be what served before.
+# When the desired release is not there yet, it will be the newest one, and the current one will be the previous one.
 _OLD = """set -eu
 order=$1 root=$2 kept=$3; shift 3
 old() {
@@ -33,7 +33,7 @@ old() {
 }
 """
 _NONE = 'while test $# -gt 0; do test -z "$(old "$1" "$2")" || exit 1; shift 2; done'
-_DROP = """while test $# -gt 0; do
+_REMOVE = """while test $# -gt 0; do
   old "$1" "$2" | while read -r one; do rm -rf -- "$root/$1/releases/$one"; done
   shift 2
 done

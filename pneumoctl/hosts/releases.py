@@ -1,116 +1,135 @@
-"""The steps that bring a release of the API, the web page or the model to a host and let it serve."""
+"""The steps that copy a release of the API, the web page or the model to a host and switch the host to it."""
 
 from dataclasses import replace
 
-from pneumoctl.hosts import nginx, old_releases
-from pneumoctl.hosts.desired import Code, Wishes
+from pneumoctl.hosts import nginx, old_releases, service_files
+from pneumoctl.hosts.desired import Code, DesiredState
 from pneumoctl.hosts.layout import ETC, INSTALL_S, ROOT, STAMPS
-from pneumoctl.hosts.steps import active, answers, bring, points, staged, starting
-from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Action, Copy, Link, Plan, Put, Run, Service, Step, holds, matches, stamped
+from pneumoctl.hosts.steps import active, answers, copy_offline_bundle, link_matches, staged, starting
+from pneumoctl.plan.steps import (
+    Action,
+    Copy,
+    Link,
+    Plan,
+    Probe,
+    Run,
+    Service,
+    Step,
+    file_matches,
+    stamped,
+    tree_matches,
+)
 from pneumoctl.stack.inventory import Host
 
 KINDS = {"app": "api", "web": "web"}  # role -> kind of its releases
-REDIS = "Configure Redis"  # the step before which no API can be ready
+REDIS = "redis"  # id of the step that configures Redis, which every API needs
 UNITS = {"app": "pneumoctl-api", "web": "pneumoctl-ui"}
 SERVE = {"app": "Serve the API on {}", "web": "Serve the web page on {}"}
-API_WORKERS = 2  # of 600 MB at most each, beside Redis
-API_THREADS, UI_THREADS = 64, 64
-# Uploads that wait or run in a worker before others are told to come back: what 20 a second pile up in a restart.
-MAX_PENDING = {"app": 48, "web": 48}
 
 
-def steps(wishes: Wishes) -> list[Step]:
-    """Releases to their hosts, then one host after another to serve them."""
-    made: list[Step] = []
+def steps(desired: DesiredState) -> list[Step]:
+    """Copy releases to all hosts in parallel, then switch one host after another."""
+    steps: list[Step] = []
     for role in ("app", "web"):
-        made += [step for host in _of(wishes, role) for step in _bring(wishes, host)]
+        steps += [step for host in _hosts(desired, role) for step in _copy(desired, host)]
     earlier: tuple[str, ...] = (REDIS,)
     for role in ("app", "web"):
-        before = earlier
-        for host in _of(wishes, role):
-            title = (SERVE[role].format(host.name),)
-            if _drained(wishes, host):
-                made.append(nginx.drain(wishes, host.name, title, before))
-                before = (made[-1].title, *before)
-            made.append(_serve(wishes, host, before))
-            before = earlier if _new(wishes, role) else title
-            model = {"model": wishes.models[host.name].name} if host.name in wishes.models else {}
-            made.append(old_releases.drop(host.name, {KINDS[role]: wishes.releases[host.name].digest, **model}))
-        earlier = tuple(SERVE[role].format(host.name) for host in _of(wishes, role))
-    web = tuple(SERVE["web"].format(host.name) for host in _of(wishes, "web") if _drained(wishes, host))
-    return [*made, nginx.fill(wishes, web)] if web else made
+        steps += _switch(desired, role, earlier)
+        earlier = tuple(serve_id(host) for host in _hosts(desired, role))
+    drained = tuple(serve_id(host) for host in _hosts(desired, "web") if _is_drained(desired, host))
+    return [*steps, nginx.fill(desired, drained)] if drained else steps
 
 
-def _of(wishes: Wishes, role: str) -> list[Host]:
-    """The hosts of a role that answer; those that serve nothing yet first, so that they can take others' requests."""
-    found = [host for host in wishes.inventory.hosts if host.role == role and host.name in wishes.releases]
-    return sorted(found, key=lambda host: _serves(wishes, host))
+def _switch(desired: DesiredState, role: str, earlier: tuple[str, ...]) -> list[Step]:
+    """Switch the hosts of a role after the steps `earlier`: one after another, or in parallel if none serves yet."""
+    steps: list[Step] = []
+    after = earlier
+    for host in _hosts(desired, role):
+        if _is_drained(desired, host):
+            drain = nginx.drain(desired, host.name, (serve_id(host),), after)
+            steps.append(drain)
+            after = (drain.id, *after)
+        steps.append(_serve(desired, host, after))
+        after = earlier if _none_serves(desired, role) else (serve_id(host),)
+        model = {"model": desired.models[host.name].name} if host.name in desired.models else {}
+        steps.append(old_releases.remove(host.name, {KINDS[role]: desired.releases[host.name].digest, **model}))
+    return steps
 
 
-def _serves(wishes: Wishes, host: Host) -> bool:
-    """Whether anything serves there now."""
-    return f"{KINDS[host.role]}/current" in wishes.standing.get(host.name, {})
+def serve_id(host: Host) -> str:
+    """The id of the step that switches a host to its release."""
+    return f"serve {host.name}"
 
 
-def _new(wishes: Wishes, role: str) -> bool:
-    """Whether no host of a role serves anything yet: then they need not be switched one after another."""
-    return not any(_serves(wishes, host) for host in _of(wishes, role))
+def _hosts(desired: DesiredState, role: str) -> list[Host]:
+    """The reachable hosts of a role; those that serve nothing yet come first, to take over the others' requests."""
+    hosts = [host for host in desired.inventory.hosts if host.role == role and host.name in desired.releases]
+    return sorted(hosts, key=lambda host: _serves(desired, host))
 
 
-def _drained(wishes: Wishes, host: Host) -> bool:
-    """Whether others can take what a web host would get while it is switched, and it gets anything at all.
+def _serves(desired: DesiredState, host: Host) -> bool:
+    """Whether the host serves any release now."""
+    return f"{KINDS[host.role]}/current" in desired.current_links.get(host.name, {})
 
-    API hosts need none of this: while one is switched systemd holds its socket, and requests wait.
+
+def _none_serves(desired: DesiredState, role: str) -> bool:
+    """Whether no host of a role serves anything yet."""
+    return not any(_serves(desired, host) for host in _hosts(desired, role))
+
+
+def _is_drained(desired: DesiredState, host: Host) -> bool:
+    """Whether a host is drained while it is switched: a web host that serves, if others can take its requests.
+
+    API hosts are not drained: systemd holds their socket while the service restarts, and requests wait.
     """
-    return host.role == "web" and len(_of(wishes, "web")) > 1 and _serves(wishes, host)
+    return host.role == "web" and len(_hosts(desired, "web")) > 1 and _serves(desired, host)
 
 
-def plan(wishes: Wishes, kind: str) -> Plan:
-    """The steps that concern one kind of release (api, web, model) alone."""
+def plan(desired: DesiredState, kind: str) -> Plan:
+    """The steps for one kind of release (api, web, model)."""
     role = "web" if kind == "web" else "app"
-    hosts = {host.name for host in _of(wishes, role)}
+    hosts = {host.name for host in _hosts(desired, role)}
     return Plan(
-        f"{kind} of stack {wishes.settings.stack}",
-        tuple(one for one in steps(wishes) if set(one.hosts) & hosts or one.sake),
+        f"{kind} of stack {desired.settings.stack}",
+        tuple(step for step in steps(desired) if set(step.hosts) & hosts or step.needed_by),
     )
 
 
-def _bring(wishes: Wishes, host: Host) -> list[Step]:
-    """The release's packages and code, and the model; nothing serves them yet."""
-    kind, code = KINDS[host.role], wishes.releases[host.name]
-    made = []
+def _copy(desired: DesiredState, host: Host) -> list[Step]:
+    """Copy the code and the model, and install the packages; the host does not serve them yet."""
+    kind, code = KINDS[host.role], desired.releases[host.name]
+    steps = []
     if code.sources:
-        copies = tuple(Copy(tree, f"{stack(kind, code)}/{tree.source.rpartition('/')[2]}") for tree in code.sources)
-        made.append(
+        copies = tuple(Copy(tree, f"{directory(kind, code)}/{tree.source.rpartition('/')[2]}") for tree in code.sources)
+        steps.append(
             Step(
                 f"Copy release {code.digest} ({kind}) to {host.name}",
                 (host.name,),
                 copies,
-                tuple(matches(one) for one in copies),
+                tuple(tree_matches(copy) for copy in copies),
             )
         )
-        made += [bring(wishes.offline, "wheels", host.name)] if wishes.offline else []
-        made.append(_environment(wishes, host, kind, code))
-    model = wishes.models.get(host.name)
+        steps += [copy_offline_bundle(desired.offline, "wheels", host.name)] if desired.offline else []
+        steps.append(_environment(desired, host, kind, code))
+    model = desired.models.get(host.name)
     if model is not None and model.source is not None:
         copy = Copy(model.source, f"{ROOT}/model/releases/{model.name}")
-        made.append(Step(f"Copy model {model.name} to {host.name}", (host.name,), (copy,), (matches(copy),)))
-    return made
+        steps.append(Step(f"Copy model {model.name} to {host.name}", (host.name,), (copy,), (tree_matches(copy),)))
+    return steps
 
 
-def _environment(wishes: Wishes, host: Host, kind: str, code: Code) -> Step:
-    """The release's Python environment, of exactly the packages whose hashes it names."""
-    venv, release = f"{ROOT}/venvs/{kind}-{code.lock}", stack(kind, code)
+def _environment(desired: DesiredState, host: Host, kind: str, code: Code) -> Step:
+    """The release's Python environment, with exactly the packages whose hashes its requirements list."""
+    venv, release = f"{ROOT}/venvs/{kind}-{code.lock}", directory(kind, code)
     requirements = f"{release}/webapp/{'api' if kind == 'api' else 'ui'}/requirements.txt"
-    source = ("--no-index", "--find-links", wishes.offline.stack("wheels")) if wishes.offline else ()
+    source = ("--no-index", "--find-links", desired.offline.path("wheels")) if desired.offline else ()
     install = Run(
         ("sh", "-c", _INSTALL, "sh", venv, requirements, *source),
         INSTALL_S,
         f"pip install --require-hashes -r {requirements}",
     )
     link = Link(f"{release}/venv", venv)
-    probe = Run(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
+    probe = Probe(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
     return Step(
         f"Install the Python packages of release {code.digest} ({kind}) on {host.name}",
         (host.name,),
@@ -119,8 +138,8 @@ def _environment(wishes: Wishes, host: Host, kind: str, code: Code) -> Step:
     )
 
 
-# Debian's own pip, so that the environment needs none. All cores compile, but not the packages' own tests; what cannot
-# be compiled nobody imports.
+# Debian's pip installs into the environment, which has none of its own. All modules except the packages' own tests are
+# compiled on all cores; modules that do not compile are never imported.
 _INSTALL = """set -eu
 venv=$1 file=$2; shift 2
 test ! -e "$venv/complete" || exit 0
@@ -134,16 +153,16 @@ touch "$venv/complete"
 """
 
 
-def stack(kind: str, code: Code) -> str:
-    """A release's directory."""
+def directory(kind: str, code: Code) -> str:
+    """The directory of a release."""
     return f"{ROOT}/{kind}/releases/{code.digest}"
 
 
-def _serve(wishes: Wishes, host: Host, after: tuple[str, ...]) -> Step:
-    """Judged beside the one that serves, put in its place, restarted while systemd holds the socket, and asked."""
-    kind, unit, code = KINDS[host.role], UNITS[host.role], wishes.releases[host.name]
-    files = _files(wishes, host)
-    model = wishes.models.get(host.name)
+def _serve(desired: DesiredState, host: Host, after: tuple[str, ...]) -> Step:
+    """Validate a release beside the current one, switch to it, restart while systemd holds the socket, and verify."""
+    kind, unit, code = KINDS[host.role], UNITS[host.role], desired.releases[host.name]
+    files = service_files.files(desired, host)
+    model = desired.models.get(host.name)
     links = [Link(f"{ROOT}/{kind}/current", f"releases/{code.digest}")]
     links += [Link(f"{ROOT}/model/current", f"releases/{model.name}")] if model else []
     manage: tuple[Action, ...] = (
@@ -158,86 +177,40 @@ def _serve(wishes: Wishes, host: Host, after: tuple[str, ...]) -> Step:
         SERVE[host.role].format(host.name),
         (host.name,),
         (*files, *links, *manage),
-        valid=(_units(unit), _check(wishes, host)),
-        good=(ready,),
+        validate=(_units(unit), _check(desired, host)),
+        verify=(ready,),
         after=after,
         gate=True,
+        id=serve_id(host),
     )
     step = stamped(step, f"{STAMPS}/{unit}")
     probes = (
-        *(holds(file) for file in files),
-        *(points(link) for link in links),
-        *step.unless,
+        *(file_matches(file) for file in files),
+        *(link_matches(link) for link in links),
+        *step.done_if,
         active(f"{unit}.service"),
     )
-    previous = tuple(_previous(wishes, host, link) for link in links)
-    return replace(step, actions=(*(one for one in previous if one), *step.actions), unless=probes)
+    previous = tuple(_previous(desired, host, link) for link in links)
+    return replace(step, actions=(*(link for link in previous if link), *step.actions), done_if=probes)
 
 
-def _previous(wishes: Wishes, host: Host, link: Link) -> Link | None:
-    """What serves now is what a rollback goes back to; nothing changes where nothing changes."""
-    now = wishes.standing.get(host.name, {}).get(link.path.removeprefix(f"{ROOT}/"), "")
-    return Link(link.path.replace("/current", "/previous"), now) if now and now != link.target else None
+def _previous(desired: DesiredState, host: Host, link: Link) -> Link | None:
+    """The link that a rollback goes back to: the current target, unless that is the desired one already."""
+    current = desired.current_links.get(host.name, {}).get(link.path.removeprefix(f"{ROOT}/"), "")
+    previous = link.path.replace("/current", "/previous")
+    return Link(previous, current) if current and current != link.target else None
 
 
-def _files(wishes: Wishes, host: Host) -> tuple[Put, ...]:
-    kind, unit = KINDS[host.role], UNITS[host.role]
-    service = "api" if kind == "api" else "ui"
-    listen = {"address": host.address, "port": (host.services or {})[service]}
-    hardened = {
-        "root": ROOT,
-        "workers": _workers(wishes, host),
-        "threads": API_THREADS if kind == "api" else UI_THREADS,
-        "memory": "80%",
-    }
-    return (
-        Put(_environment_file(wishes, host), f"{ETC}/{service}.env", 0o600, secret=True, group="root"),
-        Put(render(f"systemd/{unit}.socket", **listen), f"/etc/systemd/system/{unit}.socket", 0o644, group="root"),
-        Put(render(f"systemd/{unit}.service", **hardened), f"/etc/systemd/system/{unit}.service", 0o644, group="root"),
-    )
-
-
-def _workers(wishes: Wishes, host: Host) -> int:
-    return (wishes.settings.workers or API_WORKERS) if host.role == "app" else 1
-
-
-def _environment_file(wishes: Wishes, host: Host) -> str:
-    inventory, secrets = wishes.inventory, wishes.secrets
-    shared = {"secrets": secrets, "max_upload_mb": wishes.settings.max_upload_mb, "max_pending": MAX_PENDING[host.role]}
-    if host.role == "app":
-        redis = next(one for one in inventory.hosts if "redis" in (one.services or {}))
-        return render(
-            "env/api.env",
-            redis_host=redis.address,
-            redis_port=(redis.services or {})["redis"],
-            redis_socket=None,
-            bundle=f"{ROOT}/model/current",
-            threads=1,
-            metrics="/run/pneumoctl-api/metrics",
-            code=f"{ROOT}/api/current",
-            **shared,
-        )
-    apis = [f"http://{one.address}:{(one.services or {})['api']}" for one in inventory.hosts if one.role == "app"]
-    return render(
-        "env/ui.env",
-        api_url=",".join(apis),
-        api_socket=None,
-        trusted_hosts=(*nginx.server_names(wishes), host.address),
-        code=f"{ROOT}/web/current",
-        **shared,
-    )
-
-
-def _units(unit: str) -> Run:
+def _units(unit: str) -> Probe:
     files = tuple(staged(f"/etc/systemd/system/{unit}.{suffix}") for suffix in ("service", "socket"))
-    return Run(("systemd-analyze", "verify", "--man=no", *files), title="systemd-analyze verify")
+    return Probe(("systemd-analyze", "verify", "--man=no", *files), title="systemd-analyze verify")
 
 
-def _check(wishes: Wishes, host: Host) -> Run:
-    """The release scores its known picture in its own sandbox, with the new environment, before it may serve."""
-    kind, code = KINDS[host.role], wishes.releases[host.name]
-    service, release = "api" if kind == "api" else "ui", stack(kind, code)
-    model = wishes.models.get(host.name)
+def _check(desired: DesiredState, host: Host) -> Probe:
+    """Scores a test picture with the new release in a sandbox of its own, before the host switches to it."""
+    kind, code = KINDS[host.role], desired.releases[host.name]
+    service, release = "api" if kind == "api" else "ui", directory(kind, code)
+    model = desired.models.get(host.name)
     argv = (
         *("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "-p", "DynamicUser=yes"),
         *("-p", f"EnvironmentFile={staged(f'{ETC}/{service}.env')}"),
@@ -245,4 +218,4 @@ def _check(wishes: Wishes, host: Host) -> Run:
         f"{ROOT}/model/releases/{model.name}" if model else "",
         *(f"{release}/venv/bin/python", "-P", "-m", "webapp.check", service),
     )
-    return Run(argv, 120, f"the release's own check ({code.digest})")
+    return Probe(argv, 120, f"the release's own check ({code.digest})")

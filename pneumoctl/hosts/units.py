@@ -1,8 +1,8 @@
-"""Which systemd units make a host on aws what its role says: what is looked at, and whose log is shown."""
+"""The systemd units of each host on aws: those whose state is checked, and those whose log is shown."""
 
 from pneumoctl.stack.inventory import Host, Inventory
 
-OF_SERVICES = {  # a service of the inventory -> its unit
+OF_SERVICES = {  # service in the inventory -> unit
     "https": "nginx",
     "ui": "pneumoctl-ui",
     "api": "pneumoctl-api",
@@ -11,8 +11,8 @@ OF_SERVICES = {  # a service of the inventory -> its unit
     "nginx_exporter": "prometheus-nginx-exporter",
     "redis_exporter": "prometheus-redis-exporter",
 }
-OF_ROLES = {"monitoring": ("prometheus",)}  # those of no published port
-WITH_LOGS = {  # a service whose log is asked for -> its unit
+OF_ROLES = {"monitoring": ("prometheus",)}  # units without a published port
+WITH_LOGS = {  # name of a log -> unit
     "nginx": "nginx",
     "ui": "pneumoctl-ui",
     "api": "pneumoctl-api",
@@ -22,7 +22,7 @@ WITH_LOGS = {  # a service whose log is asked for -> its unit
 
 
 def of(host: Host) -> tuple[str, ...]:
-    """The units that run on a host; none on the training host, which is off."""
+    """The units that run on a host; none for the training host, which is off."""
     if host.role == "train":
         return ()
     named = tuple(unit for service, unit in OF_SERVICES.items() if service in (host.services or {}))

@@ -1,11 +1,11 @@
-"""Show a plan, ask, execute: the same for every command that changes something."""
+"""Show a plan, ask for confirmation, carry it out: the same for every command of the local target that changes it."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.plan.executor import Event, Reached, execute, pending
+from pneumoctl.plan.executor import Event, HostAccess, execute, pending
 from pneumoctl.plan.steps import Plan, Step, describe
 from pneumoctl.plan.transport import Output
 from pneumoctl.stack.journal import Journal
@@ -14,25 +14,25 @@ from pneumoctl.terminal.console import console
 
 @dataclass(frozen=True)
 class Applied:
-    """What an application did."""
+    """The result of applying a plan."""
 
     changed: tuple[str, ...]  # titles of the steps that were done
-    outputs: Mapping[str, Output]
+    outputs: Mapping[str, Output]  # by step id
 
 
-def changes(plan: Plan, hosts: Mapping[str, Reached]) -> list[Step]:
+def changes(plan: Plan, hosts: Mapping[str, HostAccess]) -> list[Step]:
     """The steps of a plan that have something to do now."""
     return [step for step in plan.steps if not step.check and pending(step, hosts)]
 
 
 def apply(
     plan: Plan,
-    hosts: Mapping[str, Reached],
+    hosts: Mapping[str, HostAccess],
     journal: Journal,
     agreed: bool,
     before: Callable[[], None] = lambda: None,
 ) -> Applied:
-    """Show what is pending, ask unless `agreed`, then do it. `before` runs after the yes, before the first step."""
+    """Show the pending steps, ask unless `agreed`, call `before`, then carry the steps out."""
     todo = changes(plan, hosts)
     if todo:
         for line in describe(plan, lambda step: step in todo):
@@ -52,7 +52,7 @@ def apply(
 
 
 def _reporter(done: list[str]) -> Callable[[Event, Step], None]:
-    """Draws the executor's events, and keeps the titles of the steps that changed something."""
+    """Draws the executor's events and appends the titles of the steps that changed something to `done`."""
     begun = 0.0
 
     def report(event: Event, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""Walk a plan: probe each step on its hosts, act where needed, journal and report events."""
+"""Carry out a plan step by step: probe each step, act if needed, write the journal, report events."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -17,8 +17,8 @@ Event = Literal["start", "done", "skip", "fail"]
 
 
 @dataclass(frozen=True)
-class Reached:
-    """A host as the executor sees it: how to act on it, and how its service manager is told."""
+class HostAccess:
+    """How to act on a host, and the command line of its service manager."""
 
     transport: Transport
     service_argv: Callable[[Service], tuple[str, ...]]
@@ -28,9 +28,9 @@ class StepFailed(PneumoError):
     """An action failed on a host."""
 
     def __init__(self, step: Step, host: str, action: str, output: Output) -> None:
-        said = output.tail()
+        tail = output.tail()
         super().__init__(
-            f"step “{step.title}” failed on {host}: {action} (exit {output.code})" + (f"\n{said}" if said else ""),
+            f"step “{step.title}” failed on {host}: {action} (exit {output.code})" + (f"\n{tail}" if tail else ""),
             step=step.title,
             host=host,
             exit_code=output.code,
@@ -38,30 +38,30 @@ class StepFailed(PneumoError):
         self.output = output
 
 
-def pending(step: Step, hosts: Mapping[str, Reached]) -> bool:
-    """Whether a step has anything to do; asks the hosts, changes nothing."""
-    return any(_to_do(step, hosts[name]) for name in step.hosts)
+def pending(step: Step, hosts: Mapping[str, HostAccess]) -> bool:
+    """Whether a step has something to do; runs its probes, changes nothing."""
+    return any(_pending_on(step, hosts[name]) for name in step.hosts)
 
 
-def _to_do(step: Step, host: Reached) -> bool:
-    if step.check or not step.unless:
+def _pending_on(step: Step, host: HostAccess) -> bool:
+    if step.check or not step.done_if:
         return True
-    return any(host.transport.run(probe.argv, {}, probe.timeout).code != 0 for probe in step.unless)
+    return any(host.transport.run(probe.argv, probe.timeout).code != 0 for probe in step.done_if)
 
 
 def execute(
     plan: Plan,
-    hosts: Mapping[str, Reached],
+    hosts: Mapping[str, HostAccess],
     journal: Journal,
     report: Callable[[Event, Step], None],
 ) -> dict[str, Output]:
-    """Do every pending step in order, its hosts in parallel; stops at the first that fails.
+    """Carry out every pending step in order, its hosts in parallel; stop at the first that fails.
 
-    Returns the output of each step's last command by title. Raises StepFailed.
+    Returns the output of each step's last command by step id. Raises StepFailed.
     """
     outputs: dict[str, Output] = {}
     for step in plan.steps:
-        waiting = [name for name in step.hosts if _to_do(step, hosts[name])]
+        waiting = [name for name in step.hosts if _pending_on(step, hosts[name])]
         if not waiting:
             journal.write("skip", step.title)
             report("skip", step)
@@ -70,7 +70,7 @@ def execute(
         try:
             with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
                 for output in pool.map(lambda name, step=step: _on_host(step, name, hosts[name], journal), waiting):
-                    outputs[step.title] = output
+                    outputs[step.id] = output
         except BaseException:
             report("fail", step)
             raise
@@ -78,33 +78,33 @@ def execute(
     return outputs
 
 
-def _on_host(step: Step, name: str, host: Reached, journal: Journal) -> Output:
+def _on_host(step: Step, name: str, host: HostAccess, journal: Journal) -> Output:
     journal.write("start", step.title, name)
     last = Output(0, "", "")
     for action in step.actions:
         shown = describe_action(action)
         log.info("%s: %s", name, shown)
         try:
-            done = _act(action, host)
+            output = _act(action, host)
         except OSError as error:
-            done = Output(1, "", str(error))
+            output = Output(1, "", str(error))
         if isinstance(action, Run | Service):
-            last = done
-            log.info("%s: exit %d %s", name, done.code, done.tail(5))
-        if done.code != 0:
-            journal.write("fail", step.title, name, f"{shown}: exit {done.code}")
-            raise StepFailed(step, name, shown, done)
+            last = output
+            log.info("%s: exit %d %s", name, output.code, output.tail(5))
+        if output.code != 0:
+            journal.write("fail", step.title, name, f"{shown}: exit {output.code}")
+            raise StepFailed(step, name, shown, output)
     journal.write("done", step.title, name)
     return last
 
 
-def _act(action: Action, host: Reached) -> Output:
+def _act(action: Action, host: HostAccess) -> Output:
     transport = host.transport
     match action:
         case Run(argv, timeout):
-            return transport.run(argv, {}, timeout)
+            return transport.run(argv, timeout)
         case Service():
-            return transport.run(host.service_argv(action), {}, 120)
+            return transport.run(host.service_argv(action), 120)
         case Put(content, path, mode):
             transport.put(content.encode(), path, mode)
         case Copy(tree, path):

@@ -1,4 +1,4 @@
-"""Carry a plan out on many hosts at once: each walks its own steps, waits where a step needs another's, fails alone."""
+"""Carry out a plan on many hosts in parallel: a host waits only for the steps it depends on, and fails alone."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +12,19 @@ from pneumoctl.plan.transport import Output
 from pneumoctl.stack.journal import Journal
 
 
-class Place(Protocol):
-    """Where steps are done: a host, or the operator's machine."""
+class StepRunner(Protocol):
+    """Carries out steps in one location: on a host, or on the operator's machine."""
 
     def pending(self, steps: Sequence[Step]) -> list[bool]:
-        """Which of them have something to do; changes nothing."""
+        """Which of the steps have something to do; changes nothing."""
 
     def act(self, step: Step) -> tuple[str, Output]:
-        """Do a step: "done", "skip" or "failed", and what its last command said. May raise PneumoError."""
+        """Carry out a step; returns "done", "skip" or "failed", and its last output. May raise PneumoError."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A step that was not done on a host, and why."""
+    """A step that failed on a host, and why."""
 
     host: str
     step: Step
@@ -33,137 +33,147 @@ class Failure:
 
 @dataclass
 class Result:
-    """What came of a plan."""
+    """The result of carrying out a plan."""
 
-    done: list[tuple[str, Step]] = field(default_factory=list)  # (host, step), no checks
-    outputs: dict[str, Output] = field(default_factory=dict)  # of each step's last command, by title
+    done: list[tuple[str, Step]] = field(default_factory=list)  # (host, step), without checks
+    outputs: dict[str, Output] = field(default_factory=dict)  # of each step's last command, by step id
     failures: list[Failure] = field(default_factory=list)
-    untried: list[tuple[str, Step]] = field(default_factory=list)  # behind a failure
+    skipped: list[tuple[str, Step]] = field(default_factory=list)  # because a step that they depend on failed
 
 
-REACH = Step("Reach the host", (), ())
+CONNECT = Step("Connect to the host", (), ())
 Report = Callable[[str, str, Step, str], None]  # event (start, done, fail), host, step, detail
 
 
-def pending(plan: Plan, places: Mapping[str, Place]) -> dict[str, list[Step]]:
-    """The steps with something to do, by host, checks left out; hosts are asked in parallel.
+def pending(plan: Plan, runners: Mapping[str, StepRunner]) -> dict[str, list[Step]]:
+    """The steps with something to do by host, without checks; all hosts are asked in parallel.
 
-    Raises the first host's PneumoError in the order of the plan's hosts.
+    Raises the PneumoError of the first host, in the order of the plan's hosts, that cannot be asked.
     """
-    mine = {name: [step for step in plan.steps if name in step.hosts and not step.check] for name in places}
-    with ThreadPoolExecutor(max(1, len(mine))) as pool:
-        asked = {name: pool.submit(places[name].pending, steps) for name, steps in mine.items() if steps}
-        found = {name: list(zip(mine[name], one.result(), strict=True)) for name, one in asked.items()}
-    titles = {step.title for steps in found.values() for step, has in steps if has and not step.sake}
+    by_host = {name: [step for step in plan.steps if name in step.hosts and not step.check] for name in runners}
+    with ThreadPoolExecutor(max(1, len(by_host))) as pool:
+        asked = {name: pool.submit(runners[name].pending, steps) for name, steps in by_host.items() if steps}
+        answers = {name: list(zip(by_host[name], one.result(), strict=True)) for name, one in asked.items()}
+    ids = {step.id for steps in answers.values() for step, has_work in steps if has_work and not step.needed_by}
 
-    def wanted(step: Step, has: bool) -> bool:
-        return bool(titles & set(step.sake) or (has and step.unless)) if step.sake else has
+    def is_pending(step: Step, has_work: bool) -> bool:
+        if not step.needed_by:
+            return has_work
+        return bool(ids & set(step.needed_by)) or (has_work and bool(step.done_if))
 
-    return {name: [step for step, has in steps if wanted(step, has)] for name, steps in found.items()}
+    return {name: [step for step, has_work in steps if is_pending(step, has_work)] for name, steps in answers.items()}
 
 
 def roll_out(
-    plan: Plan, places: Mapping[str, Place], todo: Mapping[str, Sequence[Step]], journal: Journal, report: Report
+    plan: Plan, runners: Mapping[str, StepRunner], todo: Mapping[str, Sequence[Step]], journal: Journal, report: Report
 ) -> Result:
-    """Do the steps in `todo` and all checks, each host for itself; a failure ends that host and what waits for it."""
-    run = _Run(plan, places, todo, journal, report)
-    names = [name for name in places if any(name in step.hosts for step in plan.steps)]
+    """Carry out the steps in `todo` and all checks; a failure stops its host and the steps that depend on it."""
+    run = _Rollout(plan, runners, todo, journal, report)
+    names = [name for name in runners if any(name in step.hosts for step in plan.steps)]
     threads = [threading.Thread(target=run.host, args=(name,), daemon=True) for name in names]
-    for thread in threads:  # daemons: Ctrl-C waits for no host; what was begun there ends there
+    for thread in threads:  # daemon threads, so that Ctrl-C waits for no host; a step that has begun ends on the host
         thread.start()
     for thread in threads:
-        while thread.is_alive():  # a plain join() would keep Ctrl-C from us
+        while thread.is_alive():  # join() without a time limit would block Ctrl-C
             thread.join(0.2)
     return run.result
 
 
-class _Run:
+class _Rollout:
     """The state that the hosts' threads share."""
 
     def __init__(
         self,
         plan: Plan,
-        places: Mapping[str, Place],
+        runners: Mapping[str, StepRunner],
         todo: Mapping[str, Sequence[Step]],
         journal: Journal,
         report: Report,
     ) -> None:
-        self.plan, self.places, self.todo, self.journal, self.report = plan, places, todo, journal, report
+        self.plan, self.runners, self.todo, self.journal, self.report = plan, runners, todo, journal, report
         self.result = Result()
         self.changed = threading.Condition()
-        self.open = {(name, step.title) for step in plan.steps for name in step.hosts}
-        self.failed: set[str] = set()  # titles of steps that a host failed at or did not come to
+        self.open = {(name, step.id) for step in plan.steps for name in step.hosts}
+        self.failed: set[str] = set()  # ids of the steps that failed or were skipped on some host
 
     def host(self, name: str) -> None:
-        """Walk the steps of one host."""
-        lost = False
+        """Carry out the steps of one host."""
+        failed = False
         for step in self.plan.steps:
             if name not in step.hosts:
                 continue
-            if lost or not self._ready(step):
+            if failed or not self._wait_for_dependencies(step):
                 self._skip(name, step)
                 continue
             if step.check or step in self.todo.get(name, ()):
-                lost = not self._do(name, step) or lost
+                failed = not self._act(name, step)
             self._close(name, step)
 
-    def _ready(self, step: Step) -> bool:
-        """Wait until the steps before this one ended on all hosts; whether those that must be were done."""
+    def _wait_for_dependencies(self, step: Step) -> bool:
+        """Wait until the steps that this one depends on have ended on all hosts; returns whether it can start."""
         with self.changed:
             self.changed.wait_for(
                 lambda: (
                     bool(self.failed & set(step.after))
-                    or not any(title in (*step.after, *step.behind) for _, title in self.open)
+                    or not any(open_id in (*step.after, *step.after_any_outcome) for _, open_id in self.open)
                 )
             )
             return not self.failed & set(step.after)
 
-    def _do(self, name: str, step: Step) -> bool:
+    def _act(self, name: str, step: Step) -> bool:
+        """Carry out a step on a host and record the result; returns whether it succeeded."""
         self.journal.write("start", step.title, name)
         self.report("start", name, step, "")
-        try:
-            state, output = self.places[name].act(step)
-            error = PneumoError(output.stderr.strip(), code=Exit.GATE_FAILED if step.gate else Exit.FAILED)
-        except PneumoError as lost:
-            state, output, error = "failed", Output(1, "", ""), lost
-        except Exception as bug:
-            state, output, error = "failed", Output(1, "", ""), PneumoError(f"{type(bug).__name__}: {bug}")
-        good = state != "failed"
-        self.journal.write("done" if good else "fail", step.title, name, "" if good else error.message)
-        self.report("done" if good else "fail", name, step, "" if good else error.message)
+        state, output, error = self._outcome(name, step)
+        event, detail = ("fail", error.message) if error else ("done", "")
+        self.journal.write(event, step.title, name, detail)
+        self.report(event, name, step, detail)
         with self.changed:
-            if not good:
-                self.failed.add(step.title)
+            if error:
+                self.failed.add(step.id)
                 self.result.failures.append(Failure(name, step, error))
             else:
-                self.result.outputs[step.title] = output
+                self.result.outputs[step.id] = output
                 if state == "done" and not step.check:
                     self.result.done.append((name, step))
-        return good
+        return error is None
+
+    def _outcome(self, name: str, step: Step) -> tuple[str, Output, PneumoError | None]:
+        try:
+            state, output = self.runners[name].act(step)
+        except PneumoError as error:
+            return "failed", Output(1, "", ""), error
+        except Exception as bug:
+            return "failed", Output(1, "", ""), PneumoError(f"{type(bug).__name__}: {bug}")
+        if state != "failed":
+            return state, output, None
+        return state, output, PneumoError(output.stderr.strip(), code=Exit.GATE_FAILED if step.gate else Exit.FAILED)
 
     def _skip(self, name: str, step: Step) -> None:
         with self.changed:
-            self.result.untried.append((name, step))
-            self.failed.add(step.title)
+            self.result.skipped.append((name, step))
+            self.failed.add(step.id)
         self._close(name, step)
 
     def _close(self, name: str, step: Step) -> None:
         with self.changed:
-            self.open.discard((name, step.title))
+            self.open.discard((name, step.id))
             self.changed.notify_all()
 
 
 def raise_for(result: Result, again: str) -> None:
-    """PneumoError if anything failed: exit 6, or 10 for a health gate, 5 for a host that another has."""
+    """Raise PneumoError if anything failed: exit 6, or 10 for a health gate, 5 for a host with another's lease."""
     if not result.failures:
         return
     codes = {failure.error.code for failure in result.failures}
-    code = next((one for one in (Exit.GATE_FAILED, Exit.LOCKED) if one in codes), Exit.PARTLY)
-    told = [f"{failure.host}: “{failure.step.title}” failed: {failure.error.message}" for failure in result.failures]
-    waiting = {name for name, _ in result.untried}
-    untried = f"\nnot tried behind that: {len(result.untried)} steps on {', '.join(sorted(waiting))}" if waiting else ""
-    hosts = sorted({failure.host for failure in result.failures} | waiting)
+    code = next((special for special in (Exit.GATE_FAILED, Exit.LOCKED) if special in codes), Exit.PARTLY)
+    lines = [f"{failure.host}: “{failure.step.title}” failed: {failure.error.message}" for failure in result.failures]
+    blocked = {name for name, _ in result.skipped}
+    if blocked:
+        lines.append(f"skipped because of that: {len(result.skipped)} steps on {', '.join(sorted(blocked))}")
+    hosts = sorted({failure.host for failure in result.failures} | blocked)
     failed = [
-        {"host": failure.host, "step": failure.step.title, "said": failure.error.message} for failure in result.failures
+        {"host": failure.host, "step": failure.step.title, "message": failure.error.message}
+        for failure in result.failures
     ]
-    raise PneumoError("\n".join(told) + untried, f"after mending the cause: {again}", code, failed=failed, hosts=hosts)
+    raise PneumoError("\n".join(lines), f"after fixing the cause: {again}", code, failed=failed, hosts=hosts)

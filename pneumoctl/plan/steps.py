@@ -1,4 +1,4 @@
-"""What will be done, as data: actions, steps and plans, and their description for a person."""
+"""What will be done, as data: actions, probes, steps and plans, and their description for a person."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,10 +10,7 @@ from pneumoctl.files import NOT_COPIED, Tree
 
 @dataclass(frozen=True)
 class Run:
-    """Run a command on the host.
-
-    `title` is shown to a person instead of a long command; the log has the command.
-    """
+    """Run a command on the host. `title` is shown instead of a long command; the log has the command."""
 
     argv: tuple[str, ...]
     timeout: float = 120.0
@@ -22,24 +19,24 @@ class Run:
 
 @dataclass(frozen=True)
 class Put:
-    """Write a file on the host, atomically; the contents of a secret file are never shown."""
+    """Write a file on the host atomically; the contents of a secret file are never shown."""
 
     content: str
     path: str
     mode: int = 0o600
     secret: bool = False
-    group: str = ""  # the file's group on a host, where it matters; its owner is who writes it
-    stamp: bool = False  # our own mark that a step was done, no file that anybody configured
+    group: str = ""  # the file's group on a host, where it matters; its owner is the user that writes it
+    stamp: bool = False  # pneumoctl's own record that a step was done, not a configuration file
 
     @property
     def sha256(self) -> str:
-        """Digest of the wished contents."""
+        """The digest of the desired contents."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy a tree from here to the host; it appears there whole or not at all."""
+    """Copy a tree from this machine to the host; it appears there completely or not at all."""
 
     tree: Tree
     path: str
@@ -47,7 +44,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Link:
-    """Point a symbolic link at a target, atomically."""
+    """Point a symbolic link at a target atomically."""
 
     path: str
     target: str
@@ -55,7 +52,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Fetch:
-    """Copy a tree from the host to here; it appears here whole or not at all."""
+    """Copy a tree from the host to this machine; it appears here completely or not at all."""
 
     source: str
     path: str
@@ -73,29 +70,61 @@ Action = Run | Put | Copy | Link | Fetch | Service
 
 
 @dataclass(frozen=True)
-class Step:
-    """Actions on hosts. `unless`: read-only probes; if all succeed there is nothing to do.
+class Unit:
+    """A state that a systemd unit should be in."""
 
-    A `check` changes nothing on the hosts, is always run, and does not count as a change.
-    These matter on hosts over SSH alone: `valid` judges the files beside the live ones before any is swapped
-    ("{staged}" in a word is the folder that they lie below), `good` the outcome; where one of them fails, files and
-    links are put back and services restarted. `after` names the steps, on whatever host, that must be done before,
-    `behind` those that must have ended, well or not; without either a step waits for its own host's earlier ones alone.
-    The failure of a `gate` is that of a health gate. A step for the `sake` of others is done when one of them is,
-    or where a probe of its own says that one of them was left half done.
+    name: str
+    state: Literal["running", "enabled"]
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Debian packages that should be installed."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A command that changes nothing and succeeds if the host is as desired; `subject` is what it looks at."""
+
+    argv: tuple[str, ...]
+    timeout: float = 120.0
+    title: str = ""
+    subject: Put | Unit | Packages | None = field(default=None, repr=False)  # a Put may hold a secret
+
+
+@dataclass(frozen=True)
+class Step:
+    """Actions on hosts.
+
+    There is nothing to do if all `done_if` probes succeed. A `check` changes nothing, always runs, and does not count
+    as a change. A failed `gate` is reported as a failed health gate. `id` identifies the step in a plan (default: its
+    title); `salt` is anything else that the digest of a stamped step depends on.
+
+    Only on hosts over SSH: `validate` probes check the files in a temporary folder ("{staged}" in a word) before any of
+    them is replaced, `verify` probes check the result. If one fails, files and links are restored and services
+    restarted. A step waits for the steps before it on its own host, and on whatever host for those that `after` (they
+    must have succeeded) and `after_any_outcome` name by id. A step that is `needed_by` others is done if one of them
+    has something to do, or if its own probes find that an earlier run was interrupted.
     """
 
     title: str
     hosts: tuple[str, ...]
     actions: tuple[Action, ...]
-    unless: tuple[Run, ...] = ()
+    done_if: tuple[Probe, ...] = ()
     check: bool = False
-    valid: tuple[Run, ...] = ()
-    good: tuple[Run, ...] = ()
+    validate: tuple[Probe, ...] = ()
+    verify: tuple[Probe, ...] = ()
     after: tuple[str, ...] = ()
-    behind: tuple[str, ...] = ()
+    after_any_outcome: tuple[str, ...] = ()
     gate: bool = False
-    sake: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
+    id: str = ""
+    salt: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.id or self.title)
 
 
 @dataclass(frozen=True)
@@ -107,35 +136,38 @@ class Plan:
 
 
 def digest(step: Step) -> str:
-    """sha256 over everything the step would do, secrets included."""
-    return hashlib.sha256(repr(step.actions).encode()).hexdigest()
+    """sha256 of everything the step would do, secrets included, and of its salt."""
+    return hashlib.sha256((repr(step.actions) + step.salt).encode()).hexdigest()
 
 
 def stamped(step: Step, path: str) -> Step:
-    """The step, leaving its digest at `path` as its last act, and probing for it.
+    """The step with a last action that writes its digest to `path`, and a probe for that digest.
 
-    A half-done step leaves no stamp and is done again; a changed wish has another digest.
+    An interrupted step leaves no digest and is done again; so is a step whose digest has changed.
     """
-    wished = digest(step)
-    probe = Run(("grep", "-qx", wished, path))
-    return replace(step, actions=(*step.actions, Put(wished + "\n", path, stamp=True)), unless=(*step.unless, probe))
+    expected = digest(step)
+    probe = Probe(("grep", "-qx", expected, path))
+    return replace(
+        step, actions=(*step.actions, Put(expected + "\n", path, stamp=True)), done_if=(*step.done_if, probe)
+    )
 
 
-def holds(put: Put) -> Run:
-    """A probe that succeeds when the file on the host has the wished contents, and rights where a group is wished."""
-    script, wished = 'test "$(sha256sum <"$1")" = "$2  -"', (put.path, put.sha256)
-    if not put.group:
-        return Run(("sh", "-c", script, "sh", *wished))
-    script += ' && test "$(stat -c "%a %G" "$1")" = "$3"'
-    return Run(("sh", "-c", script, "sh", *wished, f"{put.mode:o} {put.group}"))
+def file_matches(put: Put) -> Probe:
+    """Succeeds if the file on the host has the desired contents, and the desired mode and group if it has a group."""
+    script = 'test "$(sha256sum <"$1")" = "$2  -"'
+    words: tuple[str, ...] = (put.path, put.sha256)
+    if put.group:
+        script += ' && test "$(stat -c "%a %G" "$1")" = "$3"'
+        words = (*words, f"{put.mode:o} {put.group}")
+    return Probe(("sh", "-c", script, "sh", *words), subject=put)
 
 
-def matches(copy: Copy) -> Run:
-    """A probe that succeeds when the tree on the host has the wished contents, to the byte."""
+def tree_matches(copy: Copy) -> Probe:
+    """Succeeds if the tree on the host has the digest that files.tree_digest computes here."""
     skipped = " ".join(f"! -path '*/{name}/*'" for name in NOT_COPIED)
     listing = f"find . -type f {skipped} -print0 | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum"
     script = f'cd "$1" && test "$({listing})" = "$2  -"'
-    return Run(("sh", "-c", script, "sh", copy.path, copy.tree.digest))
+    return Probe(("sh", "-c", script, "sh", copy.path, copy.tree.digest))
 
 
 def describe(plan: Plan, pending: Callable[[Step], bool] = lambda _: True) -> list[str]:

@@ -1,4 +1,4 @@
-"""How actions reach a host: the protocol, and the transport to this machine."""
+"""How actions are carried out: the protocol, and its implementation for this machine."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pneumoctl.files import _sweep, write_atomically
+from pneumoctl.files import remove_leftovers, replace_link, write_atomically
 
 # What commands and services get of the caller's environment. Everything else is ours to say: GUNICORN_CMD_ARGS,
 # PYTHONWARNINGS or PROMETHEUS_MULTIPROC_DIR of somebody's shell would change or end what we start.
@@ -24,48 +24,48 @@ def inherited(environ: Mapping[str, str], *more: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Output:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     stdout: str
     stderr: str
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines it said, errors last."""
+        """Its last lines, stderr after stdout."""
         return "\n".join((self.stdout + self.stderr).strip().splitlines()[-lines:])
 
 
 class Transport(Protocol):
-    """The operations that a host must offer; each either happens whole or raises OSError."""
+    """The operations that a step needs; each takes effect completely or raises OSError."""
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Output:
-        """Run a command; a time-out is Output 124, a missing program Output 127."""
+    def run(self, argv: Sequence[str], timeout: float) -> Output:
+        """Run a command; code 124 after a time-out, 127 if the program is missing."""
 
     def read(self, path: str) -> bytes | None:
-        """The contents of a file, None if there is none."""
+        """The contents of a file; None if it is missing."""
 
     def put(self, content: bytes, path: str, mode: int) -> None:
-        """Write a file beside its place, then rename."""
+        """Replace a file atomically."""
 
     def copy(self, source: str, path: str, exclude: Sequence[str]) -> None:
-        """Copy a tree from here beside its place, then rename; an older tree is replaced."""
+        """Replace a tree by a copy of a local one; it appears completely or not at all."""
 
     def link(self, path: str, target: str) -> None:
-        """Make or swap a symbolic link."""
+        """Replace a symbolic link atomically."""
 
     def fetch(self, source: str, path: str) -> None:
-        """Copy a tree from the host beside its place here, then rename."""
+        """Replace a local tree by a copy of the host's; it appears completely or not at all."""
 
 
 class LocalTransport:
     """Acts on this machine."""
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Output:
+    def run(self, argv: Sequence[str], timeout: float) -> Output:
         """See Transport."""
         try:
             done = subprocess.run(
                 list(argv),
-                env={**inherited(os.environ, "PYTHONPATH"), **env},  # our own modules may lie on that path
+                env=inherited(os.environ, "PYTHONPATH"),  # our own modules may lie on that path
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -74,8 +74,8 @@ class LocalTransport:
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            said = late.stderr.decode(errors="replace") if isinstance(late.stderr, bytes) else ""
-            return Output(124, "", f"{said}\n{argv[0]}: no end after {timeout:.0f} s")
+            stderr = late.stderr.decode(errors="replace") if isinstance(late.stderr, bytes) else ""
+            return Output(124, "", f"{stderr}\n{argv[0]}: did not end within {timeout:.0f} s")
         except FileNotFoundError:
             return Output(127, "", f"{argv[0]}: not found")
         return Output(done.returncode, done.stdout, done.stderr)
@@ -95,20 +95,17 @@ class LocalTransport:
         """See Transport."""
         final = Path(path)
         final.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(final)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as beside:
-            fresh = Path(beside) / "tree"
-            shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*exclude), symlinks=True)
+        remove_leftovers(final)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as temporary:
+            copied = Path(temporary) / "tree"
+            shutil.copytree(source, copied, ignore=shutil.ignore_patterns(*exclude), symlinks=True)
             if final.exists():
-                final.rename(Path(beside) / "old")
-            fresh.rename(final)
+                final.rename(Path(temporary) / "old")
+            copied.rename(final)
 
     def link(self, path: str, target: str) -> None:
         """See Transport."""
-        fresh = Path(f"{path}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(target)
-        fresh.replace(path)
+        replace_link(Path(path), target)
 
     def fetch(self, source: str, path: str) -> None:
         """See Transport."""

@@ -63,7 +63,7 @@ def _dataset(folder: Folder) -> DataSet:
     paths = [Path(name) for name in folder.labels]
     samples, lines = [], []
     for path, label, (digest, _) in zip(
-        paths, folder.labels.values(), files.hashed(paths, lambda _: None), strict=True
+        paths, folder.labels.values(), files.hash_files(paths, lambda _: None), strict=True
     ):
         kind = LABEL_NAMES[label].lower()
         entry = Entry(path, path.name, label, "test", path.stem, kind, sha256=digest)

@@ -1,23 +1,23 @@
-"""Move bytes between us and one command on a host until it has ended or its time is up."""
+"""Move bytes to and from one command on a host until it ends or reaches a time limit."""
 
 import time
 from collections.abc import Iterator
 from typing import IO, Any
 
-LATE = 124  # the exit code of a command whose time was up
-LINGER = 1.0  # seconds to wait for more output of a command that has ended but whose children hold its pipes
+LATE = 124  # the exit code of a command that reached a time limit
+LINGER = 1.0  # seconds to wait for more output after the command has ended while its children hold its pipes open
 CHUNK = 32768
 
 
 def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float) -> tuple[int, bytes]:
-    """Returns exit code and stderr of the command that was started on a paramiko channel; -1 if the channel broke.
+    """Returns the exit code and stderr of the command that was started on a paramiko channel.
 
-    LATE after `limit` seconds in all, or after `stall` seconds in which nothing moved.
+    The code is -1 if the channel broke, and LATE after `limit` seconds or after `stall` seconds without any data.
     """
     stderr, rest, sending = bytearray(), b"", True
     began = moved = time.monotonic()
     while True:
-        ended = channel.exit_status_ready()  # asked before reading: all that it said is there by then
+        ended = channel.exit_status_ready()  # checked before reading: if it has ended, all its output is readable now
         busy = False
         if channel.recv_ready():
             busy = bool(stdout.write(channel.recv(CHUNK)))
@@ -39,11 +39,11 @@ def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, 
 
 
 def _send(channel: Any, data: bytes) -> tuple[bytes, bool]:
-    """Send a part; returns what is left, and whether there may be more. No data is the end of the input."""
+    """Send a part; returns the unsent rest and whether there may be more. Empty data ends the input."""
     try:
         if data:
             return data[channel.send(data) :], True
         channel.shutdown_write()
-    except OSError:  # the command has ended without reading all: its exit code tells why
+    except OSError:  # the command ended without reading all of its input; its exit code says why
         pass
     return b"", False

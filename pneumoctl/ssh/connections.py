@@ -1,4 +1,4 @@
-"""Fabric's connections to the hosts on aws, through the bastion, with pinned host keys and every wait bounded."""
+"""Fabric connections to the hosts on aws: through the bastion, with pinned host keys and a limit on every wait."""
 
 import base64
 import logging
@@ -15,42 +15,43 @@ from typing import IO, TYPE_CHECKING, Any
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.channel import pump
-from pneumoctl.ssh.keepalive_socket import Line
+from pneumoctl.ssh.keepalive_socket import KeepaliveSocket
+from pneumoctl.ssh.paramiko_errors import reason, ssh_errors
 from pneumoctl.stack.inventory import Host, Inventory
 
 if TYPE_CHECKING:
     from fabric import Connection
 
-SIGNALLED = 255  # what is reported of a command that a signal ended: paramiko does not say which
+SIGNALLED = 255  # exit code for a command that was ended by a signal: paramiko does not say which
 
 
 class Unreachable(PneumoError):
-    """A host could not be reached, or was lost on the way; asking again later may help."""
+    """A host could not be reached, or the connection was lost; a retry may help."""
 
     def __init__(self, host: Host, phase: str, why: str, hint: str = "pneumoctl status") -> None:
         super().__init__(f"{host.name} ({host.address}): {phase}: {why}", hint, host=host.name, phase=phase)
 
 
 @dataclass(frozen=True)
-class Reach:
+class HostConnection:
     """An open connection to a host."""
 
     host: Host
     fabric: "Connection"
-    line: Line
+    socket: KeepaliveSocket
 
     @property
     def alive(self) -> bool:
-        """Whether it was still open a moment ago."""
+        """Whether it was open at the last check."""
         return bool(self.fabric.is_connected)
 
     def channel(self, kind: str = "session", **to: Any) -> Any:
-        """A new paramiko channel; neither Fabric nor paramiko bound the wait for one."""
+        """A new paramiko channel, with the time limit that Fabric and paramiko lack."""
         return self.fabric.transport.open_channel(kind, timeout=keys.CONNECT, **to)
 
 
 class Connections:
-    """One connection a host, made when first needed and shared by all threads; private hosts go through the bastion.
+    """One connection per host, opened when first needed and shared by all threads; private hosts through the bastion.
 
     `directory` holds the stack's key and the pinned host keys. Use as a context manager.
     """
@@ -58,10 +59,10 @@ class Connections:
     def __init__(self, inventory: Inventory, directory: Path) -> None:
         self._inventory = inventory
         self._directory = directory
-        self._open: dict[str, Reach] = {}
+        self._open: dict[str, HostConnection] = {}
         self._failed: dict[str, tuple[float, Unreachable]] = {}
         self._opening = {host.name: threading.Lock() for host in inventory.hosts}
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its tracebacks go to the terminal
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())  # otherwise its tracebacks go to the terminal
         logging.getLogger("paramiko").propagate = False
 
     def __enter__(self) -> "Connections":
@@ -71,73 +72,72 @@ class Connections:
         self.close()
 
     def close(self) -> None:
-        """End all connections; a command that still runs raises Unreachable in its thread."""
+        """Close all connections; a command that still runs raises Unreachable in its thread."""
         for name in sorted(self._open, key=lambda name: name == self._inventory.bastion.name):
             if reach := self._open.pop(name, None):
                 reach.fabric.close()
 
     def connected(self, host: Host) -> bool:
-        """Whether there is an open connection to it; nobody waits for one."""
+        """Whether there is an open connection to a host; never waits."""
         reach = self._open.get(host.name)
         return reach is not None and reach.alive
 
-    def to(self, host: Host) -> Reach:
-        """An open connection. Raises Unreachable, and a plain PneumoError (hard stop) if the host key changed."""
+    def to(self, host: Host) -> HostConnection:
+        """An open connection. Raises Unreachable, or a plain PneumoError if the host key changed."""
         asked = time.monotonic()
         with self._opening[host.name]:
-            known = self._open.get(host.name)
-            if known is not None and known.alive:
-                return known
+            connection = self._open.get(host.name)
+            if connection is not None and connection.alive:
+                return connection
             when, failure = self._failed.get(host.name, (-math.inf, None))
-            if failure is not None and when > asked:  # while we waited: do not wait as long again, each in turn
+            if failure is not None and when > asked:  # another thread's attempt failed while this one waited for it
                 raise failure
             try:
-                known = self._open[host.name] = self._connect(host)
+                connection = self._open[host.name] = self._connect(host)
             except Unreachable as error:
                 self._failed[host.name] = (time.monotonic(), error)
                 raise
-            return known
+            return connection
 
     def execute(
         self, host: Host, command: str, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float = math.inf
     ) -> tuple[int, bytes]:
-        """Run a line of the host's shell; returns exit code and stderr. Raises Unreachable.
+        """Run a line in the host's shell; returns exit code and stderr. Raises Unreachable. Limits: see channel.pump.
 
-        Limits as of channel.pump. (Fabric's own `run` takes no bytes on stdin, feeds it a character in 10 ms, and
-        hangs when the link is cut.)
+        Fabric's own `run` takes no bytes on stdin, sends one character per 10 ms, and hangs when a connection is lost.
         """
         reach, channel = self._session(host, command)
         try:
-            with closing(Line(channel)):  # which hangs up quietly
+            with closing(KeepaliveSocket(channel)):  # its close() raises no errors
                 code, stderr = pump(channel, stdin, stdout, limit, stall)
-        except EOFError as error:  # as we sent
-            raise _cut(host) from error
+        except EOFError as error:  # while sending
+            raise _lost(host) from error
         if code == -1:
             reach.fabric.transport.join(0.5)  # a dying transport closes its channels first
             if not reach.alive:
-                raise _cut(host)
+                raise _lost(host)
             return SIGNALLED, stderr + b"ended by a signal"
         return code, stderr
 
-    def _session(self, host: Host, command: str) -> tuple[Reach, Any]:
-        """A channel on which the command was started; a connection found to have ended is made anew, once."""
+    def _session(self, host: Host, command: str) -> tuple[HostConnection, Any]:
+        """A channel on which the command was started; a connection that has been closed is opened again, once."""
         stale = self._open.get(host.name)
         while True:
             reach = self.to(host)
             try:
                 channel = reach.channel()
-            except _ssh_errors() as error:
+            except ssh_errors() as error:
                 if reach is not stale or (reach.alive and not isinstance(error, EOFError)):
-                    raise Unreachable(host, "starting a command", _words(error)) from error
+                    raise Unreachable(host, "starting a command", reason(error)) from error
                 reach.fabric.close()
                 continue
             try:
                 channel.exec_command(command)
-            except _ssh_errors() as error:
-                raise Unreachable(host, "starting a command", _words(error)) from error
+            except ssh_errors() as error:
+                raise Unreachable(host, "starting a command", reason(error)) from error
             return reach, channel
 
-    def _connect(self, host: Host) -> Reach:
+    def _connect(self, host: Host) -> HostConnection:
         from fabric import Config, Connection
         from paramiko import RejectPolicy, SSHConfig
 
@@ -146,17 +146,17 @@ class Connections:
             raise Unreachable(host, "host key", "none is pinned yet", "pneumoctl up")
         keys.check_mode(self._directory)
         key, (address, port) = _key(pinned), self._address(host)
-        line = Line(self._dial(host))
+        sock = KeepaliveSocket(self._dial(host))
         fabric = Connection(
             address,
             user=host.user,
             port=port,
-            # Neither the operator's own OpenSSH nor Fabric configuration shall decide anything.
+            # The operator's own OpenSSH and Fabric configurations are ignored.
             config=Config(lazy=True, ssh_config=SSHConfig()),
             forward_agent=False,
             connect_timeout=keys.CONNECT,
             connect_kwargs={
-                "sock": line,
+                "sock": sock,
                 "key_filename": str(self._directory / keys.PRIVATE),
                 "allow_agent": False,
                 "look_for_keys": False,
@@ -166,10 +166,10 @@ class Connections:
         )
         fabric.client.set_missing_host_key_policy(RejectPolicy())
         fabric.client.get_host_keys().add(address if port == 22 else f"[{address}]:{port}", key.get_name(), key)
-        with _told(host, line):
+        with _translated(host, sock):
             fabric.open()
-        threading.Thread(target=_ask_for_life, args=(fabric.transport,), daemon=True).start()
-        return Reach(host, fabric, line)
+        threading.Thread(target=_send_keepalives, args=(fabric.transport,), daemon=True).start()
+        return HostConnection(host, fabric, sock)
 
     def _dial(self, host: Host) -> Any:
         bastion = self._inventory.bastion
@@ -177,21 +177,21 @@ class Connections:
             try:
                 return socket.create_connection(self._address(host), timeout=keys.CONNECT)
             except OSError as error:
-                raise _no_bastion(host, _words(error)) from error
+                raise _no_bastion(host, reason(error)) from error
         through = self.to(bastion)
         try:
             return through.channel("direct-tcpip", dest_addr=self._address(host), src_addr=("", 0))
-        except _ssh_errors() as error:
-            if not through.alive or through.line.silent() > 2 * keys.ALIVE:
-                raise _no_bastion(bastion, "it fell silent") from error
-            raise Unreachable(host, "connecting through the bastion", _words(error)) from error
+        except ssh_errors() as error:
+            if not through.alive or through.socket.silent() > 2 * keys.ALIVE:
+                raise _no_bastion(bastion, "it no longer answers") from error
+            raise Unreachable(host, "connecting through the bastion", reason(error)) from error
 
     def _address(self, host: Host) -> tuple[str, int]:
         return host.public_address if host == self._inventory.bastion else host.address, keys.ssh_port(host)
 
 
-def _cut(host: Host) -> Unreachable:
-    return Unreachable(host, "running a command", "the link was cut; there it may have gone on")
+def _lost(host: Host) -> Unreachable:
+    return Unreachable(host, "running a command", "the connection was lost; the command may still run there")
 
 
 def _no_bastion(host: Host, why: str) -> Unreachable:
@@ -200,55 +200,41 @@ def _no_bastion(host: Host, why: str) -> Unreachable:
 
 
 def _key(pinned: str) -> Any:
-    """A pinned host key as paramiko's."""
+    """A pinned host key as a paramiko object."""
     from paramiko import PKey
     from paramiko.pkey import UnknownKeyType
 
     kind, coded = pinned.split()
     try:
         return PKey.from_type_string(kind, base64.b64decode(coded))
-    except (*_ssh_errors(), UnknownKeyType, ValueError) as error:
+    except (*ssh_errors(), UnknownKeyType, ValueError) as error:
         message = f"a line of the stack's {keys.KNOWN_HOSTS} is damaged: {pinned}"
-        raise PneumoError(message, "restore it from a backup, or take that line out and: pneumoctl up") from error
+        raise PneumoError(message, "restore it from a backup, or remove that line, then: pneumoctl up") from error
 
 
 @contextmanager
-def _told(host: Host, line: Line) -> Iterator[None]:
-    """Translate what may go wrong between a connected socket and a login."""
+def _translated(host: Host, sock: KeepaliveSocket) -> Iterator[None]:
+    """Close the socket and translate the error if the SSH handshake or the login fails."""
     from paramiko import AuthenticationException, BadHostKeyException
 
     try:
         yield
     except BadHostKeyException as error:
-        line.close()
+        sock.close()
         raise keys.changed(host) from error
     except AuthenticationException as error:
-        line.close()
+        sock.close()
         raise Unreachable(host, "login", f"the stack's key was not accepted for user {host.user}") from error
-    except _ssh_errors() as error:
-        line.close()
-        raise Unreachable(host, "SSH handshake", _words(error)) from error
+    except ssh_errors() as error:
+        sock.close()
+        raise Unreachable(host, "SSH handshake", reason(error)) from error
 
 
-def _ssh_errors() -> tuple[type[Exception], ...]:
-    from paramiko import SSHException
-
-    return (SSHException, EOFError, OSError)
-
-
-def _words(error: Exception) -> str:
-    """Why, for a person; paramiko has several names for a time-out."""
-    said = str(getattr(error, "text", "") or error)
-    if isinstance(error, TimeoutError) or said in {"Timeout opening channel.", "No existing session"}:
-        return f"no answer within {keys.CONNECT} s"
-    return said or "the connection ended"
-
-
-def _ask_for_life(transport: Any) -> None:
-    """Ask again and again what every server answers, so that the line hears something while all is well."""
+def _send_keepalives(transport: Any) -> None:
+    """Send requests that every server answers, so that a working connection is never silent."""
     try:
         while transport.is_active():
             transport.global_request("keepalive@openssh.com", wait=True)
             time.sleep(keys.ALIVE)
-    except _ssh_errors():
+    except ssh_errors():
         return

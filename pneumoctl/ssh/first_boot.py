@@ -1,4 +1,4 @@
-"""Wait for the hosts of a new stack: pin each host's key as EC2 tells it, then read the boot mark over SSH."""
+"""Wait for the first boot of new hosts: pin each host's key from its EC2 console, then read its boot mark over SSH."""
 
 import threading
 import time
@@ -8,30 +8,30 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.ssh import keys, serial_console
+from pneumoctl.ssh import keys, remote_command, serial_console
 from pneumoctl.ssh.connections import Connections, Unreachable
-from pneumoctl.ssh.transport import SshTransport
 from pneumoctl.stack.inventory import Host
 
-DEADLINE = 600.0  # seconds that a host may take to its boot mark
-PAUSE = 1.0  # seconds between two questions
-LOOK = 10.0  # seconds between two looks at EC2, both of which must say that the host is off: it tells old news at times
+DEADLINE = 600.0  # seconds that a host may take until its boot mark
+PAUSE = 1.0  # seconds between two attempts
+LOOK = 10.0  # seconds between two EC2 queries; both must say that the host is off, because EC2 answers can be stale
 MARK = "/var/lib/pneumoctl/boot"
 LOG = "/var/log/pneumoctl-boot.log"
 SHOWN = 40  # last lines of a log
+COMMAND_S = 20.0  # time limit of one command on a host
 
-Console = Callable[[str], str]  # instance id -> what its serial console says, from EC2's authenticated API
-Report = Callable[[Host, str], None]  # called from a thread a host, at every change of what it is waited for
+Console = Callable[[str], str]  # instance id -> its serial console output, from EC2's authenticated API
+Report = Callable[[Host, str], None]  # called in a thread per host whenever the host enters another phase
 
 
 class BootFailed(PneumoError):
-    """A host did not come up; the message ends with the last lines that it wrote."""
+    """A host did not boot; the message ends with the last lines of the host's own output."""
 
-    def __init__(self, host: Host, why: str, source: str, said: str) -> None:
-        last = [line for line in serial_console.lines(said) if line][-SHOWN:]
-        shown = "".join(f"\n  {line}" for line in last) or " nothing"
-        hint = f"pneumoctl ssh {host.name}, or after mending the cause: pneumoctl up"
-        super().__init__(f"{host.name}: {why}; {source} says:{shown}", hint, host=host.name)
+    def __init__(self, host: Host, reason: str, source: str, output: str) -> None:
+        last = [line for line in serial_console.lines(output) if line][-SHOWN:]
+        shown = "".join(f"\n  {line}" for line in last) or " (no output)"
+        hint = f"look at it: pneumoctl ssh {host.name}; after fixing the cause: pneumoctl up"
+        super().__init__(f"{host.name}: {reason}; last lines of {source}:{shown}", hint, host=host.name)
 
 
 def wait(
@@ -43,10 +43,10 @@ def wait(
     deadline: float = DEADLINE,
     off: Callable[[Host], bool] = lambda _: False,
 ) -> None:
-    """Wait until every host's boot script says ok; in parallel, and for none any longer when one fails.
+    """Wait in parallel until every host's boot script reports "ok"; the first failure ends the wait for all.
 
-    `directory` holds the pins. `off`: whether EC2 says that a host is off, asked now and then. Raises BootFailed, or a
-    plain PneumoError if a host shows another key than its console, or goes off.
+    `directory` holds the pinned host keys. `off` returns whether EC2 reports a host as stopped or terminated. Raises
+    BootFailed, or a plain PneumoError if a host shows another key than its console announced, or if it is off.
     """
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
     stop = threading.Event()
@@ -54,12 +54,12 @@ def wait(
 
     def watch(host: Host) -> None:
         try:
-            _Wait(connections, console, directory, report, deadline, end, stop, off).through(host)
+            _Wait(connections, console, directory, report, deadline, end, stop, off).until_booted(host)
             ended.put(None)
-        except BaseException as error:  # for the waiting thread to raise
+        except BaseException as error:  # raised again by the waiting thread
             ended.put(error)
 
-    for host in hosts:  # daemons: Ctrl-C waits for no connection that is being tried
+    for host in hosts:  # daemon threads, so that Ctrl-C does not wait for a connection attempt
         threading.Thread(target=watch, args=(host,), daemon=True).start()
     try:
         for _ in hosts:
@@ -71,23 +71,28 @@ def wait(
 
 
 def pin_stopped(host: Host, console: Console, directory: Path) -> None:
-    """Pin the key of a host that powered itself off after its first boot. BootFailed if its console says no good.
+    """Pin the key of a host that powered itself off after its first boot.
 
-    Nothing is asked of a host that is pinned already: EC2 forgets the console of a stopped instance.
+    Raises BootFailed if its console does not report a successful boot. Does nothing if the host is pinned already: EC2
+    discards the console output of a stopped instance.
     """
     if host.instance_id in keys.pins(directory):
         return
-    said = console(host.instance_id)
-    mark, key = serial_console.boot_mark(said), serial_console.host_key(said)
+    output = console(host.instance_id)
+    mark, key = serial_console.boot_mark(output), serial_console.host_key(output)
     if mark != "ok" or key is None:
-        error = BootFailed(host, f"its boot script {mark or 'did not end'}", "the console", said)
-        error.hint = f"terminate instance {host.instance_id}, then: pneumoctl up, which makes it anew"
+        error = BootFailed(host, f"its boot script {mark or 'did not end'}", "the console", output)
+        error.hint = f"terminate instance {host.instance_id}, then create it again: pneumoctl up"
         raise error
     keys.pin(directory, host, key)
 
 
 class _Stopped(Exception):
-    """Another host failed, or the operator interrupts."""
+    """Another host failed, or the operator interrupted the command."""
+
+
+# Prints nothing if there is no mark yet; any other failure to read it has an exit code.
+_READ_MARK = ("sh", "-c", 'test ! -e "$1" || cat -- "$1"', "sh")
 
 
 @dataclass
@@ -98,15 +103,15 @@ class _Wait:
     console: Console
     directory: Path
     report: Report
-    patience: float
+    limit: float
     deadline: float
     stop: threading.Event
     off: Callable[[Host], bool]
-    looked: float = field(default_factory=time.monotonic)
+    off_checked: float = field(default_factory=time.monotonic)
     seen_off: bool = False
 
-    def through(self, host: Host) -> None:
-        """Wait for key, SSH and mark of one host."""
+    def until_booted(self, host: Host) -> None:
+        """Wait for the key, SSH and boot mark of one host."""
         if host.instance_id not in keys.pins(self.directory):
             self.report(host, "waiting for its host key")
             keys.pin(self.directory, host, self._key(host))
@@ -117,53 +122,61 @@ class _Wait:
 
     def _key(self, host: Host) -> str:
         while True:
-            trouble = None
+            failure = None
             try:
-                said = self.console(host.instance_id)
-            except PneumoError as error:  # throttled, or the API is away for a moment
-                said, trouble = "", error
-            key = serial_console.host_key(said)
+                output = self.console(host.instance_id)
+            except PneumoError as error:  # throttled, or the API is not reachable for a moment
+                output, failure = "", error
+            key = serial_console.host_key(output)
             if key is not None:
                 return key
-            if self._late(host):
-                why = f"its console told no host key in {self.patience:.0f} s"
-                raise trouble or BootFailed(host, why, "the console", said)
+            if self._timed_out(host):
+                reason = f"its console showed no host key within {self.limit:.0f} s"
+                raise failure or BootFailed(host, reason, "the console", output)
 
     def _mark(self, host: Host) -> str:
-        waiting, lost = "", ""
+        phase = ""
         while True:
-            try:
-                said = SshTransport(host, self.connections).read(MARK)
-                if said is not None and said.strip():
-                    return said.decode(errors="replace").strip()
-                now, lost = "waiting for its boot script", ""
-            except (Unreachable, OSError) as error:
-                now, lost = "waiting for SSH", str(error)
-            if now != waiting:
-                waiting = now
-                self.report(host, now)
-            if self._late(host):
-                raise self._never(host, lost)
+            mark, failure = self._read_mark(host)
+            if mark:
+                return mark
+            current = "waiting for SSH" if failure else "waiting for its boot script"
+            if current != phase:
+                phase = current
+                self.report(host, phase)
+            if self._timed_out(host):
+                raise self._never_booted(host, failure)
 
-    def _never(self, host: Host, lost: str) -> BootFailed:
-        if lost:
-            why = f"SSH did not answer in {self.patience:.0f} s ({lost})"
-            return BootFailed(host, why, "the console", self.console(host.instance_id))
-        return BootFailed(host, f"its boot script did not end in {self.patience:.0f} s", LOG, self._log(host))
+    def _read_mark(self, host: Host) -> tuple[str, str]:
+        """The mark, empty if there is none yet, and why it could not be read, empty if it could."""
+        try:
+            output = remote_command.run(self.connections, host, (*_READ_MARK, MARK), COMMAND_S)
+        except Unreachable as error:
+            return "", str(error)
+        if output.code:
+            return "", output.tail() or f"exit {output.code}"
+        return output.stdout.strip(), ""
 
-    def _late(self, host: Host) -> bool:
-        """Pause, then say whether the time is up. PneumoError if the host went off meanwhile."""
+    def _never_booted(self, host: Host, failure: str) -> BootFailed:
+        if failure:
+            reason = f"SSH did not answer within {self.limit:.0f} s ({failure})"
+            return BootFailed(host, reason, "the console", self.console(host.instance_id))
+        return BootFailed(host, f"its boot script did not end within {self.limit:.0f} s", LOG, self._log(host))
+
+    def _timed_out(self, host: Host) -> bool:
+        """Pause, then return whether the time is up. Raises PneumoError if the host was switched off."""
         if self.stop.wait(PAUSE):
             raise _Stopped
-        if time.monotonic() - self.looked > LOOK:
-            was, self.seen_off, self.looked = self.seen_off, self.off(host), time.monotonic()
-            if was and self.seen_off:
-                raise PneumoError(f"{host.name} ({host.instance_id}) went off while it booted", host=host.name)
+        if time.monotonic() - self.off_checked > LOOK:
+            was_off, self.seen_off, self.off_checked = self.seen_off, self.off(host), time.monotonic()
+            if was_off and self.seen_off:
+                message = f"{host.name} ({host.instance_id}) was switched off while it booted"
+                raise PneumoError(message, "pneumoctl status", host=host.name)
         return time.monotonic() > self.deadline
 
     def _log(self, host: Host) -> str:
         try:
-            output = SshTransport(host, self.connections).run(("tail", "-n", str(SHOWN), LOG), {}, 20)
+            output = remote_command.run(self.connections, host, ("tail", "-n", str(SHOWN), LOG), COMMAND_S)
         except Unreachable as error:
             return error.message
         return output.stdout or output.stderr

@@ -1,4 +1,4 @@
-"""The hosts of a stack over SSH: connected, leased, and asked to carry out a plan."""
+"""The hosts of a stack over SSH: connect to them, take their leases, and carry out steps through their agents."""
 
 import difflib
 import secrets as random
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
-from pneumoctl.plan.rollout import Place
+from pneumoctl.plan.rollout import StepRunner
 from pneumoctl.plan.steps import Put, Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.agent_client import Agents
@@ -20,29 +20,27 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
-OPERATOR = "operator"
-
 
 @dataclass(frozen=True)
 class Hosts:
-    """The running hosts of a stack, connected and, when something is to be changed, leased."""
+    """The reachable hosts of a stack, connected and, for a command that changes something, leased."""
 
-    inventory: Inventory  # of those that answer
+    inventory: Inventory  # of the hosts that answer
     agents: Agents
-    lost: Mapping[str, Unreachable]  # the others
+    unreachable: Mapping[str, Unreachable]  # the other hosts, by name
 
-    def places(self) -> dict[str, Place]:
-        """Where the steps of a plan are done."""
+    def step_runners(self) -> dict[str, StepRunner]:
+        """What carries out the steps of a plan, by host."""
         return {host.name: _OnHost(host, self.agents) for host in self.inventory.hosts}
 
     def differences(self, todo: Mapping[str, Sequence[Step]]) -> list[str]:
-        """Unified differences between the files on the hosts and the wished ones; secret contents are not shown."""
+        """Unified differences between the files on the hosts and the planned ones, without the contents of secrets."""
         with ThreadPoolExecutor(len(self.inventory.hosts)) as pool:
-            found = pool.map(lambda host: self._differences(host, todo.get(host.name, ())), self.inventory.hosts)
-            return [line for lines in found for line in lines]
+            by_host = pool.map(lambda host: self._differences(host, todo.get(host.name, ())), self.inventory.hosts)
+            return [line for lines in by_host for line in lines]
 
     def _differences(self, host: Host, steps: Sequence[Step]) -> list[str]:
-        puts = [one for step in steps for one in step.actions if isinstance(one, Put) and not one.stamp]
+        puts = [action for step in steps for action in step.actions if isinstance(action, Put) and not action.stamp]
         live = self.agents.read(host, [put.path for put in puts]) if puts else []
         return [line for put, text in zip(puts, live, strict=True) for line in _difference(host, put, text)]
 
@@ -59,7 +57,7 @@ def _difference(host: Host, put: Put, live: str | None) -> list[str]:
 
 @dataclass(frozen=True)
 class _OnHost:
-    """A host, as a rollout sees it."""
+    """A StepRunner for one host."""
 
     host: Host
     agents: Agents
@@ -71,39 +69,38 @@ class _OnHost:
         return self.agents.act(
             self.host,
             step,
-            lambda what: console.note(
-                f"  {self.host.name}: waiting for “{what}”, which an earlier run began", "yellow"
+            lambda title: console.note(
+                f"  {self.host.name}: waiting for “{title}”, which an earlier run began", "yellow"
             ),
         )
 
 
 @contextmanager
 def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Iterator[Hosts]:
-    """The stack's hosts, connected; with `change` leased to us until the end. `only`: names of hosts, all if empty.
+    """The stack's hosts, connected, and with `change` leased until the end. `only`: names of hosts; all if empty.
 
-    Raises ssh.Unreachable if none of them answers, and PneumoError (exit 5) where another pneumoctl works.
+    Raises ssh.Unreachable if no host answers, and PneumoError (exit 5) if another pneumoctl holds a host.
     """
-    known = stack.hosts()
-    if known is None:
+    inventory = stack.hosts()
+    if inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
-    wanted = [host for host in known.hosts if host.role != "train" and (not only or host.name in only)]
-    who = audit.who()
-    with Connections(known, stack.ssh) as connections:
-        agents = Agents(connections, holder(stack.directory / "holder"), who, random.token_hex(6))
-        with ThreadPoolExecutor(len(wanted)) as pool:
-            asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in wanted]
+    hosts = [host for host in inventory.hosts if host.role != "train" and (not only or host.name in only)]
+    with Connections(inventory, stack.ssh) as connections:
+        agents = Agents(connections, holder(stack.directory / "holder"), audit.who(), random.token_hex(6))
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in hosts]
             try:
-                lost = {host.name: error for host, one in asked if (error := _missed(one)) is not None}
-                here = tuple(host for host in wanted if host.name not in lost)
-                if not here:
-                    raise next(iter(lost.values()))
-                yield Hosts(replace(known, hosts=here), agents, lost)
+                unreachable = {host.name: error for host, answer in asked if (error := _failure(answer)) is not None}
+                reachable = tuple(host for host in hosts if host.name not in unreachable)
+                if not reachable:
+                    raise next(iter(unreachable.values()))
+                yield Hosts(replace(inventory, hosts=reachable), agents, unreachable)
             finally:
                 agents.close(pool)
 
 
-def _missed(asked: "Future[None]") -> Unreachable | None:
-    """Why a host does not answer, None if it does. Other errors stop everything."""
+def _failure(asked: "Future[None]") -> Unreachable | None:
+    """Why a host does not answer; None if it does. Other errors are raised."""
     try:
         asked.result()
     except Unreachable as error:
@@ -112,7 +109,7 @@ def _missed(asked: "Future[None]") -> Unreachable | None:
 
 
 def holder(path: Path) -> str:
-    """Who we are to the hosts' leases: the same for every pneumoctl that works with this stack's directory."""
+    """The holder of the hosts' leases: the same for every pneumoctl that uses this stack's directory."""
     if not path.exists():
         write_atomically(path, random.token_hex(16).encode(), 0o600)
     return path.read_text().strip()

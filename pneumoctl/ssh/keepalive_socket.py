@@ -1,4 +1,4 @@
-"""A socket that notices by itself that the other end is gone."""
+"""A socket that detects a peer that is gone."""
 
 import time
 from contextlib import suppress
@@ -6,45 +6,45 @@ from typing import Any
 
 from pneumoctl.ssh import keys
 
-SILENCE = keys.ALIVE * keys.SILENCES + 1.0  # seconds without a byte after which a link counts as cut
+SILENCE = keys.ALIVE * keys.SILENCES + 1.0  # seconds without a byte after which a connection counts as lost
 
 
-class Line:
-    """A socket that hears whether the other end lives: silent for SILENCE seconds, it is dead.
+class KeepaliveSocket:
+    """A socket whose peer counts as gone after SILENCE seconds without a byte.
 
-    TCP alone notices a cut link after minutes, and one behind the bastion never.
+    TCP alone detects a lost connection after minutes, and never one behind the bastion.
     """
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self._heard = time.monotonic()
+        self._received = time.monotonic()
 
     def silent(self) -> float:
-        """Seconds since the other end last said anything."""
-        return time.monotonic() - self._heard
+        """Seconds since the last byte from the peer."""
+        return time.monotonic() - self._received
 
     def recv(self, size: int) -> bytes:
-        """As a socket's; an end of file when the other end is dead."""
+        """Like a socket's; reports an end of file when the peer is gone."""
         try:
             data = bytes(self._sock.recv(size))
         except TimeoutError:
             if self.silent() > SILENCE:
                 return b""
             raise
-        self._heard = time.monotonic()
+        self._received = time.monotonic()
         return data
 
     def send(self, data: bytes) -> int:
-        """As a socket's; ConnectionResetError when the other end is dead."""
+        """Like a socket's; raises ConnectionResetError when the peer is gone."""
         try:
             return int(self._sock.send(data))
         except TimeoutError:
             if self.silent() > SILENCE:
-                raise ConnectionResetError("the link is cut") from None
+                raise ConnectionResetError("the connection was lost") from None
             raise
 
     def close(self) -> None:
-        """As a socket's; quiet where there is nobody left to say goodbye to: behind the bastion, that is a message."""
+        """Like a socket's, without errors: closing a channel sends a message, which fails on a lost connection."""
         from paramiko import SSHException
 
         with suppress(SSHException, EOFError, OSError):

@@ -1,4 +1,4 @@
-"""The stack's SSH identities: its own key pair, the pinned keys of its hosts, and OpenSSH's configuration of both."""
+"""The stack's SSH key pair, the pinned keys of its hosts, and the OpenSSH configuration that uses both."""
 
 import shlex
 import stat
@@ -11,43 +11,45 @@ from pneumoctl.files import write_atomically
 from pneumoctl.stack.inventory import PORTS, Host, Inventory
 
 PRIVATE, KNOWN_HOSTS, CONFIG = "id_ed25519", "known_hosts", "config"
-# Bounds of every SSH connection, in seconds, here and in the configuration for the system's client.
+# Time limits of every SSH connection in seconds, of Fabric's and of the OpenSSH client's.
 CONNECT = 10
-ALIVE = 3  # how often a silent host is asked for a sign of life
-SILENCES = 3  # so many unanswered, and the link counts as cut; OpenSSH gives it one more: 12 s in all
+ALIVE = 3  # interval of keepalive requests
+SILENCES = 3  # unanswered requests after which the connection counts as lost; OpenSSH allows one more: 12 s in all
 
-_pinning = threading.Lock()  # hosts are awaited in parallel, and all pins are lines of one file
+_pinning = threading.Lock()  # hosts are pinned in parallel, and all pins are lines of one file
 
 
 def key_pair(directory: Path) -> str:
-    """The public key line of the stack's pair; the pair is made where there is none, and never made anew.
+    """The public key line of the stack's pair, which is created if there is none, and never replaced.
 
-    PneumoError if the private key is damaged or others may read it: a new one would lock us out of every host.
+    Raises PneumoError if the private key is damaged or others may read it. A new key would not open any host.
     """
     private = directory / PRIVATE
     if not private.exists():
         write_atomically(private, _new_private_key(), 0o600)
     check_mode(directory)
     public = _public_line(private)
-    beside = directory / f"{PRIVATE}.pub"
-    if not beside.exists() or beside.read_text() != public + "\n":
-        write_atomically(beside, (public + "\n").encode(), 0o644)
+    public_file = directory / f"{PRIVATE}.pub"
+    if not public_file.exists() or public_file.read_text() != public + "\n":
+        write_atomically(public_file, (public + "\n").encode(), 0o644)
     return public
 
 
 def check_mode(directory: Path) -> None:
-    """PneumoError if the private key is missing, or if anybody but its owner may read it or enter its folder."""
+    """Raise PneumoError if the private key is missing, or if others may read it or open its folder."""
     private = directory / PRIVATE
     if not private.is_file():
         raise PneumoError(f"the stack's private key {private} is missing", "restore it from a backup, or: pneumoctl up")
-    for path, wished in ((private, 0o600), (directory, 0o700)):
+    for path, desired in ((private, 0o600), (directory, 0o700)):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            raise PneumoError(f"{path} is open to others (mode {mode:o})", f"chmod {wished:o} {shlex.quote(str(path))}")
+            raise PneumoError(
+                f"{path} is open to other users (mode {mode:o})", f"chmod {desired:o} {shlex.quote(str(path))}"
+            )
 
 
 def pins(directory: Path) -> dict[str, str]:
-    """Instance id -> its pinned host key ("type base64")."""
+    """The pinned host keys: instance id -> "type base64"."""
     try:
         lines = (directory / KNOWN_HOSTS).read_text().splitlines()
     except FileNotFoundError:
@@ -57,42 +59,42 @@ def pins(directory: Path) -> dict[str, str]:
 
 
 def pin(directory: Path, host: Host, key: str) -> None:
-    """Remember the host key of an instance. PneumoError if another one is remembered: it never changes by itself."""
+    """Save the host key of an instance. Raises PneumoError if another key is pinned: host keys do not change."""
     with _pinning:
-        known = pins(directory)
-        wished = " ".join(key.split()[:2])
-        if known.get(host.instance_id, wished) != wished:
+        pinned = pins(directory)
+        shown = " ".join(key.split()[:2])
+        if pinned.get(host.instance_id, shown) != shown:
             raise changed(host)
-        if host.instance_id not in known:
-            _write(directory, known | {host.instance_id: wished})
+        if host.instance_id not in pinned:
+            _write(directory, pinned | {host.instance_id: shown})
 
 
-def forget(directory: Path, living: Collection[str]) -> None:
-    """Drop the pins of all instances but these."""
+def forget(directory: Path, existing: Collection[str]) -> None:
+    """Remove the pins of all instances that are not in `existing`."""
     with _pinning:
-        known = pins(directory)
-        kept = {one: key for one, key in known.items() if one in living}
-        if kept != known:
-            _write(directory, kept)
+        pinned = pins(directory)
+        remaining = {instance: key for instance, key in pinned.items() if instance in existing}
+        if remaining != pinned:
+            _write(directory, remaining)
 
 
 def changed(host: Host) -> PneumoError:
-    """The hard stop for a host that shows another key than the pinned one."""
+    """The error for a host that shows another key than the pinned one."""
     return PneumoError(
-        f"the host key of {host.name} ({host.instance_id}) is not the one pinned when it was made: either somebody "
-        "stands between you and the host, or it was rebuilt behind pneumoctl's back. Nothing was sent to it",
-        f"if the instance cannot be explained, replace it: terminate {host.instance_id}, then: pneumoctl up "
-        "(only the EC2 console output of a new instance gives a new pin)",
+        f"the host key of {host.name} ({host.instance_id}) is not the one pinned at its creation: either the "
+        "connection is intercepted, or the host was rebuilt without pneumoctl. Nothing was sent to it",
+        f"if you cannot explain the change, replace the instance: terminate {host.instance_id}, then: pneumoctl up "
+        "(keys are pinned only from the EC2 console output of a new instance)",
     )
 
 
 def ssh_config(inventory: Inventory, directory: Path) -> str:
-    """OpenSSH's configuration: a Host block a host, complete in itself so that a user's own file may include it."""
+    """OpenSSH's configuration: one complete Host block per host, so that a user's own file can include it."""
     return "\n".join(_block(host, inventory.bastion, directory) for host in inventory.hosts)
 
 
 def ssh_port(host: Host) -> int:
-    """Where the host's SSH server listens."""
+    """The port of the host's SSH server."""
     return (host.services or {}).get("ssh", PORTS["ssh"])
 
 
@@ -114,7 +116,7 @@ def _block(host: Host, bastion: Host, directory: Path) -> str:
         "BatchMode": "yes",
         "PreferredAuthentications": "publickey",
         "ForwardAgent": "no",
-        # The bastion's own time-out comes first, so that the error names the bastion.
+        # The bastion's limit is shorter, so that the error names the bastion.
         "ConnectTimeout": CONNECT - 2 if direct else CONNECT,
         "ServerAliveInterval": ALIVE,
         "ServerAliveCountMax": SILENCES,
@@ -123,13 +125,13 @@ def _block(host: Host, bastion: Host, directory: Path) -> str:
 
 
 def _quoted(path: Path) -> str:
-    """A path as one word: OpenSSH splits at blanks and expands %."""
+    """A path as one word: OpenSSH splits at spaces and expands %."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
 
 
-def _write(directory: Path, known: dict[str, str]) -> None:
-    lines = "".join(f"{one} {key}\n" for one, key in sorted(known.items()))
+def _write(directory: Path, pinned: dict[str, str]) -> None:
+    lines = "".join(f"{instance} {key}\n" for instance, key in sorted(pinned.items()))
     write_atomically(directory / KNOWN_HOSTS, lines.encode(), 0o600)
 
 
@@ -148,7 +150,7 @@ def _public_line(private: Path) -> str:
     try:
         key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        hint = "restore it from a backup, or, giving up the stack's hosts: pneumoctl teardown"
+        hint = "restore it from a backup, or give up the stack's hosts: pneumoctl teardown"
         raise PneumoError(f"the stack's private key {private} is damaged", hint) from error
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return f"{line.decode()} pneumoctl"

@@ -1,4 +1,4 @@
-"""The system's SSH client on a stack's hosts: its command line, its process, and its errors in our words."""
+"""The system's SSH client for a stack's hosts: its command line, its process, and its errors as PneumoErrors."""
 
 import contextlib
 import difflib
@@ -18,13 +18,13 @@ from pneumoctl.ssh import keys
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.stack import Stack
 
-FAILED = 255  # what ssh exits with when ssh itself failed
+FAILED = 255  # ssh's own exit code for its errors
 LOOPBACK = "127.0.0.1"
-FORWARDED = 35.0  # seconds until a forward listens: more than ssh itself takes to give up
-ANSWER = 5.0  # seconds for the service behind to say anything
-_KEPT = 16384  # last bytes of what it says
+FORWARDED = 35.0  # seconds until a forward must listen: longer than ssh's own limits
+ANSWER = 5.0  # seconds for the forwarded service to answer
+_TAIL = 16384  # last bytes of stderr that are saved
 _CHANGED = re.compile(r"[Hh]ost key (?:for (\S+) has changed|is known for (\S+) and)|Host key verification failed")
-# How a line of ssh's own begins; a remote command may well exit 255 and speak of time-outs.
+# The beginnings of ssh's own error lines: a remote command may also exit with 255 and print error messages.
 _OWN = re.compile(
     r"^(?:ssh: |Connection (?:to|closed|reset|timed)|Timeout, server|kex_exchange_identification|client_loop: "
     r"|channel \d+: open failed|stdio forwarding failed|bind |\S+@\S+: Permission denied)",
@@ -33,59 +33,59 @@ _OWN = re.compile(
 
 
 def inventory(stack: Stack) -> Inventory:
-    """The hosts of a stack on aws. PneumoError if it has none."""
-    known = stack.hosts()
-    if known is not None:
-        return known
+    """The hosts of a stack on aws. Raises PneumoError if it has none."""
+    hosts = stack.hosts()
+    if hosts is not None:
+        return hosts
     if stack.target == "local":
-        message = f"stack {stack.name} is on this machine and has no other hosts"
+        message = f"stack {stack.name} runs on this machine and has no other hosts"
         raise PneumoError(message, "pneumoctl status", Exit.USAGE)
     raise PneumoError(f"there is no stack {stack.name!r} on aws", f"pneumoctl up --target aws --stack {stack.name}")
 
 
-def choose(known: Inventory, name: str) -> Host:
-    """The host of that name. PneumoError (usage) with the nearest name and the list of all if there is none."""
-    names = [host.name for host in known.hosts]
+def choose(hosts: Inventory, name: str) -> Host:
+    """The host of that name. Raises PneumoError (usage) with the closest name and the list of all if there is none."""
+    names = [host.name for host in hosts.hosts]
     if name in names:
-        return known.hosts[names.index(name)]
-    near = difflib.get_close_matches(name, names, 1)
-    meant = f"; did you mean {near[0]}?" if near else "."
-    hint = f"pneumoctl ssh {near[0] if near else names[0]}"
-    raise PneumoError(f"there is no host {name!r}{meant} There are: {', '.join(names)}", hint, Exit.USAGE)
+        return hosts.hosts[names.index(name)]
+    closest = difflib.get_close_matches(name, names, 1)
+    suggestion = f"; did you mean {closest[0]}?" if closest else "."
+    hint = f"pneumoctl ssh {closest[0] if closest else names[0]}"
+    raise PneumoError(f"there is no host {name!r}{suggestion} There are: {', '.join(names)}", hint, Exit.USAGE)
 
 
 def command(stack: Stack, host: Host, options: Sequence[str] = (), words: Sequence[str] = ()) -> list[str]:
-    """ssh's command line. One word is a line for the host's shell; several arrive there as they are.
+    """ssh's command line. A single word is a line for the host's shell; several words are passed to it unchanged.
 
-    PneumoError if there is no client, no key, or a host on the way whose key is not pinned.
+    Raises PneumoError if the client or the key is missing, or if the key of the host or of the bastion is not pinned.
     """
     program = shutil.which("ssh")
     if program is None:
         raise PneumoError("the OpenSSH client `ssh` is not installed", "apt-get install openssh-client")
     keys.check_mode(stack.ssh)
     pinned = keys.pins(stack.ssh)
-    for one in (inventory(stack).bastion, host):
-        if one.instance_id not in pinned:
-            raise PneumoError(f"the host key of {one.name} is not pinned yet: `up` did not get so far", "pneumoctl up")
+    for hop in (inventory(stack).bastion, host):
+        if hop.instance_id not in pinned:
+            raise PneumoError(f"the host key of {hop.name} is not pinned yet: `up` did not complete", "pneumoctl up")
     line = [shlex.join(words)] if len(words) > 1 else list(words)
     return [program, "-F", str(stack.ssh / keys.CONFIG), *options, "--", host.name, *line]
 
 
 def forward(stack: Stack, host: Host, port: int, target: str) -> list[str]:
-    """ssh's command line that makes what `host` sees as `target` a port of this machine's loopback.
+    """ssh's command line that forwards a port of this machine's loopback to `target` as seen from `host`.
 
-    It ends with its input: where that is our pipe, a kill of pneumoctl leaves no forward behind.
+    It ends when its input ends: with a pipe as input, the forward ends even if pneumoctl is killed.
     """
     options = ("-o", "ExitOnForwardFailure=yes", "-L", f"{LOOPBACK}:{port}:{target}")
     return command(stack, host, options, ("cat",))
 
 
 class Client:
-    """A running ssh whose errors pass through to our own stderr, and are remembered; ended with the block."""
+    """A running ssh whose stderr is shown and its end saved; use as a context manager."""
 
     def __init__(self, argv: Sequence[str], stdin: int | None = None, stdout: int | None = None) -> None:
         self.process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
-        self._said = bytearray()
+        self._stderr = bytearray()
         self._reader = threading.Thread(target=self._pass_on, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
@@ -104,7 +104,7 @@ class Client:
             self.process.stdin.close()
 
     def forwarded(self, port: int) -> socket.socket | None:
-        """A connection to the forward as soon as ssh itself listens; None if it gives up, or another has the port."""
+        """A connection to the forward once ssh itself listens; None if ssh ends, or another program has the port."""
         deadline = time.monotonic() + FORWARDED
         while self.process.poll() is None and time.monotonic() < deadline:
             if self._listens(port):
@@ -114,39 +114,40 @@ class Client:
         return None
 
     def _listens(self, port: int) -> bool:
-        """Whether the port is ssh's own: what we send there must reach no other program."""
+        """Whether ssh itself listens on the port: nothing may be sent to another program there."""
         import psutil
 
         try:
             ssh = psutil.Process(self.process.pid)
-            held = [one for process in (ssh, *ssh.children(recursive=True)) for one in process.net_connections("tcp")]
+            processes = (ssh, *ssh.children(recursive=True))
+            sockets = [socket for process in processes for socket in process.net_connections("tcp")]
         except psutil.Error:
             return False
-        return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in held)
+        return any(socket.laddr.port == port and socket.status == psutil.CONN_LISTEN for socket in sockets)
 
-    def said(self) -> str:
-        """The end of what it wrote to stderr; all of it once it has ended."""
+    def stderr(self) -> str:
+        """The end of its stderr; complete once it has ended."""
         if self.process.poll() is not None:
-            self._reader.join(1)  # no longer: something that it started may hold the pipe
-        return self._said.decode(errors="replace")
+            self._reader.join(1)  # no longer: a process that it started may hold the pipe open
+        return self._stderr.decode(errors="replace")
 
     def _pass_on(self, source: IO[bytes]) -> None:
         with source, contextlib.suppress(OSError, ValueError):
             while data := source.read1(4096):  # type: ignore[attr-defined]
-                self._said = (self._said + data)[-_KEPT:]
+                self._stderr = (self._stderr + data)[-_TAIL:]
                 sys.stderr.buffer.write(data)
                 sys.stderr.buffer.flush()
 
 
-def explain(known: Inventory, host: Host, said: str) -> PneumoError | None:
-    """The error behind ssh's exit code 255; None if what it said is not its own, so that the command exited so."""
-    if refused := _CHANGED.search(said):
+def explain(hosts: Inventory, host: Host, stderr: str) -> PneumoError | None:
+    """The error behind ssh's exit code 255; None if the remote command exited with that code itself."""
+    if refused := _CHANGED.search(stderr):
         alias = refused[1] or refused[2]
-        return keys.changed(next((one for one in known.hosts if one.instance_id == alias), host))
-    own = [line for line in said.splitlines() if _OWN.match(line)]
+        return keys.changed(next((known for known in hosts.hosts if known.instance_id == alias), host))
+    own = [line for line in stderr.splitlines() if _OWN.match(line)]
     if not own:
         return None
-    if f"connect to host {known.bastion.public_address} " in said:
-        message = f"the bastion {known.bastion.name} ({known.bastion.public_address}) does not answer: {own[0]}"
-        return PneumoError(message, "your address may have changed: pneumoctl up", host=known.bastion.name)
+    if f"connect to host {hosts.bastion.public_address} " in stderr:
+        message = f"the bastion {hosts.bastion.name} ({hosts.bastion.public_address}) does not answer: {own[0]}"
+        return PneumoError(message, "your address may have changed: pneumoctl up", host=hosts.bastion.name)
     return PneumoError(f"{host.name} ({host.address}) cannot be reached: {own[0]}", "pneumoctl status", host=host.name)

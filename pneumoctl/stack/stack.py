@@ -115,6 +115,11 @@ class Stack:
         return self.directory.with_name(f"{self.name}.lock")
 
     @property
+    def journal(self) -> Path:
+        """The record of every step that was done to the stack."""
+        return self.directory / "journal.jsonl"
+
+    @property
     def removed(self) -> Path:
         """What the directory is called while it is being deleted."""
         return self.directory.with_name(f"{self.name}.removed")

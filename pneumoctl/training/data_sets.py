@@ -19,7 +19,7 @@ from model.data import dataset
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import hashed
+from pneumoctl.files import hash_files
 from pneumoctl.training import artifacts
 
 OBJECTS, MANIFESTS, LATEST = "data/objects/", "data/manifests/", artifacts.LATEST
@@ -147,7 +147,7 @@ def _unreadable(root: Path, error: OSError) -> PneumoError:
 def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int], None]) -> Manifest:
     """Hash the files; calls `advance` with the bytes of each."""
     try:
-        hashes = hashed(paths, advance)
+        hashes = hash_files(paths, advance)
     except OSError as error:
         raise _unreadable(root, error) from error
     files = [File(path.relative_to(root).as_posix(), *each) for path, each in zip(paths, hashes, strict=True)]

@@ -105,9 +105,9 @@ class SshLink:
 
     def _execute(self, plan: Plan) -> None:
         alone = replace(self._inventory, hosts=(self.host,))
-        places = hosts.Hosts(alone, self._agents, {}).places()
-        todo = rollout.pending(plan, places)
-        journal = Journal(self._stack.directory / "journal.jsonl", "train")
+        runners = hosts.Hosts(alone, self._agents, {}).step_runners()
+        todo = rollout.pending(plan, runners)
+        journal = Journal(self._stack.journal, "train")
         with console.activities(plan.title) as shown:
             shown.expect(sum(len(steps) for steps in todo.values()))
 
@@ -118,7 +118,7 @@ class SshLink:
                     result = "done" if event == "done" else (detail.splitlines() or [""])[0]
                     shown.end(step.title, result, good=event == "done")
 
-            rolled_out = rollout.roll_out(plan, places, todo, journal, report)
+            rolled_out = rollout.roll_out(plan, runners, todo, journal, report)
         rollout.raise_for(rolled_out, "pneumoctl train --gpu")
 
     def next_event(self, timeout: float) -> HostEvent | None:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pneumoctl.files import Tree, bundled
 from pneumoctl.hosts.configure import node_exporter
 from pneumoctl.hosts.layout import ETC, INSTALL_S, ROOT, UNITS
-from pneumoctl.hosts.steps import active, installed
+from pneumoctl.hosts.steps import active, installed, link_matches
 from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Copy, Link, Plan, Put, Run, Step, holds, matches
+from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, file_matches, tree_matches
 
 HOST = "train"
 UNIT = "pneumoctl-train"
@@ -66,13 +66,13 @@ def _guard() -> Step:
     program = bundled("terraform").joinpath("user_data/guard.py").read_text()
     put = Put(program, "/usr/local/sbin/pneumoctl-guard", 0o755, group="root")
     timer = active("pneumoctl-guard.timer")
-    return Step("Check the host's own guard", (HOST,), (put,), (holds(put), timer), good=(timer,))
+    return Step("Check the host's own guard", (HOST,), (put,), (file_matches(put), timer), verify=(timer,))
 
 
 def _packages() -> Step:
     """Install Python and the exporter. Ubuntu 22.04's default Python is too old; it also packages 3.11."""
     install = Run(("sh", "-c", _PACKAGES), INSTALL_S, "apt-get install python3-venv, prometheus-node-exporter")
-    probe = Run(("sh", "-c", f"{_NAMES}\n{_INSTALLED}"))
+    probe = Probe(("sh", "-c", f"{_NAMES}\n{_INSTALLED}"))
     return Step("Install the packages of train", (HOST,), (install,), (probe, installed(("prometheus-node-exporter",))))
 
 
@@ -99,10 +99,10 @@ def _install_release(release: Release) -> tuple[Step, ...]:
     )
     link = Link(f"{directory}/venv", venv)
     current = Link(f"{ROOT}/train/current", f"releases/{release.digest}")
-    ready = Run(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
-    linked = Run(("sh", "-c", 'test "$(readlink "$1")" = "$2"', "sh", current.path, current.target))
+    ready = Probe(("sh", "-c", 'test -e "$1/complete" && test "$(readlink "$2")" = "$1"', "sh", venv, link.path))
+    linked = link_matches(current)
     return (
-        Step(f"Copy release {release.digest} (train) to train", (HOST,), (copy,), (matches(copy),)),
+        Step(f"Copy release {release.digest} (train) to train", (HOST,), (copy,), (tree_matches(copy),)),
         Step("Install the Python packages of train", (HOST,), (install, link, current), (ready, linked)),
     )
 
@@ -146,9 +146,9 @@ def _start(order: Order, release: Release, seconds: float) -> Step:
         Run(("systemctl", "start", f"{UNIT}.service"), 60, "start the run"),
     )
     arguments = (PROGRESS, order.run, str(STARTED_S))
-    started = Run(("sh", "-c", _STARTED, "sh", *arguments), STARTED_S + 10, "the run reports progress")
-    active_unit = Run(("systemctl", "is-active", "--quiet", f"{UNIT}.service"))
-    return Step(START, (HOST,), actions, (*(holds(file) for file in files), active_unit), good=(started,))
+    started = Probe(("sh", "-c", _STARTED, "sh", *arguments), STARTED_S + 10, "the run reports progress")
+    active_unit = active(f"{UNIT}.service")
+    return Step(START, (HOST,), actions, (*(file_matches(file) for file in files), active_unit), verify=(started,))
 
 
 # The guard goes by the time since boot, which no clock correction changes; `until` is for people.

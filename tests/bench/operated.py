@@ -14,7 +14,7 @@ from pneumoctl.__main__ import run
 from pneumoctl.hosts import configure
 from pneumoctl.hosts.layout import STAMPS
 from pneumoctl.plan import rollout
-from pneumoctl.plan.steps import Plan, Step
+from pneumoctl.plan.steps import Action, Copy, Plan, Step
 from pneumoctl.ssh import hosts
 from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.stack import choose
@@ -32,20 +32,27 @@ def todo(marks: bool) -> dict[str, list[Step]]:
     settings, place = choose(settings_.load({}, None, os.environ))
     with hosts.opened(place, change=False) as known:
         links = desired.current_links(known)
-        plan = configure.plan(desired.wishes(place, settings, known.inventory, links, desired.ours(settings), ()))
-        return rollout.pending(plan if marks else _unmarked(plan), known.places())
+        plan = configure.plan(
+            desired.desired_state(place, settings, known.inventory, links, desired.ours(settings), ())
+        )
+        return rollout.pending(plan if marks else _unmarked(plan), known.step_runners())
 
 
 def _unmarked(plan: Plan) -> Plan:
     def step(one: Step) -> Step:
-        probes = tuple(run for run in one.unless if run.argv[0] != "grep" or not run.argv[-1].startswith(STAMPS))
-        return replace(one, unless=probes)
+        probes = tuple(run for run in one.done_if if run.argv[0] != "grep" or not run.argv[-1].startswith(STAMPS))
+        return replace(one, done_if=probes)
 
     return replace(plan, steps=tuple(map(step, plan.steps)))
 
 
 def _document(step: Step) -> dict[str, Any]:
-    return {"title": step.title, "actions": [{"do": type(one).__name__, **asdict(one)} for one in step.actions]}
+    return {"title": step.title, "actions": [_action(action) for action in step.actions]}
+
+
+def _action(action: Action) -> dict[str, Any]:
+    tree = {"tree": action.tree._asdict()} if isinstance(action, Copy) else {}
+    return {"do": type(action).__name__, **asdict(action), **tree}
 
 
 def main(word: str) -> int:

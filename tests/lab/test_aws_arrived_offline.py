@@ -48,8 +48,8 @@ def test_a_host_without_internet_is_made_whole_from_the_bundle(lonely: str, oper
     configured = operator.json("configure", lonely, *given)["changed"]
     deployed = operator.json("deploy", "web", *given)["changed"]
 
-    assert f"{lonely}: Bring the offline bundle (debs) to {lonely}" in configured
+    assert f"{lonely}: Copy the offline bundle (debs) to {lonely}" in configured
     assert f"{lonely}: Install the packages of {lonely}" in configured
-    assert deployed[0] == f"{lonely}: Bring the offline bundle (wheels) to {lonely}"
+    assert deployed[0] == f"{lonely}: Copy the offline bundle (wheels) to {lonely}"
     assert deployed[1].startswith(f"{lonely}: Install the Python packages of release")
     assert operator.json("configure", lonely, *given)["changed"] == []

@@ -116,7 +116,7 @@ def test_a_changed_host_key_is_a_hard_stop(hurt: Hurt, operator: Operator) -> No
     identity = operator.known("app-1")["instance_id"]
 
     assert hurt.changed.code == 1
-    assert f"the host key of app-1 ({identity}) is not the one pinned when it was made" in hurt.changed.err
+    assert f"the host key of app-1 ({identity}) is not the one pinned at its creation" in hurt.changed.err
     assert "Nothing was sent to it" in hurt.changed.err
     assert f"terminate {identity}, then: pneumoctl up" in hurt.changed.err
 

@@ -84,7 +84,7 @@ CASES = {
         "monitoring", "systemctl", "Prometheus", tampered("monitoring", line("/etc/prometheus/prometheus.yml"))
     ),
     "environment file": Case("app-1", "systemctl", "Serve the API", tampered("app-1", line("/etc/pneumoctl/api.env"))),
-    "old releases": Case("web-1", "ls -1t", "Drop old releases", tampered("web-1", OLD)),
+    "old releases": Case("web-1", "ls -1t", "Remove old releases", tampered("web-1", OLD)),
     "copy release": Case("app-1", "sync", "Copy release", deployed("api")),
     "copy model": Case("app-1", "sync", "Copy model", remodelled),
     "python packages": Case("web-1", "ls /usr", "Install the Python packages", deployed("web", lock=True)),

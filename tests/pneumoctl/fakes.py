@@ -1,8 +1,8 @@
-"""A transport that remembers what was asked of it."""
+"""A transport that records the calls to it."""
 
 from collections.abc import Mapping, Sequence
 
-from pneumoctl.plan.executor import Reached
+from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.steps import Service
 from pneumoctl.plan.transport import Output
 
@@ -15,7 +15,7 @@ class FakeTransport:
         self.acts: list[str] = []
         self.files: dict[str, bytes] = {}
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Output:
+    def run(self, argv: Sequence[str], timeout: float) -> Output:
         line = " ".join(argv)
         self.acts.append(line)
         code = self.codes.get(line, self.codes.get(argv[0], 0))
@@ -40,10 +40,10 @@ class FakeTransport:
         self.acts.append(f"fetch {source} {path}")
 
 
-def reached(transport: FakeTransport) -> Reached:
-    """A host behind a fake transport whose services are told by `ctl VERB NAME`."""
+def host_access(transport: FakeTransport) -> HostAccess:
+    """A host with a fake transport and a service manager called `ctl VERB NAME`."""
 
     def argv(action: Service) -> tuple[str, ...]:
         return ("ctl", action.verb, action.name)
 
-    return Reached(transport, argv)
+    return HostAccess(transport, argv)

@@ -1,6 +1,5 @@
 """Terraform's working directory in a stack's folder: the configuration, the variables, the backend of the state."""
 
-import hashlib
 import json
 import re
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.aws.terraform.state import serial
-from pneumoctl.files import write_atomically
+from pneumoctl.files import sha256, write_atomically
 
 VARIABLES = "terraform.tfvars.json"
 BACKEND = "backend.tf.json"
@@ -106,7 +105,7 @@ class WorkingCopy:
 
     def _versions(self) -> str:
         at = self.directory / "versions.tf"
-        return hashlib.sha256(at.read_bytes()).hexdigest() if at.exists() else "none"
+        return sha256(at) if at.exists() else "none"
 
     def _providers_installed(self) -> bool:
         """Whether each provider of the lock file has its program, which may be a broken link into a mirror."""

@@ -1,9 +1,8 @@
-"""What is run on a host over SSH, by its own Python alone: probes, and steps that happen whole or not at all.
+"""Answer one request on a host: run probes, read files, manage the lease, or carry out a step completely or not at all.
 
-Sent with every request, behind the modules it imports: nothing of it is installed there. Reads a request (a line of
-JSON, then the bytes of the trees that are to be copied) from stdin and says lines of JSON; the last one is the answer.
-A step goes on when the link is cut: it ends there, well or undone, and leaves a line in
-/var/lib/pneumoctl/steps.jsonl.
+Reads a request (a line of JSON, then the bytes of the trees to be copied) from stdin and writes lines of JSON; the last
+one is the answer. A step that has begun continues when the connection is lost: it ends on the host, done or undone, and
+is recorded in /var/lib/pneumoctl/steps.jsonl.
 """
 
 import contextlib
@@ -19,151 +18,153 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from pneumoctl.ssh.on_host.files import copy, holds, link, listing, run, text, write
-from pneumoctl.ssh.on_host.leases import lease, locked, ours, release
+from pneumoctl.files import tree_digest
+from pneumoctl.ssh.on_host import release_check
+from pneumoctl.ssh.on_host.files import all_succeed, copy, link, run, text, write
+from pneumoctl.ssh.on_host.leases import is_valid, lease, locked, release
 
 Document = dict[str, Any]
-KEPT = Path("/var/lib/pneumoctl")  # records, and what a step would undo
-LONGEST_RECORD = 1_000_000  # bytes; then the older half goes
-SAID = 20  # lines of a failed command that are told
+STATE = Path("/var/lib/pneumoctl")  # records, and the earlier contents that an undo restores
+LONGEST_RECORD = 1_000_000  # bytes; beyond that the older half is dropped
+SHOWN = 20  # lines of a failed command's output that are returned
 
 
 class Failed(Exception):
     """An action failed; `code` is its exit code."""
 
-    def __init__(self, what: str, code: int, said: str) -> None:
+    def __init__(self, what: str, code: int, output: str) -> None:
         super().__init__(what)
-        self.told = what, code, said
+        self.details = what, code, output
 
 
-class Ended(BaseException):
-    """We were told to end (SIGTERM): the time is up, or the host goes down."""
+class Terminated(BaseException):
+    """SIGTERM: the time limit was reached, or the host shuts down."""
 
 
-def say(document: Document) -> None:
-    """One line of JSON; nobody may be listening any more."""
+def emit(document: Document) -> None:
+    """Write one line of JSON; the reader may be gone."""
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
 
 
 class Undo:
-    """What files and links were before a step; kept on disk, so that a step that was killed can still be undone."""
+    """The files and links as they were before a step, saved on disk so that a killed step can still be undone."""
 
-    def __init__(self, title: str) -> None:
-        self.folder = KEPT / "undo" / hashlib.sha256(title.encode()).hexdigest()[:16]
+    def __init__(self, step: str) -> None:
+        self.folder = STATE / "undo" / hashlib.sha256(step.encode()).hexdigest()[:16]
 
-    def keep(self, path: Path) -> None:
-        """Remember a file or link once; a killed attempt may have done so before us."""
+    def save(self, path: Path) -> None:
+        """Save a file or link before it is changed; what a killed attempt saved is older and stays."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = self.folder / hashlib.sha256(str(path).encode()).hexdigest()[:16]
-        if kept.exists():
+        saved = self.folder / hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        if saved.exists():
             return
-        was: Document = {"path": str(path)}
+        before: Document = {"path": str(path)}
         if path.is_symlink():
-            was["target"] = str(path.readlink())
+            before["target"] = str(path.readlink())
         elif path.exists():
             state = path.stat()
-            was |= {"mode": state.st_mode & 0o7777, "group": grp.getgrgid(state.st_gid).gr_name}
-            was["content"] = path.read_bytes().decode("latin-1")
-        write(kept, json.dumps(was).encode(), 0o600)
+            before |= {"mode": state.st_mode & 0o7777, "group": grp.getgrgid(state.st_gid).gr_name}
+            before["content"] = path.read_bytes().decode("latin-1")
+        write(saved, json.dumps(before).encode(), 0o600)
 
-    def left(self) -> bool:
-        """Whether the step was killed half-way, or runs now: nobody has judged yet what it wrote."""
+    def pending(self) -> bool:
+        """Whether the step was killed halfway, or runs now: what it wrote was not verified."""
         return any(self.folder.glob("[!.]*"))
 
-    def back(self) -> None:
-        """Everything as it was."""
-        for kept in self.folder.glob("[!.]*"):
-            was = json.loads(kept.read_text())
-            path = Path(was["path"])
-            if "target" in was:
-                link(path, was["target"])
-            elif "content" in was:
-                write(path, was["content"].encode("latin-1"), was["mode"], was["group"])
+    def restore(self) -> None:
+        """Put every saved file and link back."""
+        for saved in self.folder.glob("[!.]*"):
+            before = json.loads(saved.read_text())
+            path = Path(before["path"])
+            if "target" in before:
+                link(path, before["target"])
+            elif "content" in before:
+                write(path, before["content"].encode("latin-1"), before["mode"], before["group"])
             else:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def forget(self) -> None:
-        """The step ended well: what it wrote is not to be undone, neither by another that was killed before it."""
-        for kept in self.folder.glob("[!.]*"):
-            for older in self.folder.parent.glob(f"*/{kept.name}"):
+    def discard(self) -> None:
+        """Forget what was saved: the step succeeded, and no older killed step may undo what it wrote."""
+        for saved in self.folder.glob("[!.]*"):
+            for older in self.folder.parent.glob(f"*/{saved.name}"):
                 older.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def stands(title: str, probes: list[Document]) -> bool:
-    """Whether a step was done to its end and still holds."""
-    return not Undo(title).left() and holds(probes)
+def already_done(step: str, probes: list[Document]) -> bool:
+    """Whether a step was completed and its probes still succeed."""
+    return not Undo(step).pending() and all_succeed(probes)
 
 
 def act(request: Document, stream: IO[bytes]) -> Document:
-    """Do a step, or undo what was done of it. Refused without a lease; waits for a step that still runs here."""
+    """Carry out a step, or undo what it changed. Refused without a valid lease; waits for a step that still runs."""
     step = request["step"]
-    note = {"title": step["title"], "run": request["run"]}
-    with locked("step.lock", wait=lambda: say({"event": "waiting", "for": last_record()})):
-        if not ours(request):
+    entry = {"title": step["title"], "run": request["run"]}
+    with locked("step.lock", wait=lambda: emit({"event": "waiting", "for": last_record()})):
+        if not is_valid(request):
             return {"state": "lost"}
-        if not step["check"] and stands(step["title"], step["unless"]):
+        if not step["check"] and already_done(step["id"], step["done_if"]):
             return {"state": "skip"}
-        record({**note, "event": "begin"})
+        record({**entry, "event": "begin"})
         try:
-            said = carry_out(step, stream)
-        except (Failed, OSError, Ended) as error:
-            what, code, said = getattr(error, "told", (str(error), 1, ""))
-            record({**note, "event": "failed", "what": what})
-            return {"state": "failed", "what": what, "code": code, "said": said}
-        record({**note, "event": "done"})
-    return {"state": "done", "said": said}
+            output = carry_out(step, stream)
+        except (Failed, OSError, Terminated) as error:
+            what, code, output = getattr(error, "details", (str(error), 1, ""))
+            record({**entry, "event": "failed", "what": what})
+            return {"state": "failed", "what": what, "code": code, "output": output}
+        record({**entry, "event": "done"})
+    return {"state": "done", "output": output}
 
 
 def carry_out(step: Document, stream: IO[bytes]) -> str:
-    """The actions of a step in order; returns what its last command said. When it raises, all is as before."""
-    stage(step)
-    undo = Undo(step["title"])
-    said = ""
+    """Run the actions of a step in order and verify the result; returns the last output. Undoes all if it raises."""
+    validate(step)
+    undo = Undo(step["id"])
+    output = ""
     try:
         for action in step["actions"]:
-            said = do(action, undo, stream) or said
-        for probe in step["good"]:
-            said = must(probe)
+            output = do(action, undo, stream) or output
+        for probe in step["verify"]:
+            output = run_or_fail(probe)
     except BaseException:
-        undo.back()
+        undo.restore()
         for action in step["actions"]:
             if action["do"] == "service":
                 run(action["argv"], action["timeout"])
         raise
-    undo.forget()
-    return said
+    undo.discard()
+    return output
 
 
-def stage(step: Document) -> None:
-    """Write the files of a step into a folder of their own, and have them judged there."""
-    if not step["valid"]:
+def validate(step: Document) -> None:
+    """Write the files of a step into a temporary folder and check them there."""
+    if not step["validate"]:
         return
-    with tempfile.TemporaryDirectory(dir=KEPT, prefix="staged.") as folder:
+    with tempfile.TemporaryDirectory(dir=STATE, prefix="staged.") as folder:
         for action in step["actions"]:
             if action["do"] == "put":
                 staged = Path(folder + action["path"])
                 write(staged, action["text"].encode(), action["mode"], action["group"])
-        Path(folder).chmod(0o711)  # a service's user may judge its own files
-        for probe in step["valid"]:
-            must({**probe, "argv": [word.replace("{staged}", folder) for word in probe["argv"]]})
+        Path(folder).chmod(0o711)  # so that a service's user can read its own files
+        for probe in step["validate"]:
+            run_or_fail({**probe, "argv": [word.replace("{staged}", folder) for word in probe["argv"]]})
 
 
 def do(action: Document, undo: Undo, stream: IO[bytes]) -> str:
-    """One action; returns what a command said."""
+    """Carry out one action; returns the output of its command."""
     if action["do"] in ("run", "service"):
-        return must(action)
+        return run_or_fail(action)
     path = Path(action["path"])
     if action["do"] == "copy":
-        if not (path.is_dir() and listing(path) == action["digest"]):
+        if not (path.is_dir() and tree_digest(path) == action["digest"]):
             copy(path, action["digest"], action["size"], stream)
         else:
             stream.read(action["size"])
         return ""
-    undo.keep(path)
+    undo.save(path)
     if action["do"] == "put":
         write(path, action["text"].encode(), action["mode"], action["group"])
     else:
@@ -171,18 +172,18 @@ def do(action: Document, undo: Undo, stream: IO[bytes]) -> str:
     return ""
 
 
-def must(action: Document) -> str:
-    """Run a command; Failed unless it succeeds."""
-    code, out, err = run(action["argv"], action["timeout"])
+def run_or_fail(action: Document) -> str:
+    """Run a command and return its stdout. Raises Failed if it exits with an error."""
+    code, stdout, stderr = run(action["argv"], action["timeout"])
     if code:
-        last = "\n".join((out + err).strip().splitlines()[-SAID:])
+        last = "\n".join((stdout + stderr).strip().splitlines()[-SHOWN:])
         raise Failed(action["title"] or " ".join(action["argv"]), code, last)
-    return out
+    return stdout
 
 
 def record(entry: Document) -> None:
-    """A line about a step; a full disk keeps us from writing it, but from nothing else."""
-    path = KEPT / "steps.jsonl"
+    """Append a line about a step; a full disk prevents nothing but the line."""
+    path = STATE / "steps.jsonl"
     with contextlib.suppress(OSError):
         if path.exists() and path.stat().st_size > LONGEST_RECORD:
             write(path, path.read_bytes()[LONGEST_RECORD // 2 :].partition(b"\n")[2], 0o600)
@@ -194,21 +195,23 @@ def record(entry: Document) -> None:
 def last_record() -> Document:
     """The last line about a step."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        last: Document = json.loads((KEPT / "steps.jsonl").read_text().splitlines()[-1])
+        last: Document = json.loads((STATE / "steps.jsonl").read_text().splitlines()[-1])
         return last
     return {}
 
 
 def answer(request: Document, stream: IO[bytes]) -> Document:
-    """What is asked for, as a document."""
+    """The answer to a request."""
     match request["op"]:
         case "probe":
-            return {"done": [stands(title, probes) for title, probes in request["steps"]]}
+            return {"done": [already_done(step, probes) for step, probes in request["steps"]]}
         case "read":
             return {"texts": [text(path) for path in request["paths"]]}
         case "run":
-            code, out, err = run(request["argv"], request["timeout"])
-            return {"code": code, "stdout": out, "stderr": err}
+            code, stdout, stderr = run(request["argv"], request["timeout"])
+            return {"code": code, "stdout": stdout, "stderr": stderr}
+        case "check_releases":
+            return {"differences": release_check.differences(request["roots"])}
         case "lease":
             return lease(request)
         case "release":
@@ -217,19 +220,19 @@ def answer(request: Document, stream: IO[bytes]) -> Document:
             return act(request, stream)
 
 
-def end(*_: object) -> None:
-    """The signal's handler."""
-    raise Ended("told to end")
+def terminate(*_: object) -> None:
+    """Handle SIGTERM."""
+    raise Terminated("terminated by a signal")
 
 
 def main() -> None:
     """Answer one request."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the link may go; what was begun is ended
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a step that has begun continues without the connection
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, terminate)
     os.umask(0o022)
-    KEPT.mkdir(mode=0o711, parents=True, exist_ok=True)
+    STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
     try:
-        say({"answer": answer(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)})
+        emit({"answer": answer(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)})
     except OSError as error:
-        say({"answer": {"state": "failed", "what": "the host", "code": 1, "said": str(error)}})
+        emit({"answer": {"state": "failed", "what": "the host", "code": 1, "output": str(error)}})

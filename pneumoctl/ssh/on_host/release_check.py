@@ -1,92 +1,73 @@
-"""What is run on a host, by its own Python alone: whether its releases are still what their names and lists say.
+"""Whether a host's releases are unchanged, judged by the digests in their names and file lists.
 
-A release of code is named by the digest of its files, its packages have lists of theirs, and a model's bundle is named
-by the digest of its manifest, which lists its files.
+A release of code is named after the digest of its files, and its packages have file lists of their own. A model bundle
+is named after the digest of its manifest, which lists the bundle's files.
 """
 
 import base64
 import csv
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-NOT_COPIED = {"__pycache__", "pretrained"}
+from pneumoctl.files import release_digest, sha256, tree_digest
+
+Difference = tuple[str, str]  # ("differs" | "missing" | "added", path)
 
 
-def sha256(file: Path) -> "hashlib._Hash":
-    """Of a file's contents."""
-    digest = hashlib.sha256()
-    with file.open("rb") as source:
-        while part := source.read(1 << 20):
-            digest.update(part)
-    return digest
+def differences(roots: list[str]) -> list[Difference]:
+    """Every file of these releases that is not as it was brought."""
+    found: list[Difference] = []
+    for root in map(Path, roots):
+        try:
+            found += _bundle(root) if (root / "bundle.json").exists() else _code(root)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a file list itself was damaged
+            found.append(("differs", str(root)))
+    return found
 
 
-def listing(root: Path) -> str:
-    """As plan.Tree has it."""
-    lines = []
-    for file in root.rglob("*"):
-        inside = file.relative_to(root)
-        if file.is_file() and not NOT_COPIED & set(inside.parts):
-            lines.append((f"./{inside}".encode(), sha256(file).hexdigest().encode()))
-    return hashlib.sha256(b"".join(digest + b"  " + name + b"\n" for name, digest in sorted(lines))).hexdigest()
-
-
-def code(root: Path) -> Iterator[str]:
-    """What differs in a release of code."""
-    trees = "".join(listing(root / name) for name in ("webapp", "model"))
-    if hashlib.sha256(trees.encode()).hexdigest()[:12] != root.name:
-        yield f"differs {root}"
+def _code(root: Path) -> Iterator[Difference]:
+    if release_digest(tree_digest(root / name) for name in ("webapp", "model")) != root.name:
+        yield "differs", str(root)
     for packages in (root / "venv").glob("lib/python3*/site-packages"):
-        yield from environment(packages)
+        yield from _environment(packages)
 
 
-def environment(packages: Path) -> Iterator[str]:
-    """What differs in an environment from what pip put there."""
-    known = set()
+def _environment(packages: Path) -> Iterator[Difference]:
+    """What differs from the files that pip installed."""
+    listed = set()
     for record in packages.glob("*.dist-info/RECORD"):
         with record.open(newline="") as rows:
             for name, digest, _ in csv.reader(rows):
                 file = packages / name
-                known.add(file)
+                listed.add(file)
                 kind, _, value = digest.partition("=")
                 if not digest:
                     continue
                 if not file.is_file():
-                    yield f"gone {file}"
-                elif kind == "sha256" and base64.urlsafe_b64encode(sha256(file).digest()).decode().rstrip("=") != value:
-                    yield f"differs {file}"
+                    yield "missing", str(file)
+                elif kind == "sha256" and _base64(sha256(file)) != value:
+                    yield "differs", str(file)
     for file in packages.rglob("*"):
-        if file.is_file() and file not in known and "__pycache__" not in file.parts:
-            yield f"added {file}"
+        if file.is_file() and file not in listed and "__pycache__" not in file.parts:
+            yield "added", str(file)
 
 
-def bundle(root: Path) -> Iterator[str]:
-    """What differs in a model's bundle."""
+def _base64(digest: str) -> str:
+    """A hexadecimal digest as pip writes it into RECORD."""
+    return base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
+
+
+def _bundle(root: Path) -> Iterator[Difference]:
     manifest = json.loads((root / "bundle.json").read_text())
     version = manifest.pop("version")
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    named = f"{manifest['name']}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
-    if named != root.name or not named.endswith(version):
-        yield f"differs {root / 'bundle.json'}"
+    expected = f"{manifest['name']}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+    if expected != root.name or not expected.endswith(version):
+        yield "differs", str(root / "bundle.json")
     for name, digest in manifest["files"].items():
         if not (root / name).is_file():
-            yield f"gone {root / name}"
-        elif sha256(root / name).hexdigest() != digest:
-            yield f"differs {root / name}"
-
-
-def main(roots: list[str]) -> None:
-    """A line for each file that is not what it was."""
-    for root in map(Path, roots):
-        try:
-            for line in bundle(root) if (root / "bundle.json").exists() else code(root):
-                sys.stdout.write(line + "\n")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody wrote into the lists themselves
-            sys.stdout.write(f"differs {root}\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            yield "missing", str(root / name)
+        elif sha256(root / name) != digest:
+            yield "differs", str(root / name)

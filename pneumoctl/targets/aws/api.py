@@ -28,7 +28,7 @@ def forwarded(stack: Stack) -> Iterator[Endpoint]:
         listening = client.forwarded(port)
         if listening is None:
             message = f"the API on {host.name} cannot be reached over SSH"
-            raise openssh.explain(known, host, client.said()) or PneumoError(message, "pneumoctl status")
+            raise openssh.explain(known, host, client.stderr()) or PneumoError(message, "pneumoctl status")
         listening.close()
         yield Endpoint(f"http://{openssh.LOOPBACK}:{port}", secrets.api_token)
 

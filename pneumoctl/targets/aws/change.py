@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.hosts import configure
-from pneumoctl.hosts.desired import Wishes
+from pneumoctl.hosts import configure, layout
+from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Plan, Step, describe
@@ -36,10 +36,10 @@ class Task:
     """What is wanted of the hosts."""
 
     verb: str  # as it is typed again after a failure
-    fresh: Collection[str] = ("api", "web", "model")  # kinds whose release is ours, not what serves now
-    back: str = ""  # the kind that goes back to what served before
-    only: Collection[str] = ()  # hosts; all if empty
-    part: "Callable[[Wishes], Plan] | None" = None  # the plan; None for all of it
+    update: Collection[str] = ("api", "web", "model")  # kinds whose release is replaced by this pneumoctl's
+    rollback: str = ""  # the kind that goes back to the release before the current one
+    hosts: Collection[str] = ()  # names; all hosts if empty
+    plan: "Callable[[DesiredState], Plan]" = configure.plan
     prove: bool = True
     source: Path | None = None  # a checkout to take the code from
 
@@ -47,24 +47,24 @@ class Task:
 def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
     """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
     brought = desired.ours(settings, task.source)
-    with ssh_hosts.opened(stack, task.only) as hosts:
-        wishes, plan, todo = _planned(settings, stack, hosts, task, brought)
+    with ssh_hosts.opened(stack, task.hosts) as hosts:
+        desired_state, plan, todo = _planned(settings, stack, hosts, task, brought)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Go on?"):
                 raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.begin(audit.digest(todo))
-        with rollback.remembered(stack, wishes.standing, task.fresh, task.back):
+        with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, brought.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]
     act.changed = [*(act.changed or ()), *changed]
-    proof = next((one for title, one in result.outputs.items() if title.startswith("Prove")), None)
+    proof = result.outputs.get(configure.PROOF)
     return {"stack": stack.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
 
 
 def preview(settings: "Settings", stack: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
     """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
-    with ssh_hosts.opened(stack, task.only, change=False) as hosts:
+    with ssh_hosts.opened(stack, task.hosts, change=False) as hosts:
         _, plan, todo = _planned(settings, stack, hosts, task, desired.ours(settings, task.source))
         lines: list[str] = []
         show(plan, todo, None, lines.append)
@@ -94,12 +94,12 @@ def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], N
 
 def _planned(
     settings: "Settings", stack: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
-) -> "tuple[Wishes, Plan, Todo]":
-    wishes = desired.wishes(
-        stack, settings, hosts.inventory, desired.current_links(hosts), brought, task.fresh, task.back
+) -> "tuple[DesiredState, Plan, Todo]":
+    desired_state = desired.desired_state(
+        stack, settings, hosts.inventory, desired.current_links(hosts), brought, task.update, task.rollback
     )
-    plan = desired.limited((task.part or configure.plan)(wishes), {host.name for host in hosts.inventory.hosts})
-    return wishes, plan, rollout.pending(plan, hosts.places())
+    plan = desired.limited(task.plan(desired_state), {host.name for host in hosts.inventory.hosts})
+    return desired_state, plan, rollout.pending(plan, hosts.step_runners())
 
 
 def _carry_out(
@@ -107,19 +107,19 @@ def _carry_out(
 ) -> "Result":
     secrets, known = stack.secrets(), stack.hosts()
     log_to(stack, secrets.values() if secrets else ())
-    places = dict(hosts.places())
-    if task.prove and known and not hosts.lost:  # a page behind a host that is away proves nothing, and slowly
-        places[configure.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, known), bundle)
+    runners = dict(hosts.step_runners())
+    if task.prove and known and not hosts.unreachable:  # a page behind a host that is away proves nothing, and slowly
+        runners[layout.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, known), bundle)
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
-    journal = Journal(stack.directory / "journal.jsonl", task.verb)
+    journal = Journal(stack.journal, task.verb)
     journal.write("begin")
     count = sum(len(steps) for steps in todo.values())
     with console.activities(task.verb) if count else nullcontext() as shown:
         if shown:
             shown.expect(count)
-        result = rollout.roll_out(plan, places, todo, journal, _reporter(shown))
+        result = rollout.roll_out(plan, runners, todo, journal, _reporter(shown))
     journal.write("end", detail=f"{len(result.done)} steps")
-    result.failures += [rollout.Failure(name, rollout.REACH, error) for name, error in hosts.lost.items()]
+    result.failures += [rollout.Failure(name, rollout.CONNECT, error) for name, error in hosts.unreachable.items()]
     rollout.raise_for(result, _again(settings, task))
     return result
 
@@ -138,7 +138,7 @@ def _reporter(shown: "Activities | None") -> "Callable[[str, str, Step, str], No
     def report(event: str, host: str, step: "Step", detail: str) -> None:
         if shown is None:
             return
-        name = step.title if host in step.title or host == configure.OPERATOR else f"{step.title} on {host}"
+        name = step.title if host in step.title or host == layout.OPERATOR else f"{step.title} on {host}"
         if event == "start":
             shown.begin(name, "")
         elif event == "done" and step.check:

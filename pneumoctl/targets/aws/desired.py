@@ -1,6 +1,5 @@
 """Bring the hosts of a stack on aws to what they should be: gather the wishes, show what differs, carry it out."""
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from pneumoctl import files as pneumoctl_files
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import Tree, package
 from pneumoctl.hosts import releases as serving
-from pneumoctl.hosts.desired import Code, Model, Offline, Wishes
+from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.plan.transport import Output
@@ -55,11 +54,11 @@ class FrontDoor:
     bundle: Path
 
     def pending(self, steps: Sequence[Step]) -> list[bool]:
-        """See rollout.Place."""
+        """See rollout.StepRunner."""
         return [True for _ in steps]
 
     def act(self, step: Step) -> tuple[str, Output]:
-        """See rollout.Place."""
+        """See rollout.StepRunner."""
         return "done", Output(0, json.dumps(health.gate(self.door, self.bundle)), "")
 
 
@@ -91,35 +90,36 @@ def ours(settings: Settings, source: Path | None = None) -> Ours:
 
 
 def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
-    lock = (folder / "webapp" / kind / "requirements.txt").read_bytes()
-    digest = hashlib.sha256("".join(one.digest for one in trees).encode()).hexdigest()[:12]
-    return Code(digest, hashlib.sha256(lock).hexdigest()[:12], tuple(trees))
+    digest = pneumoctl_files.release_digest(tree.digest for tree in trees)
+    return Code(digest, pneumoctl_files.sha256(folder / "webapp" / kind / "requirements.txt")[:12], tuple(trees))
 
 
-def wishes(
+def desired_state(
     stack: Stack,
     settings: Settings,
     hosts: Inventory,
     links: Mapping[str, Mapping[str, str]],
     brought: Ours,
-    fresh: Collection[str],
-    back: str = "",
-) -> Wishes:
+    update: Collection[str],
+    rollback_kind: str = "",
+) -> DesiredState:
     """Everything that the plan for `hosts`, whose current `links` are given, depends on.
 
-    `fresh`: the kinds (api, web, model) whose release is `brought`. The others keep what serves on each host now,
-    where something does; kind `back` goes to what served before.
+    `update`: the kinds (api, web, model) whose release becomes the `brought` one. The other kinds keep the release that
+    is current on each host, if there is one; `rollback_kind` goes back to the release before the current one.
     """
     secrets, known = stack.secrets(), stack.hosts()
     if secrets is None or known is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     certificate, key = certified(stack, settings, known)
-    earlier = rollback.release(stack, links, back) if back else ""
+    earlier = rollback.release(stack, links, rollback_kind) if rollback_kind else ""
 
     def release(host: Host, kind: str) -> str:
-        """What is to serve of a kind on a host; empty for ours."""
+        """The release of a kind that a host should serve; empty for the brought one."""
         current = links[host.name].get(f"{kind}/current", "").removeprefix("releases/")
-        return earlier if kind == back else current if kind not in fresh else ""
+        if kind == rollback_kind:
+            return earlier
+        return "" if kind in update else current
 
     releases, models = {}, {}
     for host in hosts.hosts:
@@ -131,7 +131,7 @@ def wishes(
             kept = release(host, "model")
             models[host.name] = Model(kept) if kept else brought.model
     login = htpasswd.line(LOGIN, secrets.web_password)
-    return Wishes(
+    return DesiredState(
         settings, known, secrets, certificate.decode(), key.decode(), login, releases, models, links, brought.offline
     )
 

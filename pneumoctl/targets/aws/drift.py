@@ -1,6 +1,5 @@
-"""What somebody changed on the hosts of a stack on aws: files, units, packages, releases; asked and never touched."""
+"""What was changed by hand on the hosts of a stack on aws: files, units, packages, releases. Changes nothing."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,12 +7,11 @@ from functools import partial
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import units
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.hosts.steps import active, enabled, installed
-from pneumoctl.plan.steps import Put, Run, Step, holds
+from pneumoctl.hosts.steps import enabled, installed
+from pneumoctl.plan.steps import Packages, Probe, Put, Step, Unit
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.ssh.connections import Connections
-from pneumoctl.ssh.on_host import release_check
+from pneumoctl.ssh.connections import Connections, Unreachable
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -22,14 +20,14 @@ from pneumoctl.targets.aws.desired import Ours
 
 PATIENCE_S = 60.0  # for all hosts together
 RELEASES_S = 45.0
-# An environment is shared by releases and kept by `up`, which installs nothing below a service that runs from it.
-REPLACE = "; up does not mend environments: terminate the instance, then up"
-DETAILS = {"differs": "not what was brought", "gone": "is missing", "added": "was not brought"}
+# Releases share an environment, and `up` changes nothing in an environment from which a service runs.
+REPLACE = "; up does not repair environments: terminate the instance, then up"
+DETAILS = {"differs": "not what was brought", "missing": "is missing", "added": "was not brought"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """Something that is not as it should be: changed, stopped, gone, or unknown."""
+    """Something that is not as desired: changed, stopped, gone, or unknown."""
 
     what: str
     where: str
@@ -38,10 +36,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of what a host should be, and a probe that succeeds when it is so."""
+    """A part of a host's desired state."""
 
-    row: Row  # if it is not
-    probe: Run
+    row: Row  # reported if the probe fails
+    probe: Probe
     put: Put | None = None
 
 
@@ -76,7 +74,7 @@ def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, brought:
 
 def parts(host: Host, steps: Sequence[Step]) -> Iterator[Part]:
     """What the steps would see to, each thing once, in words of what it is; then what makes it come back at boot."""
-    named: set[Run] = set()
+    named: set[Probe] = set()
     for step in steps:
         for part in _parts(host, step):
             if part.probe not in named:
@@ -88,49 +86,36 @@ def parts(host: Host, steps: Sequence[Step]) -> Iterator[Part]:
 
 
 def _parts(host: Host, step: Step) -> Iterator[Part]:
-    """The probes of a step, by what they look at; what has no name of its own is called by the step's title."""
-    puts = {holds(put): put for put in step.actions if isinstance(put, Put)}
-    running = {active(unit): unit for unit in _units(step)}
-    for probe in step.unless:
-        if probe in puts:
-            put = puts[probe]
-            yield Part(Row("changed", f"{host.name}: {put.path}", "contents or rights differ"), probe, put)
-        elif probe in running:
-            yield Part(Row("stopped", f"{host.name}: {running[probe]}", "does not run"), probe)
-        elif probe.argv[-1:] and probe == enabled(probe.argv[-1]):
-            yield Part(_boot(host, probe.argv[-1]), probe)
-        elif packages := installed_by(probe):
-            for one in packages:
-                yield Part(Row("gone", f"{host.name}: package {one}", "is not installed"), installed((one,)))
-        else:
-            yield Part(Row("changed", host.name, f"“{step.title}” would be done again"), probe)
+    """The probes of a step, each with a row for what it looks at; else the row has the step's title."""
+    for probe in step.done_if:
+        match probe.subject:
+            case Put(path=path) as put:
+                yield Part(Row("changed", f"{host.name}: {path}", "contents or rights differ"), probe, put)
+            case Unit(name, "running"):
+                yield Part(Row("stopped", f"{host.name}: {name}", "does not run"), probe)
+            case Unit(name, _):
+                yield Part(_boot(host, name), probe)
+            case Packages(names):
+                for name in names:
+                    yield Part(Row("gone", f"{host.name}: package {name}", "is not installed"), installed((name,)))
+            case _:
+                yield Part(Row("changed", host.name, f"“{step.title}” would be done again"), probe)
 
 
 def _boot(host: Host, unit: str) -> Row:
     return Row("changed", f"{host.name}: {unit}", "does not start at boot")
 
 
-def _units(step: Step) -> Iterator[str]:
-    for probe in step.unless:
-        if probe.argv[:2] == ("systemctl", "is-active"):
-            yield probe.argv[-1]
-
-
-def installed_by(probe: Run) -> tuple[str, ...]:
-    """The packages that a probe looks for, if it is one of plans.hosts.installed."""
-    script = installed(()).argv
-    return probe.argv[len(script) :] if probe.argv[: len(script)] == script else ()
-
-
 def _releases(host: Host, seen: host_facts.Seen, agents: Agents) -> list[Row]:
-    """Files of the releases that serve which are not those that were brought there."""
+    """Files of the current releases that differ from those that were brought."""
     roots = [f"{ROOT}/{kind}/releases/{name}" for kind, name in seen.releases.items()]
     if not roots:
         return []
-    said = agents.run(host, ("python3", "-IS", "-c", inspect.getsource(release_check), *roots), RELEASES_S)
-    if said.code:
-        return [Row("unknown", f"{host.name}: releases", said.stderr.strip()[-300:])]
+    try:
+        differences = agents.check_releases(host, roots, RELEASES_S)
+    except Unreachable as error:
+        return [Row("unknown", f"{host.name}: releases", error.message)]
     return [
-        Row("changed", f"{host.name}: {path}", DETAILS[detail] + (REPLACE if "/venv/" in path else ""))
-        for detail, _, path in (line.partition(" ") for line in said.stdout.splitlines())
+        Row("changed", f"{host.name}: {path}", DETAILS[kind] + (REPLACE if "/venv/" in path else ""))
+        for kind, path in differences
     ]

@@ -118,8 +118,10 @@ def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: des
     if known is None:
         return []
     links = {host.name: seen.links}
-    plan = configure.plan(desired.wishes(stack, settings, replace(known, hosts=(host,)), links, brought, fresh=()))
-    return [one for one in plan.steps if host.name in one.hosts and not one.check and not one.sake]
+    plan = configure.plan(
+        desired.desired_state(stack, settings, replace(known, hosts=(host,)), links, brought, update=())
+    )
+    return [one for one in plan.steps if host.name in one.hosts and not one.check and not one.needed_by]
 
 
 def brought(settings: Settings, stack: Stack, known: Inventory) -> desired.Ours | None:

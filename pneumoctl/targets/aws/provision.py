@@ -99,7 +99,7 @@ def destroy(one: Site, addresses: Collection[str]) -> None:
 
 def _act(one: Site, title: str, operations: int, act: Callable[[Report], None]) -> None:
     """Have terraform change something; the journal says when, and how it ended."""
-    journal = Journal(one.stack.directory / "journal.jsonl", title)
+    journal = Journal(one.stack.journal, title)
     journal.write("start", "terraform", detail=f"{operations} operations")
     try:
         with console.activities(title) as shown:

@@ -1,4 +1,4 @@
-"""Which release a rollback goes back to: a half-done one, run again, goes on; it does not go forth again."""
+"""Which release a rollback goes back to; re-running an interrupted rollback resumes it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,34 +8,37 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.stack.stack import Stack
 
-Standing = Mapping[str, Mapping[str, str]]  # host -> link -> what it points to
+CurrentLinks = Mapping[str, Mapping[str, str]]  # host -> link -> its target
 
 
-def release(stack: Stack, standing: Standing, kind: str) -> str:
-    """What served before, on the first host that knows; after a half-done deploy some hosts serve it still."""
-    begun = _begun(stack, kind)
-    if begun.exists():
-        wanted = begun.read_text()
+def release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
+    """The release to go back to: that of an interrupted rollback, else the previous one of the first host that has one.
+
+    After an interrupted deploy some hosts still serve it.
+    """
+    saved = _saved_release(stack, kind)
+    if saved.exists():
+        name = saved.read_text()
         links = (f"{kind}/current", f"{kind}/previous")
-        if any(there.get(link) == f"releases/{wanted}" for there in standing.values() for link in links):
-            return wanted
-    known = [links[f"{kind}/previous"] for links in standing.values() if f"{kind}/previous" in links]
-    if not known:
-        raise PneumoError(f"nothing of kind {kind} served before", f"pneumoctl deploy {kind}")
-    return known[0].removeprefix("releases/")
+        if any(host.get(link) == f"releases/{name}" for host in current_links.values() for link in links):
+            return name
+    previous = [links[f"{kind}/previous"] for links in current_links.values() if f"{kind}/previous" in links]
+    if not previous:
+        raise PneumoError(f"there is no previous release of {kind} to go back to", f"pneumoctl deploy {kind}")
+    return previous[0].removeprefix("releases/")
 
 
 @contextmanager
-def remembered(stack: Stack, standing: Standing, fresh: Collection[str], back: str) -> Iterator[None]:
-    """Keep where kind `back` goes until it is there, however we end; kinds that go to a `fresh` release forget it."""
-    for kind in fresh:
-        _begun(stack, kind).unlink(missing_ok=True)
-    if back:
-        write_atomically(_begun(stack, back), release(stack, standing, back).encode(), 0o600)
+def remembered(stack: Stack, current_links: CurrentLinks, update: Collection[str], kind: str) -> Iterator[None]:
+    """Save the release that `kind` goes back to until the rollback is complete; forget it for kinds in `update`."""
+    for updated in update:
+        _saved_release(stack, updated).unlink(missing_ok=True)
+    if kind:
+        write_atomically(_saved_release(stack, kind), release(stack, current_links, kind).encode(), 0o600)
     yield
-    if back:
-        _begun(stack, back).unlink(missing_ok=True)
+    if kind:
+        _saved_release(stack, kind).unlink(missing_ok=True)
 
 
-def _begun(stack: Stack, kind: str) -> Path:
+def _saved_release(stack: Stack, kind: str) -> Path:
     return stack.directory / f"rollback-{kind}"

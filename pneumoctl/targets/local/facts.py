@@ -1,6 +1,5 @@
 """What the plan of a local stack depends on, read from this machine: code, bundle, Redis, memory, ports."""
 
-import hashlib
 import os
 import platform
 import shutil
@@ -12,7 +11,7 @@ import psutil
 
 from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import package, tree
+from pneumoctl.files import package, release_digest, tree
 from pneumoctl.registry.promotion import model_bundle
 from pneumoctl.stack import inventory
 from pneumoctl.stack.secrets import Secrets
@@ -20,7 +19,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import port_reservation, processes
-from pneumoctl.targets.local.up_plan import Wishes
+from pneumoctl.targets.local.up_plan import DesiredState
 
 # Most resident memory of one API worker: 150 MB with the shipped bundle, and 220 for each of the two pictures that it
 # decodes at a time when they are the worst that model/images/decode.py admits (580 MB were measured so).
@@ -32,19 +31,19 @@ INSTALL_REDIS = "install Redis 6.2 or newer (Debian, Ubuntu: sudo apt-get instal
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def wishes(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> Wishes:
+def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> DesiredState:
     """Everything the plan of `up` needs. Changes nothing."""
     sources = tuple(tree(package(name)) for name in ("webapp", "model"))
     workers = settings.workers or workers_for(memory_limit(), os.cpu_count() or 1)
     bundle, source = model_bundle(settings)
-    return Wishes(
+    return DesiredState(
         settings=settings,
         layout=stack.layout,
         inventory=inventory.local(ports.given),
         secrets=secrets,
         python=sys.executable,
         redis_server=redis_server(settings),
-        release=hashlib.sha256("".join(one.digest for one in sources).encode()).hexdigest()[:12],
+        release=release_digest(source.digest for source in sources),
         sources=sources,
         bundle=bundle,
         bundle_source=tree(source),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pneumoctl.errors import Exit
 from pneumoctl.plan.apply import changes
-from pneumoctl.plan.executor import Reached
+from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.steps import Plan, Put, Step, describe
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
@@ -14,7 +14,7 @@ from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common import checks
 from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
 from pneumoctl.targets.local.reach import reach
-from pneumoctl.targets.local.up_plan import Wishes
+from pneumoctl.targets.local.up_plan import DesiredState
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -24,10 +24,10 @@ class Prepared:
     """The plan of `up` with what it was made from and the hosts it is for."""
 
     stack: "Stack"
-    wishes: "Wishes"
+    desired: "DesiredState"
     ports: "Ports"
     plan: "Plan"
-    hosts: "Mapping[str, Reached]"
+    hosts: "Mapping[str, HostAccess]"
 
     def changes(self) -> "list[Step]":
         """The steps that have something to do now."""
@@ -49,8 +49,8 @@ def prepare(settings: "Settings", stack: "Stack") -> Prepared:
             wished = ports.wished[name]
             holder = f"stack {others[wished]}" if wished in others else "another program"
             console.note(f"port {wished} is taken by {holder}: {name} uses {port}", "yellow")
-    wishes = facts.wishes(settings, stack, stack.secrets() or Secrets.generate(), ports)
-    return Prepared(stack, wishes, ports, up_plan.plan(wishes), reach(stack, wishes.inventory))
+    desired = facts.desired_state(settings, stack, stack.secrets() or Secrets.generate(), ports)
+    return Prepared(stack, desired, ports, up_plan.plan(desired), reach(stack, desired.inventory))
 
 
 def report(settings: Settings, stack: Stack) -> Report:

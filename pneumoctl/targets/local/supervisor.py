@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xmlrpc.client import Fault, ServerProxy
 
-from pneumoctl.plan.steps import Run, Service
+from pneumoctl.plan.steps import Probe, Service
 from pneumoctl.plan.transport import inherited
 from pneumoctl.targets.local import processes
 
@@ -49,14 +49,14 @@ def argv(root: Path, action: Service) -> tuple[str, ...]:
     return ctl(root, action.verb, action.name)
 
 
-def running(root: Path, service: str) -> Run:
+def running(root: Path, service: str) -> Probe:
     """A probe that succeeds when the service runs."""
-    return Run(ctl(root, "status", service), timeout=20)
+    return Probe(ctl(root, "status", service), timeout=20)
 
 
-def stopped(root: Path, service: str) -> Run:
+def stopped(root: Path, service: str) -> Probe:
     """A probe that succeeds when the service does not run, or when no supervisord is there to run it."""
-    return Run(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
+    return Probe(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.plan.apply import apply, changes
-from pneumoctl.plan.executor import Reached, StepFailed
+from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
 from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import Act
@@ -17,17 +17,17 @@ from pneumoctl.stack.log import log_to
 from pneumoctl.stack.stack import Damaged, Stack, exports
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
-from pneumoctl.targets.local.teardown_plan import Wishes, plan
+from pneumoctl.targets.local.teardown_plan import DesiredState, plan
 from pneumoctl.terminal.report import Report
 
 Read = TypeVar("Read")
 
 
-def prepare(stack: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]]":
+def prepare(stack: "Stack", purge: bool) -> "tuple[DesiredState, Mapping[str, HostAccess]]":
     """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
     ports = _unless_damaged(stack.ports, purge)
     given = ports.given if ports else {}
-    wishes = Wishes(
+    desired = DesiredState(
         name=stack.name,
         layout=stack.layout,
         python=sys.executable,
@@ -36,7 +36,7 @@ def prepare(stack: "Stack", purge: bool) -> "tuple[Wishes, Mapping[str, Reached]
         has_results=_has_results(stack, purge),
         has_models=_any(stack.layout.models),
     )
-    return wishes, reach(stack, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
+    return desired, reach(stack, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
 
 
 def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
@@ -73,37 +73,37 @@ def _export_folder(stack: "Stack") -> Path:
 def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Export, end every process, remove the directory, prove it; with `dry_run` the plan alone."""
     with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
-        wishes, hosts = prepare(stack, purge)
+        desired, hosts = prepare(stack, purge)
         if not dry_run:
-            return _carry_out(stack, wishes, hosts, agreed, act)
-        planned = plan(wishes)
+            return _carry_out(stack, desired, hosts, agreed, act)
+        planned = plan(desired)
         todo = changes(planned, hosts)
         lines = list(describe(planned, lambda step: step in todo))
         return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
 
 
-def _carry_out(stack: Stack, wishes: Wishes, hosts: Mapping[str, Reached], agreed: bool, act: Act) -> Report:
-    secrets = _unless_damaged(stack.secrets, wishes.export is None)
+def _carry_out(stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: Act) -> Report:
+    secrets = _unless_damaged(stack.secrets, desired.export is None)
 
-    planned = plan(wishes)
+    planned = plan(desired)
 
     def begin() -> None:
         if stack.exists:
             act.begin(audit.digest(planned))
             log_to(stack, secrets.values() if secrets else ())
 
-    journal = Journal(stack.directory / "journal.jsonl", "teardown")
+    journal = Journal(stack.journal, "teardown")
     try:
         applied = apply(planned, hosts, journal, agreed, begin)
     except StepFailed as error:
         hint = "pneumoctl logs, then: pneumoctl teardown (or, losing the results: pneumoctl teardown --purge)"
         raise PneumoError(error.message, hint, error.code, **error.details) from error
     act.changed = applied.changed
-    left = processes.remains(stack.directory, wishes.ports) + [str(stack.directory)] * stack.exists
+    left = processes.remains(stack.directory, desired.ports) + [str(stack.directory)] * stack.exists
     stack.lock.unlink(missing_ok=True)
     if left:
         raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
-    exported = str(wishes.export) if wishes.export and wishes.export.exists() else None
+    exported = str(desired.export) if desired.export and desired.export.exists() else None
     lines: list[str] = []
     if not applied.changed:
         lines.append(f"nothing to do: there is no stack {stack.name}")

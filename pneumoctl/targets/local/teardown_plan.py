@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pneumoctl.plan.steps import Fetch, Plan, Run, Service, Step
+from pneumoctl.plan.steps import Fetch, Plan, Probe, Run, Service, Step
 from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DesiredState:
     """Everything that the plan depends on."""
 
     name: str
@@ -21,29 +21,29 @@ class Wishes:
     has_models: bool
 
 
-def plan(wishes: Wishes) -> Plan:
+def plan(desired: DesiredState) -> Plan:
     """All steps of `teardown` on the local target."""
     steps: list[Step] = []
-    if wishes.export and wishes.has_results:
-        steps += [_stop(wishes, "ui", "web"), _stop(wishes, "api", "app")]
-        steps += [_redis(wishes), _results(wishes, wishes.export)]
-    if wishes.export and wishes.has_models:
-        steps.append(_models(wishes, wishes.export))
-    steps += [_end(wishes), _remove(wishes)]
-    return Plan(f"tear down stack {wishes.name}", tuple(steps))
+    if desired.export and desired.has_results:
+        steps += [_stop(desired, "ui", "web"), _stop(desired, "api", "app")]
+        steps += [_redis(desired), _results(desired, desired.export)]
+    if desired.export and desired.has_models:
+        steps.append(_models(desired, desired.export))
+    steps += [_end(desired), _remove(desired)]
+    return Plan(f"tear down stack {desired.name}", tuple(steps))
 
 
-def _stop(wishes: Wishes, service: str, host: str) -> Step:
+def _stop(desired: DesiredState, service: str, host: str) -> Step:
     """What is acknowledged after the results were read would be lost: first nothing more is taken."""
     step = Step(f"Stop the {'page' if service == 'ui' else 'API'}", (host,), (Service(service, "stop"),))
-    return replace(step, unless=(supervisor.stopped(wishes.layout.root, service),))
+    return replace(step, done_if=(supervisor.stopped(desired.layout.root, service),))
 
 
-def _redis(wishes: Wishes) -> Step:
+def _redis(desired: DesiredState) -> Step:
     """Results can only be read through Redis; it may be down."""
-    root = wishes.layout.root
+    root = desired.layout.root
     daemon = Run(
-        (wishes.python, "-P", "-m", "pneumoctl.targets.local.supervisor", "start", str(root)),
+        (desired.python, "-P", "-m", "pneumoctl.targets.local.supervisor", "start", str(root)),
         title="start supervisord if it is down",
     )
     return Step(
@@ -54,9 +54,9 @@ def _redis(wishes: Wishes) -> Step:
     )
 
 
-def _results(wishes: Wishes, export: Path) -> Step:
-    environment = str(wishes.layout.config("env/api.env"))
-    command = (wishes.python, "-P", "-m", "webapp.api.export", str(export / "results"))
+def _results(desired: DesiredState, export: Path) -> Step:
+    environment = str(desired.layout.config("env/api.env"))
+    command = (desired.python, "-P", "-m", "webapp.api.export", str(export / "results"))
     run = Run(
         ("sh", "-c", 'set -a && . "$0" && exec "$@"', environment, *command),
         timeout=600,
@@ -70,27 +70,27 @@ def _private(folder: Path) -> Run:
     return Run(("install", "-d", "-m", "700", str(folder)), title=f"make {folder} (700)")
 
 
-def _models(wishes: Wishes, export: Path) -> Step:
-    copy = Fetch(str(wishes.layout.models), str(export / "models"))
+def _models(desired: DesiredState, export: Path) -> Step:
+    copy = Fetch(str(desired.layout.models), str(export / "models"))
     return Step("Export the model bundles", ("app",), (_private(export), copy))
 
 
-def _end(wishes: Wishes) -> Step:
-    root = wishes.layout.root
-    ports = tuple(str(port) for port in wishes.ports)
-    prove = Run((wishes.python, "-P", "-m", "pneumoctl.targets.local.processes", "prove", str(root), *ports))
+def _end(desired: DesiredState) -> Step:
+    root = desired.layout.root
+    ports = tuple(str(port) for port in desired.ports)
+    prove = Probe((desired.python, "-P", "-m", "pneumoctl.targets.local.processes", "prove", str(root), *ports))
     end = Run(
-        (wishes.python, "-P", "-m", "pneumoctl.targets.local.processes", "end", str(root), *ports),
+        (desired.python, "-P", "-m", "pneumoctl.targets.local.processes", "end", str(root), *ports),
         title="end every process of the stack",
     )
     return Step("End every process and prove it", ("app", "web"), (end,), (prove,))
 
 
-def _remove(wishes: Wishes) -> Step:
-    root = str(wishes.layout.root)
+def _remove(desired: DesiredState) -> Step:
+    root = str(desired.layout.root)
     # Renamed first: a kill in the middle leaves either a whole stack or one that is already gone.
     script = 'rm -rf "$0.removed" && { test ! -e "$0" || mv "$0" "$0.removed"; } && rm -rf "$0.removed"'
-    probe = Run(("sh", "-c", 'test ! -e "$0" && test ! -e "$0.removed"', root))
+    probe = Probe(("sh", "-c", 'test ! -e "$0" && test ! -e "$0.removed"', root))
     return Step(
         "Remove the stack's directory",
         ("operator",),

@@ -40,14 +40,14 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
 
 
 def _carry_out(prepared: Prepared, agreed: bool, act: Act) -> Report:
-    stack, wishes = prepared.stack, prepared.wishes
+    stack, desired = prepared.stack, prepared.desired
 
     def begin() -> None:
         act.begin(audit.digest(prepared.plan))
-        port_reservation.save(stack, wishes.secrets, prepared.ports)
-        log_to(stack, wishes.secrets.values())
+        port_reservation.save(stack, desired.secrets, prepared.ports)
+        log_to(stack, desired.secrets.values())
 
-    journal = Journal(stack.directory / "journal.jsonl", "up")
+    journal = Journal(stack.journal, "up")
     try:
         applied = apply(prepared.plan, prepared.hosts, journal, agreed, begin)
     except StepFailed as error:
@@ -59,7 +59,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: Act) -> Report:
         raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
     act.changed = applied.changed
     prediction = json.loads(applied.outputs[PROOF].stdout)
-    url = wishes.inventory.url("ui")
+    url = desired.inventory.url("ui")
     document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
     nothing = () if applied.changed else ("nothing to do: the stack is up",)
     return Report(document, (*nothing, health.proof(prediction, "web page"), f"web page: {url}"))

@@ -6,21 +6,34 @@ from pathlib import Path
 
 from pneumoctl.files import Tree
 from pneumoctl.plan.render import render
-from pneumoctl.plan.steps import Action, Copy, Link, Plan, Put, Run, Service, Step, holds, matches, stamped
+from pneumoctl.plan.steps import (
+    Action,
+    Copy,
+    Link,
+    Plan,
+    Probe,
+    Put,
+    Run,
+    Service,
+    Step,
+    file_matches,
+    stamped,
+    tree_matches,
+)
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor
 
-PROOF = "Prove it with a prediction through the web page"
+PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker before others are told to come back
 THREADS = MAX_PENDING + 8  # so that health probes and pages are answered while all of them are taken
 PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to end in; gunicorn's own grace is 30
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DesiredState:
     """Everything that the plan depends on, gathered beforehand."""
 
     settings: Settings
@@ -47,65 +60,67 @@ class Wishes:
         return self.layout.models / self.bundle
 
 
-def plan(wishes: Wishes) -> Plan:
+def plan(desired: DesiredState) -> Plan:
     """All steps of `up` on the local target."""
     return Plan(
-        f"stack {wishes.settings.stack} ({wishes.settings.target})",
+        f"stack {desired.settings.stack} ({desired.settings.target})",
         (
-            _release(wishes),
-            _bundle(wishes),
-            _supervisor(wishes),
-            _redis(wishes),
-            _api(wishes),
-            _ui(wishes),
-            _proof(wishes),
+            _release(desired),
+            _bundle(desired),
+            _supervisor(desired),
+            _redis(desired),
+            _api(desired),
+            _ui(desired),
+            _proof(desired),
         ),
     )
 
 
-def _release(wishes: Wishes) -> Step:
-    copies = tuple(Copy(tree, str(wishes.code / Path(tree.source).name)) for tree in wishes.sources)
-    return Step(f"Copy release {wishes.release}", ("app",), copies, tuple(matches(copy) for copy in copies))
+def _release(desired: DesiredState) -> Step:
+    copies = tuple(Copy(tree, str(desired.code / Path(tree.source).name)) for tree in desired.sources)
+    return Step(f"Copy release {desired.release}", ("app",), copies, tuple(tree_matches(copy) for copy in copies))
 
 
-def _bundle(wishes: Wishes) -> Step:
-    copy = Copy(wishes.bundle_source, str(wishes.model))
-    return Step(f"Copy model {wishes.bundle}", ("app",), (copy,), (matches(copy),))
+def _bundle(desired: DesiredState) -> Step:
+    copy = Copy(desired.bundle_source, str(desired.model))
+    return Step(f"Copy model {desired.bundle}", ("app",), (copy,), (tree_matches(copy),))
 
 
-def _supervisor(wishes: Wishes) -> Step:
-    layout = wishes.layout
+def _supervisor(desired: DesiredState) -> Step:
+    layout = desired.layout
     config = Put(
         render(
             "supervisor/supervisord.conf",
             layout=layout,
             socket=supervisor.socket(layout.root),
-            programs=[(name, command, PATIENCE[name]) for name, command in _programs(wishes)],
+            programs=[(name, command, PATIENCE[name]) for name, command in _programs(desired)],
         ),
         str(supervisor.config(layout.root)),
     )
     start = Run(
-        (wishes.python, "-P", "-m", "pneumoctl.targets.local.supervisor", "start", str(layout.root)),
+        (desired.python, "-P", "-m", "pneumoctl.targets.local.supervisor", "start", str(layout.root)),
         title="start or update supervisord",
     )
     folders = Run(("mkdir", "-p", str(layout.logs), str(layout.redis_data)))
     step = Step("Start the supervisor", ("app",), (folders, config, start))
     step = stamped(step, str(layout.stamp("supervisor")))
-    return replace(step, unless=(holds(config), *step.unless, Run(supervisor.ctl(layout.root, "pid"), timeout=20)))
-
-
-def _programs(wishes: Wishes) -> tuple[tuple[str, str], ...]:
-    layout, ports = wishes.layout, wishes.inventory.ports()
-    redis = render_command((wishes.redis_server, str(layout.config("redis/redis.conf"))))
-    return (
-        ("redis", redis),
-        ("api", _gunicorn(wishes, "api", ports["api"], wishes.workers, f"--bind=unix:{layout.api_socket}")),
-        ("ui", _gunicorn(wishes, "ui", ports["ui"], 1)),
+    return replace(
+        step, done_if=(file_matches(config), *step.done_if, Probe(supervisor.ctl(layout.root, "pid"), timeout=20))
     )
 
 
-def _gunicorn(wishes: Wishes, name: str, port: int, workers: int, *more: str) -> str:
-    environment = wishes.layout.config(f"env/{name}.env")
+def _programs(desired: DesiredState) -> tuple[tuple[str, str], ...]:
+    layout, ports = desired.layout, desired.inventory.ports()
+    redis = render_command((desired.redis_server, str(layout.config("redis/redis.conf"))))
+    return (
+        ("redis", redis),
+        ("api", _gunicorn(desired, "api", ports["api"], desired.workers, f"--bind=unix:{layout.api_socket}")),
+        ("ui", _gunicorn(desired, "ui", ports["ui"], 1)),
+    )
+
+
+def _gunicorn(desired: DesiredState, name: str, port: int, workers: int, *more: str) -> str:
+    environment = desired.layout.config(f"env/{name}.env")
     options = (
         f"--bind=127.0.0.1:{port}",
         *more,
@@ -119,7 +134,7 @@ def _gunicorn(wishes: Wishes, name: str, port: int, workers: int, *more: str) ->
         f"webapp.{name}:create_app()",
     )
     shell = 'set -a && . "$0" && exec "$@"'
-    return render_command(("/bin/sh", "-c", shell, str(environment), wishes.python, "-P", "-m", "gunicorn", *options))
+    return render_command(("/bin/sh", "-c", shell, str(environment), desired.python, "-P", "-m", "gunicorn", *options))
 
 
 def render_command(argv: tuple[str, ...]) -> str:
@@ -127,53 +142,53 @@ def render_command(argv: tuple[str, ...]) -> str:
     return " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
 
 
-def _redis(wishes: Wishes) -> Step:
-    layout = wishes.layout
+def _redis(desired: DesiredState) -> Step:
+    layout = desired.layout
     acl = layout.config("redis/users.acl")
     files = (
         Put(
             render(
                 "redis/redis.conf",
-                address=wishes.inventory.one("app").address,
-                port=wishes.inventory.port("redis"),
+                address=desired.inventory.one("app").address,
+                port=desired.inventory.port("redis"),
                 socket=layout.redis_socket,
                 aclfile=acl,
                 data=layout.redis_data,
-                memory_mb=wishes.settings.redis_memory_mb,
+                memory_mb=desired.settings.redis_memory_mb,
             ),
             str(layout.config("redis/redis.conf")),
         ),
         Put(
             render(
                 "redis/users.acl",
-                users={"api": (_sha256(wishes.secrets.redis_password),)},
+                users={"api": (_sha256(desired.secrets.redis_password),)},
             ),
             str(acl),
             secret=True,
         ),
     )
-    return _service(wishes, "redis", "Configure and start Redis", "app", files, ())
+    return _service(desired, "redis", "Configure and start Redis", "app", files, ())
 
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _api(wishes: Wishes) -> Step:
-    layout = wishes.layout
+def _api(desired: DesiredState) -> Step:
+    layout = desired.layout
     environment = Put(
         render(
             "env/api.env",
-            secrets=wishes.secrets,
-            redis_host=wishes.inventory.one("app").address,
-            redis_port=wishes.inventory.port("redis"),
+            secrets=desired.secrets,
+            redis_host=desired.inventory.one("app").address,
+            redis_port=desired.inventory.port("redis"),
             redis_socket=layout.redis_socket,
-            bundle=wishes.model,
-            max_upload_mb=wishes.settings.max_upload_mb,
+            bundle=desired.model,
+            max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING,
-            threads=wishes.threads,
+            threads=desired.threads,
             metrics=layout.root / "metrics",
-            code=wishes.code,
+            code=desired.code,
         ),
         str(layout.config("env/api.env")),
         secret=True,
@@ -182,56 +197,57 @@ def _api(wishes: Wishes) -> Step:
     metrics = Run(("sh", "-c", 'rm -rf "$0" && mkdir "$0"', str(layout.root / "metrics")), title="empty the metrics")
     links = (
         metrics,
-        Link(str(layout.releases / "current"), wishes.release),
-        Link(str(layout.models / "current"), wishes.bundle),
+        Link(str(layout.releases / "current"), desired.release),
+        Link(str(layout.models / "current"), desired.bundle),
     )
-    return _service(wishes, "api", "Configure and start the API", "app", (environment,), links)
+    return _service(desired, "api", "Configure and start the API", "app", (environment,), links)
 
 
-def _ui(wishes: Wishes) -> Step:
+def _ui(desired: DesiredState) -> Step:
     environment = Put(
         render(
             "env/ui.env",
-            secrets=wishes.secrets,
-            api_url=wishes.inventory.url("api"),
-            api_socket=wishes.layout.api_socket,
-            max_upload_mb=wishes.settings.max_upload_mb,
+            secrets=desired.secrets,
+            api_url=desired.inventory.url("api"),
+            api_socket=desired.layout.api_socket,
+            max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING // 2,
             trusted_hosts=("127.0.0.1", "localhost"),
-            code=wishes.code,
+            code=desired.code,
         ),
-        str(wishes.layout.config("env/ui.env")),
+        str(desired.layout.config("env/ui.env")),
         secret=True,
     )
-    return _service(wishes, "ui", "Configure and start the web page", "web", (environment,), ())
+    return _service(desired, "ui", "Configure and start the web page", "web", (environment,), ())
 
 
 def _service(
-    wishes: Wishes, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
+    desired: DesiredState, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
 ) -> Step:
     """Files in place, service restarted, and waited for; nothing to do when all of that still holds."""
     wait: tuple[Action, ...] = ()
-    alive = [supervisor.running(wishes.layout.root, name)]
+    alive = [supervisor.running(desired.layout.root, name)]
     if name in ("api", "ui"):
-        url = f"{wishes.inventory.url(name)}/readyz"
+        url = f"{desired.inventory.url(name)}/readyz"
         wait = (
-            Run(_health(wishes, "wait", url, str(wishes.layout.root), name), 120, title=f"wait until {url} says ready"),
+            Run(
+                _health(desired, "wait", url, str(desired.layout.root), name), 120, title=f"wait until {url} says ready"
+            ),
         )
-        sockets = (str(wishes.layout.api_socket),) if name == "api" else ()
-        alive.append(
-            Run(_health(wishes, "ready", url, *sockets), timeout=20)
-        )  # one that hangs runs, but does not answer
+        sockets = (str(desired.layout.api_socket),) if name == "api" else ()
+        # A service that hangs runs, but does not answer.
+        alive.append(Probe(_health(desired, "ready", url, *sockets), timeout=20))
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
-    step = stamped(step, str(wishes.layout.stamp(name)))
-    return replace(step, unless=(*(holds(file) for file in files), *step.unless, *alive))
+    step = stamped(step, str(desired.layout.stamp(name)))
+    return replace(step, done_if=(*(file_matches(file) for file in files), *step.done_if, *alive))
 
 
-def _proof(wishes: Wishes) -> Step:
+def _proof(desired: DesiredState) -> Step:
     gate = Run(
-        _health(wishes, "gate", wishes.inventory.url("ui"), str(wishes.model)), timeout=150, title="the health gate"
+        _health(desired, "gate", desired.inventory.url("ui"), str(desired.model)), timeout=150, title="the health gate"
     )
-    return Step(PROOF, ("operator",), (gate,), check=True)
+    return Step("Send a test prediction through the web page", ("operator",), (gate,), check=True, id=PROOF)
 
 
-def _health(wishes: Wishes, *words: str) -> tuple[str, ...]:
-    return (wishes.python, "-P", "-m", "pneumoctl.targets.local.readiness", *words)
+def _health(desired: DesiredState, *words: str) -> tuple[str, ...]:
+    return (desired.python, "-P", "-m", "pneumoctl.targets.local.readiness", *words)

@@ -1,4 +1,4 @@
-"""The plan for hosts on aws, whole: every template, every private address, no secret in what is shown."""
+"""The complete plan for hosts on aws: every template, every private address, no secret in what is shown."""
 
 import itertools
 import subprocess
@@ -11,9 +11,9 @@ import pytest
 
 from pneumoctl.files import Tree, bundled
 from pneumoctl.hosts import configure, releases
-from pneumoctl.hosts.desired import Code, Model, Wishes
+from pneumoctl.hosts.desired import Code, DesiredState, Model
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.plan.steps import Copy, Link, Plan, Put, Run, Step, describe
+from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, describe
 from pneumoctl.stack import inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
@@ -33,7 +33,7 @@ OUTPUTS = {
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
 TREES = (Tree("/src/webapp", "d1"), Tree("/src/model", "d2"))
 NEW, MODEL = Code("r2", "lock", TREES), Model("m-2", Tree("/src/bundle", "d3"))
-WISHES = Wishes(
+DESIRED = DesiredState(
     settings=Settings(target="aws"),
     inventory=inventory.from_outputs(OUTPUTS, "198.51.100.1"),
     secrets=SECRETS,
@@ -42,9 +42,9 @@ WISHES = Wishes(
     login="clinician:$2b$hash",
     releases={name: NEW for name, role in ROLES.items() if role in ("web", "app")},
     models={"app-0": MODEL, "app-1": MODEL},
-    standing={name: {} for name in ROLES},
+    current_links={name: {} for name in ROLES},
 )
-STANDING = {
+CURRENT_LINKS = {
     **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},
     **{f"app-{n}": {"api/current": "releases/r1", "model/current": "releases/m-1"} for n in range(2)},
 }
@@ -60,7 +60,7 @@ def files(plan: Plan) -> dict[tuple[str, str], Put]:
         (step.hosts[0], action.path): action
         for step in plan.steps
         for action in step.actions
-        if isinstance(action, Put) and not step.sake
+        if isinstance(action, Put) and not step.needed_by
     }
 
 
@@ -68,8 +68,8 @@ def named(plan: Plan, title: str) -> Step:
     return next(step for step in plan.steps if step.title == title)
 
 
-def test_no_secret_is_in_what_a_person_sees() -> None:
-    lines = "\n".join(describe(configure.plan(WISHES)))
+def test_no_secret_is_in_the_description() -> None:
+    lines = "\n".join(describe(configure.plan(DESIRED)))
 
     assert not [value for value in (*SECRETS.values(), "KEY", "$2b$hash") if value in lines]
     assert "write    /etc/redis/users.acl (640, secret)" in lines
@@ -78,27 +78,27 @@ def test_no_secret_is_in_what_a_person_sees() -> None:
 def test_no_secret_is_in_a_command() -> None:
     words = [
         word
-        for step in configure.plan(WISHES).steps
-        for run in (*step.actions, *step.unless, *step.valid, *step.good)
-        if isinstance(run, Run)
+        for step in configure.plan(DESIRED).steps
+        for run in (*step.actions, *step.done_if, *step.validate, *step.verify)
+        if isinstance(run, Run | Probe)
         for word in run.argv
     ]
 
     assert not [word for word in words for value in (*SECRETS.values(), "KEY\n", "$2b$hash") if value in word]
 
 
-def test_every_file_with_a_secret_in_it_is_a_secret_and_nobody_elses_to_read() -> None:
+def test_every_file_with_a_secret_is_marked_and_not_readable_by_others() -> None:
     values = (*SECRETS.values(), "KEY\n", "$2b$hash")
     holding = {
-        where: put for where, put in files(configure.plan(WISHES)).items() if any(v in put.content for v in values)
+        where: put for where, put in files(configure.plan(DESIRED)).items() if any(v in put.content for v in values)
     }
 
     assert len(holding) == 2 + 2 + 1 + 2  # the API's and the page's environments, the Redis exporter's, key, login
     assert all(put.secret and put.mode & 0o007 == 0 for put in holding.values())
 
 
-def test_the_private_addresses_are_where_they_belong() -> None:
-    made = files(configure.plan(WISHES))
+def test_every_file_has_the_right_private_addresses() -> None:
+    made = files(configure.plan(DESIRED))
 
     assert "bind 127.0.0.1 10.20.1.14" in made["app-0", "/etc/redis/redis.conf"].content
     assert "API_URL=http://10.20.1.14:5000,http://10.20.1.15:5000\n" in made["web-1", "/etc/pneumoctl/ui.env"].content
@@ -118,25 +118,26 @@ def test_every_template_is_rendered_on_some_target(monkeypatch: pytest.MonkeyPat
         return real(loader, environment, name)
 
     monkeypatch.setattr(jinja2.FileSystemLoader, "get_source", recorded)
-    configure.plan(WISHES)
+    configure.plan(DESIRED)
     host_plan.plan(host_plan.Order("r", "s", "b", "eu-west-1", "d"), host_plan.Release("r", "l", TREES[1]), 60)
 
     shipped = {str(file.relative_to(root)) for file in root.rglob("*.j2")}
     assert shipped - asked == {"supervisor/supervisord.conf.j2"}  # the local target's
 
 
-def test_every_step_has_a_title_of_its_own_and_waits_for_earlier_ones_alone() -> None:
-    plan = configure.plan(replace(WISHES, standing=STANDING))
+def test_titles_and_ids_are_unique_and_steps_wait_for_earlier_ones_only() -> None:
+    plan = configure.plan(replace(DESIRED, current_links=CURRENT_LINKS))
     known: list[str] = []
+    assert len(set(titles(plan))) == len(plan.steps)
     for step in plan.steps:
-        assert step.title not in known
-        assert {*step.after, *step.behind} <= set(known)
-        assert set(step.sake) <= set(titles(plan))
-        known.append(step.title)
+        assert step.id not in known
+        assert {*step.after, *step.after_any_outcome} <= set(known)
+        assert set(step.needed_by) <= {other.id for other in plan.steps}
+        known.append(step.id)
 
 
-def test_releases_are_switched_one_host_after_another_the_api_first() -> None:
-    plan = configure.plan(replace(WISHES, standing=STANDING))
+def test_releases_are_switched_one_host_after_another_starting_with_the_api() -> None:
+    plan = configure.plan(replace(DESIRED, current_links=CURRENT_LINKS))
     order = [title for title in titles(plan) if title.startswith(("Serve", "Drain"))]
 
     assert order == [
@@ -147,21 +148,22 @@ def test_releases_are_switched_one_host_after_another_the_api_first() -> None:
         "Drain web-1 at the front door",
         "Serve the web page on web-1",
     ]
-    assert "Configure Redis" in titles(plan) and named(plan, order[0]).after == ("Configure Redis",)
-    assert all(before in named(plan, title).after for before, title in itertools.pairwise(order))
+    assert "Configure Redis" in titles(plan) and named(plan, order[0]).after == (named(plan, "Configure Redis").id,)
+    assert all(named(plan, before).id in named(plan, title).after for before, title in itertools.pairwise(order))
     assert all(named(plan, title).gate for title in order if title.startswith("Serve"))
 
 
-def test_where_nothing_serves_yet_only_the_page_waits_for_the_api() -> None:
-    plan = configure.plan(WISHES)
-    apis = tuple(f"Serve the API on app-{number}" for number in range(2))
+def test_on_new_hosts_only_the_page_waits_for_the_api() -> None:
+    plan = configure.plan(DESIRED)
+    steps = [named(plan, f"Serve the API on app-{number}") for number in range(2)]
+    apis = tuple(step.id for step in steps)
 
-    assert [named(plan, title).after for title in apis] == [("Configure Redis",)] * 2
+    assert [step.after for step in steps] == [(named(plan, "Configure Redis").id,)] * 2
     assert [named(plan, f"Serve the web page on web-{number}").after for number in range(2)] == [apis] * 2
 
 
-def test_a_web_host_that_serves_is_drained_before_it_is_switched_and_filled_again() -> None:
-    plan = releases.plan(replace(WISHES, standing=STANDING), "web")
+def test_a_serving_web_host_is_drained_switched_and_filled_again() -> None:
+    plan = releases.plan(replace(DESIRED, current_links=CURRENT_LINKS), "web")
     shown = [title for title in titles(plan) if "web" in title and title.split()[0] in ("Drain", "Serve", "Send")]
 
     assert shown == [
@@ -171,20 +173,22 @@ def test_a_web_host_that_serves_is_drained_before_it_is_switched_and_filled_agai
         "Serve the web page on web-1",
         "Send requests to all web hosts again",
     ]
-    assert "Drain web-1 at the front door" in named(plan, "Serve the web page on web-1").after
+    assert named(plan, "Drain web-1 at the front door").id in named(plan, "Serve the web page on web-1").after
     (down,) = (one for one in named(plan, shown[0]).actions if isinstance(one, Put))
     assert [line for line in down.content.splitlines() if "10.20.1.12:8080" in line and "down" in line]
     assert not [line for line in down.content.splitlines() if "10.20.1.13:8080" in line and "down" in line]
-    assert named(plan, shown[-1]).behind == ("Serve the web page on web-0", "Serve the web page on web-1")
+    assert named(plan, shown[-1]).after_any_outcome == tuple(
+        named(plan, f"Serve the web page on web-{number}").id for number in range(2)
+    )
 
 
-def test_a_single_web_host_is_not_drained_nor_one_that_serves_nothing_yet() -> None:
-    assert not [title for title in titles(configure.plan(WISHES)) if title.startswith("Drain")]
+def test_a_new_web_host_is_not_drained() -> None:
+    assert not [title for title in titles(configure.plan(DESIRED)) if title.startswith("Drain")]
 
 
 def test_a_new_web_host_serves_before_an_older_one_is_drained() -> None:
-    only = {name: links for name, links in STANDING.items() if name != "web-1"}
-    plan = releases.plan(replace(WISHES, standing=only), "web")
+    only = {name: links for name, links in CURRENT_LINKS.items() if name != "web-1"}
+    plan = releases.plan(replace(DESIRED, current_links=only), "web")
     shown = [title for title in titles(plan) if "web" in title and title.split()[0] in ("Drain", "Serve")]
 
     assert shown == [
@@ -192,14 +196,14 @@ def test_a_new_web_host_serves_before_an_older_one_is_drained() -> None:
         "Drain web-0 at the front door",
         "Serve the web page on web-0",
     ]
-    assert "Serve the web page on web-1" in named(plan, "Drain web-0 at the front door").after
+    assert named(plan, "Serve the web page on web-1").id in named(plan, "Drain web-0 at the front door").after
 
 
 @pytest.mark.parametrize(("there", "good"), [(("r2", "a", "b", "c", "d"), True), (("a", "b", "c", "d", "e"), False)])
-def test_the_release_that_is_yet_to_come_counts_among_those_that_are_kept(
+def test_a_release_that_is_not_there_yet_counts_among_those_that_are_kept(
     tmp_path: Path, there: tuple[str, ...], good: bool
 ) -> None:
-    probe = named(configure.plan(WISHES), "Drop old releases on web-0").unless[0]
+    probe = named(configure.plan(DESIRED), "Remove old releases on web-0").done_if[0]
     for name in there:
         (tmp_path / "web/releases" / name).mkdir(parents=True)
     argv = [word.replace(ROOT, str(tmp_path)) for word in probe.argv]
@@ -207,8 +211,8 @@ def test_the_release_that_is_yet_to_come_counts_among_those_that_are_kept(
     assert (subprocess.run(argv).returncode == 0) == good
 
 
-def test_what_served_is_what_a_rollback_goes_to() -> None:
-    step = named(configure.plan(replace(WISHES, standing=STANDING)), "Serve the API on app-0")
+def test_a_switch_remembers_the_release_for_a_rollback() -> None:
+    step = named(configure.plan(replace(DESIRED, current_links=CURRENT_LINKS)), "Serve the API on app-0")
     links = {one.path: one.target for one in step.actions if isinstance(one, Link)}
 
     assert links == {
@@ -219,36 +223,36 @@ def test_what_served_is_what_a_rollback_goes_to() -> None:
     }
 
 
-def test_what_serves_already_has_the_same_stamp_whatever_served_before() -> None:
+def test_the_stamp_does_not_depend_on_the_previous_release() -> None:
     serving_now = {
         "app-0": {"api/current": "releases/r2", "model/current": "releases/m-2", "api/previous": "releases/r1"}
     }
-    first = named(configure.plan(WISHES), "Serve the API on app-0")
-    again = named(configure.plan(replace(WISHES, standing=serving_now)), "Serve the API on app-0")
+    first = named(configure.plan(DESIRED), "Serve the API on app-0")
+    again = named(configure.plan(replace(DESIRED, current_links=serving_now)), "Serve the API on app-0")
 
-    assert first.unless == again.unless
+    assert first.done_if == again.done_if
 
 
 @pytest.mark.parametrize(
     ("kind", "hosts"), [("api", {"app-0", "app-1"}), ("web", {"web-0", "web-1"}), ("model", {"app-0", "app-1"})]
 )
-def test_a_deploy_of_one_kind_concerns_its_hosts_alone(kind: str, hosts: set[str]) -> None:
-    plan = releases.plan(WISHES, kind)
+def test_a_deploy_of_one_kind_changes_its_hosts_only(kind: str, hosts: set[str]) -> None:
+    plan = releases.plan(DESIRED, kind)
 
     assert {name for step in plan.steps for name in step.hosts} == hosts
 
 
-def test_a_release_that_hosts_have_already_is_not_copied() -> None:
-    kept = dict.fromkeys(WISHES.releases, Code("r1"))
-    plan = configure.plan(replace(WISHES, releases=kept, models={"app-0": Model("m-1"), "app-1": Model("m-1")}))
+def test_an_existing_release_is_not_copied() -> None:
+    kept = dict.fromkeys(DESIRED.releases, Code("r1"))
+    plan = configure.plan(replace(DESIRED, releases=kept, models={"app-0": Model("m-1"), "app-1": Model("m-1")}))
 
     assert not [one for step in plan.steps for one in step.actions if isinstance(one, Copy)]
 
 
-def test_while_a_rotation_is_under_way_both_passwords_are_good() -> None:
+def test_both_passwords_are_valid_during_a_rotation() -> None:
     rotated = SECRETS.rotated()
-    made = files(configure.plan(replace(WISHES, secrets=rotated)))
-    settled = files(configure.plan(replace(WISHES, secrets=rotated.settled())))
+    made = files(configure.plan(replace(DESIRED, secrets=rotated)))
+    settled = files(configure.plan(replace(DESIRED, secrets=rotated.settled())))
 
     users = made["app-0", "/etc/redis/users.acl"].content
     assert users.count(" #") == 6 and settled["app-0", "/etc/redis/users.acl"].content.count(" #") == 3

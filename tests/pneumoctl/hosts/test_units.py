@@ -1,4 +1,4 @@
-"""The units of hosts: systemd accepts them, they are shut in, their environment is what a shell would read."""
+"""The units on hosts: systemd accepts them, they are sandboxed, and their environment files are read correctly."""
 
 import os
 import re
@@ -35,11 +35,11 @@ def analyze(*words: str) -> str:
     return done.stdout
 
 
-def test_systemd_accepts_them_without_a_word(units: Path) -> None:
+def test_systemd_accepts_the_units_without_warnings(units: Path) -> None:
     analyze("verify", "--man=no", *map(str, sorted(units.iterdir())))
 
 
-def test_a_word_that_systemd_does_not_know_is_seen(units: Path) -> None:
+def test_a_setting_that_systemd_does_not_know_is_detected(units: Path) -> None:
     file = units / "pneumoctl-api.service"
     file.write_text(file.read_text().replace("NoNewPrivileges=", "NoNewPrivilege="))
     with pytest.raises(AssertionError, match="NoNewPrivilege"):
@@ -47,13 +47,13 @@ def test_a_word_that_systemd_does_not_know_is_seen(units: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_they_are_shut_in(name: str, units: Path) -> None:
+def test_the_services_are_sandboxed(name: str, units: Path) -> None:
     last = analyze("security", "--offline=true", str(units / f"pneumoctl-{name}.service")).splitlines()[-1]
     found = re.search(r"exposure level for \S+: ([0-9.]+)", last)
     assert found and float(found[1]) <= EXPOSURE, last
 
 
-def test_a_loosened_unit_is_seen(units: Path) -> None:
+def test_a_weakened_unit_is_detected(units: Path) -> None:
     file = units / "pneumoctl-api.service"
     file.write_text(re.sub("SystemCallFilter=.*\n", "", file.read_text()))
     last = analyze("security", "--offline=true", str(file)).splitlines()[-1]
@@ -61,8 +61,8 @@ def test_a_loosened_unit_is_seen(units: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_command_is_the_one_release_that_current_points_to(name: str, units: Path, tmp_path: Path) -> None:
-    """Run as systemd would: `$$` is a dollar, and a line that ends in a backslash goes on."""
+def test_the_command_runs_the_current_release(name: str, units: Path, tmp_path: Path) -> None:
+    """Run as systemd would: `$$` is a dollar, and a backslash at the end of a line continues it."""
     (text,) = re.findall(r"ExecStart=(.*?[^\\])\n", (units / f"pneumoctl-{name}.service").read_text(), re.DOTALL)
     kind = {"api": "api", "ui": "web"}[name]
     release, model = tmp_path / kind / "releases" / "r1", tmp_path / "model" / "releases" / "m1"

@@ -8,9 +8,9 @@ import pytest
 
 from pneumoctl.files import Tree
 from pneumoctl.plan.executor import StepFailed, execute, pending
-from pneumoctl.plan.steps import Copy, Fetch, Link, Plan, Put, Run, Service, Step
+from pneumoctl.plan.steps import Copy, Fetch, Link, Plan, Probe, Put, Run, Service, Step
 from pneumoctl.stack.journal import Journal
-from tests.pneumoctl.fakes import FakeTransport, reached
+from tests.pneumoctl.fakes import FakeTransport, host_access
 
 
 def journal(tmp_path: Path) -> Journal:
@@ -33,7 +33,7 @@ def test_every_kind_of_action_reaches_the_host_in_order(tmp_path: Path) -> None:
         Service("api", "stop"),
     )
     outputs = execute(
-        Plan("p", (Step("S", ("app",), actions),)), {"app": reached(host)}, journal(tmp_path), lambda *_: None
+        Plan("p", (Step("S", ("app",), actions),)), {"app": host_access(host)}, journal(tmp_path), lambda *_: None
     )
     assert host.acts == ["a", "put /p 640", "copy s /c", "link /l t", "fetch f g", "ctl stop api"]
     assert outputs["S"].stdout == "said ctl stop api"
@@ -41,10 +41,10 @@ def test_every_kind_of_action_reaches_the_host_in_order(tmp_path: Path) -> None:
 
 def test_a_step_whose_probes_all_succeed_is_skipped(tmp_path: Path) -> None:
     host = FakeTransport({"no": 1})
-    done = Step("done", ("app",), (Run(("never",)),), (Run(("yes",)),))
-    half = Step("half", ("app",), (Run(("again",)),), (Run(("yes",)), Run(("no",))))
+    done = Step("done", ("app",), (Run(("never",)),), (Probe(("yes",)),))
+    half = Step("half", ("app",), (Run(("again",)),), (Probe(("yes",)), Probe(("no",))))
     seen: list[tuple[str, str]] = []
-    hosts = {"app": reached(host)}
+    hosts = {"app": host_access(host)}
     assert not pending(done, hosts)
     assert pending(half, hosts)
     host.acts.clear()
@@ -54,10 +54,10 @@ def test_a_step_whose_probes_all_succeed_is_skipped(tmp_path: Path) -> None:
     assert events(tmp_path) == [("skip", "done", ""), ("start", "half", "app"), ("done", "half", "app")]
 
 
-def test_a_check_always_runs_even_if_a_probe_would_spare_it(tmp_path: Path) -> None:
+def test_a_check_always_runs_whatever_its_probes_say(tmp_path: Path) -> None:
     host = FakeTransport()
-    check = Step("proof", ("app",), (Run(("gate",)),), (Run(("yes",)),), check=True)
-    execute(Plan("p", (check,)), {"app": reached(host)}, journal(tmp_path), lambda *_: None)
+    check = Step("proof", ("app",), (Run(("gate",)),), (Probe(("yes",)),), check=True)
+    execute(Plan("p", (check,)), {"app": host_access(host)}, journal(tmp_path), lambda *_: None)
     assert host.acts == ["gate"]
 
 
@@ -67,7 +67,7 @@ def test_a_failure_stops_the_plan_and_says_where_and_why(tmp_path: Path) -> None
         "p", (Step("one", ("app",), (Run(("bad",)), Run(("after",)))), Step("two", ("app",), (Run(("never",)),)))
     )
     with pytest.raises(StepFailed) as caught:
-        execute(plan, {"app": reached(host)}, journal(tmp_path), lambda *_: None)
+        execute(plan, {"app": host_access(host)}, journal(tmp_path), lambda *_: None)
     assert host.acts == ["bad"]
     assert "one" in caught.value.message and "app" in caught.value.message and "it broke" in caught.value.message
     assert caught.value.details == {"step": "one", "host": "app", "exit_code": 7}
@@ -77,22 +77,22 @@ def test_a_failure_stops_the_plan_and_says_where_and_why(tmp_path: Path) -> None
 def test_an_operating_system_error_is_a_failed_step(tmp_path: Path) -> None:
     plan = Plan("p", (Step("one", ("app",), (Put("x", "/full/disk"),)),))
     with pytest.raises(StepFailed, match="No space left"):
-        execute(plan, {"app": reached(FakeTransport())}, journal(tmp_path), lambda *_: None)
+        execute(plan, {"app": host_access(FakeTransport())}, journal(tmp_path), lambda *_: None)
 
 
 def test_the_hosts_of_a_step_work_at_the_same_time(tmp_path: Path) -> None:
     meeting = threading.Barrier(2, timeout=5)  # breaks, and fails the test, if the hosts take turns
 
     class Meets(FakeTransport):
-        def run(self, argv, env, timeout):
+        def run(self, argv, timeout):
             meeting.wait()
-            return super().run(argv, env, timeout)
+            return super().run(argv, timeout)
 
-    hosts = {name: reached(Meets()) for name in ("a", "b")}
+    hosts = {name: host_access(Meets()) for name in ("a", "b")}
     execute(Plan("p", (Step("S", ("a", "b"), (Run(("x",)),)),)), hosts, journal(tmp_path), lambda *_: None)
 
 
-def test_after_teardown_the_journal_does_not_bring_the_directory_back(tmp_path: Path) -> None:
+def test_the_journal_does_not_recreate_a_removed_directory(tmp_path: Path) -> None:
     gone = Journal(tmp_path / "gone" / "journal.jsonl", "teardown")
     gone.write("end")
     assert not (tmp_path / "gone").exists()

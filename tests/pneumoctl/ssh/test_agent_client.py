@@ -1,4 +1,4 @@
-"""What is sent to a host's agent and made of its answers, without a host."""
+"""Requests to a host's agent and how its answers are handled, without a host."""
 
 import json
 import math
@@ -17,8 +17,8 @@ from pneumoctl.stack.inventory import Host
 HOST = Host("app-0", "app", "10.0.0.5")
 
 
-class Told:
-    """Connections to an agent that gives one answer, or ends without one."""
+class FakeConnections:
+    """Connections to an agent that gives one answer, or ends without an answer."""
 
     def __init__(self, answer: dict[str, Any] | None, code: int = 0) -> None:
         self.answer, self.code = answer, code
@@ -33,27 +33,27 @@ class Told:
         return self.code, b""
 
 
-def agents(told: Told) -> Agents:
-    return Agents(told, "us", "us@here", "run")  # type: ignore[arg-type]
+def agents(connections: FakeConnections) -> Agents:
+    return Agents(connections, "us", "us@here", "run")  # type: ignore[arg-type]
 
 
-def test_a_step_that_sends_nothing_may_be_silent_as_long_as_its_commands_take(tmp_path: Path) -> None:
-    told = Told({"state": "done"})
-    agents(told).act(HOST, Step("Install", (), (Run(("apt-get", "install"), 900.0),)))
-    assert told.stall > 900
+def test_only_a_step_that_copies_a_tree_must_show_progress(tmp_path: Path) -> None:
+    connections = FakeConnections({"state": "done"})
+    agents(connections).act(HOST, Step("Install", (), (Run(("apt-get", "install"), 900.0),)))
+    assert connections.stall > 900
 
     (tmp_path / "file").write_text("x")
-    agents(told).act(HOST, Step("Copy", (), (Copy(tree(tmp_path), "/srv/x"),)))
-    assert told.stall == STALL_S
+    agents(connections).act(HOST, Step("Copy", (), (Copy(tree(tmp_path), "/srv/x"),)))
+    assert connections.stall == STALL_S
 
 
-def test_a_host_that_cannot_even_note_a_lease_is_named() -> None:
-    full = Told({"state": "failed", "what": "the host", "code": 1, "said": "No space left on device"})
+def test_a_host_that_cannot_store_a_lease_is_named() -> None:
+    full = FakeConnections({"state": "failed", "what": "the host", "code": 1, "output": "No space left on device"})
 
     with pytest.raises(Unreachable, match=r"app-0.*No space left on device"):
         agents(full).lease(HOST)
 
 
-def test_an_agent_that_was_killed_is_not_said_to_be_slow() -> None:
-    with pytest.raises(Unreachable, match="ended from outside"):
-        agents(Told(None, SIGNALLED)).act(HOST, Step("Any", (), ()))
+def test_a_killed_agent_is_reported_as_killed() -> None:
+    with pytest.raises(Unreachable, match="it was killed"):
+        agents(FakeConnections(None, SIGNALLED)).act(HOST, Step("Any", (), ()))

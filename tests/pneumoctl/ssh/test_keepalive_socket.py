@@ -1,4 +1,4 @@
-"""A socket that notices that the other end is gone."""
+"""A socket that detects a peer that is gone."""
 
 import pkgutil
 import socket
@@ -8,13 +8,13 @@ from unittest.mock import Mock
 import pytest
 
 from pneumoctl.ssh import keepalive_socket
-from pneumoctl.ssh.keepalive_socket import Line
+from pneumoctl.ssh.keepalive_socket import KeepaliveSocket
 
 
-def test_bytes_pass_and_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_pass_and_end_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = socket.socketpair()
     with here, there:
-        one = Line(here)
+        one = KeepaliveSocket(here)
         there.sendall(b"abc")
         time.sleep(0.05)
         assert one.silent() > 0.04 and one.recv(10) == b"abc" and one.silent() < 0.04
@@ -23,26 +23,26 @@ def test_bytes_pass_and_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         assert one.recv(10) == b""
 
 
-def test_silence_is_an_end_of_file_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_silence_is_an_end_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive_socket, "SILENCE", 0.2)
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(0.05)
-        one = Line(here)
+        one = KeepaliveSocket(here)
         with pytest.raises(TimeoutError):
             one.recv(1)
         time.sleep(0.2)
         assert one.recv(1) == b""
 
 
-def test_a_send_into_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_send_to_a_silent_peer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive_socket, "SILENCE", 0.2)
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(0.05)
-        one = Line(here)
+        one = KeepaliveSocket(here)
         began = time.monotonic()
-        with pytest.raises(ConnectionResetError, match="cut"):
+        with pytest.raises(ConnectionResetError, match="lost"):
             while time.monotonic() - began < 5:
                 try:
                     one.send(b"x" * 100_000)
@@ -54,8 +54,8 @@ def test_a_send_into_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("error", ["builtins.EOFError", "builtins.OSError", "paramiko.SSHException"])
-def test_closing_a_channel_of_a_dead_bastion_is_quiet(error: str) -> None:
+def test_closing_a_channel_of_a_dead_bastion_raises_nothing(error: str) -> None:
     gone = pkgutil.resolve_name(error)
     sock = Mock(close=Mock(side_effect=gone))  # paramiko says goodbye on the bastion's connection, which may be gone
-    Line(sock).close()
+    KeepaliveSocket(sock).close()
     sock.close.assert_called_once_with()

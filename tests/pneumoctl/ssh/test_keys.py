@@ -1,4 +1,4 @@
-"""The stack's key pair, the pins, and OpenSSH's configuration."""
+"""The stack's key pair, the pinned host keys, and the OpenSSH configuration."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ TRAIN = Host("train", "train", "10.20.3.10", {}, "i-0d", "", "ubuntu", "g5.xlarg
 INVENTORY = Inventory((MONITORING, NGINX, TRAIN, WEB))
 
 
-def test_the_pair_is_made_once_private_and_openssh_agrees(tmp_path: Path) -> None:
+def test_the_pair_is_created_once_and_openssh_accepts_it(tmp_path: Path) -> None:
     directory = tmp_path / "deep" / "ssh"
     public = keys.key_pair(directory)
     private = directory / "id_ed25519"
@@ -37,7 +37,7 @@ def test_two_stacks_have_two_keys(tmp_path: Path) -> None:
     assert keys.key_pair(tmp_path / "a") != keys.key_pair(tmp_path / "b")
 
 
-def test_a_lost_public_key_comes_back_from_the_private_one(tmp_path: Path) -> None:
+def test_a_lost_public_key_is_restored_from_the_private_one(tmp_path: Path) -> None:
     public = keys.key_pair(tmp_path / "ssh")
     (tmp_path / "ssh" / "id_ed25519.pub").unlink()
     assert keys.key_pair(tmp_path / "ssh") == public
@@ -45,13 +45,13 @@ def test_a_lost_public_key_comes_back_from_the_private_one(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("path, mode", [("id_ed25519", 0o640), ("id_ed25519", 0o604), (".", 0o750)])
-def test_a_key_that_others_may_read_is_refused_with_the_command_that_mends_it(
+def test_a_key_that_others_may_read_is_refused_with_the_command_that_fixes_it(
     tmp_path: Path, path: str, mode: int
 ) -> None:
     directory = tmp_path / "a stack's"
     keys.key_pair(directory)
     (directory / path).chmod(mode)
-    with pytest.raises(PneumoError, match=f"open to others .mode {mode:o}.") as caught:
+    with pytest.raises(PneumoError, match=f"open to other users .mode {mode:o}.") as caught:
         keys.key_pair(directory)
     subprocess.run(caught.value.hint, shell=True, check=True)
     keys.key_pair(directory)
@@ -69,7 +69,7 @@ def test_a_damaged_key_is_an_error_and_never_replaced(tmp_path: Path, content: b
     assert private.read_bytes() == content
 
 
-def test_a_pin_holds_and_another_key_is_a_hard_stop(tmp_path: Path) -> None:
+def test_a_pin_does_not_change_and_another_key_is_an_error(tmp_path: Path) -> None:
     keys.pin(tmp_path, WEB, f"{KEY} root@somewhere")
     keys.pin(tmp_path, WEB, KEY)
     assert keys.pins(tmp_path) == {"i-0a": KEY}
@@ -88,13 +88,13 @@ def test_a_new_instance_of_the_same_name_may_have_another_key(tmp_path: Path) ->
     assert keys.pins(tmp_path) == {"i-0z": OTHER}
 
 
-def test_no_pins_where_none_were_made(tmp_path: Path) -> None:
+def test_there_are_no_pins_before_the_first(tmp_path: Path) -> None:
     assert keys.pins(tmp_path) == {}
     keys.forget(tmp_path, set())
     assert not (tmp_path / "known_hosts").exists()
 
 
-def test_the_configuration_leads_through_the_bastion_with_pinned_keys_only(tmp_path: Path) -> None:
+def test_the_configuration_uses_the_bastion_and_pinned_keys_only(tmp_path: Path) -> None:
     web = keys.ssh_config(INVENTORY, tmp_path).split("\n\n")[3]
     lines = [line.strip() for line in web.strip().splitlines()]
     assert lines[0] == "Host web-0"
@@ -112,7 +112,7 @@ def test_the_configuration_leads_through_the_bastion_with_pinned_keys_only(tmp_p
 
 @pytest.mark.skipif(not shutil.which("ssh"), reason="openssh-client is needed")
 @pytest.mark.parametrize("folder", ["plain", "a stack's %d é", 'quo"te\\'])
-def test_openssh_reads_the_configuration_as_meant(tmp_path: Path, folder: str) -> None:
+def test_openssh_reads_the_configuration_as_intended(tmp_path: Path, folder: str) -> None:
     directory = tmp_path / folder
     directory.mkdir()
     (directory / "config").write_text(keys.ssh_config(INVENTORY, directory))

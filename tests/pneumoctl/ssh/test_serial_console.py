@@ -1,4 +1,4 @@
-"""What a serial console says: host keys and boot marks among everything else."""
+"""Host keys and boot marks among everything else on a serial console."""
 
 import pytest
 
@@ -13,35 +13,35 @@ ECDSA = (
 BLOCK = "-----BEGIN SSH HOST KEY KEYS-----\r\n{}\r\n-----END SSH HOST KEY KEYS-----\r\n"
 
 
-def test_our_line_tells_the_key_amid_colours_and_carriage_returns() -> None:
+def test_the_key_is_read_from_our_line_among_colours_and_carriage_returns() -> None:
     assert host_key(f"[   1.2] kernel\r\n\x1b[32mpneumoctl-host-key: {KEY} root@ip\x1b[0m\r\nmore") == KEY
     assert host_key(f"[  9.1] cloud-init[512]: pneumoctl-host-key: {KEY}\n") == KEY
 
 
-def test_nothing_is_told_by_an_empty_or_garbled_console() -> None:
+def test_an_empty_or_garbled_console_has_no_key_and_no_mark() -> None:
     for said in ("", "\x00\xff\ufffd" * 50, "pneumoctl-host-key:", "pneumoctl-host-key: ssh-ed25519", "\r\n" * 9):
         assert host_key(said) is None and boot_mark(said) is None
 
 
 @pytest.mark.parametrize("at", [32, 60, 80, 99])
-def test_a_wrapped_line_is_put_together(at: int) -> None:
+def test_a_wrapped_line_is_joined(at: int) -> None:
     line = f"pneumoctl-host-key: {KEY}"
     assert host_key(f"{line[:at]}\r\n{line[at:]}\r\npneumoctl-boot: ok\r\n") == KEY
 
 
-def test_a_key_cut_short_is_never_completed_with_what_follows() -> None:
+def test_a_truncated_key_is_never_completed_with_other_lines() -> None:
     line = f"pneumoctl-host-key: {KEY}"
     for following in ("pneumoctl-boot: ok", "[  12.3] random: crng init done", "Debian", "a" * 40, ""):
         assert host_key(f"{line[:-9]}\n{following}\n") is None
 
 
-def test_the_last_key_counts_and_a_half_written_one_does_not() -> None:
+def test_the_last_complete_key_counts() -> None:
     said = f"pneumoctl-host-key: {KEY}\npneumoctl-host-key: {OTHER}\n"
     assert host_key(said) == OTHER
     assert host_key(said + "pneumoctl-host-key: ssh-ed25519 AAAAC3Nz") == OTHER
 
 
-def test_cloud_inits_block_is_the_fall_back_and_its_ed25519_key_the_choice() -> None:
+def test_cloud_inits_block_is_the_fallback_and_its_ed25519_key_preferred() -> None:
     assert host_key(BLOCK.format(f"{ECDSA} root@ip\r\n{KEY} root@ip")) == KEY
     assert host_key(BLOCK.format(f"{ECDSA} root@ip")) == ECDSA
     assert host_key(BLOCK.format("ssh-ed25519 AAAAnonsense")) is None
@@ -62,10 +62,10 @@ def test_the_boot_mark_is_that_of_the_last_boot() -> None:
     assert boot_mark(first + f"pneumoctl-host-key: {KEY}\r\n") is None
 
 
-def test_a_mark_without_any_start_in_the_kept_part_of_the_console_counts() -> None:
+def test_a_mark_counts_even_if_the_console_has_lost_the_start_of_the_boot() -> None:
     assert boot_mark("...\npneumoctl-boot: ok\n") == "ok"
     assert boot_mark("pneumoctl-boot: perhaps\n") is None
 
 
-def test_lines_are_fit_for_a_terminal() -> None:
+def test_lines_have_no_control_characters() -> None:
     assert lines("\x1b]0;title\x07a\x1b[31mb\r\n\x08c\x7f") == ["ab", "c"]

@@ -61,8 +61,8 @@ def test_another_deadline_or_release_begins_another_run_and_the_same_none(begin:
     longer = host_plan.plan(ORDER, RELEASE, 7200).steps[-1]
     later = host_plan.plan(ORDER, replace(RELEASE, digest="abd"), 3600.5).steps[-1]
 
-    assert len({begin.unless, longer.unless, later.unless}) == 3
-    assert begin.unless == host_plan.plan(ORDER, RELEASE, 3600.5).steps[-1].unless
+    assert len({begin.done_if, longer.done_if, later.done_if}) == 3
+    assert begin.done_if == host_plan.plan(ORDER, RELEASE, 3600.5).steps[-1].done_if
 
 
 def test_the_unit_ends_with_the_host_off_and_systemd_finds_no_fault(begin: Step, tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_nothing_is_begun_on_a_host_that_does_not_guard_itself() -> None:
 
     assert put(guard, "/usr/local/sbin/pneumoctl-guard") == (bundled("terraform") / "user_data/guard.py").read_text()
     asked = ("systemctl", "is-active", "--quiet", "pneumoctl-guard.timer")
-    assert [one.argv for one in guard.good] == [asked] and asked in [one.argv for one in guard.unless]
+    assert [one.argv for one in guard.verify] == [asked] and asked in [one.argv for one in guard.done_if]

@@ -1,4 +1,4 @@
-"""What the agent does on a host: steps whole or not at all, leases that fence, and what a kill leaves behind."""
+"""The agent on a host: steps that are done completely or undone, leases, and recovery after a kill."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pneumoctl.files import tree
-from pneumoctl.ssh import agent_client, archive
+from pneumoctl.ssh import archive, host_program
 from pneumoctl.ssh.on_host import agent, leases
 
 GROUP = __import__("grp").getgrgid(os.getgid()).gr_name
@@ -23,27 +23,26 @@ Act = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for a host, its service manager a script that counts."""
+    """A folder in place of a host; its service manager is a script that records its calls."""
     for name in ("var", "run", "etc", "bin"):
         (tmp_path / name).mkdir()
     (tmp_path / "bin/manager").write_text(
-        f'#!/bin/sh\necho "$@" >>{tmp_path}/told\ntest ! -e {tmp_path}/broken || ! grep -q bad {tmp_path}/etc/conf\n'
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\ntest ! -e {tmp_path}/broken || ! grep -q bad {tmp_path}/etc/conf\n'
     )
     (tmp_path / "bin/manager").chmod(0o755)
-    monkeypatch.setattr(agent, "KEPT", tmp_path / "var")
-    monkeypatch.setattr(leases, "KEPT", tmp_path / "var")
-    monkeypatch.setattr(leases, "RUNNING", tmp_path / "run")
+    monkeypatch.setattr(agent, "STATE", tmp_path / "var")
+    monkeypatch.setattr(leases, "STATE", tmp_path / "var")
+    monkeypatch.setattr(leases, "RUNTIME", tmp_path / "run")
     return tmp_path
 
 
 @pytest.fixture
 def act(host: Path) -> Act:
-    """Do a step under a lease of our own."""
+    """Carry out a step under a valid lease."""
     token = taken("us")["token"]
 
     def done(stream: bytes = b"", **step: Any) -> dict[str, Any]:
-        given = {"title": "a step", "check": False, "unless": [], "valid": [], "good": [], "actions": [], **step}
-        request = {"op": "act", "run": "r", "holder": "us", "token": token, "step": given}
+        request = {"op": "act", "run": "r", "holder": "us", "token": token, "step": document(**step)}
         return agent.act(request, io.BytesIO(stream))
 
     return done
@@ -51,6 +50,21 @@ def act(host: Path) -> Act:
 
 def taken(holder: str, token: int | None = None, seconds: float = 30) -> dict[str, Any]:
     return leases.lease({"holder": holder, "who": f"{holder}@here", "token": token, "seconds": seconds})
+
+
+def document(**step: Any) -> dict[str, Any]:
+    """A step as the agent gets it."""
+    title = step.get("title", "a step")
+    return {
+        "id": title,
+        "title": title,
+        "check": False,
+        "done_if": [],
+        "validate": [],
+        "verify": [],
+        "actions": [],
+        **step,
+    }
 
 
 def put(path: Path, text: str, mode: int = 0o644) -> dict[str, Any]:
@@ -65,35 +79,35 @@ def manager(host: Path) -> dict[str, Any]:
     return {"do": "service", "argv": [str(host / "bin/manager"), "restart"], "timeout": 10, "title": "restart it"}
 
 
-def told(host: Path) -> int:
-    path = host / "told"
+def restarts(host: Path) -> int:
+    path = host / "calls"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def test_files_are_written_with_their_rights_and_the_service_told_once(host: Path, act: Act) -> None:
+def test_files_are_written_with_their_modes_and_the_service_restarted_once(host: Path, act: Act) -> None:
     assert act(actions=[put(host / "etc/conf", "new", 0o640), manager(host)])["state"] == "done"
     assert (host / "etc/conf").read_text() == "new"
     assert (host / "etc/conf").stat().st_mode & 0o777 == 0o640
-    assert told(host) == 1
+    assert restarts(host) == 1
 
 
 def test_a_step_that_is_done_is_skipped(host: Path, act: Act) -> None:
-    assert act(actions=[run("false")], unless=[run("true")])["state"] == "skip"
-    assert act(actions=[run("true")], unless=[run("true"), run("false")])["state"] == "done"
+    assert act(actions=[run("false")], done_if=[run("true")])["state"] == "skip"
+    assert act(actions=[run("true")], done_if=[run("true"), run("false")])["state"] == "done"
 
 
-def test_a_file_that_is_judged_bad_never_lies_in_its_place(host: Path, act: Act) -> None:
+def test_a_file_that_fails_validation_never_replaces_the_live_one(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
-    judge = run("grep", "-q", "good", "{staged}" + str(host / "etc/conf"))
-    answer = act(actions=[put(host / "etc/conf", "bad"), manager(host)], valid=[judge])
+    check = run("grep", "-q", "good", "{staged}" + str(host / "etc/conf"))
+    answer = act(actions=[put(host / "etc/conf", "bad"), manager(host)], validate=[check])
 
     assert answer["state"] == "failed" and "grep" in answer["what"]
     assert (host / "etc/conf").read_text() == "old"
-    assert told(host) == 0
+    assert restarts(host) == 0
     assert not list((host / "var").glob("staged.*"))
 
 
-def test_a_service_that_does_not_come_back_gets_its_old_files_and_is_told_again(host: Path, act: Act) -> None:
+def test_a_failed_restart_restores_the_old_files_and_restarts_again(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
     (host / "etc/link").symlink_to("first")
     (host / "broken").touch()
@@ -106,19 +120,21 @@ def test_a_service_that_does_not_come_back_gets_its_old_files_and_is_told_again(
     assert (host / "etc/conf").read_text() == "old"
     assert (host / "etc/link").readlink() == Path("first")
     assert not (host / "etc/added").exists()
-    assert told(host) == 2  # with the new file, then with the old one
+    assert restarts(host) == 2  # with the new file, then with the old one
     assert not list((host / "var/undo").glob("*"))
 
 
-def test_an_outcome_that_is_not_good_is_undone(host: Path, act: Act) -> None:
+def test_a_failed_verification_is_undone(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
-    answer = act(actions=[put(host / "etc/conf", "new"), manager(host)], good=[run("sh", "-c", "echo why >&2; exit 7")])
+    answer = act(
+        actions=[put(host / "etc/conf", "new"), manager(host)], verify=[run("sh", "-c", "echo why >&2; exit 7")]
+    )
 
-    assert (answer["state"], answer["code"], answer["said"]) == ("failed", 7, "why")
+    assert (answer["state"], answer["code"], answer["output"]) == ("failed", 7, "why")
     assert (host / "etc/conf").read_text() == "old"
 
 
-def test_a_tree_arrives_whole_or_not_at_all(host: Path, act: Act, tmp_path: Path) -> None:
+def test_a_tree_arrives_completely_or_not_at_all(host: Path, act: Act, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "inner").mkdir(parents=True)
     (source / "inner/file").write_text("x" * 100_000)
@@ -127,8 +143,8 @@ def test_a_tree_arrives_whole_or_not_at_all(host: Path, act: Act, tmp_path: Path
     whole, digest = packed.getvalue(), tree(source).digest
     copy = {"do": "copy", "path": str(host / "etc/tree"), "digest": digest, "size": len(whole)}
 
-    assert "whole" in act(whole[:-10], actions=[copy])["what"]
-    assert "not what was planned" in act(whole, actions=[{**copy, "digest": "0" * 64}])["what"]
+    assert "completely" in act(whole[:-10], actions=[copy])["what"]
+    assert "not the planned one" in act(whole, actions=[{**copy, "digest": "0" * 64}])["what"]
     assert not list((host / "etc").iterdir())
     assert act(whole, actions=[copy])["state"] == "done"
     assert (host / "etc/tree/inner/file").read_text() == "x" * 100_000
@@ -137,40 +153,38 @@ def test_a_tree_arrives_whole_or_not_at_all(host: Path, act: Act, tmp_path: Path
     assert (host / "etc/tree/inner/file").read_text() == "x" * 100_000
 
 
-def test_what_a_killed_step_had_swapped_is_put_back_when_the_next_one_fails(host: Path, act: Act) -> None:
+def test_a_failed_step_also_undoes_what_a_killed_attempt_changed(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
     killed = agent.Undo("a step")
-    killed.keep(host / "etc/conf")
+    killed.save(host / "etc/conf")
     (host / "etc/conf").write_text("half-way")
 
     assert act(actions=[put(host / "etc/conf", "new"), run("false")])["state"] == "failed"
     assert (host / "etc/conf").read_text() == "old"
 
 
-def test_what_was_killed_before_it_was_judged_is_done_again_and_no_later_failure_goes_back_behind_it(
-    host: Path, act: Act
-) -> None:
+def test_a_step_killed_before_its_verification_is_done_again_and_then_final(host: Path, act: Act) -> None:
     conf = host / "etc/conf"
     conf.write_text("first")
     killed = agent.Undo("a step")
-    killed.keep(conf)
+    killed.save(conf)
     conf.write_text("second")  # and then came the kill
-    second = {"actions": [put(conf, "second"), manager(host)], "unless": [run("grep", "-q", "second", str(conf))]}
+    second = {"actions": [put(conf, "second"), manager(host)], "done_if": [run("grep", "-q", "second", str(conf))]}
 
-    asked = {"op": "probe", "steps": [("a step", second["unless"]), ("another", second["unless"])]}
+    asked = {"op": "probe", "steps": [("a step", second["done_if"]), ("another", second["done_if"])]}
     assert agent.answer(asked, io.BytesIO()) == {"done": [False, True]}
-    assert act(**second)["state"] == "done" and told(host) == 1
+    assert act(**second)["state"] == "done" and restarts(host) == 1
     assert act(**second)["state"] == "skip"
     assert act(actions=[put(conf, "third"), run("false")])["state"] == "failed"
     assert conf.read_text() == "second"
 
 
-def test_a_killed_step_undoes_nothing_that_another_wrote_after_it(host: Path, act: Act) -> None:
+def test_a_killed_step_undoes_nothing_that_a_later_step_wrote(host: Path, act: Act) -> None:
     conf, other = host / "etc/conf", host / "etc/other"
     killed = agent.Undo("a step")
     for path in (conf, other):
         path.write_text("first")
-        killed.keep(path)
+        killed.save(path)
         path.write_text("half-way")
 
     assert act(title="another", actions=[put(conf, "second"), run("false")])["state"] == "failed"
@@ -194,7 +208,7 @@ def test_a_full_disk_changes_nothing(host: Path, act: Act, monkeypatch: pytest.M
     assert [one.name for one in (host / "etc").iterdir()] == ["conf"]
 
 
-def test_only_one_holder_at_a_time_and_the_older_one_is_fenced_off(host: Path) -> None:
+def test_there_is_one_holder_and_older_tokens_are_refused(host: Path) -> None:
     first = taken("a", seconds=0.3)
     refused = taken("b")
     assert (refused["state"], refused["by"]) == ("held", "a@here") and 0 < refused["left"] <= 0.3
@@ -203,8 +217,7 @@ def test_only_one_holder_at_a_time_and_the_older_one_is_fenced_off(host: Path) -
     assert second["token"] == first["token"] + 1
     assert taken("a", first["token"])["state"] == "held"
     leases.release({"token": first["token"]})  # of no effect: it is not theirs any more
-    step = {"title": "late", "check": False, "unless": [], "valid": [], "good": []}
-    step["actions"] = [put(host / "etc/conf", "from the dead")]
+    step = document(title="late", actions=[put(host / "etc/conf", "late")])
     late = {"run": "r", "holder": "a", "token": first["token"], "step": step}
     assert agent.act(late, io.BytesIO()) == {"state": "lost"}
     assert not (host / "etc/conf").exists()
@@ -213,32 +226,34 @@ def test_only_one_holder_at_a_time_and_the_older_one_is_fenced_off(host: Path) -
     assert taken("a", first["token"])["state"] == "held"
 
 
-def test_a_lease_outlives_silence_when_nobody_took_the_host(host: Path) -> None:
+def test_an_expired_lease_can_be_renewed_if_nobody_took_the_host(host: Path) -> None:
     first = taken("a", seconds=0.05)
     time.sleep(0.1)
-    assert taken("a", first["token"]) == {"state": "held by you", "token": first["token"]}
+    assert taken("a", first["token"]) == {"state": "granted", "token": first["token"]}
 
 
-def test_the_same_stacks_next_command_takes_over_at_once(host: Path) -> None:
+def test_the_next_command_of_the_same_stack_takes_over_at_once(host: Path) -> None:
     killed = taken("a")
     assert taken("a")["token"] == killed["token"] + 1
 
 
-ELSEWHERE = """
-from pathlib import Path
-for name in ("pneumoctl.ssh.on_host.leases", "pneumoctl.ssh.on_host.agent"):
-    sys.modules[name].KEPT, sys.modules[name].RUNNING = Path({var!r}), Path({run!r})
-module.main()"""
+# Run before the agent's main(): what the agent keeps goes into the test's folder.
+ELSEWHERE = """from pathlib import Path
+from pneumoctl.ssh.on_host import agent, leases
+agent.STATE = leases.STATE = Path({state!r})
+leases.RUNTIME = Path({runtime!r})
+main()"""
 
 
 def started(host: Path, request: dict[str, Any]) -> "subprocess.Popen[bytes]":
-    """As a host runs it, without our packages; only what it keeps lies elsewhere."""
-    loader, program = agent_client.sent()
-    elsewhere = ELSEWHERE.format(var=str(host / "var"), run=str(host / "run"))
-    line = [sys.executable, "-IS", "-c", loader.replace("\nmodule.main()", elsewhere)]
-    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    """The agent as a host runs it: by a Python without our packages."""
+    _, *options, program, size = host_program.command()
+    elsewhere = ELSEWHERE.format(state=str(host / "var"), runtime=str(host / "run"))
+    assert program.endswith("\nmain()")
+    line = [sys.executable, *options, program.removesuffix("main()") + elsewhere, size]
+    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=host)
     assert child.stdin
-    child.stdin.write(program + json.dumps(request).encode() + b"\n")
+    child.stdin.write(host_program.archive() + json.dumps(request).encode() + b"\n")
     child.stdin.close()
     child.stdin = None
     return child
@@ -246,7 +261,7 @@ def started(host: Path, request: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 def slow(host: Path, title: str = "slow") -> dict[str, Any]:
     actions = [put(host / "etc/conf", "new"), run("sh", "-c", f"touch {host}/begun; sleep 3", timeout=20)]
-    step = {"title": title, "check": False, "unless": [], "valid": [], "good": [], "actions": actions}
+    step = document(title=title, actions=actions)
     return {"op": "act", "run": "r", "holder": "us", "token": taken("us")["token"], "step": step}
 
 
@@ -257,7 +272,7 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_told_to_end_it_undoes_what_it_did(host: Path) -> None:
+def test_sigterm_undoes_the_step(host: Path) -> None:
     (host / "etc/conf").write_text("old")
     child = started(host, slow(host))
     wait_for(host / "begun")
@@ -269,7 +284,7 @@ def test_told_to_end_it_undoes_what_it_did(host: Path) -> None:
     assert (host / "etc/conf").read_text() == "old"
 
 
-def test_killed_it_leaves_what_the_next_step_needs_to_undo(host: Path, act: Act) -> None:
+def test_after_a_kill_the_next_attempt_can_undo_the_step(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
     child = started(host, slow(host, "a step"))
     wait_for(host / "begun")
@@ -278,13 +293,13 @@ def test_killed_it_leaves_what_the_next_step_needs_to_undo(host: Path, act: Act)
     assert (host / "etc/conf").read_text() == "new"
 
     token = taken("us")["token"]
-    step = {"title": "a step", "check": False, "unless": [], "valid": [], "good": [run("false")]}
-    request = {"run": "r", "holder": "us", "token": token, "step": {**step, "actions": [put(host / "etc/conf", "x")]}}
+    step = document(verify=[run("false")], actions=[put(host / "etc/conf", "x")])
+    request = {"run": "r", "holder": "us", "token": token, "step": step}
     assert agent.act(request, io.BytesIO())["state"] == "failed"
     assert (host / "etc/conf").read_text() == "old"
 
 
-def test_a_cut_link_does_not_stop_it_and_the_next_waits_for_it(host: Path) -> None:
+def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Path) -> None:
     child = started(host, slow(host))
     wait_for(host / "begun")
     assert child.stdout
@@ -305,7 +320,7 @@ def test_a_cut_link_does_not_stop_it_and_the_next_waits_for_it(host: Path) -> No
     assert events == ["begin", "done", "begin", "done"]
 
 
-def test_the_record_does_not_grow_for_ever(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_of_steps_is_bounded(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "LONGEST_RECORD", 2000)
     for number in range(100):
         agent.record({"title": f"step {number}"})

@@ -9,23 +9,24 @@ import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
 from model import bundle
 from pneumoctl.hosts import configure, units
 from pneumoctl.registry import promotion
-from pneumoctl.ssh.on_host import release_check
+from pneumoctl.ssh import host_program
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.aws import desired, drift
-from tests.pneumoctl.hosts.test_plans import WISHES
+from tests.pneumoctl.hosts.test_plans import DESIRED
 
-HOSTS = {host.name: host for host in WISHES.inventory.hosts}
+HOSTS = {host.name: host for host in DESIRED.inventory.hosts}
 
 
 def rows(name: str) -> set[tuple[str, str, str]]:
     """What could be said of a host."""
-    steps = [one for one in configure.plan(WISHES).steps if name in one.hosts and not one.sake]
+    steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
     return {(part.row.what, part.row.where, part.row.detail) for part in drift.parts(HOSTS[name], steps)}
 
 
@@ -41,7 +42,7 @@ def test_every_file_unit_and_package_of_a_host_is_looked_at_by_its_name() -> Non
 
 @pytest.mark.parametrize("name", sorted(name for name, host in HOSTS.items() if host.role != "train"))
 def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) -> None:
-    steps = [one for one in configure.plan(WISHES).steps if name in one.hosts and not one.sake]
+    steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
     probes = [part.probe for part in drift.parts(HOSTS[name], steps)]
 
     assert len(probes) == len(set(probes))
@@ -50,7 +51,7 @@ def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) ->
 
 
 def test_a_secret_file_is_shown_as_differing_and_no_more() -> None:
-    steps = [one for one in configure.plan(WISHES).steps if "app-0" in one.hosts]
+    steps = [one for one in configure.plan(DESIRED).steps if "app-0" in one.hosts]
     puts = [part.put for part in drift.parts(HOSTS["app-0"], steps) if part.put]
 
     assert {put.path for put in puts if put.secret} >= {"/etc/pneumoctl/api.env", "/etc/redis/users.acl"}
@@ -81,9 +82,19 @@ def release(tmp_path: Path) -> Path:
 
 
 def said(root: Path) -> list[str]:
-    """As a host says it: by a Python that has nothing of ours."""
-    argv = [sys.executable, "-IS", release_check.__file__, str(root)]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    """What a host answers: a Python without our packages runs the program that is sent."""
+    with NamedTemporaryFile(suffix=".zip") as program:
+        program.write(host_program.archive())
+        program.flush()
+        argv = [sys.executable, "-IS", "-c", CHECK, program.name, str(root)]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+CHECK = """import sys
+sys.path.insert(0, sys.argv[1])
+from pneumoctl.ssh.on_host.release_check import differences
+for kind, path in differences(sys.argv[2:]):
+    print(kind, path)"""
 
 
 def test_a_release_that_nobody_touched_is_as_it_was_brought(release: Path) -> None:
@@ -103,7 +114,7 @@ PACKAGES = "venv/lib/python3.11/site-packages"
         (lambda root: (root / "model/more.py").write_text("new"), "differs "),
         (lambda root: (root / "model/code.py").unlink(), "differs "),
         (lambda root: (root / PACKAGES / "one.py").write_text("two"), f"differs {PACKAGES}/one.py"),
-        (lambda root: (root / PACKAGES / "one.py").unlink(), f"gone {PACKAGES}/one.py"),
+        (lambda root: (root / PACKAGES / "one.py").unlink(), f"missing {PACKAGES}/one.py"),
         (lambda root: (root / PACKAGES / "two.pth").write_text("import os"), f"added {PACKAGES}/two.pth"),
         (lambda root: (root / PACKAGES / "one-1.dist-info/RECORD").write_bytes(b"\xff"), "differs "),
     ],
@@ -126,4 +137,4 @@ def test_every_change_of_a_models_bundle_is_seen(tmp_path: Path) -> None:
     (root / "bundle.json").write_text(json.dumps(manifest | {"temperature": 9.0}))
 
     told = {line.replace(f"{root}/", "") for line in said(root)}
-    assert told == {"differs bundle.json", "differs MODEL_CARD.md", "gone report/history.png"}
+    assert told == {"differs bundle.json", "differs MODEL_CARD.md", "missing report/history.png"}

@@ -13,7 +13,7 @@ from pneumoctl.hosts.desired import Offline
 from pneumoctl.plan.steps import Copy, Put, Run, Step, describe_action
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.aws import desired, offline_bundle
-from tests.pneumoctl.hosts.test_plans import WISHES
+from tests.pneumoctl.hosts.test_plans import DESIRED
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux {0}"\nID=debian\nVERSION_ID="{0}"\n'
 BUNDLE = Offline(Tree("/from/debs", "d" * 64), Tree("/from/wheels", "e" * 64))
@@ -109,7 +109,7 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytes
 
 
 def steps(host: str, brought: Offline | None = BUNDLE) -> list[Step]:
-    plan = configure.plan(replace(WISHES, offline=brought))
+    plan = configure.plan(replace(DESIRED, offline=brought))
     return [step for step in plan.steps if step.hosts == (host,)]
 
 
@@ -118,7 +118,7 @@ def test_a_host_gets_what_its_role_needs_before_it_is_wanted(host: str, kinds: l
     titles = [step.title for step in steps(host)]
     copies = [copy.path for step in steps(host) for copy in step.actions if isinstance(copy, Copy)]
 
-    assert titles[:2] == [f"Bring the offline bundle (debs) to {host}", f"Install the packages of {host}"]
+    assert titles[:2] == [f"Copy the offline bundle (debs) to {host}", f"Install the packages of {host}"]
     assert [path for path in copies if "offline" in path] == kinds
     (put,) = (action for action in steps(host)[0].actions if isinstance(action, Put))
     assert (put.path, put.content) == (LIST, f"deb [trusted=yes] file:{DEBS} ./\n")
@@ -126,9 +126,9 @@ def test_a_host_gets_what_its_role_needs_before_it_is_wanted(host: str, kinds: l
 
 
 def test_a_deploy_alone_brings_the_wheels_that_it_needs() -> None:
-    titles = [step.title for step in releases.plan(replace(WISHES, offline=BUNDLE), "web").steps]
+    titles = [step.title for step in releases.plan(replace(DESIRED, offline=BUNDLE), "web").steps]
 
-    wheels = titles.index("Bring the offline bundle (wheels) to web-0")
+    wheels = titles.index("Copy the offline bundle (wheels) to web-0")
     assert titles[wheels + 1].startswith("Install the Python packages")
 
 
@@ -149,7 +149,7 @@ def test_apt_knows_the_bundle_alone() -> None:
         assert isinstance(action, Run)
         assert f"Dir::Etc::sourcelist={LIST}" in action.argv and "Dir::Etc::sourceparts=-" in action.argv
     online = next(step for step in steps("app-0", None) if step.title.startswith("Install the packages"))
-    assert "Dir::Etc" not in str(online) and online.unless == install.unless
+    assert "Dir::Etc" not in str(online) and online.done_if == install.done_if
 
 
 def test_pip_knows_the_bundle_alone_and_checks_every_hash() -> None:

@@ -19,9 +19,9 @@ def place(tmp_path: Path) -> Stack:
 
 
 def test_it_goes_back_to_what_served_before_and_then_forth_again(place: Stack) -> None:
-    for standing, wanted in (({"app-0": ON_BAD, "app-1": ON_BAD}, "good"), ({"app-0": ON_GOOD}, "bad")):
-        assert rollback.release(place, standing, "api") == wanted
-        with rollback.remembered(place, standing, (), "api"):
+    for current_links, wanted in (({"app-0": ON_BAD, "app-1": ON_BAD}, "good"), ({"app-0": ON_GOOD}, "bad")):
+        assert rollback.release(place, current_links, "api") == wanted
+        with rollback.remembered(place, current_links, (), "api"):
             pass
 
 
@@ -53,5 +53,5 @@ def test_a_deploy_after_it_ends_it_and_so_does_a_release_that_is_gone(place: Sta
 
 
 def test_where_nothing_served_before_it_says_so(place: Stack) -> None:
-    with pytest.raises(PneumoError, match="nothing of kind web"):
+    with pytest.raises(PneumoError, match="no previous release of web"):
         rollback.release(place, {"web-0": {"web/current": GOOD}}, "web")

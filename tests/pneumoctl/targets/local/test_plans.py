@@ -16,7 +16,7 @@ from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
 
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
-WISHES = up_plan.Wishes(
+DESIRED = up_plan.DesiredState(
     settings=Settings(target="local"),
     layout=Layout(Path("/s")),
     inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
@@ -32,13 +32,13 @@ WISHES = up_plan.Wishes(
 )
 
 
-def files(wishes: up_plan.Wishes) -> dict[str, Put]:
-    actions = [action for step in up_plan.plan(wishes).steps for action in step.actions]
+def files(desired: up_plan.DesiredState) -> dict[str, Put]:
+    actions = [action for step in up_plan.plan(desired).steps for action in step.actions]
     return {action.path: action for action in actions if isinstance(action, Put)}
 
 
 def test_the_whole_plan_of_up() -> None:
-    assert describe(up_plan.plan(WISHES)) == [
+    assert describe(up_plan.plan(DESIRED)) == [
         "stack default (local)",
         "  + Copy release r1 on app",
         "      copy     /src/webapp -> /s/releases/r1/webapp",
@@ -65,15 +65,15 @@ def test_the_whole_plan_of_up() -> None:
         "      restart  ui",
         "      run      wait until http://127.0.0.1:3/readyz says ready",
     ]
-    assert up_plan.plan(WISHES).steps[-1].check
+    assert up_plan.plan(DESIRED).steps[-1].check
 
 
 def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
-    for step in up_plan.plan(WISHES).steps:
+    for step in up_plan.plan(DESIRED).steps:
         for action in step.actions:
             if not (isinstance(action, Put) and action.secret):
                 assert not [secret for secret in SECRETS.values() if secret in repr(action)]
-        assert not [secret for secret in SECRETS.values() if secret in repr(step.unless)]
+        assert not [secret for secret in SECRETS.values() if secret in repr(step.done_if)]
 
 
 @pytest.mark.parametrize(
@@ -87,24 +87,24 @@ def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
     ],
 )
 def test_a_changed_wish_restarts_exactly_what_depends_on_it(change: dict[str, object], restarted: set[str]) -> None:
-    before, after = files(WISHES), files(replace(WISHES, **change))
+    before, after = files(DESIRED), files(replace(DESIRED, **change))
     stamps = {name: f"/s/stamps/{name}" for name in ("redis", "api", "ui")}
     assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
 
 
 def test_a_rush_of_uploads_leaves_threads_for_the_probes() -> None:
     """Every place for an upload may be taken by a slow one; the others must still be told to come back."""
-    conf = files(WISHES)["/s/supervisor/supervisord.conf"].content
+    conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
         (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)
         threads = int(line.split("--threads=")[1].split('"')[0])
-        environment = files(WISHES)[f"/s/env/{name}.env"].content
+        environment = files(DESIRED)[f"/s/env/{name}.env"].content
         (pending,) = (one.split("=")[1] for one in environment.splitlines() if one.startswith("MAX_PENDING="))
         assert int(pending) + 4 <= threads
 
 
 def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
-    odd = replace(WISHES, layout=Layout(Path('/tmp/50% "odd" $(dir) \\x')))
+    odd = replace(DESIRED, layout=Layout(Path('/tmp/50% "odd" $(dir) \\x')))
     text = files(odd)[str(supervisor.config(odd.layout.root))].content
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";",))
     parser.read_string(text)
@@ -115,18 +115,18 @@ def test_supervisord_conf_parses_and_quotes_hostile_paths() -> None:
 
 
 def test_redis_is_durable_closed_and_never_evicts() -> None:
-    lines = files(WISHES)["/s/redis/redis.conf"].content.splitlines()
+    lines = files(DESIRED)["/s/redis/redis.conf"].content.splitlines()
     for wanted in ("bind 127.0.0.1", "appendonly yes", "appendfsync always", "maxmemory-policy noeviction"):
         assert wanted in lines
-    acl = files(WISHES)["/s/redis/users.acl"].content
+    acl = files(DESIRED)["/s/redis/users.acl"].content
     # off, so that nobody can be it; with rights, or Redis would drop the transactions of its own file at a restart
     assert "user default off resetpass ~* &* +@all" in acl
     assert "redis-secret" not in acl  # only its hash
 
 
 def test_the_whole_plan_of_teardown() -> None:
-    wishes = teardown_plan.Wishes("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
-    assert describe(teardown_plan.plan(wishes)) == [
+    desired = teardown_plan.DesiredState("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
+    assert describe(teardown_plan.plan(desired)) == [
         "tear down stack s",
         "  + Stop the page on web",
         "      stop     ui",
@@ -149,8 +149,8 @@ def test_the_whole_plan_of_teardown() -> None:
 
 
 def test_purge_exports_nothing() -> None:
-    wishes = teardown_plan.Wishes("s", Layout(Path("/s")), "/py", (), None, True, True)
-    assert [step.title for step in teardown_plan.plan(wishes).steps] == [
+    desired = teardown_plan.DesiredState("s", Layout(Path("/s")), "/py", (), None, True, True)
+    assert [step.title for step in teardown_plan.plan(desired).steps] == [
         "End every process and prove it",
         "Remove the stack's directory",
     ]

@@ -1,0 +1,67 @@
+"""The files of the API and of the web page on a host: environment, systemd socket and service."""
+
+from pneumoctl.hosts import nginx
+from pneumoctl.hosts.desired import DesiredState
+from pneumoctl.hosts.layout import ETC, ROOT
+from pneumoctl.plan.render import render
+from pneumoctl.plan.steps import Put
+from pneumoctl.stack.inventory import Host
+
+SERVICES = {"app": "api", "web": "ui"}  # role -> service in the inventory
+API_WORKERS = 2  # of at most 600 MB each, beside Redis
+THREADS = {"app": 64, "web": 64}
+# Uploads that wait or run in a worker before further ones are refused: enough for 20 per second during a restart.
+MAX_PENDING = {"app": 48, "web": 48}
+
+
+def files(desired: DesiredState, host: Host) -> tuple[Put, ...]:
+    """The environment file, the socket unit and the service unit."""
+    service = SERVICES[host.role]
+    unit = f"pneumoctl-{service}"
+    listen = {"address": host.address, "port": (host.services or {})[service]}
+    hardened = {
+        "root": ROOT,
+        "workers": _workers(desired, host),
+        "threads": THREADS[host.role],
+        "memory": "80%",
+    }
+    return (
+        Put(_environment_file(desired, host), f"{ETC}/{service}.env", 0o600, secret=True, group="root"),
+        Put(render(f"systemd/{unit}.socket", **listen), f"/etc/systemd/system/{unit}.socket", 0o644, group="root"),
+        Put(render(f"systemd/{unit}.service", **hardened), f"/etc/systemd/system/{unit}.service", 0o644, group="root"),
+    )
+
+
+def _workers(desired: DesiredState, host: Host) -> int:
+    return (desired.settings.workers or API_WORKERS) if host.role == "app" else 1
+
+
+def _environment_file(desired: DesiredState, host: Host) -> str:
+    inventory, secrets = desired.inventory, desired.secrets
+    shared = {
+        "secrets": secrets,
+        "max_upload_mb": desired.settings.max_upload_mb,
+        "max_pending": MAX_PENDING[host.role],
+    }
+    if host.role == "app":
+        redis = next(host for host in inventory.hosts if "redis" in (host.services or {}))
+        return render(
+            "env/api.env",
+            redis_host=redis.address,
+            redis_port=(redis.services or {})["redis"],
+            redis_socket=None,
+            bundle=f"{ROOT}/model/current",
+            threads=1,
+            metrics="/run/pneumoctl-api/metrics",
+            code=f"{ROOT}/api/current",
+            **shared,
+        )
+    apis = [f"http://{api.address}:{(api.services or {})['api']}" for api in inventory.hosts if api.role == "app"]
+    return render(
+        "env/ui.env",
+        api_url=",".join(apis),
+        api_socket=None,
+        trusted_hosts=(*nginx.server_names(desired), host.address),
+        code=f"{ROOT}/web/current",
+        **shared,
+    )

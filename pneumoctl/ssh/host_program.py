@@ -1,0 +1,39 @@
+"""The program that is sent to hosts with every request: a zip that runs from memory and leaves nothing on the host."""
+
+import functools
+import io
+import zipfile
+from pathlib import Path
+
+from pneumoctl import files
+from pneumoctl.ssh import on_host
+
+# Reads the zip from stdin into an anonymous file in memory and runs it; the rest of stdin is the agent's input.
+_RUN_FROM_STDIN = f"""import os, sys
+program = os.memfd_create("pneumoctl")
+with open(program, "wb", closefd=False) as file:
+    file.write(sys.stdin.buffer.read(int(sys.argv[1])))
+sys.path.insert(0, "/proc/self/fd/%d" % program)
+from {on_host.__name__}.agent import main
+main()"""
+
+
+def command() -> tuple[str, ...]:
+    """The host's command line; it expects `archive()` on stdin, then a request."""
+    return "python3", "-IS", "-c", _RUN_FROM_STDIN, str(len(archive()))
+
+
+@functools.cache  # read once: an upgrade of pneumoctl in the meantime takes effect with the next command
+def archive() -> bytes:
+    """The zip; the same bytes for the same sources."""
+    package = on_host.__name__.replace(".", "/")
+    modules = Path(on_host.__path__[0]).glob("*.py")
+    sources = {f"{package}/{file.name}": file.read_bytes() for file in modules}
+    sources["pneumoctl/files.py"] = Path(files.__file__).read_bytes()
+    parents = package.split("/")[:-1]
+    sources |= {"/".join((*parents[: depth + 1], "__init__.py")): b"" for depth in range(len(parents))}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, source in sorted(sources.items()):
+            packed.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

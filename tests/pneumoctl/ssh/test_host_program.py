@@ -1,0 +1,46 @@
+"""The zip that is sent to hosts: the same bytes every time, complete, and gone when it ends."""
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from pneumoctl.ssh import host_program, on_host
+
+
+def test_the_same_sources_give_the_same_bytes() -> None:
+    first = host_program.archive()
+    host_program.archive.cache_clear()
+    assert host_program.archive() == first
+
+
+def test_it_holds_every_module_of_on_host_and_compiles() -> None:
+    with zipfile.ZipFile(io.BytesIO(host_program.archive())) as packed:
+        names = set(packed.namelist())
+        for name in names:
+            compile(packed.read(name), name, "exec")
+    modules = {file.name for file in Path(on_host.__path__[0]).glob("*.py")}
+    assert names == {
+        "pneumoctl/__init__.py",
+        "pneumoctl/files.py",
+        "pneumoctl/ssh/__init__.py",
+        *(f"pneumoctl/ssh/on_host/{name}" for name in modules),
+    }
+
+
+def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) -> None:
+    _, *options, program, size = host_program.command()
+    report = "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('pneumoctl.')), sep='\\n')"
+    argv = [sys.executable, *options, program.removesuffix("main()") + report, size]
+    done = subprocess.run(argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=60, check=True)
+    paths = done.stdout.decode().split()
+    assert len(paths) >= 6 and all(path.startswith("/proc/self/fd/") for path in paths)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_that_was_cut_short_is_an_error(tmp_path: Path) -> None:
+    argv = [sys.executable, *host_program.command()[1:]]
+    cut = host_program.archive()[:-200]
+    done = subprocess.run(argv, input=cut, capture_output=True, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode != 0 and done.stdout == b""
