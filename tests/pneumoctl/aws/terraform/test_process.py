@@ -89,7 +89,7 @@ def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_it
     tiny.heard.clear()
     tiny.prepare("a", "b", seconds=2)
     assert not runs(tiny).going_on()
-    assert f"terraform apply (process {run.pid}, since {run.since}) still goes on" in tiny.notes()
+    assert f"terraform apply (process {run.pid}, since {run.since}) is still running" in tiny.notes()
     done = [one for one in tiny.heard if one.event == "done"]
     assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
     assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
@@ -163,7 +163,7 @@ def test_a_second_interrupt_leaves_terraform_alone_and_a_third_from_the_next_run
     assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
     assert f"terraform (process {run.pid}) goes on by itself" in told
     second = subprocess.Popen(argv, **quiet)
-    assert second.stdout is not None and "still goes on" in second.stdout.readline()
+    assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=10)  # it waits for the end
     assert said.read_text().count("Interrupt received") == 1

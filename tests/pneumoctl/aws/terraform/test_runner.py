@@ -170,7 +170,7 @@ def test_a_state_that_a_kill_cut_short_is_replaced_by_the_one_before(tiny: Tiny)
         state.write_text(state.read_text()[:length])
         (tiny.terraform.directory / ".pneumoctl" / "state").unlink(missing_ok=True)  # our newer copy
         tiny.prepare("a", "b")
-        assert "cut short" in tiny.notes() and tiny.terraform.suspect
+        assert "truncated" in tiny.notes() and tiny.terraform.suspect
         tiny.heard.clear()
         assert tiny.addresses() == ['terraform_data.thing["a"]']
         tiny.apply()
