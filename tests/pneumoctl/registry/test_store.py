@@ -193,7 +193,7 @@ def test_a_model_goes_out_as_a_folder_or_a_zip(
     assert bundle.load(tmp_path / "unpacked" / found.id, deep=True).version == found.manifest["version"]
     capsys.readouterr()
     assert run(["model", "export", "tiny", str(tmp_path / "a.zip"), "--json"]) == Exit.USAGE
-    assert "there already" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "exists already" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_the_list_shows_figures_and_what_is_damaged(
