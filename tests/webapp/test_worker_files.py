@@ -124,7 +124,7 @@ def test_a_worker_that_starts_on_a_full_disk_serves(redis, tiny_bundle, disk, lo
 
 
 def test_a_dead_worker_leaves_no_more_than_it_used(tmp_path):
-    program = "from webapp.api.metrics import Metrics\nMetrics().came_out('refused', 'v')\n"
+    program = "from webapp.api.metrics import Metrics\nMetrics().file_finished('refused', 'v')\n"
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     for _ in range(4):
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
