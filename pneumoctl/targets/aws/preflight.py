@@ -19,7 +19,7 @@ from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import quotas
-from pneumoctl.targets.common import checks
+from pneumoctl.targets.common import preflight
 from pneumoctl.targets.common.checks import Row
 
 DISK_MB = 1000  # terraform's provider is most of it
@@ -64,9 +64,9 @@ def _here(settings: Settings, stack: Stack) -> dict[str, Check]:
         "terraform": _terraform,
         "ssh": _ssh,
         "packages": _packages,
-        "model": lambda: checks.model(settings),
+        "model": lambda: preflight.model(settings),
         "key": lambda: _key(stack),
-        "disk": lambda: checks.disk(stack.directory, DISK_MB),
+        "disk": lambda: preflight.disk(stack.directory, DISK_MB),
         "operator address": lambda: _operator(settings),
     }
 

@@ -9,7 +9,7 @@ from pneumoctl import installation
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import checks
+from pneumoctl.targets.common import preflight
 from pneumoctl.targets.common.checks import Row
 from pneumoctl.targets.local import facts, processes, supervisor
 
@@ -58,7 +58,7 @@ def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _model(settings: Settings, stack: Stack) -> Iterator[Row]:
-    yield from checks.model(settings)
+    yield from preflight.model(settings)
 
 
 def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -69,7 +69,7 @@ def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _disk(settings: Settings, stack: Stack) -> Iterator[Row]:
-    yield from checks.disk(stack.directory, DISK_MB)
+    yield from preflight.disk(stack.directory, DISK_MB)
 
 
 def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:

@@ -1,0 +1,33 @@
+"""Checks that both targets make: the model to serve, and room for the stack's directory."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.registry import promotion
+from pneumoctl.stack.settings import Settings
+from pneumoctl.targets.common.checks import Row
+
+
+def model(settings: Settings) -> Iterator[Row]:
+    """Whether the model to serve is there and is what its manifest says."""
+    try:
+        name, directory = promotion.model_bundle(settings)
+    except (PneumoError, ImportError) as error:
+        fix = "set `model` to a bundle directory, or reinstall pneumoctl"
+        yield Row("model", False, getattr(error, "message", str(error)), fix)
+        return
+    yield Row("model", True, f"{name} ({directory})")
+
+
+def disk(directory: Path, minimum_mb: int) -> Iterator[Row]:
+    """Whether there is room for a stack's directory, which may not exist yet, and whether it can be written."""
+    folder = directory
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free // 2**20
+    if not os.access(folder, os.W_OK):
+        yield Row("writable", False, f"{folder} cannot be written", f"make {folder} yours, or set XDG_STATE_HOME")
+    yield Row("disk", free >= minimum_mb, f"{free} MB free at {folder}", f"free {minimum_mb} MB at {folder}")
