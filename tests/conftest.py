@@ -1,6 +1,7 @@
 """Fixtures that every test folder shares."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,23 @@ import pytest
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+NO_DATA = "PNEUMO_DATA does not name a folder of real X-rays"
+RESTORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+def pytest_configure() -> None:
+    """Have every child start with default signal handling, whatever this process was started with.
+
+    A child inherits what is ignored (by `nohup`, or by a shell for its jobs in the background) and what is blocked; it
+    does not inherit a handler. That of SIGHUP does nothing, so that a run under `nohup` still outlives its terminal.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, RESTORED)
+    defaults = {signal.SIGHUP: lambda *_: None, signal.SIGINT: signal.default_int_handler}
+    for number in RESTORED:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, defaults.get(number, signal.SIG_DFL))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -26,7 +44,7 @@ def data_root() -> Path:
     """The folder of real pictures named by PNEUMO_DATA; the test is skipped without it (CI makes a skip an error)."""
     root = os.environ.get("PNEUMO_DATA")
     if not root:
-        pytest.skip("PNEUMO_DATA does not name a folder of real X-rays")
+        pytest.skip(NO_DATA)
     return Path(root)
 
 
