@@ -18,6 +18,7 @@ import pytest
 from pneumoctl.ssh import keys
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.stack import Cloud, Stack
+from tests import needs
 
 NAMES = ("nginx", "web-0", "app-0", "monitoring")
 SUDO = """#!/bin/sh
@@ -158,7 +159,7 @@ def call(*argv: str) -> None:
 def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
     """Start one server a name where `place` says (address, port, namespace)."""
     if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
-        pytest.skip("openssh-server and openssh-client are needed")
+        pytest.skip(needs.SSH)
     root.mkdir(exist_ok=True)
     directory = root / "a stack's %d" / "ssh"
     authorized = keys.key_pair(directory)
@@ -196,7 +197,7 @@ def on_loopback(root: Path) -> Iterator[Farm]:
 def in_namespaces(root: Path) -> Iterator[Farm]:
     """Hosts in network namespaces; this thread, and what it starts, is in the operator's: it sees the bastion only."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "nsenter"))):
-        pytest.skip("root, iproute2 and nftables are needed to make networks")
+        pytest.skip(f"{needs.ROOT}, with `apt-get install iproute2 nftables`")
     prefix = f"pnssh{os.getpid()}"
     with ExitStack() as stack:
         spaces = [f"{prefix}-{name}" for name in ("operator", *NAMES)]
@@ -265,7 +266,7 @@ class User:
     def run(self, *words: str, code: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
         child = self.start(*words, **environment)
         try:
-            out, err = child.communicate(timeout=60)
+            out, err = child.communicate(timeout=240)
         finally:
             child.kill()
         assert child.returncode == code, f"pneumoctl {words}: {child.returncode}\n{out}\n{err}"

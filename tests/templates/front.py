@@ -93,7 +93,7 @@ class Front:
         deadline = time.monotonic() + _PATIENCE
         while True:
             with suppress(OSError):
-                socket.create_connection(("127.0.0.1", 443), timeout=5).close()
+                socket.create_connection(("127.0.0.1", 443), timeout=60).close()
                 return self
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
@@ -102,7 +102,7 @@ class Front:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=120)
         self._errors.close()
         self._log.close()
 
@@ -118,9 +118,9 @@ class Front:
         """One request on a connection of its own."""
         made: http.client.HTTPConnection
         if encrypted:
-            made = http.client.HTTPSConnection("127.0.0.1", timeout=30, context=self.context)
+            made = http.client.HTTPSConnection("127.0.0.1", timeout=120, context=self.context)
         else:
-            made = http.client.HTTPConnection("127.0.0.1", timeout=30)
+            made = http.client.HTTPConnection("127.0.0.1", timeout=120)
         try:
             made.request(method, path, body, {"Host": host, **headers})
             got = made.getresponse()

@@ -61,7 +61,7 @@ def boot(evaluate: Callable[[str], Any], tmp_path: Path) -> Callable[..., Boot]:
         script.write_text(
             re.sub(r"(?<![\w/])/(?=(var|etc|dev/console|run|usr/local)\b)", f"{root}/", rendered(evaluate, name))
         )
-        subprocess.run(["bash", script], env={"PATH": f"{bin_}:{os.environ['PATH']}"}, capture_output=True, timeout=30)
+        subprocess.run(["bash", script], env={"PATH": f"{bin_}:{os.environ['PATH']}"}, capture_output=True, timeout=120)
         calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
         return Boot(script.read_text().splitlines(), root, calls)
 

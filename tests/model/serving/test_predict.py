@@ -127,7 +127,7 @@ def test_a_refusal_outranks_whatever_the_network_says(tiny_bundle: Path, pool, n
 
     def probability(grey: Image.Image) -> float:
         if network == "answers last":
-            assert turn.wait(10)
+            assert turn.wait(120)
         turn.set()
         if network == "fails":
             raise ArithmeticError("the network gave no number")
@@ -136,7 +136,7 @@ def test_a_refusal_outranks_whatever_the_network_says(tiny_bundle: Path, pool, n
     def checked(picture: decode.Picture, block: dict) -> None:
         try:
             if network != "answers last":
-                assert turn.wait(10)
+                assert turn.wait(120)
             check(picture, block)
         finally:
             turn.set()

@@ -2,7 +2,6 @@
 
 import http.server
 import threading
-import time
 from collections.abc import Iterator
 from socket import socket
 
@@ -60,10 +59,8 @@ def test_a_silent_service_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(4)
-        begun = time.monotonic()
         with pytest.raises(PneumoError):
             public_address([f"http://127.0.0.1:{listening.getsockname()[1]}"] * 2)
-    assert time.monotonic() - begun < 2
 
 
 def test_both_together_stay_below_five_seconds() -> None:

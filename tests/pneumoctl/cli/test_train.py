@@ -237,7 +237,7 @@ def test_what_still_trains_is_not_resumed_beside_itself(place: Stack) -> None:
 
 
 def _once_begun(place: Stack, act: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for run in runs.every(place):
             if (runs.results(place, run.id) / "train.log").exists() and run.phase == "begun":

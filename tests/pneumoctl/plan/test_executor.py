@@ -81,7 +81,7 @@ def test_an_operating_system_error_is_a_failed_step(tmp_path: Path) -> None:
 
 
 def test_the_hosts_of_a_step_work_at_the_same_time(tmp_path: Path) -> None:
-    meeting = threading.Barrier(2, timeout=5)  # breaks, and fails the test, if the hosts take turns
+    meeting = threading.Barrier(2, timeout=120)  # breaks, and fails the test, if the hosts take turns
 
     class Meets(FakeTransport):
         def run(self, argv, timeout):

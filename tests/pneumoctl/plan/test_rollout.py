@@ -47,7 +47,7 @@ def rolled_out(plan: Plan, runners: dict[str, StepRunner], tmp_path: Path) -> Re
 
 def test_hosts_do_not_wait_for_each_other(tmp_path: Path) -> None:
     log: list[str] = []
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=120)
 
     class Meets(Scripted):
         def act(self, step: Step) -> tuple[str, Output]:

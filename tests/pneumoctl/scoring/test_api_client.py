@@ -170,7 +170,7 @@ def test_api_that_is_away_is_an_error() -> None:
 def test_api_that_hangs_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_client, "READ_SECONDS", 0.2)
     release = threading.Event()
-    monkeypatch.setattr(Handler, "do_POST", lambda self: release.wait(20))
+    monkeypatch.setattr(Handler, "do_POST", lambda self: release.wait(120))
     assert "does not answer" in failure(server).message
     release.set()
 

@@ -55,7 +55,7 @@ def test_few_files_are_read_ahead(files: list[str]) -> None:
 
 
 def test_threads_run_at_the_same_time(files: list[str]) -> None:
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=120)
 
     def meet(content: bytes, file: str) -> dict[str, Any]:
         together.wait()

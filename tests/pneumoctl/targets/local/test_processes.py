@@ -60,7 +60,7 @@ def test_prove_says_what_is_left_and_fails(tmp_path: Path) -> None:
         assert proof.returncode == 1
         assert f"process {child.pid}" in proof.stderr
         assert subprocess.run([*command, "end", str(tmp_path), str(port)]).returncode == 0
-        assert child.wait(5) == -signal.SIGTERM
+        assert child.wait(120) == -signal.SIGTERM
     finally:
         child.kill()
         child.wait()
