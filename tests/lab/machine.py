@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from tests import needs
 from tests.lab import home
 
 PACKAGES = {  # what a lab needs of the machine, by command
@@ -18,12 +19,12 @@ PACKAGES = {  # what a lab needs of the machine, by command
 
 def missing() -> list[str]:
     """What keeps a lab from running on this machine, and what to do about it."""
-    found = [] if os.geteuid() == 0 else ["it must be run by root: namespaces, mounts and containers are made"]
+    found = [] if os.geteuid() == 0 else [needs.ROOT]
     packages = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
     if packages:
         found.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
     if not shutil.which("terraform"):
-        found.append("terraform is not on the PATH")
+        found.append(needs.TERRAFORM)
     if home.plugin_mirror() is None:
         found.append(f"no folder {home.PROVIDER} on this machine: TF_PLUGIN_MIRROR names where it is")
     return found

@@ -9,6 +9,7 @@ import pytest
 
 from pneumoctl.aws.terraform import runner
 from pneumoctl.aws.terraform.runner import Progress, Terraform
+from tests import needs
 
 VERSIONS = 'terraform {\n  required_version = ">= 1.10, < 2.0"\n}\n'
 # Each thing takes `seconds` to make; `fails` names one that cannot be made, and comes after all others.
@@ -62,7 +63,7 @@ class Tiny:
 
 def make(place: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str] | None = None) -> Tiny:
     if shutil.which("terraform") is None:
-        pytest.skip("terraform is not installed")
+        pytest.skip(needs.TERRAFORM)
     source = place / "source"
     source.mkdir()
     (source / "versions.tf").write_text(VERSIONS)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
+
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
@@ -22,7 +24,7 @@ def program(name: str) -> str:
     places = [unpacked / "usr/sbin", unpacked / "usr/bin", *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
     found = shutil.which(name, path=":".join(map(str, places)))
     if found is None:
-        pytest.skip(f"{name} is not installed, and no DEBIAN names a folder with it")
+        pytest.skip(f"{name} is not here: on Debian `make test` fetches it, or DEBIAN names a folder with it")
     return found
 
 
@@ -30,7 +32,7 @@ def checker(name: str) -> str:
     """A program or folder that judges others, in an environment of its own below CHECKERS; skipped without it."""
     found = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
     if not found.exists():
-        pytest.skip(f"{name} is not installed: CHECKERS names the folder that it should be in")
+        pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
     return str(found)
 
 
@@ -38,7 +40,7 @@ def checker(name: str) -> str:
 def own_network() -> Iterator[None]:
     """This thread, and all that it starts, in a network of its own: port 443 and all of 127.0.0.0/8 are free there."""
     if os.geteuid() != 0:
-        pytest.skip("a network of its own is root's to make")
+        pytest.skip(needs.ROOT)
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:

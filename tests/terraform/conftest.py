@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import needs
 from tests.lab.home import CONFIGURATION, plugin_mirror
 
 HERE = Path(__file__).parent
@@ -28,7 +29,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def terraform(copied: Path, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Runs terraform in the working copy; the test is skipped without terraform or its AWS provider."""
     if not shutil.which("terraform"):
-        pytest.skip("terraform is not installed")
+        pytest.skip(needs.TERRAFORM)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
     environment = {**kept, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
     if mirror := plugin_mirror():
@@ -44,7 +45,7 @@ def terraform(copied: Path, tmp_path_factory: pytest.TempPathFactory) -> Terrafo
     shutil.copy(HERE / "stack.tftest.hcl", copied / "tests")
     ready = run("init", "-input=false", "-no-color")
     if ready.returncode and not mirror:
-        pytest.skip(f"terraform cannot be given its AWS provider here: {ready.stderr}")
+        pytest.skip(needs.PROVIDER)
     assert ready.returncode == 0, ready.stderr
     return run
 

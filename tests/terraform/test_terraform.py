@@ -61,7 +61,7 @@ def checkov(folder: Path) -> dict[str, Any]:
     """Checkov's report on a folder; the test is skipped without checkov (CHECKOV names it, else it is on the PATH)."""
     program = os.environ.get("CHECKOV") or shutil.which("checkov")
     if not program:
-        pytest.skip("checkov is not installed: CHECKOV names where it is")
+        pytest.skip("checkov is not installed: `make test` installs it, or CHECKOV names it")
     asked = ["--directory", str(folder), "--framework", "terraform", "--output", "json", "--skip-download"]
     done = subprocess.run([program, *asked], text=True, capture_output=True)
     report: dict[str, Any] = json.loads(done.stdout)

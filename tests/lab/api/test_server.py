@@ -5,7 +5,6 @@ import os
 import socket
 import struct
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import needs
 from tests.lab.api.client import Api, code
 
 
@@ -27,13 +27,11 @@ from tests.lab.api.client import Api, code
 )
 def test_what_is_missing_is_said_at_once(api: Api, refused: Any, service: str, ask: Any) -> None:
     client = api.client(service, tries=5)
-    started = time.monotonic()
     with refused as failure:
         ask(client)
     assert code(failure) == "NotImplemented"
     assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert failure.value.response["ResponseMetadata"]["RetryAttempts"] == 0
-    assert time.monotonic() - started < 5
 
 
 def test_a_region_that_is_none_does_not_answer(api: Api) -> None:
@@ -76,7 +74,7 @@ resource "terraform_data" "one" { input = "kept" }
 
 def test_terraform_keeps_its_state_and_its_lock_in_s3(api: Api, tmp_path: Path) -> None:
     if which("terraform") is None:
-        pytest.skip("terraform is not installed")
+        pytest.skip(needs.TERRAFORM)
     s3 = api.client("s3")
     s3.create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     (tmp_path / "main.tf").write_text(BACKEND)

@@ -10,6 +10,7 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.inventory import Host, Inventory
+from tests import needs
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDh2LNi8qbRgGN8FfoyDzZLXPGBFnAIPR0S9xQF9SDLY"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBo7q4bB4nW0vQZwYw4oA7dWn8lAB2q9W1r6w2m0Yx0J"
@@ -110,7 +111,7 @@ def test_the_configuration_uses_the_bastion_and_pinned_keys_only(tmp_path: Path)
         assert line in lines
 
 
-@pytest.mark.skipif(not shutil.which("ssh"), reason="openssh-client is needed")
+@pytest.mark.skipif(not shutil.which("ssh"), reason=needs.SSH)
 @pytest.mark.parametrize("folder", ["plain", "a stack's %d é", 'quo"te\\'])
 def test_openssh_reads_the_configuration_as_intended(tmp_path: Path, folder: str) -> None:
     directory = tmp_path / folder

@@ -22,6 +22,7 @@ from pneumoctl.aws.terraform.recovery import missing_from_state
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.files import bundled
+from tests import needs
 from tests.lab.api.client import Api, running
 from tests.lab.home import CONFIGURATION, plugin_mirror
 
@@ -159,7 +160,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def terraform(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terraform:
     mirror = plugin_mirror()
     if shutil.which("terraform") is None or mirror is None:
-        pytest.skip("terraform or the mirror of its AWS provider (TF_PLUGIN_MIRROR) is not here")
+        pytest.skip(needs.PROVIDER if shutil.which("terraform") else needs.TERRAFORM)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "main.tf").write_text(MAIN)
     (tmp_path / "terraformrc").write_text(CONFIGURATION.format(mirror=mirror))

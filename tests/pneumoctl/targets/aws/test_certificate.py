@@ -72,7 +72,7 @@ def test_and_for_no_other(files: tuple[Path, Path], name: str) -> None:
         handshake(files, name, ssl.VerifyFlags.VERIFY_DEFAULT)
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed: apt-get install openssl")
 def test_openssl_reads_in_it_what_was_wished(files: tuple[Path, Path]) -> None:
     words = ["openssl", "x509", "-in", str(files[0]), "-noout", "-text"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
