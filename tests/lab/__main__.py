@@ -11,7 +11,8 @@ from types import FrameType
 from tests.lab.lab import Lab
 from tests.lab.machine import missing
 
-HOST_FAULTS = ("cut", "restore", "freeze", "thaw", "kill", "fill", "drain", "change-keys", "replace", "reboot")
+HOST_FAULTS = ("cut", "restore", "freeze", "thaw", "kill", "fill", "drain", "change-keys", "restore-keys")
+HOST_FAULTS += ("replace", "reboot")
 FAULTS = f"""\
 faults (HOST is a name as web-0, an id or an address):
   fault KIND HOST                  KIND: {", ".join(HOST_FAULTS)}

@@ -5,38 +5,55 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.lab import small
+from tests.lab.growth import Growth, grow
 from tests.lab.lab import Lab
 from tests.lab.machine import missing
-from tests.lab.operated import Abandoned, Arrival, Operator, Watch, abandon, arrive
+from tests.lab.operated import Arrival, Operator, Watch, arrive
+from tests.lab.shared import SharedStack
 from tests.lab.training import Training, drawings
 
-NAMES = ("test", *(f"test{number}" for number in range(2, 10)))
+LAB_FIXTURES = {"lab", "_serving", "_small", "sweeps"}
+Shared = TypeVar("Shared", SharedStack[Any], small.Shared)
+_NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
+NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
+
+
+AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
+SERVING_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_WEB_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
+LABS: list[Lab] = []  # those that are up for tests of this process
+STACKS: list[SharedStack[Any] | small.Shared] = []
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab of this run's own, empty at first; the test is skipped where no lab can run."""
-    wanting = missing()
-    if wanting:
-        pytest.skip(f"no lab on this machine: {'; '.join(wanting)}")
-    with own_name() as name:
-        made = Lab(name)
-        made.down()  # what a run left that was killed
-        try:
-            made.up()
-            yield made
-        finally:
-            made.down()
+    with own_lab() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _healed() -> Iterator[None]:
+    """Whatever became of the test: no fault stays on, and no process of an operator goes on."""
+    yield
+    for lab in LABS:
+        lab.heal()
 
 
 @pytest.fixture(scope="session")
-def stack(lab: Lab) -> small.Stack:
-    """Two hosts in a small VPC, for tests of the lab itself; each test leaves both up."""
-    return small.build(lab)
+def _small() -> Iterator[small.Shared]:
+    with own_lab() as lab:
+        yield share(small.Shared(lab))
+
+
+@pytest.fixture
+def stack(_small: small.Shared) -> small.Stack:
+    """Two hosts in a small VPC in a lab of its own, for tests of the lab itself."""
+    return _small.ready()
 
 
 @pytest.fixture(scope="session")
@@ -48,63 +65,79 @@ def watch(lab: Lab) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="session")
-def operator(lab: Lab, watch: Watch) -> Iterator[Operator]:
-    """Who runs pneumoctl in the lab; there is no stack yet."""
-    yield Operator(lab)
-    lab.fault.clear()
-
-
-@pytest.fixture(scope="session")
-def arrived(operator: Operator) -> Arrival:
-    """The stack `default`, up; the tests of it follow each other in the order of their files, and the last ends it."""
-    return arrive(operator)
-
-
-@pytest.fixture(scope="session")
-def abandoned(arrived: Arrival, operator: Operator) -> Abandoned:
-    """The GPU host is on and nobody looks after it; from here on the stack is wished with one."""
-    return abandon(operator)
-
-
-@pytest.fixture(scope="session")
-def serving() -> Iterator[Operator]:
-    """A stack of its own that serves, with one host of each role at first; PNEUMO_STANDING names a lab to keep."""
-    wanting = missing()
-    if wanting:
-        pytest.skip(f"no lab on this machine: {'; '.join(wanting)}")
-    wishes = {"PNEUMO_APP_COUNT": "1", "PNEUMO_WEB_COUNT": "1"}
-    if standing := os.environ.get("PNEUMO_STANDING"):
-        made = Operator(Lab(standing), wishes)
-        made.run("up", "-y")
-        yield made
-        return
-    with own_name() as name:
-        lab = Lab(name)
-        lab.down()
-        try:
-            lab.up()
-            made = Operator(lab, wishes)
-            made.run("up", "-y")
-            yield made
-        finally:
-            lab.down()
-
-
-@pytest.fixture(scope="session")
-def _trainable(serving: Operator, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """The stack that serves, with a GPU host, which is stopped, and a data set in its bucket."""
-    serving.wishes["PNEUMO_GPU_HOST"] = "true"
-    serving.run("up", "-y")
-    serving.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
-    return Training(serving)
+def aws(lab: Lab, watch: Watch) -> SharedStack[Arrival]:
+    """The stack `default`: five hosts, and a GPU host that is stopped. For modules' fixtures; tests use `operator`."""
+    return share(SharedStack(lab, AWS_SETTINGS, arrive))
 
 
 @pytest.fixture
-def training(_trainable: Training) -> Iterator[Training]:
-    """The training host, off again after each test, whatever became of it."""
-    yield _trainable
-    if _trainable.operator.directory.exists():
-        _trainable.operator.run("gpu", "stop")
+def operator(aws: SharedStack[Arrival]) -> Operator:
+    """Who operates the stack of five hosts and a GPU host, which is as its settings say."""
+    return aws.ready()
+
+
+@pytest.fixture
+def arrived(aws: SharedStack[Arrival], operator: Operator) -> Arrival:
+    """What the first `up` told."""
+    return aws.evidence
+
+
+@pytest.fixture(scope="session")
+def _serving() -> Iterator[SharedStack[Growth]]:
+    with own_lab() as lab:
+        yield share(SharedStack(lab, SERVING_SETTINGS, grow))
+
+
+@pytest.fixture
+def serving(_serving: SharedStack[Growth]) -> Operator:
+    """A stack in a lab of its own that serves: two API and two web hosts, and a GPU host that is stopped."""
+    return _serving.ready()
+
+
+@pytest.fixture
+def growth(_serving: SharedStack[Growth]) -> Growth:
+    """What people at the page met while the stack grew."""
+    return _serving.evidence
+
+
+@pytest.fixture
+def training(
+    _serving: SharedStack[Growth], serving: Operator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Training]:
+    """The training host, with a data set in the bucket; off before each test and after it."""
+    made = Training(serving)
+    if "data" not in _serving.prepared:
+        serving.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
+        _serving.prepared.add("data")
+    made.end()
+    yield made
+    made.end()
+
+
+def share(stack: Shared) -> Shared:
+    """A stack that no test trusts any more after one that failed."""
+    STACKS.append(stack)
+    return stack
+
+
+@contextmanager
+def own_lab(heal: bool = True) -> Iterator[Lab]:
+    """An empty lab that is up meanwhile, healed after each test; the test is skipped where no lab can run."""
+    wanting = missing()
+    if wanting:
+        pytest.skip(f"no lab on this machine: {'; '.join(wanting)}")
+    with own_name() as name:
+        made = Lab(name)
+        made.down()  # what a run left that was killed
+        try:
+            made.up()
+            if heal:
+                LABS.append(made)
+            yield made
+        finally:
+            if made in LABS:
+                LABS.remove(made)
+            made.down()
 
 
 @contextmanager
@@ -126,18 +159,20 @@ def own_name() -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that uses the lab may have to wait until the hosts' image is built."""
+    """The first test that uses a lab may have to wait until the hosts' image is built and a stack is up."""
     for item in items:
-        if {"lab", "serving"} & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(900))
+        if LAB_FIXTURES & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that failed shows the labs' logs, and may have left anything behind."""
     outcome = yield
     report = outcome.get_result()
-    used = getattr(item, "funcargs", {})
-    serving = used.get("serving")
-    lab = serving.lab if isinstance(serving, Operator) else used.get("lab")
-    if report.failed and isinstance(lab, Lab):
-        report.sections.append(("the lab's logs", lab.tail(25)))
+    if not report.failed or not LAB_FIXTURES & set(getattr(item, "fixturenames", ())):
+        return
+    for stack in STACKS:
+        stack.suspect = True
+    for lab in LABS:
+        report.sections.append((f"logs of the lab {lab.places.name}", lab.tail(25)))

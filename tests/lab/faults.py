@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from tests.lab.places import WORLD, Places
 
 FILLER = "full"  # lies beside the host's files on its disk: it cannot see or remove it
 ON_S = 120.0  # a host that a failed test left frozen would keep the next one waiting for ever
-NEW_KEYS = "rm -f /etc/ssh/ssh_host_* && ssh-keygen -A -q && systemctl restart ssh"
+KEPT = "/root/host-keys"  # the first ones of a host whose keys were changed
+NEW_KEYS = f"""set -e
+test -d {KEPT} || {{ mkdir {KEPT}; cp -p /etc/ssh/ssh_host_* {KEPT}; }}
+rm -f /etc/ssh/ssh_host_*; ssh-keygen -A -q; systemctl restart ssh"""
+OLD_KEYS = f"""set -e
+test -d {KEPT} || exit 0
+rm -f /etc/ssh/ssh_host_*; mv {KEPT}/* /etc/ssh/; rmdir {KEPT}; systemctl restart ssh"""
 
 
 class Faults:
@@ -22,20 +29,37 @@ class Faults:
     def __init__(self, places: Places, find: Callable[[str], dict[str, Any]], ask: Callable[..., Any]) -> None:
         self._places, self._find, self._ask = places, find, ask
         self._network = Network(places)
+        self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # what is still switched on, and how it ends
+        self._ahead = 0.0
+
+    def heal(self) -> None:
+        """Switch off all that this process switched on and did not switch off, the last one first."""
+        while self._undo:
+            _, undo = self._undo.popitem()
+            with suppress(KeyError, ProcessLookupError, FileNotFoundError):  # that host is gone, or down
+                undo()
 
     def cut(self, host: str) -> None:
         """Its link is silent, both ways, until restored. `operator`: that of the operator's own machine."""
-        self._network.cut(self._place(host))
+        place = self._place(host)
+        self._undo["cut", place] = lambda: self._network.restore(place)
+        self._network.cut(place)
 
     def restore(self, host: str) -> None:
-        self._network.restore(self._place(host))
+        place = self._place(host)
+        self._network.restore(place)
+        self._undo.pop(("cut", place), None)
 
     def freeze(self, host: str) -> None:
         """None of its processes runs until thawed; its kernel goes on taking connections."""
-        self._group(host).freeze(True)
+        group = self._group(host)
+        self._undo["freeze", group.path] = lambda: group.freeze(False)
+        group.freeze(True)
 
     def thaw(self, host: str) -> None:
-        self._group(host).freeze(False)
+        group = self._group(host)
+        group.freeze(False)
+        self._undo.pop(("freeze", group.path), None)
 
     def kill(self, host: str) -> None:
         """As when a kernel dies: silence at once, while EC2 says `running`. Stop and start it by the API."""
@@ -48,6 +72,7 @@ class Faults:
     def fill(self, host: str, leave: int = 0) -> None:
         """Its disk is full but for `leave` bytes, until drained; this machine's own disk stays as it was."""
         disk = self._disk(host)
+        self._undo["fill", str(disk)] = lambda: (disk / FILLER).unlink(missing_ok=True)
         # Some blocks are needed to note the allocation itself: take large pieces first, then ever smaller ones.
         with (disk / FILLER).open("ab") as filler:
             for piece in (1 << 30, 1 << 24, 1 << 20, 1 << 14, 1 << 12):
@@ -55,11 +80,19 @@ class Faults:
                     pass
 
     def drain(self, host: str) -> None:
-        (self._disk(host) / FILLER).unlink(missing_ok=True)
+        disk = self._disk(host)
+        (disk / FILLER).unlink(missing_ok=True)
+        self._undo.pop(("fill", str(disk)), None)
 
     def change_keys(self, host: str) -> None:
-        """It makes new SSH host keys."""
+        """It makes new SSH host keys; the first ones come back with `restore_keys`."""
+        identity = self._place(host)
+        self._undo["keys", identity] = lambda: self.restore_keys(identity)
         self.on(host, ["sh", "-c", NEW_KEYS])
+
+    def restore_keys(self, host: str) -> None:
+        self.on(host, ["sh", "-c", OLD_KEYS])
+        self._undo.pop(("keys", self._place(host)), None)
 
     def replace(self, host: str) -> None:
         """Another machine answers under its address, newly booted from an empty disk; the API knows nothing."""
@@ -70,11 +103,24 @@ class Faults:
 
     def api(self, kind: str, **fields: object) -> int:
         """Switch on a fault of the AWS API (see tests/lab/api/faults.py); returns its id."""
+        self._undo["api", ""] = self.clear
         return int(self._ask("POST", "faults", {"kind": kind, **fields})["id"])
 
     def clear(self) -> None:
         """Switch off all faults of the API."""
         self._ask("DELETE", "faults")
+        self._undo.pop(("api", ""), None)
+
+    def forward(self, seconds: float) -> None:
+        """Put the scheduler's clock forward, until `real_time`."""
+        self._undo["clock", ""] = self.real_time
+        self._ahead += seconds
+        self._ask("POST", "clock", {"forward": seconds})
+
+    def real_time(self) -> None:
+        self._ask("POST", "clock", {"forward": -self._ahead})
+        self._ahead = 0.0
+        self._undo.pop(("clock", ""), None)
 
     def on(self, host: str, argv: list[str]) -> str:
         """Run a command on a host as root, without a network: what its console would allow. Returns what it printed."""

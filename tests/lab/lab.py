@@ -58,8 +58,8 @@ class Lab:
         state = str(self.places.directory)
         self._begin("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
         self._begin("reconciler", ["-m", "tests.lab.reconciler", self.places.name])
-        self._await("the API", self._answers, 30)
-        self._await("the reconciler", self._overview.exists, 30)
+        self._await("the API", self._answers, 120)
+        self._await("the reconciler", self._overview.exists, 120)
 
     def down(self) -> None:
         """End all that a lab of this name began, whoever began it and however that ended; nothing there is fine."""
@@ -170,6 +170,22 @@ class Lab:
         with self._network.entered("operator"):
             return cloud.control(method, path, body, timeout)
 
+    def heal(self) -> None:
+        """End what a test left: faults, the operator's processes, hosts that died. Nothing there is fine."""
+        self.fault.heal()
+        Group(f"{self.places.prefix}/operator").kill()
+        for host in self.hosts():
+            if (host["state"], host["api"]) == ("dead", "running"):
+                self.revive(host["id"])
+
+    def revive(self, host: str) -> None:
+        """Boot a host that died: EC2 has to be told to stop it first."""
+        ec2, identity = self.client(), self.host(host)["id"]
+        ec2.stop_instances(InstanceIds=[identity])
+        self.await_host(identity, "down")
+        ec2.start_instances(InstanceIds=[identity])
+        self.await_host(identity, "up")
+
     # --- what is there ------------------------------------------------------------------------------------------------
 
     def hosts(self) -> list[dict[str, Any]]:
@@ -189,7 +205,13 @@ class Lab:
             raise KeyError(f"no host {which} in this lab; there are: {names or 'none'}")
         return rows[-1]
 
-    def await_host(self, which: str, state: str, timeout: float = 60) -> dict[str, Any]:
+    def find(self, which: str, state: str = "") -> bool:
+        """Whether a host of this name, address or id is there, in this state."""
+        with suppress(KeyError):
+            return self.host(which)["state"] not in ("removing", "gone") and state in ("", self.host(which)["state"])
+        return False
+
+    def await_host(self, which: str, state: str, timeout: float = 120) -> dict[str, Any]:
         """Wait until a host is `up`, `down`, `dead`; TimeoutError with the reconciler's last words otherwise."""
 
         def reached() -> bool:

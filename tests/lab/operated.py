@@ -1,8 +1,6 @@
 """A person who operates a stack in the lab: runs pneumoctl as they would, and sees every process that this starts."""
 
 import json
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -13,15 +11,21 @@ from typing import Any
 from tests.lab.lab import Lab
 
 PAUSE_S = 0.01  # between two looks at the processes
-HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # what `Operator` wishes, without training
+LONGEST_S = 600.0  # of any command, on a machine that is busy
+HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # those of the `Operator`'s settings
+SHAPING = ("up", "teardown")  # what changes which hosts there are
 
 
 @dataclass
 class Operator:
-    """Works with the stack `default`. `wishes`: its settings, which later tests may change."""
+    """Works with the stack `default`.
+
+    settings: the environment's settings of the stack. applied: those of the last `up`, None if it did not end well.
+    """
 
     lab: Lab
-    wishes: dict[str, str] = field(default_factory=lambda: {"PNEUMO_APP_COUNT": "2"})
+    settings: dict[str, str] = field(default_factory=lambda: {"PNEUMO_APP_COUNT": "2"})
+    applied: dict[str, str] | None = None
 
     @property
     def directory(self) -> Path:
@@ -30,7 +34,14 @@ class Operator:
 
     def run(self, *words: str, code: int | None = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run pneumoctl; `settings` (as WEB_COUNT="2") are for this command alone."""
-        return self.lab.run(["pneumoctl", *words], code, timeout=400, env=self._environment(settings))
+        environment = self._environment(settings)
+        shapes = words[0] in SHAPING
+        if shapes:
+            self.applied = None
+        done = self.lab.run(["pneumoctl", *words], code, timeout=LONGEST_S, env=environment)
+        if shapes and done.returncode == 0:
+            self.applied = environment
+        return done
 
     def json(self, *words: str, code: int | None = 0, **settings: str) -> dict[str, Any]:
         """The document that a command prints."""
@@ -40,15 +51,27 @@ class Operator:
         return document
 
     def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
+        """Start pneumoctl; whoever waits for an `up` sets `applied`."""
+        if words[0] in SHAPING:
+            self.applied = None
         return self.lab.start(["pneumoctl", *words], env=self._environment(settings))
 
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
-        return self.wishes | {f"PNEUMO_{name}": value for name, value in settings.items()}
+        return self.settings | {f"PNEUMO_{name}": value for name, value in settings.items()}
 
     def known(self, name: str) -> dict[str, Any]:
         """A host as the inventory has it."""
         hosts = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         return next(one for one in hosts if one["name"] == name)
+
+    def instance(self, name: str) -> str:
+        """The id of a host as the inventory has it."""
+        return str(self.known(name)["instance_id"])
+
+    def state(self, identity: str) -> str:
+        """The state of an instance, as EC2 says."""
+        found = self.lab.client().describe_instances(InstanceIds=[identity])["Reservations"]
+        return str(found[0]["Instances"][0]["State"]["Name"])
 
 
 class Watch:
@@ -97,24 +120,7 @@ def arrive(operator: Operator) -> Arrival:
     while not (operator.directory / "terraform").exists() and up.poll() is None:
         time.sleep(0.1)
     meanwhile = operator.run("up", "-y", code=None)
-    out, err = up.communicate(timeout=400)
+    out, err = up.communicate(timeout=LONGEST_S)
     assert up.returncode == 0, f"the first `up` ended with {up.returncode}:\n{out}\n{err}"
+    operator.applied = dict(operator.settings)
     return Arrival(json.loads(out), time.monotonic() - started, meanwhile)
-
-
-@dataclass(frozen=True)
-class Abandoned:
-    """An `up` that was killed while its GPU host booted, and when (time.monotonic)."""
-
-    process: subprocess.Popen[str]
-    since: float
-
-
-def abandon(operator: Operator) -> Abandoned:
-    """Wish for a GPU host, and kill pneumoctl as soon as there is one: as when the operator's machine loses power."""
-    operator.wishes["PNEUMO_GPU_HOST"] = "true"
-    up = operator.start("up", "-y")
-    operator.lab.await_host("train", "up", 180)
-    os.kill(up.pid, signal.SIGKILL)
-    up.communicate(timeout=10)
-    return Abandoned(up, time.monotonic())

@@ -44,6 +44,26 @@ class Stack:
             return subprocess.CompletedProcess(late.cmd, 255, "", "timed out")
 
 
+@dataclass
+class Shared:
+    """The stack in a lab that has nothing else, for many tests; built anew after one that failed."""
+
+    lab: Lab
+    suspect: bool = False
+    _stack: Stack | None = None
+
+    def ready(self) -> Stack:
+        """Both hosts are on, and known by the keys that they have."""
+        if self.suspect:
+            self.lab.down()
+            self.lab.up()
+            self.suspect, self._stack = False, None
+        self._stack = self._stack or build(self.lab)
+        for one in (self._stack.front, self._stack.back):
+            assert state(self._stack, one) == "running", f"a test left {one} {state(self._stack, one)}"
+        return self._stack
+
+
 def build(lab: Lab) -> Stack:
     """The stack in an empty lab, both hosts booted and reachable by `ssh`."""
     ec2 = lab.client()
@@ -149,12 +169,12 @@ def configure_ssh(stack: Stack) -> None:
     (home / "ssh_config").write_text(f"{front}\n{back}\nHost *\n{everyone}\n")
 
 
-def until(what: str, true: Callable[[], bool], seconds: float = 15) -> float:
-    """Wait for something to become true; how long that took."""
+def until(what: str, true: Callable[[], bool], seconds: float = 120, pause: float = 0.1) -> float:
+    """Wait for something to become true; how long that took. `seconds`: when to give up, on a machine that is busy."""
     started = time.monotonic()
     while not true():
         assert time.monotonic() - started < seconds, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(pause)
     return time.monotonic() - started
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.shared import SharedStack
 
 RELEASE = "/srv/pneumoctl/api/current"
 REMOVE = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y remove prometheus-nginx-exporter"
@@ -18,8 +19,9 @@ def on_hosts(operator: Operator, code: int | None) -> tuple[dict[str, str], str]
 
 
 @pytest.fixture(scope="module")
-def changed(arrived: Arrival, operator: Operator) -> tuple[dict[str, str], str]:
+def changed(aws: SharedStack[Arrival]) -> tuple[dict[str, str], str]:
     """By hand: a secret file, a unit stopped for good, a package, a file, a release; and a host is frozen."""
+    operator = aws.ready()
     fault = operator.lab.fault
     assert on_hosts(operator, None) == ({}, "")
 
@@ -60,5 +62,5 @@ def test_of_a_secret_file_only_that_it_differs(changed: tuple[dict[str, str], st
     assert "PNEUMO_OTHER" not in changed[1]
 
 
-def test_up_has_put_it_right(arrived: Arrival, operator: Operator) -> None:
+def test_up_has_put_it_right(changed: tuple[dict[str, str], str], operator: Operator) -> None:
     assert on_hosts(operator, None) == ({}, "")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -15,8 +15,9 @@ import pytest
 
 from pneumoctl.stack.inventory import PORTS
 from tests.lab.lab import Lab
-from tests.lab.operated import HOSTS, Abandoned, Operator
+from tests.lab.operated import HOSTS, Arrival, Operator
 from tests.lab.places import WORLD
+from tests.lab.shared import SharedStack
 
 NOBODYS = (3000, 8081, 9090)  # Grafana's and Prometheus's: listened at, never opened
 TRIED = sorted({*PORTS.values(), *NOBODYS})
@@ -65,8 +66,18 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(operator: Operator, abandoned: Abandoned) -> Ground:
-    """All hosts are on, the GPU's too: it was abandoned a moment ago, and has two minutes to live."""
+def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
+    """All hosts are on, the GPU's too, which is booted by the API and would end itself in two minutes."""
+    operator = aws.ready()
+    ec2 = operator.lab.client()
+    train = operator.instance("train")
+    ec2.start_instances(InstanceIds=[train])
+    operator.lab.await_host("train", "up", 120)
+    yield described(operator)
+    operator.run("gpu", "stop")
+
+
+def described(operator: Operator) -> Ground:
     ec2 = operator.lab.client()
     names = {one["id"]: one["name"] for one in operator.lab.hosts()}
     listed = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
@@ -76,9 +87,9 @@ def ground(operator: Operator, abandoned: Abandoned) -> Ground:
 
 
 @pytest.fixture(scope="module")
-def open_ways(operator: Operator, ground: Ground) -> dict[Way, str]:
+def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
     """What each way was found to be, from everywhere to everywhere."""
-    lab = operator.lab
+    lab = aws.lab
     listeners = [listen(lab, place) for place in (*ground.hosts, *WORLD)]
     try:
         for listener in listeners:

@@ -1,7 +1,6 @@
 """SSH to hosts that are dead, cut off or not who they were, behind a bastion that lives: no hang, no guess."""
 
 import subprocess
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,19 +8,18 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.operated import Arrival, Operator
+from tests.lab.shared import SharedStack
 from tests.lab.small import until
 
-LONGEST_S = 15.0
-KEYS = "/etc/ssh/ssh_host_*"
+SLEEP_S = 600  # of the session's command: it would end by itself much later than its lost link is noticed
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended, and after how many seconds."""
+    """How a command ended."""
 
     code: int
     err: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,11 @@ class Hurt:
 
 
 @pytest.fixture(scope="module")
-def hurt(operator: Operator, arrived: Arrival) -> Hurt:
+def hurt(aws: SharedStack[Arrival]) -> Hurt:
     """All at once, for each takes its time; everything is mended when it is known."""
+    operator = aws.ready()
     fault = operator.lab.fault
-    fault.on("app-1", ["sh", "-c", f"mkdir /root/kept && cp -p {KEYS} /root/kept"])
-    session = operator.start("ssh", "monitoring", "--", "echo there; sleep 60")
+    session = operator.start("ssh", "monitoring", "--", f"echo there; sleep {SLEEP_S}")
     assert session.stdout and session.stdout.readline() == "there\n"
     fault.kill("web-0")
     fault.cut("app-0")
@@ -59,9 +57,9 @@ def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
     with ThreadPoolExecutor(6) as pool:
 
         def ssh(host: str) -> Future[Ended]:
-            return pool.submit(timed, lambda: operator.run("ssh", host, "--", "echo reached", code=None))
+            return pool.submit(ended, lambda: operator.run("ssh", host, "--", "echo reached", code=None))
 
-        lost = pool.submit(timed, lambda: finish(session))
+        lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
         hosts = operator.json("status", code=1)["hosts"]
         said = {one["name"]: one["ssh"] for one in hosts}
@@ -69,41 +67,31 @@ def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
 
 
 def finish(session: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-    _, err = session.communicate(timeout=60)
+    _, err = session.communicate(timeout=SLEEP_S / 2)
     return subprocess.CompletedProcess((), session.returncode, "", err)
 
 
-def timed(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
-    started = time.monotonic()
+def ended(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
     done = run()
-    return Ended(done.returncode, done.stderr, time.monotonic() - started)
+    return Ended(done.returncode, done.stderr)
 
 
 def mend(operator: Operator) -> None:
-    fault, ec2 = operator.lab.fault, operator.lab.client()
-    fault.on("app-1", ["sh", "-c", f"rm {KEYS}; mv /root/kept/* /etc/ssh/; rmdir /root/kept; systemctl restart ssh"])
-    for host in ("app-0", "monitoring"):
-        fault.restore(host)
-    identity = operator.lab.host("web-0")["id"]
-    ec2.stop_instances(InstanceIds=[identity])
-    operator.lab.await_host("web-0", "down", 30)
-    ec2.start_instances(InstanceIds=[identity])
-    operator.lab.await_host("web-0", "up", 30)
+    operator.lab.heal()
+    until("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5, 120)
 
 
 @pytest.mark.parametrize(("which", "host"), [("dead", "web-0"), ("cut", "app-0")])
 def test_a_host_that_is_dead_or_cut_off_is_given_up_and_named(hurt: Hurt, which: str, host: str) -> None:
-    ended: Ended = getattr(hurt, which)
+    given_up: Ended = getattr(hurt, which)
 
-    assert ended.code == 1
-    assert ended.seconds < LONGEST_S
-    assert f"error: {host} (10.20.16." in ended.err and "cannot be reached: " in ended.err
-    assert "next: pneumoctl status" in ended.err
+    assert given_up.code == 1
+    assert f"error: {host} (10.20.16." in given_up.err and "cannot be reached: " in given_up.err
+    assert "next: pneumoctl status" in given_up.err
 
 
 def test_a_session_whose_link_is_cut_ends(hurt: Hurt) -> None:
     assert hurt.session.code == 1
-    assert hurt.session.seconds < LONGEST_S
     assert "error: monitoring (10.20.0.20) cannot be reached: Timeout, server" in hurt.session.err
 
 
@@ -127,5 +115,4 @@ def test_our_own_transport_says_the_same(hurt: Hurt) -> None:
 
 
 def test_what_is_mended_is_reached_again(hurt: Hurt, operator: Operator) -> None:
-    until("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5, 60)
     assert operator.run("ssh", "app-1", "--", "hostname").stdout == "app-1\n"

@@ -1,9 +1,9 @@
 """What would change, and what has changed: `plan` and `drift` of a stack that is as it should be."""
 
-from tests.lab.operated import Abandoned, Operator
+from tests.lab.operated import Operator
 
 
-def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Operator, abandoned: Abandoned) -> None:
+def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Operator) -> None:
     document = operator.json("plan", "--exit-code", code=3, WEB_COUNT="2", MONITORING_TYPE="t3.medium")
 
     assert {(one["address"], one["action"]) for one in document["changes"]} >= {
@@ -16,7 +16,7 @@ def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Opera
     assert document["prices"]["date"][:2] == "20"
 
 
-def test_without_a_change_there_is_nothing_to_do(operator: Operator, abandoned: Abandoned) -> None:
+def test_without_a_change_there_is_nothing_to_do(operator: Operator) -> None:
     operator.lab.forget_calls()
     said = operator.run("plan", "--exit-code").stdout
 
@@ -24,6 +24,5 @@ def test_without_a_change_there_is_nothing_to_do(operator: Operator, abandoned: 
     assert operator.lab.mutating_calls() == []
 
 
-def test_nobody_has_changed_anything(operator: Operator, abandoned: Abandoned) -> None:
-    """Not even by killing `up`: terraform ended what it had begun."""
+def test_nobody_has_changed_anything(operator: Operator) -> None:
     assert operator.json("drift") == {"stack": "default", "drift": [], "differences": []}

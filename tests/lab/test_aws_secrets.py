@@ -10,14 +10,16 @@ import pytest
 
 from pneumoctl.stack.secrets import Secrets
 from tests.lab.operated import HOSTS, Arrival, Operator, Watch
+from tests.lab.shared import SharedStack
 
 KEPT = {"secrets.json", "ssh/id_ed25519"}
 PLAN = "terraform/.pneumoctl/plan"
 
 
 @pytest.fixture(scope="module")
-def secrets(operator: Operator, arrived: Arrival) -> list[bytes]:
+def secrets(aws: SharedStack[Arrival]) -> list[bytes]:
     """The services', the lines of the private key that are its own, and its seed, bare and in base64."""
+    operator = aws.ready()
     services = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     assert len(services) == len(set(services)) == 7
     armour = (operator.directory / "ssh/id_ed25519").read_text().splitlines()[1:-1]

@@ -1,12 +1,15 @@
 """The end of the stack: its files are taken out, and AWS, asked by ourselves, has nothing of it left."""
 
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.interrupted import Sweep
 from tests.lab.operated import Arrival, Operator
+from tests.lab.shared import SharedStack
 
 BUCKET = "pneumoctl-default-123456789012-eu-west-1"
 NEWEST = {
@@ -18,8 +21,12 @@ NEWEST = {
 
 
 @pytest.fixture(scope="module")
-def torn(operator: Operator, arrived: Arrival) -> str:
-    """What `teardown` printed; before it, the bucket was given files, with older versions of them."""
+def torn(aws: SharedStack[Arrival]) -> str:
+    """What a `teardown` printed that was killed when it had begun to destroy, and what the next one did.
+
+    The bucket was given files before, with older versions of them.
+    """
+    operator = aws.ready()
     s3 = operator.lab.client("s3")
     for body in (b"first", b"second"):
         s3.put_object(Bucket=BUCKET, Key="runs/1/log.txt", Body=body)
@@ -27,7 +34,15 @@ def torn(operator: Operator, arrived: Arrival) -> str:
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
     s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
-    return operator.run("teardown", "-y").stdout
+    assert Sweep(operator.lab, random.Random(0)).strike("teardown", "apply", "k", at_once=True)
+    struck = (operator.lab.places.home / "said").read_text()
+    return struck + operator.run("teardown", "-y").stdout
+
+
+@pytest.fixture
+def operator(aws: SharedStack[Arrival]) -> Operator:
+    """Who has no stack any more: none is brought up again for these tests."""
+    return aws.operator
 
 
 def left(operator: Operator) -> list[str]:
@@ -94,7 +109,7 @@ def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
 def test_the_record_of_it_outlives_it(torn: str, operator: Operator) -> None:
     acts = operator.json("audit")["acts"]
     assert acts[0]["command"] == "up" and acts[0]["arn"].startswith("arn:aws:")
-    last = acts[-1]
+    last = next(one for one in reversed(acts) if one["changed"])
     assert (last["command"], last["code"], last["options"]) == ("teardown", 0, {"yes": True})
     assert "aws_s3_bucket.main" in last["changed"] and last["arn"].startswith("arn:aws:")
     assert operator.json("audit", "--verify")["faults"] == []

@@ -1,10 +1,6 @@
-"""Releases are switched and taken back while people work at the page: none of their requests fails.
-
-With two hosts of a role; PNEUMO_SWEEP=all tries it with one, too.
-"""
+"""Releases are switched and taken back while people work at the page: none of their requests fails."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import releases
+from tests.lab.growth import Growth
 from tests.lab.operated import Operator
 from tests.lab.releases import BROKEN, CRASHES, HARMLESS
 from tests.lab.traffic import Traffic
@@ -19,16 +16,24 @@ from tests.lab.traffic import Traffic
 Release = Callable[[Path], tuple[str, ...]]
 
 
-@pytest.fixture(scope="module", params=["1", "2"] if os.environ.get("PNEUMO_SWEEP") == "all" else ["2"])
+@pytest.fixture(params=[pytest.param("1", marks=pytest.mark.repeat), "2"])
 def sized(serving: Operator, request: pytest.FixtureRequest) -> Operator:
-    """The stack with so many API and web hosts. It grows while it serves."""
-    wishes = {"PNEUMO_APP_COUNT": request.param, "PNEUMO_WEB_COUNT": request.param}
-    if not wishes.items() <= serving.wishes.items():
-        serving.wishes |= wishes
-        with Traffic(serving) as traffic:
-            serving.run("up", "-y")
-        print(f"up to {request.param} hosts: {traffic.told()}")
+    """The stack with so many API and web hosts."""
+    counts = {"PNEUMO_APP_COUNT": request.param, "PNEUMO_WEB_COUNT": request.param}
+    if not counts.items() <= serving.settings.items():
+        serving.settings |= counts
+        serving.run("up", "-y")
     return serving
+
+
+def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(growth: Growth) -> None:
+    assert growth.interrupted
+    assert growth.differences == ""
+
+
+def test_a_stack_grows_while_it_serves(growth: Growth) -> None:
+    print(growth.traffic.told())
+    growth.traffic.check()
 
 
 def code(kind: str, change: str) -> Release:

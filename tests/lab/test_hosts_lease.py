@@ -26,7 +26,7 @@ def elsewhere(serving: Operator) -> Iterator[dict[str, str]]:
     state = serving.lab.places.home / "elsewhere"
     shutil.copytree(serving.directory, state / "pneumoctl/default", ignore=shutil.ignore_patterns(".terraform"))
     (state / "pneumoctl/default/holder").write_text("another machine")
-    yield {**serving.wishes, "XDG_STATE_HOME": str(state)}
+    yield {**serving.settings, "XDG_STATE_HOME": str(state)}
     shutil.rmtree(state)
 
 
@@ -74,7 +74,7 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     first.wait()
     assert "works on it" in second(serving, elsewhere, 5).stderr
     hold.let_go()
-    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 60)
+    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 240)
 
     assert serving.json("configure", "-y")["changed"] == []
 

@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,10 +99,9 @@ def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None
 
 
 def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
-    started = time.monotonic()
+    environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # so long it would wait for an answer
 
-    assert lab.run(["getent", "hosts", "example.com"], code=None).returncode == 2
-    assert time.monotonic() - started < 2
+    assert lab.run(["getent", "hosts", "example.com"], code=None, timeout=100, env=environment).returncode == 2
 
 
 def test_the_operators_environment_is_the_labs_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from model.bundle import pretrained
 from model.serving.predict import Classifier
 from tests.lab.operated import Operator
 
-RATE = 20.0  # requests a second
+RATE = 8.0  # requests a second
 UPLOADS = 4  # one request of so many is a picture
 AT_ONCE = 90  # requests that wait for an answer; nginx takes 100 from one address
 LONGEST_S = 900.0  # nobody leaves it on
@@ -97,10 +97,14 @@ class Traffic:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._ended.set()
-        self._pacer.join()
+        self.end()
         if kind is None:
             self.check()
+
+    def end(self) -> None:
+        """Nobody asks anything more; what was asked is answered."""
+        self._ended.set()
+        self._pacer.join()
 
     def check(self) -> None:
         """AssertionError unless every answer so far was right."""

@@ -34,7 +34,7 @@ class Training:
 
     @property
     def id(self) -> str:
-        return self.spot or str(self.operator.known("train")["instance_id"])
+        return self.spot or self.operator.instance("train")
 
     def on_spot(self) -> "Training":
         """The spot instance that is on now."""
@@ -54,8 +54,7 @@ class Training:
 
     def state(self) -> str:
         """What EC2 says."""
-        found = self.operator.lab.client().describe_instances(InstanceIds=[self.id])["Reservations"]
-        return str(found[0]["Instances"][0]["State"]["Name"])
+        return self.operator.state(self.id)
 
     def begin(self, *flags: str, epochs: int = 200, **settings: str) -> str:
         """Leave a run alone on the host; its id."""
@@ -84,6 +83,11 @@ class Training:
             return bool(news.get("phase") == phase and steps and run in ("", news["run"]))
 
         until(f"the phase {phase}", there, seconds)
+
+    def end(self) -> None:
+        """Stop the host, unless it is off or there is no stack any more."""
+        if self.operator.directory.exists() and self.state() not in ("stopped", "terminated"):
+            self.operator.run("gpu", "stop")
 
     def off(self, seconds: float = OFF_S) -> float:
         """Wait until EC2 says that the host is off; how long that took."""
@@ -138,4 +142,4 @@ class Training:
 
     def forward(self, seconds: float) -> None:
         """Put the scheduler's clock forward."""
-        self.operator.lab.ask("POST", "clock", {"forward": seconds})
+        self.operator.lab.fault.forward(seconds)

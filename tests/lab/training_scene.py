@@ -58,7 +58,7 @@ class Scene:
         argv = ["pneumoctl", "train", "--gpu", *CAP, "--", *SMALL, "--epochs", str(self.epochs)]
         with (self.folder / "said").open("w") as said:  # a file: who is killed leaves it behind
             to = {"stdout": said, "stderr": subprocess.STDOUT}
-            self.child = operator.lab.start(argv, env={**operator.wishes, **clock}, **to)
+            self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)
 
     def reach(self, phase: str) -> None:
         """Wait until it is there, and go on to where it is held."""

@@ -1,0 +1,79 @@
+"""The operator's machine dies while the GPU host boots: terraform ends its work, and the host powers itself off."""
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.lab.operated import Arrival, Operator
+from tests.lab.shared import SharedStack
+from tests.lab.small import until
+
+DEAD_MAN_S = 600.0  # two minutes from the end of its boot script, on a machine that is busy
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """What was seen after an `up` was killed. stops: who asked EC2 to stop something since then."""
+
+    code: int
+    out: str
+    err: str
+    stops: tuple[str, ...]
+    drift: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
+    """The GPU host is made anew, and pneumoctl killed as soon as it boots: as when the machine loses power."""
+    operator = aws.ready()
+    lab, old = operator.lab, operator.instance("train")
+    lab.client().terminate_instances(InstanceIds=[old])
+    until("the old GPU host to be gone", lambda: not lab.find("train"), 120)
+    up = operator.start("up", "-y")
+    until("another one", lambda: lab.find("train", "up") or up.poll() is not None, 300)
+    os.kill(up.pid, signal.SIGKILL)
+    up.communicate()
+    lab.forget_calls()
+    seen = status_that_saw_aws(operator)
+    new = lab.host("train")["id"]
+    until("the GPU host to be stopped", lambda: operator.state(new) == "stopped", DEAD_MAN_S)
+    stops = tuple(one["source"] for one in lab.mutating_calls() if one["action"] == "StopInstances")
+    return Abandoned(up.returncode, seen.stdout, seen.stderr, stops, operator.json("drift"))
+
+
+def status_that_saw_aws(operator: Operator) -> "subprocess.CompletedProcess[str]":
+    """`status` waits for AWS a few seconds only, and says so; a busy machine needs more than one try."""
+    tries: list[subprocess.CompletedProcess[str]] = []
+
+    def saw() -> bool:
+        tries.append(operator.run("status", code=1))
+        return "the GPU host is not" in tries[-1].stderr
+
+    until("`status` to see AWS", saw)
+    return tries[-1]
+
+
+def test_it_was_killed_in_the_middle(abandoned: Abandoned) -> None:
+    assert abandoned.code == -signal.SIGKILL
+
+
+def test_status_says_that_the_gpu_bills(abandoned: Abandoned) -> None:
+    assert "the GPU host is not stopped and bills (next: pneumoctl up, which ends with it stopped)" in abandoned.err
+    assert "not in the inventory: train" in abandoned.out
+
+
+def test_the_host_powers_itself_off_though_nobody_asked_aws_to_stop_it(abandoned: Abandoned) -> None:
+    assert abandoned.stops == ()
+
+
+def test_terraform_has_ended_what_it_had_begun(abandoned: Abandoned) -> None:
+    assert abandoned.drift == {"stack": "default", "drift": [], "differences": []}
+
+
+def test_up_again_has_nothing_more_to_make(abandoned: Abandoned, operator: Operator) -> None:
+    assert operator.json("status")["up"]
+    assert operator.known("train")["instance_id"] == operator.instance("train")
