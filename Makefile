@@ -38,15 +38,14 @@ test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready pa
 	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) SELECT="$(SELECT_$@)"
 
-# What is done to hosts that serve, and to a GPU that trains, has a lab of its own.
+# What is done to hosts that serve, and to a GPU that trains, has a lab of its own; the end of it comes last.
 PARTS := test-hosts test-lab test-rest
 SELECT_test-all := -m ''
-HOSTS := tests/lab/test_hosts_*.py tests/lab/test_train_*.py
 $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(SELECT) $($@)
 test-rest = --ignore=tests/lab
-test-lab = tests/lab $(addprefix --ignore-glob=,$(HOSTS))
-test-hosts = $(wildcard $(HOSTS))
+test-lab = $(addprefix tests/lab/,machine api aws)
+test-hosts = $(addprefix tests/lab/,hosts faults training)
 
 ## make test-data                only what needs real X-rays, in the folder that PNEUMO_DATA names
 test-data: $(VENV)/.dev packages

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import contestants
-from tests.lab.lab import Lab
-from tests.lab.machine import missing
-from tests.lab.places import ROOT
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.places import ROOT
+from tests.lab.machine.requirements import missing
 
 PYINFRA = "pyinfra==3.10.0"
 GOAL = 1.0

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.lab import Lab
-from tests.lab.machine import missing
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.requirements import missing
 
 GOAL = 1.10
 APPLIED = '"event": "done"'

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from tests.lab.lab import Lab
-from tests.lab.machine import missing
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.requirements import missing
 
 HOST_FAULTS = ("cut", "restore", "freeze", "thaw", "kill", "fill", "drain", "change-keys", "restore-keys")
 HOST_FAULTS += ("replace", "reboot")

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.lab import small
-from tests.lab.growth import Growth, grow
-from tests.lab.lab import Lab
-from tests.lab.machine import missing
+from tests.lab.hosts.growth import Growth, grow
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.requirements import missing
 from tests.lab.operated import Arrival, Operator, Watch, arrive
 from tests.lab.shared import SharedStack
-from tests.lab.training import Training, drawings
+from tests.lab.training.host import Training, drawings
 
 LAB_FIXTURES = {"lab", "_serving", "_small", "sweeps"}
 Shared = TypeVar("Shared", SharedStack[Any], small.Shared)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab.lab import Lab
+from tests.lab.machine.lab import Lab
 
 PAUSE_S = 0.01  # between two looks at the processes
 LONGEST_S = 600.0  # of any command, on a machine that is busy

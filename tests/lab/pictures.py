@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from model import phantom
-from tests.lab.lab import Lab
+from tests.lab.machine.lab import Lab
 
 COLUMNS = 118
 SHOWN = (("up", "-y"), ("status",), ("cost",), ("drift",))

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from tests.lab.lab import Lab
+from tests.lab.machine.lab import Lab
 from tests.lab.operated import Operator
 from tests.lab.small import until
 

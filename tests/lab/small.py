@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.lab import Lab
+from tests.lab.machine.lab import Lab
 
 IMAGE = "ami-0deb0000000000003"
 USER_DATA = """#!/bin/bash

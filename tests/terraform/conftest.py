@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import needs
-from tests.lab.home import CONFIGURATION, plugin_mirror
+from tests.lab.machine.home import CONFIGURATION, plugin_mirror
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parent.parent / "terraform"

@@ -24,7 +24,7 @@ from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.files import bundled
 from tests import needs
 from tests.lab.api.client import Api, running
-from tests.lab.home import CONFIGURATION, plugin_mirror
+from tests.lab.machine.home import CONFIGURATION, plugin_mirror
 
 
 def thing(kind: str, id: str, address: str) -> Remaining:

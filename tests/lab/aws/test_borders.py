@@ -1,0 +1,208 @@
+"""Who reaches whom in the real stack: every way tried, against the security groups as the API describes them."""
+
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from pneumoctl.stack.inventory import PORTS
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.places import WORLD
+from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.shared import SharedStack
+
+NOBODYS = (3000, 8081, 9090)  # Grafana's and Prometheus's: listened at, never opened
+TRIED = sorted({*PORTS.values(), *NOBODYS})
+ANSWER_S = 2.0
+# Listens at all the ports at which no service does, for two minutes at most.
+LISTEN = f"""
+import errno, socket, time
+kept = []
+for port in {TRIED}:
+    try:
+        kept.append(socket.create_server(("", port), backlog=200))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE: raise
+print("listening", flush=True)
+time.sleep(120)
+"""
+Way = tuple[str, str, int]  # from, to (a place; with "public " before it: by its public address), port
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The hosts as EC2 describes them, and their groups by id."""
+
+    hosts: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, Mapping[str, Any]]
+
+    def permits(self, way: Way) -> bool:
+        """Whether the groups of both ends let a connection pass; the world has none."""
+        start, end, port = way[0], way[1].removeprefix("public "), way[2]
+        leaves = start in WORLD or self._lets(start, "IpPermissionsEgress", end, port)
+        return leaves and (end in WORLD or self._lets(end, "IpPermissions", start, port))
+
+    def _lets(self, host: str, direction: str, peer: str, port: int) -> bool:
+        rules = [rule for one in self._groups(host) for rule in self.groups[one][direction]]
+        return any(self._covers(rule, peer) for rule in rules if rule["FromPort"] <= port <= rule["ToPort"])
+
+    def _covers(self, rule: Mapping[str, Any], peer: str) -> bool:
+        assert rule["IpProtocol"] == "tcp"
+        named = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
+        address = IPv4Address(WORLD.get(peer) or self.hosts[peer]["PrivateIpAddress"])
+        within = any(address in IPv4Network(one["CidrIp"]) for one in rule["IpRanges"])
+        return within or bool(peer not in WORLD and named & self._groups(peer))
+
+    def _groups(self, host: str) -> set[str]:
+        return {one["GroupId"] for one in self.hosts[host]["SecurityGroups"]}
+
+
+@pytest.fixture(scope="module")
+def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
+    """All hosts are on, the GPU's too, which is booted by the API and would end itself in two minutes."""
+    operator = aws.ready()
+    ec2 = operator.lab.client()
+    train = operator.instance("train")
+    ec2.start_instances(InstanceIds=[train])
+    operator.lab.await_host("train", "up", 120)
+    yield described(operator)
+    operator.run("gpu", "stop")
+
+
+def described(operator: Operator) -> Ground:
+    ec2 = operator.lab.client()
+    names = {one["id"]: one["name"] for one in operator.lab.hosts()}
+    listed = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
+    hosts = {names[one["InstanceId"]]: one for one in listed if one["State"]["Name"] == "running"}
+    assert set(hosts) == {*HOSTS, "train"}
+    return Ground(hosts, {one["GroupId"]: one for one in ec2.describe_security_groups()["SecurityGroups"]})
+
+
+@pytest.fixture(scope="module")
+def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
+    """What each way was found to be, from everywhere to everywhere."""
+    lab = aws.lab
+    listeners = [listen(lab, place) for place in (*ground.hosts, *WORLD)]
+    try:
+        for listener in listeners:
+            assert listener.stdout
+            assert listener.stdout.readline() == "listening\n"
+        with ThreadPoolExecutor(len(listeners)) as pool:
+            tried = pool.map(lambda place: attempt(lab, place, destinations(ground, place)), (*ground.hosts, *WORLD))
+            return {way: found for some in tried for way, found in some.items()}
+    finally:
+        for listener in listeners:
+            listener.kill()
+            listener.communicate()
+
+
+def listen(lab: Lab, place: str) -> subprocess.Popen[str]:
+    """Listeners in the network of a host or place; processes of this machine, as the hosts' own would answer."""
+    command = lab.command([sys.executable, "-c", LISTEN], place)
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def destinations(ground: Ground, start: str) -> dict[str, str]:
+    """What a place can try: each host by its own address, those outside by theirs, from outside the public ones too."""
+    outside = {place: address for place, address in WORLD.items() if place != start and start not in WORLD}
+    private = {name: one["PrivateIpAddress"] for name, one in ground.hosts.items() if name != start}
+    public = {f"public {name}": one["PublicIpAddress"] for name, one in ground.hosts.items() if has_public(one)}
+    return {**outside, **private, **(public if start in WORLD else {})}
+
+
+def has_public(host: Mapping[str, Any]) -> bool:
+    return bool(host.get("PublicIpAddress"))
+
+
+def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
+    """Try all of them at once: `open`, `refused` or `silent`."""
+    ways = [(start, end, port) for end in ends for port in TRIED]
+    with lab.entered(start):
+        sockets = {way: connecting(ends[way[1]], way[2]) for way in ways}
+    answered = await_answers(sockets.values())
+    found = {}
+    for way, one in sockets.items():
+        error = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if one.fileno() in answered else -1
+        found[way] = {0: "open", -1: "silent"}.get(error, "refused")
+        one.close()
+    return found
+
+
+def connecting(address: str, port: int) -> socket.socket:
+    made = socket.socket()
+    made.setblocking(False)
+    made.connect_ex((address, port))
+    return made
+
+
+def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
+    """The descriptors of those that were answered in time."""
+    waiting, answered, deadline = select.poll(), set(), time.monotonic() + ANSWER_S
+    for one in sockets:
+        waiting.register(one, select.POLLOUT)
+    while (left := deadline - time.monotonic()) > 0:
+        for descriptor, _ in waiting.poll(left * 1000):
+            answered.add(descriptor)
+            waiting.unregister(descriptor)
+    return answered
+
+
+def test_exactly_what_the_groups_permit_is_open(ground: Ground, open_ways: dict[Way, str]) -> None:
+    # No public address leads to a private one, so from outside those are out of reach, whatever the groups say.
+    expected = {
+        way: "open" if ground.permits(way) and not (way[0] in WORLD and way[1] in ground.hosts) else "silent"
+        for way in open_ways
+    }
+
+    assert len(open_ways) > 600
+    assert {way: found for way, found in open_ways.items() if found != expected[way]} == {}
+
+
+def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[Way, str]) -> None:
+    assert {way for way, found in open_ways.items() if way[0] in WORLD and found != "silent"} == {
+        ("operator", "public nginx", 22),
+        *((place, "public nginx", port) for place in WORLD for port in (80, 443)),
+    }
+
+
+def test_between_the_hosts_are_the_ways_of_the_design(open_ways: dict[Way, str]) -> None:
+    """Those that are said to matter, by hand: a mistake in `permits` would hide in the test that uses it."""
+    found = {way for way, said in open_ways.items() if said == "open" and way[1] not in WORLD}
+
+    assert found >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}
+    assert found >= {("nginx", name, 22) for name in ("monitoring", "web-0", "app-0", "app-1", "train")}
+    assert found >= {("monitoring", "train", 9100), ("monitoring", "app-0", 9121), ("nginx", "web-0", 8080)}
+    assert {way for way in found if way[2] in NOBODYS} == set()
+    assert {way for way in found if way[2] == 22 and way[0] not in ("nginx", "operator")} == set()
+    assert {way for way in found if way[2] == 6379 and way[0] in ("web-0", "nginx", "monitoring")} == set()
+
+
+def test_packages_are_fetched_and_nothing_else_leaves(open_ways: dict[Way, str]) -> None:
+    out = {(way[0], way[2]) for way, found in open_ways.items() if way[1] == "stranger" and found == "open"}
+
+    assert out == {(host, port) for host in (*HOSTS, "train") for port in (80, 443)}
+
+
+@pytest.mark.parametrize(("host", "way"), [("nginx", "own"), ("web-0", "NAT"), ("app-1", "NAT"), ("train", "NAT")])
+def test_outside_a_private_host_has_the_nat_gateways_address(
+    operator: Operator, ground: Ground, host: str, way: str
+) -> None:
+    ec2 = operator.lab.client()
+    gateways = [one for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "available"]
+    nat = gateways[0]["NatGatewayAddresses"][0]["PublicIp"]
+    with operator.lab.entered("stranger"):
+        server = socket.create_server((WORLD["stranger"], 443))
+    with server, operator.lab.entered(host):
+        socket.create_connection((WORLD["stranger"], 443), timeout=5).close()
+        connection, peer = server.accept()
+        connection.close()
+
+    assert peer[0] == {"NAT": nat, "own": ground.hosts[host].get("PublicIpAddress")}[way]

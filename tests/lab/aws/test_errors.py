@@ -1,0 +1,149 @@
+"""What goes wrong before anything is made: each with its message, its next command and its exit code."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.machine.lab import Lab
+
+US = "boto3"  # and not a terraform that still ends what another test has left
+OTHER = "other"  # a stack that never comes to be
+BUCKET = f"pneumoctl-{OTHER}-123456789012-eu-west-1"
+
+
+@pytest.fixture(autouse=True)
+def alone(lab: Lab) -> Iterator[None]:
+    """No limit is met because the stack `default` is there as well; and whatever is asked here changes nothing."""
+    lab.fault.clear()
+    lab.fault.api("quota", name="L-0263D0A3", value=50)
+    lab.forget_calls()
+    yield
+    lab.fault.clear()
+    assert ours(lab.mutating_calls()) == []
+    assert not (lab.places.home / ".local/state/pneumoctl" / OTHER).exists()
+
+
+def ours(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in calls if one["agent"] == US]
+
+
+def refused(lab: Lab, code: int, *before: str, **env: str) -> str:
+    """What `up` says when it gives up; `before` stands before the command."""
+    return lab.run([*before, "pneumoctl", "up", "-y", "--stack", OTHER], code, env=env).stderr
+
+
+def test_without_terraform(lab: Lab, tmp_path: Path) -> None:
+    tools = {"pneumoctl": lab.environment()["PATH"].split(":")[0] + "/pneumoctl", "ssh": "/usr/bin/ssh"}
+    for name, program in tools.items():
+        (tmp_path / name).symlink_to(program)
+    told = lab.run(["env", f"PATH={tmp_path}", f"{tmp_path}/pneumoctl", "up", "-y", "--stack", OTHER], 4).stderr
+
+    assert "error: preflight failed: terraform: terraform is not installed" in told
+    assert "next: install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install" in told
+
+
+@pytest.mark.parametrize("version", ["1.9.8", "2.0.0"])
+def test_with_a_terraform_of_another_version(lab: Lab, tmp_path: Path, version: str) -> None:
+    stub = tmp_path / "terraform"
+    stub.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
+    stub.chmod(0o755)
+    told = refused(lab, 4, PATH=f"{tmp_path}{os.pathsep}{lab.environment()['PATH']}")
+
+    assert f"preflight failed: terraform: {version}" in told
+    assert "next: install terraform, 1.10 or newer" in told and "older than 2" in told
+
+
+def test_without_credentials(lab: Lab) -> None:
+    told = refused(lab, 4, "env", "-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY")
+
+    assert "credentials: there are no AWS credentials" in told
+    assert "next: aws configure, or export AWS_PROFILE=NAME" in told
+
+
+def test_with_credentials_that_have_expired(lab: Lab) -> None:
+    lab.fault.api("expired", agent=US)
+    told = refused(lab, 4)
+
+    assert "credentials: the AWS credentials have expired" in told
+    assert "next: aws sso login, or get new temporary credentials" in told
+
+
+def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
+    lab.fault.api("invalid", agent=US)
+    told = refused(lab, 4)
+
+    assert "credentials: AWS does not accept the credentials (InvalidClientTokenId from sts:GetCallerIdentity)" in told
+    assert "next: aws sts get-caller-identity --region us-east-1" in told
+
+
+@pytest.mark.parametrize(
+    ("code", "of", "gpu"), [("L-1216C47A", "standard", "false"), ("L-DB2E81BA", "G and VT", "true")]
+)
+def test_without_quota(lab: Lab, code: str, of: str, gpu: str) -> None:
+    lab.fault.api("quota", name=code, value=1)
+    told = refused(lab, 4, PNEUMO_GPU_HOST=gpu)
+
+    assert f"preflight failed: vCPU quota {of} ({code}): 1, others use " in told
+    assert "next: aws service-quotas request-service-quota-increase --region eu-west-1" in told
+    assert f"--quota-code {code} --desired-value" in told
+
+
+def test_with_too_few_elastic_addresses(lab: Lab) -> None:
+    lab.fault.clear()
+    lab.fault.api("quota", name="L-0263D0A3", value=2)
+
+    assert "elastic IPs: 2 allowed, others use " in refused(lab, 4)
+
+
+def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
+    lab.fault.api("not-offered", name="t3.medium")
+    told = refused(lab, 4)
+
+    assert "types t3.medium, t3.small: t3.medium is not offered in eu-west-1" in told
+    assert "next: set app_type to one that is: t3" in told
+
+
+def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
+    for name, zones in {"t3.medium": "a", "t3.small": "bc"}.items():
+        for zone in zones:
+            lab.fault.api("not-offered", name=name, zone=f"eu-west-1{zone}")
+    told = refused(lab, 4)
+
+    assert "no zone of eu-west-1 offers t3.small and t3.medium together" in told
+    assert "next: set web_type or app_type to another type" in told
+
+
+def test_with_a_region_that_does_not_exist(lab: Lab) -> None:
+    told = refused(lab, 2, PNEUMO_REGION="eu-wset-1")
+
+    assert "error: AWS has no region 'eu-wset-1'" in told
+    assert "next: did you mean eu-west-1?" in told
+    assert ours(lab.calls()) == []
+
+
+def test_with_a_bucket_that_is_somebody_elses(lab: Lab) -> None:
+    lab.fault.api("bucket-taken", name=BUCKET)
+    told = refused(lab, 4)
+
+    assert f"bucket: {BUCKET} belongs to another account" in told
+    assert 'next: set bucket = "ANOTHER-NAME" in pneumo.toml' in told
+
+
+def test_with_an_aws_that_throttles_every_call(lab: Lab) -> None:
+    lab.fault.api("throttled", agent=US)
+    told = refused(lab, 4)
+
+    assert "AWS throttles sts:GetCallerIdentity, also after 3 attempts" in told
+    assert "next: wait a minute, then the same command again" in told
+
+
+def test_doctor_names_every_row_that_fails_with_its_fix(lab: Lab) -> None:
+    lab.fault.api("not-offered", name="t3.medium")
+    lab.fault.api("bucket-taken", name=BUCKET)
+    told = lab.run(["pneumoctl", "doctor", "--target", "aws", "--stack", OTHER], 4).stdout
+
+    assert "t3.medium is not offered in eu-west-1" in told and "set app_type to one that is" in told
+    assert "belongs to another account" in told and "set bucket" in told

@@ -1,0 +1,123 @@
+"""The end of the stack: its files are taken out, and AWS, asked by ourselves, has nothing of it left."""
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.faults.interrupted import Sweep
+from tests.lab.operated import Arrival, Operator
+from tests.lab.shared import SharedStack
+
+BUCKET = "pneumoctl-default-123456789012-eu-west-1"
+NEWEST = {
+    "runs/1/metrics.json": b"{}",
+    "runs/1/log.txt": b"second",
+    "bundles/a/model.onnx": b"m" * 100_000,
+    "data/train/a.png": b"picture",
+}
+
+
+@pytest.fixture(scope="module")
+def torn(aws: SharedStack[Arrival]) -> str:
+    """What a `teardown` printed that was killed when it had begun to destroy, and what the next one did.
+
+    The bucket was given files before, with older versions of them.
+    """
+    operator = aws.ready()
+    s3 = operator.lab.client("s3")
+    for body in (b"first", b"second"):
+        s3.put_object(Bucket=BUCKET, Key="runs/1/log.txt", Body=body)
+    for key, body in NEWEST.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
+    s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
+    assert Sweep(operator.lab, random.Random(0)).strike("teardown", "apply", "k", at_once=True)
+    struck = (operator.lab.places.home / "said").read_text()
+    return struck + operator.run("teardown", "-y").stdout
+
+
+@pytest.fixture
+def operator(aws: SharedStack[Arrival]) -> Operator:
+    """Who has no stack any more: none is brought up again for these tests."""
+    return aws.operator
+
+
+def left(operator: Operator) -> list[str]:
+    """All that the API has with the stack's tag or name, apart from what has ended, which AWS goes on listing."""
+    ec2 = operator.lab.client()
+    tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pneumoctl:stack"]}])["Tags"]
+    ended = {one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "deleted"}
+    ended |= {
+        one["InstanceId"]
+        for group in ec2.describe_instances()["Reservations"]
+        for one in group["Instances"]
+        if one["State"]["Name"] == "terminated"
+    }
+    tagged = [f"{one['ResourceType']} {one['ResourceId']}" for one in tags if one["Value"] == "default"]
+    return [one for one in tagged if one.split()[1] not in ended] + named(operator, ec2)
+
+
+def named(operator: Operator, ec2: Any) -> list[str]:
+    """What is found by its name or kind, whatever its tags say."""
+    client = operator.lab.client
+    gateways = [one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] != "deleted"]
+    names = [
+        *(one["RoleName"] for one in client("iam").list_roles()["Roles"]),
+        *(one["InstanceProfileName"] for one in client("iam").list_instance_profiles()["InstanceProfiles"]),
+        *(one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]),
+        *(one["Name"] for one in client("scheduler").list_schedule_groups()["ScheduleGroups"]),
+        *(one["Name"] for one in client("s3").list_buckets()["Buckets"]),
+        *(one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]),
+        *(one["GroupName"] for one in ec2.describe_security_groups()["SecurityGroups"]),
+    ]
+    ids = [
+        *(one["AllocationId"] for one in ec2.describe_addresses()["Addresses"]),
+        *(one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]),
+        *(one["FlowLogId"] for one in ec2.describe_flow_logs()["FlowLogs"]),
+        *(one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if one["CidrBlock"] == "10.20.0.0/16"),
+    ]
+    return [one for one in names if one.startswith("pneumoctl-default")] + gateways + ids
+
+
+def test_nothing_is_left_in_aws(torn: str, operator: Operator) -> None:
+    assert left(operator) == []
+    assert operator.lab.hosts() == [] or {one["state"] for one in operator.lab.hosts()} <= {"gone", "terminated"}
+
+
+def test_the_proof_is_printed(torn: str) -> None:
+    assert "proof: asked by tag and name, AWS has nothing of the stack left in eu-west-1" in torn
+
+
+def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operator) -> None:
+    exported = re.search(r"exported to (\S+)", torn)
+    assert exported
+    folder = Path(exported[1])
+
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == NEWEST
+    assert folder.is_relative_to(operator.lab.places.home / ".local/share/pneumoctl/exports")
+
+
+def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
+    assert not operator.directory.exists()
+    assert operator.run("status", code=1).stdout.startswith("stack default: nothing of it runs in eu-west-1")
+
+
+def test_the_record_of_it_outlives_it(torn: str, operator: Operator) -> None:
+    acts = operator.json("audit")["acts"]
+    assert acts[0]["command"] == "up" and acts[0]["arn"].startswith("arn:aws:")
+    last = next(one for one in reversed(acts) if one["changed"])
+    assert (last["command"], last["code"], last["options"]) == ("teardown", 0, {"yes": True})
+    assert "aws_s3_bucket.main" in last["changed"] and last["arn"].startswith("arn:aws:")
+    assert operator.json("audit", "--verify")["faults"] == []
+
+
+def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) -> None:
+    operator.lab.forget_calls()
+    said = operator.run("teardown", "-y").stdout
+
+    assert "nothing to do: there is no stack default in eu-west-1" in said and "proof: " in said
+    assert operator.lab.mutating_calls() == []

@@ -1,0 +1,86 @@
+"""All that an AWS account of the lab holds, listed without looking at tags, beside what terraform's state knows."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.lab.machine.lab import Lab
+
+Thing = tuple[str, str]  # terraform's type, id
+# terraform's type -> service, operation, list, id
+LISTED = {
+    "aws_eip": ("ec2", "describe_addresses", "Addresses", "AllocationId"),
+    "aws_flow_log": ("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId"),
+    "aws_internet_gateway": ("ec2", "describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    "aws_key_pair": ("ec2", "describe_key_pairs", "KeyPairs", "KeyName"),
+    "aws_nat_gateway": ("ec2", "describe_nat_gateways", "NatGateways", "NatGatewayId"),
+    "aws_security_group": ("ec2", "describe_security_groups", "SecurityGroups", "GroupId"),
+    "aws_subnet": ("ec2", "describe_subnets", "Subnets", "SubnetId"),
+    "aws_vpc": ("ec2", "describe_vpcs", "Vpcs", "VpcId"),
+    "aws_vpc_endpoint": ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+    "aws_ebs_volume": ("ec2", "describe_volumes", "Volumes", "VolumeId"),
+    "aws_iam_instance_profile": ("iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    "aws_iam_role": ("iam", "list_roles", "Roles", "RoleName"),
+    "aws_cloudwatch_log_group": ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    "aws_scheduler_schedule_group": ("scheduler", "list_schedule_groups", "ScheduleGroups", "Name"),
+    "aws_s3_bucket": ("s3", "list_buckets", "Buckets", "Name"),
+}
+RULE = "aws_vpc_security_group_{}_rule"
+TYPES = {*LISTED, RULE.format("ingress"), RULE.format("egress"), "aws_instance", "aws_route_table"}
+TYPES |= {"aws_route_table_association"}
+DEFAULT = "default"  # the group that every VPC has, and nobody can delete
+
+
+def there(lab: Lab) -> set[Thing]:
+    """What can be listed in the lab's AWS, whoever made it. What AWS itself makes and ends with a VPC is left out."""
+    ec2 = lab.client()
+    clients = {service: lab.client(service) for service, *_ in LISTED.values() if service != "ec2"} | {"ec2": ec2}
+    found = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
+    for type_, (service, operation, listing, key) in LISTED.items():
+        for one in getattr(clients[service], operation)()[listing]:
+            if one.get("State") not in ("deleted", "deleting") and one.get("GroupName") != DEFAULT:
+                found.add((type_, one[key]))
+    return found
+
+
+def _instances(ec2: Any) -> Iterator[Thing]:
+    for page in ec2.describe_instances()["Reservations"]:
+        for one in page["Instances"]:
+            if one["State"]["Name"] != "terminated":
+                yield "aws_instance", one["InstanceId"]
+
+
+def _routes(ec2: Any) -> Iterator[Thing]:
+    for table in ec2.describe_route_tables()["RouteTables"]:
+        if any(one.get("Main") for one in table["Associations"]):
+            continue
+        yield "aws_route_table", table["RouteTableId"]
+        for one in table["Associations"]:
+            yield "aws_route_table_association", one["RouteTableAssociationId"]
+
+
+def _rules(ec2: Any) -> Iterator[Thing]:
+    for one in ec2.describe_security_group_rules()["SecurityGroupRules"]:
+        yield RULE.format("egress" if one["IsEgress"] else "ingress"), one["SecurityGroupRuleId"]
+
+
+def known(state: Mapping[str, Any]) -> Counter[Thing]:
+    """How often the state has each thing of the kinds that can be listed; the hosts' disks among them."""
+    counted: Counter[Thing] = Counter()
+    for resource in state["resources"]:
+        for instance in resource["instances"] if resource["mode"] == "managed" else ():
+            values = instance["attributes"]
+            if resource["type"] in TYPES:
+                counted[resource["type"], values["id"]] += 1
+            if resource["type"] == "aws_instance":
+                counted.update(("aws_ebs_volume", disk["volume_id"]) for disk in values["root_block_device"])
+    return counted
+
+
+def addresses(state: Mapping[str, Any]) -> list[str]:
+    """Every address in the state, as often as it is there."""
+    return [
+        f"{resource['mode']}.{resource['type']}.{resource['name']}[{instance.get('index_key', '')}]"
+        for resource in state["resources"]
+        for instance in resource["instances"]
+    ]

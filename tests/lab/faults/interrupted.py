@@ -1,0 +1,194 @@
+"""SIGKILL, loss of power and Ctrl-C at chosen or random moments of up and of teardown, and what is left of them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.lab.faults import everything
+from tests.lab.machine.cgroups import Group
+from tests.lab.machine.lab import Lab
+from tests.lab.small import until
+
+# What a run is doing -> the longest time after the beginning of that at which it is struck, in seconds.
+# `apply`: the first thing is being made or destroyed. `attached`: it waits for the terraform that a killed one left.
+# `end`: terraform is through; hosts boot, or AWS is asked what is left.
+PHASES = {"start": 2.0, "init": 1.0, "plan": 6.0, "setout": 4.0, "apply": 6.0, "attached": 3.0, "end": 0.5}
+# k: SIGKILL of pneumoctl alone. p: SIGKILL of everything at once, terraform and its provider too. i: Ctrl-C.
+STATE = Path(".local/state/pneumoctl")
+RUN_S = 600.0  # on a machine that is busy
+
+
+@dataclass
+class Sweep:
+    """One operator who is interrupted again and again. `log`: what happened, for whoever reads a failure."""
+
+    lab: Lab
+    chance: random.Random
+    settings: Mapping[str, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    attached: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.place = self.lab.places.home / STATE
+        self.directory = self.place / "default"
+        self.before = everything.there(self.lab)
+
+    def say(self, text: str) -> None:
+        self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
+        print(f"{self.lab.places.name} {self.log[-1]}", flush=True)
+
+    # --- one run that is struck ---------------------------------------------------------------------------------------
+
+    def strike(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
+        """Run a verb and strike it in a phase, at a random moment or at once; False if it ended before."""
+        delay = 0.0 if at_once else self.chance.uniform(0, PHASES[phase])
+        with (self.lab.places.home / "said").open("w+") as said:
+            child = self.lab.start(["pneumoctl", verb, "-y"], env=self.settings, stdout=said, stderr=subprocess.STDOUT)
+            reached = self._await(child, phase, Path(said.name), self._terraform(), self._done())
+            if reached:
+                time.sleep(delay)
+            if child.poll() is not None:
+                self._ended(child, verb, Path(said.name), f"before {phase} + {delay:.1f} s")
+                return False
+            terraform = self._terraform()
+            self.say(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
+            {"k": self._kill, "p": self._lose_power, "i": self._interrupt}[how](child, Path(said.name), terraform)
+        return True
+
+    def _await(self, child: "subprocess.Popen[str]", phase: str, said: Path, terraform: list[str], done: int) -> bool:
+        deadline = time.monotonic() + RUN_S
+        while child.poll() is None:
+            text = said.read_text()
+            now = self._terraform()
+            reached = {
+                "start": f'"pid": {child.pid},' in self._text(self.place / "default.lock"),
+                "init": "terraform init" in " ".join(now),
+                "plan": now != terraform and "terraform plan" in " ".join(now),
+                "setout": "terraform apply" in " ".join(now) and now != terraform,
+                "apply": "terraform apply" in " ".join(now) and self._acts(),
+                "attached": "still goes on" in text,
+                "end": self._done() > done or "nothing to do" in text,
+            }
+            if reached[phase]:
+                return True
+            assert time.monotonic() < deadline, f"{phase} not reached:\n{text}\n" + "\n".join(self.log)
+            time.sleep(0.02)
+        return False
+
+    def _kill(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+        child.kill()
+        child.wait()
+        time.sleep(0.05)
+        if terraform and "apply" in terraform[-1]:
+            assert self._terraform() == terraform, self.log
+
+    def _lose_power(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+        Group(f"{self.lab.places.prefix}/operator").kill()
+        child.wait()
+        assert self._terraform() == []
+
+    def _interrupt(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+        os.killpg(child.pid, signal.SIGINT)
+        started = time.monotonic()
+        code = child.wait(RUN_S)
+        text = said.read_text()
+        assert "Traceback" not in text, text
+        if code == 0 or "proof: " in text or "front door: " in text:  # it had come to its end at that very moment
+            return
+        assert code == 130, text
+        assert self._terraform() == [], "terraform was left alone"
+        if terraform:
+            assert "interrupted: terraform finishes" in text, text
+            assert "terraform goes on" not in text, text
+        self.say(f"    ended {time.monotonic() - started:.1f} s later")
+
+    def _terraform(self) -> list[str]:
+        """`PID terraform VERB` of the terraform that runs, empty if none does."""
+        try:
+            run = json.loads((self.directory / "terraform/.pneumoctl/run.json").read_text())
+            words = Path(f"/proc/{run['pid']}/cmdline").read_text().split("\0")
+        except (OSError, ValueError):
+            return []
+        return [str(run["pid"]), run["command"]] if words[0] == "terraform" else []
+
+    def _acts(self) -> bool:
+        return '"type":"apply_start"' in self._text(self.directory / "terraform/.pneumoctl/output")
+
+    def _done(self) -> int:
+        """How often terraform has done what it was to do."""
+        return self._text(self.directory / "journal.jsonl").count('"done"')
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            return ""
+
+    # --- sequences ----------------------------------------------------------------------------------------------------
+
+    def sweep(self, verb: str, moments: str) -> None:
+        """Strike at each moment. A run that ends before has left nothing to do: the next is struck in what remains."""
+        complete = False
+        for phase, _, how in (moment.partition("-") for moment in moments.split()):
+            struck = False
+            while not struck:
+                struck = self.strike(verb, self._to_come(verb, phase, complete), how)
+                complete |= not struck
+
+    def _to_come(self, verb: str, phase: str, complete: bool) -> str:
+        if complete:
+            return "start" if verb == "teardown" else "plan"
+        return "apply" if phase == "attached" and not self._terraform() else phase
+
+    def _ended(self, child: "subprocess.Popen[str]", verb: str, said: Path, when: str) -> None:
+        self.say(f"{verb} ended with {child.returncode} {when}")
+        assert child.returncode == 0, said.read_text() + "\n" + "\n".join(self.log)
+
+    def run(self, *words: str, code: int = 0) -> str:
+        started = time.monotonic()
+        done = self.lab.run(["pneumoctl", *words], code=None, timeout=RUN_S)
+        self.say(f"{' '.join(words)}: {done.returncode} after {time.monotonic() - started:.1f} s")
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}\n" + "\n".join(self.log)
+        return done.stdout + done.stderr
+
+    def all(self, moments: dict[str, str]) -> None:
+        """Up and down again, both struck all the way."""
+        self.sweep("up", moments["up"])
+        self.run("up", "-y")
+        self.run("plan", "--exit-code")
+        self.whole()
+        self.sweep("teardown", moments["teardown"])
+        self.run("teardown", "-y")
+        self.gone()
+
+    def whole(self) -> None:
+        """AWS, terraform's state, the inventory and the hosts that run are the same, thing by thing."""
+        state = json.loads(self.lab.run(["terraform", "state", "pull"], cwd=self.directory / "terraform").stdout)
+        listed = everything.addresses(state)
+        assert sorted(set(listed)) == sorted(listed)
+        known = everything.known(state)
+        assert [one for one, count in known.items() if count > 1] == []
+        assert everything.there(self.lab) - self.before == set(known)
+        inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
+        until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory), 20)
+
+    def _hosts(self) -> set[tuple[str, ...]]:
+        return {(one["name"], one["id"], one["private_ip"], one["state"]) for one in self.lab.hosts()}
+
+    def _expected(self, inventory: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+        return {(one["name"], one["instance_id"], one["address"], "up") for one in inventory}
+
+    def gone(self) -> None:
+        """Nothing is left, in AWS or here."""
+        assert everything.there(self.lab) - self.before == set()
+        until("the hosts to be gone", lambda: not self.lab.hosts(), 20)
+        assert sorted(one.name for one in self.place.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
+        assert not Group(f"{self.lab.places.prefix}/operator").populated()

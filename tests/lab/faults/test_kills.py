@@ -1,0 +1,46 @@
+"""SIGKILL, loss of power and Ctrl-C at random moments of up and of teardown: run again, both always reach their end.
+
+Each once is part of what other tests rely on: a killed `up` in test_aws_abandoned, a killed `teardown` in
+test_aws_teardown, a Ctrl-C in test_hosts_downtime.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.lab.conftest import own_lab
+from tests.lab.faults.interrupted import Sweep
+
+pytestmark = [pytest.mark.timeout(2400), pytest.mark.repeat]
+KILLED = {
+    "up": "start-k init-p plan-k apply-p apply-p setout-k attached-p apply-k attached-k end-p",
+    "teardown": "start-k setout-p apply-p setout-k attached-p apply-p apply-k attached-k attached-k end-p",
+}
+INTERRUPTED = {
+    "up": "start-i init-i plan-i plan-i setout-i apply-i apply-i apply-i apply-i end-i",
+    "teardown": "start-i start-i setout-i setout-i apply-i apply-i apply-i apply-i apply-i end-i",
+}
+
+
+@pytest.fixture(scope="module")
+def sweeps() -> Iterator[dict[str, "Future[None]"]]:
+    """Both sweeps, each in a lab of its own, at the same time: most of it is waiting for one thing or another."""
+    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or random.SystemRandom().randrange(10**6))
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        begun = {}
+        for name, moments in (("killed", KILLED), ("interrupted", INTERRUPTED)):
+            lab = stack.enter_context(own_lab(heal=False))
+            print(f"{lab.places.name}: {name}, PNEUMO_SWEEP_SEED={seed}")
+            begun[name] = pool.submit(Sweep(lab, random.Random(f"{name} {seed}")).all, moments)
+        yield begun
+
+
+@pytest.mark.parametrize("name", ["killed", "interrupted"])
+def test_ten_strikes_at_up_and_ten_at_teardown_leave_no_orphan_and_no_duplicate(
+    sweeps: dict[str, "Future[None]"], name: str
+) -> None:
+    sweeps[name].result()

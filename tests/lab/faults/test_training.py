@@ -1,0 +1,229 @@
+"""Every fault at every phase of a run on the GPU: the host is off in time, and exit code, checkpoint, receipt tell.
+
+`make test` strikes once; `make test-all` with a few pairs of fault and phase, the same ones unless PNEUMO_SWEEP_SEED
+draws others; with PNEUMO_SWEEP=all with each, and what is measured goes into the table of docs/training.md.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from model.training.checkpoint import ARRAYS, MANIFEST, STATE
+from tests.lab.faults import training_strikes as strikes
+from tests.lab.faults import training_table
+from tests.lab.faults.training_scene import BRIEF, LONG, PHASES, SHORT, Scene
+from tests.lab.faults.training_strikes import Strike
+from tests.lab.machine.places import OPERATOR
+from tests.lab.training.host import OFF_S, Training
+
+BUDGET_S, USUAL_S = 170, 55  # of a draw; of a strike with all that belongs to it
+REPRESENTATIVE = ("Ctrl-C", "training")
+USUAL_SEED = 6  # a change is judged by what it changed, not by the luck of a draw
+END_S = 480.0  # pneumoctl has ended by then: five minutes to prove the stop, one more after the host was asked itself
+KILLED = -signal.SIGKILL
+WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What strikes, and by phase the exit codes that tell of it.
+
+    epochs: SHORT where the run goes on and ends by itself. early: it is so before the run begins. cost: seconds, where
+    it takes much longer than others. asks: who it is that the API is asked by to stop the host.
+    """
+
+    strike: Strike
+    codes: Mapping[str, set[int]]
+    epochs: int = LONG
+    prepared: str = ""
+    early: bool = False
+    cost: int = USUAL_S
+    asks: str = "client"
+
+
+def at(phases: str, *codes: int) -> dict[str, set[int]]:
+    return {phase: set(codes) for phase in phases.split(", ")}
+
+
+FAULTS = {
+    "SIGKILL": Fault(strikes.told(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT),
+    "SIGKILL, nobody comes back": Fault(
+        strikes.told(signal.SIGKILL), at("booting, making ready", KILLED), cost=270
+    ),  # the run has not begun: its deadline ends it
+    "SIGTERM": Fault(
+        strikes.told(signal.SIGTERM, group=False), at("armed, booting, making ready, data, training, upload", 143)
+    ),
+    "SIGHUP": Fault(strikes.told(signal.SIGHUP), at("booting, proof, training", 129)),
+    "Ctrl-C": Fault(
+        strikes.told(signal.SIGINT), at("armed, booting, making ready, data, proof, training, upload", 130)
+    ),
+    "Ctrl-C twice": Fault(strikes.told(signal.SIGINT, signal.SIGINT), at("data, training, upload", 130)),
+    "network away for 40 s": Fault(
+        strikes.away, at("booting, making ready", 0, 8) | at("training, upload", 0), epochs=SHORT
+    ),
+    "network away for good": Fault(strikes.gone, at("making ready, training", KILLED), epochs=SHORT, cost=300),
+    "host dies": Fault(
+        strikes.dies, at("booting", 8, 9) | at("making ready, data, proof, training, upload", 8), cost=120
+    ),
+    "run hangs": Fault(strikes.to_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=120),
+    "run killed": Fault(strikes.to_run(signal.SIGKILL), at("data, proof, training, upload", 8)),
+    "out of memory": Fault(strikes.short_of_memory, at("data, training", 8)),
+    "disk full": Fault(strikes.full, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90),
+    "no GPU": Fault(strikes.nothing, at("proof", 8), prepared=strikes.NO_GPU, early=True),
+    "S3 refuses writes": Fault(strikes.unwritable(kind="denied"), at("data, training, upload", 8), epochs=SHORT),
+    "S3 throttles": Fault(strikes.unwritable(kind="throttled", times=12), at("training, upload", 0), epochs=SHORT),
+    "no schedule allowed": Fault(strikes.unarmable, at("armed", 4), early=True),
+    "API throttles the stop": Fault(strikes.at_the_stop("throttled", times=9), at("stopping", 130)),
+    "API down for a while": Fault(strikes.at_the_stop("down", times=9), at("stopping", 130), cost=90),
+    "API down for good": Fault(strikes.at_the_stop("down"), at("stopping", 7), cost=300),
+    "stop denied": Fault(strikes.at_the_stop("denied"), at("stopping", 7)),
+    "client's clock 6 h ahead": Fault(strikes.client_clock(strikes.HOURS), at("booting, training", 0), epochs=SHORT),
+    "client's clock 6 h back": Fault(strikes.client_clock(-strikes.HOURS), at("booting, training", 0), epochs=SHORT),
+    "host's clock 6 h ahead": Fault(
+        strikes.host_clock(strikes.HOURS), at("data, training", 0), epochs=SHORT, prepared=strikes.WRONG_CLOCK
+    ),
+    "host's clock 6 h back": Fault(
+        strikes.host_clock(-strikes.HOURS), at("data, training", 0), epochs=SHORT, prepared=strikes.WRONG_CLOCK
+    ),
+    "another `train --gpu`": Fault(strikes.another("train", "--gpu", code=5), at("booting, training", 0), epochs=SHORT),
+    "`gpu stop` elsewhere": Fault(
+        strikes.another("gpu", "stop", code=0), at("making ready, training", 8), asks="somebody"
+    ),
+}
+
+
+def chosen() -> tuple[int, list[tuple[str, str]]]:
+    """The seed, and what is struck where; in a draw no fault twice."""
+    pairs = [(fault, phase) for fault, one in FAULTS.items() for phase in PHASES if phase in one.codes]
+    assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault at a phase that there is not"
+    seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
+    if WHOLE:
+        return seed, pairs
+    random.Random(seed).shuffle(pairs)
+    drawn: dict[str, str] = dict([REPRESENTATIVE])
+    left = BUDGET_S
+    for fault, phase in pairs:
+        if fault not in drawn and FAULTS[fault].cost <= left:
+            drawn[fault], left = phase, left - FAULTS[fault].cost
+    return seed, list(drawn.items())
+
+
+SEED, PAIRS = chosen()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What happened, by the lab's own word, which no receipt has seen."""
+
+    started: bool
+    guards: frozenset[str]  # those that did something
+
+    @staticmethod
+    def of(scene: Scene, since: int, asks: str) -> "Evidence":
+        lab = scene.training.operator.lab
+        good = {call["action"] for call in lab.mutating_calls() if call["source"] == OPERATOR and call["status"] == 200}
+        console = scene.training.console()[since:]
+        acted = {
+            asks: "StopInstances" in good,
+            "unit": b"pneumoctl-train: ended" in console,
+            "host timer": b"pneumoctl-guard: powering off" in console,
+            "schedule": any(
+                one["outcome"] == "ok" and one["schedule"].endswith(f"/{scene.run}")
+                for one in lab.ask("GET", "clock")["fired"]
+            ),
+        }
+        return Evidence("StartInstances" in good, frozenset(name for name, did in acted.items() if did))
+
+
+def strike(training: Training, name: str, phase: str, folder: Path) -> str:
+    """One strike, from a host that is off to one that is off again; the table's cell about it."""
+    fault, lab = FAULTS[name], training.operator.lab
+    lab.forget_calls()
+    since = len(training.console())
+    scene = Scene(training, folder, BRIEF if phase == "upload" else fault.epochs, fault.prepared)
+    try:
+        if fault.early:
+            fault.strike(scene)
+        scene.begin(phase)
+        if not fault.early or fault.prepared:
+            scene.reach(phase)
+        had, began = scene.checkpoint() if phase in ("training", "upload", "stopping") else None, time.monotonic()
+        if not fault.early:
+            fault.strike(scene)
+        scene.let_go()
+        seconds = off(scene, began)
+    finally:
+        scene.heal()
+    code, said = scene.child.returncode, scene.said
+    assert code in fault.codes[phase], f"exit {code}:\n{said}"
+    assert "Traceback" not in said, said
+    assert seconds <= OFF_S, f"off only after {seconds:.0f} s:\n{said}"
+    evidence, receipt = Evidence.of(scene, since, fault.asks), receipt_of(scene)
+    assert receipt["guard"] in evidence.guards or not evidence.started, f"{receipt}\n{evidence}\n{said}"
+    assert code in (KILLED, 7, receipt["exit"]), receipt
+    whole(scene, had)
+    if not lab.client("scheduler").list_schedules(GroupName="pneumoctl-default")["Schedules"] == []:
+        raise AssertionError("a stop is still armed, though the host is off")
+    shown = "killed" if code == KILLED else code
+    return f"{receipt['guard']} {math.ceil(seconds)} s ({shown})" if evidence.started else f"not started ({shown})"
+
+
+def off(scene: Scene, began: float) -> float:
+    """Wait until pneumoctl has ended and EC2 says that the host is off; how long the latter took."""
+    since: float | None = None
+    while since is None or scene.child.poll() is None:
+        since = (since or time.monotonic()) if scene.state == "stopped" else None
+        assert time.monotonic() - began < END_S, f"{scene.state}, exit {scene.child.poll()}:\n{scene.said}"
+        time.sleep(0.2)
+    return since - began
+
+
+def receipt_of(scene: Scene) -> dict:
+    """The run's; of a client that is gone, or saw no end of it, it is collected as its user would: by the next one."""
+    operator, shown = scene.training.operator, lambda: scene.training.operator.json("runs", "show", scene.run)
+    if (shown()["receipt"] or {"exit": 7})["exit"] == 7:
+        done = b'"done"' in (scene.kept("end.json") or b"")
+        # Where there is nothing to collect but the end, a run that could not be paid for begins none.
+        words = ("--resume",) if done else ("--max-cost", "0.000001")
+        operator.run("train", "--gpu", *words, code=0 if done else 4)
+    receipt: dict = shown()["receipt"]
+    return receipt
+
+
+def whole(scene: Scene, had: str | None) -> None:
+    """The checkpoint that the bucket had, or a newer one, is there and has the digests that it says."""
+    if had is None:
+        return
+    latest = scene.checkpoint() or ""
+    assert latest >= had, f"{had} was there, now it is {latest!r}"
+    digests = json.loads(scene.kept(f"checkpoints/{latest}/{MANIFEST}") or b"{}")
+    for name in (ARRAYS, STATE):
+        content = scene.kept(f"checkpoints/{latest}/{name}") or b""
+        assert hashlib.sha256(content).hexdigest() == digests[name], f"{latest}/{name} is damaged"
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("fault", "phase"),
+    [
+        pytest.param(*pair, id=", ".join(pair), marks=() if pair == REPRESENTATIVE else pytest.mark.repeat)
+        for pair in PAIRS
+    ],
+)
+def test_whatever_strikes_wherever_the_gpu_is_off_and_everything_tells_why(
+    training: Training, fault: str, phase: str, tmp_path: Path
+) -> None:
+    print(f"PNEUMO_SWEEP_SEED={SEED}")
+    cell = strike(training, fault, phase, tmp_path / "client")
+    print(f"{fault}, {phase}: {cell}", flush=True)
+    if WHOLE:
+        training_table.keep(fault, phase, cell, list(FAULTS), PHASES)

@@ -1,0 +1,27 @@
+"""The table of faults in docs/training.md: a sweep's cells go in one by one, and what an earlier one measured stays."""
+
+from tests.lab.faults import training_table
+from tests.lab.faults.test_training import FAULTS
+from tests.lab.faults.training_scene import PHASES
+from tests.lab.faults.training_table import BEGIN, DOCUMENT, END, written
+
+
+def test_a_cell_goes_in_and_the_others_stay() -> None:
+    text = f"before\n{BEGIN}\n{END}\nafter\n"
+    for fault, phase, cell in (("hail", "data", "unit 3 s (8)"), ("rain", "proof", "a"), ("rain", "proof", "b")):
+        text = written(text, {(fault, phase): cell}, ("rain", "snow", "hail"), ("data", "proof"))
+
+    table = ("| | data | proof |", "|---|---|---|", "| rain |  | b |", "| hail | unit 3 s (8) |  |")
+    assert text == "\n".join(("before", BEGIN, *table, END, "after\n"))
+
+
+def test_what_is_no_fault_any_more_goes_out() -> None:
+    text = f"{BEGIN}\n| | data |\n|---|---|\n| rain | a |\n| frost | b |\n{END}"
+    assert written(text, {}, ("rain",), ("data",)) == f"{BEGIN}\n| | data |\n|---|---|\n| rain | a |\n{END}"
+
+
+def test_the_document_has_the_faults_and_phases_of_the_sweep_and_no_others() -> None:
+    text = DOCUMENT.read_text()
+    assert written(text, {}, list(FAULTS), PHASES) == text
+    measured = training_table.cells(text)
+    assert measured and all(phase in FAULTS[fault].codes for fault, phase in measured)

@@ -1,0 +1,94 @@
+"""Releases are switched and taken back while people work at the page: none of their requests fails."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.hosts import releases
+from tests.lab.hosts.growth import Growth
+from tests.lab.hosts.releases import BROKEN, CRASHES, HARMLESS
+from tests.lab.hosts.traffic import Traffic
+from tests.lab.operated import Operator
+
+Release = Callable[[Path], tuple[str, ...]]
+
+
+@pytest.fixture(params=[pytest.param("1", marks=pytest.mark.repeat), "2"])
+def sized(serving: Operator, request: pytest.FixtureRequest) -> Operator:
+    """The stack with so many API and web hosts."""
+    counts = {"PNEUMO_APP_COUNT": request.param, "PNEUMO_WEB_COUNT": request.param}
+    if not counts.items() <= serving.settings.items():
+        serving.settings |= counts
+        serving.run("up", "-y")
+    return serving
+
+
+def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(growth: Growth) -> None:
+    assert growth.interrupted
+    assert growth.differences == ""
+
+
+def test_a_stack_grows_while_it_serves(growth: Growth) -> None:
+    print(growth.traffic.told())
+    growth.traffic.check()
+
+
+def code(kind: str, change: str) -> Release:
+    def made(folder: Path) -> tuple[str, ...]:
+        mark = str(time.time_ns())  # so that it serves nowhere yet
+        return ("deploy", kind, "-y", "--source", str(releases.checkout(folder / "source", kind, change, mark)))
+
+    return made
+
+
+def model(off: float) -> Release:
+    def made(folder: Path) -> tuple[str, ...]:
+        bundle = releases.relabelled(folder / "bundle", f"other{time.time_ns()}", off)
+        return ("deploy", "model", "-y", "--bundle", str(bundle))
+
+    return made
+
+
+def served(operator: Operator) -> dict[str, dict[str, str]]:
+    hosts = json.loads((operator.directory / "inventory.json").read_text())["hosts"]
+    return {one["name"]: releases.served(operator.lab, one["name"]) for one in hosts if one["role"] in ("app", "web")}
+
+
+GOOD = {"api": code("api", HARMLESS), "web": code("web", HARMLESS), "model": model(0)}
+BAD = {
+    "api, unfit": code("api", BROKEN),
+    "api, ends when it serves": code("api", CRASHES),
+    "web, unfit": code("web", BROKEN),
+    "web, ends when it serves": code("web", CRASHES),
+    "model, out of its band": model(0.3),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_good_release_and_its_rollback_lose_no_request(sized: Operator, tmp_path: Path, kind: str) -> None:
+    before = served(sized)
+    with Traffic(sized) as traffic:
+        sized.run(*GOOD[kind](tmp_path))
+        after = served(sized)
+        began = time.monotonic()
+        sized.run("rollback", kind, "-y")
+        seconds = time.monotonic() - began
+    print(f"{kind}: rolled back in {seconds:.1f} s; {traffic.told()}")
+
+    changed = {host for host in before if after[host] != before[host]}
+    assert changed == {host for host in before if host.startswith("web" if kind == "web" else "app")}
+    assert served(sized) == before
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_release_is_taken_back_and_loses_no_request(sized: Operator, tmp_path: Path, what: str) -> None:
+    before = served(sized)
+    with Traffic(sized) as traffic:
+        failed = sized.run(*BAD[what](tmp_path), code=10)
+    print(f"{what}: {traffic.told()}")
+
+    assert "next: " in failed.stderr and ("app-0" in failed.stderr or "web-0" in failed.stderr)
+    assert served(sized) == before

@@ -1,0 +1,95 @@
+"""Two pneumoctl at once: one works, the other is told who; who is frozen and overtaken does nothing more."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.faults.host_strikes import Hold
+from tests.lab.hosts.traffic import Traffic
+from tests.lab.operated import Operator
+from tests.lab.small import until
+
+HOST = "app-0"
+FILE = "/etc/default/prometheus-node-exporter"
+TAMPER = ["sh", "-c", f"echo '# by hand' >>{FILE}"]
+REDIS = ["sh", "-c", "echo '# by hand' >>/etc/redis/redis.conf"]
+LEASE_S = 30.0
+
+
+@pytest.fixture
+def elsewhere(serving: Operator) -> Iterator[dict[str, str]]:
+    """Another machine with a copy of the stack's directory: the environment that finds it."""
+    state = serving.lab.places.home / "elsewhere"
+    shutil.copytree(serving.directory, state / "pneumoctl/default", ignore=shutil.ignore_patterns(".terraform"))
+    (state / "pneumoctl/default/holder").write_text("another machine")
+    yield {**serving.settings, "XDG_STATE_HOME": str(state)}
+    shutil.rmtree(state)
+
+
+@pytest.fixture
+def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]:
+    """A pneumoctl in the middle of a step."""
+    serving.lab.fault.on(HOST, TAMPER)
+    serving.lab.fault.on(HOST, REDIS)
+    with Hold(serving, HOST, "systemctl") as hold:
+        child = serving.start("configure", "-y")
+        try:
+            until("the step", hold.reached, 60)
+            yield child, hold
+        finally:
+            child.kill()
+            child.communicate()
+            hold.let_go()
+    serving.run("configure", "-y")
+
+
+def second(serving: Operator, env: dict[str, str], code: int | None) -> "subprocess.CompletedProcess[str]":
+    return serving.lab.run(["pneumoctl", "configure", "-y"], code, timeout=180, env=env)
+
+
+def test_a_second_one_is_told_who_works_here_and_elsewhere(
+    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+) -> None:
+    first, hold = working
+    here = serving.run("configure", "-y", code=5)
+    there = second(serving, elsewhere, 5)
+    hold.let_go()
+    said = first.communicate(timeout=60)[1]
+
+    assert f"process {first.pid}" in here.stderr
+    assert f"root@{os.uname().nodename} works on it" in there.stderr and HOST in there.stderr
+    assert first.returncode == 0, said
+    assert serving.json("configure", "-y")["changed"] == []
+
+
+def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
+    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+) -> None:
+    first, hold = working
+    first.kill()
+    first.wait()
+    assert "works on it" in second(serving, elsewhere, 5).stderr
+    hold.let_go()
+    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 240)
+
+    assert serving.json("configure", "-y")["changed"] == []
+
+
+def test_one_that_was_frozen_and_overtaken_does_nothing_more(
+    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+) -> None:
+    first, hold = working  # "Configure Redis" is what it would do next
+    os.kill(first.pid, signal.SIGSTOP)
+    hold.let_go()  # the step that was begun goes on there, and ends
+    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 60)
+    serving.lab.fault.on(HOST, REDIS)  # what the first would undo, if it were let
+    os.kill(first.pid, signal.SIGCONT)
+    said = first.communicate(timeout=60)[1]
+
+    assert first.returncode in (5, 6), said  # fenced off, or its link had ended meanwhile
+    assert serving.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
+    Traffic(serving).upload(0)

@@ -1,0 +1,36 @@
+"""All hosts boot again at once: everything is back by itself, and what was stored is there."""
+
+import json
+
+from tests.lab.hosts.traffic import Traffic
+from tests.lab.operated import Operator
+from tests.lab.small import until
+
+
+def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(serving: Operator) -> None:
+    hosts = [one["name"] for one in json.loads((serving.directory / "inventory.json").read_text())["hosts"]]
+    page = Traffic(serving)
+    page.upload(0)
+    before = {host: serving.lab.host(host)["pid"] for host in hosts}
+    for host in hosts:
+        serving.lab.fault.reboot(host)
+    for host in hosts:
+        until(f"the end of {host}", lambda host=host: serving.lab.host(host)["pid"] != before[host], 120)
+        serving.lab.await_host(host, "up", 120)
+    seconds = until("the page to serve", lambda: serves(page), 120)
+    print(f"served {seconds:.1f} s after the last host had booted")
+
+    for look in range(4):  # the first page, the stored prediction as page and document, the list
+        page.look(4 * look)
+    for host in hosts:
+        assert serving.lab.fault.on(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
+    assert serving.json("configure", "-y")["changed"] == []
+
+
+def serves(page: Traffic) -> bool:
+    """Whether a picture is assessed."""
+    try:
+        page.look(4)
+    except Exception:
+        return False
+    return True

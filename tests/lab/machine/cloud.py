@@ -1,0 +1,94 @@
+"""Ask the lab's AWS on the lab's own behalf: such calls are neither counted nor struck by faults."""
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from typing import Any
+
+from tests.lab.machine.firewall import Cloud
+from tests.lab.machine.hosts import Seed
+from tests.lab.machine.places import API_URL, REGION
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
+
+
+def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
+    """A boto3 client of the lab's AWS; it can be asked from inside the lab's network only."""
+    import boto3
+    from botocore.config import Config
+
+    quick = Config(user_agent_appid=agent, connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1})
+    return boto3.client(
+        service,
+        region_name=REGION,
+        endpoint_url=API_URL,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=quick,
+    )
+
+
+def control(method: str, path: str, body: object = None, timeout: float = 10) -> Any:
+    """The API's own switches and counters, below /lab/; ValueError says what it refuses."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{API_URL}/lab/{path}", data, {"Content-Type": "application/json"}, method=method)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(request, timeout=timeout) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        raise ValueError(json.load(refusal)["error"]) from None
+
+
+def await_api(seconds: float = 30) -> None:
+    """Return when the API answers, or when the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            control("GET", "health")
+            return
+        time.sleep(0.05)
+
+
+def instances(ec2: Any) -> list[dict[str, Any]]:
+    return [one for page in ec2.describe_instances()["Reservations"] for one in page["Instances"]]
+
+
+def network(ec2: Any, listed: list[dict[str, Any]]) -> Cloud:
+    """All that the firewall is compiled from."""
+    return Cloud(
+        instances=listed,
+        groups=ec2.describe_security_groups()["SecurityGroups"],
+        route_tables=ec2.describe_route_tables()["RouteTables"],
+        internet_gateways=ec2.describe_internet_gateways()["InternetGateways"],
+        nat_gateways=ec2.describe_nat_gateways()["NatGateways"],
+        endpoints=ec2.describe_vpc_endpoints()["VpcEndpoints"],
+    )
+
+
+def seed(ec2: Any, instance: dict[str, Any]) -> Seed:
+    """User data and keys of an instance, and whether its image is an Ubuntu."""
+    identity = instance["InstanceId"]
+    coded = ec2.describe_instance_attribute(InstanceId=identity, Attribute="userData")["UserData"].get("Value", "")
+    names = [instance["KeyName"]] if instance.get("KeyName") else []
+    pairs = ec2.describe_key_pairs(KeyNames=names, IncludePublicKey=True)["KeyPairs"] if names else []
+    images = ec2.describe_images(ImageIds=[instance["ImageId"]])["Images"]
+    ubuntu = any("ubuntu" in image.get("Name", "").lower() for image in images)
+    return Seed(base64.b64decode(coded), tuple(pair["PublicKey"] for pair in pairs), ubuntu)
+
+
+def shutdown_behaviour(ec2: Any, identity: str) -> str:
+    """What a host that powers itself off becomes: `stop` or `terminate`."""
+    attribute = "instanceInitiatedShutdownBehavior"
+    got = ec2.describe_instance_attribute(InstanceId=identity, Attribute=attribute)
+    return str(got.get("InstanceInitiatedShutdownBehavior", {}).get("Value", "stop"))
+
+
+def short_name(instance: dict[str, Any]) -> str:
+    """What people call an instance: the key of its terraform address, else its Name, else its id."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
+    key = tags.get("pneumoctl:address", "").partition(":")[2]
+    return key or tags.get("Name") or str(instance["InstanceId"])

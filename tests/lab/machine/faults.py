@@ -1,0 +1,160 @@
+"""What can go wrong with a host of the lab, at the flick of a switch."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.lab.machine.cgroups import Group
+from tests.lab.machine.hosts import leader
+from tests.lab.machine.network import Network
+from tests.lab.machine.places import WORLD, Places
+
+FILLER = "full"  # lies beside the host's files on its disk: it cannot see or remove it
+ON_S = 120.0  # a host that a failed test left frozen would keep the next one waiting for ever
+KEPT = "/root/host-keys"  # the first ones of a host whose keys were changed
+NEW_KEYS = f"""set -e
+test -d {KEPT} || {{ mkdir {KEPT}; cp -p /etc/ssh/ssh_host_* {KEPT}; }}
+rm -f /etc/ssh/ssh_host_*; ssh-keygen -A -q; systemctl restart ssh"""
+OLD_KEYS = f"""set -e
+test -d {KEPT} || exit 0
+rm -f /etc/ssh/ssh_host_*; mv {KEPT}/* /etc/ssh/; rmdir {KEPT}; systemctl restart ssh"""
+
+
+class Faults:
+    """`find` gives the row of hosts.json for a host's name, address or id; `ask` speaks with the API's /lab/."""
+
+    def __init__(self, places: Places, find: Callable[[str], dict[str, Any]], ask: Callable[..., Any]) -> None:
+        self._places, self._find, self._ask = places, find, ask
+        self._network = Network(places)
+        self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # what is still switched on, and how it ends
+        self._ahead = 0.0
+
+    def heal(self) -> None:
+        """Switch off all that this process switched on and did not switch off, the last one first."""
+        while self._undo:
+            _, undo = self._undo.popitem()
+            with suppress(KeyError, ProcessLookupError, FileNotFoundError):  # that host is gone, or down
+                undo()
+
+    def cut(self, host: str) -> None:
+        """Its link is silent, both ways, until restored. `operator`: that of the operator's own machine."""
+        place = self._place(host)
+        self._undo["cut", place] = lambda: self._network.restore(place)
+        self._network.cut(place)
+
+    def restore(self, host: str) -> None:
+        place = self._place(host)
+        self._network.restore(place)
+        self._undo.pop(("cut", place), None)
+
+    def freeze(self, host: str) -> None:
+        """None of its processes runs until thawed; its kernel goes on taking connections."""
+        group = self._group(host)
+        self._undo["freeze", group.path] = lambda: group.freeze(False)
+        group.freeze(True)
+
+    def thaw(self, host: str) -> None:
+        group = self._group(host)
+        group.freeze(False)
+        self._undo.pop(("freeze", group.path), None)
+
+    def kill(self, host: str) -> None:
+        """As when a kernel dies: silence at once, while EC2 says `running`. Stop and start it by the API."""
+        identity = self._find(host)["id"]
+        self._network.cut(identity)
+        self._group(host).kill()
+        self._network.detach(identity)
+        self._network.restore(identity)
+
+    def fill(self, host: str, leave: int = 0) -> None:
+        """Its disk is full but for `leave` bytes, until drained; this machine's own disk stays as it was."""
+        disk = self._disk(host)
+        self._undo["fill", str(disk)] = lambda: (disk / FILLER).unlink(missing_ok=True)
+        # Some blocks are needed to note the allocation itself: take large pieces first, then ever smaller ones.
+        with (disk / FILLER).open("ab") as filler:
+            for piece in (1 << 30, 1 << 24, 1 << 20, 1 << 14, 1 << 12):
+                while _free(disk) >= leave + piece and _grow(filler.fileno(), piece):
+                    pass
+
+    def drain(self, host: str) -> None:
+        disk = self._disk(host)
+        (disk / FILLER).unlink(missing_ok=True)
+        self._undo.pop(("fill", str(disk)), None)
+
+    def change_keys(self, host: str) -> None:
+        """It makes new SSH host keys; the first ones come back with `restore_keys`."""
+        identity = self._place(host)
+        self._undo["keys", identity] = lambda: self.restore_keys(identity)
+        self.on(host, ["sh", "-c", NEW_KEYS])
+
+    def restore_keys(self, host: str) -> None:
+        self.on(host, ["sh", "-c", OLD_KEYS])
+        self._undo.pop(("keys", self._place(host)), None)
+
+    def replace(self, host: str) -> None:
+        """Another machine answers under its address, newly booted from an empty disk; the API knows nothing."""
+        self._request(host, "replace")
+
+    def reboot(self, host: str) -> None:
+        self._request(host, "reboot")
+
+    def api(self, kind: str, **fields: object) -> int:
+        """Switch on a fault of the AWS API (see tests/lab/api/faults.py); returns its id."""
+        self._undo["api", ""] = self.clear
+        return int(self._ask("POST", "faults", {"kind": kind, **fields})["id"])
+
+    def clear(self) -> None:
+        """Switch off all faults of the API."""
+        self._ask("DELETE", "faults")
+        self._undo.pop(("api", ""), None)
+
+    def forward(self, seconds: float) -> None:
+        """Put the scheduler's clock forward, until `real_time`."""
+        self._undo["clock", ""] = self.real_time
+        self._ahead += seconds
+        self._ask("POST", "clock", {"forward": seconds})
+
+    def real_time(self) -> None:
+        self._ask("POST", "clock", {"forward": -self._ahead})
+        self._ahead = 0.0
+        self._undo.pop(("clock", ""), None)
+
+    def on(self, host: str, argv: list[str]) -> str:
+        """Run a command on a host as root, without a network: what its console would allow. Returns what it printed."""
+        inside = ["nsenter", f"--target={leader(self._find(host)['pid'])}", "--all", "--wdns=/", "--", *argv]
+        path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        done = subprocess.run(self._group(host).enter(inside), text=True, capture_output=True, env=path, timeout=ON_S)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(argv)} on {host} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _place(self, host: str) -> str:
+        return host if host in WORLD else str(self._find(host)["id"])
+
+    def _group(self, host: str) -> Group:
+        return Group(f"{self._places.prefix}/{self._find(host)['id']}")
+
+    def _disk(self, host: str) -> Path:
+        return self._places.hosts / self._find(host)["id"] / "disk"
+
+    def _request(self, host: str, wish: str) -> None:
+        directory = self._places.hosts / self._find(host)["id"]
+        partial = directory / "request.partial"
+        partial.write_text(wish)
+        partial.replace(directory / "request")
+
+
+def _free(disk: Path) -> int:
+    state = os.statvfs(disk)
+    return state.f_bavail * state.f_frsize
+
+
+def _grow(descriptor: int, piece: int) -> bool:
+    try:
+        os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, piece)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""The operator's place: the environment in which pneumoctl, terraform and ssh run inside the lab."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from tests.lab.machine.cloud import CREDENTIALS
+from tests.lab.machine.places import API_URL, OPERATOR, REGION, Places
+
+PROVIDER = "registry.terraform.io/hashicorp/aws"
+KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "NO_COLOR", "TF_LOG", "PYTHONPATH")
+CONFIGURATION = """\
+disable_checkpoint = true
+provider_installation {{
+  filesystem_mirror {{
+    path    = "{mirror}"
+    include = ["registry.terraform.io/*/*"]
+  }}
+}}
+"""
+
+
+@cache
+def plugin_mirror() -> Path | None:
+    """The folder laid out as a mirror of terraform's registry: TF_PLUGIN_MIRROR, else the first one on this machine."""
+    named = os.environ.get("TF_PLUGIN_MIRROR")
+    if named:
+        return Path(named) if Path(named, PROVIDER).is_dir() else None
+    # Not those below .terraform, which belong to one working copy; nor deep down, where the search takes seconds.
+    where = ["find", "/", "-xdev", "-maxdepth", "7", "-name", ".terraform", "-prune"]
+    what = ["-o", "-type", "d", "-path", f"*/{PROVIDER}", "-print", "-quit"]
+    found = subprocess.run([*where, *what], text=True, capture_output=True).stdout.splitlines()
+    return Path(found[0].removesuffix(f"/{PROVIDER}")) if found else None
+
+
+def furnish(places: Places, mirror: Path) -> None:
+    """Lay out the operator's home."""
+    for path in (places.home, _state(places)):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _configuration(places).write_text(CONFIGURATION.format(mirror=mirror))
+    prompt = f"\\[\\e[36m\\][lab {places.name}: operator]\\[\\e[0m\\] \\w \\$ "
+    (places.home / ".bashrc").write_text(f"PS1='{prompt}'\nalias ll='ls -l'\n")
+
+
+def environment(places: Places) -> dict[str, str]:
+    """All of the operator's environment; of the caller's only what describes the terminal."""
+    tools = Path(sys.executable).parent
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **CREDENTIALS,
+        "PATH": f"{tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(places.home),
+        "USER": "root",
+        "XDG_STATE_HOME": str(_state(places)),
+        "AWS_ENDPOINT_URL": API_URL,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "TF_CLI_CONFIG_FILE": str(_configuration(places)),
+        "CHECKPOINT_DISABLE": "1",
+        "GOGC": "400",  # terraform's many short lives here take a quarter less of the processors
+        "PNEUMO_TARGET": "aws",
+        "PNEUMO_OPERATOR_CIDR": f"{OPERATOR}/32",
+        "PNEUMO_LAB": places.name,
+    }
+
+
+def _state(places: Places) -> Path:
+    return places.home / ".local/state"
+
+
+def _configuration(places: Places) -> Path:
+    return places.home / ".terraformrc"

@@ -1,0 +1,142 @@
+"""A host: a Debian with systemd in a container of its own, on a disk of its own, as an instance of the lab's AWS."""
+
+import json
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.machine import mounts
+from tests.lab.machine.cgroups import Group
+from tests.lab.machine.network import Network
+from tests.lab.machine.places import Places
+
+REBOOTED = 133  # how nspawn ends when the host wants to boot again; 0 when it was powered off
+DISK = "8G"  # sparse: a file that takes what is written to it
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What an instance is given at its first boot. `ubuntu`: its image has a user of that name, too."""
+
+    user_data: bytes = b""
+    keys: tuple[str, ...] = ()
+    ubuntu: bool = False
+
+
+class Host:
+    def __init__(self, places: Places, network: Network, image: Path, instance: str, address: str, seed: Seed) -> None:
+        self.instance, self.address, self._seed = instance, address, seed
+        self._places, self._network, self._image = places, network, image
+        self._directory = places.hosts / instance
+        self._root = self._directory / "root"
+        self._group = Group(f"{places.prefix}/{instance}")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def create(self) -> None:
+        """A new disk with the seed for cloud-init on it."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        image, mounted = self._directory / "disk.img", self._directory / "disk"
+        mounted.mkdir(exist_ok=True)
+        _run("truncate", f"--size={DISK}", image)
+        # No journal: the file beneath is not lost when a host is.
+        _run("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1,nodiscard", image)
+        _run("mount", "-o", "loop,noatime", image, mounted)
+        for name in ("upper", "work"):
+            (mounted / name).mkdir()
+        seed = mounted / "upper/var/lib/cloud/seed/nocloud"
+        seed.mkdir(parents=True)
+        (seed / "user-data").write_bytes(self._seed.user_data)
+        (seed / "meta-data").write_text(json.dumps(self._metadata()))
+        (seed / "vendor-data").write_text("#cloud-config\n" + json.dumps(self._users()))
+
+    def boot(self) -> None:
+        disk = self._directory / "disk"
+        shutil.rmtree(
+            disk / "work/work/incompat", ignore_errors=True
+        )  # overlayfs refuses a volatile disk a second time
+        layers = f"lowerdir={self._image},upperdir={disk}/upper,workdir={disk}/work,volatile"
+        _run("mount", "-t", "overlay", self._machine, "-o", layers, self._root)
+        self._network.attach(self.instance, self.address)
+        self._group.create()
+        network = f"--network-namespace-path=/run/netns/{self._machine}"
+        alone = ("--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off", "--timezone=off", network)
+        # The console is one-way: what the host writes on it is what EC2 gives as the console's output.
+        options = ("--quiet", "--boot", "--console=read-only", "--capability=CAP_NET_ADMIN", *alone)
+        command = ["systemd-nspawn", f"--directory={self._root}", f"--machine={self._machine}", *options]
+        with (self._directory / "console.log").open("ab") as console:
+            self.process = subprocess.Popen(
+                self._group.enter(command),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_LOCK": "0", "TERM": "dumb"},
+            )
+
+    def ended(self) -> int | None:
+        """The exit code of a host that ended by itself (below 0: killed); None while it runs or after `halt`."""
+        return self.process.poll() if self.process else None
+
+    def stop(self) -> None:
+        """Shut it down in order, and by force after 20 s."""
+        if self.process and self.process.poll() is None:
+            self._group.freeze(False)
+            self.process.terminate()  # nspawn takes it for an order to power off
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+        self.halt()
+
+    def halt(self) -> None:
+        """End it as a loss of power would: its peers hear nothing more. The disk stays."""
+        self._network.detach(self.instance)
+        self._group.kill()
+        if self.process:
+            self.process.wait(10)
+            self.process = None
+        self._group.remove()
+        mounts.unmount_below(self._root)
+        shutil.rmtree(f"/run/systemd/nspawn/propagate/{self._machine}", ignore_errors=True)
+
+    def remove(self) -> None:
+        """End it and remove its disk; what it said on its console stays."""
+        self.halt()
+        self._network.restore(self.instance)
+        mounts.unmount_below(self._directory)
+        for name in ("disk.img", "root", "disk"):
+            path = self._directory / name
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+
+    @property
+    def _machine(self) -> str:
+        return self._places.named(self.instance)
+
+    def _metadata(self) -> dict[str, object]:
+        name = "ip-" + self.address.replace(".", "-")
+        return {"instance-id": self.instance, "local-hostname": name, "public-keys": list(self._seed.keys)}
+
+    def _users(self) -> dict[str, object]:
+        if not self._seed.ubuntu:
+            return {}
+        may_do_all = ["ALL=(ALL) NOPASSWD:ALL"]
+        keys = list(self._seed.keys)
+        user = {"name": "ubuntu", "shell": "/bin/bash", "sudo": may_do_all, "ssh_authorized_keys": keys}
+        return {"users": ["default", user]}
+
+
+def leader(nspawn: int) -> int:
+    """The process id, on this machine, of the host's first process. ProcessLookupError if it is gone."""
+    try:
+        children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
+        return int(children[0])
+    except (FileNotFoundError, IndexError):
+        raise ProcessLookupError(f"the host of process {nspawn} is down") from None
+
+
+def _run(*argv: str | Path) -> None:
+    done = subprocess.run(argv, text=True, capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: {done.stderr.strip()}")

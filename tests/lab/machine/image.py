@@ -1,0 +1,184 @@
+"""The disk that every host boots from: a Debian 12 like the cloud's own image, and what is installed later beside it.
+
+Built once from this machine's own package sources, kept under $XDG_CACHE_HOME/pneumoctl-lab by a digest of this recipe,
+and shared by all labs (each host writes to an overlay). Hosts reach no registry: `apt-get install` and `pip install`
+there are real, and are served from an apt repository and a folder of wheels inside the image.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.lab.machine import mounts
+from tests.lab.machine.places import API_URL, REGION, all_labs
+from tests.webapp.locks import LOCKS
+
+# What Debian's cloud image brings and a host of ours needs at boot.
+CLOUD_IMAGE = (
+    *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libnss-myhostname", "cloud-init", "openssh-server", "sudo"),
+    *("python3", "ca-certificates", "curl", "iproute2", "iputils-ping", "netbase", "procps", "less"),
+)
+# What provisioning installs on hosts by apt; fetched with what it depends on.
+OFFLINE_PACKAGES = (
+    *("nginx", "redis-server", "prometheus", "prometheus-node-exporter", "prometheus-nginx-exporter"),
+    *("prometheus-redis-exporter", "python3-venv", "python3-pip", "rsync", "nftables", "unzip", "git"),
+)
+# What builds and feeds a virtual environment on a host, beside what the locks name.
+OFFLINE_WHEELS = ("pip", "setuptools", "wheel", "hatchling", "boto3")
+
+Run = Callable[..., None]
+MIRROR = "srv/mirror"
+
+
+# In AWS the clients on a host find the region's API by themselves; here they must be told.
+HOST_ENVIRONMENT = (f"AWS_ENDPOINT_URL={API_URL}", f"AWS_REGION={REGION}", "PNEUMOCTL_GPU_STAND_IN=1")
+# On training hosts only: the front door's nginx wants port 80 of every address for itself.
+IMDS = """\
+[Unit]
+Description=The lab's stand-in for EC2's metadata service
+DefaultDependencies=no
+Before=cloud-init-local.service
+
+[Service]
+ExecCondition=/bin/grep -q ubuntu /var/lib/cloud/seed/nocloud/vendor-data
+ExecStartPre=/bin/sh -c 'ip address replace 169.254.169.254/32 dev lo'
+ExecStart=/usr/bin/python3 -IS /usr/local/lib/lab-imds.py {region}
+
+[Install]
+WantedBy=sysinit.target
+"""
+FILES = {
+    "etc/apt/sources.list": f"deb [trusted=yes] file:/{MIRROR}/deb ./\n",
+    "etc/pip.conf": f"[global]\nno-index = true\nfind-links = /{MIRROR}/wheels\n",
+    # RSA keys are left out: they alone take longer than the rest of the boot.
+    "etc/cloud/cloud.cfg.d/99_lab.cfg": """\
+datasource_list: [NoCloud]
+network: {config: disabled}
+ssh_genkeytypes: [ed25519, ecdsa]
+ssh_pwauth: false
+manage_etc_hosts: true
+apt: {preserve_sources_list: true}
+package_update: false
+locale: C.UTF-8
+system_info:
+  default_user:
+    name: admin
+    groups: [sudo]
+    sudo: ["ALL=(ALL) NOPASSWD:ALL"]
+    shell: /bin/bash
+    lock_passwd: true
+""",
+    "etc/systemd/system.conf.d/lab.conf": f"[Manager]\nDefaultEnvironment={' '.join(HOST_ENVIRONMENT)}\n",
+    "etc/environment": "".join(f"{one}\n" for one in HOST_ENVIRONMENT),
+    "etc/machine-id": "",
+    "etc/systemd/system/lab-imds.service": IMDS.format(region=REGION),
+    "usr/local/lib/lab-imds.py": Path(__file__).with_name("imds.py").read_text(),
+}
+
+
+def ensure() -> Path:
+    """The root directory of the image, built if there is none of this recipe (a minute)."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pneumoctl-lab"
+    cache.mkdir(parents=True, exist_ok=True)
+    image = cache / f"image-{_digest()}"
+    with _locked(cache / "lock"):
+        if not image.is_dir():
+            in_use = any(all_labs().glob("*/hosts"))
+            for old in [*cache.glob("building-*"), *([] if in_use else cache.glob("image-*"))]:
+                _discard(old)
+            building = cache / f"building-{image.name}"
+            _build(building, cache / "build.log")
+            building.rename(image)
+    return image
+
+
+def _digest() -> str:
+    locks = "".join(lock.read_text() for lock in LOCKS.values())
+    return hashlib.sha256(f"{Path(__file__).read_text()}{FILES}{locks}".encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _discard(directory: Path) -> None:
+    """Remove an older image or a half-built one."""
+    mounts.unmount_below(directory)
+    subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True)
+
+
+def _build(root: Path, log_path: Path) -> None:
+    with log_path.open("w") as log:
+
+        def run(*argv: str | Path) -> None:
+            log.write(f"== {' '.join(map(str, argv))}\n")
+            log.flush()
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if done.returncode:
+                log.flush()
+                tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-15:])
+                raise RuntimeError(f"the lab's image was not built: {argv[0]} ended with {done.returncode}\n{tail}")
+
+        _debian(root, run)
+        _mirror(root, run)
+        _settle(root, run)
+
+
+def _debian(root: Path, run: Run) -> None:
+    no_docs = [f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in ("man", "doc", "locale")]
+    options = ["--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", "--skip=cleanup/apt"]
+    sources = [*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")]
+    include = "--include=" + ",".join(CLOUD_IMAGE)
+    given = [path for path in sources if path.exists()]  # as this machine reaches Debian
+    run("mmdebstrap", "--mode=root", "--variant=minbase", *options, *no_docs, include, "bookworm", root, *given)
+
+
+def _mirror(root: Path, run: Run) -> None:
+    archives, packages, wheels = root / "var/cache/apt/archives", root / MIRROR / "deb", root / MIRROR / "wheels"
+    for archive in archives.glob("*.deb"):
+        archive.unlink()
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    run("chroot", root, "apt-get", "-qq", "install", "-y", "--download-only", *OFFLINE_PACKAGES)
+    packages.mkdir(parents=True)
+    for archive in archives.glob("*.deb"):
+        archive.rename(packages / archive.name)
+    index = subprocess.run(
+        ["dpkg-scanpackages", "--multiversion", "."], cwd=packages, capture_output=True, text=True, check=True
+    )
+    (packages / "Packages").write_text(index.stdout)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version=3.11"]
+    for lock in LOCKS.values():
+        run(*pip, "--dest", wheels, "--require-hashes", "--no-deps", "--requirement", lock)
+    run(*pip, "--dest", wheels, *OFFLINE_WHEELS)
+    # A host's Python may want more than the one that downloaded: better known now than on a host.
+    offline = ("install", "--dry-run", "--quiet", "--no-index", f"--find-links=/{MIRROR}/wheels")
+    (bundled, *_) = wheels.glob("pip-*.whl")
+    own_pip = f"/{MIRROR}/wheels/{bundled.name}/pip"
+    for lock in LOCKS.values():
+        shutil.copy(lock, root / "tmp/lock.txt")
+        given = ("--require-hashes", "--requirement", "/tmp/lock.txt")
+        run("chroot", root, "python3", own_pip, *offline, "--break-system-packages", *given)
+        (root / "tmp/lock.txt").unlink()
+
+
+def _settle(root: Path, run: Run) -> None:
+    """Leave what a fresh machine has: no lists, no keys, no identity."""
+    for old in [*root.glob("etc/ssh/ssh_host_*"), *root.glob("etc/apt/sources.list.d/*"), root / "etc/resolv.conf"]:
+        old.unlink()
+    shutil.rmtree(root / "var/lib/apt/lists")
+    for name, content in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    (root / "var/log/journal").mkdir(exist_ok=True)
+    idle = ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service")
+    run("systemctl", f"--root={root}", "mask", *idle)
+    run("systemctl", f"--root={root}", "enable", "lab-imds.service")

@@ -1,0 +1,269 @@
+"""One lab, from up to down: bring it up, run commands in it, ask what is there, and end all that it began."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.lab.machine import cloud, firewall, home, image, mounts, network
+from tests.lab.machine.cgroups import Group, with_prefix
+from tests.lab.machine.faults import Faults
+from tests.lab.machine.places import API, PORT, ROOT, WORLD, Places, all_labs
+
+
+class Lab:
+    """A lab by its name; it may be up already, made by another process."""
+
+    def __init__(self, name: str = "main") -> None:
+        self.places = Places(name)
+        self._network = network.Network(self.places)
+        self._group = Group(f"{self.places.prefix}")
+        self._overview = self.places.directory / "hosts.json"
+        self._programs: list[subprocess.Popen[bytes]] = []
+        self.fault = Faults(self.places, self.host, self.ask)
+
+    # --- up and down --------------------------------------------------------------------------------------------------
+
+    def up(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Bring it up, unless it is; remains of an earlier one go first. After a failure or Ctrl-C nothing is left."""
+        if self.is_up():
+            return
+        self.down()
+        say("the image of the hosts (built once, a minute)")
+        image.ensure()
+        try:
+            self._build(say)
+        except BaseException:
+            self.down()
+            raise
+
+    def _build(self, say: Callable[[str], None]) -> None:
+        mirror = home.plugin_mirror()
+        if mirror is None:
+            raise RuntimeError(f"no folder {home.PROVIDER}: TF_PLUGIN_MIRROR names where it is")
+        for path in (self.places.logs, self.places.hosts):
+            path.mkdir(parents=True)
+        self.places.directory.chmod(0o700)
+        home.furnish(self.places, mirror)
+        say("network")
+        world = firewall.World(API, PORT, WORLD)
+        self._network.create(firewall.ruleset(firewall.Cloud(), world))
+        say("AWS API and reconciler")
+        state = str(self.places.directory)
+        self._begin("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
+        self._begin("reconciler", ["-m", "tests.lab.machine.reconciler", self.places.name])
+        self._await("the API", self._answers, 120)
+        self._await("the reconciler", self._overview.exists, 120)
+
+    def down(self) -> None:
+        """End all that a lab of this name began, whoever began it and however that ended; nothing there is fine."""
+        for group in [one for one in with_prefix(self.places.prefix) if one.path == self.places.prefix]:
+            group.leave()
+            group.kill()
+            group.remove()
+        while self._programs:
+            self._programs.pop().wait(10)
+        mounts.unmount_below(self.places.directory)
+        network.destroy(self.places.named(""))
+        for left in Path("/run/systemd/nspawn/propagate").glob(f"{self.places.named('')}*"):
+            left.rmdir()
+        if self.places.directory.exists():
+            subprocess.run(["rm", "-rf", "--one-file-system", self.places.directory], check=True)
+        with suppress(OSError):  # other labs are in it, or it never was
+            all_labs().rmdir()
+
+    def is_up(self) -> bool:
+        """Whether its API answers and its hosts are looked after."""
+        looked_after = Group(f"{self.places.prefix}/reconciler").populated() and self._overview.exists()
+        return looked_after and self._answers()
+
+    def _answers(self) -> bool:
+        if self.places.named("router") not in network.namespaces(self.places.prefix):
+            return False
+        try:
+            return bool(self.ask("GET", "health", timeout=2)["ok"])
+        except OSError:
+            return False
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def command(self, argv: Sequence[str], place: str = "operator") -> list[str]:
+        """The command that runs `argv` at a place or in a host's network, as a process of the lab."""
+        at = self._place(place)
+        group = Group(f"{self.places.prefix}/{at}")
+        group.create()
+        return group.enter(self._network.inside(at, list(argv)))
+
+    def environment(self) -> dict[str, str]:
+        return home.environment(self.places)
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start a command as the operator; options as of Popen, `env` adds to the operator's environment."""
+        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        environment = {**self.environment(), **(env or {})}
+        given = {"cwd": self.places.home, "start_new_session": True, "text": True, **given}
+        return subprocess.Popen(self.command(argv), env=environment, **given)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        code: int | None = 0,
+        timeout: float = 120,
+        env: Mapping[str, str] | None = None,
+        given: str = "",
+        cwd: Path | None = None,
+        place: str = "operator",
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as the operator (or at another place); AssertionError with its output if it ends otherwise."""
+        done = subprocess.run(
+            self.command(argv, place),
+            env={**self.environment(), **(env or {})},
+            cwd=cwd or self.places.home,
+            input=given,
+            timeout=timeout,
+            text=True,
+            capture_output=True,
+        )
+        if code is not None and done.returncode != code:
+            said = f"{done.stdout}\n{done.stderr}".strip()
+            raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}, not {code}:\n{said}")
+        return done
+
+    def client(self, service: str = "ec2", agent: str = "test") -> Any:
+        """A boto3 client that works in this process: its requests are sent from the operator's place."""
+        from botocore.httpsession import URLLib3Session
+
+        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        made, session = cloud.client(service, agent), URLLib3Session(timeout=20, socket_options=at_once)
+
+        def send(request: Any, **_: Any) -> Any:
+            with self._network.entered("operator"):
+                return session.send(request)
+
+        made.meta.events.register("before-send", send)
+        return made
+
+    def probe(self, place: str, address: str, port: int, timeout: float = 1.0) -> str:
+        """What TCP finds from a place or host: `open`, `refused` (the way is open, nobody listens) or `silent`."""
+        with self.entered(place), socket.socket() as attempt:
+            attempt.settimeout(timeout)
+            try:
+                attempt.connect((address, port))
+            except ConnectionRefusedError:
+                return "refused"
+            except OSError:
+                return "silent"
+            return "open"
+
+    def entered(self, place: str) -> AbstractContextManager[None]:
+        """Sockets that this thread opens meanwhile are opened at a place, or in a host's network."""
+        return self._network.entered(self._place(place))
+
+    def ask(self, method: str, path: str, body: object = None, timeout: float = 10) -> Any:
+        """The API's own switches and counters, below /lab/."""
+        with self._network.entered("operator"):
+            return cloud.control(method, path, body, timeout)
+
+    def heal(self) -> None:
+        """End what a test left: faults, the operator's processes, hosts that died. Nothing there is fine."""
+        self.fault.heal()
+        Group(f"{self.places.prefix}/operator").kill()
+        for host in self.hosts():
+            if (host["state"], host["api"]) == ("dead", "running"):
+                self.revive(host["id"])
+
+    def revive(self, host: str) -> None:
+        """Boot a host that died: EC2 has to be told to stop it first."""
+        ec2, identity = self.client(), self.host(host)["id"]
+        ec2.stop_instances(InstanceIds=[identity])
+        self.await_host(identity, "down")
+        ec2.start_instances(InstanceIds=[identity])
+        self.await_host(identity, "up")
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """id, name, private_ip, public_ip, api (its state in EC2), state (of the host: up, down, dead ...), pid."""
+        known: list[dict[str, Any]] = json.loads(self._overview.read_text())["hosts"]
+        return known
+
+    def trouble(self) -> str:
+        """What the reconciler could not do at its last try; empty when all is well."""
+        return str(json.loads(self._overview.read_text())["trouble"])
+
+    def host(self, which: str) -> dict[str, Any]:
+        """The living host of a name, address or id; KeyError if there is none."""
+        rows = [one for one in self.hosts() if which in (one["id"], one["name"], one["private_ip"], one["public_ip"])]
+        if not rows:
+            names = ", ".join(one["name"] for one in self.hosts())
+            raise KeyError(f"no host {which} in this lab; there are: {names or 'none'}")
+        return rows[-1]
+
+    def find(self, which: str, state: str = "") -> bool:
+        """Whether a host of this name, address or id is there, in this state."""
+        with suppress(KeyError):
+            return self.host(which)["state"] not in ("removing", "gone") and state in ("", self.host(which)["state"])
+        return False
+
+    def await_host(self, which: str, state: str, timeout: float = 120) -> dict[str, Any]:
+        """Wait until a host is `up`, `down`, `dead`; TimeoutError with the reconciler's last words otherwise."""
+
+        def reached() -> bool:
+            return any(
+                one["state"] == state for one in self.hosts() if which in (one["id"], one["name"], one["private_ip"])
+            )
+
+        self._await(f"{which} to be {state}", reached, timeout)
+        return self.host(which)
+
+    def calls(self, mutating: bool | None = None) -> list[dict[str, Any]]:
+        """The calls made of the API since the last `forget_calls`."""
+        only = "" if mutating is None else f"?mutating={str(mutating).lower()}"
+        answer: list[dict[str, Any]] = self.ask("GET", f"calls{only}")["calls"]
+        return answer
+
+    def mutating_calls(self) -> list[dict[str, Any]]:
+        return self.calls(mutating=True)
+
+    def forget_calls(self) -> None:
+        self.ask("POST", "calls/reset")
+
+    def tail(self, lines: int = 30) -> str:
+        """The last lines of every log, of the calls to the API, and of every host's console."""
+        patterns = ("logs/*.log", "calls.jsonl", "hosts/*/console.log")
+        files = [file for pattern in patterns for file in sorted(self.places.directory.glob(pattern))]
+        parts = []
+        for file in files:
+            last = file.read_text(errors="replace").splitlines()[-lines:]
+            parts.append(f"== {file.relative_to(self.places.directory)}\n" + "\n".join(last))
+        return "\n".join(parts)
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _place(self, which: str) -> str:
+        return which if which in WORLD else str(self.host(which)["id"])
+
+    def _begin(self, name: str, argv: list[str]) -> None:
+        """Start one of the lab's own programs in the router's place; it outlives this process."""
+        kept = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        group = Group(f"{self.places.prefix}/{name}")
+        group.create()
+        command = group.enter(self._network.inside("router", [sys.executable, "-u", *argv]))
+        with (self.places.logs / f"{name}.log").open("a") as log:
+            files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            program = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **files)
+        self._programs.append(program)
+
+    def _await(self, what: str, reached: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not reached():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {timeout:.0f} s in vain for {what}\n{self.tail(15)}")
+            time.sleep(0.05)

@@ -1,0 +1,133 @@
+"""The lab's network: a router, which stands for the VPC, and a cable to each host, to the operator and to a stranger.
+
+Every place is a network namespace. None has a route to this machine's own interface, so nothing leaves. A host has its
+address alone (/32) on its cable: each packet, also to a neighbour, passes the router, where the firewall is.
+"""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.lab.machine.places import API, GATEWAY, WORLD, Places
+
+# Loss of a cable is silence in both directions, below everything else.
+CUTS = """
+table ip cuts {
+  set cables { type ifname; }
+  chain arriving { type filter hook prerouting priority -350; iifname @cables drop; }
+  chain leaving { type filter hook postrouting priority 350; oifname @cables drop; }
+}
+"""
+
+
+class Network:
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._router = places.named("router")
+
+    def create(self, ruleset: str) -> None:
+        """The router with its first ruleset, the operator's place and the stranger's."""
+        _ip("netns", "add", self._router)
+        _ip("-n", self._router, "link", "set", "lo", "up")
+        for address in (API, GATEWAY):
+            _ip("-n", self._router, "address", "add", f"{address}/32", "dev", "lo")
+        _ip("-n", self._router, "route", "add", "blackhole", "default")  # an address without a host is silent
+        settings = ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1", "net.ipv6.conf.all.disable_ipv6=1")
+        self._in_router("sysctl", "--quiet", "--write", *settings)
+        self._in_router("nft", "-f", "-", given=CUTS)
+        self.load(ruleset)
+        for place, address in WORLD.items():
+            self._connect(self._places.named(place), place, address)
+            for resolver in _resolvers():  # names fail at once there, not after a time-out
+                _ip("-n", self._places.named(place), "route", "add", "unreachable", resolver)
+
+    def load(self, ruleset: str) -> None:
+        """Put the firewall's rules in force, all at once. ValueError if nft refuses them."""
+        done = subprocess.run(self.inside("router", ["nft", "-f", "-"]), input=ruleset, text=True, capture_output=True)
+        if done.returncode:
+            raise ValueError(f"nft refuses the rules: {done.stderr.strip()}")
+
+    def attach(self, host: str, address: str) -> None:
+        """Lay the cable of a host; one that is there is laid anew."""
+        self.detach(host)
+        self._connect(self._places.named(host), _cable(host), address)
+
+    def detach(self, host: str) -> None:
+        _ip("-n", self._router, "link", "delete", _cable(host), check=False)
+        _ip("netns", "delete", self._places.named(host), check=False)
+
+    def cut(self, host: str) -> None:
+        self._in_router("nft", f"add element ip cuts cables {{ {_cable(host)} }}")
+
+    def restore(self, host: str) -> None:
+        if _cable(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cables"):
+            self._in_router("nft", f"delete element ip cuts cables {{ {_cable(host)} }}")
+
+    def inside(self, place: str, argv: list[str]) -> list[str]:
+        """The command that runs `argv` at a place; `ip netns exec` would hide the control groups."""
+        return ["nsenter", f"--net=/run/netns/{self._places.named(place)}", "--", *argv]
+
+    @contextmanager
+    def entered(self, place: str) -> Iterator[None]:
+        """Sockets that this thread opens meanwhile are opened at a place of the lab."""
+        with (
+            Path("/proc/thread-self/ns/net").open() as here,
+            Path("/run/netns", self._places.named(place)).open() as there,
+        ):
+            _setns(there.fileno())
+            try:
+                yield
+            finally:
+                _setns(here.fileno())
+
+    def _connect(self, namespace: str, cable: str, address: str) -> None:
+        router = ("-n", self._router)
+        _ip("netns", "add", namespace)
+        _ip(*router, "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip(*router, "link", "set", cable, "up")
+        _ip(*router, "route", "add", f"{address}/32", "dev", cable)
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        _ip("-n", namespace, "address", "add", f"{address}/32", "dev", "eth0")
+        _ip("-n", namespace, "link", "set", "eth0", "up")
+        _ip("-n", namespace, "route", "add", "default", "via", GATEWAY, "dev", "eth0", "onlink")
+
+    def _in_router(self, *argv: str, given: str = "") -> str:
+        return subprocess.run(
+            self.inside("router", list(argv)), input=given, text=True, capture_output=True, check=True
+        ).stdout
+
+
+def namespaces(prefix: str) -> list[str]:
+    """The names of the namespaces that begin so."""
+    return sorted(path.name for path in Path("/run/netns").glob(f"{prefix}*"))
+
+
+def destroy(prefix: str) -> None:
+    """Remove the namespaces that begin so, and with them the cables."""
+    for name in namespaces(prefix):
+        _ip("netns", "delete", name)
+
+
+def _cable(place: str) -> str:
+    """The router's end; a name of an interface has 15 characters at most."""
+    return place if place in WORLD else "h" + place[-12:]
+
+
+def _resolvers() -> list[str]:
+    lines = [line.split() for line in Path("/etc/resolv.conf").read_text().splitlines()]
+    named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
+    return [one for one in dict.fromkeys(named) if ":" not in one and not one.startswith("127.")]
+
+
+def _ip(*argv: str, check: bool = True) -> None:
+    done = subprocess.run(["ip", *argv], text=True, capture_output=True)
+    if check and done.returncode:
+        raise RuntimeError(f"ip {' '.join(argv)}: {done.stderr.strip()}")
+
+
+def _setns(descriptor: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):  # CLONE_NEWNET; os.setns is of Python 3.12
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

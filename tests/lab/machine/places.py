@@ -1,0 +1,61 @@
+"""Names and addresses of one lab: everything it makes carries its name, so that it can be found again and ended."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Each lab has a network of its own, so all labs use the same addresses. The ranges are set aside for documentation
+# (RFC 5737) and benchmarks (RFC 2544): none of them is anyone's.
+API, PORT = "198.18.0.1", 5555
+API_URL = f"http://{API}:{PORT}"
+REGION = "eu-west-1"
+OPERATOR = "203.0.113.7"
+STRANGER = "203.0.113.66"  # someone else on the internet
+WORLD = {"operator": OPERATOR, "stranger": STRANGER}  # namespace, and interface of the router, -> address
+GATEWAY = "169.254.1.1"  # the router, for everyone who is connected to it
+
+ROOT = Path(__file__).resolve().parents[3]
+NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a lab keeps its things."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"a lab's name is 1 to 12 lower-case letters and digits, not {self.name!r}")
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its namespaces, control groups and machines begin with."""
+        return f"pneumolab-{self.name}"
+
+    def named(self, what: str) -> str:
+        """The name of its `router`, `operator`, `stranger`, or of the host with this id."""
+        return f"{self.prefix}-{what}"
+
+    @property
+    def directory(self) -> Path:
+        """On a real disk: the hosts' disks are in it."""
+        return all_labs() / self.name
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def hosts(self) -> Path:
+        return self.directory / "hosts"
+
+    @property
+    def home(self) -> Path:
+        """The operator's home."""
+        return self.directory / "home"
+
+
+def all_labs() -> Path:
+    return Path(os.environ.get("PNEUMO_LABS") or "/var/tmp/pneumoctl-lab")

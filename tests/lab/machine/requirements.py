@@ -1,0 +1,30 @@
+"""Whether this machine can run a lab."""
+
+import os
+import shutil
+
+from tests import needs
+from tests.lab.machine import home
+
+PACKAGES = {  # what a lab needs of the machine, by command
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "nft": "nftables",
+    "dpkg-scanpackages": "dpkg-dev",
+    "ssh": "openssh-client",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+}
+
+
+def missing() -> list[str]:
+    """What keeps a lab from running on this machine, and what to do about it."""
+    found = [] if os.geteuid() == 0 else [needs.ROOT]
+    packages = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
+    if packages:
+        found.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
+    if not shutil.which("terraform"):
+        found.append(needs.TERRAFORM)
+    if home.plugin_mirror() is None:
+        found.append(f"no folder {home.PROVIDER} on this machine: TF_PLUGIN_MIRROR names where it is")
+    return found

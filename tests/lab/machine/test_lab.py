@@ -1,0 +1,123 @@
+"""Up and down: several labs at once, and nothing left of one, however it ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.machine import mounts, network
+from tests.lab.machine.cgroups import with_prefix
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.places import ROOT, Places
+from tests.lab.small import IMAGE, Stack, until
+
+
+@pytest.fixture
+def second(lab: Lab) -> Iterator[Lab]:
+    """Another lab, beside the first."""
+    made = Lab(f"{lab.places.name}b")
+    made.down()
+    yield made
+    made.down()
+
+
+def remains(lab: Lab) -> list[str]:
+    """All that there is of a lab on this machine."""
+    name = lab.places.named("")
+    processes = [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cgroup")
+        if f"/{lab.places.prefix}/" in _text(path) and ") Z " not in _text(path.with_name("stat"))
+    ]
+    groups = [one.path for one in with_prefix(lab.places.prefix) if one.path == lab.places.prefix]
+    loops = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], text=True, capture_output=True
+    )
+    return [
+        *(f"process {one}" for one in processes),
+        *(f"group {one}" for one in groups),
+        *(f"namespace {one}" for one in network.namespaces(name)),
+        *(f"mount {one}" for one in mounts.below(lab.places.directory)),
+        *(f"loop {one}" for one in loops.stdout.splitlines() if str(lab.places.directory) + "/" in one),
+        *(f"file {one}" for one in Path("/run/systemd/nspawn").glob(f"*/{name}*")),
+        *([f"directory {lab.places.directory}"] if lab.places.directory.exists() else []),
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def command(lab: Lab, *words: str) -> list[str]:
+    return [sys.executable, "-m", "tests.lab", "--name", lab.places.name, *words]
+
+
+def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: Stack, second: Lab) -> None:
+    subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
+    ec2 = second.client()
+    ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    until("its host", lambda: [one["state"] for one in second.hosts()] == ["up"], 30)
+    forgotten = second.start(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for program in ("tests.lab.machine.reconciler", "tests.lab.api"):
+        os.kill(process(second, program), signal.SIGKILL)
+    assert {one.split()[0] for one in remains(second)} >= {
+        "process",
+        "group",
+        "namespace",
+        "mount",
+        "loop",
+        "directory",
+    }
+
+    for _ in range(2):
+        done = subprocess.run(command(second, "down"), cwd=ROOT, text=True, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert remains(second) == []
+    assert forgotten.wait(5) == -signal.SIGKILL
+    assert stack.ssh(stack.front, "true").returncode == 0
+
+
+def process(lab: Lab, program: str) -> int:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        words = _text(path).split("\0")
+        if program in words and f"/{lab.places.prefix}/" in _text(path.parent / "cgroup"):
+            return int(path.parent.name)
+    raise AssertionError(f"no {program}")
+
+
+@pytest.mark.parametrize(("after", "how", "code"), [(0.3, signal.SIGINT, 130), (1.0, signal.SIGTERM, 130)])
+def test_an_interrupted_up_leaves_nothing(second: Lab, after: float, how: signal.Signals, code: int) -> None:
+    up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
+    until("the first namespace", lambda: network.namespaces(second.places.named("")) != [])
+    time.sleep(after)
+    up.send_signal(how)
+
+    assert up.wait(20) == code
+    assert remains(second) == []
+
+
+def test_a_killed_up_is_cleared_by_the_next(second: Lab) -> None:
+    up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
+    until("the first namespace", lambda: network.namespaces(second.places.named("")) != [])
+    up.kill()
+    up.wait()
+    second.up()
+
+    assert second.is_up()
+    second.down()
+    assert remains(second) == []
+
+
+@pytest.mark.parametrize("name", ["", "A", "a-b", "../x", "abcdefghijklm", "1a"])
+def test_a_name_that_could_be_mistaken_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="lower-case letters and digits"):
+        Places(name)

@@ -1,0 +1,34 @@
+"""What a host does, EC2 says; what EC2 is told, the host does."""
+
+from tests.lab.machine import network
+from tests.lab.small import Stack, console, instance, state, until
+
+
+def test_a_host_that_powers_itself_off_is_stopped_and_boots_the_same_disk(stack: Stack) -> None:
+    stack.ssh(stack.back, "echo again > note; sync; sudo systemctl poweroff")
+    until("EC2 to say stopped", lambda: state(stack, stack.back) == "stopped")
+    assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "silent"
+    stack.ec2.start_instances(InstanceIds=[stack.back])
+    until("SSH", lambda: stack.ssh(stack.back, "true", 1).returncode == 0)
+    assert stack.ssh(stack.back, "cat note").stdout == "again\n"
+
+
+def test_a_reboot_from_inside_is_no_stop(stack: Stack) -> None:
+    before = stack.ssh(stack.back, "uptime -s; cat /proc/1/stat").stdout
+    stack.ssh(stack.back, "sudo systemctl reboot")
+    until(
+        "a new first process",
+        lambda: (now := stack.ssh(stack.back, "uptime -s; cat /proc/1/stat", 1).stdout) != "" != before != now,
+    )
+    assert state(stack, stack.back) == "running"
+
+
+def test_the_shutdown_behaviour_terminate_ends_an_instance_for_good(stack: Stack) -> None:
+    where = stack.ec2.describe_instances(InstanceIds=[stack.back])["Reservations"][0]["Instances"][0]["SubnetId"]
+    one = instance(stack, "back", where, InstanceInitiatedShutdownBehavior="terminate")
+    stack.lab.await_host(one, "up")
+    until("its first boot", lambda: "host-key: " in console(stack, one), 60)
+    stack.lab.fault.on(one, ["systemctl", "poweroff"])
+    until("EC2 to say terminated", lambda: state(stack, one) == "terminated")
+    until("its disk to be gone", lambda: not (stack.lab.places.hosts / one / "disk.img").exists())
+    assert one not in " ".join(network.namespaces(stack.lab.places.prefix))

@@ -1,0 +1,116 @@
+"""Who reaches whom: hosts, the operator and the world, through real rules, routes and addresses."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.lab.machine.lab import Lab
+from tests.lab.machine.places import Places
+from tests.lab.small import Stack, port, until
+
+
+def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(stack: Stack) -> None:
+    got = stack.ssh(stack.back, "hostname; sudo ls /var/lib/booted; id -un")
+
+    address = stack.address(stack.back).replace(".", "-")
+    assert got.stdout.split() == [f"ip-{address}", "/var/lib/booted", "admin"], got.stderr
+
+
+def test_the_rules_hold_both_ways(stack: Stack) -> None:
+    front, back = stack.address(stack.front), stack.address(stack.back)
+    expected = {
+        ("operator", stack.public, 22): "open",
+        ("operator", stack.public, 443): "refused",  # the way is open; no nginx is there yet
+        ("operator", stack.public, 80): "silent",
+        ("operator", front, 22): "silent",
+        ("operator", back, 22): "silent",
+        ("operator", "198.51.100.240", 22): "silent",
+        ("stranger", stack.public, 443): "refused",
+        ("stranger", stack.public, 22): "silent",
+        ("front", back, 22): "open",
+        ("front", back, 5000): "refused",
+        ("front", back, 6000): "silent",  # may leave, may not enter
+        ("front", back, 443): "silent",
+        ("front", "10.9.1.250", 22): "silent",
+        ("back", front, 22): "silent",
+        ("back", front, 443): "refused",  # the world is everyone
+        ("front", "203.0.113.66", 443): "refused",
+        ("back", "203.0.113.66", 443): "refused",
+        ("back", "203.0.113.66", 80): "silent",
+        ("back", "198.18.0.1", 5555): "open",
+        ("back", "198.18.0.1", 443): "silent",
+        ("back", "169.254.1.1", 22): "silent",
+    }
+    places = {"front": stack.front, "back": stack.back}
+
+    def probe(way: tuple[str, str, int]) -> str:
+        return stack.lab.probe(places.get(way[0], way[0]), way[1], way[2])
+
+    with ThreadPoolExecutor(len(expected)) as pool:
+        assert dict(zip(expected, pool.map(probe, expected), strict=True)) == expected
+
+
+@pytest.mark.parametrize("which", ["front", "back"])
+def test_outside_a_host_has_its_public_or_its_nat_gateways_address(stack: Stack, which: str) -> None:
+    gateway = stack.ec2.describe_nat_gateways(NatGatewayIds=[stack.nat])["NatGateways"][0]
+    nat = gateway["NatGatewayAddresses"][0]["PublicIp"]
+    with stack.lab.entered("stranger"):
+        server = socket.create_server(("203.0.113.66", 443))
+    with server, stack.lab.entered(getattr(stack, which)):
+        socket.create_connection(("203.0.113.66", 443), timeout=3).close()
+        connection, peer = server.accept()
+        connection.close()
+
+    assert peer[0] == {"front": stack.public, "back": nat}[which]
+
+
+def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> None:
+    ec2, everywhere = stack.ec2, {"RouteTableId": stack.private_table, "DestinationCidrBlock": "0.0.0.0/0"}
+    assert stack.groups
+    rule = {"GroupId": stack.groups["back"], "IpPermissions": [{**port(443), "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}
+
+    def reaches_api(found: str) -> Callable[[], bool]:
+        return lambda: stack.lab.probe(stack.back, "198.18.0.1", 5555, 0.3) == found
+
+    ec2.delete_route(**everywhere)
+    until("the route to be gone", reaches_api("silent"))
+    ec2.create_route(**everywhere, NatGatewayId=stack.nat)
+    until("the route", reaches_api("open"))
+    ec2.revoke_security_group_egress(**rule)
+    until("the rule to be gone", reaches_api("silent"))
+    ec2.authorize_security_group_egress(**rule)
+    until("the rule", reaches_api("open"))
+
+
+def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:
+    places = [Places(stack.lab.places.name).named(one) for one in ("router", "operator", "stranger", stack.back)]
+    for place in places:
+        links = subprocess.run(["ip", "-n", place, "-o", "link"], text=True, capture_output=True, check=True).stdout
+        peers = {line.split("link-netns ")[1].split()[0] for line in links.splitlines() if "link-netns " in line}
+        others = [line for line in links.splitlines() if "link-netns " not in line and ": lo:" not in line]
+
+        assert not others
+        assert all(peer.startswith("pneumolab-test") for peer in peers)
+
+
+def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
+    environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # so long it would wait for an answer
+
+    assert lab.run(["getent", "hosts", "example.com"], code=None, timeout=100, env=environment).returncode == 2
+
+
+def test_the_operators_environment_is_the_labs_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "real")
+    monkeypatch.setenv("TF_VAR_region", "us-east-1")
+    lines = lab.run(["env"]).stdout.splitlines()
+    got = dict(line.split("=", 1) for line in lines if "=" in line)
+
+    assert not {"AWS_PROFILE", "TF_VAR_region", "TF_IN_AUTOMATION"} & set(got)
+    assert Path(got["XDG_STATE_HOME"]).is_relative_to(got["HOME"])
+    assert got["HOME"] == str(lab.places.home)
+    assert lab.run(["python", "-c", "import sys; print(sys.prefix)"]).stdout.strip() == sys.prefix

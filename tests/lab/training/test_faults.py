@@ -1,0 +1,66 @@
+"""What goes wrong while a run is followed: the GPU is off afterwards, the exit code tells, the checkpoint is safe."""
+
+import os
+import signal
+import subprocess
+
+from tests.lab.training.host import Training
+
+
+def ended(training: Training, child: "subprocess.Popen[str]", code: int) -> tuple[str, dict]:
+    """What the client said, and the receipt; the host is off by then."""
+    out, err = child.communicate(timeout=400)
+    assert child.returncode == code, f"{child.returncode}\n{out}\n{err}"
+    assert training.state() == "stopped"
+    return err, training.receipt(training.newest())
+
+
+def test_a_schedule_that_cannot_be_armed_starts_nothing(training: Training) -> None:
+    training.operator.lab.fault.api("denied", service="scheduler", action="CreateSchedule")
+    try:
+        err, _ = training.follow().communicate(timeout=120)[::-1]
+    finally:
+        training.operator.lab.fault.clear()
+
+    assert "cannot be armed" in err and "nothing was started" in err
+    assert training.state() == "stopped"
+
+
+def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Training) -> None:
+    child = training.follow(epochs=8)
+    training.reached("train")
+    os.kill(training.process(), signal.SIGKILL)
+    ended(training, child, 8)
+    run = training.newest()
+    assert training.in_bucket(run, "checkpoints/latest").startswith(b"step-")
+
+    training.operator.run("train", "--gpu", "--resume", run)
+    assert training.receipt(run)["exit"] == 0
+
+
+def test_a_cap_ends_the_run_with_a_checkpoint(training: Training) -> None:
+    child = training.follow("--max-runtime", "100s", epochs=300)
+    _, receipt = ended(training, child, 9)
+
+    assert receipt["why"] == "deadline" and receipt["guard"] in ("host timer", "unit", "client")
+    assert training.in_bucket(training.newest(), "checkpoints/latest").startswith(b"step-")
+
+
+def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: Training) -> None:
+    child = training.follow(epochs=300)
+    training.reached("train")
+    training.without_timer()
+    training.without_unit()
+    training.operator.lab.fault.api("denied", service="ec2", action="StopInstances")
+    on = ["mount", "--bind", "/bin/true", "/usr/bin/systemctl"]  # and the host does not power itself off either
+    training.operator.lab.fault.on("train", on)
+    try:
+        os.killpg(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=400)
+    finally:
+        training.operator.lab.fault.clear()
+
+    assert child.returncode == 7, err
+    assert f"aws ec2 stop-instances --region eu-west-1 --instance-ids {training.id}" in err
+    training.operator.run("gpu", "stop")
+    assert training.state() == "stopped"

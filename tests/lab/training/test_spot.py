@@ -1,0 +1,44 @@
+"""A run on a spot instance of its own: AWS takes it back and the run goes on elsewhere; it never outlives its run."""
+
+import re
+
+from tests.lab.training.host import Training
+
+HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
+NOTICE = """mkdir -p /run/lab; echo '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}' >/run/lab/spot-action"""
+
+
+def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_stacks_host(training: Training) -> None:
+    child = training.follow("--spot", "--spot-retries", "0", "--fallback", epochs=30)
+    first = training.on_spot()
+    first.reached("train")
+    first.on(NOTICE)
+    out, err = child.communicate(timeout=500)
+    assert child.returncode == 0, f"{out}\n{err}"
+    run = training.newest()
+    receipt = training.receipt(run)
+
+    assert first.state() == "terminated" and training.state() == "stopped"
+    assert [one["why"] for one in receipt["earlier"]] == ["spot"] and receipt["earlier"][0]["guard"] == "unit"
+    assert (receipt["why"], receipt["attempt"]) == ("done", 2) and receipt["stopped"]
+    epochs = re.findall(r"INFO epoch (\d+)/30 ", training.operator.run("runs", "logs", run).stdout)
+    assert epochs == [str(number) for number in range(1, 31)]  # none was lost, none trained twice
+    assert training.operator.json("runs", "show", run)["run"]["market"] == "on-demand"
+
+
+def test_the_account_alone_ends_a_spot_instance_for_good(training: Training) -> None:
+    run = training.begin("--spot", epochs=1000)
+    spot = training.on_spot()
+    spot.reached("train", run)
+    assert training.operator.json("gpu", "status", code=0)["hosts"][-1]["lease"]["run"] == run
+    spot.without_timer()
+    spot.without_unit()
+    training.forward(HOURS)
+    try:
+        spot.off()
+    finally:
+        training.forward(-HOURS)
+
+    assert spot.state() == "terminated" and training.state() == "stopped"
+    fired = training.operator.lab.ask("GET", "clock")["fired"][-1]
+    assert fired["outcome"] == "ok" and fired["schedule"].endswith(run) and fired["instances"] == [spot.id]

@@ -1,0 +1,109 @@
+"""From pictures to the page, once through: pushed, trained on the GPU host, promoted, deployed, shown, torn down."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from model import phantom
+from tests.lab.hosts import releases
+from tests.lab.hosts.traffic import Traffic
+from tests.lab.training.host import Training
+
+# The compact network for two epochs; on so few pictures its threshold is chosen with a wide margin or none at all.
+FLAGS = ("--epochs", "2", "--height", "96", "--width", "96", "--batch", "16", "--test", "--name", "few")
+TRAIN, TEST = 120, 25  # real films of each class
+PATIENTS = 24  # drawn, in each of the four folders
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A labelled data set: its folder, how many pictures are in it, and how many of them are for the test."""
+
+    folder: Path
+    count: int
+    test: int
+
+
+def count(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def drawn(folder: Path) -> Pictures:
+    phantom.tree(folder, PATIENTS, seed=3, size=128)
+    return Pictures(folder, count(folder), count(folder / "test"))
+
+
+def filmed(folder: Path, root: Path) -> Pictures:
+    """Some of the real films, in the folders of the whole set."""
+    for split, wanted in (("train", TRAIN), ("test", TEST)):
+        for label in ("NORMAL", "PNEUMONIA"):
+            (folder / split / label).mkdir(parents=True)
+            for film in sorted((root / "kermany224" / split / label).iterdir())[:wanted]:
+                shutil.copy(film, folder / split / label)
+    return Pictures(folder, 2 * (TRAIN + TEST), 2 * TEST)
+
+
+@pytest.fixture(params=["drawings", pytest.param("films", marks=[pytest.mark.data, pytest.mark.repeat])])
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Pictures:
+    folder = tmp_path / "kermany"
+    return drawn(folder) if request.param == "drawings" else filmed(folder, request.getfixturevalue("data_root"))
+
+
+def page(training: Training, path: str) -> str:
+    """The page at the front door, as somebody sees it who is logged in."""
+    shown: urllib3.BaseHTTPResponse = Traffic(training.operator).ask("GET", path, accept="text/html")
+    return shown.data.decode()
+
+
+def test_a_model_is_trained_promoted_deployed_its_findings_are_shown_and_the_end_leaves_only_the_record(
+    pictures: Pictures, training: Training
+) -> None:
+    operator = training.operator
+    pushed = operator.json("data", "push", str(pictures.folder))
+    assert pushed["files"] == pictures.count and pushed["objects"] > 0
+    assert operator.json("data", "push", str(pictures.folder))["objects"] == 0
+
+    trained = operator.json("train", "--gpu", "--", *FLAGS)
+    receipt, bundle = trained["receipt"], trained["bundle"]
+    assert (receipt["exit"], receipt["why"]) == (0, "done") and receipt["billed_s"] > 0 and receipt["usd"] > 0
+    assert training.state() == "stopped"
+
+    model = f"{bundle['name']}-{bundle['version']}"
+    refused = operator.run("model", "promote", model, code=None)
+    if refused.returncode:  # two epochs on few pictures: it may well be worse than what serves
+        assert refused.returncode == 10 and "sensitivity" in refused.stderr
+        operator.run("model", "promote", model, "--force", "--reason", "the lab's own test")
+    operator.run("deploy", "model", "-y")
+    assert releases.served(operator.lab, "app-0")["model"] == model
+    scored(training, pictures, bundle["version"])
+    torn_down(training, training.newest())
+
+
+def scored(training: Training, pictures: Pictures, version: str) -> None:
+    """The new model assesses the pictures for the test, once, and the page shows it."""
+    operator, test = training.operator, str(pictures.folder / "test")
+    done = operator.run("infer", test, "--json", code=None)
+    document = json.loads(done.stdout)
+    assert document["errors"] == [] and document["scored"] + document["refused"] == document["pictures"]
+    assert document["pictures"] == document["posted"] == pictures.test
+    # What looks like a chest film was learned from few: some are refused, and the exit code says so.
+    assert document["scored"] > pictures.test / 2 and done.returncode == (6 if document["refused"] else 0)
+    assert document["model"]["version"] == version
+    assert version in page(training, "/")
+    assert operator.json("infer", test, code=None)["posted"] == 0
+
+
+def torn_down(training: Training, run: str) -> None:
+    """AWS has nothing left of the stack; what was done stays on record here."""
+    operator = training.operator
+    torn = operator.run("teardown", "-y")
+
+    assert "proof: asked by tag and name, AWS has nothing of the stack left" in torn.stdout
+    assert operator.json("runs", "show", run)["receipt"]["why"] == "done"
+    acts = [one["command"] for one in operator.json("audit")["acts"]]
+    assert {"train", "model promote", "deploy model", "infer", "teardown"} <= set(acts)
+    assert json.loads(operator.run("gpu", "reap", "-y", "--json", code=None).stdout)["stopped"] == []
