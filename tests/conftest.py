@@ -1,7 +1,9 @@
 """Fixtures that every test folder shares."""
 
 import os
+import random
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +32,20 @@ def pytest_configure() -> None:
             signal.signal(number, defaults.get(number, signal.SIG_DFL))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", metavar="SEED", help="run the files, and the tests of each, in another order")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that use real X-rays are marked so, to be run alone."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those that use real X-rays are marked so, to be run alone; all are shuffled if asked for."""
     for item in items:
         if "data_root" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.data)
+    if seed := config.getoption("--shuffle"):
+        dice = random.Random(seed)
+        files = {item.path: dice.random() for item in items}
+        items.sort(key=lambda item: (files[item.path], dice.random()))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -52,8 +62,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def _without_data(report: pytest.TestReport) -> bool:
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-    return not os.environ.get("PNEUMO_DATA") and reason == f"Skipped: {needs.DATA}"
+    return not os.environ.get("PNEUMO_DATA") and _reason(report) == f"Skipped: {needs.DATA}"
+
+
+def _reason(report: pytest.TestReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason for which tests were skipped."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(_reason(report).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
 @pytest.fixture(scope="session")

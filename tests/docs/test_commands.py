@@ -7,8 +7,8 @@ import pytest
 from tests.docs import command_lines
 from tests.docs.documents import ROOT, Document, documents
 from tests.lab import __main__ as lab_command
-from tests.lab.faults import Faults
-from tests.lab.lab import Lab
+from tests.lab.machine.faults import Faults
+from tests.lab.machine.lab import Lab
 
 # A word of inline code that starts with one of these folders is a path of the repository.
 _FOLDERS = ("pneumoctl/", "model/", "webapp/", "tests/", "docs/", "terraform/", "templates/", ".ci/")

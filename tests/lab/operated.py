@@ -4,11 +4,13 @@ import json
 import subprocess
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.lab.machine.lab import Lab
+from tests.lab.small import until
 
 PAUSE_S = 0.01  # between two looks at the processes
 LONGEST_S = 600.0  # of any command, on a machine that is busy
@@ -63,6 +65,21 @@ class Operator:
         """A host as the inventory has it."""
         hosts = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         return next(one for one in hosts if one["name"] == name)
+
+    def status(self, dead: Collection[str] = ()) -> dict[str, Any]:
+        """What `status` says when AWS and every host but the dead ones have answered.
+
+        It waits a few seconds only; a machine that is busy needs another try.
+        """
+        documents: list[dict[str, Any]] = []
+
+        def answered() -> bool:
+            documents.append(self.json("status", code=None))
+            hosts = [one for one in documents[-1]["hosts"] if one["name"] in HOSTS and one["name"] not in dead]
+            return not documents[-1]["aws"] and bool(hosts) and all(one["good"] for one in hosts)
+
+        until("all living hosts to answer", answered)
+        return documents[-1]
 
     def instance(self, name: str) -> str:
         """The id of a host as the inventory has it."""

@@ -169,7 +169,7 @@ def configure_ssh(stack: Stack) -> None:
     (home / "ssh_config").write_text(f"{front}\n{back}\nHost *\n{everyone}\n")
 
 
-def until(what: str, true: Callable[[], bool], seconds: float = 120, pause: float = 0.1) -> float:
+def until(what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1) -> float:
     """Wait for something to become true; how long that took. `seconds`: when to give up, on a machine that is busy."""
     started = time.monotonic()
     while not true():

@@ -48,7 +48,7 @@ def test_a_second_up_makes_no_call_that_changes_anything(arrived: Arrival, opera
 
 
 def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Operator) -> None:
-    document = operator.json("status")
+    document = operator.status()
 
     assert document["up"] and not document["strays"] and not document["gpu_running"]
     seen = {(one["name"], one["state"], one["ssh"]) for one in document["hosts"] if one["name"] != "train"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.operated import HOSTS, LONGEST_S, Arrival, Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 
@@ -20,7 +20,7 @@ def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operator) -> None:
-    document = good_status(operator)
+    document = operator.status()
     found = rows(document)
 
     assert set(found) == set(HOSTS) and all(one["good"] for one in found.values())
@@ -36,20 +36,6 @@ def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operato
     assert 0.1 < document["bill"]["usd_per_hour"] < 2
 
 
-def good_status(operator: Operator, dead: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What `status` says when every other host has answered; it waits a few seconds only, and a machine may be busy."""
-    documents: list[dict[str, Any]] = []
-
-    def answered() -> bool:
-        documents.append(operator.json("status", code=None))
-        return not documents[-1]["aws"] and all(
-            one["good"] or name in dead for name, one in rows(documents[-1]).items()
-        )
-
-    until("all living hosts to answer", answered)
-    return documents[-1]
-
-
 @pytest.fixture(scope="module")
 def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
     """What is said while three of five hosts are frozen or cut off."""
@@ -59,12 +45,12 @@ def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
     fault.cut("monitoring")
     fault.cut("web-0")
     try:
-        return good_status(operator, DEAD)
+        return operator.status(DEAD)
     finally:
         fault.thaw("app-1")
         fault.restore("monitoring")
         fault.restore("web-0")
-        good_status(operator)
+        operator.status()
 
 
 def test_the_living_are_seen_beside_the_dead(half_dead: dict[str, Any]) -> None:
@@ -96,7 +82,7 @@ def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: 
         assert line, "it ended by itself"
         shown += line.startswith("stack default in eu-west-1")
     os.killpg(watching.pid, signal.SIGINT)
-    watching.communicate(timeout=30)
+    watching.communicate(timeout=LONGEST_S)
     assert watching.returncode == 130
 
 
@@ -153,9 +139,9 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, oper
         fault.restore("web-0")
     read_to("meanwhile")
     os.killpg(following.pid, signal.SIGINT)
-    following.communicate(timeout=30)
+    following.communicate(timeout=LONGEST_S)
 
     assert following.returncode == 130
     for word in ("first", "second", "meanwhile"):
         assert sum(f"lab-{word}" in line for line in seen) == 1, word
-    until("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]), 30)
+    until("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]))

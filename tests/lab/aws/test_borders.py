@@ -72,7 +72,7 @@ def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
     ec2 = operator.lab.client()
     train = operator.instance("train")
     ec2.start_instances(InstanceIds=[train])
-    operator.lab.await_host("train", "up", 120)
+    operator.lab.await_host("train", "up")
     yield described(operator)
     operator.run("gpu", "stop")
 
@@ -201,7 +201,7 @@ def test_outside_a_private_host_has_the_nat_gateways_address(
     with operator.lab.entered("stranger"):
         server = socket.create_server((WORLD["stranger"], 443))
     with server, operator.lab.entered(host):
-        socket.create_connection((WORLD["stranger"], 443), timeout=5).close()
+        socket.create_connection((WORLD["stranger"], 443), timeout=60).close()
         connection, peer = server.accept()
         connection.close()
 

@@ -61,7 +61,7 @@ def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
 
         lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
-        hosts = operator.json("status", code=1)["hosts"]
+        hosts = operator.status(dead=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
         said = {one["name"]: one["ssh"] for one in hosts}
         return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), said)
 
@@ -78,7 +78,7 @@ def ended(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
 
 def mend(operator: Operator) -> None:
     operator.lab.heal()
-    until("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5, 120)
+    until("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5)
 
 
 @pytest.mark.parametrize(("which", "host"), [("dead", "web-0"), ("cut", "app-0")])

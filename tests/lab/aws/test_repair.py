@@ -42,9 +42,7 @@ def repaired(aws: SharedStack[Arrival]) -> Repaired:
     train = operator.lab.host("train")["id"]
     billing = operator.state(train)
     last = operator.run("up", "-y")
-    return Repaired(
-        gate, drift, denied, throttled, billing, train, last, operator.state(train), operator.json("status")
-    )
+    return Repaired(gate, drift, denied, throttled, billing, train, last, operator.state(train), operator.status())
 
 
 def groups(operator: Operator) -> dict[str, dict[str, Any]]:

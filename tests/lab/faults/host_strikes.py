@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.operated import Operator
 from tests.lab.small import until
 
-REACH_S = END_S = 300.0  # when to give up waiting, on a machine that is busy
+REACH_S = END_S = 600.0  # when to give up waiting, on a machine that is busy
 # Where a step is held: these commands of the host wait while a flag lies there. Probes use none of them.
 HELD = ("systemctl reload*", "systemctl restart *", "apt-get *install *", "sync -f *", "ls -1t", "ls /usr/share/*")
 HOLD = """#!/bin/sh

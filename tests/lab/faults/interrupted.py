@@ -178,7 +178,7 @@ class Sweep:
         assert [one for one, count in known.items() if count > 1] == []
         assert everything.there(self.lab) - self.before == set(known)
         inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
-        until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory), 20)
+        until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
 
     def _hosts(self) -> set[tuple[str, ...]]:
         return {(one["name"], one["id"], one["private_ip"], one["state"]) for one in self.lab.hosts()}
@@ -189,6 +189,6 @@ class Sweep:
     def gone(self) -> None:
         """Nothing is left, in AWS or here."""
         assert everything.there(self.lab) - self.before == set()
-        until("the hosts to be gone", lambda: not self.lab.hosts(), 20)
+        until("the hosts to be gone", lambda: not self.lab.hosts())
         assert sorted(one.name for one in self.place.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
         assert not Group(f"{self.lab.places.prefix}/operator").populated()

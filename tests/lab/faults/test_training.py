@@ -28,7 +28,7 @@ from tests.lab.training.host import OFF_S, Training
 BUDGET_S, USUAL_S = 170, 55  # of a draw; of a strike with all that belongs to it
 REPRESENTATIVE = ("Ctrl-C", "training")
 USUAL_SEED = 6  # a change is judged by what it changed, not by the luck of a draw
-END_S = 480.0  # pneumoctl has ended by then: five minutes to prove the stop, one more after the host was asked itself
+END_S = 1200.0  # when to give up waiting for the end of pneumoctl, on a machine that is busy
 KILLED = -signal.SIGKILL
 WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
 
@@ -211,7 +211,7 @@ def whole(scene: Scene, had: str | None) -> None:
         assert hashlib.sha256(content).hexdigest() == digests[name], f"{latest}/{name} is damaged"
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("fault", "phase"),
     [

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.faults.host_strikes import Hold
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import Operator
+from tests.lab.operated import LONGEST_S, Operator
 from tests.lab.small import until
 
 HOST = "app-0"
@@ -38,7 +38,7 @@ def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]
     with Hold(serving, HOST, "systemctl") as hold:
         child = serving.start("configure", "-y")
         try:
-            until("the step", hold.reached, 60)
+            until("the step", hold.reached)
             yield child, hold
         finally:
             child.kill()
@@ -48,7 +48,7 @@ def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]
 
 
 def second(serving: Operator, env: dict[str, str], code: int | None) -> "subprocess.CompletedProcess[str]":
-    return serving.lab.run(["pneumoctl", "configure", "-y"], code, timeout=180, env=env)
+    return serving.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
 
 
 def test_a_second_one_is_told_who_works_here_and_elsewhere(
@@ -58,7 +58,7 @@ def test_a_second_one_is_told_who_works_here_and_elsewhere(
     here = serving.run("configure", "-y", code=5)
     there = second(serving, elsewhere, 5)
     hold.let_go()
-    said = first.communicate(timeout=60)[1]
+    said = first.communicate(timeout=LONGEST_S)[1]
 
     assert f"process {first.pid}" in here.stderr
     assert f"root@{os.uname().nodename} works on it" in there.stderr and HOST in there.stderr
@@ -74,7 +74,7 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     first.wait()
     assert "works on it" in second(serving, elsewhere, 5).stderr
     hold.let_go()
-    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 240)
+    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + LONGEST_S)
 
     assert serving.json("configure", "-y")["changed"] == []
 
@@ -88,7 +88,7 @@ def test_one_that_was_frozen_and_overtaken_does_nothing_more(
     until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 60)
     serving.lab.fault.on(HOST, REDIS)  # what the first would undo, if it were let
     os.kill(first.pid, signal.SIGCONT)
-    said = first.communicate(timeout=60)[1]
+    said = first.communicate(timeout=LONGEST_S)[1]
 
     assert first.returncode in (5, 6), said  # fenced off, or its link had ended meanwhile
     assert serving.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"

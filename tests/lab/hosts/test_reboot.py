@@ -15,9 +15,9 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(serv
     for host in hosts:
         serving.lab.fault.reboot(host)
     for host in hosts:
-        until(f"the end of {host}", lambda host=host: serving.lab.host(host)["pid"] != before[host], 120)
-        serving.lab.await_host(host, "up", 120)
-    seconds = until("the page to serve", lambda: serves(page), 120)
+        until(f"the end of {host}", lambda host=host: serving.lab.host(host)["pid"] != before[host])
+        serving.lab.await_host(host, "up")
+    seconds = until("the page to serve", lambda: serves(page))
     print(f"served {seconds:.1f} s after the last host had booted")
 
     for look in range(4):  # the first page, the stored prediction as page and document, the list

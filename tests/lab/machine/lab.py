@@ -211,7 +211,7 @@ class Lab:
             return self.host(which)["state"] not in ("removing", "gone") and state in ("", self.host(which)["state"])
         return False
 
-    def await_host(self, which: str, state: str, timeout: float = 120) -> dict[str, Any]:
+    def await_host(self, which: str, state: str, timeout: float = 600) -> dict[str, Any]:
         """Wait until a host is `up`, `down`, `dead`; TimeoutError with the reconciler's last words otherwise."""
 
         def reached() -> bool:

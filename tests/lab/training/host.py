@@ -15,7 +15,7 @@ from tests.lab.small import until
 # A run of a few seconds on two cores; epochs are added where it must take longer, and it never has learned enough.
 SMALL = ("--height", "64", "--width", "64", "--batch", "8", "--validation-share", "0.25", "--checkpoint-steps", "3")
 SMALL += ("--patience", "1000")
-OFF_S = 300.0  # until a host is off, on a machine that is busy
+OFF_S = 900.0  # until a host is off, on a machine that is busy
 PROGRESS = "/run/pneumoctl-train/progress.json"
 
 
@@ -45,7 +45,7 @@ class Training:
             every = [one for group in groups for one in group["Instances"]]
             return [one["InstanceId"] for one in every if one.get("InstanceLifecycle") == "spot"]
 
-        until("a spot instance", lambda: bool(found()), 120)
+        until("a spot instance", lambda: bool(found()))
         return Training(self.operator, found()[0])
 
     def on(self, script: str) -> str:
@@ -74,7 +74,7 @@ class Training:
         except (RuntimeError, ProcessLookupError, KeyError, ValueError):
             return {}
 
-    def reached(self, phase: str, run: str = "", seconds: float = 240.0) -> None:
+    def reached(self, phase: str, run: str = "", seconds: float = 900.0) -> None:
         """Wait until a run is in a phase; in that of training, until a few steps are done."""
 
         def there() -> bool:

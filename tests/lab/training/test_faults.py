@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 
+from tests.lab.operated import LONGEST_S
 from tests.lab.training.host import Training
 
 
 def ended(training: Training, child: "subprocess.Popen[str]", code: int) -> tuple[str, dict]:
     """What the client said, and the receipt; the host is off by then."""
-    out, err = child.communicate(timeout=400)
+    out, err = child.communicate(timeout=LONGEST_S)
     assert child.returncode == code, f"{child.returncode}\n{out}\n{err}"
     assert training.state() == "stopped"
     return err, training.receipt(training.newest())
@@ -18,7 +19,7 @@ def ended(training: Training, child: "subprocess.Popen[str]", code: int) -> tupl
 def test_a_schedule_that_cannot_be_armed_starts_nothing(training: Training) -> None:
     training.operator.lab.fault.api("denied", service="scheduler", action="CreateSchedule")
     try:
-        err, _ = training.follow().communicate(timeout=120)[::-1]
+        err, _ = training.follow().communicate(timeout=LONGEST_S)[::-1]
     finally:
         training.operator.lab.fault.clear()
 
@@ -56,7 +57,7 @@ def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: Training) -
     training.operator.lab.fault.on("train", on)
     try:
         os.killpg(child.pid, signal.SIGINT)
-        _, err = child.communicate(timeout=400)
+        _, err = child.communicate(timeout=LONGEST_S)
     finally:
         training.operator.lab.fault.clear()
 

@@ -3,6 +3,7 @@
 import os
 import signal
 
+from tests.lab.operated import LONGEST_S
 from tests.lab.small import until
 from tests.lab.training.host import Training
 
@@ -54,7 +55,7 @@ def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) ->
     training.without_schedule()
     training.without_timer()
     training.without_unit()
-    _, err = child.communicate(timeout=300)
+    _, err = child.communicate(timeout=LONGEST_S)
 
     assert child.returncode in (0, 8), err  # its last words did not reach the bucket: they are the unit's to send
     assert training.state() == "stopped"
@@ -71,4 +72,4 @@ def test_5_what_runs_without_a_lease_is_told_in_red_and_reaped(training: Trainin
     reaped = training.operator.json("gpu", "reap", "-y", code=None)
 
     assert [one["id"] for one in reaped["stopped"]] == [training.id]
-    until("the GPU host to be stopped", lambda: training.state() == "stopped", 60)
+    until("the GPU host to be stopped", lambda: training.state() == "stopped")

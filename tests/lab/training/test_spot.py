@@ -2,6 +2,7 @@
 
 import re
 
+from tests.lab.operated import LONGEST_S
 from tests.lab.training.host import Training
 
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
@@ -13,7 +14,7 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     first = training.on_spot()
     first.reached("train")
     first.on(NOTICE)
-    out, err = child.communicate(timeout=500)
+    out, err = child.communicate(timeout=LONGEST_S)
     assert child.returncode == 0, f"{out}\n{err}"
     run = training.newest()
     receipt = training.receipt(run)

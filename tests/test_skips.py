@@ -1,0 +1,41 @@
+"""What is skipped where something is missing: one line says how to get it, and in CI it is a failure."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+
+ROOT = Path(__file__).parents[1]
+REAL = "tests/model/data/test_dataset.py"  # two of its tests use real X-rays
+TERRAFORM = "tests/terraform/test_terraform.py"
+
+
+def run(tests: str, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tests, *words]
+    return subprocess.run(command, cwd=ROOT, env={**bare, **settings}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("ci", [{}, {"PNEUMO_NO_SKIPS": "1"}], ids=["a user", "CI"])
+def test_real_x_rays_may_be_missing(ci: dict[str, str]) -> None:
+    done = run(REAL, "-m", "data", **ci)
+
+    assert done.returncode == 0, done.stdout
+    assert f"skipped 2: {needs.DATA}\n" in done.stdout
+
+
+def test_a_user_is_told_in_one_line_how_to_get_what_is_missing() -> None:
+    done = run(TERRAFORM, "-k", "valid", PATH="/nonexistent")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(needs.TERRAFORM) == 1
+
+
+def test_nothing_else_may_be_missing_in_ci() -> None:
+    done = run(TERRAFORM, "-k", "valid", PATH="/nonexistent", PNEUMO_NO_SKIPS="1")
+
+    assert done.returncode == 1 and "skipped where nothing may be" in done.stdout
