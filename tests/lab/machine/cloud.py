@@ -2,10 +2,12 @@
 
 import base64
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from tests.lab.machine.firewall import Cloud
@@ -20,7 +22,7 @@ def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
     import boto3
     from botocore.config import Config
 
-    quick = Config(user_agent_appid=agent, connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1})
+    quick = Config(user_agent_appid=agent, connect_timeout=20, read_timeout=60, retries={"total_max_attempts": 1})
     return boto3.client(
         service,
         region_name=REGION,
@@ -31,7 +33,22 @@ def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
     )
 
 
-def control(method: str, path: str, body: object = None, timeout: float = 10) -> Any:
+def client_through(entered: Callable[[str], AbstractContextManager[None]], service: str, agent: str) -> Any:
+    """A boto3 client whose requests are sent from the operator's place."""
+    from botocore.httpsession import URLLib3Session
+
+    at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    made, session = client(service, agent), URLLib3Session(timeout=60, socket_options=at_once)
+
+    def send(request: Any, **_: Any) -> Any:
+        with entered("operator"):
+            return session.send(request)
+
+    made.meta.events.register("before-send", send)
+    return made
+
+
+def control(method: str, path: str, body: object = None, timeout: float = 60) -> Any:
     """The API's own switches and counters, below /lab/; ValueError says what it refuses."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{API_URL}/lab/{path}", data, {"Content-Type": "application/json"}, method=method)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.lab.machine import cloud, firewall, home, image, mounts, network
+from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network
 from tests.lab.machine.cgroups import Group, with_prefix
 from tests.lab.machine.faults import Faults
 from tests.lab.machine.places import API, PORT, ROOT, WORLD, Places, all_labs
@@ -114,7 +114,7 @@ class Lab:
         self,
         argv: Sequence[str],
         code: int | None = 0,
-        timeout: float = 120,
+        timeout: float = 600,
         env: Mapping[str, str] | None = None,
         given: str = "",
         cwd: Path | None = None,
@@ -137,17 +137,7 @@ class Lab:
 
     def client(self, service: str = "ec2", agent: str = "test") -> Any:
         """A boto3 client that works in this process: its requests are sent from the operator's place."""
-        from botocore.httpsession import URLLib3Session
-
-        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-        made, session = cloud.client(service, agent), URLLib3Session(timeout=20, socket_options=at_once)
-
-        def send(request: Any, **_: Any) -> Any:
-            with self._network.entered("operator"):
-                return session.send(request)
-
-        made.meta.events.register("before-send", send)
-        return made
+        return cloud.client_through(self._network.entered, service, agent)
 
     def probe(self, place: str, address: str, port: int, timeout: float = 1.0) -> str:
         """What TCP finds from a place or host: `open`, `refused` (the way is open, nobody listens) or `silent`."""
@@ -165,7 +155,7 @@ class Lab:
         """Sockets that this thread opens meanwhile are opened at a place, or in a host's network."""
         return self._network.entered(self._place(place))
 
-    def ask(self, method: str, path: str, body: object = None, timeout: float = 10) -> Any:
+    def ask(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
         """The API's own switches and counters, below /lab/."""
         with self._network.entered("operator"):
             return cloud.control(method, path, body, timeout)
@@ -236,13 +226,7 @@ class Lab:
 
     def tail(self, lines: int = 30) -> str:
         """The last lines of every log, of the calls to the API, and of every host's console."""
-        patterns = ("logs/*.log", "calls.jsonl", "hosts/*/console.log")
-        files = [file for pattern in patterns for file in sorted(self.places.directory.glob(pattern))]
-        parts = []
-        for file in files:
-            last = file.read_text(errors="replace").splitlines()[-lines:]
-            parts.append(f"== {file.relative_to(self.places.directory)}\n" + "\n".join(last))
-        return "\n".join(parts)
+        return logs.tail(self.places.directory, lines)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
