@@ -169,7 +169,7 @@ class Lab:
                 self.revive(host["id"])
 
     def revive(self, host: str) -> None:
-        """Boot a host that died: EC2 has to be told to stop it first."""
+        """Boot a host that died."""
         ec2, identity = self.client(), self.host(host)["id"]
         ec2.stop_instances(InstanceIds=[identity])
         self.await_host(identity, "down")

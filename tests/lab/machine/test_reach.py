@@ -95,7 +95,7 @@ def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None
         others = [line for line in links.splitlines() if "link-netns " not in line and ": lo:" not in line]
 
         assert not others
-        assert all(peer.startswith("pneumolab-test") for peer in peers)
+        assert all(peer.startswith(stack.lab.places.prefix) for peer in peers)
 
 
 def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
