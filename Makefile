@@ -36,13 +36,14 @@ down: $(VENV)/.local
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, for longer
 test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
 	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) SELECT="$(SELECT_$@)"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
+	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
 # What is done to hosts that serve, and to a GPU that trains, has a lab of its own; the end of it comes last.
 PARTS := test-hosts test-lab test-rest
-SELECT_test-all := -m ''
+SEED := $(PNEUMO_SWEEP_SEED)
 $(PARTS): $(VENV)/.dev
-	$(BIN)/python -m pytest $(SELECT) $($@)
+	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-rest = --ignore=tests/lab
 test-lab = $(addprefix tests/lab/,machine api aws)
 test-hosts = $(addprefix tests/lab/,hosts faults training)
