@@ -35,11 +35,11 @@ class Stack:
     def address(self, instance: str) -> str:
         return str(self.lab.host(instance)["private_ip"])
 
-    def ssh(self, instance: str, command: str, timeout: int = 5) -> subprocess.CompletedProcess[str]:
+    def ssh(self, instance: str, command: str, timeout: int = 60) -> subprocess.CompletedProcess[str]:
         """By OpenSSH as people use it; any exit code."""
         options = ["-F", "ssh_config", "-o", f"ConnectTimeout={timeout}"]
         try:
-            return self.lab.run(["ssh", *options, self.address(instance), command], code=None, timeout=30)
+            return self.lab.run(["ssh", *options, self.address(instance), command], code=None, timeout=240)
         except subprocess.TimeoutExpired as late:  # ConnectTimeout leaves out what comes behind a bastion's answer
             return subprocess.CompletedProcess(late.cmd, 255, "", "timed out")
 
@@ -86,7 +86,7 @@ def build(lab: Lab) -> Stack:
     made.public = elastic["PublicIp"]
     for one in (made.front, made.back):
         lab.await_host(one, "up")
-        until("its first boot", lambda one=one: "host-key: " in console(made, one), 60)
+        until("its first boot", lambda one=one: "host-key: " in console(made, one))
     configure_ssh(made)
     return made
 
