@@ -53,7 +53,7 @@ class Group:
         files = [path / "cgroup.procs" for path in self._directories()[0].rglob(below)]
         return [int(one) for file in files for one in file.read_text().split()]
 
-    def kill(self, timeout: float = 20) -> None:
+    def kill(self, timeout: float = 120) -> None:
         """End all that is in it at once, as a loss of power would; returns when nothing is left."""
         switch = self._directories()[0] / "cgroup.kill"
         if not switch.exists():

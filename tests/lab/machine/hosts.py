@@ -92,7 +92,7 @@ class Host:
         self._network.detach(self.instance)
         self._group.kill()
         if self.process:
-            self.process.wait(10)
+            self.process.wait(120)
             self.process = None
         self._group.remove()
         mounts.unmount_below(self._root)

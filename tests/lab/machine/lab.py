@@ -68,7 +68,7 @@ class Lab:
             group.kill()
             group.remove()
         while self._programs:
-            self._programs.pop().wait(10)
+            self._programs.pop().wait(120)
         mounts.unmount_below(self.places.directory)
         network.destroy(self.places.named(""))
         for left in Path("/run/systemd/nspawn/propagate").glob(f"{self.places.named('')}*"):

@@ -27,7 +27,7 @@ def test_the_shutdown_behaviour_terminate_ends_an_instance_for_good(stack: Stack
     where = stack.ec2.describe_instances(InstanceIds=[stack.back])["Reservations"][0]["Instances"][0]["SubnetId"]
     one = instance(stack, "back", where, InstanceInitiatedShutdownBehavior="terminate")
     stack.lab.await_host(one, "up")
-    until("its first boot", lambda: "host-key: " in console(stack, one), 60)
+    until("its first boot", lambda: "host-key: " in console(stack, one))
     stack.lab.fault.on(one, ["systemctl", "poweroff"])
     until("EC2 to say terminated", lambda: state(stack, one) == "terminated")
     until("its disk to be gone", lambda: not (stack.lab.places.hosts / one / "disk.img").exists())
