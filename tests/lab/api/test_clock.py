@@ -95,8 +95,9 @@ def names(scheduler: Any) -> list[str]:
 
 def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, place: Network, scheduler: Any, role: str) -> None:
     id = instance(ec2, place, TagSpecifications=TAGS)
-    schedule(scheduler, "soon", role, [id], ahead(api, 2).astimezone(UTC))
+    schedule(scheduler, "soon", role, [id], ahead(api, 3600).astimezone(UTC))
     assert shown(ec2, id)["State"]["Name"] == "running"
+    api.ask("POST", "clock", {"forward": 3600})
     assert awaited(api, "soon") == "ok"
     assert shown(ec2, id)["State"]["Name"] == "stopped"
     assert names(scheduler) == []
