@@ -82,7 +82,7 @@ def outcome(api: Api, name: str) -> str | None:
     return fired[0]["outcome"] if fired else None
 
 
-def awaited(api: Api, name: str, seconds: float = 10) -> str | None:
+def awaited(api: Api, name: str, seconds: float = 120) -> str | None:
     deadline = time.monotonic() + seconds
     while outcome(api, name) is None and time.monotonic() < deadline:
         time.sleep(0.05)
