@@ -10,7 +10,7 @@ import pytest
 from pneumoctl.targets.local import processes
 from tests.installs import environments
 from tests.installs.environments import Environment, Unreachable
-from tests.lab.home import CONFIGURATION, plugin_mirror
+from tests.lab.machine.home import CONFIGURATION, plugin_mirror
 
 ROOT = Path(__file__).parents[2]
 Make = Callable[..., Environment]
