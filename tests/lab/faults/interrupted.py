@@ -74,7 +74,7 @@ class Sweep:
                 "plan": now != terraform and "terraform plan" in " ".join(now),
                 "setout": "terraform apply" in " ".join(now) and now != terraform,
                 "apply": "terraform apply" in " ".join(now) and self._acts(),
-                "attached": "still goes on" in text,
+                "attached": "is still running" in text,
                 "end": self._done() > done or "nothing to do" in text,
             }
             if reached[phase]:
