@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import bundle as bundles
-from model.build import card
-from model.build.known_picture import known_picture, prove
-from model.build.onnx import ExportError, compare, save_keras, shifted, to_onnx
-from model.build.provenance import Origin, code_version, command, now
 from model.bundle import Bundle
+from model.bundling import card
+from model.bundling.known_picture import known_picture, prove
+from model.bundling.onnx import ExportError, compare, save_keras, shifted, to_onnx
+from model.bundling.provenance import Origin, code_version, command, now
 from model.data import dataset as data
 from model.data.attribution import SOURCES
 from model.evaluation import calibrate, plots

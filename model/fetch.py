@@ -13,7 +13,7 @@ from model.data.publishers import SIZES, fetch_kermany, fetch_pneumoniamnist
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Fetch a public data set; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.data.publishers", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m model.fetch", description=main.__doc__)
     parser.add_argument("name", choices=("pneumoniamnist", "kermany"), help="kermany has 1.2 GB")
     parser.add_argument("--size", type=int, choices=SIZES, default=28, help="pixels a side, of pneumoniamnist")
     parser.add_argument("--to", type=Path, default=Path("data"), help="directory (default: data)")

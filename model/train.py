@@ -147,8 +147,8 @@ def run(
 def _bundle(model: Any, chosen: TrainSettings, dataset: DataSet, progress: Progress, given: argparse.Namespace) -> None:
     """Keep the best weights, then make the bundle; build_bundle leaves a whole one or none."""
     from model import export
-    from model.build import onnx
-    from model.build.provenance import Origin
+    from model.bundling import onnx
+    from model.bundling.provenance import Origin
     from model.evaluation import plots
     from model.training import loop as fit
     from model.training import network

@@ -67,7 +67,7 @@ def decode(content: bytes) -> Image.Image:
 def _silence() -> None:
     """Keep pydicom's and GDCM's remarks off stderr and out of the logs: they quote header values."""
     # Set again for every file: whoever resets the filters (a test, a server) must not bring the remarks back.
-    warnings.filterwarnings("ignore", module=r"(pydicom|model\.dicom)\b")
+    warnings.filterwarnings("ignore", module=r"(pydicom|model\.images)\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from model import bundle as bundles
 from model import export, phantom
-from model.build import onnx, provenance
-from model.build.onnx import ExportError
+from model.bundling import onnx, provenance
+from model.bundling.onnx import ExportError
 from model.data import attribution, dataset
 from model.evaluation import calibrate
 from model.images import refuse
@@ -277,7 +277,7 @@ def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
 
 
 def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundles.Bundle) -> None:
-    from model.build import card
+    from model.bundling import card
 
     facts = {
         **built.manifest["data"],
@@ -385,7 +385,7 @@ def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch
 
 def test_code_version_names_the_commit_of_a_checkout() -> None:
     told = provenance.code_version()
-    if (Path(provenance.__file__).parents[1] / ".git").exists():
+    if (Path(provenance.__file__).parents[2] / ".git").exists():
         assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", told)
     else:
         assert re.fullmatch(r"[0-9.]+|unpackaged", told)

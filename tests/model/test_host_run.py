@@ -28,11 +28,13 @@ STEPS = ("--checkpoint-steps", "2")
 # The command itself, with a network of one block (to start fast) and no bundle; it may kill itself at a step.
 DRIVER = """
 import os, signal, sys, time
-from model import bucket, host_run, network, news, shipping, train
+from model import host_run, train
+from model.host import checkpoint_upload, heartbeat, s3
+from model.training import network
 kill = int(os.environ.get("TEST_KILL", "0"))
 network.DAG_WIDTHS = (8,)
 train._bundle = lambda *_: None
-step, ship, shipped = news.News.step, shipping.ship, []
+step, ship, shipped = heartbeat.News.step, checkpoint_upload.ship, []
 def watched(self, progress, *rest):
     step(self, progress, *rest)
     if progress.step == kill:
@@ -42,11 +44,11 @@ def watched(self, progress, *rest):
 def behind(where, place):
     ship(where, place)
     shipped.append(place.name)
-news.News.step, shipping.ship, shipping.EVERY_S = watched, behind, 0.0
+heartbeat.News.step, checkpoint_upload.ship, checkpoint_upload.EVERY_S = watched, behind, 0.0
 if os.environ.get("TEST_DENIED"):
     def put(*_):
-        raise bucket.BucketError("AccessDenied")
-    shipping.PAUSE_S, bucket.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
+        raise s3.BucketError("AccessDenied")
+    checkpoint_upload.PAUSE_S, s3.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
 sys.exit(host_run.main(sys.argv[1:]))
 """
 

@@ -32,7 +32,7 @@ def no_bundle(*_):
     pass
 train.Reporter, train._bundle = Watch, no_bundle
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from model import network
+from model.training import network
 network.DAG_WIDTHS = (8,)
 sys.exit(train.main(sys.argv[2:]))
 """
@@ -88,9 +88,9 @@ STEPS = """
 import hashlib, os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
-from model import fit, network
 from model.settings import choose
-fit.settle(7)
+from model.training import loop, network
+loop.settle(7)
 settings = choose()
 model = network.build(settings)
 network.compile_for(model, settings, 2, 100)
@@ -153,7 +153,8 @@ def test_a_finished_run_is_left_alone(finished: tuple[Path, subprocess.Completed
 
 
 def test_a_crash_is_not_zero_and_leaves_no_bundle(tree: Path, tmp_path: Path) -> None:
-    broken = "from model import train, fit\nfit.Fit._judge = None\nimport sys\nsys.exit(train.main(sys.argv[1:]))"
+    broken = "import sys\nfrom model import train\nfrom model.training import loop\nloop.Fit._judge = None\n"
+    broken += "sys.exit(train.main(sys.argv[1:]))"
     done = start(("-c", broken), tree, "--out", tmp_path / "run", *SMALL)
     assert done.returncode == train.FAILED
     assert not (tmp_path / "run" / "bundle").exists()

@@ -9,22 +9,22 @@ from typing import Any
 
 from model.training import network
 
-ROOT = Path(network.__file__).parents[1]
+ROOT = Path(network.__file__).parents[2]
 SCRIPT = """
 import json, sys
 import numpy as np
 from pathlib import Path
 from contextlib import nullcontext
-from model import devices, fit, network
-from model.training.checkpoint import Checkpoints
 from model.settings import TrainSettings
+from model.training import devices, loop, network
+from model.training.checkpoint import Checkpoints
 network.DAG_WIDTHS = (8,)
 settings = TrainSettings(height=48, width=48, batch=8, epochs=3, augment=0.0, dropout=0.0, average=0.0, warmup=0.0)
 dice = np.random.default_rng(0)
 labels = np.arange(32) % 2
 pictures = dice.integers(0, 100, (32, 48, 48, 1)).astype(np.uint8)
 pictures[labels == 1, 12:36, 12:36] += 100  # what there is to learn
-fit.settle(1)
+loop.settle(1)
 together = devices.together(settings.batch)
 with together.scope() if together else nullcontext():
     model = network.build(settings)
@@ -32,17 +32,17 @@ both = (pictures, labels)
 stop, heard = int(sys.argv[2]), []
 places = Checkpoints(Path(sys.argv[1]), "f")
 tell = lambda progress, _: heard.append(progress.step)
-loop = fit.Fit(model, settings, both, both, places, 3, tell, lambda: heard[-1] == stop)
+fit = loop.Fit(model, settings, both, both, places, 3, tell, lambda: heard[-1] == stop)
 try:
-    loop.run()
-except fit.Stopped:
+    fit.run()
+except loop.Stopped:
     pass
 import keras
 print(json.dumps({
     "backend": keras.backend.backend(),
     "replicas": together.num_replicas_in_sync if together else 1,
     "steps": [heard[0], heard[-1]],
-    "auc": loop.progress.history[-1]["val_auc"] if loop.progress.history else 0.0,
+    "auc": fit.progress.history[-1]["val_auc"] if fit.progress.history else 0.0,
 }))
 """
 
@@ -50,7 +50,7 @@ print(json.dumps({
 # TensorFlow takes one processor for two, and both for GPUs; the pictures of an epoch are no whole number of batches.
 TWO = """
 import tensorflow as tf
-from model import devices
+from model.training import devices
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 devices.gpus = lambda: [{"device": f"/CPU:{n}", "name": "half a CPU", "capability": None} for n in range(2)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from model import bundle as bundles
 from model import phantom
-from model.build.onnx import ExportError
+from model.bundling.onnx import ExportError
 from model.images import refuse
 from model.images.decode import decode
 from model.images.limits import Refused

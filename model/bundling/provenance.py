@@ -59,7 +59,7 @@ def now() -> str:
 
 def code_version() -> str:
     """The installed package's version, and in a checkout the commit, with "-dirty" for changes on top."""
-    here = Path(__file__).resolve().parents[1]
+    here = Path(__file__).resolve().parents[2]
     try:
         package = installed("pneumoctl")
     except PackageNotFoundError:

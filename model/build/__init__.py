@@ -1,1 +1,0 @@
-"""A bundle from a finished training: export, provenance, known picture and card."""
