@@ -1,53 +1,49 @@
-"""Measure a classifier, or a bundle on a data set: every figure with its count and a 95 % interval."""
+"""Measure a bundle on a data set: `python -m model.evaluate BUNDLE DATA`; every metric with its 95 % interval."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from model.data.dataset import DataSet
-    from model.serving.predict import Classifier
+from model import bundle as bundles
+from model.data import dataset as data
+from model.data.dataset import DataError, DataSet
+from model.evaluation import plots
 from model.evaluation.assess import assess
-from model.evaluation.metrics import ROWS, table
+from model.evaluation.metrics import table
+from model.serving.predict import Classifier
 
-ROWS |= {"f1": "F1", "accuracy": "accuracy"}
+_DESCRIPTION = "Score a data set with a bundle in ONNX Runtime and print the metrics with their 95 % intervals."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score a data set with a bundle through ONNX Runtime and print what came out; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=main.__doc__)
+    """Score a data set with a bundle in ONNX Runtime and print its metrics. Exit 0 done, 1 failed, 2 usage."""
+    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=_DESCRIPTION)
     parser.add_argument("bundle", type=Path, help="directory with bundle.json")
     parser.add_argument("data", type=Path, help="folder with train/ and test/, a .npz or a manifest .csv")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="the part to score")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--out", type=Path, help="also write metrics.json and the plots into this directory")
-    chosen = parser.parse_args(argv)
-    from model import bundle as bundles
-    from model.data.dataset import DataError
-    from model.serving.predict import Classifier
-
+    options = parser.parse_args(argv)
     try:
-        classifier = Classifier(bundles.load(chosen.bundle))
-        dataset = _dataset(classifier, chosen.data, chosen.split)
-        document, labels, probabilities = assess(classifier, dataset, chosen.split)
-        if chosen.out:
-            _write(chosen.out, document, labels, probabilities, classifier.bundle.threshold)
+        classifier = Classifier(bundles.load(options.bundle))
+        dataset = _dataset(classifier, options.data, options.split)
+        document, labels, probabilities = assess(classifier, dataset, options.split)
+        if options.out:
+            _write(options.out, document, labels, probabilities, classifier.bundle.threshold)
     except (bundles.BundleError, DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(document, indent=2) if chosen.json else _text(document))
+    print(json.dumps(document, indent=2) if options.json else _text(document))
     return 0
 
 
-def _dataset(classifier: "Classifier", source: Path, part: str) -> "DataSet":
-    """The data set, with the validation part that the bundle's own run cut off when that is asked for."""
-    from model.data import dataset as data
-
+def _dataset(classifier: Classifier, source: Path, part: str) -> DataSet:
+    """The data set; for "validation", split as in the training of the bundle. Raises ValueError for other data."""
     dataset = data.load(source)
     if part == "test":
         return dataset
@@ -55,7 +51,7 @@ def _dataset(classifier: "Classifier", source: Path, part: str) -> "DataSet":
     if manifest["data"].get("manifest_sha256") != dataset.manifest_sha256:
         raise ValueError(
             f"{classifier.bundle.name} was not trained on {dataset.name}: "
-            "which of these pictures its training saw is unknown. Use --split test."
+            "which of these pictures it was trained on is unknown. Use --split test."
         )
     return data.split(dataset, manifest["settings"]["validation_share"], manifest["settings"]["seed"])
 
@@ -63,16 +59,16 @@ def _dataset(classifier: "Classifier", source: Path, part: str) -> "DataSet":
 def _text(document: dict[str, Any]) -> str:
     model, data, metrics = document["model"], document["data"], document["metrics"]
     title = f"{model['name']} {model['version']} on {data['part']} of {data['name']}: {metrics['n']} pictures"
-    refused = f"{document['refused']} of them would be refused in use; they are counted above all the same"
+    refused = f"{document['refused']} of them would be refused in use; the metrics above include them"
     return f"{title}\n{table(metrics)}\n{refused}"
 
 
-def _write(folder: Path, document: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray, at: float) -> None:
-    from model.evaluation import plots
-
+def _write(
+    folder: Path, document: dict[str, Any], labels: np.ndarray, probabilities: np.ndarray, threshold: float
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    plots.report(labels, probabilities, at, folder, document["data"]["part"])
+    plots.report(labels, probabilities, threshold, folder, document["data"]["part"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Make a bundle of a trained network: exported, proven equal, calibrated, measured, and only then there at all."""
+"""Make a bundle from a trained network: export, compare, calibrate, measure; the bundle appears only if all succeed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import numpy as np
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.bundling import card
-from model.bundling.known_picture import known_picture, prove
-from model.bundling.onnx import ExportError, compare, save_keras, shifted, to_onnx
+from model.bundling.known_picture import known_picture, verify
+from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
 from model.data import dataset as data
 from model.data.attribution import SOURCES
+from model.data.dataset import DataSet, Sample
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import refusals, score
 from model.evaluation.metrics import evaluate
 from model.images import refuse
 from model.serving.predict import Classifier
+from model.settings import TrainSettings
+from model.training.run_dir import BEST, HISTORY, SETTINGS
 
 if TYPE_CHECKING:
     import keras
 
-    from model.data.dataset import DataSet, Sample
-    from model.settings import TrainSettings
-
 KERAS_FILE = "model.keras"
-UNSTATED = Origin()
+UNKNOWN_ORIGIN = Origin()
 
 
 def build_bundle(
@@ -46,30 +46,30 @@ def build_bundle(
     name: str,
     test: bool = False,
     history: Sequence[Mapping[str, float]] = (),
-    origin: Origin = UNSTATED,
-    tell: Callable[[str], None] = lambda _: None,
+    origin: Origin = UNKNOWN_ORIGIN,
+    progress: Callable[[str], None] = lambda _: None,
     replace: bool = False,
 ) -> Bundle:
-    """Make the bundle `out_dir` of a trained model; a failure or a kill at any point leaves no bundle there.
+    """Make the bundle `out_dir` from a trained model; a failure or a kill at any point leaves no bundle there.
 
-    dataset: with its validation part cut off as in training: calibration and threshold come from that part alone, the
-    refusal statistics from the training part; the test part is scored only when `test` is set. The calibration's
-    offset goes into the last bias of the bundle's networks, `model` stays as it is. The same arguments on the same
-    machine give the same version. Raises ExportError (the exported files do not equal `model`, or the health
-    gate could not pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, unless `replace`).
+    dataset: split as in training. Calibration and threshold are fitted on the validation part, the refusal statistics
+    on the training part; the test part is scored only if `test` is set. The offset of the calibration is added to the
+    last bias of the exported networks; `model` is not changed. The same arguments on the same machine give the same
+    version. Raises ExportError (the exported files differ from `model`, or the health check could never pass),
+    ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty and `replace` is not set).
     """
     if not replace and out_dir.exists() and any(out_dir.iterdir()):
-        raise FileExistsError(f"{out_dir} exists already; remove it, replace it or name another directory")
+        raise FileExistsError(f"{out_dir} already exists; give --replace, remove it, or name another directory")
     work = out_dir.parent / f".{out_dir.name}.part"
-    shutil.rmtree(work, ignore_errors=True)  # what a killed export left
+    shutil.rmtree(work, ignore_errors=True)  # from a killed export
     (work / "report").mkdir(parents=True)
     try:
-        manifest = _filled(model, settings, dataset, work, name, test, origin, tell)
+        manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress)
         if history:
             plots.history(history, work / "report" / "history.png")
         _write_card(manifest, work, origin.command or command(settings, name, test, origin.source))
         bundles.write(work, manifest)
-        prove(work)
+        verify(work)
         if replace:
             shutil.rmtree(out_dir, ignore_errors=True)
         work.replace(out_dir)
@@ -79,7 +79,7 @@ def build_bundle(
     return bundles.load(out_dir, deep=True)
 
 
-def _filled(
+def _build_manifest(
     model: keras.Model,
     settings: TrainSettings,
     dataset: DataSet,
@@ -87,19 +87,19 @@ def _filled(
     name: str,
     test: bool,
     origin: Origin,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write networks and plots into `work`; returns the manifest with all that was chosen and measured."""
-    tell("calibrating on the validation part")
+    """Write networks and plots into `work`; returns the manifest."""
+    progress("calibrating on the validation part")
     temperature, offset = _calibration(model, dataset)
-    tell("exporting and comparing with ONNX Runtime")
-    calibrated = shifted(model, offset)
+    progress("exporting and comparing with ONNX Runtime")
+    calibrated = with_offset(model, offset)
     export(calibrated, work)
     compare(calibrated, work / bundles.NETWORK, temperature)
-    tell("describing the training pictures")
-    manifest = _draft(model, settings, dataset, name, origin)
+    progress("computing the refusal statistics of the training part")
+    manifest = _describe(model, settings, dataset, name, origin)
     manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
-    tell("scoring the validation part" + (" and the test part" if test else ""))
+    progress("scoring the validation part" + (" and the test part" if test else ""))
     _measure(manifest, work, dataset, settings, test)
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))
     return manifest
@@ -111,37 +111,39 @@ def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
 
 
 def export(model: keras.Model, directory: Path) -> None:
-    """Write model.keras and model.onnx into `directory`; raises ExportError unless both give what `model` gives."""
+    """Write model.keras and model.onnx into `directory`. Raises ExportError if either computes something else."""
     import keras
 
     save_keras(model, directory / KERAS_FILE)
     to_onnx(model, directory / bundles.NETWORK)
     compare(model, directory / bundles.NETWORK)
-    # Fine-tuning will start from the .keras file: it must be the same network too.
+    # Fine-tuning starts from the .keras file: it must hold the same network.
     compare(keras.models.load_model(directory / KERAS_FILE, compile=False), directory / bundles.NETWORK)
 
 
-def _draft(model: keras.Model, settings: TrainSettings, dataset: DataSet, name: str, origin: Origin) -> dict[str, Any]:
+def _describe(
+    model: keras.Model, settings: TrainSettings, dataset: DataSet, name: str, origin: Origin
+) -> dict[str, Any]:
     height, width = model.input_shape[1:3]
-    parts = {part: dataset.part(part) for part in ("train", "validation", "test")}
-    patients = {part: {sample.patient for sample in samples} for part, samples in parts.items()}
+    samples = {part: dataset.part(part) for part in ("train", "validation", "test")}
+    patients = {part: {sample.patient for sample in listed} for part, listed in samples.items()}
     with ThreadPoolExecutor() as pool:
-        described = np.stack(list(pool.map(_statistics, parts["train"])))
+        statistics = np.stack(list(pool.map(_statistics, samples["train"])))
     return {
         "name": name,
         "created": origin.created or now(),
         "input": {"height": height, "width": width, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
         "labels": ["no pneumonia", "pneumonia"],
-        "refusal": refuse.fit(described),
+        "refusal": refuse.fit(statistics),
         "data": {
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
             "attribution": SOURCES.get(origin.source, origin.source),
-            **{part: len(samples) for part, samples in parts.items()},
-            "patients": {part: len(people) for part, people in patients.items()},
+            **{part: len(listed) for part, listed in samples.items()},
+            "patients": {part: len(numbers) for part, numbers in patients.items()},
             "patient_numbers_in_test_too": len(patients["test"] & (patients["train"] | patients["validation"])),
         },
-        # A starting file lies somewhere on one machine: its name is enough.
+        # The name alone: the path of a weights file belongs to one machine.
         "settings": {**settings.to_dict(), "weights": Path(settings.weights).name},
         "code_version": code_version(),
         "intended_use": card.INTENDED_USE,
@@ -154,7 +156,7 @@ def _statistics(sample: Sample) -> np.ndarray:
 
 
 def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
-    """Fill in the operating point and the metrics, and draw the plots."""
+    """Add the operating point and the metrics to the manifest, and draw the plots."""
     classifier = Classifier(Bundle(work, manifest))
     logits, labels = score(classifier, dataset.part("validation"))
     probabilities = calibrate.sigmoid(logits, manifest["temperature"])
@@ -164,10 +166,10 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
         logits, labels = score(classifier, dataset.part("test"))
         scored["test"] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
     metrics: dict[str, Any] = {"validation": None, "test": None}
-    for part, (truth, found) in scored.items():
+    for part, (labels, probabilities) in scored.items():
         refused = refusals(classifier, dataset.part(part))
-        metrics[part] = {**evaluate(truth, found, threshold), "refused": refused}
-        plots.report(truth, found, threshold, work / "report", part)
+        metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refused}
+        plots.report(labels, probabilities, threshold, work / "report", part)
     manifest["metrics"] = metrics
     manifest["operating_point"] = {
         "threshold": threshold,
@@ -178,52 +180,59 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
     }
 
 
-def _write_card(manifest: Mapping[str, Any], work: Path, made_by: str) -> None:
-    drawn = sorted(path.name for path in (work / "report").iterdir())
-    (work / "MODEL_CARD.md").write_text(card.text(manifest, made_by, drawn), encoding="utf-8")
+def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:
+    plot_names = sorted(path.name for path in (work / "report").iterdir())
+    (work / "MODEL_CARD.md").write_text(card.text(manifest, commands, plot_names), encoding="utf-8")
+
+
+_DESCRIPTION = "Make a bundle from the best network of a finished training run."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make a bundle of the best network of a finished training run; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.export", description=main.__doc__)
-    parser.add_argument("run", type=Path, help="directory of a run of model.train")
-    parser.add_argument("data", type=Path, help="the data it was trained on")
+    """Make a bundle from the best network of a finished training run. Exit 0 done, 1 failed, 2 usage."""
+    parser = argparse.ArgumentParser(prog="python -m model.export", description=_DESCRIPTION)
+    parser.add_argument("run", type=Path, help="run directory of model.train")
+    parser.add_argument("data", type=Path, help="the data that the run was trained on")
     parser.add_argument("--out", type=Path, required=True, help="directory of the new bundle")
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
-    parser.add_argument("--test", action="store_true", help="read the test part too, once, for the card")
-    parser.add_argument("--source", default="", help=f"whom to name for the data: {', '.join(SOURCES)} or a text")
-    parser.add_argument("--replace", action="store_true", help="put the new bundle in the place of the one in --out")
-    given = parser.parse_args(argv)
+    parser.add_argument("--test", action="store_true", help="score the test part once, for the model card")
+    parser.add_argument("--source", default="", help=f"attribution of the data: {', '.join(SOURCES)} or a text")
+    parser.add_argument("--replace", action="store_true", help="replace the bundle in --out")
+    options = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        bundle = _from_run(given)
+        bundle = _from_run(options)
     except (ExportError, bundles.BundleError, data.DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{bundle.name} {bundle.version} in {given.out}")
+    print(f"{bundle.name} {bundle.version} in {options.out}")
     return 0
 
 
-def _from_run(given: argparse.Namespace) -> Bundle:
+def default_name(settings: TrainSettings, dataset: DataSet) -> str:
+    """The name of a bundle that was given none: ARCH-DATA."""
+    return f"{settings.arch}-{dataset.name}".lower().replace("_", "-")
+
+
+def _from_run(options: argparse.Namespace) -> Bundle:
     import keras
 
-    from model.settings import TrainSettings
-
-    settings = TrainSettings.from_dict(json.loads((given.run / "settings.json").read_text())["settings"])
-    dataset = data.load(given.data)
-    if json.loads((given.run / "settings.json").read_text())["data"]["manifest_sha256"] != dataset.manifest_sha256:
-        raise ValueError(f"{given.data} is not the data that {given.run} was trained on")
+    saved = json.loads((options.run / SETTINGS).read_text())
+    settings = TrainSettings.from_dict(saved["settings"])
+    dataset = data.load(options.data)
+    if saved["data"]["manifest_sha256"] != dataset.manifest_sha256:
+        raise ValueError(f"{options.data} is not the data that {options.run} was trained on")
     return build_bundle(
-        keras.models.load_model(given.run / "best.keras", compile=False),
+        keras.models.load_model(options.run / BEST, compile=False),
         settings,
         data.split(dataset, settings.validation_share, settings.seed),
-        given.out,
-        given.name or f"{settings.arch}-{dataset.name}".lower().replace("_", "-"),
-        test=given.test,
-        history=json.loads((given.run / "history.json").read_text()),
-        origin=Origin(source=given.source),
-        tell=lambda line: print(line, file=sys.stderr),
-        replace=given.replace,
+        options.out,
+        options.name or default_name(settings, dataset),
+        test=options.test,
+        history=json.loads((options.run / HISTORY).read_text()),
+        origin=Origin(source=options.source),
+        progress=lambda line: print(line, file=sys.stderr),
+        replace=options.replace,
     )
 
 

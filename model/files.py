@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and their digests."""
+"""Write files atomically, flush them to the disk, and compute their digests."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write JSON so that a reader finds the old or the new document, never half of one."""
+    """Write JSON atomically: a reader finds the old or the new document, never a part of one."""
     write_text(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text beside its place, flush it to the disk, rename."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
+    """Write text atomically: to a temporary file in the same directory, flushed to the disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
-        _flush(file)
-    beside.replace(path)
+        flush(file)
+    temporary.replace(path)
 
 
-def sha256(path: Path) -> str:
-    """Of the file's bytes, in hex."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The hexadecimal digest of a file. Publishers still state MD5: it detects damage, it protects nothing."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def _flush(file: Any) -> None:
+def flush(file: IO[Any]) -> None:
+    """Write what is buffered for an open file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def _flush_directory(directory: Path) -> None:
+def flush_directory(directory: Path) -> None:
+    """Write the names in a directory to the disk, so that a rename survives a power loss."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""One frozen object holds every choice of a training run, and is saved with it."""
+"""The settings of a training run, which are saved with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 ARCHITECTURES = ("dag", "resnet50")
 LOSSES = ("bce", "focal")
 OPTIMIZERS = ("adam", "sgd", "nadam", "adadelta")
-PRECISIONS = ("float32", "bfloat16", "float16", "auto")  # auto: what the GPUs here are good at
+PRECISIONS = ("float32", "bfloat16", "float16", "auto")  # auto: what the GPUs of this machine accelerate
 METRICS = ("recall", "specificity", "auc", "loss")
 
-# The size each network was made for: ResNet50's ImageNet weights know 224; the DAG is sized for two CPU cores.
+# ResNet50's ImageNet weights were trained at 224; the size of the DAG suits two CPU cores.
 DEFAULT_SIDE = {"dag": 160, "resnet50": 224}
 # Peak learning rates that suit each optimizer; Adadelta's published rate is 1.0, not Keras' 0.001.
 DEFAULT_RATE = {"adam": 1e-3, "nadam": 1e-3, "sgd": 1e-2, "adadelta": 1.0}
@@ -22,25 +22,26 @@ DEFAULT_DENSE = {"dag": (), "resnet50": (256,)}
 
 
 class SettingsError(ValueError):
-    """A choice that cannot be trained with; the message is one line for the person who typed it."""
+    """An invalid setting; the message is one line for the person who typed it."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Every choice of a run. Sizes are in pixels, shares and probabilities in 0..1.
+    """The settings of a run. Sizes are in pixels, shares and probabilities in 0..1.
 
-    metric: what early stopping and best-weights selection watch on VALIDATION (see watch.watched):
-      "recall" is the sensitivity where the specificity is still at least ``fixed_specificity``, so that a model
-      which calls everything positive earns nothing; "specificity" is the specificity at ``target_sensitivity``;
-      "auc" and "loss" are what they say. Ties are broken by the lower validation loss.
-    augment: strength of the augmentation, 1 is the designed strength, 0 turns it off.
-    mirror: flip half the pictures left to right. Off, because it moves the heart to the other side.
+    metric: the validation metric for early stopping and for choosing the best weights (see
+      training.validation.validation_metrics): "recall" is the sensitivity at ``fixed_specificity``, so that a model
+      that predicts pneumonia for every picture scores 0; "specificity" is the specificity at ``target_sensitivity``;
+      "auc" and "loss" have their usual meaning. The lower validation loss breaks ties.
+    augment: strength of the augmentation; 1 is the designed strength, 0 turns it off.
+    mirror: flip half of the pictures left to right. Off by default, because it moves the heart to the other side.
     weights: "imagenet" (resnet50 only), "none", or a file.
-    average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992), and validation judges
-      the average; it moves less from epoch to epoch than the weights do. 0 turns it off.
-    unfrozen: how many of ResNet50's last layers the second phase trains, at a tenth of the rate.
-    precision: what layers compute in (Micikevicius et al. 2018); weights, logit and loss are float32 always.
-    head_epochs: epochs of the first phase (head only); counted within ``epochs``; 0 for the DAG.
+    average: weights are averaged over about 1 / (1 - average) steps (Polyak & Juditsky 1992). The average is
+      validated, because it varies less between epochs than the weights. 0 turns it off.
+    unfrozen: the number of ResNet50's last layers that the second phase trains, at a tenth of the learning rate.
+    precision: the type in which layers compute (Micikevicius et al. 2018); weights, logit and loss are float32.
+    head_epochs: epochs of the first phase (head only), included in ``epochs``; 0 for the DAG.
+    patience: epochs without improvement after which training stops. grace: epochs before a collapse is reported.
     """
 
     arch: str = "dag"
@@ -82,7 +83,7 @@ class TrainSettings:
         if not self.weights:
             raise SettingsError("weights is empty: give imagenet, none or a file")
         if self.weights == "imagenet" and self.arch != "resnet50":
-            raise SettingsError("weights imagenet exists for arch resnet50 only; use --weights none or a file")
+            raise SettingsError("--weights imagenet exists for arch resnet50 only; use --weights none or a file")
         self._check_counts()
         self._check_shares()
 
@@ -110,37 +111,37 @@ class TrainSettings:
             _within(name, getattr(self, name), 0.5, 0.9999)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
+        """The settings as a JSON object."""
         return {**asdict(self), "dense": list(self.dense)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainSettings:
-        """The settings of a saved run; an unknown or missing key is refused, so that nothing is guessed."""
-        known = {field.name for field in fields(cls)}
-        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
+        """The settings of a saved run. Raises SettingsError for an unknown or a missing key."""
+        names = {field.name for field in fields(cls)}
+        unknown, missing = sorted(set(values) - names), sorted(names - set(values))
         if unknown or missing:
-            raise SettingsError(f"settings of another version: unknown {unknown}, missing {missing}")
+            raise SettingsError(f"the settings are of another version: unknown {unknown}, missing {missing}")
         return cls(**values)
 
 
-def choose(**given: Any) -> TrainSettings:
-    """Settings from the few choices a person made; None means not chosen.
+def choose(**options: Any) -> TrainSettings:
+    """The settings with the given options; None means not given.
 
-    What depends on the architecture or the optimizer (size, rate, head) follows from it unless given.
+    Defaults that depend on the architecture or the optimizer (size, learning rate, head) follow from it.
     """
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in options.items() if value is not None}
     arch, optimizer = chosen.get("arch", "dag"), chosen.get("optimizer", "adam")
     _one_of("arch", arch, ARCHITECTURES)
     _one_of("optimizer", optimizer, OPTIMIZERS)
     epochs = chosen.get("epochs", TrainSettings.epochs)
-    follows = {
+    defaults = {
         "height": DEFAULT_SIDE[arch],
         "width": DEFAULT_SIDE[arch],
         "dense": DEFAULT_DENSE[arch],
         "learning_rate": DEFAULT_RATE[optimizer],
         "head_epochs": math.ceil(epochs / 3) if arch == "resnet50" else 0,
     }
-    settings = TrainSettings(**{**follows, **chosen})
+    settings = TrainSettings(**{**defaults, **chosen})
     if settings.weights not in ("imagenet", "none") and not Path(settings.weights).is_file():
         raise SettingsError(f"weights: no file {settings.weights}; give imagenet, none or an existing file")
     return settings
@@ -152,6 +153,6 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 
 
 def _within(name: str, value: Any, low: float, high: float) -> None:
-    # bool is an int to Python, and nan compares false to everything: both are refused here.
+    # In Python a bool is an int, and every comparison with nan is false: both are refused here.
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise SettingsError(f"{name} is {value!r}: it must lie in {low:g}..{high:g}")

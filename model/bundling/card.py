@@ -1,11 +1,11 @@
-"""Write a bundle's MODEL_CARD.md: what it is for, what it was made of and what was measured, all from its data."""
+"""Write the MODEL_CARD.md of a bundle: intended use, data, operating point, metrics and limits, from its manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from model.evaluation.metrics import ROWS
+from model.evaluation.metrics import TITLES
 
 INTENDED_USE = (
     "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays of children for signs of "
@@ -24,8 +24,6 @@ _LIMITS = (
     "documents; it does not prove that a picture is a chest X-ray, nor that it is of a child.",
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
 )
-
-
 _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
     "whether they are the same children nobody has published."
@@ -33,12 +31,12 @@ _SHARED = (
 
 
 def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
-    """The card of a bundle as Markdown, from its manifest (without version and files), filled in from it alone.
+    """The model card as Markdown, from the manifest of a bundle (without version and files).
 
-    reproduce: the command line that makes the bundle again; plots: names of the files in report/.
+    reproduce: the commands that make the same bundle; plots: names of the files in report/.
     """
     size = manifest["input"]
-    whom = _CHILDREN if "aged 1 to 5" in manifest["data"]["attribution"] else _UNKNOWN
+    population = _CHILDREN if "aged 1 to 5" in manifest["data"]["attribution"] else _UNKNOWN
     parts = [
         f"# {manifest['name']}",
         manifest["intended_use"],
@@ -53,7 +51,7 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         "## Refusals",
         _refusal(manifest),
         "## Limits",
-        "\n".join(f"- {line}" for line in (whom, *_LIMITS)),
+        "\n".join(f"- {line}" for line in (population, *_LIMITS)),
         "## Plots",
         "\n".join(f"- [{name}](report/{name})" for name in plots),
         "## Made by",
@@ -100,17 +98,18 @@ def _figures(part: str, metrics: Mapping[str, Any] | None) -> str:
         return f"### {part.capitalize()}\n\nNot measured: the {part} part was not read for this bundle."
     head = f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia\n\n"
     rows = ["| figure | value | 95 % interval | pictures |", "| --- | ---: | ---: | ---: |"]
-    for key, title in ROWS.items():
-        one = metrics[key]
-        if one is None:
+    for key, title in TITLES.items():
+        metric = metrics[key]
+        if metric is None:
             rows.append(f"| {title} | nothing to count | | 0 |")
         else:
-            rows.append(f"| {title} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} | {one['n']} |")
-    told = metrics["confusion"]
+            low, high = metric["low"], metric["high"]
+            rows.append(f"| {title} | {metric['value']:.3f} | {low:.3f} to {high:.3f} | {metric['n']} |")
+    confusion = metrics["confusion"]
     tail = (
         f"\n\nBrier score {metrics['brier']:.4f}, expected calibration error (10 bins) {metrics['ece']:.4f}. "
-        f"Called pneumonia: {told['tp']} with and {told['fp']} without it; "
-        f"called none: {told['tn']} without and {told['fn']} with it."
+        f"Called pneumonia: {confusion['tp']} with and {confusion['fp']} without it; "
+        f"called none: {confusion['tn']} without and {confusion['fn']} with it."
     )
     return head + "\n".join(rows) + tail + ("\n\n" + _METHODS if part == "validation" else "")
 
@@ -140,5 +139,5 @@ def _made_by(manifest: Mapping[str, Any], reproduce: str) -> str:
     return f"Code version `{manifest['code_version']}`. Settings: {settings}.\n\n```sh\n{reproduce}\n```"
 
 
-def _interval(one: Mapping[str, Any]) -> str:
-    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f}, n = {one['n']})"
+def _interval(metric: Mapping[str, Any]) -> str:
+    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f}, n = {metric['n']})"

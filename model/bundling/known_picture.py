@@ -1,4 +1,4 @@
-"""Choose the drawing whose score a bundle remembers, and prove by it that the finished bundle serves."""
+"""Choose the drawing whose score is stored in a bundle, and verify with it that the finished bundle can serve."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KNOWN_SEEDS = range(1, 9)
 
 
 def known_picture(classifier: Classifier) -> dict[str, Any]:
-    """The drawing that readiness scores again: accepted by the refusal, and of the least certain probability.
+    """The drawing that the readiness check scores: one that is not refused, with the probability nearest to 0.5.
 
-    A saturated probability would stay in its band whatever happened to the network.
+    A probability near 0 or 1 would stay within the tolerance even if the network were damaged.
     """
     accepted = []
     for opacity in (True, False):
@@ -32,8 +32,10 @@ def known_picture(classifier: Classifier) -> dict[str, Any]:
                 continue
             accepted.append((classifier.probability(picture.grey), seed, opacity))
     if not accepted:
-        raise ExportError("every drawing is refused by this bundle's own statistics: the health gate could not pass")
-    probability, seed, opacity = min(accepted, key=lambda one: abs(one[0] - 0.5))
+        raise ExportError(
+            "the refusal statistics of this bundle refuse every drawing: the health check could never pass"
+        )
+    probability, seed, opacity = min(accepted, key=lambda candidate: abs(candidate[0] - 0.5))
     return {
         "seed": seed,
         "size": KNOWN_SIZE,
@@ -43,11 +45,11 @@ def known_picture(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def prove(directory: Path) -> None:
-    """Open the finished bundle as serving does and score its known picture by the way of an upload."""
+def verify(directory: Path) -> None:
+    """Load the finished bundle as serving does and score its known picture. Raises ExportError if the score differs."""
     classifier = Classifier(bundles.load(directory, deep=True))
     known = classifier.bundle.manifest["known_picture"]
     scored = classifier.predict(phantom.png(known["seed"], known["size"], known["opacity"]), "known.png")
     probability = scored["probability"]
     if probability is None or not abs(probability - known["probability"]) <= known["tolerance"]:
-        raise ExportError(f"the finished bundle gives {probability} for its known picture, not {known}")
+        raise ExportError(f"the finished bundle scores its known picture {probability}, not as recorded: {known}")

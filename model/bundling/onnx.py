@@ -1,4 +1,4 @@
-"""Write a Keras model as ONNX and as a small .keras file, byte for byte the same each time, and prove them equal."""
+"""Write a Keras model as ONNX and as a .keras file, reproducible byte for byte, and compare what they compute."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ TOLERANCE = 1e-5  # largest difference of a probability between Keras and ONNX R
 
 
 class ExportError(Exception):
-    """The exported model is not what was trained; the message says in which way. No bundle was made."""
+    """The exported model differs from the trained one; the message says how. No bundle was made."""
 
 
 def to_onnx(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` with one input "pixels" float32 [N, H, W, 1] and one output "logit" float32 [N, 1].
 
-    Raises ExportError when the exported graph has another signature: preprocessing done outside a layer is
-    exported as a second input that nobody feeds, and the exporter calls that a success.
+    Raises ExportError if the exported graph has another signature: the exporter turns preprocessing outside of a
+    layer into a second input, which nobody feeds, and reports success.
     """
     import onnx
 
-    model(trial_pictures(*model.input_shape[1:3])[:1], training=False)  # a loaded model that nobody called is refused
+    model(
+        trial_pictures(*model.input_shape[1:3])[:1], training=False
+    )  # the exporter refuses a loaded model that was never called
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.onnx"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of NumPy, met by tf2onnx
+            warnings.simplefilter("ignore", FutureWarning)  # from NumPy, used by tf2onnx
             model.export(str(raw), format="onnx", verbose=False)
         graph = onnx.load(raw)
     _check_signature(graph, model)
@@ -51,13 +53,13 @@ def to_onnx(model: keras.Model, path: Path) -> None:
 
 
 def save_keras(model: keras.Model, path: Path) -> None:
-    """Write `model` to `path` as .keras without its optimizer, and without the date that makes each file differ."""
+    """Write `model` to `path` as .keras without its optimizer and without the date, which varies."""
     import keras
 
-    bare = copied(model)
+    copy = copy_of(model)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = Path(folder) / "raw.keras"
-        bare.save(raw)
+        copy.save(raw)
         with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as target:
             for name in sorted(source.namelist()):
                 content = source.read(name)
@@ -66,8 +68,8 @@ def save_keras(model: keras.Model, path: Path) -> None:
                 target.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # HDF5 pads its groups
 
 
-def copied(model: keras.Model) -> keras.Model:
-    """The same network with the same weights, not compiled, so without an optimizer."""
+def copy_of(model: keras.Model) -> keras.Model:
+    """A copy of a network with the same weights, not compiled and so without an optimizer."""
     import keras
 
     copy = keras.Model.from_config(model.get_config())
@@ -75,12 +77,14 @@ def copied(model: keras.Model) -> keras.Model:
     return copy
 
 
-def shifted(model: keras.Model, offset: float) -> keras.Model:
-    """A copy of `model` whose logit is higher by `offset`: the bias of its last layer takes it up."""
-    copy = copied(model)
+def with_offset(model: keras.Model, offset: float) -> keras.Model:
+    """A copy of `model` whose logit is higher by `offset`, which is added to the bias of its last layer."""
+    copy = copy_of(model)
     bias = getattr(copy.layers[-1], "bias", None)
     if bias is None or bias.shape != (1,):
-        raise ExportError(f"the last layer, {copy.layers[-1].name}, has no single bias that could take up the offset")
+        raise ExportError(
+            f"the last layer, {copy.layers[-1].name}, has no single bias to which the offset can be added"
+        )
     bias.assign(bias + offset)
     return copy
 
@@ -96,24 +100,26 @@ def session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 def logits(runtime: onnxruntime.InferenceSession, pictures: Iterable[np.ndarray]) -> np.ndarray:
     """Logits, float32 [n], of pictures [H, W, 1] in 0..255, one at a time as serving does."""
-    rows = [runtime.run([OUTPUT], {INPUT: np.asarray(one, np.float32)[np.newaxis]})[0][0, 0] for one in pictures]
+    rows = [
+        runtime.run([OUTPUT], {INPUT: np.asarray(picture, np.float32)[np.newaxis]})[0][0, 0] for picture in pictures
+    ]
     return np.asarray(rows, dtype=np.float32)
 
 
 def compare(model: keras.Model, path: Path, temperature: float = 1.0) -> float:
     """The largest difference of a probability between `model` and the ONNX file, over drawings and random pictures.
 
-    Raises ExportError when it is above TOLERANCE, not a number, or when ONNX Runtime refuses the file.
+    Raises ExportError if it exceeds TOLERANCE or is NaN, or if ONNX Runtime cannot load the file.
     """
     height, width = model.input_shape[1:3]
     pictures = trial_pictures(height, width)
-    wanted = np.asarray(model(pictures, training=False))[:, 0]
+    expected = np.asarray(model(pictures, training=False))[:, 0]
     try:
         measured = logits(session(path), pictures)
-    except Exception as error:  # ONNX Runtime raises its own types, none of them public
-        raise ExportError(f"ONNX Runtime refuses the exported model: {error}") from error
-    difference = float(np.max(np.abs(sigmoid(wanted, temperature) - sigmoid(measured, temperature))))
-    if not difference <= TOLERANCE:  # a NaN fails this too
+    except Exception as error:  # the exception types of ONNX Runtime are not public
+        raise ExportError(f"ONNX Runtime cannot load the exported model: {error}") from error
+    difference = float(np.max(np.abs(sigmoid(expected, temperature) - sigmoid(measured, temperature))))
+    if not difference <= TOLERANCE:  # also true for NaN
         raise ExportError(f"ONNX and Keras differ by {difference:.1e} in probability; at most {TOLERANCE:g} is allowed")
     return difference
 
@@ -127,40 +133,40 @@ def trial_pictures(height: int, width: int) -> np.ndarray:
 
 
 def _check_signature(graph: onnx.ModelProto, model: keras.Model) -> None:
-    constants = {one.name for one in graph.graph.initializer}
-    inputs = [one for one in graph.graph.input if one.name not in constants]
+    constants = {tensor.name for tensor in graph.graph.initializer}
+    inputs = [value for value in graph.graph.input if value.name not in constants]
     outputs = list(graph.graph.output)
     if len(inputs) != 1 or len(outputs) != 1:
-        names = ", ".join(one.name for one in [*inputs, *outputs])
+        names = ", ".join(value.name for value in [*inputs, *outputs])
         raise ExportError(
-            f"the exported model has {len(inputs)} inputs and {len(outputs)} outputs ({names}), not one each: "
+            f"the exported model has {len(inputs)} inputs and {len(outputs)} outputs ({names}), not one of each: "
             "put all preprocessing into layers"
         )
-    for kind, one, wanted in (("input", inputs[0], model.input_shape), ("output", outputs[0], (None, 1))):
-        shape = [size.dim_value for size in one.type.tensor_type.shape.dim]
-        if one.type.tensor_type.elem_type != 1 or shape != [size or 0 for size in wanted]:
-            raise ExportError(f"the {kind} of the exported model is {shape}, not float32 {list(wanted)}")
+    for kind, value, expected in (("input", inputs[0], model.input_shape), ("output", outputs[0], (None, 1))):
+        shape = [size.dim_value for size in value.type.tensor_type.shape.dim]
+        if value.type.tensor_type.elem_type != 1 or shape != [size or 0 for size in expected]:
+            raise ExportError(f"the {kind} of the exported model is {shape}, not float32 {list(expected)}")
 
 
 def _rename(graph: onnx.ModelProto) -> None:
-    """Name and order everything by its first use; the exporter's names hold a running count and sort by it."""
+    """Name and order all tensors by first use; the names of the exporter contain a counter that varies."""
     body = graph.graph
-    weights = {one.name: one for one in body.initializer}
+    weights = {tensor.name: tensor for tensor in body.initializer}
     names: dict[str, str] = {"": "", body.input[0].name: INPUT, body.output[0].name: OUTPUT}
     used = []
-    for place, node in enumerate(body.node):
-        node.name = f"{node.op_type}_{place}"
-        for tensor in [*node.input, *node.output]:
-            if tensor in weights and tensor not in names:
-                used.append(weights[tensor])
-            names.setdefault(tensor, f"t{len(names)}")
+    for number, node in enumerate(body.node):
+        node.name = f"{node.op_type}_{number}"
+        for name in [*node.input, *node.output]:
+            if name in weights and name not in names:
+                used.append(weights[name])
+            names.setdefault(name, f"t{len(names)}")
         for side in (node.input, node.output):
-            side[:] = [names[tensor] for tensor in side]
-    for one in [*used, body.input[0], body.output[0]]:
-        one.name = names[one.name]
-    kept = [type(one).FromString(one.SerializeToString()) for one in used]
+            side[:] = [names[name] for name in side]
+    for tensor in [*used, body.input[0], body.output[0]]:
+        tensor.name = names[tensor.name]
+    copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in used]
     del body.initializer[:], body.value_info[:]
-    body.initializer.extend(kept)
+    body.initializer.extend(copies)
     body.name, body.doc_string, graph.doc_string = "pneumonia", "", ""
-    for one in (body.input[0], body.output[0]):
-        one.type.tensor_type.shape.dim[0].dim_param = "N"
+    for value in (body.input[0], body.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"

@@ -1,4 +1,4 @@
-"""Say where data and bundles come from: their makers, the code, the time, the commands to make them again."""
+"""Record where a bundle comes from: the source of its data, the code version, the time, and the commands."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from model.settings import TrainSettings
+from model.settings import TrainSettings, choose
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What no figure can tell of a bundle, for its card.
+    """The provenance of a bundle, for its card.
 
-    source: a key of SOURCES, or whom to name for the data; command: the commands that make the bundle again
-    (told from the settings when empty); created: ISO 8601 time, a part of what the version is hashed over.
+    source: a key of SOURCES, or the attribution of the data; command: the commands that make the same bundle (derived
+    from the settings if empty); created: ISO 8601 time, which is part of the hash that gives the version.
     """
 
     source: str = ""
@@ -30,13 +28,11 @@ class Origin:
 
 
 def command(settings: TrainSettings, name: str, test: bool, source: str) -> str:
-    """The two commands that train and export the same bundle; DATA, RUN and BUNDLE stand for places."""
-    from model.settings import choose
-
-    follows = choose(arch=settings.arch, optimizer=settings.optimizer, epochs=settings.epochs)
+    """The two commands that train and export the same bundle; DATA, RUN and BUNDLE are placeholders for paths."""
+    defaults = choose(arch=settings.arch, optimizer=settings.optimizer, epochs=settings.epochs)
     train = ["python", "-m", "model.train", "DATA", "--out", "RUN", "--arch", settings.arch]
     for key, value in settings.to_dict().items():
-        default = follows.to_dict()[key]
+        default = defaults.to_dict()[key]
         option = key.replace("_", "-")
         if isinstance(value, bool) and value != default:
             train.append(f"--{option}" if value else f"--no-{option}")
@@ -51,24 +47,24 @@ def command(settings: TrainSettings, name: str, test: bool, source: str) -> str:
 
 
 def now() -> str:
-    """The time to state as a bundle's creation: SOURCE_DATE_EPOCH when set (reproducible builds), else the clock's."""
+    """The creation time of a bundle: SOURCE_DATE_EPOCH if set (reproducible builds), else the current time."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def code_version() -> str:
-    """The installed package's version, and in a checkout the commit, with "-dirty" for changes on top."""
-    here = Path(__file__).resolve().parents[2]
+    """The version of the installed package; in a checkout also the commit, with "-dirty" if files were changed."""
+    root = Path(__file__).resolve().parents[2]
     try:
         package = installed("pneumoctl")
     except PackageNotFoundError:
         package = "unpackaged"
-    if not (here / ".git").exists():
+    if not (root / ".git").exists():
         return package
-    asked = ("git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    describe = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     try:
-        commit = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        commit = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return package
     return f"{package}+{commit}"

@@ -1,4 +1,4 @@
-"""Feed training batches: an order and an augmentation that depend on seed, epoch and sample alone."""
+"""Training batches whose order and augmentation depend on seed, epoch and sample alone."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import tensorflow as tf  # noqa: TID253 - only training imports this module
 
 from model.settings import TrainSettings
 
-# Chosen for chest films at strength 1: small because a film is taken upright, but with a wide aspect, because
-# pressing every film to a square gives its class away (pneumonia films were wider to begin with).
-ROTATION = 12.0  # degrees either way
-SHIFT = 0.08  # of the side, either way
+# For chest X-rays at strength 1. The geometric changes are small because the patient stands upright; the aspect
+# varies more, because resizing to a square reveals the class (the pneumonia films of the data set are wider).
+ROTATION = 12.0  # degrees in both directions
+SHIFT = 0.08  # of the side, in both directions
 ZOOM = 0.15  # factor exp(+-0.15)
 ASPECT = 0.25  # width / height times exp(+-0.25)
 SHEAR = 0.08
 GAMMA = 0.5  # exponent exp(+-0.5)
-CONTRAST = 0.35  # factor exp(+-0.35) about the middle grey
-BRIGHTNESS = 0.15  # of full scale, either way
-SLOPE = 0.15  # brighter on one side by up to this share of full scale: scatter, grid, tilted tube
-BLUR = 1.0  # share of the 3x3 mean blended in; down to -0.5, which sharpens
+CONTRAST = 0.35  # factor exp(+-0.35) around middle grey
+BRIGHTNESS = 0.15  # of full scale, in both directions
+SLOPE = 0.15  # largest difference in brightness between two sides, of full scale: scatter, grid, tilted tube
+BLUR = 1.0  # largest share of the 3x3 mean that is blended in; the smallest, -0.5, sharpens
 NOISE = 0.04  # largest standard deviation, of full scale
-ERASED = 0.3  # largest side of an erased box: side markers and text must not decide
-DRAWS = 20  # random numbers a sample uses
+ERASED = 0.3  # largest side of an erased box, so that the network does not rely on side markers and text
+RANDOM_NUMBERS = 20  # per sample
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Weight of class 0 and 1, float32 [2], that makes both count the same: n / (2 n_class)."""
+    """The weights of class 0 and 1, float32 [2], that give both the same total: n / (2 n_class)."""
     counts = np.bincount(labels, minlength=2).astype(np.float64)
     return (len(labels) / (2 * np.maximum(counts, 1))).astype(np.float32)
 
@@ -37,23 +37,28 @@ def order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[seed, 2 * epoch])).permutation(count)
 
 
-def draws(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Uniform numbers in -1..1 for every sample of `epoch`, float32 [count, DRAWS]; row = sample, not position."""
-    uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((count, DRAWS))
+def random_numbers(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Uniform numbers in -1..1, float32 [count, RANDOM_NUMBERS]; a row belongs to a sample, not to a position."""
+    uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((count, RANDOM_NUMBERS))
     return (2 * uniform - 1).astype(np.float32)
 
 
 def epoch_batches(
-    pixels: np.ndarray, labels: np.ndarray, settings: TrainSettings, epoch: int, skip: int = 0, whole: bool = False
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    settings: TrainSettings,
+    epoch: int,
+    skip: int = 0,
+    drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """The batches of `epoch` from batch `skip` on, so that any step can be replayed.
+    """The batches of `epoch` without the first `skip`, so that any step can be repeated.
 
     pixels: uint8 [n, height, width, 1]; labels: int [n]. Yields (float32 [b, height, width, 1] in 0..255,
-    float32 [b, 1], weight float32 [b]). The last batch may be smaller, or is left out if only `whole` ones are wanted.
+    float32 [b, 1], weight float32 [b]). The last batch may be smaller; `drop_remainder` leaves it out then.
     """
     indices = order(len(labels), settings.seed, epoch)[skip * settings.batch :]
     weights = class_weights(labels) if settings.class_weights else np.ones(2, np.float32)
-    numbers = draws(len(labels), settings.seed, epoch)
+    numbers = random_numbers(len(labels), settings.seed, epoch)
     store = tf.constant(pixels)
     per_sample = (indices, numbers[indices], affine(numbers, settings)[indices], labels[indices])
 
@@ -67,14 +72,14 @@ def epoch_batches(
     batches = tf.data.Dataset.from_tensor_slices(per_sample).map(
         sample, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True
     )
-    return batches.batch(settings.batch, drop_remainder=whole).prefetch(2)
+    return batches.batch(settings.batch, drop_remainder=drop_remainder).prefetch(2)
 
 
-def amount(numbers: np.ndarray | tf.Tensor, strength: float) -> np.ndarray | tf.Tensor:
-    """How much of `strength` a sample gets, by its last number: 1 in 16 nothing, 3 in 10 all of it.
+def sample_strength(numbers: np.ndarray | tf.Tensor, strength: float) -> np.ndarray | tf.Tensor:
+    """The strength for a sample, chosen by its last number: 0 for 1 in 16, full for 3 in 10, else in between.
 
-    Were every picture altered, untouched ones, which are what is scored later, would be a kind of their own: so
-    trained, a network gave them logits lower by 4.
+    If every training picture were altered, unaltered ones, as they are scored later, would look different: a network
+    trained that way gave them logits lower by 4.
     """
     share = 0.7 + 0.8 * numbers[..., -1]
     limit = tf.clip_by_value if tf.is_tensor(share) else np.clip
@@ -84,11 +89,11 @@ def amount(numbers: np.ndarray | tf.Tensor, strength: float) -> np.ndarray | tf.
 def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
     """Transforms float32 [n, 8] from output to input pixels, as ImageProjectiveTransformV3 takes them.
 
-    numbers: -1..1 [n, DRAWS]. Rotation, shear, zoom, aspect and shift about the middle of the picture; the
-    mirror only when the settings ask for it.
+    numbers: -1..1 [n, RANDOM_NUMBERS]. Rotation, shear, zoom, aspect and shift around the centre of the picture;
+    mirrored only if the settings say so.
     """
     height, width = settings.height, settings.width
-    scaled = amount(numbers.astype(np.float64), settings.augment)[:, np.newaxis] * numbers[:, :6]
+    scaled = sample_strength(numbers.astype(np.float64), settings.augment)[:, np.newaxis] * numbers[:, :6]
     turn, right, down, zoom, aspect, shear = scaled.T
     angle = np.deg2rad(ROTATION) * turn
     across = np.exp(ZOOM * zoom + ASPECT / 2 * aspect)
@@ -96,7 +101,7 @@ def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
     if settings.mirror:
         across = np.where(numbers[:, 6] < 0, -across, across)
     cosine, sine, lean = np.cos(angle), np.sin(angle), SHEAR * shear
-    # Shear matters as much in a wide picture as in a high one: the matrix is in units of each side.
+    # In units of each side, so that shear has the same effect in wide and in high pictures.
     a, b = across * cosine, across * (lean * cosine - sine) * width / height
     c, d = along * sine * height / width, along * (lean * sine + cosine)
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
@@ -109,13 +114,13 @@ def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
 def augment(
     picture: tf.Tensor, number: tf.Tensor, transform: tf.Tensor, noise_seed: tf.Tensor, strength: float
 ) -> tf.Tensor:
-    """One altered picture, float32 [height, width, 1] in 0..255, by the given random numbers only.
+    """An altered copy of a picture, float32 [height, width, 1] in 0..255, determined by the random numbers alone.
 
-    number: -1..1 [DRAWS]; transform: [8] of affine(); noise_seed: int32 [2].
+    number: -1..1 [RANDOM_NUMBERS]; transform: [8] of affine(); noise_seed: int32 [2].
     """
     height, width = picture.shape[0], picture.shape[1]
-    strength = amount(number, strength)
-    # Reflected borders: black ones are seen in no scored picture, and moved every logit by 3.
+    strength = sample_strength(number, strength)
+    # Reflected borders: no scored picture has black ones, and they moved every logit by 3.
     picture = tf.raw_ops.ImageProjectiveTransformV3(
         images=picture[tf.newaxis],
         transforms=transform[tf.newaxis],
@@ -137,7 +142,7 @@ def augment(
 
 
 def _erase(picture: tf.Tensor, number: tf.Tensor, strength: float) -> tf.Tensor:
-    """With a chance of one half, paint a box in one grey (Random Erasing, Zhong et al. 2020)."""
+    """Fill a box with one grey value, with probability 1/2 (Random Erasing, Zhong et al. 2020)."""
     height, width = picture.shape[0], picture.shape[1]
     x, y = tf.linspace(-1.0, 1.0, width)[tf.newaxis, :], tf.linspace(-1.0, 1.0, height)[:, tf.newaxis]
     half_x, half_y = strength * ERASED * tf.abs(number[2]), strength * ERASED * tf.abs(number[3])

@@ -1,8 +1,7 @@
-"""Build the two networks: a fine-tuned ResNet50 and a compact DAG, both from raw grey pixels to one logit."""
+"""Build the two networks, a fine-tuned ResNet50 and a compact DAG; both map raw grey pixels to one logit."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -13,25 +12,26 @@ import keras  # noqa: TID253 - only training imports this module
 import numpy as np
 from keras import layers  # noqa: TID253
 
+from model.files import file_digest
 from model.settings import SettingsError, TrainSettings
 
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/resnet/{IMAGENET_FILE}"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
-# The means that keras.applications.resnet.preprocess_input ("caffe" mode) takes off blue, green and red.
+# The means that keras.applications.resnet.preprocess_input ("caffe" mode) subtracts from blue, green and red.
 CAFFE_MEANS = (103.939, 116.779, 123.68)
 TRUNK = "resnet50"
-DAG_WIDTHS = (64, 128, 192)  # channels after the first, second and third halving behind the stem
-FINE_TUNE_RATE = 0.1  # of the first phase's rate
+DAG_WIDTHS = (64, 128, 192)  # channels after each of the three halvings that follow the stem
+FINE_TUNE_RATE = 0.1  # of the learning rate of the first phase
 
 
 def build(settings: TrainSettings) -> keras.Model:
     """The network of `settings`: input "pixels" float32 [n, height, width, 1] in 0..255, output "logit" [n, 1].
 
-    Raises SettingsError when the asked-for weights cannot be had.
+    Raises SettingsError if the requested weights cannot be loaded.
     """
-    kind = settings.precision
-    keras.config.set_dtype_policy(kind if kind == "float32" else f"mixed_{kind}")
+    precision = settings.precision
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
     pixels = keras.Input((settings.height, settings.width, 1), name="pixels", dtype="float32")
     features = _resnet50(pixels, settings) if settings.arch == "resnet50" else _dag(pixels, settings)
     model = keras.Model(pixels, _head(features, settings), name=settings.arch)
@@ -40,100 +40,102 @@ def build(settings: TrainSettings) -> keras.Model:
     return model
 
 
-def thaw(model: keras.Model, settings: TrainSettings, phase: int) -> None:
-    """Set which layers learn in `phase` (1 or 2); compile afterwards, or nothing changes.
+def set_trainable(model: keras.Model, settings: TrainSettings, phase: int) -> None:
+    """Set which layers are trainable in `phase` (1 or 2); it takes effect when the model is compiled.
 
-    ResNet50: in phase 1 the trunk is frozen whole; in phase 2 its last `unfrozen` layers learn, and every other
-    one is frozen by name: only setting trainable=True on the last ones would leave all of them learning.
+    ResNet50: phase 1 freezes the whole trunk. Phase 2 trains its last `unfrozen` layers and freezes each of the
+    others: setting trainable=True on the last ones alone would leave all layers trainable.
     """
     if settings.arch != "resnet50":
         return
     trunk = model.get_layer(TRUNK)
-    trunk.trainable = True  # the flag of the container overrides its layers', so it must be open first
-    free = trunk.layers[-settings.unfrozen :] if phase == 2 and settings.unfrozen else []
+    trunk.trainable = True  # first, because the flag of the container overrides those of its layers
+    unfrozen = trunk.layers[-settings.unfrozen :] if phase == 2 and settings.unfrozen else []
     for layer in trunk.layers:
-        layer.trainable = layer in free
+        layer.trainable = layer in unfrozen
 
 
-def learned(model: keras.Model, settings: TrainSettings) -> list[keras.Variable]:
-    """The weights that any phase may change, batch statistics included; the frozen trunk's 70 MB are left out."""
+def trainable_state(model: keras.Model, settings: TrainSettings) -> list[keras.Variable]:
+    """The variables that any phase may change, batch statistics included; without the 70 MB of the frozen trunk."""
     if settings.arch != "resnet50":
         return list(model.weights)
     trunk = model.get_layer(TRUNK)
     frozen = [model.get_layer("caffe"), *trunk.layers[: len(trunk.layers) - settings.unfrozen]]
-    held = {id(variable) for layer in frozen for variable in layer.weights}
-    return [variable for variable in model.weights if id(variable) not in held]
+    excluded = {id(variable) for layer in frozen for variable in layer.weights}
+    return [variable for variable in model.weights if id(variable) not in excluded]
 
 
 def compile_for(model: keras.Model, settings: TrainSettings, phase: int, steps: int) -> None:
-    """Compile for one phase of `steps` optimizer steps: loss, optimizer, and a rate that really decays.
+    """Compile for one phase of `steps` optimizer steps: loss, optimizer and learning rate schedule.
 
-    The rate climbs for a share `warmup` of the steps, then follows half a cosine down to a hundredth
-    (Loshchilov & Hutter 2017). It is a function of the optimizer's own step counter, so resuming is exact.
+    The rate rises linearly for the share `warmup` of the steps, then decays along half a cosine to a hundredth of
+    its peak (Loshchilov & Hutter 2017). It depends on the optimizer's step counter alone, so resuming is exact.
     """
-    thaw(model, settings, phase)
+    set_trainable(model, settings, phase)
     peak = settings.learning_rate * (FINE_TUNE_RATE if settings.arch == "resnet50" and phase == 2 else 1.0)
-    warm = int(settings.warmup * steps)
+    warmup_steps = int(settings.warmup * steps)
     rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=peak / 100 if warm else peak,
-        decay_steps=max(1, steps - warm),
+        initial_learning_rate=peak / 100 if warmup_steps else peak,
+        decay_steps=max(1, steps - warmup_steps),
         alpha=0.01,
-        warmup_target=peak if warm else None,
-        warmup_steps=warm,
+        warmup_target=peak if warmup_steps else None,
+        warmup_steps=warmup_steps,
     )
-    # XLA is left off: it is not deterministic together with every operation used here.
+    # XLA stays off: it is not deterministic with all operations that are used here.
     model.compile(optimizer=_optimizer(settings.optimizer, rate), loss=_loss(settings.loss), jit_compile=False)
 
 
 def _optimizer(name: str, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
-    # One name for all: Keras numbers its own from one phase to the next, and a resumed run would find none.
+    # A fixed name: Keras numbers the optimizers of a process, and a resumed run would not find its variables.
     if name == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, name="optimizer")
-    made = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam, "adadelta": keras.optimizers.Adadelta}
-    return made[name](rate, name="optimizer")
+    optimizers = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam, "adadelta": keras.optimizers.Adadelta}
+    return optimizers[name](rate, name="optimizer")
 
 
 def _loss(name: str) -> keras.losses.Loss:
-    if name == "focal":  # Lin et al. 2017; gamma 2 as published, the class balance comes from class weights
+    if name == "focal":  # Lin et al. 2017; gamma 2 as published, class weights balance the classes
         return keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True)
     return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 def _resnet50(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
-    """ResNet50's pooled features [n, 2048]; its 'caffe' preprocessing is a frozen convolution inside the graph."""
+    """The pooled features [n, 2048] of ResNet50; its "caffe" preprocessing is a frozen convolution in the graph."""
     caffe = layers.Conv2D(3, 1, trainable=False, dtype="float32", name="caffe")
-    coloured = caffe(pixels)
-    # A grey picture has blue = green = red, so the reversed identity of preprocess_input is a row of ones.
+    bgr = caffe(pixels)
+    # In a grey picture blue = green = red, so the channel reversal of preprocess_input becomes a row of ones.
     caffe.set_weights([np.ones((1, 1, 1, 3), np.float32), -np.array(CAFFE_MEANS, np.float32)])
     trunk = keras.applications.ResNet50(
         include_top=False, weights=None, input_shape=(settings.height, settings.width, 3), name=TRUNK
     )
     if settings.weights == "imagenet":
         trunk.load_weights(str(imagenet_file()))
-    _hold_statistics(trunk)
-    return layers.GlobalAveragePooling2D(name="pool")(trunk(coloured))
+    _freeze_batch_statistics(trunk)
+    return layers.GlobalAveragePooling2D(name="pool")(trunk(bgr))
 
 
-def _hold_statistics(trunk: keras.Model) -> None:
-    """Keep batch normalization in inference mode also where gamma and beta learn.
+def _freeze_batch_statistics(trunk: keras.Model) -> None:
+    """Keep batch normalization in inference mode, also in layers whose gamma and beta are trained.
 
-    trunk(x, training=False) is not enough: an outer model that trains hands its own training=True down over it
-    (seen in Keras 3.15). The layers stay Keras' own, so a saved model loads without this module.
+    trunk(x, training=False) is not enough: a training outer model overrides it with training=True (Keras 3.15).
+    The layers keep Keras' own classes, so a saved model loads without this module.
     """
     for layer in trunk.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.call = partial(_in_inference, layer.call)
+            layer.call = partial(_call_in_inference_mode, layer.call)
 
 
-def _in_inference(call: Callable[..., Any], inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+def _call_in_inference_mode(
+    call: Callable[..., Any], inputs: Any, training: bool | None = None, mask: Any = None
+) -> Any:
     return call(inputs, training=False, mask=mask)
 
 
 def _dag(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
-    """The compact network's pooled features: a stem, then blocks of parallel branches that join and split again.
+    """The pooled features of the compact network: a stem, then blocks of parallel branches.
 
-    Every picture is standardised by its own mean and variance first, so that exposure and contrast of the film
-    do not matter (a layer normalization over height, width and channel, without weights).
+    Each picture is first standardised by its own mean and variance, so that the exposure and the contrast of the
+    film do not matter (a layer normalization over height, width and channel, without weights).
     """
     x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, dtype="float32", name="standardise")(
         pixels
@@ -149,7 +151,7 @@ def _dag(pixels: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTenso
 
 
 def _branches(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
-    """Four parallel branches of growing reach (1, 3, 5 pixels and a pooled one), joined, plus a shortcut."""
+    """Four parallel branches with receptive fields of 1, 3 and 5 pixels and max pooling, joined, plus a shortcut."""
     quarter = width // 4
     near = _conv(x, quarter, 1, f"{name}_near")
     middle = _conv(_conv(x, quarter, 1, f"{name}_middle1"), quarter, 3, f"{name}_middle2")
@@ -174,7 +176,7 @@ def _conv(
 
 
 def _head(x: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
-    """Per Dense: L2, batch normalization, ReLU, dropout; then one logit."""
+    """Dense layers, each with L2, batch normalization, ReLU and dropout; then one logit."""
     for number, units in enumerate(settings.dense, start=1):
         decay = keras.regularizers.L2(settings.l2) if settings.l2 else None
         x = layers.Dense(units, use_bias=False, kernel_regularizer=decay, name=f"dense{number}")(x)
@@ -187,7 +189,7 @@ def _head(x: keras.KerasTensor, settings: TrainSettings) -> keras.KerasTensor:
 
 
 def imagenet_file() -> Path:
-    """The ImageNet weights in Keras' cache, downloaded when missing. Raises SettingsError saying what to put where."""
+    """The ImageNet weights in Keras' cache, downloaded if missing. Raises SettingsError if that fails."""
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     path = cache / IMAGENET_FILE
     try:
@@ -195,19 +197,21 @@ def imagenet_file() -> Path:
             path = Path(
                 keras.utils.get_file(IMAGENET_FILE, IMAGENET_ADDRESS, cache_dir=cache.parent, cache_subdir="models")
             )
-        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        digest = file_digest(path, "md5")
     except Exception as error:  # get_file raises urllib's, http's and its own errors
         raise SettingsError(
-            f"no ImageNet weights: {IMAGENET_ADDRESS} cannot be fetched ({error}). "
+            f"no ImageNet weights: {IMAGENET_ADDRESS} cannot be downloaded ({error}). "
             f"Put that file (md5 {IMAGENET_MD5}) into {cache}, or train with --weights none."
         ) from error
     if digest != IMAGENET_MD5:
-        raise SettingsError(f"{path} is damaged: its md5 is not {IMAGENET_MD5}. Remove it and fetch it again.")
+        raise SettingsError(
+            f"{path} is damaged: its md5 is not {IMAGENET_MD5}. Remove it; the next run downloads it again."
+        )
     return path
 
 
 def _load_file(model: keras.Model, path: Path) -> None:
-    """Start from a file: ResNet50's "notop" .h5 for the trunk, a .keras or .weights.h5 for the whole network."""
+    """Load initial weights: a "notop" .h5 file of ResNet50 for the trunk, a .keras or .weights.h5 for the network."""
     try:
         if path.name.endswith(".keras"):
             model.set_weights(keras.models.load_model(path, compile=False).get_weights())

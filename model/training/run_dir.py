@@ -1,4 +1,4 @@
-"""The directory of a training run: who may write it, what it began with, where its words go."""
+"""The directory of a training run: its lock, its saved settings and its log."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ BEST, BUNDLE, CHECKPOINTS, LOCK = "best.keras", "bundle", "checkpoints", "lock"
 
 
 class UsageError(Exception):
-    """Arguments that cannot be followed; one line for the person who typed them."""
+    """Invalid arguments; the message is one line for the person who typed them."""
 
 
 def prepare(out: Path, resume: bool) -> None:
-    """Make the run directory; a directory that holds a run is only touched to resume it."""
+    """Make the run directory. Raises UsageError if it holds a run and `resume` is not set, or the reverse."""
     if resume and not (out / SETTINGS).is_file() and not (out / LOG).is_file():
-        raise UsageError(f"{out} holds no run to resume; leave --resume out to start one")
+        raise UsageError(f"{out} holds no run to resume; omit --resume to start one")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not empty; give --resume to go on with its run, or another --out")
+        raise UsageError(f"{out} is not empty; give --resume to continue its run, or another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,50 +43,56 @@ def prepare(out: Path, resume: bool) -> None:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the run directory alone; the system lets go however the process ends. Raises UsageError when held."""
+    """Lock the run directory; the system releases the lock when the process ends. Raises UsageError if it is locked."""
     with (out / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(f"another process trains in {out}; wait for it, or give another --out") from error
+            raise UsageError(
+                f"another process is training in {out}; wait until it ends, or give another --out"
+            ) from error
         yield
 
 
 def saved_settings(out: Path) -> TrainSettings | None:
-    """The settings the run began with, or None when it was killed before it wrote them."""
+    """The settings that the run was started with, or None if it was killed before it saved them."""
     path = out / SETTINGS
     return TrainSettings.from_dict(json.loads(path.read_text())["settings"]) if path.is_file() else None
 
 
-def record(out: Path, chosen: TrainSettings, dataset: DataSet) -> str:
-    """Write settings.json on the first start; returns the hash over settings and data that checkpoints carry."""
-    facts = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
-    document = {"settings": chosen.to_dict(), "data": facts}
+def record_settings(out: Path, settings: TrainSettings, dataset: DataSet) -> str:
+    """Write settings.json; returns the hash of settings and data, which checkpoints carry as their fingerprint.
+
+    Raises CheckpointError if the run was started with other data.
+    """
+    data = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
+    document = {"settings": settings.to_dict(), "data": data}
     path = out / SETTINGS
-    if path.is_file() and json.loads(path.read_text())["data"] != facts:
-        raise CheckpointError(f"the data is not what the run in {out} began with; start a new run for new data")
+    if path.is_file() and json.loads(path.read_text())["data"] != data:
+        raise CheckpointError(f"the run in {out} was started with other data; start a new run for new data")
     write_json(path, document)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
-def noise_to(path: Path) -> Iterator[None]:
-    """Send what TensorFlow's C++ writes to standard error while it starts into `path`; no setting silences it."""
+def stderr_to(path: Path) -> Iterator[None]:
+    """Append to `path` what is written to standard error, as TensorFlow's C++ code does; no setting silences that."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     with path.open("ab") as file:
         os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
-def log_to(path: Path) -> None:
-    written, shown = logging.FileHandler(path), logging.StreamHandler()
-    written.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    written.formatter.converter = time.gmtime
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[written, shown], force=True)
+def configure_logging(path: Path) -> None:
+    """Log to `path` with UTC times, and the bare messages to standard error."""
+    to_file, to_stderr = logging.FileHandler(path), logging.StreamHandler()
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.formatter.converter = time.gmtime
+    to_stderr.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)

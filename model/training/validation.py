@@ -1,4 +1,4 @@
-"""Judge a network by its logits on the validation part: what to choose it by, when to stop it, what to mend."""
+"""Evaluate the logits of the validation part: metrics to choose weights by, collapse detection, prior shift."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from model.settings import TrainSettings
 from model.training.augment import class_weights
 
 
-def watched(labels: np.ndarray, logits: np.ndarray, settings: TrainSettings) -> dict[str, float]:
-    """What validation says of an epoch, for choosing weights (the reported figures are evaluate's).
+def validation_metrics(labels: np.ndarray, logits: np.ndarray, settings: TrainSettings) -> dict[str, float]:
+    """The metrics of an epoch by which weights are chosen (model.evaluation computes the reported figures).
 
     loss: mean binary cross-entropy of the logits [n], unweighted. auc: area under the ROC curve.
-    recall: the highest sensitivity at which the specificity is still >= fixed_specificity; a network that calls
-    everything positive gets 0, where plain recall would give it 1.
-    specificity: the highest specificity at which the sensitivity is >= target_sensitivity.
-    positive_share: of pictures with a logit above 0, for the collapse guard.
+    recall: the highest sensitivity with a specificity >= fixed_specificity; 0 for a network that predicts pneumonia
+    for every picture, for which plain recall is 1.
+    specificity: the highest specificity with a sensitivity >= target_sensitivity.
+    positive_share: the share of pictures with a logit above 0, for collapse detection.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -30,20 +30,20 @@ def watched(labels: np.ndarray, logits: np.ndarray, settings: TrainSettings) -> 
 
 
 def has_collapsed(epoch: int, positive_share: float, labels: np.ndarray, settings: TrainSettings) -> bool:
-    """Whether more than `collapse_share` of validation is called one class, `grace` epochs after the start.
+    """Whether more than `collapse_share` of the predictions are of one class, after the first `grace` epochs.
 
-    Where validation itself is more lopsided than that, only calling all of it one class counts.
+    If one class has more than that share of the labels, only predicting it for every picture counts.
     """
-    lopsided = max(labels.mean(), 1 - labels.mean())
-    limit = settings.collapse_share if lopsided < settings.collapse_share else 1 - 0.5 / len(labels)
+    majority = max(labels.mean(), 1 - labels.mean())
+    limit = settings.collapse_share if majority < settings.collapse_share else 1 - 0.5 / len(labels)
     return epoch >= settings.grace and max(positive_share, 1 - positive_share) > limit
 
 
 def prior_shift(labels: np.ndarray, settings: TrainSettings) -> float:
-    """What class weights took off the logit: log of weight 0 / weight 1; 0 without weights or with focal loss.
+    """The offset that undoes class weights in a logit: log(weight 0 / weight 1); 0 without weights or with focal loss.
 
-    Weighted cross-entropy learns the odds times weight 1 / weight 0 (Elkan 2001). Training with both classes equal
-    is right for learning, but loss and share of positives are to be judged as told; the export fits its own offset.
+    Weighted cross-entropy learns the odds times weight 1 / weight 0 (Elkan 2001). Training needs balanced classes,
+    but the loss and the share of positives are computed for the real ones. The export fits an offset of its own.
     """
     if not settings.class_weights or settings.loss != "bce":
         return 0.0

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from model.settings import TrainSettings
-from model.train import parser
+from model.training.arguments import parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans

@@ -12,7 +12,7 @@ import pytest
 
 from model import phantom, train
 from model.settings import TrainSettings
-from model.training import run_dir
+from model.training import run, run_dir
 from model.training.checkpoint import Checkpoints
 
 ROOT = Path(train.__file__).parents[1]
@@ -30,9 +30,10 @@ class Watch(Reporter):
             os.kill(os.getpid(), signal.SIGKILL)
 def no_bundle(*_):
     pass
-train.Reporter, train._bundle = Watch, no_bundle
+train.Reporter = Watch
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from model.training import network
+from model.training import network, run
+run.build_bundle = no_bundle
 network.DAG_WIDTHS = (8,)
 sys.exit(train.main(sys.argv[2:]))
 """
@@ -90,7 +91,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 from model.settings import choose
 from model.training import loop, network
-loop.settle(7)
+loop.make_deterministic(7)
 settings = choose()
 model = network.build(settings)
 network.compile_for(model, settings, 2, 100)
@@ -153,8 +154,8 @@ def test_a_finished_run_is_left_alone(finished: tuple[Path, subprocess.Completed
 
 
 def test_a_crash_is_not_zero_and_leaves_no_bundle(tree: Path, tmp_path: Path) -> None:
-    broken = "import sys\nfrom model import train\nfrom model.training import loop\nloop.Fit._judge = None\n"
-    broken += "sys.exit(train.main(sys.argv[1:]))"
+    broken = "import sys\nfrom model import train\nfrom model.training import loop\n"
+    broken += "loop.TrainingLoop._validate = None\nsys.exit(train.main(sys.argv[1:]))"
     done = start(("-c", broken), tree, "--out", tmp_path / "run", *SMALL)
     assert done.returncode == train.FAILED
     assert not (tmp_path / "run" / "bundle").exists()
@@ -170,7 +171,7 @@ def run_quietly(monkeypatch: pytest.MonkeyPatch, error: BaseException, tmp_path:
     def raising(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(train, "run", raising)
+    monkeypatch.setattr(run, "train_and_bundle", raising)
     return started(tmp_path, data)
 
 
@@ -186,7 +187,7 @@ def started(tmp_path: Path, data: Path) -> tuple[int, dict]:
 
 
 def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path) -> None:
-    from model.training.loop import Collapsed
+    from model.training.errors import Collapsed
 
     code, facts = run_quietly(monkeypatch, Collapsed("all positive"), tmp_path, tree)
     assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
@@ -195,13 +196,13 @@ def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, 
 def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
 ) -> None:
-    from model.training.loop import Stopped
+    from model.training.errors import Stopped
 
     class Asked(Stopped):
         def __init__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(train, "run", lambda *_: (_ for _ in ()).throw(Asked()))
+    monkeypatch.setattr(run, "train_and_bundle", lambda *_: (_ for _ in ()).throw(Asked()))
     code, facts = started(tmp_path, tree)
     assert (code, facts["state"]) == (128 + signal.SIGTERM, "stopped")
     assert "--resume" in facts["message"]
@@ -267,15 +268,15 @@ def test_a_resume_with_other_data_is_refused(tree: Path, tmp_path: Path) -> None
     from model.training.checkpoint import CheckpointError
 
     begun(tmp_path / "run", TrainSettings())
-    with pytest.raises(CheckpointError, match="data is not what"):
-        run_dir.record(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7))
+    with pytest.raises(CheckpointError, match="other data"):
+        run_dir.record_settings(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7))
 
 
 def test_two_processes_do_not_train_into_one_directory(tmp_path: Path, capsys) -> None:
     begun(tmp_path / "run", TrainSettings())
     with run_dir.locked(tmp_path / "run"):
         assert train.main([str(tmp_path), "--out", str(tmp_path / "run"), "--resume"]) == train.USAGE
-    assert "another process" in capsys.readouterr().err
+    assert "another process is training" in capsys.readouterr().err
 
 
 def test_help_is_fast_because_it_imports_nothing_heavy() -> None:
@@ -288,7 +289,7 @@ def test_help_is_fast_because_it_imports_nothing_heavy() -> None:
 
 
 def test_noise_goes_to_the_log_and_errors_come_back(tmp_path: Path, capfd) -> None:
-    with run_dir.noise_to(tmp_path / "log"):
+    with run_dir.stderr_to(tmp_path / "log"):
         os.write(2, b"from C++\n")
     os.write(2, b"from us\n")
     assert (tmp_path / "log").read_text() == "from C++\n"

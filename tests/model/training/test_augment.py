@@ -41,9 +41,9 @@ def test_every_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
 
 
 def test_numbers_of_order_and_augmentation_are_not_the_same_stream() -> None:
-    first, again = augment.draws(50, 7, 0), augment.draws(50, 7, 0)
+    first, again = augment.random_numbers(50, 7, 0), augment.random_numbers(50, 7, 0)
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, augment.draws(50, 7, 1))
+    assert not np.array_equal(first, augment.random_numbers(50, 7, 1))
     assert first.min() >= -1
     assert first.max() <= 1
 
@@ -92,12 +92,12 @@ def test_without_class_weights_every_picture_weighs_one(films: tuple[np.ndarray,
 
 
 def test_no_draw_gives_the_identity_transform() -> None:
-    zero = augment.affine(np.zeros((1, augment.DRAWS), np.float32), settings())
+    zero = augment.affine(np.zeros((1, augment.RANDOM_NUMBERS), np.float32), settings())
     assert zero[0] == pytest.approx([1, 0, 0, 0, 1, 0, 0, 0], abs=1e-6)
 
 
 def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
-    numbers = augment.draws(200, 1, 1)
+    numbers = augment.random_numbers(200, 1, 1)
     numbers[:, 1:3] = 0
     a, b, right, c, d, down = augment.affine(numbers, settings(height=96))[:, :6].T
     x, y = (SIDE - 1) / 2, (96 - 1) / 2
@@ -107,12 +107,12 @@ def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_heart_changes_sides_only_when_asked(mirror: bool) -> None:
-    flipped = augment.affine(augment.draws(400, 1, 1), settings(mirror=mirror))[:, 0] < 0
+    flipped = augment.affine(augment.random_numbers(400, 1, 1), settings(mirror=mirror))[:, 0] < 0
     assert 0.4 < flipped.mean() < 0.6 if mirror else not flipped.any()
 
 
 def test_shapes_vary_as_much_as_the_squash_gives_away() -> None:
-    transforms = augment.affine(augment.draws(500, 1, 1), settings())
+    transforms = augment.affine(augment.random_numbers(500, 1, 1), settings())
     aspect = np.abs(transforms[:, 0] / transforms[:, 4])
     # Kermany's classes differ by 1.50 / 1.24 = 1.21 in width / height: the augmentation has to cover that.
     assert np.quantile(aspect, 0.9) / np.quantile(aspect, 0.1) > 1.21
@@ -127,14 +127,14 @@ def test_the_film_stays_a_film_at_double_strength(films: tuple[np.ndarray, np.nd
 
 
 def test_some_samples_are_left_alone_and_some_get_all() -> None:
-    shares = augment.amount(augment.draws(4000, 1, 1), 1.0)
+    shares = augment.sample_strength(augment.random_numbers(4000, 1, 1), 1.0)
     assert 0.04 < np.mean(shares == 0) < 0.09
     assert 0.25 < np.mean(shares == 1) < 0.37
-    assert augment.amount(augment.draws(4000, 1, 1), 0.5).max() == 0.5
+    assert augment.sample_strength(augment.random_numbers(4000, 1, 1), 0.5).max() == 0.5
 
 
 def test_a_sample_left_alone_is_the_picture_itself(films: tuple[np.ndarray, np.ndarray]) -> None:
-    numbers = augment.draws(1, 1, 1)
+    numbers = augment.random_numbers(1, 1, 1)
     numbers[0, -1] = -1
     picture = films[0][0].astype(np.float32)
     found = augment.augment(picture, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
@@ -143,7 +143,7 @@ def test_a_sample_left_alone_is_the_picture_itself(films: tuple[np.ndarray, np.n
 
 def test_turning_the_film_brings_no_black_corners() -> None:
     grey = np.full((SIDE, SIDE, 1), 128, np.float32)
-    numbers = np.zeros((1, augment.DRAWS), np.float32)
+    numbers = np.zeros((1, augment.RANDOM_NUMBERS), np.float32)
     numbers[0, [0, 3, 18, 19]] = (1, 1, -1, 1)  # turned and smaller, no box, all of the strength
     found = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
     assert found.numpy().min() > 100

@@ -24,15 +24,15 @@ dice = np.random.default_rng(0)
 labels = np.arange(32) % 2
 pictures = dice.integers(0, 100, (32, 48, 48, 1)).astype(np.uint8)
 pictures[labels == 1, 12:36, 12:36] += 100  # what there is to learn
-loop.settle(1)
-together = devices.together(settings.batch)
-with together.scope() if together else nullcontext():
+loop.make_deterministic(1)
+distribution = devices.distribution(settings.batch)
+with distribution.scope() if distribution else nullcontext():
     model = network.build(settings)
 both = (pictures, labels)
 stop, heard = int(sys.argv[2]), []
 places = Checkpoints(Path(sys.argv[1]), "f")
 tell = lambda progress, _: heard.append(progress.step)
-fit = loop.Fit(model, settings, both, both, places, 3, tell, lambda: heard[-1] == stop)
+fit = loop.TrainingLoop(model, settings, both, both, places, 3, tell, lambda: heard[-1] == stop)
 try:
     fit.run()
 except loop.Stopped:
@@ -40,7 +40,7 @@ except loop.Stopped:
 import keras
 print(json.dumps({
     "backend": keras.backend.backend(),
-    "replicas": together.num_replicas_in_sync if together else 1,
+    "replicas": distribution.num_replicas_in_sync if distribution else 1,
     "steps": [heard[0], heard[-1]],
     "auc": fit.progress.history[-1]["val_auc"] if fit.progress.history else 0.0,
 }))
@@ -57,7 +57,7 @@ devices.gpus = lambda: [{"device": f"/CPU:{n}", "name": "half a CPU", "capabilit
 """
 
 
-def learned(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, Any]:
+def trained(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, Any]:
     """What the script says in the end; it may be stopped at a step."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", script, str(place), str(stop)]
@@ -68,7 +68,7 @@ def learned(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, 
 
 
 def test_a_network_learns_whatever_multiplies_its_matrices(tmp_path: Path) -> None:
-    said = learned(SCRIPT, "jax", tmp_path)
+    said = trained(SCRIPT, "jax", tmp_path)
 
     assert (said["backend"], said["replicas"], said["steps"]) == ("jax", 1, [1, 12])
     assert said["auc"] > 0.9
@@ -77,8 +77,8 @@ def test_a_network_learns_whatever_multiplies_its_matrices(tmp_path: Path) -> No
 def test_several_gpus_share_each_batch_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     script = TWO + SCRIPT.replace("(32, 48", "(35, 48").replace("arange(32)", "arange(35)")
 
-    stopped = learned(script, "tensorflow", tmp_path, stop=5)
+    stopped = trained(script, "tensorflow", tmp_path, stop=5)
     assert (stopped["replicas"], stopped["steps"]) == (2, [1, 5])
-    gone_on = learned(script, "tensorflow", tmp_path)
+    gone_on = trained(script, "tensorflow", tmp_path)
     assert gone_on["steps"] == [6, 12]
     assert gone_on["auc"] > 0.9

@@ -18,7 +18,7 @@ def arrays(step: int) -> dict[str, np.ndarray]:
 @pytest.fixture
 def kept(tmp_path: Path) -> Checkpoints:
     """Three checkpoints written, of which two are kept."""
-    kept = Checkpoints(tmp_path / "checkpoints", "print", keep=2)
+    kept = Checkpoints(tmp_path / "checkpoints", "print", max_to_keep=2)
     for step in (10, 20, 30):
         kept.save(step, arrays(step), {"progress": {"step": step}})
     return kept
@@ -138,7 +138,7 @@ def test_variables_go_back_to_their_places_by_order() -> None:
 )
 def test_variables_of_another_network_are_refused(other: Variable) -> None:
     saved = variables_to_arrays([Variable("a/kernel", np.zeros(2, np.float32))], "run")
-    with pytest.raises(CheckpointError, match="not this network's"):
+    with pytest.raises(CheckpointError, match="do not fit this network"):
         arrays_to_variables(saved, [other], "run")
 
 

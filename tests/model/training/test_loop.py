@@ -9,7 +9,7 @@ import pytest
 from model.settings import TrainSettings
 from model.training import loop as fit
 from model.training.checkpoint import Checkpoints
-from model.training.loop import Collapsed, Fit, Progress, Stopped, TrainingError
+from model.training.loop import Collapsed, Progress, Stopped, TrainingError, TrainingLoop
 
 SIDE = 32
 
@@ -41,11 +41,13 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings(**{"height": SIDE, "width": SIDE, "batch": 8, "epochs": 3, "seed": 4, **changes})
 
 
-def loop(directory: Path, chosen: TrainSettings, tell=lambda *_: None, every: int = 2, stop=lambda: False) -> Fit:
-    return Fit(tiny(), chosen, films(20, 1), films(12, 2), Checkpoints(directory, "print"), every, tell, stop)
+def loop(
+    directory: Path, chosen: TrainSettings, tell=lambda *_: None, every: int = 2, stop=lambda: False
+) -> TrainingLoop:
+    return TrainingLoop(tiny(), chosen, films(20, 1), films(12, 2), Checkpoints(directory, "print"), every, tell, stop)
 
 
-def state(one: Fit, directory: Path) -> dict[str, np.ndarray]:
+def state(one: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
     arrays, _ = Checkpoints(directory, "print").restore()
     return {**arrays, **{f"final/{n}": value for n, value in enumerate(one.model.get_weights())}}
 
@@ -110,7 +112,7 @@ def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.6, 0.9, 0.7, 0.8])
-    monkeypatch.setattr(fit, "watched", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
+    monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
     averages = []
     one = loop(tmp_path, settings(metric="auc", epochs=4))
     judged = one._judge
@@ -122,19 +124,21 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pyt
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "watched", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
+    monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
     progress = loop(tmp_path, settings(metric="auc", epochs=50, patience=2)).run()
     assert progress.epoch == 3
 
 
 def test_equal_scores_are_told_apart_by_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.3, 0.4])
-    monkeypatch.setattr(fit, "watched", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5})
+    monkeypatch.setattr(
+        fit, "validation_metrics", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5}
+    )
     assert loop(tmp_path, settings()).run().best_epoch == 1
 
 
 def test_a_collapsed_run_is_stopped_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "watched", lambda *_: {"recall": 0.0, "loss": 1.0, "positive_share": 1.0})
+    monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"recall": 0.0, "loss": 1.0, "positive_share": 1.0})
     one = loop(tmp_path, settings(epochs=9, grace=2))
     with pytest.raises(Collapsed, match=r"after epoch 3 .* 100\.0%"):
         one.run()

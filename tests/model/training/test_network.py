@@ -78,19 +78,19 @@ def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[ker
     # Batch normalization stays in inference mode: what it learns moves, what it counts does not.
     assert not [path for path in in_trunk if "moving" in path]
     assert sum(np.prod(variable.shape) for variable in trunk.trainable_variables) == 5_520_384
-    network.thaw(model, settings, 1)
+    network.set_trainable(model, settings, 1)
     assert not trunk.trainable_variables
 
 
 def test_what_is_averaged_is_what_learns(resnet: tuple[keras.Model, TrainSettings], dag: keras.Model) -> None:
     model, settings = resnet
     before, after = step(model, settings, 2)
-    learned = {variable.path for variable in network.learned(model, settings)}
+    learned = {variable.path for variable in network.trainable_state(model, settings)}
     assert changed(before, after) <= learned
-    assert sum(np.prod(variable.shape) for variable in network.learned(model, settings)) < 6_000_000
+    assert sum(np.prod(variable.shape) for variable in network.trainable_state(model, settings)) < 6_000_000
     frozen = TrainSettings(**{**settings.to_dict(), "unfrozen": 0})
-    assert {variable.path.split("/")[0] for variable in network.learned(model, frozen)} == HEAD
-    assert len(network.learned(dag, choose())) == len(dag.weights)
+    assert {variable.path.split("/")[0] for variable in network.trainable_state(model, frozen)} == HEAD
+    assert len(network.trainable_state(dag, choose())) == len(dag.weights)
 
 
 def test_phase_two_learns_at_a_tenth_of_the_rate(resnet: tuple[keras.Model, TrainSettings]) -> None:

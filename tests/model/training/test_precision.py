@@ -12,7 +12,7 @@ from model.settings import TrainSettings
 from model.training import devices, network
 from model.training import loop as fit
 from model.training.checkpoint import Checkpoints
-from model.training.loop import Fit, Stopped
+from model.training.loop import Stopped, TrainingLoop
 
 SIDE = 32
 
@@ -46,17 +46,17 @@ def test_auto_is_what_every_card_has_units_for(
 ) -> None:
     monkeypatch.setattr(devices, "gpus", lambda: cards)
 
-    assert devices.precision("auto") == wanted
-    assert devices.precision("float32") == "float32"
+    assert devices.resolve_precision("auto") == wanted
+    assert devices.resolve_precision("float32") == "float32"
 
 
-def loop(directory: Path, precision: str, stop: int = 0) -> Fit:
+def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
     chosen = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=2, seed=4, precision=precision)
     dice, labels = np.random.default_rng(1), np.arange(20) % 2
     both = (dice.integers(0, 255, (20, SIDE, SIDE, 1), dtype=np.uint8), labels)
     keras.backend.clear_session()  # else the layers are numbered on
     keras.utils.set_random_seed(3)
-    one = Fit(
+    one = TrainingLoop(
         network.build(chosen), chosen, both, both, Checkpoints(directory, "print"), 2, lambda *_: None, lambda: False
     )
     one.stop = lambda: one.progress.step == stop
@@ -81,7 +81,7 @@ def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path
 
 def test_weights_and_logits_are_float32_and_serve_a_network_that_is() -> None:
     chosen = TrainSettings(height=SIDE, width=SIDE, precision="bfloat16")
-    fit.settle(3)
+    fit.make_deterministic(3)
     half = network.build(chosen)
     full = network.build(TrainSettings(height=SIDE, width=SIDE))
     full.set_weights(half.get_weights())

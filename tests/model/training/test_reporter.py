@@ -54,7 +54,7 @@ def test_within_an_epoch_lines_are_rare_where_no_terminal_is(
     with caplog.at_level(logging.INFO):
         reporter(progress(), 10)
         assert not caplog.records
-        reporter._spoke -= 60
+        reporter._last_line -= 60
         reporter(progress(), 10)
         reporter(progress(), 10)
     assert [record.message for record in caplog.records] == ["epoch 1/4 step 5/10 loss 0.5000"]
