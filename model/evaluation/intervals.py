@@ -1,4 +1,4 @@
-"""95 % intervals of proportions, of F1 and of the area under the ROC curve."""
+"""95 % confidence intervals of proportions, of F1 and of the area under the ROC curve."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ Interval = dict[str, float | int]
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """The 95 % score interval of a proportion (Wilson 1927, without continuity correction)."""
     if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} of {n} is no proportion")
+        raise ValueError(f"{successes} of {n} is not a proportion")
     rate, zz = successes / n, Z * Z / n
     middle = (rate + zz / 2) / (1 + zz)
     half = Z / (1 + zz) * np.sqrt(rate * (1 - rate) / n + zz / (4 * n))
-    # At 0 and n the bound is 0 and 1 exactly; rounding must not move it past the value.
+    # For 0 and n successes the bound is exactly 0 or 1; rounding must not move it past the value.
     low = 0.0 if successes == 0 else float(middle - half)
     return low, 1.0 if successes == n else float(middle + half)
 
 
 def proportion(successes: int, n: int) -> Interval | None:
-    """A proportion with its Wilson interval; None when nothing was counted."""
+    """A proportion with its Wilson interval; None if n is 0."""
     if n == 0:
         return None
     low, high = wilson(successes, n)
@@ -28,10 +28,10 @@ def proportion(successes: int, n: int) -> Interval | None:
 
 
 def f1(tp: int, fp: int, fn: int) -> Interval | None:
-    """F1 = 2 tp / (2 tp + fp + fn); n is the number of pictures that it rests on, tp + fp + fn.
+    """F1 = 2 tp / (2 tp + fp + fn); n is the number of pictures that it depends on, tp + fp + fn.
 
-    F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn) (Hand, Christen and Kirielle 2021). J is a plain proportion of the
-    pictures that are positive or called so; its Wilson bounds go through the same rising function.
+    F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn) (Hand, Christen and Kirielle 2021). J is a proportion of the
+    pictures that are positive or classified as positive. The same increasing function maps its Wilson bounds.
     """
     jaccard = proportion(tp, tp + fp + fn)
     if jaccard is None:
@@ -43,19 +43,19 @@ def f1(tp: int, fp: int, fn: int) -> Interval | None:
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
     """Area under the ROC curve (ties count one half) with a 95 % interval.
 
-    Variance after DeLong 1988 by the midranks of Sun and Xu 2014, interval on the logit scale so that it stays within
-    0..1. Where that variance is zero or undefined (perfect separation, a class of one picture) the interval is
-    Newcombe's (2006, method 5), which does not collapse. Raises ValueError when a class is missing.
+    The variance is DeLong's (1988), computed with midranks (Sun and Xu 2014); the interval is on the logit scale, so
+    that it stays within 0..1. If the variance is zero or undefined (perfect separation, a class of one picture) the
+    interval is Newcombe's (2006, method 5), which has a width then, too. Raises ValueError if a class is missing.
     """
     positive, negative = probabilities[labels == 1], probabilities[labels == 0]
     m, n = len(positive), len(negative)
     if not m or not n:
-        raise ValueError("the AUC needs pictures of both classes")
+        raise ValueError("the AUC requires pictures of both classes")
     ranks = midranks(np.concatenate([positive, negative]))
     area = float((ranks[:m].sum() / m - (m + 1) / 2) / n)
     variance = 0.0
     if min(m, n) > 1:
-        above = (ranks[:m] - midranks(positive)) / n  # for each positive, the share of negatives below it
+        above = (ranks[:m] - midranks(positive)) / n  # for each positive, the share of lower negatives
         below = 1 - (ranks[m:] - midranks(negative)) / m
         variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
     if variance > 1e-15 and 0 < area < 1:
@@ -68,13 +68,13 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> Interval:
 
 
 def midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs: float64 [n]."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+    """Ranks from 1, float64 [n]; equal values get the mean of their ranks."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[group]
 
 
 def newcombe(area: float, m: int, n: int) -> tuple[float, float]:
-    """Score interval of an AUC under Hanley and McNeil's variance (Newcombe 2006, method 5), found by bisection."""
+    """Score interval of an AUC with Hanley and McNeil's variance (Newcombe 2006, method 5), by bisection."""
     mean = (m + n) / 2
 
     def excess(theta: float) -> float:

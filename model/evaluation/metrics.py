@@ -1,4 +1,4 @@
-"""Figures of a binary classifier with their intervals, from labels and probabilities."""
+"""The metrics of a binary classifier with their 95 % intervals, from labels and probabilities."""
 
 from typing import Any
 
@@ -7,20 +7,25 @@ import numpy as np
 from model.evaluation.intervals import auc, f1, proportion
 
 ECE_BINS = 10
-
-
-ROWS = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity", "precision": "precision"}
+TITLES = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "accuracy": "accuracy",
+}
 
 
 def evaluate(labels: Any, probabilities: Any, threshold: float) -> dict[str, Any]:
-    """Every figure of one scored data set; a picture is called pneumonia when its probability >= `threshold`.
+    """The metrics of a scored data set; a picture is classified as pneumonia if its probability >= `threshold`.
 
-    labels: [n] of 0 and 1; probabilities: [n] in 0..1. An interval is {"value", "low", "high", "n"} at 95 %; where a
-    figure has no pictures to rest on (sensitivity without pneumonia, AUC with one class) it is None, never a guess.
-    Pictures are taken as independent: with several of one patient the true intervals are somewhat wider.
-    Raises ValueError for empty input, other shapes, labels that are not 0 or 1, or what is no probability.
+    labels: [n] of 0 and 1; probabilities: [n] in 0..1. A metric with an interval is {"value", "low", "high", "n"}
+    at 95 %, or None if it is undefined (sensitivity without pneumonia, AUC with one class).
+    Pictures count as independent: with several pictures of a patient the true intervals are somewhat wider.
+    Raises ValueError for empty input, other shapes, and labels or probabilities outside their range.
     """
-    y, p = checked(labels, probabilities)
+    y, p = validated(labels, probabilities)
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"the threshold must lie in 0..1, not {threshold}")
     called = p >= threshold
@@ -43,13 +48,15 @@ def evaluate(labels: Any, probabilities: Any, threshold: float) -> dict[str, Any
     }
 
 
-def checked(labels: Any, probabilities: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as int64 [n] and probabilities as float64 [n], or ValueError for anything that cannot be measured."""
+def validated(labels: Any, probabilities: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as int64 [n] and probabilities as float64 [n]. Raises ValueError if they are not valid."""
     y, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape:
-        raise ValueError(f"labels and probabilities must be two equally long rows, not {y.shape} and {p.shape}")
+        raise ValueError(
+            f"labels and probabilities must be one-dimensional and equally long, not {y.shape} and {p.shape}"
+        )
     if len(y) == 0:
-        raise ValueError("nothing to measure: no pictures")
+        raise ValueError("there are no pictures to measure")
     if not np.isin(y, (0, 1)).all():
         raise ValueError("labels must be 0 (no pneumonia) or 1 (pneumonia)")
     if not ((p >= 0) & (p <= 1)).all():  # a NaN fails both comparisons
@@ -58,23 +65,26 @@ def checked(labels: Any, probabilities: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Expected calibration error: mean |share of positives - mean probability| over equal-width bins, by count."""
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weights=labels - probabilities, minlength=bins)
+    """Expected calibration error: |share of positives - mean probability| of equal-width bins, weighted by count."""
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, weights=labels - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The figures as lines of text: value, 95 % interval, number of pictures."""
+    """The metrics as lines of text: value, 95 % interval, number of pictures."""
     lines = [f"{'':12} value  95 % interval   pictures"]
-    for key, title in ROWS.items():
-        one = metrics[key]
-        if one is None:
-            lines.append(f"{title:12} -      nothing to count")
+    for key, title in TITLES.items():
+        metric = metrics[key]
+        if metric is None:
+            lines.append(f"{title:12} -      undefined: no pictures to count")
         else:
-            lines.append(f"{title:12} {one['value']:.3f}  {one['low']:.3f} to {one['high']:.3f}  {one['n']:8}")
-    told = metrics["confusion"]
+            low, high = metric["low"], metric["high"]
+            lines.append(f"{title:12} {metric['value']:.3f}  {low:.3f} to {high:.3f}  {metric['n']:8}")
+    confusion = metrics["confusion"]
     lines.append(f"{'Brier':12} {metrics['brier']:.3f}  calibration error {metrics['ece']:.3f}")
-    lines.append(f"pneumonia called {told['tp']} of {metrics['positives']}, ")
-    lines[-1] += f"none called {told['tn']} of {metrics['negatives']}, at threshold {metrics['threshold']:.6g}"
+    lines.append(
+        f"correct at threshold {metrics['threshold']:.6g}: {confusion['tp']} of {metrics['positives']} with pneumonia, "
+        f"{confusion['tn']} of {metrics['negatives']} without"
+    )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Draw what was measured as small PNG files: training history, ROC, precision-recall, confusion, calibration."""
+"""Plot metrics as small PNG files: training history, ROC, precision-recall, confusion matrix, calibration."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from model.evaluation.metrics import ECE_BINS, checked, evaluate
+from model.evaluation.intervals import wilson
+from model.evaluation.metrics import ECE_BINS, evaluate, validated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette: told apart with any colour vision, and by lightness in grey print.
+# Okabe and Ito's palette: distinguishable with any colour vision, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 DPI, COLOURS = 110, 64
 _SPEC = "val_specificity"
 
 
 def report(labels: Any, probabilities: Any, threshold: float, directory: Path, prefix: str) -> list[Path]:
-    """Write `prefix`_roc, _precision_recall, _confusion and _calibration .png; returns the paths written.
+    """Write `prefix`_roc, _precision_recall, _confusion and _calibration .png; returns the paths.
 
-    labels, probabilities: [n] as for evaluate.evaluate. The two curves need both classes and are left out without.
+    labels, probabilities: [n] as for metrics.evaluate. With one class only, the ROC and precision-recall curves are
+    undefined and not written.
     """
-    y, p = checked(labels, probabilities)
+    y, p = validated(labels, probabilities)
     figures = evaluate(y, p, threshold)
     draw: dict[str, Callable[[Axes], None]] = {
         "confusion": lambda axes: _confusion(axes, figures),
@@ -37,35 +39,35 @@ def report(labels: Any, probabilities: Any, threshold: float, directory: Path, p
         draw["roc"] = lambda axes: _roc(axes, y, p, figures)
         draw["precision_recall"] = lambda axes: _precision_recall(axes, y, p, figures)
     paths = []
-    for name, one in draw.items():
+    for name, plot in draw.items():
         path = directory / f"{prefix}_{name}.png"
-        _save(path, [one], title=f"{prefix}, {figures['n']} pictures")
+        _save(path, [plot], title=f"{prefix}, {figures['n']} pictures")
         paths.append(path)
     return paths
 
 
 def history(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw a run's epochs as history.json holds them: loss, AUC, rates and, where recorded, the learning rate.
+    """Plot the epochs of a run as in history.json: loss, AUC, rates and, if recorded, the learning rate.
 
-    Raises ValueError without an epoch. A figure that no epoch has is left out.
+    Raises ValueError if there is no epoch.
     """
     if not epochs:
-        raise ValueError("no epoch to draw")
+        raise ValueError("there is no epoch to plot")
     panels = {
         "loss": {"training (weighted, augmented)": "loss", "validation": "val_loss"},
         "AUC": {"validation": "val_auc"},
-        "rate": {"sensitivity at the set specificity": "val_recall", "specificity at the wanted sensitivity": _SPEC},
+        "rate": {"sensitivity at the set specificity": "val_recall", "specificity at the target sensitivity": _SPEC},
         "learning rate": {"learning rate": "learning_rate"},
     }
-    known = {title: lines for title, lines in panels.items() if any(key in epochs[-1] for key in lines.values())}
-    draw = [partial(_lines, epochs=epochs, title=title, lines=lines) for title, lines in known.items()]
+    recorded = {title: lines for title, lines in panels.items() if any(key in epochs[-1] for key in lines.values())}
+    draw = [partial(_lines, epochs=epochs, title=title, lines=lines) for title, lines in recorded.items()]
     _save(path, draw, title=f"training, {len(epochs)} epochs")
 
 
 def _lines(axes: Axes, epochs: Sequence[Mapping[str, float]], title: str, lines: Mapping[str, str]) -> None:
     for colour, (label, key) in zip((BLUE, ORANGE), lines.items(), strict=False):
-        drawn = [(number, one[key]) for number, one in enumerate(epochs, start=1) if one.get(key) is not None]
-        axes.plot(*zip(*drawn, strict=True), color=colour, lw=1.4, marker="o", ms=2.5, label=label)
+        points = [(number, epoch[key]) for number, epoch in enumerate(epochs, start=1) if epoch.get(key) is not None]
+        axes.plot(*zip(*points, strict=True), color=colour, lw=1.4, marker="o", ms=2.5, label=label)
     axes.set(xlabel="epoch", ylabel=title, xlim=(0.5, len(epochs) + 0.5))
     axes.xaxis.get_major_locator().set_params(integer=True)
     if len(lines) > 1:
@@ -74,21 +76,14 @@ def _lines(axes: Axes, epochs: Sequence[Mapping[str, float]], title: str, lines:
         axes.set_yscale("log")
 
 
-def curve(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(true positives, false positives), int [k + 1], at every distinct threshold from above the highest down."""
-    order = np.argsort(-probabilities, kind="stable")
-    sorted_p, sorted_y = probabilities[order], labels[order]
-    last = np.append(np.flatnonzero(np.diff(sorted_p)), len(sorted_p) - 1)  # ties move together
-    tp = np.cumsum(sorted_y)[last]
-    return np.insert(tp, 0, 0), np.insert(last + 1 - tp, 0, 0)
-
-
 def _roc(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str, Any]) -> None:
-    tp, fp = curve(y, p)
+    from sklearn.metrics import roc_curve
+
+    false_rate, true_rate, _ = roc_curve(y, p, drop_intermediate=False)
     area = figures["auc"]
     label = f"AUC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="chance")
-    axes.plot(fp / fp[-1], tp / tp[-1], color=BLUE, lw=1.6, label=label)
+    axes.plot(false_rate, true_rate, color=BLUE, lw=1.6, label=label)
     at = (1 - figures["specificity"]["value"], figures["sensitivity"]["value"])
     axes.plot(*at, "o", color=ORANGE, ms=7, label=f"threshold {figures['threshold']:.3g}")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -96,10 +91,13 @@ def _roc(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str, Any]) -
 
 
 def _precision_recall(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str, Any]) -> None:
-    tp, fp = curve(y, p)
+    from sklearn.metrics import precision_recall_curve
+
+    # Reversed, so that recall rises; without the point (recall 0, precision 1) that belongs to no threshold.
+    precision, recall = (values[-2::-1] for values in precision_recall_curve(y, p)[:2])
     share = figures["positives"] / figures["n"]
-    axes.axhline(share, color=GREY, lw=0.8, ls=":", label=f"all called pneumonia ({share:.2f})")
-    axes.step(tp[1:] / tp[-1], tp[1:] / (tp + fp)[1:], where="post", color=BLUE, lw=1.6)
+    axes.axhline(share, color=GREY, lw=0.8, ls=":", label=f"all classified as pneumonia ({share:.2f})")
+    axes.step(recall, precision, where="post", color=BLUE, lw=1.6)
     if figures["precision"] is not None:
         at = (figures["sensitivity"]["value"], figures["precision"]["value"])
         axes.plot(*at, "o", color=ORANGE, ms=7, label=f"threshold {figures['threshold']:.3g}")
@@ -108,8 +106,8 @@ def _precision_recall(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping
 
 
 def _confusion(axes: Axes, figures: Mapping[str, Any]) -> None:
-    told = figures["confusion"]
-    counts = np.array([[told["tn"], told["fp"]], [told["fn"], told["tp"]]])
+    confusion = figures["confusion"]
+    counts = np.array([[confusion["tn"], confusion["fp"]], [confusion["fn"], confusion["tp"]]])
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros((2, 2)), where=rows > 0)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -120,17 +118,15 @@ def _confusion(axes: Axes, figures: Mapping[str, Any]) -> None:
     names = ("no pneumonia", "pneumonia")
     axes.set_xticks((0, 1), names)
     axes.set_yticks((0, 1), names, rotation=90, va="center")
-    axes.set(xlabel=f"called, at threshold {figures['threshold']:.3g}", ylabel="label")
+    axes.set(xlabel=f"predicted, at threshold {figures['threshold']:.3g}", ylabel="label")
     axes.grid(visible=False)
 
 
 def _calibration(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str, Any]) -> None:
-    from model.evaluation.intervals import wilson
-
-    place = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
+    bin_of = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="perfect")
-    for one in range(ECE_BINS):
-        inside = place == one
+    for number in range(ECE_BINS):
+        inside = bin_of == number
         n, hits = int(inside.sum()), int(y[inside].sum())
         if not n:
             continue
@@ -138,7 +134,7 @@ def _calibration(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str,
         mean = p[inside].mean()
         axes.plot([mean, mean], [low, high], color=BLUE, lw=1.2)
         axes.plot(mean, hits / n, "o", color=BLUE, ms=5)
-        axes.annotate(str(n), ((one + 0.5) / ECE_BINS, -0.09), ha="center", size=7, color=GREY)
+        axes.annotate(str(n), ((number + 0.5) / ECE_BINS, -0.09), ha="center", size=7, color=GREY)
     label = f"calibration error {figures['ece']:.3f}, Brier {figures['brier']:.3f}"
     axes.plot([], [], "o-", color=BLUE, label=label)
     axes.set(xlabel="probability (below: pictures in each tenth)", ylabel="share with pneumonia")
@@ -147,7 +143,7 @@ def _calibration(axes: Axes, y: np.ndarray, p: np.ndarray, figures: Mapping[str,
 
 
 def _save(path: Path, draw: Sequence[Callable[[Axes], None]], title: str) -> None:
-    """Draw each function on axes of its own, side by side in rows of two, and write a PNG."""
+    """Draw each plot on its own axes, in rows of two, and write a PNG."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -156,14 +152,14 @@ def _save(path: Path, draw: Sequence[Callable[[Axes], None]], title: str) -> Non
     style = {"font.size": 8.5, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False}
     style |= {"axes.spines.top": False, "axes.spines.right": False}
     with rc_context(style):
-        # Figure and Agg canvas without pyplot: no global state, no display.
+        # Figure and Agg canvas without pyplot, which has global state and may need a display.
         figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, size=9.5)
-        for place, one in enumerate(draw, start=1):
-            one(figure.add_subplot(rows, columns, place))
+        for number, plot in enumerate(draw, start=1):
+            plot(figure.add_subplot(rows, columns, number))
         picture = BytesIO()
         figure.savefig(picture, dpi=DPI)
-    # A palette makes a third of the size; no date and no program version go in: the same figures, the same file.
-    with Image.open(picture) as drawn:
-        drawn.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
+    # A palette reduces the size to a third. No date and no program version: equal figures give an identical file.
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)

@@ -1,4 +1,4 @@
-"""Plots: written, small, the same each time, and the curves behind them those of scikit-learn."""
+"""Plots: written, small, the same each time, with the right points in the curves."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from model.evaluation import plots
+from model.evaluation.metrics import evaluate
 
 LIMIT = 60_000  # bytes: nine of them travel with every bundle
 EPOCHS = [
@@ -57,19 +58,18 @@ def test_what_cannot_be_measured_is_not_drawn(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_roc_curve_is_scikit_learns() -> None:
-    from sklearn.metrics import roc_curve
+def test_equal_probabilities_share_a_point_of_both_curves() -> None:
+    from matplotlib.figure import Figure
 
-    labels, found = scored()
-    tp, fp = plots.curve(labels, found)
-    false_rate, true_rate, _ = roc_curve(labels, found, drop_intermediate=False)
-    assert tp / tp[-1] == pytest.approx(true_rate)
-    assert fp / fp[-1] == pytest.approx(false_rate)
-
-
-def test_pictures_of_equal_probability_move_together() -> None:
-    tp, fp = plots.curve(np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1]))
-    assert tp.tolist() == [0, 2, 2] and fp.tolist() == [0, 1, 2]
+    labels, found = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1])
+    figures = evaluate(labels, found, 0.5)
+    roc, precision_recall = Figure().subplots(2)
+    plots._roc(roc, labels, found, figures)
+    plots._precision_recall(precision_recall, labels, found, figures)
+    _, curve, _ = roc.lines
+    assert curve.get_xydata().tolist() == [[0, 0], [0.5, 1], [1, 1]]
+    _, curve, _ = precision_recall.lines
+    assert curve.get_xydata().tolist() == [[1, pytest.approx(2 / 3)], [1, 0.5]]
 
 
 def test_history_is_drawn_with_and_without_a_learning_rate(tmp_path: Path) -> None:
