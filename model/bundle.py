@@ -1,19 +1,20 @@
-"""Read and write model bundles: a directory that says everything about one classifier, and proves it by hashes."""
+"""Read and write model bundles: directories with a classifier, its description and the hashes of all files."""
 
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.files import file_digest, write_text
+
 SCHEMA = 1
 MANIFEST = "bundle.json"
 NETWORK = "model.onnx"
 _OBJECT, _NUMBER = (dict,), (int, float)
-# Dotted field -> accepted types. `metrics.test` may be null: the test split is read once, at the very end.
+# Dotted field -> accepted types. `metrics.test` may be null: the test split is scored once, at the very end.
 _REQUIRED: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "version": (str,),
@@ -51,7 +52,7 @@ _FIXED: dict[str, Any] = {
 
 
 class BundleError(Exception):
-    """A bundle that must not be used: says what is wrong and where."""
+    """A bundle that must not be used; the message says what is wrong and where."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """12 hex digits that change with any content of the bundle."""
+        """12 hexadecimal digits that depend on the whole content of the bundle."""
         return self.manifest["version"]
 
     @property
@@ -98,19 +99,19 @@ def pretrained() -> Path:
 
 
 def load(directory: Path, deep: bool = False) -> Bundle:
-    """Read and check a bundle; `deep` hashes every file of it, else only the network that will run.
+    """Load a bundle and check it; `deep` checks the hash of every file, else only that of the network.
 
-    Raises BundleError when anything is missing, damaged or contradicts itself.
+    Raises BundleError if anything is missing, damaged or inconsistent.
     """
     path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes(), parse_constant=_not_a_number)
+        manifest = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except FileNotFoundError:
-        raise BundleError(f"{directory} is no model bundle: it has no {MANIFEST}") from None
+        raise BundleError(f"{directory} is not a model bundle: it has no {MANIFEST}") from None
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict):
-        raise BundleError(f"{path} does not hold a JSON object")
+        raise BundleError(f"{path} is not a JSON object")
     try:
         _check(manifest)
         _check_files(directory, manifest["files"], list(manifest["files"]) if deep else [NETWORK])
@@ -120,44 +121,39 @@ def load(directory: Path, deep: bool = False) -> Bundle:
 
 
 def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
-    """Make a bundle of the files lying in `directory`: hash them, name the version, write bundle.json last.
+    """Make a bundle of the files in `directory`: hash them, compute the version, and write bundle.json atomically.
 
-    `manifest` is everything but "version" and "files". The file appears in one piece or not at all.
-    Raises BundleError when the result would not load.
+    `manifest` is everything except "version" and "files". Raises BundleError if the result would not load.
     """
     document: dict[str, Any] = {"schema": SCHEMA, **manifest}
     document.pop("version", None)
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and MANIFEST not in path.name)
-    document["files"] = {path.relative_to(directory).as_posix(): _sha256(path) for path in paths}
+    document["files"] = {path.relative_to(directory).as_posix(): file_digest(path) for path in paths}
     try:
-        document = json.loads(json.dumps(document, allow_nan=False))  # tuples and number keys as they will be read
+        document = json.loads(
+            json.dumps(document, allow_nan=False)
+        )  # convert tuples and number keys to what load reads
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest cannot be written as JSON: {error}") from error
     document["version"] = _version(document)
     _check(document)
-    part = directory / f".{MANIFEST}.part"
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(directory / MANIFEST)
+    write_text(directory / MANIFEST, json.dumps(document, indent=2, allow_nan=False) + "\n")
     return load(directory, deep=True)
 
 
 def _version(manifest: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in manifest.items() if key != "version"}
-    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    content = {key: value for key, value in manifest.items() if key != "version"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def _check(manifest: Mapping[str, Any]) -> None:
     if manifest.get("schema") != SCHEMA:
-        raise BundleError(f"schema is {manifest.get('schema')!r}, this program reads {SCHEMA}")
+        raise BundleError(f"its schema is {manifest.get('schema')!r}, but this program reads {SCHEMA}")
     try:
         version = _version(manifest)
-    except ValueError:  # JSON has no word for infinity, but 1e999 reads as one
-        raise BundleError("it holds a number that is not finite") from None
+    except ValueError:  # JSON has no infinity, but 1e999 is parsed as one
+        raise BundleError("it contains a number that is not finite") from None
     for field, types in _REQUIRED.items():
         value = _field(manifest, field)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -167,11 +163,11 @@ def _check(manifest: Mapping[str, Any]) -> None:
             raise BundleError(f"{field} is {_field(manifest, field)!r}, expected {expected!r}")
     _check_ranges(manifest)
     if manifest["version"] != version:
-        raise BundleError("version is not the hash of the content: the file was changed after it was written")
+        raise BundleError("the version is not the hash of the content: the file was changed after it was written")
 
 
 def _check_ranges(manifest: Mapping[str, Any]) -> None:
-    inside = {
+    ranges = {
         "operating_point.threshold": (0, 1),
         "temperature": (0, math.inf),
         "input.height": (0, 4097),
@@ -181,16 +177,16 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
         "known_picture.tolerance": (0, 1),
         "known_picture.size": (63, 4097),
     }
-    for field, (low, high) in inside.items():
+    for field, (low, high) in ranges.items():
         if not low < _field(manifest, field) < high:
             raise BundleError(f"{field} is {_field(manifest, field)!r}, expected between {low} and {high}")
     refusal = manifest["refusal"]
     count = len(refusal["names"])
     shapes = [len(refusal["mean"]), len(refusal["precision"]), *(len(row) for row in refusal["precision"])]
     if any(length != count for length in shapes):
-        raise BundleError(f"refusal names {count} statistics but its mean or precision has another size")
+        raise BundleError(f"refusal has {count} names, but its mean or precision has another size")
     if NETWORK not in manifest["files"]:
-        raise BundleError(f"files does not name {NETWORK}")
+        raise BundleError(f"files does not list {NETWORK}")
 
 
 def _field(manifest: Mapping[str, Any], dotted: str) -> Any:
@@ -206,17 +202,12 @@ def _check_files(directory: Path, files: Mapping[str, Any], names: list[str]) ->
     for name in names:
         path = directory / name
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise BundleError(f"files names {name}, which lies outside the bundle")
+            raise BundleError(f"files lists {name}, which is outside the bundle")
         if not path.is_file():
             raise BundleError(f"{name} is missing")
-        if _sha256(path) != files[name]:
-            raise BundleError(f"{name} does not have the recorded sha256: it was damaged or exchanged")
+        if file_digest(path) != files[name]:
+            raise BundleError(f"{name} does not have the recorded sha256: it was damaged or replaced")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _not_a_number(word: str) -> float:
-    raise ValueError(f"it holds {word}, which is no number")
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"it contains {constant}, which is not valid JSON")

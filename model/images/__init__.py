@@ -1,1 +1,1 @@
-"""From a file to the pixels that the network sees, or a refusal."""
+"""Decode picture files, refuse unsuitable ones, and prepare the input of the network."""

@@ -1,4 +1,4 @@
-"""Turn the bytes of a picture file into a grey picture, and a grey picture into the network's input."""
+"""Decode a picture file to a grey picture, and convert a grey picture to the input of the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +7,20 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from model.images import strips
+from model.images import dicom, strips
 from model.images.limits import Refused, check_size
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-
 _JPEG = b"\xff\xd8\xff"
-
-
-_TEXT_BYTES = 4_000_000  # of a PNG's texts, unpacked; Pillow would keep 64 MB of them
-
-
-_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # bytes a pixel in Pillow, 4 in other modes
+_TEXT_BYTES = 4_000_000  # of uncompressed text in a PNG; the default of Pillow is 64 MB
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # bytes per pixel in Pillow; 4 in other modes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `grey` has mode "L"; `width` and `height` are in pixels, turned upright.
+    """A decoded picture: `grey` has mode "L"; `width` and `height` are in pixels, after the EXIF rotation.
 
-    `format` is "PNG", "JPEG" or "DICOM"; `colourful` is the mean spread of the channels, 0 (grey) to 1.
+    `format` is "PNG", "JPEG" or "DICOM"; `colourful` is the mean spread of the channels, from 0 (grey) to 1.
     """
 
     grey: Image.Image
@@ -37,32 +31,29 @@ class Picture:
 
 
 def decode(content: bytes) -> Picture:
-    """Decode a PNG, JPEG or DICOM file, told apart by content and never by name.
+    """Decode a PNG, JPEG or DICOM file; the format is detected by content, never by name.
 
-    Raises Refused for everything that is not exactly one whole picture of a fitting size.
+    Raises Refused for anything but one complete picture within the size limits.
     """
     if content.startswith(_PNG):
         return _decode_with_pillow(content, "PNG", _open_png)
     if content.startswith(_JPEG):
         return _decode_with_pillow(content, "JPEG", _open_jpeg)
-    from model.images import dicom  # the module is light, pydicom is imported by it only for a DICOM file
-
-    if dicom.recognise(content):
+    if dicom.is_dicom(content):
         grey = dicom.decode(content)
         return Picture(grey, "DICOM", grey.width, grey.height, 0.0)
     if not content:
         raise Refused("unreadable", "the file is empty")
-    raise Refused("unreadable", "the file is neither PNG nor JPEG nor DICOM")
+    raise Refused("unreadable", "the file is not a PNG, JPEG or DICOM file")
 
 
 def to_input(grey: Image.Image, height: int, width: int) -> np.ndarray:
-    """The network's input: float32 [height, width, 1] in 0..255.
+    """The input of the network: float32 [height, width, 1] in 0..255.
 
-    The one way from pixels to the model, in training and in serving: pressed to the size whatever the shape
-    (the public training pictures come that way), antialiased.
+    Training and serving both use this function. It resizes with antialiasing and ignores the aspect ratio.
     """
-    small = grey.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(small, dtype=np.float32)[:, :, np.newaxis]
+    resized = grey.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32)[:, :, np.newaxis]
 
 
 def _open_png(content: bytes) -> Image.Image:
@@ -79,20 +70,20 @@ def _open_jpeg(content: bytes) -> Image.Image:
 
 
 def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Image.Image]) -> Picture:
-    # The plugin itself, not Image.open: no other format can be reached, no bomb warning is printed for a
-    # size that check_size refuses anyway, and four unused plugins are not imported.
+    # The plugin instead of Image.open: it can open no other format, prints no decompression bomb warning for a size
+    # that check_size refuses anyway, and does not import four unused plugins.
     try:
         image = opener(content)
-        check_size(*image.size, _per_pixel(image))
+        check_size(*image.size, _bytes_per_pixel(image))
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
-            raise Refused("multiple_frames", "the file holds more than one picture")
+            raise Refused("multiple_frames", "the file contains more than one picture")
         image.load()
         if name == "JPEG" and _ends_flat(image):
             raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
         grey, colourful = strips.to_grey(image)
-        note = image.info.get("exif")
-        del image  # up to 4 bytes a pixel, before the grey picture is copied to be turned
-        grey = _upright(grey, note)
+        exif = image.info.get("exif")
+        del image  # frees up to 4 bytes per pixel before the rotation copies the grey picture
+        grey = _rotate(grey, exif)
     except (Refused, MemoryError):
         raise
     except Exception as error:  # decoders raise anything on damaged files
@@ -100,36 +91,36 @@ def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Ima
     return Picture(grey, name, grey.width, grey.height, colourful)
 
 
-def _per_pixel(image: Image.Image) -> float:
-    """Bytes a pixel that decoding takes at its peak (tests/model/test_memory.py measures them)."""
+def _bytes_per_pixel(image: Image.Image) -> float:
+    """The peak memory of decoding in bytes per pixel (measured by tests/model/serving/test_memory.py)."""
     stored = _STORED.get(image.mode, 4)
     factors = [(across, down) for _, across, down, _ in getattr(image, "layer", [])]
     if len(factors) < 2 and not image.info.get("progressive"):
         return stored + 1  # and the grey picture
-    # libjpeg keeps every coefficient, 2 bytes each, of a JPEG whose picture comes in several passes. One of several
-    # channels may, without saying so in its header.
+    # libjpeg stores all coefficients, 2 bytes each, of a JPEG with several scans. A JPEG with several channels may have
+    # several scans without declaring it in its header.
     widest, highest = (max(factor) for factor in zip(*factors, strict=True))
     return stored + max(1.0, 2 * sum(across * down for across, down in factors) / (widest * highest))
 
 
-def _upright(grey: Image.Image, note: bytes | None) -> Image.Image:
-    """The picture turned as the EXIF note demands, which is no longer attached to it."""
-    if note is None:
+def _rotate(grey: Image.Image, exif: bytes | None) -> Image.Image:
+    """The picture rotated as its EXIF data says, without the EXIF data."""
+    if exif is None:
         return grey
     from PIL import ImageOps
 
-    grey.info["exif"] = note
+    grey.info["exif"] = exif
     try:
         return ImageOps.exif_transpose(grey)
-    except Exception:  # a damaged note about the picture is no damage to the picture
+    except Exception:  # damaged EXIF data does not damage the picture
         return grey
 
 
 def _ends_flat(image: Image.Image) -> bool:
-    """Whether the last stored rows hold one middle grey: what the JPEG decoder silently makes of lost data.
+    """Whether the last rows have a single grey value, with which the JPEG decoder silently fills missing data.
 
-    It repeats the last brightness, so an eighth of the height in exactly one value, neither black nor white
-    (both occur as borders of real films), is a lost part and no radiograph.
+    The decoder repeats the last brightness. An eighth of the height with exactly one value that is neither black nor
+    white (both occur as borders of real films) is therefore missing data.
     """
     tail = image.crop((0, image.height - max(16, image.height // 8), image.width, image.height))
     ranges = [tail.getchannel(band).getextrema() for band in tail.getbands()]

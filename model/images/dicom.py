@@ -1,6 +1,5 @@
 """Decode a DICOM radiograph to the grey picture that a viewer would show."""
 
-import logging
 import re
 import warnings
 from io import BytesIO
@@ -9,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from model.images.grayscale import shown, word
+from model.images.grayscale import header_word, to_display
 from model.images.limits import Refused, check_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# CR and DX are radiographs by definition; RG is the same film, digitised by a scanner; DR is not in the
-# standard but some vendors write it for DX.
+# CR and DX are radiographs by definition; RG is a film digitised by a scanner; DR is not in the standard, but some
+# vendors write it for DX.
 _RADIOGRAPHS = {"CR", "DX", "RG", "DR"}
-# X-rays of something else, or moving ones.
+# X-rays of other kinds, or moving ones.
 _OTHER_XRAYS = {"MG", "PX", "IO", "XA", "RF", "BMD", "BI"}
 _CHEST = re.compile("CHEST|THORAX|THORAC|TORAX|TORAC|LUNG|PULM")
-# Body parts of DICOM PS3.16 annex L and the spellings in use; anything unknown is left to the statistics.
+# Body parts of DICOM PS3.16 annex L and common spellings; for unknown ones the statistics of refuse.py decide.
 _ELSEWHERE = re.compile(
     "ABDOM|ANKLE|ARM|BREAST|CALCAN|CLAVICLE|COCCYX|ELBOW|EXTREM|FACE|FEMUR|FINGER|FOOT|FEET|HAND|HEAD|HEEL|HIP"
     "|HUMERUS|JAW|KNEE|LEG|MANDIB|MAXILLA|NECK|NASAL|NOSE|ORBIT|PATELLA|PELVI|RADIUS|RIB|SACRUM|SCAPULA|SHOULDER"
@@ -32,54 +31,56 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PILLOW = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"}  # JPEG 8 bit, JPEG 2000
 _EXTENDED = "1.2.840.10008.1.2.4.51"
 _RLE = "1.2.840.10008.1.2.5"
-# Bytes a pixel at the peak of decoding (tests/model/test_memory.py measures them): plain values, once as stored and
-# once without the unused bits; packed ones, copied several times by the libraries that unpack them.
-PLAIN, PACKED = 4.0, 11.0
+# Peak memory of decoding in bytes per pixel (measured by tests/model/serving/test_memory.py). Uncompressed values are
+# stored twice, with and without unused bits; compressed ones are copied several times by the decoders.
+UNCOMPRESSED, COMPRESSED = 4.0, 11.0
 # A file without the 128-byte preamble starts with an element of group 2 or 8: explicit or implicit length.
 _BARE = re.compile(rb"[\x02\x08]\x00[\x00-\x1f]\x00([A-Z]{2}|.\x00\x00\x00)", re.DOTALL)
 
 
-def recognise(content: bytes) -> bool:
-    """Whether the bytes are a DICOM file: by its magic word, or by its first element where that is missing."""
+def is_dicom(content: bytes) -> bool:
+    """Whether the bytes are a DICOM file: by the "DICM" prefix, or by the first element if the prefix is missing."""
     return content[128:132] == b"DICM" or _BARE.match(content) is not None
 
 
 def decode(content: bytes) -> Image.Image:
     """The picture as a viewer shows it, mode "L": bone bright, air dark.
 
-    Stored values pass the modality LUT, then the VOI LUT or window (full range when there is none), then are
-    inverted when low values are meant to be bright. Raises Refused; no header text enters any message.
+    Stored values go through the modality LUT and then the VOI LUT or window (the full range if there is none), and are
+    inverted if low values are meant to be bright. Raises Refused. No message contains text of the header.
     """
-    _silence()
+    _silence_libraries()
     try:
         dataset = _parse(content)
         _check_kind(dataset)
         _check_shape(dataset)
         values = _pixels(dataset)
-        del dataset.PixelData  # freed here, unless the values are a view of it
-        return shown(values, dataset)
-    except (Refused, MemoryError, ImportError):  # a missing library is no fault of the file
+        del dataset.PixelData  # frees it, unless the values are a view of it
+        return to_display(values, dataset)
+    except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file
         raise
     except Exception as error:  # pydicom and the decoders raise anything on damaged files
         raise Refused("unreadable", "the DICOM file is damaged, incomplete or compressed in an unknown way") from error
 
 
-def _silence() -> None:
-    """Keep pydicom's and GDCM's remarks off stderr and out of the logs: they quote header values."""
-    # Set again for every file: whoever resets the filters (a test, a server) must not bring the remarks back.
+def _silence_libraries() -> None:
+    """Suppress the warnings and log messages of pydicom: they contain header values."""
+    import logging  # for DICOM files alone, like pydicom
+
+    # For every file: a test or a server may have reset the filters.
     warnings.filterwarnings("ignore", module=r"(pydicom|model\.images)\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def _parse(content: bytes) -> "Dataset":
     if _DEFLATED in content[:4096]:
-        raise Refused("unreadable", "deflated DICOM is not read: its size cannot be checked before unpacking")
+        raise Refused("unreadable", "deflated DICOM is not supported: its size cannot be checked before decompression")
     from pydicom import dcmread
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     dataset = dcmread(BytesIO(content), force=True)
     if "PixelData" not in dataset:
-        raise Refused("unreadable", "the DICOM file holds no picture")
+        raise Refused("unreadable", "the DICOM file contains no picture")
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -87,26 +88,26 @@ def _parse(content: bytes) -> "Dataset":
 
 
 def _check_kind(dataset: "Dataset") -> None:
-    """Refuse what its own header says is no frontal chest radiograph made for viewing."""
-    modality = word(dataset, "Modality")
+    """Refuse a file whose header says that it is not a frontal chest radiograph for presentation."""
+    modality = header_word(dataset, "Modality")
     if modality in _OTHER_XRAYS:
         raise Refused("not_a_chest", "the DICOM file is an X-ray of another kind, not a chest radiograph")
     if modality not in _RADIOGRAPHS:
-        raise Refused("not_an_xray", "the DICOM file is no radiograph (its modality is neither CR nor DX)")
-    part = word(dataset, "BodyPartExamined")
+        raise Refused("not_an_xray", "the DICOM file is not a radiograph (its modality is neither CR nor DX)")
+    part = header_word(dataset, "BodyPartExamined")
     if _ELSEWHERE.search(part) and not (_CHEST.search(part) and "SPINE" not in part):
-        raise Refused("not_a_chest", "the DICOM file names another body part than the chest")
-    if _LATERAL.match(word(dataset, "ViewPosition")):
-        raise Refused("not_a_chest", "the DICOM file names a side view; only frontal chest X-rays are scored")
-    if word(dataset, "PresentationIntentType") == "FOR PROCESSING":
-        raise Refused("not_an_xray", "the DICOM file holds raw detector values, not a picture made for viewing")
+        raise Refused("not_a_chest", "the DICOM file states a body part other than the chest")
+    if _LATERAL.match(header_word(dataset, "ViewPosition")):
+        raise Refused("not_a_chest", "the DICOM file states a lateral view; only frontal chest X-rays are scored")
+    if header_word(dataset, "PresentationIntentType") == "FOR PROCESSING":
+        raise Refused("not_an_xray", "the DICOM file contains raw detector values, not a picture for presentation")
 
 
 def _check_shape(dataset: "Dataset") -> None:
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise Refused("multiple_frames", "the DICOM file holds more than one frame")
-    packed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-    check_size(int(dataset.Columns), int(dataset.Rows), PACKED if packed else PLAIN)
+        raise Refused("multiple_frames", "the DICOM file contains more than one frame")
+    compressed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    check_size(int(dataset.Columns), int(dataset.Rows), COMPRESSED if compressed else UNCOMPRESSED)
     if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
     stored = dataset.BitsStored
@@ -115,11 +116,11 @@ def _check_shape(dataset: "Dataset") -> None:
         or not 1 <= stored <= dataset.BitsAllocated
         or dataset.HighBit != stored - 1
     ):
-        raise Refused("unreadable", "the DICOM file stores its values in an unknown layout of bits")
+        raise Refused("unreadable", "the DICOM file stores its values in an unsupported bit layout")
 
 
 def _pixels(dataset: "Dataset") -> np.ndarray:
-    """Stored values, integer [rows, columns], decoded by one chosen library a format."""
+    """The stored values, integer [rows, columns]; each compression format is decoded by one library."""
     from pydicom.pixels import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -131,24 +132,24 @@ def _pixels(dataset: "Dataset") -> np.ndarray:
 
     frames = generate_frames(dataset.PixelData, number_of_frames=1)
     stream = next(frames)
-    if next(frames, None) is not None:  # more than the header says: they would all be decoded
-        raise Refused("multiple_frames", "the DICOM file holds more than one frame")
-    if syntax != _RLE:  # which has no header of its own
+    if next(frames, None) is not None:  # more than the header says; all would be decoded
+        raise Refused("multiple_frames", "the DICOM file contains more than one frame")
+    if syntax != _RLE:  # RLE has no header of its own
         _check_stream(stream, int(dataset.Columns), int(dataset.Rows))
     if syntax == _EXTENDED and dataset.BitsStored > 8:
         return _extended_12_bit(stream, dataset)
-    # One library a format, the best tested: a second one trying a damaged file only doubles what it can do.
+    # One library per format, the best tested one: a second attempt on a damaged file only adds risk.
     plugin = "pydicom" if syntax == _RLE else "pillow" if syntax in {*_PILLOW, _EXTENDED} else "gdcm"
     if plugin == "gdcm":
-        _quiet_gdcm()
+        _silenced_gdcm()
     return decoder.as_array(dataset, raw=True, index=0, decoding_plugin=plugin)[0]
 
 
 def _check_stream(stream: bytes, columns: int, rows: int) -> None:
-    """Refuse a compressed picture whose own header declares another size than the DICOM header, or more channels.
+    """Refuse a compressed picture whose own header declares another size than the DICOM header, or several channels.
 
-    The decoders reserve memory by the inner size: without this a small file could ask for any amount. What has no
-    such header, as a JPEG 2000 file where the standard demands a bare stream (PS3.5 A.4.4), is refused with it.
+    The decoders allocate memory by the inner header: without this check a small file could request any amount. A
+    stream without such a header is refused too, such as a JPEG 2000 file where PS3.5 A.4.4 requires a bare stream.
     """
     shape = None
     if stream.startswith(b"\xff\x4f\xff\x51"):  # JPEG 2000: SIZ is the first segment (ISO 15444-1 A.5.1)
@@ -157,7 +158,7 @@ def _check_stream(stream: bytes, columns: int, rows: int) -> None:
     elif stream.startswith(b"\xff\xd8"):
         shape = _frame_header(stream)
     if shape != (columns, rows, 1):
-        raise Refused("unreadable", "the DICOM file is damaged: its picture has another size than its header says")
+        raise Refused("unreadable", "the DICOM file is damaged: the size of its picture differs from its header")
 
 
 def _frame_header(stream: bytes) -> tuple[int, int, int] | None:
@@ -175,7 +176,7 @@ def _frame_header(stream: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _quiet_gdcm() -> Any:
+def _silenced_gdcm() -> Any:
     import gdcm
 
     gdcm.Trace.WarningOff()
@@ -184,8 +185,8 @@ def _quiet_gdcm() -> Any:
 
 
 def _extended_12_bit(stream: bytes, dataset: "Dataset") -> np.ndarray:
-    """JPEG Extended with 12 bits, which pydicom refuses to hand to GDCM although GDCM 3.0.24 decodes it."""
-    gdcm = _quiet_gdcm()
+    """Decode 12-bit JPEG Extended, which pydicom does not pass to GDCM although GDCM 3.0.24 decodes it."""
+    gdcm = _silenced_gdcm()
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(stream)
     fragments = gdcm.SequenceOfFragments.New()
@@ -200,5 +201,5 @@ def _extended_12_bit(stream: bytes, dataset: "Dataset") -> np.ndarray:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, dataset.BitsStored, dataset.HighBit, 0))
-    values = image.GetBuffer().encode("utf-8", "surrogateescape")  # GDCM's binding returns bytes as text
+    values = image.GetBuffer().encode("utf-8", "surrogateescape")  # the binding of GDCM returns bytes as text
     return np.frombuffer(values, dtype="<u2").reshape(dataset.Rows, dataset.Columns)

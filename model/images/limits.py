@@ -1,18 +1,16 @@
-"""What a picture may be before it is decoded, and the error that refuses one."""
+"""Which pictures are accepted: file name suffixes, the size limits checked before decoding, and the refusal error."""
 
-MAX_PIXELS = 40_000_000  # the largest detectors have 18.5 million (about 4300 x 4300), twice that is a scanned film
-
-
-# Most bytes that decoding may take besides the file itself: 5 a pixel suffice for all PNG files of MAX_PIXELS, and
-# what takes more a pixel (progressive colour JPEG, packed DICOM) is limited to fewer pixels, 20 million of 11 bytes.
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".dcm", ".dicom"})
+# The largest detectors have 18.5 million pixels (about 4300 x 4300); scanned films have up to twice as many.
+MAX_PIXELS = 40_000_000
+# The most memory that decoding may use besides the file itself. 5 bytes per pixel suffice for any PNG of MAX_PIXELS.
+# Formats that need more (progressive colour JPEG, compressed DICOM) get fewer pixels: 20 million at 11 bytes.
 WORKING_BYTES = 220_000_000
-
-
-MIN_SIDE = 64  # below this no finding can be seen, by a person or by a network
+MIN_SIDE = 64  # below this neither a person nor a network can see a finding
 
 
 class Refused(Exception):
-    """A picture that must not be scored: a `code` for programs, a `reason` for people.
+    """A picture that must not be scored, with a `code` for programs and a `reason` for people.
 
     Codes: unreadable, too_small, too_large, multiple_frames, not_an_xray, not_a_chest.
     """
@@ -23,13 +21,15 @@ class Refused(Exception):
         self.reason = reason
 
 
-def check_size(width: int, height: int, per_pixel: float) -> None:
-    """Refuse a picture by its declared size, before any pixel of it is decoded.
+def check_size(width: int, height: int, bytes_per_pixel: float) -> None:
+    """Refuse a picture by its declared size, before it is decoded.
 
-    `per_pixel` is how many bytes a pixel decoding takes at its peak.
+    `bytes_per_pixel` is the peak memory of decoding.
     """
-    most = min(MAX_PIXELS, int(WORKING_BYTES / per_pixel))
-    if width * height > most:
-        raise Refused("too_large", f"{width} x {height} pixels; at most {most // 1_000_000} million are read")
+    limit = min(MAX_PIXELS, int(WORKING_BYTES / bytes_per_pixel))
+    if width * height > limit:
+        raise Refused(
+            "too_large", f"{width} x {height} pixels; at most {limit // 1_000_000} million pixels are accepted"
+        )
     if min(width, height) < MIN_SIDE:
         raise Refused("too_small", f"{width} x {height} pixels; each side needs at least {MIN_SIDE}")

@@ -1,8 +1,8 @@
 """Refuse pictures that do not look like the chest X-rays of the training set, by simple statistics.
 
-A picture is described by brightness, contrast, fine and coarse edges, symmetry, colour and a map of 8 x 8
-brightnesses; its squared Mahalanobis distance (Mahalanobis 1936) from the training pictures is compared with a
-limit. That catches photographs, documents and most other body parts. It is no proof of a chest X-ray.
+The statistics are brightness, contrast, fine and coarse edges, symmetry, colour and the brightness of 8 x 8 cells.
+The squared Mahalanobis distance (Mahalanobis 1936) of a picture from the training pictures must not exceed a limit.
+This refuses photographs, documents and most other body parts. It does not prove that a picture is a chest X-ray.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from PIL import Image
 from model.images.decode import Picture, to_input
 from model.images.limits import Refused
 
-SIDE = 128  # pixels of the copy that is described
-MAP = 8  # cells of the brightness map along a side
-COLOUR_LIMIT = 0.05  # mean channel spread; grey X-rays in colour files stay below 0.01
-MARGIN = 1.5  # times the distance that 99.9 % of the training pictures keep
+SIDE = 128  # pixels of the copy from which statistics are computed
+MAP = 8  # cells per side of the brightness map
+COLOUR_LIMIT = 0.05  # mean channel spread; grey X-rays in colour files are below 0.01
+MARGIN = 1.5  # factor on the distance within which 99.9 % of the training pictures are
 _QUANTILE = 0.999
-_SHRINK = 0.02  # of the correlations towards none, so that neighbouring cells stay invertible
-_LEAST_SPREAD = 0.01  # a statistic that never varied in training must not refuse by rounding
-# Not among them: the shares of black and of white. Films with clipped ends are common elsewhere and absent in the
-# training set; with the two shares 62 of 105 training films brightened by 30 % were refused, without them none,
-# and nothing else was missed for it.
+_SHRINK = 0.02  # shrinkage of the correlation matrix, so that it is invertible although neighbouring cells correlate
+_MIN_SPREAD = 0.01  # so that rounding errors of a statistic that did not vary in training do not refuse a picture
+# The shares of black and of white are left out: clipped films are common elsewhere, but absent in the training set.
+# With these shares 62 of 105 training films brightened by 30 % were refused, without them none, and no unsuitable
+# picture was accepted because of that.
 _PLAIN = (
     "mean",
     "spread",
@@ -39,14 +39,14 @@ NAMES = (*_PLAIN, *(f"cell_{row}_{column}" for row in range(MAP) for column in r
 
 
 def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
-    """Describe a picture (mode "L", any size) by float64 [len(NAMES)], in the order of NAMES."""
+    """The statistics of a picture (mode "L", any size), float64 [len(NAMES)] in the order of NAMES."""
     pixels = to_input(grey, SIDE, SIDE)[:, :, 0].astype(np.float64)
     light = pixels / 255
     shares = np.histogram(pixels, bins=64, range=(0, 256))[0] / pixels.size
     shares = shares[shares > 0]
     down, across = _edges(light)
     coarse = sum(_edges(_cells(light, SIDE // 4)))
-    around = light - light.mean()
+    centred = light - light.mean()
     plain = [
         light.mean(),
         light.std(),
@@ -55,7 +55,7 @@ def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
         np.log(coarse),
         np.log((down + across) / coarse),
         np.log(down / across),
-        (around * around[:, ::-1]).sum() / ((around**2).sum() + 1e-6),
+        (centred * centred[:, ::-1]).sum() / ((centred**2).sum() + 1e-6),
         colourful,
     ]
     cells = _cells(light, MAP).ravel()
@@ -64,42 +64,41 @@ def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
 
 
 def fit(matrix: np.ndarray) -> dict[str, Any]:
-    """The "refusal" block of a bundle from the training pictures' statistics, float [n, len(NAMES)].
+    """The "refusal" section of a bundle, from the statistics of the training pictures, float [n, len(NAMES)].
 
-    The limit is MARGIN times the distance that 99.9 % of these pictures keep; few pictures widen it, because
-    their own distances are then too small a guide. Raises ValueError on another shape or non-finite values.
+    The limit is MARGIN times the 99.9 % quantile of their distances; it is larger for few pictures, whose distances
+    underestimate those of new pictures. Raises ValueError for another shape or non-finite values.
     """
     count, width = matrix.shape
     if width != len(NAMES) or count < 2 or not np.isfinite(matrix).all():
         raise ValueError(f"expected at least 2 rows of {len(NAMES)} finite statistics, got {matrix.shape}")
     mean = matrix.mean(axis=0)
-    spread = np.maximum(matrix.std(axis=0), _LEAST_SPREAD)
+    spread = np.maximum(matrix.std(axis=0), _MIN_SPREAD)
     scaled = (matrix - mean) / spread
     share = max(_SHRINK, width / (width + count))
     correlation = (1 - share) * (scaled.T @ scaled / count) + share * np.eye(width)
     precision = np.linalg.inv(correlation) / np.outer(spread, spread)
-    block: dict[str, Any] = {"names": list(NAMES), "mean": _digits(mean), "precision": _digits(precision)}
-    distances = np.array([_squared(row, block) for row in matrix])
-    block["limit"] = float(np.quantile(distances, _QUANTILE) * MARGIN * (1 + width / count))
-    return block
+    model: dict[str, Any] = {"names": list(NAMES), "mean": _rounded(mean), "precision": _rounded(precision)}
+    distances = np.array([_squared_distance(row, model) for row in matrix])
+    model["limit"] = float(np.quantile(distances, _QUANTILE) * MARGIN * (1 + width / count))
+    return model
 
 
-def distance(picture: Picture, block: Mapping[str, Any]) -> float:
-    """Squared Mahalanobis distance of a picture from the training pictures of a "refusal" block."""
-    return _squared(statistics(picture.grey, picture.colourful), block)
+def distance(picture: Picture, model: Mapping[str, Any]) -> float:
+    """The squared Mahalanobis distance of a picture from the training pictures; model: "refusal" of a bundle."""
+    return _squared_distance(statistics(picture.grey, picture.colourful), model)
 
 
-def check(picture: Picture, block: Mapping[str, Any]) -> None:
-    """Raise Refused("not_an_xray", ..) when the picture has colours or lies outside the block's limit."""
+def check(picture: Picture, model: Mapping[str, Any]) -> None:
+    """Raise Refused("not_an_xray", ..) if the picture has colours or its distance exceeds the limit of the model."""
     if picture.colourful > COLOUR_LIMIT:
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
-    # Written so that a distance that is no number refuses as well.
-    if not distance(picture, block) <= block["limit"]:
+    if not distance(picture, model) <= model["limit"]:  # a NaN refuses, too
         raise Refused("not_an_xray", "the picture does not look like a frontal chest X-ray")
 
 
 def _edges(light: np.ndarray) -> tuple[float, float]:
-    """Mean absolute step from row to row and from column to column, never 0."""
+    """The mean absolute difference between neighbouring rows and between neighbouring columns, never 0."""
     down = np.abs(np.diff(light, axis=0)).mean()
     across = np.abs(np.diff(light, axis=1)).mean()
     return float(down) + 1e-4, float(across) + 1e-4
@@ -111,13 +110,13 @@ def _cells(light: np.ndarray, count: int) -> np.ndarray:
     return light.reshape(count, side, count, side).mean(axis=(1, 3))
 
 
-def _squared(values: np.ndarray, block: Mapping[str, Any]) -> float:
-    away = values - np.asarray(block["mean"])
-    return float(away @ np.asarray(block["precision"]) @ away)
+def _squared_distance(values: np.ndarray, model: Mapping[str, Any]) -> float:
+    difference = values - np.asarray(model["mean"])
+    return float(difference @ np.asarray(model["precision"]) @ difference)
 
 
-def _digits(values: np.ndarray) -> Any:
-    """Nested lists with 7 significant digits: more would only make bundle.json longer."""
+def _rounded(values: np.ndarray) -> Any:
+    """Nested lists of numbers with 7 significant digits, which keeps bundle.json small."""
     if values.ndim > 1:
-        return [_digits(row) for row in values]
+        return [_rounded(row) for row in values]
     return [float(f"{value:.7g}") for value in values]

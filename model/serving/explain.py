@@ -1,4 +1,4 @@
-"""Show which parts of a picture moved the score, by covering one after another."""
+"""Explain a score: cover parts of the picture one after another and measure how the score changes."""
 
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,18 @@ from model.images.decode import to_input
 if TYPE_CHECKING:
     from model.serving.predict import Classifier
 
-MAX_SIDE = 1024  # pixels of an overlay: the map is coarse, more would only make a larger file
-_FOR = np.array([230, 60, 30], dtype=np.float32)  # speaks for pneumonia
+MAX_SIDE = 1024  # pixels of an overlay; the map is coarse, so more would only enlarge the file
+_FOR = np.array([230, 60, 30], dtype=np.float32)  # increases the score
 _AGAINST = np.array([40, 110, 230], dtype=np.float32)
-_STRENGTH = 0.55  # of the colour where the effect is largest, so that the picture stays readable below
+_STRENGTH = 0.55  # largest opacity of the colour, so that the picture stays visible
 
 
 def occlusion(classifier: "Classifier", grey: Image.Image, grid: int = 8) -> np.ndarray:
-    """How far the logit drops when a cell is covered: float32 [grid, grid], positive where it speaks for pneumonia.
+    """How much the logit drops if a cell is covered: float32 [grid, grid], positive if the cell increases the score.
 
-    Occlusion sensitivity (Zeiler & Fergus 2014), with the picture's mean brightness as cover. It asks nothing of
-    the network but its output, so it works for every bundle. All cells go through one run.
-    Raises ValueError when the grid is finer than the network's input.
+    Occlusion sensitivity (Zeiler & Fergus 2014); cells are covered with the mean brightness of the picture. It needs
+    only the output of the network, so it works for every bundle. All cells are scored in one run.
+    Raises ValueError if the grid is finer than the input of the network.
     """
     bundle = classifier.bundle
     if not 1 <= grid <= min(bundle.height, bundle.width):
@@ -40,10 +40,10 @@ def occlusion(classifier: "Classifier", grey: Image.Image, grid: int = 8) -> np.
 
 
 def overlay(grey: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Lay a map over its picture, mode "RGB", at most MAX_SIDE pixels a side.
+    """Draw a map over its picture; returns mode "RGB" with at most MAX_SIDE pixels per side.
 
-    Red speaks for pneumonia, blue against it; the strongest cell has full colour, so two maps compare in place
-    but not in strength.
+    Red cells increase the score, blue ones decrease it. The strongest cell has full colour, so that maps of two
+    pictures can be compared by location, but not by strength.
     """
     picture = grey.copy()
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BILINEAR)

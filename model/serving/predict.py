@@ -1,4 +1,4 @@
-"""Score one picture with a model bundle: ONNX Runtime, one input function, one document."""
+"""Score a picture with a model bundle in ONNX Runtime."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ from model.images.limits import Refused
 from model.serving.prediction import Input, Prediction, Reason
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor  # not needed, nor loaded, to score one file
+    from concurrent.futures import Executor  # not loaded to score a single file
 
 _INPUT, _OUTPUT = "pixels", "logit"
 
@@ -30,11 +30,11 @@ class Classifier:
     """A loaded bundle, ready to score; safe to share between threads."""
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        """Load the network of `bundle`; `threads` within one run, 0 for one a core. Raises BundleError."""
+        """Load the network of `bundle`; `threads` per run, 0 for one per core. Raises BundleError."""
         self.bundle = bundle
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
-            raise BundleError(f"{bundle.directory}: refusal was fitted on other statistics than this program computes")
-        # Arrays instead of lists: converting them for every picture would cost more than the check.
+            raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
+        # Arrays, because converting lists for every picture would take longer than the check.
         self._refusal = {
             **bundle.manifest["refusal"],
             "mean": np.asarray(bundle.manifest["refusal"]["mean"]),
@@ -44,29 +44,29 @@ class Classifier:
 
     @classmethod
     def open(cls, directory: Path | None = None, threads: int = 0) -> "Classifier":
-        """Load the bundle in `directory`, or the one that ships with the package. Raises BundleError."""
+        """Load the bundle in `directory`, or the one in the package. Raises BundleError."""
         return cls(bundles.load(directory or bundles.pretrained()), threads)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
-        """Raw network output, float32 [N], of inputs float32 [N, height, width, 1] in 0..255."""
+        """The output of the network, float32 [N], for inputs float32 [N, height, width, 1] in 0..255."""
         return self._session.run([_OUTPUT], {_INPUT: pictures})[0][:, 0]
 
     def probability(self, grey: Image.Image) -> float:
-        """Calibrated P(pneumonia) of a grey picture; raises ArithmeticError when the network gives no number."""
+        """The calibrated P(pneumonia) of a grey picture. Raises ArithmeticError if the output is not finite."""
         bundle = self.bundle
         logit = float(self.logits(to_input(grey, bundle.height, bundle.width)[np.newaxis])[0])
         if not math.isfinite(logit):
-            raise ArithmeticError("the network gave no number")
+            raise ArithmeticError("the output of the network is not finite")
         return _sigmoid(logit / bundle.temperature)
 
     def predict(self, content: bytes, file: str) -> Prediction:
-        """Score the bytes of one picture file; a bad picture becomes a refusal, never an exception."""
+        """Score the bytes of a picture file; an unsuitable picture gives a refusal, not an exception."""
         return self.examine(content, file)[0]
 
     def examine(self, content: bytes, file: str, pool: "Executor | None" = None) -> tuple[Prediction, Picture | None]:
-        """Like `predict`, with the decoded picture; None when it could not be decoded.
+        """Like `predict`, and return the decoded picture, too; None if it could not be decoded.
 
-        With a `pool` of threads the picture is checked there while the network runs here.
+        With a `pool`, the picture is checked in one of its threads while the network runs in this one.
         """
         started = time.perf_counter()
         picture: Picture | None = None
@@ -74,13 +74,13 @@ class Classifier:
         probability: float | None = None
         try:
             picture = decode(content)
-            probability = self._checked(picture, pool)
+            probability = self._probability_unless_refused(picture, pool)
         except Refused as refused:
             refusal = {"code": refused.code, "reason": refused.reason}
         return self._document(content, file, picture, refusal, probability, started), picture
 
-    def _checked(self, picture: Picture, pool: "Executor | None") -> float:
-        """P(pneumonia) of a picture that is not refused; raises Refused whatever the network says."""
+    def _probability_unless_refused(self, picture: Picture, pool: "Executor | None") -> float:
+        """P(pneumonia) of a picture. Raises Refused if it is refused, even if the network fails as well."""
         if pool is None:
             refuse.check(picture, self._refusal)
             return self.probability(picture.grey)
@@ -88,10 +88,10 @@ class Classifier:
         try:
             return self.probability(picture.grey)
         finally:
-            check.result()  # raising Refused here throws away the number above, or the error that came instead
+            check.result()  # raises Refused, which replaces the result or the error above
 
     def self_check(self) -> tuple[float, float, float]:
-        """Draw the bundle's known picture and score it again: (measured, expected, tolerance)."""
+        """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""
         known = self.bundle.manifest["known_picture"]
         measured = self.probability(phantom.draw(known["seed"], known["size"], known["opacity"]))
         return measured, float(known["probability"]), float(known["tolerance"])
@@ -124,7 +124,7 @@ class Classifier:
 
 
 def identity(content: bytes, file: str, version: str) -> str:
-    """The id of a prediction: the same file, name and model give the same 32 hex digits."""
+    """The id of a prediction, 32 hexadecimal digits; the same file, name and model give the same id."""
     parts = (hashlib.sha256(content).hexdigest(), file, version)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -139,24 +139,24 @@ def _session(bundle: Bundle, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions, with our words
-    # A waiting thread that spins takes the core from the next request's decoding.
+    options.log_severity_level = 4  # errors are raised as exceptions
+    # A spinning thread would take a core from the decoding of the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     path = bundle.directory / bundles.NETWORK
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own exception types are not public
+    except Exception as error:  # the exception types of ONNX Runtime are not public
         raise BundleError(f"{path}: ONNX Runtime cannot load it: {str(error)[:200]}") from error
     _check_interface(bundle, session.get_inputs(), session.get_outputs())
     return session
 
 
 def _check_interface(bundle: Bundle, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-    found = [(each.name, each.type, list(each.shape)[1:]) for each in (*inputs, *outputs)]
-    wanted = [
+    actual = [(value.name, value.type, list(value.shape)[1:]) for value in (*inputs, *outputs)]
+    expected = [
         (_INPUT, "tensor(float)", [bundle.height, bundle.width, 1]),
         (_OUTPUT, "tensor(float)", [1]),
     ]
-    if found != wanted:
+    if actual != expected:
         path = bundle.directory / bundles.NETWORK
-        raise BundleError(f"{path}: the network has {found}, bundle.json declares {wanted}")
+        raise BundleError(f"{path}: the network has {actual}, but bundle.json declares {expected}")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from model.images import limits
 from model.images.decode import decode
-from model.images.dicom import PACKED, PLAIN
+from model.images.dicom import COMPRESSED, UNCOMPRESSED
 from model.images.limits import Refused
 
 ROOT = Path(__file__).parents[3]
@@ -91,7 +91,7 @@ def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: floa
         ("<u2", {}, 3),
         ("<i2", {}, 3),
         ("<u2", {"PixelPaddingValue": 9}, 3),
-        ("<u2", {"BitsStored": 12, "HighBit": 11}, PLAIN),
+        ("<u2", {"BitsStored": 12, "HighBit": 11}, UNCOMPRESSED),
     ],
 )
 def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], most: float, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, tmp_path: Path) 
         dataset = films.make(np.zeros((side, side), "<u2"), 12)
         dataset.compress(syntax, encoding_plugin="pydicom") if syntax.endswith(".5") else pack(dataset)
         contents.append(films.content(dataset))
-    assert growth(*contents, tmp_path) <= PACKED * SIDE**2 + SLACK
+    assert growth(*contents, tmp_path) <= COMPRESSED * SIDE**2 + SLACK
 
 
 def pack(dataset: Any) -> None:

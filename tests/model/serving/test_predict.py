@@ -216,7 +216,7 @@ def test_threads_share_one_classifier(classifier: Classifier) -> None:
 def test_bundle_of_other_statistics_is_refused(tiny_bundle: Path) -> None:
     loaded = bundle.load(tiny_bundle)
     refusal = {**loaded.manifest["refusal"], "names": ["mean"]}
-    with pytest.raises(BundleError, match="other statistics"):
+    with pytest.raises(BundleError, match="refusal statistics"):
         Classifier(bundle.Bundle(tiny_bundle, {**loaded.manifest, "refusal": refusal}))
 
 
