@@ -12,17 +12,23 @@ from model.data.publishers import SIZES, fetch_kermany, fetch_pneumoniamnist
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch a public data set; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.fetch", description=main.__doc__)
-    parser.add_argument("name", choices=("pneumoniamnist", "kermany"), help="kermany has 1.2 GB")
-    parser.add_argument("--size", type=int, choices=SIZES, default=28, help="pixels a side, of pneumoniamnist")
-    parser.add_argument("--to", type=Path, default=Path("data"), help="directory (default: data)")
-    given = parser.parse_args(argv)
+    """Download a public data set. Exit 0 done, 1 failed, 2 usage."""
+    parser = argparse.ArgumentParser(prog="python -m model.fetch", description="Download a public data set.")
+    parser.add_argument("name", choices=("pneumoniamnist", "kermany"), help="kermany is 1.2 GB")
+    parser.add_argument(
+        "--size",
+        type=int,
+        choices=SIZES,
+        default=28,
+        help="side of the pneumoniamnist pictures in pixels (default: 28)",
+    )
+    parser.add_argument("--to", type=Path, default=Path("data"), help="target directory (default: data)")
+    options = parser.parse_args(argv)
     try:
-        if given.name == "kermany":
-            path = fetch_kermany(given.to, _Told("bytes"), _Told("pictures"))
+        if options.name == "kermany":
+            path = fetch_kermany(options.to, _PrintedProgress("bytes"), _PrintedProgress("pictures"))
         else:
-            path = fetch_pneumoniamnist(given.size, given.to, _Told("bytes"))
+            path = fetch_pneumoniamnist(options.size, options.to, _PrintedProgress("bytes"))
     except FetchError as error:
         print(f"error: {error}\n  next: {error.hint}", file=sys.stderr)
         return 1
@@ -30,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Told:
-    """Progress as a line at every tenth."""
+class _PrintedProgress:
+    """A progress callback that prints a line at every tenth."""
 
     def __init__(self, unit: str) -> None:
         self.unit, self.tenth = unit, 0

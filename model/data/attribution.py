@@ -1,8 +1,8 @@
-"""The publishers of the data sets that can be fetched, and the attribution that a model card gives."""
+"""The attribution of each data set, as model cards state it."""
 
 from __future__ import annotations
 
-# Whom to name wherever these publishers' pictures, or a bundle made of them, are used.
+# To be stated wherever the pictures, or a bundle trained on them, are used.
 SOURCES = {
     "kermany": (
         'Kermany, Zhang, Goldbaum, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '

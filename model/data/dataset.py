@@ -1,4 +1,4 @@
-"""Load labelled radiographs, refuse leaks between the splits, cut a validation part by patient."""
+"""Load labelled radiographs, refuse leaks between the splits, and split off a validation part by patient."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from model.images.decode import Picture, to_input
 __all__ = ["DataError", "DataSet", "Sample", "arrays", "load", "picture", "read", "split"]
 
 log = logging.getLogger(__name__)
-In = TypeVar("In")
-Out = TypeVar("Out")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-EXAMPLES = 5  # how many offenders an error names
+EXAMPLES = 5  # listed in an error message
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture that may be trained on or measured with.
+    """A picture for training or measuring.
 
-    label: 0 normal, 1 pneumonia. split: "train", "validation" or "test". entry: where its pixels lie.
+    label: 0 normal, 1 pneumonia. split: "train", "validation" or "test". entry: the source of its pixels.
     sha256: of the file's bytes; pixel_sha256: of the decoded grey pixels and their size.
     """
 
@@ -47,9 +47,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Samples, free of leaks between the splits; `manifest_sha256` is the same for the same pictures anywhere.
+    """Samples without leaks between the splits; `manifest_sha256` depends on the pictures, not on their location.
 
-    dropped: how many copies of a training picture were left out.
+    dropped: the number of duplicate training pictures that were left out.
     """
 
     name: str
@@ -58,84 +58,85 @@ class DataSet:
     dropped: int = 0
 
     def part(self, split: str) -> tuple[Sample, ...]:
-        """The samples of "train", "validation" or "test", in the order of the source."""
+        """The samples of "train", "validation" or "test" in the order of the source."""
         return tuple(sample for sample in self.samples if sample.split == split)
 
     def counts(self) -> dict[str, int]:
-        """How many samples each split has."""
+        """The number of samples per split."""
         return {split: len(self.part(split)) for split in ("train", "validation", "test")}
 
 
 def load(source: Path | str) -> DataSet:
-    """Read every picture of a folder tree, a manifest CSV or a PneumoniaMNIST .npz once.
+    """Load a folder tree, a manifest CSV or a PneumoniaMNIST .npz, and read every picture once.
 
-    The official 16-picture "val" is counted as train. Copies (equal pixels) within train are dropped with a
-    warning. Raises DataError for unreadable files, equal pixels with two labels, equal pixels or patients
-    (patient and subtype) on both sides of a split, and when train lacks a class.
+    The official "val" split of 16 pictures becomes part of train. Duplicates (equal pixels) within train are dropped
+    with a warning. Raises DataError for unreadable files, equal pixels with two labels, equal pixels or patients
+    (patient and subtype) in both train and test, and if train lacks a class.
     """
     source = Path(source).resolve()
     samples = _parallel(_sample, sources.entries(source))
     _refuse_two_labels(samples)
     _refuse_shared(samples, "equal pictures", lambda sample: sample.pixel_sha256)
     _refuse_shared(samples, "patients", lambda sample: (sample.patient, sample.subtype))
-    kept = _without_copies(samples)
-    labels = {sample.label for sample in kept if sample.split == "train"}
+    unique = _without_duplicates(samples)
+    labels = {sample.label for sample in unique if sample.split == "train"}
     if len(labels) < 2:
-        raise DataError(f"{source}: train must hold both NORMAL and PNEUMONIA pictures")
-    place = source.parent if source.name == "manifest.csv" else source
-    name = place.name if place.is_dir() else place.stem
-    return DataSet(name, kept, _manifest_sha256(samples), len(samples) - len(kept))
+        raise DataError(f"{source}: train must contain both NORMAL and PNEUMONIA pictures")
+    named = source.parent if source.name == "manifest.csv" else source
+    name = named.name if named.is_dir() else named.stem
+    return DataSet(name, unique, _manifest_sha256(samples), len(samples) - len(unique))
 
 
 def split(dataset: DataSet, share: float, seed: int) -> DataSet:
-    """Cut about `share` of train off as validation: no person on both sides, each class in proportion.
+    """Split off about `share` of train as validation, by patient and stratified by class.
 
-    Persons are told by patient number alone although load() compares patient and subtype: "person12" with
-    bacteria and with virus look like two people, but nobody has said so, and keeping both on one side costs
-    nothing. scikit-learn's StratifiedGroupKFold makes the cut; the same seed gives the same cut.
+    Patients are identified by their number alone, while load() compares number and subtype: "person12" with bacteria
+    and with virus may be two people, but the publisher does not say, and keeping both on one side costs nothing.
+    Uses StratifiedGroupKFold of scikit-learn; the same seed gives the same split. Raises DataError if train has too
+    few patients.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     train = dataset.part("train")
     labels = np.array([sample.label for sample in train])
-    people = np.array([sample.patient for sample in train])
-    fewest = min(len(set(people[labels == label])) for label in (0, 1))
+    patients = np.array([sample.patient for sample in train])
+    fewest = min(len(set(patients[labels == label])) for label in (0, 1))
     folds = min(max(2, round(1 / share)), fewest)
     if folds < 2:
-        raise DataError("a validation part needs at least two patients of each class in train; add pictures")
-    cutter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    _, held = next(iter(cutter.split(labels, labels, people)))
-    if len(set(labels[held])) < 2:
+        raise DataError("a validation part requires at least two patients of each class in train; add pictures")
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    _, validation = next(iter(splitter.split(labels, labels, patients)))
+    if len(set(labels[validation])) < 2:
         raise DataError("the validation part lacks a class: train has too few patients; add pictures")
-    # Names may repeat between the two label folders; where the pixels lie is unique.
-    cut = {train[index].entry for index in held}
+    # By entry, because names may repeat between the two label folders.
+    chosen = {train[index].entry for index in validation}
     samples = tuple(
-        replace(sample, split="validation") if sample.entry in cut else sample for sample in dataset.samples
+        replace(sample, split="validation") if sample.entry in chosen else sample for sample in dataset.samples
     )
     return replace(dataset, samples=samples)
 
 
 def picture(sample: Sample) -> Picture:
-    """The decoded picture of a sample, as images.decode gives it."""
+    """The decoded picture of a sample."""
     return sources.read(sample.entry)[0]
 
 
 def read(sample: Sample) -> Image.Image:
-    """The grey picture (mode "L") of a sample, in its own size."""
+    """The grey picture (mode "L") of a sample in its original size."""
     return picture(sample).grey
 
 
 def arrays(samples: Sequence[Sample], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(pixels uint8 [n, height, width, 1], labels int64 [n]) through images.to_input.
+    """(pixels uint8 [n, height, width, 1], labels int64 [n]) by images.decode.to_input.
 
-    to_input gives whole numbers in 0..255, so uint8 holds them exactly at a quarter of the memory.
+    to_input returns integers in 0..255, so uint8 is exact and takes a quarter of the memory.
     """
     pixels = np.empty((len(samples), height, width, 1), np.uint8)
 
-    def place(index: int) -> None:
+    def fill(index: int) -> None:
         pixels[index] = to_input(read(samples[index]), height, width)
 
-    _parallel(place, range(len(samples)))
+    _parallel(fill, range(len(samples)))
     return pixels, np.array([sample.label for sample in samples], np.int64)
 
 
@@ -146,8 +147,8 @@ def _sample(entry: Entry) -> Sample:
     return Sample(entry.name, entry.label, entry.patient, entry.subtype, entry.split, sha256, pixels, entry)
 
 
-def _parallel(work: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
-    # Pillow and hashlib let go of the interpreter lock, so threads are enough.
+def _parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    # Pillow and hashlib release the interpreter lock, so threads suffice.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(work, items))
 
@@ -156,11 +157,11 @@ def _refuse_two_labels(samples: Sequence[Sample]) -> None:
     labels = defaultdict(set)
     for sample in samples:
         labels[sample.pixel_sha256].add(sample.label)
-    bad = [sample.name for sample in samples if len(labels[sample.pixel_sha256]) > 1]
-    if bad:
+    contradictory = [sample.name for sample in samples if len(labels[sample.pixel_sha256]) > 1]
+    if contradictory:
         raise DataError(
-            f"{len(bad)} pictures are both NORMAL and PNEUMONIA: {_first(bad)}. "
-            "Decide each one's label and remove the other copy."
+            f"{len(contradictory)} pictures are both NORMAL and PNEUMONIA: {_first(contradictory)}. "
+            "Decide the label of each and remove the other copy."
         )
 
 
@@ -173,22 +174,22 @@ def _refuse_shared(samples: Sequence[Sample], what: str, key: Callable[[Sample],
         examples = [" = ".join(f"{sample.split}/{sample.name}" for sample in group[:3]) for group in shared]
         raise DataError(
             f"{len(shared)} {what} are in both train and test: {_first(examples)}. "
-            "A test on them would flatter; remove them from one side, or list the pictures to use in a manifest CSV."
+            "Metrics on them would be too good; remove them from one split, or list the pictures in a manifest CSV."
         )
 
 
-def _without_copies(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Without the second and later copies of a training picture; the test split stays as published."""
+def _without_duplicates(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples without duplicate training pictures; the test split stays as published."""
     seen: set[str] = set()
-    kept = []
+    unique = []
     for sample in samples:
         if sample.split == "train" and sample.pixel_sha256 in seen:
             continue
         seen.add(sample.pixel_sha256)
-        kept.append(sample)
-    if len(kept) < len(samples):
-        log.warning("%d copies of training pictures left out", len(samples) - len(kept))
-    return tuple(kept)
+        unique.append(sample)
+    if len(unique) < len(samples):
+        log.warning("left out %d duplicate training pictures", len(samples) - len(unique))
+    return tuple(unique)
 
 
 def _first(examples: Sequence[str]) -> str:

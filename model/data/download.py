@@ -1,4 +1,4 @@
-"""Download one file over HTTP so that it is whole and the right one, and so that a broken download goes on later."""
+"""Download a file over HTTP, verify its checksum, and continue interrupted downloads."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from model.data.partial_file import FetchError, Part, State, begun, digest
+from model.data.partial_file import FetchError, PartialFile, RemoteFile, open_partial
+from model.files import file_digest
 
 CHUNK = 1 << 16
-PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers that may be another one a little later
-Progress = Callable[[int, int | None], None]  # (bytes there, bytes in all if known)
+TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+Progress = Callable[[int, int | None], None]  # (bytes received, total bytes if known)
 
 
-class _Again(Exception):
-    """A fault that may pass: what arrived is kept, and the rest is asked for again."""
+class _TransientError(Exception):
+    """A failure after which the download is retried from the bytes already received."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file at its publisher. `algorithm`: of the hexadecimal checksum, for hashlib; `size`: bytes, 0 if unknown."""
+    """A published file. `algorithm`: of the hexadecimal checksum, as hashlib names it; `size`: bytes or 0."""
 
     name: str
     address: str
@@ -32,9 +34,13 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When to give up. Seconds to wait for a connection and for the next byte; bytes a second that must arrive over
-    `window` seconds; tries in a row that bring next to nothing; seconds of the first pause, doubled each time."""
+class RetryPolicy:
+    """When to retry and when to give up.
+
+    connect, read: timeouts for the connection and for the next byte, in seconds. slowest: the least bytes per second
+    over `window` seconds. tries: attempts in a row without progress. pause: seconds before the first retry, doubled
+    with each further one.
+    """
 
     connect: float = 15.0
     read: float = 30.0
@@ -44,70 +50,72 @@ class Patience:
     pause: float = 1.0
 
 
-USUAL = Patience()
+DEFAULT_POLICY = RetryPolicy()
 
 
-def fetch(wanted: Download, directory: Path, progress: Progress = lambda *_: None, patience: Patience = USUAL) -> Path:
-    """Download into `directory` and return the path; a right file that is there already is left alone.
+def fetch(
+    wanted: Download, directory: Path, progress: Progress = lambda *_: None, policy: RetryPolicy = DEFAULT_POLICY
+) -> Path:
+    """Download into `directory` and return the path; a file that exists with the right checksum is left unchanged.
 
-    Bytes go to NAME.part, which a later call goes on with if the server still has the same file (If-Range); NAME
-    appears only with the right checksum, in one piece. Wrong content is kept as NAME.bad. Raises FetchError.
+    Bytes go to NAME.part, which a later call continues if the server still has the same file (If-Range). It is renamed
+    to NAME if its checksum is right, else to NAME.bad. Raises FetchError.
     """
     target = directory / wanted.name
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            with begun(directory / f"{wanted.name}.part") as part:
-                _receive(wanted, part, progress, patience)
+            with open_partial(directory / f"{wanted.name}.part") as part:
+                _receive(wanted, part, progress, policy)
                 _accept(wanted, part, target)
-        elif digest(target, wanted.algorithm) != wanted.checksum:
+        elif file_digest(target, wanted.algorithm) != wanted.checksum:
             raise FetchError(
-                f"{target} is there, but is not the published file: its {wanted.algorithm} differs",
-                "move it away or name another place; nothing was changed",
+                f"{target} exists, but is not the published file: its {wanted.algorithm} differs",
+                "move it away or give another directory; nothing was changed",
             )
     except OSError as error:
         raise FetchError(
             f"{target} cannot be written: {error.strerror or error}",
-            "make room or name another place; the same command goes on where it stopped",
+            "free some space or give another directory, then run the same command again: it continues the download",
         ) from error
     return target
 
 
-def _receive(wanted: Download, part: Part, progress: Progress, patience: Patience) -> None:
-    """Fill the part until it is whole, trying again as long as tries bring something."""
+def _receive(wanted: Download, part: PartialFile, progress: Progress, policy: RetryPolicy) -> None:
+    """Receive the file; retry until `tries` attempts in a row brought no progress."""
     failures = 0
-    while not _whole(wanted, part):
+    while not _is_complete(wanted, part):
         before = part.size
         try:
-            _request(wanted, part, progress, patience)
+            _request(wanted, part, progress, policy)
             return
-        except _Again as fault:
+        except _TransientError as fault:
             part.flush()
             failures = 1 if part.size >= before + CHUNK else failures + 1
-            if failures >= patience.tries:
+            if failures >= policy.tries:
                 raise FetchError(
-                    f"{wanted.address}: {fault} ({part.size:,} bytes are kept)",
-                    "run the same command again later: it goes on where it stopped",
+                    f"{wanted.address}: {fault} ({part.size:,} bytes were received)",
+                    "run the same command again later: it continues the download",
                 ) from fault
-            time.sleep(patience.pause * 2 ** (failures - 1))
+            time.sleep(policy.pause * 2 ** (failures - 1))
 
 
-def _whole(wanted: Download, part: Part) -> bool:
-    """Whether an earlier process was killed after the last byte: then the server need not be asked."""
-    return 0 < part.size == part.state(wanted.address).total
+def _is_complete(wanted: Download, part: PartialFile) -> bool:
+    """Whether all bytes were received, by a process that was killed before it renamed the file."""
+    return 0 < part.size == part.remote(wanted.address).total
 
 
-def _request(wanted: Download, part: Part, progress: Progress, patience: Patience) -> None:
+def _request(wanted: Download, part: PartialFile, progress: Progress, policy: RetryPolicy) -> None:
     import urllib3
 
-    known = part.state(wanted.address)
-    # Without a total nobody could tell that the rest belongs to these bytes: then start anew.
-    have = part.size if known.total else 0
+    remote = part.remote(wanted.address)
+    # Without a total size nothing shows that the rest belongs to these bytes: then start again.
+    received = part.size if remote.total else 0
     headers = {"Accept-Encoding": "identity", "User-Agent": "pneumoctl"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        headers |= {"If-Range": known.validator} if known.validator else {}
-    timeout = urllib3.Timeout(connect=patience.connect, read=patience.read)
+    if received:
+        headers["Range"] = f"bytes={received}-"
+        headers |= {"If-Range": remote.validator} if remote.validator else {}
+    timeout = urllib3.Timeout(connect=policy.connect, read=policy.read)
     follow = urllib3.Retry(total=None, connect=0, read=0, other=0, status=0, redirect=5)
     try:
         with _pool(wanted.address) as pool:
@@ -115,19 +123,17 @@ def _request(wanted: Download, part: Part, progress: Progress, patience: Patienc
                 "GET", wanted.address, headers=headers, timeout=timeout, retries=follow, preload_content=False
             )
             try:
-                _copy(answer, part, _begin(wanted, answer, part, known, have), progress, patience)
+                _copy(answer, part, _prepare(wanted, answer, part, remote, received), progress, policy)
             finally:
                 answer.close()
     except urllib3.exceptions.MaxRetryError as error:
-        raise _Again(_plain(error.reason or error)) from error
+        raise _TransientError(_reason(error.reason or error)) from error
     except urllib3.exceptions.HTTPError as error:
-        raise _Again(_plain(error)) from error
+        raise _TransientError(_reason(error)) from error
 
 
 def _pool(address: str) -> Any:
-    """Connections straight to the server, or through the proxy that the environment names for it."""
-    from urllib.request import getproxies, proxy_bypass
-
+    """Connections to the server, through the proxy of the environment if there is one."""
     import urllib3
 
     parts = urlsplit(address)
@@ -137,75 +143,75 @@ def _pool(address: str) -> Any:
     return urllib3.PoolManager()
 
 
-def _begin(wanted: Download, answer: Any, part: Part, known: State, have: int) -> State:
-    """Bring the part to where the body of this answer goes on; returns the state of the file that it belongs to."""
+def _prepare(wanted: Download, answer: Any, part: PartialFile, remote: RemoteFile, received: int) -> RemoteFile:
+    """Prepare the partial file for the body of this answer; returns the remote file that it belongs to."""
     if wanted.address.startswith("https:") and not urljoin(wanted.address, answer.url or "").startswith("https:"):
-        raise FetchError(f"{wanted.address} leads to an address without encryption", "try from another network")
+        raise FetchError(f"{wanted.address} redirects to an unencrypted address", "try from another network")
     if answer.status == 200:
-        return _anew(wanted, answer, part)
-    if answer.status == 206 and _content_range(answer) == (have, known.total):
-        return known
-    if answer.status in {206, 416}:  # the rest of another file than the one begun here
-        part.restart(State())
-        raise _Again("the server no longer has the file that was begun")
-    reason = f"the server answers {answer.status} {answer.reason or ''}".strip()
-    if answer.status in PASSING:
-        raise _Again(reason)
+        return _restart(wanted, answer, part)
+    if answer.status == 206 and _content_range(answer) == (received, remote.total):
+        return remote
+    if answer.status in {206, 416}:  # the file on the server has changed
+        part.restart(RemoteFile())
+        raise _TransientError("the file on the server has changed")
+    reason = f"the server answered {answer.status} {answer.reason or ''}".strip()
+    if answer.status in TRANSIENT_STATUSES:
+        raise _TransientError(reason)
     gone = answer.status in {404, 410}
-    hint = "the publisher may have moved it: see the data set's page" if gone else "try again later"
+    hint = "the publisher may have moved it: see the page of the data set" if gone else "try again later"
     raise FetchError(f"{wanted.address}: {reason}", hint)
 
 
-def _anew(wanted: Download, answer: Any, part: Part) -> State:
+def _restart(wanted: Download, answer: Any, part: PartialFile) -> RemoteFile:
     total = int(answer.headers.get("Content-Length") or 0)
     if wanted.size and total and total != wanted.size:
         raise FetchError(
             f"{wanted.address} offers {total:,} bytes, the published file has {wanted.size:,}",
-            "a portal or proxy may be answering for the publisher; try from another network",
+            "a portal or proxy may answer in place of the publisher; try from another network",
         )
     etag = answer.headers.get("ETag", "")
-    # A weak ETag promises the same meaning, not the same bytes: If-Range must not carry it (RFC 9110, 13.1.5).
+    # A weak ETag does not guarantee identical bytes, so If-Range must not use it (RFC 9110, 13.1.5).
     validator = etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
-    state = State(wanted.address, validator, total)
-    part.restart(state)
+    remote = RemoteFile(wanted.address, validator, total)
+    part.restart(remote)
     part.check_room(total)
-    return state
+    return remote
 
 
-def _copy(answer: Any, part: Part, state: State, progress: Progress, patience: Patience) -> None:
-    """Write the body behind the part; raises _Again when it comes too slowly or ends too early."""
-    clock, counted = time.monotonic(), part.size
-    progress(part.size, state.total or None)
+def _copy(answer: Any, part: PartialFile, remote: RemoteFile, progress: Progress, policy: RetryPolicy) -> None:
+    """Append the body to the partial file. Raises _TransientError if it is too slow or too short."""
+    window_start, counted = time.monotonic(), part.size
+    progress(part.size, remote.total or None)
     while data := answer.read1(CHUNK):
         part.write(data)
-        progress(part.size, state.total or None)
-        passed = time.monotonic() - clock
-        if passed >= patience.window:
-            if (part.size - counted) / passed < patience.slowest:
-                raise _Again(f"the server sends less than {patience.slowest:,.0f} bytes a second")
-            clock, counted = time.monotonic(), part.size
-    if state.total and part.size != state.total:
-        raise _Again(f"the connection ended after {part.size:,} of {state.total:,} bytes")
+        progress(part.size, remote.total or None)
+        elapsed = time.monotonic() - window_start
+        if elapsed >= policy.window:
+            if (part.size - counted) / elapsed < policy.slowest:
+                raise _TransientError(f"the server sends less than {policy.slowest:,.0f} bytes per second")
+            window_start, counted = time.monotonic(), part.size
+    if remote.total and part.size != remote.total:
+        raise _TransientError(f"the connection ended after {part.size:,} of {remote.total:,} bytes")
 
 
-def _accept(wanted: Download, part: Part, target: Path) -> None:
-    """Give a whole part its name if its checksum is right, else the name NAME.bad."""
+def _accept(wanted: Download, part: PartialFile, target: Path) -> None:
+    """Rename the complete file to NAME if its checksum is right, else to NAME.bad."""
     part.flush()
-    found = digest(part.path, wanted.algorithm)
-    if found == wanted.checksum:
+    actual = file_digest(part.path, wanted.algorithm)
+    if actual == wanted.checksum:
         part.move(target)
         return
     bad = target.with_name(f"{target.name}.bad")
     part.move(bad)
     raise FetchError(
-        f"{wanted.address} gave other content than published: its {wanted.algorithm} is {found}, "
-        f"not {wanted.checksum}; kept as {bad}",
-        "run the same command again; if it stays so, the publisher has changed the file",
+        f"{wanted.address} is not the published file: its {wanted.algorithm} is {actual}, "
+        f"not {wanted.checksum}; it was saved as {bad}",
+        "run the same command again; if the error persists, the publisher has changed the file",
     )
 
 
 def _content_range(answer: Any) -> tuple[int, int]:
-    """(first byte, bytes in all) of a 206 answer; (-1, -1) when it does not say."""
+    """(first byte, total bytes) of a 206 answer; (-1, -1) if it does not state them."""
     try:
         span, total = answer.headers["Content-Range"].removeprefix("bytes ").split("/")
         return int(span.split("-")[0]), int(total)
@@ -213,14 +219,16 @@ def _content_range(answer: Any) -> tuple[int, int]:
         return -1, -1
 
 
-def _plain(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     import urllib3.exceptions as faults
 
-    words = {
-        faults.NameResolutionError: "its name cannot be found; is this machine on the network?",
-        faults.NewConnectionError: "no connection; is this machine on the network?",
-        faults.TimeoutError: "the server does not answer in time",
-        faults.SSLError: f"no trusted connection ({error})",
-        faults.ResponseError: "the server leads from address to address without end",
+    reasons = {
+        faults.NameResolutionError: "its host name cannot be resolved; is this machine connected to the network?",
+        faults.NewConnectionError: "the connection failed; is this machine connected to the network?",
+        faults.TimeoutError: "the server did not answer in time",
+        faults.SSLError: f"the TLS connection failed ({error})",
+        faults.ResponseError: "the server redirects endlessly",
     }
-    return next((text for kind, text in words.items() if isinstance(error, kind)), f"the connection broke ({error})")
+    return next(
+        (text for kind, text in reasons.items() if isinstance(error, kind)), f"the connection was lost ({error})"
+    )

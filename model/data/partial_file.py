@@ -1,9 +1,8 @@
-"""Keep a half-downloaded file and what is known of it, so that a later process can go on with it."""
+"""A partially downloaded file and the state of its download, so that a later process can continue it."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -13,9 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from model.files import write_text
+
 
 class FetchError(Exception):
-    """What could not be fetched and why, and in `hint` what to do now."""
+    """A failed download: the message says what failed and why, `hint` what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -23,85 +24,77 @@ class FetchError(Exception):
 
 
 @dataclass(frozen=True)
-class State:
-    """What the server said of the file: its address, a validator for If-Range ("" if none), its size (0 if unknown)."""
+class RemoteFile:
+    """The file on the server: its address, a validator for If-Range ("" if none), its size (0 if unknown)."""
 
     address: str = ""
     validator: str = ""
     total: int = 0
 
 
-class Part:
-    """NAME.part, open behind what it holds, and NAME.part.json, the State of the file that it is a part of."""
+class PartialFile:
+    """NAME.part, open for appending, and NAME.part.json, which describes the RemoteFile that it is a part of."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self.path = file, path
-        self._note = path.with_name(f"{path.name}.json")
+        self._description = path.with_name(f"{path.name}.json")
 
     @property
     def size(self) -> int:
-        """Bytes there."""
+        """The number of bytes received."""
         return self._file.tell()
 
     def write(self, data: bytes) -> None:
-        """Put bytes behind the others."""
+        """Append bytes."""
         self._file.write(data)
 
     def flush(self) -> None:
-        """Give what is buffered to the system; a kill loses it before."""
+        """Write buffered bytes to the file, so that a kill does not lose them."""
         self._file.flush()
 
-    def state(self, address: str) -> State:
-        """The state of the begun file; an empty one when it is of another address or its note is damaged."""
+    def remote(self, address: str) -> RemoteFile:
+        """The remote file; an empty RemoteFile if it has another address or its description is damaged."""
         try:
-            state = State(**json.loads(self._note.read_text(encoding="utf-8")))
+            remote = RemoteFile(**json.loads(self._description.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            return State()
-        return state if state.address == address else State()
+            return RemoteFile()
+        return remote if remote.address == address else RemoteFile()
 
-    def restart(self, state: State) -> None:
-        """Throw away the bytes; the note is written after that, so it never speaks of another file's bytes."""
-        self._note.unlink(missing_ok=True)
+    def restart(self, remote: RemoteFile) -> None:
+        """Discard the bytes, then write the description: it never describes bytes of another file."""
+        self._description.unlink(missing_ok=True)
         self._file.truncate(0)
         self._file.seek(0)
-        beside = self._note.with_name(f"{self._note.name}.new")
-        beside.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        beside.replace(self._note)
+        write_text(self._description, json.dumps(asdict(remote)))
 
     def check_room(self, total: int) -> None:
-        """Raise OSError when `total` bytes do not fit on the disk."""
+        """Raise OSError if `total` bytes do not fit on the disk."""
         free = shutil.disk_usage(self.path.parent).free
         if total > free:
-            raise OSError(None, f"{total:,} bytes are needed there, {free:,} are free")
+            raise OSError(None, f"{total:,} bytes are needed, {free:,} are free")
 
     def move(self, target: Path) -> None:
-        """Give the part its final name, flushed to the disk first; its note goes."""
+        """Flush the file to the disk, rename it to `target`, and remove its description."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._note.unlink(missing_ok=True)
+        self._description.unlink(missing_ok=True)
         self.path.replace(target)
 
 
 @contextmanager
-def begun(path: Path) -> Iterator[Part]:
-    """The part at `path`, empty or begun earlier. A second process is refused; a killed one leaves no lock.
+def open_partial(path: Path) -> Iterator[PartialFile]:
+    """Open and lock the partial file at `path`, new or existing; a killed process leaves no lock.
 
-    Raises FetchError while another process holds it.
+    Raises FetchError while another process has it locked.
     """
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it until now may have renamed it: then this is the finished file, not a part.
-            held = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
+            # The process that had locked it may have renamed it: then this is the complete file.
+            locked = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
         except BlockingIOError:
-            held = False
-        if not held:
-            raise FetchError(f"{path} is being downloaded by another process", "wait until it has finished")
+            locked = False
+        if not locked:
+            raise FetchError(f"another process is downloading {path}", "wait until it has finished")
         file.seek(0, os.SEEK_END)
-        yield Part(file, path)
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """The hexadecimal digest of a file; `algorithm` as hashlib names it (publishers still state MD5)."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        yield PartialFile(file, path)

@@ -1,4 +1,4 @@
-"""List the labelled pictures of a folder tree, a manifest CSV or a MedMNIST file, and read one of them."""
+"""List the labelled pictures of a folder tree, a manifest CSV or a MedMNIST file, and read a picture."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ import numpy as np
 from PIL import Image
 
 from model.images.decode import Picture, decode
-from model.images.limits import Refused
+from model.images.limits import SUFFIXES, Refused
 
 LABELS = {"NORMAL": 0, "PNEUMONIA": 1, "0": 0, "1": 1}
 LABEL_NAMES = ("NORMAL", "PNEUMONIA")
-# The official validation split has 16 pictures: useless to choose with, so it is trained on.
+# The official validation split has 16 pictures: too few for validation, so it is used for training.
 SPLITS = {"train": "train", "val": "train", "validation": "train", "test": "test"}
-SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm"}
 
 _PERSON = re.compile(r"(person\d+)_(bacteria|virus)_\d+(?:_\d+)?$", re.IGNORECASE)
 _SERIES = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+", re.IGNORECASE)
 
 
 class DataError(Exception):
-    """Data that must not be trained on; the message says what is wrong, where, and how to mend it."""
+    """Data that must not be used for training; the message says what is wrong, where, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One labelled picture as its source lists it, not read yet.
+    """A labelled picture as its source lists it, not read yet.
 
-    path: the file that holds it; row: its split and number in an .npz, else None.
-    sha256: as the source states it, or "".
+    path: the file that contains it; row: its split and number in an .npz, else None.
+    sha256: as stated by the source, or "".
     """
 
     path: Path
@@ -55,23 +54,25 @@ def entries(source: Path) -> list[Entry]:
     Raises DataError for anything else, for an unknown label and for a listed file that is missing.
     """
     if source.is_dir():
-        found = list(_tree(source))
+        listed = list(_tree(source))
     elif source.suffix.lower() == ".npz" and source.is_file():
-        found = list(_medmnist(source))
+        listed = list(_medmnist(source))
     elif source.suffix.lower() == ".csv" and source.is_file():
-        found = list(_manifest(source))
+        listed = list(_manifest(source))
     else:
-        raise DataError(f"{source} is no folder, .npz or .csv; give the folder that holds train/ and test/")
-    if not found:
-        raise DataError(f"{source} holds no pictures; expected train/NORMAL/*.jpeg, train/PNEUMONIA/*.jpeg and so on")
-    return found
+        raise DataError(f"{source} is not a folder, .npz or .csv; give the folder that contains train/ and test/")
+    if not listed:
+        raise DataError(
+            f"{source} contains no pictures; expected train/NORMAL/*.jpeg, train/PNEUMONIA/*.jpeg and so on"
+        )
+    return listed
 
 
 def identity(name: str, label: int) -> tuple[str, str]:
-    """(patient, subtype) told by a picture's file name; a name that tells none is a patient of its own.
+    """(patient, subtype) from the file name of a picture; a name without a patient number counts as a patient.
 
-    "person12_bacteria_34" is person12 with bacteria. "IM-0117-0001" and "NORMAL2-IM-0117-0001" are two people:
-    the numbering of the second series starts anew.
+    "person12_bacteria_34" is person12 with bacteria. "IM-0117-0001" and "NORMAL2-IM-0117-0001" are two patients:
+    the second series has its own numbering.
     """
     stem = Path(name).stem
     if person := _PERSON.match(stem):
@@ -83,7 +84,7 @@ def identity(name: str, label: int) -> tuple[str, str]:
 
 
 def read(entry: Entry) -> tuple[Picture, str]:
-    """Decode one picture; returns it with the sha256 of its bytes. Raises DataError naming the file."""
+    """Decode a picture; returns it with the sha256 of its bytes. Raises DataError with the name of the file."""
     if entry.row is not None:
         split, row = entry.row
         pixels = _array(entry.path, f"{split}_images")[row]
@@ -93,12 +94,12 @@ def read(entry: Entry) -> tuple[Picture, str]:
         content = entry.path.read_bytes()
         picture = decode(content)
     except OSError as error:
-        raise DataError(f"{entry.path}: {error.strerror}; mend or remove it from the data") from error
+        raise DataError(f"{entry.path}: {error.strerror}; repair it or remove it from the data") from error
     except Refused as refusal:
-        raise DataError(f"{entry.path}: {refusal.reason}; mend the file or remove it from the data") from refusal
+        raise DataError(f"{entry.path}: {refusal.reason}; repair the file or remove it from the data") from refusal
     digest = hashlib.sha256(content).hexdigest()
     if entry.sha256 and digest != entry.sha256:
-        raise DataError(f"{entry.path}: its sha256 is not the manifest's; fetch the file again")
+        raise DataError(f"{entry.path}: its sha256 differs from the manifest; download the file again")
     return picture, digest
 
 
@@ -106,10 +107,10 @@ def _tree(root: Path) -> Iterator[Entry]:
     for split in sorted(path for path in root.iterdir() if path.name.lower() in SPLITS):
         for folder in sorted(path for path in split.iterdir() if path.is_dir()):
             if folder.name.upper() not in LABEL_NAMES:
-                raise DataError(f"{folder}: unknown label; the folders are called {' and '.join(LABEL_NAMES)}")
+                raise DataError(f"{folder}: unknown label; the folders must be named {' and '.join(LABEL_NAMES)}")
             label = LABELS[folder.name.upper()]
             for path in sorted(folder.iterdir()):
-                # Archives made on a Mac leave hidden files beside the pictures.
+                # Archives made on macOS contain hidden files beside the pictures.
                 if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                     yield Entry(path, path.name, label, SPLITS[split.name.lower()], *identity(path.name, label))
 
@@ -119,7 +120,9 @@ def _manifest(path: Path) -> Iterator[Entry]:
         rows = csv.DictReader(file)
         missing = {"split", "label", "file"} - set(rows.fieldnames or ())
         if missing:
-            raise DataError(f"{path}: no column {', '.join(sorted(missing))}; needed are split, label and file")
+            raise DataError(
+                f"{path}: it has no column {', '.join(sorted(missing))}; split, label and file are required"
+            )
         for number, row in enumerate(rows, start=2):
             yield _manifest_entry(path, number, row)
 
@@ -128,19 +131,19 @@ def _manifest_entry(manifest: Path, number: int, row: dict[str, str]) -> Entry:
     split, label = SPLITS.get((row["split"] or "").lower()), LABELS.get((row["label"] or "").upper())
     if split is None or label is None:
         raise DataError(f"{manifest} line {number}: split must be train, val or test, label NORMAL or PNEUMONIA")
-    places = (manifest.parent / row["split"] / row["label"] / row["file"], manifest.parent / row["file"])
-    place = next((place for place in places if place.is_file()), None)
-    if place is None:
-        raise DataError(f"{manifest} line {number}: no file {places[0]}; fetch it or remove the line")
+    candidates = (manifest.parent / row["split"] / row["label"] / row["file"], manifest.parent / row["file"])
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise DataError(f"{manifest} line {number}: there is no file {candidates[0]}; add it or remove the line")
     patient, subtype = identity(row["file"], label)
     patient, subtype = row.get("patient_id") or patient, row.get("subtype") or subtype
-    return Entry(place, place.name, label, split, patient, subtype, sha256=(row.get("sha256") or "").lower())
+    return Entry(path, path.name, label, split, patient, subtype, sha256=(row.get("sha256") or "").lower())
 
 
 def _medmnist(path: Path) -> Iterator[Entry]:
     for split in ("train", "val", "test"):
         for row, label in enumerate(_labels(path, split)):
-            # MedMNIST does not say whose picture it is, so each is its own patient.
+            # MedMNIST does not state patients, so each picture counts as one.
             name = f"{split}-{row:05d}"
             yield Entry(path, name, int(label), SPLITS[split], name, LABEL_NAMES[int(label)].lower(), (split, row))
 
@@ -148,7 +151,7 @@ def _medmnist(path: Path) -> Iterator[Entry]:
 def _labels(path: Path, split: str) -> np.ndarray:
     labels, images = _array(path, f"{split}_labels").reshape(-1), _array(path, f"{split}_images")
     if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(labels):
-        raise DataError(f"{path}: {split}_images must be uint8 [n, height, width] with a label each")
+        raise DataError(f"{path}: {split}_images must be uint8 [n, height, width] with one label per picture")
     if not set(np.unique(labels)) <= {0, 1}:
         raise DataError(f"{path}: {split}_labels must be 0 or 1; is this PneumoniaMNIST?")
     return labels
@@ -160,6 +163,6 @@ def _array(path: Path, key: str) -> np.ndarray:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[key]
     except KeyError as error:
-        raise DataError(f"{path}: no array {key}; is this PneumoniaMNIST?") from error
+        raise DataError(f"{path}: it has no array {key}; is this PneumoniaMNIST?") from error
     except (OSError, ValueError, BadZipFile) as error:
-        raise DataError(f"{path}: damaged or no .npz ({error}); fetch the file again") from error
+        raise DataError(f"{path}: it is damaged or not an .npz file ({error}); download it again") from error

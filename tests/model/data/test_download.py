@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from model.data.download import Download, Patience, fetch
+from model.data.download import Download, RetryPolicy, fetch
 from model.data.partial_file import FetchError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
-HASTE = Patience(connect=2, read=0.5, window=0.4, slowest=50_000, tries=3, pause=0.01)
+HASTE = RetryPolicy(connect=2, read=0.5, window=0.4, slowest=50_000, tries=3, pause=0.01)
 
 
 @dataclass
@@ -131,14 +131,14 @@ def test_a_file_arrives_whole_and_progress_counts_its_bytes(publisher: Publisher
 
 def test_a_right_file_is_not_asked_for_again(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
-    fetch(publisher.file(), tmp_path, patience=HASTE)
+    fetch(publisher.file(), tmp_path, policy=HASTE)
     assert publisher.asked == []
 
 
 def test_another_file_of_that_name_stays_and_is_told(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FetchError, match="not the published file"):
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+        fetch(publisher.file(), tmp_path, policy=HASTE)
     assert (tmp_path / "file").read_bytes() == b"mine" and publisher.asked == []
 
 
@@ -146,7 +146,7 @@ def test_another_file_of_that_name_stays_and_is_told(publisher: Publisher, tmp_p
 def test_a_cut_connection_is_continued_where_it_ended(publisher: Publisher, tmp_path: Path, headers: dict) -> None:
     publisher.headers = headers
     publisher.faults = [cut(publisher, 200_000)]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[1]["range"] == "bytes=200000-"
     assert publisher.asked[1]["if"] == (next(iter(headers.values())) if headers else None)
     assert publisher.asked[1]["sent"] == len(CONTENT) - 200_000
@@ -155,7 +155,7 @@ def test_a_cut_connection_is_continued_where_it_ended(publisher: Publisher, tmp_
 def test_a_weak_etag_is_not_used_to_continue(publisher: Publisher, tmp_path: Path) -> None:
     publisher.headers = {"ETag": 'W/"one"'}
     publisher.faults = [cut(publisher, 100_000)]
-    fetch(publisher.file(), tmp_path, patience=HASTE)
+    fetch(publisher.file(), tmp_path, policy=HASTE)
     assert publisher.asked[1]["if"] is None
 
 
@@ -192,7 +192,7 @@ def test_after_sigkill_only_the_rest_is_transferred(publisher: Publisher, tmp_pa
     kept = (tmp_path / "file.part").stat().st_size
     assert 150_000 <= kept < len(CONTENT) and not (tmp_path / "file").exists()
     publisher.asked.clear()
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - kept]
     assert only(tmp_path, "file")
 
@@ -206,40 +206,40 @@ def begun(directory: Path, publisher: Publisher, content: bytes, **note: object)
 
 def test_killed_after_the_last_byte_nothing_is_asked_for(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, CONTENT)
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked == []
 
 
 def test_a_file_changed_at_the_publisher_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
     """The part is of another version: If-Range makes the server send all of the new one."""
     begun(tmp_path, publisher, b"x" * 99_999, validator='"zero"')
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] == "bytes=99999-" and publisher.asked[0]["sent"] == len(CONTENT)
 
 
 def test_a_file_of_another_size_is_begun_anew_without_a_validator(publisher: Publisher, tmp_path: Path) -> None:
     publisher.headers = {}
     begun(tmp_path, publisher, b"x" * 99_999, validator="", total=600_000)
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert [one["range"] for one in publisher.asked] == ["bytes=99999-", None]
 
 
 def test_a_part_longer_than_the_file_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, b"x" * 600_000, total=700_000)
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT  # after 416
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT  # after 416
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"else": 1}', '{"address": "http://other/", "total": 512000}'])
 def test_a_part_of_unknown_origin_is_begun_anew(publisher: Publisher, tmp_path: Path, note: str) -> None:
     (tmp_path / "file.part").write_bytes(b"x" * 1000)
     (tmp_path / "file.part.json").write_text(note)
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] is None
 
 
 def test_a_server_without_ranges_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
     publisher.ranges, publisher.faults = False, [cut(publisher, 200_000)]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[1]["sent"] == len(CONTENT)
 
 
@@ -249,7 +249,7 @@ def test_a_range_from_elsewhere_is_not_believed(publisher: Publisher, tmp_path: 
         publisher.send(request, publisher.content[5:])
 
     publisher.faults = [cut(publisher, 200_000), shifted]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 def test_a_range_shorter_than_asked_is_continued(publisher: Publisher, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_range_shorter_than_asked_is_continued(publisher: Publisher, tmp_path:
         publisher.send(request, CONTENT[200_000:300_000])
 
     publisher.faults = [cut(publisher, 200_000), some]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[2]["range"] == "bytes=300000-"
 
 
@@ -279,31 +279,31 @@ def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) 
         request.wfile.write(b"0\r\n\r\n")
 
     publisher.faults = [chunked]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_fault_that_passes_is_waited_out(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code, **{"Retry-After": "1"}), status(code)]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code)]
     with pytest.raises(FetchError, match=f"answers {code}") as caught:
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+        fetch(publisher.file(), tmp_path, policy=HASTE)
     assert caught.value.hint and len(publisher.asked) == 1
     assert not (tmp_path / "file").exists()
 
 
 def test_a_server_that_stays_broken_is_given_up_and_what_arrived_is_kept(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = [cut(publisher, 200_000), *[status(503)] * 9]
-    with pytest.raises(FetchError, match=r"503.*200,000 bytes are kept"):
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+    with pytest.raises(FetchError, match=r"503.*200,000 bytes were received"):
+        fetch(publisher.file(), tmp_path, policy=HASTE)
     publisher.faults.clear()
     publisher.asked.clear()
-    fetch(publisher.file(), tmp_path, patience=HASTE)
+    fetch(publisher.file(), tmp_path, policy=HASTE)
     assert publisher.asked[0]["sent"] == len(CONTENT) - 200_000
 
 
@@ -316,7 +316,7 @@ def test_a_server_that_brings_a_little_each_time_does_bring_it(publisher: Publis
         publisher.send(request, publisher.content[first : first + 80_000])
 
     publisher.faults = [piece] * 6
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert len(publisher.asked) == 7 and sum(one["sent"] for one in publisher.asked) == len(CONTENT)
 
 
@@ -330,7 +330,7 @@ def test_a_server_that_stalls_is_left(publisher: Publisher, tmp_path: Path) -> N
 
     publisher.faults = [stall]
     try:
-        assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+        assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     finally:
         left.set()
     assert publisher.asked[1]["range"] == "bytes=100000-"
@@ -346,50 +346,50 @@ def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> No
             time.sleep(0.02)
 
     publisher.faults = [drip] * 9
-    with pytest.raises(FetchError, match="less than 50,000 bytes a second"):
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+    with pytest.raises(FetchError, match="less than 50,000 bytes per second"):
+        fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
 def test_no_server_at_all_is_told(tmp_path: Path, publisher: Publisher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(FetchError, match="no connection"):
-        fetch(publisher.file(address=f"http://127.0.0.1:{port}/file"), tmp_path, patience=HASTE)
+        fetch(publisher.file(address=f"http://127.0.0.1:{port}/file"), tmp_path, policy=HASTE)
 
 
 def test_redirects_are_followed_and_keep_the_range(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = [status(302, Location="/elsewhere"), cut(publisher, 200_000), status(307, Location="/third")]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[-1]["range"] == "bytes=200000-"
 
 
 def test_endless_redirects_end(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = [status(302, Location="/again")] * 99
     with pytest.raises(FetchError, match="without end"):
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+        fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
 def test_wrong_content_is_kept_apart_and_told(publisher: Publisher, tmp_path: Path) -> None:
     publisher.content = CONTENT[:-1] + b"!"
     with pytest.raises(FetchError, match="other content than published") as caught:
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+        fetch(publisher.file(), tmp_path, policy=HASTE)
     assert hashlib.sha256(publisher.content).hexdigest() in str(caught.value)
     assert only(tmp_path, "file.bad") and (tmp_path / "file.bad").read_bytes() == publisher.content
     publisher.content = CONTENT
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 def test_a_body_of_another_size_is_refused_before_it_is_read(publisher: Publisher, tmp_path: Path) -> None:
     """A portal's page instead of a gigabyte."""
     with pytest.raises(FetchError, match="offers 512,000 bytes, the published file has 900,000"):
-        fetch(publisher.file(size=900_000), tmp_path, patience=HASTE)
+        fetch(publisher.file(size=900_000), tmp_path, policy=HASTE)
     assert not (tmp_path / "file").exists()
 
 
 def test_too_little_room_is_told_before_the_body(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("model.data.partial_file.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(FetchError, match="512,000 bytes are needed there, 1,000 are free"):
-        fetch(publisher.file(), tmp_path, patience=HASTE)
+    with pytest.raises(FetchError, match="512,000 bytes are needed, 1,000 are free"):
+        fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
 def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: Path) -> None:
@@ -402,19 +402,19 @@ def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: 
         "except FetchError as error: sys.exit(f'{error} | {error.hint}')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "cannot be written: File too large" in done.stderr and "goes on where it stopped" in done.stderr
+    assert "cannot be written: File too large" in done.stderr and "continues the download" in done.stderr
     assert "Traceback" not in done.stderr
     kept = (tmp_path / "file.part").stat().st_size
     assert 0 < kept <= 300_000 and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
     publisher.asked.clear()
-    assert fetch(wanted, tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["sent"] == len(CONTENT) - kept
 
 
 def test_a_place_that_is_no_directory_is_told(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(FetchError, match="cannot be written"):
-        fetch(publisher.file(), tmp_path / "taken", patience=HASTE)
+        fetch(publisher.file(), tmp_path / "taken", policy=HASTE)
 
 
 def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
@@ -422,13 +422,13 @@ def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
         publisher.start(request, 200)
         publisher.send(request, publisher.content[:100_000])
         with pytest.raises(FetchError, match="by another process"):
-            fetch(publisher.file(), tmp_path, patience=HASTE)
+            fetch(publisher.file(), tmp_path, policy=HASTE)
         held.append(True)
         publisher.send(request, publisher.content[100_000:])
 
     held: list[bool] = []
     publisher.faults = [during]
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert held == [True]
 
 
@@ -442,7 +442,7 @@ def test_an_interrupt_keeps_what_arrived(publisher: Publisher, tmp_path: Path) -
     kept = (tmp_path / "file.part").stat().st_size
     assert kept > 100_000
     publisher.asked.clear()
-    assert fetch(publisher.file(), tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["sent"] == len(CONTENT) - kept
 
 
@@ -451,4 +451,4 @@ def test_a_proxy_of_the_environment_is_used(publisher: Publisher, tmp_path: Path
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{publisher.port}")
     wanted = publisher.file(address="http://publisher.invalid/file")
-    assert fetch(wanted, tmp_path, patience=HASTE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, policy=HASTE).read_bytes() == CONTENT

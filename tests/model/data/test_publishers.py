@@ -13,7 +13,8 @@ import pytest
 from model import fetch, phantom
 from model.data import dataset, publishers
 from model.data.download import Download
-from model.data.partial_file import FetchError, digest
+from model.data.partial_file import FetchError
+from model.files import file_digest
 
 PLACES = ("train/NORMAL/IM-1-0001.jpeg", "train/PNEUMONIA/person1_virus_1.jpeg", "test/NORMAL/IM-2-0001.jpeg")
 
@@ -50,7 +51,7 @@ def test_kermany_is_asked_of_mendeley_with_a_checksum() -> None:
 def test_the_published_checksum_is_that_of_the_real_file(data_root: Path) -> None:
     path = data_root / "pneumoniamnist" / "pneumoniamnist.npz"
     wanted = publishers.pneumoniamnist(28)
-    assert digest(path, wanted.algorithm) == wanted.checksum
+    assert file_digest(path, wanted.algorithm) == wanted.checksum
     assert path.stat().st_size == wanted.size
 
 
@@ -93,7 +94,7 @@ def test_an_archive_that_names_places_outside_is_refused_whole(tmp_path: Path, n
     place = tmp_path / "deep" / "er"
     place.mkdir(parents=True)
     made = archive(tmp_path / "a.zip", {PLACES[0]: b"good", name: b"evil"})
-    with pytest.raises(FetchError, match="names a place outside"):
+    with pytest.raises(FetchError, match="contains a path outside"):
         publishers.unpack(made, place / "kermany")
     assert files(tmp_path) == {"a.zip"} and not list(place.iterdir())
 
@@ -113,7 +114,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = archive(tmp_path / "a.zip", {place: bytes(100_000) for place in PLACES})
-    monkeypatch.setattr(publishers, "MOST_BYTES", 299_999)
+    monkeypatch.setattr(publishers, "MAX_UNPACKED_BYTES", 299_999)
     with pytest.raises(FetchError, match="would unpack to 300,000 bytes"):
         publishers.unpack(made, tmp_path / "kermany")
     assert files(tmp_path) == {"a.zip"}
@@ -152,7 +153,7 @@ def test_another_archive_is_told(tmp_path: Path) -> None:
 def test_too_little_room_is_told_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = archive(tmp_path / "a.zip", {place: bytes(1000) for place in PLACES})
     monkeypatch.setattr("model.data.publishers.shutil.disk_usage", lambda _: type("Usage", (), {"free": 2999}))
-    with pytest.raises(FetchError, match="3,000 bytes are needed there, 2,999 are free"):
+    with pytest.raises(FetchError, match="3,000 bytes are needed, 2,999 are free"):
         publishers.unpack(made, tmp_path / "kermany")
     assert files(tmp_path) == {"a.zip"}
 
@@ -163,7 +164,7 @@ def test_a_kill_while_unpacking_is_made_good(tmp_path: Path) -> None:
     left = tmp_path / ".kermany.part" / "train" / "NORMAL"
     left.mkdir(parents=True)
     (left / "old.jpeg").write_bytes(b"half")
-    known = Download(made.name, "http://unused.invalid", "sha256", digest(made, "sha256"))
+    known = Download(made.name, "http://unused.invalid", "sha256", file_digest(made, "sha256"))
     folder = publishers.fetch_kermany(tmp_path, archive=known)
     assert files(folder) == {*PLACES, "SOURCE.txt"} and not left.exists()
     made.unlink()
@@ -202,7 +203,7 @@ def test_the_command_tells_what_failed_and_what_to_do(tmp_path: Path, monkeypatc
 
 
 def test_progress_is_a_line_a_tenth(capsys: pytest.CaptureFixture) -> None:
-    told = fetch._Told("bytes")
+    told = fetch._PrintedProgress("bytes")
     for done in range(0, 1001, 8):
         told(done, 1000)
     told(5, None)

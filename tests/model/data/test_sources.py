@@ -155,7 +155,7 @@ def test_a_damaged_npz_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged"):
         entries(path)
     np.savez(tmp_path / "q.npz", a=np.zeros(1))
-    with pytest.raises(DataError, match="no array train_labels"):
+    with pytest.raises(DataError, match="has no array train_labels"):
         entries(tmp_path / "q.npz")
 
 
