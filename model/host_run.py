@@ -1,11 +1,12 @@
-"""Carry out a training order on its host: `python -m model.host_run ORDER`; `--farewell` sends home what is left.
+"""Run a training order on its host: `python -m model.host_run ORDER`; `--upload-results` uploads what the run left.
 
-The order is a JSON file (pneumoctl/training/host_plan.py writes it). Exit codes: model.train's, and 5: no GPU, 6: the
-data is not to be had. However it ends, `end.json` says how, in the run's directory and in the bucket.
+The order is a JSON file (pneumoctl/training/host_plan.py writes it). Exit codes: those of model.train, and 5: no GPU,
+6: the data cannot be downloaded. end.json, in the run directory and in the bucket, states how the run ended.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -19,128 +20,130 @@ from typing import TYPE_CHECKING, Any
 from model import train
 from model.files import write_json
 from model.host import spot_notice
-from model.host.checkpoint_upload import Shipper, restore, ship
-from model.host.heartbeat import END, News, Places
-from model.host.s3 import Bucket, BucketError, pull, send
+from model.host.checkpoint_upload import CheckpointUploader, restore, upload
+from model.host.heartbeat import END, Heartbeat, RunPaths
+from model.host.s3 import Bucket, BucketError, download_data_set, upload_tree
 from model.settings import SettingsError
-from model.training import run_dir
+from model.training import devices, run_dir
 from model.training.checkpoint import LATEST
+from model.training.observer import Observer
 
 if TYPE_CHECKING:
     from model.training.loop import Progress
 
 log = logging.getLogger(__name__)
 NO_GPU, NO_DATA = 5, 6
-PROOF_S = 120.0
-FAREWELL_S = 80.0  # systemd gives it 100
+GPU_CHECK_S = 120.0
+UPLOAD_S = 80.0  # the unit allows 90
 WHY = {0: "done", train.COLLAPSED: "collapsed", NO_GPU: "no gpu"}
 
 
-class Told(BaseException):
-    """Someone asked this process to end while nothing was trained; the signal's number."""
+class StopRequested(BaseException):
+    """A signal asked this process to end before the training started; its argument is the signal number."""
 
 
 def main(arguments: list[str]) -> int:
-    """See above."""
-    farewell = "--farewell" in arguments
+    """The command line; the docstring of the module lists the exit codes."""
+    parser = argparse.ArgumentParser(prog="python -m model.host_run", description="Run a training order on its host.")
+    parser.add_argument("order", type=Path, help="JSON file with the order, as pneumoctl writes it")
+    parser.add_argument("--upload-results", action="store_true", help="upload what the run left, and do not train")
+    options = parser.parse_args(arguments)
     try:
-        (path,) = [one for one in arguments if one != "--farewell"]
-        order = json.loads(Path(path).read_text())
-        places = Places(order)
+        order = json.loads(options.order.read_text())
+        paths = RunPaths(order)
         bucket = Bucket(order["bucket"], order["region"], f"runs/{order['run']}/")
     except (OSError, ValueError, KeyError) as error:
-        print(f"error: no order to carry out: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"error: the order cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
         return train.USAGE
-    if farewell:
-        return bid_farewell(order, places, bucket)
+    if options.upload_results:
+        return upload_results(order, paths, bucket)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    why: list[str] = []
-    code = _whatever_happens(order, places, bucket, why)
+    reasons: list[str] = []
+    code = _run(order, paths, bucket, reasons)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ended(order, places, code, why[0] if why else "")
+    write_end(order, paths, code, reasons[0] if reasons else "")
     return code
 
 
-def _whatever_happens(order: dict[str, Any], places: Places, bucket: Bucket, why: list[str]) -> int:
-    """The exit code of carrying out the order; a signal counts from the first moment on."""
+def _run(order: dict[str, Any], paths: RunPaths, bucket: Bucket, reasons: list[str]) -> int:
+    """Run the order and return the exit code, whatever error or signal ends it."""
 
-    def told(number: int, _: object) -> None:
-        raise Told(number)
+    def stop(number: int, _: object) -> None:
+        raise StopRequested(number)
 
-    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGTERM, stop)
     try:
-        places.run.mkdir(parents=True, exist_ok=True)
-        (places.run / END).unlink(missing_ok=True)
-        return carry_out(order, places, bucket, why)
-    except Told as asked:
-        why.append("stopped before there was anything to save")
-        return 128 + int(asked.args[0])
+        paths.run.mkdir(parents=True, exist_ok=True)
+        (paths.run / END).unlink(missing_ok=True)
+        return run_order(order, paths, bucket, reasons)
+    except StopRequested as request:
+        reasons.append("stopped before the training started; nothing was saved")
+        return 128 + int(request.args[0])
     except (SettingsError, run_dir.UsageError) as error:
-        why.append(f"the run's arguments: {error}")
+        reasons.append(f"the arguments of the run are invalid: {error}")
         return train.USAGE
-    except SystemExit:  # argparse has said why
-        why.append(f"model.train does not take {' '.join(order['arguments'])}")
+    except SystemExit:  # argparse has printed the reason
+        reasons.append(f"model.train does not accept the arguments {' '.join(order['arguments'])}")
         return train.USAGE
     except Exception as error:
         log.exception("the run failed")
-        why.append(f"{type(error).__name__}: {error}")
+        reasons.append(f"{type(error).__name__}: {error}")
         return train.FAILED
 
 
-def carry_out(order: dict[str, Any], places: Places, bucket: Bucket, why: list[str]) -> int:
-    """Data, GPU, training; returns the exit code. `why`: gets a reason that the exit code cannot tell."""
-    news = News(places, order["run"])
-    news.tell(at_once=True)
+def run_order(order: dict[str, Any], paths: RunPaths, bucket: Bucket, reasons: list[str]) -> int:
+    """Download the data, check the GPU and train; returns the exit code. `reasons` gets what the code does not say."""
+    heartbeat = Heartbeat(paths, order["run"])
+    heartbeat.report(at_once=True)
     if order["spot"]:
-        threading.Thread(target=spot_notice.mind, args=(why,), daemon=True).start()
+        threading.Thread(target=spot_notice.watch, args=(reasons,), daemon=True).start()
     try:
-        data = pull(
+        data = download_data_set(
             Bucket(order["bucket"], order["region"]),
             order["data"],
-            places.data,
-            lambda done, total: news.tell(files=done, files_total=total),
+            paths.data,
+            lambda done, total: heartbeat.report(files=done, files_total=total),
         )
         if order["resume"]:
-            log.info("going on from %s", restore(bucket, places.out) or "the start")
+            log.info("continuing from %s", restore(bucket, paths.out) or "the start")
     except BucketError as error:
         log.error("%s", error)
-        why.append(str(error))
+        reasons.append(str(error))
         return NO_DATA
-    if not proven(order, places, news, why):
+    if not has_working_gpu(order, paths, heartbeat, reasons):
         return NO_GPU
-    shipper = Shipper(bucket)
-    going_on = order["resume"] and any((places.out / name).is_file() for name in (run_dir.SETTINGS, run_dir.LOG))
-    argv = [str(data), "--out", str(places.out), *order["arguments"], *(["--resume"] if going_on else [])]
+    uploader = CheckpointUploader(bucket)
+    resume = order["resume"] and any((paths.out / name).is_file() for name in (run_dir.SETTINGS, run_dir.LOG))
+    argv = [str(data), "--out", str(paths.out), *order["arguments"], *(["--resume"] if resume else [])]
     settings: dict[str, Any] = {}
 
-    def told(progress: Progress, steps: int) -> None:
+    def on_step(progress: Progress, steps: int) -> None:
         if not settings:
-            settings.update(json.loads((places.out / run_dir.SETTINGS).read_text())["settings"])
-        news.step(progress, steps, settings, shipper.trouble)
+            settings.update(json.loads((paths.out / run_dir.SETTINGS).read_text())["settings"])
+        heartbeat.step(progress, steps, settings, uploader.last_error)
 
-    code = train.train(argv, train.Onlooker(shipper.offer, told, lambda phase: news.tell(at_once=True, phase=phase)))
-    news.tell(at_once=True, phase="upload")
-    if not shipper.close(FAREWELL_S / 2):
-        why.append(f"the newest checkpoint is not in the bucket: {shipper.trouble or 'no time left'}")
+    observer = Observer(uploader.offer, on_step, lambda phase: heartbeat.report(at_once=True, phase=phase))
+    code = train.train(argv, observer)
+    heartbeat.report(at_once=True, phase="upload")
+    if not uploader.close(UPLOAD_S / 2):
+        reasons.append(f"the newest checkpoint is not in the bucket: {uploader.last_error or 'no time left'}")
     return code
 
 
-def proven(order: dict[str, Any], places: Places, news: News, why: list[str]) -> bool:
-    """Whether the framework multiplies matrices on a GPU in time; an order without one is taken at its word."""
+def has_working_gpu(order: dict[str, Any], paths: RunPaths, heartbeat: Heartbeat, reasons: list[str]) -> bool:
+    """Whether TensorFlow multiplies matrices on a GPU in time; True for an order that needs no GPU."""
     if not order["gpu"]:
         return True
-    from model.training import devices
-
-    news.tell(at_once=True, phase="proof")
-    alarm = threading.Timer(PROOF_S, _late, (order, places))
+    heartbeat.report(at_once=True, phase="proof")
+    alarm = threading.Timer(GPU_CHECK_S, _end_gpu_check, (order, paths))
     alarm.daemon = True
     alarm.start()
-    signal.alarm(int(PROOF_S) + 5)  # should the driver hang while it keeps the alarm's thread from running
+    signal.alarm(int(GPU_CHECK_S) + 5)  # in case a hanging driver keeps the thread of the timer from running
     try:
-        news.tell(at_once=True, gpu=devices.prove())
+        heartbeat.report(at_once=True, gpu=devices.measure())
     except devices.NoGpu as error:
         log.error("%s", error)
-        why.append(str(error))
+        reasons.append(str(error))
         return False
     finally:
         alarm.cancel()
@@ -148,20 +151,20 @@ def proven(order: dict[str, Any], places: Places, news: News, why: list[str]) ->
     return True
 
 
-def _late(order: dict[str, Any], places: Places) -> None:
-    """The proof hangs, perhaps in the driver: nothing but our end helps."""
-    ended(order, places, NO_GPU, f"no GPU was proven in {PROOF_S:.0f} s")
+def _end_gpu_check(order: dict[str, Any], paths: RunPaths) -> None:
+    """End the process: the GPU check hangs, perhaps in the driver, and cannot be cancelled."""
+    write_end(order, paths, NO_GPU, f"the GPU check did not finish within {GPU_CHECK_S:.0f} s")
     os._exit(NO_GPU)
 
 
-def ended(order: dict[str, Any], places: Places, code: int, message: str) -> None:
-    """Write down how it ended, if the disk takes it."""
-    if not message and (places.out / run_dir.RUN).is_file():
-        message = json.loads((places.out / run_dir.RUN).read_text()).get("message", "")
+def write_end(order: dict[str, Any], paths: RunPaths, code: int, message: str) -> None:
+    """Write how the run ended to end.json; an error of the disk is logged only."""
+    if not message and (paths.out / run_dir.RUN).is_file():
+        message = json.loads((paths.out / run_dir.RUN).read_text()).get("message", "")
     try:
-        write_json(places.run / END, _end(order, code, message))
+        write_json(paths.run / END, _end(order, code, message))
     except OSError as error:
-        log.error("how it ended (%s) cannot be written: %s", message, error)
+        log.error("%s cannot be written: %s; the run ended with: %s", END, error, message)
 
 
 def _end(order: dict[str, Any], code: int | None, message: str, why: str = "failed") -> dict[str, Any]:
@@ -171,30 +174,30 @@ def _end(order: dict[str, Any], code: int | None, message: str, why: str = "fail
     return {"run": order["run"], "exit": code, "why": why, "message": message, "at": time.time()}
 
 
-def bid_farewell(order: dict[str, Any], places: Places, bucket: Bucket) -> int:
-    """Everything of the run to the bucket in bounded time, whatever became of it; how it ended goes last."""
-    signal.alarm(int(FAREWELL_S) + 10)  # were this ended by systemd, it would not go on to power off
+def upload_results(order: dict[str, Any], paths: RunPaths, bucket: Bucket) -> int:
+    """Upload all files of a run within bounded time, however the run ended; end.json is uploaded last."""
+    signal.alarm(int(UPLOAD_S) + 10)  # if systemd had to end this process, it might skip the power-off
     missed: list[str] = []
-    sender = threading.Thread(target=_send_home, args=(places, bucket, missed), daemon=True)
-    sender.start()
-    sender.join(FAREWELL_S)
-    if sender.is_alive():
+    uploading = threading.Thread(target=_upload_all, args=(paths, bucket, missed), daemon=True)
+    uploading.start()
+    uploading.join(UPLOAD_S)
+    if uploading.is_alive():
         missed.append("the rest: no time left")
-    document = {**_how_it_ended(order, places), "missed": missed[:5]}
+    document = {**_read_end(order, paths), "missed": missed[:5]}
     try:
         bucket.put(END, json.dumps(document).encode())
     except BucketError as error:
         missed.append(str(error))
-    for one in missed:
-        print(f"not sent: {one}", file=sys.stderr, flush=True)
+    for name in missed:
+        print(f"not uploaded: {name}", file=sys.stderr, flush=True)
     return 1 if missed else 0
 
 
-def _how_it_ended(order: dict[str, Any], places: Places) -> dict[str, Any]:
-    """What it wrote itself, else what systemd says of its end."""
+def _read_end(order: dict[str, Any], paths: RunPaths) -> dict[str, Any]:
+    """The end.json of the run, else one from the exit status that systemd reports."""
     try:
-        written: dict[str, Any] = json.loads((places.run / END).read_text())
-        return written
+        document: dict[str, Any] = json.loads((paths.run / END).read_text())
+        return document
     except (OSError, ValueError):
         status = os.environ.get("EXIT_STATUS", "")
         message = f"{os.environ.get('SERVICE_RESULT', 'unknown')} {status}".strip()
@@ -203,23 +206,23 @@ def _how_it_ended(order: dict[str, Any], places: Places) -> dict[str, Any]:
         )
 
 
-def _send_home(places: Places, bucket: Bucket, missed: list[str]) -> None:
-    deadline = time.monotonic() + FAREWELL_S
-    ready = (places.out / run_dir.BUNDLE).is_dir()  # a model that is ready is worth more than a checkpoint
-    if not ready:
-        _send_checkpoint(places, bucket, missed)
-    for root in (places.out, places.run):
-        missed += send(bucket, root, deadline, ("out", "checkpoints", "lock", END), run_dir.BUNDLE)
-    if ready:
-        _send_checkpoint(places, bucket, missed)
+def _upload_all(paths: RunPaths, bucket: Bucket, missed: list[str]) -> None:
+    deadline = time.monotonic() + UPLOAD_S
+    has_bundle = (paths.out / run_dir.BUNDLE).is_dir()  # then it is more important than the checkpoint
+    if not has_bundle:
+        _upload_checkpoint(paths, bucket, missed)
+    for root in (paths.out, paths.run):
+        missed += upload_tree(bucket, root, deadline, ("out", "checkpoints", "lock", END), run_dir.BUNDLE)
+    if has_bundle:
+        _upload_checkpoint(paths, bucket, missed)
 
 
-def _send_checkpoint(places: Places, bucket: Bucket, missed: list[str]) -> None:
+def _upload_checkpoint(paths: RunPaths, bucket: Bucket, missed: list[str]) -> None:
     try:
-        latest = (places.out / run_dir.CHECKPOINTS / LATEST).read_text().strip()
+        latest = (paths.out / run_dir.CHECKPOINTS / LATEST).read_text().strip()
         if bucket.get(f"checkpoints/{LATEST}") != latest.encode():
-            ship(bucket, places.out / run_dir.CHECKPOINTS / latest)
-    except FileNotFoundError:  # it came to none
+            upload(bucket, paths.out / run_dir.CHECKPOINTS / latest)
+    except FileNotFoundError:  # there is no checkpoint
         pass
     except BucketError as error:
         missed.append(str(error))

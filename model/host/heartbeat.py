@@ -1,4 +1,4 @@
-"""Where a training run's things lie on its host, and what is told of it while it goes on."""
+"""The paths of a training run on its host, and the progress that it reports."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ if TYPE_CHECKING:
     from model.training.loop import Progress
 
 log = logging.getLogger(__name__)
-NEWS_S = 1.0  # between two words on progress
+INTERVAL_S = 1.0  # between two reports
 END, PROGRESS = "end.json", "progress.jsonl"
 
 
-class Places:
-    """Where things lie on the host; systemd says it, as pneumoctl's unit has it."""
+class RunPaths:
+    """The paths of a run on the host, below the directories that systemd sets for the unit of pneumoctl."""
 
     def __init__(self, order: dict[str, Any]) -> None:
         state = os.environ.get("STATE_DIRECTORY", "/var/lib/pneumoctl/runs:/var/lib/pneumoctl/data").split(":")
-        self.runs, self.data = (next(Path(one) for one in state if one.endswith(kind)) for kind in ("runs", "data"))
+        self.runs, self.data = (next(Path(path) for path in state if path.endswith(kind)) for kind in ("runs", "data"))
         self.run = self.runs / order["run"]
-        self.out = self.run / "out"  # model.train's, and nobody else's
-        self.news = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/pneumoctl-train")) / "progress.json"
+        self.out = self.run / "out"  # written by model.train alone
+        self.progress = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/pneumoctl-train")) / "progress.json"
 
 
-class News:
-    """What is told of the run while it goes on: the newest word by rename, all of them behind one another."""
+class Heartbeat:
+    """Reports the progress of a run: the newest report replaces a file, and all are appended to another."""
 
-    def __init__(self, places: Places, run: str) -> None:
-        self._places = places
+    def __init__(self, paths: RunPaths, run: str) -> None:
+        self._paths = paths
         self._facts: dict[str, Any] = {"run": run, "phase": "data", "counter": 0}
-        self._said = 0.0
+        self._last_report = 0.0
         self._lock = threading.Lock()
 
-    def tell(self, at_once: bool = False, work: int = 1, **facts: Any) -> None:
-        """Something moved on."""
+    def report(self, at_once: bool = False, work: int = 1, **facts: Any) -> None:
+        """Update the facts and count progress; write a report if `at_once` or if the last one is old enough."""
         with self._lock:
             self._facts |= {**facts, "counter": self._facts["counter"] + work, "at": time.time()}
             now = time.monotonic()
-            if not at_once and now - self._said < NEWS_S:
+            if not at_once and now - self._last_report < INTERVAL_S:
                 return
-            self._said = now
+            self._last_report = now
             try:
-                line = json.dumps(self._facts) + "\n"  # one line: that is how it is listened to
-                write_text(self._places.news, line)
-                self._places.news.chmod(0o644)
-                with (self._places.run / PROGRESS).open("a") as file:
+                line = json.dumps(self._facts) + "\n"  # one line, because the client reads line by line
+                write_text(self._paths.progress, line)
+                self._paths.progress.chmod(0o644)
+                with (self._paths.run / PROGRESS).open("a") as file:
                     file.write(line)
-            except OSError as error:  # a full disk ends no run by this
-                log.warning("no word of progress: %s", error)
+            except OSError as error:  # a full disk must not end the run here
+                log.warning("progress cannot be reported: %s", error)
 
     def step(self, progress: Progress, steps: int, settings: dict[str, Any], trouble: str = "") -> None:
-        """A step of training, or the end of an epoch; `trouble`: with bringing checkpoints to the bucket."""
+        """Report a step or the end of an epoch; `trouble`: why the last upload of a checkpoint failed."""
         last = progress.history[-1] if progress.history else {}
         total = steps * settings.get("epochs", 1)
         rate = progress.step / max(progress.seconds, 1e-9)
-        self.tell(
+        self.report(
             at_once=progress.batch == 0,
             phase="train",
             step=progress.step,

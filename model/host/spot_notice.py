@@ -1,4 +1,4 @@
-"""Ask EC2's metadata service whether AWS takes this spot instance back, and stop in time if so."""
+"""Ask the EC2 metadata service whether AWS reclaims this spot instance, and stop the run if so."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ import urllib.error
 import urllib.request
 
 log = logging.getLogger(__name__)
-SPOT_S = 5.0
+INTERVAL_S = 5.0
 METADATA = "http://169.254.169.254/latest"
 
 
-def mind(why: list[str]) -> None:
-    """Two minutes before AWS takes a spot instance away it says so: stop, with a checkpoint."""
+def watch(reasons: list[str]) -> None:
+    """Wait for the notice, two minutes before AWS reclaims the instance; then stop this process with SIGTERM.
+
+    The run saves a checkpoint and ends; `reasons` gets the reason.
+    """
     while True:
         try:
-            if (word := notice()) is not None:
-                log.warning("AWS takes this instance back: %s", word)
-                why.append("spot: AWS takes the instance back")
+            if (text := notice()) is not None:
+                log.warning("AWS reclaims this instance: %s", text)
+                reasons.append("spot: AWS reclaims the instance")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-        except (OSError, http.client.HTTPException):  # no metadata for a moment
+        except (OSError, http.client.HTTPException):  # the metadata service may fail for a moment
             pass
-        time.sleep(SPOT_S)
+        time.sleep(INTERVAL_S)
 
 
 def notice() -> str | None:
-    """What the metadata service (IMDSv2) says of an interruption; None while there is none. Raises OSError."""
-    ask = urllib.request.Request(f"{METADATA}/api/token", method="PUT")  # noqa: S310
-    ask.add_header("X-aws-ec2-metadata-token-ttl-seconds", "60")
-    with urllib.request.urlopen(ask, timeout=2) as answer:  # noqa: S310
+    """The interruption notice of the metadata service (IMDSv2), None if there is none. Raises OSError."""
+    token_request = urllib.request.Request(f"{METADATA}/api/token", method="PUT")  # noqa: S310
+    token_request.add_header("X-aws-ec2-metadata-token-ttl-seconds", "60")
+    with urllib.request.urlopen(token_request, timeout=2) as answer:  # noqa: S310
         token = answer.read().decode()
-    look = urllib.request.Request(f"{METADATA}/meta-data/spot/instance-action")  # noqa: S310
-    look.add_header("X-aws-ec2-metadata-token", token)
+    action_request = urllib.request.Request(f"{METADATA}/meta-data/spot/instance-action")  # noqa: S310
+    action_request.add_header("X-aws-ec2-metadata-token", token)
     try:
-        with urllib.request.urlopen(look, timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(action_request, timeout=2) as answer:  # noqa: S310
             return str(answer.read().decode().strip())
     except urllib.error.HTTPError as error:
         if error.code == 404:

@@ -28,13 +28,13 @@ STEPS = ("--checkpoint-steps", "2")
 # The command itself, with a network of one block (to start fast) and no bundle; it may kill itself at a step.
 DRIVER = """
 import os, signal, sys, time
-from model import host_run, train
+from model import host_run
 from model.host import checkpoint_upload, heartbeat, s3
-from model.training import network
+from model.training import network, run
 kill = int(os.environ.get("TEST_KILL", "0"))
 network.DAG_WIDTHS = (8,)
-train._bundle = lambda *_: None
-step, ship, shipped = heartbeat.News.step, checkpoint_upload.ship, []
+run.build_bundle = lambda *_: None
+step, ship, shipped = heartbeat.Heartbeat.step, checkpoint_upload.upload, []
 def watched(self, progress, *rest):
     step(self, progress, *rest)
     if progress.step == kill:
@@ -44,11 +44,11 @@ def watched(self, progress, *rest):
 def behind(where, place):
     ship(where, place)
     shipped.append(place.name)
-heartbeat.News.step, checkpoint_upload.ship, checkpoint_upload.EVERY_S = watched, behind, 0.0
+heartbeat.Heartbeat.step, checkpoint_upload.upload, checkpoint_upload.UPLOAD_INTERVAL_S = watched, behind, 0.0
 if os.environ.get("TEST_DENIED"):
     def put(*_):
         raise s3.BucketError("AccessDenied")
-    checkpoint_upload.PAUSE_S, s3.Bucket.put, host_run.FAREWELL_S = 0.1, put, 4.0
+    checkpoint_upload.RETRY_PAUSE_S, s3.Bucket.put, host_run.UPLOAD_S = 0.1, put, 4.0
 sys.exit(host_run.main(sys.argv[1:]))
 """
 
@@ -180,7 +180,7 @@ def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host
     second.root.mkdir()
     resumed = second.start()
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on from step-00000004" in resumed.stderr and "step-00000099 is not whole" in resumed.stderr
+    assert "continuing from step-00000004" in resumed.stderr and "step-00000099 is incomplete" in resumed.stderr
     found = weights(second.run / "out")
     assert wanted.keys() == found.keys()
     assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
@@ -192,7 +192,7 @@ def test_told_to_end_it_saves_a_checkpoint_and_brings_it_to_the_bucket(host: Hos
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert (host.end()["exit"], host.end()["why"]) == (143, "stopped")
     assert host.in_bucket("checkpoints/latest") == b"step-00000003"
-    assert host.start("--farewell").returncode == 0
+    assert host.start("--upload-results").returncode == 0
     assert json.loads(host.in_bucket("end.json"))["missed"] == []
     assert host.in_bucket("settings.json") and host.in_bucket("train.log") and host.in_bucket("progress.jsonl")
 

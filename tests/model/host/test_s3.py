@@ -21,8 +21,8 @@ from moto import mock_aws
 from model import host_run, train
 from model.files import write_json
 from model.host import checkpoint_upload
-from model.host.checkpoint_upload import Shipper, restore, ship
-from model.host.s3 import Bucket, BucketError, pull
+from model.host.checkpoint_upload import CheckpointUploader, restore, upload
+from model.host.s3 import Bucket, BucketError, download_data_set
 from model.training.checkpoint import Checkpoints
 
 NAME, REGION, RUN = "our-bucket", "eu-west-1", "20261123-053100-a1b2"
@@ -55,7 +55,7 @@ def test_a_checkpoint_is_never_there_before_what_it_needs(
 ) -> None:
     written: list[str] = []
     monkeypatch.setattr(Bucket, "put", lambda _, key, __: written.append(key))
-    ship(bucket, saved(tmp_path / "out", 3))
+    upload(bucket, saved(tmp_path / "out", 3))
 
     step = "checkpoints/step-00000003"
     files = [f"{step}/arrays.npz", f"{step}/state.json", f"{step}/manifest.json"]
@@ -64,7 +64,7 @@ def test_a_checkpoint_is_never_there_before_what_it_needs(
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(bucket: Bucket, s3: Any, tmp_path: Path) -> None:
     for step in (3, 6):
-        ship(bucket, saved(tmp_path / "one", step))
+        upload(bucket, saved(tmp_path / "one", step))
     s3.put_object(Bucket=NAME, Key=f"runs/{RUN}/checkpoints/step-00000006/arrays.npz", Body=b"half of i")
 
     assert restore(bucket, tmp_path / "other") == "step-00000003"
@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(bucket: Bucket, s3: An
 
 
 def test_what_is_here_and_newer_stays(bucket: Bucket, tmp_path: Path) -> None:
-    ship(bucket, saved(tmp_path / "one", 3))
+    upload(bucket, saved(tmp_path / "one", 3))
     saved(tmp_path / "other", 9)
 
     assert restore(bucket, tmp_path / "other") == "step-00000009"
@@ -83,7 +83,7 @@ def test_what_is_here_and_newer_stays(bucket: Bucket, tmp_path: Path) -> None:
 def test_a_bucket_that_does_not_answer_begins_no_run_anew(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ship(bucket, saved(tmp_path / "one", 3))
+    upload(bucket, saved(tmp_path / "one", 3))
 
     def refused(*_: object) -> None:
         raise BucketError("SlowDown")
@@ -129,12 +129,12 @@ def test_a_checkpoint_that_was_refused_is_tried_again(
         put(self, key, body)
 
     monkeypatch.setattr(Bucket, "put", refusing)
-    monkeypatch.setattr(checkpoint_upload, "PAUSE_S", 0.01)
-    shipper = Shipper(bucket)
-    shipper.offer(saved(tmp_path / "out", 3))
+    monkeypatch.setattr(checkpoint_upload, "RETRY_PAUSE_S", 0.01)
+    uploader = CheckpointUploader(bucket)
+    uploader.offer(saved(tmp_path / "out", 3))
 
-    assert shipper.close(30)
-    assert (shipper.trouble, left) == ("", [0])
+    assert uploader.close(30)
+    assert (uploader.last_error, left) == ("", [0])
     assert bucket.get("checkpoints/latest") == b"step-00000003"
 
 
@@ -161,7 +161,7 @@ def test_what_is_there_of_a_data_set_is_not_fetched_again(
         (root / name).write_bytes(content)
     monkeypatch.setattr(Bucket, "fetch", lambda self, key, path: (fetched.append(path.name), fetch(self, key, path)))
 
-    assert pull(Bucket(NAME, REGION), digest, tmp_path, lambda *_: None) == root
+    assert download_data_set(Bucket(NAME, REGION), digest, tmp_path, lambda *_: None) == root
     assert sorted(fetched) == ["b.png", "c.png"]
     found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     assert found == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
@@ -170,8 +170,8 @@ def test_what_is_there_of_a_data_set_is_not_fetched_again(
 def test_a_manifest_writes_nowhere_else(s3: Any, tmp_path: Path) -> None:
     digest = listed(s3, ("../../elsewhere.png", b"a"))
 
-    with pytest.raises(BucketError, match="outside its folder"):
-        pull(Bucket(NAME, REGION), digest, tmp_path / "data", lambda *_: None)
+    with pytest.raises(BucketError, match="outside of its folder"):
+        download_data_set(Bucket(NAME, REGION), digest, tmp_path / "data", lambda *_: None)
     assert not list(tmp_path.rglob("*.png"))
 
 
@@ -234,7 +234,7 @@ def test_data_that_is_not_what_was_ordered_is_never_trained_on(
 
     write_json(order, {**json.loads(order.read_text()), "data": "0" * 64})
     code, end = carried_out(order)
-    assert code == host_run.NO_DATA and "no whole manifest" in end["message"]
+    assert code == host_run.NO_DATA and "no intact data set manifest" in end["message"]
 
 
 @pytest.mark.parametrize("words", [["--arch", "vgg"], ["--epochs", "0"]])
@@ -268,7 +268,7 @@ def test_a_full_disk_keeps_the_last_words_from_nobody(
 
     monkeypatch.setenv("SERVICE_RESULT", "exit-code")
     monkeypatch.setenv("EXIT_STATUS", "1")
-    farewell(order)
+    upload_results(order)
     end = json.loads(bucket.get("end.json") or b"")
     assert (end["exit"], end["why"], end["message"], end["missed"]) == (1, "failed", "exit-code 1", [])
 
@@ -280,20 +280,20 @@ def test_of_a_run_without_last_words_systemd_knows(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: str, wanted: tuple[int | None, str]
 ) -> None:
     monkeypatch.setenv("EXIT_STATUS", status)
-    farewell(order)
+    upload_results(order)
 
     end = json.loads(bucket.get("end.json") or b"")
     assert (end["exit"], end["why"]) == wanted
 
 
-def test_a_farewell_ends_in_time_whatever_the_bucket_does(
+def test_the_upload_ends_in_time_whatever_the_bucket_does(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ship(bucket, saved(order.parent / "runs" / RUN / "out", 3))
-    monkeypatch.setattr(host_run, "FAREWELL_S", 0.2)
-    monkeypatch.setattr(host_run, "send", lambda *_: threading.Event().wait())  # for good
+    upload(bucket, saved(order.parent / "runs" / RUN / "out", 3))
+    monkeypatch.setattr(host_run, "UPLOAD_S", 0.2)
+    monkeypatch.setattr(host_run, "upload_tree", lambda *_: threading.Event().wait())  # for good
 
-    assert farewell(order) == 1
+    assert upload_results(order) == 1
     assert json.loads(bucket.get("end.json") or b"")["missed"] == ["the rest: no time left"]
 
 
@@ -315,13 +315,13 @@ def test_a_model_that_is_ready_goes_first_else_the_newest_checkpoint(
         put(self, key, body)
 
     monkeypatch.setattr(Bucket, "put", noting)
-    assert farewell(order) == 0
+    assert upload_results(order) == 0
     assert sent[0] == ("bundle/model.keras" if ready else "settings.json") and sent[-1] == "end.json"
     assert (sent.index("checkpoints/latest") < sent.index("best.keras")) is not ready
 
 
-def farewell(order: Path) -> int:
+def upload_results(order: Path) -> int:
     try:
-        return host_run.main(["--farewell", str(order)])
+        return host_run.main(["--upload-results", str(order)])
     finally:
         signal.alarm(0)

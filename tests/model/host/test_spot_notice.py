@@ -44,7 +44,7 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     monkeypatch.setattr(spot_notice, "METADATA", f"http://127.0.0.1:{server.server_port}/latest")
-    monkeypatch.setattr(spot_notice, "SPOT_S", 0.01)
+    monkeypatch.setattr(spot_notice, "INTERVAL_S", 0.01)
     monkeypatch.setattr(Metadata, "answers", [])
     yield Metadata
     server.shutdown()
@@ -62,9 +62,9 @@ def test_a_notice_ends_the_run_and_says_why_whatever_came_before(
     monkeypatch.setattr(spot_notice.os, "kill", lambda _, number: sent.append(number))
     metadata.answers += [(404, ""), (503, "busy"), (200, NOTICE)]
     why: list[str] = []
-    spot_notice.mind(why)
+    spot_notice.watch(why)
 
-    assert (sent, why) == ([signal.SIGTERM], ["spot: AWS takes the instance back"])
+    assert (sent, why) == ([signal.SIGTERM], ["spot: AWS reclaims the instance"])
 
 
 def test_a_service_that_is_gone_for_a_moment_is_asked_again(
@@ -80,6 +80,6 @@ def test_a_service_that_is_gone_for_a_moment_is_asked_again(
     monkeypatch.setattr(spot_notice.time, "sleep", later)
     monkeypatch.setattr(spot_notice.os, "kill", lambda *_: None)
     metadata.answers += [(200, NOTICE)]
-    spot_notice.mind([])
+    spot_notice.watch([])
 
     assert asked == [1]

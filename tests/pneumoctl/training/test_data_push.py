@@ -102,10 +102,10 @@ def test_the_training_host_reads_what_was_pushed(
     aws: Aws, xrays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from model.data import dataset
-    from model.host.s3 import Bucket, pull
+    from model.host.s3 import Bucket, download_data_set
 
     done = push(capsys, str(xrays))
-    there = pull(Bucket(NAME, REGION), done["manifest"], tmp_path / "host", lambda *_: None)
+    there = download_data_set(Bucket(NAME, REGION), done["manifest"], tmp_path / "host", lambda *_: None)
     assert dataset.load(there).manifest_sha256 == dataset.load(xrays).manifest_sha256
 
 
