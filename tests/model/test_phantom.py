@@ -41,7 +41,7 @@ def test_drawing_never_changes_between_versions() -> None:
 
 
 def test_random_numbers_are_the_stable_bits_of_pcg64() -> None:
-    dice = phantom._Dice(3)
+    dice = phantom._Random(3)
     raw = np.random.PCG64(3).random_raw(5)
     for number in raw[:4]:
         assert dice.uniform(2, 4) == pytest.approx(2 + 2 * (int(number) >> 40) / 2**24, abs=1e-6)

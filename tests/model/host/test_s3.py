@@ -215,7 +215,7 @@ def test_a_crash_nobody_thought_of_is_a_failed_run(order: Path, monkeypatch: pyt
 
 
 def test_a_signal_before_anything_is_trained_is_a_stop(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_run, "pull", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(host_run, "download_data_set", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(train, "train", raising(AssertionError("trained")))
 
     code, end = carried_out(order)
