@@ -56,7 +56,7 @@ def test_a_copy_within_train_is_dropped_and_counted(copy: Path, caplog: pytest.L
         after = data.load(copy)
     assert after.dropped == 1
     assert after.counts() == before.counts()
-    assert "1 copies" in caplog.text
+    assert "1 duplicate" in caplog.text
 
 
 def test_a_copy_within_test_stays_as_published(copy: Path) -> None:

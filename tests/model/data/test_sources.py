@@ -99,7 +99,7 @@ def test_a_manifest_without_its_columns_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_what_the_manifest_says_is_refused(tmp_path: Path) -> None:
     picture_at(tmp_path / "a.png")
     (entry,) = entries(write_csv(tmp_path / "m.csv", f"train,NORMAL,a.png,,,{'0' * 64}"))
-    with pytest.raises(DataError, match="sha256 is not the manifest's"):
+    with pytest.raises(DataError, match="sha256 differs from the manifest"):
         read(entry)
 
 
@@ -140,7 +140,7 @@ def test_medmnist_pictures_are_patients_of_their_own(tmp_path: Path) -> None:
     ("changes", "wanted"),
     [
         ({"val_images": np.zeros((2, 28, 28, 3), np.uint8)}, "must be uint8"),
-        ({"val_images": np.zeros((3, 28, 28), np.uint8)}, "with a label each"),
+        ({"val_images": np.zeros((3, 28, 28), np.uint8)}, "with one label per picture"),
         ({"val_labels": np.array([[0], [7]], np.uint8)}, "is this PneumoniaMNIST"),
     ],
 )

@@ -248,7 +248,7 @@ def test_arguments_that_cannot_be_followed_are_usage(order: Path, words: list[st
 
 def test_without_an_order_nothing_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert host_run.main([str(tmp_path / "none.json")]) == 2
-    assert "no order to carry out" in capsys.readouterr().err
+    assert "the order cannot be read" in capsys.readouterr().err
 
 
 def full(*_: object) -> None:

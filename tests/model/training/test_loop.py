@@ -115,8 +115,8 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
     averages = []
     one = loop(tmp_path, settings(metric="auc", epochs=4))
-    judged = one._judge
-    monkeypatch.setattr(one, "_judge", lambda: (averages.append(one.average), judged())[1])
+    judged = one._validate
+    monkeypatch.setattr(one, "_validate", lambda: (averages.append(one.average), judged())[1])
     progress = one.run()
     assert progress.best_epoch == 1
     assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), averages[1], strict=True))
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     one = loop(tmp_path, settings(optimizer="sgd", learning_rate=100.0, epochs=100, augment=0.0))
     one.train[0][:] = 255
     one.model.get_layer("logit").kernel.assign(np.full(one.model.get_layer("logit").kernel.shape, np.nan))
-    with pytest.raises(TrainingError, match="no number"):
+    with pytest.raises(TrainingError, match="not finite"):
         one.run()
 
 
@@ -156,13 +156,13 @@ def test_the_average_starts_at_the_weights_and_lags_behind_them(tmp_path: Path) 
     one = loop(tmp_path, settings())
     one._restore()
     one.progress.step = 1
-    one._average()
+    one._update_average()
     first = one.average[0].copy()
     assert np.array_equal(first, one.model.get_weights()[0])
     moved = [value + 1 for value in one.model.get_weights()]
     one.model.set_weights(moved)
     one.progress.step = 100_000
-    one._average()
+    one._update_average()
     assert one.average[0] == pytest.approx(first + 0.005, abs=1e-5)
 
 
