@@ -173,7 +173,7 @@ def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
 
     publisher.faults = [slow]
     wanted = publisher.file()
-    code = f"from pathlib import Path; from model.download import *; fetch({wanted!r}, Path({str(directory)!r}))"
+    code = f"from pathlib import Path; from model.data.download import *; fetch({wanted!r}, Path({str(directory)!r}))"
     child = subprocess.Popen([sys.executable, "-c", code])
     part = directory / "file.part"
     try:
@@ -291,7 +291,7 @@ def test_a_fault_that_passes_is_waited_out(publisher: Publisher, tmp_path: Path,
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code)]
-    with pytest.raises(FetchError, match=f"answers {code}") as caught:
+    with pytest.raises(FetchError, match=f"answered {code}") as caught:
         fetch(publisher.file(), tmp_path, policy=HASTE)
     assert caught.value.hint and len(publisher.asked) == 1
     assert not (tmp_path / "file").exists()
@@ -396,7 +396,7 @@ def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: 
     """A real failing write: the kernel's limit on file size stands for a full disk."""
     wanted = publisher.file()
     code = (
-        "import resource, sys; from pathlib import Path; from model.download import *\n"
+        "import resource, sys; from pathlib import Path; from model.data.download import *\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, resource.RLIM_INFINITY))\n"
         f"try: fetch({wanted!r}, Path({str(tmp_path)!r}))\n"
         "except FetchError as error: sys.exit(f'{error} | {error.hint}')"

@@ -79,7 +79,7 @@ def test_a_manifest_finds_files_by_split_and_label_or_beside_itself(tmp_path: Pa
 @pytest.mark.parametrize(
     ("row", "wanted"),
     [
-        ("train,NORMAL,lost.png,,,", "line 2: no file"),
+        ("train,NORMAL,lost.png,,,", "line 2: there is no file"),
         ("dev,NORMAL,a.png,,,", "line 2: split must be"),
         ("train,MAYBE,a.png,,,", "line 2: split must be"),
     ],
