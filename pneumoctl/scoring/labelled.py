@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.evaluation.metrics import evaluate
 from model.serving.prediction import Finding, Prediction
-from pneumoctl import installation
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files
 from pneumoctl.scoring.api_client import Api
@@ -112,11 +112,6 @@ def judged(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any
 
 
 def _figures(scored: Sequence[tuple[Finding, int]]) -> dict[str, Any]:
-    try:
-        from model.evaluation.metrics import evaluate
-    except ImportError as error:
-        purpose = "computing the figures (the scores are kept)"
-        raise installation.missing_package(purpose, error, "predict") from error
     labels = [label for _, label in scored]
     found = evaluate(labels, [one["probability"] for one, _ in scored], float(scored[0][0]["threshold"]))
     names = ("n", "positives", "negatives", "threshold", "sensitivity", "specificity", "auc", "confusion")

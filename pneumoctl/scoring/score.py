@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.bundle import BundleError
 from model.serving.explain import occlusion, overlay
 from model.serving.predict import Classifier
 from model.serving.prediction import Prediction
@@ -62,12 +63,10 @@ def free_memory() -> int:
 
 
 def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
-    """A scorer on this machine and the version of its model; overlays go to `explain`, named by prediction."""
-    try:
-        from model.bundle import BundleError
-        from model.serving.predict import Classifier
-    except ImportError as error:
-        raise _missing(error) from error
+    """A scorer on this machine and the version of its model; overlays go to `explain`, named by prediction.
+
+    ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
+    """
     try:
         classifier = Classifier.open(directory, threads=0 if jobs == 1 else max(1, _cores() // jobs))
     except BundleError as error:
@@ -93,7 +92,7 @@ def _make(directory: Path) -> None:
         raise PneumoError(f"{directory}: {error.strerror}", "--explain DIR names a folder to write into") from error
 
 
-def _draw_overlay(classifier: "Classifier", grey: Any, path: Path) -> None:
+def _draw_overlay(classifier: Classifier, grey: Any, path: Path) -> None:
     overlay(grey, occlusion(classifier, grey)).save(path, "PNG")
 
 
@@ -134,7 +133,8 @@ def _score(scorer: Scorer, file: str) -> Outcome:
     except ArithmeticError as error:
         return Outcome(file, None, str(error))
     except ImportError as error:
-        return Outcome(file, None, _missing(error).message)
+        missing = _missing(error)
+        return Outcome(file, None, f"{missing.message}: {missing.hint}")
 
 
 def _read(file: str) -> bytes:
