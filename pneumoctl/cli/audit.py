@@ -9,7 +9,7 @@ from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit as audit_
-from pneumoctl.stack.hash_chain import Entry, Verdict
+from pneumoctl.stack.hash_chain import Entry, Verification
 from pneumoctl.terminal.console import console
 
 
@@ -38,7 +38,7 @@ def audit(
     return 0
 
 
-def _verdict(stack: str, verdict: "Verdict") -> int:
+def _verdict(stack: str, verdict: "Verification") -> int:
     count = len(verdict.entries)
     if verdict.faults:
         message = f"the audit record of stack {stack} is not as it was written: " + "; ".join(verdict.faults)

@@ -41,6 +41,6 @@ def configure(
             changes = [{"host": name, "step": step.title} for name, steps in todo.items() for step in steps]
             console.result({"stack": stack.name, "changes": changes, "differences": differences})
             return 0
-        with audit.kept(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
+        with audit.recorded(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
             document = change.change(settings, stack, task, yes, act)
     return console.report(Report(document, change.lines(document, "the hosts are as they should be")))

@@ -83,7 +83,7 @@ def push(
     check = "not again" if push.known else _check(root, push)
     sent = bool(push.objects) or not (push.known and push.newest)
     if sent and not dry_run:
-        with audit.kept(stack, "data push", {"manifest": push.manifest.digest}) as act:
+        with audit.recorded(stack, "data push", {"manifest": push.manifest.digest}) as act:
             act.arn = account.arn
             act.begin(push.manifest.digest)
             with console.progress("pushing", push.bytes, "bytes") as advance:

@@ -81,6 +81,6 @@ def _change(
                 console.text(line)
             console.result({"stack": stack.name, "plan": lines, "differences": differences})
             return 0
-        with audit.kept(stack, verb, {"yes": agreed}) as act:
+        with audit.recorded(stack, verb, {"yes": agreed}) as act:
             document = change.change(settings, stack, task, agreed, act)
     return console.report(Report(document, change.lines(document, "that release serves already")))

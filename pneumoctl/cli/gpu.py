@@ -62,10 +62,10 @@ def stop(invocation: Invocation) -> int:
     Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
     """
     stack, aws = _opened(invocation)
-    with audit.kept(stack, "gpu stop", {}) as act:
+    with audit.recorded(stack, "gpu stop", {}) as act:
         armed = scheduled_stop.listed(aws, stack.name)  # what is armed after this belongs to a run that begins
         hosts = aws.training_hosts(stack.name)
-        act.begin(audit.digest([one.id for one in hosts]))
+        act.begin(audit.plan_digest([one.id for one in hosts]))
         aws.stop(hosts)
         act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
     for lease in armed:
@@ -96,9 +96,9 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
         raise PneumoError(f"there is no drill of {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
     if not yes and not console.ask("The GPU host is started and bills until the guard stops it. Go on?"):
         raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
-    with stack.locked("gpu guard"), audit.kept(stack, "gpu guard", {"drill": drill}) as act:
+    with stack.locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
         host = training_host(aws, stack)
-        act.begin(audit.digest(drill))
+        act.begin(audit.plan_digest(drill))
         seen = guards.drill(aws, stack, host, drill)
     console.result({"stack": stack.name, **seen})
     console.text(f"guard {drill}: the GPU was off {seen['seconds']} s after its start, by: {seen['guard']}")

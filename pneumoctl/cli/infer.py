@@ -32,7 +32,7 @@ def infer(
     """
     stack = invocation.stack
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
-    with audit.kept(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as endpoint:
+    with audit.recorded(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as endpoint:
         document = _scored(found, endpoint, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)
@@ -51,7 +51,7 @@ def _scored(folder: "Folder", endpoint: Endpoint, jobs: int | None, before: Any)
         for outcome in score.score_all(files, poster.score, jobs):
             outcomes.append(outcome)
             advance(1)
-    return {**labelled.judged(outcomes, folder.labels), "posted": poster.posted}
+    return {**labelled.summarize(outcomes, folder.labels), "posted": poster.posted}
 
 
 def _report(document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, StackName, Target
 from pneumoctl.stack import settings
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack, resolve
 
 P = ParamSpec("P")
 Body = Callable[Concatenate["Invocation", P], int]
@@ -59,7 +59,7 @@ def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
 
 def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
     """The settings of flags, environment and file, completed by what the stack remembers of itself."""
-    return Invocation(*choose(settings.load(flags, config, os.environ)))
+    return Invocation(*resolve(settings.load(flags, config, os.environ)))
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files, report, score
 from pneumoctl.scoring.api_client import Api
-from pneumoctl.scoring.resume_file import Record, Scorer
+from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import Outcome
 from pneumoctl.stack import settings
 from pneumoctl.targets.dispatch import target
@@ -55,9 +55,9 @@ def predict(
         if remote:
             scorer, version = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
-            scorer, version = score.local(model or _wished(config), jobs, explain)
+            scorer, version = score.local_scorer(model or _wished(config), jobs, explain)
         if resume:
-            scorer = cleanup.enter_context(Record(resume, version)).scorer(scorer)
+            scorer = cleanup.enter_context(ResumeFile(resume, version)).scorer(scorer)
         outcomes = list(_shown(score.score_all(found.files, scorer, jobs), found.files, csv))
     counts = report.summary(outcomes, found.skipped)
     if console.json_mode:
@@ -65,7 +65,7 @@ def predict(
         errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
         console.result({"predictions": documents, "errors": errors, "summary": counts})
     elif not csv and (counts["files"] > 1 or found.skipped):
-        console.text(report.sentence(counts))
+        console.text(report.summary_line(counts))
     return report.exit_code(counts, fail_on_positive)
 
 

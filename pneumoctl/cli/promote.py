@@ -51,7 +51,7 @@ def promote(
         compared, forced = _gated(found, references, force)
         told = "; ".join(compared)
         options: dict[str, audit.Option] = {"model": found.id, "force": forced, "reason": reason, "compared": told}
-        with audit.kept(stack, "model promote", options) as act:
+        with audit.recorded(stack, "model promote", options) as act:
             act.begin()
             _to_bucket(settings, stack, found)
             document = promotion.promote(stack, found, reason, forced, compared)

@@ -12,10 +12,10 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.stack import runs as kept
+from pneumoctl.stack import runs as run_records
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, choose
+from pneumoctl.stack.stack import Stack, resolve
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 from pneumoctl.training import collect, host_link, local
@@ -30,8 +30,8 @@ LOG = "train.log"
 
 def _chosen(stack: "Stack", name: str | None) -> "Run":
     if name:
-        return kept.load(stack, name)
-    found = kept.every(stack)
+        return run_records.load(stack, name)
+    found = run_records.load_all(stack)
     if not found:
         raise PneumoError(f"stack {stack.name} has no runs", "pneumoctl train --help", Exit.USAGE)
     return found[-1]
@@ -39,7 +39,7 @@ def _chosen(stack: "Stack", name: str | None) -> "Run":
 
 def _login(stack: "Stack") -> "Aws":
     context.require(stack)
-    settings, _ = choose(Settings(stack=stack.name))
+    settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)
     return aws
@@ -51,8 +51,8 @@ def ls(invocation: Invocation) -> int:
     """List all runs, the newest last."""
     stack = invocation.stack
     rows, documents = [], []
-    for run in kept.every(stack):
-        receipt = kept.ended(stack, run)
+    for run in run_records.load_all(stack):
+        receipt = run_records.final_receipt(stack, run)
         state = receipt.why if receipt else f"open: {run.phase or 'ordered'}"
         usd = money(receipt.usd) if receipt and receipt.usd is not None else ""
         billed = f"{receipt.billed_s} s" if receipt and receipt.billed_s is not None else ""
@@ -69,7 +69,7 @@ def show(invocation: Invocation, run: Name = None) -> int:
     """Show a run: what was ordered, its phases, its receipt, its results here."""
     stack = invocation.stack
     one = _chosen(stack, run)
-    receipt, folder = kept.ended(stack, one), kept.results(stack, one.id)
+    receipt, folder = run_records.final_receipt(stack, one), run_records.results_directory(stack, one.id)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     told = asdict(receipt) if receipt else None
     console.result({"stack": stack.name, "run": asdict(one), "receipt": told, "files": files, "folder": str(folder)})
@@ -99,7 +99,11 @@ def logs(
     """Show the end of a run's log: the copy here, else the bucket's, else the host's while it goes on."""
     stack = invocation.stack
     one = _chosen(stack, run)
-    said = _log(stack, one, lines) if one.where == kept.GPU else _read(kept.results(stack, one.id) / LOG)
+    said = (
+        _log(stack, one, lines)
+        if one.where == run_records.GPU
+        else _read(run_records.results_directory(stack, one.id) / LOG)
+    )
     last = said.splitlines()[-lines:] if lines else []
     console.result({"stack": stack.name, "run": one.id, "lines": last})
     for line in last:
@@ -115,11 +119,11 @@ def _read(path: Path) -> str:
 
 
 def _log(stack: "Stack", run: "Run", lines: int) -> str:
-    path = kept.results(stack, run.id) / LOG
-    if kept.ended(stack, run) is not None and path.exists():
+    path = run_records.results_directory(stack, run.id) / LOG
+    if run_records.final_receipt(stack, run) is not None and path.exists():
         return _read(path)
     aws = _login(stack)
-    if kept.ended(stack, run) is None and (said := host_link.log_tail(stack, run, lines)) is not None:
+    if run_records.final_receipt(stack, run) is None and (said := host_link.log_tail(stack, run, lines)) is not None:
         return said
     found = s3.read(aws, run.bucket, f"runs/{run.id}/{LOG}")
     return _read(path) if found is None else found.decode(errors="replace")
@@ -136,7 +140,7 @@ def fetch(invocation: Invocation, run: Name = None) -> int:
 
 
 def _on_gpu(run: "Run") -> "Run":
-    if run.where != kept.GPU:
+    if run.where != run_records.GPU:
         raise PneumoError(f"run {run.id} was of this machine: all of it is here", "pneumoctl runs show", Exit.USAGE)
     return run
 
@@ -150,11 +154,11 @@ def cancel(invocation: Invocation, run: Name = None) -> int:
     """
     stack = invocation.stack
     one = _chosen(stack, run)
-    if kept.settled(stack, one):
+    if run_records.is_closed(stack, one):
         console.result({"stack": stack.name, "run": one.id, "changed": []})
         console.text(f"nothing to do: run {one.id} has ended")
         return 0
-    if one.where == kept.HERE:
+    if one.where == run_records.HERE:
         local.cancel(stack, one)
         console.result({"stack": stack.name, "run": one.id, "changed": ["asked to stop"]})
         console.text(f"run {one.id} is asked to stop with a checkpoint")

@@ -45,7 +45,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     context.require(stack)
     orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", update=())
-    with stack.locked("secrets rotate"), audit.kept(stack, "secrets rotate", {"yes": yes}) as act:
+    with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:
         known = stack.secrets()
         if known is None:
             raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
@@ -53,10 +53,10 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         # The same where an earlier rotation was cut short. Where that had come to its second half, every host knows the
         # new secrets, and may learn newer ones: stack_secrets' tests cut it everywhere.
-        known = known.rotated()
+        known = known.start_rotation()
         stack.write("secrets.json", asdict(known))
         first = change.change(settings, stack, task, True, act)
-        stack.write("secrets.json", asdict(known.settled()))
+        stack.write("secrets.json", asdict(known.finish_rotation()))
         second = change.change(settings, stack, task, True, act)
     changed = [*first["changed"], *second["changed"]]
     console.result({"stack": stack.name, "changed": changed})

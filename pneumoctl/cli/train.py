@@ -78,7 +78,7 @@ def _on_gpu(settings: "Settings", stack: "Stack", wish: TrainingRequest) -> int:
     context.require(stack)
     options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
-    with stack.locked("train"), audit.kept(stack, "train", options) as act:
+    with stack.locked("train"), audit.recorded(stack, "train", options) as act:
         aws, account = context.login(settings, stack)
         orphans.start_alarm(aws)
         act.arn = account.arn

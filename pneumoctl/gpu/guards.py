@@ -42,7 +42,7 @@ class Gpu:
 
     def document(self) -> dict[str, Any]:
         """JSON-ready."""
-        lease = {"run": self.lease.run, "until": runs.stamp(self.lease.until)} if self.lease else None
+        lease = {"run": self.lease.run, "until": runs.format_time(self.lease.until)} if self.lease else None
         spent = self.hours * self.usd_per_hour if self.usd_per_hour is not None and self.bills else None
         host = {name: getattr(self.host, name) for name in ("id", "name", "type", "state")}
         return {**host, "bills": self.bills, "usd_per_hour": self.usd_per_hour, "usd_so_far": spent, "lease": lease}

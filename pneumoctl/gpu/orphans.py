@@ -165,7 +165,7 @@ def start_alarm_for(stack: Stack) -> None:
     """Do the same for a command that does not use AWS itself; its end waits PATIENCE_S for the search at most."""
     cloud, inventory = stack.cloud(), stack.hosts()
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
-    if cloud is None or not (has_gpu or runs.folder(stack).is_dir()):
+    if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
         return
     search = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
     search.start()

@@ -45,10 +45,10 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
     except ImportError as error:  # onnxruntime, of the predict extra
         raise installation.missing_package("evaluating a model", error, "predict") from error
     except (DataError, bundle.BundleError, ValueError) as error:
-        raise PneumoError(f"{folder.stack} cannot be evaluated: {error}", "repair or remove that file") from error
+        raise PneumoError(f"{folder.directory} cannot be evaluated: {error}", "repair or remove that file") from error
     entry = {
         "at": datetime.now(UTC).isoformat("T", "seconds"),
-        "who": audit.who(),
+        "who": audit.current_user(),
         "model": model.id,
         "pictures": dataset.manifest_sha256,
         "metrics": document["metrics"],
@@ -70,4 +70,4 @@ def _dataset(folder: Folder) -> DataSet:
         samples.append(Sample(path.name, label, path.stem, kind, "test", digest, "", entry))
         lines.append(f"{label} {digest}")
     digest_of_all = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-    return DataSet(folder.stack.name, tuple(samples), digest_of_all)
+    return DataSet(folder.directory.name, tuple(samples), digest_of_all)

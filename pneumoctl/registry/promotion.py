@@ -135,7 +135,7 @@ def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared
     document = {
         "model": model.id,
         "at": datetime.now(UTC).isoformat("T", "seconds"),
-        "who": audit.who(),
+        "who": audit.current_user(),
         "forced": forced,
         "reason": reason,
         "compared": list(compared),

@@ -86,7 +86,7 @@ def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Ite
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     hosts = [host for host in inventory.hosts if host.role != "train" and (not only or host.name in only)]
     with Connections(inventory, stack.ssh) as connections:
-        agents = Agents(connections, holder(stack.directory / "holder"), audit.who(), random.token_hex(6))
+        agents = Agents(connections, holder(stack.directory / "holder"), audit.current_user(), random.token_hex(6))
         with ThreadPoolExecutor(len(hosts)) as pool:
             asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in hosts]
             try:

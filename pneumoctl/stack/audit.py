@@ -23,7 +23,7 @@ def chain(stack: Stack) -> Chain:
     return Chain(stack.directory.with_name(f"{stack.name}.audit.jsonl"))
 
 
-class Act:
+class CommandRecord:
     """One command. It is in the record from `begin` on; what a kill cuts off has a beginning and no end."""
 
     def __init__(self, stack: Stack, command: str, options: Mapping[str, Option]) -> None:
@@ -50,7 +50,7 @@ class Act:
     def _write(self, more: Mapping[str, object]) -> None:
         """A record that cannot be written stops nobody: a GPU that bills must be stopped with a full disk, too."""
         at = datetime.now(UTC).isoformat("T", "milliseconds")
-        known = {"at": at, "run": self._run, "who": who(), "arn": self.arn, "stack": self._stack, **self._what}
+        known = {"at": at, "run": self._run, "who": current_user(), "arn": self.arn, "stack": self._stack, **self._what}
         try:
             self._chain.append({**known, **more})
         except OSError as error:
@@ -58,12 +58,12 @@ class Act:
 
 
 @contextmanager
-def kept(stack: Stack, command: str, options: Mapping[str, Option]) -> Iterator[Act]:
+def recorded(stack: Stack, command: str, options: Mapping[str, Option]) -> Iterator[CommandRecord]:
     """The act of a command, whose end is recorded however it ends.
 
     `options` are the words that matter, and never a secret, nor a path: it may be a patient's name.
     """
-    act = Act(stack, command, options)
+    act = CommandRecord(stack, command, options)
     try:
         yield act
     except BaseException as error:
@@ -75,12 +75,12 @@ def kept(stack: Stack, command: str, options: Mapping[str, Option]) -> Iterator[
         act.end()
 
 
-def digest(plan: object) -> str:
+def plan_digest(plan: object) -> str:
     """sha256 over everything that a plan would do, secrets included: the same plan gives the same."""
     return hashlib.sha256(repr(plan).encode()).hexdigest()
 
 
-def who() -> str:
+def current_user() -> str:
     """user@host."""
     try:
         user = getpass.getuser()

@@ -33,7 +33,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What a whole chain looks like: its entries, where it is not what was written, and its last entry's hash."""
 
     entries: tuple[Entry, ...]
@@ -72,7 +72,7 @@ class Chain:
         with self._read() as lines:
             return [line.entry for line in lines if line.entry]
 
-    def verify(self) -> Verdict:
+    def verify(self) -> Verification:
         """Read it all, and hold each line against the one before it and against its own hash."""
         with self._read() as lines:
             faults, head = list(_faults(lines)), self._head()
@@ -82,7 +82,7 @@ class Chain:
             faults.append(f"the end: {self.head.name}, which tells how long the record was, is missing or damaged")
         elif head is not None and not any(_same(one, head) for one in entries):
             faults.append(f"the end: entry {head['number']} is missing or changed, the last that was written")
-        return Verdict(entries, tuple(faults), str(last["hash"]))
+        return Verification(entries, tuple(faults), str(last["hash"]))
 
     @contextmanager
     def _read(self) -> Iterator[list[Line]]:

@@ -45,7 +45,7 @@ class Inventory:
 
     hosts: tuple[Host, ...]
 
-    def one(self, role: str) -> Host:
+    def only(self, role: str) -> Host:
         """The only host of a role; KeyError if there is none, ValueError if there are several."""
         found = [host for host in self.hosts if host.role == role]
         if not found:
@@ -56,7 +56,7 @@ class Inventory:
     @property
     def bastion(self) -> Host:
         """The host through which all others are reached; KeyError on the local target."""
-        return self.one("nginx")
+        return self.only("nginx")
 
     def port(self, service: str) -> int:
         """The port of a service, wherever it runs."""

@@ -73,9 +73,9 @@ class Run(_Document):
         """The last that was reached."""
         return self.phases[-1][0] if self.phases else ""
 
-    def reached(self, phase: str, at: datetime) -> "Run":
+    def with_phase(self, phase: str, at: datetime) -> "Run":
         """The same run, one phase on."""
-        return replace(self, phases=[*self.phases, [phase, stamp(at)]])
+        return replace(self, phases=[*self.phases, [phase, format_time(at)]])
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ class Receipt(_Document):
     earlier: list[dict[str, Any]] = field(default_factory=list)  # receipts of the same run before it was resumed
 
 
-def billed(started: datetime | None, stopped: datetime | None, usd_per_hour: float | None) -> dict[str, Any]:
+def billing_figures(started: datetime | None, stopped: datetime | None, usd_per_hour: float | None) -> dict[str, Any]:
     """The receipt's figures, from EC2's own times; the price is a list price without disk and traffic."""
     if started is None or stopped is None:
-        return {"started": stamp(started) if started else None, "stopped": None}
+        return {"started": format_time(started) if started else None, "stopped": None}
     seconds = max(round((stopped - started).total_seconds()), 0)
     usd = None if usd_per_hour is None else round(max(seconds, MINIMUM_S) / 3600 * usd_per_hour, 4)
-    return {"started": stamp(started), "stopped": stamp(stopped), "billed_s": seconds, "usd": usd}
+    return {"started": format_time(started), "stopped": format_time(stopped), "billed_s": seconds, "usd": usd}
 
 
-def stamp(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """A time as the records spell it."""
     return moment.astimezone(UTC).isoformat("T", "seconds")
 
@@ -115,76 +115,76 @@ def new_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def folder(stack: Stack) -> Path:
+def runs_directory(stack: Stack) -> Path:
     """Where all runs of a stack are."""
     return stack.directory.with_name(f"{stack.name}.runs")
 
 
-def directory(stack: Stack, run: str) -> Path:
+def run_directory(stack: Stack, run: str) -> Path:
     """Where one run is. PneumoError (usage) for what cannot be the name of one."""
     if not ID.fullmatch(run):
         raise PneumoError(f"{run!r} is no run's name", "pneumoctl runs ls", Exit.USAGE)
-    return folder(stack) / run
+    return runs_directory(stack) / run
 
 
-def results(stack: Stack, run: str) -> Path:
+def results_directory(stack: Stack, run: str) -> Path:
     """What the run made: bundle, history, log, as it lay in the bucket or was written here."""
-    return directory(stack, run) / RESULTS
+    return run_directory(stack, run) / RESULTS
 
 
 def save(stack: Stack, run: Run) -> None:
     """Write the record, whole or not at all."""
     ownership.refuse_root(stack.directory)
-    _write(directory(stack, run.id) / RECORD, asdict(run))
+    _write(run_directory(stack, run.id) / RECORD, asdict(run))
 
 
-def close(stack: Stack, receipt: Receipt) -> None:
+def save_receipt(stack: Stack, receipt: Receipt) -> None:
     """Write the receipt; that of an earlier attempt becomes a part of it."""
-    before = receipt_of(stack, receipt.run)
+    before = load_receipt(stack, receipt.run)
     if before is not None and before.attempt == receipt.attempt:
         receipt = replace(receipt, earlier=before.earlier)
     elif before is not None:
         old = asdict(before)
         receipt = replace(receipt, earlier=[*old.pop("earlier"), old])
-    _write(directory(stack, receipt.run) / RECEIPT, asdict(receipt))
+    _write(run_directory(stack, receipt.run) / RECEIPT, asdict(receipt))
 
 
 def load(stack: Stack, run: str) -> Run:
     """PneumoError if there is none of that name, or its record is damaged."""
-    found: Run | None = _read(directory(stack, run) / RECORD, Run.from_dict)
+    found: Run | None = _read(run_directory(stack, run) / RECORD, Run.from_dict)
     if found is None:
         raise PneumoError(f"stack {stack.name} has no run {run}", "pneumoctl runs ls", Exit.USAGE)
     return found
 
 
-def receipt_of(stack: Stack, run: str) -> Receipt | None:
+def load_receipt(stack: Stack, run: str) -> Receipt | None:
     """The last, None where there is none."""
-    found: Receipt | None = _read(directory(stack, run) / RECEIPT, Receipt.from_dict)
+    found: Receipt | None = _read(run_directory(stack, run) / RECEIPT, Receipt.from_dict)
     return found
 
 
-def ended(stack: Stack, run: Run) -> Receipt | None:
+def final_receipt(stack: Stack, run: Run) -> Receipt | None:
     """The receipt of its last attempt; None: it goes on, or nobody saw its end yet."""
-    found = receipt_of(stack, run.id)
+    found = load_receipt(stack, run.id)
     return found if found and found.attempt >= run.attempt else None
 
 
-def every(stack: Stack) -> list[Run]:
+def load_all(stack: Stack) -> list[Run]:
     """All runs whose record can be read, oldest first."""
-    names = sorted(one.name for one in folder(stack).glob("*") if ID.fullmatch(one.name))
-    found = (_read(folder(stack) / name / RECORD, Run.from_dict) for name in names)
+    names = sorted(one.name for one in runs_directory(stack).glob("*") if ID.fullmatch(one.name))
+    found = (_read(runs_directory(stack) / name / RECORD, Run.from_dict) for name in names)
     return [one for one in found if one]
 
 
-def settled(stack: Stack, run: Run) -> bool:
+def is_closed(stack: Stack, run: Run) -> bool:
     """Whether its end was seen, and the GPU off after it; a receipt that knows neither is none to rest on."""
-    found = ended(stack, run)
+    found = final_receipt(stack, run)
     return found is not None and found.exit != Exit.GPU_NOT_STOPPED
 
 
-def opened(stack: Stack, where: str = GPU) -> list[Run]:
+def list_open(stack: Stack, where: str = GPU) -> list[Run]:
     """Runs whose end, or whose GPU off after it, nobody has seen; oldest first."""
-    return [one for one in every(stack) if one.where == where and not settled(stack, one)]
+    return [one for one in load_all(stack) if one.where == where and not is_closed(stack, one)]
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

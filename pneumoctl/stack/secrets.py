@@ -53,7 +53,7 @@ class Secrets:
         return tuple(one for one in (*self._texts(), *self.mac_keys_previous) if one)
 
     @property
-    def mac_keys_opened(self) -> tuple[str, ...]:
+    def mac_keys_accepted(self) -> tuple[str, ...]:
         """What others than `mac_key` may have sealed with."""
         return tuple(one for one in (self.mac_key_next, *self.mac_keys_previous) if one)
 
@@ -62,7 +62,7 @@ class Secrets:
         """Whether a rotation is not finished: hosts may still hold what it replaced."""
         return any(getattr(self, f"{name}_previous") for name in _REPLACED)
 
-    def rotated(self) -> "Secrets":
+    def start_rotation(self) -> "Secrets":
         """New secrets that keep those they replace; the new MAC key is learnt, and seals nothing yet.
 
         In the middle of a rotation the same once more: a second replacement would forget what the hosts still hold.
@@ -73,7 +73,7 @@ class Secrets:
         fresh = _fresh()
         return replace(self, **{**fresh, "mac_key": self.mac_key}, **before, mac_key_next=fresh["mac_key"])
 
-    def settled(self) -> "Secrets":
+    def finish_rotation(self) -> "Secrets":
         """The end of a rotation, when every host has had the first half: what it replaced is forgotten.
 
         Not so the MAC keys: the new one seals from now on, and the others open.

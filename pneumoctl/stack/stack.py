@@ -202,23 +202,23 @@ class Stack:
             raise Damaged(f"{path} is damaged: {error}", hint) from error
 
 
-def choose(settings: Settings) -> tuple[Settings, Stack]:
+def resolve(settings: Settings) -> tuple[Settings, Stack]:
     """The stack that the settings name, and the settings completed by what the stack remembers of itself.
 
     PneumoError (usage) where both speak and differ: a stack does not move to another target or region.
     """
     stack = find(settings.stack)
-    target = _agreed("target", settings.target, stack.target, stack) or "local"
+    target = _require_same("target", settings.target, stack.target, stack) or "local"
     cloud = stack.cloud()
     if cloud is None:
         return replace(settings, target=target), stack
-    region = _agreed("region", settings.region, cloud.region, stack)
-    bucket = _agreed("bucket", settings.bucket, cloud.bucket, stack)
+    region = _require_same("region", settings.region, cloud.region, stack)
+    bucket = _require_same("bucket", settings.bucket, cloud.bucket, stack)
     profile = settings.profile or cloud.profile
     return replace(settings, target=target, region=region, bucket=bucket, profile=profile), stack
 
 
-def _agreed(name: str, wished: str, known: str, stack: Stack) -> str:
+def _require_same(name: str, wished: str, known: str, stack: Stack) -> str:
     if wished and known and wished != known:
         raise PneumoError(
             f"stack {stack.name} is there already with {name} {known}, not {wished}",

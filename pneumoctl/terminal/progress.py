@@ -18,7 +18,7 @@ class Activities(Protocol):
     def begin(self, name: str, doing: str) -> None:
         """It goes on from now; again for one that goes on is nothing."""
 
-    def end(self, name: str, said: str, good: bool = True) -> None:
+    def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """It is over."""
 
     def drop(self, name: str) -> None:
@@ -42,11 +42,11 @@ class Lines:
     def begin(self, name: str, doing: str) -> None:
         """See Activities; a line for every start would only double the log."""
 
-    def end(self, name: str, said: str, good: bool = True) -> None:
+    def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """See Activities."""
-        self._done += good
+        self._done += succeeded
         count = f"[{self._done}/{self._total}] " if self._total else ""
-        self._note(f"  {'✓' if good else '✗'} {count}{name}: {said}", "" if good else "red")
+        self._note(f"  {'✓' if succeeded else '✗'} {count}{name}: {message}", "" if succeeded else "red")
 
     def drop(self, name: str) -> None:
         """See Activities."""
@@ -94,11 +94,11 @@ class Bars:
         """See Activities."""
         self._bars.console.print(f"  {text}", style="yellow", markup=False, soft_wrap=True)
 
-    def end(self, name: str, said: str, good: bool = True) -> None:
+    def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """See Activities."""
         self.drop(name)
-        self._done += good
+        self._done += succeeded
         count = f"{self._done}/{self._total}" if self._total else str(self._done)
         self._bars.update(self._whole, completed=self._done, count=count)
-        if not good:
-            self._bars.console.print(f"  ✗ {name}: {said}", style="red", markup=False, soft_wrap=True)
+        if not succeeded:
+            self._bars.console.print(f"  ✗ {name}: {message}", style="red", markup=False, soft_wrap=True)

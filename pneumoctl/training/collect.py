@@ -99,8 +99,8 @@ def cancel(aws: Aws, stack: Stack, run: Run) -> int:
         raise PneumoError(message, f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
     context = run_context(aws, stack, host, run)
     try:
-        with stack.locked("runs cancel"), audit.kept(stack, "runs cancel", {"run": run.id}) as act:
-            act.begin(audit.digest(run))
+        with stack.locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
+            act.begin(audit.plan_digest(run))
             summary = _cancel_and_finalize(context, run)
             return fetch_and_report(stack, context.store, run, summary)
     except PneumoError as error:
@@ -161,12 +161,12 @@ def fetch_results(stack: Stack, store: RunStore, run: Run, report: bool = True) 
 
     `report`: print the results as those of the command.
     """
-    folder = runs.results(stack, run.id)
+    folder = runs.results_directory(stack, run.id)
     names = store.download(folder)
     bundle = artifacts.register_bundle(folder)
     if not report:
         return bundle is not None
-    receipt = runs.receipt_of(stack, run.id)
+    receipt = runs.load_receipt(stack, run.id)
     document = asdict(receipt) if receipt else None
     console.result({"stack": stack.name, "run": asdict(run), "receipt": document, "files": names, "bundle": bundle})
     if receipt and receipt.billed_s is not None:

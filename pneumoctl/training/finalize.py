@@ -129,7 +129,7 @@ def _determine_outcome(ending: _Ending) -> None:
         ended = outcome.outcome_from_host(report, late, ending.console, ending.milestones.exit_code)
     ending.outcome = outcome.as_spot_reclaim(ended, reason)
     if launched:
-        ending.figures = runs.billed(launched, off if ending.trouble is None else None, run.usd_per_hour)
+        ending.figures = runs.billing_figures(launched, off if ending.trouble is None else None, run.usd_per_hour)
     if ending.host_existed and ending.trouble is None and (ending.figures or not instance):  # else it never started
         unit_ended = ending.milestones.unit_ended or report is not None
         late = off >= ending.deadline
@@ -150,11 +150,11 @@ def _delete_schedule(ending: _Ending) -> None:
 
 def _write_record(ending: _Ending) -> None:
     phase = "stopped" if ending.trouble is None else "not confirmed stopped"
-    runs.save(ending.context.stack, ending.run.reached(phase, ending.now))
+    runs.save(ending.context.stack, ending.run.with_phase(phase, ending.now))
 
 
 def _write_receipt(ending: _Ending) -> None:
-    runs.close(ending.context.stack, ending.receipt())
+    runs.save_receipt(ending.context.stack, ending.receipt())
 
 
 _FINALIZERS: tuple[tuple[str, Callable[[_Ending], None]], ...] = (

@@ -75,10 +75,10 @@ class SshLink:
         self, stack: Stack, inventory: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
     ) -> None:
         self._stack, self._inventory, self._console_output, self._off = stack, inventory, console_output, off
-        self.host: Host = inventory.one("train")
+        self.host: Host = inventory.only("train")
         self._connections = Connections(inventory, stack.ssh)
         holder = hosts.holder(stack.directory / "holder")
-        self._agents = Agents(self._connections, holder, audit.who(), random.token_hex(6))
+        self._agents = Agents(self._connections, holder, audit.current_user(), random.token_hex(6))
         self._events: SimpleQueue[HostEvent] = SimpleQueue()
         self._listener: threading.Thread | None = None
         self._closed = threading.Event()
@@ -116,7 +116,7 @@ class SshLink:
                     shown.begin(step.title, "")
                 else:
                     result = "done" if event == "done" else (detail.splitlines() or [""])[0]
-                    shown.end(step.title, result, good=event == "done")
+                    shown.end(step.title, result, succeeded=event == "done")
 
             rolled_out = rollout.roll_out(plan, runners, todo, journal, report)
         rollout.raise_for(rolled_out, "pneumoctl train --gpu")
@@ -218,7 +218,7 @@ def log_tail(stack: Stack, run: Run, lines: int) -> str | None:
         inventory = with_training_host(inventory, run.instance, run.address)
     argv = ("tail", "-n", str(lines), f"{plans.RUNS}/{run.id}/out/train.log")
     with Connections(inventory, stack.ssh) as connections, suppress(PneumoError):
-        output = Agents(connections, holder="", who="", run="").run(inventory.one("train"), argv, COMMAND_S)
+        output = Agents(connections, holder="", who="", run="").run(inventory.only("train"), argv, COMMAND_S)
         return output.stdout if not output.code else None
     return None
 

@@ -36,24 +36,24 @@ def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, sta
         run = _unfinished(stack)
         run = replace(run, attempt=run.attempt + 1, stall_s=stall_s, max_runtime_s=runtime_s)
     else:
-        run = Run(runs.new_id(now), stack.name, runs.HERE, runs.stamp(now), list(arguments), stall_s, runtime_s)
-    run = replace(run, deadline=runs.stamp(now + timedelta(seconds=runtime_s)))
+        run = Run(runs.new_id(now), stack.name, runs.HERE, runs.format_time(now), list(arguments), stall_s, runtime_s)
+    run = replace(run, deadline=runs.format_time(now + timedelta(seconds=runtime_s)))
     runs.save(stack, run)
-    out = runs.results(stack, run.id)
+    out = runs.results_directory(stack, run.id)
     words = [str(folder), "--out", str(out), *run.arguments, *(["--resume"] if resume else [])]
     console.note(f"run {run.id}: {out}")
     with Interrupts(lambda text: console.note("the training is being ended", "yellow")) as interrupts:
         run, ended = _run_child(stack, run, words, out, interrupts)
     receipt = Receipt(run.id, int(ended.code), ended.why, ended.message, attempt=run.attempt)
-    runs.save(stack, run.reached("ended", datetime.now(UTC)))
-    runs.close(stack, receipt)
+    runs.save(stack, run.with_phase("ended", datetime.now(UTC)))
+    runs.save_receipt(stack, receipt)
     return _report(stack, run, receipt, out)
 
 
 def cancel(stack: Stack, run: Run) -> None:
     """Ask the process of a run on this machine to stop; the pneumoctl that waits for it writes the receipt."""
-    if not _is_training(run, runs.results(stack, run.id)):
-        runs.close(
+    if not _is_training(run, runs.results_directory(stack, run.id)):
+        runs.save_receipt(
             stack, Receipt(run.id, int(Exit.FAILED), "lost", "its process no longer exists", attempt=run.attempt)
         )
         return
@@ -69,11 +69,11 @@ def _is_training(run: Run, out: Path) -> bool:
 
 
 def _unfinished(stack: Stack) -> Run:
-    here = [run for run in runs.every(stack) if run.where == runs.HERE]
+    here = [run for run in runs.load_all(stack) if run.where == runs.HERE]
     if not here:
         raise PneumoError(f"stack {stack.name} has no run on this machine", "pneumoctl train FOLDER", Exit.USAGE)
     run = here[-1]
-    if _is_training(run, runs.results(stack, run.id)):
+    if _is_training(run, runs.results_directory(stack, run.id)):
         hint = f"wait for it, or end it: pneumoctl runs cancel {run.id}"
         raise PneumoError(f"run {run.id} is still running (process {run.pid})", hint, Exit.LOCKED)
     return run
@@ -87,7 +87,7 @@ def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrup
         [sys.executable, "-P", "-m", "model.train", *words], env=environment, start_new_session=True
     )
     try:
-        run = replace(run, pid=child.pid).reached("begun", datetime.now(UTC))
+        run = replace(run, pid=child.pid).with_phase("begun", datetime.now(UTC))
         runs.save(stack, run)
         try:
             with interrupts.raising():

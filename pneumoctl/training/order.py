@@ -9,7 +9,7 @@ from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.stack import audit, runs
-from pneumoctl.stack.audit import Act
+from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
@@ -18,7 +18,7 @@ from pneumoctl.training.artifacts import RunStore
 from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 
-def train(aws: Aws, stack: Stack, request: TrainingRequest, act: Act) -> int:
+def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) -> int:
     """Start a run on the GPU host, or resume one; returns the exit code of `pneumoctl train`."""
     host = collect.training_host(aws, stack)
     if request.resume:
@@ -26,7 +26,7 @@ def train(aws: Aws, stack: Stack, request: TrainingRequest, act: Act) -> int:
     _ensure_hosts_free(aws, stack)
     _settle_earlier_runs(aws, stack, host)
     run = _new_run(aws, stack, host, request)
-    act.begin(audit.digest(run))
+    act.begin(audit.plan_digest(run))
     return attempts.run_attempts(aws, stack, host, run)
 
 
@@ -48,7 +48,7 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
 
     The host must be off. `except_run`: a run that the caller finalizes.
     """
-    for run in runs.opened(stack):
+    for run in runs.list_open(stack):
         if run.id == except_run or not (run.spot or run.instance == host.id):
             continue
         summary = collect.finalize_unattended(aws, stack, collect.host_of(aws, stack, run), run)
@@ -72,7 +72,7 @@ def _new_run(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest) -
         runs.new_id(now),
         stack.name,
         runs.GPU,
-        runs.stamp(now),
+        runs.format_time(now),
         [*request.arguments, *request.name_arguments(data_name)],
         request.stall_s,
         0,
@@ -108,16 +108,16 @@ def _with_limits(aws: Aws, run: Run, request: TrainingRequest, now: datetime) ->
     if seconds < SHORTEST_S:
         message = f"${request.max_cost} pays for less than a minute of {run.type} at ${usd} an hour"
         raise PneumoError(message, "give a higher --max-cost, or set another gpu_type", Exit.PREFLIGHT)
-    deadline = runs.stamp(now + timedelta(seconds=seconds))
+    deadline = runs.format_time(now + timedelta(seconds=seconds))
     if run.spot:
         usd = spot.current_price(aws, run.type) or usd
     return replace(run, max_runtime_s=seconds, max_cost_usd=request.max_cost, usd_per_hour=usd, deadline=deadline)
 
 
-def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, act: Act) -> int:
+def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, act: CommandRecord) -> int:
     """Follow the run if it is under way, fetch its results if it is done, else start it from its checkpoint."""
     run = choose_run(stack, request.data_or_run)
-    act.begin(audit.digest(run))
+    act.begin(audit.plan_digest(run))
     current = collect.host_of(aws, stack, run)
     leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, current.id, scheduled_stop.now(aws))
@@ -127,7 +127,7 @@ def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, ac
     _settle_earlier_runs(aws, stack, host, except_run=run.id)
     store = RunStore(aws, run.bucket, run.id)
     report = store.end_report()
-    if not runs.settled(stack, run):
+    if not runs.is_closed(stack, run):
         summary = collect.finalize_unattended(aws, stack, current, run)
         if summary.trouble or outcome.all_delivered(report):
             return collect.fetch_and_report(stack, store, run, summary)
@@ -145,7 +145,7 @@ def choose_run(stack: Stack, name: str) -> Run:
     """The named run, else the newest one on the GPU."""
     if name:
         return runs.load(stack, name)
-    on_gpu = [run for run in runs.every(stack) if run.where == runs.GPU]
+    on_gpu = [run for run in runs.load_all(stack) if run.where == runs.GPU]
     if not on_gpu:
         raise PneumoError(f"stack {stack.name} has no run on a GPU", "pneumoctl train --gpu", Exit.USAGE)
     return on_gpu[-1]

@@ -55,7 +55,7 @@ class Session:
 
     def _record_phase(self, phase: str) -> None:
         """Write the phase to the run's record. A full disk on this machine does not end the run."""
-        self.record = self.record.reached(phase, scheduled_stop.now(self.context.aws))
+        self.record = self.record.with_phase(phase, scheduled_stop.now(self.context.aws))
         with suppress(OSError):
             runs.save(self.context.stack, self.record)
 

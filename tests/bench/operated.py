@@ -17,7 +17,7 @@ from pneumoctl.plan import rollout
 from pneumoctl.plan.steps import Action, Copy, Plan, Step
 from pneumoctl.ssh import hosts
 from pneumoctl.stack import settings as settings_
-from pneumoctl.stack.stack import choose
+from pneumoctl.stack.stack import resolve
 from pneumoctl.targets.aws import change, desired
 
 
@@ -29,7 +29,7 @@ def provision() -> int:
 
 def todo(marks: bool) -> dict[str, list[Step]]:
     """The steps with something to do, by host."""
-    settings, place = choose(settings_.load({}, None, os.environ))
+    settings, place = resolve(settings_.load({}, None, os.environ))
     with hosts.opened(place, change=False) as known:
         links = desired.current_links(known)
         plan = configure.plan(

@@ -13,7 +13,7 @@ from pneumoctl.aws.api import Account
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import scheduled_stop
-from pneumoctl.stack.runs import Run, stamp
+from pneumoctl.stack.runs import Run, format_time
 from pneumoctl.stack.stack import Stack
 from pneumoctl.training import finalize, session
 from pneumoctl.training.host_link import HostEvent
@@ -97,7 +97,7 @@ class World:
             if passed >= self.trains_s or self.asked or late:
                 self.ended, why = self.seconds, "done" if passed >= self.trains_s else "stopped"
                 self.code = self.code if why == "done" else 143
-                at = self.now().timestamp()
+                at = self.now().timeformat_time()
                 self.end = self.end or {"run": RUN, "exit": self.code, "why": why, "message": "", "at": at}
         if self.ended is not None and self.host_acts and self.seconds - self.ended > 3:
             self.console += "pneumoctl-train: ended (success, 0): powering off\n"
@@ -241,10 +241,10 @@ def run_context(world: World, folder: Path) -> RunContext:
 
 
 def run(hours: float = 1.0, **more: Any) -> Run:
-    deadline = stamp(AT + timedelta(hours=hours))
+    deadline = format_time(AT + timedelta(hours=hours))
     seconds = int(hours * 3600)
     known: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
-    return Run(RUN, "t", "gpu", stamp(AT), [], 600, seconds, **known)
+    return Run(RUN, "t", "gpu", format_time(AT), [], 600, seconds, **known)
 
 
 def order() -> Order:

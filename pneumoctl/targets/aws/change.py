@@ -17,7 +17,7 @@ from pneumoctl.plan.steps import Plan, Step, describe
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack import audit
-from pneumoctl.stack.audit import Act
+from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
@@ -44,7 +44,7 @@ class Task:
     source: Path | None = None  # a checkout to take the code from
 
 
-def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: "Act") -> dict[str, Any]:
+def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: "CommandRecord") -> dict[str, Any]:
     """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
     brought = desired.ours(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
@@ -53,7 +53,7 @@ def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: 
             show(plan, todo, hosts, console.note)
             if not console.ask("Go on?"):
                 raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
-        act.begin(audit.digest(todo))
+        act.begin(audit.plan_digest(todo))
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, brought.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]
@@ -144,6 +144,6 @@ def _reporter(shown: "Activities | None") -> "Callable[[str, str, Step, str], No
         elif event == "done" and step.check:
             shown.drop(name)
         else:
-            shown.end(name, "done" if event == "done" else detail.splitlines()[0], good=event == "done")
+            shown.end(name, "done" if event == "done" else detail.splitlines()[0], succeeded=event == "done")
 
     return report

@@ -88,7 +88,7 @@ def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
     return {
         "region": aws.region,
         "instances": instances,
-        "leases": {id: {"run": one.run, "until": runs.stamp(one.until)} for id, one in leases.items()},
+        "leases": {id: {"run": one.run, "until": runs.format_time(one.until)} for id, one in leases.items()},
         "bill": bill.Bill(lines, listed.date, listed.source),
         "said": "",
     }

@@ -116,7 +116,7 @@ def arrive(one: Site) -> Inventory:
     outputs = one.terraform.outputs()
     known = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
     one.stack.save_hosts(known)
-    going_on = {run.instance for run in runs.opened(one.stack)}  # perhaps on a spot instance
+    going_on = {run.instance for run in runs.list_open(one.stack)}  # perhaps on a spot instance
     keys.forget(one.stack.ssh, going_on | {host.instance_id for host in known.hosts})
     write_atomically(one.stack.ssh / keys.CONFIG, keys.ssh_config(known, one.stack.ssh).encode(), 0o600)
     _wake(one)
@@ -198,4 +198,4 @@ def _show(shown: Activities, said: Progress) -> None:
     elif said.event == "done":
         shown.end(said.address, f"{did} in {said.elapsed:.0f} s")
     elif said.event == "failed":
-        shown.end(said.address, f"not {did}", good=False)
+        shown.end(said.address, f"not {did}", succeeded=False)

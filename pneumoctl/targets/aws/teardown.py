@@ -25,7 +25,7 @@ EVERYTHING = ("",)  # all prefixes
 
 def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Destroy the stack. Already gone is success; what is left in the end is named, and the exit code is 1."""
-    with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         one = context.reach(settings, stack)
         orphans.start_alarm(one.aws)
         if not stack.exists and not leftovers.found(one.aws, settings.stack, one.bucket):
@@ -39,7 +39,7 @@ def teardown(settings: "Settings", stack: "Stack", purge: bool, agreed: bool, dr
         console.show(lines, stderr=True)
         _ask(one, doomed, agreed)
         act.arn = one.account.arn
-        act.begin(audit.digest(doomed))
+        act.begin(audit.plan_digest(doomed))
         _end_runs(one)
         provision.rest(one, spare=False)  # before anything that may fail: a GPU that bills meanwhile is money lost
         exported = _bucket(one, purge)
@@ -55,7 +55,7 @@ def _end_runs(one: "Site") -> None:
     """Runs that go on get their end and their receipt; what cannot be read of them hinders nothing."""
     opened, hosts = list["runs.Run"](), {host.id: host for host in one.aws.instances(one.settings.stack)}
     with suppress(PneumoError):
-        opened = runs.opened(one.stack)
+        opened = runs.list_open(one.stack)
     for run in opened:
         if run.instance in hosts and one.stack.hosts() is not None:
             console.note(f"run {run.id} ends here", "yellow")

@@ -20,7 +20,7 @@ from pneumoctl.terminal.report import Report
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     """Provision, wait for every host, make it what it should be, and send a real prediction through the front door."""
-    with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
+    with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
         one = plan.prepare(settings, stack, up=not dry_run)
         saved = provision.save_plan(one)
         if dry_run:
@@ -34,7 +34,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         if not agreed and (read.result()[0].changes or strange) and not console.ask("Go on?"):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.arn = one.account.arn
-        act.begin(audit.digest(saved.path.read_bytes()))
+        act.begin(audit.plan_digest(saved.path.read_bytes()))
         context.remember(one)
         try:
             provision.apply(one, saved)

@@ -11,7 +11,7 @@ from pneumoctl.plan.apply import apply, changes
 from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
 from pneumoctl.stack import audit, inventory
-from pneumoctl.stack.audit import Act
+from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.stack import Damaged, Stack, exports
@@ -72,7 +72,7 @@ def _export_folder(stack: "Stack") -> Path:
 
 def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Export, end every process, remove the directory, prove it; with `dry_run` the plan alone."""
-    with stack.locked("teardown"), audit.kept(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         desired, hosts = prepare(stack, purge)
         if not dry_run:
             return _carry_out(stack, desired, hosts, agreed, act)
@@ -82,14 +82,14 @@ def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
         return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
 
 
-def _carry_out(stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: Act) -> Report:
+def _carry_out(stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord) -> Report:
     secrets = _unless_damaged(stack.secrets, desired.export is None)
 
     planned = plan(desired)
 
     def begin() -> None:
         if stack.exists:
-            act.begin(audit.digest(planned))
+            act.begin(audit.plan_digest(planned))
             log_to(stack, secrets.values() if secrets else ())
 
     journal = Journal(stack.journal, "teardown")

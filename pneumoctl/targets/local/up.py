@@ -7,7 +7,7 @@ from pneumoctl.plan.apply import apply
 from pneumoctl.plan.executor import StepFailed
 from pneumoctl.plan.steps import Service
 from pneumoctl.stack import audit
-from pneumoctl.stack.audit import Act
+from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
@@ -30,7 +30,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         prepared = prepare(settings, stack)
         titles = [step.title for step in prepared.changes()]
         return Report({"stack": stack.name, "changes": titles}, prepared.lines())
-    with stack.locked("up"), audit.kept(stack, "up", {"yes": agreed}) as act:
+    with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act:
         for _ in range(ATTEMPTS - 1):
             try:
                 return _carry_out(prepare(settings, stack), agreed, act)
@@ -39,11 +39,11 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         return _carry_out(prepare(settings, stack), agreed, act)
 
 
-def _carry_out(prepared: Prepared, agreed: bool, act: Act) -> Report:
+def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     stack, desired = prepared.stack, prepared.desired
 
     def begin() -> None:
-        act.begin(audit.digest(prepared.plan))
+        act.begin(audit.plan_digest(prepared.plan))
         port_reservation.save(stack, desired.secrets, prepared.ports)
         log_to(stack, desired.secrets.values())
 

@@ -149,7 +149,7 @@ def _redis(desired: DesiredState) -> Step:
         Put(
             render(
                 "redis/redis.conf",
-                address=desired.inventory.one("app").address,
+                address=desired.inventory.only("app").address,
                 port=desired.inventory.port("redis"),
                 socket=layout.redis_socket,
                 aclfile=acl,
@@ -180,7 +180,7 @@ def _api(desired: DesiredState) -> Step:
         render(
             "env/api.env",
             secrets=desired.secrets,
-            redis_host=desired.inventory.one("app").address,
+            redis_host=desired.inventory.only("app").address,
             redis_port=desired.inventory.port("redis"),
             redis_socket=layout.redis_socket,
             bundle=desired.model,

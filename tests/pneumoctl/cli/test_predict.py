@@ -118,7 +118,7 @@ def test_file_that_cannot_be_read_is_an_error_and_the_others_are_scored(
 def test_usage_errors_come_before_anything_is_scored(
     predict: Any, ward: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("loaded a model"))
+    monkeypatch.setattr("pneumoctl.scoring.score.local_scorer", lambda *words: pytest.fail("loaded a model"))
     assert predict("ward/a-ill.png" if words else "--json", *words) == Exit.USAGE
     out, err = capsys.readouterr()
     assert "error:" in err and "next:" in err
@@ -135,7 +135,7 @@ def test_bundle_is_that_of_the_flag_then_of_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     used = []
-    local = scoring.local
+    local = scoring.local_scorer
     monkeypatch.setattr(scoring, "local", lambda model, *words: used.append(model) or local(tiny_bundle, *words))
     picture = str(ward / "a-ill.png")
     assert run(["predict", picture]) == Exit.DONE
@@ -217,7 +217,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
 
     monkeypatch.setattr("pneumoctl.cli.predict.Api", Fake)
     monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(f"http://{name}", "token"))
-    monkeypatch.setattr("pneumoctl.scoring.score.local", lambda *words: pytest.fail("used the local model"))
+    monkeypatch.setattr("pneumoctl.scoring.score.local_scorer", lambda *words: pytest.fail("used the local model"))
     path = str(ward / "a-ill.png")
     assert run(["predict", "--remote", "--stack", "lab", path, "--json"]) == Exit.DONE
     assert seen == [("http://lab", "token", "a-ill.png")]

@@ -62,7 +62,7 @@ def test_what_is_refused_before_anything_starts(
 ) -> None:
     assert pneumoctl(["train", "--stack", "t", *words]) == Exit.USAGE
     assert said in capsys.readouterr().err
-    assert runs.every(place) == []
+    assert runs.load_all(place) == []
 
 
 def test_words_before_and_behind_the_dashes() -> None:
@@ -84,7 +84,7 @@ def priced(monkeypatch: pytest.MonkeyPatch, usd: float | None) -> Any:
 
 
 def ordered(**more: Any) -> Run:
-    return Run("20261123-060000-a1b2", "t", "gpu", runs.stamp(AT), [], 1800, 0, type="g5.xlarge", **more)
+    return Run("20261123-060000-a1b2", "t", "gpu", runs.format_time(AT), [], 1800, 0, type="g5.xlarge", **more)
 
 
 def test_the_deadline_is_whichever_of_time_and_cost_is_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +150,8 @@ def here(place: Stack, data: str, runtime: int = 60, stall: int = 60, resume: bo
 
 
 def last(place: Stack) -> tuple[Run, Receipt]:
-    run = runs.every(place)[-1]
-    receipt = runs.ended(place, run)
+    run = runs.load_all(place)[-1]
+    receipt = runs.final_receipt(place, run)
     assert receipt
     return run, receipt
 
@@ -161,7 +161,7 @@ def test_a_run_here_has_a_record_and_a_receipt(place: Stack) -> None:
     assert here(place, "quick") == 0
     run, receipt = last(place)
     assert (receipt.exit, receipt.why, run.where) == (0, "done", "here")
-    assert "began --epochs 2" in (runs.results(place, run.id) / "train.log").read_text()
+    assert "began --epochs 2" in (runs.results_directory(place, run.id) / "train.log").read_text()
     assert [phase for phase, _ in run.phases] == ["begun", "ended"]
 
 
@@ -175,9 +175,9 @@ def test_a_crash_and_the_caps(place: Stack, data: str, runtime: int, stall: int,
         here(place, data, runtime, stall)
     run, receipt = last(place)
     assert (caught.value.code, receipt.exit, receipt.why) == (code, code, why)
-    kept = (runs.results(place, run.id) / "checkpoint").exists()
+    kept = (runs.results_directory(place, run.id) / "checkpoint").exists()
     assert kept is (why != "failed")
-    assert not local._is_training(run, runs.results(place, run.id))
+    assert not local._is_training(run, runs.results_directory(place, run.id))
 
 
 @pytest.mark.usefixtures("child")
@@ -188,7 +188,7 @@ def test_a_signal_saves_a_checkpoint_and_ends_it(place: Stack, number: int) -> N
         here(place, "still")
     run, receipt = last(place)
     assert caught.value.code == receipt.exit == 128 + number
-    assert (runs.results(place, run.id) / "checkpoint").exists()
+    assert (runs.results_directory(place, run.id) / "checkpoint").exists()
 
 
 @pytest.mark.usefixtures("child")
@@ -197,7 +197,7 @@ def test_one_that_does_not_hear_is_killed(place: Stack, monkeypatch: pytest.Monk
     with pytest.raises(PneumoError):
         here(place, "deaf", runtime=1)
     run, _ = last(place)
-    assert not local._is_training(run, runs.results(place, run.id))
+    assert not local._is_training(run, runs.results_directory(place, run.id))
 
 
 @pytest.mark.usefixtures("child")
@@ -214,8 +214,8 @@ def test_cancel_and_resume(place: Stack) -> None:
     assert here(place, "quick", resume=True) == 0
     run, receipt = last(place)
     assert receipt.why == "done" and receipt.attempt == 2 and receipt.earlier[0]["why"] == "stopped"
-    assert "--resume" in (runs.results(place, run.id) / "train.log").read_text()
-    assert len(runs.every(place)) == 1
+    assert "--resume" in (runs.results_directory(place, run.id) / "train.log").read_text()
+    assert len(runs.load_all(place)) == 1
 
 
 @pytest.mark.usefixtures("child")
@@ -239,8 +239,8 @@ def test_what_still_trains_is_not_resumed_beside_itself(place: Stack) -> None:
 def _once_begun(place: Stack, act: Any) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for run in runs.every(place):
-            if (runs.results(place, run.id) / "train.log").exists() and run.phase == "begun":
+        for run in runs.load_all(place):
+            if (runs.results_directory(place, run.id) / "train.log").exists() and run.phase == "begun":
                 time.sleep(0.2)
                 act(run)
                 return
@@ -248,13 +248,15 @@ def _once_begun(place: Stack, act: Any) -> None:
 
 
 def test_runs_are_listed_and_shown_without_a_stack(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    run = ordered(instance="i-1", usd_per_hour=1.0).reached("armed", datetime.now(UTC))
+    run = ordered(instance="i-1", usd_per_hour=1.0).with_phase("armed", datetime.now(UTC))
     runs.save(place, run)
     assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
     assert "open: armed" in capsys.readouterr().out
-    runs.close(place, Receipt(run.id, 9, "deadline", "its deadline is reached", "host timer", billed_s=3600, usd=1.0))
-    (runs.results(place, run.id)).mkdir(parents=True)
-    (runs.results(place, run.id) / "train.log").write_text("one\ntwo\nthree\n")
+    runs.save_receipt(
+        place, Receipt(run.id, 9, "deadline", "its deadline is reached", "host timer", billed_s=3600, usd=1.0)
+    )
+    (runs.results_directory(place, run.id)).mkdir(parents=True)
+    (runs.results_directory(place, run.id) / "train.log").write_text("one\ntwo\nthree\n")
     assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
     said = capsys.readouterr().out
     assert "deadline" in said and "3600 s" in said and "$1.00" in said and "host timer" in said

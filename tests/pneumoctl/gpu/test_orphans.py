@@ -213,15 +213,17 @@ def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, place: Stack,
     from pneumoctl.targets.aws import teardown
     from tests.pneumoctl.targets.aws.test_provision import made
 
-    run = Run(RUN, "watch", "gpu", runs.stamp(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none")
+    run = Run(
+        RUN, "watch", "gpu", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none"
+    )
     later = scheduled_stop.now(aws) + timedelta(hours=1)
-    runs.save(place, replace(run, deadline=runs.stamp(later), usd_per_hour=1.0))
+    runs.save(place, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
     lease(aws, train)
     one: Any = made(aws)
     one = replace(one, settings=replace(one.settings, stack="watch"), stack=place)
     teardown._end_runs(one)
     assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
-    receipt = runs.receipt_of(place, RUN)
+    receipt = runs.load_receipt(place, RUN)
     assert receipt and (receipt.why, receipt.guard, receipt.exit) == ("cancelled", "client", 8)
     assert receipt.billed_s is not None and receipt.usd is not None
     teardown._end_runs(one)
@@ -231,7 +233,7 @@ def test_what_an_earlier_run_left_armed_does_not_end_the_next(aws: Aws, place: S
     from pneumoctl.training import collect
     from pneumoctl.training import order as on_aws
 
-    later = runs.stamp(scheduled_stop.now(aws) + timedelta(hours=1))
+    later = runs.format_time(scheduled_stop.now(aws) + timedelta(hours=1))
     run = Run(RUN, "watch", "gpu", later, [], 600, 3600, instance=train.id, bucket="none", deadline=later)
     runs.save(place, run)
     lease(aws, train)
@@ -241,7 +243,7 @@ def test_what_an_earlier_run_left_armed_does_not_end_the_next(aws: Aws, place: S
     aws.stop([train], timeout=20)
     on_aws._ensure_hosts_free(aws, place)
     on_aws._settle_earlier_runs(aws, place, collect.training_host(aws, place))
-    assert scheduled_stop.listed(aws, "watch") == [] and runs.opened(place) == []
+    assert scheduled_stop.listed(aws, "watch") == [] and runs.list_open(place) == []
 
 
 def test_without_a_lease_a_new_run_stops_it_first(aws: Aws, place: Stack, train: Instance) -> None:

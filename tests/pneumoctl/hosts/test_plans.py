@@ -250,9 +250,9 @@ def test_an_existing_release_is_not_copied() -> None:
 
 
 def test_both_passwords_are_valid_during_a_rotation() -> None:
-    rotated = SECRETS.rotated()
+    rotated = SECRETS.start_rotation()
     made = files(configure.plan(replace(DESIRED, secrets=rotated)))
-    settled = files(configure.plan(replace(DESIRED, secrets=rotated.settled())))
+    settled = files(configure.plan(replace(DESIRED, secrets=rotated.finish_rotation())))
 
     users = made["app-0", "/etc/redis/users.acl"].content
     assert users.count(" #") == 6 and settled["app-0", "/etc/redis/users.acl"].content.count(" #") == 3

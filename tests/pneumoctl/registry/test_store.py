@@ -67,7 +67,7 @@ def test_a_bundle_is_kept_whole_once_and_read_only(tiny_bundle: Path, tmp_path: 
 
 def test_the_bundle_of_a_run_is_registered_as_it_comes_home(tiny_bundle: Path) -> None:
     run = "20261123-060000-ab12"
-    results = runs.results(stack.find("t"), run)
+    results = runs.results_directory(stack.find("t"), run)
     assert artifacts.register_bundle(results) is None
     made(tiny_bundle, results / "bundle", 380)
     told = artifacts.register_bundle(results)

@@ -15,10 +15,10 @@ from webapp.api.intake import clean_name
 
 @pytest.mark.parametrize("file", ["a/Miller Anna.JPEG", "b.dcm", "c", "d.exe", "e.png.zip", "ü.png"])
 def test_a_name_tells_nothing_and_the_api_keeps_it_as_it_is(file: str) -> None:
-    name = labelled.neutral(b"content", file)
+    name = labelled.anonymous_name(b"content", file)
     assert name.startswith("ed7002b439e9ac84") and len(Path(name).stem) == 16
     assert clean_name(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
-    assert labelled.identity(b"content", name, "v1") == predict.identity(b"content", name, "v1")
+    assert predict.identity(b"content", name, "v1") == predict.identity(b"content", name, "v1")
 
 
 def outcome(number: int, probability: float | None, version: str = "v") -> Outcome:
@@ -36,7 +36,7 @@ LABELS = {str(number): int(number < 4) for number in range(8)}
 
 def test_figures_rest_on_what_was_scored_alone() -> None:
     outcomes = [outcome(0, 0.9), outcome(1, 0.8), outcome(2, 0.2), outcome(3, None), outcome(4, 0.1), outcome(5, 0.6)]
-    document = labelled.judged([*outcomes, Outcome("6", None, "cut off")], LABELS)
+    document = labelled.summarize([*outcomes, Outcome("6", None, "cut off")], LABELS)
     assert (document["pictures"], document["scored"], document["refused"]) == (7, 5, 1)
     assert document["errors"] == [{"file": "6", "message": "cut off"}]
     figures = document["figures"]
@@ -45,15 +45,15 @@ def test_figures_rest_on_what_was_scored_alone() -> None:
 
 
 def test_one_class_alone_has_no_auc() -> None:
-    figures = labelled.judged([outcome(0, 0.9)], LABELS)["figures"]
+    figures = labelled.summarize([outcome(0, 0.9)], LABELS)["figures"]
     assert figures["auc"] is None and figures["specificity"] is None and figures["sensitivity"]["n"] == 1
 
 
 def test_nothing_scored_has_no_figures() -> None:
-    document = labelled.judged([outcome(0, None)], LABELS)
+    document = labelled.summarize([outcome(0, None)], LABELS)
     assert document["figures"] is None and labelled.exit_code(document) == Exit.PARTLY
 
 
 def test_two_models_make_no_figure() -> None:
     with pytest.raises(PneumoError, match="changed meanwhile: a and b"):
-        labelled.judged([outcome(0, 0.9, "a"), outcome(1, 0.9, "b")], LABELS)
+        labelled.summarize([outcome(0, 0.9, "a"), outcome(1, 0.9, "b")], LABELS)

@@ -34,15 +34,15 @@ def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
 
 
 def test_a_command_has_a_beginning_and_an_end(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    with audit.kept(place, "deploy", {"what": "api", "yes": True, "dry_run": False, "model": None}) as act:
-        act.begin(audit.digest(("a", "plan")))
+    with audit.recorded(place, "deploy", {"what": "api", "yes": True, "dry_run": False, "model": None}) as act:
+        act.begin(audit.plan_digest(("a", "plan")))
         act.begin("again: the first counts")
         act.arn, act.changed = "arn:aws:iam::1:user/x", ("Install", "Restart")
     begun, ended = audit.chain(place).entries()
     assert begun["event"] == "begun" and ended["event"] == "ended" and begun["run"] == ended["run"]
     assert begun["options"] == {"what": "api", "yes": True} and len(begun["plan"]) == 64
     assert (ended["code"], ended["changed"], ended["arn"]) == (0, ["Install", "Restart"], "arn:aws:iam::1:user/x")
-    assert begun["who"] == audit.who() and begun["stack"] == "t"
+    assert begun["who"] == audit.current_user() and begun["stack"] == "t"
     code, document = answer(capsys)
     (one,) = document["acts"]
     assert code == 0 and one["command"] == "deploy" and one["code"] == 0 and one["changed"] == ["Install", "Restart"]
@@ -61,7 +61,7 @@ def unknown_user(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_user_without_a_name_is_known_by_its_id(unknown_user: int) -> None:
-    assert audit.who() == f"{unknown_user}@{socket.gethostname()}"
+    assert audit.current_user() == f"{unknown_user}@{socket.gethostname()}"
 
 
 def test_only_the_audit_record_asks_for_the_name_of_the_user() -> None:
@@ -86,7 +86,7 @@ def test_a_user_without_a_home_is_told_what_to_set(unknown_user: int, capsys: py
     ],
 )
 def test_however_it_ends_the_end_is_there(place: Stack, error: BaseException, code: int) -> None:
-    with pytest.raises(type(error)), audit.kept(place, "up", {}) as act:
+    with pytest.raises(type(error)), audit.recorded(place, "up", {}) as act:
         act.begin()
         raise error
     ended = audit.chain(place).entries()[-1]
@@ -94,9 +94,9 @@ def test_however_it_ends_the_end_is_there(place: Stack, error: BaseException, co
 
 
 def test_what_changed_nothing_is_not_recorded(place: Stack) -> None:
-    with pytest.raises(PneumoError), audit.kept(place, "up", {}):
+    with pytest.raises(PneumoError), audit.recorded(place, "up", {}):
         raise PneumoError("not agreed: nothing was changed")
-    with audit.kept(place, "up", {}):
+    with audit.recorded(place, "up", {}):
         pass
     assert not audit.chain(place).path.exists()
 
@@ -107,7 +107,7 @@ def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
     audit.chain(place).path.parent.mkdir()
     audit.chain(place).path.mkdir()
     done = False
-    with audit.kept(place, "teardown", {}) as act:
+    with audit.recorded(place, "teardown", {}) as act:
         act.begin()
         done = True
     assert done and "warning: this is not in the audit record" in capsys.readouterr().err
@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
 def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     script = (
         "import time\nfrom pneumoctl.stack import audit, stack\n"
-        "with audit.kept(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
+        "with audit.recorded(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3], env=dict(os.environ))
     deadline = time.monotonic() + 60
@@ -124,7 +124,7 @@ def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureF
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    with audit.kept(place, "up", {}) as act:
+    with audit.recorded(place, "up", {}) as act:
         act.begin()
     code, document = answer(capsys, "--verify")
     assert code == 0 and document["unfinished"] == ["up"] and document["entries"] == 3
@@ -136,7 +136,7 @@ def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureF
 def test_verify_names_the_line(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "--verify") == (0, {"stack": "t", "entries": 0, "faults": [], "head": "", "unfinished": []})
     for _ in range(2):
-        with audit.kept(place, "up", {}) as act:
+        with audit.recorded(place, "up", {}) as act:
             act.begin()
     code, document = answer(capsys, "--verify")
     assert code == 0 and document["head"] == audit.chain(place).entries()[-1]["hash"]

@@ -41,7 +41,7 @@ def test_redis_is_on_the_first_app_host_only() -> None:
     assert [host.name for host in known.hosts if "redis" in (host.services or {})] == ["app-0"]
     assert all("node_exporter" in (host.services or {}) for host in known.hosts)
     with pytest.raises(ValueError, match="too many"):
-        known.one("app")
+        known.only("app")
 
 
 def test_a_saved_inventory_comes_back() -> None:

@@ -75,10 +75,10 @@ def test_root_makes_no_stack_in_anothers_folder(place: Stack, capsys: pytest.Cap
 
 
 def test_what_root_records_of_anothers_stack_stays_its_owners(place: Stack) -> None:
-    with audit.kept(place, "gpu stop", {}) as act:
+    with audit.recorded(place, "gpu stop", {}) as act:
         act.begin()
     assert len(audit.chain(place).entries()) == 2 and owners(place.directory.parent) == {NOBODY}
-    with nobody(), audit.kept(place, "gpu stop", {}) as act:
+    with nobody(), audit.recorded(place, "gpu stop", {}) as act:
         act.begin()
     assert len(audit.chain(place).entries()) == 4 and not audit.chain(place).verify().faults
 
@@ -108,7 +108,7 @@ def test_a_run_that_may_not_be_read_is_not_damaged(place: Stack) -> None:
     (record,) = (path for path in place.directory.parent.rglob("*.json") if "abcd" in str(path))
     os.chown(record, 0, 0)
     with nobody(), pytest.raises(PneumoError, match="cannot be read: Permission denied"):
-        runs.every(place)
+        runs.load_all(place)
 
 
 def test_only_what_can_be_read_and_makes_no_sense_is_damaged(place: Stack) -> None:

@@ -19,11 +19,11 @@ def place(tmp_path: Path) -> Stack:
 
 
 def run(id: str = "20261123-061500-a1b2", **more: object) -> Run:
-    return Run(id, "t", "gpu", runs.stamp(AT), ["--epochs", "2"], 1800, 7200, **more)  # type: ignore[arg-type]
+    return Run(id, "t", "gpu", runs.format_time(AT), ["--epochs", "2"], 1800, 7200, **more)  # type: ignore[arg-type]
 
 
 def test_a_record_is_read_as_it_was_written(place: Stack) -> None:
-    one = run(instance="i-1", max_cost_usd=2.5).reached("armed", AT)
+    one = run(instance="i-1", max_cost_usd=2.5).with_phase("armed", AT)
     runs.save(place, one)
     assert runs.load(place, one.id) == one and one.phase == "armed"
     assert (place.directory.with_name("t.runs") / one.id / "record.json").stat().st_mode & 0o777 == 0o600
@@ -31,7 +31,7 @@ def test_a_record_is_read_as_it_was_written(place: Stack) -> None:
 
 def test_it_does_not_lie_in_the_stack_s_directory_which_teardown_removes(place: Stack) -> None:
     runs.save(place, run())
-    assert not place.exists and runs.every(place) == [run()]
+    assert not place.exists and runs.load_all(place) == [run()]
 
 
 def test_a_name_sorts_by_time_and_no_other_is_taken(place: Stack) -> None:
@@ -39,54 +39,54 @@ def test_a_name_sorts_by_time_and_no_other_is_taken(place: Stack) -> None:
     assert runs.ID.fullmatch(first) and first < second and len(first) == 20
     for wrong in ("../../etc", "20261123-061500-zzzz", ""):
         with pytest.raises(PneumoError, match="no run's name") as caught:
-            runs.directory(place, wrong)
+            runs.run_directory(place, wrong)
         assert caught.value.code == Exit.USAGE
 
 
 def test_a_run_is_open_until_its_last_attempt_has_a_receipt(place: Stack) -> None:
     one = run()
     runs.save(place, one)
-    assert runs.opened(place) == [one]
-    runs.close(place, Receipt(one.id, 9, "deadline", usd=1.0))
-    assert runs.opened(place) == []
+    assert runs.list_open(place) == [one]
+    runs.save_receipt(place, Receipt(one.id, 9, "deadline", usd=1.0))
+    assert runs.list_open(place) == []
     again = run(attempt=2)
     runs.save(place, again)
-    assert runs.opened(place) == [again]
-    runs.close(place, Receipt(one.id, 0, "done", usd=0.5, attempt=2))
-    found = runs.ended(place, again)
+    assert runs.list_open(place) == [again]
+    runs.save_receipt(place, Receipt(one.id, 0, "done", usd=0.5, attempt=2))
+    found = runs.final_receipt(place, again)
     assert found and found.why == "done" and [one["why"] for one in found.earlier] == ["deadline"]
-    runs.close(place, Receipt(one.id, 0, "done", usd=0.6, attempt=2))
-    found = runs.ended(place, again)
+    runs.save_receipt(place, Receipt(one.id, 0, "done", usd=0.6, attempt=2))
+    found = runs.final_receipt(place, again)
     assert found and found.usd == 0.6 and len(found.earlier) == 1
 
 
 def test_a_run_whose_gpu_nobody_saw_off_is_still_to_be_collected(place: Stack) -> None:
     one = run()
     runs.save(place, one)
-    runs.close(place, Receipt(one.id, 7, "interrupted", schedule="kept"))
-    assert runs.opened(place) == [one] and not runs.settled(place, one)
-    runs.close(place, Receipt(one.id, 8, "stopped", guard="unit", stopped="2026-11-23T07:15:00+00:00"))
-    found = runs.ended(place, one)
-    assert runs.opened(place) == [] and found and found.guard == "unit" and found.earlier == []
+    runs.save_receipt(place, Receipt(one.id, 7, "interrupted", schedule="kept"))
+    assert runs.list_open(place) == [one] and not runs.is_closed(place, one)
+    runs.save_receipt(place, Receipt(one.id, 8, "stopped", guard="unit", stopped="2026-11-23T07:15:00+00:00"))
+    found = runs.final_receipt(place, one)
+    assert runs.list_open(place) == [] and found and found.guard == "unit" and found.earlier == []
 
 
 def test_the_bill_is_by_ec2_s_times_and_at_least_a_minute() -> None:
-    hour = runs.billed(AT, AT + timedelta(hours=1), 1.006)
+    hour = runs.billing_figures(AT, AT + timedelta(hours=1), 1.006)
     assert hour == {
         "started": "2026-11-23T06:15:00+00:00",
         "stopped": "2026-11-23T07:15:00+00:00",
         "billed_s": 3600,
         "usd": 1.006,
     }
-    assert runs.billed(AT, AT + timedelta(seconds=6), 3.6)["usd"] == 0.06
-    assert runs.billed(AT, AT + timedelta(hours=1), None)["usd"] is None
-    assert runs.billed(AT, None, 1.0)["stopped"] is None
-    assert runs.billed(None, AT, 1.0) == {"started": None, "stopped": None}
+    assert runs.billing_figures(AT, AT + timedelta(seconds=6), 3.6)["usd"] == 0.06
+    assert runs.billing_figures(AT, AT + timedelta(hours=1), None)["usd"] is None
+    assert runs.billing_figures(AT, None, 1.0)["stopped"] is None
+    assert runs.billing_figures(None, AT, 1.0) == {"started": None, "stopped": None}
 
 
 def test_a_damaged_record_is_said_so_and_a_newer_one_read(place: Stack) -> None:
     runs.save(place, run())
-    file = runs.directory(place, run().id) / "record.json"
+    file = runs.run_directory(place, run().id) / "record.json"
     file.write_text(file.read_text().replace('"stall_s"', '"of_tomorrow": 1, "stall_s"'))
     assert runs.load(place, run().id) == run()
     file.write_text("{")

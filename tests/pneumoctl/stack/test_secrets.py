@@ -54,23 +54,23 @@ def test_what_is_no_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -
 
 def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
     one = Secrets.generate()
-    new = one.rotated()
+    new = one.start_rotation()
     assert new.rotating and not one.rotating
     assert not set(one.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
     assert all(getattr(new, f"{name}_previous") == getattr(one, name) for name in PREVIOUS)
-    assert new.mac_key == one.mac_key and new.mac_keys_opened == (new.mac_key_next,)
+    assert new.mac_key == one.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
     assert len(set(new.values())) == 11 and set(one.values()) - set(new.values()) == {one.web_password}
-    assert new.rotated() is new  # cut off and begun again: what the hosts hold is not forgotten
-    end = new.settled()
-    assert not end.rotating and end.mac_keys_opened == (one.mac_key,) and "" not in end.values()
-    assert end.mac_key == new.mac_key_next and end.settled() == end
+    assert new.start_rotation() is new  # cut off and begun again: what the hosts hold is not forgotten
+    end = new.finish_rotation()
+    assert not end.rotating and end.mac_keys_accepted == (one.mac_key,) and "" not in end.values()
+    assert end.mac_key == new.mac_key_next and end.finish_rotation() == end
     assert all(getattr(end, name) == getattr(new, name) for name in (*PREVIOUS, "web_password"))
 
 
 def test_the_end_of_a_rotation_that_an_older_pneumoctl_began_keeps_its_mac_key() -> None:
     began = Secrets(**OLD, api_token_previous="x" * 64, mac_keys_previous=("y" * 64,))
-    assert began.rotated() is began
-    assert (began.settled().mac_key, began.settled().mac_keys_opened) == (OLD["mac_key"], ("y" * 64,))
+    assert began.start_rotation() is began
+    assert (began.finish_rotation().mac_key, began.finish_rotation().mac_keys_accepted) == (OLD["mac_key"], ("y" * 64,))
 
 
 class Fleet:
@@ -83,7 +83,7 @@ class Fleet:
 
     def rotate(self) -> Iterator[None]:
         """As the command does; it may be killed at every yield."""
-        for replaced in (Secrets.rotated, Secrets.settled):
+        for replaced in (Secrets.start_rotation, Secrets.finish_rotation):
             self.saved = replaced(self.saved)
             yield
             self.redis = self.saved
@@ -96,7 +96,7 @@ class Fleet:
     def agree(self) -> bool:
         """Every host opens what any has sealed, and gets into Redis."""
         return all(
-            self.sealed <= {host.mac_key, *host.mac_keys_opened}
+            self.sealed <= {host.mac_key, *host.mac_keys_accepted}
             and host.redis_password in (self.redis.redis_password, self.redis.redis_password_previous)
             for host in self.hosts
         )
@@ -115,11 +115,11 @@ def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> Non
 def test_any_course_of_rotations_is_saved_whole_and_forgets_no_mac_key(tmp_path: Path) -> None:
     place, one, keys = Stack("t", tmp_path), Secrets(**OLD), [OLD["mac_key"]]
     for _ in range(60):
-        one = secrets.choice((one.rotated, one.settled))()
+        one = secrets.choice((one.start_rotation, one.finish_rotation))()
         if one.mac_key != keys[0]:
             keys.insert(0, one.mac_key)
         assert [one.mac_key, *one.mac_keys_previous] == keys
-        opened = {*one.mac_keys_opened}
+        opened = {*one.mac_keys_accepted}
         assert opened == {one.mac_key_next, *one.mac_keys_previous} - {""}
         assert "" not in one.values() and {one.mac_key, one.api_token, *opened} <= set(one.values())
         place.save(one, Ports({}, {}))

@@ -26,9 +26,9 @@ def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None
     inventory = one.inventory()
     assert inventory is not None
     assert inventory.url("ui") == "http://127.0.0.1:4"
-    assert inventory.one("app").services == {"redis": 1, "api": 2}
+    assert inventory.only("app").services == {"redis": 1, "api": 2}
     with pytest.raises(KeyError):
-        inventory.one("train")
+        inventory.only("train")
 
 
 def test_a_damaged_file_is_an_error_and_never_new_secrets(tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_stack_remembers_where_it_is(home: Path) -> None:
-    settings, place = stack.choose(Settings())
+    settings, place = stack.resolve(Settings())
     assert (settings.target, place.target) == ("local", "")
     place.save_cloud(CLOUD)
-    settings, place = stack.choose(Settings())
+    settings, place = stack.resolve(Settings())
     assert (settings.target, settings.region, settings.profile) == ("aws", "eu-west-1", "work")
     assert (place.directory / "aws.json").stat().st_mode & 0o777 == 0o600
 
@@ -92,15 +92,15 @@ def test_a_stack_remembers_where_it_is(home: Path) -> None:
 def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
     stack.find("default").save_cloud(CLOUD)
     with pytest.raises(PneumoError, match="is there already") as caught:
-        stack.choose(wish)
+        stack.resolve(wish)
     assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
 
 
 def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
     stack.find("default").save(Secrets.generate(), PORTS)
-    assert stack.choose(Settings())[0].target == "local"
+    assert stack.resolve(Settings())[0].target == "local"
     with pytest.raises(PneumoError, match="target local, not aws"):
-        stack.choose(Settings(target="aws"))
+        stack.resolve(Settings(target="aws"))
 
 
 def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:

@@ -14,7 +14,7 @@ def test_off_a_terminal_each_end_is_a_line() -> None:
     lines.expect(3)
     lines.begin("aws_vpc.main", "creating")
     lines.end("aws_vpc.main", "created in 2 s")
-    lines.end("aws_eip.nat", "denied", good=False)
+    lines.end("aws_eip.nat", "denied", succeeded=False)
     assert said == [
         ("  ✓ before.the.total: there", ""),
         ("  ✓ [2/3] aws_vpc.main: created in 2 s", ""),
@@ -31,7 +31,7 @@ def test_on_a_terminal_what_goes_on_is_shown_and_what_failed_stays() -> None:
         bars.begin("aws_vpc.main", "creating")
         bars._bars.refresh()
         bars.end("aws_vpc.main", "created")
-        bars.end("aws_eip.nat", "denied", good=False)
+        bars.end("aws_eip.nat", "denied", succeeded=False)
         bars._bars.refresh()
         assert bars._going == {}
     said = out.getvalue()

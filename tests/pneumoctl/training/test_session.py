@@ -123,7 +123,7 @@ def test_whatever_strikes_at_whatever_phase(
     assert ("start_instances" in world.calls) is not before
     never = before or phase == "starting"  # struck before EC2 heard of it
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    kept = runs.receipt_of(run_context(world, tmp_path).stack, RUN)
+    kept = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
     assert kept == summary.receipt
 
 
@@ -325,7 +325,7 @@ def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
     assert summary.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
     assert (summary.trouble is not None) is down and bool(world.armed) is down
     assert summary.receipt.why == ("deadline" if down else "lost")
-    assert runs.receipt_of(run_context(world, tmp_path).stack, RUN) == summary.receipt
+    assert runs.load_receipt(run_context(world, tmp_path).stack, RUN) == summary.receipt
 
 
 def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def host(aws: Aws) -> Instance:
 @pytest.fixture
 def run(aws: Aws) -> Run:
     now = scheduled_stop.now(aws)
-    until = runs.stamp(now + timedelta(hours=1))
+    until = runs.format_time(now + timedelta(hours=1))
     more: dict[str, Any] = {
         "type": "g5.xlarge",
         "region": REGION,
@@ -65,7 +65,7 @@ def run(aws: Aws) -> Run:
         "deadline": until,
         "market": runs.SPOT,
     }
-    return Run(runs.new_id(now), STACK, runs.GPU, runs.stamp(now), [], 600, 3600, usd_per_hour=0.4, **more)
+    return Run(runs.new_id(now), STACK, runs.GPU, runs.format_time(now), [], 600, 3600, usd_per_hour=0.4, **more)
 
 
 def described(aws: Aws, id: str) -> dict[str, Any]:
@@ -236,6 +236,6 @@ def test_what_follows(
 def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, host: Instance, run: Run) -> None:
     run = replace(run, spot_retries=3, fallback=True)
     taken = Receipt(run.id, 9, "spot")
-    late = replace(run, deadline=runs.stamp(datetime.now(UTC) + timedelta(seconds=20)))
+    late = replace(run, deadline=runs.format_time(datetime.now(UTC) + timedelta(seconds=20)))
     assert attempts.next_attempt(aws, known(host), host, late, Summary(taken, None)) is None
     assert attempts.next_attempt(aws, known(host), host, run, Summary(taken, PneumoError("on"))) is None
