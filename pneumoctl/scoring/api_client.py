@@ -1,4 +1,4 @@
-"""Ask a running stack's API for predictions; the only module that speaks HTTP to it for `predict`."""
+"""The client of a stack's prediction API; the only module that speaks HTTP to it for `predict` and `infer`."""
 
 import json
 import time
@@ -13,8 +13,8 @@ from pneumoctl.scoring import unix_socket
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
-ATTEMPTS = 4  # of a request that the API puts off with 429 or 503, or hangs up on
-LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed
+ATTEMPTS = 4  # of a request that the API answers with 429 or 503, or whose connection breaks
+LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
 
 
 class Endpoint(NamedTuple):
@@ -26,7 +26,7 @@ class Endpoint(NamedTuple):
 
 
 class Api:
-    """The prediction API of one stack. Every failure is a PneumoError; none is ever taken for a finding."""
+    """The prediction API of one stack. Every failure raises PneumoError; a failure never looks like a finding."""
 
     def __init__(self, url: str, token: str, connections: int = 1, socket: Path | None = None) -> None:
         import urllib3
@@ -39,15 +39,15 @@ class Api:
         self._pool = pool(maxsize=connections, timeout=timeout, retries=False)
 
     def score(self, content: bytes, file: str) -> Prediction:
-        """The prediction document of one picture; only the last part of its path is sent."""
+        """The prediction document of one picture; of the path only the file name is sent."""
         name = PurePath(file).name.encode("utf-8", "replace").decode() or "picture"
         status, body = self._ask("POST", "/v1/predictions", {"file": (name, content, "application/octet-stream")})
         if status != 201:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(body)
 
-    def kept(self, identifier: str) -> Prediction | None:
-        """The prediction document that is kept under an id, None if there is none."""
+    def stored(self, identifier: str) -> Prediction | None:
+        """The prediction document that the API has stored under an id, None if there is none."""
         status, body = self._ask("GET", f"/v1/predictions/{identifier}", None)
         if status == 404:
             return None
@@ -56,16 +56,16 @@ class Api:
         return _document(b'{"predictions": [%b]}' % body)
 
     def version(self) -> str:
-        """Version of the model that the API scores with."""
+        """The version of the model that the API scores with."""
         status, body = self._ask("GET", "/readyz", None)
         if status != 200:
             raise PneumoError(f"the API is not ready: {_problem(status, body)}", _hint(status))
         try:
             version = json.loads(body)["checks"]["model"]["version"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise PneumoError("the API does not tell the version of its model", "pneumoctl status") from error
+            raise PneumoError("the API does not report the version of its model", "pneumoctl status") from error
         if not isinstance(version, str) or not version:
-            raise PneumoError("the API does not tell the version of its model", "pneumoctl status")
+            raise PneumoError("the API does not report the version of its model", "pneumoctl status")
         return version
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -79,7 +79,7 @@ class Api:
             except urllib3.exceptions.NewConnectionError as error:
                 raise self._unreached(error) from error
             except urllib3.exceptions.HTTPError as error:
-                # A picture has one id however often it is posted: a server that hung up may be asked again.
+                # A picture has one id however often it is posted, so a broken connection may be retried.
                 if last or not isinstance(error, urllib3.exceptions.ProtocolError):
                     message = f"the API at {self.url} does not answer: {_cause(error)}"
                     raise PneumoError(message, "pneumoctl status") from error
@@ -97,7 +97,7 @@ class Api:
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:
-    """Seconds to wait: what the API asks for, else 1, 2, 4."""
+    """Seconds to wait before the next attempt: what the API asks for, else 1, 2, 4."""
     asked = int(retry_after) if retry_after and retry_after.isdecimal() else 2**attempt
     return min(float(asked), LONGEST_WAIT)
 
@@ -117,7 +117,7 @@ def _document(body: bytes) -> Prediction:
 
 
 def _problem(status: int, body: bytes) -> str:
-    """Status, title and detail of a problem document (RFC 9457), as far as there is one."""
+    """Status, title and detail of a problem document (RFC 9457); the status alone if the body is no such document."""
     try:
         problem = json.loads(body)
         words = [problem.get("title"), problem.get("detail")]
@@ -128,14 +128,14 @@ def _problem(status: int, body: bytes) -> str:
 
 def _hint(status: int) -> str:
     return {
-        401: "pneumoctl up (the stack may have been made anew with another token)",
+        401: "pneumoctl up (the stack may have been created again with another token)",
         413: "raise max_upload_mb, or predict without --remote",
-        429: "the stack is busy: fewer --jobs, or later",
+        429: "the stack is busy: use fewer --jobs, or retry later",
         503: "pneumoctl status",
     }.get(status, "pneumoctl logs")
 
 
 def _cause(error: Exception) -> str:
-    """The words of the innermost reason, without the object addresses that urllib3 puts before them."""
+    """The message of the innermost cause, without the object address that urllib3 puts before it."""
     reason = getattr(error, "reason", None) or error
     return str(reason).rpartition(": ")[2]

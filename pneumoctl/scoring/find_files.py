@@ -9,23 +9,23 @@ from pathlib import Path
 from pneumoctl.errors import Exit, PneumoError
 
 STDIN = "-"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 @dataclass(frozen=True)
-class Found:
-    """The files to score, each once, in a stable order; and how many others lay beside them."""
+class FileList:
+    """The files to score, each once, in a stable order; and how many other files were skipped."""
 
     files: list[str]
     skipped: int
 
 
-def find(paths: Iterable[str]) -> Found:
-    """Resolve every path before anything is scored.
+def find(paths: Iterable[str]) -> FileList:
+    """Resolve every path before the first file is scored.
 
-    A named file or pipe is always taken, whatever it holds; in folders and globs only pictures, by content or suffix.
-    Raises PneumoError (usage) for a path that names nothing or no picture.
+    A file or pipe named by its path is always included. From folders and globs only pictures are, by content or suffix.
+    Raises PneumoError (usage) if a path matches no file or no picture.
     """
     files: dict[str, None] = {}
     skipped: set[str] = set()
@@ -33,18 +33,18 @@ def find(paths: Iterable[str]) -> Found:
         if path == STDIN or Path(path).is_file() or Path(path).is_fifo():
             files[path] = None
             continue
-        here = list(_expand(path))
-        pictures = [name for name in here if _is_picture(name)]
+        matches = list(_expand(path))
+        pictures = [name for name in matches if _is_picture(name)]
         if not pictures:
-            found = f"{len(here)} files, none of them a picture" if here else "no file"
-            raise PneumoError(f"{path}: {found}", "pneumoctl predict --help", Exit.USAGE)
+            matched = f"{len(matches)} files, none of them a picture" if matches else "no file"
+            raise PneumoError(f"{path}: {matched}", "pneumoctl predict --help", Exit.USAGE)
         files.update(dict.fromkeys(pictures))
-        skipped.update(set(here) - set(pictures))
-    return Found(list(files), len(skipped - files.keys()))
+        skipped.update(set(matches) - set(pictures))
+    return FileList(list(files), len(skipped - files.keys()))
 
 
 def _expand(path: str) -> Iterator[str]:
-    """Every file in a folder, or matched by a glob; a matched folder counts with all it holds."""
+    """Every file in a folder, or matched by a glob; of a matched folder, every file in it."""
     if Path(path).is_dir():
         yield from _walk(path)
         return
@@ -54,8 +54,8 @@ def _expand(path: str) -> Iterator[str]:
         raise PneumoError(f"{path}: {kind}, which is not read", "pneumoctl predict --help", Exit.USAGE)
     if not glob.has_magic(path):
         raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)
-    base = Path(path).anchor  # Path.glob takes no absolute pattern; unlike glob.glob it follows no loop of links
-    matches = (one for one in Path(base).glob(path.removeprefix(base)) if not _hidden(one, Path(path)))
+    base = Path(path).anchor  # Path.glob refuses absolute patterns; unlike glob.glob it does not follow loops of links
+    matches = (match for match in Path(base).glob(path.removeprefix(base)) if not _hidden(match, Path(path)))
     for match in sorted(map(str, matches)):
         if Path(match).is_dir():
             yield from _walk(match)
@@ -64,7 +64,7 @@ def _expand(path: str) -> Iterator[str]:
 
 
 def _hidden(match: Path, pattern: Path) -> bool:
-    """Whether a name in it begins with a dot that the pattern does not write out, as in a shell."""
+    """Whether a part of the path begins with a dot that the pattern does not spell out, as in a shell."""
     return any(name.startswith(".") and name != ".." and name not in pattern.parts for name in match.parts)
 
 
@@ -81,13 +81,13 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _is_picture(name: str) -> bool:
     path = Path(name)
-    if path.name == "DICOMDIR" or not path.is_file():  # an index, or something one cannot read to its end
+    if path.name == "DICOMDIR" or not path.is_file():  # an index of a DICOM medium, or not a regular file
         return False
-    if path.suffix.lower() in _SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return True
     try:
         with path.open("rb") as file:
             head = file.read(132)
     except OSError:
-        return True  # tried again when its turn comes, and then an error that is seen
+        return True  # scoring reads it again and reports the error
     return head.startswith(_MAGIC) or head[128:] == b"DICM"

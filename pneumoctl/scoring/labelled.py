@@ -1,4 +1,4 @@
-"""A labelled folder: find its pictures, have a stack score each once, and hold the findings against the labels."""
+"""A labelled folder: find its pictures, score each once through a stack's API, compare the findings with the labels."""
 
 import hashlib
 import threading
@@ -8,104 +8,100 @@ from pathlib import Path
 from typing import Any
 
 from model.evaluation.metrics import evaluate
+from model.serving.predict import identity
 from model.serving.prediction import Finding, Prediction
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files
 from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.score import Outcome
 
-CLASSES = ("NORMAL", "PNEUMONIA")  # folder names; the place is the label
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
-_SHOWN = 16  # digits of the content's hash in a name
+CLASSES = ("NORMAL", "PNEUMONIA")  # names of the folders; the index is the label
+_NAME_DIGITS = 16  # of the content's hash
 
 
 @dataclass(frozen=True)
 class Folder:
     """Pictures by their paths, and the label of each: 0 normal, 1 pneumonia."""
 
-    stack: Path
+    directory: Path
     labels: dict[str, int]
 
 
-def find(named: Path | None, data: str | None) -> Folder:
-    """The folder that is named, else the test split below `data` ($PNEUMO_DATA). PneumoError (usage) without one."""
-    stack = named or _test_split(data)
-    if not _is_labelled(stack):
-        inside = "test/" if _is_labelled(stack / "test") else ""
-        hint = f"pneumoctl infer {stack / 'test'}" if inside else "pneumoctl infer DIR"
-        raise PneumoError(f"{stack} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
-    found = [(name, label) for label, one in enumerate(CLASSES) for name in find_files.find([str(stack / one)]).files]
-    return Folder(stack, dict(found))
+def find(directory: Path | None, data_root: str | None) -> Folder:
+    """The folder at `directory`, or the test split below `data_root` ($PNEUMO_DATA). Raises PneumoError (usage)."""
+    directory = directory or _test_split(data_root)
+    if not _is_labelled(directory):
+        has_test_split = _is_labelled(directory / "test")
+        hint = f"pneumoctl infer {directory / 'test'}" if has_test_split else "pneumoctl infer DIR"
+        raise PneumoError(f"{directory} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
+    labels = {
+        file: label for label, name in enumerate(CLASSES) for file in find_files.find([str(directory / name)]).files
+    }
+    return Folder(directory, labels)
 
 
-def _test_split(data: str | None) -> Path:
-    if not data:
-        wanted = f"a folder with {' and '.join(CLASSES)} in it"
-        message = f"which pictures? Name {wanted}, or set PNEUMO_DATA to a data set with a test split"
+def _test_split(data_root: str | None) -> Path:
+    if not data_root:
+        wanted = f"a folder that contains {' and '.join(CLASSES)}"
+        message = f"no pictures given: name {wanted}, or set PNEUMO_DATA to a data set with a test split"
         raise PneumoError(message, "pneumoctl infer DIR (a data set: pneumoctl data fetch kermany)", Exit.USAGE)
-    root = Path(data)
-    found = [one for one in (root / "test", *sorted(root.glob("*/test"))) if _is_labelled(one)]
-    if len(found) != 1:
-        count = f"{len(found)} test splits: {', '.join(map(str, found))}" if found else "no test split"
-        raise PneumoError(f"PNEUMO_DATA={data} has {count}", "pneumoctl infer DIR", Exit.USAGE)
-    return found[0]
+    root = Path(data_root)
+    splits = [folder for folder in (root / "test", *sorted(root.glob("*/test"))) if _is_labelled(folder)]
+    if len(splits) != 1:
+        count = f"{len(splits)} test splits: {', '.join(map(str, splits))}" if splits else "no test split"
+        raise PneumoError(f"PNEUMO_DATA={data_root} has {count}", "pneumoctl infer DIR", Exit.USAGE)
+    return splits[0]
 
 
-def _is_labelled(stack: Path) -> bool:
-    return all((stack / name).is_dir() for name in CLASSES)
+def _is_labelled(directory: Path) -> bool:
+    return all((directory / name).is_dir() for name in CLASSES)
 
 
 class Poster:
-    """Scores pictures through a stack's API, under names that tell nothing of a patient.
+    """Scores pictures through a stack's API, under names that reveal nothing about a patient.
 
-    What the API has kept already is taken from there, so that a second run, or one after a kill, posts only what is
-    missing. `before` is called once, before the first post.
+    A prediction that the API has stored already is read, not posted again: a second run, or one after a kill, posts
+    only what is missing. `before_first_post` is called once.
     """
 
-    def __init__(self, api: Api, version: str, before: Callable[[], None]) -> None:
+    def __init__(self, api: Api, version: str, before_first_post: Callable[[], None]) -> None:
         self.posted = 0
-        self._api, self._version, self._before = api, version, before
+        self._api, self._version, self._before_first_post = api, version, before_first_post
         self._lock = threading.Lock()
 
     def score(self, content: bytes, file: str) -> Prediction:
-        """The prediction document of one picture, kept by the stack."""
-        name = neutral(content, file)
-        known = self._api.kept(identity(content, name, self._version))
-        if known is not None:
-            return known
+        """The prediction document of one picture, as the stack has stored it."""
+        name = anonymous_name(content, file)
+        stored = self._api.stored(identity(content, name, self._version))
+        if stored is not None:
+            return stored
         with self._lock:
             if not self.posted:
-                self._before()
+                self._before_first_post()
             self.posted += 1
         return self._api.score(content, name)
 
 
-def neutral(content: bytes, file: str) -> str:
-    """The name that the page shows: of the content, with the file's ending."""
+def anonymous_name(content: bytes, file: str) -> str:
+    """The name that the web page shows: digits of the content's hash and the suffix of the file."""
     suffix = Path(file).suffix.lower()
-    return hashlib.sha256(content).hexdigest()[:_SHOWN] + (suffix if suffix in _SUFFIXES else "")
+    return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS] + (suffix if suffix in find_files.SUFFIXES else "")
 
 
-def identity(content: bytes, name: str, version: str) -> str:
-    """The id by which the API keeps a prediction (see model.serving.predict.identity, which may be absent)."""
-    parts = (hashlib.sha256(content).hexdigest(), name, version)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def judged(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any]:
-    """The document on a whole folder: counts, and figures with 95 % intervals over what was scored, None if nothing."""
-    told = list(outcomes)
-    documents = [(one.document, labels[one.file]) for one in told if one.document]
+def summarize(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any]:
+    """The result for a whole folder: counts, and figures with 95 % intervals, None if no picture was scored."""
+    outcomes = list(outcomes)
+    documents = [(outcome.document, labels[outcome.file]) for outcome in outcomes if outcome.document]
     scored = [(document, label) for document, label in documents if document["refusal"] is None]
     models = {document["model"]["version"]: document["model"] for document, _ in documents}
     if len(models) > 1:
-        message = f"the stack's model changed meanwhile: {' and '.join(sorted(models))}"
+        message = f"the stack's model changed during the run: {' and '.join(sorted(models))}"
         raise PneumoError(message, "run the same command again: it resumes")
     return {
-        "pictures": len(told),
+        "pictures": len(outcomes),
         "scored": len(scored),
         "refused": len(documents) - len(scored),
-        "errors": [{"file": one.file, "message": one.error} for one in told if one.error],
+        "errors": [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error],
         "model": next(iter(models.values()), None),
         "figures": _figures(scored) if scored else None,
     }
@@ -113,13 +109,14 @@ def judged(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any
 
 def _figures(scored: Sequence[tuple[Finding, int]]) -> dict[str, Any]:
     labels = [label for _, label in scored]
-    found = evaluate(labels, [one["probability"] for one, _ in scored], float(scored[0][0]["threshold"]))
+    probabilities = [document["probability"] for document, _ in scored]
+    figures = evaluate(labels, probabilities, float(scored[0][0]["threshold"]))
     names = ("n", "positives", "negatives", "threshold", "sensitivity", "specificity", "auc", "confusion")
-    return {name: found[name] for name in names}
+    return {name: figures[name] for name in names}
 
 
 def exit_code(document: dict[str, Any]) -> Exit:
-    """1 when nothing but errors came of it; 6 when a picture was not scored."""
+    """1 if every picture was an error, 6 if a picture was not scored, else 0."""
     if len(document["errors"]) == document["pictures"]:
         return Exit.FAILED
     return Exit.PARTLY if document["errors"] or document["refused"] else Exit.DONE

@@ -1,4 +1,4 @@
-"""Put prediction documents into words: table rows, CSV rows, a summary, an exit code."""
+"""Format prediction documents: table rows, CSV rows, a summary, an exit code."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ _LONGEST_NAME = 60
 
 
 class Table:
-    """Rows of aligned text, each complete as soon as its file is scored."""
+    """Rows of aligned text; a row needs no other row, so it is printed as soon as its file is scored."""
 
     def __init__(self, files: Sequence[str], colour: bool) -> None:
         self._width = max([4, *(len(_visible(name)) for name in files)])
@@ -57,12 +57,12 @@ class Table:
 
 
 def csv_row(cells: Iterable[object]) -> str:
-    """One line of CSV (RFC 4180) without its line feed, so that one printed after it completes CRLF.
+    """One line of CSV (RFC 4180) that ends in CR: the caller's line feed completes CRLF.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe before it.
+    Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
     """
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(_harmless(cell) for cell in cells)
+    csv.writer(line, lineterminator="\r\n").writerow(_escape_formula(cell) for cell in cells)
     return line.getvalue().removesuffix("\n")
 
 
@@ -87,7 +87,7 @@ def csv_cells(outcome: Outcome) -> list[object]:
 
 
 def summary(outcomes: Iterable[Outcome], skipped: int) -> dict[str, int]:
-    """How many files, of each finding, not assessed, failed; and how many others were passed over."""
+    """The number of files in all, by finding, not assessed, failed; and the number of skipped files."""
     counts = {"files": 0, "pneumonia": 0, "no pneumonia": 0, "not assessed": 0, "errors": 0, "skipped": skipped}
     for outcome in outcomes:
         counts["files"] += 1
@@ -98,17 +98,17 @@ def summary(outcomes: Iterable[Outcome], skipped: int) -> dict[str, int]:
     return counts
 
 
-def sentence(counts: dict[str, int]) -> str:
-    """The summary for a person."""
+def summary_line(counts: dict[str, int]) -> str:
+    """The counts of `summary` as one line of text."""
     parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed", "errors")]
-    passed_over = f"; {counts['skipped']} other files passed over" if counts["skipped"] else ""
-    return f"{counts['files']} files: {', '.join(parts)}{passed_over}"
+    skipped = f"; {counts['skipped']} other files skipped" if counts["skipped"] else ""
+    return f"{counts['files']} files: {', '.join(parts)}{skipped}"
 
 
 def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
-    """1 when nothing but errors came of it; else 3 for a wanted positive; else 6 when a file was not scored.
+    """1 if every file was an error; else 3 on a positive with `fail_on_positive`; else 6 if a file was not scored.
 
-    A positive outranks 6: it stays true whatever the files not scored would have shown.
+    3 outranks 6: a positive remains one whatever the files that were not scored would show.
     """
     if counts["files"] and counts["errors"] == counts["files"]:
         return Exit.FAILED
@@ -118,12 +118,12 @@ def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
 
 
 def _visible(name: str) -> str:
-    """A file name fit for a terminal: no control characters, no broken Unicode, its end kept when long."""
+    """A file name that is safe on a terminal: printable characters only; of a long name, the end."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= _LONGEST_NAME else "..." + shown[3 - _LONGEST_NAME :]
 
 
-def _harmless(cell: object) -> object:
+def _escape_formula(cell: object) -> object:
     if cell is None:
         return ""
     if not isinstance(cell, str):

@@ -1,4 +1,4 @@
-"""Remember finished predictions in a JSONL file, so that a later run need not score the same pictures again."""
+"""Save finished predictions in a JSONL file, so that a later run does not score the same pictures again."""
 
 import hashlib
 import json
@@ -12,23 +12,23 @@ from model.serving.prediction import Prediction, checked_prediction
 from pneumoctl.errors import PneumoError
 
 Scorer = Callable[[bytes, str], Prediction]
-_LONGEST_LINE = 1_000_000  # bytes; ours have some hundred, and a path of 4096 characters can take 50 thousand
+_LONGEST_LINE = 1_000_000  # bytes; usual lines have some hundred, but a path of 4096 characters can take 50 thousand
 _HEAD, _MIDDLE = b'{"sha256": "', b'", "file": "'
 
 
-class Record:
+class ResumeFile:
     """A JSONL file of finished predictions; a line is {"sha256", "file", "prediction"}.
 
-    What was scored by another model than that of `version` is scored again. A file that holds anything but such
-    lines is not ours: PneumoError, and nothing in it is changed. Only a last line that begins like one of ours and
-    has no end, as a killed run leaves it, is dropped.
+    Pictures scored by another model version are scored again. Raises PneumoError, and leaves the file unchanged, if
+    it contains any other line. The only exception is an incomplete last line, as a killed run leaves it: it is
+    removed.
     """
 
     def __init__(self, path: Path, version: str) -> None:
         self._path = path
         self._version = version
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], Prediction] = {}
+        self._saved: dict[tuple[str, str], Prediction] = {}
         self.reused = 0
 
     def __enter__(self) -> Self:
@@ -36,7 +36,7 @@ class Record:
             self._file = self._path.open("a+b")
         except OSError as error:
             raise PneumoError(
-                f"{self._path}: {error.strerror or error}", "--resume FILE names a file to write"
+                f"{self._path}: {error.strerror or error}", "name a file that can be written: --resume FILE"
             ) from error
         try:
             self._load()
@@ -49,15 +49,15 @@ class Record:
         self._file.close()
 
     def scorer(self, scorer: Scorer) -> Scorer:
-        """The same scorer, reading and writing this record."""
+        """`scorer`, which returns saved predictions and saves new ones."""
 
         def score(content: bytes, file: str) -> Prediction:
             sha256 = hashlib.sha256(content).hexdigest()
-            known = self._known.get((sha256, file))
-            if known:
+            saved = self._saved.get((sha256, file))
+            if saved:
                 with self._lock:
                     self.reused += 1
-                return known
+                return saved
             document = scorer(content, file)
             self._append({"sha256": sha256, "file": file, "prediction": document})
             return document
@@ -81,11 +81,13 @@ class Record:
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise self._foreign(number) from error
             if document["model"]["version"] == self._version:
-                self._known[key] = document
+                self._saved[key] = document
         self._file.truncate(end)
 
     def _foreign(self, number: int) -> PneumoError:
-        return PneumoError(f"{self._path}: line {number} is no result of an earlier run", "--resume another file")
+        return PneumoError(
+            f"{self._path}: line {number} is not a result of an earlier run", "name another file: --resume FILE"
+        )
 
     def _append(self, entry: dict[str, Any]) -> None:
         with self._lock:
@@ -94,7 +96,7 @@ class Record:
 
 
 def _cut_off(tail: bytes, alone: bool) -> bool:
-    """Whether a last line without its end began as one of ours; `alone` in a file it must show more of that."""
+    """Whether an incomplete last line began as one of this class; the only line of a file must show the whole start."""
     if alone and len(tail) < len(_HEAD):
         return False
     digits = tail[len(_HEAD) :][:64]

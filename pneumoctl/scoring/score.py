@@ -1,4 +1,4 @@
-"""Score files one after another or in threads, here or by a stack's API."""
+"""Score files one after another or in threads, on this machine or through a stack's API."""
 
 import errno
 import os
@@ -20,15 +20,15 @@ from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
 
 MAX_BYTES = 128_000_000  # a film of 40 million values of 16 bits has 80 million
-# Most memory that scoring one file here takes: its bytes, what decoding adds (model.images.WORKING_BYTES), and what the
-# allocator keeps of the file before.
+# The peak memory of scoring one file on this machine: its bytes, what decoding adds (model.images.WORKING_BYTES), and
+# what the allocator has not returned from the file before.
 HERE_BYTES = 480_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: a prediction document, or the words of an error; never both."""
+    """The outcome of one file: a prediction document or an error message, never both."""
 
     file: str
     document: Prediction | None
@@ -36,9 +36,9 @@ class Outcome:
 
 
 def default_jobs(files: int, each: int = HERE_BYTES) -> int:
-    """Threads for that many files: one a core, no more than there are files, nor than half the free memory holds.
+    """The number of threads for `files` files: one a core, at most one a file, within half the free memory.
 
-    `each` is the most bytes that one file may take.
+    `each` is the peak memory of one file in bytes.
     """
     most = min(files, _cores())
     return max(1, min(most, free_memory() // 2 // each)) if most > 1 else 1
@@ -49,7 +49,7 @@ def _cores() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of memory that may still be taken, on this machine and in its control group."""
+    """Bytes of memory that are free on this machine and in this process's control group."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -62,8 +62,8 @@ def free_memory() -> int:
     return max(0, min(free, limit - used + cached))
 
 
-def local(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
-    """A scorer on this machine and the version of its model; overlays go to `explain`, named by prediction.
+def local_scorer(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
+    """A scorer on this machine and the version of its model; overlays go to the folder `explain`, named by prediction.
 
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
@@ -89,7 +89,9 @@ def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PneumoError(f"{directory}: {error.strerror}", "--explain DIR names a folder to write into") from error
+        raise PneumoError(
+            f"{directory}: {error.strerror}", "name a folder that can be written: --explain DIR"
+        ) from error
 
 
 def _draw_overlay(classifier: Classifier, grey: Any, path: Path) -> None:
@@ -101,7 +103,7 @@ def _missing(error: ImportError) -> PneumoError:
 
 
 def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outcome]:
-    """Score every file; outcomes come in the order of the files. Few files are in memory at a time."""
+    """Score every file and yield the outcomes in the order of the files, with few files in memory at a time."""
     if jobs == 1:
         yield from (_score(scorer, file) for file in files)
         return
@@ -127,7 +129,7 @@ def _score(scorer: Scorer, file: str) -> Outcome:
     except PneumoError as error:
         return Outcome(file, None, error.message)
     except OSError as error:
-        return Outcome(file, None, f"its result cannot be written: {error.strerror or error}")
+        return Outcome(file, None, f"the result cannot be written: {error.strerror or error}")
     except MemoryError:
         return Outcome(file, None, "too large for this machine's memory")
     except ArithmeticError as error:

@@ -230,7 +230,7 @@ def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
     for status, body in ((200, FINDING), (404, {"title": "Not found"}), (200, REFUSAL)):
         server.answers.clear()
         server.say(status, body)
-        assert Api(server.url, "t0ken").kept("0" * 32) == (body if status == 200 else None)
+        assert Api(server.url, "t0ken").stored("0" * 32) == (body if status == 200 else None)
     path, headers, _ = server.asked[0]
     assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
 
@@ -239,11 +239,11 @@ def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
 def test_what_is_kept_and_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(200, body)
     with pytest.raises(PneumoError, match="is not a valid prediction"):
-        Api(server.url, "t0ken").kept("0" * 32)
+        Api(server.url, "t0ken").stored("0" * 32)
 
 
 @pytest.mark.parametrize("status", [301, 401, 500, 503])
 def test_what_cannot_be_looked_up_is_an_error(server: Server, status: int) -> None:
     server.say(status, {"title": "Damaged", "detail": "pneumo:1:record"})
     with pytest.raises(PneumoError, match=f"{status}, Damaged"):
-        Api(server.url, "t0ken").kept("0" * 32)
+        Api(server.url, "t0ken").stored("0" * 32)

@@ -1,11 +1,10 @@
-"""A labelled folder's parts: names that tell nothing, the API's own ids, figures over what was scored."""
+"""A labelled folder: names that reveal nothing about a patient, figures over the scored pictures only."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model.serving import predict
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import labelled
 from pneumoctl.scoring.score import Outcome
@@ -14,11 +13,10 @@ from webapp.api.intake import clean_name
 
 
 @pytest.mark.parametrize("file", ["a/Miller Anna.JPEG", "b.dcm", "c", "d.exe", "e.png.zip", "ü.png"])
-def test_a_name_tells_nothing_and_the_api_keeps_it_as_it_is(file: str) -> None:
+def test_a_name_reveals_nothing_and_the_api_leaves_it_unchanged(file: str) -> None:
     name = labelled.anonymous_name(b"content", file)
     assert name.startswith("ed7002b439e9ac84") and len(Path(name).stem) == 16
     assert clean_name(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
-    assert predict.identity(b"content", name, "v1") == predict.identity(b"content", name, "v1")
 
 
 def outcome(number: int, probability: float | None, version: str = "v") -> Outcome:
@@ -34,7 +32,7 @@ def outcome(number: int, probability: float | None, version: str = "v") -> Outco
 LABELS = {str(number): int(number < 4) for number in range(8)}
 
 
-def test_figures_rest_on_what_was_scored_alone() -> None:
+def test_figures_count_scored_pictures_only() -> None:
     outcomes = [outcome(0, 0.9), outcome(1, 0.8), outcome(2, 0.2), outcome(3, None), outcome(4, 0.1), outcome(5, 0.6)]
     document = labelled.summarize([*outcomes, Outcome("6", None, "cut off")], LABELS)
     assert (document["pictures"], document["scored"], document["refused"]) == (7, 5, 1)
@@ -54,6 +52,6 @@ def test_nothing_scored_has_no_figures() -> None:
     assert document["figures"] is None and labelled.exit_code(document) == Exit.PARTLY
 
 
-def test_two_models_make_no_figure() -> None:
-    with pytest.raises(PneumoError, match="changed meanwhile: a and b"):
+def test_predictions_of_two_models_are_refused() -> None:
+    with pytest.raises(PneumoError, match="changed during the run: a and b"):
         labelled.summarize([outcome(0, 0.9, "a"), outcome(1, 0.9, "b")], LABELS)
