@@ -1,4 +1,4 @@
-"""HTTP to a Unix socket: who may not write to its folder cannot listen there, as anybody can on a port."""
+"""HTTP over a Unix socket: unlike a port, only users who may write to its folder can listen on it."""
 
 import socket
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def pool(path: Path, **options: Any) -> Any:
-    """A urllib3 pool manager all of whose connections go to the socket at `path`, whatever the URL names."""
+    """A urllib3 pool manager whose connections all go to the socket at `path`, whatever host the URL names."""
     import urllib3
     from urllib3.connection import HTTPConnection
     from urllib3.connectionpool import HTTPConnectionPool

@@ -1,4 +1,4 @@
-"""The record of every command that changed something: who did what to which stack, by which plan, with what result."""
+"""The audit record: who changed which stack with which command and plan, and with what result."""
 
 import getpass
 import hashlib
@@ -19,64 +19,65 @@ Option = str | int | float | bool | None
 
 
 def chain(stack: Stack) -> Chain:
-    """The stack's record, which lies beside its directory and outlives teardown."""
+    """The stack's audit record; it lies beside the stack's directory, so that teardown does not delete it."""
     return Chain(stack.directory.with_name(f"{stack.name}.audit.jsonl"))
 
 
 class CommandRecord:
-    """One command. It is in the record from `begin` on; what a kill cuts off has a beginning and no end."""
+    """The audit record of one command. `begin` writes its first entry; a killed command has no second one."""
 
     def __init__(self, stack: Stack, command: str, options: Mapping[str, Option]) -> None:
-        self.changed: Sequence[str] | None = None  # None: not known
+        self.changed: Sequence[str] | None = None  # None: unknown
         self.code = int(Exit.DONE)
-        self.arn = ""  # on aws, as whom
+        self.arn = ""  # aws: the identity that runs the command
         self._chain = chain(stack)
         self._run = ""
         self._stack = stack.name
-        self._what = {"command": command, "options": {name: value for name, value in options.items() if value}}
+        self._command = {"command": command, "options": {name: value for name, value in options.items() if value}}
 
     def begin(self, plan: str = "") -> None:
-        """The next thing is a change. `plan`: the digest of what is planned."""
+        """Record that changes start now. `plan`: the digest of the plan."""
         if not self._run:
             self._run = uuid.uuid4().hex[:12]
             self._write({"event": "begun", "plan": plan, "version": __version__})
 
     def end(self) -> None:
-        """It is over, well or not."""
+        """Record the end of the command, successful or not; does nothing before `begin`."""
         if self._run:
             changed = None if self.changed is None else list(self.changed)
             self._write({"event": "ended", "code": int(self.code), "changed": changed})
 
-    def _write(self, more: Mapping[str, object]) -> None:
-        """A record that cannot be written stops nobody: a GPU that bills must be stopped with a full disk, too."""
+    def _write(self, event: Mapping[str, object]) -> None:
+        """Append an entry. A failure is only a warning: a full disk must not prevent stopping a GPU."""
         at = datetime.now(UTC).isoformat("T", "milliseconds")
-        known = {"at": at, "run": self._run, "who": current_user(), "arn": self.arn, "stack": self._stack, **self._what}
+        user = current_user()
+        entry = {"at": at, "run": self._run, "who": user, "arn": self.arn, "stack": self._stack, **self._command}
         try:
-            self._chain.append({**known, **more})
+            self._chain.append({**entry, **event})
         except OSError as error:
-            console.warn(f"this is not in the audit record: {error.filename or self._chain.path}: {error.strerror}")
+            console.warn(f"the audit record cannot be written: {error.filename or self._chain.path}: {error.strerror}")
 
 
 @contextmanager
 def recorded(stack: Stack, command: str, options: Mapping[str, Option]) -> Iterator[CommandRecord]:
-    """The act of a command, whose end is recorded however it ends.
+    """Yield the audit record of a command and record its end, also after an error.
 
-    `options` are the words that matter, and never a secret, nor a path: it may be a patient's name.
+    `options` must not contain secrets or paths: a path may contain a patient's name.
     """
-    act = CommandRecord(stack, command, options)
+    record = CommandRecord(stack, command, options)
     try:
-        yield act
+        yield record
     except BaseException as error:
-        act.code = _code(error)
+        record.code = _code(error)
         if isinstance(error, PneumoError) and isinstance(changed := error.details.get("changed"), Sequence):
-            act.changed = changed
+            record.changed = changed
         raise
     finally:
-        act.end()
+        record.end()
 
 
 def plan_digest(plan: object) -> str:
-    """sha256 over everything that a plan would do, secrets included: the same plan gives the same."""
+    """SHA-256 of everything that a plan would do, secrets included; equal plans have equal digests."""
     return hashlib.sha256(repr(plan).encode()).hexdigest()
 
 
@@ -84,13 +85,13 @@ def current_user() -> str:
     """user@host."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
+    except (KeyError, OSError):  # a user id without a name, as in a container
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 
 def _code(error: BaseException) -> int:
-    """The exit code that the error becomes (pneumoctl/__main__.py)."""
+    """The exit code for an error, as pneumoctl/__main__.py sets it."""
     if isinstance(error, PneumoError):
         return int(error.code)
     if isinstance(error, SystemExit) and isinstance(error.code, int):

@@ -1,8 +1,8 @@
-"""An append-only file of entries, each holding the hash of the one before: what was changed or removed shows.
+"""An append-only file of entries, each with the hash of the entry before it, so that changes and gaps are detected.
 
-A line that a kill cut off stays where it is, and the next entry accounts for it. The last entry's hash is kept in a
-file beside, so that an end that was cut off shows, too. All this tells of accidents and of editors; who may write both
-files can also make a whole new chain, unless the head was noted elsewhere.
+A line that a kill cut short stays in the file, and the next entry records its size and hash. A second file holds the
+last entry's hash, so that a removed end is detected too. This detects accidents and edits of the file. It does not
+stop somebody who can write both files from making a new chain, unless the head was noted elsewhere.
 """
 
 import errno
@@ -20,12 +20,12 @@ from typing import Any
 from pneumoctl.files import give_to_owner, write_atomically
 
 Entry = dict[str, Any]
-_NONE: Entry = {"number": 0, "hash": ""}  # what the first entry follows
+_NONE: Entry = {"number": 0, "hash": ""}  # the predecessor of the first entry
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the file: its number from 1, its bytes, and the entry in it, None if it is none."""
+    """One line of the file: its number from 1, its bytes, and its entry, None if it is not an entry."""
 
     number: int
     content: bytes
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a whole chain looks like: its entries, where it is not what was written, and its last entry's hash."""
+    """The result of a check: the entries, the faults found, and the hash of the last entry."""
 
     entries: tuple[Entry, ...]
     faults: tuple[str, ...]
@@ -42,24 +42,24 @@ class Verification:
 
 
 class Chain:
-    """The entries of one file. Safe between processes: each append and each reading holds the file's lock."""
+    """The entries of one file. Safe between processes: every append and every read holds the file's lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.head = path.with_suffix(".head")
 
-    def append(self, news: Mapping[str, Any]) -> Entry:
-        """Add an entry and wait for the disk; it follows the last whole one. OSError if it cannot be written."""
+    def append(self, fields: Mapping[str, Any]) -> Entry:
+        """Append an entry after the last complete one and flush it to the disk. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "r+b", buffering=0) as file:
             give_to_owner(file.fileno(), self.path.parent)
             fcntl.flock(file, fcntl.LOCK_EX)
             lines = _lines(file.read())
-            entry = {**news, **_torn(_rest(lines)), **_place(lines, self._head())}
+            entry = {**fields, **_torn(_trailing(lines)), **_position(lines, self._head())}
             entry["hash"] = _hash(entry)
-            cut = bool(lines) and not lines[-1].content.endswith(b"\n")
-            line = b"\n" * cut + _canonical(entry) + b"\n"
+            incomplete = bool(lines) and not lines[-1].content.endswith(b"\n")
+            line = b"\n" * incomplete + _canonical(entry) + b"\n"
             if file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(file.fileno())
@@ -68,20 +68,20 @@ class Chain:
         return entry
 
     def entries(self) -> list[Entry]:
-        """Every entry that can be read, unverified."""
+        """Every entry that can be parsed, without verification."""
         with self._read() as lines:
             return [line.entry for line in lines if line.entry]
 
     def verify(self) -> Verification:
-        """Read it all, and hold each line against the one before it and against its own hash."""
+        """Check every line against its own hash and the entry before it."""
         with self._read() as lines:
             faults, head = list(_faults(lines)), self._head()
         entries = tuple(line.entry for line in lines if line.entry)
         last = entries[-1] if entries else _NONE
-        if head is None and last["number"] > 1:  # a kill may leave the very first entry without one
-            faults.append(f"the end: {self.head.name}, which tells how long the record was, is missing or damaged")
-        elif head is not None and not any(_same(one, head) for one in entries):
-            faults.append(f"the end: entry {head['number']} is missing or changed, the last that was written")
+        if head is None and last["number"] > 1:  # a kill may leave the first entry without a head
+            faults.append(f"the end: {self.head.name}, which holds the last entry's hash, is missing or damaged")
+        elif head is not None and not any(_same(entry, head) for entry in entries):
+            faults.append(f"the end: entry {head['number']}, the last one written, is missing or changed")
         return Verification(entries, tuple(faults), str(last["hash"]))
 
     @contextmanager
@@ -104,61 +104,60 @@ class Chain:
 
 
 def _lines(content: bytes) -> list[Line]:
-    found = re.findall(rb"[^\n]*\n|[^\n]+", content)
-    return [Line(number, one, _entry(one)) for number, one in enumerate(found, 1)]
+    lines = re.findall(rb"[^\n]*\n|[^\n]+", content)
+    return [Line(number, line, _entry(line)) for number, line in enumerate(lines, 1)]
 
 
 def _entry(line: bytes) -> Entry | None:
     try:
         entry = json.loads(line)
-        sound = type(entry["number"]) is int and isinstance(entry["hash"], str) and isinstance(entry["previous"], str)
+        valid = type(entry["number"]) is int and isinstance(entry["hash"], str) and isinstance(entry["previous"], str)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return entry if sound else None
+    return entry if valid else None
 
 
-def _place(lines: list[Line], head: Entry | None) -> Entry:
+def _position(lines: list[Line], head: Entry | None) -> Entry:
     """Number and predecessor of the next entry.
 
-    Where the last one that was written is not there any more, the next one follows it all the same: the gap stays
-    to be seen.
+    If the last entry written has been removed, the next one still follows it, so that the gap remains visible.
     """
     entries = [line.entry for line in lines if line.entry]
     last = entries[-1] if entries else _NONE
-    if head is not None and not any(_same(one, head) for one in entries):
+    if head is not None and not any(_same(entry, head) for entry in entries):
         last = head
     return {"number": last["number"] + 1, "previous": last["hash"]}
 
 
-def _rest(lines: list[Line]) -> bytes:
-    """What stands after the last entry and is none."""
+def _trailing(lines: list[Line]) -> bytes:
+    """The bytes after the last entry, which are not an entry."""
     ends = [number for number, line in enumerate(lines, 1) if line.entry]
     return b"".join(line.content for line in lines[ends[-1] if ends else 0 :])
 
 
-def _torn(rest: bytes) -> Entry:
-    """How an entry accounts for the remains before it."""
-    rest = rest.removesuffix(b"\n")
-    return {"torn": {"bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()}} if rest else {}
+def _torn(trailing: bytes) -> Entry:
+    """The field by which an entry records the incomplete line before it."""
+    content = trailing.removesuffix(b"\n")
+    return {"torn": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}} if content else {}
 
 
 def _faults(lines: list[Line]) -> Iterator[str]:
-    before, strange = _NONE, list[Line]()
+    before, unparsed = _NONE, list[Line]()
     for line in lines:
         entry = line.entry
         if entry is None:
-            strange.append(line)
+            unparsed.append(line)
             continue
         if _canonical(entry) != line.content.removesuffix(b"\n") or _hash(entry) != entry["hash"]:
-            yield f"line {line.number}: it was changed"
-        elif entry.get("torn") != _torn(b"".join(one.content for one in strange)).get("torn"):
-            where = f"line {strange[0].number}" if strange else f"before line {line.number}"
-            yield f"{where}: what stood there was changed" if "torn" in entry else f"{where}: it is no entry"
+            yield f"line {line.number}: changed after it was written"
+        elif entry.get("torn") != _torn(b"".join(other.content for other in unparsed)).get("torn"):
+            where = f"line {unparsed[0].number}" if unparsed else f"before line {line.number}"
+            yield f"{where}: an incomplete line was changed" if "torn" in entry else f"{where}: not an entry"
         if (entry["number"], entry["previous"]) != (before["number"] + 1, before["hash"]):
-            yield f"line {line.number}: it does not follow the entry before it{_gap(before, entry)}"
-        before, strange = entry, []
-    if strange and strange[-1].content.endswith(b"\n"):  # without its end it is what a kill cut off
-        yield f"line {strange[0].number}: it is no entry"
+            yield f"line {line.number}: does not follow the entry before it{_gap(before, entry)}"
+        before, unparsed = entry, []
+    if unparsed and unparsed[-1].content.endswith(b"\n"):  # a line without a line feed was cut short by a kill
+        yield f"line {unparsed[0].number}: not an entry"
 
 
 def _gap(before: Entry, entry: Entry) -> str:
@@ -177,5 +176,5 @@ def _hash(entry: Entry) -> str:
 
 
 def _canonical(entry: Entry) -> bytes:
-    """The one spelling of an entry."""
+    """The canonical JSON of an entry, over which its hash is taken."""
     return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()

@@ -1,10 +1,10 @@
-"""The hosts of a stack by role, and how each is reached."""
+"""The hosts of a stack, their roles, addresses and services."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# Where each service listens on aws; terraform's flows open these between the security groups, and nothing else.
+# The ports on aws; the `flows` in terraform/security.tf open these between the security groups, and no others.
 PORTS = {
     "ssh": 22,
     "https": 443,
@@ -33,7 +33,7 @@ class Host:
     role: str  # operator, app, web; on aws also nginx, monitoring, train
     address: str = "127.0.0.1"
     services: Mapping[str, int] | None = None  # service name -> port
-    instance_id: str = ""  # the fields from here on are of aws
+    instance_id: str = ""  # aws only, like the fields below
     public_address: str = ""
     user: str = ""
     type: str = ""
@@ -46,28 +46,28 @@ class Inventory:
     hosts: tuple[Host, ...]
 
     def only(self, role: str) -> Host:
-        """The only host of a role; KeyError if there is none, ValueError if there are several."""
-        found = [host for host in self.hosts if host.role == role]
-        if not found:
+        """The only host of a role. Raises KeyError if there is none, ValueError if there are several."""
+        hosts = [host for host in self.hosts if host.role == role]
+        if not hosts:
             raise KeyError(role)
-        (host,) = found
+        (host,) = hosts
         return host
 
     @property
     def bastion(self) -> Host:
-        """The host through which all others are reached; KeyError on the local target."""
+        """The host through which all others are reached. Raises KeyError on the local target."""
         return self.only("nginx")
 
     def port(self, service: str) -> int:
-        """The port of a service, wherever it runs."""
+        """The port of a service, on whichever host it runs."""
         return next(h.services[service] for h in self.hosts if h.services and service in h.services)
 
     def ports(self) -> dict[str, int]:
-        """Service name -> port, of all hosts."""
+        """Service name -> port, over all hosts."""
         return {name: port for host in self.hosts for name, port in (host.services or {}).items()}
 
     def url(self, service: str) -> str:
-        """The address of an HTTP service, without a trailing slash."""
+        """The base URL of an HTTP service, without a trailing slash."""
         host = next(h for h in self.hosts if h.services and service in h.services)
         return f"http://{host.address}:{self.port(service)}"
 
@@ -85,23 +85,24 @@ def local(ports: Mapping[str, int]) -> Inventory:
 
 def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Inventory:
     """The inventory of the aws target, from terraform's outputs `hosts` and `bastion`."""
-    made = []
-    for name, one in sorted(hosts.items()):
-        role = one["role"]
+    inventory = []
+    for name, output in sorted(hosts.items()):
+        role = output["role"]
         services = {service: PORTS[service] for service in (*SERVICES[role], "node_exporter")}
         if name == "app-0":
             services |= {"redis": PORTS["redis"], "redis_exporter": PORTS["redis_exporter"]}
-        public = bastion if role == "nginx" else one["public_ip"] or ""
+        public = bastion if role == "nginx" else output["public_ip"] or ""
         user = "ubuntu" if role == "train" else "admin"
-        made.append(Host(name, role, one["private_ip"], services, one["instance_id"], public, user, one["type"]))
-    return Inventory(tuple(made))
+        address, instance = output["private_ip"], output["instance_id"]
+        inventory.append(Host(name, role, address, services, instance, public, user, output["type"]))
+    return Inventory(tuple(inventory))
 
 
-def to_json(known: Inventory) -> list[dict[str, Any]]:
-    """What `from_json` reads back."""
-    return [asdict(host) for host in known.hosts]
+def to_json(inventory: Inventory) -> list[dict[str, Any]]:
+    """The JSON value that `from_json` reads."""
+    return [asdict(host) for host in inventory.hosts]
 
 
 def from_json(hosts: list[dict[str, Any]]) -> Inventory:
-    """An inventory that was saved."""
+    """The inventory that `to_json` wrote."""
     return Inventory(tuple(Host(**host) for host in hosts))

@@ -1,4 +1,4 @@
-"""The append-only record of what was done to a stack, step by step."""
+"""The journal of a stack: an append-only file with one event a line for every step."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Journal:
-    """One line of JSON an event; a rerun reads none of it: it probes the hosts instead."""
+    """Writes one line of JSON an event. For diagnosis only: a rerun probes the hosts and never reads it."""
 
     def __init__(self, path: Path, command: str) -> None:
         self.path = path
@@ -16,7 +16,7 @@ class Journal:
         self.command = command
 
     def write(self, event: str, step: str = "", host: str = "", detail: str = "") -> None:
-        """Append one event. After teardown has removed the stack's directory there is nowhere to write."""
+        """Append one event; does nothing once teardown has removed the stack's directory."""
         if not self.path.parent.is_dir():
             return
         record = {

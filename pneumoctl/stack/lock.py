@@ -1,4 +1,4 @@
-"""One pneumoctl at a time on a stack: an advisory lock that dies with its holder."""
+"""One pneumoctl at a time on a stack: an advisory lock that the kernel releases when its holder ends."""
 
 import fcntl
 import json
@@ -13,12 +13,12 @@ from pneumoctl.errors import Exit, PneumoError
 
 @contextmanager
 def held(path: Path, command: str) -> Iterator[None]:
-    """Hold the lock at `path`; PneumoError (exit 5) names the holder if another process has it.
+    """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
 
-    The kernel drops a flock when its process ends, however it ends: there is no lock to remove by hand.
+    The kernel releases a flock when its process ends, also by a kill: no lock ever has to be removed by hand.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = _taken(path)
+    handle = _acquire(path)
     try:
         holder = {
             "pid": os.getpid(),
@@ -33,8 +33,8 @@ def held(path: Path, command: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _taken(path: Path) -> int:
-    """A locked handle of the file that is at `path` now: its last holder may have removed the one we opened."""
+def _acquire(path: Path) -> int:
+    """Lock the file that is at `path` now: the last holder may have removed the file opened here."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -1,4 +1,4 @@
-"""The log of what pneumoctl did to a stack, with secrets masked."""
+"""The stack's log of pneumoctl's commands and their results, with secrets masked."""
 
 import logging
 
@@ -6,7 +6,7 @@ from pneumoctl.stack.stack import Stack
 
 
 class _Masked(logging.Formatter):
-    """Formats a record with every secret blotted out."""
+    """Formats a record with every secret replaced by `***`."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
         super().__init__("%(asctime)s %(message)s")

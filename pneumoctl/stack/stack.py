@@ -1,4 +1,4 @@
-"""A stack's name and directory: its layout, secrets, ports and lock."""
+"""A stack: its name, its directory and the files in it."""
 
 import json
 import os
@@ -14,19 +14,19 @@ from pneumoctl.files import write_atomically
 from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.lock import held
-from pneumoctl.stack.secrets import Secrets  # part of what a stack is: others take it from here
+from pneumoctl.stack.secrets import Secrets  # also imported from here by other modules
 from pneumoctl.stack.settings import Settings
 
 Saved = TypeVar("Saved")
 
 
 class Damaged(PneumoError):
-    """A file of the stack can be read, and does not hold what was written."""
+    """A file of the stack was read, but its content is not valid."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Service name -> port: what the settings wished for, and what was given because that was free."""
+    """Service name -> port: `wished` by the settings, and `given` because it was free."""
 
     wished: dict[str, int]
     given: dict[str, int]
@@ -34,7 +34,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Cloud:
-    """What a stack on aws must remember of where it is: later commands need no settings to find it."""
+    """Where a stack on aws is; saved, so that later commands find it without settings."""
 
     region: str
     profile: str
@@ -44,7 +44,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie on a host, below one root; the same on every target."""
+    """The paths on a host below one root; the same on every target."""
 
     root: Path
 
@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """One file a service."""
+        """One log file for each service."""
         return self.root / "logs"
 
     @property
@@ -83,13 +83,13 @@ class Layout:
         return self.root / name
 
     def stamp(self, step: str) -> Path:
-        """The digest that a finished step leaves."""
+        """The digest file that a finished step writes."""
         return self.root / "stamps" / step
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One deployment, by name; everything that we know of it lies in its directory."""
+    """One deployment by name; all its saved state lies in its directory."""
 
     name: str
     directory: Path
@@ -101,17 +101,17 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever begun."""
+        """Whether the stack has a directory."""
         return self.directory.is_dir()
 
     def locked(self, command: str) -> AbstractContextManager[None]:
-        """Hold the stack's lock, which lies beside the directory so that teardown can remove that."""
+        """Hold the stack's lock; its file lies beside the directory, so that teardown can remove the directory."""
         ownership.refuse_root(self.directory)
         return held(self.lock, command)
 
     @property
     def lock(self) -> Path:
-        """The lock's file."""
+        """The file of the lock."""
         return self.directory.with_name(f"{self.name}.lock")
 
     @property
@@ -121,12 +121,12 @@ class Stack:
 
     @property
     def removed(self) -> Path:
-        """What the directory is called while it is being deleted."""
+        """The name of the directory while teardown deletes it."""
         return self.directory.with_name(f"{self.name}.removed")
 
     @property
     def terraform(self) -> Path:
-        """Terraform's working copy, with its state unless that is in S3."""
+        """Terraform's working directory, with its state unless that is in S3."""
         return self.directory / "terraform"
 
     @property
@@ -136,30 +136,30 @@ class Stack:
 
     @property
     def target(self) -> str:
-        """Where the stack is: local, aws, or empty when it was never brought up."""
+        """The target of the stack: local, aws, or empty before the first `up`."""
         if self.cloud() is not None:
             return "aws"
         return "local" if self.ports() is not None else ""
 
     def cloud(self) -> Cloud | None:
-        """Where on aws the stack is, None if it is not there."""
+        """Where on aws the stack is, None if it is not on aws."""
         return self._read("aws.json", Cloud)
 
     def hosts(self) -> Inventory | None:
-        """The hosts on aws as terraform last said, None before the first `up` got so far."""
+        """The hosts on aws from terraform's last outputs, None before the first `up` has saved them."""
         return self._read("inventory.json", lambda hosts: inventory.from_json(hosts))
 
     def save_cloud(self, cloud: Cloud) -> None:
-        """Make the directory and remember where the stack is, before anything is made there."""
+        """Create the directory and save where the stack is, before any resource is created there."""
         self.make()
         self.write("aws.json", asdict(cloud))
 
-    def save_hosts(self, known: Inventory) -> None:
-        """Remember the hosts."""
-        self.write("inventory.json", {"hosts": inventory.to_json(known)})
+    def save_hosts(self, hosts: Inventory) -> None:
+        """Save the hosts on aws."""
+        self.write("inventory.json", {"hosts": inventory.to_json(hosts)})
 
     def write(self, name: str, value: Any) -> None:
-        """Save one of our JSON files, 0600."""
+        """Write one JSON file of the stack with mode 0600."""
         ownership.refuse_root(self.directory)
         write_atomically(self.directory / name, json.dumps(value, indent=2).encode(), 0o600)
 
@@ -172,19 +172,19 @@ class Stack:
         return self._read("ports.json", Ports)
 
     def inventory(self) -> Inventory | None:
-        """The hosts and where their services listen, None before the first `up`."""
+        """The hosts of the local target with their ports, None before the first `up`."""
         ports = self.ports()
         return inventory.local(ports.given) if ports is not None else None
 
     def make(self) -> None:
-        """Make the directory; what a killed teardown left of an older one goes."""
+        """Create the directory; remove what a killed teardown left of an older one."""
         ownership.refuse_root(self.directory)
         if self.removed.exists():
             shutil.rmtree(self.removed)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def save(self, secrets: Secrets, ports: Ports) -> None:
-        """Make the directory and remember both, 0600."""
+        """Create the directory and save both with mode 0600."""
         self.make()
         self.write("secrets.json", asdict(secrets))
         self.write("ports.json", asdict(ports))
@@ -198,14 +198,16 @@ class Stack:
         except OSError as error:
             raise ownership.unreadable(path, error) from error
         except (ValueError, TypeError) as error:
-            hint = f"restore {path} from a backup, or, losing what is stored: pneumoctl teardown --purge"
+            hint = (
+                f"restore {path} from a backup; or delete the stack and its stored results: pneumoctl teardown --purge"
+            )
             raise Damaged(f"{path} is damaged: {error}", hint) from error
 
 
 def resolve(settings: Settings) -> tuple[Settings, Stack]:
-    """The stack that the settings name, and the settings completed by what the stack remembers of itself.
+    """The stack that the settings name, and the settings completed with what the stack has saved.
 
-    PneumoError (usage) where both speak and differ: a stack does not move to another target or region.
+    Raises PneumoError (usage) if the two contradict: a stack does not move to another target, region or bucket.
     """
     stack = find(settings.stack)
     target = _require_same("target", settings.target, stack.target, stack) or "local"
@@ -218,14 +220,14 @@ def resolve(settings: Settings) -> tuple[Settings, Stack]:
     return replace(settings, target=target, region=region, bucket=bucket, profile=profile), stack
 
 
-def _require_same(name: str, wished: str, known: str, stack: Stack) -> str:
-    if wished and known and wished != known:
+def _require_same(name: str, requested: str, saved: str, stack: Stack) -> str:
+    if requested and saved and requested != saved:
         raise PneumoError(
-            f"stack {stack.name} is there already with {name} {known}, not {wished}",
-            f"leave {name} out, take another --stack, or first: pneumoctl teardown --stack {stack.name}",
+            f"stack {stack.name} exists already with {name} {saved}, not {requested}",
+            f"omit {name}, use another --stack, or first run: pneumoctl teardown --stack {stack.name}",
             Exit.USAGE,
         )
-    return known or wished
+    return saved or requested
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -234,15 +236,15 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def exports(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where teardown leaves results: $XDG_DATA_HOME/pneumoctl/exports."""
+    """The directory for exports of teardown: $XDG_DATA_HOME/pneumoctl/exports."""
     return _base(environ, "XDG_DATA_HOME", ".local/share") / "pneumoctl" / "exports"
 
 
 def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
-    """A base directory, its links resolved: processes are known as ours by this very path."""
-    given = Path(environ.get(name, ""))  # a relative one is to be ignored, says the XDG specification
-    if given.is_absolute():
-        return given.resolve()
+    """A base directory with its links resolved: processes of a stack are recognized by this exact path."""
+    path = Path(environ.get(name, ""))  # the XDG specification says to ignore relative paths
+    if path.is_absolute():
+        return path.resolve()
     try:
         return (Path.home() / default).resolve()
     except RuntimeError as error:  # a user without an entry in passwd, as in a container
@@ -250,5 +252,5 @@ def _base(environ: Mapping[str, str], name: str, default: str) -> Path:
 
 
 def find(name: str) -> Stack:
-    """The stack of that name, whether it exists yet or not."""
+    """The stack of a name, whether it exists or not."""
     return Stack(name, home() / name)

@@ -1,4 +1,4 @@
-"""The standard streams, made safe to use whatever the caller did to them."""
+"""Make the standard streams safe to use: closed ones are opened, unencodable names are escaped."""
 
 import contextlib
 import io
@@ -6,13 +6,13 @@ import os
 import sys
 from typing import IO, Any
 
-# Closed streams are opened again in this order, so that each gets its own number and no file of ours does. Reading the
-# one and writing the other is an error, as it is for a closed stream.
+# Closed streams are opened in this order, so that each gets its own file descriptor and no other file does. The modes
+# are the wrong ones on purpose: using the stream fails, as it does for a closed one.
 _CLOSED = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
 
 def prepare() -> None:
-    """Open what is closed, and let standard output show names that its encoding cannot hold, escaped."""
+    """Open closed streams, and escape characters that the encoding of stdout does not have."""
     for name, flags, mode in _CLOSED:
         if getattr(sys, name) is None:
             setattr(sys, name, _opened(flags, mode))
@@ -27,6 +27,6 @@ def _opened(flags: int, mode: str) -> IO[Any]:
 
 
 def discard_output() -> None:
-    """Send what is still to be written to standard output nowhere: its reader is gone, or it cannot be written."""
+    """Discard buffered output of stdout: its reader has gone, or it cannot be written."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

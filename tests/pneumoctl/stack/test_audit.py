@@ -110,7 +110,7 @@ def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
     with audit.recorded(place, "teardown", {}) as act:
         act.begin()
         done = True
-    assert done and "warning: this is not in the audit record" in capsys.readouterr().err
+    assert done and "warning: the audit record cannot be written" in capsys.readouterr().err
 
 
 def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +143,8 @@ def test_verify_names_the_line(place: Stack, capsys: pytest.CaptureFixture[str])
     path = audit.chain(place).path
     path.write_text(path.read_text().replace('"code":0', '"code":1', 1))
     code, document = answer(capsys, "--verify")
-    assert code == 1 and document["error"]["faults"] == ["line 2: it was changed"]
-    assert run(["audit", "--verify"]) == 1 and "line 2: it was changed" in capsys.readouterr().err
+    assert code == 1 and document["error"]["faults"] == ["line 2: changed after it was written"]
+    assert run(["audit", "--verify"]) == 1 and "line 2: changed after it was written" in capsys.readouterr().err
 
 
 def test_nothing_recorded_is_said(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_a_removed_line_is_told(chain: Chain, line: int) -> None:
     chain.path.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
     (fault,) = chain.verify().faults
     if line < 5:
-        assert fault == f"line {line + 1}: it does not follow the entry before it: entry {line + 1} is missing"
+        assert fault == f"line {line + 1}: does not follow the entry before it: entry {line + 1} is missing"
     else:
         assert fault.startswith("the end: entry 6 is missing")
     chain.append({"command": "later"})
@@ -74,10 +74,10 @@ def test_a_removed_line_is_told(chain: Chain, line: int) -> None:
 def test_an_end_that_was_cut_off_is_told_also_when_the_record_goes_on(chain: Chain, left: int) -> None:
     lines = filled(chain)
     chain.path.write_bytes(b"".join(lines[:left]))
-    assert chain.verify().faults == ("the end: entry 6 is missing or changed, the last that was written",)
+    assert chain.verify().faults == ("the end: entry 6, the last one written, is missing or changed",)
     chain.append({"command": "later"})
     missing = f"entries {left + 1} to 6 are missing" if left < 5 else "entry 6 is missing"
-    assert chain.verify().faults == (f"line {left + 1}: it does not follow the entry before it: {missing}",)
+    assert chain.verify().faults == (f"line {left + 1}: does not follow the entry before it: {missing}",)
 
 
 def test_a_whole_record_that_was_removed_is_told(chain: Chain) -> None:
@@ -149,7 +149,7 @@ def test_what_was_cut_off_cannot_be_changed_later(chain: Chain) -> None:
     for other in (lines[2].replace(b"c", b"d", 1), b"", lines[2] * 2):
         chain.path.write_bytes(b"".join([*lines[:2], other, lines[3]]))
         (fault,) = chain.verify().faults
-        assert fault.endswith("what stood there was changed")
+        assert fault.endswith("an incomplete line was changed")
 
 
 def test_any_course_of_kills_in_the_middle_of_writing_is_accounted_for(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_name_sorts_by_time_and_no_other_is_taken(place: Stack) -> None:
     first, second = runs.new_id(AT), runs.new_id(AT + timedelta(seconds=1))
     assert runs.ID.fullmatch(first) and first < second and len(first) == 20
     for wrong in ("../../etc", "20261123-061500-zzzz", ""):
-        with pytest.raises(PneumoError, match="no run's name") as caught:
+        with pytest.raises(PneumoError, match="is not a run id") as caught:
             runs.run_directory(place, wrong)
         assert caught.value.code == Exit.USAGE
 

@@ -91,7 +91,7 @@ def test_a_stack_remembers_where_it_is(home: Path) -> None:
 @pytest.mark.parametrize("wish", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")])
 def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
     stack.find("default").save_cloud(CLOUD)
-    with pytest.raises(PneumoError, match="is there already") as caught:
+    with pytest.raises(PneumoError, match="exists already") as caught:
         stack.resolve(wish)
     assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
 
