@@ -14,7 +14,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal import streams
 from pneumoctl.terminal.console import console
 
-# Typer re-exports neither of these, and has carried its own copy of click since 0.26.
+# Typer does not export this class, and has contained its own copy of click since version 0.26.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
 
@@ -36,12 +36,12 @@ def run(argv: list[str]) -> int:
     try:
         code = _run(argv)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output went away
+    except BrokenPipeError:  # the reader of stdout has gone
         streams.discard_output()
         return Exit.FAILED
-    except OSError as error:  # such as a full disk
+    except OSError as error:  # for example a full disk
         streams.discard_output()
-        if code == Exit.DONE:  # else the error that is shown already is the one that matters
+        if code == Exit.DONE:  # otherwise the first error, shown already, is the cause
             why = "it is closed" if error.errno == errno.EBADF else error.strerror
             console.fail(PneumoError(f"standard output cannot be written: {why}"))
         return code or Exit.FAILED
@@ -68,15 +68,18 @@ def _run(argv: list[str]) -> int:
         raise
     except OSError as error:  # disk full, no permission, a file where a folder should be
         console.fail(
-            PneumoError(f"{error.filename or 'the system'}: {error.strerror or error}", "mend that, then again")
+            PneumoError(
+                f"{error.filename or 'the system'}: {error.strerror or error}",
+                "correct this, then run the same command again",
+            )
         )
         return Exit.FAILED
 
 
 def _with_stack(hint: str, argv: list[str]) -> str:
-    """The hint with --stack in each of its commands that takes it, if this command line named a stack.
+    """The hint with --stack added to each command that takes it, if this command line named a stack.
 
-    Typed as printed they then act on that stack. (A stack named by PNEUMO_STACK or pneumo.toml applies to them too.)
+    Typed as printed, the commands then act on that stack. A stack named by PNEUMO_STACK or pneumo.toml needs no option.
     """
     words = argv[: argv.index("--")] if "--" in argv else argv
     named = [word for word in words if word.startswith("--stack=")]
@@ -88,7 +91,7 @@ def _with_stack(hint: str, argv: list[str]) -> str:
 
 
 def _of_stack(command: re.Match[str], option: str) -> str:
-    """`pneumoctl VERB [SUBVERB]` with the option behind it, if that verb has it."""
+    """`pneumoctl VERB [SUBVERB]` with `option` after it, if that command takes it."""
     verb, second = command.groups()
     if second and takes((verb, second), "--stack"):
         return f"{command[0]} {option}"

@@ -1,10 +1,10 @@
-"""The one error that a user is meant to see, and the exit codes."""
+"""The exception that is shown to the user, and the exit codes."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Process exit codes, one meaning each."""
+    """The exit codes of the process; docs/exit-codes.md explains them."""
 
     DONE = 0
     FAILED = 1
@@ -21,7 +21,7 @@ class Exit(IntEnum):
 
 
 class PneumoError(Exception):
-    """Something failed: what and why (`message`), the next command to type (`hint`), the exit `code`."""
+    """A failure: what happened to what (`message`), the next command (`hint`), the exit `code`."""
 
     def __init__(self, message: str, hint: str = "", code: int = Exit.FAILED, **details: object) -> None:
         super().__init__(message)
@@ -31,5 +31,5 @@ class PneumoError(Exception):
         self.details = details
 
     def as_dict(self) -> dict[str, object]:
-        """The JSON document that stands for this error on stdout under `--json`."""
+        """The JSON document of this error, printed on stdout under `--json`."""
         return {"error": {"message": self.message, "hint": self.hint, "code": int(self.code), **self.details}}

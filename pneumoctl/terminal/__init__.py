@@ -1,1 +1,1 @@
-"""All that a person or a JSON reader sees."""
+"""The output of pneumoctl, as text for a person or JSON for a program."""

@@ -1,4 +1,4 @@
-"""The only place that prints: results to stdout, everything else to stderr."""
+"""All output of pneumoctl: results on stdout, everything else on stderr."""
 
 import json
 import os
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
-WIDE = 200  # columns
+WIDTH_OF_A_FILE = 200  # columns of a table that is written to a file or a pipe
 
 
 class Console:
-    """Draws text for a person or one JSON document for a program; Rich is loaded on first use only."""
+    """Prints text for a person or one JSON document for a program; loads Rich on first use."""
 
     def __init__(self) -> None:
         self.json_mode = False
-        self._answered = False
+        self._result_printed = False
         self.colour = True
         self.quiet = False
         self._rich: dict[bool, RichConsole] = {}
         self._spinner: Status | None = None
 
     def configure(self, argv: Sequence[str]) -> None:
-        """Read the output options straight from argv, so that usage errors honour them too.
+        """Read the output options from argv before it is parsed, so that usage errors respect them.
 
-        What follows `--` is for another program.
+        Arguments after `--` belong to another program.
         """
         argv = argv[: argv.index("--")] if "--" in argv else argv
         self.json_mode = "--json" in argv
-        self._answered = False
+        self._result_printed = False
         self.colour = "--no-color" not in argv
         self.quiet = "--quiet" in argv or "-q" in argv
 
@@ -47,27 +47,27 @@ class Console:
             from rich.console import Console as RichConsole
 
             stream = sys.stderr if stderr else sys.stdout
-            # A file or a pipe has no width: a table in it is for grep, one line a row.
-            width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+            # A file or a pipe has no width; each row of a table must stay on one line there.
+            width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE
             self._rich[stderr] = RichConsole(
                 stderr=stderr, no_color=not self.colour or None, highlight=False, width=width
             )
         return self._rich[stderr]
 
     def result(self, document: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Print the result document of a command, the first only; does nothing unless `--json` was given."""
-        if self.json_mode and not self._answered:
-            self._answered = True
+        """Print the result document of a command under `--json`; every document after the first is ignored."""
+        if self.json_mode and not self._result_printed:
+            self._result_printed = True
             sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
 
     def report(self, report: Report) -> int:
-        """Print the answer of a command; returns its exit code."""
+        """Print the report of a command and return its exit code."""
         self.result(report.document)
         self.show(report.blocks)
         return report.code
 
     def show(self, blocks: Sequence[str | Table], stderr: bool = False) -> None:
-        """Print lines and tables: to stdout as a result, or to stderr as something to know."""
+        """Print lines and tables: to stdout as a result, or to stderr as a note."""
         for block in blocks:
             if isinstance(block, Table):
                 self.table(block.columns, block.rows, block.styles, stderr)
@@ -88,7 +88,7 @@ class Console:
         styles: Sequence[str] = (),
         stderr: bool = False,
     ) -> None:
-        """Print a table, one Rich style a row: to stdout as a result, or to stderr as something to know."""
+        """Print a table with one Rich style a row: to stdout as a result, or to stderr as a note."""
         if self.quiet if stderr else self.json_mode:
             return
         from rich.markup import escape
@@ -102,15 +102,15 @@ class Console:
         self.rich(stderr=stderr).print(table)
 
     def clear(self) -> None:
-        """Clear the terminal before a repeated result."""
+        """Clear the terminal before a result is printed again."""
         self.rich(stderr=False).clear()
 
     def flush(self) -> None:
-        """Let a reader see what was printed so far."""
+        """Flush stdout."""
         sys.stdout.flush()
 
     def busy(self, title: str) -> None:
-        """Turn a spinner beside the title until `idle`, on a terminal only; again: beside another title."""
+        """Show a spinner with a title until `idle`, on a terminal only; a second call changes the title."""
         if self._spinner:
             self._spinner.update(title)
         elif sys.stderr.isatty() and not self.quiet:
@@ -118,26 +118,26 @@ class Console:
             self._spinner.start()
 
     def idle(self) -> None:
-        """Take the spinner away."""
+        """Remove the spinner."""
         if self._spinner:
             self._spinner.stop()
             self._spinner = None
 
     def note(self, line: str, style: str = "") -> None:
-        """Tell the person something on stderr."""
+        """Print a line on stderr, unless quiet."""
         if not self.quiet:
             self.rich(stderr=True).print(line, style=style or None, markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
-        """A warning on stderr, shown even when quiet."""
+        """Print a warning on stderr, also when quiet."""
         self.rich(stderr=True).print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
     def alarm(self, line: str) -> None:
-        """What costs money now: in red on stderr, shown even when quiet."""
+        """Print what costs money right now, in red on stderr, also when quiet."""
         self.rich(stderr=True).print(f"ALARM: {line}", style="bold red", markup=False, soft_wrap=True)
 
     def fail(self, error: "PneumoError") -> None:
-        """Show an error with its hint on stderr and, under `--json`, its document on stdout."""
+        """Print an error with its hint on stderr and, under `--json`, its document on stdout."""
         self.result(error.as_dict())
         err = self.rich(stderr=True)
         err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)
@@ -145,7 +145,7 @@ class Console:
             err.print(f"  next: {error.hint}", markup=False, soft_wrap=True)
 
     def ask(self, question: str) -> bool:
-        """Ask yes or no on stderr; anything but yes, or no terminal to ask on, is no."""
+        """Ask a yes-or-no question on stderr; anything but yes, or a missing terminal, means no."""
         if not sys.stdin.isatty():
             return False
         sys.stderr.write(f"{question} [y/N] ")
@@ -153,26 +153,26 @@ class Console:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def ask_for(self, word: str, question: str) -> bool:
-        """Ask the person to type a word, for what cannot be undone."""
+        """Ask for a word as the confirmation of an action that cannot be undone; a missing terminal means no."""
         if not sys.stdin.isatty():
             return False
-        sys.stderr.write(f"{question} Type {word} to go on: ")
+        sys.stderr.write(f"{question} Type {word} to continue: ")
         sys.stderr.flush()
         return sys.stdin.readline().strip() == word
 
     @contextmanager
     def activities(self, title: str) -> "Iterator[Activities]":
-        """Many things at once: a bar of what is done and a line for each that goes on; plain lines off a terminal."""
-        shown = self.rich(stderr=True)
-        if shown.is_terminal and not self.quiet:
-            with Bars(title, shown) as bars:
+        """Show the progress of several activities: bars on a terminal, plain lines elsewhere."""
+        stderr = self.rich(stderr=True)
+        if stderr.is_terminal and not self.quiet:
+            with Bars(title, stderr) as bars:
                 yield bars
         else:
             yield Lines(self.note)
 
     @contextmanager
     def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:
-        """A progress bar on a terminal, plain lines each tenth elsewhere; yields `advance(amount)`."""
+        """Show a progress bar on a terminal, a line for each tenth elsewhere; yields `advance(amount)`."""
         if self.rich(stderr=True).is_terminal and not self.quiet:
             with self._bar(title, total, unit) as advance:
                 yield advance

@@ -1,4 +1,4 @@
-"""Progress of many things that go on at once: live bars on a terminal, a line an event elsewhere."""
+"""Progress of several concurrent activities: live bars on a terminal, one line an event elsewhere."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
 
 
 class Activities(Protocol):
-    """What a caller tells; a thing is known by its name."""
+    """The display of concurrent activities, each identified by its name."""
 
     def expect(self, total: int) -> None:
-        """So many things will be done in all."""
+        """Set the number of activities in all."""
 
-    def begin(self, name: str, doing: str) -> None:
-        """It goes on from now; again for one that goes on is nothing."""
+    def begin(self, name: str, verb: str) -> None:
+        """Show an activity as running; does nothing if it is shown already."""
 
     def end(self, name: str, message: str, succeeded: bool = True) -> None:
-        """It is over."""
+        """Show the outcome of an activity."""
 
     def drop(self, name: str) -> None:
-        """It is over and no news."""
+        """Remove an activity without an outcome."""
 
     def note(self, text: str) -> None:
-        """Something about the whole."""
+        """Show a line that belongs to no activity."""
 
 
 class Lines:
-    """One line for each thing that ended."""
+    """One line for each activity that ended."""
 
     def __init__(self, note: Callable[[str, str], None]) -> None:
         self._note = note
@@ -39,8 +39,8 @@ class Lines:
         """See Activities."""
         self._total = total
 
-    def begin(self, name: str, doing: str) -> None:
-        """See Activities; a line for every start would only double the log."""
+    def begin(self, name: str, verb: str) -> None:
+        """See Activities; prints nothing, so that each activity has one line in a log."""
 
     def end(self, name: str, message: str, succeeded: bool = True) -> None:
         """See Activities."""
@@ -57,15 +57,15 @@ class Lines:
 
 
 class Bars:
-    """A bar for the whole and a spinner for each thing that goes on."""
+    """A bar for all activities together and a spinner for each running one."""
 
     def __init__(self, title: str, console: "Console") -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[count]}"))
         self._bars = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
-        self._whole = self._bars.add_task(title, total=None, count="")
-        self._going: dict[str, TaskID] = {}
+        self._overall = self._bars.add_task(title, total=None, count="")
+        self._running: dict[str, TaskID] = {}
         self._done = self._total = 0
 
     def __enter__(self) -> Self:
@@ -78,17 +78,17 @@ class Bars:
     def expect(self, total: int) -> None:
         """See Activities."""
         self._total = total
-        self._bars.update(self._whole, total=total, count=f"{self._done}/{total}")
+        self._bars.update(self._overall, total=total, count=f"{self._done}/{total}")
 
-    def begin(self, name: str, doing: str) -> None:
+    def begin(self, name: str, verb: str) -> None:
         """See Activities."""
-        if name not in self._going:
-            self._going[name] = self._bars.add_task(f"{doing} {name}", total=None, count="")
+        if name not in self._running:
+            self._running[name] = self._bars.add_task(f"{verb} {name}", total=None, count="")
 
     def drop(self, name: str) -> None:
         """See Activities."""
-        if name in self._going:
-            self._bars.remove_task(self._going.pop(name))
+        if name in self._running:
+            self._bars.remove_task(self._running.pop(name))
 
     def note(self, text: str) -> None:
         """See Activities."""
@@ -99,6 +99,6 @@ class Bars:
         self.drop(name)
         self._done += succeeded
         count = f"{self._done}/{self._total}" if self._total else str(self._done)
-        self._bars.update(self._whole, completed=self._done, count=count)
+        self._bars.update(self._overall, completed=self._done, count=count)
         if not succeeded:
             self._bars.console.print(f"  ✗ {name}: {message}", style="red", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a command answers: one document for a program, and the same as text and tables for a person."""
+"""The result of a command: one document for a program, and the same as text and tables for a person."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `styles`: one Rich style a row, none if empty."""
+    """A table; `styles` holds one Rich style a row, or is empty."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -16,7 +16,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """The answer of a command and its exit code."""
+    """The result of a command and its exit code."""
 
     document: Mapping[str, Any]
     blocks: Sequence[str | Table] = ()
