@@ -214,10 +214,10 @@ def test_version_is_the_one_that_the_api_tells(server: Server) -> None:
     [
         (503, {"status": "not ready", "checks": {"model": {"version": "v"}}}, "not ready: 503"),
         (404, {}, "not ready: 404"),
-        (200, b"<html>It works!</html>", "does not tell"),
-        (200, {"checks": {}}, "does not tell"),
-        (200, {"checks": {"model": {"version": None}}}, "does not tell"),
-        (200, {"checks": {"model": {"version": ""}}}, "does not tell"),
+        (200, b"<html>It works!</html>", "does not report"),
+        (200, {"checks": {}}, "does not report"),
+        (200, {"checks": {"model": {"version": None}}}, "does not report"),
+        (200, {"checks": {"model": {"version": ""}}}, "does not report"),
     ],
 )
 def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:

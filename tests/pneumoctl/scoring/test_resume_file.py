@@ -46,7 +46,7 @@ def test_record_spares_what_is_done(tmp_path: Path, files: list[str]) -> None:
 
 def test_a_pipe_cannot_be_resumed_and_the_error_says_so(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(PneumoError, match="not seekable"), Record(tmp_path / "pipe", "v1"):
+    with pytest.raises(PneumoError, match="not seekable"), ResumeFile(tmp_path / "pipe", "v1"):
         pass
 
 

@@ -64,7 +64,7 @@ def test_a_removed_line_is_told(chain: Chain, line: int) -> None:
     if line < 5:
         assert fault == f"line {line + 1}: does not follow the entry before it: entry {line + 1} is missing"
     else:
-        assert fault.startswith("the end: entry 6 is missing")
+        assert fault.startswith("the end: entry 6, the last one written, is missing")
     chain.append({"command": "later"})
     (fault,) = chain.verify().faults
     assert fault.endswith(f"entry {line + 1} is missing")
@@ -83,7 +83,7 @@ def test_an_end_that_was_cut_off_is_told_also_when_the_record_goes_on(chain: Cha
 def test_a_whole_record_that_was_removed_is_told(chain: Chain) -> None:
     filled(chain)
     chain.path.unlink()
-    assert chain.verify().faults[0].startswith("the end: entry 6 is missing")
+    assert chain.verify().faults[0].startswith("the end: entry 6, the last one written, is missing")
     chain.head.unlink()
     filled(chain, 2)
     chain.head.unlink()
