@@ -82,7 +82,9 @@ def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
         return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
 
 
-def _carry_out(stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord) -> Report:
+def _carry_out(
+    stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord
+) -> Report:
     secrets = _unless_damaged(stack.secrets, desired.export is None)
 
     planned = plan(desired)
