@@ -9,45 +9,13 @@ from typing import Any
 import jinja2
 import pytest
 
-from pneumoctl.files import Tree, bundled
+from pneumoctl.files import bundled
 from pneumoctl.hosts import configure, releases
-from pneumoctl.hosts.desired import Code, DesiredState, Model
+from pneumoctl.hosts.desired import Code, Model
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, describe
-from pneumoctl.stack import inventory
-from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.settings import Settings
 from pneumoctl.training import host_plan
-
-ROLES = {"nginx": "nginx", "monitoring": "monitoring", "web-0": "web", "web-1": "web", "app-0": "app", "app-1": "app"}
-OUTPUTS = {
-    name: {
-        "role": role,
-        "instance_id": f"i-{number}",
-        "private_ip": f"10.20.1.{number}",
-        "public_ip": None,
-        "type": "t",
-    }
-    for number, (name, role) in enumerate(ROLES.items(), 10)
-}
-SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
-TREES = (Tree("/src/webapp", "d1"), Tree("/src/model", "d2"))
-NEW, MODEL = Code("r2", "lock", TREES), Model("m-2", Tree("/src/bundle", "d3"))
-DESIRED = DesiredState(
-    settings=Settings(target="aws"),
-    inventory=inventory.from_outputs(OUTPUTS, "198.51.100.1"),
-    secrets=SECRETS,
-    certificate="CERTIFICATE\n",
-    key="KEY\n",
-    login="clinician:$2b$hash",
-    releases={name: NEW for name, role in ROLES.items() if role in ("web", "app")},
-    models={"app-0": MODEL, "app-1": MODEL},
-    current_links={name: {} for name in ROLES},
-)
-CURRENT_LINKS = {
-    **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},
-    **{f"app-{n}": {"api/current": "releases/r1", "model/current": "releases/m-1"} for n in range(2)},
-}
+from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED, SECRETS, TREES
 
 
 def titles(plan: Plan) -> list[str]:

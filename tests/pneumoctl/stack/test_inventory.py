@@ -5,30 +5,11 @@ import json
 import pytest
 
 from pneumoctl.stack import inventory
-
-OUTPUTS = {
-    name: {
-        "role": name.split("-")[0],
-        "instance_id": f"i-{number}",
-        "private_ip": f"10.20.1.{number}",
-        "public_ip": ip,
-        "type": "t3.small",
-    }
-    for number, (name, ip) in enumerate(
-        {
-            "nginx": None,
-            "monitoring": "198.51.100.9",
-            "web-0": None,
-            "app-0": None,
-            "app-1": None,
-            "train": None,
-        }.items()
-    )
-}
+from tests.pneumoctl.examples import HOSTS_OUTPUT
 
 
 def test_hosts_come_from_terraforms_outputs() -> None:
-    known = inventory.from_outputs(OUTPUTS, "198.51.100.1")
+    known = inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     assert known.bastion.name == "nginx" and known.bastion.public_address == "198.51.100.1"
     hosts = {host.name: host for host in known.hosts}
     assert hosts["monitoring"].public_address == "198.51.100.9" and hosts["web-0"].public_address == ""
@@ -37,7 +18,7 @@ def test_hosts_come_from_terraforms_outputs() -> None:
 
 
 def test_redis_is_on_the_first_app_host_only() -> None:
-    known = inventory.from_outputs(OUTPUTS, "198.51.100.1")
+    known = inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     assert [host.name for host in known.hosts if "redis" in (host.services or {})] == ["app-0"]
     assert all("node_exporter" in (host.services or {}) for host in known.hosts)
     with pytest.raises(ValueError, match="too many"):
@@ -45,5 +26,5 @@ def test_redis_is_on_the_first_app_host_only() -> None:
 
 
 def test_a_saved_inventory_comes_back() -> None:
-    known = inventory.from_outputs(OUTPUTS, "198.51.100.1")
+    known = inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     assert inventory.from_json(json.loads(json.dumps(inventory.to_json(known)))) == known

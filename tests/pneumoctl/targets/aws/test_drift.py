@@ -19,7 +19,7 @@ from pneumoctl.registry import promotion
 from pneumoctl.ssh import host_program
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.aws import desired, drift
-from tests.pneumoctl.hosts.test_plans import DESIRED
+from tests.pneumoctl.examples import DESIRED
 
 HOSTS = {host.name: host for host in DESIRED.inventory.hosts}
 

@@ -19,7 +19,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
 from pneumoctl.targets.common.health import Door
-from tests.pneumoctl.stack.test_inventory import OUTPUTS
+from tests.pneumoctl.examples import HOSTS_OUTPUT
 
 SAID = """boot=ok\x20
 api/current=releases/0123456789ab
@@ -83,7 +83,7 @@ def test_who_knows_what_is_worth_it_is_waited_for_longer() -> None:
 
 
 def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
-    known = from_outputs(OUTPUTS, "198.51.100.1")
+    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
 
     assert all(units.of(host) for host in known.hosts if host.role != "train")
     assert all(not units.of(host) for host in known.hosts if host.role == "train")
@@ -92,7 +92,7 @@ def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
 
 
 def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
-    known = from_outputs(OUTPUTS, "198.51.100.1")
+    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     place, settings = Stack("t", tmp_path), Settings(target="aws")
 
     with pytest.raises(PneumoError, match="not configured yet"):

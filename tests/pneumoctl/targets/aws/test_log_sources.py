@@ -8,7 +8,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.inventory import from_outputs
 from pneumoctl.targets.aws import logs
 from pneumoctl.targets.aws.log_sources import Entry, Journal, Steps, merged
-from tests.pneumoctl.stack.test_inventory import OUTPUTS
+from tests.pneumoctl.examples import HOSTS_OUTPUT
 
 LINE = {
     "__REALTIME_TIMESTAMP": "1700000000250000",
@@ -63,7 +63,7 @@ def test_the_last_lines_of_all_hosts_are_in_order() -> None:
 
 
 def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
-    known = from_outputs(OUTPUTS, "198.51.100.1")
+    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
 
     def asked(name: str | None) -> dict[str, object]:
         return {host.name: log for host, log in logs.choose(known, name)}

@@ -13,7 +13,7 @@ from pneumoctl.hosts.desired import Offline
 from pneumoctl.plan.steps import Copy, Put, Run, Step, describe_action
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.aws import desired, offline_bundle
-from tests.pneumoctl.hosts.test_plans import DESIRED
+from tests.pneumoctl.examples import DESIRED
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux {0}"\nID=debian\nVERSION_ID="{0}"\n'
 BUNDLE = Offline(Tree("/from/debs", "d" * 64), Tree("/from/wheels", "e" * 64))

@@ -1,0 +1,59 @@
+"""A stack on aws as data for tests: terraform's output of its hosts, and the desired state of each host."""
+
+from pneumoctl.files import Tree
+from pneumoctl.hosts.desired import Code, DesiredState, Model
+from pneumoctl.stack import inventory
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.settings import Settings
+
+# Terraform's output `hosts`, with a training host.
+HOSTS_OUTPUT = {
+    name: {
+        "role": name.split("-")[0],
+        "instance_id": f"i-{number}",
+        "private_ip": f"10.20.1.{number}",
+        "public_ip": ip,
+        "type": "t3.small",
+    }
+    for number, (name, ip) in enumerate(
+        {
+            "nginx": None,
+            "monitoring": "198.51.100.9",
+            "web-0": None,
+            "app-0": None,
+            "app-1": None,
+            "train": None,
+        }.items()
+    )
+}
+
+# A stack of six hosts without a training host, before an update of both releases.
+ROLES = {"nginx": "nginx", "monitoring": "monitoring", "web-0": "web", "web-1": "web", "app-0": "app", "app-1": "app"}
+OUTPUTS = {
+    name: {
+        "role": role,
+        "instance_id": f"i-{number}",
+        "private_ip": f"10.20.1.{number}",
+        "public_ip": None,
+        "type": "t",
+    }
+    for number, (name, role) in enumerate(ROLES.items(), 10)
+}
+SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
+TREES = (Tree("/src/webapp", "d1"), Tree("/src/model", "d2"))
+NEW, MODEL = Code("r2", "lock", TREES), Model("m-2", Tree("/src/bundle", "d3"))
+DESIRED = DesiredState(
+    settings=Settings(target="aws"),
+    inventory=inventory.from_outputs(OUTPUTS, "198.51.100.1"),
+    secrets=SECRETS,
+    certificate="CERTIFICATE\n",
+    key="KEY\n",
+    login="clinician:$2b$hash",
+    releases={name: NEW for name, role in ROLES.items() if role in ("web", "app")},
+    models={"app-0": MODEL, "app-1": MODEL},
+    current_links={name: {} for name in ROLES},
+)
+CURRENT_LINKS = {
+    **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},
+    **{f"app-{n}": {"api/current": "releases/r1", "model/current": "releases/m-1"} for n in range(2)},
+}
