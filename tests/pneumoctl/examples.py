@@ -1,10 +1,17 @@
-"""A stack on aws as data for tests: terraform's output of its hosts, and the desired state of each host."""
+"""A stack on aws as data for tests: terraform's output of its hosts, their desired state, the context of a command."""
 
+from pathlib import Path
+from typing import Any
+
+from pneumoctl.aws.api import Account
+from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.files import Tree
 from pneumoctl.hosts.desired import Code, DesiredState, Model
 from pneumoctl.stack import inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import context
 
 # Terraform's output `hosts`, with a training host.
 HOSTS_OUTPUT = {
@@ -57,3 +64,13 @@ CURRENT_LINKS = {
     **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},
     **{f"app-{n}": {"api/current": "releases/r1", "model/current": "releases/m-1"} for n in range(2)},
 }
+
+
+def aws_context(aws: Any, **settings: Any) -> context.Site:
+    """The context of a command on stack t, whose AWS client is `aws` and whose directory does not exist."""
+    stack = Stack("t", Path("/nowhere"))
+    account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
+    terraform = Terraform(stack.terraform, {}, stack.layout.logs)
+    return context.Site(
+        Settings(stack="t", target="aws", region="eu-west-1", **settings), stack, aws, account, terraform
+    )

@@ -24,6 +24,7 @@ from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import provision
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
+from tests.pneumoctl.examples import aws_context
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 RUN = "20261123-061500-a1b2"
@@ -194,9 +195,7 @@ def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
 
 
 def test_up_spares_a_run_and_teardown_does_not(aws: Aws, train: Instance, tmp_path: Path) -> None:
-    from tests.pneumoctl.targets.aws.test_provision import made
-
-    one: Any = made(aws)
+    one: Any = aws_context(aws)
     one = replace(one, settings=replace(one.settings, stack="watch", gpu_host=True))
     lease(aws, train)
     provision.rest(one)
@@ -211,7 +210,6 @@ def test_up_spares_a_run_and_teardown_does_not(aws: Aws, train: Instance, tmp_pa
 
 def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, place: Stack, train: Instance) -> None:
     from pneumoctl.targets.aws import teardown
-    from tests.pneumoctl.targets.aws.test_provision import made
 
     run = Run(
         RUN, "watch", "gpu", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none"
@@ -219,7 +217,7 @@ def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, place: Stack,
     later = scheduled_stop.now(aws) + timedelta(hours=1)
     runs.save(place, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
     lease(aws, train)
-    one: Any = made(aws)
+    one: Any = aws_context(aws)
     one = replace(one, settings=replace(one.settings, stack="watch"), stack=place)
     teardown._end_runs(one)
     assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []

@@ -4,19 +4,18 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pneumoctl.aws.api import Account
 from pneumoctl.aws.ec2 import Instance
-from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import stop as gpu
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws import context, provision
+from tests.pneumoctl.examples import aws_context
 
 GPU = Instance("i-1", "train", "train", "running", "g5.xlarge", datetime.now(UTC), "10.20.32.10", "")
 WEB = replace(GPU, id="i-2", name="web-0", role="web")
@@ -51,13 +50,6 @@ class Ec2:
         if self.refuses:
             raise PneumoError("not confirmed stopped", "aws ec2 stop-instances", Exit.GPU_NOT_STOPPED)
         self.stopped += [host.id for host in hosts]
-
-
-def made(aws: Any, **wished: Any) -> context.Site:
-    settings = Settings(stack="t", target="aws", region="eu-west-1", **wished)
-    place = Stack("t", Path("/nowhere"))
-    account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
-    return context.Site(settings, place, aws, account, Terraform(place.terraform, {}, place.layout.logs))
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +127,7 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
 
 
 def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> None:
-    one = replace(made(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
+    one = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
     assert provision._state_bucket(one, move=False) == "mine"  # a new stack
     one.stack.terraform.mkdir()
     assert provision._state_bucket(one, move=False) == ""
@@ -145,7 +137,7 @@ def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> Non
 
 
 def test_terraform_knows_every_variable_that_it_is_given() -> None:
-    given = context.variables(made(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
+    given = context.variables(aws_context(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
     known = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
     assert set(given) <= known
     assert given["train_count"] == 1 and given["bucket"] == "pneumoctl-t-123456789012-eu-west-1"

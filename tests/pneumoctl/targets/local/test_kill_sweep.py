@@ -11,7 +11,7 @@ import pytest
 
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
-from tests.pneumoctl.targets.local.test_lifecycle import post, stored
+from tests.pneumoctl.page_client import post, stored
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -16,29 +16,9 @@ from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
+from tests.pneumoctl.page_client import post, stored
 
 pytestmark = pytest.mark.timeout(600)
-
-
-def post(operator: Operator, name: str, seed: int) -> dict:
-    """Upload one drawing through the web page's route; its prediction document."""
-    import urllib3
-
-    url = operator.json("status")["url"]
-    fields = {"file": (name, phantom.png(seed, 192, False), "image/png")}
-    answer = urllib3.request("POST", f"{url}/predictions", fields=fields, headers={"Accept": "application/json"})
-    assert answer.status == 201, answer.data
-    return answer.json()["predictions"][0]
-
-
-def stored(operator: Operator, identity: str) -> dict:
-    import urllib3
-
-    url = operator.json("status")["url"]
-    answer = urllib3.request("GET", f"{url}/predictions/{identity}", headers={"Accept": "application/json"})
-    logged = "" if answer.status == 200 else operator.run("logs", "-n", "80").stdout
-    assert answer.status == 200, f"{answer.data.decode()}\n{logged}"
-    return answer.json()
 
 
 def pids(operator: Operator) -> dict[str, int]:
