@@ -97,7 +97,7 @@ class World:
             if passed >= self.trains_s or self.asked or late:
                 self.ended, why = self.seconds, "done" if passed >= self.trains_s else "stopped"
                 self.code = self.code if why == "done" else 143
-                at = self.now().timeformat_time()
+                at = self.now().timestamp()
                 self.end = self.end or {"run": RUN, "exit": self.code, "why": why, "message": "", "at": at}
         if self.ended is not None and self.host_acts and self.seconds - self.ended > 3:
             self.console += "pneumoctl-train: ended (success, 0): powering off\n"

@@ -15,7 +15,7 @@ from pneumoctl.stack import lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from pneumoctl import lock
+from pneumoctl.stack import lock
 with lock.held(Path(sys.argv[1]), "up"):
     print("held", flush=True)
     time.sleep(60)

@@ -33,6 +33,6 @@ def test_on_a_terminal_what_goes_on_is_shown_and_what_failed_stays() -> None:
         bars.end("aws_vpc.main", "created")
         bars.end("aws_eip.nat", "denied", succeeded=False)
         bars._bars.refresh()
-        assert bars._going == {}
+        assert bars._running == {}
     said = out.getvalue()
     assert "creating aws_vpc.main" in said and "1/2" in said and "aws_eip.nat: denied" in said
