@@ -27,9 +27,9 @@ from model.evaluation import calibrate, plots
 from model.evaluation.assess import refusals, score
 from model.evaluation.metrics import evaluate
 from model.images import refuse
+from model.run_dir import BEST, HISTORY, SETTINGS
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
-from model.training.run_dir import BEST, HISTORY, SETTINGS
 
 if TYPE_CHECKING:
     import keras

@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import train
+from model import run_dir, train
 from model.files import write_json
 from model.host import spot_notice
 from model.host.checkpoint_upload import CheckpointUploader, restore, upload
 from model.host.heartbeat import END, Heartbeat, RunPaths
 from model.host.s3 import Bucket, BucketError, download_data_set, upload_tree
 from model.settings import SettingsError
-from model.training import devices, run_dir
+from model.training import devices
 from model.training.checkpoint import LATEST
 from model.training.observer import Observer
 

@@ -10,16 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model import run_dir
 from model import settings as choices
 from model.data.sources import DataError
+from model.run_dir import BUNDLE, HISTORY, LOG, RUN, CheckpointError, UsageError
 from model.settings import SettingsError, TrainSettings
-from model.training import run_dir
 from model.training.arguments import parser
-from model.training.checkpoint import CheckpointError
 from model.training.errors import Collapsed, Stopped, TrainingError
 from model.training.observer import Observer
 from model.training.reporter import Reporter
-from model.training.run_dir import BUNDLE, HISTORY, LOG, RUN, UsageError
 
 log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, COLLAPSED = 0, 1, 2, 3

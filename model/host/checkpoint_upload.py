@@ -9,8 +9,8 @@ from pathlib import Path
 
 from model.files import write_text
 from model.host.s3 import Bucket, BucketError
+from model.run_dir import HISTORY, LOG, SETTINGS
 from model.training.checkpoint import ARRAYS, LATEST, MANIFEST, STATE, is_intact
-from model.training.run_dir import HISTORY, LOG, SETTINGS
 
 log = logging.getLogger(__name__)
 CHECKPOINT_FILES = (ARRAYS, STATE, MANIFEST)  # in the order in which they are uploaded

@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from model.files import file_digest, flush, flush_directory, write_json, write_text
+from model.run_dir import CheckpointError
 
 log = logging.getLogger(__name__)
 ARRAYS, STATE, MANIFEST, LATEST = "arrays.npz", "state.json", "manifest.json", "latest"
-
-
-class CheckpointError(Exception):
-    """A run that cannot be resumed from its directory; the message says why and what to do."""
 
 
 class Checkpoints:

@@ -11,19 +11,19 @@ from typing import Any
 
 import tensorflow as tf  # noqa: TID253 - model.train imports this module after it has checked its arguments
 
-from model import export
+from model import export, run_dir
 from model.bundling import onnx
 from model.bundling.provenance import Origin
 from model.data import dataset as data
 from model.data.dataset import DataSet
 from model.evaluation import plots
+from model.run_dir import BEST, BUNDLE, CHECKPOINTS
 from model.settings import TrainSettings
-from model.training import devices, loop, network, run_dir
+from model.training import devices, loop, network
 from model.training.checkpoint import Checkpoints
 from model.training.loop import Progress
 from model.training.observer import Observer
 from model.training.reporter import Reporter
-from model.training.run_dir import BEST, BUNDLE, CHECKPOINTS
 
 
 def initialize_devices() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import phantom, train
+from model import phantom, run_dir, train
 from model.settings import TrainSettings
-from model.training import run, run_dir
+from model.training import run
 from model.training.checkpoint import Checkpoints
 
 ROOT = Path(train.__file__).parents[1]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from model import files
+from model.run_dir import CheckpointError
 from model.training import checkpoint
-from model.training.checkpoint import CheckpointError, Checkpoints, arrays_to_variables, variables_to_arrays
+from model.training.checkpoint import Checkpoints, arrays_to_variables, variables_to_arrays
 
 
 def arrays(step: int) -> dict[str, np.ndarray]:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 
 from model.files import write_json
 from model.settings import TrainSettings
-from model.training.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from model.data.dataset import DataSet
 
 SETTINGS, RUN, HISTORY, LOG = "settings.json", "run.json", "history.json", "train.log"
 BEST, BUNDLE, CHECKPOINTS, LOCK = "best.keras", "bundle", "checkpoints", "lock"
+
+
+class CheckpointError(Exception):
+    """A run that cannot be resumed from its directory; the message says why and what to do."""
 
 
 class UsageError(Exception):
