@@ -67,12 +67,12 @@ def test_what_is_refused_before_anything_starts(
 
 def test_words_before_and_behind_the_dashes() -> None:
     wish = _wish(["data", "--epochs", "2"], False, None, None, 30, False, False)
-    assert (wish.first, wish.arguments) == ("data", ("--epochs", "2"))
+    assert (wish.data_or_run, wish.arguments) == ("data", ("--epochs", "2"))
     wish = _wish(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
-    assert (wish.first, wish.arguments, wish.max_runtime_s, wish.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
-    assert wish.named("xrays") == ("--name", "dag-xrays")
-    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).named("x") == ("--name", "resnet50-x")
-    assert _wish(["--name", "mine"], True, None, None, 30, False, False).named("x") == ()
+    assert (wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
+    assert wish.name_arguments("xrays") == ("--name", "dag-xrays")
+    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == ("--name", "resnet50-x")
+    assert _wish(["--name", "mine"], True, None, None, 30, False, False).name_arguments("x") == ()
     assert _wish([], True, None, None, 30, False, False).max_runtime_s == 4 * 3600
 
 
