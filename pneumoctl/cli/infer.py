@@ -31,7 +31,7 @@ def infer(
     Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
     """
     stack = invocation.stack
-    found = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
+    found = labelled.find(folder, os.environ.get("PNEUMO_DATA"), "pneumoctl infer")
     with audit.recorded(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as endpoint:
         document = _scored(found, endpoint, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []

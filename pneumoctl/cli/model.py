@@ -82,7 +82,7 @@ def evaluate(
     How often these pictures were read before is told: who chooses by a test set has none any more.
     """
     found = store.find(name)
-    pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"))
+    pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
     console.note(f"{found.id} scores {len(pictures.labels)} pictures")
     entry = evaluations.evaluate(found, pictures)
     count = evaluations.count(entry["pictures"])

@@ -1,6 +1,7 @@
 """A labelled folder: find its pictures, score each once through a stack's API, compare the findings with the labels."""
 
 import hashlib
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,15 @@ class Folder:
     labels: dict[str, int]
 
 
-def find(directory: Path | None, data_root: str | None) -> Folder:
-    """The folder at `directory`, or the test split below `data_root` ($PNEUMO_DATA). Raises PneumoError (usage)."""
-    directory = directory or _test_split(data_root)
+def find(directory: Path | None, data_root: str | None, command: str) -> Folder:
+    """The folder at `directory`, or the test split below `data_root` ($PNEUMO_DATA).
+
+    `command`: what to type before a folder, for hints. Raises PneumoError (usage) if there is no labelled folder.
+    """
+    directory = directory or _test_split(data_root, command)
     if not _is_labelled(directory):
         has_test_split = _is_labelled(directory / "test")
-        hint = f"pneumoctl infer {directory / 'test'}" if has_test_split else "pneumoctl infer DIR"
+        hint = f"{command} {shlex.quote(str(directory / 'test'))}" if has_test_split else f"{command} DIR"
         raise PneumoError(f"{directory} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
     labels = {
         file: label for label, name in enumerate(CLASSES) for file in find_files.find([str(directory / name)]).files
@@ -40,16 +44,16 @@ def find(directory: Path | None, data_root: str | None) -> Folder:
     return Folder(directory, labels)
 
 
-def _test_split(data_root: str | None) -> Path:
+def _test_split(data_root: str | None, command: str) -> Path:
     if not data_root:
         wanted = f"a folder that contains {' and '.join(CLASSES)}"
         message = f"no pictures given: name {wanted}, or set PNEUMO_DATA to a data set with a test split"
-        raise PneumoError(message, "pneumoctl infer DIR (a data set: pneumoctl data fetch kermany)", Exit.USAGE)
+        raise PneumoError(message, f"{command} DIR (a data set: pneumoctl data fetch kermany)", Exit.USAGE)
     root = Path(data_root)
     splits = [folder for folder in (root / "test", *sorted(root.glob("*/test"))) if _is_labelled(folder)]
     if len(splits) != 1:
         count = f"{len(splits)} test splits: {', '.join(map(str, splits))}" if splits else "no test split"
-        raise PneumoError(f"PNEUMO_DATA={data_root} has {count}", "pneumoctl infer DIR", Exit.USAGE)
+        raise PneumoError(f"PNEUMO_DATA={data_root} has {count}", f"{command} DIR", Exit.USAGE)
     return splits[0]
 
 

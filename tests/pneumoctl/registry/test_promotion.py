@@ -263,6 +263,26 @@ def test_a_folder_that_is_no_labelled_one_is_refused(kept: Any, labelled: Path, 
     assert evaluations.of_model(model.id) == []
 
 
+def test_the_hint_of_evaluate_names_evaluate(
+    kept: Any, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`infer` sends pictures to a stack; somebody who typed `model evaluate` must not be led there."""
+    model = kept(None)
+
+    def hint(*words: str) -> str:
+        capsys.readouterr()
+        assert run(["model", "evaluate", model.id, *words, "--json"]) == Exit.USAGE
+        return str(json.loads(capsys.readouterr().out)["error"]["hint"])
+
+    monkeypatch.delenv("PNEUMO_DATA", raising=False)
+    assert hint().startswith(f"pneumoctl model evaluate {model.id} DIR")
+    assert hint(str(tmp_path / "none")) == f"pneumoctl model evaluate {model.id} DIR"
+    labelled.rename(tmp_path / "test")
+    assert hint(str(tmp_path)) == f"pneumoctl model evaluate {model.id} {tmp_path / 'test'}"
+    monkeypatch.setenv("PNEUMO_DATA", str(tmp_path / "none"))
+    assert hint() == f"pneumoctl model evaluate {model.id} DIR"
+
+
 @pytest.fixture
 def aws(cloud: Cloud, _place: None) -> Iterator[Aws]:
     """With a stack `t` on aws whose bucket is there and whose hosts are not."""
