@@ -12,6 +12,7 @@ from model.training.arguments import parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.installation import install_command, missing
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -21,11 +22,7 @@ from pneumoctl.training.progress import parse_duration
 from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 RUNTIME = "4h"
-
-
 RETRIES = 3
-
-
 OURS = ("--out", "--resume")  # flags of model.train that are not the user's
 
 
@@ -70,8 +67,15 @@ def train(
     wish = _on_spot(wish, gpu, spot, spot_retries, fallback)
     if gpu:
         return _on_gpu(settings, stack, wish)
-
+    _require_packages()
     return local.train(stack, wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
+
+
+def _require_packages() -> None:
+    """Raises PneumoError (exit 4) unless model.train can run on this machine."""
+    if modules := missing("train"):
+        message = f"training on this machine needs packages that are not installed: {', '.join(modules)}"
+        raise PneumoError(message, install_command("train"), Exit.PREFLIGHT)
 
 
 def _on_gpu(settings: "Settings", stack: "Stack", wish: TrainingRequest) -> int:

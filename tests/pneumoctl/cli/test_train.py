@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pneumoctl import installation
 from pneumoctl.__main__ import run as pneumoctl
 from pneumoctl.aws import prices
 from pneumoctl.aws.prices import Prices
@@ -63,6 +64,17 @@ def test_what_is_refused_before_anything_starts(
     assert pneumoctl(["train", "--stack", "t", *words]) == Exit.USAGE
     assert said in capsys.readouterr().err
     assert runs.load_all(place) == []
+
+
+@pytest.mark.parametrize("words", [["folder"], ["folder", "--resume"]])
+def test_without_the_packages_for_training_nothing_is_recorded(
+    place: Stack, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(installation, "find_spec", lambda name: None if name in ("tensorflow", "tf2onnx") else object())
+    assert pneumoctl(["train", "--stack", "t", *words, "--json"]) == Exit.PREFLIGHT
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "tensorflow, tf2onnx" in error["message"] and "[train]" in error["hint"]
+    assert "checkpoint" not in error["hint"] and runs.every(place) == []
 
 
 def test_words_before_and_behind_the_dashes() -> None:
