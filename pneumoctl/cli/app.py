@@ -30,8 +30,8 @@ VERBS = {
     "teardown": ("teardown", "End the stack and prove that nothing remains."),
     "init": ("init", "Write a commented pneumo.toml."),
     "offline-bundle": ("offline_bundle", "Collect packages for hosts without internet (aws)."),
-    "data": ("data", "Fetch public data sets; push one to the stack's bucket."),
-    "gpu": ("gpu", "Show and stop what bills on the GPU; test its guards."),
+    "data": ("data", "Download public data sets; upload one to the stack's bucket."),
+    "gpu": ("gpu", "Show whether a GPU costs money; stop it; test its guards."),
     "runs": ("runs", "List training runs and their receipts."),
     "model": ("model", "List, compare, promote and copy trained models."),
     "secrets": ("secrets", "Show the page's login; rotate the secrets (aws)."),
@@ -89,7 +89,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """One tool from bare machine to proven prediction, and back."""
+    """Deploy a chest X-ray pneumonia classifier, train it, and remove it again."""
 
 
 def takes(words: tuple[str, ...], option: str) -> bool:

@@ -16,11 +16,12 @@ from pneumoctl.terminal.console import console
 @on_stack()
 def audit(
     invocation: Invocation,
-    verify: Annotated[bool, typer.Option("--verify", help="Check that nothing was changed or removed.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no line was changed or removed.")] = False,
 ) -> int:
     """Show who changed what in the stack.
 
-    The record outlives the stack. --verify: exit 1 when a line was changed or removed, naming it.
+    The record remains after the stack is gone. With --verify, exit code 1 if a line was changed or removed; the message
+    names the line.
     """
     stack = invocation.stack
     orphans.start_alarm_for(stack)

@@ -13,20 +13,23 @@ from pneumoctl.targets.aws import change, context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
-Hosts = Annotated[list[str] | None, typer.Argument(help="Names of hosts; all if left out.", metavar="[HOST]...")]
+Hosts = Annotated[list[str] | None, typer.Argument(help="Names of hosts (default: all).", metavar="[HOST]...")]
 
 
 @on_stack("offline_bundle")
 def configure(
     invocation: Invocation,
     host: Hosts = None,
-    diff: Annotated[bool, typer.Option("--diff", "--dry-run", help="Show what differs and stop.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", "--dry-run", help="Show the differences and stop.")] = False,
     yes: Yes = False,
 ) -> int:
     """Bring the hosts to their desired state (aws).
 
-    All hosts at once; one that fails does not stop the others (exit 6 names it). Safe to repeat: what is as it
-    should be is left alone. Exit 5: another pneumoctl works; 10: a service did not come back and was put back.
+    Works on all hosts at the same time; a failure on one does not stop the others. Safe to repeat: only what differs is
+    changed.
+
+    Exit codes: 5 another pneumoctl works on the stack; 6 a host failed, and is named; 10 a service did not become
+    ready, and its earlier configuration was restored.
     """
     settings, stack = invocation
     context.require(stack)

@@ -14,7 +14,7 @@ from pneumoctl.terminal.console import console
 def cost(invocation: Invocation) -> int:
     """Show what the stack costs (aws).
 
-    List prices times hours; it says what that leaves out.
+    An estimate: list prices times hours. The output says what it leaves out.
     """
     settings, stack = invocation
     context.require(stack)

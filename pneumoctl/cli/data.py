@@ -24,23 +24,32 @@ from pneumoctl.training.data_sets import Push
 
 app = typer.Typer(
     name="data",
-    help="Fetch public data sets; push one to the stack's bucket.",
+    help="Download public data sets; upload one to the stack's bucket.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
 
 Name = Annotated[
     Literal["pneumoniamnist", "kermany"],
-    typer.Argument(help="pneumoniamnist (one .npz) or kermany (1.2 GB, unpacked to folders).", show_default=False),
+    typer.Argument(
+        metavar="[NAME]",
+        help="pneumoniamnist (default; one .npz file) or kermany (1.2 GB, folders).",
+        show_default=False,
+    ),
 ]
-Size = Annotated[int | None, typer.Option("--size", help="Pixels a side of pneumoniamnist: 28, 64, 128 or 224.")]
-Directory = Annotated[Path, typer.Option("--to", help="Directory to put it into.", metavar="DIR")]
+Size = Annotated[
+    int | None, typer.Option("--size", metavar="PIXELS", help="Side length, pneumoniamnist: 28, 64, 128 or 224.")
+]
+Directory = Annotated[Path, typer.Option("--to", help="Directory to download to.", metavar="DIR")]
 
 
 @app.command()
 @output_options
 def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory = Path("data")) -> int:
-    """Download a data set, checked against its published checksum; a broken download goes on where it stopped."""
+    """Download a public data set and verify its published checksum.
+
+    An interrupted download resumes when you run the command again.
+    """
     if size is not None and (name == "kermany" or size not in publisher.SIZES):
         sizes = ", ".join(map(str, publisher.SIZES))
         raise PneumoError(
@@ -67,14 +76,19 @@ def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory
 @on_stack()
 def push(
     invocation: Invocation,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Holds train/ and test/ x NORMAL/ and PNEUMONIA/.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the data set (default: the folder's).")] = None,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Contains train/ and test/, each with NORMAL/ and PNEUMONIA/.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the data set (default: of the folder).")
+    ] = None,
     dry_run: DryRun = False,
 ) -> int:
-    """Bring a data set to the stack's bucket, where its training host finds it.
+    """Upload a data set to the stack's bucket, for training on the GPU host.
 
-    Only what the bucket lacks is sent; interrupted, the same command goes on. Hidden files stay here. File names go
-    along, for the training must know which pictures are of one patient; none is shown or logged.
+    Only files that the bucket lacks are sent; an interrupted upload resumes when you run the command again. Hidden
+    files are not sent. File names are sent, because the training must know which pictures are of the same patient;
+    they are neither shown nor logged.
     """
     stack = invocation.stack
     aws, account, bucket = _bucket(invocation)
@@ -96,7 +110,7 @@ def push(
 @app.command()
 @on_stack()
 def ls(invocation: Invocation) -> int:
-    """List the data sets in the stack's bucket; a training takes the latest."""
+    """List the data sets in the stack's bucket; training uses the latest."""
     aws, _, bucket = _bucket(invocation)
     found = data_sets.list_data_sets(aws, bucket)
     console.result({"bucket": bucket, "data": found})

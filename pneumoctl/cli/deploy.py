@@ -17,22 +17,28 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
 KINDS = ("api", "web", "model")
-Kind = Annotated[str, typer.Argument(help="api, web or model.", autocompletion=lambda: list(KINDS))]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="api, web or model.", autocompletion=lambda: list(KINDS))]
 
 
 @on_stack("offline_bundle")
 def deploy(
     invocation: Invocation,
     kind: Kind,
-    source: Annotated[Path | None, typer.Option(help="Checkout to take the code from; this one if left out.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Directory of the model bundle (kind model).")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--source", metavar="DIR", help="Checkout to take the code from (default: this one).")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", metavar="DIR", help="Directory of the model bundle (kind model).")
+    ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
     """Deploy a release of the API, the web page or the model (aws).
 
-    It is judged beside the one that serves (its known picture must score in its band), then each host in turn is
-    switched and asked. No request is dropped. Exit 10: it failed, and the previous release serves.
+    The new release starts beside the one that serves and must score a known picture correctly. Then the hosts are
+    switched and checked one by one. No request is dropped.
+
+    Exit code 10: the new release failed, and the previous one serves.
     """
     if bundle:
         settings = replace(invocation.settings, model=str(bundle.expanduser().resolve()))
@@ -44,7 +50,8 @@ def deploy(
 def rollback(invocation: Invocation, kind: Kind, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Return to the previous release (aws).
 
-    A second rollback goes forth again.
+    An interrupted rollback resumes when you run it again. After a complete one, another rollback returns to the newer
+    release.
     """
     return _change(invocation, kind, yes, dry_run, None, f"rollback {kind}", rollback=True)
 

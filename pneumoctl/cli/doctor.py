@@ -11,7 +11,7 @@ from pneumoctl.terminal.console import console
 def doctor(invocation: Invocation) -> int:
     """Check this machine and the account, with a fix for each fault.
 
-    Changes nothing. Exit 4 if a check fails.
+    Changes nothing. Exit code 4 if a check fails.
     """
     settings, stack = invocation
     found = target(settings, stack).checks()

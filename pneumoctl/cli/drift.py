@@ -16,8 +16,9 @@ from pneumoctl.terminal.console import console
 def drift(invocation: Invocation) -> int:
     """Show what differs from what `up` made (aws).
 
-    Asks AWS about every resource, and the hosts about every file, unit, package and release; changes nothing. Exit 3
-    when something differs, and `up` puts it right; 1 when a host could not be asked.
+    Asks AWS about every resource, and the hosts about every file, unit, package and release. Changes nothing.
+
+    Exit codes: 3 something differs, and `up` repairs it; 1 a host could not be asked.
     """
     settings, stack = invocation
     context.require(stack)

@@ -18,15 +18,13 @@ from pneumoctl.training.collect import training_host
 
 app = typer.Typer(
     name="gpu",
-    help="Show and stop what bills on the GPU; test its guards.",
+    help="Show whether a GPU costs money; stop it; test its guards.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
 Drill = Annotated[
     str | None,
-    typer.Option(
-        "--drill", help="schedule or idle: start the GPU and see that this guard alone stops it.", metavar="G"
-    ),
+    typer.Option("--drill", help="Guard to test: schedule or idle. Starts the GPU.", metavar="GUARD"),
 ]
 
 
@@ -39,9 +37,9 @@ def _opened(invocation: Invocation) -> "tuple[Stack, Aws]":
 @app.command()
 @on_stack()
 def status(invocation: Invocation) -> int:
-    """Show whether the stack's GPU bills, and until when at most.
+    """Show whether the stack's GPU costs money, and until when at most.
 
-    Exit 7 if it does without a lease.
+    Exit code 7 if it runs without a lease, which is what limits its time.
     """
     stack, aws = _opened(invocation)
     found = guards.gpu_hosts(aws, stack)
@@ -57,9 +55,9 @@ def status(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def stop(invocation: Invocation) -> int:
-    """Stop the stack's GPU now, whatever it does, and prove it.
+    """Stop the stack's GPU now and prove that it is off.
 
-    Asks nothing and takes no lock. What a run saved last is what is left of it; `runs cancel` saves a checkpoint.
+    Does not ask, and takes no lock. A run keeps only its last checkpoint; `pneumoctl runs cancel` saves one first.
     """
     stack, aws = _opened(invocation)
     with audit.recorded(stack, "gpu stop", {}) as act:
@@ -80,9 +78,11 @@ def stop(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
-    """Show the GPU's guards; with --drill start the GPU with nothing to do and see that one guard alone stops it.
+    """Show the guards of the GPU, or test one with --drill.
 
-    A drill bills a few minutes. Exit 7 if the guard did not act (the GPU is then stopped, or it is said how to).
+    A drill starts the GPU without work and checks that this guard alone stops it. It costs a few minutes of GPU time.
+
+    Exit code 7 if the guard did not act; the GPU is then stopped, or the message says how to stop it.
     """
     stack, aws = _opened(invocation)
     if drill is None:
@@ -108,9 +108,11 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 @app.command()
 @on_stack()
 def reap(invocation: Invocation, yes: Yes = False) -> int:
-    """Find GPU hosts of any stack that run without a lease, in all enabled regions, and stop them.
+    """Stop GPU hosts of any stack that run without a lease, in all enabled regions.
 
-    Works without any stack here: it goes by tags. Exit 6 if a region cannot be asked; 7 if one is not stopped.
+    Asks first. Finds the hosts by their tags, so it needs no stack on this machine.
+
+    Exit codes: 6 a region could not be asked; 7 a host is not stopped.
     """
     settings = invocation.settings
     found = orphans.search(Aws(settings.profile, settings.region))

@@ -20,15 +20,20 @@ def infer(
     invocation: Invocation,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
+        typer.Argument(
+            metavar="[DIR]", help="Contains NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."
+        ),
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Pictures at a time.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, max=64, help="Pictures sent at the same time.")
+    ] = None,
 ) -> int:
     """Have the stack score a labelled folder.
 
-    The web page shows the results. Not a medical device. Pictures go in under names made of their contents.
-    Safe to repeat: what the stack has is not posted again.
-    Exit codes: 0 all scored; 6 some not assessed or failed; 1 every picture was an error; 2 usage.
+    The web page then shows the results. Not a medical device. File names are not sent: each picture is named by a hash
+    of its content. Safe to repeat: pictures that the stack has scored already are not sent again.
+
+    Exit codes: 0 all pictures scored; 6 some were refused or failed; 1 every picture failed; 2 usage error.
     """
     stack = invocation.stack
     found = labelled.find(folder, os.environ.get("PNEUMO_DATA"), "pneumoctl infer")

@@ -14,11 +14,12 @@ from pneumoctl.terminal.console import console
 
 @output_options
 def init(
-    to: Annotated[Path, typer.Option("--to", help="Where to write it.")] = Path("pneumo.toml"), target: Target = None
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="File to write.")] = Path("pneumo.toml"),
+    target: Target = None,
 ) -> int:
     """Write a commented pneumo.toml.
 
-    Every setting is in it at its default. Never overwrites a file.
+    The file contains every setting with its default. An existing file is never overwritten.
     """
     text = settings.template(target or "")
     try:
@@ -27,7 +28,7 @@ def init(
     except FileExistsError:
         raise PneumoError(f"{to} is there already and stays as it is", f"edit {to}", Exit.FAILED) from None
     except OSError as error:
-        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another stack with --to") from error
+        raise PneumoError(f"{to} cannot be written: {error.strerror}", "choose another file with --to") from error
     console.text(f"wrote {to}")
     console.result({"file": str(to)})
     return 0

@@ -10,7 +10,7 @@ from pneumoctl.targets.dispatch import target
 Service = Annotated[
     str | None,
     typer.Argument(
-        help="redis, api, ui, pneumoctl; here also supervisord; on aws also nginx, prometheus, terraform, or a host.",
+        help="redis, api, ui, pneumoctl; local: supervisord; aws: nginx, prometheus, terraform, or the name of a host.",
         metavar="[SERVICE|HOST]",
     ),
 ]
@@ -20,12 +20,12 @@ Service = Annotated[
 def logs(
     invocation: Invocation,
     service: Service = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of each.")] = 40,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=1, help="Number of lines of each log.")] = 40,
 ) -> int:
     """Show the logs of the services.
 
-    On aws a service's lines come from all hosts that run it, in the order of their times; `pneumoctl` is what was done
-    on the hosts. -f goes on until Ctrl-C, through lost links.
+    On aws, the lines of a service come from all hosts that run it, ordered by time. The log `pneumoctl` holds what
+    pneumoctl did on the hosts. --follow continues after a lost connection.
     """
     return target(*invocation).logs(service, lines, follow)

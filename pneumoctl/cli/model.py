@@ -27,7 +27,7 @@ app.command()(promote)
 @app.command()
 @on_stack()
 def ls(invocation: Invocation) -> int:
-    """List the models, their figures, and which one the stack has promoted and serves."""
+    """List the models, their figures, and which one is promoted and serves."""
     stack = invocation.stack
     marks = _marks(invocation)
     found: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def ls(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def show(invocation: Invocation, name: Model) -> int:
-    """Show a model's figures with their 95 % intervals, where each was measured, and every evaluation kept here."""
+    """Show a model's figures with 95 % intervals, the data behind them, and its evaluations."""
     found = store.find(name)
     kept = evaluations.of_model(found.id)
     facts = model_figures.document(found, _marks(invocation, live=False))
@@ -74,12 +74,15 @@ def evaluate(
     name: Model,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Holds NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."),
+        typer.Argument(
+            metavar="[DIR]", help="Contains NORMAL and PNEUMONIA (default: the test split of $PNEUMO_DATA)."
+        ),
     ] = None,
 ) -> int:
-    """Measure a model on a labelled folder, and keep the figures: `promote` compares by them. Nothing is sent.
+    """Measure a model on a labelled folder and save the figures.
 
-    How often these pictures were read before is told: who chooses by a test set has none any more.
+    `model promote` compares models by them. Nothing is sent. The output says how often these pictures were used
+    before: once a model was chosen by them, they no longer are an independent test.
     """
     found = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
@@ -97,9 +100,12 @@ def evaluate(
 @app.command()
 @output_options
 def register(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle: it holds bundle.json.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model bundle, with bundle.json.")],
 ) -> int:
-    """Keep a copy of a model bundle here, verified. A training does so by itself."""
+    """Copy a model bundle into the registry of this machine, verified.
+
+    Training does this by itself.
+    """
     found = store.register(directory.expanduser().resolve(), "by hand")
     console.result({"model": found.id, "directory": str(found.directory)})
     console.text(f"{found.id} is here: {found.directory}")
@@ -109,9 +115,9 @@ def register(
 @app.command()
 @on_stack()
 def pull(
-    invocation: Invocation, name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version.")]
+    invocation: Invocation, name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version of the model.")]
 ) -> int:
-    """Bring a model from the stack's bucket here. Its files are verified."""
+    """Download a model from the stack's bucket and verify its files."""
     settings, stack = invocation
     cloud = stack.cloud()
     if cloud is None:
@@ -129,9 +135,9 @@ def pull(
 @output_options
 def export(
     name: Model,
-    target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A folder that is not there yet, or FILE.zip.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A new folder, or FILE.zip.")],
 ) -> int:
-    """Copy a model out, as a folder or as a ZIP file."""
+    """Export a model to a folder or a ZIP file."""
     found, path = store.find(name), target.expanduser().absolute()
     store.export(found, path)
     console.result({"model": found.id, "path": str(path)})

@@ -12,12 +12,14 @@ from pneumoctl.terminal.console import console
 
 @output_options
 def offline_bundle(
-    directory: Annotated[Path, typer.Argument(help="Where to make it; a bundle that is there is replaced.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory of the bundle; an earlier bundle is replaced.")
+    ],
 ) -> int:
     """Collect packages for hosts without internet (aws).
 
-    On a connected Debian 12, machine or container; no root is needed. Then, from anywhere that reaches the hosts by
-    SSH: `pneumoctl up --offline-bundle DIRECTORY`.
+    Run this on a Debian 12 machine or container with internet access; root is not needed. Then run
+    `pneumoctl up --offline-bundle DIR` on a machine that reaches the hosts over SSH.
     """
     console.note("downloading packages and wheels (about 150 MB)")
     packages, wheels, size = offline.make(directory.resolve())

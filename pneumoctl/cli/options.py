@@ -6,13 +6,19 @@ from typing import Annotated
 import typer
 
 StackName = Annotated[str | None, typer.Option("--stack", help="Name of the stack.", metavar="NAME")]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: ./pneumo.toml).")]
-Target = Annotated[str | None, typer.Option("--target", help="local (this machine) or aws.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file (default: ./pneumo.toml).")
+]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="local|aws", help="Where the stack runs: local is this machine.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 OfflineBundle = Annotated[
     Path | None,
-    typer.Option("--offline-bundle", help="aws: hosts reach no internet; install from this directory.", metavar="DIR"),
+    typer.Option(
+        "--offline-bundle", help="For hosts without internet: install from this directory (aws).", metavar="DIR"
+    ),
 ]
 # The console reads the three below from argv itself, so that even a usage error honours them.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

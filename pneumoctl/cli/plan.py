@@ -13,11 +13,11 @@ from pneumoctl.terminal.console import console
 @on_stack("target")
 def plan(
     invocation: Invocation,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when there are changes.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with code 3 if there are changes.")] = False,
 ) -> int:
     """Show what `up` would change.
 
-    Steps, and the differences of every file; secret contents are not shown. Changes nothing.
+    Shows the steps and the differences of every file, without secret contents. Changes nothing.
     """
     report = target(*invocation).plan()
     code = console.report(report)

@@ -25,28 +25,38 @@ _MANY = 20  # files from which on progress is shown
 
 @output_options
 def predict(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH..", help="Files, folders, quoted globs; - is stdin.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders or quoted globs; - reads stdin.")
+    ],
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="DIR", help="Model bundle (default: setting model).")
+        Path | None,
+        typer.Option("--model", metavar="DIR", help="Directory of the model bundle (default: the setting model)."),
     ] = None,
     explain: Annotated[
         Path | None,
-        typer.Option("--explain", metavar="DIR", help="Write a heat map for each finding, named by its id."),
+        typer.Option("--explain", metavar="DIR", help="Write a heat map of each finding to this directory."),
     ] = None,
-    remote: Annotated[bool, typer.Option("--remote", help="Ask the running stack instead of this machine.")] = False,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Files at a time.")] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="Use the running stack instead of this machine.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, max=64, help="Pictures scored at the same time.")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="FILE", help="Append results to this JSONL; skip what it holds.")
+        Path | None,
+        typer.Option("--resume", metavar="FILE", help="Append results to this JSONL file; skip those in it."),
     ] = None,
-    fail_on_positive: Annotated[bool, typer.Option("--fail-on-positive", help="Exit 3 on a pneumonia.")] = False,
+    fail_on_positive: Annotated[
+        bool, typer.Option("--fail-on-positive", help="Exit with code 3 if pneumonia is found.")
+    ] = False,
     stack: StackName = None,
     config: Config = None,
 ) -> int:
     """Score chest X-rays (PNG, JPEG, DICOM).
 
-    Not a medical device. Exit codes: 0 all scored; 6 some not assessed or failed; 3 a pneumonia with
-    --fail-on-positive (outranks 6); 1 every file was an error; 2 usage.
+    Not a medical device.
+
+    Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
+    precedence over 6); 1 every picture failed; 2 usage error.
     """
     _check_together(console.json_mode, csv, remote, model, explain)
     found = find_files.find(paths)

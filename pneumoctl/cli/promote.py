@@ -23,7 +23,8 @@ def _names(incomplete: str) -> list[str]:
 
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Name and version, or its beginning.", autocompletion=_names)
+    str,
+    typer.Argument(metavar="MODEL", help="Name and version of a model, or the beginning of it.", autocompletion=_names),
 ]
 
 
@@ -31,13 +32,19 @@ Model = Annotated[
 def promote(
     invocation: Invocation,
     name: Model,
-    force: Annotated[bool, typer.Option("--force", help="Although the gate refuses; needs --reason.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the record.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it although the gate refuses; needs --reason.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why you promote it; goes into the audit record.")
+    ] = "",
 ) -> int:
-    """Make a model the one that `deploy model` and `up` bring when none is named.
+    """Make a model the default of `deploy model` and `up`.
 
-    Exit 10: refused, because its sensitivity lies below the 95 % interval of what serves or is promoted, or is not
-    known. Who promoted what, and why, is in `pneumoctl audit`.
+    `pneumoctl audit` shows who promoted what, and why.
+
+    Exit code 10: refused, because its sensitivity is not known, or is below the 95 % interval of the model that serves
+    or is promoted.
     """
     if force and not reason.strip():
         raise PneumoError("--force needs a reason", "pneumoctl model promote MODEL --force --reason WHY", Exit.USAGE)

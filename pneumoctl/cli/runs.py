@@ -24,7 +24,9 @@ from pneumoctl.training.artifacts import RunStore
 app = typer.Typer(
     name="runs", help="List training runs and their receipts.", rich_markup_mode=None, no_args_is_help=True
 )
-Name = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Default: the newest.", show_default=False)]
+Name = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="Id of the run (default: the newest).", show_default=False)
+]
 LOG = "train.log"
 
 
@@ -66,7 +68,7 @@ def ls(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def show(invocation: Invocation, run: Name = None) -> int:
-    """Show a run: what was ordered, its phases, its receipt, its results here."""
+    """Show a run: its settings, phases, receipt and results."""
     stack = invocation.stack
     one = _chosen(stack, run)
     receipt, folder = run_records.final_receipt(stack, one), run_records.results_directory(stack, one.id)
@@ -94,9 +96,12 @@ def _lines(before: str, values: dict[str, Any]) -> None:
 def logs(
     invocation: Invocation,
     run: Name = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="The last so many lines.")] = 200,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", help="Number of lines.")] = 200,
 ) -> int:
-    """Show the end of a run's log: the copy here, else the bucket's, else the host's while it goes on."""
+    """Show the end of a run's log.
+
+    Reads the copy on this machine, that of the host while the run goes on, or that in the bucket.
+    """
     stack = invocation.stack
     one = _chosen(stack, run)
     said = (
@@ -132,7 +137,7 @@ def _log(stack: "Stack", run: "Run", lines: int) -> str:
 @app.command()
 @on_stack()
 def fetch(invocation: Invocation, run: Name = None) -> int:
-    """Fetch again what a run on the GPU left in the bucket, and verify its bundle."""
+    """Download the results of a GPU run from the bucket again and verify its model."""
     stack = invocation.stack
     one = _on_gpu(_chosen(stack, run))
     collect.fetch_results(stack, RunStore(_login(stack), one.bucket, one.id), one)
@@ -148,9 +153,10 @@ def _on_gpu(run: "Run") -> "Run":
 @app.command()
 @on_stack()
 def cancel(invocation: Invocation, run: Name = None) -> int:
-    """End a run that goes on, with a checkpoint; on the GPU, that is off and proven so afterwards.
+    """End a run after it has saved a checkpoint.
 
-    Where another pneumoctl follows the run, it is only asked to stop, and that one sees to the rest.
+    A GPU is then stopped, with proof. If another pneumoctl follows the run, the run is only asked to stop, and the
+    other pneumoctl does the rest.
     """
     stack = invocation.stack
     one = _chosen(stack, run)

@@ -21,7 +21,7 @@ app = typer.Typer(
 @app.command()
 @on_stack()
 def show(invocation: Invocation) -> int:
-    """Print the login of the web page; nothing else is for people."""
+    """Print the login of the web page."""
     stack = invocation.stack
     context.require(stack)
     orphans.start_alarm_for(stack)
@@ -36,10 +36,10 @@ def show(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def rotate(invocation: Invocation, yes: Yes = False) -> int:
-    """Replace every secret of the stack, on its hosts too, while it serves.
+    """Replace every secret of the stack without an outage.
 
-    The new ones are brought in beside the old, then the old ones are taken out. After a kill the same command brings it
-    to its end; results that were sealed with an older key stay readable.
+    The new secrets are added beside the old ones, then the old ones are removed. An interrupted rotation resumes when
+    you run the command again. Results that were sealed with an earlier key stay readable.
     """
     settings, stack = invocation
     context.require(stack)

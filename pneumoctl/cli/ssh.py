@@ -26,14 +26,18 @@ def _names(context: typer.Context, incomplete: str) -> list[str]:
 @on_stack()
 def ssh(
     invocation: Invocation,
-    host: Annotated[str, typer.Argument(help="Name of the host, such as web-0.", autocompletion=_names)],
-    command: Annotated[list[str] | None, typer.Argument(help="What to run there, after `--`.")] = None,
+    host: Annotated[
+        str, typer.Argument(metavar="HOST", help="Name of the host, such as web-0.", autocompletion=_names)
+    ],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Command to run on the host.")
+    ] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Open a shell on a host, or run a command there (aws).
 
-    `pneumoctl ssh web-0 -- ls -l '/a b'`: several words arrive as they are; a single one is a line for the host's
-    shell. Its exit code becomes ours. Only the pinned host key is accepted.
+    Example: `pneumoctl ssh web-0 -- ls -l '/a b'`. Several words are passed unchanged; a single word is a line for the
+    host's shell. The exit code is that of the command. Only the pinned host key is accepted.
     """
     stack = invocation.stack
     orphans.start_alarm_for(stack)

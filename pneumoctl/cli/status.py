@@ -16,11 +16,11 @@ PAUSE_S = 2.0  # between two reports of --watch
 @on_stack("target")
 def status(
     invocation: Invocation,
-    watch: Annotated[bool, typer.Option("--watch", help="Show again every two seconds until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until Ctrl-C.")] = False,
 ) -> int:
     """Show what runs, what answers and what it serves.
 
-    Asks the processes and the services, never a file. Exit 1 unless all of them serve.
+    Asks the processes and the services themselves. Exit code 1 unless all of them serve.
     """
     if watch and console.json_mode:
         raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)

@@ -13,12 +13,12 @@ from pneumoctl.terminal.console import console
 @on_stack("target")
 def teardown(
     invocation: Invocation,
-    purge: Annotated[bool, typer.Option("--purge", help="Do not export results and models first.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete results and models without exporting them.")] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
     """End the stack and prove that nothing remains.
 
-    Results and model bundles are exported first, unless --purge. Safe to repeat.
+    Results and model bundles are exported first, unless you give --purge. Safe to repeat.
     """
     return console.report(target(*invocation).teardown(purge, yes, dry_run))

@@ -30,7 +30,7 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[DATA|RUN] [-- FLAGS]",
-        help="Here: the data set's folder. With --resume: the run, default the newest. Behind --: for model.train.",
+        help="Folder of the data set; with --gpu --resume the run (default: the newest). FLAGS are for model.train.",
         show_default=False,
     ),
 ]
@@ -40,27 +40,37 @@ Words = Annotated[
 def train(
     invocation: Invocation,
     words: Words = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="On the stack's GPU host, which is stopped afterwards.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Train on the stack's GPU host; stop it afterwards.")] = False,
     max_runtime: Annotated[
-        str | None, typer.Option("--max-runtime", help=f"As 90m or 2h, boot included (--gpu: {RUNTIME}).")
+        str | None,
+        typer.Option("--max-runtime", metavar="TIME", help=f"Time limit with the boot: 90m, 2h (--gpu: {RUNTIME})."),
     ] = None,
-    max_cost: Annotated[float | None, typer.Option("--max-cost", help="USD, boot included, by the list price.")] = None,
-    stall: Annotated[int, typer.Option("--stall", help="Minutes without any progress that end it.")] = 30,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run, or collect what it made.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it alone once it trains; it ends by itself.")] = False,
-    spot: Annotated[bool, typer.Option("--spot", help="On a spot instance of the GPU host's kind.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", help="Cost limit with the boot, by list price (--gpu).")
+    ] = None,
+    stall: Annotated[
+        int, typer.Option("--stall", metavar="MINUTES", help="End the run after so long without progress.")
+    ] = 30,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a run, or collect its results.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once the training runs; it ends by itself (--gpu).")
+    ] = False,
+    spot: Annotated[bool, typer.Option("--spot", help="Use a spot instance of the GPU host's type (--gpu).")] = False,
     spot_retries: Annotated[
-        int | None, typer.Option("--spot-retries", help=f"How often it goes on on another ({RETRIES}).")
+        int | None,
+        typer.Option("--spot-retries", metavar="N", help=f"How often to continue on another one (default: {RETRIES})."),
     ] = None,
     fallback: Annotated[
-        bool, typer.Option("--fallback", help="Then, or where there is no spot, on the GPU host itself.")
+        bool, typer.Option("--fallback", help="Use the GPU host itself if no spot instance is left.")
     ] = False,
 ) -> int:
     """Train a model here, or with --gpu on the GPU host.
 
-    A stop of the GPU is armed in the account before it starts (--spot: as soon as it is there). Ctrl-C saves a
-    checkpoint first, twice stops at once.
-    Exit 7: the GPU is not confirmed stopped; 8: failed; 9: its time or cost was up. Both times the GPU is off.
+    With --gpu, a stop of the GPU is scheduled in AWS before it starts (--spot: as soon as the instance exists).
+    Ctrl-C saves a checkpoint first; a second Ctrl-C stops at once.
+
+    Exit codes: 7 the GPU is not confirmed stopped; 8 the training failed; 9 a limit was reached. After 8 and 9 the GPU
+    is off.
     """
     settings, stack = invocation
     wish = _wish(words or [], gpu, max_runtime, max_cost, stall, resume, detach)

@@ -46,14 +46,14 @@ _SERVICES = {
 @on_stack()
 def tunnel(
     invocation: Invocation,
-    service: Annotated[str, typer.Argument(help=f"{', '.join(_SERVICES)}.")],
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Local port.")] = None,
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help=f"{', '.join(_SERVICES)}.")],
+    port: Annotated[int | None, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Local port.")] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Forward a local port to a service of the stack (aws).
 
-    The address is printed once the service answers there. Without --port it is the service's own port, or the next
-    free one.
+    Prints the local address once the service answers, and forwards until Ctrl-C. Without --port, the local port is the
+    service's own port or the next free one.
     """
     if service not in _SERVICES:
         near = difflib.get_close_matches(service, _SERVICES, 1)

@@ -10,7 +10,9 @@ from pneumoctl.terminal.console import console
 def up(invocation: Invocation, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Bring the stack up and prove that it serves.
 
-    Preflight, plan, question, then Redis, API and web page under a supervisor, and a real prediction through the
-    page. Safe to repeat: it does what is missing. Exit 4: preflight; 5: locked; 10: the health gate failed.
+    Checks what is needed, shows the plan, asks, carries it out, and has a picture scored through the web page. Safe to
+    repeat: only what is missing is done.
+
+    Exit codes: 4 a check failed; 5 another pneumoctl works on the stack; 10 the health gate failed.
     """
     return console.report(target(*invocation).up(yes, dry_run))
