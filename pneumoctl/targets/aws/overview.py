@@ -1,6 +1,7 @@
-"""One document on a stack on aws: what EC2, every host and the front door say, asked at once, none waited for long."""
+"""One document on a stack on aws: EC2, every host and the front door are asked at once, each with a time limit."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -17,29 +18,25 @@ from pneumoctl.targets.aws import context, host_facts
 from pneumoctl.targets.aws.desired import Ours
 from pneumoctl.targets.aws.host_facts import Seen
 
-PATIENCE_S = 3.5  # for all answers together: who has not spoken by then is shown as silent
-CLOUD_S = 10.0  # AWS alone knows whether a GPU bills, which is worth the wait
+PATIENCE_S = 3.5  # for all answers together; a host without one by then is shown as not answering
+CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
 
 
-def look(settings: Settings, stack: Stack, known: Inventory | None, agents: Agents | None) -> dict[str, Any]:
-    """One document on the stack. PneumoError where AWS is silent and no inventory tells of a host either."""
-    seen: dict[str, Seen] = {}
-    answers = host_facts.within(PATIENCE_S, _questions(settings, stack, known, agents, seen), {"aws": CLOUD_S})
+def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None) -> dict[str, Any]:
+    """One document on the stack. Raises PneumoError if AWS does not answer and there is no inventory either."""
+    answers = host_facts.within(PATIENCE_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
     cloud = answers["aws"]
     if isinstance(cloud, PneumoError):
-        if known is None:
+        if inventory is None:
             raise cloud
         cloud = {"region": settings.region, "instances": (), "leases": {}, "bill": None, "said": cloud.message}
     instances, leases = {one.id: one for one in cloud["instances"]}, cloud["leases"]
-    absent = "" if cloud["said"] else "gone"
-    hosts = [
-        _row(host, instances.get(host.instance_id), absent, seen, answers) for host in (known.hosts if known else ())
-    ]
+    hosts = _rows(inventory, instances, "?" if cloud["said"] else "gone", answers)
     for row in hosts:
         row["good"] = row["good"] or row["instance"] in leases
-    ours = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is nobody's but its run's
-    strays = [one for one in instances.values() if one.id not in ours]
-    door = _front(known, answers.get("front door"))
+    expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
+    strays = [one for one in instances.values() if one.id not in expected]
+    door = _front(inventory, answers.get("front door"))
     whole = bool(hosts) and all(host["good"] for host in hosts) and not strays and door["serves"]
     return {
         "stack": settings.stack,
@@ -47,7 +44,7 @@ def look(settings: Settings, stack: Stack, known: Inventory | None, agents: Agen
         "region": cloud["region"],
         "exists": bool(hosts or strays),
         "up": whole and not cloud["said"],
-        "address": known.bastion.public_address if known else "",
+        "address": inventory.bastion.public_address if inventory else "",
         "front_door": door,
         "hosts": hosts,
         "strays": [{"instance": one.id, "name": one.name, "state": one.state} for one in strays],
@@ -59,27 +56,34 @@ def look(settings: Settings, stack: Stack, known: Inventory | None, agents: Agen
 
 
 def _questions(
-    settings: Settings, stack: Stack, known: Inventory | None, agents: Agents | None, seen: dict[str, Seen]
+    settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Callable[[], Any]]:
-    """Whom to ask, by name."""
-    asked: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
-    if known and agents:
-        brought = host_facts.brought(settings, stack, known)
-        for host in known.hosts:
+    """What to ask, by name: AWS, each host for its facts and then for its pending steps, the front door."""
+    questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
+    if inventory and agents:
+        brought = host_facts.brought(settings, stack, inventory)
+        for host in inventory.hosts:
             if host.role != "train":
-                asked[host.name] = partial(_host, settings, stack, host, agents, seen, brought)
-        asked["front door"] = lambda: host_facts.knock(host_facts.door(settings, stack, known))
-    return asked
+                facts: Future[Seen] = Future()
+                questions[host.name] = partial(_facts, agents, host, facts)
+                questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, brought)
+        questions["front door"] = lambda: host_facts.knock(host_facts.door(settings, stack, inventory))
+    return questions
+
+
+def _steps(host: Host) -> str:
+    """The name of the question for a host's pending steps."""
+    return f"{host.name}: pending steps"
 
 
 def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list[str]:
-    """The GPU hosts that bill without a run."""
+    """The GPU hosts that are billed without a run."""
     on = (one for one in instances if one.role == "train" and one.state not in HALTING | HALTED)
     return [one.name for one in on if one.id not in leases]
 
 
 def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
-    """The instances, and what bills; by the bundled prices, for AWS's own list may keep us waiting."""
+    """The instances, and the bill by the bundled prices, because AWS's own price list may be slow."""
     aws, _ = context.login(settings, stack)
     instances = aws.instances(settings.stack)
     leases = orphans.leases(aws, instances, settings.stack)
@@ -97,50 +101,56 @@ def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
 def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
     if total is None:
         return None
-    known = total.as_dict()
-    return {name: known[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
+    document = total.as_dict()
+    return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
 
 
-def _host(
-    settings: Settings,
-    stack: Stack,
-    host: Host,
-    agents: Agents,
-    seen: dict[str, Seen],
-    brought: Ours | None,
+def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
+    """What a host reports of itself; also handed to whoever waits for `facts`."""
+    try:
+        facts.set_result(host_facts.see(agents, host))
+    except Exception as error:  # raised below, and to whoever waits
+        facts.set_exception(error)
+    return facts.result()
+
+
+def _pending(
+    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: "Future[Seen]", brought: Ours | None
 ) -> int | None:
-    """What a host says goes to `seen` at once; returns the number of steps that `configure` would do there."""
-    said = seen[host.name] = host_facts.see(agents, host)
+    """The number of steps that `configure` would do on a host; None where nothing can be compared."""
     if brought is None:
         return None
-    return sum(agents.pending(host, host_facts.steps(settings, stack, host, said, brought)))
+    return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), brought)))
 
 
-def _front(known: Inventory | None, answer: Any) -> dict[str, Any]:
-    said = answer.message if isinstance(answer, PneumoError) else ""
+def _front(inventory: Inventory | None, answer: Any) -> dict[str, Any]:
+    reason = answer.message if isinstance(answer, PneumoError) else ""
     days = round(answer, 1) if isinstance(answer, float) else None
-    url = f"https://{known.bastion.public_address}" if known else ""
-    return {"url": url, "serves": days is not None, "said": said, "certificate_days": days}
+    url = f"https://{inventory.bastion.public_address}" if inventory else ""
+    return {"url": url, "serves": days is not None, "said": reason, "certificate_days": days}
+
+
+def _rows(
+    inventory: Inventory | None, instances: Mapping[str, Instance], absent: str, answers: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A row for each host of the inventory. `absent`: the state of a host that EC2 does not list."""
+    hosts = inventory.hosts if inventory else ()
+    return [
+        _row(host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(_steps(host)))
+        for host in hosts
+    ]
 
 
 def _row(
-    host: Host,
-    instance: Any,
-    absent: str,
-    seen: Mapping[str, Seen],
-    answers: Mapping[str, int | PneumoError | None],
+    host: Host, instance: Instance | None, absent: str, facts: Seen | PneumoError | None, pending: Any
 ) -> dict[str, Any]:
-    state = instance.state if instance else absent or "?"
-    said, answer = seen.get(host.name), answers.get(host.name)
-    ssh = answer.message if said is None and isinstance(answer, PneumoError) else ""
-    if said is not None:
-        ssh = "booted" if said.boot == "ok" else said.boot or "no boot mark yet"
-    if host.role == "train":
-        good = state == "stopped"
-    else:
-        good = (
-            state in ("running", "?") and ssh == "booted" and set((said.units if said else {}).values()) == {"active"}
-        )
+    state = instance.state if instance else absent
+    seen = facts if isinstance(facts, Seen) else None
+    ssh = facts.message if isinstance(facts, PneumoError) else ""
+    if seen is not None:
+        ssh = "booted" if seen.boot == "ok" else seen.boot or "no boot mark yet"
+    units = dict(seen.units) if seen else {}
+    serves = state in ("running", "?") and ssh == "booted" and set(units.values()) == {"active"}
     return {
         "name": host.name,
         "instance": host.instance_id,
@@ -150,11 +160,11 @@ def _row(
         "private": host.address,
         "public": host.public_address,
         "ssh": ssh,
-        "units": dict(said.units) if said else {},
-        "failed": list(said.failed) if said else [],
-        "releases": said.releases if said else {},
-        "disk_percent": said.disk if said else None,
-        "memory_percent": said.memory if said else None,
-        "steps_pending": answer if isinstance(answer, int) else None,
-        "good": good,
+        "units": units,
+        "failed": list(seen.failed) if seen else [],
+        "releases": seen.releases if seen else {},
+        "disk_percent": seen.disk if seen else None,
+        "memory_percent": seen.memory if seen else None,
+        "steps_pending": pending if isinstance(pending, int) else None,
+        "good": state == "stopped" if host.role == "train" else serves,
     }
