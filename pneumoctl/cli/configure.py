@@ -32,7 +32,7 @@ def configure(
     ready, and its earlier configuration was restored.
     """
     settings, stack = invocation
-    context.require(stack)
+    context.require_aws(stack)
     orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)

@@ -72,7 +72,7 @@ def _change(
             Exit.USAGE,
         )
     settings, stack = invocation
-    context.require(stack)
+    context.require_aws(stack)
     orphans.start_alarm_for(stack)
     task = change.Task(
         verb,

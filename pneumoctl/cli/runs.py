@@ -40,7 +40,7 @@ def _chosen(stack: "Stack", name: str | None) -> "Run":
 
 
 def _login(stack: "Stack") -> "Aws":
-    context.require(stack)
+    context.require_aws(stack)
     settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)

@@ -23,7 +23,7 @@ app = typer.Typer(
 def show(invocation: Invocation) -> int:
     """Print the login of the web page."""
     stack = invocation.stack
-    context.require(stack)
+    context.require_aws(stack)
     orphans.start_alarm_for(stack)
     known, hosts = stack.secrets(), stack.hosts()
     password = known.web_password if known else ""
@@ -42,7 +42,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     you run the command again. Results that were sealed with an earlier key stay readable.
     """
     settings, stack = invocation
-    context.require(stack)
+    context.require_aws(stack)
     orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:

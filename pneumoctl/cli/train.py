@@ -89,7 +89,7 @@ def _require_packages() -> None:
 
 
 def _on_gpu(settings: "Settings", stack: "Stack", wish: TrainingRequest) -> int:
-    context.require(stack)
+    context.require_aws(stack)
     options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
     options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
     with stack.locked("train"), audit.recorded(stack, "train", options) as act:

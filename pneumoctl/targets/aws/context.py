@@ -1,4 +1,4 @@
-"""A stack on aws, and what acts on it: whose account, which bucket, and terraform's variables from the settings."""
+"""What works on a stack on aws needs: its account, bucket and terraform, and terraform's variables."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +18,8 @@ from pneumoctl.stack.stack import Cloud, Stack
 
 
 @dataclass(frozen=True)
-class Site:
-    """A stack on aws, and what acts on it."""
+class Context:
+    """A stack on aws, with the account and the terraform that work on it."""
 
     settings: Settings
     stack: Stack
@@ -30,41 +30,41 @@ class Site:
     @property
     def bucket(self) -> str:
         """The name of the stack's bucket."""
-        usual = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
-        return self.settings.bucket or usual
+        default = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
+        return self.settings.bucket or default
 
     @property
-    def gpu(self) -> bool:
-        """Whether there may be a training host: wished for, planned, or known."""
-        known = self.stack.hosts()
-        train = any(host.role == "train" for host in known.hosts) if known else False
+    def may_have_training_host(self) -> bool:
+        """Whether there may be a training host: by the settings, the inventory, or terraform's last variables."""
+        inventory = self.stack.hosts()
+        train = any(host.role == "train" for host in inventory.hosts) if inventory else False
         return self.settings.gpu_host or train or bool(WorkingCopy(self.stack.terraform).variables().get("train_count"))
 
 
 def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
-    """Log in. PneumoError without credentials or region, or with those of another account than the stack's."""
+    """Log in. Raises PneumoError without credentials or region, or if they are of another account than the stack."""
     aws = Aws(settings.profile, settings.region)
     account, cloud = aws.identity(), stack.cloud()
     if cloud is not None and cloud.account != account.id:
         raise PneumoError(
             f"stack {stack.name} is in account {cloud.account}, and these credentials are of account {account.id}",
-            "take those of the other: AWS_PROFILE, or the setting profile",
+            "use credentials of that account: AWS_PROFILE, or the setting profile",
             Exit.USAGE,
         )
     return aws, account
 
 
-def reach(settings: Settings, stack: Stack) -> Site:
-    """Log in; nothing is changed."""
+def open_context(settings: Settings, stack: Stack) -> Context:
+    """Log in, and return the context. Changes nothing in AWS."""
     aws, account = login(settings, stack)
     settings = replace(settings, region=aws.region)
     environment = _environment(settings.profile, aws.region)
     terraform = Terraform(stack.terraform, environment, stack.layout.logs / "terraform.log")
-    return Site(settings, stack, aws, account, terraform)
+    return Context(settings, stack, aws, account, terraform)
 
 
 def _environment(profile: str, region: str) -> dict[str, str]:
-    """Terraform prefers the variables to a profile and botocore the profile: both must be the same account's."""
+    """The environment of terraform. It would prefer AWS_* keys to the profile, unlike botocore: drop them."""
     given = dict(os.environ) | {"AWS_REGION": region}
     if profile:
         keys_ = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -72,42 +72,44 @@ def _environment(profile: str, region: str) -> dict[str, str]:
     return given
 
 
-def remember(one: Site) -> None:
-    """Write down where the stack is, and its secrets, before anything is made there."""
-    settings = one.settings
-    one.stack.save_cloud(Cloud(settings.region, settings.profile, one.account.id, one.bucket))
-    if one.stack.secrets() is None:
-        one.stack.write("secrets.json", asdict(Secrets.generate()))
+def save_stack(context: Context) -> None:
+    """Save the location and the secrets of the stack, before anything is made in AWS."""
+    settings = context.settings
+    context.stack.save_cloud(Cloud(settings.region, settings.profile, context.account.id, context.bucket))
+    if context.stack.secrets() is None:
+        context.stack.write("secrets.json", asdict(Secrets.generate()))
 
 
-def variables(one: Site, operator_cidr: str, public_key: str) -> dict[str, Any]:
-    """Terraform's variables, from the settings."""
+def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str, Any]:
+    """Terraform's variables by the settings."""
     names = ("web_count", "app_count", "nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
     return {
-        "stack": one.settings.stack,
-        "region": one.settings.region,
+        "stack": context.settings.stack,
+        "region": context.settings.region,
         "operator_cidr": operator_cidr,
         "public_key": public_key,
-        "bucket": one.bucket,
-        "train_count": int(one.settings.gpu_host),
-        **{name: getattr(one.settings, name) for name in names},
+        "bucket": context.bucket,
+        "train_count": int(context.settings.gpu_host),
+        **{name: getattr(context.settings, name) for name in names},
     }
 
 
-def wishes(one: Site) -> dict[str, Any]:
-    """The variables of `up`: the operator's address is asked for unless it is set."""
-    cidr = one.settings.operator_cidr or f"{public_address()}/32"
-    return variables(one, cidr, keys.key_pair(one.stack.ssh))
+def desired_variables(context: Context) -> dict[str, Any]:
+    """The variables of `up`; looks up the operator's public address unless it is set."""
+    cidr = context.settings.operator_cidr or f"{public_address()}/32"
+    return variables(context, cidr, keys.key_pair(context.stack.ssh))
 
 
-def standing(one: Site) -> dict[str, Any]:
-    """The variables of the stack as it stands, for what must not depend on where we are now."""
-    saved = WorkingCopy(one.stack.terraform).variables()
-    return saved or variables(one, one.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(one.stack.ssh))
+def last_applied_variables(context: Context) -> dict[str, Any]:
+    """The variables of the last `up`, for commands that must not depend on the operator's present address."""
+    saved = WorkingCopy(context.stack.terraform).variables()
+    return saved or variables(
+        context, context.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(context.stack.ssh)
+    )
 
 
-def require(stack: Stack) -> None:
-    """PneumoError unless the stack is on aws."""
+def require_aws(stack: Stack) -> None:
+    """Raises PneumoError unless the stack is on aws."""
     if stack.target == "local":
         hint = "pneumoctl plan shows how its files differ from what they should be"
         raise PneumoError(f"stack {stack.name} is on this machine, not on aws", hint, Exit.USAGE)

@@ -1,4 +1,4 @@
-"""What `up` would change on aws: terraform's plan as a table with prices, then what is still to configure."""
+"""What `up` would change on aws: terraform's plan with prices, then the changes on the hosts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change as hosts
-from pneumoctl.targets.aws import context, provision
 from pneumoctl.targets.aws import preflight as preflight_aws
-from pneumoctl.targets.aws.context import Site
+from pneumoctl.targets.aws import provision
+from pneumoctl.targets.aws.context import Context, desired_variables, open_context
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
 
@@ -27,35 +27,37 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 def report(settings: Settings, stack: Stack) -> Report:
     """Preflight, terraform's plan and prices, then what is to configure; changes nothing in AWS."""
     with stack.locked("plan"):
-        one = prepare(settings, stack)
-        planned = provision.plan(one)
-        bill = price(one, planned)
+        context = prepare(settings, stack)
+        planned = provision.plan(context)
+        bill = price(context, planned)
         following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
     code = Exit.CHANGES if planned.changes else Exit.DONE
-    return Report(document(one, planned, bill) | {"configure": following}, (*blocks(planned, bill), *following), code)
+    return Report(
+        document(context, planned, bill) | {"configure": following}, (*blocks(planned, bill), *following), code
+    )
 
 
-def prepare(settings: "Settings", stack: "Stack", up: bool = False) -> "Site":
-    """Preflight (exit 4), then the working copy; a plan can be made. Changes nothing in AWS.
+def prepare(settings: Settings, stack: Stack, up: bool = False) -> Context:
+    """Run the preflight (exit 4 if it fails) and make the working copy. Changes nothing in AWS.
 
-    For `up` the state is moved if that is wished, and what a kill left is taken into it.
+    For `up`, also move the state if the settings say so, and import what a killed terraform left.
     """
-    Aws(settings.profile, settings.region)  # a region that does not exist is a wrong setting, not a failed check
+    Aws(settings.profile, settings.region)  # a wrong region is a usage error, not a failed check
     checks.require(preflight_aws.rows(settings, stack))
-    one = context.reach(settings, stack)
-    orphans.start_alarm(one.aws)
-    provision.prepare(one, context.wishes(one), "killed" if up else "nothing", move=up)
-    return one
+    context = open_context(settings, stack)
+    orphans.start_alarm(context.aws)
+    provision.prepare(context, desired_variables(context), "killed" if up else "nothing", move=up)
+    return context
 
 
-def price(one: "Site", planned: "Planned") -> "Bill":
+def price(context: Context, planned: Planned) -> Bill:
     """What each change adds to the bill."""
     types = {str((change.after or {}).get("instance_type", "")) for change in planned.changes} - {""}
-    return bill.changed(planned.changes, prices.current(one.aws, types))
+    return bill.changed(planned.changes, prices.current(context.aws, types))
 
 
 def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
-    """A table with one row a change, its price beside it, and the sums."""
+    """A table with a row for each change and its price, and the sums."""
     if not planned.changes:
         return ("nothing to do: AWS is as planned",)
     rows = [_row(action, what, line) for action, what, line in _lines(planned, bill)]
@@ -69,8 +71,8 @@ def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
     )
 
 
-def _lines(planned: "Planned", bill: "Bill") -> "Iterator[tuple[str, str, Line | None]]":
-    """(action, what, price): a line a priced thing and a changed one; the rest of a kind that come or go are one."""
+def _lines(planned: Planned, bill: Bill) -> Iterator[tuple[str, str, Line | None]]:
+    """(action, what, price): a line for each priced or changed resource, and one for all others of a type."""
     many: Counter[tuple[str, str]] = Counter()
     for change in planned.changes:
         priced = bill.of(change.address)
@@ -84,25 +86,25 @@ def _lines(planned: "Planned", bill: "Bill") -> "Iterator[tuple[str, str, Line |
         yield action, f"{address} x {count}" if count > 1 else address, None
 
 
-def _row(action: str, what: str, line: "Line | None") -> tuple[str, ...]:
+def _row(action: str, what: str, line: Line | None) -> tuple[str, ...]:
     if line is None:
         return SIGNS[action], what, "", "", ""
     priced = line.what + (f" ({line.note})" if line.note else "")
     return SIGNS[action], what, priced, money(line.usd_per_hour, digits=4), money(line.usd_per_month)
 
 
-def document(one: "Site", planned: "Planned", bill: "Bill") -> dict[str, Any]:
-    """The same for a program; no attribute values, which may hold what is private."""
+def document(context: Context, planned: Planned, bill: Bill) -> dict[str, Any]:
+    """The JSON document of a plan, without attribute values, which may be private."""
     return {
-        "stack": one.settings.stack,
+        "stack": context.settings.stack,
         "target": "aws",
-        "region": one.settings.region,
+        "region": context.settings.region,
         "changes": [{"address": change.address, "action": change.action} for change in planned.changes],
         **bill.as_dict(),
     }
 
 
-def configuring(settings: "Settings", stack: "Stack") -> list[str]:
+def configuring(settings: Settings, stack: Stack) -> list[str]:
     """What would change on the hosts, steps and files, for a person."""
     try:
         lines, differences, _ = hosts.preview(settings, stack, hosts.Task("up"))

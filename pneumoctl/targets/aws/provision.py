@@ -1,4 +1,4 @@
-"""Bring the hosts of a stack on aws up and down: keys, terraform, pinned host keys, boot marks."""
+"""Create and destroy the hosts of a stack on aws: terraform, SSH keys, pinned host keys, first boot."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,14 @@ from pneumoctl.ssh.connections import Connections
 from pneumoctl.stack import inventory, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.journal import Journal
-from pneumoctl.targets.aws.context import Site
+from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
 
 GPU_ADDRESS = 'aws_instance.host["train"]'
 HERE = "here"  # the setting state_bucket for the stack's directory
 Recover = Literal["nothing", "killed", "all"]
-FIRST_BOOT = 300.0  # seconds that a new training host has to end its boot script; it then powers itself off, too
+FIRST_BOOT = 300.0  # seconds for the boot script of a new training host, which then powers it off
 _DOING = {
     "create": ("creating", "created"),
     "update": ("updating", "updated"),
@@ -36,70 +36,71 @@ _DOING = {
 }
 
 
-def prepare(one: Site, wished: Mapping[str, Any], recover: Recover = "nothing", move: bool = False) -> None:
-    """The working copy, and into the state what exists in AWS and is not in it.
+def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "nothing", move: bool = False) -> None:
+    """Make terraform's working copy, and import into its state what exists in AWS and is missing there.
 
-    `recover`: `killed`: what a terraform that was killed had made and not written down; PneumoError if there is a
-    stack of this name that the state knows nothing of. `all`: that, too. `move`: the state to where the settings want
-    it; else it stays where it is, whatever they say.
+    `recover`: with `killed`, import what a killed terraform made without recording it, and raise PneumoError for a
+    stack of this name that the state does not know; with `all`, import that stack, too. `move`: move the state to
+    where the settings say; otherwise it stays where it is.
     """
-    settings, terraform = one.settings, one.terraform
+    settings, terraform = context.settings, context.terraform
     with ThreadPoolExecutor(1) as pool, console.activities("terraform") as shown:
         report = partial(_show, shown)
-        terraform.attach(report)  # first, or what it is making or destroying would be found and taken for lost
-        asked = pool.submit(leftovers.found, one.aws, settings.stack, one.bucket) if recover != "nothing" else None
-        terraform.prepare(wished, _state_bucket(one, move), settings.region, settings.stack, report)
+        terraform.attach(report)  # first: what it is still making or destroying is not lost
+        search = recover != "nothing"
+        asked = pool.submit(leftovers.found, context.aws, settings.stack, context.bucket) if search else None
+        terraform.prepare(variables, _state_bucket(context, move), settings.region, settings.stack, report)
         unknown = asked is not None and not terraform.resources()
         if asked and unknown and asked.result() and not terraform.suspect and recover == "killed":
-            raise _elsewhere(one, len(asked.result()))
+            raise _unknown_stack(context, len(asked.result()))
         if asked and (unknown or terraform.suspect):
-            recovery.recover(terraform, one.aws, asked.result(), report)
+            recovery.recover(terraform, context.aws, asked.result(), report)
     if terraform.suspect:
         console.warn("a run of terraform was killed: up or teardown first takes in what it had made")
 
 
-def _elsewhere(one: Site, count: int) -> PneumoError:
+def _unknown_stack(context: Context, count: int) -> PneumoError:
     return PneumoError(
-        f"{one.settings.region} has {count} things of a stack named {one.settings.stack}, and terraform's state here "
-        "knows none of them: it was made from another machine, or its state was lost",
-        "take another --stack; or set state_bucket to the bucket of its state; or, destroying it: pneumoctl teardown",
+        f"{context.settings.region} has {count} resources of a stack named {context.settings.stack}, and "
+        "terraform's state here knows none of them: it was made from another machine, or its state was lost",
+        "take another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
     )
 
 
-def _state_bucket(one: Site, move: bool) -> str:
-    """The bucket of terraform's state, empty for the stack's directory; a new stack's is where the settings say."""
-    wished, copy = one.settings.state_bucket, WorkingCopy(one.stack.terraform)
-    if (move or not copy.directory.exists()) and wished:
-        return "" if wished == HERE else wished
+def _state_bucket(context: Context, move: bool) -> str:
+    """The bucket of terraform's state; empty if that is in the stack's directory. A new stack follows the settings."""
+    setting, copy = context.settings.state_bucket, WorkingCopy(context.stack.terraform)
+    if (move or not copy.directory.exists()) and setting:
+        return "" if setting == HERE else setting
     return str((copy.backend() or {}).get("bucket", ""))
 
 
-def plan(one: Site, refresh_only: bool = False) -> Planned:
+def plan(context: Context, refresh_only: bool = False) -> Planned:
     """Terraform's plan, read."""
-    return one.terraform.read(save_plan(one, refresh_only))
+    return context.terraform.read(save_plan(context, refresh_only))
 
 
-def save_plan(one: Site, refresh_only: bool = False) -> Saved:
-    """Terraform's plan, with what it is looking at shown meanwhile."""
+def save_plan(context: Context, refresh_only: bool = False) -> Saved:
+    """Make terraform's plan, and show its progress."""
     with console.activities("plan") as shown:
-        return one.terraform.save_plan(refresh_only, partial(_show, shown))
+        return context.terraform.save_plan(refresh_only, partial(_show, shown))
 
 
-def apply(one: Site, saved: Saved) -> None:
-    """Do what was planned."""
+def apply(context: Context, saved: Saved) -> None:
+    """Carry out a saved plan."""
     if not saved.no_op:
-        _act(one, "up", saved.operations, partial(one.terraform.apply, saved))
+        _act(context, "up", saved.operations, partial(context.terraform.apply, saved))
 
 
-def destroy(one: Site, addresses: Collection[str]) -> None:
-    """Destroy all that the state knows: `addresses`."""
+def destroy(context: Context, addresses: Collection[str]) -> None:
+    """Destroy everything in terraform's state, which are these `addresses`."""
     if addresses:
-        _act(one, "destroy", len(addresses), one.terraform.destroy)
+        _act(context, "destroy", len(addresses), context.terraform.destroy)
 
 
-def _act(one: Site, title: str, operations: int, act: Callable[[Report], None]) -> None:
-    """Have terraform change something; the journal says when, and how it ended."""
-    journal = Journal(one.stack.journal, title)
+def _act(context: Context, title: str, operations: int, act: Callable[[Report], None]) -> None:
+    """Run a terraform operation, and record its start and end in the journal."""
+    journal = Journal(context.stack.journal, title)
     journal.write("start", "terraform", detail=f"{operations} operations")
     try:
         with console.activities(title) as shown:
@@ -111,91 +112,93 @@ def _act(one: Site, title: str, operations: int, act: Callable[[Report], None]) 
     journal.write("done", "terraform")
 
 
-def arrive(one: Site) -> Inventory:
-    """From terraform's outputs to hosts that have booted and whose keys are pinned; the GPU ends stopped."""
-    outputs = one.terraform.outputs()
-    known = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
-    one.stack.save_hosts(known)
-    going_on = {run.instance for run in runs.list_open(one.stack)}  # perhaps on a spot instance
-    keys.forget(one.stack.ssh, going_on | {host.instance_id for host in known.hosts})
-    write_atomically(one.stack.ssh / keys.CONFIG, keys.ssh_config(known, one.stack.ssh).encode(), 0o600)
-    _wake(one)
-    awaited = [host for host in known.hosts if host.role != "train"]
-    with Connections(known, one.stack.ssh) as connections, console.activities("boot") as shown:
+def wait_until_ready(context: Context) -> Inventory:
+    """Wait until every host has booted, and pin the host keys. The training hosts end stopped."""
+    outputs = context.terraform.outputs()
+    hosts = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
+    context.stack.save_hosts(hosts)
+    training = {run.instance for run in runs.list_open(context.stack)}  # may be spot instances, outside the inventory
+    keys.forget(context.stack.ssh, training | {host.instance_id for host in hosts.hosts})
+    write_atomically(context.stack.ssh / keys.CONFIG, keys.ssh_config(hosts, context.stack.ssh).encode(), 0o600)
+    _start_stopped_hosts(context)
+    awaited = [host for host in hosts.hosts if host.role != "train"]
+    with Connections(hosts, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(awaited))
 
-        def report(host: Host, said: str) -> None:
-            shown.end(host.name, said) if said == "up" else shown.begin(host.name, said)
+        def report(host: Host, state: str) -> None:
+            shown.end(host.name, state) if state == "up" else shown.begin(host.name, state)
 
-        first_boot.wait(awaited, connections, one.aws.console_output, one.stack.ssh, report)
-    if len(awaited) < len(known.hosts):
-        rest(one, FIRST_BOOT)
-    for host in known.hosts:
+        first_boot.wait(awaited, connections, context.aws.console_output, context.stack.ssh, report)
+    if len(awaited) < len(hosts.hosts):
+        stop_training_hosts(context, FIRST_BOOT)
+    for host in hosts.hosts:
         if host not in awaited:
-            first_boot.pin_stopped(host, one.aws.console_output, one.stack.ssh)
-    return known
+            first_boot.pin_stopped(host, context.aws.console_output, context.stack.ssh)
+    return hosts
 
 
-def rest(one: Site, patience: float = 0.0, spare: bool = True) -> None:
-    """See gpu.stop_training_hosts; with `spare`, a run that goes on under its lease is left alone.
+def stop_training_hosts(context: Context, patience: float = 0.0, spare_leased: bool = True) -> None:
+    """Stop the training hosts (see gpu.stop); with `spare_leased`, hosts of runs that hold a lease keep running.
 
-    A terraform that we left running may still make or start the GPU host: that is exit 7, too.
+    Also raises PneumoError (exit 7) if a terraform that we left running may still make or start one.
     """
-    expected = one.gpu
+    expected = context.may_have_training_host
 
     def leased(host: Instance) -> bool:
-        return spare and host.id in orphans.leases(one.aws, [host], one.settings.stack)
+        return spare_leased and host.id in orphans.leases(context.aws, [host], context.settings.stack)
 
-    stop.stop_training_hosts(one.aws, one.settings.stack, expected, patience, leased)
-    if expected and one.terraform.going_on:
+    stop.stop_training_hosts(context.aws, context.settings.stack, expected, patience, leased)
+    if expected and context.terraform.going_on:
         raise stop.unconfirmed(
-            one.aws, one.settings.stack, "terraform goes on and may make it yet (pneumoctl up waits)"
+            context.aws,
+            context.settings.stack,
+            "terraform is still running and may make it (pneumoctl up waits for it)",
         )
 
 
-def undisturbed(one: Site, changes: Callable[[], Collection[str]]) -> None:
-    """Tell of a run that goes on. PneumoError (exit 5) if its host is among the addresses that would be changed."""
-    if not one.gpu:
+def refuse_while_training(context: Context, changes: Callable[[], Collection[str]]) -> None:
+    """Name each active run. Raises PneumoError (exit 5) if its host is among the addresses that would be changed."""
+    if not context.may_have_training_host:
         return
-    known = orphans.leases(one.aws, one.aws.instances(one.settings.stack), one.settings.stack)
-    for lease in known.values():
+    leases = orphans.leases(context.aws, context.aws.instances(context.settings.stack), context.settings.stack)
+    for lease in leases.values():
         if GPU_ADDRESS in changes():
-            hint = f"wait for it, or: pneumoctl runs cancel {lease.run}; a GPU host that is to stay: gpu_host = true"
-            raise PneumoError(f"run {lease.run} goes on, and its host would be changed", hint, Exit.LOCKED)
+            hint = f"wait for it, or: pneumoctl runs cancel {lease.run}; to keep the GPU host, set gpu_host = true"
+            raise PneumoError(f"run {lease.run} is active, and its host would be changed", hint, Exit.LOCKED)
         until = f"{lease.until:%Y-%m-%d %H:%M} UTC"
-        console.note(f"run {lease.run} goes on on the GPU host, until {until} at most: it is left alone", "yellow")
+        console.note(f"run {lease.run} is active on the GPU host, until {until} at most: left alone", "yellow")
 
 
-def foreign(one: Site) -> list[dict[str, Any]]:
-    """Rules that somebody else put into our security groups, as EC2 describes them."""
-    groups = [known.id for known in one.terraform.resources() if known.type == "aws_security_group"]
-    return recovery.foreign_rules(one.aws, groups) if groups else []
+def foreign_rules(context: Context) -> list[dict[str, Any]]:
+    """Rules that somebody else added to the stack's security groups, as EC2 describes them."""
+    groups = [resource.id for resource in context.terraform.resources() if resource.type == "aws_security_group"]
+    return recovery.foreign_rules(context.aws, groups) if groups else []
 
 
-def asleep(one: Site) -> list[Instance]:
-    """Hosts that somebody stopped, which terraform does not look at."""
-    ours = (host for host in one.aws.instances(one.settings.stack) if host.role != "train")
-    return [host for host in ours if host.state in ("stopping", *HALTED)]
+def stopped_hosts(context: Context) -> list[Instance]:
+    """Hosts that somebody stopped; terraform does not notice that."""
+    serving = (host for host in context.aws.instances(context.settings.stack) if host.role != "train")
+    return [host for host in serving if host.state in ("stopping", *HALTED)]
 
 
-def _wake(one: Site) -> None:
-    stopped = asleep(one)
+def _start_stopped_hosts(context: Context) -> None:
+    stopped = stopped_hosts(context)
     if stopped:
-        console.note(f"starting {', '.join(host.name for host in stopped)}: stopped by somebody else")
-        one.aws.stop(stopped)  # waits for those that are still stopping: they cannot be started yet
-        one.aws.call("ec2", "start_instances", InstanceIds=[host.id for host in stopped])
+        console.note(f"starting {', '.join(host.name for host in stopped)}: somebody stopped them")
+        context.aws.stop(stopped)  # wait for hosts that are still stopping: they cannot be started yet
+        context.aws.call("ec2", "start_instances", InstanceIds=[host.id for host in stopped])
 
 
-def _show(shown: Activities, said: Progress) -> None:
-    """Draw one event of terraform's."""
-    doing, did = _DOING.get(said.action, (said.action, said.action))
-    if said.event == "note":
-        shown.note(said.text)
-    elif said.event == "start":
-        shown.begin(said.address, doing)
-    elif said.event == "done" and said.action in ("refresh", "read"):
-        shown.drop(said.address)
-    elif said.event == "done":
-        shown.end(said.address, f"{did} in {said.elapsed:.0f} s")
-    elif said.event == "failed":
-        shown.end(said.address, f"not {did}", succeeded=False)
+def _show(shown: Activities, progress: Progress) -> None:
+    """Show one event of terraform."""
+    doing, did = _DOING.get(progress.action, (progress.action, progress.action))
+    if progress.event == "note":
+        shown.note(progress.text)
+    elif progress.event == "start":
+        shown.begin(progress.address, doing)
+    elif progress.event == "done" and progress.action in ("refresh", "read"):
+        shown.drop(progress.address)
+    elif progress.event == "done":
+        shown.end(progress.address, f"{did} in {progress.elapsed:.0f} s")
+    elif progress.event == "failed":
+        shown.end(progress.address, f"not {did}", good=False)

@@ -88,7 +88,7 @@ def test_nothing_is_left_in_aws(torn: str, operator: Operator) -> None:
 
 
 def test_the_proof_is_printed(torn: str) -> None:
-    assert "proof: asked by tag and name, AWS has nothing of the stack left in eu-west-1" in torn
+    assert "proof: searched by tag and name, nothing of the stack remains in eu-west-1" in torn
 
 
 def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operator) -> None:

@@ -107,7 +107,7 @@ class Sweep:
         assert self._terraform() == [], "terraform was left alone"
         if terraform:
             assert "interrupted: terraform finishes" in text, text
-            assert "terraform goes on" not in text, text
+            assert "terraform is still running" not in text, text
         self.say(f"    ended {time.monotonic() - started:.1f} s later")
 
     def _terraform(self) -> list[str]:

@@ -83,7 +83,10 @@ def test_words_before_and_behind_the_dashes() -> None:
     wish = _wish(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
     assert (wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
     assert wish.name_arguments("xrays") == ("--name", "dag-xrays")
-    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == ("--name", "resnet50-x")
+    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == (
+        "--name",
+        "resnet50-x",
+    )
     assert _wish(["--name", "mine"], True, None, None, 30, False, False).name_arguments("x") == ()
     assert _wish([], True, None, None, 30, False, False).max_runtime_s == 4 * 3600
 
@@ -151,9 +154,9 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (package / "__init__.py").touch()
     (package / "train.py").write_text(CHILD)
     monkeypatch.setattr(local, "package", lambda _: package)
-    monkeypatch.setattr(local, "PAUSE_S", 0.05)
+    monkeypatch.setattr(local, "POLL_S", 0.05)
     monkeypatch.setattr(local, "CHECKPOINT_S", 5.0)
-    monkeypatch.setattr(artifacts, "sound", lambda _: None)
+    monkeypatch.setattr(artifacts, "register_bundle", lambda _: None)
     yield None
 
 

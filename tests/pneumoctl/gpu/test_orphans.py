@@ -198,13 +198,13 @@ def test_up_spares_a_run_and_teardown_does_not(aws: Aws, train: Instance, tmp_pa
     one: Any = aws_context(aws)
     one = replace(one, settings=replace(one.settings, stack="watch", gpu_host=True))
     lease(aws, train)
-    provision.rest(one)
+    provision.stop_training_hosts(one)
     assert state(aws, train) == "running"
-    provision.undisturbed(one, lambda: ())
+    provision.refuse_while_training(one, lambda: ())
     with pytest.raises(PneumoError, match="its host would be changed") as caught:
-        provision.undisturbed(one, lambda: {'aws_instance.host["train"]'})
+        provision.refuse_while_training(one, lambda: {'aws_instance.host["train"]'})
     assert caught.value.code == 5
-    provision.rest(one, spare=False)
+    provision.stop_training_hosts(one, spare_leased=False)
     assert state(aws, train) == "stopped"
 
 

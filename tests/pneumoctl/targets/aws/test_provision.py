@@ -52,6 +52,13 @@ class Ec2:
         self.stopped += [host.id for host in hosts]
 
 
+def made(aws: Any, **wished: Any) -> context.Context:
+    settings = Settings(stack="t", target="aws", region="eu-west-1", **wished)
+    place = Stack("t", Path("/nowhere"))
+    account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
+    return context.Context(settings, place, aws, account, Terraform(place.terraform, {}, place.layout.logs))
+
+
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "POLL_S", 0.01)
@@ -154,4 +161,4 @@ def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_stack_on_this_machine_has_nothing_to_ask_aws_about(tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="there is no stack"):
-        context.require(Stack("t", tmp_path))
+        context.require_aws(Stack("t", tmp_path))
