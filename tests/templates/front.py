@@ -48,7 +48,7 @@ def written(
     `weaker` replaces a text in it, to see that somebody notices.
     """
     directory.chmod(0o755)
-    certificate, key = tls.made(NAMES, datetime.now(UTC))
+    certificate, key = tls.make(NAMES, datetime.now(UTC))
     (directory / "certificate.pem").write_bytes(certificate)
     (directory / "key.pem").write_bytes(key)
     (directory / "htpasswd").write_text(htpasswd.line(USER, PASSWORD) + "\n")

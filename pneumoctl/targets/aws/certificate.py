@@ -1,4 +1,4 @@
-"""The front door's certificate: the stack's own, made here, or the user's, checked before a host sees it."""
+"""The certificate of the front door: made here for the stack, or the user's, checked before it goes to a host."""
 
 import ipaddress
 from collections.abc import Collection
@@ -17,22 +17,22 @@ RENEW_DAYS = 30
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 
 
-def kept(directory: Path, names: Collection[str], now: datetime, common_name: str) -> tuple[bytes, bytes]:
-    """Certificate and key of this directory; made anew, and written there, only when they no longer serve."""
+def load_or_make(directory: Path, names: Collection[str], now: datetime, common_name: str) -> tuple[bytes, bytes]:
+    """Certificate and key in this directory; replaced by new ones if they are missing or no longer valid."""
     certificate, key = directory / CERTIFICATE, directory / KEY
     try:
-        found = certificate.read_bytes(), key.read_bytes()
-        if fits(found[0], names, now) and _belongs(*found):
-            return found
+        pair = certificate.read_bytes(), key.read_bytes()
+        if fits(pair[0], names, now) and _belongs(*pair):
+            return pair
     except (FileNotFoundError, ValueError, TypeError):
         pass
-    fresh = made(names, now, common_name)
-    write_atomically(key, fresh[1], 0o600)
-    write_atomically(certificate, fresh[0], 0o600)
-    return fresh
+    pair = make(names, now, common_name)
+    write_atomically(key, pair[1], 0o600)
+    write_atomically(certificate, pair[0], 0o600)
+    return pair
 
 
-def made(names: Collection[str], now: datetime, common_name: str = "pneumoctl") -> tuple[bytes, bytes]:
+def make(names: Collection[str], now: datetime, common_name: str = "pneumoctl") -> tuple[bytes, bytes]:
     """A self-signed certificate for these addresses and host names, and its key (P-256), as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -51,7 +51,7 @@ def made(names: Collection[str], now: datetime, common_name: str = "pneumoctl") 
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))  # for clocks that are behind
         .not_valid_after(now + timedelta(days=DAYS))
-        .add_extension(x509.SubjectAlternativeName([_general(one) for one in sorted(names)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in sorted(names)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_signing_only(), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -64,57 +64,61 @@ def made(names: Collection[str], now: datetime, common_name: str = "pneumoctl") 
 
 
 def days_left(certificate: bytes, now: datetime) -> float:
-    """Days until it ends, negative afterwards. ValueError if it is no certificate."""
+    """Days until the certificate expires, negative afterwards. Raises ValueError if it is no certificate."""
     return (_leaf(certificate).not_valid_after_utc - now) / timedelta(days=1)
 
 
 def fingerprint(certificate: bytes) -> str:
-    """sha256 of a certificate (of a chain, the first), in hexadecimal digits."""
+    """SHA-256 of a certificate (of the first one of a chain), in hexadecimal digits."""
     from cryptography.hazmat.primitives import hashes
 
     return _leaf(certificate).fingerprint(hashes.SHA256()).hex()
 
 
 def fits(certificate: bytes, names: Collection[str], now: datetime, renew_days: float = RENEW_DAYS) -> bool:
-    """Whether it is good for all these names, now and for so many days. ValueError if it is no certificate."""
-    begun = _leaf(certificate).not_valid_before_utc <= now
-    return begun and days_left(certificate, now) >= renew_days and not missing(certificate, names)
+    """Whether it covers the names, now and for `renew_days` more. Raises ValueError if it is no certificate."""
+    started = _leaf(certificate).not_valid_before_utc <= now
+    return started and days_left(certificate, now) >= renew_days and not missing(certificate, names)
 
 
 def missing(certificate: bytes, names: Collection[str]) -> list[str]:
-    """The names it is not good for; a wildcard stands for one label, and the common name for nothing."""
+    """The names that it does not cover. A wildcard covers one label; the common name does not count."""
     from cryptography import x509
 
     try:
-        known = _leaf(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternatives = _leaf(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return list(names)
-    good = {str(one) for one in known.get_values_for_type(x509.IPAddress)}
-    good |= {one.lower() for one in known.get_values_for_type(x509.DNSName)}
-    return [name for name in names if not {_plain(name), f"*.{_plain(name).partition('.')[2]}"} & good]
+    covered = {str(address) for address in alternatives.get_values_for_type(x509.IPAddress)}
+    covered |= {name.lower() for name in alternatives.get_values_for_type(x509.DNSName)}
+    return [name for name in names if not {_plain(name), f"*.{_plain(name).partition('.')[2]}"} & covered]
 
 
-def given(certificate: Path, key: Path, names: Collection[str], now: datetime) -> tuple[bytes, bytes]:
-    """The user's own certificate (its chain may follow it) and key. PneumoError (usage) unless they serve the names."""
-    found = _read(certificate), _read(key)
+def read_user_certificate(certificate: Path, key: Path, names: Collection[str], now: datetime) -> tuple[bytes, bytes]:
+    """The user's certificate (a chain may follow it) and key. Raises PneumoError unless they fit."""
+    pair = _read(certificate), _read(key)
     try:
-        belongs = _belongs(*found)
+        belongs = _belongs(*pair)
     except TypeError as error:
-        raise _unfit(f"{key} has a passphrase, and nginx would ask for it at each start", "give one without") from error
+        raise _unfit(
+            f"{key} has a passphrase, and nginx would ask for it at each start", "give a key without one"
+        ) from error
     except ValueError as error:
         raise _unfit(f"{certificate} and {key} are not a certificate and a key in PEM") from error
     if not belongs:
-        raise _unfit(f"{key} is not the key of the first certificate in {certificate}", "the host's own comes first")
-    if days_left(found[0], now) <= 0:
-        raise _unfit(f"{certificate} ended on {_leaf(found[0]).not_valid_after_utc:%Y-%m-%d}", "renew it")
-    if _leaf(found[0]).not_valid_before_utc > now:
-        raise _unfit(f"{certificate} begins only on {_leaf(found[0]).not_valid_before_utc:%Y-%m-%d}")
-    if wanting := missing(found[0], names):
-        raise _unfit(f"{certificate} is not good for {', '.join(wanting)} (no such subject alternative name)")
-    return found
+        raise _unfit(
+            f"{key} is not the key of the first certificate in {certificate}", "put the host's own certificate first"
+        )
+    if days_left(pair[0], now) <= 0:
+        raise _unfit(f"{certificate} expired on {_leaf(pair[0]).not_valid_after_utc:%Y-%m-%d}", "renew it")
+    if _leaf(pair[0]).not_valid_before_utc > now:
+        raise _unfit(f"{certificate} is valid only from {_leaf(pair[0]).not_valid_before_utc:%Y-%m-%d}")
+    if uncovered := missing(pair[0], names):
+        raise _unfit(f"{certificate} does not cover {', '.join(uncovered)} (no such subject alternative name)")
+    return pair
 
 
-def _unfit(message: str, hint: str = "give another pair") -> PneumoError:
+def _unfit(message: str, hint: str = "give another certificate and key") -> PneumoError:
     return PneumoError(message, hint, Exit.USAGE)
 
 
@@ -132,7 +136,7 @@ def _leaf(certificate: bytes) -> "x509.Certificate":
 
 
 def _belongs(certificate: bytes, key: bytes) -> bool:
-    """Whether the key is the certificate's. ValueError if one is neither; TypeError for a passphrase."""
+    """Whether the key is that of the certificate. Raises ValueError for other data, TypeError for a passphrase."""
     from cryptography.hazmat.primitives import serialization as form
 
     public = form.load_pem_private_key(key, None).public_key()
@@ -141,14 +145,14 @@ def _belongs(certificate: bytes, key: bytes) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name as it would stand in a certificate."""
+    """A name in the form that certificates use."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name.lower().removesuffix(".")
 
 
-def _general(name: str) -> "x509.GeneralName":
+def _general_name(name: str) -> "x509.GeneralName":
     from cryptography import x509
 
     try:

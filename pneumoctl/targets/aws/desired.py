@@ -141,9 +141,9 @@ def certified(stack: Stack, settings: Settings, known: Inventory) -> tuple[bytes
     now = datetime.now(UTC)
     if settings.certificate:
         files = Path(settings.certificate).expanduser(), Path(settings.certificate_key).expanduser()
-        return tls.given(*files, (settings.domain,), now)
+        return tls.read_user_certificate(*files, (settings.domain,), now)
     names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-    return tls.kept(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
+    return tls.load_or_make(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
 
 
 def front_door(stack: Stack, settings: Settings, known: Inventory) -> health.Door:

@@ -1,4 +1,4 @@
-"""What hosts on aws have logged: the commands that read it there, and what these say as entries with a time. Pure."""
+"""The logs of hosts on aws: the commands that read them there, and their output as entries with a time. Pure."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 STEPS = "/var/lib/pneumoctl/steps.jsonl"  # what the agent did on a host
-_RESUMED = 1000  # lines of it among which those that were missed are looked for
+_RESUMED = 1000  # lines that are read again after a lost connection
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Entry:
     host: str
     source: str  # the program
     text: str
-    cursor: str = ""  # where to go on after it
+    cursor: str = ""  # where to resume after it
 
     @property
     def time(self) -> str:
-        """For a person and for a program: UTC."""
+        """The time as text, UTC."""
         return datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -33,20 +33,20 @@ class Journal:
     units: tuple[str, ...] = ()
 
     def command(self, lines: int, follow: bool = False, after: Entry | None = None) -> tuple[str, ...]:
-        """The last lines; or all after an entry that was read."""
+        """The command that prints the last lines, or all lines after an entry."""
         chosen = tuple(f"--unit={unit}" for unit in self.units)
         begin = (f"--after-cursor={after.cursor}", "--lines=all") if after else (f"--lines={lines}",)
         wanted = "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,_COMM"
         return ("journalctl", "--quiet", "--no-pager", "--output=json", wanted, *chosen, *begin, *_F[follow])
 
     def entry(self, host: str, line: str) -> Entry | None:
-        """A line of what it says; None if it is none."""
-        said = _document(line)
-        if "__REALTIME_TIMESTAMP" not in said:
+        """The entry in a line of the command's output; None if there is none."""
+        document = _document(line)
+        if "__REALTIME_TIMESTAMP" not in document:
             return None
-        source = str(said.get("SYSLOG_IDENTIFIER") or said.get("_COMM") or "")
-        at = int(said["__REALTIME_TIMESTAMP"]) / 1e6
-        return Entry(at, host, source, _text(said.get("MESSAGE")), str(said["__CURSOR"]))
+        source = str(document.get("SYSLOG_IDENTIFIER") or document.get("_COMM") or "")
+        at = int(document["__REALTIME_TIMESTAMP"]) / 1e6
+        return Entry(at, host, source, _text(document.get("MESSAGE")), str(document["__CURSOR"]))
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,18 @@ class Steps:
     """The steps that pneumoctl did on a host."""
 
     def command(self, lines: int, follow: bool = False, after: Entry | None = None) -> tuple[str, ...]:
-        """See Journal. It has no cursors: what was read before comes again, and is for the reader to leave out."""
+        """See Journal. It has no cursors: the reader leaves out the lines that come again."""
         return ("tail", f"--lines={_RESUMED if after else lines}", *(("-F",) if follow else ()), STEPS)
 
     def entry(self, host: str, line: str) -> Entry | None:
         """See Journal."""
-        said = _document(line)
+        document = _document(line)
         try:
-            at = datetime.fromisoformat(said["at"]).timestamp()
-            what = f": {said['what']}" if said.get("what") else ""
-            return Entry(at, host, "pneumoctl", f"{said['event']:6} {said['title']}{what} (run {said['run']})")
+            at = datetime.fromisoformat(document["at"]).timestamp()
+            what = f": {document['what']}" if document.get("what") else ""
+            return Entry(
+                at, host, "pneumoctl", f"{document['event']:6} {document['title']}{what} (run {document['run']})"
+            )
         except (KeyError, ValueError, TypeError):
             return None
 
@@ -79,15 +81,15 @@ def merged(lists: Iterable[Sequence[Entry]], lines: int) -> list[Entry]:
 
 def _document(line: str) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        document = json.loads(line)
     except ValueError:  # the beginning of a line that was cut off
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _text(message: Any) -> str:
-    """journald says a message as text; as bytes where it is none; as null where it is very long."""
-    if isinstance(message, list) and all(isinstance(one, int) for one in message):
+    """A message of journald: text, a list of bytes if it is no text, null if it is very long."""
+    if isinstance(message, list) and all(isinstance(byte, int) for byte in message):
         message = bytes(message).decode(errors="replace")
     if isinstance(message, list):
         message = "\n".join(map(_text, message))

@@ -1,4 +1,4 @@
-"""`logs` on aws: of a service on all its hosts, or of a host, merged by time; followed through lost links."""
+"""`logs` on aws: of a service on all its hosts, or of a host, merged by time; follows through lost connections."""
 
 import io
 import math
@@ -25,138 +25,134 @@ from pneumoctl.terminal.console import console
 
 STEPS = "pneumoctl"
 PATIENCE_S = 20.0
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # nobody's log rules our terminal
-PAUSE_S = 2.0  # between two tries to reach a host that was lost
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a log must not control the terminal
+PAUSE_S = 2.0  # between attempts to reach a lost host again
 
 
-def logs(stack: "Stack", name: str | None, lines: int, follow: bool) -> int:
-    """Show the last lines, and with `follow` what comes until Ctrl-C. Exit 1 if a host could not be asked."""
+def logs(stack: Stack, name: str | None, lines: int, follow: bool) -> int:
+    """Show the last lines, and with `follow` new ones until Ctrl-C. Exit code 1 if a host could not be asked."""
     if follow and console.json_mode:
         raise PneumoError("--follow and --json exclude each other", "pneumoctl logs --json", Exit.USAGE)
-    known = openssh.inventory(stack)
-    chosen = choose(known, name)
-    with Connections(known, stack.ssh) as connections:
-        found, lost = _last(connections, chosen, lines)
-        shown = log_sources.merged(found.values(), lines if name else lines * len(chosen))
-        documents = [{"time": one.time, "host": one.host, "source": one.source, "text": one.text} for one in shown]
+    inventory = openssh.inventory(stack)
+    chosen = choose(inventory, name)
+    with Connections(inventory, stack.ssh) as connections:
+        entries, lost = _last(connections, chosen, lines)
+        shown = log_sources.merged(entries.values(), lines if name else lines * len(chosen))
+        documents = [{"time": line.time, "host": line.host, "source": line.source, "text": line.text} for line in shown]
         console.result({"stack": stack.name, "lines": documents, "lost": lost})
-        for one in shown:
-            say(one)
-        for host, why in lost.items():
-            console.warn(f"{host}: {why}")
+        for entry in shown:
+            show(entry)
+        for host, reason in lost.items():
+            console.warn(f"{host}: {reason}")
         if not follow:
             return Exit.FAILED if lost else Exit.DONE
         try:
-            return _follow(
-                connections, chosen, {host: entries[-1] for host, entries in found.items() if entries}, lines
-            )
+            return _follow(connections, chosen, {host: last[-1] for host, last in entries.items() if last}, lines)
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
 
 
-def choose(known: "Inventory", name: str | None) -> "list[tuple[Host, Log]]":
-    """The hosts to ask and for what: a service's on all hosts that run it, a host's own, or those of all services."""
-    up = [host for host in known.hosts if host.role != "train"]
-    hosts = {host.name: host for host in known.hosts}
+def choose(inventory: Inventory, name: str | None) -> list[tuple[Host, Log]]:
+    """The hosts to ask, each with the log to read: of a service, of a host, or of all services."""
+    up = [host for host in inventory.hosts if host.role != "train"]
+    hosts = {host.name: host for host in inventory.hosts}
     if name is None:
         return [(host, log_sources.Journal(units.of(host))) for host in up]
     if name == STEPS:
         return [(host, log_sources.Steps()) for host in up]
     if name in units.WITH_LOGS:  # before hosts: nginx is both
         unit = units.WITH_LOGS[name]
-        return [(host, log_sources.Journal((unit,))) for host in units.running(known, unit)]
+        return [(host, log_sources.Journal((unit,))) for host in units.running(inventory, unit)]
     if name in hosts:
         return [(hosts[name], log_sources.Journal())]
-    there = ", ".join(dict.fromkeys((*units.WITH_LOGS, STEPS, "terraform", *hosts)))
-    raise PneumoError(f"there is no log of {name!r}; there are: {there}", "pneumoctl logs api", Exit.USAGE)
+    names = ", ".join(dict.fromkeys((*units.WITH_LOGS, STEPS, "terraform", *hosts)))
+    raise PneumoError(f"there is no log of {name!r}; there are: {names}", "pneumoctl logs api", Exit.USAGE)
 
 
 def _last(
-    connections: "Connections", chosen: "Sequence[tuple[Host, Log]]", lines: int
-) -> "tuple[dict[str, list[Entry]], dict[str, str]]":
-    """The last lines of each host, and why those that are missing are."""
+    connections: Connections, chosen: Sequence[tuple[Host, Log]], lines: int
+) -> tuple[dict[str, list[Entry]], dict[str, str]]:
+    """The last lines of each host, and the reason for each host without an answer."""
     agents = Agents(connections, holder="", who="", run="")
 
-    def ask(host: "Host", log: "Log") -> "list[Entry]":
-        said = agents.run(host, log.command(lines), PATIENCE_S).stdout
-        return [entry for line in said.splitlines() if (entry := log.entry(host.name, line)) is not None]
+    def ask(host: Host, log: Log) -> list[Entry]:
+        output = agents.run(host, log.command(lines), PATIENCE_S).stdout
+        return [entry for line in output.splitlines() if (entry := log.entry(host.name, line)) is not None]
 
     answers = host_facts.within(PATIENCE_S, {host.name: partial(ask, host, log) for host, log in chosen})
-    lost = {name: one.message for name, one in answers.items() if isinstance(one, PneumoError)}
-    return {name: one for name, one in answers.items() if not isinstance(one, PneumoError)}, lost
+    lost = {name: answer.message for name, answer in answers.items() if isinstance(answer, PneumoError)}
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, PneumoError)}, lost
 
 
 @dataclass(frozen=True)
 class _Note:
-    """Something to tell of the following itself; `end`: no more will come from that host."""
+    """A message about the connection to a host; `end`: no more entries will come from it."""
 
     text: str
     end: bool = False
 
 
-def _follow(
-    connections: "Connections", chosen: "Sequence[tuple[Host, Log]]", after: "dict[str, Entry]", lines: int
-) -> int:
-    """Show what comes from all hosts, until Ctrl-C or until none can be followed any more."""
-    coming: SimpleQueue[Any] = SimpleQueue()
+def _follow(connections: Connections, chosen: Sequence[tuple[Host, Log]], after: dict[str, Entry], lines: int) -> int:
+    """Show new entries of all hosts, until Ctrl-C or until no host can be followed any more."""
+    incoming: SimpleQueue[Any] = SimpleQueue()
     for host, log in chosen:
-        follower = _Follower(connections, host, log, coming, after.get(host.name), lines)
+        follower = _Follower(connections, host, log, incoming, after.get(host.name), lines)
         threading.Thread(target=follower.run, daemon=True).start()
     left = len(chosen)
     console.flush()
     while left:
-        one = coming.get()
-        if isinstance(one, _Note):
-            console.note(one.text, "yellow")
-            left -= one.end
+        item = incoming.get()
+        if isinstance(item, _Note):
+            console.note(item.text, "yellow")
+            left -= item.end
         else:
-            say(one)
-        if coming.empty():
+            show(item)
+        if incoming.empty():
             console.flush()
     return Exit.FAILED
 
 
 class _Follower(io.BytesIO):
-    """Follows the log of one host, in a thread, through lost links: nothing is left out and nothing comes twice."""
+    """Follows the log of one host, in a thread, through lost connections; no entry is missed or shown twice."""
 
     def __init__(
-        self, connections: "Connections", host: "Host", log: "Log", coming: Any, after: "Entry | None", lines: int
+        self, connections: Connections, host: Host, log: Log, incoming: Any, after: Entry | None, lines: int
     ) -> None:
         super().__init__()
-        self._connections, self._host, self._log, self._coming = connections, host, log, coming
+        self._connections, self._host, self._log, self._incoming = connections, host, log, incoming
         self._after, self._lines, self._rest = after, lines, b""
 
     def run(self) -> None:
-        """Until the program ends, or the host will never answer."""
+        """Follow until this program ends or the host can never answer."""
         lost = False
         while True:
             argv = ("sudo", "-n", "--", *self._log.command(self._lines, follow=True, after=self._after))
-            self._rest, self._heard = b"", False
+            self._rest, self._received = b"", False
             try:
-                _, said = self._connections.execute(self._host, shlex.join(argv), iter(()), self, math.inf)
-                why = said.decode(errors="replace").strip()[-200:] or "its log's reader ended"
+                _, stderr = self._connections.execute(self._host, shlex.join(argv), iter(()), self, math.inf)
+                reason = stderr.decode(errors="replace").strip()[-200:] or "the program that reads its log ended"
             except Unreachable as error:
-                why = error.message
+                reason = error.message
             except PneumoError as error:
-                self._coming.put(_Note(error.message, end=True))
+                self._incoming.put(_Note(error.message, end=True))
                 return
-            if not lost or self._heard:
-                self._coming.put(_Note(f"{self._host.name} is lost and tried again: {why}"))
+            if not lost or self._received:
+                self._incoming.put(_Note(f"{self._host.name} is lost, trying again: {reason}"))
             lost = True
             time.sleep(PAUSE_S)
 
     def write(self, data: Any) -> int:
-        """Take what its program says."""
+        """Take the output of the program that reads the log."""
         *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
         for line in lines:
             entry = self._log.entry(self._host.name, line.decode(errors="replace"))
             if entry is not None and (entry.cursor or self._after is None or entry.at > self._after.at):
-                self._heard, self._after = True, entry
-                self._coming.put(entry)
+                self._received, self._after = True, entry
+                self._incoming.put(entry)
         return len(data)
 
 
-def say(one: "Entry") -> None:
-    """A line for a person; what several lines long is stays below its time."""
-    for line in one.text.splitlines() or ("",):
-        console.text(f"{one.time} {one.host:10} " + CONTROL.sub("", f"{one.source}: {line}"))
+def show(entry: Entry) -> None:
+    """Print an entry for a person, a line for each of its lines."""
+    for line in entry.text.splitlines() or ("",):
+        console.text(f"{entry.time} {entry.host:10} " + CONTROL.sub("", f"{entry.source}: {line}"))

@@ -1,4 +1,4 @@
-"""The checks before anything is spent on aws: what this machine has and what the account allows. Nothing is changed."""
+"""The preflight on aws: what this machine has and what the account allows. Changes nothing."""
 
 import os
 import shutil
@@ -39,20 +39,20 @@ Check = Callable[[], Iterator[Row]]
 def rows(settings: Settings, stack: Stack) -> list[Row]:
     """All checks of the aws target. Without a region or credentials, those that would ask AWS are left out."""
     with ThreadPoolExecutor(max_workers=20) as pool:
-        here = [pool.submit(_found, *check) for check in _here(settings, stack).items()]
+        here = [pool.submit(_rows_of, *check) for check in _here(settings, stack).items()]
         login, there = [], []
         try:
             aws = Aws(settings.profile, settings.region)
             login = [Row("region", True, aws.region)]
             login += _login(aws.identity())
-            there = [pool.submit(_found, *check) for check in _there(settings, aws).items()]
+            there = [pool.submit(_rows_of, *check) for check in _there(settings, aws).items()]
         except PneumoError as error:
             login.append(Row("credentials" if login else "region", False, error.message, error.hint))
         return [*login, *(row for answer in (*there, *here) for row in answer.result())]
 
 
-def _found(check: str, ask: Check) -> list[Row]:
-    """The rows of a check; one that cannot be made is a failing row, and its hint the fix."""
+def _rows_of(check: str, ask: Check) -> list[Row]:
+    """The rows of a check; a check that raises becomes a failing row, with the hint as its fix."""
     try:
         return list(ask())
     except PneumoError as error:
@@ -182,7 +182,7 @@ def _state_bucket(settings: Settings, aws: Aws) -> Iterator[Row]:
         if error.details.get("aws_code") not in ("404", "403", "301"):
             raise
         made = f"aws s3 mb s3://{settings.state_bucket} --region {aws.region}"
-        seen = f"{settings.state_bucket} is not there, or not yours"
-        yield Row("state bucket", False, seen, f"{made}, or set state_bucket to one of yours, or to nothing")
+        seen = f"{settings.state_bucket} does not exist, or is not yours"
+        yield Row("state bucket", False, seen, f"{made}, or set state_bucket to a bucket of yours, or to nothing")
     else:
         yield Row("state bucket", True, settings.state_bucket)

@@ -1,4 +1,4 @@
-"""What a region and an account have room for: instance types, vCPUs, addresses, VPCs; each compared with the wish."""
+"""Checks of what a region offers and an account allows: instance types, vCPUs, addresses, VPCs."""
 
 import difflib
 import re
@@ -12,8 +12,8 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.common.checks import Row
 
-# Each place is one subnet, and a subnet one zone: its types must be had there together (terraform/network.tf).
-PLACES = (("nginx_type", "monitoring_type"), ("web_type", "app_type"), ("gpu_type",))
+# Each group shares a subnet, and so a zone, which must offer all its types (terraform/network.tf).
+SAME_ZONE = (("nginx_type", "monitoring_type"), ("web_type", "app_type"), ("gpu_type",))
 SIZES = ("micro", "small", "medium", "large", "xlarge", "2xlarge")
 GPUS = ("g4dn.xlarge", "g5.xlarge", "g6.xlarge", "g4dn.2xlarge", "g5.2xlarge", "g6.2xlarge", "p3.2xlarge")
 ADDRESSES = 3  # nginx, monitoring, the NAT gateway
@@ -35,73 +35,73 @@ class Used:
 
 
 def types(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """Whether a zone offers the types that must be together; the GPU's only where its host is wished now."""
-    offered = _offered(aws, {getattr(settings, name) for stack in PLACES for name in stack})
-    for stack in PLACES:
-        wished = {name: getattr(settings, name) for name in stack}
-        check = "types " + ", ".join(sorted(set(wished.values())))
-        common = set.intersection(*(offered[kind] for kind in wished.values()))
+    """Whether a zone offers the types that must be together; a missing GPU type fails only if gpu_host is set."""
+    offered = _offered(aws, {getattr(settings, name) for group in SAME_ZONE for name in group})
+    for group in SAME_ZONE:
+        wanted = {name: getattr(settings, name) for name in group}
+        check = "types " + ", ".join(sorted(set(wanted.values())))
+        common = set.intersection(*(offered[kind] for kind in wanted.values()))
         if common:
             yield Row(check, True, f"offered in {', '.join(sorted(common))}")
             continue
-        if stack == ("gpu_type",) and not settings.gpu_host:
+        if group == ("gpu_type",) and not settings.gpu_host:
             yield Row(check, True, f"not offered in {aws.region}: training will need another gpu_type or region")
             continue
-        missing = {name: kind for name, kind in wished.items() if not offered[kind]}
+        missing = {name: kind for name, kind in wanted.items() if not offered[kind]}
         if missing:
             name, kind = next(iter(missing.items()))
             yield Row(check, False, f"{kind} is not offered in {aws.region}", _instead(aws, name, kind))
         else:
-            fix = f"set {' or '.join(wished)} to another type: both must be had in one zone"
-            yield Row(check, False, f"no zone of {aws.region} offers {' and '.join(wished.values())} together", fix)
+            fix = f"set {' or '.join(wanted)} to another type: one zone must offer both"
+            yield Row(check, False, f"no zone of {aws.region} offers {' and '.join(wanted.values())} together", fix)
 
 
-def _offered(aws: Aws, wished: Iterable[str]) -> dict[str, set[str]]:
+def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
     """Type -> the usual zones that offer it."""
     usual = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
     answer = aws.call("ec2", "describe_availability_zones", Filters=usual)
-    zones = {one["ZoneName"] for one in answer["AvailabilityZones"]}
-    found: dict[str, set[str]] = {kind: set() for kind in wished}
-    for one in _offerings(aws, sorted(found)):
-        found[one["InstanceType"]] |= {one["Location"]} & zones
-    return found
+    zones = {zone["ZoneName"] for zone in answer["AvailabilityZones"]}
+    offered: dict[str, set[str]] = {kind: set() for kind in wanted}
+    for offering in _offerings(aws, sorted(offered)):
+        offered[offering["InstanceType"]] |= {offering["Location"]} & zones
+    return offered
 
 
-def _offerings(aws: Aws, wished: list[str]) -> Iterator[Mapping[str, Any]]:
-    only = [{"Name": "instance-type", "Values": wished}]
+def _offerings(aws: Aws, wanted: list[str]) -> Iterator[Mapping[str, Any]]:
+    only = [{"Name": "instance-type", "Values": wanted}]
     arguments = {"LocationType": "availability-zone", "Filters": only}
     return aws.items("ec2", "describe_instance_type_offerings", "InstanceTypeOfferings", **arguments)
 
 
 def _instead(aws: Aws, name: str, kind: str) -> str:
-    """A fix that names types which are offered, those that are spelled alike first."""
+    """A fix that names types which are offered, the most similar names first."""
     family = kind.split(".")[0]
     likely = {f"{one}.{size}" for one in (family, "t3", "t3a") for size in SIZES}
     others = sorted({one["InstanceType"] for one in _offerings(aws, sorted({*GPUS} if name == "gpu_type" else likely))})
     near = difflib.get_close_matches(kind, others, n=3, cutoff=0.0)
-    return f"set {name} to one that is" + (f": {', '.join(near)}" if near else "") + "; or take another region"
+    return f"set {name} to a type that is" + (f": {', '.join(near)}" if near else "") + "; or use another region"
 
 
 def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
     """vCPUs by quota: what others in the account use, and what the stack needs, must fit."""
     used = list(_used(aws, settings.stack))
-    wished = Counter({settings.nginx_type: 1})
-    wished.update({settings.monitoring_type: 1})
-    wished.update({settings.web_type: settings.web_count})
-    wished.update({settings.app_type: settings.app_count})
+    wanted = Counter({settings.nginx_type: 1})
+    wanted.update({settings.monitoring_type: 1})
+    wanted.update({settings.web_type: settings.web_count})
+    wanted.update({settings.app_type: settings.app_count})
     training = Counter({settings.gpu_type: 1})
-    cpus = _cpus(aws, {*wished, *training, *(one.type for one in used)})
+    cpus = _cpus(aws, {*wanted, *training, *(one.type for one in used)})
 
     def total(kinds: Mapping[str, int], code: str) -> int:
         return sum(count * cpus.get(kind, 0) for kind, count in kinds.items() if quota_of(kind) == code)
 
     for code in QUOTAS:
-        later = total(wished, code) + total(training, code)
-        now = later if settings.gpu_host else total(wished, code)
+        later = total(wanted, code) + total(training, code)
+        now = later if settings.gpu_host else total(wanted, code)
         if later:
             others = total(Counter(one.type for one in used if not one.ours), code)
             yield _vcpus(aws, code, now, later, others)
-    for kind in sorted(kind for kind in {**wished, **training} if quota_of(kind) is None):
+    for kind in sorted(kind for kind in {**wanted, **training} if quota_of(kind) is None):
         yield Row(f"vCPU quota for {kind}", True, "not checked: its family has a quota of its own")
 
 
@@ -109,7 +109,7 @@ def _vcpus(aws: Aws, code: str, now: int, later: int, others: int) -> Row:
     check = f"vCPU quota {QUOTAS[code]} ({code})"
     value = _quota(aws, "ec2", code)
     if value is None:
-        return Row(check, True, "not said by Service Quotas")
+        return Row(check, True, "Service Quotas does not tell")
     free = value - others
     seen = f"{value:g}, others use {others}, this stack needs {now}"
     if later > now:
@@ -126,30 +126,30 @@ def quota_of(kind: str) -> str | None:
 
 
 def addresses(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """Elastic IPs: ours may be there already."""
+    """Elastic IPs. Those of this stack do not count as used."""
     used = aws.call("ec2", "describe_addresses")["Addresses"]
     yield _room(settings, aws, "elastic IPs", ADDRESS_QUOTA, used, ADDRESSES)
 
 
 def vpcs(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """VPCs: ours may be there already."""
+    """VPCs. That of this stack does not count as used."""
     yield _room(settings, aws, "VPCs", VPC_QUOTA, aws.items("ec2", "describe_vpcs", "Vpcs"), 1)
 
 
 def _room(
     settings: Settings, aws: Aws, check: str, quota: tuple[str, str], used: Iterable[Mapping[str, Any]], needed: int
 ) -> Row:
-    others = sum(not _ours(one, settings.stack) for one in used)
+    others = sum(not _ours(resource, settings.stack) for resource in used)
     limit = _quota(aws, *quota)
     if limit is None:
-        return Row(check, True, f"others use {others}; the limit is not said by Service Quotas")
+        return Row(check, True, f"others use {others}; Service Quotas does not tell the limit")
     seen = f"{limit:g} allowed, others use {others}, this stack needs {needed}"
     fix = f"delete some that you do not need, or {_more(aws, *quota, others + needed)}"
     return Row(check, others + needed <= limit, seen, fix)
 
 
-def _ours(one: Mapping[str, Any], stack: str) -> bool:
-    return {"Key": STACK_TAG, "Value": stack} in one.get("Tags", ())
+def _ours(resource: Mapping[str, Any], stack: str) -> bool:
+    return {"Key": STACK_TAG, "Value": stack} in resource.get("Tags", ())
 
 
 def _more(aws: Aws, service: str, code: str, wanted: int) -> str:
@@ -162,15 +162,15 @@ def _more(aws: Aws, service: str, code: str, wanted: int) -> str:
 def _used(aws: Aws, stack: str) -> Iterator[Used]:
     running = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     for reservation in aws.items("ec2", "describe_instances", "Reservations", Filters=running):
-        for one in reservation["Instances"]:
-            if one.get("InstanceLifecycle") != "spot":
-                yield Used(one["InstanceType"], _ours(one, stack))
+        for instance in reservation["Instances"]:
+            if instance.get("InstanceLifecycle") != "spot":
+                yield Used(instance["InstanceType"], _ours(instance, stack))
 
 
 def _cpus(aws: Aws, kinds: Iterable[str]) -> dict[str, int]:
     only = [{"Name": "instance-type", "Values": sorted(kinds)}]
-    found = aws.items("ec2", "describe_instance_types", "InstanceTypes", Filters=only)
-    return {one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"] for one in found}
+    types = aws.items("ec2", "describe_instance_types", "InstanceTypes", Filters=only)
+    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for kind in types}
 
 
 def _quota(aws: Aws, service: str, code: str) -> float | None:

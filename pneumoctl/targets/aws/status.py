@@ -17,21 +17,21 @@ from pneumoctl.terminal.report import Report, Table
 
 
 def reports(settings: Settings, stack: Stack) -> Iterator[Report]:
-    """Look anew for each report. Takes no lock and no lease: others may work meanwhile."""
+    """A new report for each item. Takes no lock and no lease, so others can work at the same time."""
     while True:
-        known = stack.hosts()
-        with _reaching(known, stack) as agents:
-            while stack.hosts() == known:  # a change there is an `up` or a teardown of somebody's
-                yield report(overview.look(settings, stack, known, agents))
+        inventory = stack.hosts()
+        with _agents(inventory, stack) as agents:
+            while stack.hosts() == inventory:  # it changes with an `up` or a teardown
+                yield report(overview.look(settings, stack, inventory, agents))
 
 
 @contextmanager
-def _reaching(known: "Inventory | None", stack: "Stack") -> "Iterator[Agents | None]":
-    if known is None:
+def _agents(inventory: Inventory | None, stack: Stack) -> Iterator[Agents | None]:
+    if inventory is None:
         yield None
         return
-    with Connections(known, stack.ssh) as connections:
-        yield Agents(connections, holder="", who="", run="")  # who leases nothing needs no name
+    with Connections(inventory, stack.ssh) as connections:
+        yield Agents(connections, holder="", who="", run="")  # without a lease, no name is needed
 
 
 def report(document: Mapping[str, Any]) -> Report:
@@ -44,13 +44,13 @@ def report(document: Mapping[str, Any]) -> Report:
     table = Table(columns, [_cells(host) for host in document["hosts"]], styles)
     if document["gpu_running"]:
         now = "pneumoctl up, which ends with it stopped); at once: pneumoctl gpu reap"
-        console.alarm(f"the GPU host is not stopped and bills (next: {now}")
-    return Report(document, (table, *_told(document)), Exit.DONE if document["up"] else Exit.FAILED)
+        console.alarm(f"the GPU host runs and costs money (next: {now}")
+    return Report(document, (table, *_lines(document)), Exit.DONE if document["up"] else Exit.FAILED)
 
 
 def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
     code = " ".join(f"{kind} {digest}" for kind, digest in host["releases"].items() if kind != "model")
-    shares = ["" if host[one] is None else f"{host[one]} %" for one in ("disk_percent", "memory_percent")]
+    shares = ["" if host[share] is None else f"{host[share]} %" for share in ("disk_percent", "memory_percent")]
     pending = host["steps_pending"]
     differs = (
         f"{pending} step{'s' * (pending > 1)}"
@@ -67,7 +67,7 @@ def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _services(host: Mapping[str, Any]) -> str:
-    """How many of its units run, or which do not and which others failed; why nobody knows."""
+    """How many of its units run, or which do not and which others failed; without facts, the reason."""
     if host["ssh"] != "booted":
         return str(host["ssh"])
     wrong = [f"{unit} {state}" for unit, state in host["units"].items() if state != "active"]
@@ -76,16 +76,17 @@ def _services(host: Mapping[str, Any]) -> str:
     return ", ".join(wrong) or f"{len(host['units'])} run"
 
 
-def _told(document: Mapping[str, Any]) -> Iterator[str]:
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     """The lines below the table."""
-    for one in document["strays"]:
-        yield f"not in the inventory: {one['name']} {one['instance']} ({one['state']}); next: pneumoctl up"
+    for stray in document["strays"]:
+        yield f"not in the inventory: {stray['name']} {stray['instance']} ({stray['state']}); next: pneumoctl up"
     if document["aws"]:
-        yield f"AWS: {document['aws']}; whether a GPU host bills is not known"
+        yield f"AWS: {document['aws']}; whether a GPU host costs money is not known"
     if any(host["steps_pending"] for host in document["hosts"]):
-        yield "hosts differ from what they should be; what and how: pneumoctl plan"
-    for one in document["runs"]:
-        yield f"run {one['run']} goes on on the GPU host, until {one['until']} at most (pneumoctl train --gpu --resume)"
+        yield "hosts differ from their desired state; to see how: pneumoctl plan"
+    for run in document["runs"]:
+        until = f"until {run['until']} at most (pneumoctl train --gpu --resume)"
+        yield f"run {run['run']} is active on the GPU host, {until}"
     door, bill = document["front_door"], document["bill"]
     days = door["certificate_days"]
     yield door["said"] or f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days"

@@ -134,7 +134,7 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, oper
         read_to("second")
         fault.cut("web-0")
         write("meanwhile")
-        assert "web-0 is lost and tried again" in following.stderr.readline()
+        assert "web-0 is lost, trying again" in following.stderr.readline()
     finally:
         fault.restore("web-0")
     read_to("meanwhile")

@@ -103,7 +103,7 @@ def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
     told = refused(lab, 4)
 
     assert "types t3.medium, t3.small: t3.medium is not offered in eu-west-1" in told
-    assert "next: set app_type to one that is: t3" in told
+    assert "next: set app_type to a type that is: t3" in told
 
 
 def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
@@ -145,5 +145,5 @@ def test_doctor_names_every_row_that_fails_with_its_fix(lab: Lab) -> None:
     lab.fault.api("bucket-taken", name=BUCKET)
     told = lab.run(["pneumoctl", "doctor", "--target", "aws", "--stack", OTHER], 4).stdout
 
-    assert "t3.medium is not offered in eu-west-1" in told and "set app_type to one that is" in told
+    assert "t3.medium is not offered in eu-west-1" in told and "set app_type to a type that is" in told
     assert "belongs to another account" in told and "set bucket" in told

@@ -52,5 +52,5 @@ def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab:
 def test_a_state_bucket_that_is_not_there_is_said_with_the_command_that_makes_it(lab: Lab, lock: str) -> None:
     told = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
 
-    assert "state bucket: not-there-at-all is not there, or not yours" in told
+    assert "state bucket: not-there-at-all does not exist, or is not yours" in told
     assert "next: aws s3 mb s3://not-there-at-all --region eu-west-1" in told

@@ -19,7 +19,7 @@ NAMES = ("198.51.100.7", "xray.example.org")
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[bytes, bytes]:
-    return tls.made(NAMES, NOW, "ward")
+    return tls.make(NAMES, NOW, "ward")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_it_serves_until_a_month_before_its_end(pair: tuple[bytes, bytes]) -> No
 
 def test_it_is_made_once_and_anew_only_when_it_must_be(tmp_path: Path) -> None:
     def kept(names: tuple[str, ...] = NAMES, days: int = 0) -> tuple[bytes, bytes]:
-        return tls.kept(tmp_path / "tls", names, NOW + timedelta(days=days), "ward")
+        return tls.load_or_make(tmp_path / "tls", names, NOW + timedelta(days=days), "ward")
 
     first = kept()
     assert kept() == first and kept(days=300) == first
@@ -138,7 +138,7 @@ def signed(names: list[str] | None, begin: int = -1, end: int = 90, encrypt: boo
 def given(tmp_path: Path, certificate: bytes, key: bytes, *names: str) -> tuple[bytes, bytes]:
     (tmp_path / "c").write_bytes(certificate)
     (tmp_path / "k").write_bytes(key)
-    return tls.given(tmp_path / "c", tmp_path / "k", names or ("xray.example.org",), NOW)
+    return tls.read_user_certificate(tmp_path / "c", tmp_path / "k", names or ("xray.example.org",), NOW)
 
 
 @pytest.mark.parametrize("names", [["xray.example.org"], ["a.b", "XRAY.example.org"], ["*.example.org"]])
@@ -155,8 +155,8 @@ def test_an_own_certificate_is_taken_with_its_chain(
         ({"names": None}, "not good for xray.example.org"),  # the common name alone has not counted since 2017
         ({"names": ["example.org"]}, "not good for xray.example.org"),
         ({"names": ["*.org"]}, "not good for xray.example.org"),
-        ({"names": ["xray.example.org"], "end": 0}, "ended on"),
-        ({"names": ["xray.example.org"], "begin": 2}, "begins only on"),
+        ({"names": ["xray.example.org"], "end": 0}, "expired on"),
+        ({"names": ["xray.example.org"], "begin": 2}, "valid only from"),
         ({"names": ["xray.example.org"], "encrypt": True}, "passphrase"),
     ],
 )
@@ -174,5 +174,5 @@ def test_a_pair_that_is_none_is_said(tmp_path: Path, pair: tuple[bytes, bytes]) 
         with pytest.raises(PneumoError, match="not a certificate and a key in PEM"):
             given(tmp_path, *broken)
     with pytest.raises(PneumoError, match=r"nowhere.pem cannot be read: No such file") as caught:
-        tls.given(tmp_path / "nowhere.pem", tmp_path / "k", NAMES, NOW)
+        tls.read_user_certificate(tmp_path / "nowhere.pem", tmp_path / "k", NAMES, NOW)
     assert caught.value.code == Exit.USAGE

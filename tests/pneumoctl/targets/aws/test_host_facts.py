@@ -101,7 +101,7 @@ def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
-    old, _ = tls.kept(tmp_path / "tls", (known.bastion.public_address,), then, "t")
+    old, _ = tls.load_or_make(tmp_path / "tls", (known.bastion.public_address,), then, "t")
     assert host_facts.door(settings, place, known).fingerprint == tls.fingerprint(old)
     assert host_facts.brought(settings, place, known) is None
     assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
@@ -120,7 +120,7 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
         def log_message(self, *_: object) -> None:
             """Not into the test's output."""
 
-    certificate, _ = tls.kept(folder, ("127.0.0.1",), datetime.now(UTC), "test")
+    certificate, _ = tls.load_or_make(folder, ("127.0.0.1",), datetime.now(UTC), "test")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)

@@ -129,7 +129,7 @@ def test_a_type_that_is_not_offered(cloud: Cloud, place: Stack) -> None:
     cloud.fault("not-offered", name="t3.medium")
     row = found(place, "types t3.medium")
     assert (row.good, row.seen) == (False, "t3.medium is not offered in eu-west-1")
-    assert row.fix.startswith("set app_type to one that is: t3")
+    assert row.fix.startswith("set app_type to a type that is: t3")
 
 
 def test_a_misspelt_type(cloud: Cloud, place: Stack) -> None:
@@ -154,7 +154,7 @@ def test_a_gpu_that_is_not_offered_matters_when_its_host_is_wished(cloud: Cloud,
     assert "training will need another" in row.seen
     row = found(place, "types g5.xlarge", replace(SETTINGS, gpu_host=True))
     assert not row.good
-    assert row.fix.startswith("set gpu_type to one that is: g")
+    assert row.fix.startswith("set gpu_type to a type that is: g")
 
 
 def test_images(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

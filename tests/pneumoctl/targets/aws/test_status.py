@@ -86,11 +86,11 @@ def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pyt
     show(GOOD | {"up": False, "front_door": door, "aws": "no answer within 4 s", "bill": None})
     said = capsys.readouterr().out
     assert "the front door answers 504" in said and "an hour" not in said
-    assert "AWS: no answer within 4 s; whether a GPU host bills is not known" in said
+    assert "AWS: no answer within 4 s; whether a GPU host costs money is not known" in said
 
 
 def test_a_gpu_host_that_runs_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
     assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
     said = capsys.readouterr()
-    assert "bills" in said.err and "i-9" in said.out
+    assert "costs money" in said.err and "i-9" in said.out
