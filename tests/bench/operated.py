@@ -33,7 +33,9 @@ def todo(marks: bool) -> dict[str, list[Step]]:
     with hosts.opened(place, change=False) as known:
         links = desired.current_links(known)
         plan = configure.plan(
-            desired.desired_state(place, settings, known.inventory, links, desired.ours(settings), ())
+            desired.desired_state(
+                place, settings, known.inventory, desired.ReleaseChoice(desired.ours(settings), links, ())
+            )
         )
         return rollout.pending(plan if marks else _unmarked(plan), known.step_runners())
 

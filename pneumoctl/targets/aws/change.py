@@ -23,7 +23,7 @@ from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, rollback
-from pneumoctl.targets.aws.desired import Ours
+from pneumoctl.targets.aws.desired import Ours, ReleaseChoice
 from pneumoctl.targets.common import health
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
@@ -95,9 +95,10 @@ def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], N
 def _planned(
     settings: "Settings", stack: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
 ) -> "tuple[DesiredState, Plan, Todo]":
-    desired_state = desired.desired_state(
-        stack, settings, hosts.inventory, desired.current_links(hosts), brought, task.update, task.rollback
-    )
+    links = desired.current_links(hosts)
+    earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""
+    choice = ReleaseChoice(brought, links, task.update, task.rollback, earlier)
+    desired_state = desired.desired_state(stack, settings, hosts.inventory, choice)
     plan = desired.limited(task.plan(desired_state), {host.name for host in hosts.inventory.hosts})
     return desired_state, plan, rollout.pending(plan, hosts.step_runners())
 

@@ -1,4 +1,4 @@
-"""Bring the hosts of a stack on aws to what they should be: gather the wishes, show what differs, carry it out."""
+"""What the hosts of a stack on aws should be: releases, certificate, login; and which releases they serve now."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -22,15 +22,11 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
-from pneumoctl.targets.aws import htpasswd, offline_bundle, rollback
+from pneumoctl.targets.aws import htpasswd, offline_bundle
 from pneumoctl.targets.common import health
 
 LOGIN = "clinician"
-
-
 LINKS = tuple(f"{kind}/{link}" for kind in ("api", "web", "model") for link in ("current", "previous"))
-
-
 _READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %s\\n" "$one" "$(readlink "$one")"; done'
 
 
@@ -48,7 +44,7 @@ def _links(agents: Agents, host: Host) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """The operator's own place: the proof goes from here through the front door, as a person's upload does."""
+    """Runs the proof on this machine: a picture sent through the front door, as a person would upload it."""
 
     door: health.Door
     bundle: Path
@@ -64,7 +60,7 @@ class FrontDoor:
 
 @dataclass(frozen=True)
 class Ours:
-    """The releases that this pneumoctl brings."""
+    """The releases of this pneumoctl, which deploy installs."""
 
     api: Code
     web: Code
@@ -74,13 +70,15 @@ class Ours:
 
 
 def ours(settings: Settings, source: Path | None = None) -> Ours:
-    """The code beside us, or in the checkout `source`, and the bundle that the settings name."""
+    """The code of this pneumoctl, or of the checkout `source`, and the model bundle by the settings."""
     folder = source or package("webapp").parent
     trees = []
     for name in ("webapp", "model"):
         if not (folder / name).is_dir():
             raise PneumoError(
-                f"{folder} has no folder {name}: it is no checkout of pneumoctl", "give another folder", Exit.USAGE
+                f"{folder} has no folder {name}: it is no checkout of pneumoctl",
+                "give a checkout of pneumoctl",
+                Exit.USAGE,
             )
         trees.append(pneumoctl_files.tree(folder / name))
     name, bundle = promotion.model_bundle(settings)
@@ -94,66 +92,79 @@ def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
     return Code(digest, pneumoctl_files.sha256(folder / "webapp" / kind / "requirements.txt")[:12], tuple(trees))
 
 
-def desired_state(
-    stack: Stack,
-    settings: Settings,
-    hosts: Inventory,
-    links: Mapping[str, Mapping[str, str]],
-    brought: Ours,
-    update: Collection[str],
-    rollback_kind: str = "",
-) -> DesiredState:
-    """Everything that the plan for `hosts`, whose current `links` are given, depends on.
+@dataclass(frozen=True)
+class ReleaseChoice:
+    """Which release each host should serve.
 
-    `update`: the kinds (api, web, model) whose release becomes the `brought` one. The other kinds keep the release that
-    is current on each host, if there is one; `rollback_kind` goes back to the release before the current one.
+    `update`: the kinds (api, web, model) whose release becomes the `ours` one. The other kinds keep the release that is
+    current on each host, if there is one; kind `rollback` goes back to the release `earlier`.
     """
-    secrets, known = stack.secrets(), stack.hosts()
-    if secrets is None or known is None:
+
+    ours: Ours
+    links: Mapping[str, Mapping[str, str]]  # host -> link -> what it points to now
+    update: Collection[str]
+    rollback: str = ""
+    earlier: str = ""
+
+    def code(self, host: Host) -> Code:
+        """The code for a host that serves the API or the web page."""
+        kind = serving.KINDS[host.role]
+        name = self._release(host, kind)
+        code: Code = getattr(self.ours, kind)
+        return Code(name) if name else code
+
+    def model(self, host: Host) -> Model:
+        """The model for a host that serves the API."""
+        name = self._release(host, "model")
+        return Model(name) if name else self.ours.model
+
+    def _release(self, host: Host, kind: str) -> str:
+        """The name of the release, as it is on the host; empty for ours."""
+        if kind == self.rollback:
+            return self.earlier
+        if kind in self.update:
+            return ""
+        return self.links[host.name].get(f"{kind}/current", "").removeprefix("releases/")
+
+
+def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: ReleaseChoice) -> DesiredState:
+    """Everything that the plan for `hosts` depends on."""
+    secrets, inventory = stack.secrets(), stack.hosts()
+    if secrets is None or inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
-    certificate, key = certified(stack, settings, known)
-    earlier = rollback.release(stack, links, rollback_kind) if rollback_kind else ""
-
-    def release(host: Host, kind: str) -> str:
-        """The release of a kind that a host should serve; empty for the brought one."""
-        current = links[host.name].get(f"{kind}/current", "").removeprefix("releases/")
-        if kind == rollback_kind:
-            return earlier
-        return "" if kind in update else current
-
-    releases, models = {}, {}
-    for host in hosts.hosts:
-        if host.role in serving.KINDS:
-            kind = serving.KINDS[host.role]
-            kept = release(host, kind)
-            releases[host.name] = Code(kept) if kept else getattr(brought, kind)
-        if host.role == "app":
-            kept = release(host, "model")
-            models[host.name] = Model(kept) if kept else brought.model
-    login = htpasswd.line(LOGIN, secrets.web_password)
+    certificate, key = certified(stack, settings, inventory)
     return DesiredState(
-        settings, known, secrets, certificate.decode(), key.decode(), login, releases, models, links, brought.offline
+        settings,
+        inventory,
+        secrets,
+        certificate.decode(),
+        key.decode(),
+        htpasswd.line(LOGIN, secrets.web_password),
+        {host.name: choice.code(host) for host in hosts.hosts if host.role in serving.KINDS},
+        {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
+        choice.links,
+        choice.ours.offline,
     )
 
 
-def certified(stack: Stack, settings: Settings, known: Inventory) -> tuple[bytes, bytes]:
-    """The front door's certificate and key: the user's, or our own, made anew before it ends."""
+def certified(stack: Stack, settings: Settings, inventory: Inventory) -> tuple[bytes, bytes]:
+    """The certificate and key of the front door: the user's, or the stack's own, renewed before it expires."""
     now = datetime.now(UTC)
     if settings.certificate:
         files = Path(settings.certificate).expanduser(), Path(settings.certificate_key).expanduser()
         return tls.read_user_certificate(*files, (settings.domain,), now)
-    names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
+    names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
     return tls.load_or_make(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
 
 
-def front_door(stack: Stack, settings: Settings, known: Inventory) -> health.Door:
-    """How the operator reaches the page: by its address, which must show the one certificate that we put there."""
+def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.Door:
+    """How the operator reaches the page: by its address, where the stack's own certificate is expected."""
     secrets = stack.secrets()
     login = (LOGIN, secrets.web_password) if secrets else None
     if settings.acme_email:
         return health.Door(f"https://{settings.domain}", login=login)
-    certificate, _ = certified(stack, settings, known)
-    return health.Door(f"https://{known.bastion.public_address}", tls.fingerprint(certificate), login)
+    certificate, _ = certified(stack, settings, inventory)
+    return health.Door(f"https://{inventory.bastion.public_address}", tls.fingerprint(certificate), login)
 
 
 def limited(plan: Plan, hosts: Collection[str]) -> Plan:

@@ -118,9 +118,8 @@ def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: des
     if known is None:
         return []
     links = {host.name: seen.links}
-    plan = configure.plan(
-        desired.desired_state(stack, settings, replace(known, hosts=(host,)), links, brought, update=())
-    )
+    choice = desired.ReleaseChoice(brought, links, update=())
+    plan = configure.plan(desired.desired_state(stack, settings, replace(known, hosts=(host,)), choice))
     return [one for one in plan.steps if host.name in one.hosts and not one.check and not one.needed_by]
 
 

@@ -102,7 +102,7 @@ def torn_down(training: Training, run: str) -> None:
     operator = training.operator
     torn = operator.run("teardown", "-y")
 
-    assert "proof: asked by tag and name, AWS has nothing of the stack left" in torn.stdout
+    assert "proof: searched by tag and name, nothing of the stack remains" in torn.stdout
     assert operator.json("runs", "show", run)["receipt"]["why"] == "done"
     acts = [one["command"] for one in operator.json("audit")["acts"]]
     assert {"train", "model promote", "deploy model", "infer", "teardown"} <= set(acts)
