@@ -46,4 +46,4 @@ def configure(
             return 0
         with audit.recorded(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
             document = change.change(settings, stack, task, yes, act)
-    return console.report(Report(document, change.lines(document, "the hosts are as they should be")))
+    return console.report(Report(document, change.lines(document, "the hosts are in their desired state")))

@@ -34,7 +34,7 @@ def todo(marks: bool) -> dict[str, list[Step]]:
         links = desired.current_links(known)
         plan = configure.plan(
             desired.desired_state(
-                place, settings, known.inventory, desired.ReleaseChoice(desired.ours(settings), links, ())
+                place, settings, known.inventory, desired.ReleaseChoice(desired.our_releases(settings), links, ())
             )
         )
         return rollout.pending(plan if marks else _unmarked(plan), known.step_runners())

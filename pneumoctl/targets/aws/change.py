@@ -1,4 +1,4 @@
-"""Show what is to change on the hosts, ask, carry it out, prove it: the same for up, configure, deploy and rollback."""
+"""Show, confirm, carry out and prove changes on the hosts, for up, configure, deploy, rollback and secrets rotate."""
 
 import json
 import shlex
@@ -33,55 +33,55 @@ Todo = dict[str, list["Step"]]
 
 @dataclass(frozen=True)
 class Task:
-    """What is wanted of the hosts."""
+    """What a command changes on the hosts."""
 
-    verb: str  # as it is typed again after a failure
+    verb: str  # the command, as the hint after a failure names it
     update: Collection[str] = ("api", "web", "model")  # kinds whose release is replaced by this pneumoctl's
     rollback: str = ""  # the kind that goes back to the release before the current one
     hosts: Collection[str] = ()  # names; all hosts if empty
-    plan: "Callable[[DesiredState], Plan]" = configure.plan
+    plan: Callable[[DesiredState], Plan] = configure.plan
     prove: bool = True
     source: Path | None = None  # a checkout to take the code from
 
 
-def change(settings: "Settings", stack: "Stack", task: Task, agreed: bool, act: "CommandRecord") -> dict[str, Any]:
-    """Bring the hosts to what is wanted; returns the document on it. Nothing to do is asked of nobody."""
-    brought = desired.ours(settings, task.source)
+def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Act) -> dict[str, Any]:
+    """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
+    ours = desired.our_releases(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
-        desired_state, plan, todo = _planned(settings, stack, hosts, task, brought)
+        desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Go on?"):
                 raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.begin(audit.plan_digest(todo))
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
-            result = _carry_out(settings, stack, hosts, plan, todo, task, brought.bundle)
+            result = _carry_out(settings, stack, hosts, plan, todo, task, ours.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]
     act.changed = [*(act.changed or ()), *changed]
     proof = result.outputs.get(configure.PROOF)
     return {"stack": stack.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
 
 
-def preview(settings: "Settings", stack: "Stack", task: Task) -> tuple[list[str], list[str], Todo]:
+def preview(settings: Settings, stack: Stack, task: Task) -> tuple[list[str], list[str], Todo]:
     """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
     with ssh_hosts.opened(stack, task.hosts, change=False) as hosts:
-        _, plan, todo = _planned(settings, stack, hosts, task, desired.ours(settings, task.source))
+        _, plan, todo = _planned(settings, stack, hosts, task, desired.our_releases(settings, task.source))
         lines: list[str] = []
         show(plan, todo, None, lines.append)
         return lines, hosts.differences(todo), todo
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
-    """How many steps were done, and the proof; `nothing` where there was nothing to do."""
+    """The number of steps done, and the proof; `nothing` is the text if there was nothing to do."""
     done = f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}"
     prediction = document["prediction"]
     return [done, health.proof(prediction, "front door")] if prediction else [done]
 
 
-def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], None]) -> None:
+def show(plan: Plan, todo: Todo, hosts: Hosts | None, say: Callable[[str], None]) -> None:
     """The pending steps, and how files differ where `hosts` are given."""
     if not any(todo.values()):
-        say("nothing to do: the hosts are as they should be")
+        say("nothing to do: the hosts are in their desired state")
         return
     waiting = [
         replace(step, hosts=tuple(name for name in step.hosts if step in todo.get(name, ()))) for step in plan.steps
@@ -92,25 +92,23 @@ def show(plan: "Plan", todo: Todo, hosts: "Hosts | None", say: Callable[[str], N
         say(line)
 
 
-def _planned(
-    settings: "Settings", stack: "Stack", hosts: "Hosts", task: Task, brought: "Ours"
-) -> "tuple[DesiredState, Plan, Todo]":
+def _planned(settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: Ours) -> tuple[DesiredState, Plan, Todo]:
     links = desired.current_links(hosts)
     earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""
-    choice = ReleaseChoice(brought, links, task.update, task.rollback, earlier)
+    choice = ReleaseChoice(ours, links, task.update, task.rollback, earlier)
     desired_state = desired.desired_state(stack, settings, hosts.inventory, choice)
     plan = desired.limited(task.plan(desired_state), {host.name for host in hosts.inventory.hosts})
     return desired_state, plan, rollout.pending(plan, hosts.step_runners())
 
 
 def _carry_out(
-    settings: "Settings", stack: "Stack", hosts: "Hosts", plan: "Plan", todo: Todo, task: Task, bundle: Path
-) -> "Result":
-    secrets, known = stack.secrets(), stack.hosts()
+    settings: Settings, stack: Stack, hosts: Hosts, plan: Plan, todo: Todo, task: Task, bundle: Path
+) -> Result:
+    secrets, inventory = stack.secrets(), stack.hosts()
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
-    if task.prove and known and not hosts.unreachable:  # a page behind a host that is away proves nothing, and slowly
-        runners[layout.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, known), bundle)
+    if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly
+        runners[layout.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, inventory), bundle)
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
     journal = Journal(stack.journal, task.verb)
     journal.write("begin")
@@ -125,7 +123,7 @@ def _carry_out(
     return result
 
 
-def _again(settings: "Settings", task: Task) -> str:
+def _again(settings: Settings, task: Task) -> str:
     """The command that does the same once more."""
     given = {
         "--source": str(task.source or ""),
@@ -135,7 +133,7 @@ def _again(settings: "Settings", task: Task) -> str:
     return " ".join(("pneumoctl", task.verb, *(f"{flag} {shlex.quote(one)}" for flag, one in given.items() if one)))
 
 
-def _reporter(shown: "Activities | None") -> "Callable[[str, str, Step, str], None]":
+def _reporter(shown: Activities | None) -> Callable[[str, str, Step, str], None]:
     def report(event: str, host: str, step: "Step", detail: str) -> None:
         if shown is None:
             return

@@ -69,7 +69,7 @@ class Ours:
     offline: Offline | None = None
 
 
-def ours(settings: Settings, source: Path | None = None) -> Ours:
+def our_releases(settings: Settings, source: Path | None = None) -> Ours:
     """The code of this pneumoctl, or of the checkout `source`, and the model bundle by the settings."""
     folder = source or package("webapp").parent
     trees = []

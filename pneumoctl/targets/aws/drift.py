@@ -45,7 +45,7 @@ class Part:
 
 def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row], list[str]]:
     """The rows of all hosts, and how files differ; a host that cannot be asked is a row, too."""
-    brought = desired.ours(settings)
+    brought = desired.our_releases(settings)
     hosts = [host for host in known.hosts if host.role != "train"]
     with Connections(known, stack.ssh) as connections:
         agents = Agents(connections, holder="", who="", run="")

@@ -1,4 +1,4 @@
-"""What the hosts of a stack on aws say of themselves: all are asked at once, and none is waited for beyond a limit."""
+"""What the hosts and the front door of a stack on aws report: all are asked at once, each with a time limit."""
 
 import hashlib
 import http.client
@@ -26,7 +26,7 @@ from pneumoctl.targets.aws import certificate, desired
 from pneumoctl.targets.common import health
 
 QUESTION_S = 20.0
-KNOCK_S = 3.0
+FRONT_DOOR_S = 3.0
 _ASK = """root=$1 mark=$2 links=$3; shift 3
 printf 'boot=%s\\n' "$(head -c 200 "$mark" 2>/dev/null | tr '\\n' ' ')"
 for one in $links; do printf '%s=%s\\n' "$one" "$(readlink "$root/$one")"; done
@@ -41,18 +41,18 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Seen:
-    """One host, as it says."""
+    """What one host reports."""
 
-    boot: str  # what its boot script left, "ok" when that ended well
-    links: Mapping[str, str]  # desired.LINKS -> what they point to, those that there are
+    boot: str  # the result of its boot script, "ok" if that succeeded
+    links: Mapping[str, str]  # desired.LINKS -> what they point to; without those that are missing
     disk: int  # percent in use
     memory: int
-    units: Mapping[str, str]  # those that should run -> active, inactive, failed, activating
-    failed: tuple[str, ...]  # every unit that failed, ours or not
+    units: Mapping[str, str]  # the units that should run -> active, inactive, failed, activating
+    failed: tuple[str, ...]  # every failed unit of the host
 
     @property
     def releases(self) -> dict[str, str]:
-        """Kind (api, web, model) -> the release that serves."""
+        """Kind (api, web, model) -> the current release."""
         current = ((link, target) for link, target in self.links.items() if link.endswith("/current"))
         return {link.partition("/")[0]: target.removeprefix("releases/") for link, target in current}
 
@@ -60,9 +60,9 @@ class Seen:
 def within(
     seconds: float, questions: Mapping[str, Callable[[], Answer]], longer: Mapping[str, float] = MappingProxyType({})
 ) -> dict[str, Answer | PneumoError]:
-    """The answers that came in time, by name; for the others the error why not. `longer`: who is waited for how long.
+    """The answers by name; the error for each question that failed or was not answered in time.
 
-    A question that takes longer goes on in its thread, which keeps nobody from ending.
+    `longer`: other time limits, by name. A late question keeps running in its thread, which does not delay the exit.
     """
     began, answers = time.monotonic(), dict[str, Answer | PneumoError]()
     patience = {name: longer.get(name, seconds) for name in questions}
@@ -80,23 +80,23 @@ def within(
         thread.start()
     for name, thread in threads.items():
         thread.join(max(0.0, began + patience[name] - time.monotonic()))
-    known = dict(answers)
-    return {name: known.get(name, PneumoError(f"no answer within {patience[name]:g} s")) for name in questions}
+    in_time = dict(answers)  # a copy: late answers are still added
+    return {name: in_time.get(name, PneumoError(f"no answer within {patience[name]:g} s")) for name in questions}
 
 
 def see(agents: Agents, host: Host) -> Seen:
     """Ask one host, in one round trip. Raises ssh.Unreachable."""
     argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
-    return read(agents.run(host, argv, QUESTION_S).stdout)
+    return parse(agents.run(host, argv, QUESTION_S).stdout)
 
 
-def read(said: str) -> Seen:
-    """What a host said."""
+def parse(output: str) -> Seen:
+    """The facts in the output of the script."""
     facts: dict[str, str] = {}
     states: dict[str, str] = {}
     failed: list[str] = []
     unit: dict[str, str] = {}
-    for line in (*said.splitlines(), ""):
+    for line in (*output.splitlines(), ""):
         name, _, value = line.partition("=")
         if name in ("Id", "ActiveState", "SubState"):
             unit[name] = value
@@ -108,76 +108,81 @@ def read(said: str) -> Seen:
             states[unit["Id"].removesuffix(".service")] = unit["ActiveState"]
             unit = {}
     links = {link: facts[link] for link in desired.LINKS if facts.get(link)}
-    percent: dict[str, int] = {one: int(facts.get(one) or -1) for one in ("disk", "memory")}
+    percent: dict[str, int] = {name: int(facts.get(name) or -1) for name in ("disk", "memory")}
     return Seen(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
 def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: desired.Ours) -> list[Step]:
-    """Those that make a host what it should be, with the releases that serve there."""
-    known = stack.hosts()
-    if known is None:
+    """The steps of `configure` on one host, with the releases that are current there."""
+    inventory = stack.hosts()
+    if inventory is None:
         return []
     links = {host.name: seen.links}
     choice = desired.ReleaseChoice(brought, links, update=())
-    plan = configure.plan(desired.desired_state(stack, settings, replace(known, hosts=(host,)), choice))
-    return [one for one in plan.steps if host.name in one.hosts and not one.check and not one.needed_by]
+    plan = configure.plan(desired.desired_state(stack, settings, replace(inventory, hosts=(host,)), choice))
+    return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 
 
-def brought(settings: Settings, stack: Stack, known: Inventory) -> desired.Ours | None:
-    """Our releases, to compare the hosts with; None where the plan would first make a certificate.
+def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.Ours | None:
+    """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
 
-    Who only looks makes nothing, and hosts with no certificate yet, or an old one, differ in any case.
+    A look must not make one, and hosts whose certificate is missing or expires soon differ in any case.
     """
     try:
-        names = (known.bastion.public_address, *((settings.domain,) if settings.domain else ()))
+        names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
         if not settings.certificate and not certificate.fits(_certificate(stack), names, datetime.now(UTC)):
             return None
-        return desired.ours(settings)
+        return desired.our_releases(settings)
     except (OSError, ValueError, PneumoError):
         return None
 
 
-def door(settings: Settings, stack: Stack, known: Inventory) -> health.Door:
-    """As desired.front_door, with the certificate that was brought there, however old. PneumoError without one."""
+def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.Door:
+    """As desired.front_door, with the certificate that was installed, even if it expired.
+
+    Raises PneumoError if there is none.
+    """
     if settings.certificate or settings.acme_email:
-        return desired.front_door(stack, settings, known)
+        return desired.front_door(stack, settings, inventory)
     secrets = stack.secrets()
     try:
-        shown = certificate.fingerprint(_certificate(stack))
+        fingerprint = certificate.fingerprint(_certificate(stack))
     except (OSError, ValueError) as error:
         raise PneumoError("the front door is not configured yet") from error
     login = (desired.LOGIN, secrets.web_password) if secrets else None
-    return health.Door(f"https://{known.bastion.public_address}", shown, login)
+    return health.Door(f"https://{inventory.bastion.public_address}", fingerprint, login)
 
 
 def _certificate(stack: Stack) -> bytes:
     return (stack.directory / "tls" / certificate.CERTIFICATE).read_bytes()
 
 
-def knock(door: health.Door) -> float:
-    """Ask the front door for the page, as its users do; returns the days that its certificate has left.
+def check_front_door(door: health.Door) -> float:
+    """Request the page from the front door, as its users do; returns the days until its certificate expires.
 
-    PneumoError unless it shows the page.
+    Raises PneumoError unless the page is shown.
     """
     address = urllib.parse.urlsplit(door.url)
     head = {"Authorization": f"Basic {b64encode(':'.join(door.login).encode()).decode()}"} if door.login else {}
     try:
         trusted = ssl.create_default_context()
-        if door.fingerprint:  # it is that very certificate, whoever vouches for it
+        if door.fingerprint:  # this certificate is expected, whoever signed it
             trusted.check_hostname, trusted.verify_mode = False, ssl.CERT_NONE
-        asking = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=KNOCK_S, context=trusted)
+        connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, timeout=FRONT_DOOR_S, context=trusted
+        )
         try:
-            asking.connect()
-            shown = cast(ssl.SSLSocket, asking.sock).getpeercert(binary_form=True) or b""
+            connection.connect()
+            shown = cast(ssl.SSLSocket, connection.sock).getpeercert(binary_form=True) or b""
             if door.fingerprint not in ("", hashlib.sha256(shown).hexdigest()):
                 raise PneumoError("the front door shows another certificate than the stack's")
-            asking.request("GET", "/", headers=head)
-            code = asking.getresponse().status
+            connection.request("GET", "/", headers=head)
+            code = connection.getresponse().status
         finally:
-            asking.close()
+            connection.close()
     except (OSError, http.client.HTTPException) as error:
-        why = getattr(error, "verify_message", "") or str(error) or type(error).__name__
-        raise PneumoError(f"the front door does not answer: {why}") from error
+        reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+        raise PneumoError(f"the front door does not answer: {reason}") from error
     if code != 200:
         raise PneumoError(f"the front door answers {code}")
     return certificate.days_left(ssl.DER_cert_to_PEM_cert(shown).encode(), datetime.now(UTC))

@@ -61,13 +61,13 @@ def _questions(
     """What to ask, by name: AWS, each host for its facts and then for its pending steps, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
-        brought = host_facts.brought(settings, stack, inventory)
+        brought = host_facts.our_releases(settings, stack, inventory)
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[Seen] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
                 questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, brought)
-        questions["front door"] = lambda: host_facts.knock(host_facts.door(settings, stack, inventory))
+        questions["front door"] = lambda: host_facts.check_front_door(host_facts.door(settings, stack, inventory))
     return questions
 
 

@@ -41,7 +41,7 @@ SubState=failed
 
 
 def test_a_host_is_read() -> None:
-    seen = host_facts.read(SAID)
+    seen = host_facts.parse(SAID)
 
     assert seen.boot == "ok"
     assert seen.releases == {"api": "0123456789ab", "model": "small-abc"}
@@ -51,7 +51,7 @@ def test_a_host_is_read() -> None:
 
 
 def test_a_host_that_says_nothing_is_no_good_one() -> None:
-    seen = host_facts.read("")
+    seen = host_facts.parse("")
 
     assert (seen.boot, seen.disk, dict(seen.units), dict(seen.links)) == ("", -1, {}, {})
 
@@ -97,13 +97,13 @@ def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
 
     with pytest.raises(PneumoError, match="not configured yet"):
         host_facts.door(settings, place, known)
-    assert host_facts.brought(settings, place, known) is None
+    assert host_facts.our_releases(settings, place, known) is None
     assert list(tmp_path.iterdir()) == []
 
     then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
     old, _ = tls.load_or_make(tmp_path / "tls", (known.bastion.public_address,), then, "t")
     assert host_facts.door(settings, place, known).fingerprint == tls.fingerprint(old)
-    assert host_facts.brought(settings, place, known) is None
+    assert host_facts.our_releases(settings, place, known) is None
     assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
 
 
@@ -133,18 +133,18 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
 
 def test_the_front_door_is_asked_as_its_users_do(tmp_path: Path) -> None:
     with page(tmp_path) as door:
-        assert 364 < host_facts.knock(door) <= 365
+        assert 364 < host_facts.check_front_door(door) <= 365
         with pytest.raises(PneumoError, match="answers 401"):
-            host_facts.knock(Door(door.url, door.fingerprint))
+            host_facts.check_front_door(Door(door.url, door.fingerprint))
 
 
 def test_a_front_door_that_is_ill_or_another_is_no_front_door(tmp_path: Path) -> None:
     with page(tmp_path, 503) as door:
         with pytest.raises(PneumoError, match="answers 503"):
-            host_facts.knock(door)
+            host_facts.check_front_door(door)
         with pytest.raises(PneumoError, match="shows another certificate"):
-            host_facts.knock(Door(door.url, "0" * 64, door.login))
+            host_facts.check_front_door(Door(door.url, "0" * 64, door.login))
         with pytest.raises(PneumoError, match="does not answer: self-signed certificate"):
-            host_facts.knock(Door(door.url, login=door.login))
+            host_facts.check_front_door(Door(door.url, login=door.login))
     with pytest.raises(PneumoError, match="refused"):
-        host_facts.knock(door)
+        host_facts.check_front_door(door)

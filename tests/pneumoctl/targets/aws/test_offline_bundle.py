@@ -36,11 +36,11 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_that_has_everything_is_brought(bundle: Path) -> None:
-    brought = desired.ours(Settings(offline_bundle=str(bundle))).offline
+    brought = desired.our_releases(Settings(offline_bundle=str(bundle))).offline
 
     assert brought == offline_bundle.read(bundle)
     assert brought is not None and brought.debs.source == str(bundle / "debs")
-    assert desired.ours(Settings()).offline is None
+    assert desired.our_releases(Settings()).offline is None
 
 
 @pytest.mark.parametrize(

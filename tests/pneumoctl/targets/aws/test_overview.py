@@ -33,7 +33,7 @@ def look(monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any) -> dict[str
     cloud = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "said": "AWS is not asked here"}
     monkeypatch.setattr(overview, "PATIENCE_S", 60.0)
     monkeypatch.setattr(overview, "_cloud", lambda *_: cloud)
-    monkeypatch.setattr(host_facts, "brought", lambda *_: cast(Any, object()))
+    monkeypatch.setattr(host_facts, "our_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
     document = overview.look(Settings(target="aws"), stack, INVENTORY, cast(Agents, agents))
     return {row["name"]: row for row in document["hosts"]}
