@@ -152,9 +152,9 @@ def test_an_own_certificate_is_taken_with_its_chain(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"names": None}, "not good for xray.example.org"),  # the common name alone has not counted since 2017
-        ({"names": ["example.org"]}, "not good for xray.example.org"),
-        ({"names": ["*.org"]}, "not good for xray.example.org"),
+        ({"names": None}, "does not cover xray.example.org"),  # the common name alone has not counted since 2017
+        ({"names": ["example.org"]}, "does not cover xray.example.org"),
+        ({"names": ["*.org"]}, "does not cover xray.example.org"),
         ({"names": ["xray.example.org"], "end": 0}, "expired on"),
         ({"names": ["xray.example.org"], "begin": 2}, "valid only from"),
         ({"names": ["xray.example.org"], "encrypt": True}, "passphrase"),
