@@ -66,11 +66,11 @@ CURRENT_LINKS = {
 }
 
 
-def aws_context(aws: Any, **settings: Any) -> context.Site:
+def aws_context(aws: Any, **settings: Any) -> context.Context:
     """The context of a command on stack t, whose AWS client is `aws` and whose directory does not exist."""
     stack = Stack("t", Path("/nowhere"))
     account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
     terraform = Terraform(stack.terraform, {}, stack.layout.logs)
-    return context.Site(
+    return context.Context(
         Settings(stack="t", target="aws", region="eu-west-1", **settings), stack, aws, account, terraform
     )

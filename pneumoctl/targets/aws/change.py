@@ -44,7 +44,7 @@ class Task:
     source: Path | None = None  # a checkout to take the code from
 
 
-def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Act) -> dict[str, Any]:
+def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
     ours = desired.our_releases(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:

@@ -201,4 +201,4 @@ def _show(shown: Activities, progress: Progress) -> None:
     elif progress.event == "done":
         shown.end(progress.address, f"{did} in {progress.elapsed:.0f} s")
     elif progress.event == "failed":
-        shown.end(progress.address, f"not {did}", good=False)
+        shown.end(progress.address, f"not {did}", succeeded=False)

@@ -81,7 +81,7 @@ def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
 
 
 def test_a_log_does_not_rule_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.say(Entry(0, "app-0", "python", "\x1b[0;93mwarned\x1b[m\x1b]0;title\x07\ttwo\nlines\x9b2J"))
+    logs.show(Entry(0, "app-0", "python", "\x1b[0;93mwarned\x1b[m\x1b]0;title\x07\ttwo\nlines\x9b2J"))
 
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(": ")[2] for line in said] == ["warned]0;title\ttwo", "lines2J"]

@@ -52,13 +52,6 @@ class Ec2:
         self.stopped += [host.id for host in hosts]
 
 
-def made(aws: Any, **wished: Any) -> context.Context:
-    settings = Settings(stack="t", target="aws", region="eu-west-1", **wished)
-    place = Stack("t", Path("/nowhere"))
-    account = Account("123456789012", "arn:aws:iam::123456789012:user/me")
-    return context.Context(settings, place, aws, account, Terraform(place.terraform, {}, place.layout.logs))
-
-
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "POLL_S", 0.01)
