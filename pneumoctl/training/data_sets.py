@@ -202,7 +202,7 @@ def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
         return dataset.load(root).counts()
     except dataset.DataError as error:
         hint = (
-            f"python -c 'import sys; from model.data import load; load(sys.argv[1])' {quote(str(root))} names the files"
+            f"python -c 'import sys; from model.data.dataset import load; load(sys.argv[1])' {quote(str(root))} names the files"
         )
         raise PneumoError(
             f"the training refuses the data set: {_anonymous(str(error), files)}", hint, Exit.PREFLIGHT
