@@ -74,7 +74,7 @@ def test_without_the_packages_for_training_nothing_is_recorded(
     assert pneumoctl(["train", "--stack", "t", *words, "--json"]) == Exit.PREFLIGHT
     error = json.loads(capsys.readouterr().out)["error"]
     assert "tensorflow, tf2onnx" in error["message"] and "[train]" in error["hint"]
-    assert "checkpoint" not in error["hint"] and runs.every(place) == []
+    assert "checkpoint" not in error["hint"] and runs.load_all(place) == []
 
 
 def test_words_before_and_behind_the_dashes() -> None:
