@@ -201,9 +201,8 @@ def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
     try:
         return dataset.load(root).counts()
     except dataset.DataError as error:
-        hint = (
-            f"python -c 'import sys; from model.data.dataset import load; load(sys.argv[1])' {quote(str(root))} names the files"
-        )
+        script = "import sys; from model.data.dataset import load; load(sys.argv[1])"
+        hint = f"python -c '{script}' {quote(str(root))} names the files"
         raise PneumoError(
             f"the training refuses the data set: {_anonymous(str(error), files)}", hint, Exit.PREFLIGHT
         ) from error
