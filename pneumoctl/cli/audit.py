@@ -77,5 +77,5 @@ def _result(act: dict[str, Any]) -> str:
     if act["code"] is None:
         return "begun, never ended"
     changed = act["changed"]
-    told = "" if changed is None else f", {len(changed)} changes"
-    return ("done" if act["code"] == 0 else f"exit {act['code']}") + told
+    count = "" if changed is None else f", {len(changed)} changes"
+    return ("done" if act["code"] == 0 else f"exit {act['code']}") + count

@@ -124,8 +124,10 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     if found.orphans and not yes and not console.ask(f"Stop {len(found.orphans)} of them?"):
         raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(found.orphans)
-    told = {"stopped": stopped, "leased": [*found.leased, *begun]}
-    console.result({name: [asdict(one) for one in these] for name, these in told.items()} | {"unknown": found.unknown})
+    hosts = {"stopped": stopped, "leased": [*found.leased, *begun]}
+    console.result(
+        {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": found.unknown}
+    )
     console.text(
         f"{len(stopped)} GPU hosts stopped that ran without a lease" if found.orphans else "no GPU host runs alone"
     )

@@ -56,8 +56,12 @@ def promote(
             _promoted({**known, "changed": False}, settings, stack)
             return 0
         compared, forced = _gated(found, references, force)
-        told = "; ".join(compared)
-        options: dict[str, audit.Option] = {"model": found.id, "force": forced, "reason": reason, "compared": told}
+        options: dict[str, audit.Option] = {
+            "model": found.id,
+            "force": forced,
+            "reason": reason,
+            "compared": "; ".join(compared),
+        }
         with audit.recorded(stack, "model promote", options) as act:
             act.begin()
             _to_bucket(settings, stack, found)

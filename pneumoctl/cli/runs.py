@@ -73,15 +73,17 @@ def show(invocation: Invocation, run: Name = None) -> int:
     one = _chosen(stack, run)
     receipt, folder = run_records.final_receipt(stack, one), run_records.results_directory(stack, one.id)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-    told = asdict(receipt) if receipt else None
-    console.result({"stack": stack.name, "run": asdict(one), "receipt": told, "files": files, "folder": str(folder)})
+    receipt_document = asdict(receipt) if receipt else None
+    console.result(
+        {"stack": stack.name, "run": asdict(one), "receipt": receipt_document, "files": files, "folder": str(folder)}
+    )
     _lines("", {name: value for name, value in asdict(one).items() if value not in ("", [], None) and name != "phases"})
     for phase, at in one.phases:
         console.text(f"{at}  {phase}")
-    if told is None:
+    if receipt_document is None:
         console.text("no receipt yet: it goes on, or nobody has collected it (pneumoctl train --gpu --resume)")
     else:
-        _lines("receipt: ", {name: value for name, value in told.items() if value not in ("", [], None)})
+        _lines("receipt: ", {name: value for name, value in receipt_document.items() if value not in ("", [], None)})
     console.text(f"{len(files)} files: {folder}" if files else "no results here")
     return 0
 
@@ -104,12 +106,12 @@ def logs(
     """
     stack = invocation.stack
     one = _chosen(stack, run)
-    said = (
+    log_text = (
         _log(stack, one, lines)
         if one.where == run_records.GPU
         else _read(run_records.results_directory(stack, one.id) / LOG)
     )
-    last = said.splitlines()[-lines:] if lines else []
+    last = log_text.splitlines()[-lines:] if lines else []
     console.result({"stack": stack.name, "run": one.id, "lines": last})
     for line in last:
         console.text(line)
@@ -128,8 +130,11 @@ def _log(stack: "Stack", run: "Run", lines: int) -> str:
     if run_records.final_receipt(stack, run) is not None and path.exists():
         return _read(path)
     aws = _login(stack)
-    if run_records.final_receipt(stack, run) is None and (said := host_link.log_tail(stack, run, lines)) is not None:
-        return said
+    if (
+        run_records.final_receipt(stack, run) is None
+        and (log_text := host_link.log_tail(stack, run, lines)) is not None
+    ):
+        return log_text
     found = s3.read(aws, run.bucket, f"runs/{run.id}/{LOG}")
     return _read(path) if found is None else found.decode(errors="replace")
 

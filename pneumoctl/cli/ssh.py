@@ -59,11 +59,11 @@ def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -
     with openssh.Client(argv, stdout=subprocess.PIPE if console.json_mode else None) as client:
         try:
             out = client.process.stdout.read() if client.process.stdout else b""
-            code, said = client.process.wait(), client.stderr()
+            code, stderr = client.process.wait(), client.stderr()
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
-    error = openssh.explain(known, host, said) if code == openssh.FAILED else None
+    error = openssh.explain(known, host, stderr) if code == openssh.FAILED else None
     if error is not None:
         raise error
-    console.result({"host": host.name, "exit": code, "stdout": out.decode(errors="replace"), "stderr": said})
+    console.result({"host": host.name, "exit": code, "stdout": out.decode(errors="replace"), "stderr": stderr})
     return int(code if code >= 0 else 128 - code)

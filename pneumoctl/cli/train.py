@@ -149,12 +149,12 @@ def _parsed(arguments: list[str]) -> str:
 
     Empty if the bundle's own is given.
     """
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
             given = parser().parse_args(["data", "--out", "out", *arguments])
     except SystemExit:
-        last = (said.getvalue().strip().splitlines() or ["they cannot be read"])[-1]
+        last = (output.getvalue().strip().splitlines() or ["they cannot be read"])[-1]
         raise PneumoError(f"flags for model.train: {last}", "python -m model.train --help", Exit.USAGE) from None
     if given.out != "out" or given.resume:
         raise PneumoError(f"{' and '.join(OURS)} are not yours to give", "pneumoctl train --help", Exit.USAGE)

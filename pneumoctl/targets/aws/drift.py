@@ -1,10 +1,13 @@
-"""What was changed by hand on the hosts of a stack on aws: files, units, packages, releases. Changes nothing."""
+"""What was changed by hand in AWS and on the hosts: resources, files, units, packages, releases. Changes nothing."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from pneumoctl.aws.terraform.recovery import describe_rule
 from pneumoctl.errors import PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.hosts import units
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.hosts.steps import enabled, installed
@@ -15,7 +18,8 @@ from pneumoctl.ssh.connections import Connections, Unreachable
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, host_facts
+from pneumoctl.targets.aws import desired, host_facts, provision
+from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
 from pneumoctl.targets.aws.desired import Ours
 
 PATIENCE_S = 60.0  # for all hosts together
@@ -41,6 +45,32 @@ class Part:
     row: Row  # reported if the probe fails
     probe: Probe
     put: Put | None = None
+
+
+def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
+    """What differs in AWS and on the hosts, and how files differ; the hosts are asked meanwhile."""
+    with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
+        inventory = stack.hosts()
+        asked = aside.submit(look, settings, stack, inventory) if inventory else None
+        context = open_context(settings, stack)
+        orphans.start_alarm(context.aws)
+        provision.prepare(context, last_applied_variables(context))
+        rows = list(_in_aws(context))
+        stopped = {host.name: host.id for host in provision.stopped_hosts(context)}
+        rows += [Row("stopped", *host) for host in stopped.items()]
+        on_hosts, differences = asked.result() if asked else ([], [])
+    # A stopped host cannot answer: it has its own row.
+    return [*rows, *(row for row in on_hosts if row.what != "unknown" or row.where not in stopped)], differences
+
+
+def _in_aws(context: Context) -> Iterator[Row]:
+    for change in provision.plan(context, refresh_only=True).drifted:
+        if change.action == "delete":
+            yield Row("gone", change.address, "")
+        else:
+            yield Row("changed", change.address, ", ".join(change.attributes))
+    for rule in provision.foreign_rules(context):
+        yield Row("added", rule["GroupId"], describe_rule(rule))
 
 
 def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row], list[str]]:

@@ -100,8 +100,8 @@ def _no_redis() -> PneumoError:
 def redis_version(server: str) -> tuple[int, ...]:
     """Version of a redis-server binary, e.g. (7, 0, 15). PneumoError if it does not run."""
     try:
-        said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-        return tuple(int(part) for part in said.split("v=")[1].split()[0].split(".")[:3])
+        version = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        return tuple(int(part) for part in version.split("v=")[1].split()[0].split(".")[:3])
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
         raise PneumoError(
             f"{server} does not run: {error}", "correct the setting redis_server", Exit.PREFLIGHT

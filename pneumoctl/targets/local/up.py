@@ -55,8 +55,10 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
             message = f"another program has taken port {lost[0]} meanwhile"
             raise PortsTaken(f"{message}: {error.message}", "pneumoctl up", Exit.FAILED, **error.details) from error
         code = Exit.GATE_FAILED if error.output.code == Exit.GATE_FAILED else Exit.FAILED
-        said = _last_words(prepared, error)
-        raise PneumoError(error.message + said, "pneumoctl logs, then: pneumoctl up", code, **error.details) from error
+        log_end = _last_log_lines(prepared, error)
+        raise PneumoError(
+            error.message + log_end, "pneumoctl logs, then: pneumoctl up", code, **error.details
+        ) from error
     act.changed = applied.changed
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = desired.inventory.url("ui")
@@ -65,7 +67,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     return Report(document, (*nothing, health.proof(prediction, "web page"), f"web page: {url}"))
 
 
-def _last_words(prepared: Prepared, error: "StepFailed") -> str:
+def _last_log_lines(prepared: Prepared, error: "StepFailed") -> str:
     """The end of the log of the service that the failed step was about."""
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
     files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
