@@ -300,7 +300,7 @@ def nothing_beside(out: Path) -> bool:
         ("model.export.compare", ExportError("differ")),
         ("model.export.plots.report", OSError("disk full")),
         ("model.export.bundles.write", KeyboardInterrupt()),
-        ("model.export.prove", ExportError("unproven")),
+        ("model.export.verify", ExportError("unproven")),
     ],
 )
 def test_a_failure_anywhere_leaves_no_bundle(
