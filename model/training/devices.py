@@ -42,7 +42,7 @@ def distribution(batch: int) -> Any:
     import tensorflow as tf
 
     devices = gpus()
-    count = math.gcd(batch, len(devices))
+    count = math.gcd(batch, len(devices)) if devices else 0  # gcd(batch, 0) is the batch
     return tf.distribute.MirroredStrategy([gpu["device"] for gpu in devices[:count]]) if count > 1 else None
 
 
