@@ -50,10 +50,10 @@ def run(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     console.configure(argv)
+    console.rewrite = lambda text: _with_stack(text, argv)
     try:
         return int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
     except PneumoError as error:
-        error.hint = _with_stack(error.hint, argv)
         console.fail(error)
         return error.code
     except UsageError as error:
@@ -76,27 +76,35 @@ def _run(argv: list[str]) -> int:
         return Exit.FAILED
 
 
-def _with_stack(hint: str, argv: list[str]) -> str:
-    """The hint with --stack added to each command that takes it, if this command line named a stack.
+def _with_stack(text: str, argv: list[str]) -> str:
+    """The text with --stack and --config added to each command in it that takes them, if this command line had them.
 
-    Typed as printed, the commands then act on that stack. A stack named by PNEUMO_STACK or pneumo.toml needs no option.
+    Typed as printed, the commands act on that stack. A stack named by PNEUMO_STACK or ./pneumo.toml needs no option.
     """
     words = argv[: argv.index("--")] if "--" in argv else argv
-    named = [word for word in words if word.startswith("--stack=")]
-    if "--stack" in words[:-1]:
-        named = [f"--stack {words[words.index('--stack') + 1]}"]
-    if not named or "--stack" in hint:
-        return hint
-    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, named[-1]), hint)
+    options = [option for name in ("--stack", "--config") if (option := _given(name, words))]
+    if not options or "pneumoctl " not in text:
+        return text
+    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda found: _of_stack(found, options), text)
 
 
-def _of_stack(command: re.Match[str], option: str) -> str:
-    """`pneumoctl VERB [SUBVERB]` with `option` after it, if that command takes it."""
+def _given(name: str, words: list[str]) -> str:
+    """An option as it stands on the command line, the last one if it stands there twice; empty if it does not."""
+    found = [word for word in words if word.startswith(f"{name}=")]
+    if name in words[:-1]:
+        found = [f"{name} {words[words.index(name) + 1]}"]
+    return found[-1] if found else ""
+
+
+def _of_stack(command: re.Match[str], options: list[str]) -> str:
+    """`pneumoctl VERB [SUBVERB]` with the options after it, if that command takes them and does not name a stack."""
     verb, second = command.groups()
+    if command.string[command.end() :].startswith(" --stack"):
+        return command[0]
     if second and takes((verb, second), "--stack"):
-        return f"{command[0]} {option}"
+        return " ".join((command[0], *options))
     if takes((verb,), "--stack"):
-        return command[0].replace(verb, f"{verb} {option}", 1)
+        return command[0].replace(verb, " ".join((verb, *options)), 1)
     return command[0]
 
 

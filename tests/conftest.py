@@ -91,7 +91,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Directory of a whole, honest bundle whose network is one linear layer that tells drawings apart.
 
     model/phantom.py's drawings with an opacity score above the threshold 0.5, those without below it (checked
-    in tests/model/test_predict.py for seeds 100 to 119). Do not write into it: copy it first.
+    in tests/model/serving/test_predict.py for seeds 100 to 119). Do not write into it: copy it first.
     """
     import numpy as np
 

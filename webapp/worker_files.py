@@ -80,9 +80,9 @@ class WorkerFiles(MultiProcessCollector):
         return self.merge([str(file) for file in sorted(Path(self._path).glob("*.db")) if self._readable(file)])
 
     def _readable(self, file: Path) -> bool:
-        if not file.stat().st_size:  # what a worker leaves that was killed in its first instants
-            return False
         try:
+            if not file.stat().st_size:  # what a worker leaves that was killed in its first instants
+                return False
             self.merge([str(file)])
         except _UNREADABLE as error:
             log.warning("%s is left out of the metrics: %s: %s", file, type(error).__name__, error)

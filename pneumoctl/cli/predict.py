@@ -104,13 +104,13 @@ def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator
     """Pass outcomes on, printing each as it comes."""
     terminal = sys.stdout.isatty()
     table = report.Table(files, console.colour and terminal and "NO_COLOR" not in os.environ)
-    console.text(report.csv_row(report.CSV_COLUMNS) if csv else table.header())
+    console.text(report.csv_row(report.CSV_COLUMNS) if csv else table.header(), verbatim=True)
     with ExitStack() as cleanup:
         progress = None
         if len(files) >= _MANY and (console.json_mode or not terminal):
             progress = cleanup.enter_context(console.progress("predict", len(files), "files"))
         for outcome in outcomes:
-            console.text(report.csv_row(report.csv_cells(outcome)) if csv else table.row(outcome))
+            console.text(report.csv_row(report.csv_cells(outcome)) if csv else table.row(outcome), verbatim=True)
             if progress:
                 progress(1)
             yield outcome

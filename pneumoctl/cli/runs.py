@@ -114,7 +114,7 @@ def logs(
     last = log_text.splitlines()[-lines:] if lines else []
     console.result({"stack": stack.name, "run": one.id, "lines": last})
     for line in last:
-        console.text(line)
+        console.text(line, verbatim=True)
     return 0
 
 

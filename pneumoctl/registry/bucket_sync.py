@@ -9,6 +9,7 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import sha256
 from pneumoctl.registry.store import ID, MANIFEST, Registered, get, home, names, register
+from pneumoctl.stack import ownership
 
 BUNDLES = "bundles/"  # in the stack's bucket
 
@@ -43,6 +44,7 @@ def pull(aws: Aws, bucket: str, name: str, advance: Callable[[int], None] = lamb
         known = {key.removeprefix(BUNDLES).partition("/")[0] for key in s3.listed(aws, bucket, BUNDLES)}
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise PneumoError(f"there is no model {name} in the bucket {bucket}: {has}", "pneumoctl model ls", Exit.USAGE)
+    ownership.refuse_root(home())
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         s3.download(aws, bucket, wanted, Path(beside), advance, prefix)

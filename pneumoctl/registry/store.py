@@ -14,7 +14,7 @@ from typing import Any
 from model import bundle
 from model.bundle import Bundle
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.stack import stack
+from pneumoctl.stack import ownership, stack
 
 MANIFEST = "bundle.json"
 SHIPPED = "shipped with pneumoctl"
@@ -96,6 +96,7 @@ def register(directory: Path, origin: str = "") -> Registered:
         raise PneumoError(f"{name!r} cannot be a model's name", "train it under another --name", Exit.USAGE)
     if (home() / name).exists():
         return get(name)
+    ownership.refuse_root(home())
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         fresh = Path(beside) / name

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.images.limits import SUFFIXES
 from pneumoctl.errors import Exit, PneumoError
 
 STDIN = "-"
-SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm", ".dicom"}
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.evaluation.metrics import evaluate
+from model.images.limits import SUFFIXES
 from model.serving.predict import identity
 from model.serving.prediction import Finding, Prediction
 from pneumoctl.errors import Exit, PneumoError
@@ -89,7 +90,7 @@ class Poster:
 def anonymous_name(content: bytes, file: str) -> str:
     """The name that the web page shows: digits of the content's hash and the suffix of the file."""
     suffix = Path(file).suffix.lower()
-    return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS] + (suffix if suffix in find_files.SUFFIXES else "")
+    return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS] + (suffix if suffix in SUFFIXES else "")
 
 
 def summarize(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ class Console:
         self.quiet = False
         self._rich: dict[bool, RichConsole] = {}
         self._spinner: Status | None = None
+        self.rewrite: Callable[[str], str] = str  # applied to what names commands: they act on the stack named here
 
     def configure(self, argv: Sequence[str]) -> None:
         """Read the output options from argv before it is parsed, so that usage errors respect them.
@@ -76,10 +77,10 @@ class Console:
             else:
                 self.text(block)
 
-    def text(self, line: str) -> None:
-        """Print one plain line of a result to stdout; silent under `--json`."""
+    def text(self, line: str, verbatim: bool = False) -> None:
+        """Print one plain line of a result to stdout; silent under `--json`. `verbatim`: another program's words."""
         if not self.json_mode:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write((line if verbatim else self.rewrite(line)) + "\n")
 
     def table(
         self,
@@ -126,18 +127,19 @@ class Console:
     def note(self, line: str, style: str = "") -> None:
         """Print a line on stderr, unless quiet."""
         if not self.quiet:
-            self.rich(stderr=True).print(line, style=style or None, markup=False, soft_wrap=True)
+            self.rich(stderr=True).print(self.rewrite(line), style=style or None, markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Print a warning on stderr, also when quiet."""
-        self.rich(stderr=True).print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+        self.rich(stderr=True).print(f"warning: {self.rewrite(line)}", style="yellow", markup=False, soft_wrap=True)
 
     def alarm(self, line: str) -> None:
         """Print what costs money right now, in red on stderr, also when quiet."""
-        self.rich(stderr=True).print(f"ALARM: {line}", style="bold red", markup=False, soft_wrap=True)
+        self.rich(stderr=True).print(f"ALARM: {self.rewrite(line)}", style="bold red", markup=False, soft_wrap=True)
 
     def fail(self, error: "PneumoError") -> None:
         """Print an error with its hint on stderr and, under `--json`, its document on stdout."""
+        error.message, error.hint = self.rewrite(error.message), self.rewrite(error.hint)
         self.result(error.as_dict())
         err = self.rich(stderr=True)
         err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)

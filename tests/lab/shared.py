@@ -52,7 +52,7 @@ class SharedStack(Generic[Evidence]):
     def _repair(self) -> None:
         """After a failed test: put everything right, or begin with an empty lab where that cannot be done."""
         self.suspect = False
-        with suppress(AssertionError, OSError, RuntimeError, TimeoutError):
+        with suppress(Exception):  # whatever it is: the empty lab below is always right
             self.lab.heal()
             if self.operator.directory.exists():
                 self.operator.run("gpu", "reap", "-y", code=None)

@@ -14,7 +14,7 @@ from typer.main import get_group
 
 from pneumoctl.__main__ import _with_stack, run
 from pneumoctl.cli.app import VERBS, app
-from pneumoctl.errors import Exit
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.conftest import Operator
 
@@ -130,6 +130,31 @@ def test_every_command_on_a_stack_is_hinted_with_it() -> None:
     assert _with_stack("pneumoctl model ls, or pneumoctl nothing like it", ["ls", "--stack=x"]) == (
         "pneumoctl model ls --stack=x, or pneumoctl nothing like it"
     )
+
+
+def test_a_text_that_speaks_of_the_option_still_names_the_stack() -> None:
+    text = "take another --stack; or destroy it: pneumoctl teardown"
+    assert _with_stack(text, ["up", "--stack", "prod"]).endswith("pneumoctl teardown --stack prod")
+
+
+def test_a_settings_file_that_was_named_stays_named() -> None:
+    argv = ["up", "--config", "prod.toml", "--stack=x"]
+    assert _with_stack("then: pneumoctl up -y", argv) == "then: pneumoctl up --stack=x --config prod.toml -y"
+    assert _with_stack("pneumoctl model ls", ["up", "--config=a.toml"]) == "pneumoctl model ls --config=a.toml"
+
+
+def test_a_command_in_any_line_acts_on_the_stack_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not only in hints: in results, notes, warnings and messages, too. Another program's words stay as they are."""
+    console = Console()
+    console.rewrite = lambda text: _with_stack(text, ["status", "--stack", "x"])
+    for show in (console.text, console.note, console.warn, console.alarm):
+        show("next: pneumoctl up")
+    console.show(["next: pneumoctl up"])
+    console.fail(PneumoError("first: pneumoctl up", "then: pneumoctl up"))
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("pneumoctl up --stack x") == 7
+    console.text("log: pneumoctl up", verbatim=True)
+    assert capsys.readouterr().out == "log: pneumoctl up\n"
 
 
 @pytest.mark.parametrize("option", ["--json", "-q", "--quiet", "--no-color"])

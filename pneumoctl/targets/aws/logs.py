@@ -155,4 +155,5 @@ class _Follower(io.BytesIO):
 def show(entry: Entry) -> None:
     """Print an entry for a person, a line for each of its lines."""
     for line in entry.text.splitlines() or ("",):
-        console.text(f"{entry.time} {entry.host:10} " + CONTROL.sub("", f"{entry.source}: {line}"))
+        text = CONTROL.sub("", f"{entry.source}: {line}")
+        console.text(f"{entry.time} {entry.host:10} {text}", verbatim=True)

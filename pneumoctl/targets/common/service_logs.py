@@ -20,7 +20,7 @@ def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
     console.result({"stack": stack.name, "logs": ends})
     for name, last in ends.items():
         for line in last:
-            console.text(f"{name:12} {line}")
+            console.text(f"{name:12} {line}", verbatim=True)
     if follow and not console.json_mode:
         _follow(chosen)
     return Exit.DONE
@@ -44,7 +44,7 @@ def _follow(files: dict[Any, Path]) -> None:
             with file.open("rb") as source:
                 source.seek(offsets[name] if size >= offsets[name] else 0)  # smaller: it was rotated
                 for line in source.read().decode(errors="replace").splitlines():
-                    console.text(f"{name:12} {line}")
+                    console.text(f"{name:12} {line}", verbatim=True)
                 offsets[name] = source.tell()
         console.flush()
         time.sleep(0.3)

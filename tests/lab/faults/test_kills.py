@@ -1,7 +1,7 @@
 """SIGKILL, loss of power and Ctrl-C at random moments of up and of teardown: run again, both always reach their end.
 
-Each once is part of what other tests rely on: a killed `up` in test_aws_abandoned, a killed `teardown` in
-test_aws_teardown, a Ctrl-C in test_hosts_downtime.
+Each once is part of what other tests rely on: a killed `up` in tests/lab/aws/test_abandoned.py, a killed `teardown` in
+tests/lab/aws/test_teardown.py, a Ctrl-C in tests/lab/hosts/test_downtime.py.
 """
 
 import os

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network
+from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network, requirements
 from tests.lab.machine.cgroups import Group, with_prefix
 from tests.lab.machine.faults import Faults
 from tests.lab.machine.places import API, PORT, ROOT, WORLD, Places, all_labs
@@ -44,6 +44,7 @@ class Lab:
             raise
 
     def _build(self, say: Callable[[str], None]) -> None:
+        requirements.allow_inotify_instances()
         mirror = home.plugin_mirror()
         if mirror is None:
             raise RuntimeError(f"no folder {home.PROVIDER}: TF_PLUGIN_MIRROR names where it is")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from tests import needs
 from tests.lab.machine import home
@@ -15,6 +16,16 @@ PACKAGES = {  # what a lab needs of the machine, by command
     "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
 }
+
+
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES = 1024  # for three labs at once; a systemd host that gets none ends at its boot, and Debian allows 128
+
+
+def allow_inotify_instances() -> None:
+    """Raise the machine's limit of inotify instances if it is too low for several labs."""
+    if int(INOTIFY.read_text()) < INSTANCES:
+        INOTIFY.write_text(str(INSTANCES))
 
 
 def missing() -> list[str]:
