@@ -21,6 +21,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, store
 from pneumoctl.stack import runs, stack
 from pneumoctl.training import artifacts
+from tests import needs
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud
 from tests.pneumoctl.models import made
 
@@ -63,6 +64,20 @@ def test_a_bundle_is_kept_whole_once_and_read_only(tiny_bundle: Path, tmp_path: 
     assert (again.id, again.origin) == (found.id, found.origin)
     assert (found.directory / "bundle.json").stat().st_mtime_ns == before
     assert [one.name for one in store.home().iterdir() if one.is_dir()] == [found.id]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason=needs.ROOT)
+def test_root_registers_nothing_in_the_registry_of_another_user(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `sudo -E`: the files would be root's, and the user could register nothing any more."""
+    home = tmp_path / "theirs"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    with pytest.raises(PneumoError, match="and this is root") as caught:
+        store.register(made(tiny_bundle, tmp_path / "b", 380), "by hand")
+    assert caught.value.code == Exit.USAGE and list(home.iterdir()) == []
 
 
 def test_the_bundle_of_a_run_is_registered_as_it_comes_home(tiny_bundle: Path) -> None:
