@@ -1,4 +1,4 @@
-"""What Prometheus reads of either application: requests by route, method and status, and how long they took."""
+"""The Prometheus metrics of both applications: requests by route, method and status, and their duration."""
 
 import os
 
@@ -7,16 +7,16 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from webapp import worker_files
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# Of any other method, which a stranger may make up, there is one series: the workers' files have a fixed size.
+# All other methods, which a client can invent, share one series, because the workers' files have a fixed size.
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TIMES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Requests:
-    """The requests that one app answered, and whatever else it counts.
+    """The metrics of one application: the requests that it answered, and counters and histograms of its own.
 
-    With several gunicorn workers PROMETHEUS_MULTIPROC_DIR must name a writable directory, the same for all:
-    then any worker answers for all of them. There are no gauges, so nothing needs cleaning when one dies.
+    With several gunicorn workers, PROMETHEUS_MULTIPROC_DIR must name one writable directory for all of them. Each
+    worker then reports the sum over all workers. There are no gauges, so nothing has to be removed when a worker ends.
     """
 
     def __init__(self) -> None:
@@ -25,20 +25,20 @@ class Requests:
         self._requests = self.histogram("pneumo_request_seconds", "Time to answer", "route", "method", "status")
 
     def histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
-        """Another histogram of seconds."""
+        """Add a histogram of durations in seconds."""
         return Histogram(name, meaning, labels, registry=self._registry, buckets=_TIMES)
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        """Another counter."""
+        """Add a counter."""
         return Counter(name, meaning, labels, registry=self._registry)
 
     def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
-        """A request to a route (its pattern, never its address; None: there is no such route) was answered."""
+        """Count an answered request. `route`: the pattern of the route, not the address; None if no route matched."""
         known = method if method in _METHODS else "other"
         self._requests.labels(str(rule or "unknown"), known, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        """The exposition of this worker, or of all when they share a directory."""
+        """The metrics in Prometheus' text format: of this worker, or of all workers if they share a directory."""
         if worker_files.DIRECTORY not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""The files in which the workers of one app share what they count, safe on a full disk and from a damaged file."""
+"""The files in which the workers of one application share their metrics. They survive a full disk or a damaged file."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 log = logging.getLogger(__name__)
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-# Bytes of a worker's two files. A series of a histogram takes 3,100, and there are at most about 250 (metrics.py).
+# The size in bytes of a worker's two files. One histogram series takes 3,100 bytes; there are at most about 250 series.
 SIZES = {"counter": 1 << 16, "histogram": 1 << 20}
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, struct.error)
 
@@ -23,8 +23,8 @@ _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, Runt
 def reserve() -> None:
     """Allocate this worker's files before anything is counted.
 
-    The files are mapped into memory, and Linux kills a process (SIGBUS) that touches a page which a full disk has no
-    block for. Where there is no room from the start, this worker counts in its own memory only.
+    The files are mapped into memory. If the disk is full when a process first writes to a page of such a file, Linux
+    kills the process (SIGBUS). If the disk is already full now, this worker counts in its own memory only.
     """
     directory = os.environ.get(DIRECTORY)
     if directory is None:
@@ -51,7 +51,7 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _shrink(directory: Path) -> None:
-    """Cut what dead workers left to what they used: a worker that keeps ending must not fill the disk."""
+    """Truncate the files of ended workers to the size in use: a worker that keeps ending must not fill the disk."""
     for file in directory.glob("*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if pid.isdecimal() and not Path("/proc", pid).exists():
@@ -63,7 +63,7 @@ def _shrink(directory: Path) -> None:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """One worker at a time: what is cut must not belong to one that just starts."""
+    """Hold a lock, so that no worker truncates the file of a worker that is starting."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -73,7 +73,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 class WorkerFiles(MultiProcessCollector):
-    """Adds up the files of all workers, without those that cannot be read: one file must not hide the others."""
+    """Adds up the files of all workers, and leaves out those that cannot be read."""
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client's Collector."""

@@ -1,1 +1,1 @@
-"""The commands, a file a verb: parse, call, render."""
+"""The command line, one module for each command: parse the arguments, call the code, render the result."""

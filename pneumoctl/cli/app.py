@@ -1,4 +1,4 @@
-"""The Typer application: lists the verbs, and imports the module of a verb only when it is called."""
+"""The Typer application: lists the commands and imports the module of a command only when it is called."""
 
 import importlib
 from typing import Annotated, Any, cast
@@ -9,7 +9,7 @@ from typer.main import get_command, get_group
 
 from pneumoctl import __version__
 
-# verb -> (module in pneumoctl.cli, the first line of its help). A module with `app` holds a group of verbs.
+# command -> (module in pneumoctl.cli, the first line of its help). A module with `app` is a group of commands.
 VERBS = {
     "up": ("up", "Bring the stack up and prove that it serves."),
     "status": ("status", "Show what runs, what answers and what it serves."),
@@ -39,18 +39,18 @@ VERBS = {
 
 
 class LazyVerbs(TyperGroup):
-    """Knows the name and the help of every verb; its module is imported when it is called or its help is asked."""
+    """Lists every command with its help; imports the module of a command when it is called or its help is shown."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands = dict.fromkeys(VERBS, cast(Any, None))  # the names, for suggestions
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The verbs in the order of their use."""
+        """The commands, in the order in which a new user needs them."""
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command or the group of a verb, None if there is none."""
+        """The command or the command group of this name; None if there is none."""
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"pneumoctl.cli.{VERBS[cmd_name][0]}")
@@ -61,7 +61,7 @@ class LazyVerbs(TyperGroup):
         return get_command(verb)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the verbs without importing them."""
+        """List the commands without importing their modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
 
@@ -93,7 +93,7 @@ def root(
 
 
 def takes(words: tuple[str, ...], option: str) -> bool:
-    """Whether the command of these words (a verb, or a group and a verb) has an option. False if there is none."""
+    """Whether a command has an option. `words`: COMMAND or GROUP COMMAND. False if there is no such command."""
     command: Any = get_group(app)
     for word in words:
         command = command.get_command(None, word) if hasattr(command, "get_command") else None

@@ -1,4 +1,4 @@
-"""`pneumoctl audit`: who changed what, and whether the record of it is whole."""
+"""`pneumoctl audit`: who changed what, and whether the audit log is complete and unchanged."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ def _verdict(stack: str, verdict: "Verification") -> int:
 
 
 def _acts(entries: "Sequence[Entry]") -> list[dict[str, Any]]:
-    """One document a command: its beginning, and its end where there is one."""
+    """One document for each recorded command: its start and, if it was recorded, its end."""
     acts: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if entry.get("event") == "begun":

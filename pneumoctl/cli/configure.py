@@ -1,4 +1,4 @@
-"""`pneumoctl configure`: make the hosts what their roles say; the releases that serve stay."""
+"""`pneumoctl configure`: bring the hosts to the desired state of their roles; the deployed releases stay the same."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`pneumoctl cost`: what the stack costs an hour, and an estimate of what it cost so far."""
+"""`pneumoctl cost`: the cost of the stack per hour, and an estimate of the total so far."""
 
 from datetime import UTC, datetime
 

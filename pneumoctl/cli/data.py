@@ -1,4 +1,4 @@
-"""`pneumoctl data`: the public data sets fetched from their publishers; a data set pushed to the stack's bucket."""
+"""`pneumoctl data`: download public data sets, and upload a data set to the stack's bucket."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -92,7 +92,7 @@ def push(
     """
     stack = invocation.stack
     aws, account, bucket = _bucket(invocation)
-    root = directory.expanduser().absolute()  # its own name, not that of what it links to
+    root = directory.expanduser().absolute()  # not resolved: a symbolic link keeps its own name
     push = _compared(aws, bucket, root, data_sets.data_set_name(root, name))
     check = "not again" if push.known else _check(root, push)
     sent = bool(push.objects) or not (push.known and push.newest)
@@ -126,7 +126,7 @@ def ls(invocation: Invocation) -> int:
 
 
 def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
-    """The stack's account and bucket. PneumoError for one that is not on aws."""
+    """The account and the bucket of a stack. Raises PneumoError if the stack is not on aws."""
     settings, stack = invocation
     cloud = stack.cloud()
     if cloud is None:
@@ -148,7 +148,7 @@ def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
 
 
 def _check(root: Path, push: "Push") -> str:
-    """Read the pictures as the training reads them; what the bucket has whole needs that no more."""
+    """Decode the pictures as the training does. Raises PneumoError if one cannot be read."""
     console.busy("checking the pictures")
     try:
         counts = data_sets.count_pictures(root, push.manifest.files)
@@ -185,7 +185,7 @@ def _size(count: int) -> str:
 
 
 def _bar(bars: ExitStack, title: str, unit: str) -> Callable[[int, int | None], None]:
-    """Absolute counts for a bar that opens at the first of them, when the total is known."""
+    """Return a callback for absolute counts; its first call opens the progress bar, because the total is known then."""
     shown: list[int] = []
     advance: list[Callable[[float], None]] = []
 

@@ -1,4 +1,4 @@
-"""`pneumoctl deploy` and `pneumoctl rollback`: releases of the API, the web page and the model, one host at a time."""
+"""`pneumoctl deploy` and `pneumoctl rollback`: change the release of the API, web page or model, one host at a time."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pneumoctl doctor`: the preflight checks, a row each with its fix."""
+"""`pneumoctl doctor`: run the preflight checks and show a fix for each failure."""
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit

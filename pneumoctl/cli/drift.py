@@ -1,4 +1,4 @@
-"""`pneumoctl drift`: what somebody else changed in AWS and on the hosts since the last `up`."""
+"""`pneumoctl drift`: show what was changed in AWS and on the hosts since the last `up`."""
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit

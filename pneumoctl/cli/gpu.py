@@ -1,4 +1,4 @@
-"""`pneumoctl gpu`: what bills now, stop it, show and drill the guards, find orphans in all regions."""
+"""`pneumoctl gpu`: show what the GPU costs now, stop it, test its guards, stop orphaned GPU hosts in all regions."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -61,7 +61,7 @@ def stop(invocation: Invocation) -> int:
     """
     stack, aws = _opened(invocation)
     with audit.recorded(stack, "gpu stop", {}) as act:
-        armed = scheduled_stop.listed(aws, stack.name)  # what is armed after this belongs to a run that begins
+        armed = scheduled_stop.listed(aws, stack.name)  # a stop that is scheduled after this belongs to a new run
         hosts = aws.training_hosts(stack.name)
         act.begin(audit.plan_digest([one.id for one in hosts]))
         aws.stop(hosts)

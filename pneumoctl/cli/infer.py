@@ -1,4 +1,4 @@
-"""`pneumoctl infer`: score a labelled folder by the stack, so that its page shows the results."""
+"""`pneumoctl infer`: have the stack score a labelled folder, so that its web page shows the results."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ def infer(
 
 
 def _scored(folder: "Folder", endpoint: Endpoint, jobs: int | None, before: Any) -> dict[str, Any]:
-    """Every picture scored by the stack, and the document on it all."""
+    """Score every picture with the stack and return the result document."""
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
     api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)

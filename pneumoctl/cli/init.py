@@ -1,4 +1,4 @@
-"""`pneumoctl init`: a commented settings file; never overwrites one."""
+"""`pneumoctl init`: write a commented settings file, unless there is one."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The options that every command has, spelled once, and what a command on a stack is called with."""
+"""The options that every command has, and the settings and the stack that a command is called with."""
 
 import functools
 import inspect
@@ -14,21 +14,21 @@ from pneumoctl.stack.stack import Stack, resolve
 
 P = ParamSpec("P")
 Body = Callable[Concatenate["Invocation", P], int]
-# The console reads these from argv itself, so that even a usage error honours them.
+# The console reads these from argv itself, so that they also apply to the message of a usage error.
 _OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
 _STACK = {"stack": (StackName, None), "config": (Config, None)}
 _SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None)}
 
 
 class Invocation(NamedTuple):
-    """What a command on a stack works with."""
+    """The settings and the stack of a command."""
 
     settings: Settings
     stack: Stack
 
 
 def output_options(function: Callable[P, int]) -> Callable[..., int]:
-    """A command that takes no stack: add --json, --quiet and --no-color."""
+    """Decorator for a command without a stack: adds --json, --quiet and --no-color."""
 
     @functools.wraps(function)
     def command(**given: Any) -> int:
@@ -38,9 +38,9 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
 
 
 def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
-    """A command on a stack: add --stack, --config and the output options; pass it the Invocation first.
+    """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
-    `flags`: settings that the command line may set too (target, offline_bundle).
+    `flags`: settings that are options of this command, too (target, offline_bundle).
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:
@@ -58,26 +58,26 @@ def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
 
 
 def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
-    """The settings of flags, environment and file, completed by what the stack remembers of itself."""
+    """The settings from flags, environment and file, completed by those that the stack has saved, and the stack."""
     return Invocation(*resolve(settings.load(flags, config, os.environ)))
 
 
 def _plain(value: Any) -> Any:
-    """A path as the settings keep it: absolute, because later steps run in other directories."""
+    """Make a path absolute, because later steps run in other directories; return other values unchanged."""
     return str(value.expanduser().resolve()) if isinstance(value, Path) else value
 
 
 def _with_options(
     command: Callable[..., int], function: Callable[..., int], skip: int, options: dict[str, tuple[Any, Any]]
 ) -> Callable[..., int]:
-    """Give `command` the signature of `function`, without its first `skip` parameters and with `options` behind."""
+    """Give `command` the signature of `function` without its first `skip` parameters, followed by `options`."""
     own = list(inspect.signature(function).parameters.values())[skip:]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in options.items()
     ]
     parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
-    command.__dict__.pop("__wrapped__", None)  # else its own signature would be read
+    command.__dict__.pop("__wrapped__", None)  # inspect would follow it to the signature of `function`
     command.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
     return command

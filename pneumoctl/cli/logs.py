@@ -1,4 +1,4 @@
-"""`pneumoctl logs`: the last lines of a service's log, or of all."""
+"""`pneumoctl logs`: the last lines of the log of one service, or of all services."""
 
 from typing import Annotated
 

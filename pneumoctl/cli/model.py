@@ -1,4 +1,4 @@
-"""`pneumoctl model`: the models that are kept here, their figures, and which one a stack takes."""
+"""`pneumoctl model`: list, evaluate, register, download and export the models in this machine's registry."""
 
 import os
 from pathlib import Path
@@ -146,7 +146,7 @@ def export(
 
 
 def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | None]:
-    """What is promoted and, with `live`, what serves: None where nobody knows."""
+    """The promoted model and, with `live`, the models that serve: None if they are not known."""
     known = promotion.promoted(invocation.stack)
     return {"promoted": {known["model"]} if known else set(), "serving": serving(invocation) if live else None}
 

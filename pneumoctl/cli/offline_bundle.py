@@ -1,4 +1,4 @@
-"""`pneumoctl offline-bundle`: everything that hosts without internet install, downloaded here."""
+"""`pneumoctl offline-bundle`: download everything that hosts without internet access install."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +20,12 @@ OfflineBundle = Annotated[
         "--offline-bundle", help="For hosts without internet: install from this directory (aws).", metavar="DIR"
     ),
 ]
-# The console reads the three below from argv itself, so that even a usage error honours them.
+# The console reads the next three from argv itself, so that they also apply to the message of a usage error.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
 
 
 def resolved(path: Path | None) -> str | None:
-    """A path that was given, for the settings; whatever folder later steps run in."""
+    """A path as an absolute string, because later steps run in other directories."""
     return str(path.expanduser().resolve()) if path else None

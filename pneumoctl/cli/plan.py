@@ -1,4 +1,4 @@
-"""`pneumoctl plan`: what `up` would do, as steps and as differences of files; changes nothing."""
+"""`pneumoctl plan`: show the steps of `up` and the differences of files; changes nothing."""
 
 from typing import Annotated
 

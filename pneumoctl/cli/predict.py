@@ -20,7 +20,7 @@ from pneumoctl.stack import settings
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
-_MANY = 20  # files from which on progress is shown
+_MANY = 20  # show a progress bar from this number of files on
 
 
 @output_options
@@ -87,21 +87,21 @@ def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, exp
 
 
 def _wished(config: Path | None) -> Path | None:
-    """The bundle of the settings, None for the one that is shipped."""
+    """The bundle that the settings name; None for the shipped one."""
     wished = settings.load({}, config, os.environ).model
     return Path(wished).expanduser() if wished else None
 
 
 @contextmanager
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
-    """A scorer by the stack's API, and the version of its model, which is asked for only if it is needed."""
+    """A scorer that uses the stack's API, and the version of its model ("" unless `versioned`)."""
     with target(*invocation({"stack": stack}, config)).api() as endpoint:
         api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)
         yield api.score, api.version() if versioned else ""
 
 
 def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator[Outcome]:
-    """Pass outcomes on, printing each as it comes."""
+    """Print each outcome when it arrives, then yield it."""
     terminal = sys.stdout.isatty()
     table = report.Table(files, console.colour and terminal and "NO_COLOR" not in os.environ)
     console.text(report.csv_row(report.CSV_COLUMNS) if csv else table.header(), verbatim=True)

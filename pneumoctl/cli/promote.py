@@ -1,4 +1,4 @@
-"""`pneumoctl model promote`: a model goes through the gate on sensitivity and becomes the one that the stack takes."""
+"""`pneumoctl model promote`: compare the sensitivity of a model, then make it the default model of the stack."""
 
 from typing import Annotated, Any
 
@@ -72,7 +72,7 @@ def promote(
 
 
 def serving(invocation: Invocation) -> set[str] | None:
-    """The models that serve; None, with a warning, where the hosts cannot be asked."""
+    """The models that serve; None, with a warning, if the hosts cannot be reached."""
     try:
         return target(*invocation).served_models()
     except PneumoError as error:
@@ -81,7 +81,7 @@ def serving(invocation: Invocation) -> set[str] | None:
 
 
 def _references(invocation: Invocation) -> "list[Registered]":
-    """What a candidate is held against: what serves, and what is promoted, or shipped where nothing is."""
+    """The models that a candidate is compared with: those that serve, and the promoted one (else the shipped one)."""
     ours, known = store.shipped(), promotion.promoted(invocation.stack)
     wanted = {known["model"] if known else ours.id, *(serving(invocation) or ())}
     found = []
@@ -94,7 +94,7 @@ def _references(invocation: Invocation) -> "list[Registered]":
 
 
 def _gated(found: "Registered", references: "list[Registered]", force: bool) -> tuple[list[str], bool]:
-    """What was compared, and whether it took force."""
+    """Apply the gate: return the comparisons, and whether only --force let the model pass."""
     try:
         compared = [str(one) for one in promotion.gate(found, references)]
     except PneumoError as error:
@@ -110,7 +110,7 @@ def _gated(found: "Registered", references: "list[Registered]", force: bool) -> 
 
 
 def _to_bucket(settings: "Settings", stack: "Stack", found: "Registered") -> None:
-    """A stack on aws has its models in its bucket, too."""
+    """Upload the model to the stack's bucket, if the stack is on aws."""
     if (cloud := stack.cloud()) is not None:
         aws, _ = context.login(settings, stack)
         orphans.start_alarm(aws)

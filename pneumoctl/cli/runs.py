@@ -1,4 +1,4 @@
-"""`pneumoctl runs`: what was trained, its cost, who ended it; readable when the GPU, and the stack, are gone."""
+"""`pneumoctl runs`: training runs, their cost and why they ended; also readable after the stack was removed."""
 
 from dataclasses import asdict
 from pathlib import Path

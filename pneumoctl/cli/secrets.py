@@ -1,4 +1,4 @@
-"""`pneumoctl secrets`: show what a person needs of a stack's secrets, and rotate all of them without an outage."""
+"""`pneumoctl secrets`: show the login of the web page, and rotate all secrets without an outage."""
 
 from dataclasses import asdict
 
@@ -51,8 +51,8 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
             raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
         if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
-        # The same where an earlier rotation was cut short. Where that had come to its second half, every host knows the
-        # new secrets, and may learn newer ones: stack_secrets' tests cut it everywhere.
+        # This also resumes an interrupted rotation. If that one was interrupted in its second half, every host already
+        # accepts its new secrets, so newer ones can be added. The tests interrupt it at every point.
         known = known.start_rotation()
         stack.write("secrets.json", asdict(known))
         first = change.change(settings, stack, task, True, act)

@@ -1,4 +1,4 @@
-"""`pneumoctl status`: the truth of the processes: what runs, what answers, what it serves."""
+"""`pneumoctl status`: which processes run, which services answer, and which model they serve."""
 
 import time
 from typing import Annotated
@@ -10,7 +10,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
-PAUSE_S = 2.0  # between two reports of --watch
+PAUSE_S = 2.0  # seconds between two reports of --watch
 
 
 @on_stack("target")

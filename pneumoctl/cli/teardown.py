@@ -1,4 +1,4 @@
-"""`pneumoctl teardown`: results out, everything ended, proof that nothing remains."""
+"""`pneumoctl teardown`: export the results, remove the stack, and prove that nothing remains."""
 
 from typing import Annotated
 

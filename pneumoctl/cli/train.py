@@ -1,4 +1,4 @@
-"""`pneumoctl train`: on this machine, or on the GPU host, which is off afterwards however it ends."""
+"""`pneumoctl train`: train on this machine, or on the GPU host, which is stopped after every outcome."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 RUNTIME = "4h"
 RETRIES = 3
-OURS = ("--out", "--resume")  # flags of model.train that are not the user's
+OURS = ("--out", "--resume")  # flags of model.train that only pneumoctl may set
 
 
 Words = Annotated[
@@ -82,7 +82,7 @@ def train(
 
 
 def _require_packages() -> None:
-    """Raises PneumoError (exit 4) unless model.train can run on this machine."""
+    """Raise PneumoError (exit 4) unless model.train can run on this machine."""
     if modules := missing("train"):
         message = f"training on this machine needs packages that are not installed: {', '.join(modules)}"
         raise PneumoError(message, install_command("train"), Exit.PREFLIGHT)
@@ -145,9 +145,9 @@ def _on_spot(wish: TrainingRequest, gpu: bool, spot: bool, retries: int | None, 
 
 
 def _parsed(arguments: list[str]) -> str:
-    """What model.train will refuse is refused here, before anything is started; returns the network's name.
+    """Check the flags for model.train before anything is started, and return the name of the network.
 
-    Empty if the bundle's own is given.
+    The name is empty if --name is given.
     """
     output = io.StringIO()
     try:

@@ -1,4 +1,4 @@
-"""`pneumoctl tunnel`: a service of the stack that is published nowhere, on a port of this machine's loopback."""
+"""`pneumoctl tunnel`: forward a loopback port of this machine to an internal service of the stack."""
 
 import difflib
 import shlex
@@ -25,11 +25,11 @@ _HTTP = b"GET / HTTP/1.0\r\n\r\n"
 
 @dataclass(frozen=True)
 class _Service:
-    """Which host a service is on, where it listens there, and what it answers to."""
+    """The host of a service, the address on which it listens there, and a request that it answers."""
 
     host: str
     port: int
-    private: bool = True  # on the host's private address; else on its loopback
+    private: bool = True  # listens on the host's private address; otherwise on its loopback
     scheme: str = "http"
     question: bytes = _HTTP
 
@@ -101,14 +101,14 @@ def _free(standard: int, wished: int | None) -> int:
 
 
 def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> None:
-    """Through the forward, let the service say something. PneumoError if it does not."""
+    """Send the service a request through the tunnel. Raises PneumoError if it does not answer."""
     try:
         with asking:
             asking.sendall(service.question)
             why = "" if asking.recv(1) else "nothing listens there"
     except TimeoutError:
         why = f"silent for {ANSWER:.0f} s"
-    except OSError:  # ssh resets what it cannot forward
+    except OSError:  # ssh resets a connection that it cannot forward
         why = "nothing listens there"
     if why:
         where = "" if service.private else " of its loopback"

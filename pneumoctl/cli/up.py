@@ -1,4 +1,4 @@
-"""`pneumoctl up`: preflight, plan, ask, act, and the proof by a real prediction."""
+"""`pneumoctl up`: check, show the plan, ask, apply it, and prove with a real prediction that the stack serves."""
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun, Yes

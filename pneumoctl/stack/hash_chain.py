@@ -1,8 +1,9 @@
 """An append-only file of entries, each with the hash of the entry before it, so that changes and gaps are detected.
 
-A line that a kill cut short stays in the file, and the next entry records its size and hash. A second file holds the
-last entry's hash, so that a removed end is detected too. This detects accidents and edits of the file. It does not
-stop somebody who can write both files from making a new chain, unless the head was noted elsewhere.
+If a process is killed while it writes, the incomplete line stays in the file, and the next entry records the size and
+the hash of that line. A second file (the head) holds the hash of the last entry, so that a truncation is detected too.
+This detects accidents and edits of the file. Somebody who can write both files can still make a new chain, unless the
+head was also saved elsewhere.
 """
 
 import errno
@@ -78,7 +79,7 @@ class Chain:
             faults, head = list(_faults(lines)), self._head()
         entries = tuple(line.entry for line in lines if line.entry)
         last = entries[-1] if entries else _NONE
-        if head is None and last["number"] > 1:  # a kill may leave the first entry without a head
+        if head is None and last["number"] > 1:  # a process killed after the first entry leaves no head
             faults.append(f"the end: {self.head.name}, which holds the last entry's hash, is missing or damaged")
         elif head is not None and not any(_same(entry, head) for entry in entries):
             faults.append(f"the end: entry {head['number']}, the last one written, is missing or changed")
@@ -118,7 +119,7 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def _position(lines: list[Line], head: Entry | None) -> Entry:
-    """Number and predecessor of the next entry.
+    """The number of the next entry and the hash of the one before it.
 
     If the last entry written has been removed, the next one still follows it, so that the gap remains visible.
     """
@@ -136,7 +137,7 @@ def _trailing(lines: list[Line]) -> bytes:
 
 
 def _torn(trailing: bytes) -> Entry:
-    """The field by which an entry records the incomplete line before it."""
+    """The field in which an entry records the incomplete line before it."""
     content = trailing.removesuffix(b"\n")
     return {"torn": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}} if content else {}
 
@@ -156,7 +157,7 @@ def _faults(lines: list[Line]) -> Iterator[str]:
         if (entry["number"], entry["previous"]) != (before["number"] + 1, before["hash"]):
             yield f"line {line.number}: does not follow the entry before it{_gap(before, entry)}"
         before, unparsed = entry, []
-    if unparsed and unparsed[-1].content.endswith(b"\n"):  # a line without a line feed was cut short by a kill
+    if unparsed and unparsed[-1].content.endswith(b"\n"):  # a line without a line feed: its writer was killed
         yield f"line {unparsed[0].number}: not an entry"
 
 

@@ -1,4 +1,4 @@
-"""One pneumoctl at a time on a stack: an advisory lock that the kernel releases when its holder ends."""
+"""The lock of a stack: one pneumoctl process at a time. The kernel releases it when the process ends."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from pneumoctl.errors import Exit, PneumoError
 def held(path: Path, command: str) -> Iterator[None]:
     """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
 
-    The kernel releases a flock when its process ends, also by a kill: no lock ever has to be removed by hand.
+    The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = _acquire(path)
@@ -34,7 +34,7 @@ def held(path: Path, command: str) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> int:
-    """Lock the file that is at `path` now: the last holder may have removed the file opened here."""
+    """Lock the file at `path`; open it again if the previous holder removed it in between."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -1,4 +1,4 @@
-"""What was changed by hand in AWS and on the hosts: resources, files, units, packages, releases. Changes nothing."""
+"""Find what was changed by hand in AWS and on the hosts: resources, files, units, packages, releases. Read-only."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,16 +22,16 @@ from pneumoctl.targets.aws import desired, host_facts, provision
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
 from pneumoctl.targets.aws.desired import Ours
 
-PATIENCE_S = 60.0  # for all hosts together
+PATIENCE_S = 60.0  # seconds until the answers of all hosts must have arrived
 RELEASES_S = 45.0
-# Releases share an environment, and `up` changes nothing in an environment from which a service runs.
+# Releases share a virtual environment, and `up` changes no environment that a running service uses.
 REPLACE = "; up does not repair environments: terminate the instance, then up"
 DETAILS = {"differs": "not what was brought", "missing": "is missing", "added": "was not brought"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """Something that is not as desired: changed, stopped, gone, or unknown."""
+    """Something that differs from the desired state: changed, added, stopped, gone, or unknown."""
 
     what: str
     where: str
@@ -48,7 +48,7 @@ class Part:
 
 
 def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
-    """What differs in AWS and on the hosts, and how files differ; the hosts are asked meanwhile."""
+    """The differences in AWS and on the hosts, and the diffs of files. Queries AWS and the hosts at the same time."""
     with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
         inventory = stack.hosts()
         asked = aside.submit(look, settings, stack, inventory) if inventory else None
@@ -59,7 +59,7 @@ def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
         stopped = {host.name: host.id for host in provision.stopped_hosts(context)}
         rows += [Row("stopped", *host) for host in stopped.items()]
         on_hosts, differences = asked.result() if asked else ([], [])
-    # A stopped host cannot answer: it has its own row.
+    # A stopped host cannot answer. It already has the row "stopped".
     return [*rows, *(row for row in on_hosts if row.what != "unknown" or row.where not in stopped)], differences
 
 
@@ -74,7 +74,7 @@ def _in_aws(context: Context) -> Iterator[Row]:
 
 
 def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row], list[str]]:
-    """The rows of all hosts, and how files differ; a host that cannot be asked is a row, too."""
+    """The rows of all hosts, and the diffs of files. A host that does not answer has the row "unknown"."""
     brought = desired.our_releases(settings)
     hosts = [host for host in known.hosts if host.role != "train"]
     with Connections(known, stack.ssh) as connections:
@@ -103,7 +103,7 @@ def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, brought:
 
 
 def parts(host: Host, steps: Sequence[Step]) -> Iterator[Part]:
-    """What the steps would see to, each thing once, in words of what it is; then what makes it come back at boot."""
+    """The parts of a host that the steps check, without duplicates; then whether its units start at boot."""
     named: set[Probe] = set()
     for step in steps:
         for part in _parts(host, step):
@@ -116,7 +116,7 @@ def parts(host: Host, steps: Sequence[Step]) -> Iterator[Part]:
 
 
 def _parts(host: Host, step: Step) -> Iterator[Part]:
-    """The probes of a step, each with a row for what it looks at; else the row has the step's title."""
+    """The probes of a step, each with the row to report. The row names the subject of the probe, else the step."""
     for probe in step.done_if:
         match probe.subject:
             case Put(path=path) as put:
@@ -137,7 +137,7 @@ def _boot(host: Host, unit: str) -> Row:
 
 
 def _releases(host: Host, seen: host_facts.Seen, agents: Agents) -> list[Row]:
-    """Files of the current releases that differ from those that were brought."""
+    """The files of the current releases that differ from the deployed ones."""
     roots = [f"{ROOT}/{kind}/releases/{name}" for kind, name in seen.releases.items()]
     if not roots:
         return []

@@ -1,21 +1,21 @@
-"""The line of a password file by which nginx knows a user."""
+"""A user's line in the password file of nginx."""
 
 import base64
 import hashlib
 import hmac
 import string
 
-# nginx works the hash out anew at every request: 2 ms of a core at 5, 55 at 10. The password is 144 random bits,
-# which no slower hash would guard better.
+# nginx computes the hash for every request: 2 ms of a core at cost 5, 55 ms at 10. The password has 144 random bits, so
+# a slower hash would not make it safer.
 COST = 5
 _STANDARD = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/").encode()
 _BCRYPT = ("./" + string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
 
 
 def line(user: str, password: str) -> str:
-    """`user:hash` (bcrypt, which libxcrypt knows), the same bytes for the same two: a second rendering changes nothing.
+    """`user:hash` with bcrypt, which libxcrypt supports. The same user and password always give the same line.
 
-    The salt comes from both, so that nobody learns from two lines whether their passwords are the same.
+    The salt is derived from both, so that two users with the same password have different hashes.
     """
     import bcrypt
 

@@ -1,4 +1,4 @@
-"""Bundles for hosts without internet: Debian's packages and Python's wheels, made where there is some, and read."""
+"""Offline bundles: Debian packages and Python wheels for hosts without internet access. Make and read them."""
 
 import re
 import shutil
@@ -15,15 +15,15 @@ from pneumoctl.files import package
 from pneumoctl.hosts import configure
 from pneumoctl.hosts.desired import Offline
 
-ARCHITECTURE = "amd64"  # of all instance types that may be set
-PYTHON = "3.11"  # Debian 12's
+ARCHITECTURE = "amd64"  # of all instance types that the settings allow
+PYTHON = "3.11"  # the version in Debian 12
 PROGRAMS = {"apt-get": "apt", "dpkg": "dpkg", "dpkg-scanpackages": "dpkg-dev"}
 PATIENCE_S = 3600.0
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 
 
 def read(directory: Path) -> Offline:
-    """The bundle in a directory. PneumoError (usage) unless it has all that the hosts will want."""
+    """Read the bundle in a directory. Raises PneumoError (usage) unless it has everything that the hosts install."""
     index = directory / "debs" / "Packages"
     if not index.is_file() or not (directory / "wheels").is_dir():
         raise _unfit(f"{directory} is no offline bundle: it has no debs/Packages or no wheels/")
@@ -42,7 +42,7 @@ def _unfit(message: str) -> PneumoError:
 
 
 def make(directory: Path) -> tuple[int, int, int]:
-    """Download everything into a directory, which appears whole or not at all; (packages, wheels, bytes)."""
+    """Download a bundle; the directory appears only when it is complete. Returns (packages, wheels, bytes)."""
     check(Path("/etc/os-release"))
     if directory.exists() and any(directory.iterdir()) and not (directory / "debs" / "Packages").is_file():
         raise PneumoError(f"{directory} holds something else", "give a new directory", Exit.USAGE)
@@ -62,7 +62,7 @@ def make(directory: Path) -> tuple[int, int, int]:
 
 
 def check(release: Path) -> None:
-    """PneumoError (preflight) unless this machine can make one: what hosts get must come from their own Debian."""
+    """Raise PneumoError (preflight) unless this machine has the Debian release and the architecture of the hosts."""
     text = release.read_text() if release.is_file() else ""
     known = dict(line.split("=", 1) for line in text.replace('"', "").splitlines() if "=" in line)
     elsewhere = "the same command on a Debian 12 machine, or in a container of it (debian:12)"
@@ -77,7 +77,7 @@ def check(release: Path) -> None:
 
 
 def debs(directory: Path, wanted: Sequence[str]) -> None:
-    """An apt repository of packages and all that they depend on, as if nothing were installed anywhere."""
+    """Make an apt repository of packages and all their dependencies, also those that are installed on this machine."""
     directory.mkdir(parents=True)
     with _apt() as options:
         _run(("apt-get", "-q", *options, "update"))
@@ -90,7 +90,7 @@ def debs(directory: Path, wanted: Sequence[str]) -> None:
 
 @contextmanager
 def _apt() -> Iterator[tuple[str, ...]]:
-    """Options for an apt with this machine's sources and keys, but a state of its own: no root, nothing installed."""
+    """apt options: the sources and keys of this machine, but an empty package state; apt then needs no root."""
     with tempfile.TemporaryDirectory() as own:
         for folder in ("state/lists/partial", "cache/archives/partial"):
             Path(own, folder).mkdir(parents=True)
@@ -107,7 +107,7 @@ def _apt() -> Iterator[tuple[str, ...]]:
 
 
 def wheels(directory: Path) -> None:
-    """The wheels that the API and the web page are locked to, each with its hash checked."""
+    """Download the wheels in the lock files of the API and the web page, and verify their hashes."""
     directory.mkdir(parents=True)
     for kind in ("api", "ui"):
         lock = package("webapp") / kind / "requirements.txt"
@@ -117,7 +117,7 @@ def wheels(directory: Path) -> None:
 
 
 def _run(argv: Sequence[str], cwd: Path | None = None) -> str:
-    """What a program says. PneumoError with its last lines if it fails."""
+    """Run a program and return its stdout. Raises PneumoError with its last lines if it fails."""
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired as error:

@@ -12,9 +12,9 @@ CurrentLinks = Mapping[str, Mapping[str, str]]  # host -> link -> its target
 
 
 def release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
-    """The release to go back to: that of an interrupted rollback, else the previous one of the first host that has one.
+    """The release to return to: that of an interrupted rollback, else the previous release of the first host with one.
 
-    After an interrupted deploy some hosts still serve it.
+    After an interrupted deploy, some hosts still serve this release.
     """
     saved = _saved_release(stack, kind)
     if saved.exists():
@@ -30,7 +30,7 @@ def release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
 
 @contextmanager
 def remembered(stack: Stack, current_links: CurrentLinks, update: Collection[str], kind: str) -> Iterator[None]:
-    """Save the release that `kind` goes back to until the rollback is complete; forget it for kinds in `update`."""
+    """Save the release that `kind` returns to until the rollback is complete; delete it for the kinds in `update`."""
     for updated in update:
         _saved_release(stack, updated).unlink(missing_ok=True)
     if kind:

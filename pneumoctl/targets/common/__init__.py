@@ -1,1 +1,1 @@
-"""What both targets use."""
+"""Code that both targets use: checks, the health gate, ports and service logs."""

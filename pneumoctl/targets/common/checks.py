@@ -1,4 +1,4 @@
-"""Preflight checks: a row each, with its fix."""
+"""The results of preflight checks: one row for each check, with a fix."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from pneumoctl.errors import Exit, PneumoError
 
 @dataclass(frozen=True)
 class Row:
-    """One check: what was seen, and what to do if it is not good."""
+    """The result of one check, and the fix if it failed."""
 
     check: str
     good: bool
@@ -17,7 +17,7 @@ class Row:
 
 
 def require(found: list[Row]) -> None:
-    """PneumoError (exit 4) listing every failing row."""
+    """Raise PneumoError (exit 4) if a check failed; the message lists every failed check."""
     bad = [row for row in found if not row.good]
     if bad:
         raise PneumoError(
@@ -29,5 +29,5 @@ def require(found: list[Row]) -> None:
 
 
 def as_dicts(found: list[Row]) -> list[dict[str, Any]]:
-    """JSON-ready rows."""
+    """The rows as JSON values."""
     return [asdict(row) for row in found]

@@ -1,4 +1,4 @@
-"""The health gate: readiness, and the proof by a known picture through the front door."""
+"""The health gate: ask whether services are ready, and send a known picture through the web page."""
 
 import json
 import secrets
@@ -11,16 +11,16 @@ from model import phantom
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import unix_socket
 
-HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe is kept for a moment and listed nowhere
+HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's result is stored briefly, not listed
 
 
 PICTURE = "pneumoctl-health-check-{}.png"
 
 
 def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
-    """Whether a readiness address answers 200, and the document it gave (why not, if not).
+    """Whether a readiness URL answers 200, and its JSON document, which gives the reason if it does not.
 
-    It is asked at `socket`, where one is given.
+    With `socket`, the request goes to that Unix socket.
     """
     import urllib3
 
@@ -35,9 +35,9 @@ def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[b
 
 @dataclass(frozen=True)
 class Door:
-    """An address of the web page, and the login (name, password) that it wants.
+    """The URL of the web page, and the login (name, password) that it requires.
 
-    `fingerprint`: sha256 of the one certificate that it must show; empty: one that authorities vouch for.
+    `fingerprint`: SHA-256 of the only certificate to accept; empty: verify it with the certificate authorities.
     """
 
     url: str
@@ -48,11 +48,11 @@ class Door:
 def gate(door: Door, bundle: Path) -> dict[str, Any]:
     """Send the bundle's known picture through the web page and read the stored result back.
 
-    Returns the stored prediction document. PneumoError (exit 10) if anything on the way is not as it must be.
+    Returns the stored prediction document. Raises PneumoError (exit 10) if a request fails or the score is wrong.
     """
     known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
     picture = phantom.png(known["seed"], known["size"], known["opacity"])
-    name = PICTURE.format(secrets.token_hex(8))  # a new name is a new prediction: nothing is answered from the store
+    name = PICTURE.format(secrets.token_hex(8))  # a new name: no stored prediction answers
     sent = _json(door, "POST", "/predictions", fields={"file": (name, picture, "image/png")})
     try:
         (prediction,) = sent["predictions"]
@@ -78,7 +78,7 @@ def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
     )
     pool = urllib3.PoolManager(**pinned)
 
-    # Told to come back, it does; no answer at all is an answer.
+    # Retry if the server says that it is busy. Do not retry if there is no answer.
     busy = urllib3.Retry(
         5, connect=0, read=0, status_forcelist=(429, 503), allowed_methods=None, backoff_factor=1, raise_on_status=False
     )
@@ -95,7 +95,7 @@ def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
 
 
 def proof(prediction: Mapping[str, Any], door: str) -> str:
-    """The prediction that proves that a stack serves, in a line."""
+    """One line about the prediction that proves that a stack serves."""
     model = prediction["model"]
     return (
         f"proof: a drawn radiograph through the {door}: {prediction['finding']}, "

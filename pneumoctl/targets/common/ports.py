@@ -1,4 +1,4 @@
-"""Ports of this machine: whether one is free, and the next that is."""
+"""TCP ports of this machine: whether a port is free, and the next free port."""
 
 import socket
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ def free(port: int, address: str = "127.0.0.1") -> bool:
 
 
 def choose(wished: int, taken: Iterable[int] = ()) -> int:
-    """The wished port if it is free, else the next free one above it. OSError if there is none."""
+    """The desired port if it is free, else the next free one above it. Raises OSError if there is none."""
     used = set(taken)
     for port in range(wished, min(wished + 200, 65536)):
         if port not in used and free(port):

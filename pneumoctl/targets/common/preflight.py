@@ -1,4 +1,4 @@
-"""Checks that both targets make: the model to serve, and room for the stack's directory."""
+"""Preflight checks of both targets: the model to serve, and disk space for the stack's directory."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from pneumoctl.targets.common.checks import Row
 
 
 def model(settings: Settings) -> Iterator[Row]:
-    """Whether the model to serve is there and is what its manifest says."""
+    """Whether the model to serve exists and matches its manifest."""
     try:
         name, directory = promotion.model_bundle(settings)
     except (PneumoError, ImportError) as error:
@@ -23,7 +23,7 @@ def model(settings: Settings) -> Iterator[Row]:
 
 
 def disk(directory: Path, minimum_mb: int) -> Iterator[Row]:
-    """Whether there is room for a stack's directory, which may not exist yet, and whether it can be written."""
+    """Whether the stack's directory, which may not exist yet, can be written and has enough disk space."""
     folder = directory
     while not folder.exists():
         folder = folder.parent

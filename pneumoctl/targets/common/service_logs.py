@@ -1,4 +1,4 @@
-"""Log files on this machine: of the services here, and of terraform."""
+"""Log files on this machine: those of the local services, and those of terraform."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from pneumoctl.terminal.console import console
 
 
 def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
-    """Print the last lines of one log or of all, and with `follow` what is added until Ctrl-C."""
+    """Print the last lines of one log or of all logs; with `follow`, also print new lines until Ctrl-C."""
     files = {file.stem: file for file in sorted(stack.layout.logs.glob("*.log"))}
     if service is not None and service not in files:
         known = ", ".join(files) or "none yet"
@@ -42,7 +42,7 @@ def _follow(files: dict[Any, Path]) -> None:
                 return  # the stack was torn down
             size = file.stat().st_size
             with file.open("rb") as source:
-                source.seek(offsets[name] if size >= offsets[name] else 0)  # smaller: it was rotated
+                source.seek(offsets[name] if size >= offsets[name] else 0)  # smaller than before: the file was rotated
                 for line in source.read().decode(errors="replace").splitlines():
                     console.text(f"{name:12} {line}", verbatim=True)
                 offsets[name] = source.tell()

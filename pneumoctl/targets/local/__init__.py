@@ -1,1 +1,1 @@
-"""The stack on this machine, under a supervisor."""
+"""The local target: a stack on this machine, run by supervisord."""

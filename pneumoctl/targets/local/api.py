@@ -1,4 +1,4 @@
-"""Where the API on this machine is, and its token."""
+"""The address of the API on this machine, and its token."""
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.api_client import Endpoint
@@ -6,7 +6,7 @@ from pneumoctl.stack.stack import find
 
 
 def remote_api(name: str) -> Endpoint:
-    """Where a stack's API is, and its bearer token. PneumoError if the stack was never brought up."""
+    """The address of a stack's API and its bearer token. Raises PneumoError if the stack was never brought up."""
     stack = find(name)
     saved, known = stack.secrets(), stack.inventory()
     if saved is None or known is None:

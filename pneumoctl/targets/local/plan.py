@@ -21,7 +21,7 @@ from pneumoctl.terminal.report import Report
 
 @dataclass(frozen=True)
 class Prepared:
-    """The plan of `up` with what it was made from and the hosts it is for."""
+    """The plan of `up`, the facts that it was made from, and its hosts."""
 
     stack: "Stack"
     desired: "DesiredState"
@@ -34,13 +34,13 @@ class Prepared:
         return changes(self.plan, self.hosts)
 
     def lines(self) -> list[str]:
-        """Those steps for a person."""
+        """The same steps as text."""
         todo = self.changes()
         return list(describe(self.plan, lambda step: step in todo)) if todo else ["nothing to do"]
 
 
 def prepare(settings: "Settings", stack: "Stack") -> Prepared:
-    """Preflight and plan for a stack; says aloud which port is moved. Changes nothing."""
+    """Run the preflight checks and make the plan for a stack; print a note if a port is replaced. Changes nothing."""
     checks.require(preflight.rows(settings, stack))
     ports, others = facts.ports(settings, stack), port_reservation.of_others(stack)
     for name, port in ports.given.items():
@@ -70,7 +70,7 @@ def report(settings: Settings, stack: Stack) -> Report:
 
 
 def differences(prepared: Prepared) -> list[str]:
-    """Unified differences between the files on the hosts and the wished ones; secret contents are not shown."""
+    """Unified diffs between the files on the hosts and the desired ones; secret contents are not shown."""
     lines: list[str] = []
     for step in prepared.changes():
         host = prepared.hosts[step.hosts[0]].transport

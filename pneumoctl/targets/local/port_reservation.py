@@ -1,4 +1,4 @@
-"""The ports of all stacks of a user on this machine: no port is given to two of them."""
+"""Port reservations of all stacks of a user on this machine: no two stacks have the same port."""
 
 import fcntl
 import os
@@ -13,11 +13,11 @@ from pneumoctl.targets.local import processes
 
 
 class PortsTaken(PneumoError):
-    """Between the choice of a port and its use another took it: choose again."""
+    """Another stack took a port after it was chosen. The caller chooses again."""
 
 
 def of_others(stack: Stack) -> dict[int, str]:
-    """Port -> name of the stack that has it, whether it runs or not; without those of `stack`."""
+    """Port -> name of the stack that reserved it, running or not. Leaves out the ports of `stack`."""
     found: dict[int, str] = {}
     folders = stack.directory.parent.iterdir() if stack.directory.parent.is_dir() else ()
     for folder in folders:
@@ -25,14 +25,14 @@ def of_others(stack: Stack) -> dict[int, str]:
             continue
         try:
             ports = Stack(folder.name, folder).ports()
-        except PneumoError:  # damaged: its own commands tell of it
+        except PneumoError:  # the file is damaged: the commands of that stack report it
             continue
         found |= dict.fromkeys(ports.given.values(), folder.name) if ports else {}
     return found
 
 
 def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
-    """Save the ports of a stack, unless another has one of them by now: PortsTaken, and nothing is saved."""
+    """Save the ports of a stack. Raises PortsTaken, and saves nothing, if another stack has taken one of them."""
     stack.make()
     with _locked(stack):
         others = of_others(stack)
@@ -44,14 +44,14 @@ def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
 
 
 def lost(stack: Stack, ports: Ports) -> list[int]:
-    """The ports of a stack on which another program listens."""
+    """The ports of a stack that another program uses."""
     mine = processes.listening(stack.directory)
     return [port for port in ports.given.values() if port not in mine and not free(port)]
 
 
 @contextmanager
 def _locked(stack: Stack) -> Iterator[None]:
-    """One stack of the user at a time. A name with a dot at its start is that of no stack's lock."""
+    """Hold the lock on the ports of all stacks. No stack's lock has this name: it starts with a dot."""
     handle = os.open(stack.directory.with_name(".ports.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

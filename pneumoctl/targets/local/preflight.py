@@ -1,4 +1,4 @@
-"""The checks before anything is spent or changed: a row each, with its fix."""
+"""The preflight checks of the local target, which run before anything is changed."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ DISK_MB = 500
 
 
 def rows(settings: Settings, stack: Stack) -> list[Row]:
-    """All checks of the local target, none of which changes anything."""
+    """The results of all checks of the local target. Changes nothing."""
     checks: tuple[Callable[[Settings, Stack], Iterator[Row]], ...] = (
         _python,
         _redis,
@@ -50,7 +50,7 @@ def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
         yield Row("redis path", False, f"supervisord cannot start {why}", "set redis_server to another path")
     data = stack.layout.redis_data
     seen = f"{'.'.join(map(str, version))} ({server})"
-    # Redis before 7 cannot read the multi-part AOF: it would start empty, as if nothing had ever been stored.
+    # Redis before 7 cannot read a multi-part AOF: it would start empty, without the stored results.
     if version < (7,) and (data / "appendonlydir").is_dir():
         yield Row("redis", False, f"{seen} cannot read the results that Redis 7 stored", facts.INSTALL_REDIS)
     else:
@@ -82,7 +82,7 @@ def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _secrets(settings: Settings, stack: Stack) -> Iterator[Row]:
-    """New secrets over old results would make every one of them look forged."""
+    """Whether the secrets exist if there are results: with new secrets, every stored result would look forged."""
     fix = (
         f"restore {stack.directory / 'secrets.json'} from a backup, or, losing the results: pneumoctl teardown --purge"
     )

@@ -1,4 +1,4 @@
-"""The processes and ports of a stack on this machine: found, ended, proven gone."""
+"""Find and end the processes of a stack on this machine, and prove that they and its ports are gone."""
 
 import os
 import re
@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 
-MARK = "PNEUMO_STACK_DIR"  # in the environment of everything that a stack starts
+MARK = "PNEUMO_STACK_DIR"  # this variable is set in every process that a stack starts
 
 
 def ours(directory: Path) -> list[psutil.Process]:
-    """The living processes of a stack, this one and its ancestors left out."""
+    """The running processes of a stack, without this process and its ancestors."""
     me = psutil.Process()
     own = {me.pid, *(parent.pid for parent in me.parents())}
     found = []
@@ -24,12 +24,12 @@ def ours(directory: Path) -> list[psutil.Process]:
             if alive and process.pid not in own and process.environ().get(MARK) == str(directory):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            continue  # gone, or another user's
+            continue  # it has ended, or belongs to another user
     return found
 
 
 def end(directory: Path, patience: float = 15.0) -> None:
-    """Ask every process of the stack to end, then make it; the supervisor goes first or it would restart them."""
+    """Send SIGTERM to every process of the stack, then SIGKILL. supervisord is first; it would restart the others."""
     living = ours(directory)
     living.sort(key=lambda process: "supervisord" not in " ".join(_cmdline(process)))
     for process in living:
@@ -41,7 +41,7 @@ def end(directory: Path, patience: float = 15.0) -> None:
 
 
 def _gone(directory: Path, patience: float) -> bool:
-    """Wait for the end of all; a zombie that nobody reaps, as in a container without an init, counts as ended."""
+    """Wait until all have ended. A zombie counts as ended: a container without an init does not reap it."""
     deadline = time.monotonic() + patience
     while ours(directory):
         if time.monotonic() > deadline:
@@ -81,9 +81,9 @@ def _listens(connection: Any) -> bool:
 
 
 def remains(directory: Path, ports: Iterable[int]) -> list[str]:
-    """What is left of a stack, a line each; empty is the proof that nothing is.
+    """The processes and ports that a stack still has, one line each; empty if there are none.
 
-    A port counts as ours only while its listener is of this stack: another program may take a freed one.
+    A port counts only if its listener belongs to this stack: another program may have taken it since.
     """
     left = [f"process {process.pid}" for process in ours(directory)]
     found: list[Any] = psutil.net_connections("tcp")

@@ -1,4 +1,4 @@
-"""The transport and the service commands of this machine."""
+"""The transport and the service commands for this machine."""
 
 from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.transport import LocalTransport
@@ -8,6 +8,6 @@ from pneumoctl.targets.local import supervisor
 
 
 def reach(stack: Stack, inventory: Inventory) -> dict[str, HostAccess]:
-    """How each host of the inventory is acted on."""
+    """Host name -> how to run commands on it, for each host of the inventory."""
     local = HostAccess(LocalTransport(), lambda action: supervisor.argv(stack.directory, action))
     return {host.name: local for host in inventory.hosts}

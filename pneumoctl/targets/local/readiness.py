@@ -1,4 +1,4 @@
-"""Wait until a service on this machine is ready, or cannot become it."""
+"""Wait until a service on this machine is ready, or cannot become ready."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.common.health import Door, gate, ready
 from pneumoctl.targets.local import supervisor
 
-MOST_LIVES = 2  # a service that was restarted so often while we waited will not come up by itself
+MOST_LIVES = 2  # a service that was restarted this often will not become ready
 
 
 def wait(url: str, root: Path | None = None, service: str = "", patience: float = 90.0) -> None:
-    """Wait until `url` is ready. PneumoError if it never is, at once if the service keeps ending."""
+    """Wait until `url` is ready. Raises PneumoError at the time limit, or at once if the service keeps ending."""
     deadline = time.monotonic() + patience
     lives: set[int] = set()
     socket = Layout(root).api_socket if root and service == "api" else None
@@ -33,7 +33,7 @@ def wait(url: str, root: Path | None = None, service: str = "", patience: float 
 
 
 def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
-    """Why waiting longer cannot help; empty if it can."""
+    """Why the service cannot become ready; empty if it still can."""
     if len(lives - {0}) > MOST_LIVES:
         return "keeps ending"
     known = document.get("checks", {}).get("known_picture", {})

@@ -12,7 +12,7 @@ from pneumoctl.terminal.report import Report, Table
 
 
 def look(stack: "Stack") -> dict[str, Any]:
-    """One document on a stack: asks supervisord, the processes and the services, never a file of ours."""
+    """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
     inventory = stack.inventory()
     if inventory is None:
         left = [process.pid for process in processes.ours(stack.directory)]
@@ -55,12 +55,12 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None", listeni
         "uptime_s": round(state.uptime) if state else 0,
         "memory_mb": memory // 2**20,
         "port": port,
-        "listening": listening,  # itself: another program may hold the port
+        "listening": listening,  # the service itself listens; another program on its port does not count
     }
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """The document as a table and lines; exit code 1 unless the stack serves."""
+    """Print the document as a table; return exit code 1 unless the stack serves."""
     blocks: list[str | Table] = []
     if not document["exists"]:
         blocks.append(f"stack {document['stack']}: not there (pneumoctl up)")

@@ -1,4 +1,4 @@
-"""The local target's service manager: supervisord's commands, and what it says of its services."""
+"""The service manager of the local target: supervisord's commands, and the state of its services."""
 
 import os
 import re
@@ -12,14 +12,14 @@ from pneumoctl.plan.steps import Probe, Service
 from pneumoctl.plan.transport import inherited
 from pneumoctl.targets.local import processes
 
-# AF_UNIX paths are limited to 108 bytes; supervisord adds a suffix of its own while it binds.
+# AF_UNIX paths are limited to 108 bytes; supervisord appends a suffix while it binds.
 LONGEST_SOCKET = 90
-# supervisord's parser ends a value at a line break, and at whitespace before one of these two; nothing escapes them.
+# supervisord's parser ends a value at a line break, and at whitespace before one of these two. They cannot be escaped.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\s[#;]")
 
 
 def socket(root: Path) -> Path:
-    """Where supervisord listens: only its owner can open it."""
+    """The socket on which supervisord listens; only its owner can open it."""
     return root / "supervisor.sock"
 
 
@@ -34,7 +34,7 @@ def config(root: Path) -> Path:
 
 
 def unwritable(path: str) -> str:
-    """Why the configuration cannot hold a path; empty if it can."""
+    """Why a path cannot be written into the configuration; empty if it can."""
     if _UNWRITABLE.search(path):
         return f"{path!r} has a control character, or # or ; after a space"
     try:
@@ -55,13 +55,13 @@ def running(root: Path, service: str) -> Probe:
 
 
 def stopped(root: Path, service: str) -> Probe:
-    """A probe that succeeds when the service does not run, or when no supervisord is there to run it."""
+    """A probe that succeeds when the service does not run, or supervisord itself does not run."""
     return Probe(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
 
 
 @dataclass(frozen=True)
 class State:
-    """One service as supervisord sees it."""
+    """The state of one service, as supervisord reports it."""
 
     name: str
     state: str  # RUNNING, STARTING, STOPPED, BACKOFF, FATAL, EXITED
@@ -70,7 +70,7 @@ class State:
 
 
 def states(root: Path) -> dict[str, State] | None:
-    """All services by name; None when no supervisord answers."""
+    """Name -> state of all services; None if supervisord does not answer."""
     from supervisor.xmlrpc import SupervisorTransport
 
     transport = SupervisorTransport(None, None, f"unix://{socket(root)}")
@@ -89,9 +89,9 @@ def states(root: Path) -> dict[str, State] | None:
 
 
 def start(root: Path) -> int:
-    """Make a running supervisord follow its configuration, or start one; returns the exit code.
+    """Reload the configuration of a running supervisord, or start it; returns the exit code.
 
-    A supervisor that was killed leaves its children running: they are ended before a new one starts.
+    If supervisord was killed, its children still run. They are ended before a new one starts.
     """
     if states(root) is not None:
         return subprocess.run(ctl(root, "update"), check=False).returncode

@@ -1,4 +1,4 @@
-"""The stack on this machine, as a target."""
+"""The local target, as an implementation of the Target protocol."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""End a stack on this machine, with an export and a proof."""
+"""Remove a stack from this machine: export its results, end it, and prove that nothing remains."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ Read = TypeVar("Read")
 
 
 def prepare(stack: "Stack", purge: bool) -> "tuple[DesiredState, Mapping[str, HostAccess]]":
-    """What the plan depends on, for a stack as it is now, and its hosts. Changes nothing."""
+    """The facts that the plan depends on, and the hosts of the stack. Changes nothing."""
     ports = _unless_damaged(stack.ports, purge)
     given = ports.given if ports else {}
     desired = DesiredState(
@@ -40,7 +40,7 @@ def prepare(stack: "Stack", purge: bool) -> "tuple[DesiredState, Mapping[str, Ho
 
 
 def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:
-    """What `read` returns; with --purge a damaged file is no obstacle, it goes with the rest."""
+    """The result of `read`; None for a damaged file with --purge, which removes the file anyway."""
     try:
         return read()
     except Damaged:
@@ -50,7 +50,7 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
 
 
 def _has_results(stack: "Stack", purge: bool) -> bool:
-    """Whether there is something to export. PneumoError if there is and the key to it is missing."""
+    """Whether there are results to export. Raises PneumoError if there are, but their key is missing."""
     served = (stack.layout.logs / "api.log").exists()
     environment = stack.layout.config("env/api.env")
     if served and not environment.exists() and not purge:
@@ -66,12 +66,12 @@ def _any(folder: Path) -> bool:
 
 
 def _export_folder(stack: "Stack") -> Path:
-    """A new folder for every try: what an earlier one wrote is never touched."""
+    """A new folder for every attempt: an earlier export is never overwritten."""
     return exports() / f"{stack.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
-    """Export, end every process, remove the directory, prove it; with `dry_run` the plan alone."""
+    """Export, end every process, remove the directory and prove it; with `dry_run`, only show the plan."""
     with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         desired, hosts = prepare(stack, purge)
         if not dry_run:

@@ -1,4 +1,4 @@
-"""The plan of `teardown`: results and bundles out, everything ended, the proof, the directory gone."""
+"""The plan of `teardown`: export results and bundles, end every process, prove it, remove the directory."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ class DesiredState:
     layout: Layout
     python: str
     ports: tuple[int, ...]
-    export: Path | None  # where results go; None to leave them to perish
+    export: Path | None  # the folder for the results; None: do not export them
     has_results: bool
     has_models: bool
 
@@ -34,13 +34,13 @@ def plan(desired: DesiredState) -> Plan:
 
 
 def _stop(desired: DesiredState, service: str, host: str) -> Step:
-    """What is acknowledged after the results were read would be lost: first nothing more is taken."""
+    """Stop the services before the export: a result stored after it would be lost."""
     step = Step(f"Stop the {'page' if service == 'ui' else 'API'}", (host,), (Service(service, "stop"),))
     return replace(step, done_if=(supervisor.stopped(desired.layout.root, service),))
 
 
 def _redis(desired: DesiredState) -> Step:
-    """Results can only be read through Redis; it may be down."""
+    """Start Redis if it is down: the results are read through it."""
     root = desired.layout.root
     daemon = Run(
         (desired.python, "-P", "-m", "pneumoctl.targets.local.supervisor", "start", str(root)),
@@ -66,7 +66,7 @@ def _results(desired: DesiredState, export: Path) -> Step:
 
 
 def _private(folder: Path) -> Run:
-    """Pictures of patients are nobody else's to read."""
+    """Make a folder that only its owner can read: it will contain pictures of patients."""
     return Run(("install", "-d", "-m", "700", str(folder)), title=f"make {folder} (700)")
 
 
@@ -88,7 +88,7 @@ def _end(desired: DesiredState) -> Step:
 
 def _remove(desired: DesiredState) -> Step:
     root = str(desired.layout.root)
-    # Renamed first: a kill in the middle leaves either a whole stack or one that is already gone.
+    # Renamed first: if this is killed, the stack is either complete or already gone.
     script = 'rm -rf "$0.removed" && { test ! -e "$0" || mv "$0" "$0.removed"; } && rm -rf "$0.removed"'
     probe = Probe(("sh", "-c", 'test ! -e "$0" && test ! -e "$0.removed"', root))
     return Step(

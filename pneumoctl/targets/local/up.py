@@ -21,11 +21,11 @@ from pneumoctl.targets.local.up_plan import PROOF
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
-ATTEMPTS = 3  # with other ports each time, where another takes one between its choice and its use
+ATTEMPTS = 3  # each with other ports, if another stack takes a port after it was chosen
 
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
-    """Preflight, plan, question, execution and proof; with `dry_run` the plan alone."""
+    """Check, plan, ask, execute and prove; with `dry_run`, only show the plan."""
     if dry_run:
         prepared = prepare(settings, stack)
         titles = [step.title for step in prepared.changes()]
@@ -68,7 +68,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
 
 
 def _last_log_lines(prepared: Prepared, error: "StepFailed") -> str:
-    """The end of the log of the service that the failed step was about."""
+    """The last log lines of the service that the failed step starts."""
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
     files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
     return "".join(f"\n{file.name}: {line}" for file in files if file.exists() for line in tail(file, 8))

@@ -1,4 +1,4 @@
-"""The plan of `up`: code, model, supervisor, Redis, API and web page, then the proof."""
+"""The plan of `up`: code, model, supervisord, Redis, API and web page, then the proof."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -27,14 +27,14 @@ from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor
 
 PROOF = "proof"
-MAX_PENDING = 16  # uploads that wait or run in one API worker before others are told to come back
-THREADS = MAX_PENDING + 8  # so that health probes and pages are answered while all of them are taken
-PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to end in; gunicorn's own grace is 30
+MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
+THREADS = MAX_PENDING + 8  # the others answer health probes while all uploads run
+PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """Everything that the plan depends on, gathered beforehand."""
+    """Everything that the plan depends on."""
 
     settings: Settings
     layout: Layout
@@ -47,7 +47,7 @@ class DesiredState:
     bundle: str  # name-version of the model
     bundle_source: Tree
     workers: int
-    threads: int  # ONNX Runtime's threads in one worker
+    threads: int  # of ONNX Runtime in one worker
 
     @property
     def code(self) -> Path:
@@ -129,7 +129,7 @@ def _gunicorn(desired: DesiredState, name: str, port: int, workers: int, *more: 
         f"--threads={THREADS}",
         "--timeout=120",
         "--graceful-timeout=30",
-        "--no-control-socket",  # its default path is one for all gunicorns of a user
+        "--no-control-socket",  # its default path is the same for all gunicorns of a user
         "--worker-tmp-dir=/dev/shm",
         f"webapp.{name}:create_app()",
     )
@@ -138,7 +138,7 @@ def _gunicorn(desired: DesiredState, name: str, port: int, workers: int, *more: 
 
 
 def render_command(argv: tuple[str, ...]) -> str:
-    """An argv as supervisord reads it: shell-like quoting."""
+    """An argv in the quoting that supervisord reads, which is like that of a shell."""
     return " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
 
 
@@ -193,7 +193,7 @@ def _api(desired: DesiredState) -> Step:
         str(layout.config("env/api.env")),
         secret=True,
     )
-    # Counts of workers that are gone are added up from their files: a new start begins at zero.
+    # The counts of ended workers are read from their files. Without the files, a new start counts from zero.
     metrics = Run(("sh", "-c", 'rm -rf "$0" && mkdir "$0"', str(layout.root / "metrics")), title="empty the metrics")
     links = (
         metrics,
@@ -224,7 +224,7 @@ def _ui(desired: DesiredState) -> Step:
 def _service(
     desired: DesiredState, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
 ) -> Step:
-    """Files in place, service restarted, and waited for; nothing to do when all of that still holds."""
+    """Write the files, restart the service and wait until it is ready. Already done if all of this is still true."""
     wait: tuple[Action, ...] = ()
     alive = [supervisor.running(desired.layout.root, name)]
     if name in ("api", "ui"):
@@ -235,7 +235,7 @@ def _service(
             ),
         )
         sockets = (str(desired.layout.api_socket),) if name == "api" else ()
-        # A service that hangs runs, but does not answer.
+        # A service can run without answering, for example when it hangs.
         alive.append(Probe(_health(desired, "ready", url, *sockets), timeout=20))
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(desired.layout.stamp(name)))
