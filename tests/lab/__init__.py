@@ -1,1 +1,1 @@
-"""The AWS stack on one Debian machine: real terraform and real hosts against a stand-in for the AWS API."""
+"""The AWS stack on one Debian machine: real terraform and real hosts, with a simulated AWS API."""

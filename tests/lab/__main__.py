@@ -96,7 +96,7 @@ def _shell(lab: Lab, arguments: argparse.Namespace) -> int:
 
 
 def _become(lab: Lab, argv: Sequence[str]) -> int:
-    """This process becomes the command, in the operator's home: signals and the terminal are its own."""
+    """Replace this process by the command, in the operator's home, so that it gets the signals and the terminal."""
     if not argv:
         return _fail("there is no command", "python -m tests.lab run pneumoctl status")
     os.chdir(lab.places.home)

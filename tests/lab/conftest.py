@@ -1,4 +1,4 @@
-"""The lab as a fixture: up once for a run of the tests, always taken down, its logs shown with a test that failed."""
+"""The lab as fixtures: brought up once for each test session, always taken down; a failed test shows its logs."""
 
 import fcntl
 import os
@@ -25,20 +25,20 @@ NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
 SERVING_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_WEB_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
-LABS: list[Lab] = []  # those that are up for tests of this process
+LABS: list[Lab] = []  # the labs that are up in this process
 STACKS: list[SharedStack[Any] | small.Shared] = []
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """A lab of this run's own, empty at first; the test is skipped where no lab can run."""
+    """An empty lab for this test session; tests are skipped if this machine cannot run a lab."""
     with own_lab() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def _healed() -> Iterator[None]:
-    """Whatever became of the test: no fault stays on, and no process of an operator goes on."""
+    """After each test, switch all faults off and end all processes of the operator."""
     yield
     for lab in LABS:
         lab.heal()
@@ -52,13 +52,13 @@ def _small() -> Iterator[small.Shared]:
 
 @pytest.fixture
 def stack(_small: small.Shared) -> small.Stack:
-    """Two hosts in a small VPC in a lab of its own, for tests of the lab itself."""
+    """Two hosts in a small VPC in a separate lab, for tests of the lab itself."""
     return _small.ready()
 
 
 @pytest.fixture(scope="session")
 def watch(lab: Lab) -> Iterator[Watch]:
-    """Every process of the operator's, from the first on."""
+    """Records every process of the operator, from the first on."""
     made = Watch(lab)
     yield made
     made.close()
@@ -66,19 +66,19 @@ def watch(lab: Lab) -> Iterator[Watch]:
 
 @pytest.fixture(scope="session")
 def aws(lab: Lab, watch: Watch) -> SharedStack[Arrival]:
-    """The stack `default`: five hosts, and a GPU host that is stopped. For modules' fixtures; tests use `operator`."""
+    """The stack `default`: five hosts and a stopped GPU host. For fixtures of modules; tests use `operator`."""
     return share(SharedStack(lab, AWS_SETTINGS, arrive))
 
 
 @pytest.fixture
 def operator(aws: SharedStack[Arrival]) -> Operator:
-    """Who operates the stack of five hosts and a GPU host, which is as its settings say."""
+    """The operator of the stack of five hosts and a GPU host; the stack is in its desired state."""
     return aws.ready()
 
 
 @pytest.fixture
 def arrived(aws: SharedStack[Arrival], operator: Operator) -> Arrival:
-    """What the first `up` told."""
+    """The result of the first `up`."""
     return aws.evidence
 
 
@@ -90,13 +90,13 @@ def _serving() -> Iterator[SharedStack[Growth]]:
 
 @pytest.fixture
 def serving(_serving: SharedStack[Growth]) -> Operator:
-    """A stack in a lab of its own that serves: two API and two web hosts, and a GPU host that is stopped."""
+    """A stack in a separate lab that serves: two API hosts, two web hosts and a stopped GPU host."""
     return _serving.ready()
 
 
 @pytest.fixture
 def growth(_serving: SharedStack[Growth]) -> Growth:
-    """What people at the page met while the stack grew."""
+    """The requests to the web page while hosts were added."""
     return _serving.evidence
 
 
@@ -104,7 +104,7 @@ def growth(_serving: SharedStack[Growth]) -> Growth:
 def training(
     _serving: SharedStack[Growth], serving: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Training]:
-    """The training host, with a data set in the bucket; off before each test and after it."""
+    """The training host, with a data set in the bucket. It is off before and after each test."""
     made = Training(serving)
     if "data" not in _serving.prepared:
         serving.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
@@ -115,20 +115,20 @@ def training(
 
 
 def share(stack: Shared) -> Shared:
-    """A stack that no test trusts any more after one that failed."""
+    """Share a stack between tests. After a failed test, it is repaired or rebuilt."""
     STACKS.append(stack)
     return stack
 
 
 @contextmanager
 def own_lab(heal: bool = True) -> Iterator[Lab]:
-    """An empty lab that is up meanwhile, healed after each test; the test is skipped where no lab can run."""
+    """An empty lab, reset after each test; the test is skipped if this machine cannot run a lab."""
     wanting = missing()
     if wanting:
         pytest.skip(f"no lab on this machine: {'; '.join(wanting)}")
     with own_name() as name:
         made = Lab(name)
-        made.down()  # what a run left that was killed
+        made.down()  # the remains of a session that was killed
         try:
             made.up()
             if heal:
@@ -142,7 +142,7 @@ def own_lab(heal: bool = True) -> Iterator[Lab]:
 
 @contextmanager
 def own_name() -> Iterator[str]:
-    """A name that no other run of the tests uses now."""
+    """A name that no other test session uses now."""
     for name in NAMES:
         path = Path(f"/run/lock/pneumolab-{name}")
         with path.open("w") as lock:
@@ -156,7 +156,7 @@ def own_name() -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that uses a lab may have to wait until the hosts' image is built and a stack is up."""
+    """Extend the time limit: the first test that uses a lab may wait until the image is built and a stack is up."""
     for item in items:
         if LAB_FIXTURES & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(2400))
@@ -164,7 +164,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A test that failed shows the labs' logs, and may have left anything behind."""
+    """Show the labs' logs with a failed test, and mark the shared stacks as suspect."""
     outcome = yield
     report = outcome.get_result()
     if not report.failed or not LAB_FIXTURES & set(getattr(item, "fixturenames", ())):

@@ -1,4 +1,4 @@
-"""A person who operates a stack in the lab: runs pneumoctl as they would, and sees every process that this starts."""
+"""The operator of a stack in the lab: runs pneumoctl as a user would, and records every process that it starts."""
 
 import json
 import subprocess
@@ -12,17 +12,17 @@ from typing import Any
 from tests.lab.machine.lab import Lab
 from tests.lab.small import until
 
-PAUSE_S = 0.01  # between two looks at the processes
-LONGEST_S = 600.0  # of any command, on a machine that is busy
-HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # those of the `Operator`'s settings
-SHAPING = ("up", "teardown")  # what changes which hosts there are
+PAUSE_S = 0.01  # between two scans of the processes
+LONGEST_S = 600.0  # time limit of a command, generous for a busy machine
+HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # the hosts with the default settings of `Operator`
+SHAPING = ("up", "teardown")  # commands that create or remove hosts
 
 
 @dataclass
 class Operator:
     """Works with the stack `default`.
 
-    settings: the environment's settings of the stack. applied: those of the last `up`, None if it did not end well.
+    settings: the stack's settings as environment variables. applied: those of the last `up`, None if it failed.
     """
 
     lab: Lab
@@ -31,11 +31,11 @@ class Operator:
 
     @property
     def directory(self) -> Path:
-        """What pneumoctl keeps of the stack."""
+        """The directory in which pneumoctl stores the stack."""
         return self.lab.places.home / ".local/state/pneumoctl/default"
 
     def run(self, *words: str, code: int | None = 0, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run pneumoctl; `settings` (as WEB_COUNT="2") are for this command alone."""
+        """Run pneumoctl. `settings` (for example WEB_COUNT="2") apply to this command only."""
         environment = self._environment(settings)
         shapes = words[0] in SHAPING
         if shapes:
@@ -47,13 +47,13 @@ class Operator:
 
     def json(self, *words: str, code: int | None = 0, **settings: str) -> dict[str, Any]:
         """The document that a command prints."""
-        end = words.index("--") if "--" in words else len(words)  # what follows is for another program
+        end = words.index("--") if "--" in words else len(words)  # the arguments after -- are for another program
         document = json.loads(self.run(*words[:end], "--json", *words[end:], code=code, **settings).stdout)
         assert isinstance(document, dict)
         return document
 
     def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
-        """Start pneumoctl; whoever waits for an `up` sets `applied`."""
+        """Start pneumoctl. A caller that waits for an `up` must set `applied`."""
         if words[0] in SHAPING:
             self.applied = None
         return self.lab.start(["pneumoctl", *words], env=self._environment(settings))
@@ -62,14 +62,14 @@ class Operator:
         return self.settings | {f"PNEUMO_{name}": value for name, value in settings.items()}
 
     def known(self, name: str) -> dict[str, Any]:
-        """A host as the inventory has it."""
+        """A host in the inventory."""
         hosts = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         return next(one for one in hosts if one["name"] == name)
 
     def status(self, dead: Collection[str] = ()) -> dict[str, Any]:
-        """What `status` says when AWS and every host but the dead ones have answered.
+        """The output of `status` after AWS and every host except `dead` have answered.
 
-        It waits a few seconds only; a machine that is busy needs another try.
+        It only waits a few seconds, so it is repeated on a busy machine.
         """
         documents: list[dict[str, Any]] = []
 
@@ -82,17 +82,17 @@ class Operator:
         return documents[-1]
 
     def instance(self, name: str) -> str:
-        """The id of a host as the inventory has it."""
+        """The instance id of a host in the inventory."""
         return str(self.known(name)["instance_id"])
 
     def state(self, identity: str) -> str:
-        """The state of an instance, as EC2 says."""
+        """The state of an instance according to EC2."""
         found = self.lab.client().describe_instances(InstanceIds=[identity])["Reservations"]
         return str(found[0]["Instances"][0]["State"]["Name"])
 
 
 class Watch:
-    """Sees command line and environment of each process that the operator starts, and of what those start."""
+    """Records the command line and environment of each process of the operator, and of its children."""
 
     def __init__(self, lab: Lab) -> None:
         self.seen: set[tuple[bytes, bytes]] = set()
@@ -117,13 +117,13 @@ class Watch:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return b""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """The first `up`: its document, how many seconds it took, and what another `up` meanwhile was told."""
+    """The first `up`: its document, its duration in seconds, and the result of another `up` at the same time."""
 
     document: dict[str, Any]
     seconds: float

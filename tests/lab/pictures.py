@@ -22,11 +22,11 @@ from tests.lab.machine.lab import Lab
 
 COLUMNS = 118
 SHOWN = (("up", "-y"), ("status",), ("cost",), ("drift",))
-LONG = 36  # lines of one command; of more the middle is left out
+LONG = 36  # maximum number of lines of a command; longer output is cut in the middle
 
 
 def terminal(lab: Lab, picture: Path) -> None:
-    """What an operator types, and what it says, as SVG."""
+    """A command and its output as an SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for words in SHOWN:
         done = lab.run(["pneumoctl", *words], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
@@ -40,7 +40,7 @@ def terminal(lab: Lab, picture: Path) -> None:
 
 
 def browse(directory: Path, url: str, user: str, password: str) -> None:
-    """Inside the lab: two drawings and a broken file through the front door; then Prometheus, through a tunnel."""
+    """Inside the lab: upload two drawings and a broken file, take a picture; then one of Prometheus, through a tunnel."""
     from playwright.sync_api import sync_playwright
 
     whole = phantom.png(22, 512, True)
@@ -51,7 +51,7 @@ def browse(directory: Path, url: str, user: str, password: str) -> None:
         try:
             chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
             login: Any = {"username": user, "password": password}
-            # The stack's own certificate; pneumoctl itself pins it.
+            # The stack's self-signed certificate, which pneumoctl pins.
             view = chromium.new_page(
                 viewport={"width": 1100, "height": 760}, http_credentials=login, ignore_https_errors=True
             )
@@ -74,7 +74,7 @@ def browse(directory: Path, url: str, user: str, password: str) -> None:
 
 
 def main() -> None:
-    """All pictures, from one stack."""
+    """Make all pictures from one stack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--name", default="pictures")

@@ -1,4 +1,4 @@
-"""A stack that many tests share: brought up when a test wants it, and before each as its settings say."""
+"""A stack that many tests share: brought up for the first test, and in its desired state before each test."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,25 +10,25 @@ from tests.lab.operated import Operator
 from tests.lab.small import until
 
 Evidence = TypeVar("Evidence")
-LOCKED = 5  # exit code: somebody else works on the stack
+LOCKED = 5  # exit code: another pneumoctl works on the stack
 
 
 @dataclass
 class SharedStack(Generic[Evidence]):
-    """`bring_up` makes it from nothing and returns what tests want to know of that."""
+    """A shared stack. `bring_up` creates it and returns a record of that for the tests."""
 
     lab: Lab
     settings: Mapping[str, str]
     bring_up: Callable[[Operator], Evidence]
-    suspect: bool = False  # a test failed: nobody knows how it left the stack
-    prepared: set[str] = field(default_factory=set)  # what fixtures did once to the stack that is up now
+    suspect: bool = False  # a test failed, so the state of the stack is unknown
+    prepared: set[str] = field(default_factory=set)  # one-time preparations of fixtures for the current stack
     _evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         self.operator = Operator(self.lab, dict(self.settings))
 
     def ready(self) -> Operator:
-        """The stack as its settings say, whatever the tests before did to it."""
+        """The operator of the stack, after the stack was brought to its desired state."""
         self.operator.settings = dict(self.settings)
         if self.suspect:
             self._repair()
@@ -40,7 +40,7 @@ class SharedStack(Generic[Evidence]):
 
     @property
     def evidence(self) -> Evidence:
-        """What `bring_up` returned for the stack that is up now."""
+        """The result of `bring_up` for the current stack."""
         self.ready()
         assert self._evidence is not None
         return self._evidence
@@ -50,7 +50,7 @@ class SharedStack(Generic[Evidence]):
         self._evidence = self.bring_up(self.operator)
 
     def _repair(self) -> None:
-        """After a failed test: put everything right, or begin with an empty lab where that cannot be done."""
+        """After a failed test, repair the stack; if that fails, start again with an empty lab."""
         self.suspect = False
         with suppress(Exception):  # whatever it is: the empty lab below is always right
             self.lab.heal()

@@ -1,4 +1,4 @@
-"""A small VPC with two hosts, made with boto3: what the lab itself is tested on."""
+"""A small VPC with two hosts, made with boto3, for the tests of the lab itself."""
 
 import subprocess
 import time
@@ -19,7 +19,7 @@ touch /var/lib/booted
 
 @dataclass
 class Stack:
-    """`front` has a public address and is the way to `back`, which is behind a NAT gateway."""
+    """The two hosts: `front` has a public address and is the bastion for `back`, which is behind a NAT gateway."""
 
     lab: Lab
     ec2: Any
@@ -36,24 +36,24 @@ class Stack:
         return str(self.lab.host(instance)["private_ip"])
 
     def ssh(self, instance: str, command: str, timeout: int = 60) -> subprocess.CompletedProcess[str]:
-        """By OpenSSH as people use it; any exit code."""
+        """Run a command with OpenSSH; any exit code is accepted."""
         options = ["-F", "ssh_config", "-o", f"ConnectTimeout={timeout}"]
         try:
             return self.lab.run(["ssh", *options, self.address(instance), command], code=None, timeout=240)
-        except subprocess.TimeoutExpired as late:  # ConnectTimeout leaves out what comes behind a bastion's answer
+        except subprocess.TimeoutExpired as late:  # ConnectTimeout does not apply after the bastion has answered
             return subprocess.CompletedProcess(late.cmd, 255, "", "timed out")
 
 
 @dataclass
 class Shared:
-    """The stack in a lab that has nothing else, for many tests; built anew after one that failed."""
+    """The stack in a separate lab, shared by many tests; rebuilt after a failed test."""
 
     lab: Lab
     suspect: bool = False
     _stack: Stack | None = None
 
     def ready(self) -> Stack:
-        """Both hosts are on, and known by the keys that they have."""
+        """The stack, with both hosts on and their current keys known."""
         if self.suspect:
             self.lab.down()
             self.lab.up()
@@ -150,7 +150,7 @@ def console(stack: Stack, one: str) -> str:
 
 
 def host_key(stack: Stack, one: str) -> str:
-    """The last key that the host named on its console."""
+    """The last host key in the host's console output."""
     lines = [line for line in console(stack, one).splitlines() if line.startswith("host-key: ")]
     return lines[-1].removeprefix("host-key: ").strip()
 
@@ -170,7 +170,7 @@ def configure_ssh(stack: Stack) -> None:
 
 
 def until(what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1) -> float:
-    """Wait for something to become true; how long that took. `seconds`: when to give up, on a machine that is busy."""
+    """Wait until a condition is true; returns how long it took. `seconds`: the limit, generous for a busy machine."""
     started = time.monotonic()
     while not true():
         assert time.monotonic() - started < seconds, f"waited {seconds} s in vain for {what}"

@@ -1,6 +1,6 @@
-"""The lab's AWS: moto's server with its gaps mended, every call counted, and faults to switch on.
+"""The lab's AWS: moto's server with patches for what it lacks, a record of every call, and faults to switch on.
 
-Start it with `python -m tests.lab.api --host H --port P --state DIR`; one process is one AWS, independent of any other.
-DIR/hosts/INSTANCE/console.log is what an instance's console says (read here); DIR/calls.jsonl is what was asked
-(written here). The lab is steered over HTTP on the same port, see `control`.
+Start it with `python -m tests.lab.api --host H --port P --state DIR`; every process is a separate AWS.
+It reads an instance's console output from DIR/hosts/INSTANCE/console.log and records the calls in DIR/calls.jsonl.
+The lab is controlled over HTTP on the same port, see `control`.
 """

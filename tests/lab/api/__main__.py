@@ -1,4 +1,4 @@
-"""Start the lab's AWS and serve until told to end."""
+"""Start the lab's AWS and serve until a signal ends it."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    os._exit(0)  # nothing is left to write, and taking moto apart lasts a second
+    os._exit(0)  # everything is written, and a normal exit of moto takes a second
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write an AWS error the way each service's protocol spells it."""
+"""Format an AWS error in the protocol of each service."""
 
 import json
 from dataclasses import dataclass, field

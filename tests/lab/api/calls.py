@@ -1,4 +1,4 @@
-"""Keep every call that was made of the lab's AWS, in memory and as one JSON line each in calls.jsonl."""
+"""Record every call to the lab's AWS, in memory and as a line of calls.jsonl."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from tests.lab.api.request import Call
 
 @dataclass(frozen=True)
 class Record:
-    """A call and its end. `agent`: who asked, by User-Agent; `source`: from which address; `fault`: what struck it."""
+    """A call and its result. `agent`: the client, by User-Agent; `source`: its address; `fault`: the matched fault."""
 
     number: int
     time: str
@@ -28,7 +28,7 @@ class Record:
 
 
 class Calls:
-    """The lab's own calls (agent `lab`) are left out: what counts is what the operator and the hosts ask."""
+    """The recorded calls of the operator and the hosts. The lab's own calls (agent `lab`) are left out."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -53,7 +53,7 @@ class Calls:
                 out.write(json.dumps(asdict(record)) + "\n")
 
     def reset(self) -> None:
-        """Forget what is counted; the file keeps its lines, the numbers go on."""
+        """Reset the counts. The file keeps its lines, and the numbering continues."""
         with self._lock:
             self._records.clear()
 

@@ -1,4 +1,4 @@
-"""Run the lab's AWS for a test, and speak with it."""
+"""Run the lab's AWS for a test, and send requests to it."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ class Api:
     state: Path
 
     def client(self, service: str, agent: str = "", region: str = REGION, tries: int = 1, **more: Any) -> Any:
-        """A boto3 client that does not repeat what fails; `agent` stands in its User-Agent."""
+        """A boto3 client that does not retry; `agent` is part of its User-Agent."""
         boto3 = pytest.importorskip("boto3")
         from botocore.config import Config
 
@@ -32,7 +32,7 @@ class Api:
         return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, **keys)
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The lab's own HTTP, see `control`."""
+        """Send a request to the lab's own HTTP interface, see `control`."""
         data = None if body is None else json.dumps(body).encode()
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(urllib.request.Request(f"{self.url}/lab/{path}", data, method=method), timeout=20) as answer:
@@ -40,7 +40,7 @@ class Api:
 
     @contextlib.contextmanager
     def fault(self, **wish: object) -> Iterator[int]:
-        """A fault that is on for as long as the block lasts; its id."""
+        """Switch a fault on during the block; yields its id."""
         number = self.ask("POST", "faults", wish)["id"]
         try:
             yield number
@@ -50,7 +50,7 @@ class Api:
 
 @contextlib.contextmanager
 def running(state: Path) -> Iterator[Api]:
-    """A server of its own on a free port."""
+    """Run a server on a free port during the block."""
     pytest.importorskip("moto")
     command = [sys.executable, "-m", "tests.lab.api", "--port", "0", "--state", str(state)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -69,7 +69,7 @@ def code(failure: Any) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """A VPC with one subnet and one security group, for tests of what stands in them."""
+    """A VPC with one subnet and one security group, for tests of instances and interfaces."""
 
     vpc: str
     subnet: str
@@ -84,7 +84,7 @@ def network(ec2: Any, block: str = "10.30.0.0/16") -> Network:
 
 
 def instance(ec2: Any, place: Network, kind: str = "t3.micro", **more: Any) -> str:
-    """The id of a new instance, made with a network interface as the provider makes it."""
+    """The id of a new instance, created with a network interface, as the provider does it."""
     interface = {"DeviceIndex": 0, "SubnetId": place.subnet, "Groups": [place.group]}
     wish = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
     made: str = ec2.run_instances(NetworkInterfaces=[interface], **wish)["Instances"][0]["InstanceId"]
@@ -92,6 +92,6 @@ def instance(ec2: Any, place: Network, kind: str = "t3.micro", **more: Any) -> s
 
 
 def shown(ec2: Any, id: str) -> dict[str, Any]:
-    """An instance as EC2 describes it."""
+    """EC2's description of an instance."""
     found: dict[str, Any] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
     return found

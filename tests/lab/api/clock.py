@@ -1,8 +1,8 @@
-"""Set off the EventBridge schedules that fall due: moto stores them and nothing more.
+"""Run the EventBridge schedules that are due; moto only stores them.
 
-Only what the stack uses: one-time `at(...)` schedules whose target is the universal target of ec2:stopInstances or
-ec2:terminateInstances, acting as their role, which must exist, trust the scheduler and be allowed to do so by each
-instance's tags.
+Only what the stack uses is implemented: one-time `at(...)` schedules with the universal target ec2:stopInstances or
+ec2:terminateInstances. A schedule acts as its role. The role must exist, trust the scheduler, and be allowed the
+action on instances with these tags.
 """
 
 import json
@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 from tests.lab.api.roles import allows, trusts
 
 ACTS = {"aws-sdk:ec2:stopInstances": "StopInstances", "aws-sdk:ec2:terminateInstances": "TerminateInstances"}
-PERIOD = 0.25  # seconds between looks
+PERIOD = 0.25  # seconds between two checks
 
 
 @dataclass(frozen=True)
 class Fired:
-    """A schedule that fell due. `outcome`: `ok`, or why nothing was done."""
+    """A schedule that was due. `outcome`: `ok`, or why nothing was done."""
 
     time: str
     schedule: str
@@ -55,7 +55,7 @@ class Clock:
                 self.look()
 
     def look(self) -> None:
-        """Set off, once each, the enabled one-time schedules whose time has come."""
+        """Run the enabled one-time schedules that are due, each once."""
         from moto.scheduler.models import scheduler_backends
 
         for _, region, backend in list(scheduler_backends.iter_backends()):
@@ -74,7 +74,7 @@ class Clock:
 
 
 def moment(expression: str, timezone: str) -> float | None:
-    """When `at(2026-11-22T10:00:00)` is, in seconds since the epoch; None for another kind of expression."""
+    """The time of `at(2026-11-22T10:00:00)` in seconds since the epoch; None for another kind of expression."""
     if not expression.startswith("at("):
         return None
     return datetime.fromisoformat(expression[3:-1]).replace(tzinfo=ZoneInfo(timezone)).timestamp()
@@ -98,7 +98,7 @@ def _fire(region: str, group: Any, schedule: Any, now: float) -> Fired:
 
 
 def _refusal(group: Any, schedule: Any, instances: tuple[str, ...], backend: Any, action: str) -> str:
-    """Why the target may not be called; empty when it may."""
+    """Why the role may not call the target; empty if it may."""
     if not action:
         return f"the lab's scheduler cannot do {schedule.target['Arn']}"
     role = schedule.target["RoleArn"]

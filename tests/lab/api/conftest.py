@@ -1,4 +1,4 @@
-"""One server for all tests of the lab's AWS: each module works in a region of its own."""
+"""One server for all tests of the lab's AWS. Each test module uses its own region."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,5 +16,5 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def refused() -> Any:
-    """`with refused as failure:` expects AWS to refuse; `code(failure)` is how."""
+    """`with refused as failure:` expects a ClientError; `code(failure)` is its error code."""
     return pytest.raises(pytest.importorskip("botocore.exceptions").ClientError)

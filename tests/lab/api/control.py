@@ -1,13 +1,13 @@
-"""The lab's own HTTP, beside AWS on the same port, all of it JSON.
+"""The lab's own HTTP interface, on the same port as AWS. All documents are JSON.
 
-GET    /lab/health                      200 as soon as AWS can be asked
+GET    /lab/health                      200 as soon as the lab's AWS is ready
 GET    /lab/calls?since=N&mutating=true {"total", "mutating", "reading", "last", "calls": [...]} of the calls after N
-POST   /lab/calls/reset                 forget what was counted
-GET    /lab/faults                      those switched on, with how many calls each has matched (`struck`)
-POST   /lab/faults                      switch one on (see `faults`); answers with its id
-DELETE /lab/faults, /lab/faults/ID      switch all off, or one
-GET    /lab/clock                       {"now", "fired": [...]}: the scheduler's clock and what it has set off
-POST   /lab/clock {"forward": SECONDS}  put the scheduler's clock forward, so that a schedule hours ahead falls due
+POST   /lab/calls/reset                 reset the counts
+GET    /lab/faults                      the active faults, with how many calls each has matched (`struck`)
+POST   /lab/faults                      switch a fault on (see `faults`); answers with its id
+DELETE /lab/faults, /lab/faults/ID      switch all faults off, or one
+GET    /lab/clock                       {"now", "fired": [...]}: the scheduler's clock and the schedules that it ran
+POST   /lab/clock {"forward": SECONDS}  put the scheduler's clock forward, so that a schedule hours ahead is due
 """
 
 import json

@@ -1,4 +1,4 @@
-"""moto's dispatcher, that says so when it does not know a service."""
+"""moto's dispatcher, with a clear error for a service that it does not know."""
 
 import io
 from contextlib import redirect_stdout
@@ -12,7 +12,7 @@ class Dispatcher(DomainDispatcherApplication):
         super().__init__(create_backend_app)
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """moto: a line on stdout, and then an AttributeError."""
+        """moto: prints a line and raises AttributeError."""
         with redirect_stdout(io.StringIO()):
             found = super().get_backend_for_host(host)
         if host and not found:

@@ -1,4 +1,4 @@
-"""The faults that can be switched on: calls that fail, wait or go unanswered, and limits of the make-believe account.
+"""The faults that can be switched on: calls that fail, wait or get no answer, and limits of the simulated account.
 
 A fault is a JSON object with a `kind`:
 
@@ -8,14 +8,14 @@ A fault is a JSON object with a `kind`:
 | denied, throttled, expired, invalid | the same, with the service's own code and status | |
 | slow | matching calls wait first | seconds |
 | down | the connection is closed without an answer | |
-| quota | Service Quotas says so and EC2 acts so | name (`L-DB2E81BA`), value |
-| not-offered | an instance type is nowhere, or not in one zone | name (`g5.xlarge`), zone ("" = the whole region) |
+| quota | Service Quotas reports this value and EC2 enforces it | name (`L-DB2E81BA`), value |
+| not-offered | an instance type is not offered, in the region or in one zone | name (`g5.xlarge`), zone ("" = region) |
 | bucket-taken | a bucket's name belongs to another account | name |
 | skew | the Date of all answers is wrong | seconds |
 
-Those that match calls take `service` (signing name), `action`, `agent`, `source` (globs, default `*`), `after` (so many
-matching calls pass first) and `times` (so many are struck; absent: for ever). The provider waits longer before each
-repetition of a call: one call throttled 12 times in a row takes it minutes, 12 calls throttled once each a few seconds.
+Faults that match calls have the fields `service` (signing name), `action`, `agent` and `source` (globs, default `*`),
+`after` (this number of matching calls pass first) and `times` (this number of calls fail; absent: all). The provider
+waits longer before each retry of a call: one call throttled 12 times takes minutes, 12 calls throttled once seconds.
 """
 
 import itertools
@@ -103,7 +103,7 @@ class Fault:
         return fnmatchcase(call.source, self.source) and all(fnmatchcase(*pair) for pair in pairs)
 
     def answer(self, call: Call) -> Answer | None:
-        """What the struck call gets; None: no answer at all."""
+        """The answer to a call that matched a fault; None: no answer at all."""
         if self.kind == "down":
             return None
         if self.kind == "bucket-taken":
@@ -128,7 +128,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, wish: Mapping[str, Any]) -> Fault:
-        """Switch a fault on. ValueError says what is wrong with the wish."""
+        """Switch a fault on. Raises ValueError if the description of the fault is wrong."""
         if wish.get("kind") not in STRIKING | STATES:
             raise ValueError(f"kind {wish.get('kind')!r} is none of {', '.join(sorted(STRIKING | STATES))}")
         try:
@@ -140,7 +140,7 @@ class Faults:
         return fault
 
     def clear(self, number: int | None = None) -> int:
-        """Switch one off, or all; how many they were."""
+        """Switch one fault off, or all. Returns how many were switched off."""
         with self._lock:
             kept = [one for one in self._faults if number not in (None, one.id)]
             gone = len(self._faults) - len(kept)
@@ -152,7 +152,7 @@ class Faults:
             return [asdict(one) for one in self._faults]
 
     def strike(self, call: Call) -> list[Fault]:
-        """The faults that this call meets, `slow` ones among them; the lab's own calls meet none."""
+        """The faults that match this call, also those of kind `slow`. The lab's own calls match none."""
         if call.agent == "lab":
             return []
         with self._lock:
@@ -163,7 +163,7 @@ class Faults:
         return found[-1] if found else None
 
     def offered(self, kind: str, zone: str) -> bool:
-        """Whether an instance type is to be had in a zone (zone empty: anywhere in the region)."""
+        """Whether an instance type is offered in a zone (zone empty: anywhere in the region)."""
         return not any(one.name == kind and one.zone in ("", zone) for one in self._of("not-offered"))
 
     def skew(self) -> float:
@@ -175,7 +175,7 @@ class Faults:
 
 
 def _due(fault: Fault) -> bool:
-    """Count a match: the first `after` pass, then `times` are struck."""
+    """Count a match. Whether the fault applies: not to the first `after` calls, then to `times` calls."""
     fault.struck += 1
     beyond = fault.struck - fault.after
     return beyond > 0 and (fault.times is None or beyond <= fault.times)

@@ -1,4 +1,4 @@
-"""The machine images that the lab's AWS offers, traps of the real list included, and SSM parameters that name them."""
+"""The machine images of the lab's AWS, also ones that must not be chosen, and the SSM parameters that name them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +9,12 @@ AMAZON = "898082745236"
 STRANGER = "999988887777"  # anyone may publish an image under any name
 
 OSS = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)"  # g4dn, g5, p4 and later
-PROPRIETARY = "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 22.04)"  # for Volta, thus p3
+PROPRIETARY = "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 22.04)"  # for Volta (p3)
 
 
 @dataclass(frozen=True)
 class Image:
-    """`gigabytes`: the size of its root snapshot, which no volume may be smaller than."""
+    """A machine image. `gigabytes`: the size of its root snapshot, the minimum for a root disk."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""What one lab's AWS is made of besides moto."""
+"""The state of one lab's AWS, apart from moto's."""
 
 import threading
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ACCOUNT = "123456789012"
 
 @dataclass
 class Lab:
-    """`lock` is held while moto answers or the clock acts: moto's dictionaries bear no two at once."""
+    """The state of a lab. `lock` is held while moto answers or the clock acts: moto is not thread-safe."""
 
     state: Path
     calls: Calls
@@ -26,12 +26,12 @@ _built: list[Lab] = []
 
 
 def build(state: Path) -> Lab:
-    """The lab of this process, whose consoles and calls lie in `state`."""
+    """Create the lab of this process. `state`: the directory of its console logs and recorded calls."""
     state.mkdir(parents=True, exist_ok=True)
     _built[:] = [Lab(state, Calls(state / "calls.jsonl"))]
     return here()
 
 
 def here() -> Lab:
-    """The lab of this process: moto is one to a process, and so are the mends, which ask this."""
+    """The lab of this process. The patches of moto, which has one instance per process, use this."""
     return _built[0]

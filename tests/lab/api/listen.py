@@ -1,6 +1,6 @@
-"""Hear HTTP with connections kept open, and hand each request over whole.
+"""An HTTP server that keeps connections open and passes on complete requests.
 
-werkzeug's development server closes every connection and waits 10 ms before it does; an apply makes 1,000 requests.
+werkzeug's development server closes every connection after a wait of 10 ms, and an apply makes 1,000 requests.
 """
 
 import sys
@@ -17,7 +17,7 @@ Answering = Callable[[Request], Answer | None]
 
 
 class Server(ThreadingHTTPServer):
-    """`answering` returns what to send, or None to close the connection without a word; `skew` shifts the Date sent."""
+    """The server. `answering` returns the answer, or None to close the connection; `skew` shifts the Date header."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
         self.skew = skew
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no error."""
+        """Ignore a client that was killed."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -87,9 +87,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def _length(self, answer: Answer) -> str:
-        """HEAD is told the length of what GET would get, which only moto knows."""
+        """The Content-Length. For HEAD it is the length of the answer to GET, which moto gives."""
         told = next((value for name, value in answer.headers if name.lower() == "content-length"), "")
         return told if told and self.command == "HEAD" else str(len(answer.body))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Calls are kept in calls.jsonl, not said on stderr."""
+        """Print nothing: the calls are recorded in calls.jsonl."""

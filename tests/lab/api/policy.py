@@ -1,4 +1,4 @@
-"""Judge a request by IAM policy documents: bucket policies, and the role that a schedule acts as."""
+"""Evaluate a request against IAM policy documents: bucket policies, and those of a schedule's role."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ Context = Mapping[str, str]  # condition keys in lower case
 
 
 def judge(documents: Iterable[str], action: str, resource: str, context: Context, principal: str = "") -> Verdict:
-    """`principal` empty: the documents belong to who asks (identity policies) and name none."""
+    """Evaluate a request. `principal` empty: the documents are identity policies, which name no principal."""
     verdict: Verdict = "neutral"
     for document in documents:
         for statement in _listed(json.loads(document)["Statement"]):
@@ -32,14 +32,14 @@ def _concerns(statement: Mapping[str, Any], action: str, resource: str, context:
 
 
 def _element(statement: Mapping[str, Any], name: str, value: str, fold: Callable[[str], str]) -> bool:
-    """A trust policy has no Resource: it concerns its role."""
+    """Whether an element of a statement matches. A trust policy has no Resource: it applies to its role."""
     if f"Not{name}" in statement:
         return not any(fnmatchcase(value, fold(one)) for one in _listed(statement[f"Not{name}"]))
     return name not in statement or any(fnmatchcase(value, fold(one)) for one in _listed(statement[name]))
 
 
 def _principal(statement: Mapping[str, Any], principal: str) -> bool:
-    """`principal`: a service's name, or an ARN, whose account's root stands for it too."""
+    """Whether a statement names `principal`, a service or an ARN. The root of the ARN's account includes it."""
     if "NotPrincipal" in statement:
         raise NotImplementedError("NotPrincipal in a policy")
     wanted = statement.get("Principal", {})

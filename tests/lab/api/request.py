@@ -1,4 +1,4 @@
-"""Tell what a request to AWS asks for: service, action, whether it changes anything, who asks."""
+"""Parse a request to AWS: service, action, whether it changes anything, and the client."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
 READING = re.compile("(Describe|Get|List|Head|Lookup|BatchGet|Search|Simulate|Check|Filter|Estimate|Decode)")
-AGENTS = {  # the first that occurs in the User-Agent; the lab's own calls are not the operator's
+AGENTS = {  # the first one that occurs in the User-Agent; the lab's own calls are not counted as the operator's
     "pneumoctl-lab": "lab",
     "terraform-provider-aws": "terraform",
     "Terraform/": "terraform-backend",
@@ -20,7 +20,7 @@ AGENTS = {  # the first that occurs in the User-Agent; the lab's own calls are n
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, its body read; header names in lower case, the query as it was sent."""
+    """One HTTP request with its body. Header names are in lower case; the query is as it was sent."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Call:
-    """What is asked of AWS. `service` is the signing name; `target` the S3 path, else empty."""
+    """A call to AWS. `service`: the signing name. `target`: the path in S3, empty for other services."""
 
     service: str
     action: str
@@ -64,7 +64,7 @@ def read(request: Request) -> Call:
 
 
 def _scope(request: Request) -> tuple[str, str]:
-    """Service and region from the signature; a request without one can only be S3's."""
+    """Service and region from the signature; only S3 accepts requests without a signature."""
     signed = re.search(r"Credential=[^,\s]+", request.headers.get("authorization", ""))
     scope = signed.group() if signed else "".join(parse_qs(request.query).get("X-Amz-Credential", []))
     parts = scope.split("/")
@@ -112,7 +112,7 @@ def _agent(text: str) -> str:
 
 
 def bucket_host(host: str) -> str:
-    """The bucket that a host name carries in front (`BUCKET.s3.amazonaws.com`, `BUCKET.localhost`), else empty."""
+    """The bucket at the start of a host name (`BUCKET.s3.amazonaws.com`, `BUCKET.localhost`), else empty."""
     name = host.partition(":")[0]
     found = re.fullmatch(r"(.+?)\.(?:s3[.-].+|s3|localhost)", name)
     return found.group(1) if found and not re.fullmatch(r"[0-9.]+", name) else ""
@@ -139,7 +139,7 @@ class _Operation:
 
 
 def operation(service: str, method: str, path: str, query: str, headers: Mapping[str, str]) -> str:
-    """The name of the operation that asks for most of what the request has; `GET /path` for an unknown service."""
+    """The operation whose required parts match most of the request; `GET /path` for an unknown service."""
     sent = dict(parse_qsl(query, keep_blank_values=True))
     fitting = [
         one

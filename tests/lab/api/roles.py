@@ -1,4 +1,4 @@
-"""What an IAM role may do, by its trust policy and its own policies."""
+"""What an IAM role may do, according to its trust policy and its own policies."""
 
 from collections.abc import Mapping
 from typing import Any

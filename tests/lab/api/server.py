@@ -1,7 +1,7 @@
-"""Put moto behind the faults, the count and the mends, and answer at once what it cannot do.
+"""The server: apply faults, record calls, and let the patched moto answer.
 
-moto answers what it lacks, and its own bugs, with a 500, which the provider asks again for nine minutes: here it is a
-501, which nobody retries.
+moto answers with 500 for calls that it does not support and for its own bugs, and the provider retries those for nine
+minutes. Here the status is 501, which no client retries.
 """
 
 import io
@@ -45,7 +45,7 @@ class Application:
         self._regions = set(get_session().get_available_regions("ec2"))
 
     def answer(self, request: Request) -> Answer | None:
-        """None: the connection is to be closed without an answer."""
+        """The answer to a request; None: close the connection without an answer."""
         if request.path.startswith(control.PREFIX):
             return control.answer(self._lab, request)
         started = time.monotonic()
@@ -56,7 +56,7 @@ class Application:
 
     def _answer(self, call: Call, request: Request) -> tuple[str, Answer | None]:
         if call.region not in self._regions:
-            return "unknown-region", None  # in AWS such a name does not resolve
+            return "unknown-region", None  # in AWS, the name of such an endpoint does not resolve
         faults = self._lab.faults.strike(call)
         time.sleep(sum(one.seconds for one in faults if one.kind == "slow"))
         ends = next((one for one in faults if one.kind != "slow"), None)

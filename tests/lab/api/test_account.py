@@ -1,4 +1,4 @@
-"""What an account is offered and allowed: images, types, quotas; bucket policies, budgets, alarms."""
+"""What the account offers and allows: images, instance types, quotas, bucket policies, budgets, alarms."""
 
 import json
 from typing import Any

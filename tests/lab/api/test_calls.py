@@ -1,4 +1,4 @@
-"""Calls are counted by what they do, and two labs do not know each other."""
+"""Calls are counted by whether they change anything, and two labs are independent."""
 
 import json
 from datetime import UTC, datetime, timedelta

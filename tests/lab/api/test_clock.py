@@ -1,4 +1,4 @@
-"""The scheduler's clock: a one-time stop goes off once, at its time, and only as its role allows."""
+"""The scheduler's clock: a one-time stop runs once, at its time, and only if its role allows it."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Instances as EC2 has them, where moto does not."""
+"""Instances behave as in EC2 where unpatched moto differs."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Addresses, security groups and tags as EC2 has them, where moto does not."""
+"""Addresses, security groups and tags behave as in EC2 where unpatched moto differs."""
 
 from typing import Any
 
@@ -119,5 +119,5 @@ def test_tags_tell_what_is_there(ec2: Any) -> None:
     ec2.release_address(AllocationId=address)
     ec2.delete_subnet(SubnetId=subnet["SubnetId"])
     ec2.delete_vpc(VpcId=vpc)
-    assert set(found(("tag:stack", ["one"]))) == {nat}  # AWS, too, shows a deleted one for an hour
+    assert set(found(("tag:stack", ["one"]))) == {nat}  # AWS also lists a deleted one for an hour
     assert ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]["State"] == "deleted"

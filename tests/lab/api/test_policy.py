@@ -1,4 +1,4 @@
-"""IAM documents are judged as AWS judges them, as far as the stack's go."""
+"""IAM documents are evaluated as in AWS, for the features that the stack uses."""
 
 import json
 from typing import Any

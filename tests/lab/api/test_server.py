@@ -1,4 +1,4 @@
-"""What the lab's AWS answers at once, by whatever address it is asked, and that terraform's state fits into it."""
+"""The lab's AWS answers at once, under every kind of host name, and can store terraform's state."""
 
 import json
 import os
@@ -100,6 +100,6 @@ def test_a_client_that_is_killed_is_no_error(api: Api) -> None:
     host, _, port = api.url.removeprefix("http://").partition(":")
     for _ in range(3):
         with socket.create_connection((host, int(port))) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
             client.sendall(b"GET /lab/calls HTTP/1.1\r\nHost: a\r\n\r\n")
     assert api.ask("GET", "health")["ok"] is True

@@ -1,4 +1,4 @@
-"""The operator's machine dies while the GPU host boots: terraform ends its work, and the host powers itself off."""
+"""pneumoctl is killed while the GPU host boots: terraform completes its work, and the host powers itself off."""
 
 import os
 import signal
@@ -12,12 +12,12 @@ from tests.lab.operated import Arrival, Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 
-DEAD_MAN_S = 900.0  # two minutes from the end of its boot script, on a machine that is busy
+DEAD_MAN_S = 900.0  # two minutes after the boot script, and more on a busy machine
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """What was seen after an `up` was killed. stops: who asked EC2 to stop something since then."""
+    """What was observed after an `up` was killed. stops: the clients that asked EC2 to stop an instance since then."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Abandoned:
 
 @pytest.fixture(scope="module")
 def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
-    """The GPU host is made anew, and pneumoctl killed as soon as it boots: as when the machine loses power."""
+    """Recreate the GPU host and kill pneumoctl as soon as the host boots, as a loss of power would."""
     operator = aws.ready()
     lab, old = operator.lab, operator.instance("train")
     lab.client().terminate_instances(InstanceIds=[old])
@@ -46,7 +46,7 @@ def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
 
 
 def status_that_saw_aws(operator: Operator) -> "subprocess.CompletedProcess[str]":
-    """`status` waits for AWS a few seconds only, and says so; a busy machine needs more than one try."""
+    """Repeat `status` until AWS answered in time: it only waits a few seconds, which is too short on a busy machine."""
     tries: list[subprocess.CompletedProcess[str]] = []
 
     def saw() -> bool:

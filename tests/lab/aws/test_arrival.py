@@ -1,4 +1,4 @@
-"""A stack from nothing: `up`, and what every verb that only looks says of it."""
+"""The first `up` of a stack, and the output of every read-only command."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ def test_a_second_up_makes_no_call_that_changes_anything(arrived: Arrival, opera
 
     assert document["changed"] == []
     assert [call["action"] for call in operator.lab.mutating_calls()] == []
-    assert len(operator.lab.calls()) > 50  # it did look
+    assert len(operator.lab.calls()) > 50  # it did query AWS
 
 
 def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Operator) -> None:

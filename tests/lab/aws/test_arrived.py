@@ -1,4 +1,4 @@
-"""What `up` makes of the hosts: the page behind nginx over TLS, what Prometheus sees, and what a rerun leaves alone."""
+"""The hosts after `up`: the web page behind nginx with TLS, the metrics in Prometheus, and a rerun."""
 
 import json
 import ssl
@@ -22,11 +22,11 @@ SERVICES = {
     "nginx": ("nginx", "prometheus-nginx-exporter"),
     "monitoring": ("prometheus",),
 }
-JUDGE = "/usr/local/sbin/nginx"  # found before the real one
+JUDGE = "/usr/local/sbin/nginx"  # comes before the real one on the PATH
 
 
 def invocations(operator: Operator) -> dict[tuple[str, str], str]:
-    """Which start of each service it is that runs."""
+    """The systemd invocation id of each running service."""
     return {
         (host, unit): operator.lab.fault.on(host, ["systemctl", "show", "-P", "InvocationID", unit]).strip()
         for host, units in SERVICES.items()
@@ -36,7 +36,7 @@ def invocations(operator: Operator) -> dict[tuple[str, str], str]:
 
 @pytest.fixture
 def page(operator: Operator, arrived: Arrival) -> Callable[..., urllib3.BaseHTTPResponse]:
-    """Ask the front door from the operator's place, trusting its one certificate, with the page's login."""
+    """Send a request to the web page from the operator's network, with its pinned certificate and its login."""
     secrets = json.loads((operator.directory / "secrets.json").read_text())
     login = urllib3.make_headers(basic_auth=f"clinician:{secrets['web_password']}")
     context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
@@ -59,7 +59,7 @@ def test_up_ends_with_a_real_prediction_through_the_front_door(arrived: Arrival)
 def test_a_radiograph_is_assessed_by_the_page_and_stays_on_it(page: Callable[..., urllib3.BaseHTTPResponse]) -> None:
     picture = phantom.png(5, 512, True)
     sent = page("POST", "/predictions", fields={"file": ("drawn.png", picture, "image/png")})
-    assert sent.status == 303  # so that reloading sends nothing again
+    assert sent.status == 303  # so that a reload of the page does not send the upload again
     where = urllib.parse.urlsplit(sent.headers["Location"])
     assert "drawn.png" in page("GET", f"{where.path}?{where.query}").data.decode()
     assert "drawn.png" in page("GET", "/").data.decode()
@@ -118,7 +118,7 @@ def prometheus(operator: Operator, path: str, **query: str) -> Any:
 
 
 def until_scraped(operator: Operator) -> list[dict[str, Any]]:
-    """The targets, when each was asked at least once."""
+    """The targets, after Prometheus has scraped each at least once."""
 
     def targets() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = prometheus(operator, "targets")["activeTargets"]
@@ -155,7 +155,7 @@ def test_every_expression_of_the_dashboards_returns_data(
 ) -> None:
     until_scraped(operator)
     page("POST", "/predictions", fields={"file": ("drawn.png", phantom.png(6, 512, False), "image/png")})
-    # Training has no host yet; the lab's hosts are folders, and node_exporter does not count those among the disks.
+    # There is no training host yet. The disks of the lab's hosts are folders, which node_exporter does not report.
     wanting = {where: one for where, one in expressions().items() if not where.startswith(("Training", "Hosts: Disk"))}
 
     def all_there() -> bool:
@@ -164,7 +164,7 @@ def test_every_expression_of_the_dashboards_returns_data(
                 del wanting[where]
         return not wanting
 
-    until(f"data for {wanting}", all_there, 240, pause=1)  # rates want two scrapes, 15 s apart
+    until(f"data for {wanting}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
 
 
 def test_a_host_that_is_away_does_not_stop_the_others(arrived: Arrival, operator: Operator) -> None:
@@ -226,7 +226,7 @@ def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
     shown = page("GET", "/", head=new)
     assert shown.status == 200 and "kept.png" in shown.data.decode()
     users = operator.lab.fault.on("app-0", ["cat", "/etc/redis/users.acl"])
-    assert users.count(" #") == 3  # the old ones are out
+    assert users.count(" #") == 3  # the old ones are removed
     assert operator.json("configure", "-y")["changed"] == []
     assert "secrets rotate" in {one["command"] for one in operator.json("audit")["acts"]}
 

@@ -1,4 +1,4 @@
-"""What somebody changed on the hosts by hand: `drift` names it, changes nothing, and `up` puts it right."""
+"""Manual changes on the hosts: `drift` names them and changes nothing; `up` repairs them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ REMOVE = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y remove prometheus-nginx-
 
 
 def on_hosts(operator: Operator, code: int | None) -> tuple[dict[str, str], str]:
-    """Where hosts differ and how, and the differences; AWS may differ, too."""
+    """The rows about hosts, and the diffs of files. Rows about AWS are left out."""
     document: dict[str, Any] = operator.json("drift", code=code)
     found = [one for one in document["drift"] if one["address"].partition(":")[0] in HOSTS]
     return {one["address"]: f"{one['what']}: {one['detail']}" for one in found}, "\n".join(document["differences"])
@@ -20,7 +20,7 @@ def on_hosts(operator: Operator, code: int | None) -> tuple[dict[str, str], str]
 
 @pytest.fixture(scope="module")
 def changed(aws: SharedStack[Arrival]) -> tuple[dict[str, str], str]:
-    """By hand: a secret file, a unit stopped for good, a package, a file, a release; and a host is frozen."""
+    """Change by hand: a secret file, a stopped and disabled unit, a package, a file, a release. One host is frozen."""
     operator = aws.ready()
     fault = operator.lab.fault
     assert on_hosts(operator, None) == ({}, "")

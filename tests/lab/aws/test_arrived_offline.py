@@ -1,4 +1,4 @@
-"""Hosts that reach no internet: everything is made here, pushed over SSH, and installed from that alone."""
+"""Hosts without internet access: they install everything from a bundle that is made here and copied over SSH."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ mv {" ".join(SOURCES)} /root/kept/
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made for real, from this machine's own package sources, as the lab's image is."""
+    """A real bundle from this machine's package sources, which the lab's image also uses."""
     directory = tmp_path_factory.mktemp("offline") / "bundle"
     made = subprocess.run(
         [sys.executable, "-m", "pneumoctl", "offline-bundle", directory], capture_output=True, text=True
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lonely(arrived: Arrival, operator: Operator) -> Iterator[str]:
-    """A web host with nothing installed and nowhere to install from."""
+    """A web host with nothing installed and no access to packages."""
     operator.lab.fault.on("web-0", ["sh", "-c", LONELY])
     try:
         yield "web-0"

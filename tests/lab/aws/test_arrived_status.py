@@ -1,4 +1,4 @@
-"""What a person sees of the hosts: `status` while half of them are dead, and `logs` through a lost link."""
+"""`status` while half of the hosts do not answer, and `logs --follow` over a lost connection."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ DEAD = ("app-1", "monitoring", "web-0")
 
 
 def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Those of the hosts that run all the time: the training host may be on by now."""
+    """The rows of the hosts that always run. The training host is left out, because it may be on or off."""
     return {one["name"]: one for one in document["hosts"] if one["name"] in HOSTS}
 
 
@@ -30,7 +30,7 @@ def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operato
         "web-0": {"web"},
     }
     assert set(found["app-0"]["units"]) >= {"pneumoctl-api", "redis-server", "prometheus-redis-exporter"}
-    assert {one["steps_pending"] for one in found.values()} <= {0, None}  # None: the machine was too busy to say
+    assert {one["steps_pending"] for one in found.values()} <= {0, None}  # None: not known in time on a busy machine
     assert all(0 <= one["disk_percent"] < 100 and 0 < one["memory_percent"] < 100 for one in found.values())
     assert document["front_door"]["serves"] and 360 < document["front_door"]["certificate_days"] <= 365
     assert 0.1 < document["bill"]["usd_per_hour"] < 2
@@ -38,7 +38,7 @@ def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operato
 
 @pytest.fixture(scope="module")
 def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
-    """What is said while three of five hosts are frozen or cut off."""
+    """The output of `status` while three of five hosts are frozen or cut off."""
     operator = aws.ready()
     fault = operator.lab.fault
     fault.freeze("app-1")
@@ -58,7 +58,7 @@ def test_the_living_are_seen_beside_the_dead(half_dead: dict[str, Any]) -> None:
 
     assert {name for name, one in found.items() if one["good"]} == set(HOSTS) - set(DEAD)
     assert {found[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
-    assert {one["state"] for one in found.values()} == {"running"}  # for EC2
+    assert {one["state"] for one in found.values()} == {"running"}  # according to EC2
     assert not half_dead["front_door"]["serves"] and not half_dead["up"]
 
 
@@ -66,7 +66,7 @@ def test_status_waits_for_no_lock_and_takes_no_lease(arrived: Arrival, operator:
     lock = operator.directory.with_name("default.lock")
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert operator.run("configure", "-y", code=5).returncode == 5  # it is the right lock
+        assert operator.run("configure", "-y", code=5).returncode == 5  # it is the lock of the stack
         assert set(rows(operator.json("status", code=None))) == set(HOSTS)
 
     leases = {operator.lab.fault.on(name, ["sh", "-c", "ls /run/pneumoctl"]) for name in HOSTS}

@@ -1,4 +1,4 @@
-"""Who reaches whom in the real stack: every way tried, against the security groups as the API describes them."""
+"""Try every connection between the hosts of the real stack, and compare the result with the security groups."""
 
 import select
 import socket
@@ -19,10 +19,10 @@ from tests.lab.machine.places import WORLD
 from tests.lab.operated import HOSTS, Arrival, Operator
 from tests.lab.shared import SharedStack
 
-NOBODYS = (3000, 8081, 9090)  # Grafana's and Prometheus's: listened at, never opened
+NOBODYS = (3000, 8081, 9090)  # ports that no security group opens, among them those of Grafana and Prometheus
 TRIED = sorted({*PORTS.values(), *NOBODYS})
 ANSWER_S = 2.0
-# Listens at all the ports at which no service does, for two minutes at most.
+# Listens on all ports that no service uses, for at most two minutes.
 LISTEN = f"""
 import errno, socket, time
 kept = []
@@ -34,7 +34,7 @@ for port in {TRIED}:
 print("listening", flush=True)
 time.sleep(120)
 """
-Way = tuple[str, str, int]  # from, to (a place; with "public " before it: by its public address), port
+Way = tuple[str, str, int]  # from, to (a host or place; "public NAME": by its public address), port
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ground:
     groups: Mapping[str, Mapping[str, Any]]
 
     def permits(self, way: Way) -> bool:
-        """Whether the groups of both ends let a connection pass; the world has none."""
+        """Whether the security groups of both ends allow a connection. Places outside have no group."""
         start, end, port = way[0], way[1].removeprefix("public "), way[2]
         leaves = start in WORLD or self._lets(start, "IpPermissionsEgress", end, port)
         return leaves and (end in WORLD or self._lets(end, "IpPermissions", start, port))
@@ -67,7 +67,7 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
-    """All hosts are on, the GPU's too, which is booted by the API and would end itself in two minutes."""
+    """Start all hosts, also the GPU host, which powers itself off after two minutes."""
     operator = aws.ready()
     ec2 = operator.lab.client()
     train = operator.instance("train")
@@ -88,7 +88,7 @@ def described(operator: Operator) -> Ground:
 
 @pytest.fixture(scope="module")
 def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
-    """What each way was found to be, from everywhere to everywhere."""
+    """The result of each connection, from every place to every place."""
     lab = aws.lab
     listeners = [listen(lab, place) for place in (*ground.hosts, *WORLD)]
     try:
@@ -105,13 +105,13 @@ def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
 
 
 def listen(lab: Lab, place: str) -> subprocess.Popen[str]:
-    """Listeners in the network of a host or place; processes of this machine, as the hosts' own would answer."""
+    """Start listeners in the network of a host or place. They are processes of this machine."""
     command = lab.command([sys.executable, "-c", LISTEN], place)
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def destinations(ground: Ground, start: str) -> dict[str, str]:
-    """What a place can try: each host by its own address, those outside by theirs, from outside the public ones too."""
+    """The destinations from a place: private addresses of hosts, places outside and, from outside, public addresses."""
     outside = {place: address for place, address in WORLD.items() if place != start and start not in WORLD}
     private = {name: one["PrivateIpAddress"] for name, one in ground.hosts.items() if name != start}
     public = {f"public {name}": one["PublicIpAddress"] for name, one in ground.hosts.items() if has_public(one)}
@@ -123,7 +123,7 @@ def has_public(host: Mapping[str, Any]) -> bool:
 
 
 def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
-    """Try all of them at once: `open`, `refused` or `silent`."""
+    """Try all destinations and ports at the same time: `open`, `refused` or `silent`."""
     ways = [(start, end, port) for end in ends for port in TRIED]
     with lab.entered(start):
         sockets = {way: connecting(ends[way[1]], way[2]) for way in ways}
@@ -144,7 +144,7 @@ def connecting(address: str, port: int) -> socket.socket:
 
 
 def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
-    """The descriptors of those that were answered in time."""
+    """The descriptors of the sockets that were answered in time."""
     waiting, answered, deadline = select.poll(), set(), time.monotonic() + ANSWER_S
     for one in sockets:
         waiting.register(one, select.POLLOUT)
@@ -156,7 +156,7 @@ def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
 
 
 def test_exactly_what_the_groups_permit_is_open(ground: Ground, open_ways: dict[Way, str]) -> None:
-    # No public address leads to a private one, so from outside those are out of reach, whatever the groups say.
+    # Private addresses cannot be reached from outside, whatever the security groups allow.
     expected = {
         way: "open" if ground.permits(way) and not (way[0] in WORLD and way[1] in ground.hosts) else "silent"
         for way in open_ways
@@ -174,7 +174,7 @@ def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[
 
 
 def test_between_the_hosts_are_the_ways_of_the_design(open_ways: dict[Way, str]) -> None:
-    """Those that are said to matter, by hand: a mistake in `permits` would hide in the test that uses it."""
+    """The important connections, listed by hand: a mistake in `permits` would not show in the test that uses it."""
     found = {way for way, said in open_ways.items() if said == "open" and way[1] not in WORLD}
 
     assert found >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}

@@ -1,4 +1,4 @@
-"""What goes wrong before anything is made: each with its message, its next command and its exit code."""
+"""Errors before anything is created: the message, the next command and the exit code of each."""
 
 import os
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import pytest
 
 from tests.lab.machine.lab import Lab
 
-US = "boto3"  # and not a terraform that still ends what another test has left
-OTHER = "other"  # a stack that never comes to be
+US = "boto3"  # without a terraform that still completes the work of another test
+OTHER = "other"  # a stack that is never created
 BUCKET = f"pneumoctl-{OTHER}-123456789012-eu-west-1"
 
 
 @pytest.fixture(autouse=True)
 def alone(lab: Lab) -> Iterator[None]:
-    """No limit is met because the stack `default` is there as well; and whatever is asked here changes nothing."""
+    """Raise the quotas, because the stack `default` also uses them, and check that no test here changes anything."""
     lab.fault.clear()
     lab.fault.api("quota", name="L-0263D0A3", value=50)
     lab.forget_calls()
@@ -31,7 +31,7 @@ def ours(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def refused(lab: Lab, code: int, *before: str, **env: str) -> str:
-    """What `up` says when it gives up; `before` stands before the command."""
+    """The error message of `up`. `before`: words before the command."""
     return lab.run([*before, "pneumoctl", "up", "-y", "--stack", OTHER], code, env=env).stderr
 
 

@@ -1,4 +1,4 @@
-"""SSH to hosts that are dead, cut off or not who they were, behind a bastion that lives: no hang, no guess."""
+"""SSH to hosts that are dead, cut off or have another key, through a working bastion: no hang, and a clear error."""
 
 import subprocess
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.lab.operated import Arrival, Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 
-SLEEP_S = 600  # of the session's command: it would end by itself much later than its lost link is noticed
+SLEEP_S = 600  # duration of the session's command, much longer than until the lost connection is noticed
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Ended:
 
 @dataclass(frozen=True)
 class Hurt:
-    """What was said while web-0 was dead, app-0 cut off, app-1 another, and monitoring cut in a session."""
+    """The results while web-0 was dead, app-0 cut off, app-1 had another key, and a session to monitoring was cut."""
 
     dead: Ended
     cut: Ended
     changed: Ended
     session: Ended
     bastion: Ended
-    status: dict[str, str]  # host -> what `status` says of SSH to it
+    status: dict[str, str]  # host -> the state of SSH to it in `status`
 
 
 @pytest.fixture(scope="module")
 def hurt(aws: SharedStack[Arrival]) -> Hurt:
-    """All at once, for each takes its time; everything is mended when it is known."""
+    """Apply all faults at the same time, because each takes long, then repair everything."""
     operator = aws.ready()
     fault = operator.lab.fault
     session = operator.start("ssh", "monitoring", "--", f"echo there; sleep {SLEEP_S}")
@@ -53,7 +53,7 @@ def hurt(aws: SharedStack[Arrival]) -> Hurt:
 
 
 def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
-    """Ask for all hosts at the same time."""
+    """Query all hosts at the same time."""
     with ThreadPoolExecutor(6) as pool:
 
         def ssh(host: str) -> Future[Ended]:

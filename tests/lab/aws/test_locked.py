@@ -1,4 +1,4 @@
-"""terraform's state in S3, locked by somebody who died: said with holder and age and the command, and never forced."""
+"""A stale lock on terraform's state in S3: the error names holder, age and command; the lock is never forced."""
 
 import json
 import re
@@ -18,9 +18,9 @@ SETTINGS = {"PNEUMO_STATE_BUCKET": STATES}
 
 @pytest.fixture(scope="module")
 def lock(lab: Lab) -> Iterator[str]:
-    """The object by which terraform locks the state of the stack `locked`, three hours old."""
+    """The object with which terraform locks the state of the stack `locked`, three hours old."""
     s3 = lab.client("s3")
-    lab.fault.api("quota", name="L-0263D0A3", value=50)  # the stack `default` is there as well
+    lab.fault.api("quota", name="L-0263D0A3", value=50)  # the stack `default` also uses the quota
     s3.create_bucket(Bucket=STATES, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     created = datetime.now(UTC) - timedelta(hours=3, minutes=5)
     held = {"ID": ID, "Operation": "OperationTypeApply", "Info": "", "Who": WHO, "Version": "1.11.4"}

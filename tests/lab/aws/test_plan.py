@@ -1,4 +1,4 @@
-"""What would change, and what has changed: `plan` and `drift` of a stack that is as it should be."""
+"""`plan` and `drift` of a stack that is in its desired state."""
 
 from tests.lab.operated import Operator
 

@@ -1,4 +1,4 @@
-"""What others did to the stack, what AWS denies half-way, and a GPU host that must not go on billing: `up` again."""
+"""`up` repairs manual changes, resumes after AWS denied a call, and does not leave a GPU host running."""
 
 import subprocess
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Ended = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Repaired:
-    """Each command on the way back to a whole stack, and what it said; the state of the GPU host after it."""
+    """The output of each command until the stack is repaired, and the state of the GPU host after it."""
 
     gate: str  # the id of the front door's security group
     drift: dict[str, Any]
@@ -52,7 +52,7 @@ def groups(operator: Operator) -> dict[str, dict[str, Any]]:
 
 
 def spoil(operator: Operator) -> None:
-    """Two rules taken away, SSH opened to everyone, a host terminated and another stopped."""
+    """Remove two rules, open SSH to everyone, terminate one host and stop another."""
     ec2, known = operator.lab.client(), groups(operator)
     app = known["app"]
     pairs = next(one["UserIdGroupPairs"] for one in app["IpPermissions"] if one["FromPort"] == API["FromPort"])
@@ -64,7 +64,7 @@ def spoil(operator: Operator) -> None:
 
 
 def throttled_up(operator: Operator) -> Ended:
-    """AWS has too much to do, and does not let the GPU host be stopped."""
+    """Run `up` while AWS throttles calls and denies stopping the GPU host."""
     fault = operator.lab.fault
     fault.api("throttled", service="ec2", action="RunInstances", times=2)
     fault.api("throttled", service="ec2", action="Describe*", agent="terraform", times=8)
@@ -86,7 +86,7 @@ def test_drift_shows_what_somebody_changed(repaired: Repaired) -> None:
 
 
 def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) -> None:
-    """The rules are put right; the instance is denied."""
+    """The rules are repaired before the instance is denied."""
     error = repaired.denied
 
     assert "AWS denies ec2:RunInstances to these credentials" in error["message"]

@@ -1,4 +1,4 @@
-"""No secret of the stack is anywhere but in its two files: the real values, looked for in all that there is."""
+"""The secrets of the stack are in two files only: search all other files, processes and objects for the real values."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ PLAN = "terraform/.pneumoctl/plan"
 
 @pytest.fixture(scope="module")
 def secrets(aws: SharedStack[Arrival]) -> list[bytes]:
-    """The services', the lines of the private key that are its own, and its seed, bare and in base64."""
+    """The secrets of the services, the unique lines of the private key, and its seed, raw and in base64."""
     operator = aws.ready()
     services = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     assert len(services) == len(set(services)) == 7
     armour = (operator.directory / "ssh/id_ed25519").read_text().splitlines()[1:-1]
-    # The first line is alike in all such keys, the last is a comment and padding.
+    # The first line is the same in all such keys; the last line has a comment and padding.
     own = [line.encode() for line in armour[1:-1]]
     seed = seed_of(base64.b64decode("".join(armour)))
     assert len(own) >= 3
@@ -31,7 +31,7 @@ def secrets(aws: SharedStack[Arrival]) -> list[bytes]:
 
 
 def seed_of(blob: bytes) -> bytes:
-    """The 32 secret bytes of an unencrypted OpenSSH key: the first half of its longest field, before the public one."""
+    """The 32 secret bytes of an unencrypted OpenSSH key: the first half of its longest field, before the public key."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_ssh_private_key
 
@@ -44,7 +44,7 @@ def seed_of(blob: bytes) -> bytes:
 
 
 def holding(secrets: Iterable[bytes], files: Iterable[Path]) -> set[Path]:
-    """Those of the files that hold one of them; plans are archives, and are looked into."""
+    """The files that contain a secret. Saved plans are archives, and their members are searched, too."""
     return {file for file in files if any(one in content for content in contents(file) for one in secrets)}
 
 
@@ -56,15 +56,15 @@ def contents(file: Path) -> Iterator[bytes]:
 
 
 def files_below(*places: Path) -> list[Path]:
-    """All regular files, terraform's provider (which is foreign, and large) apart."""
+    """All regular files except terraform's provider, which is large and not ours."""
     found = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
     return [path for path in found if "providers" not in path.parts]
 
 
 def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[bytes]) -> None:
-    """Everything of the operator's: state, its copies, saved plans, variables, logs, journal."""
+    """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
     if not (operator.directory / PLAN).exists():
-        operator.run("plan")  # leaves what it saved, as an `up` without changes does
+        operator.run("plan")  # keeps its saved plan, as an `up` without changes does
     files = files_below(operator.lab.places.home)
     names = {str(path.relative_to(operator.directory)) for path in files if path.is_relative_to(operator.directory)}
 
@@ -79,7 +79,7 @@ def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[byt
 
 
 def test_terraform_can_show_none(operator: Operator, secrets: list[bytes]) -> None:
-    """The plan that it saved has the state before and after it, the variables and the configuration."""
+    """The saved plan contains the state before and after it, the variables and the configuration."""
     directory = operator.directory / PLAN
     shown = operator.lab.run(["terraform", f"-chdir={directory.parents[1]}", "show", "-json", str(directory)]).stdout
 
@@ -116,7 +116,7 @@ def test_the_hosts_know_none(operator: Operator, secrets: list[bytes]) -> None:
 
 
 def test_no_process_was_ever_given_one(operator: Operator, watch: Watch, secrets: list[bytes]) -> None:
-    """Neither by its command line nor by its environment, from the first `up` on: terraform, ssh, their children."""
+    """Neither in its arguments nor in its environment, since the first `up`: terraform, ssh and their children."""
     operator.run("ssh", "web-0", "--", "sleep 1")
     programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in watch.seen}
 

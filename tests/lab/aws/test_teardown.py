@@ -1,4 +1,4 @@
-"""The end of the stack: its files are taken out, and AWS, asked by ourselves, has nothing of it left."""
+"""`teardown` exports the files of the stack and leaves nothing in AWS; the tests list the resources themselves."""
 
 import random
 import re
@@ -22,9 +22,9 @@ NEWEST = {
 
 @pytest.fixture(scope="module")
 def torn(aws: SharedStack[Arrival]) -> str:
-    """What a `teardown` printed that was killed when it had begun to destroy, and what the next one did.
+    """The output of a `teardown` that was killed while it destroyed the stack, and the result of the next one.
 
-    The bucket was given files before, with older versions of them.
+    Before that, files with older versions were put into the bucket.
     """
     operator = aws.ready()
     s3 = operator.lab.client("s3")
@@ -41,12 +41,12 @@ def torn(aws: SharedStack[Arrival]) -> str:
 
 @pytest.fixture
 def operator(aws: SharedStack[Arrival]) -> Operator:
-    """Who has no stack any more: none is brought up again for these tests."""
+    """The operator after the teardown. No stack is brought up again for these tests."""
     return aws.operator
 
 
 def left(operator: Operator) -> list[str]:
-    """All that the API has with the stack's tag or name, apart from what has ended, which AWS goes on listing."""
+    """All resources with the stack's tag or name, without ended ones, which AWS still lists."""
     ec2 = operator.lab.client()
     tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pneumoctl:stack"]}])["Tags"]
     ended = {one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "deleted"}
@@ -61,7 +61,7 @@ def left(operator: Operator) -> list[str]:
 
 
 def named(operator: Operator, ec2: Any) -> list[str]:
-    """What is found by its name or kind, whatever its tags say."""
+    """Resources found by name or type, not by tag."""
     client = operator.lab.client
     gateways = [one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] != "deleted"]
     names = [

@@ -1,4 +1,4 @@
-"""All that an AWS account of the lab holds, listed without looking at tags, beside what terraform's state knows."""
+"""List all resources in the lab's AWS account, independent of tags, and all resources in terraform's state."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.lab.machine.lab import Lab
 
-Thing = tuple[str, str]  # terraform's type, id
+Thing = tuple[str, str]  # terraform's resource type, id
 # terraform's type -> service, operation, list, id
 LISTED = {
     "aws_eip": ("ec2", "describe_addresses", "Addresses", "AllocationId"),
@@ -28,11 +28,11 @@ LISTED = {
 RULE = "aws_vpc_security_group_{}_rule"
 TYPES = {*LISTED, RULE.format("ingress"), RULE.format("egress"), "aws_instance", "aws_route_table"}
 TYPES |= {"aws_route_table_association"}
-DEFAULT = "default"  # the group that every VPC has, and nobody can delete
+DEFAULT = "default"  # the security group of every VPC, which cannot be deleted
 
 
 def there(lab: Lab) -> set[Thing]:
-    """What can be listed in the lab's AWS, whoever made it. What AWS itself makes and ends with a VPC is left out."""
+    """All resources in the lab's AWS, without those that AWS creates and deletes with a VPC."""
     ec2 = lab.client()
     clients = {service: lab.client(service) for service, *_ in LISTED.values() if service != "ec2"} | {"ec2": ec2}
     found = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
@@ -65,7 +65,7 @@ def _rules(ec2: Any) -> Iterator[Thing]:
 
 
 def known(state: Mapping[str, Any]) -> Counter[Thing]:
-    """How often the state has each thing of the kinds that can be listed; the hosts' disks among them."""
+    """How often each resource of the listed types is in the state, including the hosts' disks."""
     counted: Counter[Thing] = Counter()
     for resource in state["resources"]:
         for instance in resource["instances"] if resource["mode"] == "managed" else ():
@@ -78,7 +78,7 @@ def known(state: Mapping[str, Any]) -> Counter[Thing]:
 
 
 def addresses(state: Mapping[str, Any]) -> list[str]:
-    """Every address in the state, as often as it is there."""
+    """How often each address is in the state."""
     return [
         f"{resource['mode']}.{resource['type']}.{resource['name']}[{instance.get('index_key', '')}]"
         for resource in state["resources"]

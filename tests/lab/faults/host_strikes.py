@@ -1,4 +1,4 @@
-"""Strike pneumoctl or a host in the middle of a step: steps are held there until they are let go."""
+"""Apply a fault to pneumoctl or a host in the middle of a step; the step is paused for it."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.lab.operated import Operator
 from tests.lab.small import until
 
-REACH_S = END_S = 600.0  # when to give up waiting, on a machine that is busy
-# Where a step is held: these commands of the host wait while a flag lies there. Probes use none of them.
+REACH_S = END_S = 600.0  # time limits, generous for a busy machine
+# A step is paused at these commands of the host: they wait while a flag file exists. Probes use none of them.
 HELD = ("systemctl reload*", "systemctl restart *", "apt-get *install *", "sync -f *", "ls -1t", "ls /usr/share/*")
 HOLD = """#!/bin/sh
 name=${0##*/}
@@ -26,7 +26,7 @@ MANAGED = (
     "/etc/systemd/system/*pneumoctl* /etc/systemd/system/*/pneumoctl.conf /etc/systemd/journald.conf.d "
     "-type f ! -name '.*' 2>/dev/null | sort | xargs -r sha256sum"
 )
-# What serves must be whole, down to the last file that came with it.
+# Prints the current releases that are incomplete.
 HALF = """cd /srv/pneumoctl 2>/dev/null || exit 0
 for one in api web; do
   test ! -L $one/current || { cd $one/current && test -d webapp -a -d model -a -e venv/complete; } || echo $one
@@ -37,12 +37,12 @@ test ! -L model/current || test -s model/current/bundle.json || echo model"""
 
 @dataclass
 class Hold:
-    """Steps on one host stop where they tell a service, install, or complete a copy. `only`: the commands that do."""
+    """Pause steps on one host where they restart a service, install packages or copy files. `only`: the command."""
 
     operator: Operator
     host: str
     only: str
-    left: int = 0  # the host's first life, where it is booted again
+    left: int = 0  # pid of the host before a reboot
 
     def __enter__(self) -> "Hold":
         names = {pattern.split()[0] for pattern in HELD}
@@ -57,11 +57,11 @@ class Hold:
         self._on(f"cd /usr/local/sbin; rm -f hold {names}")
 
     def let_go(self) -> None:
-        """The step goes on."""
+        """Let the step continue."""
         self._on("rm -f /run/held")
 
     def reached(self) -> bool:
-        """Whether a step stops there now."""
+        """Whether a step is paused now."""
         return "yes" in self._on("test ! -e /run/reached || echo yes")
 
     def _on(self, script: str) -> str:
@@ -70,7 +70,7 @@ class Hold:
 
 @dataclass
 class Struck:
-    """What came of it: exit code, what was said, seconds until the end."""
+    """The result of pneumoctl: exit code, output, seconds until its end."""
 
     code: int
     said: str
@@ -110,12 +110,12 @@ def _agent(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> No
     operator.lab.fault.on(hold.host, ["sh", "-c", AGENT])
 
 
-# What strikes -> how, and the exit codes that tell of it.
+# fault -> the function that applies it, and the expected exit codes
 STRIKES: dict[str, tuple[Strike, set[int]]] = {
     "SIGKILL": (_kill, {-signal.SIGKILL}),
     "Ctrl-C": (_interrupt, {130}),
     "link cut": (_cut, {6}),
-    "disk full": (_fill, {0, 6, 10}),  # some steps need no more of it
+    "disk full": (_fill, {0, 6, 10}),  # 0: some steps need no more disk space
     "sshd killed": (_sshd, {6}),
     "reboot": (_reboot, {6, 10}),
     "agent killed": (_agent, {6, 10}),
@@ -124,7 +124,7 @@ STRIKES: dict[str, tuple[Strike, set[int]]] = {
 
 @dataclass
 class Files:
-    """The managed files of a host, by their digests, as they may be: each as before, or as wished."""
+    """The allowed digests of a host's managed files: those before the step, and those after it."""
 
     operator: Operator
     host: str
@@ -135,17 +135,17 @@ class Files:
         return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
     def allow(self) -> None:
-        """What lies there now may lie there."""
+        """Allow the current contents of the files."""
         for path, digest in self.now().items():
             self.allowed.setdefault(path, set()).add(digest)
 
     def half(self) -> str:
-        """Releases that serve and are not whole."""
+        """The current releases that are incomplete."""
         return self.operator.lab.fault.on(self.host, ["sh", "-c", HALF]).strip()
 
 
 def struck(operator: Operator, hold: Hold, argv: tuple[str, ...], strike: Strike) -> Struck:
-    """Run pneumoctl and strike it where it is held. `said` goes to a file: who is killed leaves it behind."""
+    """Run pneumoctl and apply the fault where it is paused. The output goes to a file, which a kill does not lose."""
     said = Path(operator.lab.places.home / "said")
     with said.open("w+") as file:
         child = operator.lab.start(["pneumoctl", *argv], env=operator.settings, stdout=file, stderr=subprocess.STDOUT)
@@ -163,7 +163,7 @@ def struck(operator: Operator, hold: Hold, argv: tuple[str, ...], strike: Strike
 
 
 def heal(operator: Operator, hold: Hold) -> None:
-    """The fault is over; the host answers."""
+    """End the fault, and wait until the host answers."""
     fault = operator.lab.fault
     fault.restore(hold.host)
     if hold.left:

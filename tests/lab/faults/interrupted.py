@@ -1,4 +1,4 @@
-"""SIGKILL, loss of power and Ctrl-C at chosen or random moments of up and of teardown, and what is left of them."""
+"""Interrupt `up` and `teardown` with SIGKILL, loss of power or Ctrl-C at random moments, and check the result."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from tests.lab.machine.cgroups import Group
 from tests.lab.machine.lab import Lab
 from tests.lab.small import until
 
-# What a run is doing -> the longest time after the beginning of that at which it is struck, in seconds.
-# `apply`: the first thing is being made or destroyed. `attached`: it waits for the terraform that a killed one left.
-# `end`: terraform is through; hosts boot, or AWS is asked what is left.
+# Phase of a run -> the maximum delay of the interruption after the start of the phase, in seconds.
+# `apply`: the first resource is being created or destroyed. `attached`: pneumoctl waits for the terraform process of
+# a killed run. `end`: terraform has finished; hosts boot, or AWS is asked what is left.
 PHASES = {"start": 2.0, "init": 1.0, "plan": 6.0, "setout": 4.0, "apply": 6.0, "attached": 3.0, "end": 0.5}
-# k: SIGKILL of pneumoctl alone. p: SIGKILL of everything at once, terraform and its provider too. i: Ctrl-C.
+# k: SIGKILL of pneumoctl only. p: SIGKILL of all processes, also terraform and its provider. i: Ctrl-C.
 STATE = Path(".local/state/pneumoctl")
-RUN_S = 600.0  # on a machine that is busy
+RUN_S = 600.0  # generous for a busy machine
 
 
 @dataclass
 class Sweep:
-    """One operator who is interrupted again and again. `log`: what happened, for whoever reads a failure."""
+    """An operator whose commands are interrupted repeatedly. `log`: the events, for the message of a failure."""
 
     lab: Lab
     chance: random.Random
@@ -45,10 +45,10 @@ class Sweep:
         self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
         print(f"{self.lab.places.name} {self.log[-1]}", flush=True)
 
-    # --- one run that is struck ---------------------------------------------------------------------------------------
+    # --- one interrupted run ------------------------------------------------------------------------------------------
 
     def strike(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
-        """Run a verb and strike it in a phase, at a random moment or at once; False if it ended before."""
+        """Run a command and interrupt it in a phase, at a random moment or at once. False if it ended before that."""
         delay = 0.0 if at_once else self.chance.uniform(0, PHASES[phase])
         with (self.lab.places.home / "said").open("w+") as said:
             child = self.lab.start(["pneumoctl", verb, "-y"], env=self.settings, stdout=said, stderr=subprocess.STDOUT)
@@ -101,7 +101,7 @@ class Sweep:
         code = child.wait(RUN_S)
         text = said.read_text()
         assert "Traceback" not in text, text
-        if code == 0 or "proof: " in text or "front door: " in text:  # it had come to its end at that very moment
+        if code == 0 or "proof: " in text or "front door: " in text:  # it was just ending
             return
         assert code == 130, text
         assert self._terraform() == [], "terraform was left alone"
@@ -111,7 +111,7 @@ class Sweep:
         self.say(f"    ended {time.monotonic() - started:.1f} s later")
 
     def _terraform(self) -> list[str]:
-        """`PID terraform VERB` of the terraform that runs, empty if none does."""
+        """`PID terraform VERB` of the running terraform; empty if none runs."""
         try:
             run = json.loads((self.directory / "terraform/.pneumoctl/run.json").read_text())
             words = Path(f"/proc/{run['pid']}/cmdline").read_text().split("\0")
@@ -123,7 +123,7 @@ class Sweep:
         return '"type":"apply_start"' in self._text(self.directory / "terraform/.pneumoctl/output")
 
     def _done(self) -> int:
-        """How often terraform has done what it was to do."""
+        """How often terraform has completed its work."""
         return self._text(self.directory / "journal.jsonl").count('"done"')
 
     def _text(self, path: Path) -> str:
@@ -135,7 +135,7 @@ class Sweep:
     # --- sequences ----------------------------------------------------------------------------------------------------
 
     def sweep(self, verb: str, moments: str) -> None:
-        """Strike at each moment. A run that ends before has left nothing to do: the next is struck in what remains."""
+        """Interrupt at each moment. After a completed run, later runs only reach early phases, so these are used."""
         complete = False
         for phase, _, how in (moment.partition("-") for moment in moments.split()):
             struck = False
@@ -160,7 +160,7 @@ class Sweep:
         return done.stdout + done.stderr
 
     def all(self, moments: dict[str, str]) -> None:
-        """Up and down again, both struck all the way."""
+        """`up` and `teardown`, each interrupted in every phase."""
         self.sweep("up", moments["up"])
         self.run("up", "-y")
         self.run("plan", "--exit-code")
@@ -170,7 +170,7 @@ class Sweep:
         self.gone()
 
     def whole(self) -> None:
-        """AWS, terraform's state, the inventory and the hosts that run are the same, thing by thing."""
+        """Check that AWS, terraform's state, the inventory and the running hosts agree on every resource."""
         state = json.loads(self.lab.run(["terraform", "state", "pull"], cwd=self.directory / "terraform").stdout)
         listed = everything.addresses(state)
         assert sorted(set(listed)) == sorted(listed)
@@ -187,7 +187,7 @@ class Sweep:
         return {(one["name"], one["instance_id"], one["address"], "up") for one in inventory}
 
     def gone(self) -> None:
-        """Nothing is left, in AWS or here."""
+        """Check that nothing is left in AWS or on this machine."""
         assert everything.there(self.lab) - self.before == set()
         until("the hosts to be gone", lambda: not self.lab.hosts())
         assert sorted(one.name for one in self.place.iterdir()) == ["default.audit.head", "default.audit.jsonl"]

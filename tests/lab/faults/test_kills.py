@@ -1,4 +1,4 @@
-"""SIGKILL, loss of power and Ctrl-C at random moments of up and of teardown: run again, both always reach their end.
+"""`up` and `teardown` complete when run again after SIGKILL, loss of power or Ctrl-C at random moments.
 
 Each once is part of what other tests rely on: a killed `up` in tests/lab/aws/test_abandoned.py, a killed `teardown` in
 tests/lab/aws/test_teardown.py, a Ctrl-C in tests/lab/hosts/test_downtime.py.
@@ -29,7 +29,7 @@ INTERRUPTED = {
 
 @pytest.fixture(scope="module")
 def sweeps() -> Iterator[dict[str, "Future[None]"]]:
-    """Both sweeps, each in a lab of its own, at the same time: most of it is waiting for one thing or another."""
+    """Run both sweeps at the same time, each in its own lab, because they mostly wait."""
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         begun = {}

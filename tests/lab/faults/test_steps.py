@@ -1,7 +1,7 @@
-"""Every fault in the middle of every kind of step of configure, deploy and rollback: told, and mended by a rerun.
+"""Faults in the middle of steps of configure, deploy and rollback: pneumoctl reports them, and a rerun repairs them.
 
-`make test` strikes once; `make test-all` with each fault, each in the middle of another kind of step, in the same pairs
-unless PNEUMO_SWEEP_SEED draws others; with PNEUMO_SWEEP=all every kind of step with every fault.
+`make test` applies one fault. `make test-all` applies every fault, each in another kind of step; the pairs are always
+the same, unless PNEUMO_SWEEP_SEED is set. PNEUMO_SWEEP=all applies every fault in every kind of step.
 """
 
 import os
@@ -24,7 +24,7 @@ Prepare = Callable[[Operator, Path], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of step: where it is struck, what holds it there, and what makes it pending (returns the command)."""
+    """A kind of step: its host, the command at which it is paused, and a function that makes it pending."""
 
     host: str
     held: str
@@ -99,7 +99,7 @@ CASES = {
 }
 
 
-# Cases of one kind of step: of each kind one is drawn.
+# Groups of similar cases; one case of each group is chosen.
 KINDS = (
     ("packages",),
     ("service", "redis", "prometheus"),
@@ -114,12 +114,12 @@ KINDS = (
 )
 
 
-USUAL_SEED = 1  # a change is judged by what it changed, not by the luck of a draw
+USUAL_SEED = 1  # fixed, so that the result of a test run does not depend on chance
 REPRESENTATIVE = ("serve api", "link cut")
 
 
 def chosen() -> list[tuple[str, str]]:
-    """What is struck with what; every fault comes up."""
+    """The pairs of case and fault. Every fault is chosen at least once."""
     assert {case for kind in KINDS for case in kind} == set(CASES)
     if os.environ.get("PNEUMO_SWEEP") == "all":
         return [(case, fault) for case in CASES for fault in strikes.STRIKES]
@@ -136,16 +136,16 @@ PAIRS = [
 
 
 def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
-    """One strike, from a stack that is as it should be to one that is again; a line about it."""
+    """Apply one fault to a stack in its desired state, repair the stack, and return a line about the result."""
     case, (how, codes) = CASES[name], strikes.STRIKES[fault]
     files = strikes.Files(operator, case.host)
     files.allow()
     argv = case.prepare(operator, folder)
-    files.allow()  # by hand, or by whom it was before
+    files.allow()  # as changed by hand, or as before the deploy
     with strikes.Hold(operator, case.host, case.held) as hold:
         try:
             struck = strikes.struck(operator, hold, argv, how)
-            if case.host in ("app-1", "web-1"):  # another does its work
+            if case.host in ("app-1", "web-1"):  # another host serves in its place
                 Traffic(operator).upload(0)
         finally:
             strikes.heal(operator, hold)
@@ -159,9 +159,9 @@ def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
     began = time.monotonic()
     operator.run(*argv)
     rerun = time.monotonic() - began
-    files.allow()  # as wished
+    files.allow()  # the desired contents
     wrong = [path for path, digest in left.items() if digest not in files.allowed.get(path, ())]
-    if name == "drain":  # the front door without this host is whole, too
+    if name == "drain":  # a configuration of nginx without this host is complete, too
         wrong = [path for path in wrong if path != "/etc/nginx/nginx.conf"]
     assert not wrong, f"neither as before nor as wished: {wrong}"
     assert files.half() == ""

@@ -1,7 +1,7 @@
-"""Every fault at every phase of a run on the GPU: the host is off in time, and exit code, checkpoint, receipt tell.
+"""Faults in every phase of a GPU run: the host is off in time; exit code, checkpoint and receipt are correct.
 
-`make test` strikes once; `make test-all` with a few pairs of fault and phase, the same ones unless PNEUMO_SWEEP_SEED
-draws others; with PNEUMO_SWEEP=all with each, and what is measured goes into the table of docs/training.md.
+`make test` applies one fault. `make test-all` applies a few pairs of fault and phase, always the same ones unless
+PNEUMO_SWEEP_SEED is set. PNEUMO_SWEEP=all applies all pairs and writes the results to the table in docs/training.md.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ from tests.lab.faults.training_strikes import Strike
 from tests.lab.machine.places import OPERATOR
 from tests.lab.training.host import OFF_S, Training
 
-BUDGET_S, USUAL_S = 170, 55  # of a draw; of a strike with all that belongs to it
+BUDGET_S, USUAL_S = 170, 55  # of all chosen faults; of one fault
 REPRESENTATIVE = ("Ctrl-C", "training")
-USUAL_SEED = 6  # a change is judged by what it changed, not by the luck of a draw
-END_S = 1200.0  # when to give up waiting for the end of pneumoctl, on a machine that is busy
+USUAL_SEED = 6  # fixed, so that the result of a test run does not depend on chance
+END_S = 1200.0  # time limit for pneumoctl to end, generous for a busy machine
 KILLED = -signal.SIGKILL
 WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What strikes, and by phase the exit codes that tell of it.
+    """A fault, and the expected exit codes by phase.
 
-    epochs: SHORT where the run goes on and ends by itself. early: it is so before the run begins. cost: seconds, where
-    it takes much longer than others. asks: who it is that the API is asked by to stop the host.
+    epochs: SHORT if the run continues and ends by itself. early: the fault exists before the run starts. cost: duration
+    in seconds, if it is much longer than usual. asks: the client that asks the API to stop the host.
     """
 
     strike: Strike
@@ -58,7 +58,7 @@ FAULTS = {
     "SIGKILL": Fault(strikes.told(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT),
     "SIGKILL, nobody comes back": Fault(
         strikes.told(signal.SIGKILL), at("booting, making ready", KILLED), cost=270
-    ),  # the run has not begun: its deadline ends it
+    ),  # the run has not started: its deadline ends it
     "SIGTERM": Fault(
         strikes.told(signal.SIGTERM, group=False), at("armed, booting, making ready, data, training, upload", 143)
     ),
@@ -102,7 +102,7 @@ FAULTS = {
 
 
 def chosen() -> tuple[int, list[tuple[str, str]]]:
-    """The seed, and what is struck where; in a draw no fault twice."""
+    """The seed, and the pairs of fault and phase. No fault is chosen twice, except for PNEUMO_SWEEP=all."""
     pairs = [(fault, phase) for fault, one in FAULTS.items() for phase in PHASES if phase in one.codes]
     assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault at a phase that there is not"
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
@@ -122,10 +122,10 @@ SEED, PAIRS = chosen()
 
 @dataclass(frozen=True)
 class Evidence:
-    """What happened, by the lab's own word, which no receipt has seen."""
+    """What happened according to the lab, independent of the receipt."""
 
     started: bool
-    guards: frozenset[str]  # those that did something
+    guards: frozenset[str]  # the guards that acted
 
     @staticmethod
     def of(scene: Scene, since: int, asks: str) -> "Evidence":
@@ -145,7 +145,7 @@ class Evidence:
 
 
 def strike(training: Training, name: str, phase: str, folder: Path) -> str:
-    """One strike, from a host that is off to one that is off again; the table's cell about it."""
+    """Apply one fault to a run, wait until the host is off again, and return the cell for the table."""
     fault, lab = FAULTS[name], training.operator.lab
     lab.forget_calls()
     since = len(training.console())
@@ -178,7 +178,7 @@ def strike(training: Training, name: str, phase: str, folder: Path) -> str:
 
 
 def off(scene: Scene, began: float) -> float:
-    """Wait until pneumoctl has ended and EC2 says that the host is off; how long the latter took."""
+    """Wait until pneumoctl has ended and EC2 says that the host is off. Returns how long the host took."""
     since: float | None = None
     while since is None or scene.child.poll() is None:
         since = (since or time.monotonic()) if scene.state == "stopped" else None
@@ -188,11 +188,11 @@ def off(scene: Scene, began: float) -> float:
 
 
 def receipt_of(scene: Scene) -> dict:
-    """The run's; of a client that is gone, or saw no end of it, it is collected as its user would: by the next one."""
+    """The receipt of the run. If the client was killed or lost the run, the next `train` collects it, as for a user."""
     operator, shown = scene.training.operator, lambda: scene.training.operator.json("runs", "show", scene.run)
     if (shown()["receipt"] or {"exit": 7})["exit"] == 7:
         done = b'"done"' in (scene.kept("end.json") or b"")
-        # Where there is nothing to collect but the end, a run that could not be paid for begins none.
+        # A run that exceeds the cost limit collects the end of the earlier run without starting a new one.
         words = ("--resume",) if done else ("--max-cost", "0.000001")
         operator.run("train", "--gpu", *words, code=0 if done else 4)
     receipt: dict = shown()["receipt"]
@@ -200,7 +200,7 @@ def receipt_of(scene: Scene) -> dict:
 
 
 def whole(scene: Scene, had: str | None) -> None:
-    """The checkpoint that the bucket had, or a newer one, is there and has the digests that it says."""
+    """Check that the bucket has the earlier checkpoint or a newer one, and that its digests are correct."""
     if had is None:
         return
     latest = scene.checkpoint() or ""

@@ -1,4 +1,4 @@
-"""The table of faults in docs/training.md: a sweep's cells go in one by one, and what an earlier one measured stays."""
+"""The table of faults in docs/training.md: cells are added one by one, and earlier measurements stay."""
 
 from tests.lab.faults import training_table
 from tests.lab.faults.test_training import FAULTS

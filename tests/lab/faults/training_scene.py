@@ -1,4 +1,4 @@
-"""A run on the GPU host that is held in one of its phases, for something to go wrong there."""
+"""A run on the GPU host that is paused in one of its phases, so that a fault can be applied there."""
 
 import json
 import shutil
@@ -16,31 +16,31 @@ from tests.lab.training.host import SMALL, Training
 
 PHASES = ("armed", "booting", "making ready", "data", "proof", "training", "upload", "stopping")
 REACH_S = 900.0
-LONG, SHORT, BRIEF = 2000, 30, 4  # epochs: to be ended by what strikes; to end by itself; to wait for its end
-CAP = ("--stall", "1", "--max-runtime", "4m")  # nothing that a run waits for is longer
-# Begun is what the host is told of: there it is held. All else of systemctl goes on.
+LONG, SHORT, BRIEF = 2000, 30, 4  # epochs: for a run that the fault ends; that ends by itself; that ends soon
+CAP = ("--stall", "1", "--max-runtime", "4m")  # every wait of a run is shorter
+# Pauses the start of the run at `systemctl daemon-reload`. All other calls of systemctl continue.
 HOLD = """touch /run/held; cat >/usr/local/sbin/systemctl <<'END'
 #!/bin/sh
 case "$1" in daemon-reload) touch /run/reached; while test -e /run/held; do sleep 0.1; done ;; esac
 exec /usr/bin/systemctl "$@"
 END
 chmod 755 /usr/local/sbin/systemctl"""
-MEMORY = Path("/sys/fs/cgroup/memory")  # the controller is there in version 1; in version 2 the host has its own
+MEMORY = Path("/sys/fs/cgroup/memory")  # only exists with cgroups version 1; with version 2, the host has its own
 
 
 @dataclass
 class Scene:
-    """A run that somebody follows. `prepared`: a script that its host runs at boot, before anybody reaches it."""
+    """A run that a client follows. `prepared`: a script that its host runs at boot, before the client reaches it."""
 
     training: Training
     folder: Path
     epochs: int
     prepared: str = ""
     child: "subprocess.Popen[str]" = field(init=False)
-    timer: threading.Timer | None = None  # what is yet to happen
+    timer: threading.Timer | None = None  # a fault that is still to be ended
 
     def begin(self, phase: str) -> None:
-        """Order the run, so that it is held in a phase where that would be over in a moment."""
+        """Start the run. Slow down a phase that would otherwise be too short."""
         self.folder.mkdir(parents=True)
         shutil.copy(wrong_clock.__file__, self.folder / "sitecustomize.py")
         clock = {"PYTHONPATH": str(self.folder), "SECONDS_AHEAD": str(self.ahead)}
@@ -56,12 +56,12 @@ class Scene:
         if self._boots_alone(phase):
             fault.cut("train")
         argv = ["pneumoctl", "train", "--gpu", *CAP, "--", *SMALL, "--epochs", str(self.epochs)]
-        with (self.folder / "said").open("w") as said:  # a file: who is killed leaves it behind
+        with (self.folder / "said").open("w") as said:  # a file is not lost when pneumoctl is killed
             to = {"stdout": said, "stderr": subprocess.STDOUT}
             self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)
 
     def reach(self, phase: str) -> None:
-        """Wait until it is there, and go on to where it is held."""
+        """Wait until the run is in the phase, and pause it there if necessary."""
         lab = self.training.operator.lab
         if self._boots_alone(phase):
             self._until("booting", lambda: self.phase == "started" and lab.host("train")["state"] == "up")
@@ -74,23 +74,23 @@ class Scene:
         self._until(phase, lambda: self._there(phase))
 
     def let_go(self) -> None:
-        """What held it goes on, where it still stands."""
+        """Let a paused run continue."""
         with suppress(RuntimeError, ProcessLookupError, KeyError):
             self.on("rm -f /run/held")
         self.training.operator.lab.fault.restore("train")
 
     def heal(self) -> None:
-        """The fault is over, whatever it was; nobody of this run is left here."""
+        """End every fault, and the client of this run."""
         fault = self.training.operator.lab.fault
         if self.timer is not None:
             self.timer.cancel()
             self.timer.join()
-        fault.restore("operator")  # first: the API is asked from there
+        fault.restore("operator")  # first, because the API is reached from there
         fault.clear()
         self.let_go()
         fault.drain("train")
         self.ahead.unlink(missing_ok=True)
-        with suppress(AttributeError):  # it was never begun
+        with suppress(AttributeError):  # it was never started
             self.child.kill()
             self.child.wait()
         with suppress(OSError):
@@ -100,7 +100,7 @@ class Scene:
         return phase in ("booting", "making ready") or bool(self.prepared)
 
     def _booted(self) -> bool:
-        with suppress(RuntimeError, ProcessLookupError):  # there is no systemd yet that could be asked
+        with suppress(RuntimeError, ProcessLookupError):  # systemd does not run yet
             return "active" in self.on("systemctl is-active multi-user.target || true").split()
         return False
 
@@ -124,12 +124,12 @@ class Scene:
 
     @property
     def run(self) -> str:
-        """Its id, "" while there is none."""
+        """The id of the run, "" while there is none."""
         return max(self._records().keys() - self._known.keys(), default="")
 
     @property
     def phase(self) -> str:
-        """The last that its record tells of."""
+        """The last phase in the record of the run."""
         with suppress(OSError, ValueError, IndexError, KeyError):
             return str(json.loads(self._records()[self.run].read_text())["phases"][-1][0])
         return ""
@@ -140,7 +140,7 @@ class Scene:
 
     @property
     def ahead(self) -> Path:
-        """Says by how much the clock of this pneumoctl is wrong."""
+        """The file with the offset of this pneumoctl's clock."""
         return self.folder / "seconds-ahead"
 
     @property
@@ -149,14 +149,14 @@ class Scene:
 
     @property
     def state(self) -> str:
-        """What EC2 says, also where the operator's own link is cut."""
+        """The state of the host according to EC2, also while the operator's network is cut."""
         return str(self.training.operator.lab.host("train")["api"])
 
     def on(self, script: str) -> str:
         return self.training.on(script)
 
     def kept(self, name: str) -> bytes | None:
-        """What the run left in the bucket, None if it did not."""
+        """An object of the run in the bucket, None if there is none."""
         from botocore.exceptions import ClientError
 
         try:
@@ -166,6 +166,6 @@ class Scene:
             return None
 
     def checkpoint(self) -> str | None:
-        """The newest that the bucket has, None if there is none."""
+        """The newest checkpoint in the bucket, None if there is none."""
         found = self.kept("checkpoints/latest")
         return None if found is None else found.decode()

@@ -1,4 +1,4 @@
-"""What goes wrong with a run on the GPU host, and how it is done to it."""
+"""Faults for a run on the GPU host."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from tests.lab.faults.training_scene import MEMORY, REACH_S, Scene
 from tests.lab.machine.places import OPERATOR
 from tests.lab.small import until
 
-AWAY_S = 40.0  # twice what it takes until a link counts as lost
+AWAY_S = 40.0  # twice the time after which a connection counts as lost
 HOURS = 6 * 3600.0
-# What a host is told at its boot.
+# Scripts that a host runs at its boot.
 NO_GPU = """place=/run/systemd/system/pneumoctl-train.service.d; mkdir -p $place
 printf '[Service]\\nUnsetEnvironment=PNEUMOCTL_GPU_STAND_IN\\n' >$place/none.conf"""
 WRONG_CLOCK = f"""cat >/run/clock.py <<'END'
@@ -26,7 +26,7 @@ Strike = Callable[[Scene], None]
 
 
 def told(*numbers: int, group: bool = True) -> Strike:
-    """Signals to pneumoctl, two seconds apart; from a terminal they come to all of its processes."""
+    """Send signals to pneumoctl, two seconds apart. `group`: to all its processes, as a terminal does."""
 
     def strike(scene: Scene) -> None:
         for position, number in enumerate(numbers):
@@ -46,7 +46,7 @@ def away(scene: Scene) -> None:
 
 
 def gone(scene: Scene) -> None:
-    """It never comes back: at last its battery is empty, too."""
+    """The operator's machine loses its network for good, and pneumoctl is killed at the end."""
     scene.training.operator.lab.fault.cut("operator")
     scene.let_go()
     until("the host to be off", lambda: scene.state == "stopped", REACH_S + 60)
@@ -58,12 +58,12 @@ def dies(scene: Scene) -> None:
 
 
 def to_run(number: int) -> Strike:
-    """A signal to the run's main process on its host."""
+    """Send a signal to the run's main process on its host."""
     return lambda scene: os.kill(scene.training.process(), number)
 
 
 def short_of_memory(scene: Scene) -> None:
-    """The kernel has nothing more for the run: its own limit is below what it holds."""
+    """Set the memory limit of the run below what it uses, so that the kernel kills it."""
     if not (MEMORY / "memory.limit_in_bytes").exists():
         scene.on("systemctl set-property --runtime pneumoctl-train.service MemoryMax=32M MemorySwapMax=0")
         return
@@ -79,7 +79,7 @@ def full(scene: Scene) -> None:
 
 
 def unwritable(**how: object) -> Strike:
-    """The bucket takes nothing from the host."""
+    """The bucket refuses writes from the host."""
 
     def strike(scene: Scene) -> None:
         fault = {"service": "s3", "action": "PutObject", "source": scene.address, **how}
@@ -89,7 +89,7 @@ def unwritable(**how: object) -> Strike:
 
 
 def at_the_stop(kind: str, **how: object) -> Strike:
-    """The API fails as soon as somebody wants the GPU off."""
+    """The API fails when the client stops the GPU host."""
 
     def strike(scene: Scene) -> None:
         scene.training.operator.lab.fault.api(kind, **{"service": "ec2", "source": OPERATOR, **how})
@@ -107,14 +107,14 @@ def host_clock(seconds: float) -> Strike:
 
 
 def another(*words: str, code: int) -> Strike:
-    """Somebody types another command meanwhile."""
+    """Run another command during the run."""
     return lambda scene: (scene.training.operator.run(*words, code=code), None)[1]
 
 
 def unarmable(scene: Scene) -> None:
-    """The account does not let us arm its stop."""
+    """The account does not allow scheduling the stop."""
     scene.training.operator.lab.fault.api("denied", service="scheduler", action="CreateSchedule")
 
 
 def nothing(scene: Scene) -> None:
-    """It was struck before it began."""
+    """Do nothing: the fault was applied before the run started."""

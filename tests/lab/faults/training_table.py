@@ -1,4 +1,4 @@
-"""The table of faults in docs/training.md: phase x fault -> what stopped the GPU, after how long, and the exit code."""
+"""The table of faults in docs/training.md: phase, fault -> what stopped the GPU, after how long, and the exit code."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ BEGIN, END = "<!-- training faults: begin -->", "<!-- training faults: end -->"
 
 
 def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str], phases: Sequence[str]) -> str:
-    """The text with these cells, (fault, phase) -> what it says, put into its table; what else is measured stays."""
+    """Return the text with these cells, (fault, phase) -> content, in its table; other measured cells stay."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     known = cells(text) | fresh
@@ -23,12 +23,12 @@ def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str],
 
 
 def keep(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Sequence[str]) -> None:
-    """One cell more, at once: a sweep that is broken off keeps what it has."""
+    """Add a cell at once, so that an interrupted sweep keeps its results."""
     DOCUMENT.write_text(written(DOCUMENT.read_text(), {(fault, phase): cell}, faults, phases))
 
 
 def cells(text: str) -> dict[tuple[str, str], str]:
-    """(fault, phase) -> what the table in this text says."""
+    """(fault, phase) -> content of the cell in the table of this text."""
     table = text.partition(BEGIN)[2].partition(END)[0].strip()
     head, *rows = [[one.strip() for one in line.split("|")[1:-1]] for line in table.splitlines()] or [[]]
     return {(row[0], phase): cell for row in rows[1:] for phase, cell in zip(head[1:], row[1:], strict=True) if cell}

@@ -1,6 +1,6 @@
-"""As `sitecustomize`: the clock of one program goes wrong by what a file says; the kernel's is everybody's.
+"""As `sitecustomize`: change the clock of one program by the offset in a file, because the kernel's clock is shared.
 
-Only the time of day is moved, as a correction moves it: the clocks that count from the boot go on.
+Only the time of day changes, as a correction changes it. The monotonic clocks are unchanged.
 """
 
 import datetime
@@ -21,7 +21,7 @@ def ahead() -> float:
 
 
 class _Kind(type):
-    """What C code makes is a datetime, too."""
+    """Makes isinstance also accept datetimes that C code creates."""
 
     def __instancecheck__(cls, one: object) -> bool:
         return isinstance(one, _datetime)

@@ -1,4 +1,4 @@
-"""A stack that comes up from nothing in steps: interrupted, then small, then with all its hosts while it serves."""
+"""Bring up a stack in steps: an interrupted `up`, then a small stack, then all hosts while it serves."""
 
 import random
 from contextlib import suppress
@@ -13,7 +13,7 @@ FEWER = {"PNEUMO_APP_COUNT": "1", "PNEUMO_WEB_COUNT": "1", "PNEUMO_GPU_HOST": "f
 
 @dataclass(frozen=True)
 class Growth:
-    """interrupted: whether the first `up` was struck. traffic: of people at the page while it grew."""
+    """interrupted: whether the first `up` was interrupted. traffic: the requests while hosts were added."""
 
     interrupted: bool
     differences: str
@@ -21,7 +21,7 @@ class Growth:
 
 
 def grow(operator: Operator) -> Growth:
-    """Bring it up. What went wrong is for the tests of it to tell."""
+    """Bring the stack up. The tests report what went wrong."""
     all_hosts = dict(operator.settings)
     operator.settings = FEWER
     sweep = Sweep(operator.lab, random.Random(0), FEWER)

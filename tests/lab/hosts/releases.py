@@ -1,4 +1,4 @@
-"""Releases to deploy in tests, good and bad, made of this checkout; and what a host serves."""
+"""Good and bad releases for tests, made from this checkout; and the release that a host serves."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ CREATED = "def create_app(config: Mapping[str, object] | None = None) -> Flask:\
 DOCSTRING = '    """Spoiled by a test."""\n'
 HARMLESS = "    # no change at all\n"
 BROKEN = '    raise RuntimeError("broken by a test")\n'
-# It passes every check but the last, and ends when gunicorn starts it.
+# Passes every check but the last: it exits when gunicorn starts it.
 CRASHES = '    import sys\n    if "gunicorn.arbiter" in sys.modules:\n        raise RuntimeError("broken by a test")\n'
 KINDS = {"api": ("app", "pneumoctl-api"), "web": ("web", "pneumoctl-ui")}
 
@@ -29,7 +29,7 @@ def checkout(directory: Path, kind: str, change: str, mark: str = "") -> Path:
 
 
 def relabelled(directory: Path, name: str, off: float = 0.0) -> Path:
-    """The shipped model under another name; `off`: its known picture is said to score so much higher or lower."""
+    """The shipped model under another name. `off`: added to the expected score of its known picture."""
     shutil.copytree(bundle.pretrained(), directory, ignore=shutil.ignore_patterns(bundle.MANIFEST))
     manifest = json.loads((bundle.pretrained() / bundle.MANIFEST).read_text())
     known = manifest["known_picture"]
@@ -39,7 +39,7 @@ def relabelled(directory: Path, name: str, off: float = 0.0) -> Path:
 
 
 def served(lab: Lab, host: str) -> dict[str, str]:
-    """What the processes that run on a host are of: `code` and, where there is one, `model`; not what links say."""
+    """The releases that run on a host, `code` and, if it has one, `model`: those of its processes, not of its links."""
     unit = KINDS["web" if host.startswith("web") else "api"][1]
     script = f'tr "\\0" "\\n" </proc/$(systemctl show -P MainPID {unit})/environ'
     lines = dict(line.split("=", 1) for line in lab.fault.on(host, ["sh", "-c", script]).splitlines() if "=" in line)

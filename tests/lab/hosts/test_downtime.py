@@ -1,4 +1,4 @@
-"""Releases are switched and taken back while people work at the page: none of their requests fails."""
+"""Deploys and rollbacks while the web page is used: no request fails."""
 
 import json
 import time
@@ -18,7 +18,7 @@ Release = Callable[[Path], tuple[str, ...]]
 
 @pytest.fixture(params=[pytest.param("1", marks=pytest.mark.repeat), "2"])
 def sized(serving: Operator, request: pytest.FixtureRequest) -> Operator:
-    """The stack with so many API and web hosts."""
+    """The stack with this number of API and web hosts."""
     counts = {"PNEUMO_APP_COUNT": request.param, "PNEUMO_WEB_COUNT": request.param}
     if not counts.items() <= serving.settings.items():
         serving.settings |= counts

@@ -1,4 +1,4 @@
-"""Two pneumoctl at once: one works, the other is told who; who is frozen and overtaken does nothing more."""
+"""Two pneumoctl at the same time: the second fails and names the first; one that lost its lease does nothing more."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def elsewhere(serving: Operator) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]:
-    """A pneumoctl in the middle of a step."""
+    """A pneumoctl that is paused in the middle of a step."""
     serving.lab.fault.on(HOST, TAMPER)
     serving.lab.fault.on(HOST, REDIS)
     with Hold(serving, HOST, "systemctl") as hold:
@@ -82,14 +82,14 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
 def test_one_that_was_frozen_and_overtaken_does_nothing_more(
     serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
-    first, hold = working  # "Configure Redis" is what it would do next
+    first, hold = working  # its next step is "Configure Redis"
     os.kill(first.pid, signal.SIGSTOP)
-    hold.let_go()  # the step that was begun goes on there, and ends
+    hold.let_go()  # the started step continues on the host, and ends
     until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 60)
-    serving.lab.fault.on(HOST, REDIS)  # what the first would undo, if it were let
+    serving.lab.fault.on(HOST, REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
     said = first.communicate(timeout=LONGEST_S)[1]
 
-    assert first.returncode in (5, 6), said  # fenced off, or its link had ended meanwhile
+    assert first.returncode in (5, 6), said  # refused by the host, or its connection had ended
     assert serving.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
     Traffic(serving).upload(0)

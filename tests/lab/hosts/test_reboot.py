@@ -1,4 +1,4 @@
-"""All hosts boot again at once: everything is back by itself, and what was stored is there."""
+"""All hosts reboot at the same time: every service comes back, and the stored results are still there."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(serv
 
 
 def serves(page: Traffic) -> bool:
-    """Whether a picture is assessed."""
+    """Whether a picture gets a finding."""
     try:
         page.look(4)
     except Exception:

@@ -1,4 +1,4 @@
-"""People at the page: requests at a steady rate through the front door, every answer judged."""
+"""Simulate users: requests to the web page at a steady rate, with a check of every answer."""
 
 import itertools
 import json
@@ -24,25 +24,25 @@ from model.serving.predict import Classifier
 from tests.lab.operated import Operator
 
 RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 8)  # requests a second
-UPLOADS = 4  # one request of so many is a picture
-AT_ONCE = 12  # requests that wait for an answer
-LONGEST_S = 1800.0  # nobody leaves it on
-PATIENCE_S = 90.0  # longer than nginx waits for the page
-PICTURES = 8  # are drawn; each upload is one of them, changed a little
+UPLOADS = 4  # one of this number of requests is an upload
+AT_ONCE = 12  # the maximum number of concurrent requests
+LONGEST_S = 1800.0  # ends by itself after this time
+PATIENCE_S = 90.0  # longer than the timeout of nginx for the page
+PICTURES = 8  # drawn pictures; each upload is a slightly changed one
 SIZE = 320
-NEAR = 0.05  # a changed picture scores as the one it was made of
+NEAR = 0.05  # maximum difference of a changed picture's score
 
 
 @dataclass(frozen=True)
 class Film:
-    """A drawn radiograph and what the shipped model finds in it."""
+    """A drawn radiograph and the result of the shipped model for it."""
 
     picture: Image.Image
     finding: str
     probability: float
 
     def another(self, dice: random.Random) -> bytes:
-        """One that was never sent: some grey dots in its lowest rows, as a PNG."""
+        """A new picture as a PNG: this one with some grey dots in its lowest rows."""
         fresh = self.picture.copy()
         for _ in range(8):
             fresh.putpixel((dice.randrange(SIZE), SIZE - 1 - dice.randrange(4)), dice.randrange(256))
@@ -52,7 +52,7 @@ class Film:
 
 
 def films() -> list[Film]:
-    """Some that are far from the model's threshold, so that its finding is beyond doubt."""
+    """Drawn pictures whose scores are far from the model's threshold, so that the finding is certain."""
     model = Classifier.open(pretrained(), threads=1)
     made: list[Film] = []
     for seed in itertools.count(1):
@@ -65,13 +65,13 @@ def films() -> list[Film]:
 
 
 class Wrong(Exception):
-    """An answer that nobody should get."""
+    """A wrong answer."""
 
 
 class Traffic:
-    """Requests from the operator's place while it is entered; `failures` has a line for each that went wrong.
+    """Sends requests from the operator's network within `with`; `failures` has a line for each wrong answer.
 
-    Each has a connection of its own: one that nginx closes at a reload every browser opens again, and we judge nginx.
+    Each request has a new connection. nginx closes kept connections at a reload, which a browser opens again.
     """
 
     def __init__(self, operator: Operator, rate: float = RATE) -> None:
@@ -92,7 +92,7 @@ class Traffic:
         self.began = 0.0
 
     def __enter__(self) -> "Traffic":
-        self.upload(0)  # so that there is something to look at; and it works at all
+        self.upload(0)  # checks that the page works, and gives the first result to look at
         self.began = time.monotonic()
         self._pacer.start()
         return self
@@ -103,19 +103,19 @@ class Traffic:
             self.check()
 
     def end(self) -> None:
-        """Nobody asks anything more; what was asked is answered."""
+        """Send no more requests, and wait for the open ones."""
         self._ended.set()
         self._pacer.join()
 
     def check(self) -> None:
-        """AssertionError unless every answer so far was right."""
+        """Raise AssertionError unless every answer so far was right."""
         with self._lock:
             failed = list(self.failures)
         assert not failed, f"{len(failed)} of {self.sent} requests failed:\n" + "\n".join(failed[:30])
         assert self.sent["picture"] and self.sent["page"], self.sent
 
     def told(self) -> str:
-        """How many, how fast."""
+        """A line with the number of requests and their duration."""
         ordered = sorted(self.seconds) or [0.0]
         slow = ", ".join(f"{share}% {ordered[len(ordered) * share // 100]:.2f} s" for share in (50, 99))
         return (
@@ -124,7 +124,7 @@ class Traffic:
         )
 
     def _pace(self) -> None:
-        """At its rate, but never more than AT_ONCE at a time: a busy machine is asked less."""
+        """Send requests at the rate, but at most AT_ONCE at a time, so that a busy machine gets fewer."""
         free = threading.Semaphore(AT_ONCE)
 
         def answered(_: Future[None]) -> None:
@@ -151,7 +151,7 @@ class Traffic:
             self.seconds.append(time.monotonic() - started)
 
     def upload(self, number: int) -> None:
-        """Have a picture assessed that was never sent; raises unless the finding is right."""
+        """Upload a new picture; raises unless the finding is right."""
         film = self._films[number // UPLOADS % PICTURES]
         with self._lock:
             picture, name = film.another(self._dice), f"drawn-{self._dice.randrange(1 << 60):x}.png"
@@ -165,7 +165,7 @@ class Traffic:
             self._stored = [*self._stored[-50:], found]
 
     def look(self, number: int) -> None:
-        """Look at what was uploaded: a page or a document; raises unless it is as it must be."""
+        """Get the page or the document of an uploaded picture; raises unless it is right."""
         with self._lock:
             known = self._dice.choice(self._stored)
         one = f"/predictions/{known['id']}"
@@ -183,7 +183,7 @@ class Traffic:
             raise Wrong("the list is empty")
 
     def ask(self, method: str, path: str, accept: str = "", **more: Any) -> urllib3.BaseHTTPResponse:
-        """The answer of the front door; raises unless it is a good one."""
+        """The answer to a request; raises unless it is the expected one."""
         headers = self._headers | ({"Accept": accept} if accept else {})
         with (
             self._lab.entered("operator"),

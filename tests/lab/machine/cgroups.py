@@ -1,4 +1,4 @@
-"""Control groups: all that a lab starts is in its own, so that it can be ended whole, whoever lost sight of it."""
+"""Control groups: all processes of a lab are in its group, so that all of them can be ended."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def _hierarchies() -> tuple[Path, ...]:
-    """The version 2 hierarchy first, and systemd's own of version 1 where both are mounted (nspawn wants both)."""
+    """The version 2 hierarchy first, then systemd's version 1 hierarchy if both are mounted (nspawn needs both)."""
     rows = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     second = [Path(row[1]) for row in rows if row[2] == "cgroup2"]
     first = [Path(row[1]) for row in rows if row[2] == "cgroup" and "name=systemd" in row[3].split(",")]
@@ -30,12 +30,12 @@ class Group:
             directory.mkdir(parents=True, exist_ok=True)
 
     def enter(self, argv: list[str]) -> list[str]:
-        """A command that joins the group and becomes `argv`, keeping its process id."""
+        """A command that joins the group and then executes `argv` with the same process id."""
         join = "".join(f"echo $$ > {directory}/cgroup.procs && " for directory in self._directories())
         return ["sh", "-c", join + 'exec "$@"', "sh", *argv]
 
     def leave(self) -> None:
-        """Move this process out of the group: who ends a lab must not be in it."""
+        """Move this process out of the group, because a process that ends the lab must not be in it."""
         for root, directory in zip(_hierarchies(), self._directories(), strict=True):
             inside = any(str(os.getpid()) in f.read_text().split() for f in directory.rglob("cgroup.procs"))
             if inside:
@@ -49,12 +49,12 @@ class Group:
         return events.exists() and "populated 1" in events.read_text()
 
     def processes(self, below: str) -> list[int]:
-        """Those of a group of this name somewhere below it."""
+        """The process ids in a group of this name below this group."""
         files = [path / "cgroup.procs" for path in self._directories()[0].rglob(below)]
         return [int(one) for file in files for one in file.read_text().split()]
 
     def kill(self, timeout: float = 120) -> None:
-        """End all that is in it at once, as a loss of power would; returns when nothing is left."""
+        """Kill all processes in the group at once, as a loss of power would; returns when none is left."""
         switch = self._directories()[0] / "cgroup.kill"
         if not switch.exists():
             return
@@ -66,7 +66,7 @@ class Group:
             time.sleep(0.02)
 
     def remove(self) -> None:
-        """Remove the group and those below it; nothing may run in them."""
+        """Remove the group and those below it. They must not contain processes."""
         for directory in self._directories():
             below = [path for path in directory.rglob("*") if path.is_dir()] if directory.exists() else []
             for path in [*sorted(below, key=lambda path: -len(path.parts)), directory]:
@@ -75,5 +75,5 @@ class Group:
 
 
 def with_prefix(prefix: str) -> list[Group]:
-    """The groups at the top whose name begins so."""
+    """The top-level groups whose name has this prefix."""
     return sorted({Group(path.name) for root in _hierarchies() for path in root.glob(f"{prefix}*")}, key=str)

@@ -1,4 +1,4 @@
-"""Ask the lab's AWS on the lab's own behalf: such calls are neither counted nor struck by faults."""
+"""The lab's own calls to its AWS: they are not counted, and faults do not apply to them."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
 
 
 def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
-    """A boto3 client of the lab's AWS; it can be asked from inside the lab's network only."""
+    """A boto3 client of the lab's AWS. It only works inside the lab's network."""
     import boto3
     from botocore.config import Config
 
@@ -34,7 +34,7 @@ def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
 
 
 def client_through(entered: Callable[[str], AbstractContextManager[None]], service: str, agent: str) -> Any:
-    """A boto3 client whose requests are sent from the operator's place."""
+    """A boto3 client whose requests are sent from the operator's network."""
     from botocore.httpsession import URLLib3Session
 
     at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -49,7 +49,7 @@ def client_through(entered: Callable[[str], AbstractContextManager[None]], servi
 
 
 def control(method: str, path: str, body: object = None, timeout: float = 60) -> Any:
-    """The API's own switches and counters, below /lab/; ValueError says what it refuses."""
+    """Send a request to the lab's own HTTP interface below /lab/. Raises ValueError if it is refused."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{API_URL}/lab/{path}", data, {"Content-Type": "application/json"}, method=method)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -61,7 +61,7 @@ def control(method: str, path: str, body: object = None, timeout: float = 60) ->
 
 
 def await_api(seconds: float = 30) -> None:
-    """Return when the API answers, or when the time is up."""
+    """Wait until the API answers, or until the time limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(OSError):
@@ -75,7 +75,7 @@ def instances(ec2: Any) -> list[dict[str, Any]]:
 
 
 def network(ec2: Any, listed: list[dict[str, Any]]) -> Cloud:
-    """All that the firewall is compiled from."""
+    """The descriptions that the firewall is compiled from."""
     return Cloud(
         instances=listed,
         groups=ec2.describe_security_groups()["SecurityGroups"],
@@ -87,7 +87,7 @@ def network(ec2: Any, listed: list[dict[str, Any]]) -> Cloud:
 
 
 def seed(ec2: Any, instance: dict[str, Any]) -> Seed:
-    """User data and keys of an instance, and whether its image is an Ubuntu."""
+    """User data and keys of an instance, and whether its image is Ubuntu."""
     identity = instance["InstanceId"]
     coded = ec2.describe_instance_attribute(InstanceId=identity, Attribute="userData")["UserData"].get("Value", "")
     names = [instance["KeyName"]] if instance.get("KeyName") else []
@@ -98,14 +98,14 @@ def seed(ec2: Any, instance: dict[str, Any]) -> Seed:
 
 
 def shutdown_behaviour(ec2: Any, identity: str) -> str:
-    """What a host that powers itself off becomes: `stop` or `terminate`."""
+    """What EC2 does with a host that powers itself off: `stop` or `terminate`."""
     attribute = "instanceInitiatedShutdownBehavior"
     got = ec2.describe_instance_attribute(InstanceId=identity, Attribute=attribute)
     return str(got.get("InstanceInitiatedShutdownBehavior", {}).get("Value", "stop"))
 
 
 def short_name(instance: dict[str, Any]) -> str:
-    """What people call an instance: the key of its terraform address, else its Name, else its id."""
+    """The short name of an instance: the key of its terraform address, else its Name, else its id."""
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())}
     key = tags.get("pneumoctl:address", "").partition(":")[2]
     return key or tags.get("Name") or str(instance["InstanceId"])

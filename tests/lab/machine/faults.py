@@ -1,4 +1,4 @@
-"""What can go wrong with a host of the lab, at the flick of a switch."""
+"""Faults of a host of the lab, which can be switched on and off."""
 
 import os
 import subprocess
@@ -12,9 +12,9 @@ from tests.lab.machine.hosts import leader
 from tests.lab.machine.network import Network
 from tests.lab.machine.places import WORLD, Places
 
-FILLER = "full"  # lies beside the host's files on its disk: it cannot see or remove it
-ON_S = 120.0  # a host that a failed test left frozen would keep the next one waiting for ever
-KEPT = "/root/host-keys"  # the first ones of a host whose keys were changed
+FILLER = "full"  # is on the host's disk, but outside its files: the host cannot see or remove it
+ON_S = 120.0  # time limit: a host that a failed test left frozen never answers
+KEPT = "/root/host-keys"  # the original keys of a host whose keys were changed
 NEW_KEYS = f"""set -e
 test -d {KEPT} || {{ mkdir {KEPT}; cp -p /etc/ssh/ssh_host_* {KEPT}; }}
 rm -f /etc/ssh/ssh_host_*; ssh-keygen -A -q; systemctl restart ssh"""
@@ -24,23 +24,23 @@ rm -f /etc/ssh/ssh_host_*; mv {KEPT}/* /etc/ssh/; rmdir {KEPT}; systemctl restar
 
 
 class Faults:
-    """`find` gives the row of hosts.json for a host's name, address or id; `ask` speaks with the API's /lab/."""
+    """Switches faults. `find`: name, address or id -> row of hosts.json. `ask`: sends a request to the API's /lab/."""
 
     def __init__(self, places: Places, find: Callable[[str], dict[str, Any]], ask: Callable[..., Any]) -> None:
         self._places, self._find, self._ask = places, find, ask
         self._network = Network(places)
-        self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # what is still switched on, and how it ends
+        self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # active faults, with the function that ends each
         self._ahead = 0.0
 
     def heal(self) -> None:
-        """Switch off all that this process switched on and did not switch off, the last one first."""
+        """Switch off all faults that this process switched on, the last one first."""
         while self._undo:
             _, undo = self._undo.popitem()
-            with suppress(KeyError, ProcessLookupError, FileNotFoundError):  # that host is gone, or down
+            with suppress(KeyError, ProcessLookupError, FileNotFoundError):  # the host is gone, or down
                 undo()
 
     def cut(self, host: str) -> None:
-        """Its link is silent, both ways, until restored. `operator`: that of the operator's own machine."""
+        """Cut a host's network in both directions until `restore`. `operator`: the operator's machine."""
         place = self._place(host)
         self._undo["cut", place] = lambda: self._network.restore(place)
         self._network.cut(place)
@@ -51,7 +51,7 @@ class Faults:
         self._undo.pop(("cut", place), None)
 
     def freeze(self, host: str) -> None:
-        """None of its processes runs until thawed; its kernel goes on taking connections."""
+        """Freeze all processes of a host until `thaw`. Its kernel still accepts connections."""
         group = self._group(host)
         self._undo["freeze", group.path] = lambda: group.freeze(False)
         group.freeze(True)
@@ -62,7 +62,7 @@ class Faults:
         self._undo.pop(("freeze", group.path), None)
 
     def kill(self, host: str) -> None:
-        """As when a kernel dies: silence at once, while EC2 says `running`. Stop and start it by the API."""
+        """Kill a host like a kernel crash: EC2 still says `running`. Stop and start it by the API."""
         identity = self._find(host)["id"]
         self._network.cut(identity)
         self._group(host).kill()
@@ -70,10 +70,10 @@ class Faults:
         self._network.restore(identity)
 
     def fill(self, host: str, leave: int = 0) -> None:
-        """Its disk is full but for `leave` bytes, until drained; this machine's own disk stays as it was."""
+        """Fill a host's disk, except for `leave` bytes, until `drain`. This machine's disk does not fill."""
         disk = self._disk(host)
         self._undo["fill", str(disk)] = lambda: (disk / FILLER).unlink(missing_ok=True)
-        # Some blocks are needed to note the allocation itself: take large pieces first, then ever smaller ones.
+        # The allocation itself needs some blocks: allocate large pieces first, then smaller ones.
         with (disk / FILLER).open("ab") as filler:
             for piece in (1 << 30, 1 << 24, 1 << 20, 1 << 14, 1 << 12):
                 while _free(disk) >= leave + piece and _grow(filler.fileno(), piece):
@@ -85,7 +85,7 @@ class Faults:
         self._undo.pop(("fill", str(disk)), None)
 
     def change_keys(self, host: str) -> None:
-        """It makes new SSH host keys; the first ones come back with `restore_keys`."""
+        """Give a host new SSH host keys; `restore_keys` brings the original ones back."""
         identity = self._place(host)
         self._undo["keys", identity] = lambda: self.restore_keys(identity)
         self.on(host, ["sh", "-c", NEW_KEYS])
@@ -95,7 +95,7 @@ class Faults:
         self._undo.pop(("keys", self._place(host)), None)
 
     def replace(self, host: str) -> None:
-        """Another machine answers under its address, newly booted from an empty disk; the API knows nothing."""
+        """Replace a host by another machine with the same address and a new disk. The API does not show it."""
         self._request(host, "replace")
 
     def reboot(self, host: str) -> None:
@@ -112,7 +112,7 @@ class Faults:
         self._undo.pop(("api", ""), None)
 
     def forward(self, seconds: float) -> None:
-        """Put the scheduler's clock forward, until `real_time`."""
+        """Put the scheduler's clock forward until `real_time`."""
         self._undo["clock", ""] = self.real_time
         self._ahead += seconds
         self._ask("POST", "clock", {"forward": seconds})
@@ -123,7 +123,7 @@ class Faults:
         self._undo.pop(("clock", ""), None)
 
     def on(self, host: str, argv: list[str]) -> str:
-        """Run a command on a host as root, without a network: what its console would allow. Returns what it printed."""
+        """Run a command on a host as root, without its network, as on a console. Returns its output."""
         inside = ["nsenter", f"--target={leader(self._find(host)['pid'])}", "--all", "--wdns=/", "--", *argv]
         path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         done = subprocess.run(self._group(host).enter(inside), text=True, capture_output=True, env=path, timeout=ON_S)

@@ -1,10 +1,10 @@
-"""Turn what EC2 says of a network into the router's ruleset; pure: descriptions in, text for nft out.
+"""Compile EC2's description of a network into the router's ruleset for nft. Pure functions.
 
-Compiled: security groups, both ways and stateful, by address range, group and prefix list; route tables (without a way
-out a host neither reaches nor is reached from outside); internet and NAT gateways; public addresses; gateway endpoints.
-The AWS API speaks on a port of its own here and is opened to a host by what opens 443 to it in AWS; an S3 endpoint
-opens the whole API. Left out: network ACLs, IPv6, VPC peering, a host reached by another host through a public address.
-As in AWS, what is not allowed is dropped in silence.
+Supported: security groups in both directions, stateful, by address range, group and prefix list; route tables (without
+a route, a host cannot communicate with the outside); internet and NAT gateways; public addresses; gateway endpoints.
+The AWS API has its own port in the lab. A rule that opens port 443 of AWS to a host opens this port, and an S3 endpoint
+opens the whole API. Not supported: network ACLs, IPv6, VPC peering, and hosts that reach other hosts by a public
+address. As in AWS, packets that are not allowed are dropped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp"}
 
 @dataclass(frozen=True)
 class Cloud:
-    """What boto3's describe_* calls give, each list whole."""
+    """The complete results of boto3's describe_* calls."""
 
     instances: Sequence[Description] = ()
     groups: Sequence[Description] = ()
@@ -32,7 +32,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class World:
-    """What is outside: the API, and the places by the router's interface to them."""
+    """The outside: the API, and the places by the router's interface to them."""
 
     api: str
     port: int
@@ -40,7 +40,7 @@ class World:
 
 
 def ruleset(cloud: Cloud, world: World) -> str:
-    """A whole ruleset that replaces the one before."""
+    """A complete ruleset that replaces the previous one."""
     living = [one for one in cloud.instances if one.get("PrivateIpAddress") and one["State"]["Name"] not in GONE]
     hosts = list({one["PrivateIpAddress"]: one for one in reversed(living)}.values())[::-1]
     outside = ", ".join(world.places)
@@ -73,7 +73,7 @@ def _chain(way: str, host: Description) -> str:
 
 
 def _arriving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
-    """From outside to a public address, for hosts whose subnet has a way back through the internet gateway."""
+    """From outside to a public address, for hosts whose subnet has a route to the internet gateway."""
     return [
         f"iifname {place} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
         for host in hosts
@@ -83,7 +83,7 @@ def _arriving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]
 
 
 def _leaving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
-    """Outside, a host is seen as its public address or as its NAT gateway's."""
+    """To the outside, with the host's public address or that of its NAT gateway as the source."""
     return [
         f"ip saddr {host['PrivateIpAddress']} ip daddr {address} snat to {seen}"
         for host in hosts
@@ -103,7 +103,7 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
     rules = [
         "ct state established,related accept",
         "ct state invalid drop",
-        f"iifname {{ {outside} }} ct status & dnat == 0 drop",  # a private address means nothing out there
+        f"iifname {{ {outside} }} ct status & dnat == 0 drop",  # private addresses are not routed outside
     ]
     if hosts:
         known = ", ".join(host["PrivateIpAddress"] for host in hosts)
@@ -115,7 +115,7 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
 
 
 def _egress(host: Description, hosts: list[Description], cloud: Cloud, world: World) -> Iterator[str]:
-    """Returns what may leave the host, drops the rest."""
+    """Rules for packets that may leave a host; all others are dropped."""
     neighbours = [one["PrivateIpAddress"] for one in hosts if one.get("VpcId") == host.get("VpcId")]
     reached = neighbours + [address for address in world.places.values() if way_out(host, address, cloud)]
     yield f"ip daddr != {{ {', '.join(reached)} }} drop"
@@ -161,7 +161,7 @@ def _is_member(one: Description, group: str, host: Description) -> bool:
 
 
 def _protocol(permission: Description) -> str | None:
-    """The match for protocol and ports; empty for all traffic, None for what IPv4 does not carry."""
+    """The match for protocol and ports; empty for all traffic, None for a protocol that IPv4 does not have."""
     name = PROTOCOLS.get(permission["IpProtocol"], permission["IpProtocol"])
     low, high = permission.get("FromPort", -1), permission.get("ToPort", -1)
     if name == "-1":
@@ -203,7 +203,7 @@ def _table(subnet: str, vpc: str, cloud: Cloud) -> Description:
 
 
 def _route(table: Description, address: str) -> Description:
-    """The most specific live route to an address; empty without one."""
+    """The most specific active route to an address; empty if there is none."""
     fitting = [
         (ip_network(route["DestinationCidrBlock"]).prefixlen, number, route)
         for number, route in enumerate(table.get("Routes", ()))
@@ -227,7 +227,7 @@ def _through_gateway(host: Description, address: str, cloud: Cloud) -> bool:
 
 
 def way_out(host: Description, address: str, cloud: Cloud) -> str | None:
-    """As which address a host is seen at an address outside; None if it gets no further than its VPC."""
+    """The source address of a host's packets to an address outside; None if it has no route there."""
     if _through_gateway(host, address, cloud):
         return str(IPv4Address(host["PublicIpAddress"]))
     route = _route(_table(host.get("SubnetId", ""), host.get("VpcId", ""), cloud), address)

@@ -1,4 +1,4 @@
-"""The operator's place: the environment in which pneumoctl, terraform and ssh run inside the lab."""
+"""The operator's home and environment, in which pneumoctl, terraform and ssh run inside the lab."""
 
 import os
 import subprocess
@@ -24,11 +24,11 @@ provider_installation {{
 
 @cache
 def plugin_mirror() -> Path | None:
-    """The folder laid out as a mirror of terraform's registry: TF_PLUGIN_MIRROR, else the first one on this machine."""
+    """A folder that mirrors terraform's registry: TF_PLUGIN_MIRROR, else the first one found on this machine."""
     named = os.environ.get("TF_PLUGIN_MIRROR")
     if named:
         return Path(named) if Path(named, PROVIDER).is_dir() else None
-    # Not those below .terraform, which belong to one working copy; nor deep down, where the search takes seconds.
+    # Not those below .terraform, which belong to one working copy. Deeper folders are not searched: it takes seconds.
     where = ["find", "/", "-xdev", "-maxdepth", "7", "-name", ".terraform", "-prune"]
     what = ["-o", "-type", "d", "-path", f"*/{PROVIDER}", "-print", "-quit"]
     found = subprocess.run([*where, *what], text=True, capture_output=True).stdout.splitlines()
@@ -36,7 +36,7 @@ def plugin_mirror() -> Path | None:
 
 
 def furnish(places: Places, mirror: Path) -> None:
-    """Lay out the operator's home."""
+    """Create the operator's home."""
     for path in (places.home, _state(places)):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     _configuration(places).write_text(CONFIGURATION.format(mirror=mirror))
@@ -45,7 +45,7 @@ def furnish(places: Places, mirror: Path) -> None:
 
 
 def environment(places: Places) -> dict[str, str]:
-    """All of the operator's environment; of the caller's only what describes the terminal."""
+    """The complete environment of the operator. Only the terminal settings come from the caller's environment."""
     tools = Path(sys.executable).parent
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
@@ -60,7 +60,7 @@ def environment(places: Places) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "TF_CLI_CONFIG_FILE": str(_configuration(places)),
         "CHECKPOINT_DISABLE": "1",
-        "GOGC": "400",  # terraform's many short lives here take a quarter less of the processors
+        "GOGC": "400",  # the many short runs of terraform take a quarter less CPU time
         "PNEUMO_TARGET": "aws",
         "PNEUMO_OPERATOR_CIDR": f"{OPERATOR}/32",
         "PNEUMO_LAB": places.name,

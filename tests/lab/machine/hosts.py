@@ -1,4 +1,4 @@
-"""A host: a Debian with systemd in a container of its own, on a disk of its own, as an instance of the lab's AWS."""
+"""A host, which is an instance of the lab's AWS: Debian with systemd in a container, with its own disk."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ from tests.lab.machine.cgroups import Group
 from tests.lab.machine.network import Network
 from tests.lab.machine.places import Places
 
-REBOOTED = 133  # how nspawn ends when the host wants to boot again; 0 when it was powered off
-DISK = "8G"  # sparse: a file that takes what is written to it
+REBOOTED = 133  # nspawn's exit code when the host reboots; 0 when it was powered off
+DISK = "8G"  # a sparse file: it only takes the space that is written
 
 
 @dataclass(frozen=True)
 class Seed:
-    """What an instance is given at its first boot. `ubuntu`: its image has a user of that name, too."""
+    """The data of an instance for its first boot. `ubuntu`: its image also has a user of that name."""
 
     user_data: bytes = b""
     keys: tuple[str, ...] = ()
@@ -35,12 +35,12 @@ class Host:
         self.process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
-        """A new disk with the seed for cloud-init on it."""
+        """Create a new disk that contains the seed for cloud-init."""
         self._root.mkdir(parents=True, exist_ok=True)
         image, mounted = self._directory / "disk.img", self._directory / "disk"
         mounted.mkdir(exist_ok=True)
         _run("truncate", f"--size={DISK}", image)
-        # No journal: the file beneath is not lost when a host is.
+        # No journal: the file of the disk is not lost if the host crashes.
         _run("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1,nodiscard", image)
         _run("mount", "-o", "loop,noatime", image, mounted)
         for name in ("upper", "work"):
@@ -55,14 +55,14 @@ class Host:
         disk = self._directory / "disk"
         shutil.rmtree(
             disk / "work/work/incompat", ignore_errors=True
-        )  # overlayfs refuses a volatile disk a second time
+        )  # overlayfs refuses to mount a volatile disk again
         layers = f"lowerdir={self._image},upperdir={disk}/upper,workdir={disk}/work,volatile"
         _run("mount", "-t", "overlay", self._machine, "-o", layers, self._root)
         self._network.attach(self.instance, self.address)
         self._group.create()
         network = f"--network-namespace-path=/run/netns/{self._machine}"
         alone = ("--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off", "--timezone=off", network)
-        # The console is one-way: what the host writes on it is what EC2 gives as the console's output.
+        # The console is write-only: what the host writes on it becomes EC2's console output.
         options = ("--quiet", "--boot", "--console=read-only", "--capability=CAP_NET_ADMIN", *alone)
         command = ["systemd-nspawn", f"--directory={self._root}", f"--machine={self._machine}", *options]
         with (self._directory / "console.log").open("ab") as console:
@@ -75,20 +75,20 @@ class Host:
             )
 
     def ended(self) -> int | None:
-        """The exit code of a host that ended by itself (below 0: killed); None while it runs or after `halt`."""
+        """The exit code of a host that ended by itself (negative: killed); None while it runs or after `halt`."""
         return self.process.poll() if self.process else None
 
     def stop(self) -> None:
         """Shut it down in order, and by force after 20 s."""
         if self.process and self.process.poll() is None:
             self._group.freeze(False)
-            self.process.terminate()  # nspawn takes it for an order to power off
+            self.process.terminate()  # nspawn powers the host off at this signal
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(20)
         self.halt()
 
     def halt(self) -> None:
-        """End it as a loss of power would: its peers hear nothing more. The disk stays."""
+        """End the host as a loss of power would, without a message to its peers. The disk stays."""
         self._network.detach(self.instance)
         self._group.kill()
         if self.process:
@@ -99,7 +99,7 @@ class Host:
         shutil.rmtree(f"/run/systemd/nspawn/propagate/{self._machine}", ignore_errors=True)
 
     def remove(self) -> None:
-        """End it and remove its disk; what it said on its console stays."""
+        """End the host and remove its disk. Its console output stays."""
         self.halt()
         self._network.restore(self.instance)
         mounts.unmount_below(self._directory)

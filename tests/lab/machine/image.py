@@ -1,8 +1,8 @@
-"""The disk that every host boots from: a Debian 12 like the cloud's own image, and what is installed later beside it.
+"""The disk image of all hosts: Debian 12 like the cloud image, and the packages that are installed later.
 
-Built once from this machine's own package sources, kept under $XDG_CACHE_HOME/pneumoctl-lab by a digest of this recipe,
-and shared by all labs (each host writes to an overlay). Hosts reach no registry: `apt-get install` and `pip install`
-there are real, and are served from an apt repository and a folder of wheels inside the image.
+It is built once from this machine's package sources, saved under $XDG_CACHE_HOME/pneumoctl-lab by a digest of this
+recipe, and shared by all labs (each host writes to an overlay). Hosts cannot reach a registry. `apt-get install` and
+`pip install` are real on them, and use an apt repository and a folder of wheels inside the image.
 """
 
 import fcntl
@@ -19,26 +19,26 @@ from tests.lab.machine import mounts
 from tests.lab.machine.places import API_URL, REGION, all_labs
 from tests.webapp.locks import LOCKS
 
-# What Debian's cloud image brings and a host of ours needs at boot.
+# Packages of Debian's cloud image that a host needs at boot.
 CLOUD_IMAGE = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libnss-myhostname", "cloud-init", "openssh-server", "sudo"),
     *("python3", "ca-certificates", "curl", "iproute2", "iputils-ping", "netbase", "procps", "less"),
 )
-# What provisioning installs on hosts by apt; fetched with what it depends on.
+# Packages that provisioning installs on hosts; downloaded with their dependencies.
 OFFLINE_PACKAGES = (
     *("nginx", "redis-server", "prometheus", "prometheus-node-exporter", "prometheus-nginx-exporter"),
     *("prometheus-redis-exporter", "python3-venv", "python3-pip", "rsync", "nftables", "unzip", "git"),
 )
-# What builds and feeds a virtual environment on a host, beside what the locks name.
+# Packages for building a virtual environment on a host, in addition to those in the lock files.
 OFFLINE_WHEELS = ("pip", "setuptools", "wheel", "hatchling", "boto3")
 
 Run = Callable[..., None]
 MIRROR = "srv/mirror"
 
 
-# In AWS the clients on a host find the region's API by themselves; here they must be told.
+# In AWS, clients on a host find the API of the region; in the lab, they need its address.
 HOST_ENVIRONMENT = (f"AWS_ENDPOINT_URL={API_URL}", f"AWS_REGION={REGION}", "PNEUMOCTL_GPU_STAND_IN=1")
-# On training hosts only: the front door's nginx wants port 80 of every address for itself.
+# On training hosts only, because nginx on the front door needs port 80 of every address.
 IMDS = """\
 [Unit]
 Description=The lab's stand-in for EC2's metadata service
@@ -56,7 +56,7 @@ WantedBy=sysinit.target
 FILES = {
     "etc/apt/sources.list": f"deb [trusted=yes] file:/{MIRROR}/deb ./\n",
     "etc/pip.conf": f"[global]\nno-index = true\nfind-links = /{MIRROR}/wheels\n",
-    # RSA keys are left out: they alone take longer than the rest of the boot.
+    # No RSA keys: making them takes longer than the rest of the boot.
     "etc/cloud/cloud.cfg.d/99_lab.cfg": """\
 datasource_list: [NoCloud]
 network: {config: disabled}
@@ -83,7 +83,7 @@ system_info:
 
 
 def ensure() -> Path:
-    """The root directory of the image, built if there is none of this recipe (a minute)."""
+    """The root directory of the image; it is built if it does not exist (one minute)."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pneumoctl-lab"
     cache.mkdir(parents=True, exist_ok=True)
     image = cache / f"image-{_digest()}"
@@ -138,7 +138,7 @@ def _debian(root: Path, run: Run) -> None:
     options = ["--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", "--skip=cleanup/apt"]
     sources = [*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")]
     include = "--include=" + ",".join(CLOUD_IMAGE)
-    given = [path for path in sources if path.exists()]  # as this machine reaches Debian
+    given = [path for path in sources if path.exists()]  # the package sources of this machine
     run("mmdebstrap", "--mode=root", "--variant=minbase", *options, *no_docs, include, "bookworm", root, *given)
 
 
@@ -159,7 +159,7 @@ def _mirror(root: Path, run: Run) -> None:
     for lock in LOCKS.values():
         run(*pip, "--dest", wheels, "--require-hashes", "--no-deps", "--requirement", lock)
     run(*pip, "--dest", wheels, *OFFLINE_WHEELS)
-    # A host's Python may want more than the one that downloaded: better known now than on a host.
+    # The Python of a host may need more wheels than the one that downloads. Find out now.
     offline = ("install", "--dry-run", "--quiet", "--no-index", f"--find-links=/{MIRROR}/wheels")
     (bundled, *_) = wheels.glob("pip-*.whl")
     own_pip = f"/{MIRROR}/wheels/{bundled.name}/pip"
@@ -171,7 +171,7 @@ def _mirror(root: Path, run: Run) -> None:
 
 
 def _settle(root: Path, run: Run) -> None:
-    """Leave what a fresh machine has: no lists, no keys, no identity."""
+    """Remove what a new machine does not have: package lists, host keys, the machine id."""
     for old in [*root.glob("etc/ssh/ssh_host_*"), *root.glob("etc/apt/sources.list.d/*"), root / "etc/resolv.conf"]:
         old.unlink()
     shutil.rmtree(root / "var/lib/apt/lists")

@@ -1,7 +1,7 @@
-"""A host's metadata service (IMDSv2), run inside the lab's training host on 169.254.169.254, by its own Python alone.
+"""A host's metadata service (IMDSv2) on 169.254.169.254. It runs on the lab's training host, with its own Python.
 
-It says what EC2's says of credentials, the instance and a spot interruption; to the lab any credentials are good.
-`/run/lab/spot-action` holds the interruption notice that a test puts there.
+It answers as EC2's service does about credentials, the instance and a spot interruption. The lab accepts any
+credentials. A test writes the interruption notice to `/run/lab/spot-action`.
 """
 
 import json
@@ -18,7 +18,7 @@ TOKENS: set[str] = set()
 
 
 def answer(path: str, region: str) -> str | None:
-    """What a path below /latest says; None: there is no such thing."""
+    """The content of a path below /latest; None: there is none."""
     if path == "meta-data/spot/instance-action":
         return SPOT.read_text() if SPOT.exists() else None
     until = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -33,7 +33,7 @@ def answer(path: str, region: str) -> str | None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Tokens by PUT; all else only with one, as `http_tokens = required` has it."""
+    """Gives tokens for PUT; answers other requests only with a token, as `http_tokens = required` does."""
 
     region = ""
 
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         self._say(200, token, ("X-aws-ec2-metadata-token-ttl-seconds", "21600"))
 
     def do_GET(self) -> None:
-        """Answer who shows a token."""
+        """Answer requests with a valid token."""
         if self.headers.get("X-aws-ec2-metadata-token") not in TOKENS:
             self._say(401, "")
             return
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the answers hold credentials."""
+        """Print nothing: the answers contain credentials."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One lab, from up to down: bring it up, run commands in it, ask what is there, and end all that it began."""
+"""One lab: bring it up, run commands in it, query its hosts, and end everything that it started."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.lab.machine.places import API, PORT, ROOT, WORLD, Places, all_labs
 
 
 class Lab:
-    """A lab by its name; it may be up already, made by another process."""
+    """A lab of this name. It may already be up, started by another process."""
 
     def __init__(self, name: str = "main") -> None:
         self.places = Places(name)
@@ -31,7 +31,7 @@ class Lab:
     # --- up and down --------------------------------------------------------------------------------------------------
 
     def up(self, say: Callable[[str], None] = lambda text: None) -> None:
-        """Bring it up, unless it is; remains of an earlier one go first. After a failure or Ctrl-C nothing is left."""
+        """Bring the lab up, unless it is; removes remains first. After a failure or Ctrl-C, nothing is left."""
         if self.is_up():
             return
         self.down()
@@ -63,7 +63,7 @@ class Lab:
         self._await("the reconciler", self._overview.exists, 120)
 
     def down(self) -> None:
-        """End all that a lab of this name began, whoever began it and however that ended; nothing there is fine."""
+        """End everything that a lab of this name started, by any process. It need not exist."""
         for group in [one for one in with_prefix(self.places.prefix) if one.path == self.places.prefix]:
             group.leave()
             group.kill()
@@ -76,11 +76,11 @@ class Lab:
             left.rmdir()
         if self.places.directory.exists():
             subprocess.run(["rm", "-rf", "--one-file-system", self.places.directory], check=True)
-        with suppress(OSError):  # other labs are in it, or it never was
+        with suppress(OSError):  # other labs use it, or it does not exist
             all_labs().rmdir()
 
     def is_up(self) -> bool:
-        """Whether its API answers and its hosts are looked after."""
+        """Whether its API answers and its reconciler runs."""
         looked_after = Group(f"{self.places.prefix}/reconciler").populated() and self._overview.exists()
         return looked_after and self._answers()
 
@@ -121,7 +121,7 @@ class Lab:
         cwd: Path | None = None,
         place: str = "operator",
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as the operator (or at another place); AssertionError with its output if it ends otherwise."""
+        """Run a command as the operator or at another place. Raises AssertionError if the exit code is not `code`."""
         done = subprocess.run(
             self.command(argv, place),
             env={**self.environment(), **(env or {})},
@@ -137,11 +137,11 @@ class Lab:
         return done
 
     def client(self, service: str = "ec2", agent: str = "test") -> Any:
-        """A boto3 client that works in this process: its requests are sent from the operator's place."""
+        """A boto3 client for this process. Its requests are sent from the operator's network."""
         return cloud.client_through(self._network.entered, service, agent)
 
     def probe(self, place: str, address: str, port: int, timeout: float = 1.0) -> str:
-        """What TCP finds from a place or host: `open`, `refused` (the way is open, nobody listens) or `silent`."""
+        """The result of a TCP connection from a place or host: `open`, `refused` (nothing listens) or `silent`."""
         with self.entered(place), socket.socket() as attempt:
             attempt.settimeout(timeout)
             try:
@@ -153,16 +153,16 @@ class Lab:
             return "open"
 
     def entered(self, place: str) -> AbstractContextManager[None]:
-        """Sockets that this thread opens meanwhile are opened at a place, or in a host's network."""
+        """Within `with`, the sockets of this thread are opened at a place or in a host's network."""
         return self._network.entered(self._place(place))
 
     def ask(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
-        """The API's own switches and counters, below /lab/."""
+        """Send a request to the lab's own HTTP interface below /lab/."""
         with self._network.entered("operator"):
             return cloud.control(method, path, body, timeout)
 
     def heal(self) -> None:
-        """End what a test left: faults, the operator's processes, hosts that died. Nothing there is fine."""
+        """Clean up after a test: end faults and the operator's processes, boot hosts that died."""
         self.fault.heal()
         Group(f"{self.places.prefix}/operator").kill()
         for host in self.hosts():
@@ -185,11 +185,11 @@ class Lab:
         return known
 
     def trouble(self) -> str:
-        """What the reconciler could not do at its last try; empty when all is well."""
+        """What the reconciler failed to do at its last attempt; empty if it succeeded."""
         return str(json.loads(self._overview.read_text())["trouble"])
 
     def host(self, which: str) -> dict[str, Any]:
-        """The living host of a name, address or id; KeyError if there is none."""
+        """The existing host with a name, address or id. Raises KeyError if there is none."""
         rows = [one for one in self.hosts() if which in (one["id"], one["name"], one["private_ip"], one["public_ip"])]
         if not rows:
             names = ", ".join(one["name"] for one in self.hosts())
@@ -197,13 +197,13 @@ class Lab:
         return rows[-1]
 
     def find(self, which: str, state: str = "") -> bool:
-        """Whether a host of this name, address or id is there, in this state."""
+        """Whether a host with this name, address or id exists and has this state."""
         with suppress(KeyError):
             return self.host(which)["state"] not in ("removing", "gone") and state in ("", self.host(which)["state"])
         return False
 
     def await_host(self, which: str, state: str, timeout: float = 600) -> dict[str, Any]:
-        """Wait until a host is `up`, `down`, `dead`; TimeoutError with the reconciler's last words otherwise."""
+        """Wait until a host is `up`, `down` or `dead`. Raises TimeoutError with the reconciler's last messages."""
 
         def reached() -> bool:
             return any(
@@ -226,7 +226,7 @@ class Lab:
         self.ask("POST", "calls/reset")
 
     def tail(self, lines: int = 30) -> str:
-        """The last lines of every log, of the calls to the API, and of every host's console."""
+        """The last lines of all logs, of the calls to the API, and of the consoles of all hosts."""
         return logs.tail(self.places.directory, lines)
 
     # --- how ----------------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Lab:
         return which if which in WORLD else str(self.host(which)["id"])
 
     def _begin(self, name: str, argv: list[str]) -> None:
-        """Start one of the lab's own programs in the router's place; it outlives this process."""
+        """Start one of the lab's own programs in the router's network; it continues after this process ends."""
         kept = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         group = Group(f"{self.places.prefix}/{name}")

@@ -1,4 +1,4 @@
-"""What the programs of a lab, its API and the consoles of its hosts said last."""
+"""The last output of a lab's programs, its API and the consoles of its hosts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ PATTERNS = ("logs/*.log", "calls.jsonl", "hosts/*/console.log")
 
 
 def tail(directory: Path, lines: int) -> str:
-    """The last lines of each."""
+    """The last lines of each log."""
     parts = []
     for file in (file for pattern in PATTERNS for file in sorted(directory.glob(pattern))):
         last = file.read_text(errors="replace").splitlines()[-lines:]

@@ -1,4 +1,4 @@
-"""What is mounted where, and taking it down again."""
+"""List mount points and unmount them."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ def below(directory: Path) -> list[Path]:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount all at or below a directory; what is still in use goes when its last user does."""
+    """Unmount everything at or below a directory. Mounts in use are detached and go when their last user ends."""
     for point in reversed(below(directory)):
         if subprocess.run(["umount", point], capture_output=True).returncode:
             subprocess.run(["umount", "--lazy", point], capture_output=True, check=True)

@@ -1,7 +1,7 @@
-"""The lab's network: a router, which stands for the VPC, and a cable to each host, to the operator and to a stranger.
+"""The lab's network: a router, which simulates the VPC, and a link to each host, to the operator and to a stranger.
 
-Every place is a network namespace. None has a route to this machine's own interface, so nothing leaves. A host has its
-address alone (/32) on its cable: each packet, also to a neighbour, passes the router, where the firewall is.
+Every place is a network namespace. None has a route to this machine's interfaces, so no packet leaves the lab. A host
+has a /32 address on its link. Every packet, also to a host of the same subnet, passes the router with its firewall.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.lab.machine.places import API, GATEWAY, WORLD, Places
 
-# Loss of a cable is silence in both directions, below everything else.
+# Drops all packets of a cut link in both directions.
 CUTS = """
 table ip cuts {
   set cables { type ifname; }
@@ -29,29 +29,29 @@ class Network:
         self._router = places.named("router")
 
     def create(self, ruleset: str) -> None:
-        """The router with its first ruleset, the operator's place and the stranger's."""
+        """Create the router with its first ruleset, the operator's network and the stranger's."""
         _ip("netns", "add", self._router)
         _ip("-n", self._router, "link", "set", "lo", "up")
         for address in (API, GATEWAY):
             _ip("-n", self._router, "address", "add", f"{address}/32", "dev", "lo")
-        _ip("-n", self._router, "route", "add", "blackhole", "default")  # an address without a host is silent
+        _ip("-n", self._router, "route", "add", "blackhole", "default")  # for addresses without a host
         settings = ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1", "net.ipv6.conf.all.disable_ipv6=1")
         self._in_router("sysctl", "--quiet", "--write", *settings)
         self._in_router("nft", "-f", "-", given=CUTS)
         self.load(ruleset)
         for place, address in WORLD.items():
             self._connect(self._places.named(place), place, address)
-            for resolver in _resolvers():  # names fail at once there, not after a time-out
+            for resolver in _resolvers():  # so that name resolution fails at once, not after a time-out
                 _ip("-n", self._places.named(place), "route", "add", "unreachable", resolver)
 
     def load(self, ruleset: str) -> None:
-        """Put the firewall's rules in force, all at once. ValueError if nft refuses them."""
+        """Load the firewall's rules atomically. Raises ValueError if nft refuses them."""
         done = subprocess.run(self.inside("router", ["nft", "-f", "-"]), input=ruleset, text=True, capture_output=True)
         if done.returncode:
             raise ValueError(f"nft refuses the rules: {done.stderr.strip()}")
 
     def attach(self, host: str, address: str) -> None:
-        """Lay the cable of a host; one that is there is laid anew."""
+        """Create the link of a host; an existing one is replaced."""
         self.detach(host)
         self._connect(self._places.named(host), _cable(host), address)
 
@@ -67,12 +67,12 @@ class Network:
             self._in_router("nft", f"delete element ip cuts cables {{ {_cable(host)} }}")
 
     def inside(self, place: str, argv: list[str]) -> list[str]:
-        """The command that runs `argv` at a place; `ip netns exec` would hide the control groups."""
+        """The command that runs `argv` at a place. Not `ip netns exec`, which would hide the control groups."""
         return ["nsenter", f"--net=/run/netns/{self._places.named(place)}", "--", *argv]
 
     @contextmanager
     def entered(self, place: str) -> Iterator[None]:
-        """Sockets that this thread opens meanwhile are opened at a place of the lab."""
+        """Within `with`, the sockets of this thread are opened at a place of the lab."""
         with (
             Path("/proc/thread-self/ns/net").open() as here,
             Path("/run/netns", self._places.named(place)).open() as there,
@@ -101,18 +101,18 @@ class Network:
 
 
 def namespaces(prefix: str) -> list[str]:
-    """The names of the namespaces that begin so."""
+    """The namespaces whose name has this prefix."""
     return sorted(path.name for path in Path("/run/netns").glob(f"{prefix}*"))
 
 
 def destroy(prefix: str) -> None:
-    """Remove the namespaces that begin so, and with them the cables."""
+    """Remove the namespaces whose name has this prefix, and with them the links."""
     for name in namespaces(prefix):
         _ip("netns", "delete", name)
 
 
 def _cable(place: str) -> str:
-    """The router's end; a name of an interface has 15 characters at most."""
+    """The router's interface for a link. An interface name has at most 15 characters."""
     return place if place in WORLD else "h" + place[-12:]
 
 
@@ -129,5 +129,5 @@ def _ip(*argv: str, check: bool = True) -> None:
 
 
 def _setns(descriptor: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):  # CLONE_NEWNET; os.setns is of Python 3.12
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):  # CLONE_NEWNET; os.setns is new in Python 3.12
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

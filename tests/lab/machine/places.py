@@ -1,18 +1,18 @@
-"""Names and addresses of one lab: everything it makes carries its name, so that it can be found again and ended."""
+"""Names and addresses of one lab. Everything that it creates has its name, so that it can be found and removed."""
 
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# Each lab has a network of its own, so all labs use the same addresses. The ranges are set aside for documentation
-# (RFC 5737) and benchmarks (RFC 2544): none of them is anyone's.
+# Each lab has a separate network, so all labs use the same addresses. The ranges are reserved for documentation
+# (RFC 5737) and benchmarks (RFC 2544), so they belong to nobody.
 API, PORT = "198.18.0.1", 5555
 API_URL = f"http://{API}:{PORT}"
 REGION = "eu-west-1"
 OPERATOR = "203.0.113.7"
 STRANGER = "203.0.113.66"  # someone else on the internet
-WORLD = {"operator": OPERATOR, "stranger": STRANGER}  # namespace, and interface of the router, -> address
+WORLD = {"operator": OPERATOR, "stranger": STRANGER}  # namespace (and interface of the router) -> address
 GATEWAY = "169.254.1.1"  # the router, for everyone who is connected to it
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,7 +21,7 @@ NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 @dataclass(frozen=True)
 class Places:
-    """Where a lab keeps its things."""
+    """The names, addresses and directories of a lab."""
 
     name: str
 
@@ -31,16 +31,16 @@ class Places:
 
     @property
     def prefix(self) -> str:
-        """What the names of its namespaces, control groups and machines begin with."""
+        """The prefix of the names of its namespaces, control groups and machines."""
         return f"pneumolab-{self.name}"
 
     def named(self, what: str) -> str:
-        """The name of its `router`, `operator`, `stranger`, or of the host with this id."""
+        """The full name of `router`, `operator`, `stranger`, or of the host with this id."""
         return f"{self.prefix}-{what}"
 
     @property
     def directory(self) -> Path:
-        """On a real disk: the hosts' disks are in it."""
+        """The directory of the lab; on a real disk, because it contains the hosts' disks."""
         return all_labs() / self.name
 
     @property

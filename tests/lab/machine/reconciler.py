@@ -1,4 +1,4 @@
-"""Make the hosts what the API says: boot, stop and remove them, and tell the API when one powers itself off."""
+"""Bring the hosts to the state in the API: boot, stop and remove them, and tell the API when one powers itself off."""
 
 import json
 import signal
@@ -16,14 +16,14 @@ from tests.lab.machine.hosts import REBOOTED, Host
 from tests.lab.machine.network import Network
 from tests.lab.machine.places import API, PORT, WORLD, Places
 
-TICK = 0.1  # seconds between looks at the hosts
-LOOK = 5  # ticks between looks at the API
+TICK = 0.1  # seconds between two checks of the hosts
+LOOK = 5  # ticks between two checks of the API
 WORLD_OUTSIDE = firewall.World(API, PORT, WORLD)
 WANTED = {"pending": "up", "running": "up", "stopping": "down", "stopped": "down"}
 
 
 class Resident:
-    """A host and what became of it: booting, up, stopping, down (in order), dead (not in order), gone."""
+    """A host and its state: booting, up, stopping, down (shut down), dead (ended unexpectedly), gone."""
 
     def __init__(self, host: Host, name: str) -> None:
         self.host, self.name = host, name
@@ -49,7 +49,7 @@ class Reconciler:
         self._trouble = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop; whatever fails is said once and tried again."""
+        """Run until stopped. A failure is reported once and tried again."""
         cloud.await_api()
         for tick in range(sys.maxsize):
             if stop.wait(TICK):
@@ -114,7 +114,7 @@ class Reconciler:
             self._do(resident, "removing", lambda: (resident.host.stop(), resident.host.remove()), "gone")
 
     def _reload_firewall(self, changed: bool) -> None:
-        """Compile it anew when an instance changed or anybody changed anything in the API."""
+        """Compile the firewall again after any change of an instance or in the API."""
         calls = cloud.control("GET", f"calls?mutating=true&since={max(self._last_call, 0)}")
         if not changed and not calls["mutating"] and self._ruleset:
             return
@@ -146,7 +146,7 @@ class Reconciler:
                 resident.state = "dead"
 
     def _tell(self, identity: str, resident: Resident) -> None:
-        """The API learns that a host is off; what becomes of the instance was decided when it was made."""
+        """Tell the API that a host is off: stop or terminate the instance, according to its shutdown behaviour."""
         if cloud.shutdown_behaviour(self._ec2, identity) == "terminate":
             self._ec2.terminate_instances(InstanceIds=[identity])
         else:
@@ -154,7 +154,7 @@ class Reconciler:
         resident.state = "down"
 
     def _carry_out_requests(self) -> None:
-        """`replace` (another machine under the same address) or `reboot`, as the lab's own faults write it."""
+        """Carry out the requests of the lab's faults: `replace` (another machine, same address) or `reboot`."""
         for file in self._places.hosts.glob("*/request"):
             resident = self._residents.get(file.parent.name)
             if resident is None or resident.busy:
@@ -184,7 +184,7 @@ class Reconciler:
         resident.work = self._pool.submit(work)
 
     def _publish(self) -> None:
-        """hosts.json: what is known, for the lab's commands."""
+        """Write hosts.json, the state of all hosts, for the lab's commands."""
         states = {one["InstanceId"]: one for one in self._listed}
         rows = [_row(one, states.get(identity, {})) for identity, one in self._residents.items()]
         text = json.dumps({"trouble": self._trouble, "hosts": rows})

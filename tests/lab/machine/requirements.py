@@ -7,7 +7,7 @@ from pathlib import Path
 from tests import needs
 from tests.lab.machine import home
 
-PACKAGES = {  # what a lab needs of the machine, by command
+PACKAGES = {  # command that a lab needs -> its Debian package
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
     "nft": "nftables",
@@ -29,7 +29,7 @@ def allow_inotify_instances() -> None:
 
 
 def missing() -> list[str]:
-    """What keeps a lab from running on this machine, and what to do about it."""
+    """The reasons why a lab cannot run on this machine, each with a fix."""
     found = [] if os.geteuid() == 0 else [needs.ROOT]
     packages = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
     if packages:

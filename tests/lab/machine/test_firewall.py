@@ -1,4 +1,4 @@
-"""The firewall's compiler: what EC2 says in, rules out. Whether the kernel acts on them is test_lab's."""
+"""The firewall's compiler: EC2 descriptions in, rules out. test_lab tests their effect in the kernel."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ def test_a_permission_for_nobody_on_ipv4_opens_nothing(permission: dict[str, Any
 
 
 def test_each_range_of_a_permission_has_a_rule_of_its_own() -> None:
-    ranges = [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "10.0.1.0/24"}]  # nft refuses them in one set: they overlap
+    ranges = [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "10.0.1.0/24"}]  # nft refuses overlapping ranges in one set
     text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(allow(IpRanges=ranges),))]), WORLD)
 
     assert chain(text, "in-i-1") == [
@@ -282,7 +282,7 @@ THROUGH_NAT = [table("rtb-1", TO_NAT), PUBLIC]
         (allow(low=443, PrefixListIds=[{"PrefixListId": "pl-1"}]), [table("rtb-1")], [ENDPOINT], True),
         (allow("-1", -1, IpRanges=[ANYWHERE]), THROUGH_NAT, [], True),
         (allow(low=0, high=65535, IpRanges=[ANYWHERE]), THROUGH_NAT, [], True),
-        (allow(low=5555, IpRanges=[ANYWHERE]), THROUGH_NAT, [], False),  # the lab's port is not AWS's
+        (allow(low=5555, IpRanges=[ANYWHERE]), THROUGH_NAT, [], False),  # not a port of AWS
         (allow("udp", 443, IpRanges=[ANYWHERE]), THROUGH_NAT, [], False),
         (allow(low=443, IpRanges=[{"CidrIp": "10.0.0.0/8"}]), THROUGH_NAT, [], False),
     ],

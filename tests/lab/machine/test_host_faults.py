@@ -82,7 +82,7 @@ def test_faults_of_the_api_strike_others_and_not_the_lab(stack: Stack) -> None:
 
 def test_calls_are_counted_without_the_labs_own(stack: Stack) -> None:
     stack.lab.forget_calls()
-    time.sleep(1.2)  # the reconciler looks twice a second
+    time.sleep(1.2)  # the reconciler checks the API twice a second
     stack.ec2.create_tags(Resources=[stack.vpc], Tags=[{"Key": "a", "Value": "b"}])
     stack.ec2.describe_vpcs()
 

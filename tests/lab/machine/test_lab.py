@@ -1,4 +1,4 @@
-"""Up and down: several labs at once, and nothing left of one, however it ended."""
+"""Labs are brought up and taken down: several at the same time, and nothing is left of an interrupted one."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.lab.small import IMAGE, Stack, until
 
 @pytest.fixture
 def second(lab: Lab) -> Iterator[Lab]:
-    """Another lab, beside the first."""
+    """A second lab that runs at the same time."""
     made = Lab(f"{lab.places.name}b")
     made.down()
     yield made
@@ -26,7 +26,7 @@ def second(lab: Lab) -> Iterator[Lab]:
 
 
 def remains(lab: Lab) -> list[str]:
-    """All that there is of a lab on this machine."""
+    """Everything on this machine that belongs to a lab."""
     name = lab.places.named("")
     processes = [
         path.parent.name
@@ -95,7 +95,7 @@ def process(lab: Lab, program: str) -> int:
 
 @pytest.mark.parametrize(("begun", "how"), [("network", signal.SIGINT), ("api", signal.SIGTERM)])
 def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.Signals) -> None:
-    """While it makes the network, and while it waits for the API, which has just been started."""
+    """Interrupted while it creates the network, and while it waits for the API to start."""
     reached = {
         "network": lambda: network.namespaces(second.places.named("")) != [],
         "api": (second.places.logs / "api.log").exists,

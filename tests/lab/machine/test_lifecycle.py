@@ -1,9 +1,9 @@
-"""What a host does, EC2 says; what EC2 is told, the host does."""
+"""EC2 shows the state of a host, and a host follows the calls to EC2."""
 
 from tests.lab.machine import network
 from tests.lab.small import Stack, console, instance, state, until
 
-STARTED = "cut -d ' ' -f 22 /proc/1/stat"  # when the first process began
+STARTED = "cut -d ' ' -f 22 /proc/1/stat"  # start time of the first process
 
 
 def test_a_host_that_powers_itself_off_is_stopped_and_boots_the_same_disk(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""Who reaches whom: hosts, the operator and the world, through real rules, routes and addresses."""
+"""Which connections are possible between hosts, the operator and the outside, with real rules, routes and addresses."""
 
 import socket
 import subprocess
@@ -25,7 +25,7 @@ def test_the_rules_hold_both_ways(stack: Stack) -> None:
     front, back = stack.address(stack.front), stack.address(stack.back)
     expected = {
         ("operator", stack.public, 22): "open",
-        ("operator", stack.public, 443): "refused",  # the way is open; no nginx is there yet
+        ("operator", stack.public, 443): "refused",  # allowed, but no nginx listens yet
         ("operator", stack.public, 80): "silent",
         ("operator", front, 22): "silent",
         ("operator", back, 22): "silent",
@@ -34,11 +34,11 @@ def test_the_rules_hold_both_ways(stack: Stack) -> None:
         ("stranger", stack.public, 22): "silent",
         ("front", back, 22): "open",
         ("front", back, 5000): "refused",
-        ("front", back, 6000): "silent",  # may leave, may not enter
+        ("front", back, 6000): "silent",  # may leave one host, but not enter the other
         ("front", back, 443): "silent",
         ("front", "10.9.1.250", 22): "silent",
         ("back", front, 22): "silent",
-        ("back", front, 443): "refused",  # the world is everyone
+        ("back", front, 443): "refused",  # an open rule also applies to hosts
         ("front", "203.0.113.66", 443): "refused",
         ("back", "203.0.113.66", 443): "refused",
         ("back", "203.0.113.66", 80): "silent",
@@ -99,7 +99,7 @@ def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None
 
 
 def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
-    environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # so long it would wait for an answer
+    environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # how long it would wait for an answer
 
     assert lab.run(["getent", "hosts", "example.com"], code=None, timeout=100, env=environment).returncode == 2
 

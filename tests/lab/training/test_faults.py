@@ -1,4 +1,4 @@
-"""What goes wrong while a run is followed: the GPU is off afterwards, the exit code tells, the checkpoint is safe."""
+"""Faults while a client follows a run: the GPU is off afterwards, the exit code is right, and the checkpoint is saved."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from tests.lab.training.host import Training
 
 
 def ended(training: Training, child: "subprocess.Popen[str]", code: int) -> tuple[str, dict]:
-    """What the client said, and the receipt; the host is off by then."""
+    """The output of the client and the receipt, after the host is off."""
     out, err = child.communicate(timeout=LONGEST_S)
     assert child.returncode == code, f"{child.returncode}\n{out}\n{err}"
     assert training.state() == "stopped"
@@ -53,7 +53,7 @@ def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: Training) -
     training.without_timer()
     training.without_unit()
     training.operator.lab.fault.api("denied", service="ec2", action="StopInstances")
-    on = ["mount", "--bind", "/bin/true", "/usr/bin/systemctl"]  # and the host does not power itself off either
+    on = ["mount", "--bind", "/bin/true", "/usr/bin/systemctl"]  # and the host cannot power itself off
     training.operator.lab.fault.on("train", on)
     try:
         os.killpg(child.pid, signal.SIGINT)

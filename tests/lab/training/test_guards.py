@@ -1,4 +1,4 @@
-"""The GPU's guards, one by one: with all others made powerless, each alone still turns the host off."""
+"""The GPU's guards: each of them stops the host while all others are disabled."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def test_3_the_unit_turns_the_host_off_when_the_run_is_done_and_the_next_one_col
     training.reached("train")
     training.without_schedule()
     training.without_timer()
-    os.kill(child.pid, signal.SIGKILL)  # the client, and its watch, are no guard here
+    os.kill(child.pid, signal.SIGKILL)  # so that the client does not act as a guard
     child.communicate()
     training.off()
     collected = training.operator.json("train", "--gpu", "--resume")
@@ -57,7 +57,7 @@ def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) ->
     training.without_unit()
     _, err = child.communicate(timeout=LONGEST_S)
 
-    assert child.returncode in (0, 8), err  # its last words did not reach the bucket: they are the unit's to send
+    assert child.returncode in (0, 8), err  # 8: the unit, which uploads the end of the run, is disabled
     assert training.state() == "stopped"
     assert training.receipt(training.newest())["guard"] == "client"
 

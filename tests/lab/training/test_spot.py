@@ -1,4 +1,4 @@
-"""A run on a spot instance of its own: AWS takes it back and the run goes on elsewhere; it never outlives its run."""
+"""A run on a spot instance: after an interruption it continues on another one, and the instance ends with the run."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     assert [one["why"] for one in receipt["earlier"]] == ["spot"] and receipt["earlier"][0]["guard"] == "unit"
     assert (receipt["why"], receipt["attempt"]) == ("done", 2) and receipt["stopped"]
     epochs = re.findall(r"INFO epoch (\d+)/30 ", training.operator.run("runs", "logs", run).stdout)
-    assert epochs == [str(number) for number in range(1, 31)]  # none was lost, none trained twice
+    assert epochs == [str(number) for number in range(1, 31)]  # no epoch is lost or repeated
     assert training.operator.json("runs", "show", run)["run"]["market"] == "on-demand"
 
 

@@ -1,4 +1,4 @@
-"""From pictures to the page, once through: pushed, trained on the GPU host, promoted, deployed, shown, torn down."""
+"""The whole way from pictures to the web page: push, train on the GPU host, promote, deploy, show, tear down."""
 
 import json
 import shutil
@@ -13,15 +13,15 @@ from tests.lab.hosts import releases
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.training.host import Training
 
-# The compact network for two epochs; on so few pictures its threshold is chosen with a wide margin or none at all.
+# The compact network for two epochs. With so few pictures, its threshold is not reliable.
 FLAGS = ("--epochs", "2", "--height", "96", "--width", "96", "--batch", "16", "--test", "--name", "few")
-TRAIN, TEST = 120, 25  # real films of each class
+TRAIN, TEST = 120, 25  # real pictures of each class
 PATIENTS = 24  # drawn, in each of the four folders
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A labelled data set: its folder, how many pictures are in it, and how many of them are for the test."""
+    """A labelled data set: its folder, the number of pictures, and how many of them are in the test split."""
 
     folder: Path
     count: int
@@ -38,7 +38,7 @@ def drawn(folder: Path) -> Pictures:
 
 
 def filmed(folder: Path, root: Path) -> Pictures:
-    """Some of the real films, in the folders of the whole set."""
+    """Some of the real pictures, in the folder layout of the full data set."""
     for split, wanted in (("train", TRAIN), ("test", TEST)):
         for label in ("NORMAL", "PNEUMONIA"):
             (folder / split / label).mkdir(parents=True)
@@ -54,7 +54,7 @@ def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Pictures:
 
 
 def page(training: Training, path: str) -> str:
-    """The page at the front door, as somebody sees it who is logged in."""
+    """The web page for a logged-in user."""
     shown: urllib3.BaseHTTPResponse = Traffic(training.operator).ask("GET", path, accept="text/html")
     return shown.data.decode()
 
@@ -74,7 +74,7 @@ def test_a_model_is_trained_promoted_deployed_its_findings_are_shown_and_the_end
 
     model = f"{bundle['name']}-{bundle['version']}"
     refused = operator.run("model", "promote", model, code=None)
-    if refused.returncode:  # two epochs on few pictures: it may well be worse than what serves
+    if refused.returncode:  # after two epochs on few pictures, it may be worse than the model that serves
         assert refused.returncode == 10 and "sensitivity" in refused.stderr
         operator.run("model", "promote", model, "--force", "--reason", "the lab's own test")
     operator.run("deploy", "model", "-y")
@@ -84,13 +84,13 @@ def test_a_model_is_trained_promoted_deployed_its_findings_are_shown_and_the_end
 
 
 def scored(training: Training, pictures: Pictures, version: str) -> None:
-    """The new model assesses the pictures for the test, once, and the page shows it."""
+    """The new model scores the pictures of the test split, and the page shows the results."""
     operator, test = training.operator, str(pictures.folder / "test")
     done = operator.run("infer", test, "--json", code=None)
     document = json.loads(done.stdout)
     assert document["errors"] == [] and document["scored"] + document["refused"] == document["pictures"]
     assert document["pictures"] == document["posted"] == pictures.test
-    # What looks like a chest film was learned from few: some are refused, and the exit code says so.
+    # The check for chest X-rays was learned from few pictures: some are refused, which gives exit code 6.
     assert document["scored"] > pictures.test / 2 and done.returncode == (6 if document["refused"] else 0)
     assert document["model"]["version"] == version
     assert version in page(training, "/")
@@ -98,7 +98,7 @@ def scored(training: Training, pictures: Pictures, version: str) -> None:
 
 
 def torn_down(training: Training, run: str) -> None:
-    """AWS has nothing left of the stack; what was done stays on record here."""
+    """Check that nothing of the stack is left in AWS, and that the record of it remains on this machine."""
     operator = training.operator
     torn = operator.run("teardown", "-y")
 

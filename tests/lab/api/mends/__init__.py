@@ -1,4 +1,6 @@
-"""What moto 5.2.1 does wrong or leaves out, mended: a module a part of AWS, and beside each mend what moto does."""
+"""Patches for what moto 5.2.1 does wrong or lacks, one module for each part of AWS.
+
+The docstring of each patch says what moto does without it."""
 
 from functools import cache
 from importlib import import_module
@@ -21,11 +23,11 @@ PARTS = (
 
 
 def apply() -> None:
-    """Mend moto in this process, for good."""
+    """Apply all patches to moto in this process, permanently."""
     import boto3
 
     session = boto3.Session
-    boto3.Session = cache(session)  # EC2's import reads the list of endpoints once a partition: a third of the start
+    boto3.Session = cache(session)  # the import of moto's EC2 reads the endpoints once per partition: slow
     try:
         for part in PARTS:
             import_module(f"{__name__}.{part}")

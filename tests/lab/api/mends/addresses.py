@@ -1,4 +1,4 @@
-"""Public addresses: from TEST-NET-2, which no lab can leave by; private ones from their subnet; NAT gateways."""
+"""Public addresses from TEST-NET-2, which is not routed; private addresses from their subnet; NAT gateways."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ _numbers = itertools.cycle(range(10, 250))
 
 
 def free() -> str:
-    """moto: real addresses of others, or the loopback's."""
+    """moto: real addresses of other networks, or loopback addresses."""
     taken = {
         place.public_ip
         for _, _, backend in ec2_backends.iter_backends()
@@ -31,7 +31,7 @@ elastic.random_ip = interfaces.random_public_ip = free
 
 @replaces(NatGateways, "create_nat_gateway")
 def create(original: Any, self: Any) -> Any:
-    """moto: the private address is neither the wished one nor one of the subnet."""
+    """moto: the private address is neither the requested one nor one of the subnet."""
     result = original(self)
     gateway = result.result["NatGateway"]
     subnet = self.ec2_backend.get_subnet(gateway.subnet_id)
@@ -47,7 +47,7 @@ def create(original: Any, self: Any) -> Any:
 
 @replaces(NatGatewayBackend, "delete_nat_gateway")
 def delete(original: Any, self: Any, nat_gateway_id: str) -> Any:
-    """moto: its interface and the association of its address outlive it."""
+    """moto: keeps the interface and the address association of a deleted gateway."""
     gateway = original(self, nat_gateway_id)
     for address in [one for one in self.addresses if one.eni is gateway._eni]:
         self.disassociate_address(association_id=address.association_id)
@@ -60,7 +60,7 @@ _association = NetworkInterface.association.fget
 
 
 def association(self: Any) -> Any:
-    """moto: one of no address, which the provider takes for a public address."""
+    """moto: an association without an address, which the provider treats as a public address."""
     return _association(self) or None
 
 

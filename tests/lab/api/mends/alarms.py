@@ -1,4 +1,4 @@
-"""CloudWatch alarms: their EC2 actions are carried out."""
+"""CloudWatch alarms: run their EC2 actions."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.lab.api.mends.patch import replaces
 
 @replaces(CloudWatchBackend, "set_alarm_state")
 def set_state(original: Any, self: Any, alarm_name: str, *args: Any, **kwargs: Any) -> None:
-    """moto: carries out no action."""
+    """moto: runs no action."""
     original(self, alarm_name, *args, **kwargs)
     alarm = self.alarms[alarm_name]
     if alarm.state_value != "ALARM" or alarm.actions_enabled is False:

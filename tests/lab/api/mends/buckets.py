@@ -1,4 +1,4 @@
-"""S3: bucket policies judged with their conditions."""
+"""S3: evaluate bucket policies with their conditions."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.lab.api.mends.patch import replaces
 from tests.lab.api.policy import judge
 
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/lab"
-CONTEXT = {  # the lab speaks HTTP, but stands for TLS
+CONTEXT = {  # the lab uses HTTP in place of TLS
     "aws:securetransport": "true",
     "s3:tlsversion": "1.3",
     "aws:principalaccount": ACCOUNT,
@@ -23,10 +23,10 @@ VERDICTS = {"allow": PermissionResult.PERMITTED, "deny": PermissionResult.DENIED
 
 @replaces(FakeBucket, "get_permission")
 def permission(original: Any, self: Any, action: str, resource: str) -> Any:
-    """moto: reads no Condition, so that "deny without TLS" denies everything, and denies without a word."""
+    """moto: ignores Condition, so that "deny without TLS" denies everything, and gives no error message."""
     if self.policy is None:
         return PermissionResult.NEUTRAL
     verdict = judge([self.policy.decode()], action, resource, CONTEXT, OPERATOR)
-    if verdict == "deny" and action != "s3:DeleteObject":  # many at once are denied one by one
+    if verdict == "deny" and action != "s3:DeleteObject":  # DeleteObjects reports the denial of each object
         raise S3AccessDeniedError
     return VERDICTS[verdict]

@@ -1,4 +1,4 @@
-"""Budgets: two calls that the provider makes."""
+"""Budgets: the calls of the provider that moto lacks."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ _tags: dict[str, Any] = {}
 
 @replaces(BudgetsResponse, "create_budget")
 def create(original: Any, self: Any) -> str:
-    """moto: forgets the tags."""
+    """moto: does not store the tags."""
     _tags[self._get_param("Budget")["BudgetName"]] = self._get_param("ResourceTags") or []
     return str(original(self))
 

@@ -1,4 +1,4 @@
-"""GetConsoleOutput: what the host has really written."""
+"""GetConsoleOutput: the real console output of the host."""
 
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -11,12 +11,12 @@ from moto.ec2.responses.general import General
 from tests.lab.api.lab import here
 from tests.lab.api.mends.patch import replaces
 
-KEPT = 64 * 1024  # bytes, as EC2 keeps
+KEPT = 64 * 1024  # bytes, as in EC2
 
 
 @replaces(General, "get_console_output")
 def output(original: Any, self: Any) -> Any:
-    """moto: a boot of 2006."""
+    """moto: a fixed text of 2006."""
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     file = here().state / "hosts" / instance.id / "console.log"
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Security groups: rules that refer to groups. And what is in use, which EC2 does not delete."""
+"""Security groups: rules that refer to groups. EC2 does not delete resources that are in use."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.lab.api.mends.patch import replaces
 
 
 def described(self: Any) -> Any:
-    """moto: only a rule of an address range has a description."""
+    """moto: only rules for address ranges have a description."""
     return self.ip_range.get("Description") or self.source_group.get("Description")
 
 
@@ -20,7 +20,7 @@ SecurityGroupRule.description = property(described)
 
 @replaces(SecurityGroupRule, "__eq__")
 def same(original: Any, self: Any, other: Any) -> bool:
-    """moto: rules that differ in their description only are two; EC2 refuses the second."""
+    """moto: accepts two rules that only differ in their description; EC2 refuses the second."""
     return _meaning(self) == _meaning(other)
 
 
@@ -44,7 +44,7 @@ def delete(original: Any, self: Any, vpc_id: str | None, group_id: str) -> Any:
 
 @replaces(VPCBackend, "delete_vpc")
 def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
-    """moto: goes with an internet gateway attached, or groups left; its network ACL stays for ever."""
+    """moto: deletes a VPC with an attached internet gateway or security groups, and never deletes its network ACL."""
     gateways = [one for one in self.internet_gateways.values() if one.vpc and one.vpc.id == vpc_id]
     groups = [one for one in self.groups.get(vpc_id, {}).values() if one.name != "default"]
     if gateways or groups:
@@ -57,7 +57,7 @@ def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
 
 @replaces(SubnetBackend, "delete_subnet")
 def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
-    """moto: goes with interfaces in it."""
+    """moto: deletes a subnet that contains network interfaces."""
     if any(one.subnet.id == subnet_id for one in self.enis.values()):
         raise DependencyViolationError(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
     return original(self, subnet_id)

@@ -11,7 +11,7 @@ from tests.lab.api.mends.patch import replaces
 
 @replaces(AmiBackend, "_load_amis")
 def load(original: Any, self: Any) -> None:
-    """moto: no Debian; a creation date in a list of one's own crashes it in the second region."""
+    """moto: has no Debian image; a creation date in a custom list of images crashes it in the second region."""
     for image in images.IMAGES:
         self.amis[image.id] = _made(self, image)
 
@@ -43,7 +43,7 @@ _mappings = Ami.block_device_mappings.fget
 
 
 def mappings(self: Any) -> Any:
-    """moto: 15 GB for every image."""
+    """moto: a root disk of 15 GB for every image."""
     found = _mappings(self)
     found[0]["Ebs"].update(VolumeSize=getattr(self, "gigabytes", 15), VolumeType="gp3")
     return found
@@ -54,7 +54,7 @@ Ami.block_device_mappings = property(mappings)
 
 @replaces(ParameterDict, "_check_loading_status")
 def check(original: Any, self: Any, key: str) -> None:
-    """moto: no parameters of Debian's or of the Deep Learning images."""
+    """moto: has no parameters for Debian or for the Deep Learning images."""
     original(self, key)
     if key in images.PARAMETERS and not dict.get(self, key):
         dict.__setitem__(self, key, [_parameter(self, key)])

@@ -1,4 +1,4 @@
-"""Instances as they are made and changed: monitoring, security groups, shutdown behaviour, size of the root disk."""
+"""Create and change instances: monitoring, security groups, shutdown behaviour, size of the root disk."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from moto.ec2.responses.monitoring import Monitoring
 from tests.lab.api import images
 from tests.lab.api.mends.patch import replaces
 
-UNTOLD = "ABCDE"  # moto's word for a token that was not given
+UNTOLD = "ABCDE"  # moto's client token if none is given
 
 
 @replaces(Monitoring, "monitor_instances")
@@ -36,13 +36,14 @@ def _monitoring(response: Any, state: str) -> Any:
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """moto: groups given with the network interface, as the provider gives them, are not the instance's; an interface
-    that was made with the instance outlives it; a call that is repeated with its token runs another instance.
+    """moto: the instance does not get the security groups of its network interface, where the provider gives them.
+    moto: an interface that was created with the instance is not deleted with it.
+    moto: a call that is repeated with the same client token runs another instance.
     """
     token = kwargs.get("client_token")
     again = [one for one in self.reservations.values() if one.instances and one.instances[0].client_token == token]
     if again and token != UNTOLD:
-        for instance in again[0].instances:  # or the caller, who puts its profile there now, is refused
+        for instance in again[0].instances:  # otherwise the caller, which now adds the profile, is refused
             self.iam_instance_profile_associations.pop(instance.id, None)
         return again[0]
     before = set(self.enis)
@@ -57,7 +58,7 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 @replaces(InstanceResponse, "_security_grp_instance_attribute_handler")
 def modify_groups(original: Any, self: Any) -> bool:
-    """moto: any attribute it does not know, as the shutdown behaviour, empties the groups instead."""
+    """moto: for an unknown attribute, for example the shutdown behaviour, removes all security groups."""
     behaviour = self._get_param("InstanceInitiatedShutdownBehavior.Value")
     if behaviour:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
@@ -67,13 +68,13 @@ def modify_groups(original: Any, self: Any) -> bool:
         return False
     original(self)
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-    instance.nics[0]._group_set = list(instance.security_groups)  # moto: the interface keeps the old ones too
+    instance.nics[0]._group_set = list(instance.security_groups)  # moto: the interface also keeps the old groups
     return True
 
 
 @replaces(InstanceResponse, "run_instances")
 def big_enough(original: Any, self: Any) -> Any:
-    """moto: takes a root disk smaller than the image's snapshot, and an image that does not exist."""
+    """moto: accepts a root disk that is smaller than the image's snapshot, and an image that does not exist."""
     image = images.named(self._get_param("ImageId") or "")
     if image is None:
         raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{self._get_param('ImageId')}]' does not exist")

@@ -1,4 +1,4 @@
-"""Put a function in the place of one of moto's methods."""
+"""Replace a method of moto by a function."""
 
 import functools
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def replaces(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates `function(original, self, ...)`; `original`: the method it stands in for, None where there was none."""
+    """Decorator for `function(original, self, ...)`. `original`: the replaced method, None if moto has none."""
 
     def place(function: Callable[..., Any]) -> Callable[..., Any]:
         original = getattr(owner, name, None)

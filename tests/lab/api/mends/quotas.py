@@ -1,4 +1,4 @@
-"""Service quotas: their values, and EC2 holding to them."""
+"""Service quotas: their values, and their enforcement by EC2."""
 
 import json
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Quota:
 
 STANDARD, GRAPHICS, VOLTA = "L-1216C47A", "L-DB2E81BA", "L-417A185B"
 ADDRESSES, VPCS = "L-0263D0A3", "L-F678F1CE"
-FAMILIES = {"g": GRAPHICS, "vt": GRAPHICS, "p": VOLTA}  # the rest are standard
+FAMILIES = {"g": GRAPHICS, "vt": GRAPHICS, "p": VOLTA}  # all other families are standard
 QUOTAS = (
     Quota("ec2", STANDARD, "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 32),
     Quota("ec2", GRAPHICS, "Running On-Demand G and VT instances", 8),
@@ -44,7 +44,7 @@ QUOTAS = (
 
 
 def value(code: str) -> float:
-    """What a fault says, else the account's own."""
+    """The value in a fault of kind `quota`, else that of the account."""
     set_ = here().faults.quota(code)
     return next(one.value for one in QUOTAS if one.code == code) if set_ is None else set_
 
@@ -64,7 +64,7 @@ def _document(quota: Quota, region: str) -> dict[str, Any]:
 
 
 def _one(original: Any, self: Any) -> str:
-    """moto: no quota of EC2."""
+    """moto: has no quotas of EC2."""
     asked = json.loads(self.body)
     for quota in QUOTAS:
         if (quota.service, quota.code) == (asked.get("ServiceCode"), asked.get("QuotaCode")):
@@ -73,7 +73,7 @@ def _one(original: Any, self: Any) -> str:
 
 
 def _all(original: Any, self: Any) -> str:
-    """moto: those of one service only, or none."""
+    """moto: has the quotas of one service only."""
     service = json.loads(self.body).get("ServiceCode")
     found = [_document(one, self.region) for one in QUOTAS if one.service == service]
     if not found:
@@ -94,7 +94,7 @@ def code_of(kind: str) -> str:
 
 
 def _room(backend: Any, kind: str, count: int) -> None:
-    """EC2ClientError when so many more of a type would run beyond the quota."""
+    """Raise EC2ClientError if `count` more instances of a type would exceed the quota."""
     limit = value(code_of(kind))
     running = [
         one.instance_type for one in backend.all_running_instances() if code_of(one.instance_type) == code_of(kind)
@@ -114,14 +114,14 @@ def _processors(kind: str) -> int:
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, image_id: str, count: int, *args: Any, **kwargs: Any) -> Any:
-    """moto: runs as many as asked."""
+    """moto: runs any number of instances."""
     _room(self, kwargs.get("instance_type", "m1.small"), count)
     return original(self, image_id, count, *args, **kwargs)
 
 
 @replaces(InstanceBackend, "start_instances")
 def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: starts as many as asked."""
+    """moto: starts any number of instances."""
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
             _room(self, instance.instance_type, 1)

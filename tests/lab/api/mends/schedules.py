@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: what it refuses, and updates that are kept. The clock sets schedules off."""
+"""EventBridge Scheduler: refuse invalid schedules, store updates. The module `clock` runs the schedules."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler
 
 @replaces(EventBridgeSchedulerBackend, "create_schedule")
 def create(original: Any, self: Any, **wish: Any) -> Any:
-    """moto: takes any role and any expression, and breaks on an unknown group."""
+    """moto: accepts any role and any expression, and crashes for an unknown group."""
     group = self.schedule_groups.get(wish["group_name"] or "default")
     if group is None:
         raise ScheduleGroupNotFound(wish["group_name"])
@@ -25,7 +25,7 @@ def create(original: Any, self: Any, **wish: Any) -> Any:
 
 @replaces(EventBridgeSchedulerBackend, "update_schedule")
 def update(original: Any, self: Any, **wish: Any) -> Any:
-    """moto: takes any role and any expression; a state that is not given is none, so that the schedule is dead."""
+    """moto: accepts any role and any expression; without a given state, the schedule is never enabled."""
     _check(self.get_schedule_group(wish["group_name"]), wish)
     return original(self, **{**wish, "state": wish["state"] or "ENABLED"})
 
@@ -46,7 +46,7 @@ def _check(group: Any, wish: dict[str, Any]) -> None:
 
 @replaces(EventBridgeSchedulerResponse, "update_schedule")
 def keep_action(original: Any, self: Any) -> Any:
-    """moto: forgets a changed ActionAfterCompletion."""
+    """moto: does not store a changed ActionAfterCompletion."""
     result = original(self)
     schedule = self.scheduler_backend.get_schedule(self._get_param("GroupName"), self.uri.split("?")[0].split("/")[-1])
     schedule.action_after_completion = self._get_param("ActionAfterCompletion") or "NONE"

@@ -1,4 +1,4 @@
-"""Instances as they start, stop and end."""
+"""Start, stop and terminate instances."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def _living(backend: Any, ids: list[str], verb: str) -> None:
 
 @replaces(InstanceBackend, "start_instances")
 def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: raises the terminated from the dead, and keeps the first launch time for ever."""
+    """moto: starts terminated instances, and never changes the launch time."""
     _living(self, instance_ids, "started")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
@@ -35,7 +35,7 @@ def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
 @replaces(InstanceBackend, "stop_instances")
 def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: stops the terminated and spot instances, and gives the stopped a new time of their stop."""
+    """moto: stops terminated instances and spot instances, and changes the stop time of stopped instances."""
     _living(self, instance_ids, "stopped")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.lifecycle == "spot":
@@ -54,7 +54,7 @@ def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
 @replaces(Instance, "terminate")
 def terminate(original: Any, self: Any) -> Any:
-    """moto: the elastic address stays with the dead, whose second termination fails."""
+    """moto: a terminated instance keeps its elastic address, and terminating it again fails."""
     if self.state == "terminated":
         return self._state
     for address in [one for one in self.ec2_backend.addresses if one.instance is self]:
@@ -63,7 +63,7 @@ def terminate(original: Any, self: Any) -> Any:
 
 
 def _by_whom(original: Callable[[Any], Any], self: Any) -> Any:
-    """The lab stops or ends an instance because its host powered off: EC2 then gives another reason."""
+    """Set the reason. If the lab itself stops or terminates an instance, its host has powered itself off."""
     result = original(self)
     if next((mark for mark, kind in AGENTS.items() if kind == "lab"), "") in self.headers.get("User-Agent", ""):
         for instance in self.ec2_backend.get_multi_instances_by_id(self._get_param("InstanceIds", [])):

@@ -1,4 +1,4 @@
-"""DescribeTags, the question of what is left."""
+"""DescribeTags, by which tests find what is left."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
 from tests.lab.api.mends.patch import replaces
 
-KINDS = {  # moto's word -> EC2's
+KINDS = {  # moto's resource type -> EC2's
     "vpc-elastic-ip": "elastic-ip",
     "flow-logs": "vpc-flow-log",
     "nat-gateway": "natgateway",
@@ -19,7 +19,7 @@ KINDS = {  # moto's word -> EC2's
 
 @replaces(TagResponse, "describe_tags")
 def describe(original: Any, self: Any) -> Any:
-    """moto: tags of what is long deleted, no filter `tag:KEY`, types by other names, no end of a page."""
+    """moto: lists the tags of deleted resources, has other resource types, and lacks the filter `tag:KEY` and pages."""
     self.error_on_dryrun()
     living = _living(self.ec2_backend)
     found = [
@@ -55,7 +55,7 @@ def _kind(id: str) -> str:
 
 
 def _living(backend: Any) -> set[str]:
-    """What EC2 still shows, by id: terminated instances and deleted NAT gateways too, as AWS does for an hour."""
+    """The ids that EC2 still lists, as AWS does for an hour also terminated instances and deleted NAT gateways."""
     nested = (backend.subnets, backend.groups)
     flat = (
         *(backend.vpcs, backend.internet_gateways, backend.nat_gateways, backend.route_tables, backend.flow_logs),
