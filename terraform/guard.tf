@@ -1,6 +1,6 @@
-# What watches from the account's side: the right to stop a forgotten GPU, and the VPC's flow logs.
+# Guards in the AWS account: the role that may stop a GPU host on schedule, and the VPC's flow logs.
 
-# The tool puts one-time schedules into this group; they run as the role below.
+# pneumoctl creates one-time schedules in this group; they run as the role below.
 resource "aws_scheduler_schedule_group" "stop" {
   name = local.name
   tags = { "pneumoctl:address" = "aws_scheduler_schedule_group.stop" }
@@ -41,7 +41,7 @@ resource "aws_iam_role_policy" "scheduler" {
   })
 }
 
-# Terminated is a spot instance that the tool made for one run and tagged so; the stack's own host has no such tag.
+# Only spot instances may be terminated. pneumoctl tags each with its run; the stack's own GPU host has no such tag.
 resource "aws_iam_role_policy" "scheduler_spot" {
   name = "terminate"
   role = aws_iam_role.scheduler.id
@@ -86,7 +86,7 @@ resource "aws_iam_role" "flows" {
   })
 }
 
-# It may not create the group: a late delivery would bring it back after teardown.
+# Without the right to create the log group: a late delivery would create it again after teardown.
 resource "aws_iam_role_policy" "flows" {
   name = "write"
   role = aws_iam_role.flows.id

@@ -1,4 +1,4 @@
-# The hosts. Their addresses are fixed: one that is made anew keeps its own, so that no other host's configuration changes.
+# The hosts. Their addresses are fixed: a replaced host keeps its address, so no other host's configuration changes.
 locals {
   name = "pneumoctl-${var.stack}"
   roles = {
@@ -17,8 +17,8 @@ locals {
   train   = templatefile("${path.module}/user_data/train.sh.tftpl", { guard = file("${path.module}/user_data/guard.py") })
   subnets = { public = aws_subnet.public, service = aws_subnet.service, train = aws_subnet.train }
 
-  # Amazon's base images with an NVIDIA driver. The open driver knows nothing older than Turing, so the V100 of p3 wants
-  # the proprietary one, and of branch 580 at most: its images up to 2025 (those of 2026 have 595).
+  # Amazon's base images with an NVIDIA driver. The open driver supports no GPU older than Turing, so the V100 of p3
+  # needs the proprietary driver of branch 580 or older: the images up to 2025 (those of 2026 have 595).
   gpu_images = {
     p3    = [for year in [2024, 2025] : "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) ${year}????"]
     other = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????"]
@@ -39,7 +39,7 @@ data "aws_ami" "debian" {
 data "aws_ami" "gpu" {
   for_each           = toset(local.roles.train.names)
   most_recent        = true
-  include_deprecated = true # a pinned image is an old one
+  include_deprecated = true # a pinned image may be deprecated
   owners             = ["amazon"]
 
   filter {
@@ -59,7 +59,7 @@ resource "aws_instance" "host" {
   iam_instance_profile                 = try(aws_iam_instance_profile.host[each.value.role].name, null)
   instance_initiated_shutdown_behavior = "stop"
   ebs_optimized                        = true
-  monitoring                           = each.value.type == var.gpu_type # what costs most, by the minute
+  monitoring                           = each.value.type == var.gpu_type # detailed monitoring (every minute) for the most expensive host only
 
   user_data = templatefile("${path.module}/user_data/boot.sh.tftpl", {
     name = each.key
@@ -90,7 +90,7 @@ resource "aws_instance" "host" {
   }
 
   lifecycle {
-    # A newer image or boot script is for new hosts: it neither replaces nor restarts one that runs.
+    # A newer image or boot script only applies to new hosts; it does not replace or restart existing ones.
     ignore_changes = [ami, user_data]
 
     precondition {
@@ -100,8 +100,8 @@ resource "aws_instance" "host" {
   }
 }
 
-# Monitoring has one to fetch packages; its security group lets nothing in. An address that AWS assigns by itself goes
-# when the host is stopped, and terraform would then make the host anew.
+# The monitoring host has a public address to download packages; its security group allows no connection from outside.
+# An address that AWS assigns by itself is lost when the host stops, and terraform would then replace the host.
 resource "aws_eip" "host" {
   for_each   = toset(["nginx", "monitoring"])
   domain     = "vpc"

@@ -11,7 +11,7 @@ data "aws_ec2_instance_type_offerings" "zones" {
 }
 
 locals {
-  # Without local zones, which are listed too, as us-west-2-lax-1a.
+  # Without local zones (for example us-west-2-lax-1a), which are also listed.
   zones_of = {
     for type, found in data.aws_ec2_instance_type_offerings.zones :
     type => [for zone in found.locations : zone if can(regex("^${var.region}[a-z]$", zone))]
@@ -20,8 +20,8 @@ locals {
     for place in local.places : place =>
     setintersection([for role in local.roles : local.zones_of[role.type] if role.place == place]...)
   }
-  # First by name, so that a zone that AWS adds later changes nothing. Where none fits, as where no zone has the GPU's
-  # type, one that does exist: the host's precondition then says so, if there is to be such a host.
+  # The first zone by name, so that a zone that AWS adds later changes nothing. If no zone offers the type, for example
+  # that of the GPU host, any existing zone: the precondition of the host then fails, if there is such a host.
   some_zone = try(sort(local.fitting["service"])[0], "${var.region}a")
   zone      = { for place, zones in local.fitting : place => try(sort(zones)[0], local.some_zone) }
   places    = ["public", "service", "train"]
@@ -35,13 +35,13 @@ resource "aws_vpc" "main" {
   tags                 = { Name = local.name, "pneumoctl:address" = "aws_vpc.main" }
 }
 
-# Made by AWS with every VPC and open within itself; adopted to be empty.
+# AWS creates this group with every VPC, with rules between its members. It is managed here to have no rules.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.main.id
   tags   = { Name = "${local.name}-unused", "pneumoctl:address" = "aws_default_security_group.closed" }
 }
 
-# A subnet stays in its zone even when the choice above would now be another: moving it would make its hosts anew.
+# A subnet stays in its zone, even if another zone would be chosen now: moving it would replace its hosts.
 resource "aws_subnet" "public" {
   vpc_id            = aws_vpc.main.id
   cidr_block        = local.cidr["public"]
@@ -64,7 +64,7 @@ resource "aws_subnet" "service" {
   }
 }
 
-# Another GPU type may need another zone and image: the subnet is made anew, and with it the host, which keeps nothing.
+# Another GPU type may need another zone and image: the subnet is replaced, and with it the host, which stores nothing.
 resource "terraform_data" "gpu" {
   input = { type = var.gpu_type, image = var.gpu_image }
 }
@@ -95,7 +95,7 @@ resource "aws_eip" "nat" {
 resource "aws_nat_gateway" "main" {
   allocation_id = aws_eip.nat.id
   subnet_id     = aws_subnet.public.id
-  private_ip    = cidrhost(local.cidr["public"], 9) # chosen, lest AWS give it the address of a host
+  private_ip    = cidrhost(local.cidr["public"], 9) # fixed, so that AWS does not choose the address of a host
   tags          = { Name = local.name, "pneumoctl:address" = "aws_nat_gateway.main" }
   depends_on    = [aws_internet_gateway.main]
 }
@@ -131,7 +131,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private.id
 }
 
-# Training data does not pay for the NAT gateway.
+# An S3 endpoint, so that training data does not cause costs of the NAT gateway.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id          = aws_vpc.main.id
   service_name    = "com.amazonaws.${var.region}.s3"

@@ -1,41 +1,41 @@
-# What the tool reads: `terraform output -json`.
+# pneumoctl reads these with `terraform output -json`.
 output "region" {
-  description = "Where everything is."
+  description = "AWS region of the stack."
   value       = var.region
 }
 
 output "account_id" {
-  description = "Whose everything is."
+  description = "AWS account of the stack."
   value       = local.account
 }
 
 output "vpc_id" {
-  description = "The VPC."
+  description = "Id of the VPC."
   value       = aws_vpc.main.id
 }
 
 output "bucket" {
-  description = "The bucket for data/, runs/ and bundles/."
+  description = "Name of the bucket for data/, runs/ and bundles/."
   value       = aws_s3_bucket.main.bucket
 }
 
 output "bastion" {
-  description = "Public address of the nginx host: the front door and the way in by SSH."
+  description = "Public address of the nginx host, which is the front door and the SSH bastion."
   value       = aws_eip.host["nginx"].public_ip
 }
 
 output "scheduler_role_arn" {
-  description = "Role for schedules that stop the GPU host."
+  description = "Role of the schedules that stop the GPU host."
   value       = aws_iam_role.scheduler.arn
 }
 
 output "schedule_group" {
-  description = "Group that such schedules must be in."
+  description = "Group of the schedules that stop the GPU host."
   value       = aws_scheduler_schedule_group.stop.name
 }
 
 output "hosts" {
-  description = "Every host by its name."
+  description = "All hosts by name."
   value = {
     for name, host in aws_instance.host : name => {
       role        = local.hosts[name].role

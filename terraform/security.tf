@@ -1,4 +1,4 @@
-# Who may speak to whom. One list gives the ingress rule of the one side and the egress rule of the other.
+# The allowed connections. Each entry makes an egress rule on one side and an ingress rule on the other.
 locals {
   outside = { world = "0.0.0.0/0", operator = var.operator_cidr }
   ports = {

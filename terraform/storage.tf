@@ -1,15 +1,15 @@
-# The bucket (data/, runs/, bundles/), and what the hosts of each role may do with it.
+# The bucket (data/, runs/, bundles/), and the rights of each role in it.
 data "aws_caller_identity" "me" {}
 
 data "aws_partition" "here" {}
 
 locals {
   account = data.aws_caller_identity.me.account_id
-  arn     = "arn:${data.aws_partition.here.partition}" # how every ARN here begins
+  arn     = "arn:${data.aws_partition.here.partition}" # start of every ARN
   bucket  = var.bucket != "" ? var.bucket : "${local.name}-${local.account}-${var.region}"
 }
 
-# Emptied by `pneumoctl teardown --purge`, never by terraform: a destroy cannot lose results.
+# Only `pneumoctl teardown --purge` empties the bucket, not terraform, so that a destroy cannot lose results.
 resource "aws_s3_bucket" "main" {
   #checkov:skip=CKV_AWS_18:An access log wants a bucket of its own; one operator and two roles have access.
   #checkov:skip=CKV_AWS_144:Data can be fetched again and bundles are exported to the operator; a copy in another region doubles the price.
@@ -49,14 +49,14 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "main" {
     bucket_key_enabled = true
 
     apply_server_side_encryption_by_default {
-      sse_algorithm = "aws:kms" # AWS's own key for S3: no monthly price, no grants to keep
+      sse_algorithm = "aws:kms" # AWS's key for S3: no monthly price, no grants
     }
   }
 }
 
 resource "aws_s3_bucket_policy" "tls_only" {
   bucket     = aws_s3_bucket.main.id
-  depends_on = [aws_s3_bucket_public_access_block.main] # both at once conflict
+  depends_on = [aws_s3_bucket_public_access_block.main] # they conflict if applied at the same time
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -90,7 +90,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
     }
   }
 
-  # Checkpoints and logs of a run; the bundle that came of it lives in bundles/ for ever.
+  # Checkpoints and logs of runs expire; the trained bundle in bundles/ does not.
   rule {
     id     = "runs"
     status = "Enabled"
@@ -105,7 +105,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
   }
 }
 
-# Hosts of other roles have no identity in AWS at all.
+# Hosts of other roles have no IAM role.
 locals {
   grants = {
     app   = { read = ["bundles"], write = [] }

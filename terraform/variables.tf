@@ -1,17 +1,17 @@
-# What a stack can be asked to be. The tool writes these into a tfvars file; it has checked them before, in its own words.
+# The settings of a stack. pneumoctl checks them, with its own messages, and writes them to a tfvars file.
 variable "stack" {
-  description = "Name of the stack: it opens every name and is the tag pneumoctl:stack."
+  description = "Name of the stack: part of every resource name, and the value of the tag pneumoctl:stack."
   type        = string
 
   validation {
-    # With the account and the longest region's name this just fits a bucket's 63 characters.
+    # With the account and the longest region name, this fits the 63 characters of a bucket name.
     condition     = can(regex("^[a-z0-9][a-z0-9-]{0,24}$", var.stack))
     error_message = "stack: a-z, 0-9 and hyphens, at most 25, not beginning with a hyphen."
   }
 }
 
 variable "region" {
-  description = "AWS region of everything here."
+  description = "AWS region of all resources."
   type        = string
 
   validation {
@@ -21,7 +21,7 @@ variable "region" {
 }
 
 variable "operator_cidr" {
-  description = "The one IPv4 address that may use SSH, as a.b.c.d/32."
+  description = "The only IPv4 address that may use SSH, as a.b.c.d/32."
   type        = string
 
   validation {
@@ -34,7 +34,7 @@ variable "operator_cidr" {
 }
 
 variable "public_key" {
-  description = "Public half of the operator's SSH key, one line; the private half never comes here."
+  description = "Public SSH key of the operator, one line. The private key is not passed to terraform."
   type        = string
 
   validation {
@@ -44,7 +44,7 @@ variable "public_key" {
 }
 
 variable "web_count" {
-  description = "Hosts that serve the web page."
+  description = "Number of hosts that serve the web page."
   type        = number
   default     = 1
 
@@ -55,7 +55,7 @@ variable "web_count" {
 }
 
 variable "app_count" {
-  description = "Hosts that serve the API; the first of them, app-0, has Redis."
+  description = "Number of hosts that serve the API. Redis runs on the first one, app-0."
   type        = number
   default     = 1
 
@@ -66,7 +66,7 @@ variable "app_count" {
 }
 
 variable "train_count" {
-  description = "GPU hosts for training: none until training asks for one."
+  description = "Number of GPU hosts for training: 0 until the first training."
   type        = number
   default     = 0
 
@@ -77,7 +77,7 @@ variable "train_count" {
 }
 
 variable "nginx_type" {
-  description = "Instance type of the front door, which is the bastion too."
+  description = "Instance type of the front door, which is also the bastion."
   type        = string
   default     = "t3.micro"
 
@@ -121,7 +121,7 @@ variable "app_type" {
 }
 
 variable "gpu_type" {
-  description = "Instance type of the training host. Another one makes the training subnet and host anew."
+  description = "Instance type of the training host. A change replaces the training subnet and host."
   type        = string
   default     = "g5.xlarge"
 
@@ -132,7 +132,7 @@ variable "gpu_type" {
 }
 
 variable "gpu_image" {
-  description = "Name (with * and ?) of Amazon's image for the training host; empty: the one that fits gpu_type."
+  description = "Name pattern (with * and ?) of Amazon's image for the training host; empty: chosen by gpu_type."
   type        = string
   default     = ""
 }
@@ -149,12 +149,12 @@ variable "bucket" {
 }
 
 variable "vpc_cidr" {
-  description = "IPv4 addresses of the VPC; three sixteenths of them become its subnets."
+  description = "IPv4 address range of the VPC. Each of its three subnets is a sixteenth of it."
   type        = string
   default     = "10.20.0.0/16"
 
   validation {
-    # A private range, each subnet of which has room for the fixed addresses of all hosts.
+    # A private range whose subnets are large enough for the fixed addresses of all hosts.
     condition = (
       can(cidrhost(var.vpc_cidr, 0)) && can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.vpc_cidr)) &&
       can(regex("/(1[6-9]|20|21|22)$", var.vpc_cidr))
@@ -164,7 +164,7 @@ variable "vpc_cidr" {
 }
 
 variable "disk_gb" {
-  description = "Size of the root disk of every host but the training host (GB)."
+  description = "Size of the root disk of every host except the training host (GB)."
   type        = number
   default     = 20
 
@@ -175,7 +175,7 @@ variable "disk_gb" {
 }
 
 variable "train_disk_gb" {
-  description = "Size of the training host's root disk (GB); the Deep Learning images alone need most of 75."
+  description = "Size of the training host's root disk (GB). The Deep Learning images need most of 75 GB."
   type        = number
   default     = 120
 

@@ -1,12 +1,12 @@
-# The aws target: what terraform and its provider must be, and the tag that finds all of a stack again.
+# Versions of terraform and its provider, and the tag by which all resources of a stack are found.
 terraform {
   required_version = ">= 1.10, < 2.0" # 1.10: locking of an S3 backend without DynamoDB
 
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # 5.100 runs in the lab, and finds nothing deprecated here. 6.x was only compared with its upgrade guide: none of
-      # what 6.0 removed or changed is used.
+      # 5.100 is tested in the lab and reports no deprecation. 6.x is not tested; according to its upgrade guide, nothing
+      # that 6.0 removed or changed is used here.
       version = ">= 5.90, < 7.0"
     }
   }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Powers this training host off unless it may stay on; asked twice a minute, from its first boot on.
+"""Powers this training host off unless it may stay on. A timer runs it twice a minute, from the first boot on.
 
-It may stay on while a run that was ordered here trains within its deadline, and while an operator holds the lease. All
-times are since boot: no clock that anybody can set. Powered off, EC2 stops it; a halted host would go on billing.
+The host may stay on while the ordered run trains within its deadline, and while an operator renews the lease. All times
+are since boot, because nobody can set that clock. EC2 stops a host that powers off; a halted one still costs money.
 """
 
 import contextlib
@@ -11,24 +11,24 @@ import subprocess
 import time
 from pathlib import Path
 
-IDLE_S = 600  # nothing trains, and nobody renews the lease
-FIRST_S = 120  # the same in the boot that made this host, which nobody waits for
-PROOF_S = 180  # until the framework has seen its GPU
-FORCE_S = 300  # for the checkpoint on its way to the bucket; then services are ended by force
-SYSTEMD_S = 25  # for an answer: one that hangs must not keep the next look from being taken
-MARK = Path("/var/lib/pneumoctl/boot")  # is not there yet in that boot
-ORDER = Path("/var/lib/pneumoctl/guard.json")  # what may train here, and until when
+IDLE_S = 600  # maximum time without a run and without a lease
+FIRST_S = 120  # the same during the first boot, for which no client waits
+PROOF_S = 180  # maximum time until the framework has found the GPU
+FORCE_S = 300  # for the upload of the checkpoint; then the shutdown is forced
+SYSTEMD_S = 25  # time limit of systemctl: if it hangs, the next check must still run
+MARK = Path("/var/lib/pneumoctl/boot")  # does not exist during the first boot
+ORDER = Path("/var/lib/pneumoctl/guard.json")  # the ordered run and its deadline
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-LEASE = Path("/run/pneumoctl/lease")  # renewed every few seconds by an operator who works here
+LEASE = Path("/run/pneumoctl/lease")  # renewed every few seconds by a connected client
 PROGRESS = Path("/run/pneumoctl-train/progress.json")
-SEEN = Path("/run/pneumoctl-guard.json")  # what we saw, and when it last changed; gone with a boot
+SEEN = Path("/run/pneumoctl-guard.json")  # the observed values and when they last changed; lost at a reboot
 LOG = Path("/var/lib/pneumoctl/guard.log")
 METRICS = Path("/var/lib/prometheus/node-exporter")
 SERVICE = "pneumoctl-train.service"
 
 
 def read(path: Path) -> dict:
-    """A JSON object; {} where there is none."""
+    """Read a JSON object; {} if there is none."""
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_text())
         return found if isinstance(found, dict) else {}
@@ -36,9 +36,9 @@ def read(path: Path) -> dict:
 
 
 def look(seen: dict, now: float, lease: dict, progress: dict) -> dict:
-    """What was seen before, brought up to date: `changed` says when each thing last moved."""
+    """Update the observed values. `changed`: when each value last changed."""
     seen = seen or {"began": now, "first": not MARK.exists(), "changed": {}}
-    phase = "" if progress.get("gpu") else progress.get("phase")  # proven, it is no longer being proven
+    phase = "" if progress.get("gpu") else progress.get("phase")  # the phase "proof" is over once a GPU is found
     things = {"lease": lease.get("until"), "counter": progress.get("counter"), "phase": phase}
     for name, value in things.items():
         if seen.get(name) != value:
@@ -47,7 +47,7 @@ def look(seen: dict, now: float, lease: dict, progress: dict) -> dict:
 
 
 def verdict(seen: dict, now: float, order: dict, training: bool | None) -> str:
-    """Why this host must go off, "" if it may stay on; training: None when systemd does not say."""
+    """Why this host must power off, "" if it may stay on. training: None if systemd does not answer."""
     changed = seen["changed"]
     if order and now >= order["until_uptime"]:
         return "deadline"
@@ -68,7 +68,7 @@ def verdict(seen: dict, now: float, order: dict, training: bool | None) -> str:
 
 
 def off(seen: dict, now: float, reason: str) -> None:
-    """Power off, at last by force."""
+    """Power off; after FORCE_S seconds with --force."""
     waited = now - seen["off"]
     force = ["--force"] * ((waited >= FORCE_S) + (waited >= 1.2 * FORCE_S))
     line = f"pneumoctl-guard: powering off: {reason}"
@@ -80,7 +80,7 @@ def off(seen: dict, now: float, reason: str) -> None:
 
 
 def figures(order: dict, progress: dict, now: float, smi: str) -> list[str]:
-    """For Prometheus: until when this GPU may run, whether anything moves, and what nvidia-smi said of each card."""
+    """Metrics for Prometheus: the time limit of this GPU, the training steps, and nvidia-smi's values for each card."""
     lines = [
         f"pneumoctl_gpu_lease_expires_seconds {time.time() + order.get('until_uptime', now) - now}",
         f"pneumoctl_training_steps_total {progress.get('counter', 0)}",
@@ -93,7 +93,7 @@ def figures(order: dict, progress: dict, now: float, smi: str) -> list[str]:
 
 
 def tell(order: dict, progress: dict, now: float) -> None:
-    """Leave the figures where the node exporter looks for more."""
+    """Write the metrics to the folder of the node exporter's textfile collector."""
     if not METRICS.is_dir():
         return
     smi = ""
@@ -107,7 +107,7 @@ def tell(order: dict, progress: dict, now: float) -> None:
 
 
 def state() -> str:
-    """Of the training unit in systemd's word; "" where it gives none."""
+    """The state of the training unit according to systemd; "" if it does not answer."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         asked = ["systemctl", "is-active", SERVICE]
         return subprocess.run(asked, capture_output=True, text=True, timeout=SYSTEMD_S).stdout.strip()
@@ -115,17 +115,17 @@ def state() -> str:
 
 
 def main() -> None:
-    """One look."""
+    """Check once whether this host may stay on."""
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     order, progress = read(ORDER), read(PROGRESS)
-    if order.get("boot") != BOOT.read_text().strip():  # an order of an earlier boot is over
+    if order.get("boot") != BOOT.read_text().strip():  # an order from before a reboot is not valid
         order = {}
     seen = look(read(SEEN), now, read(LEASE), progress)
     known = {"inactive": False, "failed": False, "active": True, "activating": True, "deactivating": True}
     reason = verdict(seen, now, order, known.get(state()))
     if reason:
         seen.setdefault("off", now)
-    with contextlib.suppress(OSError):  # before anything that may fail: what is seen now decides later
+    with contextlib.suppress(OSError):  # first, because later checks need it even if the rest fails
         SEEN.write_text(json.dumps(seen))
     if reason:
         off(seen, now, reason)
