@@ -40,7 +40,7 @@ def terminal(lab: Lab, picture: Path) -> None:
 
 
 def browse(directory: Path, url: str, user: str, password: str) -> None:
-    """Inside the lab: upload two drawings and a broken file, take a picture; then one of Prometheus, through a tunnel."""
+    """Inside the lab: upload two drawings and a broken file, take a picture; then one of Prometheus by a tunnel."""
     from playwright.sync_api import sync_playwright
 
     whole = phantom.png(22, 512, True)

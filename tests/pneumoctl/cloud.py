@@ -1,4 +1,4 @@
-"""A make-believe AWS for tests: the lab's API, faults to switch on, and hosts to launch. Its fixture: cloud_fixture."""
+"""A simulated AWS for tests: the lab's API, its faults, and hosts to launch. The fixture is in cloud_fixture."""
 
 import json
 import urllib.request
@@ -34,15 +34,15 @@ class Cloud:
         return int(self.ask("GET", "calls")["last"])
 
     def aws(self) -> Aws:
-        """The one that all tests share: making clients takes longer than most of them."""
+        """The Aws object that all tests share, because creating clients takes longer than most tests."""
         return _shared(self.url)
 
     def fresh(self) -> Aws:
-        """One of its own, for a test that changes the environment or the bounds."""
+        """A new Aws object, for a test that changes the environment or the limits."""
         return Aws("", REGION)
 
     def clear(self) -> None:
-        """End what a test left and what counts against a quota."""
+        """Remove what a test left and what counts against a quota."""
         aws = self.aws()
         found = aws.items("ec2", "describe_instances", "Reservations")
         running = [one["InstanceId"] for group in found for one in group["Instances"] if one["State"]["Code"] != 48]
@@ -58,14 +58,14 @@ def _shared(url: str) -> Aws:
 
 
 def tags(stack: str, name: str, role: str = "", address: str = "") -> list[dict[str, str]]:
-    """What terraform puts on a thing."""
+    """The tags that terraform sets on a resource."""
     given = {"Name": f"pneumoctl-{stack}-{name}", "pneumoctl:stack": stack}
     given |= ({"pneumoctl:role": role} if role else {}) | ({"pneumoctl:address": address} if address else {})
     return [{"Key": key, "Value": value} for key, value in given.items()]
 
 
 def launch(aws: Aws, stack: str, name: str, role: str, kind: str = "t3.micro", own: bool = False) -> Instance:
-    """A running instance of a stack; `own`: with a key, a profile and a boot script."""
+    """Launch an instance of a stack. `own`: with a key, a profile and a boot script."""
     image = aws.call("ec2", "describe_images", Owners=["136693071363"])["Images"][0]["ImageId"]
     put = [
         {"ResourceType": thing, "Tags": tags(stack, name, role, f"aws_instance.host:{name}")}
@@ -86,7 +86,7 @@ def _owned(aws: Aws, stack: str) -> dict[str, Any]:
 
 
 def guarded(aws: Aws, stack: str) -> None:
-    """What terraform/guard.tf makes: the schedule group, and the role that its schedules run as; again is nothing."""
+    """Create what terraform/guard.tf does: the schedule group and the role of its schedules, unless they exist."""
     group, role = f"pneumoctl-{stack}", f"pneumoctl-{stack}-scheduler-{REGION}"
     if group in {one["Name"] for one in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")}:
         return

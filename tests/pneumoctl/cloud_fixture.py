@@ -1,4 +1,4 @@
-"""The fixture `cloud`: one process of the lab's API for all tests of a session. Name it in `pytest_plugins`."""
+"""The fixture `cloud`: one process of the lab's API for all tests of a session. Add this module to `pytest_plugins`."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def cloud_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(cloud_process: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
-    """The API without faults, and an environment whose only AWS it is."""
+    """The API without faults. The environment variables point all AWS clients to it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))

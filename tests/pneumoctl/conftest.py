@@ -1,4 +1,4 @@
-"""A stack of its own for a test: own state directory, own ports, ended in any case."""
+"""Fixtures: a separate stack for each test, with its own state directory and ports. It is always ended."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from pneumoctl.terminal.console import console
 
 @pytest.fixture(autouse=True)
 def _plain_console() -> None:
-    """Whatever a test before asked of the console that all share."""
+    """Reset the shared console, which an earlier test may have configured."""
     console.configure(())
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Runs pneumoctl as a user would: as a process, with an environment of its own."""
+    """Runs pneumoctl as a user would: as a process with a separate environment."""
 
     state: Path
     data: Path

@@ -8,7 +8,7 @@ from pneumoctl.plan.transport import Output
 
 
 class FakeTransport:
-    """Answers commands from a table (first word, or the whole line, -> exit code) and records every act."""
+    """Answers commands from a table (first word or whole line -> exit code) and records every action."""
 
     def __init__(self, codes: Mapping[str, int] | None = None) -> None:
         self.codes = codes or {}

@@ -1,4 +1,4 @@
-"""Real SSH servers as a stack's hosts: a bastion and private ones, on the loopback or in namespaces of their own."""
+"""Real SSH servers as the hosts of a stack, a bastion and private hosts, on the loopback or in network namespaces."""
 
 import ctypes
 import getpass
@@ -56,7 +56,7 @@ class Server:
 
     @property
     def key(self) -> str:
-        """Its host key, "type base64"."""
+        """The host key, as "type base64"."""
         return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
 
     def new_key(self) -> None:
@@ -66,7 +66,7 @@ class Server:
 
     @property
     def inside(self) -> list[str]:
-        """How a command gets into its network."""
+        """The start of a command that runs in the network of this host."""
         return ["nsenter", f"--net=/run/netns/{self.namespace}"] if self.namespace else []
 
     def start(self) -> None:
@@ -89,7 +89,7 @@ class Server:
 
 @dataclass
 class Farm:
-    """Hosts that listen, the inventory that names them, and the stack's SSH folder with every key pinned."""
+    """The running servers, their inventory, and the stack's SSH folder with all keys pinned."""
 
     directory: Path
     user: str
@@ -112,7 +112,7 @@ class Farm:
 
     @contextmanager
     def cut(self, name: str) -> Iterator[None]:
-        """Everything between the bastion and this host (or, for the bastion, the operator) silently vanishes."""
+        """Drop all packets between the bastion and this host, or between the operator and the bastion."""
         space, table = self.servers["nginx"].namespace, name.replace("-", "_")
         address = OPERATOR if name == "nginx" else self.servers[name].address
         inside = ("nsenter", f"--net=/run/netns/{space}", "nft")
@@ -131,7 +131,7 @@ class Farm:
 
     @contextmanager
     def tongue_tied(self, name: str) -> Iterator[None]:
-        """In place of the host's server, one that says what it is and then nothing more."""
+        """Replace the host's server by one that sends its version string and then nothing."""
         one = self.servers[name]
         one.stop()
         script = (
@@ -157,7 +157,7 @@ def call(*argv: str) -> None:
 
 
 def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
-    """Start one server a name where `place` says (address, port, namespace)."""
+    """Start one server for each name. `place`: number -> (address, port, namespace)."""
     if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
         pytest.skip(needs.SSH)
     root.mkdir(exist_ok=True)
@@ -186,7 +186,7 @@ def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: 
 
 @contextmanager
 def on_loopback(root: Path) -> Iterator[Farm]:
-    """Hosts on the loopback, each on an address of its own; needs no rights."""
+    """Hosts on the loopback, each with its own address; needs no privileges."""
     with ExitStack() as stack, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -195,7 +195,7 @@ def on_loopback(root: Path) -> Iterator[Farm]:
 
 @contextmanager
 def in_namespaces(root: Path) -> Iterator[Farm]:
-    """Hosts in network namespaces; this thread, and what it starts, is in the operator's: it sees the bastion only."""
+    """Hosts in network namespaces. This thread and its children are in one that only reaches the bastion."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "nsenter"))):
         pytest.skip(f"{needs.ROOT}, with `apt-get install iproute2 nftables`")
     prefix = f"pnssh{os.getpid()}"
@@ -235,7 +235,7 @@ def _entered(space: str) -> Iterator[None]:
 
 
 class User:
-    """Runs pneumoctl as a process whose stack `t` is this farm, as `up` would have left it."""
+    """Runs pneumoctl as a process. The stack `t` consists of these servers, as `up` would have left it."""
 
     def __init__(self, farm: Farm) -> None:
         self.farm = farm

@@ -1,4 +1,4 @@
-"""A terraform configuration without a provider, and a stack's terraform that works on it."""
+"""A terraform configuration without a provider, and a stack that uses it."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from pneumoctl.aws.terraform.runner import Progress, Terraform
 from tests import needs
 
 VERSIONS = 'terraform {\n  required_version = ">= 1.10, < 2.0"\n}\n'
-# Each thing takes `seconds` to make; `fails` names one that cannot be made, and comes after all others.
+# Each resource takes `seconds` to create. `fails`: a resource whose creation fails, after all others.
 THINGS = """
 variable "region" { type = string }
 variable "names" { type = list(string) }
@@ -37,7 +37,7 @@ output "things" { value = { for key, one in terraform_data.thing : key => one.id
 
 @dataclass
 class Tiny:
-    """A stack's terraform with the configuration above in place of ours."""
+    """A stack's terraform with the configuration above in place of the real one."""
 
     source: Path
     terraform: Terraform

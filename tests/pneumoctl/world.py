@@ -1,4 +1,4 @@
-"""A world with one GPU host for tests of its guards: EC2, the scheduler, the host and the link to it, on one clock."""
+"""A simulation for tests of the GPU guards: EC2, the scheduler, one GPU host and the connection to it, on one clock."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ HOST = "i-gpu"
 
 @dataclass
 class World:
-    """Everything that goes on by itself. A fault is put in `faults` by the name of the call that it strikes."""
+    """The state of the simulation. `faults`: name of a call -> function that runs before it."""
 
     seconds: float = 0.0
     state: str = "stopped"
@@ -48,7 +48,7 @@ class World:
     console: str = ""
     order: Order | None = None
     host_until: float = 1e9
-    deaf: bool = False  # the link is cut
+    deaf: bool = False  # the connection is cut
     when_off: str = "stop"  # what EC2 does with a host that powers itself off
     faults: dict[str, Callable[[], None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -112,7 +112,7 @@ class World:
 
 
 class FakeAws(Aws):
-    """Its `stop` and `states` are the real ones."""
+    """Simulates the calls to AWS. `stop` and `states` are the real methods."""
 
     def __init__(self, world: World) -> None:
         self.world, self.region, self.profile = world, "eu-west-1", ""
@@ -154,7 +154,7 @@ class FakeAws(Aws):
     def _described(self) -> dict[str, Any]:
         world = self.world
         stopped = AT + timedelta(seconds=world.stopped)
-        by_itself = world.reason == "Client.InstanceInitiatedShutdown"  # then EC2 tells no time
+        by_itself = world.reason == "Client.InstanceInitiatedShutdown"  # EC2 then reports no time
         return {
             "InstanceId": HOST,
             "State": {"Name": world.state},
@@ -194,7 +194,7 @@ class FakeLink:
         world.strike("next_event")
         if world.deaf or world.state != "running":
             return HostEvent(lost="no answer")
-        if world.ended is not None and world.seconds - world.ended > 3:  # after its last line
+        if world.ended is not None and world.seconds - world.ended > 3:  # seconds after its last line
             return HostEvent(ended=True, exit_code=world.code)
         passed = min(world.seconds - (world.began or 0.0), world.hangs_at)
         return HostEvent(progress={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})

@@ -1,4 +1,4 @@
-"""Faults while a client follows a run: the GPU is off afterwards, the exit code is right, and the checkpoint is saved."""
+"""Faults while a client follows a run: the GPU is off afterwards, the exit code is right, a checkpoint is saved."""
 
 import os
 import signal
