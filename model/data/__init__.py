@@ -1,1 +1,1 @@
-"""Data sets: download, read and split."""
+"""Download, read and split data sets."""

@@ -61,7 +61,7 @@ class PartialFile:
         return remote if remote.address == address else RemoteFile()
 
     def restart(self, remote: RemoteFile) -> None:
-        """Discard the bytes, then write the description: it never describes bytes of another file."""
+        """Discard the bytes, then write the description; in this order, it never describes bytes of another file."""
         self._description.unlink(missing_ok=True)
         self._file.truncate(0)
         self._file.seek(0)

@@ -1,1 +1,1 @@
-"""Figures, intervals, calibration and plots."""
+"""Metrics, confidence intervals, calibration and plots."""

@@ -1,1 +1,1 @@
-"""What runs on a training host only: heartbeat, checkpoint upload, spot notice."""
+"""Code that only runs on a training host: heartbeat, checkpoint upload, spot interruption notice."""

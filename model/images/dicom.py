@@ -146,7 +146,7 @@ def _pixels(dataset: "Dataset") -> np.ndarray:
 
 
 def _check_stream(stream: bytes, columns: int, rows: int) -> None:
-    """Refuse a compressed picture whose own header declares another size than the DICOM header, or several channels.
+    """Refuse a compressed picture whose own header declares several channels or another size than the DICOM header.
 
     The decoders allocate memory by the inner header: without this check a small file could request any amount. A
     stream without such a header is refused too, such as a JPEG 2000 file where PS3.5 A.4.4 requires a bare stream.

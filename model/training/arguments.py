@@ -1,4 +1,4 @@
-"""The command-line arguments of model.train; imports neither NumPy nor TensorFlow, so that anyone can parse them."""
+"""The command-line arguments of model.train; imports neither NumPy nor TensorFlow, so pneumoctl can parse them, too."""
 
 from __future__ import annotations
 

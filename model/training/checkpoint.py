@@ -1,4 +1,4 @@
-"""Save and restore all that a run needs to continue bit for bit; a kill at any moment leaves a valid checkpoint."""
+"""Save and restore the state of a run, so that it continues bit for bit; a kill always leaves a valid checkpoint."""
 
 from __future__ import annotations
 

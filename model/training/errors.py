@@ -1,8 +1,8 @@
-"""How a training run ends without a model; light, so that the command can handle them before TensorFlow is loaded."""
+"""Errors that end a training run without a model. This module does not import TensorFlow, so its import is cheap."""
 
 
 class TrainingError(Exception):
-    """A run that must not end in a model; the message says why."""
+    """The run ends without a model; the message says why."""
 
 
 class Collapsed(TrainingError):

@@ -175,7 +175,7 @@ class TrainingLoop:
             variable.assign(value)
 
     def _update_average(self) -> None:
-        """Move the average towards the weights, faster in the first steps because early weights are worth little."""
+        """Move the average towards the weights, faster in the first steps, because the early weights are poor."""
         weights, step = self._weights(), self.progress.step
         share = 1 - min(self.settings.average, step / (step + 9))
         if not self.average:
@@ -223,7 +223,7 @@ class TrainingLoop:
             self._compile()  # the second phase has its own optimizer and schedule
 
     def _is_finished(self) -> bool:
-        """Whether the last epoch is done or early stopping applies, which it never does in the phase of the head."""
+        """Whether the last epoch is done or early stopping applies. It never applies in the first phase (head only)."""
         progress = self.progress
         stop_early = progress.waited >= self.settings.patience and progress.epoch > self.settings.head_epochs
         return progress.epoch >= self.settings.epochs or stop_early

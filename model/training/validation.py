@@ -1,4 +1,4 @@
-"""Evaluate the logits of the validation part: metrics to choose weights by, collapse detection, prior shift."""
+"""Evaluate the logits of the validation part: metrics for choosing weights, collapse detection, prior shift."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""AWS as it is: API, instances, bucket, prices. No policy."""
+"""Access to AWS: API, instances, bucket, prices. Decisions are made by the callers."""

@@ -23,9 +23,9 @@ PRICING_REGION = "us-east-1"  # one of the few that answer for all
 
 @dataclass(frozen=True)
 class Account:
-    """The caller's identity, and by how many seconds this machine's clock is ahead of AWS's; None if unknown.
+    """The caller's identity, and how many seconds this machine's clock is ahead of AWS's; None if unknown.
 
-    asked, steady: when it was asked, by this machine's clock and by `steady()`.
+    asked, steady: the time of the call, by this machine's clock and by `steady()`.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Account:
 
 
 def steady() -> float:
-    """Seconds of a clock that counts sleep, too, and that no correction of the time of day changes."""
+    """Seconds of a monotonic clock that also counts while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # macOS's monotonic counts sleep
 
 
@@ -88,7 +88,7 @@ class Api:
             yield from self.client(service).get_paginator(operation).paginate(**arguments)
 
     def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
-        """The items that all pages of an answer list under `key`."""
+        """The items under `key` on all pages of an answer."""
         for page in self.pages(service, operation, **arguments):
             yield from page.get(key) or ()
 
@@ -97,7 +97,7 @@ class Api:
         return Translated(service, "".join(word.capitalize() for word in operation.split("_")), self.region)
 
     def products(self, service: str, filters: Mapping[str, str]) -> list[str]:
-        """Entries of AWS's price list, a JSON text each. One attempt of 3 seconds: there is always the bundled list."""
+        """Entries of AWS's price list, each as JSON text. One attempt of 3 seconds, because there is a bundled list."""
         from botocore.config import Config
 
         with self.translated("pricing", "get_products"):

@@ -1,4 +1,4 @@
-"""What a stack costs, as priced lines: the difference that terraform's changes make, and the cost so far. Pure."""
+"""The cost of a stack as priced lines: the difference made by terraform's changes, and the cost so far. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -92,7 +92,7 @@ def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
 
 @dataclass(frozen=True)
 class Billed:
-    """A resource that bills now, and since when; `since` None: assume since the stack's oldest resource."""
+    """A resource that costs money now. `since`: its start; None: assume that of the stack's oldest resource."""
 
     line: Line
     since: datetime | None

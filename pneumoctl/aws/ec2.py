@@ -108,7 +108,7 @@ class Aws(Api):
                 self.call("ec2", operation, InstanceIds=ids)
 
     def _halt_unlisted(self, hosts: Sequence[Instance]) -> None:
-        """EC2 accepts the id of an instance that it does not list yet."""
+        """Terminate instances that EC2 does not list yet; it may already accept their ids."""
         for host in hosts:
             try:
                 self.call("ec2", "terminate_instances", InstanceIds=[host.id])
@@ -132,7 +132,7 @@ class Aws(Api):
         return PneumoError(message, "; then: ".join(commands), code, instances=ids.split())
 
     def console_output(self, instance_id: str) -> str:
-        """The instance's console output, the latest where its type supports that; empty if there is none yet."""
+        """The instance's console output, the latest one if its type supports that; empty if there is none yet."""
         try:
             answer = self.call("ec2", "get_console_output", InstanceId=instance_id, Latest=True)
         except PneumoError as error:

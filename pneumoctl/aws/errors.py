@@ -114,7 +114,7 @@ def explained(error: Exception, service: str, operation: str, region: str, attem
 
 
 def skew_seconds(response: dict[str, Any]) -> float | None:
-    """By how many seconds this machine's clock is ahead of AWS's, by an answer's Date header; None without one."""
+    """How many seconds this machine's clock is ahead of AWS's, by an answer's Date header; None without one."""
     date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds() if date else None

@@ -1,4 +1,4 @@
-"""On-demand list prices in USD: from AWS's Price List API where it answers, else from a bundled table.
+"""On-demand list prices in USD: from AWS's Price List API if it answers, else from a bundled table.
 
 `python -m pneumoctl.aws.prices` updates the table, prices.json; it needs credentials with pricing:GetProducts.
 """

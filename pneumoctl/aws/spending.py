@@ -1,4 +1,4 @@
-"""The resources of a stack that bill now, and since when, as AWS lists them."""
+"""The resources of a stack that cost money now, and since when, according to AWS."""
 
 from collections.abc import Iterator
 from typing import Any

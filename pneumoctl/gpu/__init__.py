@@ -1,1 +1,1 @@
-"""Guards, stops and a search that leave no GPU host billing."""
+"""Make sure that no GPU host costs money unnoticed: guards, stops, and a search for orphaned hosts."""

@@ -37,7 +37,7 @@ class Gpu:
 
     @property
     def bills(self) -> bool:
-        """Whether it is not off: starting and stopping hosts bill, too."""
+        """Whether the host costs money: it is not off; starting and stopping hosts cost money, too."""
         return self.host.state not in HALTED
 
     def document(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Lease:
 
 
 def now(aws: Aws) -> datetime:
-    """AWS's time: deadlines go by it. A wrong clock of this machine, or a change of it since login, has no effect."""
+    """AWS's time, which deadlines use. A wrong clock of this machine, or a change of it since login, has no effect."""
     account = aws.identity()
     skew = account.skew or 0.0
     passed = steady() - account.steady - (skew if abs(skew) > CLOCK_TOLERANCE_S else 0.0)
@@ -144,7 +144,7 @@ def _format(pattern: str, aws: Aws, stack: str) -> str:
 
 
 def _put(aws: Aws, schedule: dict[str, Any]) -> None:
-    """Create the schedule, or update it if it exists, as after a create whose answer got lost."""
+    """Create the schedule, or update it if it exists, for example because the answer to an earlier create was lost."""
     try:
         aws.call("scheduler", "create_schedule", **schedule)
     except PneumoError as error:

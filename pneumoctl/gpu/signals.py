@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a GPU is on: they interrupt what may be interrupted, never the stop of the GPU."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP while a GPU is on: they never interrupt the stop of the GPU."""
 
 import signal
 from collections.abc import Callable, Iterator

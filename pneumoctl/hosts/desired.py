@@ -29,7 +29,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Offline:
-    """What hosts without internet access install from."""
+    """The offline bundle from which hosts without internet access install."""
 
     debs: Tree  # an apt repository
     wheels: Tree

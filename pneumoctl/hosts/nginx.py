@@ -75,7 +75,7 @@ def steps(desired: DesiredState) -> list[Step]:
 
 
 def _keys(desired: DesiredState, host: str) -> Step:
-    """nginx uses our certificate until there is one from Let's Encrypt, and again when the settings ask for none."""
+    """nginx uses our certificate until there is one from Let's Encrypt, and again if Let's Encrypt is switched off."""
     files = (
         Put(desired.certificate, f"{OWN}/{CERTIFICATE}", 0o644, group="root"),
         Put(desired.key, f"{OWN}/{KEY}", 0o600, secret=True, group="root"),

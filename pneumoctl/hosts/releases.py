@@ -195,7 +195,7 @@ def _serve(desired: DesiredState, host: Host, after: tuple[str, ...]) -> Step:
 
 
 def _previous(desired: DesiredState, host: Host, link: Link) -> Link | None:
-    """The link that a rollback goes back to: the current target, unless that is the desired one already."""
+    """The link for a later rollback: to the current target, unless that is already the desired one."""
     current = desired.current_links.get(host.name, {}).get(link.path.removeprefix(f"{ROOT}/"), "")
     previous = link.path.replace("/current", "/previous")
     return Link(previous, current) if current and current != link.target else None
@@ -207,7 +207,7 @@ def _units(unit: str) -> Probe:
 
 
 def _check(desired: DesiredState, host: Host) -> Probe:
-    """Scores a test picture with the new release in a sandbox of its own, before the host switches to it."""
+    """Scores a test picture with the new release in a sandbox, before the host switches to it."""
     kind, code = KINDS[host.role], desired.releases[host.name]
     service, release = "api" if kind == "api" else "ui", directory(kind, code)
     model = desired.models.get(host.name)

@@ -1,1 +1,1 @@
-"""What a plan is, how it is executed and shown."""
+"""Plans: their data types, their execution and their display."""

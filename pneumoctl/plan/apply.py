@@ -1,4 +1,4 @@
-"""Show a plan, ask for confirmation, carry it out: the same for every command of the local target that changes it."""
+"""Show a plan, ask for confirmation and carry it out, for all commands that change a local stack."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Templates to text; an undefined name is an error before anything is touched."""
+"""Render templates; an undefined name raises an error before anything is changed."""
 
 import shlex
 from typing import Any

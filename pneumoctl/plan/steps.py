@@ -1,4 +1,4 @@
-"""What will be done, as data: actions, probes, steps and plans, and their description for a person."""
+"""Actions, probes, steps and plans as data, and their description for a person."""
 
 import hashlib
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class Packages:
 
 @dataclass(frozen=True)
 class Probe:
-    """A command that changes nothing and succeeds if the host is as desired; `subject` is what it looks at."""
+    """A command that changes nothing and succeeds if the host is as desired. `subject`: what it checks."""
 
     argv: tuple[str, ...]
     timeout: float = 120.0

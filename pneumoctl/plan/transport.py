@@ -1,4 +1,4 @@
-"""How actions are carried out: the protocol, and its implementation for this machine."""
+"""Carry out actions: the protocol, and its implementation for this machine."""
 
 import os
 import shutil

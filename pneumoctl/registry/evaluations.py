@@ -1,4 +1,4 @@
-"""Evaluations of models on labelled folders, measured like the training's own figures, and the record of them all.
+"""Evaluate models on labelled folders, with the same metrics as in training, and record every evaluation.
 
 Selecting models by a test set invalidates it: the figures are shown with how often these pictures were evaluated.
 """

@@ -1,1 +1,1 @@
-"""From pictures to predictions, through the API or on this machine."""
+"""Score pictures, through the API or on this machine."""

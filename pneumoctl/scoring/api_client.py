@@ -18,7 +18,7 @@ LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
 
 
 class Endpoint(NamedTuple):
-    """Where an API is. On this machine it is asked at its socket: any program may hold the port that it had."""
+    """The address of an API. On this machine its socket is used, because another program may have taken its port."""
 
     url: str
     token: str

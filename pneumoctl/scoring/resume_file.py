@@ -49,7 +49,7 @@ class ResumeFile:
         self._file.close()
 
     def scorer(self, scorer: Scorer) -> Scorer:
-        """`scorer`, which returns saved predictions and saves new ones."""
+        """A scorer that returns saved predictions, and calls `scorer` and saves the result for other pictures."""
 
         def score(content: bytes, file: str) -> Prediction:
             sha256 = hashlib.sha256(content).hexdigest()
@@ -96,7 +96,7 @@ class ResumeFile:
 
 
 def _cut_off(tail: bytes, alone: bool) -> bool:
-    """Whether an incomplete last line began as one of this class; the only line of a file must show the whole start."""
+    """Whether this is an incomplete line of this class. `alone`: the only line of the file, checked more strictly."""
     if alone and len(tail) < len(_HEAD):
         return False
     digits = tail[len(_HEAD) :][:64]

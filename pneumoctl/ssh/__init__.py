@@ -1,1 +1,1 @@
-"""Reach a host over SSH and have it carry out steps."""
+"""Connect to hosts over SSH and carry out steps there."""

@@ -1,4 +1,4 @@
-"""Send requests to the agents on the hosts: probes, steps to carry out, and the leases that keep others away."""
+"""Send requests to the agents on the hosts: run probes, carry out steps, and hold leases that exclude other clients."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ _SYSTEMCTL = 'systemctl reset-failed "$2" 2>/dev/null; exec systemctl "$1" "$2"'
 
 
 class Fenced(PneumoError):
-    """Another pneumoctl holds the host's lease, or took the host over."""
+    """Another pneumoctl holds the host's lease, or has taken it over."""
 
     def __init__(self, host: Host, reason: str) -> None:
         hint = "wait until it has ended, then run the same command again"
@@ -39,7 +39,7 @@ class Fenced(PneumoError):
 class Agents:
     """The agents of a stack's hosts. `holder` identifies the stack's directory, `who` is shown to people.
 
-    Methods raise ssh.Unreachable, and Fenced where another pneumoctl holds the host.
+    Methods raise ssh.Unreachable, and Fenced if another pneumoctl holds the host's lease.
     """
 
     def __init__(self, connections: Connections, holder: str, who: str, run: str) -> None:
@@ -49,13 +49,13 @@ class Agents:
         self._ended = threading.Event()
 
     def pending(self, host: Host, steps: Sequence[Step]) -> list[bool]:
-        """Which of the steps have something to do there; one request, which changes nothing."""
+        """Which of the steps have something to do on the host; one request, which changes nothing."""
         request = [(step.id, [] if step.check else [_command(probe) for probe in step.done_if]) for step in steps]
         done = self._ask(host, {"op": "probe", "steps": request}, REQUEST_S)["done"]
         return [not step_done for step_done in done]
 
     def read(self, host: Host, paths: Sequence[str]) -> list[str | None]:
-        """The contents of files there; None for a missing file."""
+        """The contents of files on the host; None for a missing file."""
         texts: list[str | None] = self._ask(host, {"op": "read", "paths": list(paths)}, REQUEST_S)["texts"]
         return texts
 
@@ -65,7 +65,7 @@ class Agents:
         return Output(answer["code"], answer["stdout"], answer["stderr"])
 
     def check_releases(self, host: Host, roots: Sequence[str], timeout: float) -> list[tuple[str, str]]:
-        """("differs", "missing" or "added", path) of every file of these releases that is not as it was brought."""
+        """("differs", "missing" or "added", path) of each file of these releases that differs from the deployed one."""
         answer = self._ask(host, {"op": "check_releases", "roots": list(roots)}, timeout)
         return [(kind, path) for kind, path in answer["differences"]]
 
@@ -102,7 +102,7 @@ class Agents:
             self._ask(host, {"op": "release", "token": self._tokens[host.name]}, REQUEST_S)
 
     def _renew(self, host: Host) -> None:
-        """Renew a lease until the end. The next step reports a lease that was lost."""
+        """Renew a lease until `close`. If it is lost, the next step reports that."""
         while not self._ended.wait(RENEWED_S):
             with contextlib.suppress(PneumoError):
                 self._lease(host)

@@ -1,4 +1,4 @@
-"""Pack a tree for its way to a host."""
+"""Pack a tree for the transfer to a host."""
 
 import stat
 import tarfile

@@ -30,7 +30,7 @@ class Hosts:
     unreachable: Mapping[str, Unreachable]  # the other hosts, by name
 
     def step_runners(self) -> dict[str, StepRunner]:
-        """What carries out the steps of a plan, by host."""
+        """Host name -> the StepRunner for that host."""
         return {host.name: _OnHost(host, self.agents) for host in self.inventory.hosts}
 
     def differences(self, todo: Mapping[str, Sequence[Step]]) -> list[str]:

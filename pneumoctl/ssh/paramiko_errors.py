@@ -1,4 +1,4 @@
-"""The errors that paramiko raises, and their reasons for people."""
+"""The exceptions that paramiko raises, and a readable reason for each."""
 
 from pneumoctl.ssh import keys
 
@@ -11,7 +11,7 @@ def ssh_errors() -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """The reason for people; paramiko has several messages for a time-out."""
+    """A readable reason; paramiko has several messages for a time-out."""
     message = str(getattr(error, "text", "") or error)
     if isinstance(error, TimeoutError) or message in {"Timeout opening channel.", "No existing session"}:
         return f"no answer within {keys.CONNECT} s"

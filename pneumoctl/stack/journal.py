@@ -1,4 +1,4 @@
-"""The journal of a stack: an append-only file with one event a line for every step."""
+"""The journal of a stack: an append-only file of step events, one event per line."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Journal:
-    """Writes one line of JSON an event. For diagnosis only: a rerun probes the hosts and never reads it."""
+    """Writes one line of JSON for each event. Only for diagnosis: a rerun probes the hosts and does not read it."""
 
     def __init__(self, path: Path, command: str) -> None:
         self.path = path

@@ -16,7 +16,7 @@ def name(uid: int) -> str:
 
 
 def refuse_root(folder: Path) -> None:
-    """Raises PneumoError if root would write into another user's folder, who could not read the files afterwards."""
+    """Raise PneumoError if root would write into another user's folder: that user could not read the files."""
     if os.geteuid() != 0:
         return
     nearest = next(path for path in (folder, *folder.parents) if path.exists())

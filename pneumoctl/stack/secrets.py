@@ -1,4 +1,4 @@
-"""The secrets of a stack: generated once, rotated, and derived where an older pneumoctl had saved none."""
+"""The secrets of a stack: generated once, rotated, and derived if an older pneumoctl did not save them."""
 
 import base64
 import hmac
@@ -54,7 +54,7 @@ class Secrets:
 
     @property
     def mac_keys_accepted(self) -> tuple[str, ...]:
-        """The keys besides `mac_key` with which a stored result may have been sealed."""
+        """The other keys, besides `mac_key`, with which a stored result may have been sealed."""
         return tuple(key for key in (self.mac_key_next, *self.mac_keys_previous) if key)
 
     @property

@@ -1,4 +1,4 @@
-"""The settings of a stack: flags over PNEUMO_* over pneumo.toml over defaults, in one typed object."""
+"""The settings of a stack as one typed object. Flags override PNEUMO_*, which override pneumo.toml and the defaults."""
 
 import difflib
 import ipaddress

@@ -34,7 +34,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Cloud:
-    """Where a stack on aws is; saved, so that later commands find it without settings."""
+    """The location of a stack on aws; saved, so that later commands find it without settings."""
 
     region: str
     profile: str
@@ -70,12 +70,12 @@ class Layout:
 
     @property
     def api_socket(self) -> Path:
-        """Where the API of the local target listens beside its port."""
+        """The socket on which the API of the local target listens, in addition to its port."""
         return self.root / "api.sock"
 
     @property
     def redis_socket(self) -> Path:
-        """Where Redis of the local target listens beside its port."""
+        """The socket on which Redis of the local target listens, in addition to its port."""
         return self.root / "redis.sock"
 
     def config(self, name: str) -> Path:
@@ -116,7 +116,7 @@ class Stack:
 
     @property
     def journal(self) -> Path:
-        """The record of every step that was done to the stack."""
+        """The record of every step that was carried out for the stack."""
         return self.directory / "journal.jsonl"
 
     @property
@@ -142,7 +142,7 @@ class Stack:
         return "local" if self.ports() is not None else ""
 
     def cloud(self) -> Cloud | None:
-        """Where on aws the stack is, None if it is not on aws."""
+        """The location of the stack on aws, None if it is not on aws."""
         return self._read("aws.json", Cloud)
 
     def hosts(self) -> Inventory | None:
@@ -150,7 +150,7 @@ class Stack:
         return self._read("inventory.json", lambda hosts: inventory.from_json(hosts))
 
     def save_cloud(self, cloud: Cloud) -> None:
-        """Create the directory and save where the stack is, before any resource is created there."""
+        """Create the directory and save the location of the stack, before any resource is created."""
         self.make()
         self.write("aws.json", asdict(cloud))
 

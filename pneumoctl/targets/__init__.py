@@ -1,1 +1,1 @@
-"""Where a stack runs: this machine or AWS."""
+"""The targets on which a stack can run: this machine or AWS."""

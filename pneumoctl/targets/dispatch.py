@@ -1,4 +1,4 @@
-"""What a target can do, and the target of a stack: the one place that asks where a stack runs."""
+"""The Target protocol, and the choice of a stack's target, which is made only here."""
 
 import importlib
 from collections.abc import Iterator
@@ -13,28 +13,28 @@ from pneumoctl.terminal.report import Report
 
 
 class Target(Protocol):
-    """Where a stack runs. Methods raise PneumoError; each Report is printed by the command line."""
+    """A target on which a stack runs. Methods raise PneumoError; the command line prints each Report."""
 
     def checks(self) -> list[Row]:
         """The preflight checks. Changes nothing."""
 
     def plan(self) -> Report:
-        """What `up` would change; exit code 3 if anything. Changes nothing."""
+        """The changes that `up` would make; exit code 3 if there are any. Changes nothing."""
 
     def up(self, agreed: bool, dry_run: bool) -> Report:
         """Bring the stack up and prove that it serves; asks unless `agreed`."""
 
     def status(self) -> Iterator[Report]:
-        """What runs and what answers, looked at anew for each report; exit code 1 unless all of it serves."""
+        """The current state for each report; exit code 1 unless everything serves."""
 
     def logs(self, service: str | None, lines: int, follow: bool) -> int:
-        """Print the last lines of a service's log, or of all, and what follows; returns the exit code."""
+        """Print the last lines of one log or of all, and with `follow` new lines; returns the exit code."""
 
     def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
-        """Export unless `purge`, end everything, prove it; asks unless `agreed`."""
+        """Export unless `purge`, remove the stack and prove it; asks unless `agreed`."""
 
     def api(self) -> AbstractContextManager[Endpoint]:
-        """Where the stack's API is, and its bearer token."""
+        """The address of the stack's API, and its bearer token."""
 
     def served_models(self) -> set[str]:
         """The models (name-version) that serve now."""
@@ -43,8 +43,8 @@ class Target(Protocol):
 def target(settings: Settings, stack: Stack) -> Target:
     """The target of a stack.
 
-    Imported by its name, and only when it is asked for: a stack on this machine needs none of the modules of AWS, and
-    another target is a folder here with a module `target`.
+    Its module is imported by name, only when needed, so that a stack on this machine loads no module for AWS. To add a
+    target, add a folder here with a module `target`.
     """
     module = importlib.import_module(f"pneumoctl.targets.{settings.target}.target")
     return cast(Target, module.Target(settings, stack))

@@ -89,7 +89,7 @@ class Console:
         styles: Sequence[str] = (),
         stderr: bool = False,
     ) -> None:
-        """Print a table with one Rich style a row: to stdout as a result, or to stderr as a note."""
+        """Print a table with one Rich style per row: to stdout as a result, or to stderr as a note."""
         if self.quiet if stderr else self.json_mode:
             return
         from rich.markup import escape
@@ -155,7 +155,7 @@ class Console:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def ask_for(self, word: str, question: str) -> bool:
-        """Ask for a word as the confirmation of an action that cannot be undone; a missing terminal means no."""
+        """Ask the user to type a word to confirm an action that cannot be undone; a missing terminal means no."""
         if not sys.stdin.isatty():
             return False
         sys.stderr.write(f"{question} Type {word} to continue: ")

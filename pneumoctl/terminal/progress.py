@@ -1,4 +1,4 @@
-"""Progress of several concurrent activities: live bars on a terminal, one line an event elsewhere."""
+"""Progress of several concurrent activities: live bars on a terminal, one line per event elsewhere."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -13,7 +13,7 @@ class Activities(Protocol):
     """The display of concurrent activities, each identified by its name."""
 
     def expect(self, total: int) -> None:
-        """Set the number of activities in all."""
+        """Set the total number of activities."""
 
     def begin(self, name: str, verb: str) -> None:
         """Show an activity as running; does nothing if it is shown already."""

@@ -1,4 +1,4 @@
-"""The result of a command: one document for a program, and the same as text and tables for a person."""
+"""The result of a command: a document for programs, and its content as text and tables for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `styles` holds one Rich style a row, or is empty."""
+    """A table; `styles` has one Rich style per row, or is empty."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]

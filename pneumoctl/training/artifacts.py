@@ -24,7 +24,7 @@ class RunStore:
         self._aws, self._bucket, self._prefix = aws, bucket, f"runs/{run}/"
 
     def end_report(self) -> Mapping[str, Any] | None:
-        """The host's report of how the run ended; None while it has not."""
+        """The host's report of how the run ended; None before its end."""
         content = read(self._aws, self._bucket, self._prefix + END_REPORT)
         return None if content is None else json.loads(content)
 
@@ -33,12 +33,12 @@ class RunStore:
         self._aws.call("s3", "delete_object", Bucket=self._bucket, Key=self._prefix + END_REPORT)
 
     def last_written(self) -> datetime | None:
-        """When the run last wrote an object: a sign of life that needs no SSH."""
+        """When the run last wrote an object, which shows without SSH that it is active."""
         objects = s3.objects(self._aws, self._bucket, (self._prefix,))
         return max((each.modified for each in objects), default=None)
 
     def download(self, folder: Path, advance: Callable[[int], None] = lambda _: None) -> list[str]:
-        """Download everything that the run made, checkpoints excepted, to `folder`; returns the names."""
+        """Download all objects of the run except checkpoints to `folder`; returns their names."""
         excluded = tuple(self._prefix + name for name in NOT_DOWNLOADED)
         objects = s3.objects(self._aws, self._bucket, (self._prefix,))
         wanted = [each for each in objects if not each.key.startswith(excluded)]

@@ -1,4 +1,4 @@
-"""The attempts of a run on the GPU: one, and another one after AWS reclaimed a spot instance or had none."""
+"""The attempts of a run on the GPU. Another attempt follows if AWS reclaimed the spot instance or had none."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ from pneumoctl.training.session import Session, run_and_finalize
 
 
 def run_attempts(aws: Aws, stack: Stack, host: Instance, run: Run, resume: bool = False, attach: bool = False) -> int:
-    """Run attempts until one is the last; returns the exit code. `host`: the stack's own GPU host."""
+    """Run attempts until no other one follows; returns the exit code. `host`: the stack's own GPU host."""
     while True:
         run, summary = _run_attempt(aws, stack, host, run, resume, attach)
         if summary is None:
@@ -83,7 +83,7 @@ def next_attempt(aws: Aws, stack: Stack, host: Instance, run: Run, summary: Summ
 
 
 def order_for(run: Run, resume: bool) -> Order:
-    """The order that the host gets."""
+    """The order to send to the host."""
     return Order(
         run.id,
         run.stack,

@@ -1,4 +1,4 @@
-"""What `train`, `runs` and `teardown` do with a run on the GPU: find its host, end it, fetch its results."""
+"""Functions of `train`, `runs` and `teardown` for a run on the GPU: find its host, end it, fetch its results."""
 
 import time
 from collections.abc import Mapping
@@ -90,7 +90,7 @@ def finalize_unattended(aws: Aws, stack: Stack, host: Instance, run: Run, verb: 
 
 
 def cancel(aws: Aws, stack: Stack, run: Run) -> int:
-    """End a run that is under way. If another pneumoctl follows it, only ask it to stop: that one finalizes it."""
+    """End an active run. If another pneumoctl follows it, only ask the run to stop: the other one finalizes it."""
     host = host_of(aws, stack, run)
     leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))

@@ -1,7 +1,7 @@
 """Upload a data set to the stack's bucket: files under their hashes, then the manifest, then `latest`.
 
-File names may contain patients' names. The manifest has them, since the training groups pictures by patient; no
-message shows them.
+File names may contain patients' names. The manifest contains them, because the training groups pictures by patient;
+messages do not.
 """
 
 import hashlib
@@ -159,7 +159,7 @@ def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callab
 
 
 def compare(aws: Aws, bucket: str, root: Path, manifest: Manifest) -> Push:
-    """Find out, by one listing, what the bucket lacks."""
+    """Find the files that the bucket lacks, with one listing."""
     sizes = s3.listed(aws, bucket, "data/")
     missing = {
         file.sha256: s3.Upload(OBJECTS + file.sha256, root / file.path, file.sha256, file.size)
@@ -177,7 +177,7 @@ def _latest(aws: Aws, bucket: str) -> str:
 def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int], None]) -> None:
     """Upload what is missing: files, then the manifest, then `latest`. Re-running an interrupted upload resumes it.
 
-    Two concurrent uploads do no harm: files have their hashes as keys, and the manifest written last is the latest.
+    Concurrent uploads are safe: the keys of files are their hashes, and the manifest written last is the latest.
     """
     try:
         s3.put(aws, bucket, push.objects, advance)
@@ -194,9 +194,9 @@ def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int
 
 
 def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
-    """How many pictures each split has, read as the training reads them.
+    """The number of pictures of each split, decoded as the training does.
 
-    Raises PneumoError for what the training would refuse, before a GPU host is started for it.
+    Raises PneumoError for a data set that the training would refuse, before a GPU host is started.
     """
     try:
         return dataset.load(root).counts()

@@ -35,7 +35,7 @@ def host_deadline(run: Run) -> datetime:
 
 @dataclass
 class _Ending:
-    """A run that is being finalized: what each finalizer learns for those after it."""
+    """A run that is being finalized, with the results of the finalizers so far."""
 
     context: RunContext
     run: Run
@@ -63,7 +63,7 @@ class _Ending:
         return datetime.fromisoformat(self.run.deadline)
 
     def receipt(self) -> Receipt:
-        """The receipt as far as is known. Exit code 7, the GPU may be on, outranks how the run itself ended."""
+        """The receipt with what is known so far. Exit code 7 (the GPU may be on) overrides that of the run."""
         code, message = self.outcome.code, self.outcome.message
         if self.trouble is not None:
             code, message = Exit.GPU_NOT_STOPPED, self.trouble.message
@@ -74,7 +74,7 @@ class _Ending:
 
 
 def finalize_run(context: RunContext, run: Run, milestones: Milestones, ended: Outcome) -> Summary:
-    """Run all finalizers, the stop first. A failed one is reported and keeps none of the others from running."""
+    """Run all finalizers, the stop first. The failure of one is reported, and the others still run."""
     ask_host = ended.why == "over"
     first = Outcome("lost", "how the run ended could not be determined") if ask_host else ended
     ending = _Ending(context, run, milestones, first, ask_host)
@@ -96,7 +96,7 @@ def _stop_host(ending: _Ending) -> None:
 
 
 def _describe_host(ending: _Ending) -> None:
-    """Without EC2's description the price is missing on the receipt."""
+    """Get EC2's description of the host; without it, the receipt has no price."""
     context = ending.context
     ending.now = scheduled_stop.now(context.aws)
     if ending.host_existed:
@@ -106,7 +106,7 @@ def _describe_host(ending: _Ending) -> None:
 
 
 def _read_end_report(ending: _Ending) -> None:
-    """Wait a little for what the host uploads while it powers off."""
+    """Wait briefly for the end report, which the host uploads while it powers off."""
     if not ending.milestones.run_started or ending.trouble is not None:
         return
     give_up = time.monotonic() + REPORT_S
@@ -137,7 +137,7 @@ def _determine_outcome(ending: _Ending) -> None:
 
 
 def _delete_schedule(ending: _Ending) -> None:
-    """Where that fails, it stops a stopped host at the deadline and then deletes itself."""
+    """Delete the schedule. If this fails, it has no effect on a stopped host, and deletes itself after the deadline."""
     if ending.trouble is not None:
         return
     try:
@@ -169,7 +169,7 @@ _FINALIZERS: tuple[tuple[str, Callable[[_Ending], None]], ...] = (
 
 
 def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, PneumoError | None]:
-    """Whether the host still ran; and why it is not confirmed off, None if it is."""
+    """Stop the host. Returns whether it still ran, and why it is not confirmed off (None if it is)."""
     states = list[str]()
     trouble: PneumoError | None = None
 
@@ -197,7 +197,7 @@ def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, 
 
 
 def _host_exists(context: RunContext, run: Run) -> bool:
-    """Whether the run has a host; a spot instance is searched for where the answer to its launch got lost."""
+    """Whether the run has a host. Searches for the spot instance if the answer to its launch was lost."""
     if run.spot and not context.host.spot:
         context.note("EC2 did not answer the launch of a spot instance: searching for it, for a minute at most")
         if found := spot.find_by_run_tag(context.aws, run):
@@ -206,7 +206,7 @@ def _host_exists(context: RunContext, run: Run) -> bool:
 
 
 def _launched(run: Run, instance: Mapping[str, Any]) -> datetime | None:
-    """When EC2 started the host for this run; None if it did not."""
+    """When EC2 started the host for this run; None if it was not started."""
     if "LaunchTime" not in instance:
         return None
     started: datetime = instance["LaunchTime"].astimezone(UTC)

@@ -62,10 +62,10 @@ class Link(Protocol):
         """Ask the run to save a checkpoint and stop; do not wait for it."""
 
     def power_off(self) -> None:
-        """Ask the host to power itself off: for when EC2 does not answer."""
+        """Ask the host to power itself off; used if EC2 does not answer."""
 
     def close(self, release: bool = False) -> None:
-        """Close all connections. With `release` end the lease on the host first; without it, wait for no answer."""
+        """Close all connections. With `release`, end the lease on the host first; without it, do not wait."""
 
 
 class SshLink:
@@ -201,7 +201,7 @@ class _EventParser(io.BytesIO):
 
 
 def with_training_host(inventory: Inventory, instance: str, address: str) -> Inventory:
-    """The inventory with that instance as the training host."""
+    """The inventory with this instance as the training host."""
     changed = (
         replace(host, instance_id=instance, address=address) if host.role == "train" else host
         for host in inventory.hosts

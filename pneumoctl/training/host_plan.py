@@ -127,7 +127,7 @@ touch "$venv/complete"
 
 
 def _start(order: Order, release: Release, seconds: float) -> Step:
-    """Tell the guard of the run, then start it. Done when the run has reported its first progress."""
+    """Write the order for the guard, then start the run. Done when the run has reported its first progress."""
     unit = render(
         f"systemd/{UNIT}.service",
         release=f"{ROOT}/train/releases/{release.digest}",

@@ -130,7 +130,7 @@ def _last_written(out: Path) -> float:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Ask the child to save a checkpoint and end; wait CHECKPOINT_S at most."""
+    """Ask the child to save a checkpoint and end; wait at most CHECKPOINT_S seconds."""
     child.terminate()
     with suppress(subprocess.TimeoutExpired):
         child.wait(CHECKPOINT_S)

@@ -1,4 +1,4 @@
-"""`train --gpu`: start a run, follow one that is under way, or resume one from its checkpoint."""
+"""`train --gpu`: start a run, follow an active one, or resume one from its checkpoint."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -31,7 +31,7 @@ def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) 
 
 
 def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
-    """Raises PneumoError (exit 5) if a run is under way; stops a host that is on without a lease."""
+    """Raise PneumoError (exit 5) if a run is active; stop a host that is on without a lease."""
     on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
     leases = scheduled_stop.listed(aws, stack.name) if on else []
     for host in on:
@@ -63,7 +63,7 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
 
 
 def _new_run(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest) -> Run:
-    """The run's record, written before anything is started."""
+    """Write the run's record, before anything is started."""
     cloud = stack.cloud()
     assert cloud is not None  # context.require_aws
     data, data_name = artifacts.latest_data_set(aws, cloud.bucket)
@@ -115,7 +115,7 @@ def _with_limits(aws: Aws, run: Run, request: TrainingRequest, now: datetime) ->
 
 
 def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, act: CommandRecord) -> int:
-    """Follow the run if it is under way, fetch its results if it is done, else start it from its checkpoint."""
+    """Follow the run if it is active, fetch its results if it is done, else start it from its checkpoint."""
     run = choose_run(stack, request.data_or_run)
     act.begin(audit.plan_digest(run))
     current = collect.host_of(aws, stack, run)

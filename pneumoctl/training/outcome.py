@@ -18,7 +18,7 @@ _TIMER_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "
 
 @dataclass(frozen=True)
 class Outcome:
-    """`why` in one word or two, a message for a person, and the exit code, valid while the GPU is off."""
+    """The reason `why` in one or two words, a message, and the exit code, which is only valid if the GPU is off."""
 
     why: str
     message: str = ""
@@ -28,7 +28,7 @@ class Outcome:
 def outcome_from_host(
     report: Mapping[str, Any] | None, late: bool, console: str = "", exit_code: int | None = None
 ) -> Outcome:
-    """The outcome by the host's end report (end.json), else by its console.
+    """The outcome according to the host's end report (end.json), else according to its console.
 
     late: the host's deadline has passed. exit_code: of the unit's main process, where it is known.
     """
@@ -49,7 +49,7 @@ def outcome_from_host(
 
 
 def all_delivered(report: Mapping[str, Any] | None) -> bool:
-    """Whether a run is done and all its results are in the bucket, by the host's end report."""
+    """Whether a run is done and all its results are in the bucket, according to the host's end report."""
     return report is not None and report.get("why") == "done" and not report.get("missed")
 
 
@@ -82,8 +82,8 @@ def switched_off_at(
 ) -> datetime:
     """When an instance that is off now went off: by EC2's transition reason, else by the host's end report.
 
-    EC2 gives no time where a host powered itself off. Without any information it ran no longer than to the deadline,
-    when the account stops it. stopped_here: it still ran when this client stopped it.
+    EC2 gives no time if a host powered itself off. Without any information, the time is the deadline, when the account
+    stops it. stopped_here: it still ran when this client stopped it.
     """
     by_ec2 = transition_time(transition)
     if by_ec2 and by_ec2 >= (launched or by_ec2):

@@ -19,7 +19,7 @@ class ProgressWatch:
     latest: dict[str, Any] = field(default_factory=dict)
 
     def update(self, document: Mapping[str, Any], now: float) -> bool:
-        """Take a document; whether it is new. Documents of another run are ignored."""
+        """Process a document; returns whether it is new. Documents of another run are ignored."""
         if document.get("run") != self.run or document.get("counter") == self.latest.get("counter"):
             return False
         self.latest, self.moved = dict(document), now
@@ -31,7 +31,7 @@ class ProgressWatch:
 
 
 class State(Enum):
-    """Of the link to the host. A lost link may only mean that the host powers off, so EC2 is asked twice."""
+    """The state of the connection. A lost connection may mean that the host powers off, so EC2 is asked twice."""
 
     CONNECTED = "connected"
     LOST = "lost, EC2 not asked yet"
@@ -44,14 +44,14 @@ _NEXT_STATE = {State.LOST: State.CHECKED, State.CHECKED: State.REPORTED}
 
 @dataclass
 class Contact:
-    """The state of the link to the host; times are of a monotonic clock."""
+    """The state of the connection to the host; times are of a monotonic clock."""
 
     checked: float  # when EC2 was last asked whether the host is off
     state: State = State.CONNECTED
     lost: str = ""  # why the host does not answer; empty: connected
 
     def update(self, lost: str) -> None:
-        """Take what the link reports: why the host does not answer, empty if it does."""
+        """Process a report of the connection: why the host does not answer, empty if it does."""
         self.lost = lost
         if not lost:
             self.state = State.CONNECTED
@@ -67,7 +67,7 @@ class Contact:
         return True
 
     def host_is_on(self) -> bool:
-        """Take EC2's answer that the host is on; whether the user is to be told of the loss now."""
+        """Process EC2's answer that the host is on; returns whether to tell the user about the lost connection."""
         before, self.state = self.state, _NEXT_STATE.get(self.state, self.state)
         return self.state is State.REPORTED and before is not State.REPORTED
 

@@ -1,4 +1,4 @@
-"""What `pneumoctl train` was asked for, checked."""
+"""The checked arguments of `pneumoctl train`."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a run on the GPU works with, how far it got, and what is known at its end."""
+"""The context of a run on the GPU, its milestones, and its summary."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class RunContext:
 
 @dataclass
 class Milestones:
-    """How far a run got."""
+    """The points that a run has reached."""
 
     start_requested: bool = False  # the instance may be on because of this run
     run_started: bool = False  # the training may have begun on the host

@@ -1,4 +1,4 @@
-"""One attempt of a run on the GPU: the account-side stop armed first, then the host, and the host off at every exit."""
+"""One attempt of a run on the GPU: schedule the stop in AWS, start the host, follow the run; stop it at every exit."""
 
 import time
 from collections.abc import Callable
@@ -26,13 +26,13 @@ CHECKPOINT_S = 100.0  # for the run to save a checkpoint and end
 
 
 class Session:
-    """One attempt of a run. An exception may end `run` at any point; `run_and_finalize` then does what is left."""
+    """One attempt of a run. If an exception ends `run` at any point, `run_and_finalize` finalizes the run."""
 
     def __init__(self, context: RunContext, record: Run) -> None:
         self.context, self.record, self.milestones = context, record, Milestones()
 
     def run(self, order: Order) -> Outcome | None:
-        """Start the host, start the training and follow it. None for a detached run, which continues on its own."""
+        """Start the host, start the training and follow it. Returns None for a detached run."""
         context = self.context
         if self.record.spot:
             self._launch_spot_instance()
@@ -102,7 +102,7 @@ class Session:
             scheduled_stop.arm(aws, self.record.stack, self.record.id, host, datetime.fromisoformat(deadline))
 
     def follow(self) -> Outcome:
-        """Listen until the run ends: by itself, at its deadline, or because it makes no progress any more."""
+        """Follow the run until it ends: by itself, at its deadline, or because it makes no progress."""
         now = time.monotonic()
         watch, contact = ProgressWatch(self.record.id, self.record.stall_s, now), Contact(checked=now)
         while True:
@@ -143,7 +143,7 @@ class Session:
         return self.context.aws.off(self.context.host.id)
 
     def _wrote_recently(self) -> bool:
-        """Whether a host that only this machine cannot reach writes to the bucket.
+        """Whether a host that this machine cannot reach has written to the bucket recently.
 
         True where the bucket cannot be read: the deadline still bounds the run.
         """
@@ -154,7 +154,7 @@ class Session:
         return True
 
     def stop_with_checkpoint(self) -> None:
-        """Ask the run to save a checkpoint and stop; wait for its end, CHECKPOINT_S at most."""
+        """Ask the run to save a checkpoint and stop; wait at most CHECKPOINT_S seconds for its end."""
         checked = time.monotonic()
         give_up, asked = checked + CHECKPOINT_S, False
         while time.monotonic() < give_up:
@@ -177,7 +177,7 @@ def _deadline_reached() -> Outcome:
 
 
 def run_and_finalize(session: Session, interrupts: Interrupts, action: Callable[[], Outcome | None]) -> Summary | None:
-    """Do `action`, then finalize the run at every exit of it. None for a detached run, which continues on its own."""
+    """Run `action`, then finalize the run after every outcome. Returns None for a detached run, which continues."""
     ended: Outcome | None
     try:
         with interrupts.raising():

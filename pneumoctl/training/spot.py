@@ -1,4 +1,4 @@
-"""A run's own spot instance: launched like the stack's GPU host, for that run alone, and terminated instead of stopped.
+"""The spot instance of a run: launched like the stack's GPU host for one run, and terminated instead of stopped.
 
 EC2 cannot stop an instance of a one-time request, and cannot turn an on-demand instance into a spot one.
 """
@@ -42,14 +42,14 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
 
 
 def wait_until_visible(aws: Aws, host: Instance) -> None:
-    """Wait until EC2 lists an instance that it has just launched, a minute at most."""
+    """Wait at most a minute until EC2 lists an instance that was just launched."""
     give_up = time.monotonic() + UNSEEN_S
     while host.id not in aws.states([host.id]) and time.monotonic() < give_up:
         time.sleep(POLL_S)
 
 
 def find_by_run_tag(aws: Aws, run: Run) -> Instance | None:
-    """The instance of a run's attempt after a launch whose answer got lost; None if EC2 lists none for a minute."""
+    """The instance of a run's attempt if the answer to its launch was lost; None if EC2 lists none for a minute."""
     give_up = time.monotonic() + UNSEEN_S
     while (found := instance_of(aws, run)) is None and time.monotonic() < give_up:
         time.sleep(POLL_S)
@@ -62,7 +62,7 @@ def instance_of(aws: Aws, run: Run) -> Instance | None:
 
 
 def placeholder(run: Run) -> Instance:
-    """What the run's record says of an instance that EC2 does not list, any more or yet."""
+    """An instance made from the run's record, if EC2 does not list it yet or any more."""
     launched = datetime.fromisoformat(run.created)
     return Instance(run.instance, NAME, "train", "", run.type, launched, "", "", spot=True)
 
@@ -77,7 +77,7 @@ def current_price(aws: Aws, type: str) -> float | None:
 
 
 def _launch_request(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
-    """The request: everything that makes the stack's host one of the stack, its image and boot script included."""
+    """The launch request, with the properties of the stack's GPU host, including its image and boot script."""
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[host.id])
     (like,) = [each for group in groups for each in group["Instances"]]
     user_data = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute="userData")["UserData"]

@@ -32,7 +32,7 @@ class CachedCheck:
         self._fault: str | None = None
 
     def fault(self) -> str | None:
-        """What is wrong, in words; None if nothing is."""
+        """A description of the fault; None if there is none."""
         with self._lock:
             if time.monotonic() >= self._valid_until:
                 self._fault = self._run_once()

@@ -1,4 +1,4 @@
-"""What the API counts and times for Prometheus, without file names or ids."""
+"""The API's metrics for Prometheus, without file names or ids."""
 
 import time
 from collections.abc import Iterator

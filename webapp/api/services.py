@@ -1,4 +1,4 @@
-"""What the API's views work with, created once per app."""
+"""The objects that the API's views use, created once per app."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the page counts for Prometheus, without file names or ids."""
+"""The web page's metrics for Prometheus, without file names or ids."""
 
 from webapp.metrics import Requests
 

@@ -40,7 +40,7 @@ _PATH = "/predictions/<identifier:identifier>"
 
 @dataclass(frozen=True)
 class Backend:
-    """What the views work with: the API, the limit on concurrent uploads, and the metrics."""
+    """The objects that the views use: the API, the limit on concurrent uploads, and the metrics."""
 
     api: ApiClient
     uploads: ConcurrencyLimit
@@ -166,7 +166,7 @@ def readyz() -> Response:
 
 @pages.get("/metrics")
 def metrics() -> Response:
-    """For Prometheus."""
+    """The metrics for Prometheus."""
     return Response(backend().metrics.requests.text(), content_type=CONTENT_TYPE)
 
 

@@ -1,1 +1,1 @@
-"""terraform as a process: run, attach to, read its output, state and errors."""
+"""Run terraform, attach to a running one, and read its output, state and errors."""

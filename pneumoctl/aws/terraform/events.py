@@ -1,4 +1,4 @@
-"""Terraform's machine-readable output lines: progress, diagnostics and what was done."""
+"""Terraform's machine-readable output lines: progress, diagnostics and completed operations."""
 
 import json
 import re

@@ -19,7 +19,7 @@ _ACTIONS: dict[tuple[str, ...], Action] = {
 
 @dataclass(frozen=True)
 class Change:
-    """One resource that will change, or did. Attributes by name; `after` lacks those known only after apply."""
+    """A resource that will change, or has changed. Attributes by name; `after` lacks those only known after apply."""
 
     address: str
     type: str
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Saved:
-    """A plan in a file that was not read yet. `operations`: how many operations terraform will do."""
+    """A saved plan that was not read yet. `operations`: how many operations terraform will do."""
 
     path: Path
     operations: int

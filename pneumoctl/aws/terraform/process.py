@@ -156,7 +156,7 @@ class Runs:
     def _await_end(
         self, lines: Lines, ended: Callable[[], bool], hear: Callable[[str], None], note: Callable[[str], None]
     ) -> bool:
-        """Whether it ended in time. Without output for SILENT_S it hangs: it reports operations every ten seconds."""
+        """Whether terraform ended in time. It reports operations every 10 s: after SILENT_S without output, it hangs."""
         for _ in range(SILENCES):
             before = self.output.stat().st_size
             if follow(lines, ended, hear, SILENT_S):
@@ -170,7 +170,7 @@ class Runs:
     def _interrupt(self, await_start: Callable[[], object], note: Callable[[str], None]) -> None:
         """Send one SIGINT; a second one would make terraform abandon its operations.
 
-        Not before it has begun an operation: until then it reports that it stops, and still does all that was planned.
+        Waits until terraform has begun an operation: before that, it reports that it stops, but applies the whole plan.
         """
         note(
             "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "

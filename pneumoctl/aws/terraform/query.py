@@ -1,4 +1,4 @@
-"""Questions to terraform that change nothing, its version among them, and the environment that it runs in."""
+"""Run terraform commands that change nothing, get its version, and make the environment in which it runs."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subpr
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The environment for terraform: no prompts, no version checks, nothing that changes what its arguments mean."""
+    """The environment for terraform: no prompts, no version checks, no variables that change its arguments."""
     passed = {name: value for name, value in given.items() if not name.startswith(_NOT_PASSED_ON)}
     if (file := passed.get("TF_CLI_CONFIG_FILE")) and not Path(file).is_file():
         passed["TF_CLI_CONFIG_FILE"] = os.devnull  # the same to terraform, without a warning in every output

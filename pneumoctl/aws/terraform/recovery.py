@@ -38,7 +38,7 @@ ASSOCIATIONS = {
 
 
 def recover(terraform: Terraform, aws: Aws, found: Iterable[Remaining], report: Report) -> list[str]:
-    """Import what was found and is not in the state; returns the addresses. Afterwards terraform is not suspect.
+    """Import the found resources that are not in the state; returns their addresses. Clears `Terraform.suspect`.
 
     `found`: all resources of the stack, see leftovers.found. Terraform must be prepared.
     """

@@ -95,7 +95,7 @@ class Terraform:
         return Saved(path, heard.total, not heard.changes, heard.drift)
 
     def read(self, saved: Saved) -> Planned:
-        """Read a saved plan. That takes terraform some seconds; the plan may be applied meanwhile."""
+        """Read a saved plan. This takes terraform some seconds; the plan may be applied at the same time."""
         if saved.no_op and not saved.drift:
             return Planned((), (), saved.path, True)
         changes, drifted = parse(json.loads(self._read(["show", "-json", str(saved.path)])))
@@ -143,9 +143,9 @@ class Terraform:
         self._mark.unlink(missing_ok=True)
 
     def _import(self, address: str, id: str, report: Report) -> None:
-        """Import in a folder of its own, with an empty block for the one resource.
+        """Import in a separate folder, with an empty block for the resource.
 
-        Terraform evaluates the configuration before an import, and the stack's cannot be while resources are missing.
+        Terraform evaluates the configuration before an import, which fails for the stack's while resources are missing.
         """
         beside = self.directory / working_dir.OURS / "adopt"
         document = stub(address, self._region, str(self._copy.variables()["stack"]))
@@ -180,7 +180,7 @@ class Terraform:
         self._copy.note_initialised(new)
 
     def _run(self, arguments: list[str], report: Report, cwd: Path | None = None) -> Listener:
-        """Run terraform detached, after the end of one that still runs. Raises PneumoError if it fails."""
+        """Wait for a terraform that still runs, then run another one detached. Raises PneumoError if it fails."""
         self.attach(report)
         with self._listening(report) as listener:
             listener.note_in_log(f"terraform {' '.join(arguments)}")

@@ -25,7 +25,7 @@ class WorkingCopy:
     directory: Path
 
     def write(self, source: Path, variables: Mapping[str, Any]) -> None:
-        """Update the configuration: write changed files, delete those that only an earlier pneumoctl had.
+        """Update the configuration: write changed files, and delete files of an earlier pneumoctl.
 
         Terraform's own files and the user's are kept.
         """
@@ -81,7 +81,7 @@ class WorkingCopy:
         self._remember(versions="")
 
     def keep_state(self) -> None:
-        """Copy a complete state for `restore_state`, every KEEP_S at most."""
+        """Copy a complete state for `restore_state`, at most once in KEEP_S seconds."""
         copy = self.directory / OURS / "state"
         if copy.exists() and time.time() - copy.stat().st_mtime < KEEP_S:
             return
@@ -116,7 +116,7 @@ class WorkingCopy:
 
     @property
     def _backend_record(self) -> Path:
-        """Terraform's own record of its backend; it exists once terraform is initialised for one."""
+        """Terraform's own record of its backend; it exists after `terraform init` with a backend."""
         return self.directory / ".terraform" / "terraform.tfstate"
 
     def _remembered(self, name: str, default: Any) -> Any:

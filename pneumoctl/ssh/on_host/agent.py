@@ -49,13 +49,13 @@ def emit(document: Document) -> None:
 
 
 class Undo:
-    """The files and links as they were before a step, saved on disk so that a killed step can still be undone."""
+    """The files and links before a step, saved on disk so that even a killed step can be undone."""
 
     def __init__(self, step: str) -> None:
         self.folder = STATE / "undo" / hashlib.sha256(step.encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """Save a file or link before it is changed; what a killed attempt saved is older and stays."""
+        """Save a file or link before it is changed. An older copy, which a killed attempt saved, is kept."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         saved = self.folder / hashlib.sha256(str(path).encode()).hexdigest()[:16]
         if saved.exists():
@@ -70,7 +70,7 @@ class Undo:
         write(saved, json.dumps(before).encode(), 0o600)
 
     def pending(self) -> bool:
-        """Whether the step was killed halfway, or runs now: what it wrote was not verified."""
+        """Whether the step was killed before its end, or still runs: its changes are not verified."""
         return any(self.folder.glob("[!.]*"))
 
     def restore(self) -> None:
@@ -87,7 +87,7 @@ class Undo:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def discard(self) -> None:
-        """Forget what was saved: the step succeeded, and no older killed step may undo what it wrote."""
+        """Delete the saved copies: the step succeeded, and its changes must not be undone later."""
         for saved in self.folder.glob("[!.]*"):
             for older in self.folder.parent.glob(f"*/{saved.name}"):
                 older.unlink()
@@ -182,7 +182,7 @@ def run_or_fail(action: Document) -> str:
 
 
 def record(entry: Document) -> None:
-    """Append a line about a step; a full disk prevents nothing but the line."""
+    """Append a line about a step. A failure, for example on a full disk, is ignored."""
     path = STATE / "steps.jsonl"
     with contextlib.suppress(OSError):
         if path.exists() and path.stat().st_size > LONGEST_RECORD:

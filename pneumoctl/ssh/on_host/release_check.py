@@ -17,7 +17,7 @@ Difference = tuple[str, str]  # ("differs" | "missing" | "added", path)
 
 
 def differences(roots: list[str]) -> list[Difference]:
-    """Every file of these releases that is not as it was brought."""
+    """Every file of these releases that differs from the deployed one."""
     found: list[Difference] = []
     for root in map(Path, roots):
         try:
@@ -35,7 +35,7 @@ def _code(root: Path) -> Iterator[Difference]:
 
 
 def _environment(packages: Path) -> Iterator[Difference]:
-    """What differs from the files that pip installed."""
+    """The files that differ from those that pip installed."""
     listed = set()
     for record in packages.glob("*.dist-info/RECORD"):
         with record.open(newline="") as rows:

@@ -1,1 +1,1 @@
-"""The stack on AWS."""
+"""The aws target: a stack on AWS."""

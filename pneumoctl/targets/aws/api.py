@@ -17,7 +17,7 @@ from pneumoctl.targets.common import ports
 
 @contextmanager
 def forwarded(stack: Stack) -> Iterator[Endpoint]:
-    """Address and token of the API; the forward ends with the block. PneumoError if it cannot be reached."""
+    """Address and token of the API; the forward ends with the block. Raises PneumoError if it cannot be reached."""
     secrets = stack.secrets()
     if secrets is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
@@ -34,7 +34,7 @@ def forwarded(stack: Stack) -> Iterator[Endpoint]:
 
 
 def served_models(stack: Stack) -> set[str]:
-    """The models that the stack's hosts serve now. PneumoError where they cannot be asked."""
+    """The models that the stack's hosts serve now. Raises PneumoError if a host does not answer."""
     known = stack.hosts()
     names = [host.name for host in known.hosts if host.role == "app"] if known else []
     if not names:

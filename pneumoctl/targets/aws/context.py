@@ -1,4 +1,4 @@
-"""What works on a stack on aws needs: its account, bucket and terraform, and terraform's variables."""
+"""The context of commands on a stack on aws: its account, bucket and terraform, and terraform's variables."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ from pneumoctl.stack.stack import Cloud, Stack
 
 @dataclass(frozen=True)
 class Context:
-    """A stack on aws, with the account and the terraform that work on it."""
+    """A stack on aws, with its account and its terraform."""
 
     settings: Settings
     stack: Stack
@@ -73,7 +73,7 @@ def _environment(profile: str, region: str) -> dict[str, str]:
 
 
 def save_stack(context: Context) -> None:
-    """Save the location and the secrets of the stack, before anything is made in AWS."""
+    """Save the location and the secrets of the stack, before anything is created in AWS."""
     settings = context.settings
     context.stack.save_cloud(Cloud(settings.region, settings.profile, context.account.id, context.bucket))
     if context.stack.secrets() is None:
@@ -81,7 +81,7 @@ def save_stack(context: Context) -> None:
 
 
 def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str, Any]:
-    """Terraform's variables by the settings."""
+    """Terraform's variables according to the settings."""
     names = ("web_count", "app_count", "nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
     return {
         "stack": context.settings.stack,

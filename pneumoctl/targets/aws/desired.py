@@ -1,4 +1,4 @@
-"""What the hosts of a stack on aws should be: releases, certificate, login; and which releases they serve now."""
+"""The desired state of the hosts of a stack on aws: releases, certificate, login; and the releases they serve now."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -128,7 +128,7 @@ class ReleaseChoice:
 
 
 def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: ReleaseChoice) -> DesiredState:
-    """Everything that the plan for `hosts` depends on."""
+    """The desired state of `hosts`: everything that their plan depends on."""
     secrets, inventory = stack.secrets(), stack.hosts()
     if secrets is None or inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")

@@ -126,7 +126,7 @@ def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: des
 def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.Ours | None:
     """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
 
-    A look must not make one, and hosts whose certificate is missing or expires soon differ in any case.
+    A read-only command must not make one, and hosts whose certificate is missing or expires soon differ in any case.
     """
     try:
         names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))

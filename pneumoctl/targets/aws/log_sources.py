@@ -1,4 +1,4 @@
-"""The logs of hosts on aws: the commands that read them there, and their output as entries with a time. Pure."""
+"""The logs of hosts on aws: the commands that read them, and a parser that gives entries with a time. Pure."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal of a host, of some units or, without any, all of it."""
+    """The journal of a host: that of some units, or of all if `units` is empty."""
 
     units: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""`logs` on aws: of a service on all its hosts, or of a host, merged by time; follows through lost connections."""
+"""`logs` on aws: the log of a service on all its hosts, or of a host, merged by time. Reconnects if needed."""
 
 import io
 import math
@@ -30,7 +30,7 @@ PAUSE_S = 2.0  # between attempts to reach a lost host again
 
 
 def logs(stack: Stack, name: str | None, lines: int, follow: bool) -> int:
-    """Show the last lines, and with `follow` new ones until Ctrl-C. Exit code 1 if a host could not be asked."""
+    """Show the last lines, and with `follow` new ones until Ctrl-C. Exit code 1 if a host did not answer."""
     if follow and console.json_mode:
         raise PneumoError("--follow and --json exclude each other", "pneumoctl logs --json", Exit.USAGE)
     inventory = openssh.inventory(stack)
@@ -113,7 +113,7 @@ def _follow(connections: Connections, chosen: Sequence[tuple[Host, Log]], after:
 
 
 class _Follower(io.BytesIO):
-    """Follows the log of one host, in a thread, through lost connections; no entry is missed or shown twice."""
+    """Follows the log of one host in a thread, reconnecting as needed; no entry is missed or shown twice."""
 
     def __init__(
         self, connections: Connections, host: Host, log: Log, incoming: Any, after: Entry | None, lines: int
@@ -123,7 +123,7 @@ class _Follower(io.BytesIO):
         self._after, self._lines, self._rest = after, lines, b""
 
     def run(self) -> None:
-        """Follow until this program ends or the host can never answer."""
+        """Follow until this program ends, or until the host can no longer answer."""
         lost = False
         while True:
             argv = ("sudo", "-n", "--", *self._log.command(self._lines, follow=True, after=self._after))
@@ -153,7 +153,7 @@ class _Follower(io.BytesIO):
 
 
 def show(entry: Entry) -> None:
-    """Print an entry for a person, a line for each of its lines."""
+    """Print an entry as text, line by line."""
     for line in entry.text.splitlines() or ("",):
         text = CONTROL.sub("", f"{entry.source}: {line}")
         console.text(f"{entry.time} {entry.host:10} {text}", verbatim=True)

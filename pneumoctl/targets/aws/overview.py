@@ -1,4 +1,4 @@
-"""One document on a stack on aws: EC2, every host and the front door are asked at once, each with a time limit."""
+"""The state of a stack on aws as one document. Queries EC2, all hosts and the front door in parallel."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -23,7 +23,7 @@ CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more t
 
 
 def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None) -> dict[str, Any]:
-    """One document on the stack. Raises PneumoError if AWS does not answer and there is no inventory either."""
+    """The state of the stack as one document. Raises PneumoError if AWS does not answer and there is no inventory."""
     answers = host_facts.within(PATIENCE_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
     cloud = answers["aws"]
     if isinstance(cloud, PneumoError):
@@ -58,7 +58,7 @@ def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: 
 def _questions(
     settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Callable[[], Any]]:
-    """What to ask, by name: AWS, each host for its facts and then for its pending steps, the front door."""
+    """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
         brought = host_facts.our_releases(settings, stack, inventory)
@@ -72,7 +72,7 @@ def _questions(
 
 
 def _steps(host: Host) -> str:
-    """The name of the question for a host's pending steps."""
+    """The name of the query for a host's pending steps."""
     return f"{host.name}: pending steps"
 
 
@@ -106,7 +106,7 @@ def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
 
 
 def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
-    """What a host reports of itself; also handed to whoever waits for `facts`."""
+    """The facts that a host reports; also the result of the future `facts`."""
     try:
         facts.set_result(host_facts.see(agents, host))
     except Exception as error:  # raised below, and to whoever waits

@@ -25,7 +25,7 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 
 
 def report(settings: Settings, stack: Stack) -> Report:
-    """Preflight, terraform's plan and prices, then what is to configure; changes nothing in AWS."""
+    """Run the preflight, then report terraform's plan, its prices, and the changes on the hosts. Read-only in AWS."""
     with stack.locked("plan"):
         context = prepare(settings, stack)
         planned = provision.plan(context)
@@ -105,7 +105,7 @@ def document(context: Context, planned: Planned, bill: Bill) -> dict[str, Any]:
 
 
 def configuring(settings: Settings, stack: Stack) -> list[str]:
-    """What would change on the hosts, steps and files, for a person."""
+    """The steps and files that would change on the hosts, as text."""
     try:
         lines, differences, _ = hosts.preview(settings, stack, hosts.Task("up"))
     except Unreachable as error:

@@ -1,4 +1,4 @@
-"""The preflight on aws: what this machine has and what the account allows. Changes nothing."""
+"""The preflight checks of the aws target: this machine and the account. Changes nothing."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ Check = Callable[[], Iterator[Row]]
 
 
 def rows(settings: Settings, stack: Stack) -> list[Row]:
-    """All checks of the aws target. Without a region or credentials, those that would ask AWS are left out."""
+    """The results of all checks of the aws target. Without a region or credentials, the checks of AWS are left out."""
     with ThreadPoolExecutor(max_workers=20) as pool:
         here = [pool.submit(_rows_of, *check) for check in _here(settings, stack).items()]
         login, there = [], []

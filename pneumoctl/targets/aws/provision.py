@@ -93,7 +93,7 @@ def apply(context: Context, saved: Saved) -> None:
 
 
 def destroy(context: Context, addresses: Collection[str]) -> None:
-    """Destroy everything in terraform's state, which are these `addresses`."""
+    """Destroy everything in terraform's state. `addresses`: the resources in it."""
     if addresses:
         _act(context, "destroy", len(addresses), context.terraform.destroy)
 

@@ -1,4 +1,4 @@
-"""Checks of what a region offers and an account allows: instance types, vCPUs, addresses, VPCs."""
+"""Check what the region offers and the account allows: instance types, vCPUs, addresses, VPCs."""
 
 import difflib
 import re
@@ -35,7 +35,7 @@ class Used:
 
 
 def types(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """Whether a zone offers the types that must be together; a missing GPU type fails only if gpu_host is set."""
+    """Whether one zone offers all types that must be in the same zone. A missing GPU type only fails with gpu_host."""
     offered = _offered(aws, {getattr(settings, name) for group in SAME_ZONE for name in group})
     for group in SAME_ZONE:
         wanted = {name: getattr(settings, name) for name in group}
@@ -57,7 +57,7 @@ def types(settings: Settings, aws: Aws) -> Iterator[Row]:
 
 
 def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
-    """Type -> the usual zones that offer it."""
+    """Instance type -> the availability zones that offer it, without local zones."""
     usual = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
     answer = aws.call("ec2", "describe_availability_zones", Filters=usual)
     zones = {zone["ZoneName"] for zone in answer["AvailabilityZones"]}
@@ -74,7 +74,7 @@ def _offerings(aws: Aws, wanted: list[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def _instead(aws: Aws, name: str, kind: str) -> str:
-    """A fix that names types which are offered, the most similar names first."""
+    """A fix that names the offered types, the most similar names first."""
     family = kind.split(".")[0]
     likely = {f"{one}.{size}" for one in (family, "t3", "t3a") for size in SIZES}
     others = sorted({one["InstanceType"] for one in _offerings(aws, sorted({*GPUS} if name == "gpu_type" else likely))})
@@ -83,7 +83,7 @@ def _instead(aws: Aws, name: str, kind: str) -> str:
 
 
 def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """vCPUs by quota: what others in the account use, and what the stack needs, must fit."""
+    """Check each vCPU quota: the use by others in the account and the need of the stack must fit."""
     used = list(_used(aws, settings.stack))
     wanted = Counter({settings.nginx_type: 1})
     wanted.update({settings.monitoring_type: 1})
@@ -126,13 +126,13 @@ def quota_of(kind: str) -> str | None:
 
 
 def addresses(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """Elastic IPs. Those of this stack do not count as used."""
+    """Check the quota of Elastic IPs. Those of this stack do not count as used."""
     used = aws.call("ec2", "describe_addresses")["Addresses"]
     yield _room(settings, aws, "elastic IPs", ADDRESS_QUOTA, used, ADDRESSES)
 
 
 def vpcs(settings: Settings, aws: Aws) -> Iterator[Row]:
-    """VPCs. That of this stack does not count as used."""
+    """Check the quota of VPCs. That of this stack does not count as used."""
     yield _room(settings, aws, "VPCs", VPC_QUOTA, aws.items("ec2", "describe_vpcs", "Vpcs"), 1)
 
 

@@ -1,4 +1,4 @@
-"""Which release a rollback goes back to; re-running an interrupted rollback resumes it."""
+"""The release that a rollback returns to. Re-running an interrupted rollback resumes it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager

@@ -35,7 +35,7 @@ def _agents(inventory: Inventory | None, stack: Stack) -> Iterator[Agents | None
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """A table of the hosts; exit code 0 when every host is as it should be and the front door shows the page."""
+    """A table of the hosts. Exit code 0 if every host is in its desired state and the front door shows the page."""
     if not document["exists"]:
         line = f"stack {document['stack']}: nothing of it runs in {document['region']} (pneumoctl up --target aws)"
         return Report(document, (line,), Exit.FAILED)
@@ -67,7 +67,7 @@ def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _services(host: Mapping[str, Any]) -> str:
-    """How many of its units run, or which do not and which others failed; without facts, the reason."""
+    """How many units run, or the units that do not run or failed; without facts, the reason."""
     if host["ssh"] != "booted":
         return str(host["ssh"])
     wrong = [f"{unit} {state}" for unit, state in host["units"].items() if state != "active"]

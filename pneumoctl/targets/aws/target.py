@@ -1,4 +1,4 @@
-"""The stack on AWS, as a target."""
+"""The aws target, as an implementation of the Target protocol."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

@@ -66,7 +66,7 @@ def _end_runs(context: Context) -> None:
 
 
 def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[str]:
-    """What is about to be destroyed, in lines for a person."""
+    """The resources that will be destroyed, as lines of text."""
     if not doomed:
         return
     yield f"tear down stack {context.settings.stack} in {context.settings.region} (account {context.account.id})"
