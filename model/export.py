@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def default_name(settings: TrainSettings, dataset: DataSet) -> str:
-    """The name of a bundle that was given none: ARCH-DATA."""
+    """The default name of a bundle: ARCH-DATA."""
     return f"{settings.arch}-{dataset.name}".lower().replace("_", "-")
 
 

@@ -109,7 +109,7 @@ def _source(extras: Sequence[str]) -> tuple[str, bool]:
 
 
 def _installed_from() -> tuple[str, str]:
-    """The URL (empty: an index), and in version control the URL with its revision, as the installer recorded them."""
+    """The recorded source URL (empty: an index), and that URL with its revision if the source is a repository."""
     # Not at the top: slow to import, and only needed where something is missing.
     from importlib.metadata import PackageNotFoundError, distribution
 

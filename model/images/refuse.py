@@ -85,7 +85,7 @@ def fit(matrix: np.ndarray) -> dict[str, Any]:
 
 
 def distance(picture: Picture, model: Mapping[str, Any]) -> float:
-    """The squared Mahalanobis distance of a picture from the training pictures; model: "refusal" of a bundle."""
+    """The squared Mahalanobis distance of a picture from the training pictures. model: "refusal" of a bundle."""
     return _squared_distance(statistics(picture.grey, picture.colourful), model)
 
 

@@ -144,7 +144,7 @@ class Aws(Api):
 
 
 def _halted(host: Instance, state: str | None, unseen: dict[str, float]) -> bool:
-    """Whether the host bills no more. `unseen`: since when EC2 does not list a spot instance, id -> time."""
+    """Whether the host no longer costs money. `unseen`: id -> since when EC2 does not list this spot instance."""
     if state is not None or not host.spot:
         unseen.pop(host.id, None)
         return state in HALTED

@@ -168,7 +168,7 @@ def listed(aws: Aws, bucket: str, prefix: str) -> dict[str, int]:
 
 
 def gone(error: PneumoError, bucket: str) -> PneumoError:
-    """The same error; if the bucket does not exist, one that says so with the next command."""
+    """Return the error, or for a missing bucket one that says so with the next command."""
     if error.details.get("aws_code") != "NoSuchBucket":
         return error
     return PneumoError(f"the stack's bucket {bucket} is gone", "pneumoctl up", error.code, **error.details)

@@ -48,7 +48,7 @@ class Gpu:
         return {**host, "bills": self.bills, "usd_per_hour": self.usd_per_hour, "usd_so_far": spent, "lease": lease}
 
     def line(self) -> str:
-        """One line of text."""
+        """One line of text about the host."""
         price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, digits=4)} an hour"
         if not self.bills:
             return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}; {price} while it is on"

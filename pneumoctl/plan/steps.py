@@ -104,9 +104,9 @@ class Step:
 
     Only on hosts over SSH: `validate` probes check the files in a temporary folder ("{staged}" in a word) before any of
     them is replaced, `verify` probes check the result. If one fails, files and links are restored and services
-    restarted. A step waits for the steps before it on its own host, and on whatever host for those that `after` (they
-    must have succeeded) and `after_any_outcome` name by id. A step that is `needed_by` others is done if one of them
-    has something to do, or if its own probes find that an earlier run was interrupted.
+    restarted. A step waits for the steps before it on its own host. It also waits, on all hosts, for the steps with the
+    ids in `after`, which must succeed, and in `after_any_outcome`. A step that is `needed_by` others is carried out if
+    one of them has something to do, or if its own probes find that an earlier run was interrupted.
     """
 
     title: str

@@ -31,7 +31,7 @@ class Output:
     stderr: str
 
     def tail(self, lines: int = 20) -> str:
-        """Its last lines, stderr after stdout."""
+        """The last lines of the output, stderr after stdout."""
         return "\n".join((self.stdout + self.stderr).strip().splitlines()[-lines:])
 
 

@@ -120,7 +120,7 @@ class Connections:
         return code, stderr
 
     def _session(self, host: Host, command: str) -> tuple[HostConnection, Any]:
-        """A channel on which the command was started; a connection that has been closed is opened again, once."""
+        """A channel on which the command was started. A closed connection is reopened once."""
         stale = self._open.get(host.name)
         while True:
             reach = self.to(host)

@@ -126,7 +126,7 @@ class Client:
         return any(socket.laddr.port == port and socket.status == psutil.CONN_LISTEN for socket in sockets)
 
     def stderr(self) -> str:
-        """The end of its stderr; complete once it has ended."""
+        """The last part of ssh's stderr; complete after ssh has ended."""
         if self.process.poll() is not None:
             self._reader.join(1)  # no longer: a process that it started may hold the pipe open
         return self._stderr.decode(errors="replace")

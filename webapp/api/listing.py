@@ -1,8 +1,8 @@
 """Orders, filters and cursors of the list of predictions, as text and without the store.
 
 An index is a Redis sorted set whose members all have score 0, so Redis sorts them by their bytes. A member starts with
-the sort key, zero-padded, followed by the time and the id: ties have one order, and a page that starts after a member
-is the same whatever is added in the meantime.
+the sort key, zero-padded, followed by the time and the id: ties have a fixed order, and a page that starts after a
+member does not shift when records are added.
 """
 
 import base64

@@ -24,7 +24,7 @@ class Preview:
     height: int
 
     def as_dict(self) -> dict[str, object]:
-        """The description that the record holds."""
+        """The description of the picture in its record."""
         return {"sha256": self.sha256, "width": self.width, "height": self.height}
 
 

@@ -20,7 +20,7 @@ class StoreSettings:
 
     @classmethod
     def read(cls, environment: Environment) -> "StoreSettings":
-        """From REDIS_HOST, REDIS_PORT, REDIS_SOCKET, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
+        """Read REDIS_HOST, REDIS_PORT, REDIS_SOCKET, REDIS_USERNAME, REDIS_PASSWORD, MAC_KEY, MAC_KEYS_PREVIOUS.
 
         REDIS_SOCKET is preferred to host and port: any program can take a port that Redis left.
         New records are sealed with MAC_KEY; records sealed with a previous key can still be read.
@@ -53,7 +53,7 @@ class ApiSettings:
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiSettings":
-        """From these environment variables, of which only API_TOKEN is required, and those of the store.
+        """Read these environment variables, of which only API_TOKEN is required, and those of the store.
 
         API_TOKEN_PREVIOUS: accepted as well, until all clients use the new token; empty or absent: none.
         MODEL_BUNDLE: directory of the bundle; absent: the bundle that ships with the package.

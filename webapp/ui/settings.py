@@ -20,7 +20,7 @@ class UiSettings:
 
     @classmethod
     def read(cls, environment: Environment) -> "UiSettings":
-        """From these environment variables, of which API_URL and API_TOKEN are required.
+        """Read these environment variables, of which API_URL and API_TOKEN are required.
 
         API_URL: addresses of the API, separated by commas.
         API_SOCKET: Unix socket of the one API on this machine: any program can take a port that the API left.

@@ -156,7 +156,7 @@ class Runs:
     def _await_end(
         self, lines: Lines, ended: Callable[[], bool], hear: Callable[[str], None], note: Callable[[str], None]
     ) -> bool:
-        """Whether terraform ended in time. It reports operations every 10 s: after SILENT_S without output, it hangs."""
+        """Whether terraform ended in time. It reports operations every 10 s, so it hangs if silent for SILENT_S."""
         for _ in range(SILENCES):
             before = self.output.stat().st_size
             if follow(lines, ended, hear, SILENT_S):

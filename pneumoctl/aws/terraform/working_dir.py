@@ -134,7 +134,7 @@ def s3(bucket: str, region: str, stack: str) -> dict[str, Any]:
 
 
 def _ships(name: Path) -> bool:
-    """Whether the file is part of the configuration, and not written by a terraform that ran in the checkout."""
+    """Whether the file belongs to the configuration. Files that terraform wrote into the checkout do not."""
     hidden = any(part.startswith(".") and part != _LOCK for part in name.parts)
     return not hidden and ".tfstate" not in name.name and name.name not in (VARIABLES, BACKEND)
 

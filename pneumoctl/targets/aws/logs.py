@@ -142,7 +142,7 @@ class _Follower(io.BytesIO):
             time.sleep(PAUSE_S)
 
     def write(self, data: Any) -> int:
-        """Take the output of the program that reads the log."""
+        """Process a part of the output of the program that reads the log."""
         *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
         for line in lines:
             entry = self._log.entry(self._host.name, line.decode(errors="replace"))

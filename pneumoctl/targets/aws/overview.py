@@ -117,7 +117,7 @@ def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
 def _pending(
     settings: Settings, stack: Stack, host: Host, agents: Agents, facts: "Future[Seen]", brought: Ours | None
 ) -> int | None:
-    """The number of steps that `configure` would do on a host; None where nothing can be compared."""
+    """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
     if brought is None:
         return None
     return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), brought)))

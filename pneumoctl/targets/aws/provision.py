@@ -113,7 +113,7 @@ def _act(context: Context, title: str, operations: int, act: Callable[[Report], 
 
 
 def wait_until_ready(context: Context) -> Inventory:
-    """Wait until every host has booted, and pin the host keys. The training hosts end stopped."""
+    """Wait until every host has booted, and pin the host keys. Afterwards the training hosts are stopped."""
     outputs = context.terraform.outputs()
     hosts = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
     context.stack.save_hosts(hosts)

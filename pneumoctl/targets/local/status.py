@@ -60,7 +60,7 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None", listeni
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """Print the document as a table; return exit code 1 unless the stack serves."""
+    """The document as a table; the exit code is 1 unless the stack serves."""
     blocks: list[str | Table] = []
     if not document["exists"]:
         blocks.append(f"stack {document['stack']}: not there (pneumoctl up)")
