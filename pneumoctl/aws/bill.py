@@ -27,7 +27,7 @@ class Line:
 
     @property
     def usd_per_month(self) -> float | None:
-        """Of 730 hours."""
+        """The price of 730 hours."""
         return None if self.usd_per_hour is None else self.usd_per_hour * HOURS
 
 
@@ -41,12 +41,12 @@ class Bill:
 
     @property
     def usd_per_hour(self) -> float:
-        """Of the lines with a known price."""
+        """The sum of the lines with a known price."""
         return sum(line.usd_per_hour or 0.0 for line in self.lines)
 
     @property
     def usd_per_month(self) -> float:
-        """Of 730 hours."""
+        """The price of 730 hours."""
         return self.usd_per_hour * HOURS
 
     @property
@@ -59,7 +59,7 @@ class Bill:
         return [line for line in self.lines if line.address == address]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The JSON value."""
         lines = [{**asdict(line), **_sums(line)} for line in self.lines]
         prices = {"date": self.date, "source": self.source}
         return {"lines": lines, **_sums(self), "at_least": self.at_least, "prices": prices}

@@ -18,7 +18,7 @@ from pneumoctl.terminal.console import console
 
 
 def _names(incomplete: str) -> list[str]:
-    """For the shell's completion."""
+    """The model names that the shell completes."""
     return [name for name in store.names() if name.startswith(incomplete)]
 
 

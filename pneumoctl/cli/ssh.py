@@ -18,7 +18,7 @@ from pneumoctl.terminal.console import console
 
 
 def _names(context: typer.Context, incomplete: str) -> list[str]:
-    """For the shell's completion."""
+    """The host names that the shell completes."""
     known = find(context.params.get("stack") or os.environ.get("PNEUMO_STACK", "default")).hosts()
     return [host.name for host in known.hosts if host.name.startswith(incomplete)] if known else []
 

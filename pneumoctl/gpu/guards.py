@@ -41,7 +41,7 @@ class Gpu:
         return self.host.state not in HALTED
 
     def document(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The JSON value."""
         lease = {"run": self.lease.run, "until": runs.format_time(self.lease.until)} if self.lease else None
         spent = self.hours * self.usd_per_hour if self.usd_per_hour is not None and self.bills else None
         host = {name: getattr(self.host, name) for name in ("id", "name", "type", "state")}
@@ -67,7 +67,7 @@ class Guard:
     state: str
 
     def document(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The JSON value."""
         return asdict(self)
 
     def cells(self) -> tuple[str, str, str]:

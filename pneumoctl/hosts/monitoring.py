@@ -32,7 +32,7 @@ class Target:
 
 
 def steps(desired: DesiredState) -> list[Step]:
-    """Prometheus, then Grafana, which shows its data."""
+    """The steps for Prometheus, then those for Grafana, which shows its data."""
     (host,) = hosts_of(desired.inventory, "monitoring")
     files = (
         Put(

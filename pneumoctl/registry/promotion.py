@@ -69,7 +69,7 @@ def measurements(model: Registered) -> list[Measurement]:
 
 
 def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
-    """Compare on every set of pictures that both were measured on; without one, by the best measurement of each.
+    """Compare two models on each set of pictures on which both were measured, else by the best measurement of each.
 
     Empty if one of them has no measurement.
     """

@@ -85,13 +85,13 @@ def within(
 
 
 def see(agents: Agents, host: Host) -> Seen:
-    """Ask one host, in one round trip. Raises ssh.Unreachable."""
+    """Get the facts of one host with one request. Raises ssh.Unreachable."""
     argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
     return parse(agents.run(host, argv, QUESTION_S).stdout)
 
 
 def parse(output: str) -> Seen:
-    """The facts in the output of the script."""
+    """Parse the output of the script that gathers the facts."""
     facts: dict[str, str] = {}
     states: dict[str, str] = {}
     failed: list[str] = []

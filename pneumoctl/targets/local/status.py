@@ -1,4 +1,4 @@
-"""What runs and what answers on this machine."""
+"""The status of a local stack: its processes, and the answers of its services."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

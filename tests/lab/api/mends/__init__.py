@@ -1,6 +1,7 @@
 """Patches for what moto 5.2.1 does wrong or lacks, one module for each part of AWS.
 
-The docstring of each patch says what moto does without it."""
+The docstring of each patch says what moto does without it.
+"""
 
 from functools import cache
 from importlib import import_module
