@@ -51,7 +51,7 @@ def status_that_saw_aws(operator: Operator) -> "subprocess.CompletedProcess[str]
 
     def saw() -> bool:
         tries.append(operator.run("status", code=1))
-        return "the GPU host is not" in tries[-1].stderr
+        return "the GPU host runs and costs money" in tries[-1].stderr
 
     until("`status` to see AWS", saw)
     return tries[-1]
