@@ -85,4 +85,4 @@ def test_ssh_knows_no_other_host(arrived: Arrival, operator: Operator) -> None:
     told = operator.run("ssh", "app-2", code=2).stderr
 
     assert "there is no host 'app-2'; did you mean app-" in told
-    assert "app-0, app-1, monitoring, nginx, web-0" in told
+    assert "app-0, app-1, monitoring, nginx, train, web-0" in told

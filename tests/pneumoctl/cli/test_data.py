@@ -92,7 +92,7 @@ def test_a_failure_says_what_to_do_next(published: Path, tmp_path: Path, monkeyp
     wanted = publish(published, "a.npz", b"pictures")
     (published / "a.npz").write_bytes(b"changed!")
     monkeypatch.setattr(publishers, "pneumoniamnist", lambda size: wanted)
-    with pytest.raises(PneumoError, match="other content than published") as caught:
+    with pytest.raises(PneumoError, match="is not the published file") as caught:
         run("fetch", "--to", str(tmp_path / "to"))
     assert caught.value.hint and caught.value.code == Exit.FAILED
 
