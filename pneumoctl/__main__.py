@@ -99,7 +99,8 @@ def _given(name: str, words: list[str]) -> str:
 def _of_stack(command: re.Match[str], options: list[str]) -> str:
     """`pneumoctl VERB [SUBVERB]` with the options after it, if that command takes them and does not name a stack."""
     verb, second = command.groups()
-    if command.string[command.end() :].startswith(" --stack"):
+    rest = re.split(r"[,;()\n]", command.string[command.end() :])[0]
+    if "--stack" in rest:
         return command[0]
     if second and takes((verb, second), "--stack"):
         return " ".join((command[0], *options))

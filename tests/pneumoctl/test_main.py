@@ -119,6 +119,7 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
 def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) -> None:
     assert _with_stack("pneumoctl logs, then: pneumoctl up", argv) == hint
     assert _with_stack("leave it out, or: pneumoctl teardown --stack y", argv).endswith("teardown --stack y")
+    assert _with_stack("pneumoctl up --target aws --stack y", argv) == "pneumoctl up --target aws --stack y"
 
 
 def test_every_command_on_a_stack_is_hinted_with_it() -> None:

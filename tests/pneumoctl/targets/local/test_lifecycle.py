@@ -130,7 +130,7 @@ def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator
         whole = client.get(picture)
         client.set(picture, whole[:100] + b"damage" + whole[106:])
     error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
-    assert "1 stored records or pictures are damaged" in error["message"] and "--purge" in error["hint"]
+    assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
     assert operator.directory.exists()
     operator.run("teardown", "-y", "--purge")
 
