@@ -188,7 +188,7 @@ def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
             raise PneumoError("no answer")
         return []
 
-    monkeypatch.setattr(orphans, "running", look)
+    monkeypatch.setattr(orphans, "running_hosts", look)
     seen = {region: found for region, _, found in orphans.search_regions(aws, names)}
     assert sorted(seen) == names and isinstance(seen[names[0]], PneumoError)
     assert pneumoctl(["gpu", "reap", "-y"]) == 6

@@ -81,7 +81,7 @@ def teardown_exports_and_proves(operator: Operator, kept: dict) -> None:
     assert exported.stat().st_mode & 0o077 == 0
     assert not operator.directory.exists()
     assert processes.ours(operator.directory) == []
-    assert all(processes.free(port) for port in ports)
+    assert all(ports.free(port) for port in ports)
     assert "nothing to do" in operator.run("teardown", "-y").stdout
 
 
