@@ -14,6 +14,7 @@ from model import phantom
 from pneumoctl.errors import Exit
 from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
+from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import post, stored
@@ -81,7 +82,7 @@ def teardown_exports_and_proves(operator: Operator, kept: dict) -> None:
     assert exported.stat().st_mode & 0o077 == 0
     assert not operator.directory.exists()
     assert processes.ours(operator.directory) == []
-    assert all(ports.free(port) for port in ports)
+    assert all(free(port) for port in ports)
     assert "nothing to do" in operator.run("teardown", "-y").stdout
 
 
