@@ -90,7 +90,9 @@ def test_a_kill_while_writing_leaves_the_one_before(kept: Checkpoints, monkeypat
     for count in range(4):  # arrays, state, manifest, latest
         calls.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(files, "flush", killed_after(count))
+            flush = killed_after(count)
+            patch.setattr(files, "flush", flush)
+            patch.setattr(checkpoint, "flush", flush)  # the arrays are written there
             with pytest.raises(KeyboardInterrupt):
                 kept.save(40, arrays(40), {"progress": {"step": 40}})
         found, state = kept.restore()
