@@ -1,5 +1,6 @@
 """Fixtures that every test folder shares."""
 
+import logging
 import os
 import random
 import signal
@@ -75,6 +76,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(_reason(report).removeprefix("Skipped: ") for report in skipped)
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _same_log_handlers() -> Iterator[None]:
+    """A command that ran in this process leaves no handler of its own: its stream is closed when the next test logs."""
+    before, level = list(logging.root.handlers), logging.root.level
+    yield
+    for handler in [one for one in logging.root.handlers if one not in before]:
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
     one = TrainingLoop(
         network.build(chosen), chosen, both, both, Checkpoints(directory, "print"), 2, lambda *_: None, lambda: False
     )
-    one.stop = lambda: one.progress.step == stop
+    one.should_stop = lambda: one.progress.step == stop
     return one
 
 
