@@ -53,4 +53,4 @@ def test_a_state_bucket_that_is_not_there_is_said_with_the_command_that_makes_it
     told = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
 
     assert "state bucket: not-there-at-all does not exist, or is not yours" in told
-    assert "next: aws s3 mb s3://not-there-at-all --region eu-west-1" in told
+    assert "aws s3 mb s3://not-there-at-all --region eu-west-1" in told
