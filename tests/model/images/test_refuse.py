@@ -186,7 +186,8 @@ def test_most_adults_films_of_another_country_pass(real: dict[str, Any], data_ro
 
 
 def test_pictures_that_are_no_films_are_caught(real: dict[str, Any], data_root: Path) -> None:
-    paths = sorted(path for path in (data_root / "ood").rglob("*") if path.suffix in {".png", ".jpg"})
+    every = (data_root / "ood").rglob("*")  # side views of a chest are films; nothing in them says which view they are
+    paths = sorted(path for path in every if path.suffix in {".png", ".jpg"} and "lateral_chest" not in path.parts)
     missed = {path.name for path in paths} - set(refused(paths, real["block"]))
     assert len(paths) == 17 and len(missed) <= 1, missed
 
