@@ -150,7 +150,7 @@ def main() -> None:
             server.start()
             worker.start()
             result = measure(classifier, pictures, worker, Worker(worker, server), wishes.count, wishes.rounds)
-            settings = StoreSettings("127.0.0.1", server.port, "api", environment["REDIS_PASSWORD"], b"k" * 32)
+            settings = StoreSettings("127.0.0.1", server.port, "", "api", environment["REDIS_PASSWORD"], b"k" * 32)
             result["milliseconds"] = parts(classifier, Store.open(settings), pictures.take(1))
         finally:
             worker.stop()

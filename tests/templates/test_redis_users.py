@@ -88,7 +88,7 @@ def client(server: RedisServer, **who: str) -> redis.Redis:
 
 def store(server: RedisServer, user: str) -> Store:
     """The store as that user sees it."""
-    return Store.open(StoreSettings("127.0.0.1", server.port, user, password(user), bytes.fromhex(MAC_KEY)))
+    return Store.open(StoreSettings("127.0.0.1", server.port, "", user, password(user), bytes.fromhex(MAC_KEY)))
 
 
 def used(server: RedisServer) -> set[str]:

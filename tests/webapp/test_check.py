@@ -64,7 +64,7 @@ def test_a_changed_score_of_the_known_picture_fails(environment, tiny_bundle, tm
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"MODEL_BUNDLE": "/nowhere"}, "no model bundle"),
+        ({"MODEL_BUNDLE": "/nowhere"}, "is not a model bundle"),
         ({"MAC_KEY": ""}, "MAC_KEY is not set"),
         ({"REDIS_PASSWORD": "wrong"}, "/readyz answered 503"),
         ({"REDIS_PORT": "1"}, "/readyz answered 503"),

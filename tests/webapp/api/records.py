@@ -11,7 +11,7 @@ PICTURE = b"\xff\xd8 a picture \xff\xd9"
 
 def settings(port: int, password: str = PASSWORD) -> StoreSettings:
     """The API's settings for a Redis."""
-    return StoreSettings("127.0.0.1", port, "api", password, bytes.fromhex(MAC_KEY))
+    return StoreSettings("127.0.0.1", port, "", "api", password, bytes.fromhex(MAC_KEY))
 
 
 def record(number: int, probability: float | None = 0.75, millisecond: int | None = None) -> Record:
