@@ -224,7 +224,7 @@ def test_what_cannot_travel_is_refused_without_a_name(
     refused(Exit.USAGE, "links to folders")
     (xrays / "more").unlink()
     out.write_bytes(b"no picture")
-    refused(Exit.PREFLIGHT, "the training refuses it")
+    refused(Exit.PREFLIGHT, "the training refuses the data set")
     out.unlink()
     (xrays / "test/PNEUMONIA" / f"{PATIENT}.png").write_bytes((xrays / f"train/PNEUMONIA/{PATIENT}.png").read_bytes())
     refused(Exit.PREFLIGHT, "both train and test")
