@@ -91,11 +91,20 @@ def stderr_to(path: Path) -> Iterator[None]:
         os.close(saved)
 
 
-def configure_logging(path: Path) -> None:
-    """Log to `path` with UTC times, and the bare messages to standard error."""
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Log to `path` with UTC times, and the bare messages to standard error; the root logger is restored at the end."""
     to_file, to_stderr = logging.FileHandler(path), logging.StreamHandler()
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_file.formatter.converter = time.gmtime
     to_stderr.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr], force=True)
+    handlers, level = logging.root.handlers, logging.root.level
+    logging.root.handlers = [to_file, to_stderr]
+    logging.root.setLevel(logging.INFO)
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.root.handlers = handlers
+        logging.root.setLevel(level)
+        to_file.close()

@@ -40,7 +40,7 @@ def train(arguments: Sequence[str] | None, observer: Observer) -> int:
     out = Path(options.out)
     settings = choose_settings(options, out)
     run_dir.prepare(out, options.resume)
-    with run_dir.locked(out):
+    with run_dir.locked(out), run_dir.logging_to(out / LOG):
         return _start(options, settings, out, observer)
 
 
@@ -62,7 +62,6 @@ def choose_settings(options: argparse.Namespace, out: Path) -> TrainSettings:
 
 
 def _start(options: argparse.Namespace, settings: TrainSettings, out: Path, observer: Observer) -> int:
-    run_dir.configure_logging(out / LOG)
     if (out / BUNDLE).is_dir():
         log.info("this run is already done; the bundle is in %s", out / BUNDLE)
         return DONE
