@@ -1,5 +1,6 @@
 """Control groups: all processes of a lab are in its group, so that all of them can be ended."""
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -54,7 +55,10 @@ class Group:
         return [int(one) for file in files for one in file.read_text().split()]
 
     def kill(self, timeout: float = 120) -> None:
-        """Kill all processes in the group at once, as a loss of power would; returns when none is left."""
+        """Kill all processes in the group at once, as a loss of power would; returns when none is left.
+
+        The switch is set again for a process that joins afterwards, as one that was just started does.
+        """
         switch = self._directories()[0] / "cgroup.kill"
         if not switch.exists():
             return
@@ -63,6 +67,19 @@ class Group:
         while self.populated():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"processes of {self.path} survive being killed")
+            time.sleep(0.02)
+            switch.write_text("1")
+
+    def end(self, timeout: float = 120) -> None:
+        """Kill all processes in the group and remove it, also while a process that was just started joins it."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self.kill()
+            try:
+                return self.remove()
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
             time.sleep(0.02)
 
     def remove(self) -> None:

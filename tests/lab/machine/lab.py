@@ -66,8 +66,7 @@ class Lab:
         """End everything that a lab of this name started, by any process. It need not exist."""
         for group in [one for one in with_prefix(self.places.prefix) if one.path == self.places.prefix]:
             group.leave()
-            group.kill()
-            group.remove()
+            group.end()
         while self._programs:
             self._programs.pop().wait(120)
         mounts.unmount_below(self.places.directory)
