@@ -11,7 +11,7 @@ export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test test-all test-hosts test-lab test-rest test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all test-lab test-rest test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -36,17 +36,16 @@ down: $(VENV)/.local
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, for longer
 test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
 	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
 	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
-# What is done to hosts that serve, and to a GPU that trains, has a lab of its own; the end of it comes last.
-PARTS := test-hosts test-lab test-rest
+# The stack of the lab is built once. Its teardown comes last: tests/lab/aws/test_teardown.py.
+PARTS := test-lab test-rest
 SEED := $(PNEUMO_SWEEP_SEED)
 $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
-test-rest = --ignore=tests/lab
-test-lab = $(addprefix tests/lab/,machine api aws)
-test-hosts = $(addprefix tests/lab/,hosts faults training)
+test-lab = $(addprefix tests/lab/,hosts faults training aws)
+test-rest = $(addprefix --ignore=,$(test-lab))
 
 ## make test-data                only what needs real X-rays, in the folder that PNEUMO_DATA names
 test-data: $(VENV)/.dev packages

@@ -10,21 +10,20 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.lab import small
-from tests.lab.hosts.growth import Growth, grow
+from tests.lab.arrival import Arrival, arrive
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.requirements import missing
-from tests.lab.operated import Arrival, Operator, Watch, arrive
+from tests.lab.operated import Operator, Watch
 from tests.lab.shared import SharedStack
 from tests.lab.training.host import Training, drawings
 
-LAB_FIXTURES = {"lab", "_serving", "_small", "sweeps"}
+LAB_FIXTURES = {"lab", "_small", "sweeps"}
 Shared = TypeVar("Shared", SharedStack[Any], small.Shared)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
 
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
-SERVING_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_WEB_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
 LABS: list[Lab] = []  # the labs that are up in this process
 STACKS: list[SharedStack[Any] | small.Shared] = []
 
@@ -78,37 +77,19 @@ def operator(aws: SharedStack[Arrival]) -> Operator:
 
 @pytest.fixture
 def arrived(aws: SharedStack[Arrival], operator: Operator) -> Arrival:
-    """The result of the first `up`."""
+    """How the stack came up."""
     return aws.evidence
-
-
-@pytest.fixture(scope="session")
-def _serving() -> Iterator[SharedStack[Growth]]:
-    with own_lab() as lab:
-        yield share(SharedStack(lab, SERVING_SETTINGS, grow))
-
-
-@pytest.fixture
-def serving(_serving: SharedStack[Growth]) -> Operator:
-    """A stack in a separate lab that serves: two API hosts, two web hosts and a stopped GPU host."""
-    return _serving.ready()
-
-
-@pytest.fixture
-def growth(_serving: SharedStack[Growth]) -> Growth:
-    """The requests to the web page while hosts were added."""
-    return _serving.evidence
 
 
 @pytest.fixture
 def training(
-    _serving: SharedStack[Growth], serving: Operator, tmp_path_factory: pytest.TempPathFactory
+    aws: SharedStack[Arrival], operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Training]:
     """The training host, with a data set in the bucket. It is off before and after each test."""
-    made = Training(serving)
-    if "data" not in _serving.prepared:
-        serving.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
-        _serving.prepared.add("data")
+    made = Training(operator)
+    if "data" not in aws.prepared:
+        operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
+        aws.prepared.add("data")
     made.end()
     yield made
     made.end()

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from tests.lab.machine.lab import Lab
 from tests.lab.small import until
 
-PAUSE_S = 0.01  # between two scans of the processes
+PAUSE_S = 0.03  # between two scans of the processes
 LONGEST_S = 600.0  # time limit of a command, generous for a busy machine
 HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # the hosts with the default settings of `Operator`
 SHAPING = ("up", "teardown")  # commands that create or remove hosts
@@ -119,25 +118,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # the process has ended
         return b""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """The first `up`: its document, its duration in seconds, and the result of another `up` at the same time."""
-
-    document: dict[str, Any]
-    seconds: float
-    meanwhile: subprocess.CompletedProcess[str]
-
-
-def arrive(operator: Operator) -> Arrival:
-    """Bring the stack up from nothing."""
-    started = time.monotonic()
-    up = operator.start("up", "-y", "--json")
-    while not (operator.directory / "terraform").exists() and up.poll() is None:
-        time.sleep(0.1)
-    meanwhile = operator.run("up", "-y", code=None)
-    out, err = up.communicate(timeout=LONGEST_S)
-    assert up.returncode == 0, f"the first `up` ended with {up.returncode}:\n{out}\n{err}"
-    operator.applied = dict(operator.settings)
-    return Arrival(json.loads(out), time.monotonic() - started, meanwhile)

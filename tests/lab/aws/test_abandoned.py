@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.operated import Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 

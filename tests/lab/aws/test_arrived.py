@@ -11,7 +11,8 @@ import pytest
 import urllib3
 
 from model import phantom
-from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import HOSTS, Operator
 from tests.lab.small import until
 from tests.templates.expressions import expressions
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import HOSTS, Operator
 from tests.lab.shared import SharedStack
 
 RELEASE = "/srv/pneumoctl/api/current"

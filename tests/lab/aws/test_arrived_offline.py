@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.operated import Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import Operator
 
 SOURCES = ("/etc/apt/sources.list", "/etc/pip.conf")
 LONELY = f"""set -e

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.operated import HOSTS, LONGEST_S, Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import HOSTS, LONGEST_S, Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 

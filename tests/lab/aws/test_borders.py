@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from pneumoctl.stack.inventory import PORTS
+from tests.lab.arrival import Arrival
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import WORLD
-from tests.lab.operated import HOSTS, Arrival, Operator
+from tests.lab.operated import HOSTS, Operator
 from tests.lab.shared import SharedStack
 
 NOBODYS = (3000, 8081, 9090)  # ports that no security group opens, among them those of Grafana and Prometheus

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.operated import Arrival, Operator
+from tests.lab.arrival import Arrival
+from tests.lab.operated import Operator
 from tests.lab.shared import SharedStack
 
 API = {"IpProtocol": "tcp", "FromPort": 5000, "ToPort": 5000}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.stack.secrets import Secrets
-from tests.lab.operated import HOSTS, Arrival, Operator, Watch
+from tests.lab.arrival import Arrival
+from tests.lab.operated import HOSTS, Operator, Watch
 from tests.lab.shared import SharedStack
 
 KEPT = {"secrets.json", "ssh/id_ed25519"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.arrival import Arrival
 from tests.lab.hosts import releases
-from tests.lab.hosts.growth import Growth
 from tests.lab.hosts.releases import BROKEN, CRASHES, HARMLESS
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.operated import Operator
@@ -16,24 +16,24 @@ from tests.lab.operated import Operator
 Release = Callable[[Path], tuple[str, ...]]
 
 
-@pytest.fixture(params=[pytest.param("1", marks=pytest.mark.repeat), "2"])
-def sized(serving: Operator, request: pytest.FixtureRequest) -> Operator:
-    """The stack with this number of API and web hosts."""
-    counts = {"PNEUMO_APP_COUNT": request.param, "PNEUMO_WEB_COUNT": request.param}
-    if not counts.items() <= serving.settings.items():
-        serving.settings |= counts
-        serving.run("up", "-y")
-    return serving
+@pytest.fixture(params=["two of the API, one of the page", *(pytest.param(n, marks=pytest.mark.repeat) for n in "12")])
+def sized(operator: Operator, request: pytest.FixtureRequest) -> Operator:
+    """The stack as it is, or with this number of API and web hosts each."""
+    counts = {f"PNEUMO_{role}_COUNT": request.param for role in ("APP", "WEB")} if request.param in "12" else {}
+    if not counts.items() <= operator.settings.items():
+        operator.settings |= counts
+        operator.run("up", "-y")
+    return operator
 
 
-def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(growth: Growth) -> None:
-    assert growth.interrupted
-    assert growth.differences == ""
+def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(arrived: Arrival) -> None:
+    assert arrived.interrupted
+    assert arrived.differences == ""
 
 
-def test_a_stack_grows_while_it_serves(growth: Growth) -> None:
-    print(growth.traffic.told())
-    growth.traffic.check()
+def test_a_stack_grows_while_it_serves(arrived: Arrival) -> None:
+    print(arrived.traffic.told())
+    arrived.traffic.check()
 
 
 def code(kind: str, change: str) -> Release:

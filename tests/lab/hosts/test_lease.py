@@ -21,22 +21,22 @@ LEASE_S = 30.0
 
 
 @pytest.fixture
-def elsewhere(serving: Operator) -> Iterator[dict[str, str]]:
+def elsewhere(operator: Operator) -> Iterator[dict[str, str]]:
     """Another machine with a copy of the stack's directory: the environment that finds it."""
-    state = serving.lab.places.home / "elsewhere"
-    shutil.copytree(serving.directory, state / "pneumoctl/default", ignore=shutil.ignore_patterns(".terraform"))
+    state = operator.lab.places.home / "elsewhere"
+    shutil.copytree(operator.directory, state / "pneumoctl/default", ignore=shutil.ignore_patterns(".terraform"))
     (state / "pneumoctl/default/holder").write_text("another machine")
-    yield {**serving.settings, "XDG_STATE_HOME": str(state)}
+    yield {**operator.settings, "XDG_STATE_HOME": str(state)}
     shutil.rmtree(state)
 
 
 @pytest.fixture
-def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]:
+def working(operator: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]:
     """A pneumoctl that is paused in the middle of a step."""
-    serving.lab.fault.on(HOST, TAMPER)
-    serving.lab.fault.on(HOST, REDIS)
-    with Hold(serving, HOST, "systemctl") as hold:
-        child = serving.start("configure", "-y")
+    operator.lab.fault.on(HOST, TAMPER)
+    operator.lab.fault.on(HOST, REDIS)
+    with Hold(operator, HOST, "systemctl") as hold:
+        child = operator.start("configure", "-y")
         try:
             until("the step", hold.reached)
             yield child, hold
@@ -44,52 +44,52 @@ def working(serving: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]]
             child.kill()
             child.communicate()
             hold.let_go()
-    serving.run("configure", "-y")
+    operator.run("configure", "-y")
 
 
-def second(serving: Operator, env: dict[str, str], code: int | None) -> "subprocess.CompletedProcess[str]":
-    return serving.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
+def second(operator: Operator, env: dict[str, str], code: int | None) -> "subprocess.CompletedProcess[str]":
+    return operator.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
 
 
 def test_a_second_one_is_told_who_works_here_and_elsewhere(
-    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+    operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working
-    here = serving.run("configure", "-y", code=5)
-    there = second(serving, elsewhere, 5)
+    here = operator.run("configure", "-y", code=5)
+    there = second(operator, elsewhere, 5)
     hold.let_go()
     said = first.communicate(timeout=LONGEST_S)[1]
 
     assert f"process {first.pid}" in here.stderr
     assert f"root@{os.uname().nodename} works on it" in there.stderr and HOST in there.stderr
     assert first.returncode == 0, said
-    assert serving.json("configure", "-y")["changed"] == []
+    assert operator.json("configure", "-y")["changed"] == []
 
 
 def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
-    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+    operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working
     first.kill()
     first.wait()
-    assert "works on it" in second(serving, elsewhere, 5).stderr
+    assert "works on it" in second(operator, elsewhere, 5).stderr
     hold.let_go()
-    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + LONGEST_S)
+    until("the lease to end", lambda: second(operator, elsewhere, None).returncode == 0, LEASE_S + LONGEST_S)
 
-    assert serving.json("configure", "-y")["changed"] == []
+    assert operator.json("configure", "-y")["changed"] == []
 
 
 def test_one_that_was_frozen_and_overtaken_does_nothing_more(
-    serving: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
+    operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working  # its next step is "Configure Redis"
     os.kill(first.pid, signal.SIGSTOP)
     hold.let_go()  # the started step continues on the host, and ends
-    until("the lease to end", lambda: second(serving, elsewhere, None).returncode == 0, LEASE_S + 60)
-    serving.lab.fault.on(HOST, REDIS)  # the first would undo this, if it could
+    until("the lease to end", lambda: second(operator, elsewhere, None).returncode == 0, LEASE_S + 60)
+    operator.lab.fault.on(HOST, REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
     said = first.communicate(timeout=LONGEST_S)[1]
 
     assert first.returncode in (5, 6), said  # refused by the host, or its connection had ended
-    assert serving.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
-    Traffic(serving).upload(0)
+    assert operator.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
+    Traffic(operator).upload(0)

@@ -7,25 +7,25 @@ from tests.lab.operated import Operator
 from tests.lab.small import until
 
 
-def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(serving: Operator) -> None:
-    inventory = json.loads((serving.directory / "inventory.json").read_text())["hosts"]
+def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(operator: Operator) -> None:
+    inventory = json.loads((operator.directory / "inventory.json").read_text())["hosts"]
     hosts = [one["name"] for one in inventory if one["role"] != "train"]  # that one is off
-    page = Traffic(serving)
+    page = Traffic(operator)
     page.upload(0)
-    before = {host: serving.lab.host(host)["pid"] for host in hosts}
+    before = {host: operator.lab.host(host)["pid"] for host in hosts}
     for host in hosts:
-        serving.lab.fault.reboot(host)
+        operator.lab.fault.reboot(host)
     for host in hosts:
-        until(f"the end of {host}", lambda host=host: serving.lab.host(host)["pid"] != before[host])
-        serving.lab.await_host(host, "up")
+        until(f"the end of {host}", lambda host=host: operator.lab.host(host)["pid"] != before[host])
+        operator.lab.await_host(host, "up")
     seconds = until("the page to serve", lambda: serves(page))
     print(f"served {seconds:.1f} s after the last host had booted")
 
     for look in range(4):  # the first page, the stored prediction as page and document, the list
         page.look(4 * look)
     for host in hosts:
-        assert serving.lab.fault.on(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
-    assert serving.json("configure", "-y")["changed"] == []
+        assert operator.lab.fault.on(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
+    assert operator.json("configure", "-y")["changed"] == []
 
 
 def serves(page: Traffic) -> bool:
