@@ -13,6 +13,7 @@ from tests.lab.operated import Operator
 from tests.lab.shared import SharedStack
 from tests.lab.small import until
 
+pytestmark = pytest.mark.repeat
 DEAD_MAN_S = 900.0  # two minutes after the boot script, and more on a busy machine
 
 

@@ -78,8 +78,11 @@ def test_what_is_not_for_people_is_not_to_be_had_from_outside(page: Callable[...
 
 def test_a_second_up_changes_nothing_and_restarts_nothing(arrived: Arrival, operator: Operator) -> None:
     before = invocations(operator)
+    operator.lab.forget_calls()
 
     assert operator.json("up", "-y")["changed"] == []
+    assert [call["action"] for call in operator.lab.mutating_calls()] == []
+    assert len(operator.lab.calls()) > 50  # it did query AWS
     assert operator.json("configure", "-y")["changed"] == []
     assert invocations(operator) == before
     assert all(before.values())

@@ -1,4 +1,4 @@
-"""`plan` and `drift` of a stack that is in its desired state."""
+"""`plan` of a stack that is in its desired state."""
 
 from tests.lab.operated import Operator
 
@@ -22,7 +22,3 @@ def test_without_a_change_there_is_nothing_to_do(operator: Operator) -> None:
 
     assert "nothing to do: AWS is as planned" in said
     assert operator.lab.mutating_calls() == []
-
-
-def test_nobody_has_changed_anything(operator: Operator) -> None:
-    assert operator.json("drift") == {"stack": "default", "drift": [], "differences": []}

@@ -1,7 +1,6 @@
 """`up` and `teardown` complete when run again after SIGKILL, loss of power or Ctrl-C at random moments.
 
-Each once is part of what other tests rely on: a killed `up` in tests/lab/aws/test_abandoned.py, a killed `teardown` in
-tests/lab/aws/test_teardown.py, a Ctrl-C in tests/lab/hosts/test_downtime.py.
+Once is part of other tests: a Ctrl-C in tests/lab/arrival.py, a killed `teardown` in tests/lab/aws/test_teardown.py.
 """
 
 import os

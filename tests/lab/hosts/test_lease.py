@@ -66,6 +66,7 @@ def test_a_second_one_is_told_who_works_here_and_elsewhere(
     assert operator.json("configure", "-y")["changed"] == []
 
 
+@pytest.mark.repeat
 def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:

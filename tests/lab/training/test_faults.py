@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from tests.lab.operated import LONGEST_S
 from tests.lab.training.host import Training
 
@@ -27,6 +29,7 @@ def test_a_schedule_that_cannot_be_armed_starts_nothing(training: Training) -> N
     assert training.state() == "stopped"
 
 
+@pytest.mark.repeat
 def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Training) -> None:
     child = training.follow(epochs=8)
     training.reached("train")
@@ -39,6 +42,7 @@ def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Train
     assert training.receipt(run)["exit"] == 0
 
 
+@pytest.mark.repeat
 def test_a_cap_ends_the_run_with_a_checkpoint(training: Training) -> None:
     child = training.follow("--max-runtime", "100s", epochs=300)
     _, receipt = ended(training, child, 9)

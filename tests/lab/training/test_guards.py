@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from tests.lab.operated import LONGEST_S
 from tests.lab.small import until
 from tests.lab.training.host import Training
@@ -23,6 +25,7 @@ def test_1_the_accounts_schedule_stops_a_host_that_nobody_looks_after(training: 
     assert training.state() == "stopped"
 
 
+@pytest.mark.repeat
 def test_2_the_hosts_own_timer_ends_a_run_that_hangs(training: Training) -> None:
     run = training.begin("--stall", "1")
     training.reached("train", run)
@@ -34,6 +37,7 @@ def test_2_the_hosts_own_timer_ends_a_run_that_hangs(training: Training) -> None
     assert b"pneumoctl-guard: powering off: stalled" in training.console()
 
 
+@pytest.mark.repeat
 def test_3_the_unit_turns_the_host_off_when_the_run_is_done_and_the_next_one_collects_it(training: Training) -> None:
     child = training.follow(epochs=6)
     training.reached("train")
@@ -49,6 +53,7 @@ def test_3_the_unit_turns_the_host_off_when_the_run_is_done_and_the_next_one_col
     assert collected["bundle"]["version"]
 
 
+@pytest.mark.repeat
 def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) -> None:
     child = training.follow("--stall", "5", epochs=6)
     training.reached("train")
@@ -62,6 +67,7 @@ def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) ->
     assert training.receipt(training.newest())["guard"] == "client"
 
 
+@pytest.mark.repeat
 def test_5_what_runs_without_a_lease_is_told_in_red_and_reaped(training: Training) -> None:
     run = training.begin()
     training.reached("train", run)

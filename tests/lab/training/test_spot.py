@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.lab.operated import LONGEST_S
 from tests.lab.training.host import Training
 
@@ -27,6 +29,7 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     assert training.operator.json("runs", "show", run)["run"]["market"] == "on-demand"
 
 
+@pytest.mark.repeat
 def test_the_account_alone_ends_a_spot_instance_for_good(training: Training) -> None:
     run = training.begin("--spot", epochs=1000)
     spot = training.on_spot()

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from model.training import network
 
 ROOT = Path(network.__file__).parents[2]
@@ -67,6 +69,7 @@ def trained(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, 
     return said
 
 
+@pytest.mark.repeat
 def test_a_network_learns_whatever_multiplies_its_matrices(tmp_path: Path) -> None:
     said = trained(SCRIPT, "jax", tmp_path)
 
