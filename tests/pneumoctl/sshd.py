@@ -186,11 +186,12 @@ def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: 
 
 @contextmanager
 def on_loopback(root: Path) -> Iterator[Farm]:
-    """Hosts on the loopback, each with its own address; needs no privileges."""
+    """Hosts on the loopback, each with an address that no other process uses; needs no privileges."""
+    network = f"127.{1 + os.getpid() // 254 % 254}.{1 + os.getpid() % 254}"
     with ExitStack() as stack, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        yield servers_of(root, lambda number: (f"127.0.0.{number + 2}", port, ""), stack)
+        yield servers_of(root, lambda number: (f"{network}.{number + 2}", port, ""), stack)
 
 
 @contextmanager

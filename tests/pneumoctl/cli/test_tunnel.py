@@ -1,10 +1,11 @@
 """`pneumoctl tunnel` as a user meets it: real servers, a real forward, a service behind it or none."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
@@ -13,11 +14,13 @@ import urllib3
 
 from pneumoctl.ssh import openssh
 from tests.pneumoctl.sshd import Farm, User, on_loopback
+from tests.templates.programs import own_network
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
+    """As root in a network of its own, where no other program uses the ports of the services."""
+    with own_network() if os.geteuid() == 0 else nullcontext(), on_loopback(tmp_path_factory.mktemp("farm")) as one:
         yield one
 
 
