@@ -85,15 +85,15 @@ def _with_stack(text: str, argv: list[str]) -> str:
     options = [option for name in ("--stack", "--config") if (option := _given(name, words))]
     if not options or "pneumoctl " not in text:
         return text
-    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda found: _of_stack(found, options), text)
+    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, options), text)
 
 
 def _given(name: str, words: list[str]) -> str:
     """An option as it stands on the command line, the last one if it stands there twice; empty if it does not."""
-    found = [word for word in words if word.startswith(f"{name}=")]
+    values = [word for word in words if word.startswith(f"{name}=")]
     if name in words[:-1]:
-        found = [f"{name} {words[words.index(name) + 1]}"]
-    return found[-1] if found else ""
+        values = [f"{name} {words[words.index(name) + 1]}"]
+    return values[-1] if values else ""
 
 
 def _of_stack(command: re.Match[str], options: list[str]) -> str:

@@ -75,7 +75,7 @@ def _uv_receipt(path: Path) -> tuple[str, list[str]]:
     """The requested Python version and the extras, as `uv tool install` records them; empty if unreadable."""
     try:
         tool = tomllib.loads(path.read_text())["tool"]
-        ours = next(one for one in tool["requirements"] if one["name"] == "pneumoctl")
+        ours = next(entry for entry in tool["requirements"] if entry["name"] == "pneumoctl")
         return str(tool.get("python", "")), [str(extra) for extra in ours.get("extras", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "", []
@@ -84,11 +84,11 @@ def _uv_receipt(path: Path) -> tuple[str, list[str]]:
 def _pipx_extras(path: Path) -> list[str]:
     """The extras in the arguments of `pipx install`; none if its record cannot be read."""
     try:
-        given = str(json.loads(path.read_text())["main_package"]["package_or_url"])
+        requirement = str(json.loads(path.read_text())["main_package"]["package_or_url"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    found = re.search(r"\[([\w\s,.-]*)\]", given)
-    return re.findall(r"[\w.-]+", found[1]) if found else []
+    match = re.search(r"\[([\w\s,.-]*)\]", requirement)
+    return re.findall(r"[\w.-]+", match[1]) if match else []
 
 
 def _source(extras: Sequence[str]) -> tuple[str, bool]:

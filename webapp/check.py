@@ -29,16 +29,16 @@ def check_api() -> dict[str, object]:
         api_services = services()
     client = app.test_client()
     _expect(client.get("/readyz"))
-    known = api_services.scorer.known_picture()
+    picture = api_services.scorer.known_picture()
     name = FILE_NAME.format(secrets.token_hex(8))  # a new name is a new prediction: the store has no result for it
     headers = {"Authorization": f"Bearer {api_services.settings.token}", PROBE_HEADER: "1"}
-    response = client.post("/v1/predictions", headers=headers, data={"file": (BytesIO(known.png), name)})
+    response = client.post("/v1/predictions", headers=headers, data={"file": (BytesIO(picture.png), name)})
     (prediction,) = _expect(response, 201).get_json()["predictions"]
     probability = prediction["probability"]
     if prediction["refusal"] is not None or prediction["finding"] is None:
         raise CheckFailed(f"the known picture was refused: {prediction['refusal']}")
-    if not abs(probability - known.probability) <= known.tolerance:  # written so that NaN fails
-        raise CheckFailed(f"the known picture scored {probability}, not {known.probability} +- {known.tolerance}")
+    if not abs(probability - picture.probability) <= picture.tolerance:  # written so that NaN fails
+        raise CheckFailed(f"the known picture scored {probability}, not {picture.probability} +- {picture.tolerance}")
     return {"model": prediction["model"], "probability": probability}
 
 

@@ -34,8 +34,8 @@ class Requests:
 
     def answered(self, rule: object, method: str, status: int, seconds: float) -> None:
         """Count an answered request. `route`: the pattern of the route, not the address; None if no route matched."""
-        known = method if method in _METHODS else "other"
-        self._requests.labels(str(rule or "unknown"), known, str(status)).observe(seconds)
+        method_label = method if method in _METHODS else "other"
+        self._requests.labels(str(rule or "unknown"), method_label, str(status)).observe(seconds)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format: of this worker, or of all workers if they share a directory."""

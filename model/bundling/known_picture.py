@@ -48,8 +48,8 @@ def known_picture(classifier: Classifier) -> dict[str, Any]:
 def verify(directory: Path) -> None:
     """Load the finished bundle as serving does and score its known picture. Raises ExportError if the score differs."""
     classifier = Classifier(bundles.load(directory, deep=True))
-    known = classifier.bundle.manifest["known_picture"]
-    scored = classifier.predict(phantom.png(known["seed"], known["size"], known["opacity"]), "known.png")
+    recorded = classifier.bundle.manifest["known_picture"]
+    scored = classifier.predict(phantom.png(recorded["seed"], recorded["size"], recorded["opacity"]), "known.png")
     probability = scored["probability"]
-    if probability is None or not abs(probability - known["probability"]) <= known["tolerance"]:
-        raise ExportError(f"the finished bundle scores its known picture {probability}, not as recorded: {known}")
+    if probability is None or not abs(probability - recorded["probability"]) <= recorded["tolerance"]:
+        raise ExportError(f"the finished bundle scores its known picture {probability}, not as recorded: {recorded}")

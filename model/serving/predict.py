@@ -92,9 +92,9 @@ class Classifier:
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""
-        known = self.bundle.manifest["known_picture"]
-        measured = self.probability(phantom.draw(known["seed"], known["size"], known["opacity"]))
-        return measured, float(known["probability"]), float(known["tolerance"])
+        recorded = self.bundle.manifest["known_picture"]
+        measured = self.probability(phantom.draw(recorded["seed"], recorded["size"], recorded["opacity"]))
+        return measured, float(recorded["probability"]), float(recorded["tolerance"])
 
     def _document(
         self,

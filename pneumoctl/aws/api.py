@@ -59,11 +59,11 @@ class Api:
 
     def _configured_region(self, environ: Mapping[str, str]) -> str:
         """The region as terraform chooses it: AWS_REGION (which botocore ignores), AWS_DEFAULT_REGION, the profile."""
-        found = environ.get("AWS_REGION") or self._session.get_config_variable("region")
-        if not found:
+        configured = environ.get("AWS_REGION") or self._session.get_config_variable("region")
+        if not configured:
             hint = "set region in pneumo.toml, or export AWS_REGION=eu-central-1"
             raise PneumoError("no AWS region is set", hint, Exit.USAGE)
-        return str(found)
+        return str(configured)
 
     def client(self, service: str) -> Any:
         """The botocore client of a service; `call`, `pages` and `items` translate its errors."""
@@ -118,10 +118,10 @@ class Api:
 
 
 def _checked_region(region: str) -> str:
-    known = _regions()
-    if region in known:
+    regions = _regions()
+    if region in regions:
         return region
-    near = difflib.get_close_matches(region, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(region, regions, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     hint += f"(a region newer than this botocore: {installation.upgrade_command('botocore')})"
     raise PneumoError(f"AWS has no region {region!r}", hint, Exit.USAGE)

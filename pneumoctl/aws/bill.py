@@ -178,6 +178,6 @@ def _difference(before: Line | None, after: Line | None) -> Line:
         return replace(line, usd_per_hour=None if line.usd_per_hour is None else -line.usd_per_hour, note="")
     if before is None:
         return line
-    known = before.usd_per_hour is not None and after.usd_per_hour is not None
+    both_priced = before.usd_per_hour is not None and after.usd_per_hour is not None
     moved = (after.usd_per_hour or 0.0) - (before.usd_per_hour or 0.0)
-    return replace(line, usd_per_hour=moved if known else None)
+    return replace(line, usd_per_hour=moved if both_priced else None)

@@ -101,7 +101,7 @@ def explained(error: Exception, service: str, operation: str, region: str, attem
     skew = skew_seconds(response)
     kind = _kind(error, code, skew)
     message, hint = KINDS[kind]
-    known = {
+    values = {
         "action": action,
         "code": code,
         "reason": reason.split(" Encoded authorization")[0].rstrip("."),
@@ -110,7 +110,7 @@ def explained(error: Exception, service: str, operation: str, region: str, attem
         "attempts": attempts,
     }
     details = {"aws": kind, "action": action} | ({"aws_code": code} if code else {})
-    return PneumoError(message.format(**known), hint.format(**known), Exit.FAILED, **details)
+    return PneumoError(message.format(**values), hint.format(**values), Exit.FAILED, **details)
 
 
 def skew_seconds(response: dict[str, Any]) -> float | None:

@@ -45,7 +45,7 @@ class Remaining:
     name: str
 
 
-def found(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
+def search(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
     """All resources of the stack in the region of `aws`, and none of other stacks.
 
     `bucket`: its name if it is not the default one. Raises PneumoError if one of the queries is denied.
@@ -72,10 +72,10 @@ def wait_until_gone(aws: Aws, stack: str, bucket: str = "", patience: float = PA
     AWS lists deleted resources for a while.
     """
     deadline = time.monotonic() + patience
-    left = found(aws, stack, bucket)
+    left = search(aws, stack, bucket)
     while left and time.monotonic() < deadline:
         time.sleep(min(PAUSE_S, patience))
-        left = found(aws, stack, bucket)
+        left = search(aws, stack, bucket)
     return left
 
 

@@ -62,12 +62,12 @@ def current(aws: Aws, types: Iterable[str], patience: float = PATIENCE_S) -> Pri
 
     Never fails. The date is today's only if all of them are from the API.
     """
-    known = bundled(aws.region)
+    bundled_prices = bundled(aws.region)
     kinds = sorted({*types, NAT, NAT_GB, IPV4, DISK})
     asked = _ask_all(aws, kinds, patience)
     complete = all(kind in asked for kind in kinds)
-    date, source = (_today(), API) if complete else (known.date, known.source)
-    return Prices(aws.region, date, source, {**known.usd, **asked})
+    date, source = (_today(), API) if complete else (bundled_prices.date, bundled_prices.source)
+    return Prices(aws.region, date, source, {**bundled_prices.usd, **asked})
 
 
 def ask(aws: Aws, kind: str) -> float | None:
@@ -96,13 +96,13 @@ def _ask_all(aws: Aws, kinds: Sequence[str], patience: float) -> dict[str, float
     answers = {kind: pool.submit(ask, aws, kind) for kind in kinds}
     wait(answers.values(), timeout=patience)
     pool.shutdown(wait=False, cancel_futures=True)
-    known = {}
+    usd = {}
     for kind, answer in answers.items():
         if answer.done() and not answer.cancelled() and answer.exception() is None:
             price = answer.result()
             if price is not None:
-                known[kind] = price
-    return known
+                usd[kind] = price
+    return usd
 
 
 @cache
@@ -122,8 +122,8 @@ def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
         aws = Aws(profile, region)
         with ThreadPoolExecutor(max_workers=4) as pool:
             kinds = [*TYPES, *QUESTIONS]
-            found = dict(zip(kinds, pool.map(lambda kind, aws=aws: ask(aws, kind), kinds), strict=True))
-        table[region] = {kind: usd for kind, usd in sorted(found.items()) if usd is not None}
+            usd_by_kind = dict(zip(kinds, pool.map(lambda kind, aws=aws: ask(aws, kind), kinds), strict=True))
+        table[region] = {kind: usd for kind, usd in sorted(usd_by_kind.items()) if usd is not None}
     document = {"date": _today(), "source": API, "sources": [f"{API}, GetProducts, on-demand"], "regions": table}
     write_atomically(file, (json.dumps(document, indent=2) + "\n").encode(), 0o644)
     return sum(len(region) for region in table.values())

@@ -36,12 +36,12 @@ class Object:
 
 def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Object]:
     """The current objects with the prefixes; empty if the bucket does not exist."""
-    found = []
+    current = []
     with _gone_is_empty():
         for prefix in prefixes:
             for entry in aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
-                found.append(Object(entry["Key"], entry["Size"], entry["LastModified"]))
-    return found
+                current.append(Object(entry["Key"], entry["Size"], entry["LastModified"]))
+    return current
 
 
 def versions(aws: Aws, bucket: str) -> int:
@@ -110,8 +110,8 @@ def _download(aws: Aws, bucket: str, folder: Path, prefix: str, item: Object) ->
 def _is_downloaded(target: Path, item: Object) -> bool:
     if not target.is_file():
         return False
-    found = target.stat()
-    return found.st_size == item.size and int(found.st_mtime) == int(item.modified.timestamp())
+    status = target.stat()
+    return status.st_size == item.size and int(status.st_mtime) == int(item.modified.timestamp())
 
 
 def _fetch(aws: Aws, bucket: str, item: Object, target: Path) -> None:

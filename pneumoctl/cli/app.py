@@ -41,8 +41,8 @@ VERBS = {
 class LazyVerbs(TyperGroup):
     """Lists every command with its help; imports the module of a command when it is called or its help is shown."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.commands = dict.fromkeys(VERBS, cast(Any, None))  # the names, for suggestions
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -33,8 +33,8 @@ def audit(
     if not acts:
         console.text(f"nothing was ever changed in a stack {stack.name}")
         return 0
-    rows = [(one["at"][:19] + "Z", one["who"], _words(one), one["plan"][:12], _result(one)) for one in acts]
-    styles = ["" if one["code"] == 0 else "yellow" for one in acts]
+    rows = [(act["at"][:19] + "Z", act["who"], _words(act), act["plan"][:12], _result(act)) for act in acts]
+    styles = ["" if act["code"] == 0 else "yellow" for act in acts]
     console.table(("at", "who", "command", "plan", "result"), rows, styles)
     return 0
 
@@ -45,7 +45,7 @@ def _verdict(stack: str, verdict: "Verification") -> int:
         message = f"the audit record of stack {stack} is not as it was written: " + "; ".join(verdict.faults)
         hint = "a backup tells what stood there; from here on each entry is chained again"
         raise PneumoError(message, hint, stack=stack, entries=count, faults=list(verdict.faults))
-    unfinished = [one["command"] for one in _acts(verdict.entries) if one["code"] is None]
+    unfinished = [act["command"] for act in _acts(verdict.entries) if act["code"] is None]
     document = {"stack": stack, "entries": count, "faults": [], "head": verdict.head, "unfinished": unfinished}
     console.result(document)
     console.text(f"{count} entries, each as it was written; head {verdict.head or '-'}")
@@ -69,8 +69,8 @@ def _acts(entries: "Sequence[Entry]") -> list[dict[str, Any]]:
 
 
 def _words(act: dict[str, Any]) -> str:
-    given = (act["options"] or {}).items()
-    return " ".join([act["command"], *(f"{name}={value}" if value is not True else name for name, value in given)])
+    options = (act["options"] or {}).items()
+    return " ".join([act["command"], *(f"{name}={value}" if value is not True else name for name, value in options)])
 
 
 def _result(act: dict[str, Any]) -> str:

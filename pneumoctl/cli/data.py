@@ -94,8 +94,8 @@ def push(
     aws, account, bucket = _bucket(invocation)
     root = directory.expanduser().absolute()  # not resolved: a symbolic link keeps its own name
     push = _compared(aws, bucket, root, data_sets.data_set_name(root, name))
-    check = "not again" if push.known else _check(root, push)
-    sent = bool(push.objects) or not (push.known and push.newest)
+    check = "not again" if push.in_bucket else _check(root, push)
+    sent = bool(push.objects) or not (push.in_bucket and push.newest)
     if sent and not dry_run:
         with audit.recorded(stack, "data push", {"manifest": push.manifest.digest}) as act:
             act.arn = account.arn
@@ -112,14 +112,14 @@ def push(
 def ls(invocation: Invocation) -> int:
     """List the data sets in the stack's bucket; training uses the latest."""
     aws, _, bucket = _bucket(invocation)
-    found = data_sets.list_data_sets(aws, bucket)
-    console.result({"bucket": bucket, "data": found})
-    if not found:
+    listed = data_sets.list_data_sets(aws, bucket)
+    console.result({"bucket": bucket, "data": listed})
+    if not listed:
         console.text("no data set was pushed yet: pneumoctl data push DIR")
         return 0
     rows = [
-        (one["name"], one["manifest"][:12], str(one["files"]), _size(one["bytes"]), one["pushed"],
-         "latest" if one["latest"] else "") for one in found
+        (row["name"], row["manifest"][:12], str(row["files"]), _size(row["bytes"]), row["pushed"],
+         "latest" if row["latest"] else "") for row in listed
     ]  # fmt: skip
     console.table(("name", "manifest", "files", "size", "pushed", ""), rows)
     return 0
@@ -142,7 +142,7 @@ def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
 
 def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
     paths = data_sets.find_files(root)
-    with console.progress("reading", sum(one.stat().st_size for one in paths), "bytes") as advance:
+    with console.progress("reading", sum(path.stat().st_size for path in paths), "bytes") as advance:
         manifest = data_sets.build_manifest(root, name, paths, advance)
     return data_sets.compare(aws, bucket, root, manifest)
 
@@ -168,7 +168,7 @@ def _report(push: "Push", bucket: str, check: str, dry_run: bool) -> None:
         "name": manifest.name,
         "manifest": manifest.digest,
         "files": len(manifest.files),
-        "bytes": sum(one.size for one in manifest.files),
+        "bytes": sum(file.size for file in manifest.files),
         "objects": len(push.objects),
         "sent_bytes": push.bytes,
         "check": check,

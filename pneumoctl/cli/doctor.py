@@ -14,12 +14,12 @@ def doctor(invocation: Invocation) -> int:
     Changes nothing. Exit code 4 if a check fails.
     """
     settings, stack = invocation
-    found = target(settings, stack).checks()
-    good = all(row.good for row in found)
+    rows = target(settings, stack).checks()
+    good = all(row.good for row in rows)
     console.table(
         ("", "check", "seen", "fix"),
-        [("ok" if row.good else "FAIL", row.check, row.seen, "" if row.good else row.fix) for row in found],
-        ["" if row.good else "bold red" for row in found],
+        [("ok" if row.good else "FAIL", row.check, row.seen, "" if row.good else row.fix) for row in rows],
+        ["" if row.good else "bold red" for row in rows],
     )
-    console.result({"stack": settings.stack, "good": good, "checks": checks.as_dicts(found)})
+    console.result({"stack": settings.stack, "good": good, "checks": checks.as_dicts(rows)})
     return Exit.DONE if good else Exit.PREFLIGHT

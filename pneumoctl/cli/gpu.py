@@ -42,13 +42,13 @@ def status(invocation: Invocation) -> int:
     Exit code 7 if it runs without a lease, which is what limits its time.
     """
     stack, aws = _opened(invocation)
-    found = guards.gpu_hosts(aws, stack)
-    console.result({"stack": stack.name, "hosts": [one.document() for one in found]})
-    if not found:
+    hosts = guards.gpu_hosts(aws, stack)
+    console.result({"stack": stack.name, "hosts": [host.document() for host in hosts]})
+    if not hosts:
         console.text(f"stack {stack.name} has no GPU host")
-    for one in found:
-        console.text(one.line())
-    unleased = any(one.bills and not one.lease for one in found)
+    for host in hosts:
+        console.text(host.line())
+    unleased = any(host.bills and not host.lease for host in hosts)
     return Exit.GPU_NOT_STOPPED if unleased else Exit.DONE
 
 
@@ -63,15 +63,15 @@ def stop(invocation: Invocation) -> int:
     with audit.recorded(stack, "gpu stop", {}) as act:
         armed = scheduled_stop.listed(aws, stack.name)  # a stop that is scheduled after this belongs to a new run
         hosts = aws.training_hosts(stack.name)
-        act.begin(audit.plan_digest([one.id for one in hosts]))
+        act.begin(audit.plan_digest([host.id for host in hosts]))
         aws.stop(hosts)
-        act.changed = [one.id for one in hosts if one.state not in ("stopped", "terminated")]
+        act.changed = [host.id for host in hosts if host.state not in ("stopped", "terminated")]
     for lease in armed:
         scheduled_stop.delete(aws, stack.name, lease.run)
-    found = guards.gpu_hosts(aws, stack)
-    console.result({"stack": stack.name, "changed": act.changed, "hosts": [one.document() for one in found]})
-    for one in found:
-        console.text(one.line())
+    gpus = guards.gpu_hosts(aws, stack)
+    console.result({"stack": stack.name, "changed": act.changed, "hosts": [gpu.document() for gpu in gpus]})
+    for gpu in gpus:
+        console.text(gpu.line())
     return 0
 
 
@@ -115,22 +115,24 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     Exit codes: 6 a region could not be asked; 7 a host is not stopped.
     """
     settings = invocation.settings
-    found = orphans.search(Aws(settings.profile, settings.region))
-    for one in found.leased:
-        run = one.lease.run if one.lease else ""
-        console.note(f"{one.region}: {one.id} of stack {one.stack} runs {run}: left alone")
-    for _, one in found.orphans:
-        console.alarm(f"{one.region}: {one.id} ({one.type}) of stack {one.stack}, on since {one.launched:%F %T} UTC")
-    if found.orphans and not yes and not console.ask(f"Stop {len(found.orphans)} of them?"):
+    findings = orphans.search(Aws(settings.profile, settings.region))
+    for host in findings.leased:
+        run = host.lease.run if host.lease else ""
+        console.note(f"{host.region}: {host.id} of stack {host.stack} runs {run}: left alone")
+    for _, host in findings.orphans:
+        console.alarm(
+            f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
+        )
+    if findings.orphans and not yes and not console.ask(f"Stop {len(findings.orphans)} of them?"):
         raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
-    stopped, begun = orphans.stop(found.orphans)
-    hosts = {"stopped": stopped, "leased": [*found.leased, *begun]}
+    stopped, begun = orphans.stop(findings.orphans)
+    hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
     console.result(
-        {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": found.unknown}
+        {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": findings.unknown}
     )
     console.text(
-        f"{len(stopped)} GPU hosts stopped that ran without a lease" if found.orphans else "no GPU host runs alone"
+        f"{len(stopped)} GPU hosts stopped that ran without a lease" if findings.orphans else "no GPU host runs alone"
     )
-    for region, why in found.unknown.items():
+    for region, why in findings.unknown.items():
         console.warn(f"{region} is not known: {why}")
-    return Exit.PARTLY if found.unknown else Exit.DONE
+    return Exit.PARTLY if findings.unknown else Exit.DONE

@@ -36,9 +36,12 @@ def infer(
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 1 every picture failed; 2 usage error.
     """
     stack = invocation.stack
-    found = labelled.find(folder, os.environ.get("PNEUMO_DATA"), "pneumoctl infer")
-    with audit.recorded(stack, "infer", {"pictures": len(found.labels)}) as act, target(*invocation).api() as endpoint:
-        document = _scored(found, endpoint, jobs, act.begin)
+    pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), "pneumoctl infer")
+    with (
+        audit.recorded(stack, "infer", {"pictures": len(pictures.labels)}) as act,
+        target(*invocation).api() as endpoint,
+    ):
+        document = _scored(pictures, endpoint, jobs, act.begin)
         act.changed = [f"{document['posted']} predictions posted"] if document["posted"] else []
         act.code = labelled.exit_code(document)
     _report({"stack": stack.name, **document})

@@ -31,8 +31,8 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
     """Decorator for a command without a stack: adds --json, --quiet and --no-color."""
 
     @functools.wraps(function)
-    def command(**given: Any) -> int:
-        return function(**{name: value for name, value in given.items() if name not in _OUTPUT})  # type: ignore[call-arg]
+    def command(**values: Any) -> int:
+        return function(**{name: value for name, value in values.items() if name not in _OUTPUT})  # type: ignore[call-arg]
 
     return _with_options(command, function, 0, _OUTPUT)
 
@@ -47,10 +47,10 @@ def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
         options = {**{name: _SETTINGS[name] for name in flags}, **_STACK, **_OUTPUT}
 
         @functools.wraps(function)
-        def command(**given: Any) -> int:
-            own = {name: value for name, value in given.items() if name not in options}
-            named = {name: _plain(given[name]) for name in ("stack", *flags)}
-            return function(invocation(named, given["config"]), **own)  # type: ignore[call-arg]
+        def command(**values: Any) -> int:
+            own = {name: value for name, value in values.items() if name not in options}
+            named = {name: _plain(values[name]) for name in ("stack", *flags)}
+            return function(invocation(named, values["config"]), **own)  # type: ignore[call-arg]
 
         return _with_options(command, function, 1, options)
 

@@ -30,18 +30,18 @@ def ls(invocation: Invocation) -> int:
     """List the models, their figures, and which one is promoted and serves."""
     stack = invocation.stack
     marks = _marks(invocation)
-    found: list[dict[str, Any]] = []
+    model: list[dict[str, Any]] = []
     for name in store.names():
         try:
-            found.append(model_figures.document(store.get(name, deep=False), marks))
+            model.append(model_figures.document(store.get(name, deep=False), marks))
         except PneumoError as error:
-            found.append({"model": name, "damaged": error.message})
+            model.append({"model": name, "damaged": error.message})
     ours = store.shipped()
     if ours.id not in store.names():
-        found.append(model_figures.document(ours, marks))
-    console.result({"stack": stack.name, "models": found})
-    rows = [model_figures.list_row(one) for one in found]
-    styles = ["red" if "damaged" in one else "green" if one["promoted"] else "" for one in found]
+        model.append(model_figures.document(ours, marks))
+    console.result({"stack": stack.name, "models": model})
+    rows = [model_figures.list_row(entry) for entry in model]
+    styles = ["red" if "damaged" in entry else "green" if entry["promoted"] else "" for entry in model]
     console.table(model_figures.LISTED, rows, styles)
     return 0
 
@@ -50,21 +50,21 @@ def ls(invocation: Invocation) -> int:
 @on_stack()
 def show(invocation: Invocation, name: Model) -> int:
     """Show a model's figures with 95 % intervals, the data behind them, and its evaluations."""
-    found = store.find(name)
-    kept = evaluations.of_model(found.id)
-    facts = model_figures.document(found, _marks(invocation, live=False))
+    model = store.find(name)
+    saved_evaluations = evaluations.of_model(model.id)
+    facts = model_figures.document(model, _marks(invocation, live=False))
     parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
-    document = {**facts, **{part: found.manifest.get(part) for part in parts}, "evaluations": kept}
-    console.result({**document, "directory": str(found.directory)})
-    console.text(f"{found.id}, made {found.manifest['created']}, from {found.origin or 'nobody knows where'}")
-    console.text(f"{found.directory}: every file is what its hash says")
-    point = found.manifest["operating_point"]
+    document = {**facts, **{part: model.manifest.get(part) for part in parts}, "evaluations": saved_evaluations}
+    console.result({**document, "directory": str(model.directory)})
+    console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'nobody knows where'}")
+    console.text(f"{model.directory}: every file is what its hash says")
+    point = model.manifest["operating_point"]
     console.text(f"threshold {point['threshold']:.6g}, chosen on {point['chosen_on']}")
-    for part, figures in (found.manifest.get("metrics") or {}).items():
-        _figures(f"{part} of {(found.manifest['data'] or {}).get('name', 'its data')}", figures)
-    for one in kept:
-        _figures(f"{one['metrics']['n']} pictures {one['pictures'][:8]}, evaluated {one['at']}", one["metrics"])
-    console.text(f"Intended use: {found.manifest['intended_use']}")
+    for part, figures in (model.manifest.get("metrics") or {}).items():
+        _figures(f"{part} of {(model.manifest['data'] or {}).get('name', 'its data')}", figures)
+    for entry in saved_evaluations:
+        _figures(f"{entry['metrics']['n']} pictures {entry['pictures'][:8]}, evaluated {entry['at']}", entry["metrics"])
+    console.text(f"Intended use: {model.manifest['intended_use']}")
     return 0
 
 
@@ -84,13 +84,13 @@ def evaluate(
     `model promote` compares models by them. Nothing is sent. The output says how often these pictures were used
     before: once a model was chosen by them, they no longer are an independent test.
     """
-    found = store.find(name)
+    model = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
-    console.note(f"{found.id} scores {len(pictures.labels)} pictures")
-    entry = evaluations.evaluate(found, pictures)
+    console.note(f"{model.id} scores {len(pictures.labels)} pictures")
+    entry = evaluations.evaluate(model, pictures)
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
-    _figures(f"{found.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
+    _figures(f"{model.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
     console.text(f"{entry['refused']} of them would be refused in use; they are counted above all the same")
     if count > 1:
         console.warn(f"these pictures were read {count} times, this one included: a choice by them flatters")
@@ -106,9 +106,9 @@ def register(
 
     Training does this by itself.
     """
-    found = store.register(directory.expanduser().resolve(), "by hand")
-    console.result({"model": found.id, "directory": str(found.directory)})
-    console.text(f"{found.id} is here: {found.directory}")
+    model = store.register(directory.expanduser().resolve(), "by hand")
+    console.result({"model": model.id, "directory": str(model.directory)})
+    console.text(f"{model.id} is here: {model.directory}")
     return 0
 
 
@@ -125,9 +125,9 @@ def pull(
     here = name in store.names()
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)
-    found = bucket_sync.pull(aws, cloud.bucket, name)
-    console.result({"model": found.id, "directory": str(found.directory), "changed": not here})
-    console.text(f"{found.id} {'was here already' if here else 'is here'}: {found.directory}")
+    model = bucket_sync.pull(aws, cloud.bucket, name)
+    console.result({"model": model.id, "directory": str(model.directory), "changed": not here})
+    console.text(f"{model.id} {'was here already' if here else 'is here'}: {model.directory}")
     return 0
 
 
@@ -138,17 +138,17 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A new folder, or FILE.zip.")],
 ) -> int:
     """Export a model to a folder or a ZIP file."""
-    found, path = store.find(name), target.expanduser().absolute()
-    store.export(found, path)
-    console.result({"model": found.id, "path": str(path)})
+    model, path = store.find(name), target.expanduser().absolute()
+    store.export(model, path)
+    console.result({"model": model.id, "path": str(path)})
     console.text(str(path))
     return 0
 
 
 def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | None]:
     """The promoted model and, with `live`, the models that serve: None if they are not known."""
-    known = promotion.promoted(invocation.stack)
-    return {"promoted": {known["model"]} if known else set(), "serving": serving(invocation) if live else None}
+    promoted = promotion.promoted(invocation.stack)
+    return {"promoted": {promoted["model"]} if promoted else set(), "serving": serving(invocation) if live else None}
 
 
 def _figures(title: str, figures: dict[str, Any]) -> None:

@@ -59,22 +59,22 @@ def predict(
     precedence over 6); 1 every picture failed; 2 usage error.
     """
     _check_together(console.json_mode, csv, remote, model, explain)
-    found = find_files.find(paths)
-    jobs = jobs or score.default_jobs(len(found.files), score.MAX_BYTES if remote else score.HERE_BYTES)
+    inputs = find_files.find(paths)
+    jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
             scorer, version = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
-            scorer, version = score.local_scorer(model or _wished(config), jobs, explain)
+            scorer, version = score.local_scorer(model or _configured_model(config), jobs, explain)
         if resume:
             scorer = cleanup.enter_context(ResumeFile(resume, version)).scorer(scorer)
-        outcomes = list(_shown(score.score_all(found.files, scorer, jobs), found.files, csv))
-    counts = report.summary(outcomes, found.skipped)
+        outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
+    counts = report.summary(outcomes, inputs.skipped)
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
         errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
         console.result({"predictions": documents, "errors": errors, "summary": counts})
-    elif not csv and (counts["files"] > 1 or found.skipped):
+    elif not csv and (counts["files"] > 1 or inputs.skipped):
         console.text(report.summary_line(counts))
     return report.exit_code(counts, fail_on_positive)
 
@@ -86,10 +86,10 @@ def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, exp
         raise PneumoError("--remote uses the stack's own model: no --model, no --explain", "", Exit.USAGE)
 
 
-def _wished(config: Path | None) -> Path | None:
+def _configured_model(config: Path | None) -> Path | None:
     """The bundle that the settings name; None for the shipped one."""
-    wished = settings.load({}, config, os.environ).model
-    return Path(wished).expanduser() if wished else None
+    model = settings.load({}, config, os.environ).model
+    return Path(model).expanduser() if model else None
 
 
 @contextmanager

@@ -49,24 +49,24 @@ def promote(
     if force and not reason.strip():
         raise PneumoError("--force needs a reason", "pneumoctl model promote MODEL --force --reason WHY", Exit.USAGE)
     settings, stack = invocation
-    found = store.find(name)
+    model = store.find(name)
     with promotion.locked(stack):
-        known, references = promotion.promoted(stack), _references(invocation)
-        if known and known["model"] == found.id:
-            _promoted({**known, "changed": False}, settings, stack)
+        promoted, references = promotion.promoted(stack), _references(invocation)
+        if promoted and promoted["model"] == model.id:
+            _promoted({**promoted, "changed": False}, settings, stack)
             return 0
-        compared, forced = _gated(found, references, force)
+        compared, forced = _gated(model, references, force)
         options: dict[str, audit.Option] = {
-            "model": found.id,
+            "model": model.id,
             "force": forced,
             "reason": reason,
             "compared": "; ".join(compared),
         }
         with audit.recorded(stack, "model promote", options) as act:
             act.begin()
-            _to_bucket(settings, stack, found)
-            document = promotion.promote(stack, found, reason, forced, compared)
-            act.changed = [f"{found.id} is promoted"]
+            _to_bucket(settings, stack, model)
+            document = promotion.promote(stack, model, reason, forced, compared)
+            act.changed = [f"{model.id} is promoted"]
     _promoted({**document, "changed": True}, settings, stack)
     return 0
 
@@ -82,39 +82,39 @@ def serving(invocation: Invocation) -> set[str] | None:
 
 def _references(invocation: Invocation) -> "list[Registered]":
     """The models that a candidate is compared with: those that serve, and the promoted one (else the shipped one)."""
-    ours, known = store.shipped(), promotion.promoted(invocation.stack)
-    wanted = {known["model"] if known else ours.id, *(serving(invocation) or ())}
-    found = []
+    ours, promoted_model = store.shipped(), promotion.promoted(invocation.stack)
+    wanted = {promoted_model["model"] if promoted_model else ours.id, *(serving(invocation) or ())}
+    references = []
     for name in sorted(wanted):
         try:
-            found.append(ours if name == ours.id else store.get(name, deep=False))
+            references.append(ours if name == ours.id else store.get(name, deep=False))
         except PneumoError as error:
             console.warn(f"not compared with {name}: {error.message}")
-    return found
+    return references
 
 
-def _gated(found: "Registered", references: "list[Registered]", force: bool) -> tuple[list[str], bool]:
+def _gated(model: "Registered", references: "list[Registered]", force: bool) -> tuple[list[str], bool]:
     """Apply the gate: return the comparisons, and whether only --force let the model pass."""
     try:
-        compared = [str(one) for one in promotion.gate(found, references)]
+        compared = [str(reference) for reference in promotion.gate(model, references)]
     except PneumoError as error:
         if not force:
             raise
         console.warn(f"{error.message}: forced")
         return [error.message], True
-    if not compared and any(one.id != found.id for one in references):
+    if not compared and any(reference.id != model.id for reference in references):
         console.warn("not compared: of what serves or is promoted no sensitivity is known")
     for line in compared:
         console.note(line)
     return compared, False
 
 
-def _to_bucket(settings: "Settings", stack: "Stack", found: "Registered") -> None:
+def _to_bucket(settings: "Settings", stack: "Stack", model: "Registered") -> None:
     """Upload the model to the stack's bucket, if the stack is on aws."""
     if (cloud := stack.cloud()) is not None:
         aws, _ = context.login(settings, stack)
         orphans.start_alarm(aws)
-        bucket_sync.upload(aws, cloud.bucket, found)
+        bucket_sync.upload(aws, cloud.bucket, model)
 
 
 def _promoted(document: dict[str, Any], settings: "Settings", stack: "Stack") -> None:

@@ -33,10 +33,10 @@ LOG = "train.log"
 def _chosen(stack: "Stack", name: str | None) -> "Run":
     if name:
         return run_records.load(stack, name)
-    found = run_records.load_all(stack)
-    if not found:
+    records = run_records.load_all(stack)
+    if not records:
         raise PneumoError(f"stack {stack.name} has no runs", "pneumoctl train --help", Exit.USAGE)
-    return found[-1]
+    return records[-1]
 
 
 def _login(stack: "Stack") -> "Aws":
@@ -70,15 +70,17 @@ def ls(invocation: Invocation) -> int:
 def show(invocation: Invocation, run: Name = None) -> int:
     """Show a run: its settings, phases, receipt and results."""
     stack = invocation.stack
-    one = _chosen(stack, run)
-    receipt, folder = run_records.final_receipt(stack, one), run_records.results_directory(stack, one.id)
+    record = _chosen(stack, run)
+    receipt, folder = run_records.final_receipt(stack, record), run_records.results_directory(stack, record.id)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     receipt_document = asdict(receipt) if receipt else None
     console.result(
-        {"stack": stack.name, "run": asdict(one), "receipt": receipt_document, "files": files, "folder": str(folder)}
+        {"stack": stack.name, "run": asdict(record), "receipt": receipt_document, "files": files, "folder": str(folder)}
     )
-    _lines("", {name: value for name, value in asdict(one).items() if value not in ("", [], None) and name != "phases"})
-    for phase, at in one.phases:
+    _lines(
+        "", {name: value for name, value in asdict(record).items() if value not in ("", [], None) and name != "phases"}
+    )
+    for phase, at in record.phases:
         console.text(f"{at}  {phase}")
     if receipt_document is None:
         console.text("no receipt yet: it goes on, or nobody has collected it (pneumoctl train --gpu --resume)")
@@ -105,14 +107,14 @@ def logs(
     Reads the copy on this machine, that of the host while the run goes on, or that in the bucket.
     """
     stack = invocation.stack
-    one = _chosen(stack, run)
+    record = _chosen(stack, run)
     log_text = (
-        _log(stack, one, lines)
-        if one.where == run_records.GPU
-        else _read(run_records.results_directory(stack, one.id) / LOG)
+        _log(stack, record, lines)
+        if record.where == run_records.GPU
+        else _read(run_records.results_directory(stack, record.id) / LOG)
     )
     last = log_text.splitlines()[-lines:] if lines else []
-    console.result({"stack": stack.name, "run": one.id, "lines": last})
+    console.result({"stack": stack.name, "run": record.id, "lines": last})
     for line in last:
         console.text(line, verbatim=True)
     return 0
@@ -135,8 +137,8 @@ def _log(stack: "Stack", run: "Run", lines: int) -> str:
         and (log_text := host_link.log_tail(stack, run, lines)) is not None
     ):
         return log_text
-    found = s3.read(aws, run.bucket, f"runs/{run.id}/{LOG}")
-    return _read(path) if found is None else found.decode(errors="replace")
+    stored = s3.read(aws, run.bucket, f"runs/{run.id}/{LOG}")
+    return _read(path) if stored is None else stored.decode(errors="replace")
 
 
 @app.command()
@@ -144,8 +146,8 @@ def _log(stack: "Stack", run: "Run", lines: int) -> str:
 def fetch(invocation: Invocation, run: Name = None) -> int:
     """Download the results of a GPU run from the bucket again and verify its model."""
     stack = invocation.stack
-    one = _on_gpu(_chosen(stack, run))
-    collect.fetch_results(stack, RunStore(_login(stack), one.bucket, one.id), one)
+    record = _on_gpu(_chosen(stack, run))
+    collect.fetch_results(stack, RunStore(_login(stack), record.bucket, record.id), record)
     return 0
 
 
@@ -164,15 +166,15 @@ def cancel(invocation: Invocation, run: Name = None) -> int:
     other pneumoctl does the rest.
     """
     stack = invocation.stack
-    one = _chosen(stack, run)
-    if run_records.is_closed(stack, one):
-        console.result({"stack": stack.name, "run": one.id, "changed": []})
-        console.text(f"nothing to do: run {one.id} has ended")
+    record = _chosen(stack, run)
+    if run_records.is_closed(stack, record):
+        console.result({"stack": stack.name, "run": record.id, "changed": []})
+        console.text(f"nothing to do: run {record.id} has ended")
         return 0
-    if one.where == run_records.HERE:
-        local.cancel(stack, one)
-        console.result({"stack": stack.name, "run": one.id, "changed": ["asked to stop"]})
-        console.text(f"run {one.id} is asked to stop with a checkpoint")
+    if record.where == run_records.HERE:
+        local.cancel(stack, record)
+        console.result({"stack": stack.name, "run": record.id, "changed": ["asked to stop"]})
+        console.text(f"run {record.id} is asked to stop with a checkpoint")
         return 0
 
-    return collect.cancel(_login(stack), stack, one)
+    return collect.cancel(_login(stack), stack, record)

@@ -25,8 +25,8 @@ def show(invocation: Invocation) -> int:
     stack = invocation.stack
     context.require_aws(stack)
     orphans.start_alarm_for(stack)
-    known, hosts = stack.secrets(), stack.hosts()
-    password = known.web_password if known else ""
+    secrets, hosts = stack.secrets(), stack.hosts()
+    password = secrets.web_password if secrets else ""
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
     console.result({"stack": stack.name, "url": url, "user": LOGIN, "password": password})
     console.text(f"{url}  user {LOGIN}  password {password}")
@@ -46,17 +46,17 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:
-        known = stack.secrets()
-        if known is None:
+        secrets = stack.secrets()
+        if secrets is None:
             raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
         if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         # This also resumes an interrupted rotation. If that one was interrupted in its second half, every host already
         # accepts its new secrets, so newer ones can be added. The tests interrupt it at every point.
-        known = known.start_rotation()
-        stack.write("secrets.json", asdict(known))
+        secrets = secrets.start_rotation()
+        stack.write("secrets.json", asdict(secrets))
         first = change.change(settings, stack, task, True, act)
-        stack.write("secrets.json", asdict(known.finish_rotation()))
+        stack.write("secrets.json", asdict(secrets.finish_rotation()))
         second = change.change(settings, stack, task, True, act)
     changed = [*first["changed"], *second["changed"]]
     console.result({"stack": stack.name, "changed": changed})

@@ -19,8 +19,8 @@ from pneumoctl.terminal.console import console
 
 def _names(context: typer.Context, incomplete: str) -> list[str]:
     """The host names that the shell completes."""
-    known = find(context.params.get("stack") or os.environ.get("PNEUMO_STACK", "default")).hosts()
-    return [host.name for host in known.hosts if host.name.startswith(incomplete)] if known else []
+    inventory = find(context.params.get("stack") or os.environ.get("PNEUMO_STACK", "default")).hosts()
+    return [host.name for host in inventory.hosts if host.name.startswith(incomplete)] if inventory else []
 
 
 @on_stack()
@@ -45,8 +45,8 @@ def ssh(
 
 
 def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
-    known = openssh.inventory(stack)
-    host = openssh.choose(known, name)
+    inventory = openssh.inventory(stack)
+    host = openssh.choose(inventory, name)
     terminal = words and sys.stdin.isatty() and sys.stdout.isatty() and not console.json_mode
     argv = openssh.command(stack, host, ("-t",) if terminal else (), words)
     if dry_run:
@@ -62,7 +62,7 @@ def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -
             code, stderr = client.process.wait(), client.stderr()
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
-    error = openssh.explain(known, host, stderr) if code == openssh.FAILED else None
+    error = openssh.explain(inventory, host, stderr) if code == openssh.FAILED else None
     if error is not None:
         raise error
     console.result({"host": host.name, "exit": code, "stdout": out.decode(errors="replace"), "stderr": stderr})

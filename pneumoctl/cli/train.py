@@ -73,12 +73,12 @@ def train(
     is off.
     """
     settings, stack = invocation
-    wish = _wish(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
-    wish = _on_spot(wish, gpu, spot, spot_retries, fallback)
+    request = _request(words or [], gpu, max_runtime, max_cost, stall, resume, detach)
+    request = _on_spot(request, gpu, spot, spot_retries, fallback)
     if gpu:
-        return _on_gpu(settings, stack, wish)
+        return _on_gpu(settings, stack, request)
     _require_packages()
-    return local.train(stack, wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s, resume)
+    return local.train(stack, request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s, resume)
 
 
 def _require_packages() -> None:
@@ -88,18 +88,23 @@ def _require_packages() -> None:
         raise PneumoError(message, install_command("train"), Exit.PREFLIGHT)
 
 
-def _on_gpu(settings: "Settings", stack: "Stack", wish: TrainingRequest) -> int:
+def _on_gpu(settings: "Settings", stack: "Stack", request: TrainingRequest) -> int:
     context.require_aws(stack)
-    options: dict[str, Any] = {"gpu": True, "resume": wish.resume, "detach": wish.detach, "market": wish.market}
-    options |= {"max_runtime_s": wish.max_runtime_s, "max_cost": wish.max_cost}
+    options: dict[str, Any] = {
+        "gpu": True,
+        "resume": request.resume,
+        "detach": request.detach,
+        "market": request.market,
+    }
+    options |= {"max_runtime_s": request.max_runtime_s, "max_cost": request.max_cost}
     with stack.locked("train"), audit.recorded(stack, "train", options) as act:
         aws, account = context.login(settings, stack)
         orphans.start_alarm(aws)
         act.arn = account.arn
-        return order.train(aws, stack, wish, act)
+        return order.train(aws, stack, request, act)
 
 
-def _wish(
+def _request(
     words: list[str],
     gpu: bool,
     max_runtime: str | None,
@@ -123,25 +128,25 @@ def _wish(
         (not gpu or resume or not first, "--gpu trains on what pneumoctl data push brought; leave the folder out"),
         (not resume or not arguments, "a run that is resumed keeps its own settings: give no flags behind --"),
     )
-    for good, wanted in rules:
-        if not good:
-            raise PneumoError(wanted, "pneumoctl train --help", Exit.USAGE)
+    for valid, message in rules:
+        if not valid:
+            raise PneumoError(message, "pneumoctl train --help", Exit.USAGE)
     arch = _parsed(arguments)
     return TrainingRequest(first, tuple(arguments), runtime, max_cost, stall * 60, resume, detach, arch=arch)
 
 
-def _on_spot(wish: TrainingRequest, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> TrainingRequest:
+def _on_spot(request: TrainingRequest, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> TrainingRequest:
     rules = (
         (gpu or not spot, "--spot is for --gpu"),
         (spot or (retries is None and not fallback), "--spot-retries and --fallback are for --spot"),
         (retries is None or 0 <= retries <= 100, "--spot-retries: 0 to 100"),
     )
-    for good, wanted in rules:
-        if not good:
-            raise PneumoError(wanted, "pneumoctl train --help", Exit.USAGE)
+    for valid, message in rules:
+        if not valid:
+            raise PneumoError(message, "pneumoctl train --help", Exit.USAGE)
     if not spot:
-        return wish
-    return replace(wish, market="spot", spot_retries=RETRIES if retries is None else retries, fallback=fallback)
+        return request
+    return replace(request, market="spot", spot_retries=RETRIES if retries is None else retries, fallback=fallback)
 
 
 def _parsed(arguments: list[str]) -> str:

@@ -64,10 +64,10 @@ def tunnel(
     return _forward(stack, service, port, dry_run)
 
 
-def _forward(stack: "Stack", name: str, wished: int | None, dry_run: bool) -> int:
-    service, known = _SERVICES[name], openssh.inventory(stack)
-    host = openssh.choose(known, service.host)
-    port = _free(service.port, wished)
+def _forward(stack: "Stack", name: str, requested: int | None, dry_run: bool) -> int:
+    service, inventory = _SERVICES[name], openssh.inventory(stack)
+    host = openssh.choose(inventory, service.host)
+    port = _free(service.port, requested)
     target = f"{host.address if service.private else openssh.LOOPBACK}:{service.port}"
     argv = openssh.forward(stack, host, port, target)
     url = f"{service.scheme}://{openssh.LOOPBACK}:{port}"
@@ -88,14 +88,14 @@ def _forward(stack: "Stack", name: str, wished: int | None, dry_run: bool) -> in
                 client.process.wait()
             except KeyboardInterrupt:
                 return Exit.INTERRUPTED
-        raise openssh.explain(known, host, client.stderr()) or _broken(name, host)
+        raise openssh.explain(inventory, host, client.stderr()) or _broken(name, host)
 
 
-def _free(standard: int, wished: int | None) -> int:
-    if wished is not None and not ports.free(wished):
-        raise PneumoError(f"port {wished} of this machine is taken", "leave --port out: a free one is found")
-    port = wished or ports.choose(standard)
-    if wished is None and port != standard:
+def _free(standard: int, requested: int | None) -> int:
+    if requested is not None and not ports.free(requested):
+        raise PneumoError(f"port {requested} of this machine is taken", "leave --port out: a free one is found")
+    port = requested or ports.choose(standard)
+    if requested is None and port != standard:
         console.note(f"port {standard} of this machine is taken: {port} instead")
     return port
 

@@ -35,10 +35,10 @@ def stopped_by(console: str, reason: str, stopped_here: bool, late: bool, unit_e
 
 def last_match(pattern: re.Pattern[str], console: str) -> str:
     """The text that the pattern's group matches on the console of the last boot; earlier boots are ignored."""
-    found = ""
+    text = ""
     for line in serial_console.lines(console):
         if serial_console.begins(line):
-            found = ""
+            text = ""
         elif match := pattern.search(line):
-            found = match[1].strip()
-    return found
+            text = match[1].strip()
+    return text

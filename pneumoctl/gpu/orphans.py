@@ -48,9 +48,9 @@ def running_hosts(aws: Aws) -> list[Running]:
     groups = aws.items("ec2", "describe_instances", "Reservations", Filters=filters)
     instances = [instance for group in groups for instance in group["Instances"]]
     stacks = {instance["InstanceId"]: _stack_of(instance) for instance in instances}
-    known = {stack: _leases_or_error(aws, stack) for stack in set(stacks.values()) if stack}
+    leases_by_stack = {stack: _leases_or_error(aws, stack) for stack in set(stacks.values()) if stack}
     return [
-        _running_host(aws, instance, stack, known[stack])
+        _running_host(aws, instance, stack, leases_by_stack[stack])
         for instance in instances
         if (stack := stacks[instance["InstanceId"]])
     ]
@@ -59,17 +59,17 @@ def running_hosts(aws: Aws) -> list[Running]:
 def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
     """Instance id -> the lease of the run that is under way on it. Raises PneumoError if the leases cannot be read."""
     on = [host for host in hosts if host.role == "train" and host.state in ON]
-    known = scheduled_stop.listed(aws, stack) if on else []
-    found = {host.id: scheduled_stop.lease_covering(known, host.id, scheduled_stop.now(aws)) for host in on}
-    return {id: lease for id, lease in found.items() if lease}
+    listed = scheduled_stop.listed(aws, stack) if on else []
+    by_host = {host.id: scheduled_stop.lease_covering(listed, host.id, scheduled_stop.now(aws)) for host in on}
+    return {id: lease for id, lease in by_host.items() if lease}
 
 
-def _running_host(aws: Aws, instance: dict[str, Any], stack: str, known: list[Lease] | str) -> Running:
+def _running_host(aws: Aws, instance: dict[str, Any], stack: str, leases: list[Lease] | str) -> Running:
     id, kind, launched = instance["InstanceId"], instance["InstanceType"], instance["LaunchTime"]
     spot = instance.get("InstanceLifecycle") == "spot"
-    if isinstance(known, str):
-        return Running(stack, aws.region, id, kind, launched, None, known, spot)
-    lease = scheduled_stop.lease_covering(known, id, scheduled_stop.now(aws))
+    if isinstance(leases, str):
+        return Running(stack, aws.region, id, kind, launched, None, leases, spot)
+    lease = scheduled_stop.lease_covering(leases, id, scheduled_stop.now(aws))
     return Running(stack, aws.region, id, kind, launched, lease, "", spot)
 
 
@@ -88,7 +88,7 @@ def _leases_or_error(aws: Aws, stack: str) -> list[Lease] | str:
 def regions(aws: Aws) -> list[str]:
     """The regions that are enabled for the account."""
     wanted = [{"Name": "opt-in-status", "Values": ["opt-in-not-required", "opted-in"]}]
-    return sorted(one["RegionName"] for one in aws.call("ec2", "describe_regions", Filters=wanted)["Regions"])
+    return sorted(region["RegionName"] for region in aws.call("ec2", "describe_regions", Filters=wanted)["Regions"])
 
 
 def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:

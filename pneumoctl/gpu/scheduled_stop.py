@@ -66,27 +66,27 @@ def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Leas
     schedule = _schedule(aws, stack, wanted)
     try:
         _retry(lambda: _put(aws, schedule))
-        found = _retry(lambda: read(aws, stack, run))
+        armed = _retry(lambda: read(aws, stack, run))
     except PneumoError as error:
         message = f"the account-side stop of the GPU cannot be armed: {error.message}; {started}"
         raise PneumoError(message, error.hint, Exit.PREFLIGHT) from error
-    if found != wanted:
-        message = f"the account-side stop of the GPU reads back as {found}, not as {wanted}; {started}"
+    if armed != wanted:
+        message = f"the account-side stop of the GPU reads back as {armed}, not as {wanted}; {started}"
         raise PneumoError(message, "pneumoctl up", Exit.PREFLIGHT)
-    return found
+    return armed
 
 
 def read(aws: Aws, stack: str, run: str) -> Lease | None:
     """The armed schedule of a run; None if there is none that would act."""
     try:
-        found = aws.call("scheduler", "get_schedule", GroupName=group(stack), Name=run)
+        schedule = aws.call("scheduler", "get_schedule", GroupName=group(stack), Name=run)
     except PneumoError as error:
         if error.details.get("aws_code") == MISSING:
             return None
         raise
-    lease = _lease(found)
+    lease = _lease(schedule)
     # Only a schedule that would act is a lease: enabled, with the one role that may stop this host.
-    return lease if lease and found["Target"].get("RoleArn") == role(aws, stack) else None
+    return lease if lease and schedule["Target"].get("RoleArn") == role(aws, stack) else None
 
 
 def listed(aws: Aws, stack: str) -> list[Lease]:
@@ -153,10 +153,10 @@ def _put(aws: Aws, schedule: dict[str, Any]) -> None:
         aws.call("scheduler", "update_schedule", **schedule)
 
 
-def _lease(found: dict[str, Any]) -> Lease | None:
+def _lease(schedule: dict[str, Any]) -> Lease | None:
     """The lease that a schedule gives; None if it is disabled or not one of pneumoctl's."""
-    expression, target = found.get("ScheduleExpression", ""), found.get("Target", {})
-    if found.get("State") != "ENABLED" or found.get("ScheduleExpressionTimezone", "UTC") != "UTC":
+    expression, target = schedule.get("ScheduleExpression", ""), schedule.get("Target", {})
+    if schedule.get("State") != "ENABLED" or schedule.get("ScheduleExpressionTimezone", "UTC") != "UTC":
         return None
     try:
         until = datetime.fromisoformat(expression.removeprefix("at(").removesuffix(")")).replace(tzinfo=UTC)
@@ -166,7 +166,7 @@ def _lease(found: dict[str, Any]) -> Lease | None:
     service, _, act = target.get("Arn", "").rpartition(":")
     if not service.endswith(":aws-sdk:ec2") or act not in (STOP, TERMINATE):
         return None
-    return Lease(found["Name"], instances, until, act)
+    return Lease(schedule["Name"], instances, until, act)
 
 
 def _retry(ask: Callable[[], Answer]) -> Answer:

@@ -53,7 +53,7 @@ def pending(plan: Plan, runners: Mapping[str, StepRunner]) -> dict[str, list[Ste
     by_host = {name: [step for step in plan.steps if name in step.hosts and not step.check] for name in runners}
     with ThreadPoolExecutor(max(1, len(by_host))) as pool:
         asked = {name: pool.submit(runners[name].pending, steps) for name, steps in by_host.items() if steps}
-        answers = {name: list(zip(by_host[name], one.result(), strict=True)) for name, one in asked.items()}
+        answers = {name: list(zip(by_host[name], answer.result(), strict=True)) for name, answer in asked.items()}
     ids = {step.id for steps in answers.values() for step, has_work in steps if has_work and not step.needed_by}
 
     def is_pending(step: Step, has_work: bool) -> bool:

@@ -41,14 +41,14 @@ def pull(aws: Aws, bucket: str, name: str, advance: Callable[[int], None] = lamb
     prefix = f"{BUNDLES}{name}/"
     wanted = s3.objects(aws, bucket, (prefix,)) if ID.fullmatch(name) else []
     if not wanted:
-        known = {key.removeprefix(BUNDLES).partition("/")[0] for key in s3.listed(aws, bucket, BUNDLES)}
-        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        models = {key.removeprefix(BUNDLES).partition("/")[0] for key in s3.listed(aws, bucket, BUNDLES)}
+        has = f"it has {', '.join(sorted(models))}" if models else "it has none"
         raise PneumoError(f"there is no model {name} in the bucket {bucket}: {has}", "pneumoctl model ls", Exit.USAGE)
     ownership.refuse_root(home())
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         s3.download(aws, bucket, wanted, Path(beside), advance, prefix)
-        found = register(Path(beside), f"s3://{bucket}/{prefix}")
-    if found.id != name:
-        raise PneumoError(f"s3://{bucket}/{prefix} contains {found.id}", f"pneumoctl model show {found.id}")
-    return found
+        model = register(Path(beside), f"s3://{bucket}/{prefix}")
+    if model.id != name:
+        raise PneumoError(f"s3://{bucket}/{prefix} contains {model.id}", f"pneumoctl model show {model.id}")
+    return model

@@ -59,13 +59,13 @@ def measurements(model: Registered) -> list[Measurement]:
     data, settings, metrics = (model.manifest.get(part) or {} for part in ("data", "settings", "metrics"))
     name, digest = data.get("name", "its data"), data.get("manifest_sha256", "")
     split = f"{settings.get('seed')} {settings.get('validation_share')}"
-    found = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
+    results = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{entry['metrics']['n']} pictures {entry['pictures'][:8]}"
-        found.append(Measurement(entry["pictures"], on, entry["metrics"]))
+        results.append(Measurement(entry["pictures"], on, entry["metrics"]))
     validation = metrics.get("validation") or {}
-    found.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))
-    return [measurement for measurement in found if measurement.figures.get("sensitivity")]
+    results.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))
+    return [measurement for measurement in results if measurement.figures.get("sensitivity")]
 
 
 def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
@@ -122,8 +122,8 @@ def promoted(stack: Stack) -> dict[str, Any] | None:
     """The promoted model, since when, by whom and why; None before the first promotion."""
     path = _file(stack)
     try:
-        found = json.loads(path.read_text())
-        return {**found, "model": str(found["model"])}
+        document = json.loads(path.read_text())
+        return {**document, "model": str(document["model"])}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -166,9 +166,9 @@ def model_bundle(settings: Settings) -> tuple[str, Path]:
     try:
         named = Path(settings.model).expanduser().resolve() if settings.model else None
         directory = named or bundle(find(settings.stack))
-        found = bundles.load(directory, deep=True)
+        loaded = bundles.load(directory, deep=True)
     except bundles.BundleError as error:
         raise PneumoError(f"model bundle: {error}", "pneumoctl doctor", Exit.PREFLIGHT) from error
     except PneumoError as error:
         raise PneumoError(f"the promoted model: {error.message}", error.hint, Exit.PREFLIGHT) from error
-    return f"{found.name}-{found.version}", directory
+    return f"{loaded.name}-{loaded.version}", directory

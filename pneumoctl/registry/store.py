@@ -60,10 +60,10 @@ def get(name: str, deep: bool = True) -> Registered:
     directory = home() / name
     if not ID.fullmatch(name) or not directory.is_dir():
         raise PneumoError(f"there is no model {name} here", f"pneumoctl model ls; or: pneumoctl model pull {name}")
-    found = Registered(_verified(directory, deep).manifest, directory, _origin(name))
-    if found.id != name:
-        raise PneumoError(f"{directory} contains {found.id}: it was renamed", f"rename it to {found.id}")
-    return found
+    model = Registered(_verified(directory, deep).manifest, directory, _origin(name))
+    if model.id != name:
+        raise PneumoError(f"{directory} contains {model.id}: it was renamed", f"rename it to {model.id}")
+    return model
 
 
 def find(word: str, deep: bool = True) -> Registered:
@@ -72,14 +72,14 @@ def find(word: str, deep: bool = True) -> Registered:
     Raises PneumoError (usage) if there is none, or more than one.
     """
     default = shipped()
-    known = sorted({*names(), default.id})
-    matches = [id for id in known if id == word] or [
-        id for id in known if id.startswith(word) or id.rpartition("-")[2].startswith(word)
+    ids = sorted({*names(), default.id})
+    matches = [id for id in ids if id == word] or [
+        id for id in ids if id.startswith(word) or id.rpartition("-")[2].startswith(word)
     ]
     if len(matches) > 1:
         raise PneumoError(f"{word} may be {' or '.join(matches)}", f"pneumoctl model show {matches[0]}", Exit.USAGE)
     if not matches:
-        near = difflib.get_close_matches(word, known, n=1)
+        near = difflib.get_close_matches(word, ids, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise PneumoError(f"there is no model {word} here", f"{hint}pneumoctl model ls", Exit.USAGE)
     return default if matches[0] == default.id else get(matches[0], deep)
@@ -90,8 +90,8 @@ def register(directory: Path, origin: str = "") -> Registered:
 
     Raises PneumoError if the bundle, or the one that the registry has under its name, is damaged.
     """
-    found = _verified(directory)
-    name = f"{found.name}-{found.version}"
+    bundle = _verified(directory)
+    name = f"{bundle.name}-{bundle.version}"
     if not ID.fullmatch(name):
         raise PneumoError(f"{name!r} cannot be a model's name", "train it under another --name", Exit.USAGE)
     if (home() / name).exists():
@@ -100,7 +100,7 @@ def register(directory: Path, origin: str = "") -> Registered:
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         fresh = Path(beside) / name
-        _copy(found, fresh)
+        _copy(bundle, fresh)
         _verified(fresh)
         if origin:
             note = Path(beside) / "origin"
@@ -136,12 +136,12 @@ def _zip(model: Registered, target: Path) -> None:
             archive.writestr(entry, (model.directory / name).read_bytes())
 
 
-def _copy(found: Bundle, target: Path, mode: int = 0o444) -> None:
+def _copy(bundle: Bundle, target: Path, mode: int = 0o444) -> None:
     """Copy the files that the manifest names, and no others."""
-    for name in (*found.manifest["files"], MANIFEST):
+    for name in (*bundle.manifest["files"], MANIFEST):
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found.directory / name, path)
+        shutil.copyfile(bundle.directory / name, path)
         path.chmod(mode)
         with path.open("rb") as file:
             os.fsync(file.fileno())

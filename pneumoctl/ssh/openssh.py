@@ -143,7 +143,7 @@ def explain(hosts: Inventory, host: Host, stderr: str) -> PneumoError | None:
     """The error behind ssh's exit code 255; None if the remote command exited with that code itself."""
     if refused := _CHANGED.search(stderr):
         alias = refused[1] or refused[2]
-        return keys.changed(next((known for known in hosts.hosts if known.instance_id == alias), host))
+        return keys.changed(next((candidate for candidate in hosts.hosts if candidate.instance_id == alias), host))
     own = [line for line in stderr.splitlines() if _OWN.match(line)]
     if not own:
         return None

@@ -168,8 +168,8 @@ def _gap(before: Entry, entry: Entry) -> str:
     return f": entry {first} is missing" if first == last else f": entries {first} to {last} are missing"
 
 
-def _same(one: Entry, other: Entry) -> bool:
-    return all(one[name] == other[name] for name in _NONE)
+def _same(entry: Entry, other: Entry) -> bool:
+    return all(entry[name] == other[name] for name in _NONE)
 
 
 def _hash(entry: Entry) -> str:

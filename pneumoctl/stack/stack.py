@@ -26,10 +26,10 @@ class Damaged(PneumoError):
 
 @dataclass(frozen=True)
 class Ports:
-    """Service name -> port: `wished` by the settings, and `given` because it was free."""
+    """Service name -> port: as `requested` by the settings, and as `assigned` because it was free."""
 
-    wished: dict[str, int]
-    given: dict[str, int]
+    requested: dict[str, int]
+    assigned: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Stack:
     def inventory(self) -> Inventory | None:
         """The hosts of the local target with their ports, None before the first `up`."""
         ports = self.ports()
-        return inventory.local(ports.given) if ports is not None else None
+        return inventory.local(ports.assigned) if ports is not None else None
 
     def make(self) -> None:
         """Create the directory; remove what a killed teardown left of an older one."""

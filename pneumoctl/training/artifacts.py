@@ -63,8 +63,8 @@ def register_bundle(folder: Path) -> dict[str, Any] | None:
     if not (folder / "bundle").is_dir():
         return None
     try:
-        found = store.register(folder / "bundle", folder.parent.name)
+        model = store.register(folder / "bundle", folder.parent.name)
     except PneumoError as error:
         hint = f"pneumoctl runs fetch; or {error.hint}"
         raise PneumoError(f"the run's bundle: {error.message}", hint) from error
-    return {"name": found.manifest["name"], "version": found.manifest["version"], "folder": str(found.directory)}
+    return {"name": model.manifest["name"], "version": model.manifest["version"], "folder": str(model.directory)}

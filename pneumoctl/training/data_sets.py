@@ -66,7 +66,7 @@ class Push:
 
     manifest: Manifest
     objects: tuple[s3.Upload, ...]
-    known: bool  # whether the bucket has the manifest, and therefore all its files
+    in_bucket: bool  # whether the bucket has the manifest, and therefore all its files
     newest: bool  # whether it is the latest data set already
 
     @property
@@ -91,7 +91,7 @@ def find_files(root: Path) -> list[Path]:
     """The files below `root` without hidden ones, sorted. Raises PneumoError for files that cannot be uploaded."""
     if not root.is_dir():
         raise PneumoError(f"{root} is not a folder", "pneumoctl data push DIR", Exit.USAGE)
-    found: list[Path] = []
+    files: list[Path] = []
 
     def failed(error: OSError) -> None:
         raise _unreadable(root, error)
@@ -104,17 +104,17 @@ def find_files(root: Path) -> list[Path]:
         _refuse(root, links, "links to folders", "-type l", "replace them with the folders")
         outside = [path for path in shown if path.is_symlink() and not path.resolve().is_relative_to(home)]
         _refuse(root, outside, "links that lead out of it", "-type l", "replace them with the files")
-        found += shown
-    special = [path for path in found if not _is_regular(root, path)]
+        files += shown
+    special = [path for path in files if not _is_regular(root, path)]
     _refuse(root, special, "special files", "! -type f ! -type d", "remove them")
-    undecodable = [path for path in found if not _is_utf8(path)]
+    undecodable = [path for path in files if not _is_utf8(path)]
     _refuse(root, undecodable, "names that are not UTF-8", "-name '*' | grep -axv '.*'", "rename them")
-    relative = [path.relative_to(root).as_posix().lower() for path in found]
+    relative = [path.relative_to(root).as_posix().lower() for path in files]
     if not all(any(path.startswith(folder) for path in relative) for folder in _TRAIN):
         wanted = "train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA"
         message = f"{root} is no data set: a training host reads the folders {wanted}"
         raise PneumoError(message, "pneumoctl data fetch kermany", Exit.USAGE)
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 
 
 def _is_regular(root: Path, path: Path) -> bool:
@@ -186,7 +186,7 @@ def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int
     except s3.Changed as error:
         raise PneumoError(f"a file in {root} changed while it was pushed", "run the same command again") from error
     manifest = push.manifest
-    if not push.known:
+    if not push.in_bucket:
         s3.write(aws, bucket, manifest.key, manifest.content, manifest.digest)
     if not push.newest:
         line = manifest.digest.encode()

@@ -173,8 +173,8 @@ def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, 
     states = list[str]()
     trouble: PneumoError | None = None
 
-    def report(found: dict[str, str]) -> None:
-        states.append(found.get(context.host.id, ""))
+    def report(states_now: dict[str, str]) -> None:
+        states.append(states_now.get(context.host.id, ""))
 
     for timeout in (STOP_S, SECOND_STOP_S):
         try:
@@ -186,8 +186,8 @@ def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, 
             trouble = None
             break
         except Exception as error:  # any error at all: the stop is not proven
-            known = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
-            trouble = known or stop.unconfirmed(context.aws, run.stack, str(error))
+            gpu_not_stopped = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
+            trouble = gpu_not_stopped or stop.unconfirmed(context.aws, run.stack, str(error))
             if timeout == STOP_S:
                 with suppress(Exception):
                     context.link.power_off()
@@ -200,8 +200,8 @@ def _host_exists(context: RunContext, run: Run) -> bool:
     """Whether the run has a host. Searches for the spot instance if the answer to its launch was lost."""
     if run.spot and not context.host.spot:
         context.note("EC2 did not answer the launch of a spot instance: searching for it, for a minute at most")
-        if found := spot.find_by_run_tag(context.aws, run):
-            context.host = found
+        if instance := spot.find_by_run_tag(context.aws, run):
+            context.host = instance
     return context.host.spot == run.spot
 
 

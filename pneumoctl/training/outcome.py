@@ -100,5 +100,5 @@ def switched_off_at(
 
 def transition_time(transition: str) -> datetime | None:
     """The time in EC2's `User initiated (2026-11-23 06:10:00 GMT)`."""
-    found = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", transition)
-    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+    match = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", transition)
+    return datetime.fromisoformat(match[1]).replace(tzinfo=UTC) if match else None

@@ -51,9 +51,9 @@ def wait_until_visible(aws: Aws, host: Instance) -> None:
 def find_by_run_tag(aws: Aws, run: Run) -> Instance | None:
     """The instance of a run's attempt if the answer to its launch was lost; None if EC2 lists none for a minute."""
     give_up = time.monotonic() + UNSEEN_S
-    while (found := instance_of(aws, run)) is None and time.monotonic() < give_up:
+    while (instance := instance_of(aws, run)) is None and time.monotonic() < give_up:
         time.sleep(POLL_S)
-    return found
+    return instance
 
 
 def instance_of(aws: Aws, run: Run) -> Instance | None:

@@ -75,7 +75,7 @@ class Operator:
         def answered() -> bool:
             documents.append(self.json("status", code=None))
             hosts = [one for one in documents[-1]["hosts"] if one["name"] in HOSTS and one["name"] not in dead]
-            return not documents[-1]["aws"] and bool(hosts) and all(one["good"] for one in hosts)
+            return not documents[-1]["aws_error"] and bool(hosts) and all(one["good"] for one in hosts)
 
         until("all living hosts to answer", answered)
         return documents[-1]

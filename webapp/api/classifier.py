@@ -59,6 +59,6 @@ class Scorer:
 
     def known_picture(self) -> KnownPicture:
         """The bundle's known picture as a file to upload."""
-        known = self._classifier.bundle.manifest["known_picture"]
-        png = phantom.png(known["seed"], known["size"], known["opacity"])
-        return KnownPicture(png, float(known["probability"]), float(known["tolerance"]))
+        recorded = self._classifier.bundle.manifest["known_picture"]
+        png = phantom.png(recorded["seed"], recorded["size"], recorded["opacity"])
+        return KnownPicture(png, float(recorded["probability"]), float(recorded["tolerance"]))

@@ -145,7 +145,7 @@ def explained(errors: Sequence[Diagnostic], directory: Path, region: str, doing:
 
     The details have the `terraform` kind of the table, and the address and terraform's summary of each failure.
     """
-    rows = [(found[0], found[1], error) for error in errors if (found := _meaning(error))]
+    rows = [(*meaning, error) for error in errors if (meaning := _meaning(error))]
     if not rows:
         return _untranslated(errors, directory, doing, details)
     row, match, error = rows[0]
@@ -172,8 +172,8 @@ def _untranslated(errors: Sequence[Diagnostic], directory: Path, doing: str, det
 def _meaning(error: Diagnostic) -> tuple[Meaning, re.Match[str]] | None:
     text = f"{error.summary}\n{error.detail}"
     for row in MEANINGS:
-        if found := re.search(row.pattern, text, re.DOTALL):
-            return row, found
+        if match := re.search(row.pattern, text, re.DOTALL):
+            return row, match
     return None
 
 
@@ -199,8 +199,8 @@ def _action(text: str) -> str:
     """The IAM action that failed, by AWS's message, else by the provider's (operation error EC2: RunInstances)."""
     if named := re.search(r"not authorized to perform:? ([\w-]+:\w+)", text):
         return named[1]
-    found = re.search(r"operation error ([\w ]+): (\w+)", text)
-    return f"{found[1].lower().replace(' ', '')}:{found[2]}" if found else "an action"
+    match = re.search(r"operation error ([\w ]+): (\w+)", text)
+    return f"{match[1].lower().replace(' ', '')}:{match[2]}" if match else "an action"
 
 
 def _short(text: str) -> str:

@@ -123,7 +123,7 @@ class Listener:
 def errors_in(text: str) -> list[Diagnostic]:
     """The errors in terraform's plain text output, with or without colours and box characters."""
     text = re.sub(r"^[│╷╵] ?", "", re.sub(r"\x1b\[[\d;]*m", "", text), flags=re.MULTILINE)
-    found = re.findall(r"^Error: (.+?)\n(.*?)(?=^Error: |\Z)", text + "\n", flags=re.MULTILINE | re.DOTALL)
-    if not found and text.strip():  # as of `terraform state pull`, or a crash
+    errors = re.findall(r"^Error: (.+?)\n(.*?)(?=^Error: |\Z)", text + "\n", flags=re.MULTILINE | re.DOTALL)
+    if not errors and text.strip():  # as of `terraform state pull`, or a crash
         return [Diagnostic("error", text.strip(), "")]
-    return [Diagnostic("error", summary.strip(), detail.strip()) for summary, detail in found]
+    return [Diagnostic("error", summary.strip(), detail.strip()) for summary, detail in errors]

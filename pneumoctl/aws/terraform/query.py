@@ -38,20 +38,20 @@ def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subpr
         raise PneumoError(message, "run the same command again") from None
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment for terraform: no prompts, no version checks, no variables that change its arguments."""
-    passed = {name: value for name, value in given.items() if not name.startswith(_NOT_PASSED_ON)}
+    passed = {name: value for name, value in inherited.items() if not name.startswith(_NOT_PASSED_ON)}
     if (file := passed.get("TF_CLI_CONFIG_FILE")) and not Path(file).is_file():
         passed["TF_CLI_CONFIG_FILE"] = os.devnull  # the same to terraform, without a warning in every output
     return passed | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 
-def version(given: Mapping[str, str]) -> tuple[int, ...]:
+def version(inherited: Mapping[str, str]) -> tuple[int, ...]:
     """The version of the terraform on the PATH. Raises PneumoError (exit 4) if there is none."""
-    done = ask(["terraform", "version", "-json"], environment(given), None)
+    done = ask(["terraform", "version", "-json"], environment(inherited), None)
     try:
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", json.loads(done.stdout)["terraform_version"])
-        return tuple(int(part) for part in found.groups()) if found else ()
+        match = re.match(r"(\d+)\.(\d+)\.(\d+)", json.loads(done.stdout)["terraform_version"])
+        return tuple(int(part) for part in match.groups()) if match else ()
     except (ValueError, KeyError):
         output = (done.stderr or done.stdout).strip()[-300:]
         raise PneumoError(f"terraform does not report its version: {output}", INSTALL, Exit.PREFLIGHT) from None

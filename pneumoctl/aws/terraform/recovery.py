@@ -37,44 +37,44 @@ ASSOCIATIONS = {
 }
 
 
-def recover(terraform: Terraform, aws: Aws, found: Iterable[Remaining], report: Report) -> list[str]:
-    """Import the found resources that are not in the state; returns their addresses. Clears `Terraform.suspect`.
+def recover(terraform: Terraform, aws: Aws, resources: Iterable[Remaining], report: Report) -> list[str]:
+    """Import the resources of the stack that are not in the state; returns their addresses. Clears `Terraform.suspect`.
 
-    `found`: all resources of the stack, see leftovers.found. Terraform must be prepared.
+    `resources`: all resources of the stack, see leftovers.search. Terraform must be prepared.
     """
-    found = list(found)
-    known = {resource.address: resource.id for resource in terraform.resources()}
-    missing = missing_from_state(found, known, associations(aws, found))
+    resources = list(resources)
+    in_state = {resource.address: resource.id for resource in terraform.resources()}
+    missing = missing_from_state(resources, in_state, associations(aws, resources))
     remove_foreign_rules(aws, [id for address, id in missing if address.startswith("aws_security_group.")])
     terraform.adopt(missing, report)
     return [address for address, _ in missing]
 
 
 def missing_from_state(
-    found: Iterable[Remaining], known: Mapping[str, str], associated: Iterable[tuple[str, str]] = ()
+    resources: Iterable[Remaining], in_state: Mapping[str, str], associated: Iterable[tuple[str, str]] = ()
 ) -> list[tuple[str, str]]:
-    """(address, import id) of each resource that was found and is not in the state, in the order to import them.
+    """(address, import id) of each resource that exists and is not in the state, in the order to import them.
 
-    `known`: address -> id of the resources in the state. `associated`: (subnet, route table) pairs that exist.
+    `in_state`: address -> id of the resources in the state. `associated`: (subnet, route table) pairs that exist.
     Resources that terraform can simply write again are left out, such as the rules of a bucket or a role.
     """
     new: dict[str, str] = {}
-    for resource in found:
+    for resource in resources:
         kind = KINDS.get(resource.address.partition(".")[0])
-        if kind == resource.kind and resource.address not in known:
+        if kind == resource.kind and resource.address not in in_state:
             new.setdefault(resource.address, resource.id)
-    ids = {**known, **new}
+    ids = {**in_state, **new}
     pairs = set(associated)
     for address, (subnet, table) in ASSOCIATIONS.items():
         pair = (ids.get(subnet, ""), ids.get(table, ""))
-        if address not in known and pair in pairs:
+        if address not in in_state and pair in pairs:
             new[address] = "/".join(pair)
     return list(new.items())
 
 
-def associations(aws: Aws, found: Iterable[Remaining]) -> list[tuple[str, str]]:
-    """The (subnet, route table) pairs of the route tables that were found."""
-    tables = [resource.id for resource in found if resource.kind == "route-table"]
+def associations(aws: Aws, resources: Iterable[Remaining]) -> list[tuple[str, str]]:
+    """The (subnet, route table) pairs of these route tables."""
+    tables = [resource.id for resource in resources if resource.kind == "route-table"]
     if not tables:
         return []
     listed = aws.items("ec2", "describe_route_tables", "RouteTables", RouteTableIds=tables)

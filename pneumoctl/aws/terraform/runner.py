@@ -126,15 +126,15 @@ class Terraform:
             self._state.resources = resources(self._read(["state", "pull"]))
         return self._state.resources
 
-    def adopt(self, things: Iterable[tuple[str, str]], report: Report = _silent) -> None:
+    def adopt(self, imports: Iterable[tuple[str, str]], report: Report = _silent) -> None:
         """Import existing resources into the state: (address, import id) each. Afterwards the state is not suspect.
 
         Resources that are in the state already, or no longer exist in AWS, are skipped.
         """
-        known = {resource.address for resource in self.resources()}
-        for address, id in things:
+        in_state = {resource.address for resource in self.resources()}
+        for address, id in imports:
             try:
-                if address not in known:
+                if address not in in_state:
                     report(Progress("note", text=f"importing {address} ({id}), which an interrupted run created"))
                     self._import(address, id, report)
             except PneumoError as error:

@@ -18,13 +18,13 @@ Difference = tuple[str, str]  # ("differs" | "missing" | "added", path)
 
 def differences(roots: list[str]) -> list[Difference]:
     """Every file of these releases that differs from the deployed one."""
-    found: list[Difference] = []
+    changed: list[Difference] = []
     for root in map(Path, roots):
         try:
-            found += _bundle(root) if (root / "bundle.json").exists() else _code(root)
+            changed += _bundle(root) if (root / "bundle.json").exists() else _code(root)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a file list itself was damaged
-            found.append(("differs", str(root)))
-    return found
+            changed.append(("differs", str(root)))
+    return changed
 
 
 def _code(root: Path) -> Iterator[Difference]:

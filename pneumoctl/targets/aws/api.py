@@ -21,22 +21,22 @@ def forwarded(stack: Stack) -> Iterator[Endpoint]:
     secrets = stack.secrets()
     if secrets is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
-    known = openssh.inventory(stack)
-    host, port = openssh.choose(known, "app-0"), ports.choose(inventory.PORTS["api"])
+    stack_inventory = openssh.inventory(stack)
+    host, port = openssh.choose(stack_inventory, "app-0"), ports.choose(inventory.PORTS["api"])
     argv = openssh.forward(stack, host, port, f"{host.address}:{inventory.PORTS['api']}")
     with openssh.Client(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
         listening = client.forwarded(port)
         if listening is None:
             message = f"the API on {host.name} cannot be reached over SSH"
-            raise openssh.explain(known, host, client.stderr()) or PneumoError(message, "pneumoctl status")
+            raise openssh.explain(stack_inventory, host, client.stderr()) or PneumoError(message, "pneumoctl status")
         listening.close()
         yield Endpoint(f"http://{openssh.LOOPBACK}:{port}", secrets.api_token)
 
 
 def served_models(stack: Stack) -> set[str]:
     """The models that the stack's hosts serve now. Raises PneumoError if a host does not answer."""
-    known = stack.hosts()
-    names = [host.name for host in known.hosts if host.role == "app"] if known else []
+    stack_inventory = stack.hosts()
+    names = [host.name for host in stack_inventory.hosts if host.role == "app"] if stack_inventory else []
     if not names:
         return set()
     with ssh_hosts.opened(stack, names, change=False) as hosts:

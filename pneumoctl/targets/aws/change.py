@@ -125,12 +125,14 @@ def _carry_out(
 
 def _again(settings: Settings, task: Task) -> str:
     """The command that does the same once more."""
-    given = {
+    options = {
         "--source": str(task.source or ""),
         "--bundle": str(settings.model or "") if task.verb == "deploy model" else "",
         "--offline-bundle": settings.offline_bundle,
     }
-    return " ".join(("pneumoctl", task.verb, *(f"{flag} {shlex.quote(one)}" for flag, one in given.items() if one)))
+    return " ".join(
+        ("pneumoctl", task.verb, *(f"{flag} {shlex.quote(value)}" for flag, value in options.items() if value))
+    )
 
 
 def _reporter(shown: Activities | None) -> Callable[[str, str, Step, str], None]:

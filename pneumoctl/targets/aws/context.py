@@ -65,11 +65,11 @@ def open_context(settings: Settings, stack: Stack) -> Context:
 
 def _environment(profile: str, region: str) -> dict[str, str]:
     """The environment of terraform. It would prefer AWS_* keys to the profile, unlike botocore: drop them."""
-    given = dict(os.environ) | {"AWS_REGION": region}
+    environment = dict(os.environ) | {"AWS_REGION": region}
     if profile:
         keys_ = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        return {name: value for name, value in given.items() if name not in keys_} | {"AWS_PROFILE": profile}
-    return given
+        return {name: value for name, value in environment.items() if name not in keys_} | {"AWS_PROFILE": profile}
+    return environment
 
 
 def save_stack(context: Context) -> None:

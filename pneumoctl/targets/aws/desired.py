@@ -33,8 +33,8 @@ _READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %
 def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
     """What the links `current` and `previous` of each host point to: host -> link -> target."""
     with ThreadPoolExecutor(len(hosts.inventory.hosts)) as pool:
-        found = pool.map(lambda host: _links(hosts.agents, host), hosts.inventory.hosts)
-        return {host.name: links for host, links in zip(hosts.inventory.hosts, found, strict=True)}
+        links_by_host = pool.map(lambda host: _links(hosts.agents, host), hosts.inventory.hosts)
+        return {host.name: links for host, links in zip(hosts.inventory.hosts, links_by_host, strict=True)}
 
 
 def _links(agents: Agents, host: Host) -> dict[str, str]:
@@ -83,8 +83,8 @@ def our_releases(settings: Settings, source: Path | None = None) -> Ours:
         trees.append(pneumoctl_files.tree(folder / name))
     name, bundle = promotion.model_bundle(settings)
     code = {kind: _code(folder, kind, trees) for kind in ("api", "ui")}
-    brought = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
-    return Ours(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, brought)
+    offline = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
+    return Ours(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
 
 
 def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:

@@ -73,13 +73,13 @@ def _in_aws(context: Context) -> Iterator[Row]:
         yield Row("added", rule["GroupId"], describe_rule(rule))
 
 
-def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row], list[str]]:
+def look(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[Row], list[str]]:
     """The rows of all hosts, and the diffs of files. A host that does not answer has the row "unknown"."""
-    brought = desired.our_releases(settings)
-    hosts = [host for host in known.hosts if host.role != "train"]
-    with Connections(known, stack.ssh) as connections:
+    releases = desired.our_releases(settings)
+    hosts = [host for host in inventory.hosts if host.role != "train"]
+    with Connections(inventory, stack.ssh) as connections:
         agents = Agents(connections, holder="", who="", run="")
-        questions = {host.name: partial(_host, settings, stack, host, agents, brought) for host in hosts}
+        questions = {host.name: partial(_host, settings, stack, host, agents, releases) for host in hosts}
         answers = host_facts.within(PATIENCE_S, questions)
     rows: list[Row] = []
     differences: list[str] = []
@@ -92,14 +92,14 @@ def look(settings: Settings, stack: Stack, known: Inventory) -> tuple[list[Row],
     return rows, differences
 
 
-def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, brought: Ours) -> tuple[list[Row], list[str]]:
+def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, releases: Ours) -> tuple[list[Row], list[str]]:
     seen = host_facts.see(agents, host)
-    wished = list(parts(host, host_facts.steps(settings, stack, host, seen, brought)))
-    asked = agents.pending(host, [Step("", (host.name,), (), (one.probe,)) for one in wished])
-    off = [one for one, differs in zip(wished, asked, strict=True) if differs]
-    puts = Step("", (host.name,), tuple(one.put for one in off if one.put))
+    desired_parts = list(parts(host, host_facts.steps(settings, stack, host, seen, releases)))
+    pending = agents.pending(host, [Step("", (host.name,), (), (part.probe,)) for part in desired_parts])
+    off = [part for part, differs in zip(desired_parts, pending, strict=True) if differs]
+    puts = Step("", (host.name,), tuple(part.put for part in off if part.put))
     alone = ssh_hosts.Hosts(Inventory((host,)), agents, {})
-    return [*(one.row for one in off), *_releases(host, seen, agents)], alone.differences({host.name: [puts]})
+    return [*(part.row for part in off), *_releases(host, seen, agents)], alone.differences({host.name: [puts]})
 
 
 def parts(host: Host, steps: Sequence[Step]) -> Iterator[Part]:

@@ -75,7 +75,9 @@ def within(
         except Exception as error:  # a thread's traceback would be printed into the table
             answers[name] = PneumoError(f"{type(error).__name__}: {error}")
 
-    threads = {name: threading.Thread(target=ask, args=(name, one), daemon=True) for name, one in questions.items()}
+    threads = {
+        name: threading.Thread(target=ask, args=(name, question), daemon=True) for name, question in questions.items()
+    }
     for thread in threads.values():
         thread.start()
     for name, thread in threads.items():
@@ -112,13 +114,13 @@ def parse(output: str) -> Seen:
     return Seen(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
-def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, brought: desired.Ours) -> list[Step]:
+def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, releases: desired.Ours) -> list[Step]:
     """The steps of `configure` on one host, with the releases that are current there."""
     inventory = stack.hosts()
     if inventory is None:
         return []
     links = {host.name: seen.links}
-    choice = desired.ReleaseChoice(brought, links, update=())
+    choice = desired.ReleaseChoice(releases, links, update=())
     plan = configure.plan(desired.desired_state(stack, settings, replace(inventory, hosts=(host,)), choice))
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 

@@ -64,10 +64,10 @@ def make(directory: Path) -> tuple[int, int, int]:
 def check(release: Path) -> None:
     """Raise PneumoError (preflight) unless this machine has the Debian release and the architecture of the hosts."""
     text = release.read_text() if release.is_file() else ""
-    known = dict(line.split("=", 1) for line in text.replace('"', "").splitlines() if "=" in line)
+    os_release = dict(line.split("=", 1) for line in text.replace('"', "").splitlines() if "=" in line)
     elsewhere = "the same command on a Debian 12 machine, or in a container of it (debian:12)"
-    if (known.get("ID"), known.get("VERSION_ID")) != ("debian", "12"):
-        name = known.get("PRETTY_NAME", "no Debian 12")
+    if (os_release.get("ID"), os_release.get("VERSION_ID")) != ("debian", "12"):
+        name = os_release.get("PRETTY_NAME", "no Debian 12")
         raise PneumoError(f"this is {name}, and the hosts are Debian 12", elsewhere, Exit.PREFLIGHT)
     if missing := [needed for program, needed in PROGRAMS.items() if shutil.which(program) is None]:
         raise PneumoError("a program is missing", f"apt-get install {' '.join(missing)}", Exit.PREFLIGHT)

@@ -29,9 +29,9 @@ def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: 
     if isinstance(cloud, PneumoError):
         if inventory is None:
             raise cloud
-        cloud = {"region": settings.region, "instances": (), "leases": {}, "bill": None, "said": cloud.message}
+        cloud = {"region": settings.region, "instances": (), "leases": {}, "bill": None, "error": cloud.message}
     instances, leases = {one.id: one for one in cloud["instances"]}, cloud["leases"]
-    hosts = _rows(inventory, instances, "?" if cloud["said"] else "gone", answers)
+    hosts = _rows(inventory, instances, "?" if cloud["error"] else "gone", answers)
     for row in hosts:
         row["good"] = row["good"] or row["instance"] in leases
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
@@ -43,14 +43,14 @@ def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: 
         "target": "aws",
         "region": cloud["region"],
         "exists": bool(hosts or strays),
-        "up": whole and not cloud["said"],
+        "up": whole and not cloud["error"],
         "address": inventory.bastion.public_address if inventory else "",
         "front_door": door,
         "hosts": hosts,
         "strays": [{"instance": one.id, "name": one.name, "state": one.state} for one in strays],
         "gpu_running": _unguarded(instances.values(), leases),
         "runs": list(leases.values()),
-        "aws": cloud["said"],
+        "aws_error": cloud["error"],
         "bill": _priced(cloud["bill"]),
     }
 
@@ -61,12 +61,12 @@ def _questions(
     """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
-        brought = host_facts.our_releases(settings, stack, inventory)
+        releases = host_facts.our_releases(settings, stack, inventory)
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[Seen] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
-                questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, brought)
+                questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, releases)
         questions["front door"] = lambda: host_facts.check_front_door(host_facts.door(settings, stack, inventory))
     return questions
 
@@ -94,7 +94,7 @@ def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
         "instances": instances,
         "leases": {id: {"run": one.run, "until": runs.format_time(one.until)} for id, one in leases.items()},
         "bill": bill.Bill(lines, listed.date, listed.source),
-        "said": "",
+        "error": "",
     }
 
 
@@ -115,19 +115,19 @@ def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
 
 
 def _pending(
-    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: "Future[Seen]", brought: Ours | None
+    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: "Future[Seen]", releases: Ours | None
 ) -> int | None:
     """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
-    if brought is None:
+    if releases is None:
         return None
-    return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), brought)))
+    return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), releases)))
 
 
 def _front(inventory: Inventory | None, answer: Any) -> dict[str, Any]:
     reason = answer.message if isinstance(answer, PneumoError) else ""
     days = round(answer, 1) if isinstance(answer, float) else None
     url = f"https://{inventory.bastion.public_address}" if inventory else ""
-    return {"url": url, "serves": days is not None, "said": reason, "certificate_days": days}
+    return {"url": url, "serves": days is not None, "error": reason, "certificate_days": days}
 
 
 def _rows(

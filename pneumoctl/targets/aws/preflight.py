@@ -96,8 +96,10 @@ def _login(account: Account) -> Iterator[Row]:
 
 def _terraform() -> Iterator[Row]:
     oldest, beyond = query.SUPPORTED
-    found = query.version(os.environ)
-    yield Row("terraform", oldest <= found < beyond, ".".join(map(str, found)), f"{INSTALL}, older than {beyond[0]}")
+    version = query.version(os.environ)
+    yield Row(
+        "terraform", oldest <= version < beyond, ".".join(map(str, version)), f"{INSTALL}, older than {beyond[0]}"
+    )
 
 
 def _ssh() -> Iterator[Row]:
@@ -132,9 +134,9 @@ def _region(aws: Aws) -> Iterator[Row]:
 
 def _image(aws: Aws, check: str, owner: str, *names: str, needed: bool) -> Iterator[Row]:
     wanted = [{"Name": "name", "Values": list(names)}, {"Name": "state", "Values": ["available"]}]
-    found = aws.call("ec2", "describe_images", Owners=[owner], Filters=wanted, IncludeDeprecated=True)["Images"]
-    if found:
-        newest = max(found, key=lambda image: str(image.get("CreationDate", "")))
+    images = aws.call("ec2", "describe_images", Owners=[owner], Filters=wanted, IncludeDeprecated=True)["Images"]
+    if images:
+        newest = max(images, key=lambda image: str(image.get("CreationDate", "")))
         yield Row(check, True, f"{newest['Name']} ({newest['ImageId']})")
     else:
         later = "" if needed else ": training will need one"

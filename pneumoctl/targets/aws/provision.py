@@ -48,7 +48,7 @@ def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "
         report = partial(_show, shown)
         terraform.attach(report)  # first: what it is still making or destroying is not lost
         search = recover != "nothing"
-        asked = pool.submit(leftovers.found, context.aws, settings.stack, context.bucket) if search else None
+        asked = pool.submit(leftovers.search, context.aws, settings.stack, context.bucket) if search else None
         terraform.prepare(variables, _state_bucket(context, move), settings.region, settings.stack, report)
         unknown = asked is not None and not terraform.resources()
         if asked and unknown and asked.result() and not terraform.suspect and recover == "killed":

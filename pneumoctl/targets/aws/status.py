@@ -80,8 +80,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     """The lines below the table."""
     for stray in document["strays"]:
         yield f"not in the inventory: {stray['name']} {stray['instance']} ({stray['state']}); next: pneumoctl up"
-    if document["aws"]:
-        yield f"AWS: {document['aws']}; whether a GPU host costs money is not known"
+    if document["aws_error"]:
+        yield f"AWS: {document['aws_error']}; whether a GPU host costs money is not known"
     if any(host["steps_pending"] for host in document["hosts"]):
         yield "hosts differ from their desired state; to see how: pneumoctl plan"
     for run in document["runs"]:
@@ -89,7 +89,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"run {run['run']} is active on the GPU host, {until}"
     door, bill = document["front_door"], document["bill"]
     days = door["certificate_days"]
-    yield door["said"] or f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days"
+    yield door["error"] or f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days"
     price = f"; {money(bill['usd_per_hour'], bill['at_least'], 4)} an hour" if bill else ""
-    word = "up" if document["up"] else "NOT AS IT SHOULD BE (next: pneumoctl up)"
+    word = "up" if document["up"] else "DEGRADED (next: pneumoctl up)"
     yield f"stack {document['stack']} in {document['region']}: {word}{price}"

@@ -28,7 +28,7 @@ def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_ru
     with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
-        if not stack.exists and not leftovers.found(context.aws, settings.stack, context.bucket):
+        if not stack.exists and not leftovers.search(context.aws, settings.stack, context.bucket):
             _forget(stack)
             return _end(context, [], None, [])
         provision.prepare(context, last_applied_variables(context), "nothing" if dry_run else "all")
@@ -127,8 +127,8 @@ def _forget(stack: Stack) -> None:
 
 def _end(context: Context, changed: list[str], exported: Path | None, left: list[Remaining]) -> Report:
     if left:
-        named = ", ".join(f"{thing.kind} {thing.id}" for thing in left)
-        kinds = [{"kind": thing.kind, "id": thing.id, "name": thing.name} for thing in left]
+        named = ", ".join(f"{resource.kind} {resource.id}" for resource in left)
+        kinds = [{"kind": resource.kind, "id": resource.id, "name": resource.name} for resource in left]
         raise PneumoError(f"resources remain in AWS: {named}", "pneumoctl teardown", left=kinds)
     lines = [f"proof: searched by tag and name, nothing of the stack remains in {context.settings.region}"]
     if exported:

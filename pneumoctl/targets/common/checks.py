@@ -16,18 +16,18 @@ class Row:
     fix: str = ""
 
 
-def require(found: list[Row]) -> None:
+def require(rows: list[Row]) -> None:
     """Raise PneumoError (exit 4) if a check failed; the message lists every failed check."""
-    bad = [row for row in found if not row.good]
+    bad = [row for row in rows if not row.good]
     if bad:
         raise PneumoError(
             "preflight failed: " + "; ".join(f"{row.check}: {row.seen}" for row in bad),
             "; ".join(dict.fromkeys(row.fix for row in bad)),
             Exit.PREFLIGHT,
-            checks=as_dicts(found),
+            checks=as_dicts(rows),
         )
 
 
-def as_dicts(found: list[Row]) -> list[dict[str, Any]]:
+def as_dicts(rows: list[Row]) -> list[dict[str, Any]]:
     """The rows as JSON values."""
-    return [asdict(row) for row in found]
+    return [asdict(row) for row in rows]

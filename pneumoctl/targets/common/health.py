@@ -50,21 +50,23 @@ def gate(door: Door, bundle: Path) -> dict[str, Any]:
 
     Returns the stored prediction document. Raises PneumoError (exit 10) if a request fails or the score is wrong.
     """
-    known = json.loads((bundle / "bundle.json").read_text())["known_picture"]
-    picture = phantom.png(known["seed"], known["size"], known["opacity"])
+    recorded = json.loads((bundle / "bundle.json").read_text())["known_picture"]
+    picture = phantom.png(recorded["seed"], recorded["size"], recorded["opacity"])
     name = PICTURE.format(secrets.token_hex(8))  # a new name: no stored prediction answers
     sent = _json(door, "POST", "/predictions", fields={"file": (name, picture, "image/png")})
     try:
         (prediction,) = sent["predictions"]
         stored = _json(door, "GET", f"/predictions/{prediction['id']}")
         probability = stored["probability"]
-        near = abs(probability - known["probability"]) <= known["tolerance"]
+        near = abs(probability - recorded["probability"]) <= recorded["tolerance"]
     except (KeyError, TypeError, ValueError) as error:
         raise _closed(f"the answer is no prediction: {error!r}") from error
     if stored["refusal"] is not None or stored["finding"] is None:
         raise _closed(f"the known picture was refused: {stored['refusal']}")
     if not near or probability != prediction["probability"]:
-        raise _closed(f"the known picture scored {probability}, not {known['probability']} +- {known['tolerance']}")
+        raise _closed(
+            f"the known picture scored {probability}, not {recorded['probability']} +- {recorded['tolerance']}"
+        )
     return stored
 
 

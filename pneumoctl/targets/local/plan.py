@@ -43,12 +43,12 @@ def prepare(settings: "Settings", stack: "Stack") -> Prepared:
     """Run the preflight checks and make the plan for a stack; print a note if a port is replaced. Changes nothing."""
     checks.require(preflight.rows(settings, stack))
     ports, others = facts.ports(settings, stack), port_reservation.of_others(stack)
-    for name, port in ports.given.items():
+    for name, port in ports.assigned.items():
         saved = stack.ports()
-        if port != ports.wished[name] and not (saved and saved.given[name] == port):
-            wished = ports.wished[name]
-            holder = f"stack {others[wished]}" if wished in others else "another program"
-            console.note(f"port {wished} is taken by {holder}: {name} uses {port}", "yellow")
+        if port != ports.requested[name] and not (saved and saved.assigned[name] == port):
+            requested = ports.requested[name]
+            holder = f"stack {others[requested]}" if requested in others else "another program"
+            console.note(f"port {requested} is taken by {holder}: {name} uses {port}", "yellow")
     desired = facts.desired_state(settings, stack, stack.secrets() or Secrets.generate(), ports)
     return Prepared(stack, desired, ports, up_plan.plan(desired), reach(stack, desired.inventory))
 

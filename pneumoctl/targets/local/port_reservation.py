@@ -18,7 +18,7 @@ class PortsTaken(PneumoError):
 
 def of_others(stack: Stack) -> dict[int, str]:
     """Port -> name of the stack that reserved it, running or not. Leaves out the ports of `stack`."""
-    found: dict[int, str] = {}
+    holders: dict[int, str] = {}
     folders = stack.directory.parent.iterdir() if stack.directory.parent.is_dir() else ()
     for folder in folders:
         if folder == stack.directory or not (folder / "ports.json").is_file():
@@ -27,8 +27,8 @@ def of_others(stack: Stack) -> dict[int, str]:
             ports = Stack(folder.name, folder).ports()
         except PneumoError:  # the file is damaged: the commands of that stack report it
             continue
-        found |= dict.fromkeys(ports.given.values(), folder.name) if ports else {}
-    return found
+        holders |= dict.fromkeys(ports.assigned.values(), folder.name) if ports else {}
+    return holders
 
 
 def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
@@ -36,7 +36,7 @@ def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
     stack.make()
     with _locked(stack):
         others = of_others(stack)
-        lost = {port for port in ports.given.values() if port in others} - processes.listening(stack.directory)
+        lost = {port for port in ports.assigned.values() if port in others} - processes.listening(stack.directory)
         if lost:
             port = min(lost)
             raise PortsTaken(f"stack {others[port]} has taken port {port} meanwhile", "pneumoctl up")
@@ -46,7 +46,7 @@ def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
 def lost(stack: Stack, ports: Ports) -> list[int]:
     """The ports of a stack that another program uses."""
     mine = processes.listening(stack.directory)
-    return [port for port in ports.given.values() if port not in mine and not free(port)]
+    return [port for port in ports.assigned.values() if port not in mine and not free(port)]
 
 
 @contextmanager

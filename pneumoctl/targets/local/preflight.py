@@ -62,7 +62,7 @@ def _model(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _memory(settings: Settings, stack: Stack) -> Iterator[Row]:
-    running = sum(one.memory_info().rss for one in processes.ours(stack.directory))
+    running = sum(process.memory_info().rss for process in processes.ours(stack.directory))
     free = (psutil.virtual_memory().available + running) // 2**20
     wanted = facts.WORKER_MB + 200
     yield Row("memory", free >= wanted, f"{free} MB free", f"free {wanted} MB for one API worker, the page and Redis")
@@ -87,14 +87,14 @@ def _secrets(settings: Settings, stack: Stack) -> Iterator[Row]:
         f"restore {stack.directory / 'secrets.json'} from a backup, or, losing the results: pneumoctl teardown --purge"
     )
     try:
-        found = stack.secrets()
+        secrets = stack.secrets()
     except PneumoError as error:
         yield Row("secrets", False, error.message, error.hint)
         return
-    if found is None and stack.layout.redis_data.is_dir() and any(stack.layout.redis_data.iterdir()):
+    if secrets is None and stack.layout.redis_data.is_dir() and any(stack.layout.redis_data.iterdir()):
         yield Row("secrets", False, "missing, while results are stored under them", fix)
     else:
-        yield Row("secrets", True, "kept from the first `up`" if found else "will be generated")
+        yield Row("secrets", True, "kept from the first `up`" if secrets else "will be generated")
 
 
 def _ports(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -103,6 +103,6 @@ def _ports(settings: Settings, stack: Stack) -> Iterator[Row]:
     except (OSError, PneumoError) as error:
         yield Row("ports", False, str(error), getattr(error, "hint", "set ui_port, api_port and redis_port"))
         return
-    for name, port in ports.given.items():
-        moved = "" if port == ports.wished[name] else f" (moved from {ports.wished[name]}, which was taken)"
+    for name, port in ports.assigned.items():
+        moved = "" if port == ports.requested[name] else f" (moved from {ports.requested[name]}, which was taken)"
         yield Row(f"port {name}", True, f"{port}{moved}")

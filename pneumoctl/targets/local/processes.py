@@ -17,15 +17,15 @@ def ours(directory: Path) -> list[psutil.Process]:
     """The running processes of a stack, without this process and its ancestors."""
     me = psutil.Process()
     own = {me.pid, *(parent.pid for parent in me.parents())}
-    found = []
+    running = []
     for process in psutil.process_iter():
         try:
             alive = process.status() != psutil.STATUS_ZOMBIE
             if alive and process.pid not in own and process.environ().get(MARK) == str(directory):
-                found.append(process)
+                running.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue  # it has ended, or belongs to another user
-    return found
+    return running
 
 
 def end(directory: Path, patience: float = 15.0) -> None:
@@ -69,10 +69,10 @@ def listening(directory: Path) -> set[int]:
     ports = set()
     for process in ours(directory):
         try:
-            found: list[Any] = process.net_connections(kind="tcp")
+            connections: list[Any] = process.net_connections(kind="tcp")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        ports |= {one.laddr.port for one in found if _listens(one)}
+        ports |= {connection.laddr.port for connection in connections if _listens(connection)}
     return ports
 
 
@@ -86,8 +86,8 @@ def remains(directory: Path, ports: Iterable[int]) -> list[str]:
     A port counts only if its listener belongs to this stack: another program may have taken it since.
     """
     left = [f"process {process.pid}" for process in ours(directory)]
-    found: list[Any] = psutil.net_connections("tcp")
-    owners = {one.laddr.port: one.pid for one in found if _listens(one)}
+    connections: list[Any] = psutil.net_connections("tcp")
+    owners = {connection.laddr.port: connection.pid for connection in connections if _listens(connection)}
     return left + [f"port {port}" for port in ports if _mentions(owners.get(port), directory)]
 
 

@@ -36,13 +36,13 @@ def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
     """Why the service cannot become ready; empty if it still can."""
     if len(lives - {0}) > MOST_LIVES:
         return "keeps ending"
-    known = document.get("checks", {}).get("known_picture", {})
-    return "" if known.get("ok", True) else "does not score its known picture as it did at export"
+    picture = document.get("checks", {}).get("known_picture", {})
+    return "" if picture.get("ok", True) else "does not score its known picture as it did at export"
 
 
 def _pid(root: Path, service: str) -> int:
-    found = (supervisor.states(root) or {}).get(service)
-    return found.pid if found else 0
+    state = (supervisor.states(root) or {}).get(service)
+    return state.pid if state else 0
 
 
 def main(argv: list[str]) -> int:

@@ -22,8 +22,8 @@ def look(stack: "Stack") -> dict[str, Any]:
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
     ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
     _, api = health.ready(f"{inventory.url('api')}/readyz", socket=stack.layout.api_socket)
-    known = {service["pid"] for service in services}
-    strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in known]
+    service_pids = {service["pid"] for service in services}
+    strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in service_pids]
     return {
         "stack": stack.name,
         "exists": True,
@@ -45,7 +45,7 @@ def _service(name: str, port: int, states: "Mapping[str, State] | None", listeni
     if state and state.pid:
         try:
             process = psutil.Process(state.pid)
-            memory = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+            memory = sum(member.memory_info().rss for member in (process, *process.children(recursive=True)))
         except psutil.Error:
             memory = 0
     return {
@@ -91,4 +91,4 @@ def _table(services: Sequence[Mapping[str, Any]]) -> Table:
     ]
     good = [service["state"] == "RUNNING" and service["listening"] for service in services]
     columns = ("service", "state", "pid", "uptime", "memory", "port")
-    return Table(columns, rows, ["" if one else "bold red" for one in good])
+    return Table(columns, rows, ["" if healthy else "bold red" for healthy in good])

@@ -76,15 +76,15 @@ def states(root: Path) -> dict[str, State] | None:
     transport = SupervisorTransport(None, None, f"unix://{socket(root)}")
     try:
         with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-            found = proxy.supervisor.getAllProcessInfo()
+            infos = proxy.supervisor.getAllProcessInfo()
     except (OSError, Fault):
         return None
-    assert isinstance(found, list)
+    assert isinstance(infos, list)
     return {
-        one["name"]: State(
-            one["name"], one["statename"], one["pid"], float(one["now"] - one["start"]) if one["pid"] else 0.0
+        info["name"]: State(
+            info["name"], info["statename"], info["pid"], float(info["now"] - info["start"]) if info["pid"] else 0.0
         )
-        for one in found
+        for info in infos
     }
 
 

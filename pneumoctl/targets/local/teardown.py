@@ -26,17 +26,17 @@ Read = TypeVar("Read")
 def prepare(stack: "Stack", purge: bool) -> "tuple[DesiredState, Mapping[str, HostAccess]]":
     """The facts that the plan depends on, and the hosts of the stack. Changes nothing."""
     ports = _unless_damaged(stack.ports, purge)
-    given = ports.given if ports else {}
+    assigned = ports.assigned if ports else {}
     desired = DesiredState(
         name=stack.name,
         layout=stack.layout,
         python=sys.executable,
-        ports=tuple(given.values()),
+        ports=tuple(assigned.values()),
         export=None if purge else _export_folder(stack),
         has_results=_has_results(stack, purge),
         has_models=_any(stack.layout.models),
     )
-    return desired, reach(stack, inventory.local(given or dict.fromkeys(("redis", "api", "ui"), 0)))
+    return desired, reach(stack, inventory.local(assigned or dict.fromkeys(("redis", "api", "ui"), 0)))
 
 
 def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None:

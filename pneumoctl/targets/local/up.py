@@ -70,5 +70,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
 def _last_log_lines(prepared: Prepared, error: "StepFailed") -> str:
     """The last log lines of the service that the failed step starts."""
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
-    files = [prepared.stack.layout.logs / f"{one.name}.log" for one in step.actions if isinstance(one, Service)]
+    files = [
+        prepared.stack.layout.logs / f"{action.name}.log" for action in step.actions if isinstance(action, Service)
+    ]
     return "".join(f"\n{file.name}: {line}" for file in files if file.exists() for line in tail(file, 8))

@@ -7,7 +7,7 @@ import pytest
 
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.aws.leftovers import Remaining, address, bucket_name, found, wait_until_gone
+from pneumoctl.aws.leftovers import Remaining, address, bucket_name, search, wait_until_gone
 from pneumoctl.errors import PneumoError
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, launch, tags
 
@@ -28,10 +28,10 @@ def aws(cloud: Cloud) -> Iterator[Aws]:
     yield aws
     cloud.ask("DELETE", "faults")
     for stack in ("r", "r-b"):
-        left = found(aws, stack)
+        left = search(aws, stack)
         for one in left:
             remove(aws, one)
-        assert not left or found(aws, stack) == []
+        assert not left or search(aws, stack) == []
 
 
 def make_all(aws: Aws, stack: str) -> None:
@@ -100,7 +100,7 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
     make_all(aws, "r")
     name = f"pneumoctl-r-app-{REGION}"
     usual = bucket_name("r", ACCOUNT, REGION)
-    left = {one.kind: (one.id, one.address) for one in found(aws, "r")}
+    left = {one.kind: (one.id, one.address) for one in search(aws, "r")}
     assert left.pop("instance")[1] == 'aws_instance.host["web-0"]'
     assert left.pop("volume")[1] == ""
     assert left.pop("elastic-ip")[1] == "aws_eip.nat"
@@ -117,33 +117,33 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
 
 def test_another_stack_is_never_among_it_though_its_name_begins_alike(aws: Aws) -> None:
     make_all(aws, "r-b")
-    assert found(aws, "r") == []
-    assert {one.kind for one in found(aws, "r-b")} >= {"instance", "iam-role", "log-group", "schedule-group", "bucket"}
+    assert search(aws, "r") == []
+    assert {one.kind for one in search(aws, "r-b")} >= {"instance", "iam-role", "log-group", "schedule-group", "bucket"}
 
 
 def test_a_terminated_instance_and_its_disk_do_not_count(aws: Aws) -> None:
     host = launch(aws, "r", "web-0", "web")
-    assert {one.kind for one in found(aws, "r")} == {"instance", "volume"}
+    assert {one.kind for one in search(aws, "r")} == {"instance", "volume"}
     aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
-    assert found(aws, "r") == []
+    assert search(aws, "r") == []
 
 
 def test_a_bucket_that_a_kill_left_without_tags_is_ours_by_its_name(aws: Aws) -> None:
     make_bucket(aws, bucket_name("r", ACCOUNT, REGION), [])
-    assert [(one.kind, one.address) for one in found(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
+    assert [(one.kind, one.address) for one in search(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
 
 
 def test_a_bucket_that_the_settings_name_is_ours_only_by_its_tag(aws: Aws) -> None:
     make_bucket(aws, "somebodys-own", [])
-    assert found(aws, "r", "somebodys-own") == []
+    assert search(aws, "r", "somebodys-own") == []
     aws.call("s3", "put_bucket_tagging", Bucket="somebodys-own", Tagging={"TagSet": tags("r", "x")})
-    assert [one.id for one in found(aws, "r", "somebodys-own")] == ["somebodys-own"]
+    assert [one.id for one in search(aws, "r", "somebodys-own")] == ["somebodys-own"]
     aws.call("s3", "delete_bucket", Bucket="somebodys-own")
 
 
 def test_a_log_group_that_a_late_delivery_brought_back(aws: Aws) -> None:
     aws.call("logs", "create_log_group", logGroupName="pneumoctl-r-flow-logs")
-    assert [one.kind for one in found(aws, "r")] == ["log-group"]
+    assert [one.kind for one in search(aws, "r")] == ["log-group"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_log_group_that_a_late_delivery_brought_back(aws: Aws) -> None:
 def test_no_proof_where_a_question_is_denied(cloud: Cloud, aws: Aws, service: str, action: str) -> None:
     cloud.fault("denied", service=service, action=action)
     with pytest.raises(PneumoError) as raised:
-        found(aws, "r")
+        search(aws, "r")
     assert raised.value.details["aws"] == "denied"
 
 

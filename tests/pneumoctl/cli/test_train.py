@@ -17,7 +17,7 @@ from pneumoctl import installation
 from pneumoctl.__main__ import run as pneumoctl
 from pneumoctl.aws import prices
 from pneumoctl.aws.prices import Prices
-from pneumoctl.cli.train import _wish
+from pneumoctl.cli.train import _request
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
@@ -78,17 +78,17 @@ def test_without_the_packages_for_training_nothing_is_recorded(
 
 
 def test_words_before_and_behind_the_dashes() -> None:
-    wish = _wish(["data", "--epochs", "2"], False, None, None, 30, False, False)
-    assert (wish.data_or_run, wish.arguments) == ("data", ("--epochs", "2"))
-    wish = _wish(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
-    assert (wish.data_or_run, wish.arguments, wish.max_runtime_s, wish.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
-    assert wish.name_arguments("xrays") == ("--name", "dag-xrays")
-    assert _wish(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == (
+    request = _request(["data", "--epochs", "2"], False, None, None, 30, False, False)
+    assert (request.data_or_run, request.arguments) == ("data", ("--epochs", "2"))
+    request = _request(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
+    assert (request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
+    assert request.name_arguments("xrays") == ("--name", "dag-xrays")
+    assert _request(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == (
         "--name",
         "resnet50-x",
     )
-    assert _wish(["--name", "mine"], True, None, None, 30, False, False).name_arguments("x") == ()
-    assert _wish([], True, None, None, 30, False, False).max_runtime_s == 4 * 3600
+    assert _request(["--name", "mine"], True, None, None, 30, False, False).name_arguments("x") == ()
+    assert _request([], True, None, None, 30, False, False).max_runtime_s == 4 * 3600
 
 
 def priced(monkeypatch: pytest.MonkeyPatch, usd: float | None) -> Any:

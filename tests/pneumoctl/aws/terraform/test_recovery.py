@@ -197,7 +197,7 @@ def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
 
 
 def adopted(terraform: Terraform, aws: Aws) -> set[str]:
-    return set(recovery.recover(terraform, aws, leftovers.found(aws, "t"), lambda _: None))
+    return set(recovery.recover(terraform, aws, leftovers.search(aws, "t"), lambda _: None))
 
 
 def test_after_a_kill_everything_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> None:
@@ -224,7 +224,7 @@ def test_after_a_kill_everything_is_adopted_and_nothing_made_twice(terraform: Te
 
     planned = terraform.plan()
     assert [(one.address, one.action, one.attributes) for one in planned.changes] == []
-    addresses = [one.address for one in leftovers.found(aws, "t") if one.address]
+    addresses = [one.address for one in leftovers.search(aws, "t") if one.address]
     assert len(addresses) == len(set(addresses)) == len(made) - 1  # the association has no tag
 
     # What is known already, and what has gone meanwhile, is passed over.

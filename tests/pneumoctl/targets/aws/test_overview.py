@@ -30,7 +30,7 @@ class FakeAgents:
 
 def look(monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any) -> dict[str, dict[str, Any]]:
     """The rows of the hosts, by name."""
-    cloud = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "said": "AWS is not asked here"}
+    cloud = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "error": "AWS is not asked here"}
     monkeypatch.setattr(overview, "PATIENCE_S", 60.0)
     monkeypatch.setattr(overview, "_cloud", lambda *_: cloud)
     monkeypatch.setattr(host_facts, "our_releases", lambda *_: cast(Any, object()))

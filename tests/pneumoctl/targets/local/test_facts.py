@@ -81,14 +81,14 @@ def test_the_version_of_a_redis_is_asked_of_it(tmp_path: Path) -> None:
 
 def test_ports_follow_a_changed_wish_and_are_kept_otherwise(tmp_path: Path) -> None:
     stack = Stack("t", tmp_path / "t")
-    wished = {"redis": 10011, "api": 10012, "ui": 10013}
+    requested = {"redis": 10011, "api": 10012, "ui": 10013}
     settings = Settings(redis_port=10011, api_port=10012, ui_port=10013)
-    assert facts.ports(settings, stack) == Ports(wished, wished)
-    stack.save(Secrets.generate(), Ports(wished, wished))
+    assert facts.ports(settings, stack) == Ports(requested, requested)
+    stack.save(Secrets.generate(), Ports(requested, requested))
     changed = facts.ports(Settings(redis_port=10011, api_port=10012, ui_port=10023), stack)
-    assert changed.given["ui"] == 10023
+    assert changed.assigned["ui"] == 10023
 
 
 def test_two_services_never_share_a_port(tmp_path: Path) -> None:
-    given = facts.ports(Settings(redis_port=10031, api_port=10031, ui_port=10031), Stack("t", tmp_path)).given
-    assert len(set(given.values())) == 3
+    assigned = facts.ports(Settings(redis_port=10031, api_port=10031, ui_port=10031), Stack("t", tmp_path)).assigned
+    assert len(set(assigned.values())) == 3
