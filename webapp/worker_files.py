@@ -37,7 +37,7 @@ def reserve() -> None:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            log.warning("%s is full: what this worker counts is in no metrics but its own memory", directory)
+            log.warning("%s is full: the counts of this worker stay in its memory and are in no metrics", directory)
             values.ValueClass = values.MutexValue
 
 

@@ -15,7 +15,7 @@ _CHILDREN = (
     "Trained on children aged 1 to 5 from one hospital and one country. On adults, on other equipment and on other "
     "populations expect clearly worse figures; a good figure here says little about them."
 )
-_UNKNOWN = "Nobody has said here whom the training pictures show: no figure says anything of other people's pictures."
+_UNKNOWN = "The patients in the training pictures are not described here. The figures may not hold for other patients."
 _LIMITS = (
     "Every picture is pressed to a square, whatever its shape. In Kermany's set pneumonia films are wider on average, "
     "so the network may have learned shapes that say nothing about the lung.",

@@ -25,8 +25,7 @@ KINDS = {
         "aws sso login, or get new temporary credentials; then the same command again: it resumes",
     ),
     "invalid": (
-        "AWS does not accept the credentials ({code} from {action}); in a region that is not enabled for the account "
-        "it says the same",
+        "AWS does not accept the credentials ({code} from {action}), or the region is not enabled for the account",
         "aws sts get-caller-identity --region us-east-1; if that works: "
         "aws account enable-region --region-name {region}",
     ),
@@ -35,7 +34,7 @@ KINDS = {
         "have {action} allowed for this user or role, then the same command again",
     ),
     "throttled": (
-        "AWS throttles {action}, also after {attempts} attempts",
+        "AWS still throttles {action} after {attempts} attempts",
         "wait a minute, then the same command again",
     ),
     "unreachable": (
@@ -50,7 +49,7 @@ KINDS = {
         "the account is not signed up for this service in {region} ({code} from {action})",
         "aws account enable-region --region-name {region}, or finish the account's sign-up in the console",
     ),
-    "trouble": ("AWS has trouble of its own: {reason}", "the same command again in some minutes"),
+    "trouble": ("AWS reports an internal error: {reason}", "run the same command again in some minutes"),
     "unsupported": ("this AWS endpoint does not know {action}", "check AWS_ENDPOINT_URL"),
     "refused": ("AWS refused {action}: {reason}", ""),
 }

@@ -31,7 +31,7 @@ def audit(
     acts = _acts(chain.entries())
     console.result({"stack": stack.name, "file": str(chain.path), "acts": acts})
     if not acts:
-        console.text(f"nothing was ever changed in a stack {stack.name}")
+        console.text(f"no change is recorded for stack {stack.name}")
         return 0
     rows = [(act["at"][:19] + "Z", act["who"], _words(act), act["plan"][:12], _result(act)) for act in acts]
     styles = ["" if act["code"] == 0 else "yellow" for act in acts]
@@ -42,15 +42,15 @@ def audit(
 def _verdict(stack: str, verdict: "Verification") -> int:
     count = len(verdict.entries)
     if verdict.faults:
-        message = f"the audit record of stack {stack} is not as it was written: " + "; ".join(verdict.faults)
-        hint = "a backup tells what stood there; from here on each entry is chained again"
+        message = f"the audit record of stack {stack} was changed or is damaged: " + "; ".join(verdict.faults)
+        hint = "compare the record with a backup; new entries are chained from here on"
         raise PneumoError(message, hint, stack=stack, entries=count, faults=list(verdict.faults))
     unfinished = [act["command"] for act in _acts(verdict.entries) if act["code"] is None]
     document = {"stack": stack, "entries": count, "faults": [], "head": verdict.head, "unfinished": unfinished}
     console.result(document)
     console.text(f"{count} entries, each as it was written; head {verdict.head or '-'}")
     if unfinished:
-        console.text(f"begun and never ended (killed, or still at it): {', '.join(unfinished)}")
+        console.text(f"begun without an end (killed, or still running): {', '.join(unfinished)}")
     return 0
 
 

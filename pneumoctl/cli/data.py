@@ -53,7 +53,9 @@ def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory
     if size is not None and (name == "kermany" or size not in publisher.SIZES):
         sizes = ", ".join(map(str, publisher.SIZES))
         raise PneumoError(
-            "kermany has no sizes: its pictures come as they are" if name == "kermany" else f"there is no size {size}",
+            "kermany has one size only: --size is for pneumoniamnist"
+            if name == "kermany"
+            else f"there is no size {size}",
             f"pneumoctl data fetch pneumoniamnist --size ({sizes})",
             Exit.USAGE,
         )
@@ -67,7 +69,7 @@ def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory
     except FetchError as error:
         raise PneumoError(str(error), error.hint) from error
     console.text(str(path))
-    console.note(f"Name its makers wherever you use it: {attribution.SOURCES[name]}")
+    console.note(f"Attribute the data set wherever you use it: {attribution.SOURCES[name]}")
     console.result({"dataset": name, "path": str(path), "attribution": attribution.SOURCES[name]})
     return Exit.DONE
 
@@ -94,7 +96,7 @@ def push(
     aws, account, bucket = _bucket(invocation)
     root = directory.expanduser().absolute()  # not resolved: a symbolic link keeps its own name
     push = _compared(aws, bucket, root, data_sets.data_set_name(root, name))
-    check = "not again" if push.in_bucket else _check(root, push)
+    check = "skipped" if push.in_bucket else _check(root, push)
     sent = bool(push.objects) or not (push.in_bucket and push.newest)
     if sent and not dry_run:
         with audit.recorded(stack, "data push", {"manifest": push.manifest.digest}) as act:
@@ -131,7 +133,7 @@ def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
     cloud = stack.cloud()
     if cloud is None:
         raise PneumoError(
-            f"stack {stack.name} is not on aws: it has no bucket, and a training here reads the folder itself",
+            f"stack {stack.name} is not on aws: it has no bucket, and training on this machine reads the folder itself",
             "pneumoctl up --target aws",
             Exit.USAGE,
         )
@@ -156,7 +158,7 @@ def _check(root: Path, push: "Push") -> str:
         console.idle()
     pictures = sum(counts.values())
     others = len(push.manifest.files) - pictures
-    more = f"; {others} files are copies or no pictures of train or test" if others else ""
+    more = f"; {others} files are duplicates or not pictures of train or test" if others else ""
     console.note(f"{pictures} pictures: {counts['train']} to train, {counts['test']} to test{more}")
     return "done"
 

@@ -90,4 +90,4 @@ def _change(
             return 0
         with audit.recorded(stack, verb, {"yes": agreed}) as act:
             document = change.change(settings, stack, task, agreed, act)
-    return console.report(Report(document, change.lines(document, "that release serves already")))
+    return console.report(Report(document, change.lines(document, "this release is served already")))

@@ -93,8 +93,8 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
         )
         return Exit.DONE if all(row.good for row in rows) else Exit.FAILED
     if drill not in guards.DRILLS:
-        raise PneumoError(f"there is no drill of {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
-    if not yes and not console.ask("The GPU host is started and bills until the guard stops it. Go on?"):
+        raise PneumoError(f"there is no drill for {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
+    if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
         raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
     with stack.locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
         host = training_host(aws, stack)
@@ -124,14 +124,16 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
         )
     if findings.orphans and not yes and not console.ask(f"Stop {len(findings.orphans)} of them?"):
-        raise PneumoError("not agreed: they go on billing", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
+        raise PneumoError("not agreed: they still run and cost money", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
     console.result(
         {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": findings.unknown}
     )
     console.text(
-        f"{len(stopped)} GPU hosts stopped that ran without a lease" if findings.orphans else "no GPU host runs alone"
+        f"{len(stopped)} GPU hosts stopped that ran without a lease"
+        if findings.orphans
+        else "no GPU host runs without a lease"
     )
     for region, why in findings.unknown.items():
         console.warn(f"{region} is not known: {why}")

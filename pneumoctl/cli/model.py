@@ -56,8 +56,8 @@ def show(invocation: Invocation, name: Model) -> int:
     parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
     document = {**facts, **{part: model.manifest.get(part) for part in parts}, "evaluations": saved_evaluations}
     console.result({**document, "directory": str(model.directory)})
-    console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'nobody knows where'}")
-    console.text(f"{model.directory}: every file is what its hash says")
+    console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'an unknown source'}")
+    console.text(f"{model.directory}: the hash of every file matches")
     point = model.manifest["operating_point"]
     console.text(f"threshold {point['threshold']:.6g}, chosen on {point['chosen_on']}")
     for part, figures in (model.manifest.get("metrics") or {}).items():
@@ -91,9 +91,11 @@ def evaluate(
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
     _figures(f"{model.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
-    console.text(f"{entry['refused']} of them would be refused in use; they are counted above all the same")
+    console.text(f"{entry['refused']} of them would be refused in use; they are included above")
     if count > 1:
-        console.warn(f"these pictures were read {count} times, this one included: a choice by them flatters")
+        console.warn(
+            f"these pictures were evaluated {count} times, this time included: they are no longer an independent test"
+        )
     return 0
 
 

@@ -103,7 +103,7 @@ def _gated(model: "Registered", references: "list[Registered]", force: bool) -> 
         console.warn(f"{error.message}: forced")
         return [error.message], True
     if not compared and any(reference.id != model.id for reference in references):
-        console.warn("not compared: of what serves or is promoted no sensitivity is known")
+        console.warn("not compared: no sensitivity is known of the models that serve or are promoted")
     for line in compared:
         console.note(line)
     return compared, False
@@ -119,7 +119,7 @@ def _to_bucket(settings: "Settings", stack: "Stack", model: "Registered") -> Non
 
 def _promoted(document: dict[str, Any], settings: "Settings", stack: "Stack") -> None:
     if settings.model:
-        console.warn(f"the setting model names {settings.model}: that is taken as long as it is set")
+        console.warn(f"the setting model names {settings.model}: it takes precedence over the promoted model")
     console.result({"stack": stack.name, **document})
     console.text(f"{document['model']} is promoted" + ("" if document["changed"] else " already"))
-    console.text("let it serve: pneumoctl " + ("deploy model" if stack.target == "aws" else "up"))
+    console.text("to serve it: pneumoctl " + ("deploy model" if stack.target == "aws" else "up"))

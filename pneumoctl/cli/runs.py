@@ -83,7 +83,9 @@ def show(invocation: Invocation, run: Name = None) -> int:
     for phase, at in record.phases:
         console.text(f"{at}  {phase}")
     if receipt_document is None:
-        console.text("no receipt yet: it goes on, or nobody has collected it (pneumoctl train --gpu --resume)")
+        console.text(
+            "no receipt yet: the run goes on, or its results were not collected (pneumoctl train --gpu --resume)"
+        )
     else:
         _lines("receipt: ", {name: value for name, value in receipt_document.items() if value not in ("", [], None)})
     console.text(f"{len(files)} files: {folder}" if files else "no results here")
@@ -124,7 +126,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except FileNotFoundError:
-        raise PneumoError(f"there is no log of it: {path} is not there", "pneumoctl runs show") from None
+        raise PneumoError(f"the run has no log: {path} does not exist", "pneumoctl runs show") from None
 
 
 def _log(stack: "Stack", run: "Run", lines: int) -> str:
@@ -153,7 +155,9 @@ def fetch(invocation: Invocation, run: Name = None) -> int:
 
 def _on_gpu(run: "Run") -> "Run":
     if run.where != run_records.GPU:
-        raise PneumoError(f"run {run.id} was of this machine: all of it is here", "pneumoctl runs show", Exit.USAGE)
+        raise PneumoError(
+            f"run {run.id} ran on this machine: its results are here already", "pneumoctl runs show", Exit.USAGE
+        )
     return run
 
 

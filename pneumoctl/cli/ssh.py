@@ -55,7 +55,7 @@ def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -
         return 0
     if console.json_mode and not words:
         hint = f"pneumoctl ssh {host.name} --json -- COMMAND"
-        raise PneumoError("a shell for a person gives no JSON document", hint, Exit.USAGE)
+        raise PneumoError("an interactive shell gives no JSON document", hint, Exit.USAGE)
     with openssh.Client(argv, stdout=subprocess.PIPE if console.json_mode else None) as client:
         try:
             out = client.process.stdout.read() if client.process.stdout else b""

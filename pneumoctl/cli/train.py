@@ -117,16 +117,21 @@ def _request(
     try:
         runtime = parse_duration(max_runtime or (RUNTIME if gpu else "8760h"))
     except (ValueError, OverflowError):
-        raise PneumoError(f"--max-runtime {max_runtime} is no time", "as 90m or 2h", Exit.USAGE) from None
+        raise PneumoError(
+            f"--max-runtime {max_runtime} is not a duration", "for example 90m or 2h", Exit.USAGE
+        ) from None
     rules = (
         (runtime >= SHORTEST_S, "--max-runtime: a minute at least"),
         (max_cost is None or 0 < max_cost < 1e6, "--max-cost: more than 0 USD"),
         (1 <= stall <= 24 * 60, "--stall: 1 to 1440 minutes"),
         (gpu or not detach, "--detach is for --gpu"),
         (gpu or max_cost is None, "--max-cost is for --gpu: here nothing is billed"),
-        (gpu or first, "which data? pneumoctl train FOLDER (or --gpu, on what pneumoctl data push brought)"),
-        (not gpu or resume or not first, "--gpu trains on what pneumoctl data push brought; leave the folder out"),
-        (not resume or not arguments, "a run that is resumed keeps its own settings: give no flags behind --"),
+        (
+            gpu or first,
+            "no data set is given: pneumoctl train FOLDER, or --gpu with the data set of pneumoctl data push",
+        ),
+        (not gpu or resume or not first, "--gpu trains on the data set of pneumoctl data push: omit the folder"),
+        (not resume or not arguments, "a resumed run keeps its own settings: omit the flags after --"),
     )
     for valid, message in rules:
         if not valid:
@@ -162,5 +167,7 @@ def _parsed(arguments: list[str]) -> str:
         last = (output.getvalue().strip().splitlines() or ["they cannot be read"])[-1]
         raise PneumoError(f"flags for model.train: {last}", "python -m model.train --help", Exit.USAGE) from None
     if given.out != "out" or given.resume:
-        raise PneumoError(f"{' and '.join(OURS)} are not yours to give", "pneumoctl train --help", Exit.USAGE)
+        raise PneumoError(
+            f"{' and '.join(OURS)} are set by pneumoctl: omit them after --", "pneumoctl train --help", Exit.USAGE
+        )
     return "" if given.name else str(given.arch or TrainSettings.arch)

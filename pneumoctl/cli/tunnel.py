@@ -93,7 +93,7 @@ def _forward(stack: "Stack", name: str, requested: int | None, dry_run: bool) ->
 
 def _free(standard: int, requested: int | None) -> int:
     if requested is not None and not ports.free(requested):
-        raise PneumoError(f"port {requested} of this machine is taken", "leave --port out: a free one is found")
+        raise PneumoError(f"port {requested} of this machine is taken", "omit --port to use a free one")
     port = requested or ports.choose(standard)
     if requested is None and port != standard:
         console.note(f"port {standard} of this machine is taken: {port} instead")

@@ -5,7 +5,7 @@ import re
 from pneumoctl.ssh import serial_console
 
 SCHEDULE, TIMER, UNIT, CLIENT, OTHER = "schedule", "host timer", "unit", "client", "somebody"
-AWS = "AWS took it back"
+AWS = "AWS reclaimed it"
 # EC2's state reasons: of a host that powered itself off, and the prefix of those of a reclaimed spot instance.
 BY_ITSELF = "Client.InstanceInitiatedShutdown"
 SPOT_RECLAIM = "Server.SpotInstance"

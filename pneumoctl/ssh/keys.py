@@ -150,7 +150,7 @@ def _public_line(private: Path) -> str:
     try:
         key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        hint = "restore it from a backup, or give up the stack's hosts: pneumoctl teardown"
+        hint = "restore it from a backup, or delete the stack's hosts: pneumoctl teardown"
         raise PneumoError(f"the stack's private key {private} is damaged", hint) from error
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return f"{line.decode()} pneumoctl"

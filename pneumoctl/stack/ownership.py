@@ -23,8 +23,8 @@ def refuse_root(folder: Path) -> None:
     owner = nearest.stat().st_uid
     if owner != 0:
         raise PneumoError(
-            f"{nearest} belongs to {name(owner)}, and this is root",
-            f"run the same command as {name(owner)}, without sudo; for a stack of root's: set XDG_STATE_HOME",
+            f"{nearest} belongs to {name(owner)} and not to root, who runs this command",
+            f"run the same command as {name(owner)}, without sudo; for a stack of root: set XDG_STATE_HOME",
             Exit.USAGE,
         )
 

@@ -112,7 +112,7 @@ def find_files(root: Path) -> list[Path]:
     relative = [path.relative_to(root).as_posix().lower() for path in files]
     if not all(any(path.startswith(folder) for path in relative) for folder in _TRAIN):
         wanted = "train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA"
-        message = f"{root} is no data set: a training host reads the folders {wanted}"
+        message = f"{root} is not a data set: a training host reads the folders {wanted}"
         raise PneumoError(message, "pneumoctl data fetch kermany", Exit.USAGE)
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 

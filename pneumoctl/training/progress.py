@@ -35,8 +35,8 @@ class State(Enum):
 
     CONNECTED = "connected"
     LOST = "lost, EC2 not asked yet"
-    CHECKED = "lost, EC2 said once that the host is on"
-    REPORTED = "lost, EC2 said twice that the host is on, and the user knows"
+    CHECKED = "lost, EC2 reported once that the host is on"
+    REPORTED = "lost, EC2 reported twice that the host is on, and the user was told"
 
 
 _NEXT_STATE = {State.LOST: State.CHECKED, State.CHECKED: State.REPORTED}

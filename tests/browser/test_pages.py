@@ -170,7 +170,7 @@ def test_an_upload_over_the_limit_shows_an_error_page(stack: Stack, scriptless, 
     large.write_bytes(b"x" * 27 * 1024 * 1024)
     page = scriptless.new_page()
     assess(page, stack, [large])
-    assert "Too much at once" in page.get_by_role("alert").inner_text()
+    assert "The upload is too large" in page.get_by_role("alert").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

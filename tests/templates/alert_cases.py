@@ -133,10 +133,10 @@ FIRES = {
     ],
     "QueueFull": [
         Case(
-            "many are told to come back",
+            "many are answered with 503",
             {HTTP % 503: "0+10x60"},
             labels=APP,
-            summary="app-0 told 50 uploads within 5 minutes to come back later",
+            summary="app-0 answered 50 uploads within 5 minutes with 503",
         )
     ],
     "RefusalsHigh": [
@@ -160,7 +160,7 @@ FIRES = {
             "it fails",
             {CHECK % ("store", "fault"): "0+4x60"},
             labels={**API, "check": "store", "outcome": "fault"},
-            summary="the API on app-0 cannot keep results: Redis is gone, full, or cannot write",
+            summary="the API on app-0 cannot store results: Redis is down, full, or cannot write",
         )
     ],
     "RedisMemoryNearLimit": [
@@ -168,7 +168,7 @@ FIRES = {
             "90 %",
             redis(memory_used_bytes="90x60", memory_max_bytes="100x60"),
             labels=REDIS,
-            summary="Redis on app-0 uses 90% of the memory that it may",
+            summary="Redis on app-0 uses 90% of its memory limit",
         )
     ],
     "RedisCannotWrite": [
@@ -190,7 +190,7 @@ FIRES = {
             "some a minute",
             redis(rejected_connections_total="0x40 1+1x20"),
             labels=REDIS,
-            summary="Redis on app-0 refused 5 connections: all its places are taken",
+            summary="Redis on app-0 refused 5 connections: its limit is reached",
         )
     ],
     "GpuBillsForNothing": [

@@ -28,7 +28,7 @@ _TITLES = {  # of the statuses that are passed on to the browser; all others bec
     400: "The request was not understood",
     404: "Not found",
     409: "Not possible",
-    413: "Too much at once",
+    413: "The upload is too large",
     429: "Too many requests",
     503: "The assessment service is not available at the moment",
 }

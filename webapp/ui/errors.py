@@ -45,7 +45,7 @@ def as_api_error(error: Exception) -> ApiError:
         case Busy():
             return ApiError(503, "Too many uploads at once", "Wait a moment, then try again.", str(error.retry_after))
         case RequestEntityTooLarge():
-            return ApiError(413, "Too much at once", "The files are larger in total than the page accepts.")
+            return ApiError(413, "The upload is too large", "The files are larger in total than the page accepts.")
         case HTTPException():
             status = error.code or 500
             return ApiError(status, HTTPStatus(status).phrase, error.description or "")

@@ -38,7 +38,7 @@ MEANINGS = (
     Meaning(
         "locked here",
         r"acquiring the state lock.*temporarily unavailable.*Who: +(?P<who>\S+).*Created: +(?P<created>[^\n]+)",
-        "terraform's state is locked by {who} since {age}: that process lives, the lock ends with it",
+        "terraform's state is locked by {who} since {age}: that process still runs, and releases the lock when it ends",
         "wait for it to end, then the same command again",
         Exit.LOCKED,
     ),
@@ -47,7 +47,7 @@ MEANINGS = (
         r"acquiring the state lock.*ID: +(?P<id>\S+)\s+Path: +(?P<path>[^\n]+?)\s+Operation: +(?P<operation>\S+)"
         r"\s+Who: +(?P<who>\S+).*Created: +(?P<created>[^\n]+)",
         "terraform's state is locked by {who} since {age} ({operation} on {path}, lock {id})",
-        "wait; or, if {who} surely runs no terraform any more: terraform -chdir={directory} force-unlock {id}",
+        "wait; or, if you are sure that {who} no longer runs terraform: terraform -chdir={directory} force-unlock {id}",
         Exit.LOCKED,
     ),
     Meaning("stale plan", r"Saved plan is stale", "the plan is out of date: the state has changed since", "plan again"),

@@ -76,7 +76,7 @@ def our_releases(settings: Settings, source: Path | None = None) -> Ours:
     for name in ("webapp", "model"):
         if not (folder / name).is_dir():
             raise PneumoError(
-                f"{folder} has no folder {name}: it is no checkout of pneumoctl",
+                f"{folder} has no folder {name}: it is not a checkout of pneumoctl",
                 "give a checkout of pneumoctl",
                 Exit.USAGE,
             )

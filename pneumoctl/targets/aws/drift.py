@@ -26,7 +26,7 @@ PATIENCE_S = 60.0  # seconds until the answers of all hosts must have arrived
 RELEASES_S = 45.0
 # Releases share a virtual environment, and `up` changes no environment that a running service uses.
 REPLACE = "; up does not repair environments: terminate the instance, then up"
-DETAILS = {"differs": "not what was brought", "missing": "is missing", "added": "was not brought"}
+DETAILS = {"differs": "differs from the deployed file", "missing": "is missing", "added": "is not part of the release"}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def read(directory: Path) -> Offline:
     """Read the bundle in a directory. Raises PneumoError (usage) unless it has everything that the hosts install."""
     index = directory / "debs" / "Packages"
     if not index.is_file() or not (directory / "wheels").is_dir():
-        raise _unfit(f"{directory} is no offline bundle: it has no debs/Packages or no wheels/")
+        raise _unfit(f"{directory} is not an offline bundle: it has no debs/Packages or no wheels/")
     text = index.read_text()
     there = set(re.findall(r"^Package: (\S+)$", text, re.MULTILINE))
     if wanting := sorted(set(configure.every_package()) - there):
@@ -45,7 +45,7 @@ def make(directory: Path) -> tuple[int, int, int]:
     """Download a bundle; the directory appears only when it is complete. Returns (packages, wheels, bytes)."""
     check(Path("/etc/os-release"))
     if directory.exists() and any(directory.iterdir()) and not (directory / "debs" / "Packages").is_file():
-        raise PneumoError(f"{directory} holds something else", "give a new directory", Exit.USAGE)
+        raise PneumoError(f"{directory} contains other files", "give a new directory", Exit.USAGE)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as beside:
         fresh = Path(beside, "bundle")
@@ -65,9 +65,9 @@ def check(release: Path) -> None:
     """Raise PneumoError (preflight) unless this machine has the Debian release and the architecture of the hosts."""
     text = release.read_text() if release.is_file() else ""
     os_release = dict(line.split("=", 1) for line in text.replace('"', "").splitlines() if "=" in line)
-    elsewhere = "the same command on a Debian 12 machine, or in a container of it (debian:12)"
+    elsewhere = "run the same command on a Debian 12 machine, or in a debian:12 container"
     if (os_release.get("ID"), os_release.get("VERSION_ID")) != ("debian", "12"):
-        name = os_release.get("PRETTY_NAME", "no Debian 12")
+        name = os_release.get("PRETTY_NAME", "not Debian 12")
         raise PneumoError(f"this is {name}, and the hosts are Debian 12", elsewhere, Exit.PREFLIGHT)
     if missing := [needed for program, needed in PROGRAMS.items() if shutil.which(program) is None]:
         raise PneumoError("a program is missing", f"apt-get install {' '.join(missing)}", Exit.PREFLIGHT)
@@ -121,8 +121,12 @@ def _run(argv: Sequence[str], cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise PneumoError(f"{argv[0]}: no end after {PATIENCE_S:.0f} s", "look at the network, then again") from error
+        raise PneumoError(
+            f"{argv[0]} did not end within {PATIENCE_S:.0f} s", "check the network, then run the same command again"
+        ) from error
     if done.returncode:
         last = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-8:])
-        raise PneumoError(f"{argv[0]} ended with {done.returncode}:\n{last}", "after mending the cause, the same again")
+        raise PneumoError(
+            f"{argv[0]} ended with {done.returncode}:\n{last}", "fix the cause, then run the same command again"
+        )
     return done.stdout

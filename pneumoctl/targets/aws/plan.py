@@ -67,7 +67,7 @@ def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
     return (
         Table(("", "resource", "", "USD/hour", "USD/month"), rows, styles),
         ", ".join(f"{sign}{count}" for sign, count in counts.items() if count) + " resources",
-        f"price: {hour} an hour, {month} a month of 730 hours, traffic apart (of {bill.date}, {bill.source})",
+        f"price: {hour} an hour, {month} a month of 730 hours, without traffic (prices of {bill.date}, {bill.source})",
     )
 
 

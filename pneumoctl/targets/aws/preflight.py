@@ -141,7 +141,7 @@ def _image(aws: Aws, check: str, owner: str, *names: str, needed: bool) -> Itera
     else:
         later = "" if needed else ": training will need one"
         yield Row(
-            check, not needed, f"none named “{names[-1]}” of {owner} in {aws.region}{later}", "take another region"
+            check, not needed, f"none named “{names[-1]}” of {owner} in {aws.region}{later}", "use another region"
         )
 
 
@@ -172,7 +172,7 @@ def _bucket(settings: Settings, aws: Aws, account: Account) -> Iterator[Row]:
         yield Row("bucket", True, f"{name} is this stack's")
     else:
         whose = f"of stack {owner}" if owner else "not of a stack"
-        yield Row("bucket", False, f"{name} is there already, in {where}, {whose}", other)
+        yield Row("bucket", False, f"{name} exists already, in {where}, {whose}", other)
 
 
 def _state_bucket(settings: Settings, aws: Aws) -> Iterator[Row]:

@@ -56,13 +56,13 @@ def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "
         if asked and (unknown or terraform.suspect):
             recovery.recover(terraform, context.aws, asked.result(), report)
     if terraform.suspect:
-        console.warn("a run of terraform was killed: up or teardown first takes in what it had made")
+        console.warn("a run of terraform was killed: up or teardown first imports the resources that it created")
 
 
 def _unknown_stack(context: Context, count: int) -> PneumoError:
     return PneumoError(
         f"{context.settings.region} has {count} resources of a stack named {context.settings.stack}, and "
-        "terraform's state here knows none of them: it was made from another machine, or its state was lost",
+        "the terraform state on this machine has none of them: it was made from another machine, or its state was lost",
         "take another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
     )
 
@@ -184,7 +184,7 @@ def stopped_hosts(context: Context) -> list[Instance]:
 def _start_stopped_hosts(context: Context) -> None:
     stopped = stopped_hosts(context)
     if stopped:
-        console.note(f"starting {', '.join(host.name for host in stopped)}: somebody stopped them")
+        console.note(f"starting {', '.join(host.name for host in stopped)}: they were stopped outside pneumoctl")
         context.aws.stop(stopped)  # wait for hosts that are still stopping: they cannot be started yet
         context.aws.call("ec2", "start_instances", InstanceIds=[host.id for host in stopped])
 

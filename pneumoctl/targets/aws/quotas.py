@@ -109,13 +109,13 @@ def _vcpus(aws: Aws, code: str, now: int, later: int, others: int) -> Row:
     check = f"vCPU quota {QUOTAS[code]} ({code})"
     value = _quota(aws, "ec2", code)
     if value is None:
-        return Row(check, True, "Service Quotas does not tell")
+        return Row(check, True, "Service Quotas does not report")
     free = value - others
     seen = f"{value:g}, others use {others}, this stack needs {now}"
     if later > now:
         seen += f" now and {later} in training"
         if now <= free < later:
-            seen += ": ask for more before that"
+            seen += ": request an increase before that"
     return Row(check, now <= free, seen, _more(aws, "ec2", code, others + later))
 
 
@@ -142,7 +142,7 @@ def _room(
     others = sum(not _ours(resource, settings.stack) for resource in used)
     limit = _quota(aws, *quota)
     if limit is None:
-        return Row(check, True, f"others use {others}; Service Quotas does not tell the limit")
+        return Row(check, True, f"others use {others}; Service Quotas does not report the limit")
     seen = f"{limit:g} allowed, others use {others}, this stack needs {needed}"
     fix = f"delete some that you do not need, or {_more(aws, *quota, others + needed)}"
     return Row(check, others + needed <= limit, seen, fix)

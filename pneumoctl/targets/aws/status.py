@@ -37,14 +37,15 @@ def _agents(inventory: Inventory | None, stack: Stack) -> Iterator[Agents | None
 def report(document: Mapping[str, Any]) -> Report:
     """A table of the hosts. Exit code 0 if every host is in its desired state and the front door shows the page."""
     if not document["exists"]:
-        line = f"stack {document['stack']}: nothing of it runs in {document['region']} (pneumoctl up --target aws)"
+        line = f"stack {document['stack']} has no hosts in {document['region']} (pneumoctl up --target aws)"
         return Report(document, (line,), Exit.FAILED)
     columns = ("host", "state", "address", "services", "release", "model", "disk", "memory", "differs")
     styles = ["" if host["good"] else "bold red" for host in document["hosts"]]
     table = Table(columns, [_cells(host) for host in document["hosts"]], styles)
     if document["gpu_running"]:
-        now = "pneumoctl up, which ends with it stopped); at once: pneumoctl gpu reap"
-        console.alarm(f"the GPU host runs and costs money (next: {now}")
+        console.alarm(
+            "the GPU host runs and costs money (next: pneumoctl up, which stops it; at once: pneumoctl gpu reap)"
+        )
     return Report(document, (table, *_lines(document)), Exit.DONE if document["up"] else Exit.FAILED)
 
 

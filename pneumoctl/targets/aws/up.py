@@ -30,7 +30,9 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         provision.refuse_while_training(context, lambda: {resource.address for resource in read.result()[0].changes})
         foreign = provision.foreign_rules(context)
         for rule in foreign:
-            console.note(f"-  somebody else's rule in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red")
+            console.note(
+                f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red"
+            )
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Go on?"):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn

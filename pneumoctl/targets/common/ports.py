@@ -11,7 +11,7 @@ def free(port: int, address: str = "127.0.0.1") -> bool:
         try:
             probe.bind((address, port))
         except PermissionError:
-            raise PermissionError(f"port {port} is not for this user: choose one from 1024 up") from None
+            raise PermissionError(f"this user may not use port {port}: choose 1024 or higher") from None
         except OSError:
             return False
     return True

@@ -63,7 +63,7 @@ def report(document: Mapping[str, Any]) -> Report:
     """The document as a table; the exit code is 1 unless the stack serves."""
     blocks: list[str | Table] = []
     if not document["exists"]:
-        blocks.append(f"stack {document['stack']}: not there (pneumoctl up)")
+        blocks.append(f"stack {document['stack']} does not exist (next: pneumoctl up)")
     else:
         blocks.append(_table(document["services"]))
         model = document["api"].get("checks", {}).get("model", {})

@@ -55,7 +55,7 @@ def _has_results(stack: "Stack", purge: bool) -> bool:
     environment = stack.layout.config("env/api.env")
     if served and not environment.exists() and not purge:
         raise PneumoError(
-            f"results are stored, but {environment}, by which they can be read, is missing",
+            f"results are stored, but {environment} is missing, without which they cannot be read",
             "pneumoctl up, which writes it anew, then: pneumoctl teardown (or, losing the results: --purge)",
         )
     return served
@@ -104,13 +104,13 @@ def _carry_out(
     left = processes.remains(stack.directory, desired.ports) + [str(stack.directory)] * stack.exists
     stack.lock.unlink(missing_ok=True)
     if left:
-        raise PneumoError(f"something remains: {', '.join(left)}", "pneumoctl teardown", left=left)
+        raise PneumoError(f"processes or ports remain: {', '.join(left)}", "pneumoctl teardown", left=left)
     exported = str(desired.export) if desired.export and desired.export.exists() else None
     lines: list[str] = []
     if not applied.changed:
         lines.append(f"nothing to do: there is no stack {stack.name}")
     elif exported:
         lines.append(f"exported to {exported}")
-    but = " but its record (pneumoctl audit)" if audit.chain(stack).path.exists() else ""
-    lines.append(f"proof: no process, no port and no file of the stack remains{but}")
+    except_for = ", except for its audit record (pneumoctl audit)" if audit.chain(stack).path.exists() else ""
+    lines.append(f"proof: no process, no port and no file of the stack remains{except_for}")
     return Report({"stack": stack.name, "changed": list(applied.changed), "exported": exported, "left": left}, lines)

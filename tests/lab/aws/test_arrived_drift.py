@@ -48,7 +48,7 @@ def test_every_change_by_hand_is_named(changed: tuple[dict[str, str], str]) -> N
     assert release.startswith("app-1: /srv/pneumoctl/api/releases/")
     assert found == {
         "app-0: /etc/pneumoctl/api.env": "changed: contents or rights differ",
-        release: "changed: not what was brought",
+        release: "changed: differs from the deployed file",
         "monitoring: prometheus": "changed: does not start at boot",
         "nginx: package prometheus-nginx-exporter": "gone: is not installed",
         "nginx: /etc/nginx/nginx.conf": "changed: contents or rights differ",

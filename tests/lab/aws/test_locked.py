@@ -42,7 +42,7 @@ def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab:
     assert f"terraform's state is locked by {WHO} since " in told
     assert f"(3 h 5 min ago) (OperationTypeApply on {STATES}/{KEY}, lock {ID})" in told
     assert lock in objects(lab)
-    named = re.search(rf"if {WHO} surely runs no terraform any more: (terraform .*)", told)
+    named = re.search(rf"if you are sure that {WHO} no longer runs terraform: (terraform .*)", told)
     assert named
 
     lab.run(shlex.split(named[1]), given="yes\n")

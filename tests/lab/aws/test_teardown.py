@@ -118,7 +118,7 @@ def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operato
 
 def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
     assert not operator.directory.exists()
-    assert operator.run("status", code=1).stdout.startswith("stack default: nothing of it runs in eu-west-1")
+    assert operator.run("status", code=1).stdout.startswith("stack default has no hosts in eu-west-1")
 
 
 def test_the_record_of_it_outlives_it(torn: str, run: str, operator: Operator) -> None:

@@ -40,14 +40,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--gpu", "--max-runtime", "2 hours"], "is no time"),
+        (["--gpu", "--max-runtime", "2 hours"], "is not a duration"),
         (["--gpu", "--max-runtime", "30s"], "a minute at least"),
         (["--gpu", "--max-cost", "0"], "more than 0"),
         (["--gpu", "--stall", "0"], "1 to 1440"),
         (["--gpu", "folder"], "data push"),
         (["--gpu", "--", "--epochs", "x"], "invalid int value"),
-        (["--gpu", "--", "--out", "elsewhere"], "not yours to give"),
-        (["--gpu", "--", "--resume"], "not yours to give"),
+        (["--gpu", "--", "--out", "elsewhere"], "are set by pneumoctl"),
+        (["--gpu", "--", "--resume"], "are set by pneumoctl"),
         (["--gpu", "--resume", "--", "--epochs", "2"], "its own settings"),
         (["folder", "--detach"], "is for --gpu"),
         (["folder", "--max-cost", "1"], "is for --gpu"),
@@ -55,7 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
         (["--gpu", "--fallback"], "are for --spot"),
         (["--gpu", "--spot-retries", "2"], "are for --spot"),
         (["--gpu", "--spot", "--spot-retries", "-1"], "0 to 100"),
-        ([], "which data?"),
+        ([], "no data set is given"),
     ],
 )
 def test_what_is_refused_before_anything_starts(
@@ -81,7 +81,12 @@ def test_words_before_and_behind_the_dashes() -> None:
     request = _request(["data", "--epochs", "2"], False, None, None, 30, False, False)
     assert (request.data_or_run, request.arguments) == ("data", ("--epochs", "2"))
     request = _request(["--epochs", "2"], True, "90m", 2.5, 30, False, True)
-    assert (request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s) == ("", ("--epochs", "2"), 5400, 1800)
+    assert (request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s) == (
+        "",
+        ("--epochs", "2"),
+        5400,
+        1800,
+    )
     assert request.name_arguments("xrays") == ("--name", "dag-xrays")
     assert _request(["--arch", "resnet50"], True, None, None, 30, False, False).name_arguments("x") == (
         "--name",

@@ -75,7 +75,7 @@ def test_root_registers_nothing_in_the_registry_of_another_user(
     home.mkdir()
     os.chown(home, 65534, 65534)
     monkeypatch.setenv("XDG_DATA_HOME", str(home))
-    with pytest.raises(PneumoError, match="and this is root") as caught:
+    with pytest.raises(PneumoError, match="and not to root") as caught:
         store.register(made(tiny_bundle, tmp_path / "b", 380), "by hand")
     assert caught.value.code == Exit.USAGE and list(home.iterdir()) == []
 

@@ -46,8 +46,8 @@ def test_a_bundle_that_has_everything_is_brought(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("debs/Packages", "is no offline bundle"),
-        ("wheels", "is no offline bundle"),
+        ("debs/Packages", "is not an offline bundle"),
+        ("wheels", "is not an offline bundle"),
         ("debs/nginx_1_all.deb", r"lacks debs/\./nginx_1_all\.deb, which its index names"),
     ],
 )
@@ -89,7 +89,7 @@ def test_what_is_no_bundle_is_not_replaced_by_one(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(offline_bundle, "check", lambda _: None)
     (tmp_path / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(PneumoError, match="holds something else"):
+    with pytest.raises(PneumoError, match="contains other files"):
         offline_bundle.make(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -216,7 +216,7 @@ def test_no_gpu_quota(cloud: Cloud, place: Stack, kind: str, code: str) -> None:
     wished = replace(SETTINGS, gpu_type=kind)
     row = next(row for row in rows(wished, place) if code in row.check)
     assert row.good
-    assert row.seen.endswith("in training: ask for more before that")
+    assert row.seen.endswith("in training: request an increase before that")
     row = next(row for row in rows(replace(wished, gpu_host=True), place) if code in row.check)
     assert not row.good
     assert f"--quota-code {code}" in row.fix
@@ -301,7 +301,7 @@ def test_a_bucket_of_ours_of_another_stack_and_of_nobody(cloud: Cloud, place: St
     aws.call("s3", "create_bucket", Bucket="kept-by-a-test", CreateBucketConfiguration={"LocationConstraint": REGION})
     try:
         row = found(place, "bucket", wished)
-        assert (row.good, row.seen) == (False, "kept-by-a-test is there already, in eu-west-1, not of a stack")
+        assert (row.good, row.seen) == (False, "kept-by-a-test exists already, in eu-west-1, not of a stack")
         for stack, good in (("other", False), ("pre", True)):
             aws.call("s3", "put_bucket_tagging", Bucket="kept-by-a-test", Tagging={"TagSet": tags(stack, "x")})
             assert found(place, "bucket", wished).good is good
