@@ -39,7 +39,7 @@ def audit(
     return 0
 
 
-def _verdict(stack: str, verdict: "Verification") -> int:
+def _verdict(stack: str, verdict: Verification) -> int:
     count = len(verdict.entries)
     if verdict.faults:
         message = f"the audit record of stack {stack} was changed or is damaged: " + "; ".join(verdict.faults)
@@ -54,7 +54,7 @@ def _verdict(stack: str, verdict: "Verification") -> int:
     return 0
 
 
-def _acts(entries: "Sequence[Entry]") -> list[dict[str, Any]]:
+def _acts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """One document for each recorded command: its start and, if it was recorded, its end."""
     acts: dict[str, dict[str, Any]] = {}
     for entry in entries:

@@ -127,7 +127,7 @@ def ls(invocation: Invocation) -> int:
     return 0
 
 
-def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
+def _bucket(invocation: Invocation) -> tuple[Aws, Account, str]:
     """The account and the bucket of a stack. Raises PneumoError if the stack is not on aws."""
     settings, stack = invocation
     cloud = stack.cloud()
@@ -142,14 +142,14 @@ def _bucket(invocation: Invocation) -> "tuple[Aws, Account, str]":
     return aws, account, cloud.bucket
 
 
-def _compared(aws: "Aws", bucket: str, root: Path, name: str) -> "Push":
+def _compared(aws: Aws, bucket: str, root: Path, name: str) -> Push:
     paths = data_sets.find_files(root)
     with console.progress("reading", sum(path.stat().st_size for path in paths), "bytes") as advance:
         manifest = data_sets.build_manifest(root, name, paths, advance)
     return data_sets.compare(aws, bucket, root, manifest)
 
 
-def _check(root: Path, push: "Push") -> str:
+def _check(root: Path, push: Push) -> str:
     """Decode the pictures as the training does. Raises PneumoError if one cannot be read."""
     console.busy("checking the pictures")
     try:
@@ -163,7 +163,7 @@ def _check(root: Path, push: "Push") -> str:
     return "done"
 
 
-def _report(push: "Push", bucket: str, check: str, dry_run: bool) -> None:
+def _report(push: Push, bucket: str, check: str, dry_run: bool) -> None:
     manifest = push.manifest
     document: dict[str, Any] = {
         "bucket": bucket,

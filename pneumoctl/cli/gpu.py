@@ -28,7 +28,7 @@ Drill = Annotated[
 ]
 
 
-def _opened(invocation: Invocation) -> "tuple[Stack, Aws]":
+def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
     context.require_aws(stack)
     return stack, context.login(settings, stack)[0]

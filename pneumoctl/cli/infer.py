@@ -48,7 +48,7 @@ def infer(
     return act.code
 
 
-def _scored(folder: "Folder", endpoint: Endpoint, jobs: int | None, before: Any) -> dict[str, Any]:
+def _scored(folder: Folder, endpoint: Endpoint, jobs: int | None, before: Any) -> dict[str, Any]:
     """Score every picture with the stack and return the result document."""
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))

@@ -80,7 +80,7 @@ def serving(invocation: Invocation) -> set[str] | None:
         return None
 
 
-def _references(invocation: Invocation) -> "list[Registered]":
+def _references(invocation: Invocation) -> list[Registered]:
     """The models that a candidate is compared with: those that serve, and the promoted one (else the shipped one)."""
     ours, promoted_model = store.shipped(), promotion.promoted(invocation.stack)
     wanted = {promoted_model["model"] if promoted_model else ours.id, *(serving(invocation) or ())}
@@ -93,7 +93,7 @@ def _references(invocation: Invocation) -> "list[Registered]":
     return references
 
 
-def _gated(model: "Registered", references: "list[Registered]", force: bool) -> tuple[list[str], bool]:
+def _gated(model: Registered, references: list[Registered], force: bool) -> tuple[list[str], bool]:
     """Apply the gate: return the comparisons, and whether only --force let the model pass."""
     try:
         compared = [str(reference) for reference in promotion.gate(model, references)]
@@ -109,7 +109,7 @@ def _gated(model: "Registered", references: "list[Registered]", force: bool) -> 
     return compared, False
 
 
-def _to_bucket(settings: "Settings", stack: "Stack", model: "Registered") -> None:
+def _to_bucket(settings: Settings, stack: Stack, model: Registered) -> None:
     """Upload the model to the stack's bucket, if the stack is on aws."""
     if (cloud := stack.cloud()) is not None:
         aws, _ = context.login(settings, stack)
@@ -117,7 +117,7 @@ def _to_bucket(settings: "Settings", stack: "Stack", model: "Registered") -> Non
         bucket_sync.upload(aws, cloud.bucket, model)
 
 
-def _promoted(document: dict[str, Any], settings: "Settings", stack: "Stack") -> None:
+def _promoted(document: dict[str, Any], settings: Settings, stack: Stack) -> None:
     if settings.model:
         console.warn(f"the setting model names {settings.model}: it takes precedence over the promoted model")
     console.result({"stack": stack.name, **document})

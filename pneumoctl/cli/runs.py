@@ -30,7 +30,7 @@ Name = Annotated[
 LOG = "train.log"
 
 
-def _chosen(stack: "Stack", name: str | None) -> "Run":
+def _chosen(stack: Stack, name: str | None) -> Run:
     if name:
         return run_records.load(stack, name)
     records = run_records.load_all(stack)
@@ -39,7 +39,7 @@ def _chosen(stack: "Stack", name: str | None) -> "Run":
     return records[-1]
 
 
-def _login(stack: "Stack") -> "Aws":
+def _login(stack: Stack) -> Aws:
     context.require_aws(stack)
     settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
@@ -129,7 +129,7 @@ def _read(path: Path) -> str:
         raise PneumoError(f"the run has no log: {path} does not exist", "pneumoctl runs show") from None
 
 
-def _log(stack: "Stack", run: "Run", lines: int) -> str:
+def _log(stack: Stack, run: Run, lines: int) -> str:
     path = run_records.results_directory(stack, run.id) / LOG
     if run_records.final_receipt(stack, run) is not None and path.exists():
         return _read(path)
@@ -153,7 +153,7 @@ def fetch(invocation: Invocation, run: Name = None) -> int:
     return 0
 
 
-def _on_gpu(run: "Run") -> "Run":
+def _on_gpu(run: Run) -> Run:
     if run.where != run_records.GPU:
         raise PneumoError(
             f"run {run.id} ran on this machine: its results are here already", "pneumoctl runs show", Exit.USAGE

@@ -44,7 +44,7 @@ def ssh(
     return _connect(stack, host, tuple(command or ()), dry_run)
 
 
-def _connect(stack: "Stack", name: str, words: tuple[str, ...], dry_run: bool) -> int:
+def _connect(stack: Stack, name: str, words: tuple[str, ...], dry_run: bool) -> int:
     inventory = openssh.inventory(stack)
     host = openssh.choose(inventory, name)
     terminal = words and sys.stdin.isatty() and sys.stdout.isatty() and not console.json_mode

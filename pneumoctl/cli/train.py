@@ -88,7 +88,7 @@ def _require_packages() -> None:
         raise PneumoError(message, install_command("train"), Exit.PREFLIGHT)
 
 
-def _on_gpu(settings: "Settings", stack: "Stack", request: TrainingRequest) -> int:
+def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
     context.require_aws(stack)
     options: dict[str, Any] = {
         "gpu": True,

@@ -64,7 +64,7 @@ def tunnel(
     return _forward(stack, service, port, dry_run)
 
 
-def _forward(stack: "Stack", name: str, requested: int | None, dry_run: bool) -> int:
+def _forward(stack: Stack, name: str, requested: int | None, dry_run: bool) -> int:
     service, inventory = _SERVICES[name], openssh.inventory(stack)
     host = openssh.choose(inventory, service.host)
     port = _free(service.port, requested)
@@ -100,7 +100,7 @@ def _free(standard: int, requested: int | None) -> int:
     return port
 
 
-def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> None:
+def _ask(asking: socket.socket, name: str, service: _Service, host: Host) -> None:
     """Send the service a request through the tunnel. Raises PneumoError if it does not answer."""
     try:
         with asking:
@@ -116,5 +116,5 @@ def _ask(asking: socket.socket, name: str, service: _Service, host: "Host") -> N
         raise PneumoError(message, "pneumoctl status", host=host.name)
 
 
-def _broken(name: str, host: "Host") -> Exception:
+def _broken(name: str, host: Host) -> Exception:
     return PneumoError(f"the tunnel to {name} on {host.name} broke", f"pneumoctl tunnel {name}", host=host.name)

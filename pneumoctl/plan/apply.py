@@ -37,7 +37,7 @@ def apply(
     if todo:
         for line in describe(plan, lambda step: step in todo):
             console.note(line)
-        if not agreed and not console.ask("Go on?"):
+        if not agreed and not console.ask("Continue?"):
             raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes", Exit.FAILED)
     before()
     done: list[str] = []

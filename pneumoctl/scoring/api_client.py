@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from model.serving import unix_socket
 from model.serving.prediction import Prediction, checked_prediction
 from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
-from pneumoctl.scoring import unix_socket
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0

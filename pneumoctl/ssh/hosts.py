@@ -1,6 +1,5 @@
 """The hosts of a stack over SSH: connect to them, take their leases, and carry out steps through their agents."""
 
-import difflib
 import secrets as random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
+from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.rollout import StepRunner
-from pneumoctl.plan.steps import Put, Step
+from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections, Unreachable
@@ -40,19 +40,10 @@ class Hosts:
             return [line for lines in by_host for line in lines]
 
     def _differences(self, host: Host, steps: Sequence[Step]) -> list[str]:
-        puts = [action for step in steps for action in step.actions if isinstance(action, Put) and not action.stamp]
-        live = self.agents.read(host, [put.path for put in puts]) if puts else []
-        return [line for put, text in zip(puts, live, strict=True) for line in _difference(host, put, text)]
-
-
-def _difference(host: Host, put: Put, live: str | None) -> list[str]:
-    if live == put.content:
-        return []
-    name = f"{host.name}:{put.path}"
-    if put.secret:
-        return [f"{name}: secret contents {'differ' if live is not None else 'are new'}"]
-    old, new = (live or "").splitlines(), put.content.splitlines()
-    return list(difflib.unified_diff(old, new, f"{name} (now)", f"{name} (planned)", lineterm=""))
+        puts = planned_files(steps)
+        current = self.agents.read(host, [put.path for put in puts]) if puts else []
+        pairs = zip(puts, current, strict=True)
+        return [line for put, text in pairs for line in difference(f"{host.name}:{put.path}", put, text)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +90,7 @@ def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Ite
                 agents.close(pool)
 
 
-def _failure(asked: "Future[None]") -> Unreachable | None:
+def _failure(asked: Future[None]) -> Unreachable | None:
     """Why a host does not answer; None if it does. Other errors are raised."""
     try:
         asked.result()

@@ -13,6 +13,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
+from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.secrets import Secrets  # also imported from here by other modules
 from pneumoctl.stack.settings import Settings
@@ -40,51 +41,6 @@ class Cloud:
     profile: str
     account: str
     bucket: str
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The paths on a host below one root; the same on every target."""
-
-    root: Path
-
-    @property
-    def releases(self) -> Path:
-        """Immutable directories of code."""
-        return self.root / "releases"
-
-    @property
-    def models(self) -> Path:
-        """Immutable model bundles."""
-        return self.root / "models"
-
-    @property
-    def logs(self) -> Path:
-        """One log file for each service."""
-        return self.root / "logs"
-
-    @property
-    def redis_data(self) -> Path:
-        """Redis's append-only file: the stored results."""
-        return self.root / "redis" / "data"
-
-    @property
-    def api_socket(self) -> Path:
-        """The socket on which the API of the local target listens, in addition to its port."""
-        return self.root / "api.sock"
-
-    @property
-    def redis_socket(self) -> Path:
-        """The socket on which Redis of the local target listens, in addition to its port."""
-        return self.root / "redis.sock"
-
-    def config(self, name: str) -> Path:
-        """A rendered file, by the name of its template."""
-        return self.root / name
-
-    def stamp(self, step: str) -> Path:
-        """The digest file that a finished step writes."""
-        return self.root / "stamps" / step
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Console:
         """Print what costs money right now, in red on stderr, also when quiet."""
         self.rich(stderr=True).print(f"ALARM: {self.rewrite(line)}", style="bold red", markup=False, soft_wrap=True)
 
-    def fail(self, error: "PneumoError") -> None:
+    def fail(self, error: PneumoError) -> None:
         """Print an error with its hint on stderr and, under `--json`, its document on stdout."""
         error.message, error.hint = self.rewrite(error.message), self.rewrite(error.hint)
         self.result(error.as_dict())
@@ -163,7 +163,7 @@ class Console:
         return sys.stdin.readline().strip() == word
 
     @contextmanager
-    def activities(self, title: str) -> "Iterator[Activities]":
+    def activities(self, title: str) -> Iterator[Activities]:
         """Show the progress of several activities: bars on a terminal, plain lines elsewhere."""
         stderr = self.rich(stderr=True)
         if stderr.is_terminal and not self.quiet:

@@ -18,8 +18,9 @@ from pneumoctl.training import artifacts, finalize, progress, spot
 from pneumoctl.training.artifacts import RunStore
 from pneumoctl.training.host_link import SshLink, with_training_host
 from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.progress import CHECKPOINT_S
 from pneumoctl.training.run_context import Milestones, RunContext, Summary
-from pneumoctl.training.session import CHECKPOINT_S, Session, run_and_finalize
+from pneumoctl.training.session import Session, run_and_finalize
 
 LINE_S = 30.0  # between two lines of progress where there is no terminal
 

@@ -22,8 +22,8 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 from pneumoctl.training import artifacts
 from pneumoctl.training.outcome import Outcome
+from pneumoctl.training.progress import CHECKPOINT_S
 
-CHECKPOINT_S = 100.0  # for the child to save a checkpoint and end
 POLL_S = 0.5
 _WHY = {0: "done", 2: "failed", 3: "collapsed"}
 
@@ -100,7 +100,7 @@ def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrup
         _kill(child)
 
 
-def _wait(child: "subprocess.Popen[bytes]", run: Run, out: Path) -> Outcome:
+def _wait(child: subprocess.Popen[bytes], run: Run, out: Path) -> Outcome:
     deadline, moved, seen = time.monotonic() + run.max_runtime_s, time.monotonic(), 0.0
     while child.poll() is None:
         time.sleep(POLL_S)
@@ -129,14 +129,14 @@ def _last_written(out: Path) -> float:
     return newest
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """Ask the child to save a checkpoint and end; wait at most CHECKPOINT_S seconds."""
     child.terminate()
     with suppress(subprocess.TimeoutExpired):
         child.wait(CHECKPOINT_S)
 
 
-def _kill(child: "subprocess.Popen[bytes]") -> None:
+def _kill(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and its process group, in which data loaders may run."""
     if child.poll() is None:
         with suppress(ProcessLookupError):

@@ -7,6 +7,7 @@ from typing import Any
 
 CHECK_S = 60.0  # between two questions to EC2 whether the host is off
 LOST_CHECK_S = 5.0  # the same while the host does not answer: it may be about to power off
+CHECKPOINT_S = 100.0  # for a run to save a checkpoint and end
 
 
 @dataclass

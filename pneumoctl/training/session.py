@@ -17,12 +17,11 @@ from pneumoctl.training.finalize import host_seconds_left
 from pneumoctl.training.host_link import HostEvent
 from pneumoctl.training.host_plan import Order
 from pneumoctl.training.outcome import Outcome
-from pneumoctl.training.progress import LOST_CHECK_S, Contact, ProgressWatch
+from pneumoctl.training.progress import CHECKPOINT_S, LOST_CHECK_S, Contact, ProgressWatch
 from pneumoctl.training.run_context import Milestones, RunContext, Summary
 
 BOOT_S = 600.0
 STOPPING_S = 300.0  # how long an instance that is still stopping may take before it can be started
-CHECKPOINT_S = 100.0  # for the run to save a checkpoint and end
 
 
 class Session:

@@ -11,10 +11,11 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as HttpTimeout
 
+from model.serving import unix_socket
 from model.serving.prediction import Prediction
 from webapp.documents import Feedback
 from webapp.requests import PROBE_HEADER
-from webapp.ui import responses, unix_socket
+from webapp.ui import responses
 from webapp.ui.multipart import Multipart
 from webapp.ui.responses import ResultPage, UploadResult
 from webapp.ui.round_robin import RoundRobin

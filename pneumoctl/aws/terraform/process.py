@@ -98,7 +98,7 @@ class Runs:
         self._follow_to_end(begin, lambda: not self.going_on(), hear, note)
         return True
 
-    def _start(self, argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    def _start(self, argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         self.output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.output, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:

@@ -16,7 +16,7 @@ _ANSWER_S = 300.0
 _NOT_PASSED_ON = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_VAR_")
 
 
-def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
+def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
     """Run a terraform command that changes nothing."""
     try:
         return subprocess.run(

@@ -51,7 +51,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
-            if not console.ask("Go on?"):
+            if not console.ask("Continue?"):
                 raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
         act.begin(audit.plan_digest(todo))
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
@@ -136,7 +136,7 @@ def _again(settings: Settings, task: Task) -> str:
 
 
 def _reporter(shown: Activities | None) -> Callable[[str, str, Step, str], None]:
-    def report(event: str, host: str, step: "Step", detail: str) -> None:
+    def report(event: str, host: str, step: Step, detail: str) -> None:
         if shown is None:
             return
         name = step.title if host in step.title or host == layout.OPERATOR else f"{step.title} on {host}"

@@ -105,7 +105,7 @@ def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
     return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
 
 
-def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
+def _facts(agents: Agents, host: Host, facts: Future[Seen]) -> Seen:
     """The facts that a host reports; also the result of the future `facts`."""
     try:
         facts.set_result(host_facts.see(agents, host))
@@ -115,7 +115,7 @@ def _facts(agents: Agents, host: Host, facts: "Future[Seen]") -> Seen:
 
 
 def _pending(
-    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: "Future[Seen]", releases: Ours | None
+    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: Future[Seen], releases: Ours | None
 ) -> int | None:
     """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
     if releases is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from model import phantom
+from model.serving import unix_socket
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.scoring import unix_socket
 
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's result is stored briefly, not listed
 

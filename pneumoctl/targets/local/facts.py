@@ -19,7 +19,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import port_reservation, processes
-from pneumoctl.targets.local.up_plan import DesiredState
+from pneumoctl.targets.local.desired import DesiredState
 
 # The maximum resident memory of one API worker: 150 MB with the shipped bundle, and 220 MB for each of the two pictures
 # that it decodes at a time, if they are as large as model/images/decode.py allows (580 MB were measured).

@@ -1,20 +1,20 @@
 """Prepare the plan of `up` on this machine, and what it would change."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pneumoctl.errors import Exit
 from pneumoctl.plan.apply import changes
+from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.executor import HostAccess
-from pneumoctl.plan.steps import Plan, Put, Step, describe
+from pneumoctl.plan.steps import Plan, Step, describe
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common import checks
 from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
+from pneumoctl.targets.local.desired import DesiredState
 from pneumoctl.targets.local.reach import reach
-from pneumoctl.targets.local.up_plan import DesiredState
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -23,13 +23,13 @@ from pneumoctl.terminal.report import Report
 class Prepared:
     """The plan of `up`, the facts that it was made from, and its hosts."""
 
-    stack: "Stack"
-    desired: "DesiredState"
-    ports: "Ports"
-    plan: "Plan"
-    hosts: "Mapping[str, HostAccess]"
+    stack: Stack
+    desired: DesiredState
+    ports: Ports
+    plan: Plan
+    hosts: Mapping[str, HostAccess]
 
-    def changes(self) -> "list[Step]":
+    def changes(self) -> list[Step]:
         """The steps that have something to do now."""
         return changes(self.plan, self.hosts)
 
@@ -39,7 +39,7 @@ class Prepared:
         return list(describe(self.plan, lambda step: step in todo)) if todo else ["nothing to do"]
 
 
-def prepare(settings: "Settings", stack: "Stack") -> Prepared:
+def prepare(settings: Settings, stack: Stack) -> Prepared:
     """Run the preflight checks and make the plan for a stack; print a note if a port is replaced. Changes nothing."""
     checks.require(preflight.rows(settings, stack))
     ports, others = facts.ports(settings, stack), port_reservation.of_others(stack)
@@ -74,15 +74,8 @@ def differences(prepared: Prepared) -> list[str]:
     lines: list[str] = []
     for step in prepared.changes():
         host = prepared.hosts[step.hosts[0]].transport
-        for put in (action for action in step.actions if isinstance(action, Put) and not action.stamp):
-            lines += _difference(put, host.read(put.path))
+        for put in planned_files((step,)):
+            current = host.read(put.path)
+            text = None if current is None else current.decode(errors="replace")
+            lines += difference(put.path, put, text)
     return lines
-
-
-def _difference(put: "Put", live: bytes | None) -> list[str]:
-    if live == put.content.encode():
-        return []
-    if put.secret:
-        return [f"{put.path}: secret contents {'differ' if live is not None else 'are new'}"]
-    old, new = (live or b"").decode(errors="replace").splitlines(), put.content.splitlines()
-    return list(difflib.unified_diff(old, new, f"{put.path} (now)", f"{put.path} (planned)", lineterm=""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.stack.stack import Layout
+from pneumoctl.stack.layout import Layout
 from pneumoctl.targets.common.health import Door, gate, ready
 from pneumoctl.targets.local import supervisor
 

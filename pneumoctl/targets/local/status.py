@@ -11,7 +11,7 @@ from pneumoctl.targets.local.supervisor import State
 from pneumoctl.terminal.report import Report, Table
 
 
-def look(stack: "Stack") -> dict[str, Any]:
+def look(stack: Stack) -> dict[str, Any]:
     """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
     inventory = stack.inventory()
     if inventory is None:
@@ -37,7 +37,7 @@ def look(stack: "Stack") -> dict[str, Any]:
     }
 
 
-def _service(name: str, port: int, states: "Mapping[str, State] | None", listening: bool) -> dict[str, Any]:
+def _service(name: str, port: int, states: Mapping[str, State] | None, listening: bool) -> dict[str, Any]:
     import psutil
 
     state = (states or {}).get(name)

@@ -23,7 +23,7 @@ from pneumoctl.terminal.report import Report
 Read = TypeVar("Read")
 
 
-def prepare(stack: "Stack", purge: bool) -> "tuple[DesiredState, Mapping[str, HostAccess]]":
+def prepare(stack: Stack, purge: bool) -> tuple[DesiredState, Mapping[str, HostAccess]]:
     """The facts that the plan depends on, and the hosts of the stack. Changes nothing."""
     ports = _unless_damaged(stack.ports, purge)
     assigned = ports.assigned if ports else {}
@@ -49,7 +49,7 @@ def _unless_damaged(read: Callable[[], Read | None], purge: bool) -> Read | None
         return None
 
 
-def _has_results(stack: "Stack", purge: bool) -> bool:
+def _has_results(stack: Stack, purge: bool) -> bool:
     """Whether there are results to export. Raises PneumoError if there are, but their key is missing."""
     served = (stack.layout.logs / "api.log").exists()
     environment = stack.layout.config("env/api.env")
@@ -65,7 +65,7 @@ def _any(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _export_folder(stack: "Stack") -> Path:
+def _export_folder(stack: Stack) -> Path:
     """A new folder for every attempt: an earlier export is never overwritten."""
     return exports() / f"{stack.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumoctl.plan.steps import Fetch, Plan, Probe, Run, Service, Step
-from pneumoctl.stack.stack import Layout
+from pneumoctl.stack.layout import Layout
 from pneumoctl.targets.local import supervisor
 
 

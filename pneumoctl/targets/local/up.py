@@ -67,7 +67,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     return Report(document, (*nothing, health.proof(prediction, "web page"), f"web page: {url}"))
 
 
-def _last_log_lines(prepared: Prepared, error: "StepFailed") -> str:
+def _last_log_lines(prepared: Prepared, error: StepFailed) -> str:
     """The last log lines of the service that the failed step starts."""
     step = next(step for step in prepared.plan.steps if step.title == error.details["step"])
     files = [

@@ -1,10 +1,9 @@
 """The plan of `up`: code, model, supervisord, Redis, API and web page, then the proof."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from pneumoctl.files import Tree
 from pneumoctl.plan.render import render
 from pneumoctl.plan.steps import (
     Action,
@@ -20,44 +19,13 @@ from pneumoctl.plan.steps import (
     stamped,
     tree_matches,
 )
-from pneumoctl.stack.inventory import Inventory
-from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor
+from pneumoctl.targets.local.desired import DesiredState
 
 PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
 THREADS = MAX_PENDING + 8  # the others answer health probes while all uploads run
 PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
-
-
-@dataclass(frozen=True)
-class DesiredState:
-    """Everything that the plan depends on."""
-
-    settings: Settings
-    layout: Layout
-    inventory: Inventory
-    secrets: Secrets
-    python: str
-    redis_server: str
-    release: str  # digest of the code
-    sources: tuple[Tree, ...]  # the packages of the release
-    bundle: str  # name-version of the model
-    bundle_source: Tree
-    workers: int
-    threads: int  # of ONNX Runtime in one worker
-
-    @property
-    def code(self) -> Path:
-        """The release's directory on the host."""
-        return self.layout.releases / self.release
-
-    @property
-    def model(self) -> Path:
-        """The bundle's directory on the host."""
-        return self.layout.models / self.bundle
 
 
 def plan(desired: DesiredState) -> Plan:

@@ -10,13 +10,14 @@ import pytest
 from pneumoctl.files import Tree
 from pneumoctl.plan.steps import Put, describe
 from pneumoctl.stack import inventory
+from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Layout
 from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
+from pneumoctl.targets.local.desired import DesiredState
 
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
-DESIRED = up_plan.DesiredState(
+DESIRED = DesiredState(
     settings=Settings(target="local"),
     layout=Layout(Path("/s")),
     inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
@@ -32,7 +33,7 @@ DESIRED = up_plan.DesiredState(
 )
 
 
-def files(desired: up_plan.DesiredState) -> dict[str, Put]:
+def files(desired: DesiredState) -> dict[str, Put]:
     actions = [action for step in up_plan.plan(desired).steps for action in step.actions]
     return {action.path: action for action in actions if isinstance(action, Put)}
 

@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket: unlike a port, only users who may write to its folder can listen on it."""
+"""HTTP to a prediction API over a Unix socket: only users who may write to its folder can listen on it."""
 
 import socket
 from pathlib import Path
