@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ import psutil
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import package
 from pneumoctl.gpu.signals import Interrupted, Interrupts
+from pneumoctl.plan.transport import inherited
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack
@@ -25,6 +26,14 @@ from pneumoctl.training.outcome import Outcome
 from pneumoctl.training.progress import CHECKPOINT_S
 
 POLL_S = 0.5
+# In addition to what every command inherits: the libraries, the GPU, the cache and the download of initial weights.
+_PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "TF_", "XLA_", "JAX_", "KERAS_", "OMP_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_PASSED_ON = (
+    *("VIRTUAL_ENV", "XDG_CACHE_HOME", "MPLCONFIGDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "SOURCE_DATE_EPOCH"),
+    *_PROXIES,
+    *(name.upper() for name in _PROXIES),
+)
 _WHY = {0: "done", 2: "failed", 3: "collapsed"}
 
 
@@ -81,10 +90,9 @@ def _unfinished(stack: Stack) -> Run:
 
 def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Outcome]:
     """Run the training; returns the record and the outcome. The child process never outlives this function."""
-    environment = {**os.environ, "PYTHONPATH": str(package("model").parent)}
     # In a session of its own it does not get the terminal's Ctrl-C: it gets one signal from here.
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "model.train", *words], env=environment, start_new_session=True
+        [sys.executable, "-P", "-m", "model.train", *words], env=_environment(os.environ), start_new_session=True
     )
     try:
         run = replace(run, pid=child.pid).with_phase("begun", datetime.now(UTC))
@@ -98,6 +106,12 @@ def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrup
             return run, Outcome("interrupted", str(stop), stop.code)
     finally:
         _kill(child)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the child: what training needs, and no credentials or other settings of the caller."""
+    names = (*_PASSED_ON, *(name for name in environ if name.startswith(_PASSED_ON_PREFIXES)))
+    return {**inherited(environ, *names), "PYTHONPATH": str(package("model").parent)}
 
 
 def _wait(child: subprocess.Popen[bytes], run: Run, out: Path) -> Outcome:

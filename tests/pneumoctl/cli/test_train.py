@@ -129,10 +129,11 @@ def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.Mo
 # Here: model.train is a stand-in that takes its arguments and does as it is told.
 
 CHILD = """
-import pathlib, signal, sys, time
+import json, os, pathlib, signal, sys, time
 data, _, out, *rest = sys.argv[1:]
 out = pathlib.Path(out)
 out.mkdir(parents=True, exist_ok=True)
+(out / "environment.json").write_text(json.dumps(dict(os.environ)))
 log = (out / "train.log").open("a")
 log.write("began " + " ".join(rest) + "\\n")
 log.flush()
@@ -183,6 +184,38 @@ def test_a_run_here_has_a_record_and_a_receipt(place: Stack) -> None:
     assert (receipt.exit, receipt.why, run.where) == (0, "done", "here")
     assert "began --epochs 2" in (runs.results_directory(place, run.id) / "train.log").read_text()
     assert [phase for phase, _ in run.phases] == ["begun", "ended"]
+
+
+@pytest.mark.usefixtures("child")
+def test_the_child_gets_the_environment_that_training_needs_and_nothing_else(
+    place: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {
+        "LC_ALL": "C.UTF-8",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "1",
+        "XLA_FLAGS": "--xla_dump_to=/nowhere",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "KERAS_BACKEND": "jax",
+        "OMP_NUM_THREADS": "2",
+        "LD_LIBRARY_PATH": "/nowhere",
+        "VIRTUAL_ENV": "/nowhere",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "no_proxy": "localhost",
+        "SOURCE_DATE_EPOCH": "0",
+    }
+    others = ("AWS_SECRET_ACCESS_KEY", "PNEUMO_DATA", "GUNICORN_CMD_ARGS", "PYTHONWARNINGS", "PYTHONSTARTUP", "TOKEN")
+    for name, value in {**needed, **dict.fromkeys(others, "of-the-caller")}.items():
+        monkeypatch.setenv(name, value)
+    assert here(place, "quick") == 0
+    folder = runs.results_directory(place, last(place)[0].id)
+    environment = json.loads((folder / "environment.json").read_text())
+    assert needed.items() <= environment.items()
+    assert {name: environment.get(name) for name in ("PATH", "HOME")} == {
+        name: os.environ.get(name) for name in ("PATH", "HOME")
+    }
+    assert not environment.keys() & set(others)
+    assert environment["PYTHONPATH"].endswith("code")
 
 
 @pytest.mark.usefixtures("child")
