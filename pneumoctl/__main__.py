@@ -89,7 +89,7 @@ def _with_stack(text: str, argv: list[str]) -> str:
 
 
 def _given(name: str, words: list[str]) -> str:
-    """An option as it stands on the command line, the last one if it stands there twice; empty if it does not."""
+    """The last occurrence of an option on the command line, with its value; empty if there is none."""
     values = [word for word in words if word.startswith(f"{name}=")]
     if name in words[:-1]:
         values = [f"{name} {words[words.index(name) + 1]}"]

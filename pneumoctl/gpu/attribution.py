@@ -15,7 +15,7 @@ UNIT_LINE = re.compile(r"pneumoctl-train: ended \((.*)\): powering off")
 
 
 def stopped_by(console: str, reason: str, stopped_here: bool, late: bool, unit_ended: bool) -> str:
-    """Which guard ended the bill, that is, acted first. Empty where that is unknown.
+    """The guard that acted first and so ended the billing; empty if it is unknown.
 
     console: the host's. reason: EC2's, for the state. stopped_here: it still ran when this client stopped it. late: it
     went off when the account-side stop was due, or after. unit_ended: the training unit is known to have ended.

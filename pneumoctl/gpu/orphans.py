@@ -154,7 +154,7 @@ def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Ru
 
 
 def start_alarm(aws: Aws) -> None:
-    """Search in a thread of its own for GPU hosts without a lease, and print an alarm for each.
+    """Search in a background thread for GPU hosts without a lease, and print an alarm for each.
 
     The command ends when the search has. A failure of the search is not reported.
     """

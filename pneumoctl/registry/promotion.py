@@ -154,7 +154,7 @@ def bundle(stack: Stack) -> Path:
 
 
 def _file(stack: Stack) -> Path:
-    """The file lies beside the stack's directory, so that a stack that is brought up again serves the same model."""
+    """The file lies beside the stack's directory, so that a stack that is created again serves the same model."""
     return stack.directory.with_name(f"{stack.name}.promoted.json")
 
 

@@ -1,4 +1,4 @@
-"""The program that is sent to hosts with every request: a zip that runs from memory and leaves nothing on the host."""
+"""The program that is sent to hosts with every request: a zip that runs from memory and leaves no file on the host."""
 
 import functools
 import io

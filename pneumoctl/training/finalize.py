@@ -117,7 +117,7 @@ def _read_end_report(ending: _Ending) -> None:
 
 
 def _determine_outcome(ending: _Ending) -> None:
-    """How the run ended, when the host went off, what that cost and which guard ended the bill."""
+    """How the run ended, when the host went off, what that cost and which guard ended the billing."""
     run, instance, report, stopped_here = ending.run, ending.instance, ending.report, ending.stopped_here
     launched = _launched(run, instance)
     transition = instance.get("StateTransitionReason") or ""

@@ -38,7 +38,7 @@ _WHY = {0: "done", 2: "failed", 3: "collapsed"}
 
 
 def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, stall_s: int, resume: bool) -> int:
-    """Train on this machine; returns the exit code of the command, or raises the PneumoError that has it."""
+    """Train on this machine; returns the exit code of the command, or raises a PneumoError with that code."""
     folder = Path(data).expanduser().resolve()
     now = datetime.now(UTC)
     if resume:

@@ -37,7 +37,7 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
     [
         ("Training on the GPU, which always stops", "training-on-the-gpu-which-always-stops"),
         ("`make test-all`", "make-test-all"),
-        ("[0.2.0] - Unreleased", "020---unreleased"),
+        ("[0.2.0] - 2026-11-26", "020---2026-11-26"),
     ],
 )
 def test_an_anchor_is_githubs(heading: str, anchor: str) -> None:

@@ -49,7 +49,7 @@ class Scorer:
         return Scored(document, None if picture is None else make_preview(picture.grey))
 
     def heatmap(self, preview: bytes) -> bytes:
-        """The stored picture as PNG, overlaid with where covering it lowers P(pneumonia)."""
+        """The stored picture as PNG, with an overlay of the areas that lower P(pneumonia) when they are covered."""
         grey = decode(preview)
         return to_png(overlay(grey, occlusion(self._classifier, grey)))
 

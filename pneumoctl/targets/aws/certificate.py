@@ -76,13 +76,13 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def fits(certificate: bytes, names: Collection[str], now: datetime, renew_days: float = RENEW_DAYS) -> bool:
-    """Whether it covers the names, now and for `renew_days` more. Raises ValueError if it is no certificate."""
+    """Whether it covers the names, now and for `renew_days` more days. Raises ValueError if it is no certificate."""
     started = _leaf(certificate).not_valid_before_utc <= now
     return started and days_left(certificate, now) >= renew_days and not missing(certificate, names)
 
 
 def missing(certificate: bytes, names: Collection[str]) -> list[str]:
-    """The names that it does not cover. A wildcard covers one label; the common name does not count."""
+    """The names that the certificate does not cover. A wildcard covers one label; the common name does not count."""
     from cryptography import x509
 
     try:

@@ -176,7 +176,7 @@ def foreign_rules(context: Context) -> list[dict[str, Any]]:
 
 
 def stopped_hosts(context: Context) -> list[Instance]:
-    """Hosts that somebody stopped; terraform does not notice that."""
+    """Hosts that were stopped outside pneumoctl; terraform does not notice that."""
     serving = (host for host in context.aws.instances(context.settings.stack) if host.role != "train")
     return [host for host in serving if host.state in ("stopping", *HALTED)]
 

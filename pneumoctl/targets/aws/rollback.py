@@ -1,4 +1,4 @@
-"""The release that a rollback returns to. Re-running an interrupted rollback resumes it."""
+"""Which release a rollback returns to. Re-running an interrupted rollback resumes it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
