@@ -236,15 +236,15 @@ def run_context(world: World, folder: Path) -> RunContext:
     show: Callable[[Mapping[str, Any]], None] = lambda progress: world.shown.append(dict(progress))  # noqa: E731
     store: Any = FakeStore(world)
     link = FakeLink(world)
-    place = Stack("t", folder / "t")
-    return RunContext(FakeAws(world), place, host, link, store, show, world.notes.append, lambda _: link)
+    stack = Stack("t", folder / "t")
+    return RunContext(FakeAws(world), stack, host, link, store, show, world.notes.append, lambda _: link)
 
 
 def run(hours: float = 1.0, **more: Any) -> Run:
     deadline = format_time(AT + timedelta(hours=hours))
     seconds = int(hours * 3600)
-    known: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
-    return Run(RUN, "t", "gpu", format_time(AT), [], 600, seconds, **known)
+    attributes: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
+    return Run(RUN, "t", "gpu", format_time(AT), [], 600, seconds, **attributes)
 
 
 def order() -> Order:

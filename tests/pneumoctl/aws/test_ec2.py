@@ -226,9 +226,9 @@ def test_stop_of_what_is_gone(cloud: Cloud) -> None:
 def test_console_output(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "c1", "web-0", "web")
-    place = cloud.state / "hosts" / host.id
-    place.mkdir(parents=True)
-    (place / "console.log").write_text("pneumoctl-boot: ok\n")
+    directory = cloud.state / "hosts" / host.id
+    directory.mkdir(parents=True)
+    (directory / "console.log").write_text("pneumoctl-boot: ok\n")
     assert "pneumoctl-boot: ok" in aws.console_output(host.id)
 
 

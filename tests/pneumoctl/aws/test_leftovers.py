@@ -72,28 +72,28 @@ def make_bucket(aws: Aws, name: str, tagged: list[dict[str, str]]) -> None:
         aws.call("s3", "put_bucket_tagging", Bucket=name, Tagging={"TagSet": tagged})
 
 
-def remove(aws: Aws, one: Remaining) -> None:
-    match one.kind:
+def remove(aws: Aws, resource: Remaining) -> None:
+    match resource.kind:
         case "instance":
-            aws.call("ec2", "terminate_instances", InstanceIds=[one.id])
+            aws.call("ec2", "terminate_instances", InstanceIds=[resource.id])
         case "elastic-ip":
-            aws.call("ec2", "release_address", AllocationId=one.id)
+            aws.call("ec2", "release_address", AllocationId=resource.id)
         case "key-pair":
-            aws.call("ec2", "delete_key_pair", KeyName=one.id)
+            aws.call("ec2", "delete_key_pair", KeyName=resource.id)
         case "iam-role":
-            aws.call("iam", "delete_role", RoleName=one.id)
+            aws.call("iam", "delete_role", RoleName=resource.id)
         case "instance-profile":
-            aws.call("iam", "delete_instance_profile", InstanceProfileName=one.id)
+            aws.call("iam", "delete_instance_profile", InstanceProfileName=resource.id)
         case "log-group":
-            aws.call("logs", "delete_log_group", logGroupName=one.id)
+            aws.call("logs", "delete_log_group", logGroupName=resource.id)
         case "schedule-group":
-            aws.call("scheduler", "delete_schedule_group", Name=one.id)
+            aws.call("scheduler", "delete_schedule_group", Name=resource.id)
         case "bucket":
-            aws.call("s3", "delete_bucket", Bucket=one.id)
+            aws.call("s3", "delete_bucket", Bucket=resource.id)
         case "volume" | "schedule":
             pass  # goes with its instance, its group
         case _:
-            raise AssertionError(one)
+            raise AssertionError(resource)
 
 
 def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> None:

@@ -73,9 +73,9 @@ def test_json_matches_the_classifier(
 
     path = ward / "a-ill.png"
     assert predict(path, "--json") == Exit.DONE
-    (told,) = json.loads(capsys.readouterr().out)["predictions"]
-    known = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path))
-    assert told | {"created": 0, "elapsed_ms": 0} == known | {"created": 0, "elapsed_ms": 0}
+    (printed,) = json.loads(capsys.readouterr().out)["predictions"]
+    expected = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path))
+    assert printed | {"created": 0, "elapsed_ms": 0} == expected | {"created": 0, "elapsed_ms": 0}
 
 
 def test_csv_has_a_row_for_each_file(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,9 +173,9 @@ def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
     maps = tmp_path / "new" / "maps"
     assert predict(ward, "--json", "--explain", maps) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]
-    found = {f"{one['id']}.png" for one in predictions if one["finding"]}
-    assert {path.name for path in maps.iterdir()} == found and len(found) == 2
-    with Image.open(maps / found.pop()) as drawn:
+    expected = {f"{one['id']}.png" for one in predictions if one["finding"]}
+    assert {path.name for path in maps.iterdir()} == expected and len(expected) == 2
+    with Image.open(maps / expected.pop()) as drawn:
         assert drawn.mode == "RGB" and drawn.size == (256, 256)
 
 

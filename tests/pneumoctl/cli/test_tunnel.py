@@ -17,8 +17,8 @@ from tests.pneumoctl.sshd import Farm, User, on_loopback
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
-        yield one
+    with on_loopback(tmp_path_factory.mktemp("farm")) as running_farm:
+        yield running_farm
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +100,14 @@ def test_redis_is_asked_in_its_own_tongue(user: User) -> None:
 
 
 def test_a_service_that_does_not_run_is_named(user: User) -> None:
-    said = user.run("tunnel", "api", code=1).stderr
-    assert "api does not answer on app-0, port 5000: nothing listens there" in said and "pneumoctl status" in said
+    stderr = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: nothing listens there" in stderr and "pneumoctl status" in stderr
 
 
 def test_a_service_that_is_silent_is_named(user: User) -> None:
     with socket.create_server((user.farm.servers["app-0"].address, 5000)):
-        said = user.run("tunnel", "api", code=1).stderr
-    assert "api does not answer on app-0, port 5000: silent for 5 s" in said
+        stderr = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: silent for 5 s" in stderr
 
 
 def test_a_tunnel_that_breaks_says_so(user: User) -> None:
@@ -134,8 +134,8 @@ def test_a_kill_leaves_no_forward_behind(user: User) -> None:
 
 
 def test_what_is_no_service_is_answered_with_the_nearest(user: User) -> None:
-    said = user.run("tunnel", "graphana", code=2).stderr
-    assert "grafana, prometheus, api, redis, ui" in said and "pneumoctl tunnel grafana" in said
+    stderr = user.run("tunnel", "graphana", code=2).stderr
+    assert "grafana, prometheus, api, redis, ui" in stderr and "pneumoctl tunnel grafana" in stderr
 
 
 def test_dry_run_opens_nothing(user: User) -> None:

@@ -27,10 +27,10 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
-    found = cloud.aws()
-    guarded(found, "arm")
-    scheduled_stop.delete(found, "arm", RUN)
-    return found
+    account = cloud.aws()
+    guarded(account, "arm")
+    scheduled_stop.delete(account, "arm", RUN)
+    return account
 
 
 def test_it_is_armed_read_back_listed_moved_and_deleted(aws: Aws) -> None:
@@ -39,9 +39,9 @@ def test_it_is_armed_read_back_listed_moved_and_deleted(aws: Aws) -> None:
     assert scheduled_stop.listed(aws, "arm") == [lease]
     assert scheduled_stop.listed(aws, "never-made") == []
 
-    found = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)
-    assert found["ScheduleExpression"] == "at(2030-01-02T03:04:05)" and found["ActionAfterCompletion"] == "DELETE"
-    assert found["Target"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/pneumoctl-arm-scheduler-{REGION}"
+    schedule = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)
+    assert schedule["ScheduleExpression"] == "at(2030-01-02T03:04:05)" and schedule["ActionAfterCompletion"] == "DELETE"
+    assert schedule["Target"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/pneumoctl-arm-scheduler-{REGION}"
 
     later = scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL + timedelta(hours=1))
     assert scheduled_stop.listed(aws, "arm") == [later]

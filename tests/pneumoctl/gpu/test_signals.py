@@ -11,21 +11,21 @@ from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, ignore_outpu
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_breaks_off_only_what_may_be(number: int) -> None:
     before = {one: signal.getsignal(one) for one in NUMBERS}
-    told: list[str] = []
-    with Interrupts(told.append) as interrupts:
+    messages: list[str] = []
+    with Interrupts(messages.append) as interrupts:
         os.kill(os.getpid(), number)
-        assert len(told) == 1
+        assert len(messages) == 1
         with pytest.raises(Interrupted) as caught, interrupts.raising():
             os.kill(os.getpid(), number)
         assert caught.value.code == 128 + number
         os.kill(os.getpid(), number)
-        assert len(told) == 2
+        assert len(messages) == 2
         with pytest.raises(Interrupted), interrupts.raising():
             os.kill(os.getpid(), number)
         with interrupts.raising():
             pass
         os.kill(os.getpid(), number)
-        assert len(told) == 3
+        assert len(messages) == 3
     assert {one: signal.getsignal(one) for one in NUMBERS} == before
 
 

@@ -45,9 +45,9 @@ def test_what_cannot_be_read_to_an_end_is_called_by_its_name(tmp_path: Path, mon
 
 
 def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:
-    found = find(["sub"])
-    assert found.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
-    assert found.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
+    files = find(["sub"])
+    assert files.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
+    assert files.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
 
 
 def test_named_file_is_taken_whatever_it_is(ward: Path) -> None:

@@ -114,9 +114,9 @@ def test_any_other_change_is_told(chain: Chain, change: Any) -> None:
 
 def test_every_flipped_byte_is_told(chain: Chain) -> None:
     whole = b"".join(filled(chain, 3))
-    for place in range(len(whole)):
-        chain.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert chain.verify().faults, place
+    for offset in range(len(whole)):
+        chain.path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+        assert chain.verify().faults, offset
 
 
 def test_a_line_that_a_kill_cut_off_is_kept_and_the_next_entry_tells_of_it(chain: Chain) -> None:
@@ -159,13 +159,13 @@ def test_any_course_of_kills_in_the_middle_of_writing_is_accounted_for(tmp_path:
         written = 0
         for _ in range(12):
             before = chain.path.read_bytes() if chain.path.exists() else b""
-            kept = chain.head.read_bytes() if chain.head.exists() else None
+            head = chain.head.read_bytes() if chain.head.exists() else None
             chain.append({"command": dice.choice(WORDS)})
             news = chain.path.read_bytes()[len(before) :]
             end = dice.randrange(2, len(news)) if dice.random() < 0.5 else len(news)
             chain.path.write_bytes(before + news[:end])
             if end < len(news) or dice.random() < 0.3:  # killed before the head was written, too
-                chain.head.write_bytes(kept) if kept is not None else chain.head.unlink()
+                chain.head.write_bytes(head) if head is not None else chain.head.unlink()
             written += end >= len(news) - 1
         if not chain.head.exists() and written > 1:
             continue  # killed so each time: nobody can tell

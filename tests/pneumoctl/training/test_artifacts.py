@@ -19,11 +19,11 @@ BUCKET = "training-store"
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
-    found = cloud.aws()
-    if BUCKET not in {one["Name"] for one in found.call("s3", "list_buckets")["Buckets"]}:
+    account = cloud.aws()
+    if BUCKET not in {one["Name"] for one in account.call("s3", "list_buckets")["Buckets"]}:
         where = {"LocationConstraint": REGION}
-        found.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
-    return found
+        account.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
+    return account
 
 
 def put(aws: Aws, key: str, text: str) -> None:

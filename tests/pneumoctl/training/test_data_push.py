@@ -187,15 +187,15 @@ def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.
         subprocess.Popen([*words, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    said = [one.communicate(timeout=120) for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
-    digests = {json.loads(out)["manifest"] for out, _ in said}
+    outputs = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], outputs
+    digests = {json.loads(out)["manifest"] for out, _ in outputs}
     assert read(aws, "data/latest").decode() in digests
     assert len([one for one in keys(aws) if one.startswith("data/objects/")]) == 5
     capsys.readouterr()
     assert run(["data", "ls", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["data"]
-    assert {one["name"] for one in found} == {"one", "two"} and sum(one["latest"] for one in found) == 1
+    listed = json.loads(capsys.readouterr().out)["data"]
+    assert {one["name"] for one in listed} == {"one", "two"} and sum(one["latest"] for one in listed) == 1
 
 
 def test_what_cannot_travel_is_refused_without_a_name(
@@ -232,11 +232,11 @@ def test_what_cannot_travel_is_refused_without_a_name(
 
 def test_no_message_of_a_push_names_a_file(aws: Aws, xrays: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "push", str(xrays)]) == 0
-    said = capfd.readouterr()
-    assert "5 files" in said.out and "person" not in said.out + said.err
+    captured = capfd.readouterr()
+    assert "5 files" in captured.out and "person" not in captured.out + captured.err
     state = stack.home()
-    kept = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
-    assert "data push" in kept and "person" not in kept
+    saved = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
+    assert "data push" in saved and "person" not in saved
 
 
 def test_a_link_inside_goes_along_as_a_file(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:

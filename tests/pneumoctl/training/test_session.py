@@ -89,8 +89,8 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
         "start_run",
     ]
     assert without[-1] == "delete_schedule", "the schedule goes last, when the stop is proven"
-    kept = runs.load(run_context(world, tmp_path).stack, RUN)
-    assert [phase for phase, _ in kept.phases] == ["armed", "started", "up", "begun", "stopped"]
+    saved = runs.load(run_context(world, tmp_path).stack, RUN)
+    assert [phase for phase, _ in saved.phases] == ["armed", "started", "up", "begun", "stopped"]
     assert world.shown[-1]["counter"] > 200
 
 
@@ -123,8 +123,8 @@ def test_whatever_strikes_at_whatever_phase(
     assert ("start_instances" in world.calls) is not before
     never = before or phase == "starting"  # struck before EC2 heard of it
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    kept = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
-    assert kept == summary.receipt
+    saved = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
+    assert saved == summary.receipt
 
 
 def test_a_host_that_would_not_be_stopped_when_it_powers_itself_off_is_not_started(
@@ -353,11 +353,11 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
         pass
 
     world.host_acts, world.hangs_at = False, 50
-    struck = raising(Killed())
-    world.faults[PHASES[phase]] = later(struck, 5) if phase == "training" else struck
+    kill = raising(Killed())
+    world.faults[PHASES[phase]] = later(kill, 5) if phase == "training" else kill
     if phase == "starting":  # killed behind the call
         world.faults[PHASES[phase]] = lambda: None
-        world.faults["wait_until_ready"] = struck
+        world.faults["wait_until_ready"] = kill
     session = Session(run_context(world, tmp_path), run())
     with pytest.raises(Killed):
         session.run(order())  # without `run_and_finalize`: nothing is finalized

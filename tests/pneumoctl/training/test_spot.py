@@ -38,12 +38,12 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
-    found = cloud.aws()
-    guarded(found, STACK)
-    yield found
+    account = cloud.aws()
+    guarded(account, STACK)
+    yield account
     cloud.ask("DELETE", "faults")
-    for lease in scheduled_stop.listed(found, STACK):
-        scheduled_stop.delete(found, STACK, lease.run)
+    for lease in scheduled_stop.listed(account, STACK):
+        scheduled_stop.delete(account, STACK, lease.run)
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def run(aws: Aws) -> Run:
 
 def described(aws: Aws, id: str) -> dict[str, Any]:
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[id])
-    (found,) = [dict(one) for group in groups for one in group["Instances"]]
-    return found
+    (description,) = [dict(one) for group in groups for one in group["Instances"]]
+    return description
 
 
 def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, run: Run) -> None:
@@ -83,10 +83,10 @@ def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, 
     assert found["IamInstanceProfile"]["Arn"] == like["IamInstanceProfile"]["Arn"]
     assert found["InstanceLifecycle"] == "spot" and made.spot and made.role == "train" and made.name == spot.NAME
     assert stop.shutdown_ends_billing(aws, made)
-    told = [
+    tags = [
         aws.call("ec2", "describe_instance_attribute", InstanceId=id, Attribute="userData") for id in (host.id, made.id)
     ]
-    assert told[0]["UserData"]["Value"] == told[1]["UserData"]["Value"] != ""
+    assert tags[0]["UserData"]["Value"] == tags[1]["UserData"]["Value"] != ""
     assert found["PrivateIpAddress"] == made.private_ip != host.private_ip
 
 
@@ -105,8 +105,8 @@ def test_an_order_that_is_repeated_makes_one_instance(aws: Aws, host: Instance, 
     first = spot.launch(aws, host, run)
     assert spot.launch(aws, host, run).id == first.id
     assert spot.launch(aws, host, replace(run, attempt=2)).id != first.id
-    found = spot.instance_of(aws, run)
-    assert found and found.id == first.id
+    spot_instance = spot.instance_of(aws, run)
+    assert spot_instance and spot_instance.id == first.id
 
 
 def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
@@ -128,8 +128,8 @@ def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
     made, states, until = spot.launch(aws, host, run), Aws.states, time.monotonic() + 0.5
 
     def late(self: Aws, ids: Sequence[str]) -> dict[str, str]:
-        found = states(self, ids)
-        return found if time.monotonic() > until else {id: state for id, state in found.items() if id != made.id}
+        listed = states(self, ids)
+        return listed if time.monotonic() > until else {id: state for id, state in listed.items() if id != made.id}
 
     monkeypatch.setattr(Aws, "states", late)
     aws.stop([made])
@@ -170,13 +170,13 @@ def test_one_whose_order_was_not_answered_is_found_and_ended(
     aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
     made = spot.launch(aws, host, run)
-    place, tagged, until = known(host), Aws.tagged, time.monotonic() + late
+    watched, tagged, until = saved_stack(host), Aws.tagged, time.monotonic() + late
 
     def telling(self: Aws, stack: str, tags: Mapping[str, str]) -> list[Instance]:
         return tagged(self, stack, tags) if time.monotonic() > until else []
 
     monkeypatch.setattr(Aws, "tagged", telling)
-    context = collect.run_context(aws, place, host, run)
+    context = collect.run_context(aws, watched, host, run)
     summary = finalize.finalize_run(
         context, run, Milestones(start_requested=True), Outcome("failed", "no answer", Exit.TRAINING_FAILED)
     )
@@ -184,24 +184,24 @@ def test_one_whose_order_was_not_answered_is_found_and_ended(
     assert summary.receipt.guard == attribution.CLIENT
 
 
-def known(host: Instance) -> Stack:
+def saved_stack(host: Instance) -> Stack:
     from pneumoctl.stack.inventory import Host, Inventory
 
-    place = find(STACK)
-    place.save_hosts(
+    stack = find(STACK)
+    stack.save_hosts(
         Inventory((Host("nginx", "nginx", user="admin"), Host("train", "train", instance_id=host.id, user="ubuntu")))
     )
-    return place
+    return stack
 
 
 def test_who_took_it_is_told_by_ec2() -> None:
     for end in ({"why": "stopped", "exit": 143}, {"why": "killed", "exit": None}, None):
-        told = outcome.outcome_from_host(end, late=False)
+        from_host = outcome.outcome_from_host(end, late=False)
         assert (
-            outcome.as_spot_reclaim(told, TAKEN).why == "spot"
-            and outcome.as_spot_reclaim(told, TAKEN).code == Exit.CAP_REACHED
+            outcome.as_spot_reclaim(from_host, TAKEN).why == "spot"
+            and outcome.as_spot_reclaim(from_host, TAKEN).code == Exit.CAP_REACHED
         )
-        assert outcome.as_spot_reclaim(told, attribution.BY_ITSELF) == told
+        assert outcome.as_spot_reclaim(from_host, attribution.BY_ITSELF) == from_host
     done = outcome.outcome_from_host({"why": "done"}, late=False)
     assert outcome.as_spot_reclaim(done, TAKEN) == done
     assert attribution.stopped_by("", TAKEN, False, False, False) == attribution.AWS
@@ -224,7 +224,7 @@ def test_what_follows(
 ) -> None:
     aws.client("s3").create_bucket(Bucket=run.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     run = replace(run, spot_retries=retries, fallback=fallback, instance="i-gone")
-    again = attempts.next_attempt(aws, known(host), host, run, Summary(Receipt(run.id, 9, why), None))
+    again = attempts.next_attempt(aws, saved_stack(host), host, run, Summary(Receipt(run.id, 9, why), None))
     if market is None:
         assert again is None
         return
@@ -237,5 +237,5 @@ def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, hos
     run = replace(run, spot_retries=3, fallback=True)
     taken = Receipt(run.id, 9, "spot")
     late = replace(run, deadline=runs.format_time(datetime.now(UTC) + timedelta(seconds=20)))
-    assert attempts.next_attempt(aws, known(host), host, late, Summary(taken, None)) is None
-    assert attempts.next_attempt(aws, known(host), host, run, Summary(taken, PneumoError("on"))) is None
+    assert attempts.next_attempt(aws, saved_stack(host), host, late, Summary(taken, None)) is None
+    assert attempts.next_attempt(aws, saved_stack(host), host, run, Summary(taken, PneumoError("on"))) is None

@@ -38,8 +38,8 @@ def test_the_line_that_a_person_reads() -> None:
     assert training_progress.describe(early, None) == "train  epoch 0  step 1"
     assert training_progress.describe({"phase": "data", "files": 3, "files_total": 9}, None) == "data  3/9 files"
     gpu = {"name": "CPU", "count": 1, "stand_in": True, "matmul_s": 0.05}
-    said = training_progress.describe({"phase": "proof", "gpu": gpu}, None)
-    assert said == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
+    line = training_progress.describe({"phase": "proof", "gpu": gpu}, None)
+    assert line == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
 
 
 def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
@@ -99,7 +99,7 @@ def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, 
 
 
 @pytest.mark.parametrize(
-    ("transition", "asked", "said", "off"),
+    ("transition", "asked", "ended", "off"),
     [
         ("User initiated (2026-11-23 06:10:00 GMT)", False, None, 10),
         ("User initiated (2026-11-23 06:10:00 GMT)", False, 8 * 60, 10),
@@ -114,13 +114,13 @@ def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, 
     ],
 )
 def test_when_a_host_went_off_that_is_looked_at_much_later(
-    transition: str, asked: bool, said: float | str | None, off: int
+    transition: str, asked: bool, ended: float | str | None, off: int
 ) -> None:
     launched = datetime(2026, 11, 23, 6, tzinfo=UTC)
-    end = None if said is None else {"at": launched.timestamp() + said if isinstance(said, float | int) else said}
+    end = None if ended is None else {"at": launched.timestamp() + ended if isinstance(ended, float | int) else ended}
     now, deadline = launched + timedelta(hours=3), launched + timedelta(hours=1)
-    found = outcome.switched_off_at(transition, asked, end, launched, now, deadline)
-    assert found == launched + timedelta(minutes=off)
+    switched_off = outcome.switched_off_at(transition, asked, end, launched, now, deadline)
+    assert switched_off == launched + timedelta(minutes=off)
 
 
 def test_how_it_ended_where_the_host_says_nothing() -> None:
@@ -141,8 +141,8 @@ def test_an_error_is_the_run_s_once_the_gpu_was_started() -> None:
 
 
 def test_ec2_tells_when_it_stopped() -> None:
-    found = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
-    assert found and found.isoformat() == "2026-11-23T06:10:00+00:00"
+    stopped = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
+    assert stopped and stopped.isoformat() == "2026-11-23T06:10:00+00:00"
     assert outcome.transition_time("") is None and outcome.transition_time("Server.SpotInstanceTermination") is None
 
 
@@ -156,7 +156,7 @@ def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) ->
         f'echo x >>{tmp_path}/asked; test "$(wc -l <{tmp_path}/asked)" -gt 2 && echo failed || echo active\n'
     )
     systemctl.chmod(0o755)
-    said = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", host_link._FOLLOW_SCRIPT, "sh", str(progress), "pneumoctl-train.service"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
@@ -165,8 +165,8 @@ def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) ->
     ).stdout
     events: SimpleQueue[HostEvent] = SimpleQueue()
     sink = host_link._EventParser(events)
-    for at in range(0, len(said), 7):  # as a network cuts it
-        sink.write(said[at : at + 7])
+    for at in range(0, len(result), 7):  # as a network cuts it
+        sink.write(result[at : at + 7])
     heard = [events.get() for _ in range(events.qsize())]
     assert [event.progress for event in heard[:-1]] == [{"run": "a", "counter": 1}] * 3
     assert heard[-1] == HostEvent(ended=True, exit_code=5)

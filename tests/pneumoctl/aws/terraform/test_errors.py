@@ -136,12 +136,12 @@ SAID = [
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "code", "message", "hint"), SAID, ids=[f"{one[1]}-{n}" for n, one in enumerate(SAID)]
+    ("output", "kind", "code", "message", "hint"), SAID, ids=[f"{one[1]}-{n}" for n, one in enumerate(SAID)]
 )
 def test_each_error_has_its_message_its_next_command_and_its_exit_code(
-    said: str, kind: str, code: int, message: str, hint: str
+    output: str, kind: str, code: int, message: str, hint: str
 ) -> None:
-    error = explain(said)
+    error = explain(output)
     assert error.details["terraform"] == kind
     assert error.code == code
     assert message in error.message

@@ -36,10 +36,10 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
-    one = tiny_terraform.make(tmp_path, monkeypatch)
-    yield one
-    run = runs(one).last()
-    if run and runs(one).going_on():
+    terraform = tiny_terraform.make(tmp_path, monkeypatch)
+    yield terraform
+    run = runs(terraform).last()
+    if run and runs(terraform).going_on():
         os.killpg(run.pid, signal.SIGKILL)
 
 
@@ -104,9 +104,9 @@ def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
     tiny.prepare(*"abcdefghijkl", seconds=2)  # ten at once, then two
     ours = start()
     ours.send_signal(number)
-    said, _ = ours.communicate(timeout=120)
+    stdout, _ = ours.communicate(timeout=120)
     assert ours.returncode == 128 + number
-    assert said.count("note interrupted: terraform finishes") == 1
+    assert stdout.count("note interrupted: terraform finishes") == 1
     assert not runs(tiny).going_on()
     assert "Interrupt received" in output(tiny) and "Two interrupts" not in output(tiny)
     assert 0 < len(tiny.addresses()) < 12
@@ -123,8 +123,8 @@ def test_an_interrupt_before_terraform_has_set_out_is_not_lost(tiny: Tiny) -> No
     ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
     until(lambda: (run := runs(tiny).last()) and "apply" in run.command)
     ours.send_signal(signal.SIGINT)
-    said, _ = ours.communicate(timeout=120)
-    assert ours.returncode == 130, said
+    stdout, _ = ours.communicate(timeout=120)
+    assert ours.returncode == 130, stdout
     assert not runs(tiny).going_on()
     # In its first hundredths of a second terraform does not listen yet, and dies of the signal having begun nothing.
     assert "Interrupt received" in output(tiny) or '"apply_start"' not in output(tiny)
@@ -151,22 +151,22 @@ runs.attach(told, told) or runs.run([sys.executable, "-c", child], Path("/"), {}
 def test_a_second_interrupt_leaves_terraform_alone_and_a_third_from_the_next_run_too(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", STUBBORN, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    said = tmp_path / "output"
+    output_file = tmp_path / "output"
     quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     first = subprocess.Popen(argv, **quiet)
-    until(lambda: said.exists() and "ready" in said.read_text())
+    until(lambda: output_file.exists() and "ready" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    until(lambda: "Interrupt received" in said.read_text())
+    until(lambda: "Interrupt received" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    told, _ = first.communicate(timeout=2)
+    output, _ = first.communicate(timeout=2)
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
-    assert f"terraform (process {run.pid}) goes on by itself" in told
+    assert f"terraform (process {run.pid}) goes on by itself" in output
     second = subprocess.Popen(argv, **quiet)
     assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=120)  # it waits for the end
-    assert said.read_text().count("Interrupt received") == 1
+    assert output_file.read_text().count("Interrupt received") == 1
     assert not Runs(tmp_path).going_on()
 
 
@@ -256,16 +256,16 @@ def test_while_another_holds_the_states_lock_the_holder_is_named(tiny: Tiny) -> 
 
 
 def test_two_at_once_is_refused(tmp_path: Path) -> None:
-    one = Runs(tmp_path)
-    first = one._start(["sleep", "5"], tmp_path, os.environ)
+    runs = Runs(tmp_path)
+    first = runs._start(["sleep", "5"], tmp_path, os.environ)
     try:
         with pytest.raises(PneumoError) as caught:
-            one.run(["true"], tmp_path, os.environ, print, print)
+            runs.run(["true"], tmp_path, os.environ, print, print)
         assert caught.value.code == Exit.LOCKED
     finally:
         first.kill()
         first.wait()
-    assert not one.going_on()
+    assert not runs.going_on()
 
 
 def test_output_is_heard_whole_however_it_is_cut(tmp_path: Path) -> None:
@@ -284,18 +284,18 @@ def test_nothing_to_attach_to(tmp_path: Path) -> None:
 
 def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
     """Killed between starting terraform and writing the record: then there is none, and nobody gets a signal."""
-    one = Runs(tmp_path)
+    runs = Runs(tmp_path)
     bystander = subprocess.Popen(["sleep", "30"])
-    going = one._start(["sleep", "1"], tmp_path, os.environ)
+    going = runs._start(["sleep", "1"], tmp_path, os.environ)
     try:
-        one.record.unlink()
+        runs.record.unlink()
         notes: list[str] = []
 
         def interrupted() -> bool:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            one._follow_to_end(lambda: None, interrupted, print, notes.append)
+            runs._follow_to_end(lambda: None, interrupted, print, notes.append)
         assert "goes on by itself" in notes[-1]
         assert bystander.poll() is None and going.poll() is None
     finally:
@@ -309,18 +309,18 @@ def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
     child = (
         "import subprocess, sys; subprocess.Popen(['sleep', '2'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
     )
-    one = Runs(tmp_path)
-    assert one.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
-    run = one.last()
+    runs = Runs(tmp_path)
+    assert runs.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
+    run = runs.last()
     assert run is not None and not psutil.pid_exists(run.pid)
-    assert not one.going_on()
+    assert not runs.going_on()
 
 
 def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else terraform would do all that was planned behind the back of one who has pressed Ctrl-C."""
-    one, real = Runs(tmp_path), Runs._save
+    runs, real = Runs(tmp_path), Runs._save
 
     def interrupted(self: Runs, run: Run) -> None:
         if not run.asked_to_end:
@@ -330,10 +330,10 @@ def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     monkeypatch.setattr(Runs, "_save", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        one.run(["sleep", "30"], tmp_path, os.environ, print, print)
-    run = one.last()
+        runs.run(["sleep", "30"], tmp_path, os.environ, print, print)
+    run = runs.last()
     assert run is not None and run.asked_to_end
-    assert not one.going_on()
+    assert not runs.going_on()
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -38,26 +38,26 @@ def handshake(files: tuple[Path, Path], name: str, flags: ssl.VerifyFlags) -> st
     server.load_cert_chain(*files)
     client = ssl.create_default_context(cafile=str(files[0]))
     client.verify_flags |= flags
-    one, other = socket.socketpair()
-    one.settimeout(30)
-    other.settimeout(30)
+    server_end, client_end = socket.socketpair()
+    server_end.settimeout(30)
+    client_end.settimeout(30)
 
     def serve() -> None:
         try:
-            with server.wrap_socket(one, server_side=True) as wrapped:
+            with server.wrap_socket(server_end, server_side=True) as wrapped:
                 wrapped.recv(1)
         except OSError:
-            one.close()
+            server_end.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        with client.wrap_socket(other, server_hostname=name) as wrapped:
+        with client.wrap_socket(client_end, server_hostname=name) as wrapped:
             version = wrapped.version()
             wrapped.sendall(b"x")
             return str(version)
     finally:
-        other.close()
+        client_end.close()
         thread.join()
 
 

@@ -31,13 +31,13 @@ def rows(name: str) -> set[tuple[str, str, str]]:
 
 
 def test_every_file_unit_and_package_of_a_host_is_looked_at_by_its_name() -> None:
-    said = rows("app-0")
+    looked_at = rows("app-0")
 
     for path in ("/etc/pneumoctl/api.env", "/etc/redis/redis.conf", "/etc/systemd/system/pneumoctl-api.service"):
-        assert ("changed", f"app-0: {path}", "contents or rights differ") in said
+        assert ("changed", f"app-0: {path}", "contents or rights differ") in looked_at
     for package in ("redis-server", "prometheus-node-exporter", "python3-venv"):
-        assert ("gone", f"app-0: package {package}", "is not installed") in said
-    assert ("stopped", "app-0: redis-server", "does not run") in said
+        assert ("gone", f"app-0: package {package}", "is not installed") in looked_at
+    assert ("stopped", "app-0: redis-server", "does not run") in looked_at
 
 
 @pytest.mark.parametrize("name", sorted(name for name, host in HOSTS.items() if host.role != "train"))
@@ -81,7 +81,7 @@ def release(tmp_path: Path) -> Path:
     return root
 
 
-def said(root: Path) -> list[str]:
+def findings_of(root: Path) -> list[str]:
     """What a host answers: a Python without our packages runs the program that is sent."""
     with NamedTemporaryFile(suffix=".zip") as program:
         program.write(host_program.archive())
@@ -101,14 +101,14 @@ def test_a_release_that_nobody_touched_is_as_it_was_brought(release: Path) -> No
     (release / "webapp" / "__pycache__").mkdir()
     (release / "webapp" / "__pycache__" / "code.pyc").write_text("made by Python")
 
-    assert said(release) == []
+    assert findings_of(release) == []
 
 
 PACKAGES = "venv/lib/python3.11/site-packages"
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda root: (root / "webapp/code.py").write_text("other"), "differs "),
         (lambda root: (root / "model/more.py").write_text("new"), "differs "),
@@ -119,22 +119,24 @@ PACKAGES = "venv/lib/python3.11/site-packages"
         (lambda root: (root / PACKAGES / "one-1.dist-info/RECORD").write_bytes(b"\xff"), "differs "),
     ],
 )
-def test_every_change_of_a_release_is_seen(release: Path, change: Callable[[Path], object], told: str) -> None:
+def test_every_change_of_a_release_is_seen(release: Path, change: Callable[[Path], object], expected: str) -> None:
     change(release)
 
-    assert [line.replace(f"{release}/", "").replace(str(release), "") for line in said(release)][:1] == [told]
+    assert [line.replace(f"{release}/", "").replace(str(release), "") for line in findings_of(release)][:1] == [
+        expected
+    ]
 
 
 def test_every_change_of_a_models_bundle_is_seen(tmp_path: Path) -> None:
     name, source = promotion.model_bundle(Settings())
     root = tmp_path / name
     shutil.copytree(source, root)
-    assert source == bundle.pretrained() and said(root) == []
+    assert source == bundle.pretrained() and findings_of(root) == []
 
     (root / "MODEL_CARD.md").write_text("another")
     (root / "report" / "history.png").unlink()
     manifest = json.loads((root / "bundle.json").read_text())
     (root / "bundle.json").write_text(json.dumps(manifest | {"temperature": 9.0}))
 
-    told = {line.replace(f"{root}/", "") for line in said(root)}
-    assert told == {"differs bundle.json", "differs MODEL_CARD.md", "missing report/history.png"}
+    findings = {line.replace(f"{root}/", "") for line in findings_of(root)}
+    assert findings == {"differs bundle.json", "differs MODEL_CARD.md", "missing report/history.png"}

@@ -32,9 +32,9 @@ def test_the_c_library_finds_the_same_hash() -> None:
     crypt.restype = ctypes.c_char_p
     for number in range(20):
         password = Secrets.generate().web_password if number else PASSWORD
-        kept = line("clinician", password).partition(":")[2].encode()
-        assert crypt(password.encode(), kept) == kept
-        assert crypt(b"wrong" + password.encode(), kept) != kept
+        hashed = line("clinician", password).partition(":")[2].encode()
+        assert crypt(password.encode(), hashed) == hashed
+        assert crypt(b"wrong" + password.encode(), hashed) != hashed
 
 
 @pytest.fixture

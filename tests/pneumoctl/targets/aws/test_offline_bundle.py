@@ -44,17 +44,17 @@ def test_a_bundle_that_has_everything_is_brought(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("missing", "message"),
     [
         ("debs/Packages", "is no offline bundle"),
         ("wheels", "is no offline bundle"),
         ("debs/nginx_1_all.deb", r"lacks debs/\./nginx_1_all\.deb, which its index names"),
     ],
 )
-def test_a_bundle_that_is_not_whole_is_refused(bundle: Path, missing: str, said: str) -> None:
+def test_a_bundle_that_is_not_whole_is_refused(bundle: Path, missing: str, message: str) -> None:
     (bundle / missing).rename(bundle / "elsewhere")
 
-    with pytest.raises(PneumoError, match=said) as error:
+    with pytest.raises(PneumoError, match=message) as error:
         offline_bundle.read(bundle)
     assert error.value.code == Exit.USAGE and "offline-bundle" in error.value.hint
 

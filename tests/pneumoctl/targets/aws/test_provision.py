@@ -118,38 +118,38 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
         def identity(self) -> Account:
             return Account("999999999999", "arn:aws:iam::999999999999:user/other")
 
-    place = Stack("t", tmp_path)
-    place.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
+    stack = Stack("t", tmp_path)
+    stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
     monkeypatch.setattr(context, "Aws", Other)
     with pytest.raises(PneumoError, match="is in account 123456789012") as caught:
-        context.login(Settings(stack="t", region="eu-west-1"), place)
+        context.login(Settings(stack="t", region="eu-west-1"), stack)
     assert caught.value.code == Exit.USAGE
 
 
 def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> None:
-    one = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
-    assert provision._state_bucket(one, move=False) == "mine"  # a new stack
-    one.stack.terraform.mkdir()
-    assert provision._state_bucket(one, move=False) == ""
-    assert provision._state_bucket(one, move=True) == "mine"
-    there = replace(one, settings=replace(one.settings, state_bucket="here"))
+    aws_ctx = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
+    assert provision._state_bucket(aws_ctx, move=False) == "mine"  # a new stack
+    aws_ctx.stack.terraform.mkdir()
+    assert provision._state_bucket(aws_ctx, move=False) == ""
+    assert provision._state_bucket(aws_ctx, move=True) == "mine"
+    there = replace(aws_ctx, settings=replace(aws_ctx.settings, state_bucket="here"))
     assert provision._state_bucket(there, move=True) == ""
 
 
 def test_terraform_knows_every_variable_that_it_is_given() -> None:
-    given = context.variables(aws_context(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
-    known = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
-    assert set(given) <= known
-    assert given["train_count"] == 1 and given["bucket"] == "pneumoctl-t-123456789012-eu-west-1"
+    variables = context.variables(aws_context(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
+    declared = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
+    assert set(variables) <= declared
+    assert variables["train_count"] == 1 and variables["bucket"] == "pneumoctl-t-123456789012-eu-west-1"
 
 
 def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "another account's")
     assert context._environment("", "eu-west-1")["AWS_ACCESS_KEY_ID"] == "another account's"
-    given = context._environment("work", "eu-west-1")
-    assert given["AWS_PROFILE"] == "work" and given["AWS_REGION"] == "eu-west-1"
-    assert "another account's" not in given.values()
+    environment = context._environment("work", "eu-west-1")
+    assert environment["AWS_PROFILE"] == "work" and environment["AWS_REGION"] == "eu-west-1"
+    assert "another account's" not in environment.values()
 
 
 def test_a_stack_on_this_machine_has_nothing_to_ask_aws_about(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[s
     wider = Change("aws_rule.ssh", "aws_rule", "update", {"cidr": "a"}, {"cidr": "b"})
     whole = planned(*rules, eip, wider)
     console.show(plan.blocks(whole, bill.changed(whole.changes, PRICES)))
-    said = capsys.readouterr().out
-    assert "aws_rule.flow x 3" in said and "aws_rule.ssh: cidr" in said
-    assert "$0.0050" in said and "$3.65 a month" in said and "2026-01-19" in said
-    assert "+4, ~1 resources" in said
+    output = capsys.readouterr().out
+    assert "aws_rule.flow x 3" in output and "aws_rule.ssh: cidr" in output
+    assert "$0.0050" in output and "$3.65 a month" in output and "2026-01-19" in output
+    assert "+4, ~1 resources" in output
 
 
 def test_no_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:

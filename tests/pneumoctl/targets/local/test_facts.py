@@ -29,9 +29,9 @@ def test_the_limit_of_a_control_group_counts(tmp_path: Path, monkeypatch: pytest
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(facts, "CGROUP_LIMIT", limit)
     whole = facts.memory_limit()
-    for said, seen in (("max\n", whole), ("1000000\n", 1_000_000), (str(whole * 2), whole)):
-        limit.write_text(said)
-        assert facts.memory_limit() == seen
+    for content, expected in (("max\n", whole), ("1000000\n", 1_000_000), (str(whole * 2), whole)):
+        limit.write_text(content)
+        assert facts.memory_limit() == expected
 
 
 def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -90,5 +90,5 @@ def test_ports_follow_a_changed_wish_and_are_kept_otherwise(tmp_path: Path) -> N
 
 
 def test_two_services_never_share_a_port(tmp_path: Path) -> None:
-    given = facts.ports(Settings(redis_port=10031, api_port=10031, ui_port=10031), Stack("t", tmp_path)).given
-    assert len(set(given.values())) == 3
+    assigned = facts.ports(Settings(redis_port=10031, api_port=10031, ui_port=10031), Stack("t", tmp_path)).given
+    assert len(set(assigned.values())) == 3

@@ -84,10 +84,10 @@ def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, 
             process.kill()
         psutil.wait_procs(left, 10)
     with stranger(taken["api"]) as api, stranger(taken["ui"]), stranger(taken["redis"]) as redis:
-        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "does not run" in done.stdout
-        done = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
-        assert "pneumoctl up" in done.stderr
+        result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "does not run" in result.stdout
+        result = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
+        assert "pneumoctl up" in result.stderr
         shown = operator.json("status", code=Exit.FAILED)
         assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
         assert "checks" not in shown["api"]
@@ -113,6 +113,6 @@ def test_the_api_sends_nothing_to_who_took_the_port_of_redis(operator: Operator,
     taken = ports(operator)
     killed(operator, "redis-server")
     with stranger(taken["redis"]) as heard:
-        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "503" in done.stdout
+        result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "503" in result.stdout
         assert heard == []
