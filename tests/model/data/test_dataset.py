@@ -49,9 +49,9 @@ def test_the_manifest_hash_is_of_the_pictures_not_of_the_place(tree: Path, copy:
 
 
 def test_a_copy_within_train_is_dropped_and_counted(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one = first(copy, "train/PNEUMONIA")
+    path = first(copy, "train/PNEUMONIA")
     before = data.load(copy)
-    shutil.copy(one, one.with_name("person900_virus_1.jpeg"))
+    shutil.copy(path, path.with_name("person900_virus_1.jpeg"))
     with caplog.at_level(logging.WARNING):
         after = data.load(copy)
     assert after.dropped == 1
@@ -60,20 +60,20 @@ def test_a_copy_within_train_is_dropped_and_counted(copy: Path, caplog: pytest.L
 
 
 def test_a_copy_within_test_stays_as_published(copy: Path) -> None:
-    one = first(copy, "test/NORMAL")
+    path = first(copy, "test/NORMAL")
     before = data.load(copy).counts()["test"]
-    shutil.copy(one, one.with_name("IM-9000-0001.jpeg"))
+    shutil.copy(path, path.with_name("IM-9000-0001.jpeg"))
     assert data.load(copy).counts()["test"] == before + 1
 
 
 def test_equal_pixels_in_train_and_test_are_refused_though_the_bytes_differ(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
+    path = first(copy, "train/NORMAL")
     leak = copy / "test" / "NORMAL" / "IM-9000-0001.jpeg"
-    leak.write_bytes(one.read_bytes() + b"\0")  # bytes after the end of a JPEG change no pixel
+    leak.write_bytes(path.read_bytes() + b"\0")  # bytes after the end of a JPEG change no pixel
     with pytest.raises(DataError) as caught:
         data.load(copy)
     assert "1 equal pictures are in both train and test" in str(caught.value)
-    assert one.name in str(caught.value)
+    assert path.name in str(caught.value)
     assert leak.name in str(caught.value)
     assert "remove them" in str(caught.value)
 
@@ -103,8 +103,8 @@ def test_the_error_counts_all_and_names_some(copy: Path) -> None:
 
 
 def test_one_picture_under_both_labels_is_refused(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
-    shutil.copy(one, copy / "train" / "PNEUMONIA" / "person901_virus_1.jpeg")
+    path = first(copy, "train/NORMAL")
+    shutil.copy(path, copy / "train" / "PNEUMONIA" / "person901_virus_1.jpeg")
     with pytest.raises(DataError, match="2 pictures are both NORMAL and PNEUMONIA"):
         data.load(copy)
 
@@ -116,9 +116,9 @@ def test_train_needs_both_classes(copy: Path) -> None:
 
 
 def test_an_unreadable_picture_stops_the_load(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
-    one.write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=one.name):
+    path = first(copy, "train/NORMAL")
+    path.write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=path.name):
         data.load(copy)
 
 
@@ -196,8 +196,8 @@ def test_the_real_set_has_no_leak_and_its_known_copies(data_root: Path) -> None:
     assert shares[0] == pytest.approx(shares[1], abs=0.01)
     listed = data.load(data_root / "kermany224" / "manifest.csv")
     assert listed.manifest_sha256 == dataset.manifest_sha256
-    told = {(sample.name, sample.patient, sample.subtype) for sample in dataset.samples}
-    assert told == {(sample.name, sample.patient, sample.subtype) for sample in listed.samples}
+    samples = {(sample.name, sample.patient, sample.subtype) for sample in dataset.samples}
+    assert samples == {(sample.name, sample.patient, sample.subtype) for sample in listed.samples}
 
 
 def test_the_real_medmnist_file_loads(data_root: Path) -> None:

@@ -121,11 +121,13 @@ def only(directory: Path, *names: str) -> bool:
 
 
 def test_a_file_arrives_whole_and_progress_counts_its_bytes(publisher: Publisher, tmp_path: Path) -> None:
-    told: list[tuple] = []
-    path = fetch(publisher.file(size=len(CONTENT)), tmp_path / "new" / "place", lambda *one: told.append(one), HASTE)
+    progress: list[tuple] = []
+    path = fetch(
+        publisher.file(size=len(CONTENT)), tmp_path / "new" / "place", lambda *one: progress.append(one), HASTE
+    )
     assert path.read_bytes() == CONTENT
-    assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT))
-    assert told == sorted(told)
+    assert progress[0] == (0, len(CONTENT)) and progress[-1] == (len(CONTENT), len(CONTENT))
+    assert progress == sorted(progress)
     assert only(path.parent, "file")
 
 
@@ -165,8 +167,8 @@ def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
 
     def slow(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
-        for place in range(0, len(publisher.content), 10_000):
-            publisher.send(request, publisher.content[place : place + 10_000])
+        for offset in range(0, len(publisher.content), 10_000):
+            publisher.send(request, publisher.content[offset : offset + 10_000])
             time.sleep(0.01)
             if reached.is_set():
                 return
@@ -189,19 +191,19 @@ def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
 
 def test_after_sigkill_only_the_rest_is_transferred(publisher: Publisher, tmp_path: Path) -> None:
     killed_after(publisher, tmp_path, 150_000)
-    kept = (tmp_path / "file.part").stat().st_size
-    assert 150_000 <= kept < len(CONTENT) and not (tmp_path / "file").exists()
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert 150_000 <= partial_size < len(CONTENT) and not (tmp_path / "file").exists()
     publisher.asked.clear()
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - kept]
+    assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - partial_size]
     assert only(tmp_path, "file")
 
 
 def begun(directory: Path, publisher: Publisher, content: bytes, **note: object) -> None:
     """What a killed process left: bytes and the note on them."""
     (directory / "file.part").write_bytes(content)
-    known = {"address": publisher.file().address, "validator": '"one"', "total": len(CONTENT), **note}
-    (directory / "file.part.json").write_text(json.dumps(known))
+    state = {"address": publisher.file().address, "validator": '"one"', "total": len(CONTENT), **note}
+    (directory / "file.part.json").write_text(json.dumps(state))
 
 
 def test_killed_after_the_last_byte_nothing_is_asked_for(publisher: Publisher, tmp_path: Path) -> None:
@@ -273,8 +275,8 @@ def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) 
         request.send_response(200)
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
-        for place in range(0, len(CONTENT), 100_000):
-            piece = CONTENT[place : place + 100_000]
+        for offset in range(0, len(CONTENT), 100_000):
+            piece = CONTENT[offset : offset + 100_000]
             request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         request.wfile.write(b"0\r\n\r\n")
 
@@ -341,8 +343,8 @@ def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> No
 
     def drip(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
-        for place in range(200):
-            publisher.send(request, publisher.content[place : place + 1])
+        for offset in range(200):
+            publisher.send(request, publisher.content[offset : offset + 1])
             time.sleep(0.02)
 
     publisher.faults = [drip] * 9
@@ -401,14 +403,14 @@ def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: 
         f"try: fetch({wanted!r}, Path({str(tmp_path)!r}))\n"
         "except FetchError as error: sys.exit(f'{error} | {error.hint}')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "cannot be written: File too large" in done.stderr and "continues the download" in done.stderr
-    assert "Traceback" not in done.stderr
-    kept = (tmp_path / "file.part").stat().st_size
-    assert 0 < kept <= 300_000 and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "cannot be written: File too large" in result.stderr and "continues the download" in result.stderr
+    assert "Traceback" not in result.stderr
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert 0 < partial_size <= 300_000 and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
     publisher.asked.clear()
     assert fetch(wanted, tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert publisher.asked[0]["sent"] == len(CONTENT) - kept
+    assert publisher.asked[0]["sent"] == len(CONTENT) - partial_size
 
 
 def test_a_place_that_is_no_directory_is_told(publisher: Publisher, tmp_path: Path) -> None:
@@ -439,11 +441,11 @@ def test_an_interrupt_keeps_what_arrived(publisher: Publisher, tmp_path: Path) -
 
     with pytest.raises(KeyboardInterrupt):
         fetch(publisher.file(), tmp_path, interrupt, HASTE)
-    kept = (tmp_path / "file.part").stat().st_size
-    assert kept > 100_000
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert partial_size > 100_000
     publisher.asked.clear()
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert publisher.asked[0]["sent"] == len(CONTENT) - kept
+    assert publisher.asked[0]["sent"] == len(CONTENT) - partial_size
 
 
 def test_a_proxy_of_the_environment_is_used(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:

@@ -46,8 +46,8 @@ def test_calibrated_probabilities_have_the_share_of_the_class() -> None:
 
 def test_separable_logits_are_not_made_certain() -> None:
     logits = np.array([-3.0, -0.1, 0.2, 5.0])
-    found = sigmoid(logits + calibration(logits, [0, 0, 1, 1])[1], calibration(logits, [0, 0, 1, 1])[0])
-    assert np.all(found > 0.1) and np.all(found < 0.9)
+    probabilities = sigmoid(logits + calibration(logits, [0, 0, 1, 1])[1], calibration(logits, [0, 0, 1, 1])[0])
+    assert np.all(probabilities > 0.1) and np.all(probabilities < 0.9)
 
 
 def test_worse_than_chance_ends_at_the_share_of_positives() -> None:
@@ -77,19 +77,19 @@ def test_sigmoid_is_stable_at_both_ends() -> None:
 def test_threshold_is_the_largest_that_reaches_the_target(target: float, digits: int) -> None:
     dice = np.random.default_rng(8)
     labels = (dice.random(400) < 0.6).astype(int)
-    found = np.round(sigmoid(dice.normal(0, 2, 400) + labels), digits)
-    at = threshold(found, labels, target)
-    positives = found[labels == 1]
+    probabilities = np.round(sigmoid(dice.normal(0, 2, 400) + labels), digits)
+    at = threshold(probabilities, labels, target)
+    positives = probabilities[labels == 1]
     assert np.mean(positives >= at) >= target
-    higher = [one for one in np.unique(found) if one > at * (1 + 1e-5)]
+    higher = [one for one in np.unique(probabilities) if one > at * (1 + 1e-5)]
     assert all(np.mean(positives >= one) < target for one in higher)
 
 
 def test_fourteen_of_twenty_five_is_fifty_six_in_a_hundred() -> None:
     """0.56 * 25 is a little more than 14 in floating point: no fifteenth picture is needed."""
-    found = np.linspace(0.04, 1.0, 25)
-    at = threshold(np.append(found, 0.5), np.append(np.ones(25, int), 0), 0.56)
-    assert at == pytest.approx(found[11], abs=1e-6)
+    probabilities = np.linspace(0.04, 1.0, 25)
+    at = threshold(np.append(probabilities, 0.5), np.append(np.ones(25, int), 0), 0.56)
+    assert at == pytest.approx(probabilities[11], abs=1e-6)
 
 
 def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> None:

@@ -61,11 +61,11 @@ def test_what_cannot_be_measured_is_not_drawn(tmp_path: Path) -> None:
 def test_equal_probabilities_share_a_point_of_both_curves() -> None:
     from matplotlib.figure import Figure
 
-    labels, found = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1])
-    figures = evaluate(labels, found, 0.5)
+    labels, probabilities = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1])
+    figures = evaluate(labels, probabilities, 0.5)
     roc, precision_recall = Figure().subplots(2)
-    plots._roc(roc, labels, found, figures)
-    plots._precision_recall(precision_recall, labels, found, figures)
+    plots._roc(roc, labels, probabilities, figures)
+    plots._precision_recall(precision_recall, labels, probabilities, figures)
     _, curve, _ = roc.lines
     assert curve.get_xydata().tolist() == [[0, 0], [0.5, 1], [1, 1]]
     _, curve, _ = precision_recall.lines

@@ -163,8 +163,8 @@ def test_what_is_there_of_a_data_set_is_not_fetched_again(
 
     assert download_data_set(Bucket(NAME, REGION), digest, tmp_path, lambda *_: None) == root
     assert sorted(fetched) == ["b.png", "c.png"]
-    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert found == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
+    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert files == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
 
 
 def test_a_manifest_writes_nowhere_else(s3: Any, tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ def test_damaged_streams_print_nothing(data_root: Path) -> None:
     )
     files = [str(path) for path in sorted((data_root / "dicom").rglob("*.dcm"))]
     command = [sys.executable, "-c", script, *files]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_missing_library_is_not_taken_for_a_bad_file(

@@ -63,9 +63,9 @@ def test_window_functions(films: Any, function: str, expected: dict[int, float])
 
 def test_first_of_several_windows_is_used(films: Any) -> None:
     values = ramp(0, 4000)
-    one = films.pixels(films.make(values, 12, WindowCenter="1000", WindowWidth="500"))
+    single = films.pixels(films.make(values, 12, WindowCenter="1000", WindowWidth="500"))
     many = films.pixels(films.make(values, 12, WindowCenter=["1000", "3000"], WindowWidth=["500", "100"]))
-    assert (one == many).all()
+    assert (single == many).all()
 
 
 @pytest.mark.parametrize("width", ["0", "-5", "0.5"])

@@ -43,8 +43,8 @@ def growth(small: bytes, large: bytes, directory: Path) -> float:
     for path, content in zip(paths, (small, large), strict=True):
         path.write_bytes(content)
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
-    return int(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
+    return int(result.stdout)
 
 
 def encoded(mode: str, side: int, kind: str, **options: Any) -> bytes:

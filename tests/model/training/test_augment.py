@@ -49,9 +49,9 @@ def test_numbers_of_order_and_augmentation_are_not_the_same_stream() -> None:
 
 
 def test_batches_have_the_networks_shape_and_range(films: tuple[np.ndarray, np.ndarray]) -> None:
-    found = batches(films, settings(), epoch=0)
-    assert [len(labels) for _, labels, _ in found] == [4, 4, 3]
-    pixels, labels, weights = found[0]
+    batch_list = batches(films, settings(), epoch=0)
+    assert [len(labels) for _, labels, _ in batch_list] == [4, 4, 3]
+    pixels, labels, weights = batch_list[0]
     assert pixels.shape == (4, SIDE, SIDE, 1)
     assert (pixels.dtype, labels.dtype, weights.dtype) == (np.float32,) * 3
     assert labels.shape == (4, 1)
@@ -137,13 +137,13 @@ def test_a_sample_left_alone_is_the_picture_itself(films: tuple[np.ndarray, np.n
     numbers = augment.random_numbers(1, 1, 1)
     numbers[0, -1] = -1
     picture = films[0][0].astype(np.float32)
-    found = augment.augment(picture, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
-    assert np.abs(found.numpy() - picture).max() < 0.01
+    augmented = augment.augment(picture, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert np.abs(augmented.numpy() - picture).max() < 0.01
 
 
 def test_turning_the_film_brings_no_black_corners() -> None:
     grey = np.full((SIDE, SIDE, 1), 128, np.float32)
     numbers = np.zeros((1, augment.RANDOM_NUMBERS), np.float32)
     numbers[0, [0, 3, 18, 19]] = (1, 1, -1, 1)  # turned and smaller, no box, all of the strength
-    found = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
-    assert found.numpy().min() > 100
+    augmented = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert augmented.numpy().min() > 100

@@ -56,11 +56,11 @@ def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
     both = (dice.integers(0, 255, (20, SIDE, SIDE, 1), dtype=np.uint8), labels)
     keras.backend.clear_session()  # else the layers are numbered on
     keras.utils.set_random_seed(3)
-    one = TrainingLoop(
+    training = TrainingLoop(
         network.build(chosen), chosen, both, both, Checkpoints(directory, "print"), 2, lambda *_: None, lambda: False
     )
-    one.should_stop = lambda: one.progress.step == stop
-    return one
+    training.should_stop = lambda: training.progress.step == stop
+    return training
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
@@ -72,10 +72,10 @@ def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path
     other = loop(tmp_path / "other", precision)
     other.run()
 
-    (wanted, _), (found, _) = (Checkpoints(tmp_path / name, "print").restore() for name in ("whole", "other"))
-    assert wanted.keys() == found.keys()
-    assert [name for name in wanted if not np.array_equal(wanted[name], found[name])] == []
-    scaled = [name for name in wanted if "dynamic_scale" in name]
+    (expected, _), (actual, _) = (Checkpoints(tmp_path / name, "print").restore() for name in ("whole", "other"))
+    assert expected.keys() == actual.keys()
+    assert [name for name in expected if not np.array_equal(expected[name], actual[name])] == []
+    scaled = [name for name in expected if "dynamic_scale" in name]
     assert bool(scaled) == (precision == "float16")  # else small gradients would be none
 
 

@@ -43,9 +43,9 @@ def test_an_epoch_is_a_line_and_a_history(reporter: Reporter, caplog: pytest.Log
     assert lines[0] == "epoch 1/4 loss 0.5000 val_auc 0.7500 40 img/s *"  # the star: better than any before
     assert lines[1].endswith("img/s")
     assert json.loads(reporter.history.read_text()) == [{"loss": 0.5, "val_auc": 0.75}]
-    found = facts(reporter)
-    assert (found["step"], found["steps"], found["epoch"], found["best_epoch"]) == (20, 40, 2, 1)
-    assert found["images_per_second"] == pytest.approx(80.0)
+    state = facts(reporter)
+    assert (state["step"], state["steps"], state["epoch"], state["best_epoch"]) == (20, 40, 2, 1)
+    assert state["images_per_second"] == pytest.approx(80.0)
 
 
 def test_within_an_epoch_lines_are_rare_where_no_terminal_is(
