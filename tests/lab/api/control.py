@@ -23,8 +23,8 @@ PREFIX = "/lab/"
 
 
 def answer(lab: Lab, request: Request) -> Answer:
-    place, _, rest = request.path.removeprefix(PREFIX).partition("/")
-    act = ACTIONS.get((request.method, place))
+    resource, _, rest = request.path.removeprefix(PREFIX).partition("/")
+    act = ACTIONS.get((request.method, resource))
     if act is None:
         return document(404, {"error": f"no {request.method} {request.path} here"})
     try:

@@ -142,9 +142,9 @@ class Faults:
     def clear(self, number: int | None = None) -> int:
         """Switch one fault off, or all. Returns how many were switched off."""
         with self._lock:
-            kept = [one for one in self._faults if number not in (None, one.id)]
-            gone = len(self._faults) - len(kept)
-            self._faults = kept
+            remaining = [one for one in self._faults if number not in (None, one.id)]
+            gone = len(self._faults) - len(remaining)
+            self._faults = remaining
         return gone
 
     def listed(self) -> list[dict[str, Any]]:
@@ -159,8 +159,8 @@ class Faults:
             return [one for one in self._faults if one.kind in STRIKING and one.matches(call) and _due(one)]
 
     def quota(self, code: str) -> float | None:
-        found = [one.value for one in self._of("quota") if one.name == code]
-        return found[-1] if found else None
+        values = [one.value for one in self._of("quota") if one.name == code]
+        return values[-1] if values else None
 
     def offered(self, kind: str, zone: str) -> bool:
         """Whether an instance type is offered in a zone (zone empty: anywhere in the region)."""

@@ -50,8 +50,8 @@ class Application:
             return control.answer(self._lab, request)
         started = time.monotonic()
         call = read(request)
-        struck, answer = self._answer(call, request)
-        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, struck)
+        faults, answer = self._answer(call, request)
+        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, faults)
         return answer
 
     def _answer(self, call: Call, request: Request) -> tuple[str, Answer | None]:

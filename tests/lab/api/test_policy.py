@@ -12,8 +12,8 @@ ME = "arn:aws:iam::123456789012:user/lab"
 
 
 def verdict(statements: Any, action: str = "s3:GetObject", principal: str = "", **context: str) -> str:
-    given = {key.replace("_", ":"): value for key, value in context.items()}
-    return judge([json.dumps({"Statement": statements})], action, "arn:aws:s3:::b/k", given, principal)
+    conditions = {key.replace("_", ":"): value for key, value in context.items()}
+    return judge([json.dumps({"Statement": statements})], action, "arn:aws:s3:::b/k", conditions, principal)
 
 
 @pytest.mark.parametrize(

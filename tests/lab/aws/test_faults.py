@@ -63,8 +63,8 @@ def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
         lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
         hosts = operator.status(dead=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
-        said = {one["name"]: one["ssh"] for one in hosts}
-        return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), said)
+        ssh_states = {one["name"]: one["ssh"] for one in hosts}
+        return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), ssh_states)
 
 
 def finish(session: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
@@ -73,8 +73,8 @@ def finish(session: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str
 
 
 def ended(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
-    done = run()
-    return Ended(done.returncode, done.stderr)
+    result = run()
+    return Ended(result.returncode, result.stderr)
 
 
 def mend(operator: Operator) -> None:

@@ -58,8 +58,8 @@ def contents(file: Path) -> Iterator[bytes]:
 
 def files_below(*places: Path) -> list[Path]:
     """All regular files except terraform's provider, which is large and not ours."""
-    found = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in found if "providers" not in path.parts]
+    paths = [path for folder in places for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in paths if "providers" not in path.parts]
 
 
 def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[bytes]) -> None:
@@ -96,14 +96,18 @@ def test_the_api_was_told_none(operator: Operator, secrets: list[bytes]) -> None
         )
         for one in lab.hosts()
     ]
-    said = [
+    leaked = [
         ec2.get_console_output(InstanceId=one["id"])["Output"].encode() for one in lab.hosts() if one["state"] == "up"
     ]
-    known = files_below(lab.places.logs), [lab.places.directory / "calls.jsonl"], lab.places.hosts.glob("*/console.log")
+    sources = (
+        files_below(lab.places.logs),
+        [lab.places.directory / "calls.jsonl"],
+        lab.places.hosts.glob("*/console.log"),
+    )
 
     assert len(user_data) >= len(HOSTS) and all(b"first boot of" in one for one in user_data)
-    assert not [one for one in secrets if any(one in text for text in (*user_data, *said))]
-    assert holding(secrets, (file for some in known for file in some)) == set()
+    assert not [one for one in secrets if any(one in text for text in (*user_data, *leaked))]
+    assert holding(secrets, (file for some in sources for file in some)) == set()
 
 
 def test_the_hosts_know_none(operator: Operator, secrets: list[bytes]) -> None:
@@ -123,5 +127,5 @@ def test_no_process_was_ever_given_one(operator: Operator, watch: Watch, secrets
 
     assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in one for _, one in watch.seen)
     assert any(name.startswith("terraform-provider-aws") for name in programs)
-    given = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
-    assert given == []
+    leaks = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
+    assert leaks == []

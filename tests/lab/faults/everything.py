@@ -35,12 +35,12 @@ def there(lab: Lab) -> set[Thing]:
     """All resources in the lab's AWS, without those that AWS creates and deletes with a VPC."""
     ec2 = lab.client()
     clients = {service: lab.client(service) for service, *_ in LISTED.values() if service != "ec2"} | {"ec2": ec2}
-    found = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
+    things = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
     for type_, (service, operation, listing, key) in LISTED.items():
         for one in getattr(clients[service], operation)()[listing]:
             if one.get("State") not in ("deleted", "deleting") and one.get("GroupName") != DEFAULT:
-                found.add((type_, one[key]))
-    return found
+                things.add((type_, one[key]))
+    return things
 
 
 def _instances(ec2: Any) -> Iterator[Thing]:

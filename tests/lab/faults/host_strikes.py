@@ -146,20 +146,20 @@ class Files:
 
 def struck(operator: Operator, hold: Hold, argv: tuple[str, ...], strike: Strike) -> Struck:
     """Run pneumoctl and apply the fault where it is paused. The output goes to a file, which a kill does not lose."""
-    said = Path(operator.lab.places.home / "said")
-    with said.open("w+") as file:
+    output_file = Path(operator.lab.places.home / "said")
+    with output_file.open("w+") as file:
         child = operator.lab.start(["pneumoctl", *argv], env=operator.settings, stdout=file, stderr=subprocess.STDOUT)
         try:
             until(f"{argv} to reach {hold.only}", lambda: hold.reached() or child.poll() is not None, REACH_S)
             assert child.poll() is None, (
-                f"{argv} ended with {child.returncode} before it was struck:\n{said.read_text()}"
+                f"{argv} ended with {child.returncode} before it was struck:\n{output_file.read_text()}"
             )
             strike(operator, hold, child)
             seconds = until(f"{argv} to end", lambda: child.poll() is not None, END_S)
         finally:
             child.kill()
             child.wait()
-    return Struck(child.returncode, said.read_text(), seconds)
+    return Struck(child.returncode, output_file.read_text(), seconds)
 
 
 def heal(operator: Operator, hold: Hold) -> None:

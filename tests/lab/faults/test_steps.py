@@ -144,15 +144,15 @@ def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
     files.allow()  # as changed by hand, or as before the deploy
     with strikes.Hold(operator, case.host, case.held) as hold:
         try:
-            struck = strikes.struck(operator, hold, argv, how)
+            outcome = strikes.struck(operator, hold, argv, how)
             if case.host in ("app-1", "web-1"):  # another host serves in its place
                 Traffic(operator).upload(0)
         finally:
             strikes.heal(operator, hold)
-    assert struck.code in codes, f"exit {struck.code}:\n{struck.said}"
-    assert "Traceback" not in struck.said and "Error:" not in struck.said.replace("OSError:", ""), struck.said
-    if struck.code in (6, 10):
-        assert case.host in struck.said and case.step in struck.said and "next: " in struck.said, struck.said
+    assert outcome.code in codes, f"exit {outcome.code}:\n{outcome.said}"
+    assert "Traceback" not in outcome.said and "Error:" not in outcome.said.replace("OSError:", ""), outcome.said
+    if outcome.code in (6, 10):
+        assert case.host in outcome.said and case.step in outcome.said and "next: " in outcome.said, outcome.said
     left = files.now()
     assert files.half() == ""
     until("the front door to serve", lambda: _serves(operator))
@@ -168,7 +168,7 @@ def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
     again = operator.json("configure", "-y")["changed"]
     assert again == [], again
     Traffic(operator).upload(0)
-    return f"| {name} | {fault} | {struck.seconds:.1f} s | {struck.code} | {rerun:.1f} s |"
+    return f"| {name} | {fault} | {outcome.seconds:.1f} s | {outcome.code} | {rerun:.1f} s |"
 
 
 def _serves(operator: Operator) -> bool:

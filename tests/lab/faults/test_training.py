@@ -156,21 +156,24 @@ def strike(training: Training, name: str, phase: str, folder: Path) -> str:
         scene.begin(phase)
         if not fault.early or fault.prepared:
             scene.reach(phase)
-        had, began = scene.checkpoint() if phase in ("training", "upload", "stopping") else None, time.monotonic()
+        checkpoint, began = (
+            scene.checkpoint() if phase in ("training", "upload", "stopping") else None,
+            time.monotonic(),
+        )
         if not fault.early:
             fault.strike(scene)
         scene.let_go()
         seconds = off(scene, began)
     finally:
         scene.heal()
-    code, said = scene.child.returncode, scene.said
-    assert code in fault.codes[phase], f"exit {code}:\n{said}"
-    assert "Traceback" not in said, said
-    assert seconds <= OFF_S, f"off only after {seconds:.0f} s:\n{said}"
+    code, output = scene.child.returncode, scene.said
+    assert code in fault.codes[phase], f"exit {code}:\n{output}"
+    assert "Traceback" not in output, output
+    assert seconds <= OFF_S, f"off only after {seconds:.0f} s:\n{output}"
     evidence, receipt = Evidence.of(scene, since, fault.asks), receipt_of(scene)
-    assert receipt["guard"] in evidence.guards or not evidence.started, f"{receipt}\n{evidence}\n{said}"
+    assert receipt["guard"] in evidence.guards or not evidence.started, f"{receipt}\n{evidence}\n{output}"
     assert code in (KILLED, 7, receipt["exit"]), receipt
-    whole(scene, had)
+    whole(scene, checkpoint)
     if not lab.client("scheduler").list_schedules(GroupName="pneumoctl-default")["Schedules"] == []:
         raise AssertionError("a stop is still armed, though the host is off")
     shown = "killed" if code == KILLED else code
@@ -199,12 +202,12 @@ def receipt_of(scene: Scene) -> dict:
     return receipt
 
 
-def whole(scene: Scene, had: str | None) -> None:
+def whole(scene: Scene, before: str | None) -> None:
     """Check that the bucket has the earlier checkpoint or a newer one, and that its digests are correct."""
-    if had is None:
+    if before is None:
         return
     latest = scene.checkpoint() or ""
-    assert latest >= had, f"{had} was there, now it is {latest!r}"
+    assert latest >= before, f"{before} was there, now it is {latest!r}"
     digests = json.loads(scene.kept(f"checkpoints/{latest}/{MANIFEST}") or b"{}")
     for name in (ARRAYS, STATE):
         content = scene.kept(f"checkpoints/{latest}/{name}") or b""

@@ -56,8 +56,8 @@ class Scene:
         if self._boots_alone(phase):
             fault.cut("train")
         argv = ["pneumoctl", "train", "--gpu", *CAP, "--", *SMALL, "--epochs", str(self.epochs)]
-        with (self.folder / "said").open("w") as said:  # a file is not lost when pneumoctl is killed
-            to = {"stdout": said, "stderr": subprocess.STDOUT}
+        with (self.folder / "said").open("w") as output:  # a file is not lost when pneumoctl is killed
+            to = {"stdout": output, "stderr": subprocess.STDOUT}
             self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)
 
     def reach(self, phase: str) -> None:
@@ -119,8 +119,8 @@ class Scene:
         assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.said}"
 
     def _records(self) -> dict[str, Path]:
-        place = self.training.operator.directory.with_name("default.runs")
-        return {path.parent.name: path for path in place.glob("*/record.json")}
+        directory = self.training.operator.directory.with_name("default.runs")
+        return {path.parent.name: path for path in directory.glob("*/record.json")}
 
     @property
     def run(self) -> str:
@@ -167,5 +167,5 @@ class Scene:
 
     def checkpoint(self) -> str | None:
         """The newest checkpoint in the bucket, None if there is none."""
-        found = self.kept("checkpoints/latest")
-        return None if found is None else found.decode()
+        latest = self.kept("checkpoints/latest")
+        return None if latest is None else latest.decode()

@@ -58,11 +58,11 @@ def test_a_second_one_is_told_who_works_here_and_elsewhere(
     here = operator.run("configure", "-y", code=5)
     there = second(operator, elsewhere, 5)
     hold.let_go()
-    said = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=LONGEST_S)[1]
 
     assert f"process {first.pid}" in here.stderr
     assert f"root@{os.uname().nodename} works on it" in there.stderr and HOST in there.stderr
-    assert first.returncode == 0, said
+    assert first.returncode == 0, stderr
     assert operator.json("configure", "-y")["changed"] == []
 
 
@@ -89,8 +89,8 @@ def test_one_that_was_frozen_and_overtaken_does_nothing_more(
     until("the lease to end", lambda: second(operator, elsewhere, None).returncode == 0, LEASE_S + 60)
     operator.lab.fault.on(HOST, REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
-    said = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=LONGEST_S)[1]
 
-    assert first.returncode in (5, 6), said  # refused by the host, or its connection had ended
+    assert first.returncode in (5, 6), stderr  # refused by the host, or its connection had ended
     assert operator.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
     Traffic(operator).upload(0)

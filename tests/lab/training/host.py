@@ -69,8 +69,8 @@ class Training:
     def news(self) -> dict[str, Any]:
         """The latest progress of the run, {} if there is none."""
         try:
-            found: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
-            return found
+            progress: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
+            return progress
         except (RuntimeError, ProcessLookupError, KeyError, ValueError):
             return {}
 
@@ -98,8 +98,8 @@ class Training:
     def process(self) -> int:
         """The process id, on this machine, of the run's main process."""
         group = f"{self.operator.lab.places.prefix}/{self.id}"
-        (found,) = Group(group).processes("pneumoctl-train.service")
-        return found
+        (process,) = Group(group).processes("pneumoctl-train.service")
+        return process
 
     def console(self) -> bytes:
         """The console output of the host since its creation."""
@@ -119,8 +119,10 @@ class Training:
     def in_bucket(self, run: str, name: str) -> bytes:
         """An object of a run in the bucket."""
         bucket = json.loads((self.operator.directory / "aws.json").read_text())["bucket"]
-        found: bytes = self.operator.lab.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{name}")["Body"].read()
-        return found
+        content: bytes = (
+            self.operator.lab.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{name}")["Body"].read()
+        )
+        return content
 
     # Each of these disables one guard.
 
@@ -136,8 +138,10 @@ class Training:
 
     def without_unit(self) -> None:
         """Disable guard 3 until the next boot: the unit that powers the host off at the end of a run."""
-        place = "/run/systemd/system/pneumoctl-train.service.d"
-        script = f"mkdir -p {place}; printf '[Service]\\nExecStopPost=\\n' >{place}/none.conf; systemctl daemon-reload"
+        drop_in = "/run/systemd/system/pneumoctl-train.service.d"
+        script = (
+            f"mkdir -p {drop_in}; printf '[Service]\\nExecStopPost=\\n' >{drop_in}/none.conf; systemctl daemon-reload"
+        )
         self.on(script)
 
     def forward(self, seconds: float) -> None:
