@@ -91,10 +91,10 @@ class Bench:
 
     def left(self) -> None:
         """Say what pneumoctl still finds to do after others."""
-        found = {
+        state = {
             host: [step["title"] for step in steps] for host, steps in contestants.read(self.operated("left")).items()
         }
-        print("    left:", json.dumps({host: steps for host, steps in found.items() if steps}), flush=True)
+        print("    left:", json.dumps({host: steps for host, steps in state.items() if steps}), flush=True)
 
 
 def ours(bench: Bench) -> None:
@@ -117,9 +117,9 @@ def by_ssh(bench: Bench, what: str) -> None:
     todo = bench.fresh()
     folder.mkdir()
     if what == SHARED:
-        kept = f"Host *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {folder}/%C\n"
+        ssh_config = f"Host *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {folder}/%C\n"
         config = folder / "config"
-        config.write_text((bench.ssh / "config").read_text() + kept)
+        config.write_text((bench.ssh / "config").read_text() + ssh_config)
     for host, steps in todo.items():
         (folder / f"{host}.sh").write_text(contestants.script(host, steps, config, folder / "files"))
     names = " ".join(todo)
@@ -141,8 +141,8 @@ def by_pyinfra(bench: Bench) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     todo = bench.fresh()
     config = bench.home / "pyinfra_ssh_config"
-    kept = [line for line in (bench.ssh / "config").read_text().splitlines() if "ProxyJump none" not in line]
-    config.write_text("\n".join(kept).replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no"))
+    lines = [line for line in (bench.ssh / "config").read_text().splitlines() if "ProxyJump none" not in line]
+    config.write_text("\n".join(lines).replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no"))
     argv = [str(environment / "bin/pyinfra"), *contestants.deploy(todo, config, folder)]
     bench.run(THEIRS, argv, folder)
     bench.left()
@@ -170,10 +170,10 @@ def report(bench: Bench) -> bool:
     """Print medians, and those of the ratios to ours; whether nobody was quicker."""
     for what, times in bench.seconds.items():
         ratios = bench.ratios.get(what, [])
-        told = (
+        documents = (
             f"{statistics.median(ratios):5.2f} x ours ({', '.join(f'{one:.2f}' for one in ratios)})" if ratios else ""
         )
-        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {told}")
+        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {documents}")
     return all(statistics.median(ratios) >= GOAL for ratios in bench.ratios.values())
 
 

@@ -38,8 +38,8 @@ def test_an_environment_holds_what_the_extra_needs_and_nothing_else(make: Make, 
     """So that the tests below can fail: what another extra brings is not there by accident."""
     wanted = environments.closure(wheel, extra) | {"pneumoctl"}
     asked = "from importlib.metadata import distributions; print(*{one.name for one in distributions()})"
-    found = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
-    assert wanted <= found <= wanted | {"pip", "setuptools"}  # with these two a new environment may begin
+    installed = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
+    assert wanted <= installed <= wanted | {"pip", "setuptools"}  # with these two a new environment may begin
     # Imported, not only found: a package may need one that it does not ask for.
     make(extra).run("python", "-c", f"import {', '.join((*installation.MODULES[extra], *OURS[extra]))}")
 
@@ -128,5 +128,5 @@ def test_the_base_alone_says_which_extra_is_missing_and_how_to_add_it(make: Make
 
 
 def _checks(environment: environments.Environment, *words: str) -> list[dict[str, Any]]:
-    done = environment.run("pneumoctl", "doctor", "--json", *words, code=4)
-    return list(json.loads(done.stdout)["checks"])
+    result = environment.run("pneumoctl", "doctor", "--json", *words, code=4)
+    return list(json.loads(result.stdout)["checks"])

@@ -131,11 +131,11 @@ class Front:
     def open_files(self) -> set[str]:
         """The files that nginx's workers hold open, deleted ones too."""
         workers = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        found = set()
+        files = set()
         for one in [fd for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]:
             with suppress(FileNotFoundError):  # closed meanwhile
-                found.add(str(one.readlink()))
-        return found
+                files.add(str(one.readlink()))
+        return files
 
     def logged(self, lines: int) -> list[str]:
         """The next lines of the access log, without what syslog puts before them."""

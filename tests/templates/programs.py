@@ -22,18 +22,18 @@ def program(name: str) -> str:
     """
     unpacked = Path(os.environ.get("DEBIAN", "/nonexistent"))
     places = [unpacked / "usr/sbin", unpacked / "usr/bin", *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
-    found = shutil.which(name, path=":".join(map(str, places)))
-    if found is None:
+    path = shutil.which(name, path=":".join(map(str, places)))
+    if path is None:
         pytest.skip(f"{name} is not here: on Debian `make test` fetches it, or DEBIAN names a folder with it")
-    return found
+    return path
 
 
 def checker(name: str) -> str:
     """A program or folder that judges others, in an environment of its own below CHECKERS; skipped without it."""
-    found = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
-    if not found.exists():
+    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
+    if not path.exists():
         pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
-    return str(found)
+    return str(path)
 
 
 @contextmanager

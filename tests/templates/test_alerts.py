@@ -48,14 +48,14 @@ def test_every_alert_is_shown_to_fire_and_to_be_silent() -> None:
 
 @pytest.mark.parametrize(("alert", "case"), cases(FIRES))
 def test_fires(tmp_path: Path, alert: str, case: Case) -> None:
-    done = judged(tmp_path, alert, case, fires=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = judged(tmp_path, alert, case, fires=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(("alert", "case"), cases(SILENT))
 def test_is_silent(tmp_path: Path, alert: str, case: Case) -> None:
-    done = judged(tmp_path, alert, case, fires=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = judged(tmp_path, alert, case, fires=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_promtool_would_say_so(tmp_path: Path) -> None:

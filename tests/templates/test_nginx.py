@@ -112,11 +112,11 @@ def test_an_error_of_nginx_is_guarded_and_no_finding(
     with Front(folder, ONE) as front:  # nobody is behind it
         answer = front.ask(path, "POST" if body else "GET", headers, body)
         problem = front.ask(path, "POST" if body else "GET", {**headers, "Accept": "application/json"}, body)
-    for one, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
-        assert (one.status, one.all("Content-Type")) == (status, [kind])
-        assert (one.all(HSTS), one.all("Vary")) == (TWO_YEARS, ["Accept"])
-        assert {name: len(one.all(name)) for name in GUARDS} == dict.fromkeys(GUARDS, 1)
-        assert b"nginx" not in one.body
+    for response, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
+        assert (response.status, response.all("Content-Type")) == (status, [kind])
+        assert (response.all(HSTS), response.all("Vary")) == (TWO_YEARS, ["Accept"])
+        assert {name: len(response.all(name)) for name in GUARDS} == dict.fromkeys(GUARDS, 1)
+        assert b"nginx" not in response.body
     text = answer.body.decode()
     assert "<h1>Error: " in text and "says nothing about any picture" in text
     assert "pneumonia" not in text.lower() and "finding" not in text

@@ -32,7 +32,7 @@ TARGETS = {
 }
 
 
-def got(path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
+def request(path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
     return urllib3.request(method, f"http://127.0.0.1:9090{path}", retries=False, timeout=5)
 
 
@@ -85,8 +85,8 @@ def monitored(tmp_path_factory: pytest.TempPathFactory, network: None) -> Iterat
 @pytest.mark.usefixtures("monitored")
 def test_every_target_is_found_under_the_name_of_its_host() -> None:
     until(lambda: len(value("up")) == 4 and len(value("up == 1")) == 3)
-    found = {(one["metric"]["job"], one["metric"]["instance"], one["value"][1]) for one in value("up")}
-    assert found == {
+    targets = {(one["metric"]["job"], one["metric"]["instance"], one["value"][1]) for one in value("up")}
+    assert targets == {
         ("prometheus", "monitoring", "1"),
         ("node", "nginx", "1"),
         ("node", "train-0", "0"),
@@ -112,7 +112,7 @@ def test_the_exporters_give_what_alerts_ask_for(expression: str) -> None:
 @pytest.mark.usefixtures("monitored")
 def test_every_alert_is_loaded_and_a_stopped_gpu_is_none() -> None:
     until(lambda: bool(value('up{role="train"} == 0')))
-    groups = json.loads(got("/api/v1/rules").data)["data"]["groups"]
+    groups = json.loads(request("/api/v1/rules").data)["data"]["groups"]
     until(lambda: all(rule["health"] == "ok" for group in rules() for rule in group["rules"]))
     assert sum(len(group["rules"]) for group in groups) >= 16
     states = {rule["name"]: rule["state"] for group in rules() for rule in group["rules"]}
@@ -120,13 +120,13 @@ def test_every_alert_is_loaded_and_a_stopped_gpu_is_none() -> None:
 
 
 def rules() -> list[dict]:
-    return json.loads(got("/api/v1/rules").data)["data"]["groups"]
+    return json.loads(request("/api/v1/rules").data)["data"]["groups"]
 
 
 @pytest.mark.usefixtures("monitored")
 def test_nobody_ends_it_or_deletes_over_http() -> None:
-    assert got("/-/quit", "POST").status == got("/-/reload", "POST").status == 403
-    assert b"admin APIs disabled" in got("/api/v1/admin/tsdb/delete_series?match[]=up", "POST").data
-    flags = json.loads(got("/api/v1/status/flags").data)["data"]
+    assert request("/-/quit", "POST").status == request("/-/reload", "POST").status == 403
+    assert b"admin APIs disabled" in request("/api/v1/admin/tsdb/delete_series?match[]=up", "POST").data
+    flags = json.loads(request("/api/v1/status/flags").data)["data"]
     assert (flags["storage.tsdb.retention.time"], flags["storage.tsdb.retention.size"]) == ("30d", "8GiB")
     assert flags["web.listen-address"] == "127.0.0.1:9090"

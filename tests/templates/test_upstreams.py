@@ -55,11 +55,11 @@ def test_a_host_that_is_gone_is_passed_over(folder: Path, method: str) -> None:
 
 
 def test_what_may_have_been_received_is_not_sent_twice(folder: Path) -> None:
-    with host(ONE.address) as one, host(TWO.address) as two, Front(folder, ONE, TWO) as front:
+    with host(ONE.address) as first, host(TWO.address) as second, Front(folder, ONE, TWO) as front:
         assert front.ask("/die", "POST", body=b"picture").status == 502
-        assert len(one.seen) + len(two.seen) == 1
+        assert len(first.seen) + len(second.seen) == 1
         assert front.ask("/die").status == 502
-        assert len(one.seen) + len(two.seen) == 3
+        assert len(first.seen) + len(second.seen) == 3
 
 
 def test_a_host_that_restarts_is_waited_for(folder: Path) -> None:

@@ -30,15 +30,17 @@ def works(counter: int, phase: str = "train") -> dict[str, Any]:
 def after(
     guard: dict[str, Any], seconds: float, training: bool | None, order: dict[str, Any], was: dict[str, Any]
 ) -> str:
-    said: str = guard["verdict"](was, NOW + seconds, order, training)
-    return said
+    reason: str = guard["verdict"](was, NOW + seconds, order, training)
+    return reason
 
 
 @pytest.mark.parametrize(
-    ("seconds", "first", "said"), [(119, True, ""), (120, True, "idle"), (599, False, ""), (600, False, "idle")]
+    ("seconds", "first", "expected"), [(119, True, ""), (120, True, "idle"), (599, False, ""), (600, False, "idle")]
 )
-def test_nothing_trains_and_nobody_works_here(guard: dict[str, Any], seconds: float, first: bool, said: str) -> None:
-    assert after(guard, seconds, False, {}, seen(first=first)) == said
+def test_nothing_trains_and_nobody_works_here(
+    guard: dict[str, Any], seconds: float, first: bool, expected: str
+) -> None:
+    assert after(guard, seconds, False, {}, seen(first=first)) == expected
 
 
 def test_an_operator_keeps_it_on_by_renewing_the_lease(guard: dict[str, Any]) -> None:

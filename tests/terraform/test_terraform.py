@@ -63,8 +63,8 @@ def checkov(folder: Path) -> dict[str, Any]:
     if not program:
         pytest.skip("checkov is not installed: `make test` installs it, or CHECKOV names it")
     asked = ["--directory", str(folder), "--framework", "terraform", "--output", "json", "--skip-download"]
-    done = subprocess.run([program, *asked], text=True, capture_output=True)
-    report: dict[str, Any] = json.loads(done.stdout)
+    result = subprocess.run([program, *asked], text=True, capture_output=True)
+    report: dict[str, Any] = json.loads(result.stdout)
     return report
 
 
@@ -90,6 +90,6 @@ def test_checkov_would_find_something(tmp_path: Path) -> None:
     for name, good, bad in (("hosts.tf", "encrypted   = true", "encrypted   = false"), ("guard.tf", "{", "{{")):
         broken = (tmp_path / name).read_text().replace(good, bad, 1)
         (tmp_path / name).write_text(broken)
-    found = faults(checkov(tmp_path))
-    assert "CKV_AWS_8 aws_instance.host" in found
-    assert any(fault.startswith("cannot be read: ") for fault in found)
+    failures = faults(checkov(tmp_path))
+    assert "CKV_AWS_8 aws_instance.host" in failures
+    assert any(fault.startswith("cannot be read: ") for fault in failures)
