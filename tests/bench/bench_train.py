@@ -86,7 +86,8 @@ def main() -> None:
             order = took(*ordered(scratch, endpoint, scratch / "drawings", options.flags, number))
             pairs.append((direct, order))
             print(
-                f"bare {direct[0]:.1f} s ({direct[1]:.1f} s of processors)  by order {order[0]:.1f} s ({order[1]:.1f} s)"
+                f"bare {direct[0]:.1f} s ({direct[1]:.1f} s of processors)  "
+                f"by order {order[0]:.1f} s ({order[1]:.1f} s)"
             )
     server.stop()
     for kind, at in (("wall", 0), ("processors", 1)):
