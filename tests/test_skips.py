@@ -28,7 +28,7 @@ def test_real_x_rays_may_be_missing(ci: dict[str, str]) -> None:
     assert f"skipped 2: {needs.DATA}\n" in result.stdout
 
 
-def test_a_user_is_told_in_one_line_how_to_get_what_is_missing() -> None:
+def test_a_skip_says_in_one_line_how_to_install_what_is_missing() -> None:
     result = run(TERRAFORM, "-k", "valid", PATH="/nonexistent")
 
     assert result.returncode == 0, result.stdout

@@ -61,7 +61,7 @@ def asked(environment: Environment, function: str = "install_command", extra: st
         ({}, f"'pneumoctl[aws]=={__version__}'"),
     ],
 )
-def test_the_source_is_named_that_it_came_from(
+def test_the_installation_source_is_named(
     base: Environment, record: Path, source: dict[str, object], requirement: str
 ) -> None:
     if source:

@@ -41,7 +41,7 @@ def test_whole_bundle_loads_with_its_facts(tiny_bundle: Path) -> None:
         assert len(loaded.version) == 12 and int(loaded.version, 16) >= 0
 
 
-def test_version_is_the_hash_of_everything_else(tiny_bundle: Path) -> None:
+def test_the_version_is_the_hash_of_the_other_content(tiny_bundle: Path) -> None:
     manifest = json.loads((tiny_bundle / "bundle.json").read_text())
     version = manifest.pop("version")
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
@@ -65,7 +65,7 @@ def test_writing_again_changes_the_version_only_with_the_content(bundle_dir: Pat
     assert after.version != before.version and "report/roc.png" in after.manifest["files"]
 
 
-def test_writing_leaves_no_half_bundle(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_no_partial_bundle(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rest = {key: value for key, value in bundle.load(bundle_dir).manifest.items() if key not in ("version", "files")}
     (bundle_dir / "bundle.json").unlink()
     monkeypatch.setattr(model_files.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
@@ -173,7 +173,7 @@ def test_impossible_value_is_refused(bundle_dir: Path, field: str, value: object
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused_everywhere(bundle_dir: Path, word: str) -> None:
+def test_nan_and_infinity_are_refused_everywhere(bundle_dir: Path, word: str) -> None:
     path = bundle_dir / "bundle.json"
     for field in ('"limit": ', '"threshold": ', '"temperature": '):
         text = (bundle_dir / "bundle.json").read_text()
@@ -206,7 +206,7 @@ def test_damaged_network_is_refused(bundle_dir: Path) -> None:
         bundle.load(bundle_dir)
 
 
-def test_only_a_deep_look_hashes_what_serving_does_not_read(bundle_dir: Path) -> None:
+def test_only_a_deep_check_hashes_files_that_serving_does_not_read(bundle_dir: Path) -> None:
     (bundle_dir / "model.keras").write_bytes(b"exchanged")
     bundle.load(bundle_dir)
     with pytest.raises(BundleError, match=r"model\.keras does not have"):
@@ -233,7 +233,7 @@ def test_directory_without_a_bundle_says_so(tmp_path: Path) -> None:
             bundle.load(directory)
 
 
-def test_write_takes_only_what_would_load(bundle_dir: Path) -> None:
+def test_write_refuses_a_bundle_that_would_not_load(bundle_dir: Path) -> None:
     rest = copy.deepcopy(bundle.load(bundle_dir).manifest)
     del rest["operating_point"]["threshold"]
     (bundle_dir / "bundle.json").unlink()

@@ -103,7 +103,7 @@ def test_one_picture_a_class_gives_the_score_interval_of_one_trial() -> None:
     assert newcombe(0.5, 10, 10) == pytest.approx((0.27351558818989, 0.72648441181011), abs=1e-9)
 
 
-def test_equal_probabilities_are_no_knowledge() -> None:
+def test_equal_probabilities_have_auc_one_half() -> None:
     area = auc(np.array([0, 1] * 10), np.full(20, 0.3))
     assert area["value"] == 0.5
     assert area["low"] < 0.3 and area["high"] > 0.7
@@ -192,7 +192,7 @@ def test_a_probability_on_the_threshold_is_called_pneumonia() -> None:
     assert result["confusion"] == {"tp": 1, "fp": 1, "tn": 0, "fn": 0}
 
 
-def test_what_was_not_there_is_not_measured() -> None:
+def test_missing_classes_have_no_figures() -> None:
     """One class only: its own rate stands, the other's and the AUC are None and never 0 or 1."""
     healthy = evaluate([0, 0, 0], [0.1, 0.2, 0.9], 0.5)
     assert healthy["auc"] is None and healthy["sensitivity"] is None
@@ -302,7 +302,7 @@ def test_the_command_reads_a_medmnist_file_and_a_manifest(tiny_bundle: Path, dra
     assert scores[0] == scores[1] == scores[2]
 
 
-def test_pictures_that_serving_refuses_are_counted_and_told(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
+def test_refused_pictures_are_counted_and_reported(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     root = tmp_path / "noise"
     for part, label in product(("train", "test"), ("NORMAL", "PNEUMONIA")):
         (root / part / label).mkdir(parents=True)

@@ -327,7 +327,7 @@ def test_a_bundle_whose_health_gate_could_not_pass_is_not_made(
     assert nothing_beside(tmp_path / "bundle")
 
 
-def test_a_bundle_in_the_way_stays(model, settings, drawings, tmp_path: Path) -> None:
+def test_an_existing_bundle_is_not_overwritten(model, settings, drawings, tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "bundle.json").write_text("mine")
     with pytest.raises(FileExistsError):
@@ -371,7 +371,7 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
 
 
-def test_a_starting_file_is_told_by_its_name_alone(tmp_path: Path) -> None:
+def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "start.keras").touch()
     command = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
     assert "--weights start.keras" in command and str(tmp_path) not in command

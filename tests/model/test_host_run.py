@@ -156,7 +156,7 @@ def weights(out: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host, tmp_path: Path) -> None:
+def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(host: Host, tmp_path: Path) -> None:
     whole = host.start()
     assert whole.returncode == 0, whole.stderr
     wanted, news = (
@@ -186,7 +186,7 @@ def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host
     assert all(np.array_equal(wanted[name], final[name]) for name in wanted)
 
 
-def test_told_to_end_it_saves_a_checkpoint_and_brings_it_to_the_bucket(host: Host) -> None:
+def test_sigterm_saves_a_checkpoint_and_uploads_it(host: Host) -> None:
     result = host.start(TEST_KILL="3", TEST_SIGNAL="SIGTERM")
 
     assert result.returncode == 128 + signal.SIGTERM, result.stderr
@@ -205,7 +205,7 @@ def test_without_a_gpu_nothing_is_trained(host: Host) -> None:
     assert not (host.run / "out").exists()
 
 
-def test_a_bucket_that_refuses_ends_no_training_and_is_told(host: Host) -> None:
+def test_a_failing_upload_is_reported_and_does_not_end_the_training(host: Host) -> None:
     result = host.start(TEST_DENIED="1")
 
     assert result.returncode == 0, result.stderr

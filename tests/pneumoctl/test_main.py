@@ -133,7 +133,7 @@ def test_every_command_on_a_stack_is_hinted_with_it() -> None:
     )
 
 
-def test_a_text_that_speaks_of_the_option_still_names_the_stack() -> None:
+def test_a_hint_that_mentions_the_option_still_names_the_stack() -> None:
     text = "take another --stack; or destroy it: pneumoctl teardown"
     assert _with_stack(text, ["up", "--stack", "prod"]).endswith("pneumoctl teardown --stack prod")
 
@@ -176,7 +176,7 @@ def test_an_operating_system_error_is_no_traceback(
     assert "file" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
-def test_no_words_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "Usage: pneumoctl" in capsys.readouterr().out
 

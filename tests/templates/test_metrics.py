@@ -58,7 +58,7 @@ def named(text: str) -> set[str]:
     return {re.sub(r"_(bucket|count)$", "", one) for one in names}
 
 
-def test_dashboards_and_alerts_ask_for_what_is_given(exported_names: set[str]) -> None:
+def test_dashboards_and_alerts_use_exported_metrics_only(exported_names: set[str]) -> None:
     shown = {one for expression in expressions().values() for one in named(expression)}
     rules = re.findall(r"expr: (.*?)(?:for|labels):", render("prometheus/alerts.yml"), re.S)
     watched = set().union(*map(named, rules))

@@ -61,7 +61,7 @@ def test_a_foreign_name_is_not_served(front: Front, page: Host) -> None:
     assert b"<h1>Error: This name is not served here</h1>" in answer.body
 
 
-def test_who_logs_in_is_passed_on(front: Front, page: Host) -> None:
+def test_requests_with_the_login_are_forwarded(front: Front, page: Host) -> None:
     answer = front.ask("/predictions?order=time", headers={**LOGIN, "X-Forwarded-For": "a lie", "X-Pneumo-Probe": "1"})
     assert (answer.status, answer.body) == (200, b"ok")
     ((method, path, headers, _),) = page.seen
@@ -74,17 +74,17 @@ def test_who_logs_in_is_passed_on(front: Front, page: Host) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic Y2xpbmljaWFuOndyb25n"}], ids=["nobody", "wrong"])
 @pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/metrics/"])
-def test_nobody_else_is(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
+def test_requests_without_the_login_are_rejected(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
     answer = front.ask(path, headers=headers)
     assert (answer.status, answer.all("WWW-Authenticate"), page.seen) == (401, ['Basic realm="pneumoctl"'], [])
 
 
-def test_everybody_may_ask_whether_it_lives(front: Front) -> None:
+def test_the_liveness_probe_needs_no_login(front: Front) -> None:
     assert front.ask("/livez", headers={}).body == b"ok"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/metrics?x", "/error.html", "/error.json"])
-def test_what_is_not_for_people_is_not_there(front: Front, page: Host, path: str) -> None:
+def test_internal_paths_are_not_found(front: Front, page: Host, path: str) -> None:
     assert (front.ask(path).status, page.seen) == (404, [])
 
 
@@ -106,7 +106,7 @@ MEANS = ["401", "404", "413", "502", "502 of a picture"]
 
 
 @pytest.mark.parametrize(("path", "headers", "body", "status"), ERRORS, ids=MEANS)
-def test_an_error_of_nginx_is_guarded_and_no_finding(
+def test_error_pages_of_nginx_have_security_headers_and_no_finding(
     folder: Path, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
     with Front(folder, ONE) as front:  # nobody is behind it
@@ -125,13 +125,13 @@ def test_an_error_of_nginx_is_guarded_and_no_finding(
     assert document["title"] in text and document["detail"] in text
 
 
-def test_what_cannot_be_read_is_answered_in_the_same_way(front: Front) -> None:
+def test_an_address_that_is_too_long_gets_the_same_error_page(front: Front) -> None:
     answer = front.ask("/" + "x" * 9000)
     assert (answer.status, answer.all("X-Frame-Options")) == (414, ["DENY"])
     assert b"<h1>Error: The address is too long</h1>" in answer.body
 
 
-def test_many_may_ask_at_once_but_not_without_end(front: Front) -> None:
+def test_concurrent_requests_are_limited(front: Front) -> None:
     def burst(requests: int) -> bytes:
         """What came of so many requests on one connection."""
         lines = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * requests
@@ -152,7 +152,7 @@ def test_many_may_ask_at_once_but_not_without_end(front: Front) -> None:
     assert b"\r\nRetry-After: 1\r\n" in refused
 
 
-def test_the_log_tells_what_happened_and_nothing_of_a_patient(front: Front) -> None:
+def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
     for path in (
         f"/predictions/{IDENTIFIER}/image.png?name=meier.png",
         f"/results?id={IDENTIFIER}",

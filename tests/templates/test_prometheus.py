@@ -54,7 +54,7 @@ def check(path: Path) -> int:
     return subprocess.run([program("promtool"), "check", "config", path], capture_output=True).returncode
 
 
-def test_promtool_finds_no_fault_and_would_find_one(tmp_path: Path) -> None:
+def test_promtool_accepts_the_configuration_and_detects_an_error(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert check(path) == 0
     rules = tmp_path / "alerts.yml"
@@ -110,7 +110,7 @@ def test_the_exporters_give_what_alerts_ask_for(expression: str) -> None:
 
 
 @pytest.mark.usefixtures("monitored")
-def test_every_alert_is_loaded_and_a_stopped_gpu_is_none() -> None:
+def test_every_alert_is_loaded_and_none_fires_for_a_stopped_gpu_host() -> None:
     until(lambda: bool(value('up{role="train"} == 0')))
     groups = json.loads(request("/api/v1/rules").data)["data"]["groups"]
     until(lambda: all(rule["health"] == "ok" for group in rules() for rule in group["rules"]))
@@ -124,7 +124,7 @@ def rules() -> list[dict]:
 
 
 @pytest.mark.usefixtures("monitored")
-def test_nobody_ends_it_or_deletes_over_http() -> None:
+def test_shutdown_and_deletion_over_http_are_disabled() -> None:
     assert request("/-/quit", "POST").status == request("/-/reload", "POST").status == 403
     assert b"admin APIs disabled" in request("/api/v1/admin/tsdb/delete_series?match[]=up", "POST").data
     flags = json.loads(request("/api/v1/status/flags").data)["data"]

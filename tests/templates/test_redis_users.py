@@ -191,7 +191,7 @@ def test_while_a_password_is_replaced_both_let_in(server: RedisServer) -> None:
     assert outcomes == [(True, False), (True, True), (False, True)]
 
 
-def test_who_has_no_password_is_not_there() -> None:
+def test_a_user_without_a_password_does_not_exist() -> None:
     text = render("redis/users.acl", users={"api": (digest("x"),), "train": ()})
     assert [line.split()[1] for line in text.splitlines()] == ["default", "api"]
 

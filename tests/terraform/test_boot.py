@@ -84,7 +84,7 @@ def test_is_a_script_that_ec2_takes(evaluate: Callable[[str], Any], name: str) -
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_a_good_boot(boot: Callable[..., Boot], name: str) -> None:
+def test_a_successful_boot(boot: Callable[..., Boot], name: str) -> None:
     result = boot(name)
     assert result.mark == "ok\n"
     assert result.read("dev/console") == f"pneumoctl-host-key: {KEY}\npneumoctl-boot: ok\n"

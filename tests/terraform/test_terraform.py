@@ -30,7 +30,7 @@ def test_is_valid(terraform: Callable[..., Any]) -> None:
     assert (checked["valid"], checked["error_count"], checked["warning_count"]) == (True, 0, 0), checked["diagnostics"]
 
 
-def test_means_what_it_should(terraform: Callable[..., Any]) -> None:
+def test_assertions_on_the_evaluated_configuration_hold(terraform: Callable[..., Any]) -> None:
     wanted = len(re.findall(r'^run "', (HERE / "stack.tftest.hcl").read_text(), re.M))
     tested = terraform("test", "-no-color")
     assert f"Success! {wanted} passed, 0 failed." in tested.stdout, tested.stdout + tested.stderr
@@ -42,7 +42,7 @@ def test_the_tool_and_terraform_agree(evaluate: Callable[[str], Any]) -> None:
     assert evaluate(f"[{', '.join(f'var.{name}' for name in shared)}]") == [getattr(Settings(), one) for one in shared]
 
 
-def test_everything_made_carries_its_address() -> None:
+def test_every_resource_is_tagged_with_its_address() -> None:
     untagged = {  # they belong to something that is tagged, or cannot be
         *("terraform_data", "aws_route_table_association", "aws_iam_role_policy"),
         *(f"aws_s3_bucket_{part}" for part in ("ownership_controls", "public_access_block", "versioning", "policy")),

@@ -73,7 +73,7 @@ def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, net: 
     ("service", "number"),
     [("ec2", "L-1216C47A"), ("ec2", "L-DB2E81BA"), ("ec2", "L-417A185B"), ("ec2", "L-0263D0A3"), ("vpc", "L-F678F1CE")],
 )
-def test_quotas_are_told_and_set(api: Api, service: str, number: str) -> None:
+def test_quotas_are_listed_and_set(api: Api, service: str, number: str) -> None:
     quotas = api.client("service-quotas", region=REGION)
     usual = quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"]
     assert usual > 0
@@ -123,7 +123,7 @@ def test_a_bucket_policy_is_read_with_its_condition(api: Api, secure: str, allow
         assert code(failure) == "AccessDenied"
 
 
-def test_budgets_tell_their_subscribers_and_tags(api: Api) -> None:
+def test_budgets_list_their_subscribers_and_tags(api: Api) -> None:
     budgets = api.client("budgets")
     notification = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
     subscribers = [{"SubscriptionType": "EMAIL", "Address": "ops@example.com"}]

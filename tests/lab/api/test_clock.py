@@ -103,7 +103,9 @@ def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: Networ
     assert names(scheduler) == []
 
 
-def test_hours_pass_when_the_clock_is_put_forward(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:
+def test_schedules_act_when_the_clock_is_put_forward(
+    api: Api, ec2: Any, net: Network, scheduler: Any, role: str
+) -> None:
     id = instance(ec2, net, TagSpecifications=TAGS)
     there = ahead(api, 3600).astimezone(ZoneInfo("America/New_York"))
     zone = {"ScheduleExpressionTimezone": "America/New_York", "ActionAfterCompletion": "NONE"}
@@ -165,7 +167,7 @@ def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, net: Network, sch
         ({"ScheduleExpressionTimezone": "Mars/Olympus"}, "ValidationException"),
     ],
 )
-def test_a_schedule_that_cannot_be(
+def test_an_impossible_schedule_is_refused(
     api: Api, scheduler: Any, role: str, refused: Any, wish: dict[str, str], expected: str
 ) -> None:
     with refused as failure:

@@ -60,7 +60,7 @@ def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, net: Network
     assert code(failure) == "IncorrectInstanceState"
 
 
-def test_a_stop_and_a_start_tell_when_and_why(api: Api, ec2: Any, net: Network) -> None:
+def test_stop_and_start_have_times_and_reasons(api: Api, ec2: Any, net: Network) -> None:
     id = instance(ec2, net)
     launched = shown(ec2, id)["LaunchTime"]
     ec2.stop_instances(InstanceIds=[id])
@@ -86,7 +86,9 @@ def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, net: Network
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}, "InvalidBlockDeviceMapping"),
     ],
 )
-def test_an_instance_that_cannot_be(ec2: Any, net: Network, refused: Any, wish: dict[str, Any], expected: str) -> None:
+def test_an_impossible_instance_is_refused(
+    ec2: Any, net: Network, refused: Any, wish: dict[str, Any], expected: str
+) -> None:
     with refused as failure:
         instance(ec2, net, **wish)
     assert code(failure) == expected

@@ -93,7 +93,7 @@ def tagged(kind: str) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": tags}]
 
 
-def test_tags_tell_what_is_there(ec2: Any) -> None:
+def test_tags_list_existing_resources(ec2: Any) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.50.0.0/16", TagSpecifications=tagged("vpc"))["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.50.1.0/24", TagSpecifications=tagged("subnet"))["Subnet"]
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]

@@ -77,6 +77,6 @@ def test_conditions(condition: dict[str, Any], expected: str) -> None:
     assert verdict({**ALLOW, "Condition": condition}, **context) == expected
 
 
-def test_a_condition_that_is_not_understood_is_no_silent_yes() -> None:
+def test_an_unknown_condition_is_an_error() -> None:
     with pytest.raises(NotImplementedError, match="DateLessThan"):
         verdict({**ALLOW, "Condition": {"DateLessThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}}})

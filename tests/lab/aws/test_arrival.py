@@ -34,7 +34,7 @@ def test_every_pinned_key_is_the_hosts_own(arrived: Arrival, operator: Operator)
     assert pinned == own
 
 
-def test_another_up_meanwhile_is_told_who_holds_the_stack(arrived: Arrival) -> None:
+def test_another_up_at_the_same_time_names_the_holder_of_the_lock(arrived: Arrival) -> None:
     assert arrived.meanwhile.returncode == 5
     assert re.search(r"the stack is locked by pneumoctl up \(process \d+, since 20", arrived.meanwhile.stderr)
     assert "next: wait for it to end" in arrived.meanwhile.stderr

@@ -57,7 +57,7 @@ def test_every_change_by_hand_is_named(changed: tuple[dict[str, str], str]) -> N
     assert "-    keepalive_timeout 1s;" in differences
 
 
-def test_of_a_secret_file_only_that_it_differs(changed: tuple[dict[str, str], str]) -> None:
+def test_drift_shows_only_that_a_secret_file_differs(changed: tuple[dict[str, str], str]) -> None:
     assert "app-0:/etc/pneumoctl/api.env: secret contents differ" in changed[1]
     assert "PNEUMO_OTHER" not in changed[1]
 

@@ -54,7 +54,7 @@ def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
         operator.status()
 
 
-def test_the_living_are_seen_beside_the_dead(half_dead: dict[str, Any]) -> None:
+def test_reachable_hosts_are_shown_beside_unreachable_ones(half_dead: dict[str, Any]) -> None:
     hosts = rows(half_dead)
 
     assert {name for name, one in hosts.items() if one["good"]} == set(HOSTS) - set(DEAD)
@@ -102,7 +102,7 @@ def test_what_was_done_on_the_hosts_is_readable(arrived: Arrival, operator: Oper
     assert "done   Configure Redis (run " in output and "done   Serve the API on app-1 (run " in output
 
 
-def test_a_host_that_is_cut_off_is_missing_in_the_log_and_said(arrived: Arrival, operator: Operator) -> None:
+def test_a_host_that_is_cut_off_is_named_in_the_logs(arrived: Arrival, operator: Operator) -> None:
     operator.lab.fault.cut("app-1")
     try:
         result = operator.run("logs", "api", "-n", "500", code=1)

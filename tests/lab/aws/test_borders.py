@@ -174,7 +174,7 @@ def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[
     }
 
 
-def test_between_the_hosts_are_the_ways_of_the_design(open_ways: dict[Way, str]) -> None:
+def test_between_hosts_only_the_designed_connections_are_open(open_ways: dict[Way, str]) -> None:
     """The important connections, listed by hand: a mistake in `permits` would not show in the test that uses it."""
     open_between = {way for way, outcome in open_ways.items() if outcome == "open" and way[1] not in WORLD}
 

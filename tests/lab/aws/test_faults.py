@@ -96,7 +96,7 @@ def test_a_session_whose_link_is_cut_ends(hurt: Hurt) -> None:
     assert "error: monitoring (10.20.0.20) cannot be reached: Timeout, server" in hurt.session.err
 
 
-def test_the_bastion_is_reached_all_the_while(hurt: Hurt) -> None:
+def test_the_bastion_stays_reachable(hurt: Hurt) -> None:
     assert hurt.bastion.code == 0
     assert hurt.status["nginx"] == "booted"
 
@@ -115,5 +115,5 @@ def test_our_own_transport_says_the_same(hurt: Hurt) -> None:
     assert hurt.status["web-0"] == hurt.status["app-0"] == "no answer within 3.5 s"
 
 
-def test_what_is_mended_is_reached_again(hurt: Hurt, operator: Operator) -> None:
+def test_a_repaired_host_is_reachable_again(hurt: Hurt, operator: Operator) -> None:
     assert operator.run("ssh", "app-1", "--", "hostname").stdout == "app-1\n"

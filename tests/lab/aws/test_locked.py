@@ -49,7 +49,7 @@ def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab:
     assert lock not in objects(lab)
 
 
-def test_a_state_bucket_that_is_not_there_is_said_with_the_command_that_makes_it(lab: Lab, lock: str) -> None:
+def test_a_missing_state_bucket_is_reported_with_the_command_that_creates_it(lab: Lab, lock: str) -> None:
     stderr = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
 
     assert "state bucket: not-there-at-all does not exist, or is not yours" in stderr

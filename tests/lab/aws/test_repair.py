@@ -97,7 +97,7 @@ def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) ->
     assert len(error["done"]) == 2
 
 
-def test_up_resumes_though_throttled_and_cries_out_if_the_gpu_cannot_be_stopped(repaired: Repaired) -> None:
+def test_up_resumes_despite_throttling_and_reports_a_gpu_that_cannot_be_stopped(repaired: Repaired) -> None:
     stderr, waits = repaired.throttled.stderr, f"--region eu-west-1 --instance-ids {repaired.train}"
 
     assert 'aws_instance.host["train"]: created' in stderr

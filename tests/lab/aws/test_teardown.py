@@ -121,7 +121,7 @@ def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
     assert operator.run("status", code=1).stdout.startswith("stack default: nothing of it runs in eu-west-1")
 
 
-def test_the_record_of_it_outlives_it(torn: str, run: str, operator: Operator) -> None:
+def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: Operator) -> None:
     assert operator.json("runs", "show", run)["receipt"]["why"] == "done"
     assert json.loads(operator.run("gpu", "reap", "-y", "--json", code=None).stdout)["stopped"] == []
     acts = operator.json("audit")["acts"]

@@ -180,7 +180,7 @@ def _serves(operator: Operator) -> bool:
 
 
 @pytest.mark.parametrize(("case", "fault"), PAIRS)
-def test_struck_in_the_middle_of_a_step_it_says_so_and_a_rerun_converges(
+def test_a_fault_during_a_step_is_reported_and_a_rerun_converges(
     operator: Operator, tmp_path: Path, case: str, fault: str
 ) -> None:
     if CASES[case].host == "web-1":

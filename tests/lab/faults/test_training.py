@@ -222,7 +222,7 @@ def whole(scene: Scene, before: str | None) -> None:
         for pair in PAIRS
     ],
 )
-def test_whatever_strikes_wherever_the_gpu_is_off_and_everything_tells_why(
+def test_a_fault_in_any_phase_leaves_the_gpu_host_off_and_a_correct_receipt(
     training: Training, fault: str, phase: str, tmp_path: Path
 ) -> None:
     print(f"PNEUMO_SWEEP_SEED={SEED}")

@@ -51,7 +51,7 @@ def second(operator: Operator, env: dict[str, str], code: int | None) -> "subpro
     return operator.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
 
 
-def test_a_second_one_is_told_who_works_here_and_elsewhere(
+def test_a_second_command_names_the_holder_on_this_and_another_machine(
     operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working
@@ -80,7 +80,7 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     assert operator.json("configure", "-y")["changed"] == []
 
 
-def test_one_that_was_frozen_and_overtaken_does_nothing_more(
+def test_a_frozen_and_overtaken_command_makes_no_further_changes(
     operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working  # its next step is "Configure Redis"

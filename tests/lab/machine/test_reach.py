@@ -98,7 +98,7 @@ def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None
         assert all(peer.startswith(stack.lab.places.prefix) for peer in peers)
 
 
-def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
+def test_name_resolution_fails_immediately_for_the_operator(lab: Lab) -> None:
     environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # how long it would wait for an answer
 
     assert lab.run(["getent", "hosts", "example.com"], code=None, timeout=100, env=environment).returncode == 2

@@ -41,7 +41,7 @@ def test_every_picture_is_listed_with_its_facts(tree: Path) -> None:
     assert len({sample.sha256 for sample in dataset.samples}) == len(files)
 
 
-def test_the_manifest_hash_is_of_the_pictures_not_of_the_place(tree: Path, copy: Path) -> None:
+def test_the_manifest_hash_depends_on_the_pictures_not_on_the_path(tree: Path, copy: Path) -> None:
     before = data.load(tree).manifest_sha256
     assert data.load(copy).manifest_sha256 == before
     first(copy, "train/NORMAL").unlink()
@@ -86,7 +86,7 @@ def test_a_patient_in_train_and_test_is_refused(copy: Path) -> None:
         data.load(copy)
 
 
-def test_a_person_number_with_another_subtype_counts_as_another_patient_between_the_official_splits(copy: Path) -> None:
+def test_a_person_number_with_another_subtype_is_another_patient_in_the_official_splits(copy: Path) -> None:
     for number, (split, subtype) in enumerate((("train", "virus"), ("test", "bacteria"))):
         path = copy / split / "PNEUMONIA" / f"person77_{subtype}_{number}.png"
         path.write_bytes(phantom.png(9000 + number, 64, True))
@@ -123,7 +123,7 @@ def test_an_unreadable_picture_stops_the_load(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nobody_is_on_both_sides_of_the_validation_cut(tree: Path, seed: int) -> None:
+def test_no_patient_is_on_both_sides_of_the_validation_split(tree: Path, seed: int) -> None:
     whole = data.load(tree)
     cut = data.split(whole, 0.25, seed)
     people = [{sample.patient for sample in cut.part(part)} for part in ("train", "validation")]
@@ -152,7 +152,7 @@ def test_the_cut_is_the_seeds(tree: Path) -> None:
     assert cuts[0] != cuts[2]
 
 
-def test_equal_names_under_both_labels_are_told_apart(tmp_path: Path) -> None:
+def test_equal_names_under_both_labels_are_distinguished(tmp_path: Path) -> None:
     number = 0
     for folder in FOLDERS:
         for name in "abcdefgh":

@@ -131,13 +131,13 @@ def test_a_file_arrives_whole_and_progress_counts_its_bytes(publisher: Publisher
     assert only(path.parent, "file")
 
 
-def test_a_right_file_is_not_asked_for_again(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_complete_file_is_not_requested_again(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     fetch(publisher.file(), tmp_path, policy=HASTE)
     assert publisher.asked == []
 
 
-def test_another_file_of_that_name_stays_and_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_another_file_of_the_same_name_is_kept_and_reported(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FetchError, match="not the published file"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -206,46 +206,46 @@ def begun(directory: Path, publisher: Publisher, content: bytes, **note: object)
     (directory / "file.part.json").write_text(json.dumps(state))
 
 
-def test_killed_after_the_last_byte_nothing_is_asked_for(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_kill_after_the_last_byte_needs_no_further_request(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, CONTENT)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked == []
 
 
-def test_a_file_changed_at_the_publisher_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_changed_at_the_publisher_is_restarted(publisher: Publisher, tmp_path: Path) -> None:
     """The part is of another version: If-Range makes the server send all of the new one."""
     begun(tmp_path, publisher, b"x" * 99_999, validator='"zero"')
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] == "bytes=99999-" and publisher.asked[0]["sent"] == len(CONTENT)
 
 
-def test_a_file_of_another_size_is_begun_anew_without_a_validator(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_of_another_size_is_restarted_without_a_validator(publisher: Publisher, tmp_path: Path) -> None:
     publisher.headers = {}
     begun(tmp_path, publisher, b"x" * 99_999, validator="", total=600_000)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert [one["range"] for one in publisher.asked] == ["bytes=99999-", None]
 
 
-def test_a_part_longer_than_the_file_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_is_restarted(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, b"x" * 600_000, total=700_000)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT  # after 416
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"else": 1}', '{"address": "http://other/", "total": 512000}'])
-def test_a_part_of_unknown_origin_is_begun_anew(publisher: Publisher, tmp_path: Path, note: str) -> None:
+def test_a_part_of_unknown_origin_is_restarted(publisher: Publisher, tmp_path: Path, note: str) -> None:
     (tmp_path / "file.part").write_bytes(b"x" * 1000)
     (tmp_path / "file.part.json").write_text(note)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] is None
 
 
-def test_a_server_without_ranges_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_without_ranges_restarts_the_download(publisher: Publisher, tmp_path: Path) -> None:
     publisher.ranges, publisher.faults = False, [cut(publisher, 200_000)]
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[1]["sent"] == len(CONTENT)
 
 
-def test_a_range_from_elsewhere_is_not_believed(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_range_with_the_wrong_offset_is_rejected(publisher: Publisher, tmp_path: Path) -> None:
     def shifted(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 206, first=5)
         publisher.send(request, publisher.content[5:])
@@ -285,13 +285,13 @@ def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_a_fault_that_passes_is_waited_out(publisher: Publisher, tmp_path: Path, code: int) -> None:
+def test_a_temporary_failure_is_retried(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code, **{"Retry-After": "1"}), status(code)]
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: int) -> None:
+def test_a_client_error_is_reported_immediately(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code)]
     with pytest.raises(FetchError, match=f"answered {code}") as caught:
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -299,7 +299,7 @@ def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: i
     assert not (tmp_path / "file").exists()
 
 
-def test_a_server_that_stays_broken_is_given_up_and_what_arrived_is_kept(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_that_keeps_failing_is_given_up_and_the_part_is_kept(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = [cut(publisher, 200_000), *[status(503)] * 9]
     with pytest.raises(FetchError, match=r"503.*200,000 bytes were received"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -309,7 +309,7 @@ def test_a_server_that_stays_broken_is_given_up_and_what_arrived_is_kept(publish
     assert publisher.asked[0]["sent"] == len(CONTENT) - 200_000
 
 
-def test_a_server_that_brings_a_little_each_time_does_bring_it(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_that_sends_a_little_each_time_is_retried_to_the_end(publisher: Publisher, tmp_path: Path) -> None:
     """More cuts than tries: each brings enough to go on."""
 
     def piece(request: BaseHTTPRequestHandler) -> None:
@@ -322,7 +322,7 @@ def test_a_server_that_brings_a_little_each_time_does_bring_it(publisher: Publis
     assert len(publisher.asked) == 7 and sum(one["sent"] for one in publisher.asked) == len(CONTENT)
 
 
-def test_a_server_that_stalls_is_left(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_stalled_server_times_out(publisher: Publisher, tmp_path: Path) -> None:
     left = threading.Event()
 
     def stall(request: BaseHTTPRequestHandler) -> None:
@@ -338,7 +338,7 @@ def test_a_server_that_stalls_is_left(publisher: Publisher, tmp_path: Path) -> N
     assert publisher.asked[1]["range"] == "bytes=100000-"
 
 
-def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_slow_server_times_out(publisher: Publisher, tmp_path: Path) -> None:
     """Each byte comes in time, but the file never would."""
 
     def drip(request: BaseHTTPRequestHandler) -> None:
@@ -352,7 +352,7 @@ def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> No
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_no_server_at_all_is_told(tmp_path: Path, publisher: Publisher) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path, publisher: Publisher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(FetchError, match="the connection failed"):
@@ -371,7 +371,7 @@ def test_endless_redirects_end(publisher: Publisher, tmp_path: Path) -> None:
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_wrong_content_is_kept_apart_and_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_wrong_content_is_stored_separately_and_reported(publisher: Publisher, tmp_path: Path) -> None:
     publisher.content = CONTENT[:-1] + b"!"
     with pytest.raises(FetchError, match="is not the published file") as caught:
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -388,13 +388,13 @@ def test_a_body_of_another_size_is_refused_before_it_is_read(publisher: Publishe
     assert not (tmp_path / "file").exists()
 
 
-def test_too_little_room_is_told_before_the_body(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:
+def test_too_little_disk_space_is_reported_before_the_body(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("model.data.partial_file.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(FetchError, match="512,000 bytes are needed, 1,000 are free"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_partial_file(publisher: Publisher, tmp_path: Path) -> None:
     """A real failing write: the kernel's limit on file size stands for a full disk."""
     wanted = publisher.file()
     code = (
@@ -413,13 +413,13 @@ def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: 
     assert publisher.asked[0]["sent"] == len(CONTENT) - partial_size
 
 
-def test_a_place_that_is_no_directory_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_target_that_is_no_directory_is_reported(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(FetchError, match="cannot be written"):
         fetch(publisher.file(), tmp_path / "taken", policy=HASTE)
 
 
-def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
+def test_two_downloads_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
     def during(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
         publisher.send(request, publisher.content[:100_000])
@@ -434,7 +434,7 @@ def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
     assert held == [True]
 
 
-def test_an_interrupt_keeps_what_arrived(publisher: Publisher, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_partial_file(publisher: Publisher, tmp_path: Path) -> None:
     def interrupt(done: int, _: int | None) -> None:
         if done > 100_000:
             raise KeyboardInterrupt

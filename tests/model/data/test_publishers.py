@@ -42,7 +42,7 @@ def test_every_size_is_a_file_of_the_publishers_record() -> None:
     assert len({publishers.pneumoniamnist(size).checksum for size in publishers.SIZES}) == 4
 
 
-def test_kermany_is_asked_of_mendeley_with_a_checksum() -> None:
+def test_kermany_is_downloaded_from_mendeley_with_a_checksum() -> None:
     wanted = publishers.KERMANY
     assert wanted.address.startswith("https://data.mendeley.com/") and "rscbjbr9sj" in wanted.address
     assert wanted.algorithm == "sha256" and len(bytes.fromhex(wanted.checksum)) == 32
@@ -144,13 +144,13 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, damage: str) -> None:
     assert files(tmp_path) == {"a.zip"}
 
 
-def test_another_archive_is_told(tmp_path: Path) -> None:
+def test_another_archive_is_reported(tmp_path: Path) -> None:
     made = archive(tmp_path / "a.zip", {"OCT/CNV/1.jpeg": b"retina"})
     with pytest.raises(FetchError, match="no train/ and test/"):
         publishers.unpack(made, tmp_path / "kermany")
 
 
-def test_too_little_room_is_told_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_reported_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = archive(tmp_path / "a.zip", {name: bytes(1000) for name in PLACES})
     monkeypatch.setattr("model.data.publishers.shutil.disk_usage", lambda _: type("Usage", (), {"free": 2999}))
     with pytest.raises(FetchError, match="3,000 bytes are needed, 2,999 are free"):
@@ -158,7 +158,7 @@ def test_too_little_room_is_told_before_unpacking(tmp_path: Path, monkeypatch: p
     assert files(tmp_path) == {"a.zip"}
 
 
-def test_a_kill_while_unpacking_is_made_good(tmp_path: Path) -> None:
+def test_a_killed_unpacking_is_repaired_by_the_next_run(tmp_path: Path) -> None:
     """The half-unpacked folder of a killed process is no data set, and is gone after the next call."""
     made = archive(tmp_path / "ChestXRay2017.zip", dict.fromkeys(PLACES, b"x"))
     left = tmp_path / ".kermany.part" / "train" / "NORMAL"
@@ -193,7 +193,7 @@ def test_the_command_prints_the_path_and_names_the_source(tmp_path: Path, monkey
     assert "MedMNIST" in (tmp_path / "64.source.txt").read_text()
 
 
-def test_the_command_tells_what_failed_and_what_to_do(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_command_reports_the_failure_and_the_next_step(tmp_path: Path, monkeypatch, capsys) -> None:
     wrong = served(tmp_path, "28.npz", b"pictures")
     (tmp_path / "28.npz").write_bytes(b"others")
     monkeypatch.setattr(publishers, "pneumoniamnist", lambda size: wrong)
@@ -202,7 +202,7 @@ def test_the_command_tells_what_failed_and_what_to_do(tmp_path: Path, monkeypatc
     assert streams.out == "" and "error: " in streams.err and "\n  next: " in streams.err
 
 
-def test_progress_is_a_line_a_tenth(capsys: pytest.CaptureFixture) -> None:
+def test_progress_prints_a_line_for_each_tenth(capsys: pytest.CaptureFixture) -> None:
     progress = fetch._PrintedProgress("bytes")
     for done in range(0, 1001, 8):
         progress(done, 1000)

@@ -25,7 +25,7 @@ from model.data.sources import DataError, entries, identity, read
         ("person12_fungus_1.jpeg", 1, ("person12_fungus_1", "pneumonia")),
     ],
 )
-def test_the_patient_is_told_by_the_name(name: str, label: int, wanted: tuple[str, str]) -> None:
+def test_the_patient_is_derived_from_the_name(name: str, label: int, wanted: tuple[str, str]) -> None:
     assert identity(name, label) == wanted
 
 

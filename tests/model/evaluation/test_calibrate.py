@@ -16,13 +16,13 @@ def simulated(count: int, factor: float, shift: float = 0.0, seed: int = 0) -> t
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 50.0])
-def test_a_known_factor_and_shift_are_undone(factor: float, shift: float) -> None:
+def test_calibration_removes_a_known_factor_and_shift(factor: float, shift: float) -> None:
     temperature, offset = calibration(*simulated(20000, factor, shift))
     assert temperature == pytest.approx(factor, rel=0.05)
     assert offset == pytest.approx(shift, abs=0.06 * factor)
 
 
-def test_it_is_a_logistic_regression_on_platts_targets() -> None:
+def test_calibration_is_a_logistic_regression_on_platts_targets() -> None:
     """scikit-learn takes no soft targets, but each picture twice, as ill and as well, with weights."""
     from sklearn.linear_model import LogisticRegression
 
@@ -50,7 +50,7 @@ def test_separable_logits_are_not_made_certain() -> None:
     assert np.all(probabilities > 0.1) and np.all(probabilities < 0.9)
 
 
-def test_worse_than_chance_ends_at_the_share_of_positives() -> None:
+def test_a_model_worse_than_chance_gets_the_share_of_positives() -> None:
     temperature, offset = calibration([3.0, 2.0, -2.0, -3.0], [0, 0, 1, 1])
     assert temperature == pytest.approx(20.0)
     assert np.all(np.abs(sigmoid(np.array([3.0, -3.0]) + offset, temperature) - 0.5) < 0.08)
@@ -99,7 +99,7 @@ def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> Non
     assert threshold([0.0, 3.21987654e-9], [0, 1], 1.0) == 3.21987e-9
 
 
-def test_ties_are_all_called() -> None:
+def test_equal_probabilities_at_the_threshold_are_all_positive() -> None:
     assert threshold([0.4, 0.4, 0.4, 0.8, 0.1], [1, 1, 1, 1, 0], 0.5) == 0.4
 
 
@@ -122,6 +122,6 @@ def test_an_impossible_target_is_an_error(target: float) -> None:
         ([0.1, 0.2], [0, 3], "labels"),
     ],
 )
-def test_nothing_is_chosen_from_what_cannot_tell(choose, scores: list, labels: list, words: str) -> None:
+def test_unusable_input_gives_no_threshold(choose, scores: list, labels: list, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         choose(scores, labels)

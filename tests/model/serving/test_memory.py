@@ -121,7 +121,7 @@ def pack(dataset: Any) -> None:
     dataset.PixelData = encapsulate([file.getvalue()])
 
 
-def test_what_would_need_more_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_over_the_memory_limit_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progressive JPEG keeps all of its coefficients: 2 bytes for each sample besides the picture."""
     heavy = encoded("CMYK", 4400, "JPEG", progressive=True)
     light = encoded("L", 4400, "JPEG", progressive=True)
@@ -146,7 +146,7 @@ def test_limit_is_on_pixels_and_on_memory() -> None:
         limits.check_size(5000, 5000, 11)
 
 
-def test_hidden_texts_of_a_png_are_no_way_around() -> None:
+def test_compressed_texts_of_a_png_count_towards_the_limit() -> None:
     """Each text may be short and small when packed: together they are not kept beyond a few MB."""
     from PIL.PngImagePlugin import PngInfo
 

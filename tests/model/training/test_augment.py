@@ -40,7 +40,7 @@ def test_every_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
     assert np.array_equal(orders[2], augment.order(100, 7, 2))
 
 
-def test_numbers_of_order_and_augmentation_are_not_the_same_stream() -> None:
+def test_order_and_augmentation_use_separate_random_streams() -> None:
     first, again = augment.random_numbers(50, 7, 0), augment.random_numbers(50, 7, 0)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, augment.random_numbers(50, 7, 1))
@@ -69,7 +69,7 @@ def test_an_epoch_can_be_replayed_from_any_batch(films: tuple[np.ndarray, np.nda
             assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_sample_is_altered_the_same_whatever_batch_it_is_in(films: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_sample_is_augmented_alike_in_any_batch(films: tuple[np.ndarray, np.ndarray]) -> None:
     order = augment.order(len(films[1]), 5, 2)
     by_sample = []
     for size in (4, 11):
@@ -91,7 +91,7 @@ def test_without_class_weights_every_picture_weighs_one(films: tuple[np.ndarray,
     assert all(np.all(batch[2] == 1) for batch in batches(films, settings(class_weights=False), epoch=0))
 
 
-def test_no_draw_gives_the_identity_transform() -> None:
+def test_zero_augmentation_gives_the_identity_transform() -> None:
     zero = augment.affine(np.zeros((1, augment.RANDOM_NUMBERS), np.float32), settings())
     assert zero[0] == pytest.approx([1, 0, 0, 0, 1, 0, 0, 0], abs=1e-6)
 
@@ -106,7 +106,7 @@ def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_the_heart_changes_sides_only_when_asked(mirror: bool) -> None:
+def test_pictures_are_mirrored_only_on_request(mirror: bool) -> None:
     flipped = augment.affine(augment.random_numbers(400, 1, 1), settings(mirror=mirror))[:, 0] < 0
     assert 0.4 < flipped.mean() < 0.6 if mirror else not flipped.any()
 

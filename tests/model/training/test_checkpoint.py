@@ -29,25 +29,25 @@ def steps(checkpoints: Checkpoints) -> list[str]:
     return sorted(path.name for path in checkpoints.directory.glob("step-*"))
 
 
-def test_the_newest_comes_back_as_it_was(checkpoints: Checkpoints) -> None:
+def test_the_newest_checkpoint_is_restored_unchanged(checkpoints: Checkpoints) -> None:
     restored, state = checkpoints.restore()
     assert state["progress"] == {"step": 30}
     assert all(np.array_equal(restored[name], value) for name, value in arrays(30).items())
     assert restored["run/0001/b"].dtype == np.int64
 
 
-def test_old_ones_are_removed_and_nothing_half_written_stays(checkpoints: Checkpoints) -> None:
+def test_old_and_partial_checkpoints_are_removed(checkpoints: Checkpoints) -> None:
     assert steps(checkpoints) == ["step-00000020", "step-00000030"]
     assert {path.name for path in checkpoints.directory.iterdir()} == {"step-00000020", "step-00000030", "latest"}
 
 
-def test_a_run_without_checkpoints_starts_anew(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_starts_from_the_beginning(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "none", "print").restore() is None
 
 
 @pytest.mark.parametrize("name", [checkpoint.ARRAYS, checkpoint.STATE, checkpoint.MANIFEST])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
     checkpoints: Checkpoints, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = checkpoints.directory / "step-00000030" / name
@@ -64,7 +64,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert "step-00000030 is damaged" in caplog.text
 
 
-def test_all_damaged_is_an_error_not_a_silent_new_start(checkpoints: Checkpoints) -> None:
+def test_damaged_checkpoints_only_are_an_error(checkpoints: Checkpoints) -> None:
     for directory in checkpoints.directory.glob("step-*"):
         (directory / checkpoint.ARRAYS).write_bytes(b"")
     with pytest.raises(CheckpointError, match="every checkpoint"):
@@ -76,7 +76,9 @@ def test_other_settings_or_data_are_refused(checkpoints: Checkpoints) -> None:
         Checkpoints(checkpoints.directory, "another print").restore()
 
 
-def test_a_kill_while_writing_leaves_the_one_before(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_during_a_write_keeps_the_previous_checkpoint(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
     def killed_after(count: int):
@@ -103,7 +105,7 @@ def test_a_kill_while_writing_leaves_the_one_before(checkpoints: Checkpoints, mo
     assert not list(checkpoints.directory.glob(".writing-*"))
 
 
-def test_a_run_resumed_from_an_older_one_replaces_the_newer(checkpoints: Checkpoints) -> None:
+def test_a_run_resumed_from_an_older_checkpoint_replaces_the_newer(checkpoints: Checkpoints) -> None:
     checkpoints.save(20, arrays(21), {"progress": {"step": 20}})
     _, state = checkpoints.restore()
     assert state["step"] == 20

@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return state(training, directory)
 
 
-def test_killed_at_every_step_it_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+def test_a_run_killed_at_every_step_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
     for kill in range(1, 10):
 
         def tell(progress: Progress, _: int, kill: int = kill) -> None:
@@ -82,13 +82,13 @@ def test_the_random_numbers_of_dropout_are_in_the_checkpoint(whole: dict[str, np
     assert [name for name in whole if name.startswith("run/") and "seed_generator" in name]
 
 
-def test_another_seed_ends_otherwise(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+def test_another_seed_gives_another_result(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
     training = loop(tmp_path, settings(seed=5))
     training.run()
     assert not np.array_equal(training.model.get_weights()[0], whole["final/0"])
 
 
-def test_a_polite_stop_leaves_a_checkpoint_of_that_very_step(tmp_path: Path) -> None:
+def test_a_requested_stop_saves_a_checkpoint_of_the_current_step(tmp_path: Path) -> None:
     asked = iter([False] * 4 + [True])
     with pytest.raises(Stopped):
         loop(tmp_path, settings(), every=1000, stop=lambda: next(asked)).run()
@@ -123,13 +123,13 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pyt
     assert [entry["val_auc"] for entry in progress.history] == [0.6, 0.9, 0.7, 0.8]
 
 
-def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_improvement_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
     progress = loop(tmp_path, settings(metric="auc", epochs=50, patience=2)).run()
     assert progress.epoch == 3
 
 
-def test_equal_scores_are_told_apart_by_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_scores_are_compared_by_their_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.3, 0.4])
     monkeypatch.setattr(
         fit, "validation_metrics", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5}
@@ -144,7 +144,7 @@ def test_a_collapsed_run_is_stopped_after_the_grace(tmp_path: Path, monkeypatch:
         training.run()
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_nan_loss_stops_the_run(tmp_path: Path) -> None:
     training = loop(tmp_path, settings(optimizer="sgd", learning_rate=100.0, epochs=100, augment=0.0))
     training.train[0][:] = 255
     training.model.get_layer("logit").kernel.assign(np.full(training.model.get_layer("logit").kernel.shape, np.nan))

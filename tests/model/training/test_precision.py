@@ -41,7 +41,7 @@ def card(*capabilities: tuple[int, int] | None) -> list[dict[str, Any]]:
         ([], "float32"),
     ],
 )
-def test_auto_is_what_every_card_has_units_for(
+def test_auto_precision_is_supported_by_every_gpu(
     cards: list[dict[str, Any]], wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "gpus", lambda: cards)
@@ -64,7 +64,7 @@ def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
     whole = loop(tmp_path / "whole", precision)
     whole.run()
     with pytest.raises(Stopped):
@@ -79,7 +79,7 @@ def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path
     assert bool(scaled) == (precision == "float16")  # else small gradients would be none
 
 
-def test_weights_and_logits_are_float32_and_serve_a_network_that_is() -> None:
+def test_weights_and_logits_stay_float32_and_fit_a_float32_network() -> None:
     chosen = TrainSettings(height=SIDE, width=SIDE, precision="bfloat16")
     fit.make_deterministic(3)
     half = network.build(chosen)

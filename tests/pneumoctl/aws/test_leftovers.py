@@ -115,7 +115,7 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
     }
 
 
-def test_another_stack_is_never_among_it_though_its_name_begins_alike(aws: Aws) -> None:
+def test_a_stack_with_the_same_prefix_is_not_listed(aws: Aws) -> None:
     make_all(aws, "r-b")
     assert found(aws, "r") == []
     assert {one.kind for one in found(aws, "r-b")} >= {"instance", "iam-role", "log-group", "schedule-group", "bucket"}
@@ -128,7 +128,7 @@ def test_a_terminated_instance_and_its_disk_do_not_count(aws: Aws) -> None:
     assert found(aws, "r") == []
 
 
-def test_a_bucket_that_a_kill_left_without_tags_is_ours_by_its_name(aws: Aws) -> None:
+def test_a_bucket_without_tags_is_recognised_by_its_name(aws: Aws) -> None:
     make_bucket(aws, bucket_name("r", ACCOUNT, REGION), [])
     assert [(one.kind, one.address) for one in found(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
 
@@ -141,7 +141,7 @@ def test_a_bucket_that_the_settings_name_is_ours_only_by_its_tag(aws: Aws) -> No
     aws.call("s3", "delete_bucket", Bucket="somebodys-own")
 
 
-def test_a_log_group_that_a_late_delivery_brought_back(aws: Aws) -> None:
+def test_a_log_group_recreated_by_a_late_delivery_is_found(aws: Aws) -> None:
     aws.call("logs", "create_log_group", logGroupName="pneumoctl-r-flow-logs")
     assert [one.kind for one in found(aws, "r")] == ["log-group"]
 

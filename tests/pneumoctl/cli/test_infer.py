@@ -115,7 +115,7 @@ def test_a_second_run_posts_nothing_and_records_nothing(
     assert "18 pictures: 18 scored, 0 refused, 0 errors" in output and first["model"]["version"] in output
 
 
-def test_what_cannot_be_scored_is_said_by_the_exit_code(
+def test_files_that_cannot_be_scored_set_the_exit_code(
     here: Gunicorn, drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "some"

@@ -237,13 +237,13 @@ def test_remote_excludes_what_needs_the_local_model(ward: Path, option: str) -> 
     assert run(["predict", "--remote", option, str(ward), str(ward)]) == Exit.USAGE
 
 
-def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predict", "--help"]) == Exit.DONE
     out = capsys.readouterr().out
     assert "takes precedence over 6" in " ".join(out.split()) and "Not a medical device" in out and "--resume" in out
 
 
-def test_real_files_never_get_a_clean_bill_they_must_not_have(
+def test_files_that_are_no_chest_film_never_have_a_finding(
     data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the bundle that ships: all real chest films are scored, and of everything else nothing is."""

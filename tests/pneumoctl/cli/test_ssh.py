@@ -55,7 +55,7 @@ def test_input_is_passed_on(user: User) -> None:
     assert (result.returncode, result.stdout) == (0, b"\xff\x00\n")
 
 
-def test_a_person_gets_a_terminal_there(user: User) -> None:
+def test_an_interactive_command_gets_a_terminal(user: User) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, user.argv("ssh", "app-0"), user.environment)
@@ -82,7 +82,7 @@ def test_dry_run_prints_a_line_that_works(user: User) -> None:
     assert result.stdout == "a b\n"
 
 
-def test_an_unknown_host_is_answered_with_the_nearest_and_all(user: User) -> None:
+def test_an_unknown_host_names_the_nearest_and_all_hosts(user: User) -> None:
     stderr = user.run("ssh", "wbe-0", code=2).stderr
     assert "did you mean web-0?" in stderr and "nginx, web-0, app-0, monitoring" in stderr
 
@@ -95,12 +95,12 @@ def test_no_stack_and_a_local_one_have_no_hosts(user: User, tmp_path: Path) -> N
     assert "pneumoctl status" in user.run("ssh", "web-0", "--stack", "here", code=2).stderr
 
 
-def test_no_client_is_said(user: User) -> None:
+def test_a_missing_ssh_client_is_reported(user: User) -> None:
     stderr = user.run("ssh", "web-0", code=1, PATH="/nonexistent").stderr
     assert "OpenSSH client" in stderr and "apt-get install openssh-client" in stderr
 
 
-def test_a_host_whose_boot_was_not_awaited_is_said_to_be_so(user: User) -> None:
+def test_a_host_without_a_pinned_key_is_reported(user: User) -> None:
     from pneumoctl.ssh import keys
 
     keys.forget(user.farm.directory, {"i-nginx"})
@@ -148,7 +148,7 @@ def test_an_interrupt_ends_the_command_line(user: User) -> None:
     child.communicate()
 
 
-def test_no_host_makes_the_user_wait_long(tmp_path: Path) -> None:
+def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
     """Dead, mute, cut off in mid-session, all behind a live bastion; then the bastion itself."""
     with in_namespaces(tmp_path / "network") as network, ThreadPoolExecutor(4) as pool:
         user = User(network)

@@ -207,7 +207,7 @@ def test_a_signal_saves_a_checkpoint_and_ends_it(stack: Stack, number: int) -> N
 
 
 @pytest.mark.usefixtures("child")
-def test_one_that_does_not_hear_is_killed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_ignores_signals_is_killed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "CHECKPOINT_S", 0.2)
     with pytest.raises(PneumoError):
         here(stack, "deaf", runtime=1)
@@ -234,7 +234,7 @@ def test_cancel_and_resume(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("child")
-def test_what_still_trains_is_not_resumed_beside_itself(stack: Stack) -> None:
+def test_a_running_training_is_not_resumed(stack: Stack) -> None:
     refused: list[PneumoError] = []
 
     def resume(run: Run) -> None:

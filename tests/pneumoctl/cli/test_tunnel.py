@@ -66,7 +66,7 @@ def test_the_address_is_printed_once_the_service_answers_there_and_ctrl_c_ends_a
         assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
 
 
-def test_a_taken_port_is_moved_and_said_but_a_wished_one_is_not(user: User) -> None:
+def test_a_taken_default_port_is_replaced_but_not_a_requested_one(user: User) -> None:
     with serving("127.0.0.1", 9090):  # both what prometheus is on "monitoring" and what is taken here
         child = user.start("tunnel", "prometheus", "--json")
         assert child.stdout is not None
@@ -82,7 +82,7 @@ def test_a_taken_port_is_moved_and_said_but_a_wished_one_is_not(user: User) -> N
         assert "port 9090 of this machine is taken" in user.run("tunnel", "prometheus", "--port", "9090", code=1).stderr
 
 
-def test_redis_is_asked_in_its_own_tongue(user: User) -> None:
+def test_redis_is_probed_with_its_own_protocol(user: User) -> None:
     with socket.create_server((user.farm.servers["app-0"].address, 6379)) as server:
         heard = []
 
@@ -133,7 +133,7 @@ def test_a_kill_leaves_no_forward_behind(user: User) -> None:
         assert not left
 
 
-def test_what_is_no_service_is_answered_with_the_nearest(user: User) -> None:
+def test_an_unknown_service_names_the_nearest(user: User) -> None:
     stderr = user.run("tunnel", "graphana", code=2).stderr
     assert "grafana, prometheus, api, redis, ui" in stderr and "pneumoctl tunnel grafana" in stderr
 
@@ -147,7 +147,7 @@ def test_no_stack(user: User) -> None:
     assert "pneumoctl up --target aws" in user.run("tunnel", "grafana", "--stack", "none", code=1).stderr
 
 
-def test_a_stranger_on_the_port_is_not_taken_for_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_program_on_the_port_is_not_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssh, "FORWARDED", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener, openssh.Client(["sleep", "30"]) as client:
         listener.settimeout(0.1)

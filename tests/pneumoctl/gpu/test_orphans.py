@@ -73,7 +73,7 @@ def state(aws: Aws, host: Instance) -> str:
     return aws.states([host.id])[host.id]
 
 
-def test_who_runs_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
+def test_a_host_running_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
     launch(aws, "watch", "web-0", "web")
     (running,) = orphans.running_hosts(aws)
     assert (running.id, running.stack, running.lease) == (train.id, "watch", None)
@@ -84,7 +84,7 @@ def test_who_runs_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
     assert orphans.running_hosts(aws) == []
 
 
-def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
+def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     aws: Aws, cloud: Cloud, train: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lease(aws, train)
@@ -126,7 +126,9 @@ def test_a_command_that_needs_no_aws_does_not_wait_for_it(
     assert waits == [orphans.PATIENCE_S]
 
 
-def test_the_look_breaks_no_command(aws: Aws, cloud: Cloud, stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_check_for_orphans_breaks_no_command(
+    aws: Aws, cloud: Cloud, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     cloud.fault("denied", service="scheduler")
     cloud.fault("error", service="ec2", action="DescribeInstances", code="Odd", status=500, times=1)
     assert pneumoctl(["cost", "--stack", "watch"]) == 0
@@ -177,7 +179,7 @@ def test_reap_leaves_a_run_alone_that_began_while_it_asked(
     assert (document["stopped"], [one["id"] for one in document["leased"]]) == ([], [train.id])
 
 
-def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
+def test_all_enabled_regions_are_searched_and_a_failing_one_is_named(
     aws: Aws, cloud: Cloud, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = orphans.regions(aws)
@@ -194,7 +196,7 @@ def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
     assert pneumoctl(["gpu", "reap", "-y"]) == 6
 
 
-def test_up_spares_a_run_and_teardown_does_not(aws: Aws, train: Instance, tmp_path: Path) -> None:
+def test_up_keeps_a_run_and_teardown_stops_it(aws: Aws, train: Instance, tmp_path: Path) -> None:
     context: Any = aws_context(aws)
     context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
     lease(aws, train)
@@ -227,7 +229,7 @@ def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack,
     teardown._end_runs(context)
 
 
-def test_what_an_earlier_run_left_armed_does_not_end_the_next(aws: Aws, stack: Stack, train: Instance) -> None:
+def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.training import collect
     from pneumoctl.training import order as on_aws
 

@@ -56,12 +56,12 @@ def test_the_role_is_the_one_that_terraform_makes() -> None:
     assert scheduled_stop.ROLE.endswith(":role/pneumoctl-{stack}-scheduler-{region}")
 
 
-def test_what_passes_is_tried_again(aws: Aws, cloud: Cloud) -> None:
+def test_temporary_errors_are_retried(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("throttled", service="scheduler", times=4)
     assert scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL).run == RUN
 
 
-def test_what_is_denied_starts_nothing(aws: Aws, cloud: Cloud) -> None:
+def test_a_denied_schedule_starts_nothing(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("denied", service="scheduler", action="CreateSchedule")
     with pytest.raises(PneumoError, match="cannot be armed: AWS denies scheduler:CreateSchedule") as caught:
         scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
@@ -102,7 +102,7 @@ class Odd:
         {"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances", "RoleArn": "another", "Input": "{}"}},
     ],
 )
-def test_one_that_would_not_act_as_wished_is_none(changed: dict[str, Any]) -> None:
+def test_a_schedule_that_reads_back_differently_is_an_error(changed: dict[str, Any]) -> None:
     odd: Any = Odd(**changed)
     with pytest.raises(PneumoError, match="reads back as") as caught:
         scheduled_stop.arm(odd, "arm", RUN, HOST, UNTIL)

@@ -9,7 +9,7 @@ from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, ignore_outpu
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_signal_breaks_off_only_what_may_be(number: int) -> None:
+def test_a_signal_interrupts_only_where_allowed(number: int) -> None:
     before = {one: signal.getsignal(one) for one in NUMBERS}
     messages: list[str] = []
     with Interrupts(messages.append) as interrupts:
@@ -29,12 +29,12 @@ def test_a_signal_breaks_off_only_what_may_be(number: int) -> None:
     assert {one: signal.getsignal(one) for one in NUMBERS} == before
 
 
-def test_nothing_that_handles_errors_takes_it_for_one() -> None:
+def test_an_interrupt_is_no_exception_for_error_handlers() -> None:
     assert not issubclass(Interrupted, Exception)
 
 
 @pytest.mark.parametrize("ending", [BrokenPipeError, OSError, SystemExit])
-def test_a_terminal_that_is_gone_ends_nothing(ending: type[BaseException]) -> None:
+def test_a_closed_terminal_interrupts_nothing(ending: type[BaseException]) -> None:
     """Rich exits when its pipe is broken; a signal whose word nobody hears must still not break off the stop."""
 
     def gone(_: str) -> None:
@@ -45,7 +45,7 @@ def test_a_terminal_that_is_gone_ends_nothing(ending: type[BaseException]) -> No
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_while_something_is_told_still_counts() -> None:
+def test_a_signal_during_a_message_is_handled() -> None:
     def struck(_: str) -> None:
         raise Interrupted(signal.SIGINT)
 

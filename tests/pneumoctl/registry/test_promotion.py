@@ -81,7 +81,7 @@ def test_a_stack_takes_the_promoted_model_unless_another_is_named(
     assert registry_promotion.model_bundle(SETTINGS)[1] == bundle.pretrained()
 
 
-def test_the_gate_holds_sensitivity_against_the_interval_on_the_same_test(
+def test_the_gate_compares_sensitivity_with_the_interval_on_the_same_test(
     register_model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = register_model(386)
@@ -97,7 +97,7 @@ def test_the_gate_holds_sensitivity_against_the_interval_on_the_same_test(
     assert "within the 95 % interval" in done["compared"][0]
 
 
-def test_force_needs_a_reason_which_is_kept_for_ever(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_force_needs_a_reason_which_is_recorded(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
     promote(capsys, register_model(386).id)
     bad = register_model(200)
     for words in (("--force",), ("--force", "--reason", "  ")):
@@ -117,9 +117,7 @@ def test_force_needs_a_reason_which_is_kept_for_ever(register_model: Any, capsys
     assert promote(capsys, register_model(386).id, "--force", "--reason", "sure")["forced"] is False
 
 
-def test_different_tests_are_compared_and_said_to_be_different(
-    register_model: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comparison_of_different_tests_says_so(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
     promote(capsys, register_model(386).id)
     done = promote(capsys, register_model(388, data="e" * 64).id)
     assert "on different pictures" in done["compared"][0]
@@ -229,7 +227,7 @@ def labelled(tmp_path: Path) -> Path:
     return root
 
 
-def test_an_evaluation_is_measured_kept_counted_and_compared_by(
+def test_an_evaluation_is_stored_counted_and_used_for_comparison(
     register_model: Any, labelled: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     model = register_model(None)
@@ -320,7 +318,7 @@ def test_on_aws_the_promoted_model_is_in_the_bucket_first(
     assert f"bundles/{good.id}/bundle.json" in keys and f"bundles/{good.id}/model.onnx" in keys
 
 
-def test_up_brings_the_promoted_model(
+def test_up_deploys_the_promoted_model(
     register_model: Any, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -52,7 +52,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
 
 
-def test_a_bundle_is_kept_whole_once_and_read_only(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_stored_completely_once_and_read_only(tiny_bundle: Path, tmp_path: Path) -> None:
     source = made(tiny_bundle, tmp_path / "b", 380)
     (source / "notes.txt").write_text("not of the bundle")
     registered = store.register(source, "20261123-060000-ab12")
@@ -94,7 +94,7 @@ def test_the_bundle_of_a_run_is_registered_as_it_comes_home(tiny_bundle: Path) -
     assert "runs fetch" in caught.value.hint
 
 
-def test_a_damaged_bundle_is_neither_taken_nor_given(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_neither_registered_nor_exported(tiny_bundle: Path, tmp_path: Path) -> None:
     source = made(tiny_bundle, tmp_path / "b", 380)
     registered = store.register(source)
     (source / "MODEL_CARD.md").write_text("better figures")
@@ -125,7 +125,7 @@ def test_a_folder_under_another_models_name_is_not_that_model(tiny_bundle: Path,
         store.get(other)
 
 
-def test_two_registrations_at_once_keep_one(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_two_registrations_at_once_store_one_model(tiny_bundle: Path, tmp_path: Path) -> None:
     source = made(tiny_bundle, tmp_path / "b", 380)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     words = [sys.executable, "-m", "pneumoctl", "model", "register", str(source)]
@@ -152,7 +152,7 @@ def test_a_model_is_found_by_what_a_person_types(tiny_bundle: Path, tmp_path: Pa
     assert set(_names("tiny")) == {registered.id, two.id} and _names("x") == []
 
 
-def test_a_model_goes_to_the_bucket_once_and_comes_back(
+def test_a_model_is_uploaded_once_and_downloaded(
     aws: Aws, cloud: Cloud, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -191,7 +191,7 @@ def test_a_model_that_is_damaged_in_the_bucket_is_not_kept(
     assert store.names() == [] and list(store.home().iterdir()) == []
 
 
-def test_a_model_goes_out_as_a_folder_or_a_zip(
+def test_a_model_is_exported_as_a_folder_or_a_zip(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registered = store.register(made(tiny_bundle, tmp_path / "b", 380))

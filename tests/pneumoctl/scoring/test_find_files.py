@@ -33,7 +33,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_cannot_be_read_to_an_end_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_and_devices_are_refused_by_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s")
@@ -99,7 +99,7 @@ def test_standard_input_is_a_path(ward: Path) -> None:
     assert find(["-", "a.png"]).files == ["-", "a.png"]
 
 
-def test_a_folder_that_cannot_be_read_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_not_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may read everything, so the refusal of the system is played here."""
     (tmp_path / "closed").mkdir()
     (tmp_path / "a.png").write_bytes(b"x")

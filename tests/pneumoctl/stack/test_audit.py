@@ -87,7 +87,7 @@ def test_a_user_without_a_home_is_told_what_to_set(unknown_user: int, capsys: py
         (ValueError("a fault of ours"), 1),
     ],
 )
-def test_however_it_ends_the_end_is_there(demo_stack: Stack, error: BaseException, code: int) -> None:
+def test_the_end_is_recorded_for_every_outcome(demo_stack: Stack, error: BaseException, code: int) -> None:
     with pytest.raises(type(error)), audit.recorded(demo_stack, "up", {}) as act:
         act.begin()
         raise error
@@ -103,7 +103,7 @@ def test_what_changed_nothing_is_not_recorded(demo_stack: Stack) -> None:
     assert not audit.chain(demo_stack).path.exists()
 
 
-def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
+def test_an_unwritable_record_is_reported_and_does_not_stop_the_command(
     demo_stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit.chain(demo_stack).path.parent.mkdir()
@@ -115,7 +115,7 @@ def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
     assert done and "warning: the audit record cannot be written" in capsys.readouterr().err
 
 
-def test_a_killed_command_is_seen_as_begun(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_command_is_listed_as_started(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     script = (
         "import time\nfrom pneumoctl.stack import audit, stack\n"
         "with audit.recorded(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
@@ -149,19 +149,19 @@ def test_verify_names_the_line(demo_stack: Stack, capsys: pytest.CaptureFixture[
     assert run(["audit", "--verify"]) == 1 and "line 2: changed after it was written" in capsys.readouterr().err
 
 
-def test_nothing_recorded_is_said(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_record_is_reported(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit"]) == 0 and "nothing was ever changed" in capsys.readouterr().out
     assert list(demo_stack.directory.parent.glob("*")) == []  # to look leaves nothing behind
 
 
-def test_entries_of_a_stranger_do_no_harm(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_of_another_program_are_shown_safely(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     for odd in ({}, {"event": "ended", "run": "x"}, {"event": "begun", "run": 5, "options": None}):
         audit.chain(demo_stack).append(odd)
     code, document = answer(capsys)
     assert code == 0 and len(document["acts"]) == 1 and run(["audit"]) == 0
 
 
-def test_a_real_stack_leaves_its_whole_record_behind(operator: Operator) -> None:
+def test_the_record_of_a_stack_survives_its_teardown(operator: Operator) -> None:
     operator.run("up", "-y")
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     operator.run("up", "-y")
@@ -178,7 +178,7 @@ def test_a_real_stack_leaves_its_whole_record_behind(operator: Operator) -> None
     assert not any(secret in record for secret in secrets)
 
 
-def test_an_up_that_fails_half_way_tells_what_it_changed(operator: Operator) -> None:
+def test_a_failed_up_records_its_changes(operator: Operator) -> None:
     operator.directory.mkdir(parents=True)
     (operator.directory / "models").write_text("a file where a folder should be")
     assert operator.run("up", "-y", "--json", code=None).returncode == 1
@@ -186,7 +186,7 @@ def test_an_up_that_fails_half_way_tells_what_it_changed(operator: Operator) -> 
     assert act["code"] == 1 and 0 < len(act["changed"]) < 6
 
 
-def test_what_the_preflight_stopped_is_not_recorded(operator: Operator) -> None:
+def test_a_command_stopped_by_the_preflight_is_not_recorded(operator: Operator) -> None:
     operator.environment["PNEUMO_REDIS_SERVER"] = "/bin/false"
     operator.run("up", "-y", code=4)
     assert operator.json("audit")["acts"] == []

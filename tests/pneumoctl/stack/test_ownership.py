@@ -113,7 +113,7 @@ def test_a_run_that_may_not_be_read_is_not_damaged(demo_stack: Stack) -> None:
         runs.load_all(demo_stack)
 
 
-def test_only_what_can_be_read_and_makes_no_sense_is_damaged(demo_stack: Stack) -> None:
+def test_only_a_readable_invalid_file_is_damaged(demo_stack: Stack) -> None:
     (demo_stack.directory / "ports.json").write_text("{")
     with pytest.raises(Damaged, match="damaged"):
         demo_stack.ports()

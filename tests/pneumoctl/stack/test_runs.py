@@ -60,7 +60,7 @@ def test_a_run_is_open_until_its_last_attempt_has_a_receipt(stack: Stack) -> Non
     assert final and final.usd == 0.6 and len(final.earlier) == 1
 
 
-def test_a_run_whose_gpu_nobody_saw_off_is_still_to_be_collected(stack: Stack) -> None:
+def test_a_run_without_a_confirmed_stop_is_still_open(stack: Stack) -> None:
     first = run()
     runs.save(stack, first)
     runs.save_receipt(stack, Receipt(first.id, 7, "interrupted", schedule="kept"))
@@ -84,7 +84,7 @@ def test_the_bill_is_by_ec2_s_times_and_at_least_a_minute() -> None:
     assert runs.billing_figures(None, AT, 1.0) == {"started": None, "stopped": None}
 
 
-def test_a_damaged_record_is_said_so_and_a_newer_one_read(stack: Stack) -> None:
+def test_a_damaged_record_is_reported_and_a_newer_one_read(stack: Stack) -> None:
     runs.save(stack, run())
     file = runs.run_directory(stack, run().id) / "record.json"
     file.write_text(file.read_text().replace('"stall_s"', '"of_tomorrow": 1, "stall_s"'))

@@ -46,7 +46,7 @@ def test_what_is_derived_depends_on_each_secret() -> None:
     "wrong", [{"api_token": 5}, {"api_token": None}, {"api_token": ""}, {"mac_key": ""}, {"web_password": ["x"]},
               {"mac_keys_previous": "text"}, {"mac_keys_previous": [1]}, {"unknown": "x"}],
 )  # fmt: skip
-def test_what_is_no_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_an_invalid_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
     (tmp_path / "secrets.json").write_text(json.dumps({**OLD, **wrong}))
     with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
         Stack("t", tmp_path).secrets()
@@ -102,7 +102,7 @@ class Fleet:
         )
 
 
-def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> None:
+def test_hosts_agree_on_secrets_after_a_rotation_interrupted_at_any_point() -> None:
     for cuts in itertools.product(range(11), repeat=3):
         fleet = Fleet()
         for cut in (*cuts, None):
@@ -112,7 +112,7 @@ def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> Non
         assert fleet.saved.mac_key != OLD["mac_key"]
 
 
-def test_any_course_of_rotations_is_saved_whole_and_forgets_no_mac_key(tmp_path: Path) -> None:
+def test_any_sequence_of_rotations_keeps_every_mac_key(tmp_path: Path) -> None:
     stack, current, keys = Stack("t", tmp_path), Secrets(**OLD), [OLD["mac_key"]]
     for _ in range(60):
         current = secrets.choice((current.start_rotation, current.finish_rotation))()

@@ -15,7 +15,7 @@ from pneumoctl.targets.local.api import remote_api
 PORTS = Ports({"redis": 1, "api": 2, "ui": 3}, {"redis": 1, "api": 2, "ui": 4})
 
 
-def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None:
+def test_a_saved_stack_is_loaded_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     demo_stack = Stack("t", tmp_path / "pneumoctl" / "t")
     assert (demo_stack.exists, demo_stack.secrets(), demo_stack.ports(), demo_stack.inventory()) == (
         False,
@@ -59,7 +59,7 @@ def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytes
     assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token, stack.find("t").layout.api_socket)
 
 
-def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> None:
+def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / one)}) for one in ("real", "link", "link/../real")}
@@ -101,7 +101,7 @@ def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
     assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
 
 
-def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
+def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
     stack.find("default").save(Secrets.generate(), PORTS)
     assert stack.resolve(Settings())[0].target == "local"
     with pytest.raises(PneumoError, match="target local, not aws"):

@@ -157,7 +157,7 @@ def test_a_failure_leaves_the_latest_and_the_same_command_sends_the_rest_only(
     assert calls[-2:] == [f"data/manifests/{done['manifest']}.json", "data/latest"]
 
 
-def test_a_killed_push_goes_on_where_it_ended(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_push_is_resumed(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGKILL, as soon as the first objects are there."""
     noise = random.Random(1)
     for number in range(400):
@@ -198,7 +198,7 @@ def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.
     assert {one["name"] for one in listed} == {"one", "two"} and sum(one["latest"] for one in listed) == 1
 
 
-def test_what_cannot_travel_is_refused_without_a_name(
+def test_files_that_cannot_be_pushed_are_refused_without_their_names(
     aws: Aws, cloud: Cloud, xrays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = tmp_path / f"{PATIENT}.secret"

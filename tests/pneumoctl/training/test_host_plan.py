@@ -57,7 +57,7 @@ def test_the_guard_knows_the_deadline_before_the_run_begins(begin: Step, tmp_pat
     assert 3590 < document["until"] - time.time() <= 3600.5
 
 
-def test_another_deadline_or_release_begins_another_run_and_the_same_none(begin: Step) -> None:
+def test_another_deadline_or_release_starts_another_run(begin: Step) -> None:
     longer = host_plan.plan(ORDER, RELEASE, 7200).steps[-1]
     later = host_plan.plan(ORDER, replace(RELEASE, digest="abd"), 3600.5).steps[-1]
 
@@ -86,7 +86,7 @@ def test_the_unit_ends_with_the_host_off_and_systemd_finds_no_fault(begin: Step,
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_nothing_is_begun_on_a_host_that_does_not_guard_itself() -> None:
+def test_no_run_starts_on_a_host_without_its_guard() -> None:
     guard = host_plan.plan(ORDER, RELEASE, 60).steps[0]
 
     assert put(guard, "/usr/local/sbin/pneumoctl-guard") == (bundled("terraform") / "user_data/guard.py").read_text()

@@ -109,7 +109,7 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
     ],
     ids=["ctrl-c", "SIGTERM", "SIGHUP", "KeyboardInterrupt", "bug", "memory", "error", "disk full"],
 )
-def test_whatever_strikes_at_whatever_phase(
+def test_an_error_in_any_phase_stops_the_host(
     world: World, tmp_path: Path, phase: str, error: BaseException, code: int
 ) -> None:
     world.faults[PHASES[phase]] = raising(error)
@@ -149,7 +149,7 @@ def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once
     assert again.state == "stopped" and summary.receipt.exit == 130 and summary.receipt.guard == "client"
 
 
-def test_who_interrupts_waits_no_longer_than_its_bound_for_a_run_that_hangs(world: World, tmp_path: Path) -> None:
+def test_an_interrupt_waits_a_limited_time_for_a_hanging_run(world: World, tmp_path: Path) -> None:
     world.hangs_at = 10
     world.host_acts = False
     world.faults["next_event"] = later(raising(Interrupted(15)), 30)
@@ -159,7 +159,7 @@ def test_who_interrupts_waits_no_longer_than_its_bound_for_a_run_that_hangs(worl
 
 
 @pytest.mark.parametrize("after", [0, 30, 250])
-def test_a_cut_link_disturbs_no_run(world: World, tmp_path: Path, after: int) -> None:
+def test_a_lost_connection_does_not_end_the_run(world: World, tmp_path: Path, after: int) -> None:
     cut = [0]
 
     def fault() -> None:
@@ -222,13 +222,13 @@ def test_trained_but_not_in_the_bucket_is_no_success(world: World, tmp_path: Pat
     assert "bundle/model.keras" in summary.receipt.message and not outcome.all_delivered(world.end)
 
 
-def test_its_last_words_did_not_reach_the_bucket(world: World, tmp_path: Path) -> None:
+def test_a_missing_end_report_in_the_bucket(world: World, tmp_path: Path) -> None:
     world.faults["end_report"] = raising(PneumoError("AccessDenied"), 99)
     summary = run_it(world, tmp_path)
     assert summary.receipt.exit == 8 and "success, 0" in summary.receipt.message and world.state == "stopped"
 
 
-def test_its_time_is_up_on_the_host_first_and_the_checkpoint_goes_home(world: World, tmp_path: Path) -> None:
+def test_a_deadline_on_the_host_uploads_the_checkpoint(world: World, tmp_path: Path) -> None:
     world.trains_s = 1e6
     summary = run_it(world, tmp_path, hours=0.25)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (9, "deadline", "unit")
@@ -255,7 +255,7 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
     assert world.state == "stopped", "the account-side schedule fires"
 
 
-def test_where_the_api_is_down_the_host_is_asked_itself(world: World, tmp_path: Path) -> None:
+def test_without_the_api_the_host_itself_is_told_to_power_off(world: World, tmp_path: Path) -> None:
     world.faults["stop_instances"] = raising(PneumoError("down", aws="unreachable"), 10**6)
     world.faults["next_event"] = raising(RuntimeError("bug"))
     world.host_acts = False
@@ -271,7 +271,7 @@ def test_throttling_at_the_stop_only_takes_longer(world: World, tmp_path: Path) 
     assert summary.trouble is None and world.state == "stopped" and summary.receipt.exit == 8
 
 
-def test_an_answer_to_the_start_that_was_lost_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
+def test_a_lost_response_to_the_start_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
     def lost() -> None:
         world.launched = world.seconds
         world.turn("pending")
@@ -294,7 +294,7 @@ def test_a_schedule_that_is_denied_starts_nothing(world: World, tmp_path: Path) 
     assert summary.receipt.exit == Exit.PREFLIGHT and "start_instances" not in world.calls
 
 
-def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
+def test_an_unwritable_receipt_is_reported_and_the_host_stopped(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -307,7 +307,7 @@ def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["stopped", "not confirmed stopped"])
-def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
+def test_a_failed_finalizer_does_not_stop_the_others(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: bool
 ) -> None:
     def fails(*_: Any) -> None:
@@ -328,7 +328,7 @@ def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
     assert runs.load_receipt(run_context(world, tmp_path).stack, RUN) == summary.receipt
 
 
-def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_path: Path) -> None:
+def test_a_detached_run_continues_and_its_host_powers_off(world: World, tmp_path: Path) -> None:
     session = Session(run_context(world, tmp_path), run(detached=True))
     signals: Any = Signals()
     assert training.run_and_finalize(session, signals, lambda: session.run(order())) is None

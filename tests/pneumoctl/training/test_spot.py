@@ -74,7 +74,7 @@ def described(aws: Aws, id: str) -> dict[str, Any]:
     return description
 
 
-def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, run: Run) -> None:
+def test_a_spot_instance_matches_the_stacks_host_and_terminates_on_shutdown(aws: Aws, host: Instance, run: Run) -> None:
     made = spot.launch(aws, host, run)
     like, found = described(aws, host.id), described(aws, made.id)
 
@@ -109,7 +109,9 @@ def test_an_order_that_is_repeated_makes_one_instance(aws: Aws, host: Instance, 
     assert spot_instance and spot_instance.id == first.id
 
 
-def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_a_spot_instance_is_terminated_because_it_cannot_be_stopped(
+    aws: Aws, host: Instance, run: Run, cloud: Cloud
+) -> None:
     made = spot.launch(aws, host, run)
     with pytest.raises(PneumoError, match="one-time"):
         aws.call("ec2", "stop_instances", InstanceIds=[made.id])
@@ -122,7 +124,7 @@ def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, 
     assert time.monotonic() - before >= 1.0, "not at once: EC2 may only not tell of it yet"
 
 
-def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
+def test_an_instance_not_yet_listed_is_terminated_by_its_id(
     aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, states, until = spot.launch(aws, host, run), Aws.states, time.monotonic() + 0.5
@@ -136,7 +138,9 @@ def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
     assert states(aws, [made.id]) == {made.id: "terminated"}
 
 
-def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_an_unconfirmed_termination_is_reported_with_the_command(
+    aws: Aws, host: Instance, run: Run, cloud: Cloud
+) -> None:
     made = spot.launch(aws, host, run)
     cloud.fault("denied", service="ec2", action="TerminateInstances")
     with pytest.raises(PneumoError) as caught:
@@ -145,7 +149,7 @@ def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: In
     assert f"aws ec2 terminate-instances --region {REGION} --instance-ids {made.id}" in caught.value.hint
 
 
-def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) -> None:
+def test_the_schedule_terminates_the_spot_instance(aws: Aws, host: Instance, run: Run) -> None:
     made = spot.launch(aws, host, run)
     lease = scheduled_stop.arm(aws, STACK, run.id, made, scheduled_stop.now(aws) + timedelta(minutes=5))
     assert lease.act == scheduled_stop.TERMINATE
@@ -155,7 +159,7 @@ def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) ->
     assert (seen.id, seen.lease, seen.instance.spot) == (made.id, lease, True)
 
 
-def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_without_capacity_no_instance_is_created(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
     cloud.fault("error", service="ec2", action="RunInstances", code="InsufficientInstanceCapacity", status=400)
     with pytest.raises(PneumoError, match=r"has no spot g5\.xlarge now") as caught:
         spot.launch(aws, host, run)
@@ -166,7 +170,7 @@ def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run
 
 
 @pytest.mark.parametrize("late", [0.0, 0.5])
-def test_one_whose_order_was_not_answered_is_found_and_ended(
+def test_an_instance_of_an_unanswered_request_is_found_and_terminated(
     aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
     made = spot.launch(aws, host, run)
@@ -194,7 +198,7 @@ def saved_stack(host: Instance) -> Stack:
     return stack
 
 
-def test_who_took_it_is_told_by_ec2() -> None:
+def test_ec2_reports_a_reclaimed_instance() -> None:
     for end in ({"why": "stopped", "exit": 143}, {"why": "killed", "exit": None}, None):
         from_host = outcome.outcome_from_host(end, late=False)
         assert (
@@ -219,7 +223,7 @@ def test_who_took_it_is_told_by_ec2() -> None:
         ("deadline", 2, True, None, 0),
     ],
 )
-def test_what_follows(
+def test_the_next_attempt_after_a_reclaim(
     aws: Aws, host: Instance, run: Run, why: str, retries: int, fallback: bool, market: str | None, left: int
 ) -> None:
     aws.client("s3").create_bucket(Bucket=run.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -233,7 +237,7 @@ def test_what_follows(
     assert attempts.order_for(again, resume=True).spot is (market == runs.SPOT)
 
 
-def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, host: Instance, run: Run) -> None:
+def test_no_next_attempt_after_the_deadline_or_with_a_possibly_running_gpu(aws: Aws, host: Instance, run: Run) -> None:
     run = replace(run, spot_retries=3, fallback=True)
     taken = Receipt(run.id, 9, "spot")
     late = replace(run, deadline=runs.format_time(datetime.now(UTC) + timedelta(seconds=20)))

@@ -42,7 +42,7 @@ def test_the_line_that_a_person_reads() -> None:
     assert line == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
 
 
-def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
+def test_only_a_growing_counter_counts_as_progress() -> None:
     watch = ProgressWatch("a", 60, moved=0)
     assert watch.update({"run": "a", "counter": 1}, 10)
     assert not watch.update({"run": "a", "counter": 1}, 50)
@@ -50,7 +50,7 @@ def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
     assert not watch.stalled(69) and watch.stalled(70)
 
 
-def test_ec2_is_asked_at_a_loss_and_again_and_the_user_is_told_once_for_each_loss() -> None:
+def test_each_lost_connection_is_checked_with_ec2_and_reported_once() -> None:
     contact = Contact(checked=0)
     assert not contact.check_due(59) and contact.check_due(60) and not contact.host_is_on()
     contact.update("no answer")
@@ -94,7 +94,9 @@ def test_no_times(text: str) -> None:
         (ENDED + "Linux version 6\n", "Client.UserInitiatedShutdown", True, False, False, "client"),
     ],
 )
-def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, over: bool, guard: str) -> None:
+def test_the_guard_that_stopped_the_host_is_identified(
+    console: str, reason: str, asked: bool, late: bool, over: bool, guard: str
+) -> None:
     assert attribution.stopped_by(console, reason, asked, late, over) == guard
 
 
@@ -113,7 +115,7 @@ def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, 
         ("", True, 8 * 60, 180),  # it ran until we stopped it
     ],
 )
-def test_when_a_host_went_off_that_is_looked_at_much_later(
+def test_the_power_off_time_is_reconstructed_later(
     transition: str, asked: bool, ended: float | str | None, off: int
 ) -> None:
     launched = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -123,7 +125,7 @@ def test_when_a_host_went_off_that_is_looked_at_much_later(
     assert switched_off == launched + timedelta(minutes=off)
 
 
-def test_how_it_ended_where_the_host_says_nothing() -> None:
+def test_the_outcome_without_a_report_of_the_host() -> None:
     assert outcome.outcome_from_host(None, False).why == "lost"
     assert outcome.outcome_from_host(None, True).code == Exit.CAP_REACHED
     assert outcome.outcome_from_host(None, False, OFF.format("stalled")).why == "stalled"
@@ -140,13 +142,13 @@ def test_an_error_is_the_run_s_once_the_gpu_was_started() -> None:
     assert outcome.outcome_from_error(ZeroDivisionError("x"), started=True).message == "ZeroDivisionError: x"
 
 
-def test_ec2_tells_when_it_stopped() -> None:
+def test_the_stop_time_is_read_from_ec2() -> None:
     stopped = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
     assert stopped and stopped.isoformat() == "2026-11-23T06:10:00+00:00"
     assert outcome.transition_time("") is None and outcome.transition_time("Server.SpotInstanceTermination") is None
 
 
-def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) -> None:
+def test_the_hosts_output_is_read_until_its_unit_has_ended(tmp_path: Path) -> None:
     """The very script, with a systemctl that says active twice and then failed with exit 5."""
     progress = tmp_path / "progress.json"
     progress.write_text(json.dumps({"run": "a", "counter": 1}))

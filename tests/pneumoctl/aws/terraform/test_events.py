@@ -54,7 +54,7 @@ def test_an_instance_being_made(listener: Listener, events: list[Progress], log:
     assert log.getvalue().count("2026-01-01T00:00:00Z said\n") == 8
 
 
-def test_one_that_failed_is_not_done(listener: Listener, events: list[Progress]) -> None:
+def test_a_failed_operation_does_not_count_as_done(listener: Listener, events: list[Progress]) -> None:
     listener.hear(hook("apply_start", action="delete"))
     listener.hear(hook("apply_errored", action="delete", elapsed_seconds=2))
     diagnostic = {"severity": "error", "summary": "deleting", "detail": "no", "address": HOST}
@@ -71,7 +71,7 @@ def test_the_values_around_an_error_are_not_kept(listener: Listener, log: io.Str
     assert "hunter2" not in log.getvalue() + str(listener.errors())
 
 
-def test_looking_at_what_is_there_is_shown_and_not_counted(listener: Listener, events: list[Progress]) -> None:
+def test_refreshing_is_shown_and_not_counted(listener: Listener, events: list[Progress]) -> None:
     listener.hear(hook("refresh_start"))
     listener.hear(hook("refresh_complete"))
     assert [(one.event, one.action, one.done) for one in events] == [("start", "refresh", 0), ("done", "refresh", 0)]
@@ -98,13 +98,13 @@ def test_what_is_not_understood_is_only_logged(listener: Listener, events: list[
     assert events == [] and not listener.changes
 
 
-def test_a_crash_is_told_in_its_own_words(listener: Listener, log: io.StringIO) -> None:
+def test_a_crash_of_terraform_is_shown_unchanged(listener: Listener, log: io.StringIO) -> None:
     for line in ("panic: runtime error", "goroutine 1 [running]:"):
         listener.hear(line)
     assert listener.errors()[0].summary.startswith("panic: runtime error")
     assert "goroutine" in log.getvalue()
 
 
-def test_a_note_is_told_and_logged(listener: Listener, events: list[Progress], log: io.StringIO) -> None:
+def test_a_note_is_reported_and_logged(listener: Listener, events: list[Progress], log: io.StringIO) -> None:
     listener.note("waiting")
     assert events == [Progress("note", text="waiting")] and log.getvalue() == "waiting\n"

@@ -76,7 +76,7 @@ def until(fact: Callable[[], object], patience: float = 120) -> None:
         time.sleep(0.02)
 
 
-def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_its_end(
+def test_a_killed_pneumoctl_leaves_terraform_running_and_the_next_run_follows_it(
     tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
     tiny.prepare("a", "b", seconds=2)
@@ -98,7 +98,7 @@ def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
+def test_an_interrupt_lets_terraform_finish_started_operations_only(
     tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"], number: signal.Signals
 ) -> None:
     tiny.prepare(*"abcdefghijkl", seconds=2)  # ten at once, then two
@@ -116,7 +116,7 @@ def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
     assert len(tiny.addresses()) == 12 and not tiny.terraform.suspect
 
 
-def test_an_interrupt_before_terraform_has_set_out_is_not_lost(tiny: Tiny) -> None:
+def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     tiny.prepare(*"abcdefghijkl", seconds=1)
     argv = [sys.executable, "-c", APPLY, str(tiny.terraform.directory), str(tiny.terraform.log)]
     environment = {**tiny.terraform.environment, "PYTHONPATH": str(Path(__file__).parents[4])}
@@ -148,7 +148,7 @@ runs.attach(told, told) or runs.run([sys.executable, "-c", child], Path("/"), {}
 """
 
 
-def test_a_second_interrupt_leaves_terraform_alone_and_a_third_from_the_next_run_too(tmp_path: Path) -> None:
+def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", STUBBORN, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     output_file = tmp_path / "output"
@@ -195,7 +195,7 @@ Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, told,
 
 
 @pytest.mark.parametrize(("times", "heard"), [(1, "Interrupt received"), (2, "too early")])
-def test_an_interrupt_waits_until_terraform_heeds_it_and_a_second_does_not(
+def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
     tmp_path: Path, times: int, heard: str
 ) -> None:
     (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable))
@@ -268,7 +268,7 @@ def test_two_at_once_is_refused(tmp_path: Path) -> None:
     assert not runs.going_on()
 
 
-def test_output_is_heard_whole_however_it_is_cut(tmp_path: Path) -> None:
+def test_output_in_any_chunks_is_complete(tmp_path: Path) -> None:
     script = "printf 'one\\ntw'; sleep 0.2; printf 'o\\n\\303'; sleep 0.2; printf '\\244\\nlast words'; exit 7"
     heard: list[str] = []
     notes: list[str] = []
@@ -350,7 +350,7 @@ while True: time.sleep(0.05)
 """
 
 
-def test_one_that_hangs_after_an_interrupt_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_terraform_is_killed_after_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terraform_process, "SILENT_S", 1.0)
     notes: list[str] = []
 

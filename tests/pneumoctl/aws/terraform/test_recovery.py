@@ -31,7 +31,7 @@ def thing(kind: str, id: str, address: str) -> Remaining:
     return Remaining(kind, id, address, "")
 
 
-def test_what_the_state_knows_is_no_orphan() -> None:
+def test_resources_in_the_state_are_no_orphans() -> None:
     remaining = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("subnet", "subnet-1", "aws_subnet.public")]
     assert missing_from_state(remaining, {"aws_vpc.main": "vpc-1"}) == [("aws_subnet.public", "subnet-1")]
 
@@ -48,7 +48,7 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
     assert missing_from_state(remaining, {}) == [(one.address, one.id) for one in remaining]
 
 
-def test_what_only_carries_the_address_of_another_is_left() -> None:
+def test_parts_of_another_resource_are_not_adopted() -> None:
     remaining = [
         thing("volume", "vol-1", 'aws_instance.host["web-0"]'),
         thing("network-interface", "eni-1", "aws_nat_gateway.main"),
@@ -59,12 +59,12 @@ def test_what_only_carries_the_address_of_another_is_left() -> None:
     assert missing_from_state(remaining, {}) == []
 
 
-def test_of_two_with_one_address_one_is_adopted() -> None:
+def test_one_of_two_resources_with_the_same_address_is_adopted() -> None:
     remaining = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("vpc", "vpc-2", "aws_vpc.main")]
     assert missing_from_state(remaining, {}) == [("aws_vpc.main", "vpc-1")]
 
 
-def test_a_route_tables_association_has_no_tag_and_is_known_by_its_ends() -> None:
+def test_a_route_table_association_is_found_by_its_subnet_and_table() -> None:
     address = 'aws_route_table_association.private["train"]'
     remaining = [
         thing("subnet", "subnet-1", "aws_subnet.train"),
@@ -98,7 +98,7 @@ def test_every_resource_of_ours_is_adopted_or_can_be_put_again() -> None:
     ("address", "block"),
     [("aws_vpc.main", {}), ('aws_instance.host["web-0"]', {"for_each": {"web-0": ""}})],
 )
-def test_the_stub_knows_the_one_resource(address: str, block: dict[str, Any]) -> None:
+def test_the_stub_has_one_resource(address: str, block: dict[str, Any]) -> None:
     kind, _, name = address.partition("[")[0].partition(".")
     document = stub(address, "eu-west-1", "t")
     assert document["resource"] == {kind: {name: block}}

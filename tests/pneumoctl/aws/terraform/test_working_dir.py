@@ -64,9 +64,7 @@ def test_what_we_no_longer_ship_goes_and_what_is_not_ours_stays(source: Path, co
     assert files(copy) == {"main.tf", "versions.tf", "terraform.tfvars.json", *foreign}
 
 
-def test_a_killed_copy_leaves_nothing_that_nobody_knows(
-    source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_copy_leaves_no_unknown_file(source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
     from pneumoctl.aws.terraform import working_dir
 
     real = working_dir._put
@@ -130,7 +128,7 @@ def test_init_only_when_versions_or_backend_changed_or_a_provider_is_gone(source
     assert not copy.initialised({}) and not copy.versions_changed()
 
 
-def test_where_the_state_is_says_terraform_first(source: Path, copy: WorkingCopy) -> None:
+def test_the_backend_is_read_from_terraform_first(source: Path, copy: WorkingCopy) -> None:
     copy.write(source, {})
     assert copy.backend() is None
     (copy.directory / "terraform.tfstate").write_text("{}")
@@ -145,7 +143,7 @@ def test_where_the_state_is_says_terraform_first(source: Path, copy: WorkingCopy
     assert copy.backend() == {}
 
 
-def test_of_a_state_that_was_cut_short_the_newest_copy_is_used(
+def test_a_truncated_state_is_replaced_by_the_newest_copy(
     source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """terraform itself keeps only the one from before a whole apply."""
@@ -247,7 +245,7 @@ def test_a_state_bucket_that_is_not_there(tiny: Tiny) -> None:
     assert "aws s3 mb s3://nowhere --region eu-west-1" in caught.value.hint
 
 
-def test_the_way_back_is_found_when_terraforms_own_memory_is_gone(api: Api, tiny: Tiny) -> None:
+def test_the_state_in_s3_is_found_without_terraforms_backend_record(api: Api, tiny: Tiny) -> None:
     tiny.prepare("a", state_bucket="states")
     tiny.apply()
     subprocess.run(["rm", "-r", tiny.terraform.directory / ".terraform"], check=True)

@@ -50,13 +50,13 @@ def test_a_host_is_read() -> None:
     assert seen.failed == ("fwupd.service",)
 
 
-def test_a_host_that_says_nothing_is_no_good_one() -> None:
+def test_a_host_without_output_is_not_good() -> None:
     seen = host_facts.parse("")
 
     assert (seen.boot, seen.disk, dict(seen.units), dict(seen.links)) == ("", -1, {}, {})
 
 
-def test_who_does_not_answer_keeps_nobody_waiting() -> None:
+def test_a_silent_host_does_not_delay_the_others() -> None:
     never = threading.Event()
 
     def fail() -> str:
@@ -74,7 +74,7 @@ def test_who_does_not_answer_keeps_nobody_waiting() -> None:
     never.set()
 
 
-def test_who_knows_what_is_worth_it_is_waited_for_longer() -> None:
+def test_a_caller_can_set_a_longer_timeout() -> None:
     def slowly() -> str:
         time.sleep(0.5)
         return "yes"
@@ -91,7 +91,7 @@ def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
     assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
 
 
-def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
+def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
     hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     stack, settings = Stack("t", tmp_path), Settings(target="aws")
 
@@ -131,14 +131,14 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
         server.shutdown()
 
 
-def test_the_front_door_is_asked_as_its_users_do(tmp_path: Path) -> None:
+def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
     with page(tmp_path) as door:
         assert 364 < host_facts.check_front_door(door) <= 365
         with pytest.raises(PneumoError, match="answers 401"):
             host_facts.check_front_door(Door(door.url, door.fingerprint))
 
 
-def test_a_front_door_that_is_ill_or_another_is_no_front_door(tmp_path: Path) -> None:
+def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:
     with page(tmp_path, 503) as door:
         with pytest.raises(PneumoError, match="answers 503"):
             host_facts.check_front_door(door)

@@ -80,7 +80,7 @@ def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
     assert error.value.code == Exit.USAGE
 
 
-def test_a_log_does_not_rule_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     logs.show(Entry(0, "app-0", "python", "\x1b[0;93mwarned\x1b[m\x1b]0;title\x07\ttwo\nlines\x9b2J"))
 
     output = capsys.readouterr().out.splitlines()

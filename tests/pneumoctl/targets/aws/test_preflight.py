@@ -147,7 +147,7 @@ def test_types_that_are_never_in_one_zone(cloud: Cloud, stack: Stack) -> None:
     assert "nginx_type or monitoring_type" in row.fix
 
 
-def test_a_gpu_that_is_not_offered_matters_when_its_host_is_wished(cloud: Cloud, stack: Stack) -> None:
+def test_a_gpu_type_that_is_not_offered_fails_only_with_a_gpu_host(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("not-offered", name="g5.xlarge")
     row = row_of(stack, "types g5.xlarge")
     assert row.good

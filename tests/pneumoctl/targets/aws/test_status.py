@@ -67,7 +67,7 @@ def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
     assert "good for 12 days" in output and "t in eu-west-1: up; at least $0.2500 an hour" in output
 
 
-def test_who_is_silent_is_shown_and_is_not_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_without_an_answer_is_shown_as_not_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(GOOD | {"up": False, "hosts": [HOST, SILENT]}) == 1
     output = capsys.readouterr().out
     assert "no answer within 4 s" in output and "NOT AS IT SHOULD BE" in output
@@ -81,7 +81,7 @@ def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3 steps" in output and "pneumoctl plan" in output
 
 
-def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unhealthy_front_door_and_an_unreachable_aws_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     door = DOOR | {"serves": False, "said": "the front door answers 504", "certificate_days": None}
     show(GOOD | {"up": False, "front_door": door, "aws": "no answer within 4 s", "bill": None})
     output = capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pyt
     assert "AWS: no answer within 4 s; whether a GPU host costs money is not known" in output
 
 
-def test_a_gpu_host_that_runs_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_running_gpu_host_is_shown_as_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
     assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
     captured = capsys.readouterr()

@@ -17,7 +17,7 @@ def planned(*changes: Change) -> Planned:
     return Planned(changes, (), Path("plan"), not changes)
 
 
-def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_similar_resources_without_a_price_are_one_row(capsys: pytest.CaptureFixture[str]) -> None:
     rules = [Change(f'aws_rule.flow["{n}"]', "aws_rule", "create", {}, {}) for n in range(3)]
     eip = Change("aws_eip.nat", "aws_eip", "create", {}, {"domain": "vpc"})
     wider = Change("aws_rule.ssh", "aws_rule", "update", {"cidr": "a"}, {"cidr": "b"})
@@ -29,6 +29,6 @@ def test_like_things_without_a_price_are_one_row(capsys: pytest.CaptureFixture[s
     assert "+4, ~1 resources" in output
 
 
-def test_no_change_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_plan_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     console.show(plan.blocks(planned(), bill.changed((), PRICES)))
     assert "nothing to do" in capsys.readouterr().out

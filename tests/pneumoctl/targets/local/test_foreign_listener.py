@@ -76,7 +76,7 @@ def film(tmp_path: Path) -> Path:
     return tmp_path / "ward" / "NORMAL" / "a.png"
 
 
-def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, film: Path) -> None:
+def test_after_a_crash_nothing_is_sent_to_a_program_on_the_same_port(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     while left := processes.ours(operator.directory):  # again: the supervisor may restart one meanwhile
@@ -94,7 +94,7 @@ def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, 
         assert api == [] and redis == []
 
 
-def test_the_page_sends_nothing_to_who_took_the_apis_port(operator: Operator, film: Path) -> None:
+def test_the_page_sends_nothing_to_a_foreign_program_on_the_apis_port(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     killed(operator, "webapp.api:create_app")
@@ -108,7 +108,7 @@ def test_the_page_sends_nothing_to_who_took_the_apis_port(operator: Operator, fi
         assert heard == []
 
 
-def test_the_api_sends_nothing_to_who_took_the_port_of_redis(operator: Operator, film: Path) -> None:
+def test_the_api_sends_nothing_to_a_foreign_program_on_the_port_of_redis(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     killed(operator, "redis-server")

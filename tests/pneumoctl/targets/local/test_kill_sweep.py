@@ -123,7 +123,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.repeat),
     ],
 )
-def test_an_interrupted_up_says_so_by_its_code_and_goes_on_next_time(
+def test_an_interrupted_up_has_its_exit_code_and_is_resumed(
     operator: Operator, number: signal.Signals, code: int
 ) -> None:
     child = operator.start("up", "-y")

@@ -147,7 +147,7 @@ def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
     assert operator.json("status")["serving"]
 
 
-def test_the_proof_is_scored_anew_each_time_and_listed_nowhere(operator: Operator) -> None:
+def test_the_known_picture_is_scored_each_time_and_not_listed(operator: Operator) -> None:
     import urllib3
 
     proofs = [operator.json("up", "-y")["prediction"] for _ in range(2)]
@@ -157,7 +157,7 @@ def test_the_proof_is_scored_anew_each_time_and_listed_nowhere(operator: Operato
     assert listed["predictions"] == [] and listed["total"] == 0
 
 
-def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
+def test_a_damaged_copy_of_the_model_is_repaired(operator: Operator) -> None:
     operator.run("up", "-y")
     (network,) = operator.directory.glob("models/tiny*/model.onnx")
     network.write_bytes(b"damaged")
@@ -165,7 +165,7 @@ def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
     assert "nothing to do" in operator.run("up").stdout
 
 
-def test_a_changed_file_is_shown_and_put_right(operator: Operator) -> None:
+def test_a_changed_file_is_shown_and_repaired(operator: Operator) -> None:
     operator.run("up", "-y")
     conf = operator.directory / "redis" / "redis.conf"
     right = conf.read_text()
@@ -182,7 +182,7 @@ def test_a_changed_file_is_shown_and_put_right(operator: Operator) -> None:
     assert conf.read_text() == right
 
 
-def test_a_taken_port_is_moved_with_a_clear_word(operator: Operator) -> None:
+def test_a_taken_port_is_replaced_with_a_message(operator: Operator) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(operator.environment["PNEUMO_UI_PORT"])))
@@ -194,7 +194,7 @@ def test_a_taken_port_is_moved_with_a_clear_word(operator: Operator) -> None:
     assert "nothing to do" in operator.run("up").stdout  # and it stays where it is when the port is free again
 
 
-def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> None:
+def test_a_second_pneumoctl_names_the_holder_of_the_lock(operator: Operator) -> None:
     first = operator.start("up", "-y")
     try:
         deadline = time.monotonic() + 120
@@ -209,7 +209,7 @@ def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> No
         first.kill()
 
 
-def test_strange_packages_of_our_names_on_pythons_path_change_nothing(operator: Operator, tmp_path: Path) -> None:
+def test_foreign_packages_with_our_names_are_not_imported(operator: Operator, tmp_path: Path) -> None:
     for name in ("model", "webapp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
@@ -269,7 +269,7 @@ def test_preflight_fails_before_anything_is_changed(operator: Operator, tmp_path
     assert not operator.directory.exists()
 
 
-def test_lost_secrets_never_make_stored_results_look_forged(operator: Operator) -> None:
+def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
     operator.run("up", "-y")
     secrets = operator.directory / "secrets.json"
     saved = secrets.read_text()
@@ -317,7 +317,7 @@ def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator)
     assert operator.directory.stat().st_mode & 0o077 == 0
 
 
-def test_redis_lets_nobody_in_without_the_password(operator: Operator) -> None:
+def test_redis_requires_the_password(operator: Operator) -> None:
     import redis
 
     operator.run("up", "-y")

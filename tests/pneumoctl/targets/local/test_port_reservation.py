@@ -70,7 +70,7 @@ def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: 
             os.kill(int(taken.read_text()), signal.SIGKILL)
 
 
-def test_what_another_stack_has_is_not_given_and_not_saved(tmp_path: Path) -> None:
+def test_a_port_of_another_stack_is_neither_assigned_nor_saved(tmp_path: Path) -> None:
     base = free_port()
     mine, other = (Stack(name, tmp_path / name) for name in ("mine", "other"))
     ports = Ports({"redis": base}, {"redis": base})
