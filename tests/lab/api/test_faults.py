@@ -76,7 +76,7 @@ def test_a_fault_applies_to_named_calls_after_a_count_and_a_limited_number_of_ti
                 outcomes.append("ok")
             except errors.ClientError:
                 outcomes.append("denied")
-        assert api.ask("GET", "faults")[-1]["struck"] == 5
+        assert api.ask("GET", "faults")[-1]["matched"] == 5
     assert outcomes == ["ok", "denied", "denied", "ok", "ok"]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab.faults import everything
+from tests.lab.faults import account
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.lab import Lab
 from tests.lab.small import until
@@ -37,11 +37,11 @@ class Sweep:
     begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.place = self.lab.places.home / STATE
-        self.directory = self.place / "default"
-        self.before = everything.there(self.lab)
+        self.state_dir = self.lab.places.home / STATE
+        self.directory = self.state_dir / "default"
+        self.before = account.existing(self.lab)
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
         print(f"{self.lab.places.name} {self.log[-1]}", flush=True)
 
@@ -61,7 +61,7 @@ class Sweep:
                 self._ended(child, verb, Path(output.name), f"before {phase} + {delay:.1f} s")
                 return False
             terraform = self._terraform()
-            self.say(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
+            self.report(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
             {"k": self._kill, "p": self._lose_power, "i": self._interrupt}[how](child, Path(output.name), terraform)
         return True
 
@@ -71,7 +71,7 @@ class Sweep:
             text = output.read_text()
             now = self._terraform()
             reached = {
-                "start": f'"pid": {child.pid},' in self._text(self.place / "default.lock"),
+                "start": f'"pid": {child.pid},' in self._text(self.state_dir / "default.lock"),
                 "init": "terraform init" in " ".join(now),
                 "plan": now != terraform and "terraform plan" in " ".join(now),
                 "setout": "terraform apply" in " ".join(now) and now != terraform,
@@ -110,7 +110,7 @@ class Sweep:
         if terraform:
             assert "interrupted: terraform finishes" in text, text
             assert "terraform is still running" not in text, text
-        self.say(f"    ended {time.monotonic() - started:.1f} s later")
+        self.report(f"    ended {time.monotonic() - started:.1f} s later")
 
     def _terraform(self) -> list[str]:
         """`PID terraform VERB` of the running terraform; empty if none runs."""
@@ -151,13 +151,13 @@ class Sweep:
         return "apply" if phase == "attached" and not self._terraform() else phase
 
     def _ended(self, child: "subprocess.Popen[str]", verb: str, output: Path, when: str) -> None:
-        self.say(f"{verb} ended with {child.returncode} {when}")
+        self.report(f"{verb} ended with {child.returncode} {when}")
         assert child.returncode == 0, output.read_text() + "\n" + "\n".join(self.log)
 
     def run(self, *words: str, code: int = 0) -> str:
         started = time.monotonic()
         result = self.lab.run(["pneumoctl", *words], code=None, timeout=RUN_S)
-        self.say(f"{' '.join(words)}: {result.returncode} after {time.monotonic() - started:.1f} s")
+        self.report(f"{' '.join(words)}: {result.returncode} after {time.monotonic() - started:.1f} s")
         assert result.returncode == code, f"{result.stdout}\n{result.stderr}\n" + "\n".join(self.log)
         return result.stdout + result.stderr
 
@@ -169,16 +169,16 @@ class Sweep:
         self.whole()
         self.sweep("teardown", moments["teardown"])
         self.run("teardown", "-y")
-        self.gone()
+        self.check_nothing_left()
 
     def whole(self) -> None:
         """Check that AWS, terraform's state, the inventory and the running hosts agree on every resource."""
         state = json.loads(self.lab.run(["terraform", "state", "pull"], cwd=self.directory / "terraform").stdout)
-        listed = everything.addresses(state)
+        listed = account.addresses(state)
         assert sorted(set(listed)) == sorted(listed)
-        resources = everything.known(state)
+        resources = account.in_state(state)
         assert [one for one, count in resources.items() if count > 1] == []
-        assert everything.there(self.lab) - self.before == set(resources)
+        assert account.existing(self.lab) - self.before == set(resources)
         inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
 
@@ -188,9 +188,9 @@ class Sweep:
     def _expected(self, inventory: list[dict[str, Any]]) -> set[tuple[str, ...]]:
         return {(one["name"], one["instance_id"], one["address"], "up") for one in inventory}
 
-    def gone(self) -> None:
+    def check_nothing_left(self) -> None:
         """Check that nothing is left in AWS or on this machine."""
-        assert everything.there(self.lab) - self.before == set()
+        assert account.existing(self.lab) - self.before == set()
         until("the hosts to be gone", lambda: not self.lab.hosts())
-        assert sorted(one.name for one in self.place.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
+        assert sorted(one.name for one in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
         assert not Group(f"{self.lab.places.prefix}/operator").populated()

@@ -1,8 +1,8 @@
 """The table of faults in docs/training.md: cells are added one by one, and earlier measurements stay."""
 
 from tests.lab.faults import training_table
+from tests.lab.faults.paused_run import PHASES
 from tests.lab.faults.test_training import FAULTS
-from tests.lab.faults.training_scene import PHASES
 from tests.lab.faults.training_table import BEGIN, DOCUMENT, END, written
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.faults.host_strikes import Hold
+from tests.lab.faults.host_faults import Hold
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.operated import LONGEST_S, Operator
 from tests.lab.small import until

@@ -40,13 +40,13 @@ class Training:
         """Wait for a spot instance and return it."""
         living = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
-        def found() -> list[str]:
+        def spot_instances() -> list[str]:
             groups = self.operator.lab.client().describe_instances(Filters=living)["Reservations"]
             every = [one for group in groups for one in group["Instances"]]
             return [one["InstanceId"] for one in every if one.get("InstanceLifecycle") == "spot"]
 
-        until("a spot instance", lambda: bool(found()))
-        return Training(self.operator, found()[0])
+        until("a spot instance", lambda: bool(spot_instances()))
+        return Training(self.operator, spot_instances()[0])
 
     def on(self, script: str) -> str:
         """Run a script on the host."""
@@ -66,7 +66,7 @@ class Training:
         """Start a run that the client follows."""
         return self.operator.start("train", "--gpu", *flags, "--", *SMALL, "--epochs", str(epochs), **settings)
 
-    def news(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, Any]:
         """The latest progress of the run, {} if there is none."""
         try:
             progress: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
@@ -77,12 +77,12 @@ class Training:
     def reached(self, phase: str, run: str = "", seconds: float = 900.0) -> None:
         """Wait until a run is in a phase; in the phase `train`, until a few steps are done."""
 
-        def there() -> bool:
-            news = self.news()
-            steps = news.get("step", 0) > 3 or phase != "train"
-            return bool(news.get("phase") == phase and steps and run in ("", news["run"]))
+        def in_phase() -> bool:
+            progress = self.progress()
+            steps = progress.get("step", 0) > 3 or phase != "train"
+            return bool(progress.get("phase") == phase and steps and run in ("", progress["run"]))
 
-        until(f"the phase {phase}", there, seconds)
+        until(f"the phase {phase}", in_phase, seconds)
 
     def end(self) -> None:
         """Stop the host, unless it is off or there is no stack any more."""

@@ -37,17 +37,17 @@ def test_an_interrupt_is_no_exception_for_error_handlers() -> None:
 def test_a_closed_terminal_interrupts_nothing(ending: type[BaseException]) -> None:
     """Rich exits when its pipe is broken; a signal whose word nobody hears must still not break off the stop."""
 
-    def gone(_: str) -> None:
+    def closed_terminal(_: str) -> None:
         raise ending()
 
-    ignore_output_errors(gone)("the GPU")
-    with Interrupts(gone):
+    ignore_output_errors(closed_terminal)("the GPU")
+    with Interrupts(closed_terminal):
         os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_signal_during_a_message_is_handled() -> None:
-    def struck(_: str) -> None:
+    def interrupt(_: str) -> None:
         raise Interrupted(signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        ignore_output_errors(struck)("the GPU")
+        ignore_output_errors(interrupt)("the GPU")

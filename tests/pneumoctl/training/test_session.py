@@ -17,7 +17,7 @@ from pneumoctl.training.session import Session
 from tests.pneumoctl.world import RUN, World, on_one_clock, order, run, run_context
 
 Fault = Callable[[], None]
-PHASES = {  # the call in which something strikes
+PHASES = {  # the call at which the fault is injected
     "arming": "create_schedule",
     "reading back": "get_schedule",
     "starting": "start_instances",
@@ -49,7 +49,7 @@ def run_it(world: World, folder: Path, **more: Any) -> Summary:
 
 
 def raising(error: BaseException, times: int = 1) -> Fault:
-    """Strikes at the first `times` calls."""
+    """A fault that raises the error at the first `times` calls."""
     left = [times]
 
     def fault() -> None:
@@ -64,12 +64,12 @@ def later(fault: Fault, calls: int) -> Fault:
     """The same, after so many calls have passed."""
     left = [calls]
 
-    def struck() -> None:
+    def delayed() -> None:
         left[0] -= 1
         if left[0] < 0:
             fault()
 
-    return struck
+    return delayed
 
 
 def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_an_error_in_any_phase_stops_the_host(
     else:
         assert summary.receipt.exit == code
     assert ("start_instances" in world.calls) is not before
-    never = before or phase == "starting"  # struck before EC2 heard of it
+    never = before or phase == "starting"  # the fault came before the call to EC2
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
     saved = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
     assert saved == summary.receipt
