@@ -1,4 +1,4 @@
-"""Where the project imports its own modules: at the top, so that the import graph can be read and checked."""
+"""The project imports its own modules at the top of a module, so that the import graph can be checked."""
 
 import ast
 from collections.abc import Iterator

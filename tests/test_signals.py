@@ -1,4 +1,4 @@
-"""The tests pass however they were started: who starts them may ignore signals, and their children inherit that."""
+"""Tests do not depend on signal handling inherited from the process that started them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is skipped where something is missing: one line says how to get it, and in CI it is a failure."""
+"""A skipped test says in one line what is missing and how to get it; in CI it fails instead."""
 
 import os
 import subprocess

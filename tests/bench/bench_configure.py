@@ -35,7 +35,7 @@ CHANGED = "templates/prometheus/alerts.yml.j2"  # gets a line more
 
 @dataclass
 class Bench:
-    """A lab, and the operator's own copy of the code: what others edit meanwhile changes nothing."""
+    """A lab, and a separate copy of the code, so that edits during the measurement have no effect."""
 
     lab: Lab
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Bench:
         return self.run("", [sys.executable, "-P", "-m", "tests.bench.operated", word])
 
     def fresh(self) -> contestants.Todo:
-        """Every host another machine on an empty disk, its new key pinned; what is to be done on each."""
+        """Replace every host by a new machine with an empty disk and pin its key. Returns the steps for each."""
         if self.lab.hosts():
             for one in self.lab.hosts():
                 self.lab.fault.replace(one["id"])
@@ -90,7 +90,7 @@ class Bench:
         return todo
 
     def left(self) -> None:
-        """Say what pneumoctl still finds to do after others."""
+        """Print the steps that pneumoctl still finds after another tool."""
         state = {
             host: [step["title"] for step in steps] for host, steps in contestants.read(self.operated("left")).items()
         }
@@ -158,7 +158,7 @@ OTHERS: dict[str, Callable[[Bench], None]] = {
 
 
 def pair(bench: Bench, name: str, first: bool) -> None:
-    """One of the others, and ours before or after it."""
+    """Measure another tool, and pneumoctl before or after it."""
     for turn in (ours, OTHERS[name]) if first else (OTHERS[name], ours):
         turn(bench)
     for what, mine in ((name, OURS), (f"{name}{AGAIN}", f"{OURS}{AGAIN}")):
@@ -167,7 +167,7 @@ def pair(bench: Bench, name: str, first: bool) -> None:
 
 
 def report(bench: Bench) -> bool:
-    """Print medians, and those of the ratios to ours; whether nobody was quicker."""
+    """Print the medians and the median ratios to pneumoctl. Returns whether no other tool was faster."""
     for what, times in bench.seconds.items():
         ratios = bench.ratios.get(what, [])
         documents = (

@@ -1,4 +1,4 @@
-"""Measure what a training host does beside the training: a run by order against the bare `python -m model.train`.
+"""Measure the overhead of a training host: `model.host_run` compared with `python -m model.train`.
 
 `python -m tests.bench.bench_train [-n 2] [-- FLAGS OF model.train]`; drawn pictures, a bucket behind HTTP on this
 machine, the stand-in for a GPU. The goal is at most 5 % more time, from the process's start to its end.
@@ -41,7 +41,7 @@ def _used() -> float:
 def ordered(
     host_root: Path, endpoint: str, data: Path, flags: list[str], number: int
 ) -> tuple[list[str], dict[str, str]]:
-    """The command and environment of a run by order."""
+    """The command and environment of a run with `model.host_run`."""
     import boto3
 
     s3, name = boto3.client("s3", endpoint_url=endpoint, **KEYS), f"bench-{number}"
@@ -57,7 +57,7 @@ def ordered(
 
 
 def main() -> None:
-    """Both in turn; the bare one once before, to warm the machine up."""
+    """Measure both in turn, after one warm-up run."""
     from moto.server import ThreadedMotoServer
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,4 +1,4 @@
-"""The steps of pneumoctl's plan as others do them: a shell script a host, and the data of a pyinfra deploy."""
+"""The steps of pneumoctl's plan for other tools: a shell script for each host, and data for a pyinfra deploy."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ ROOT_SH = "sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8"
 
 
 def actions(steps: list[dict[str, Any]]) -> list[Action]:
-    """What is to be done on a host, in order, without the marks that pneumoctl leaves for itself."""
+    """The actions on a host in order, without pneumoctl's own stamps."""
     listed = [action for step in steps for action in step["actions"]]
     return [one for one in listed if not one.get("stamp") and one.get("argv", [""])[0] != "true"]
 
@@ -116,6 +116,6 @@ def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[s
 
 
 def read(document: str) -> Todo:
-    """What bench.operated says is to be done."""
+    """The steps that bench.operated lists."""
     todo: Todo = json.loads(document)
     return todo

@@ -1,4 +1,4 @@
-"""What the operator of bench_configure does beside pneumoctl's own commands; run inside the lab, one word a deed.
+"""Actions of the operator in bench_configure besides pneumoctl's commands; run inside the lab.
 
 `provision`: as `pneumoctl up -y`, but the hosts stay as they booted. `todo`: what `configure` would do on each host, as
 JSON. `left`: what is still to do there, were it not for the marks that pneumoctl alone leaves.

@@ -30,7 +30,7 @@ _WITH_HELP = ("model.", "tests.bench.", "tests.docs.")
 
 
 def faults(line: str) -> list[str]:
-    """What a shell, or a program that it names, would not understand in this command line."""
+    """The errors in this command line: what a shell or the named program would reject."""
     return [fault for words in simple_commands(line) for fault in _faults(words)]
 
 
@@ -73,7 +73,7 @@ def _faults(words: Sequence[str]) -> list[str]:
 
 
 def _unparsed(words: Sequence[str]) -> list[str]:
-    """What the command line itself says of these words; the command is not run."""
+    """The error of pneumoctl's parser for these arguments; the command is not run."""
     command = typer.main.get_command(app)
     context, rest = None, list(words)
     name = "pneumoctl"
@@ -126,7 +126,7 @@ def _python(words: Sequence[str]) -> list[str]:
 
 
 def _lab(words: Sequence[str]) -> list[str]:
-    """What the lab's own parser says of these words."""
+    """The error of the lab's parser for these arguments."""
     output = io.StringIO()
     try:
         with contextlib.redirect_stderr(output):

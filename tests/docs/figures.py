@@ -1,4 +1,4 @@
-"""Write the result of a whole run of the tests into docs/figures.md.
+"""Write the result of a complete test run into docs/figures.md.
 
 `python -m tests.docs.figures REPORT.xml.. [--seed NAME=VALUE ..]`: JUnit reports as `pytest --junitxml` writes them,
 and the seeds that the run drew.

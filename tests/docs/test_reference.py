@@ -1,4 +1,4 @@
-"""The reference documents say what the code says."""
+"""The generated documents are current and agree with the code."""
 
 import json
 import re

@@ -35,7 +35,7 @@ DRAWINGS = "from pathlib import Path; from model import phantom; phantom.tree(Pa
 
 @pytest.mark.parametrize("extra", installation.MODULES)
 def test_an_environment_has_exactly_the_packages_of_the_extra(make: Make, wheel: Path, extra: str) -> None:
-    """So that the tests below can fail: what another extra brings is not there by accident."""
+    """Ensures that the tests below can fail: packages of other extras are not installed by accident."""
     wanted = environments.closure(wheel, extra) | {"pneumoctl"}
     asked = "from importlib.metadata import distributions; print(*{one.name for one in distributions()})"
     installed = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
@@ -54,7 +54,7 @@ def test_predict(make: Make, tmp_path: Path) -> None:
 
 
 def test_aws_verifies_a_stack_that_local_serves(make: Make, tmp_path: Path) -> None:
-    """The whole life of [local]; and the proof at the end of `up --target aws`, made by [aws] on the same page."""
+    """A local stack with [local], and the final check of `up --target aws` by [aws] on the same page."""
     local = make("local", **STACK, **PORTS)
     local.run(*DRAWING, cwd=tmp_path)
     local.run("pneumoctl", "up", "-y")

@@ -1,4 +1,4 @@
-"""What pneumoctl knows of its extras is what pyproject.toml says."""
+"""The extras in pneumoctl's code agree with pyproject.toml."""
 
 import platform
 import sys

@@ -1,4 +1,4 @@
-"""The command that a hint names to add an extra fits how pneumoctl was installed, and does add it."""
+"""The command in a hint that adds an extra matches how pneumoctl was installed, and works."""
 
 import json
 import os

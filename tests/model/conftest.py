@@ -1,4 +1,4 @@
-"""Builders of DICOM files for the tests of decoding and of what is made of the values."""
+"""Builders of DICOM files for the tests of decoding and of grayscale conversion."""
 
 from io import BytesIO
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bundles: whatever is missing, damaged or contradictory is refused, with the place named."""
+"""Bundles: missing, damaged and contradictory content is refused, and the message names it."""
 
 import copy
 import hashlib

@@ -1,4 +1,4 @@
-"""Exports: equal to Keras or refused, the same bytes each time, and no bundle unless everything was proven."""
+"""Exports: equal to Keras or refused, reproducible, and a bundle is only written if all checks pass."""
 
 import json
 import re
@@ -156,7 +156,7 @@ PIXELS, LOGIT = ("pixels", ["n", SIDE, SIDE, 1]), ("logit", ["n", 1])
     ],
 )
 def test_an_export_with_another_signature_is_refused(inputs, outputs, words: str, tmp_path: Path) -> None:
-    """Preprocessing outside a layer is exported as a second input that nobody feeds: success, says the exporter."""
+    """Preprocessing outside a layer is exported as a second, unused input, and the exporter reports success."""
     with pytest.raises(ExportError, match=words):
         onnx.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

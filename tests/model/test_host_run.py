@@ -1,4 +1,4 @@
-"""A training order carried out as its host does it: real processes, a bucket behind HTTP, and what goes wrong there."""
+"""A training run as the host executes it: real processes, a bucket over HTTP, and their failures."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def endpoint() -> Iterator[str]:
 
 @dataclass
 class Host:
-    """A host of one run, with a disk of its own, and its bucket."""
+    """A host for one run with a separate disk, and its bucket."""
 
     root: Path
     endpoint: str

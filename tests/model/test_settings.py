@@ -1,4 +1,4 @@
-"""Settings refuse what cannot be trained with, and survive being saved."""
+"""Training settings: unusable values are refused, and saved settings are read back unchanged."""
 
 import json
 

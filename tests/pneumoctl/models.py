@@ -1,4 +1,4 @@
-"""Bundles for tests of the registry: the tiny one with other figures."""
+"""Bundles for tests of the registry: the tiny bundle with other figures."""
 
 import json
 import shutil

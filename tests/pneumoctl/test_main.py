@@ -123,7 +123,7 @@ def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) ->
 
 
 def test_every_command_on_a_stack_is_hinted_with_it() -> None:
-    """Whatever verb a hint names: typed as printed, it acts on the stack that the error was about."""
+    """A hint with any verb, typed as printed, acts on the stack of the error."""
     for name, command in commands():
         takes_it = any("--stack" in parameter.opts for parameter in command.params)
         expected = f"pneumoctl {name} --stack x" if takes_it else f"pneumoctl {name}"

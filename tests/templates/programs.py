@@ -1,4 +1,4 @@
-"""The programs that judge and run the rendered files, and a network in which they get the ports of real hosts."""
+"""Programs that check and run the rendered files, and a network in which they use the ports of real hosts."""
 
 import ctypes
 import os
@@ -29,7 +29,7 @@ def program(name: str) -> str:
 
 
 def checker(name: str) -> str:
-    """A program or folder that judges others, in an environment of its own below CHECKERS; skipped without it."""
+    """A checking program in a separate environment below CHECKERS; the test is skipped without it."""
     path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
     if not path.exists():
         pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
@@ -38,7 +38,7 @@ def checker(name: str) -> str:
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """This thread, and all that it starts, in a network of its own: port 443 and all of 127.0.0.0/8 are free there."""
+    """Put this thread and its children into a separate network, where port 443 and all of 127.0.0.0/8 are free."""
     if os.geteuid() != 0:
         pytest.skip(needs.ROOT)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Every alert fires when it should and is silent when it should be, as promtool reckons it."""
+"""Every alert fires when it should and only then, according to promtool."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
 
 
 def judged(folder: Path, alert: str, case: Case, fires: bool) -> "subprocess.CompletedProcess[str]":
-    """What promtool makes of a case."""
+    """The result of promtool for a case."""
     (rule,) = re.findall(rf"alert: {alert}\n(.*?)(?=\n\n|\Z)", RULES, re.S)
     (severity,) = re.findall(r"severity: (\w+)", rule)
     (action,) = re.findall(r'action: "(.*)"', rule)

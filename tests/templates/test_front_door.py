@@ -1,4 +1,4 @@
-"""The front door with the real page behind it, as those who judge the security of web sites see it."""
+"""The front door with the real page behind it, assessed by security scanners for web sites."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_no_header_is_sent_twice(front: Front, path: str) -> None:
 
 
 def gixy(path: Path) -> list[str]:
-    """What gixy finds in a file that nginx itself is content with: of a broken one it says that there are no issues."""
+    """The problems that gixy finds in a file which nginx accepts; gixy reports no problem in an invalid file."""
     result = subprocess.run([checker("gixy"), "--format", "json", str(path)], text=True, capture_output=True)
     assert "WARNING" not in result.stderr, result.stderr
     return [f"{one['plugin']}: {one['summary']}" for one in json.loads(result.stdout)]
@@ -105,7 +105,7 @@ def test_sslyze_would_find_more(folder: Path, tmp_path: Path, page: Upstream) ->
 
 
 def observed(front: Front, login: str = "") -> dict:
-    """The Observatory's judgement of the site, by its own program."""
+    """The result of the Observatory's own program for the site."""
     program = Path(checker("observatory")) / "node_modules/@mdn/mdn-http-observatory/src/scan.js"
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(front.directory / "certificate.pem")}
     argv = [checker("node"), program, f"{login}127.0.0.1"]

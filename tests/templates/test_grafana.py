@@ -1,4 +1,4 @@
-"""Grafana's files: what it would read, and that Prometheus understands all that they ask."""
+"""Grafana's files: they are complete, and Prometheus accepts every expression."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SOURCE = {"type": "prometheus", "uid": "pneumoctl"}
 
 
 def understood(folder: Path, asked: list[str]) -> "subprocess.CompletedProcess[str]":
-    """What promtool makes of expressions, each as a rule of its own."""
+    """The result of promtool for expressions, each as a separate rule."""
     rules = [{"record": f"asked:{number}", "expr": one} for number, one in enumerate(asked)]
     (folder / "rules.json").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
     argv = [program("promtool"), "check", "rules", folder / "rules.json"]

@@ -1,4 +1,4 @@
-"""Alerts and dashboards ask for nothing that nobody gives."""
+"""Alerts and dashboards only use metrics that a program exports."""
 
 import os
 import re
@@ -29,7 +29,7 @@ OURS = {
 
 @pytest.fixture(scope="module")
 def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[set[str]]:
-    """The names of all figures that the real programs give, each running as on the hosts."""
+    """The names of all metrics that the real programs export, each running as on the hosts."""
     folder = tmp_path_factory.mktemp("all")
     (folder / "front").mkdir()
     # Debian's node exporter counts on all interfaces but the loopback: hosts have another.
@@ -53,7 +53,7 @@ def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny
 
 
 def named(text: str) -> set[str]:
-    """The figures that an expression, or all rules together, name; parts of a histogram by its own name."""
+    """The metrics in an expression or in all rules; parts of a histogram by the histogram's name."""
     names = set(re.findall(r"\b(?:pneumo|pneumoctl|node|nginx|redis)_\w+", re.sub(r'"[^"]*"', "", text)))
     return {re.sub(r"_(bucket|count)$", "", one) for one in names}
 

@@ -1,4 +1,4 @@
-"""The front door as a real nginx keeps it: who is let in, what is passed on, what is said when something fails."""
+"""The front door in a real nginx: the login, forwarded requests, error pages and logs."""
 
 import json
 import re
@@ -133,7 +133,7 @@ def test_an_address_that_is_too_long_gets_the_same_error_page(front: Front) -> N
 
 def test_concurrent_requests_are_limited(front: Front) -> None:
     def burst(requests: int) -> bytes:
-        """What came of so many requests on one connection."""
+        """The responses to this many requests on one connection."""
         lines = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * requests
         with (
             socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,

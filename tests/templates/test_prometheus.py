@@ -1,4 +1,4 @@
-"""Prometheus and its exporters as the rendered files start them: what they find, and what they refuse."""
+"""Prometheus and its exporters, started with the rendered files: targets, metrics, alerts and access."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("network")
 
 
 class Target:
-    """A place that Prometheus asks."""
+    """A target of Prometheus."""
 
     def __init__(self, port: int, host: str, role: str) -> None:
         self.address, self.port, self.host, self.role = "127.0.0.1", port, host, role

@@ -1,4 +1,4 @@
-"""Redis as the hosts run it: who may do what, shown on the real work of each, and nothing beyond it."""
+"""The users of Redis on hosts: each can do its real work and has no further permission."""
 
 import hashlib
 import os
@@ -70,7 +70,7 @@ def granted(user: str) -> set[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis with the three users of a stack, each with its own password, and one who may see everything."""
+    """A Redis with the three users of a stack, each with its own password, and one with all permissions."""
     program("redis-server")  # not the older one of a wheel
     made = RedisServer(tmp_path / "redis")
     users = render("redis/users.acl", users={user: (digest(password(user)),) for user in USERS})
@@ -82,7 +82,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def client(server: RedisServer, **who: str) -> redis.Redis:
-    """Somebody who is told at once, and asks only once."""
+    """A client without retries and with a short timeout."""
     return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, **who)
 
 
@@ -92,13 +92,13 @@ def store(server: RedisServer, user: str) -> Store:
 
 
 def used(server: RedisServer) -> set[str]:
-    """Every command that was carried out, but for those by which the tests themselves look on."""
+    """Every executed command, without the commands of the tests themselves."""
     stats = server.client().info("commandstats")
     return {name.removeprefix("cmdstat_") for name in stats} - {"hello", "auth", "config|resetstat"}
 
 
 def refused(server: RedisServer) -> list[dict]:
-    """What Redis's own list says was not allowed."""
+    """The rejected commands in Redis's ACL log."""
     return server.client().acl_log()
 
 

@@ -1,4 +1,4 @@
-"""What the front door passes on to the web hosts: whole uploads, once, and to nobody who is drained or gone."""
+"""Requests forwarded to the web hosts: complete uploads, once, and not to drained or unreachable hosts."""
 
 import socket
 import threading

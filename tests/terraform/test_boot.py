@@ -1,4 +1,4 @@
-"""The hosts' first boot: the script is run in a throw-away root, with the commands of the system recorded."""
+"""The hosts' boot script, run in a temporary root directory with recorded system commands."""
 
 import os
 import re
@@ -18,7 +18,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfATest"
 
 @dataclass(frozen=True)
 class Boot:
-    """What a boot left behind."""
+    """The result of a boot."""
 
     script: list[str]
     root: Path

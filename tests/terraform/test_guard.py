@@ -1,4 +1,4 @@
-"""The training host's own guard: what lets it stay on, and each thing that alone powers it off."""
+"""The guard on the training host: the conditions to stay on, and each reason to power off."""
 
 import json
 import runpy
@@ -103,7 +103,7 @@ def test_a_run_that_has_just_ended_leaves_time_before_it_is_idle(guard: dict[str
 def test_an_order_of_an_earlier_boot_lets_nothing_train(
     guard: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A whole look, with the files of a host: the deadline of an earlier boot is no concern of this one's."""
+    """A complete check with the files of a host: the deadline of an earlier boot does not apply to this one."""
     space, reasons = guard["main"].__globals__, []
     for name in ("ORDER", "LEASE", "PROGRESS", "SEEN", "MARK", "BOOT"):
         monkeypatch.setitem(space, name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The stack's terraform: its form, its meaning with a make-believe provider, and what checkov makes of it."""
+"""The stack's terraform: formatting, assertions with a mocked provider, and checkov."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def checkov(folder: Path) -> dict[str, Any]:
 
 
 def faults(report: dict[str, Any]) -> list[str]:
-    """What is wrong with a report. Checkov itself is content with files that it cannot read."""
+    """The problems in a report. Checkov itself accepts files that it cannot read."""
     summary, skipped = report["summary"], report["results"]["skipped_checks"]
     return [
         *(f"cannot be read: {file}" for file in report["results"]["parsing_errors"]),

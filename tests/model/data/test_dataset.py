@@ -1,4 +1,4 @@
-"""No picture and no patient is on both sides of a split; the cut and the arrays are what they say."""
+"""Data sets: no picture and no patient is on both sides of a split; the validation split and the arrays are correct."""
 
 import logging
 import shutil

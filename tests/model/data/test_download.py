@@ -1,4 +1,4 @@
-"""Downloads against a publisher with every fault: whole and right at the end, or a clear error and nothing lost."""
+"""Downloads from a faulty server: the file is complete and correct, or the error is clear and the part is kept."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The data sets: what is asked for at which address, and archives unpacked whole, safely or not at all."""
+"""The published data sets: their addresses, and archives that are unpacked completely and safely or not at all."""
 
 import hashlib
 import io

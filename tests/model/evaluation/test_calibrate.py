@@ -1,4 +1,4 @@
-"""Calibration and threshold: recovered from simulated logits, found by search, refused where nothing can be said."""
+"""Calibration and threshold: recovered from simulated logits, compared with a search, refused for unusable input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What of a run lies in its bucket: what is written when, what is believed of it, and a host's last words."""
+"""A run's objects in the bucket: the order of uploads, checks after downloads, and the host's end report."""
 
 import errno
 import hashlib

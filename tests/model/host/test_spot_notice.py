@@ -1,4 +1,4 @@
-"""What the metadata service says of a spot instance's end, behind real HTTP."""
+"""The notice of the metadata service that a spot instance is reclaimed, over real HTTP."""
 
 import signal
 import threading

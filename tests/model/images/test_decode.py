@@ -1,4 +1,4 @@
-"""Decoding: every kind of good picture comes out right, every bad one is refused with its own code."""
+"""Decoding: valid pictures of every kind are decoded correctly, invalid ones are refused with a code."""
 
 import struct
 import warnings

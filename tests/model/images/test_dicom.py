@@ -1,4 +1,4 @@
-"""DICOM files: chest films are read as vendors write them, all others refused, and nothing of a header leaks."""
+"""DICOM files: chest films are read as vendors write them, others are refused, and no header content is printed."""
 
 import logging
 import subprocess

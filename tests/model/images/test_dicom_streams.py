@@ -1,4 +1,4 @@
-"""DICOM pixel streams: every compression in use comes out whole, and half of one never does."""
+"""DICOM pixel streams: every supported compression is decoded, and truncated streams are refused."""
 
 import struct
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Memory of decoding, measured: no kind of file needs more than its share, and what would is refused before."""
+"""Measured memory of decoding: no file needs more than its limit; larger ones are refused before decoding."""
 
 import subprocess
 import sys

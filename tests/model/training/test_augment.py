@@ -1,4 +1,4 @@
-"""Order and augmentation depend on seed, epoch and sample alone, and alter a film as films differ."""
+"""Order and augmentation depend on seed, epoch and sample only, and vary pictures as real films differ."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The same training code under Keras' other backend: a process of its own, for a backend is for good."""
+"""The training code with other Keras backends, in separate processes, because a process has one backend."""
 
 import json
 import os

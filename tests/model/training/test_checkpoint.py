@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there; a damaged one gives way to the one before."""
+"""Checkpoints are written completely or not at all; a damaged one is replaced by the previous one."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The loop: killed at every step it ends the same, stops when it should, and keeps the best weights."""
+"""The training loop: killed at any step it ends with the same result; it stops early and saves the best weights."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def state(trained: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """Everything at the end of a run that nobody disturbed: 3 epochs of 3 steps."""
+    """The state at the end of an uninterrupted run: 3 epochs of 3 steps."""
     directory = tmp_path_factory.mktemp("whole")
     training = loop(directory, settings())
     progress = training.run()

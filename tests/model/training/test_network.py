@@ -1,4 +1,4 @@
-"""Preprocessing is inside the graph, frozen layers stay frozen, the rate decays, weights are had or asked for."""
+"""The network: preprocessing in the graph, frozen layers, the decay of the learning rate, and initial weights."""
 
 import warnings
 from pathlib import Path

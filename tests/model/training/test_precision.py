@@ -1,4 +1,4 @@
-"""Half precision: which one a card gets, that a run in it resumes exactly, and that what is served is float32."""
+"""Half precision: the choice for each GPU, exact resumption, and float32 weights and results."""
 
 from collections.abc import Iterator
 from pathlib import Path

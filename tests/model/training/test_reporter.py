@@ -1,4 +1,4 @@
-"""People see a bar on a terminal and lines elsewhere; programs read run.json."""
+"""Progress: a bar on a terminal, lines elsewhere, and run.json for programs."""
 
 import json
 import logging

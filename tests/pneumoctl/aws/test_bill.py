@@ -1,4 +1,4 @@
-"""Priced lines: of resources, of changes, and so far. Pure."""
+"""The cost of resources, of changes and until now, computed without AWS."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""AWS behind one door: where it is, who we are, stopping for certain, and what each of its errors says to a person."""
+"""Calls to EC2: the region, the account, confirmed stops, and a clear message for each error."""
 
 import time
 from collections.abc import Iterator
@@ -145,7 +145,7 @@ def test_action_as_iam_spells_it(cloud: Cloud) -> None:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Takes connections and never answers."""
+    """Accepts connections and never answers."""
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(8)

@@ -1,4 +1,4 @@
-"""What is left of a stack: found wherever its tag or name is, and never another stack's."""
+"""Remaining resources of a stack are found by tag or name, and never those of another stack."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
-    """Nothing of the stacks that are used here outlives a test."""
+    """Remove all resources of the stacks used here after each test."""
     aws = cloud.aws()
     yield aws
     cloud.ask("DELETE", "faults")

@@ -1,4 +1,4 @@
-"""The price table and where it comes from: bundled figures, AWS's Price List API, and the command that writes it."""
+"""The price table: bundled prices, AWS's Price List API, and the command that writes the table."""
 
 import http.server
 import json
@@ -71,7 +71,7 @@ def answers(service: str, filters: dict[str, str]) -> list[str]:
 
 @pytest.fixture
 def price_list(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A local Price List API; it answers while the event that is handed over is set, as it is at first."""
+    """A local Price List API; it answers while the event is set."""
     answering = threading.Event()
     answering.set()
 

@@ -1,4 +1,4 @@
-"""The operator's own address: what counts as one, the second service, and the end of asking."""
+"""The operator's public address: valid answers, the second service, and the time limit."""
 
 import http.server
 import threading

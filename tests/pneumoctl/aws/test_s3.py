@@ -1,4 +1,4 @@
-"""The bucket: emptied with all its versions, its results copied whole or not at all, and gone is done."""
+"""The bucket: it is emptied with all versions, results are downloaded completely or not at all."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What bills now, as AWS says: hosts, disks, NAT gateways, addresses."""
+"""Resources that cost money now according to AWS: hosts, disks, NAT gateways, addresses."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""`pneumoctl infer` against the real API on a real Redis: posted once, judged by the labels, resumed after a kill."""
+"""`pneumoctl infer` with the real API and Redis: each picture is posted once, compared with its label, and resumed."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ def here(api: Gunicorn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guni
 
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 ill and 6 well; two of the well ones are drawn ill, so that not everything is right."""
+    """12 pictures labelled PNEUMONIA and 6 labelled NORMAL; two of the latter have an opacity, so two are wrong."""
     folder = tmp_path_factory.mktemp("sets") / "data" / "test"
     for name, seeds in (("PNEUMONIA", ILL), ("NORMAL", WELL)):
         (folder / name).mkdir(parents=True)
@@ -241,7 +241,7 @@ def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
 def test_the_official_test_split_is_all_scored(
     here: Gunicorn, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through the tiny test network, which knows drawings only: what counts here is that each picture is counted."""
+    """With the tiny test network, which was trained on drawings: the test checks that every picture is counted."""
     monkeypatch.setenv("PNEUMO_DATA", str(data_root))
     assert run(["infer", "--json"]) in (Exit.DONE, Exit.PARTLY)
     document = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""`pneumoctl predict` as its users meet it: output, exit codes, heat maps, resumption, the stack's API."""
+"""`pneumoctl predict` as a user runs it: output, exit codes, heat maps, --resume and --remote."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from pneumoctl.scoring.api_client import Endpoint
 
 @pytest.fixture
 def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two findings, one picture that is none, one damaged file and one text."""
+    """A folder with two findings, one photograph, one damaged file and one text file."""
     folder = tmp_path / "ward"
     folder.mkdir()
     (folder / "a-ill.png").write_bytes(phantom.png(101, 256, opacity=True))
@@ -246,7 +246,7 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_files_that_are_no_chest_film_never_have_a_finding(
     data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the bundle that ships: all real chest films are scored, and of everything else nothing is."""
+    """With the shipped bundle, all real chest films are assessed and no other file is."""
     kinds = sorted(one for one in (data_root / "ood").iterdir() if one.is_dir() and one.name != "lateral_chest")
     assert run(["predict", "--json", str(data_root / "dicom"), *map(str, kinds)]) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]

@@ -1,4 +1,4 @@
-"""`pneumoctl predict` as a process of its own: what it loads, and what it says when a library is missing."""
+"""`pneumoctl predict` as a separate process: its imports, and its errors when a library is missing."""
 
 import json
 import os

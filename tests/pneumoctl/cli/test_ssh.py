@@ -1,4 +1,4 @@
-"""`pneumoctl ssh` as a user meets it: a process, the system's SSH client, real servers."""
+"""`pneumoctl ssh` as a user runs it: a process, the system's SSH client, real servers."""
 
 import json
 import os
@@ -149,7 +149,7 @@ def test_an_interrupt_ends_the_command_line(user: User) -> None:
 
 
 def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
-    """Dead, mute, cut off in mid-session, all behind a live bastion; then the bastion itself."""
+    """Hosts that are dead, silent or cut off during a session, behind a working bastion; then the bastion itself."""
     with in_namespaces(tmp_path / "network") as network, ThreadPoolExecutor(4) as pool:
         user = User(network)
 

@@ -1,4 +1,4 @@
-"""`pneumoctl train` and `runs`: what is refused before anything starts, a whole run here, and what is shown of runs."""
+"""`pneumoctl train` and `runs`: refused requests, a complete run on this machine, and the output of `runs`."""
 
 import json
 import os

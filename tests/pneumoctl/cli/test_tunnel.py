@@ -1,4 +1,4 @@
-"""`pneumoctl tunnel` as a user meets it: real servers, a real forward, a service behind it or none."""
+"""`pneumoctl tunnel` as a user runs it: real servers, a real forward, with and without a service behind it."""
 
 import json
 import socket

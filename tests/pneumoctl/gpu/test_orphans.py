@@ -1,4 +1,4 @@
-"""Guard 5: who bills without a lease is found, in every region, told in red and stopped; who has one is left alone."""
+"""Guard 5: hosts that run without a lease are found in every region, shown in red and stopped; others are not."""
 
 import atexit
 import json
@@ -146,7 +146,7 @@ def _settle() -> None:
 def test_guard_5_alone_reap_stops_what_runs_without_a_lease(
     aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No stack of that name is known here: it goes by the tags."""
+    """The stack is not known on this machine, so the host is found by its tags."""
     monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
     assert pneumoctl(["gpu", "reap"]) == 7  # not agreed
     assert state(aws, train) == "running"

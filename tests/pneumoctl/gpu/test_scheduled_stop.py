@@ -1,4 +1,4 @@
-"""The account-side stop: armed and read back, or nothing starts; bounded retries; deleted; and what is a lease."""
+"""The scheduled stop: it is created and read back before a run starts, with limited retries, and deleted after it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_back_starts_nothing(aws: Aws, cloud: Cloud) -> None
 
 
 class Odd:
-    """An account that keeps a schedule otherwise than it was told."""
+    """An account that stores a schedule with other values than requested."""
 
     region = REGION
 

@@ -1,4 +1,4 @@
-"""Signals break off what may be broken off, once, and are only told of while the GPU is being stopped."""
+"""Signals interrupt only where that is allowed; while the GPU host is being stopped they only print a message."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def test_an_interrupt_is_no_exception_for_error_handlers() -> None:
 
 @pytest.mark.parametrize("ending", [BrokenPipeError, OSError, SystemExit])
 def test_a_closed_terminal_interrupts_nothing(ending: type[BaseException]) -> None:
-    """Rich exits when its pipe is broken; a signal whose word nobody hears must still not break off the stop."""
+    """Rich exits when its pipe is broken; a signal whose message cannot be printed must not interrupt the stop."""
 
     def closed_terminal(_: str) -> None:
         raise ending()

@@ -1,4 +1,4 @@
-"""Promotion: the gate on sensitivity, force and its reason in the record, and what a stack takes afterwards."""
+"""Promotion: the gate on sensitivity, --force with a recorded reason, and the model that a stack deploys."""
 
 import json
 import os
@@ -131,7 +131,7 @@ def test_a_model_of_unknown_sensitivity_is_refused(register_model: Any, capsys: 
 
 
 def test_what_serves_counts_as_what_is_promoted(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """`deploy --bundle` and the setting model let others serve than the promoted one."""
+    """With `deploy --bundle` and the setting `model`, another model than the promoted one can serve."""
     serves = register_model(389)
     demo_stack = stack.find("t")
     demo_stack.layout.models.mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_on_aws_the_hosts_are_asked_what_serves(
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """Drawings that the tiny bundle tells apart."""
+    """Drawings that the tiny bundle classifies correctly."""
     root = tmp_path / "labelled"
     for seed in range(100, 108):
         for name, opacity in (("NORMAL", False), ("PNEUMONIA", True)):
@@ -276,7 +276,7 @@ def test_the_hint_of_evaluate_names_evaluate(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`infer` sends pictures to a stack; somebody who typed `model evaluate` must not be led there."""
+    """`infer` sends pictures to a stack; a user of `model evaluate` must not be referred to it."""
     model = register_model(None)
 
     def hint(*words: str) -> str:
@@ -322,7 +322,7 @@ def test_up_deploys_the_promoted_model(
     register_model: Any, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """As the plan shows it, in a process of its own."""
+    """As shown by the plan, in a separate process."""
     folder = tmp_path_factory.mktemp("s")  # a socket's path must be short
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     good = register_model(386)

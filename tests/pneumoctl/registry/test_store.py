@@ -1,4 +1,4 @@
-"""The registry: whole bundles only, kept once and never changed, here and in the bucket, out again as they came in."""
+"""The registry stores each complete bundle once and read-only, here and in the bucket, and exports it unchanged."""
 
 import filecmp
 import hashlib

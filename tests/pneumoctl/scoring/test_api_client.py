@@ -1,4 +1,4 @@
-"""Asking the stack's API: whatever goes wrong there is an error here, never a finding."""
+"""The client of the stack's API: every failure is an error and never a finding."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.predictions import FINDING, INVALID, REFUSAL
 
 
 class Server(ThreadingHTTPServer):
-    """Gives the prepared answers one after another, the last one for ever; keeps what was asked."""
+    """Returns the prepared answers one after another and repeats the last one; records the requests."""
 
     daemon_threads = True
 

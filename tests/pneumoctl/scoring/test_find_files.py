@@ -1,4 +1,4 @@
-"""What a command line names: files, folders, globs; all of it resolved before anything is scored."""
+"""The files that a command line names: files, folders and globs are resolved before scoring."""
 
 import os
 import socket
@@ -100,7 +100,7 @@ def test_standard_input_is_a_path(ward: Path) -> None:
 
 
 def test_an_unreadable_folder_is_not_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read everything, so the refusal of the system is played here."""
+    """Root can read everything, so the error of the system is simulated."""
     (tmp_path / "closed").mkdir()
     (tmp_path / "a.png").write_bytes(b"x")
     scan = os.scandir

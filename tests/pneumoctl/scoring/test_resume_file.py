@@ -1,4 +1,4 @@
-"""The file that --resume names: results are taken from it again, and nobody else's file is touched."""
+"""The file of --resume: recorded results are reused, and a foreign file is not changed."""
 
 import json
 import os

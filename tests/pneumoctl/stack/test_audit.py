@@ -1,4 +1,4 @@
-"""The record of commands: what is in it and what never is, however a command ends."""
+"""The audit record: its content for every outcome of a command, without secrets."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The chain of entries: what anybody changes, removes or cuts off is told; what a kill leaves is accounted for."""
+"""The hash chain: changed, removed and truncated entries are detected; a kill during a write is accounted for."""
 
 import json
 import os

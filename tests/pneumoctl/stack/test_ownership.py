@@ -1,4 +1,4 @@
-"""One stack, two users: root takes no file from its owner, and what may not be read is not called damaged."""
+"""One stack, two users: root does not take files from their owner, and an unreadable file is not called damaged."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ PORTS = {"redis": 1, "api": 2, "ui": 3}
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Act as another user; what is imported must have been imported before."""
+    """Act as another user. Modules must have been imported before."""
     os.seteuid(NOBODY)
     try:
         yield
@@ -38,7 +38,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def demo_stack(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack of another user's, made by that user."""
+    """A stack that belongs to another user."""
     if os.geteuid() != 0:
         pytest.skip("two users are needed: this needs root")
     monkeypatch.setenv("XDG_STATE_HOME", str(open_folder / "state"))

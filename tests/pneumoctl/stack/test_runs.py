@@ -1,4 +1,4 @@
-"""Run records and receipts: written whole, readable after teardown, with every attempt's bill."""
+"""Run records and receipts: written atomically, readable after teardown, with the cost of every attempt."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A stack's secrets: fresh, masked, rotated, and those of an older pneumoctl's file."""
+"""A stack's secrets: generated, masked, rotated, and read from a file of an older pneumoctl."""
 
 import itertools
 import json
@@ -94,7 +94,7 @@ class Fleet:
                 yield
 
     def agree(self) -> bool:
-        """Every host opens what any has sealed, and gets into Redis."""
+        """Every host can open what any host has sealed, and can log in to Redis."""
         return all(
             self.sealed <= {host.mac_key, *host.mac_keys_accepted}
             and host.redis_password in (self.redis.redis_password, self.redis.redis_password_previous)

@@ -1,4 +1,4 @@
-"""Progress of many things at once, off a terminal and on one."""
+"""Progress of several operations at once, with and without a terminal."""
 
 import io
 

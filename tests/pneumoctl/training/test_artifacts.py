@@ -1,4 +1,4 @@
-"""A run's part of the bucket: last words of this attempt only, signs of life, and results without checkpoints."""
+"""A run's objects in the bucket: the end report of this attempt only, progress, and results without checkpoints."""
 
 import json
 from datetime import UTC, datetime

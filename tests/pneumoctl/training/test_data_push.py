@@ -1,4 +1,4 @@
-"""`pneumoctl data push`: what changed and no more, whole or not at all, `latest` last, and no file name told."""
+"""`pneumoctl data push`: only changed files are sent, `latest` is written last, and no message has a file name."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 @pytest.fixture
 def xrays(tmp_path: Path) -> Path:
-    """A small data set that the training can read, beside things that must stay at home."""
+    """A small data set for training, with other files that must not be pushed."""
     from model import phantom
 
     root = tmp_path / "xrays"

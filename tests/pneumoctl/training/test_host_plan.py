@@ -1,4 +1,4 @@
-"""The plan that begins a training run: what the host is told, in which order, and that its unit is sound."""
+"""The plan that starts a training run on the host: its order file, its steps and its unit."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A run on the GPU ends with the GPU off, on every way out and at every phase; and each guard is enough alone."""
+"""The GPU host is off after every outcome of a run in every phase, and each guard suffices alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -367,7 +367,7 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
 
 
 def test_guard_3_alone(world: World, tmp_path: Path) -> None:
-    """The client is gone and the account does nothing: the unit's end powers the host off."""
+    """The client is killed and no schedule acts: the end of the unit powers the host off."""
     world.scheduler_acts = False
     session = Session(run_context(world, tmp_path), run(detached=True))
     session.run(order())
@@ -376,7 +376,7 @@ def test_guard_3_alone(world: World, tmp_path: Path) -> None:
 
 
 def test_guard_4_alone(world: World, tmp_path: Path) -> None:
-    """The account does nothing, and neither does the host when its run ends, or its time."""
+    """Neither the schedule nor the host acts at the end of the run or at the deadline."""
     world.scheduler_acts = world.host_acts = False
     assert run_it(world, tmp_path).receipt.guard == "client"
     assert world.state == "stopped"

@@ -1,4 +1,4 @@
-"""A run's own spot instance: like the stack's host, found by its tag, ended for good; what follows when it is taken."""
+"""A run's own spot instance: created like the stack's host, found by its tag, terminated, and replaced if reclaimed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

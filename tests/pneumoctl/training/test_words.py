@@ -1,4 +1,4 @@
-"""What a run's words mean: lines of progress, stalls, how it ended, and who ended the bill."""
+"""Messages about a run: progress, stalls, its outcome, and the guard that stopped the host."""
 
 import json
 import subprocess
@@ -149,7 +149,7 @@ def test_the_stop_time_is_read_from_ec2() -> None:
 
 
 def test_the_hosts_output_is_read_until_its_unit_has_ended(tmp_path: Path) -> None:
-    """The very script, with a systemctl that says active twice and then failed with exit 5."""
+    """The real script, with a systemctl that reports active twice and then failed with exit code 5."""
     progress = tmp_path / "progress.json"
     progress.write_text(json.dumps({"run": "a", "counter": 1}))
     systemctl = tmp_path / "systemctl"

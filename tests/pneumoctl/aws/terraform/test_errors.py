@@ -1,4 +1,4 @@
-"""Every error that a user will meet: what it says, what to type next, which exit code."""
+"""Every error of terraform that a user may see: its message, the next command and the exit code."""
 
 import time
 from pathlib import Path

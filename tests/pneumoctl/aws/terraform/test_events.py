@@ -1,4 +1,4 @@
-"""Terraform's lines as progress; whatever it says, nothing is lost and nothing breaks."""
+"""Terraform's output as progress events; unexpected lines are logged and cause no error."""
 
 import io
 import json

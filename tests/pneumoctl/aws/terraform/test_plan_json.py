@@ -1,4 +1,4 @@
-"""Plans as data: what changes, what drifted, and nothing sensitive."""
+"""Plans read from JSON: changes and drift, without sensitive values."""
 
 from pathlib import Path
 from typing import Any

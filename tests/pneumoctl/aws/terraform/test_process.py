@@ -1,4 +1,4 @@
-"""terraform outlives us: killed, interrupted, found again. A pneumoctl is stood in for by a process that applies."""
+"""A running terraform survives pneumoctl, which is killed or interrupted, and the next run follows it."""
 
 import os
 import signal
@@ -283,7 +283,7 @@ def test_nothing_to_attach_to(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
-    """Killed between starting terraform and writing the record: then there is none, and nobody gets a signal."""
+    """pneumoctl is killed after starting terraform and before the record is written: no process is signalled later."""
     runs = Runs(tmp_path)
     bystander = subprocess.Popen(["sleep", "30"])
     going = runs._start(["sleep", "1"], tmp_path, os.environ)
@@ -305,7 +305,7 @@ def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
 
 
 def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
-    """A provider's process has pipes for its output: what outlives terraform does not look like terraform."""
+    """A process of a provider that survives terraform is not taken for terraform."""
     child = (
         "import subprocess, sys; subprocess.Popen(['sleep', '2'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
     )
@@ -319,7 +319,7 @@ def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
 def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else terraform would do all that was planned behind the back of one who has pressed Ctrl-C."""
+    """Otherwise terraform would apply the whole plan after Ctrl-C."""
     runs, real = Runs(tmp_path), Runs._save
 
     def interrupted(self: Runs, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What a killed terraform made and did not write down: found, adopted, and neither lost nor made twice."""
+"""Resources that a killed terraform created but did not record: they are found, imported and not created twice."""
 
 import os
 import re
@@ -78,7 +78,7 @@ def test_a_route_table_association_is_found_by_its_subnet_and_table() -> None:
 
 
 def test_every_resource_of_ours_is_adopted_or_can_be_put_again() -> None:
-    """A new type in terraform/ must be decided upon here."""
+    """Fails for a new resource type in terraform/ until it is added here."""
     put_again = {
         *("aws_default_security_group", "aws_iam_role_policy", "terraform_data"),
         *(f"aws_s3_bucket_{part}" for part in ("ownership_controls", "public_access_block", "versioning", "policy")),
@@ -186,7 +186,7 @@ APPLY = ["apply", "-json", "-auto-approve"]
 
 
 def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
-    """Apply, and SIGKILL terraform and its provider once AWS has made a thing of which they do not know the end."""
+    """Apply, and SIGKILL terraform and its provider after AWS created a resource and before they know of it."""
     terraform._mark.touch()
     runs = Runs(terraform.directory / ".pneumoctl")
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):

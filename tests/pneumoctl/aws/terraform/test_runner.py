@@ -1,4 +1,4 @@
-"""Terraform at work: real terraform on a configuration that needs no provider."""
+"""Plan, apply and destroy by the real terraform, with a configuration that needs no provider."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The front door's certificate, held against the verifiers of OpenSSL and Python."""
+"""The front door's certificate, checked by OpenSSL and Python."""
 
 import shutil
 import ssl
@@ -117,7 +117,7 @@ def test_the_certificate_is_renewed_only_when_necessary(tmp_path: Path) -> None:
 
 
 def signed(names: list[str] | None, begin: int = -1, end: int = 90, encrypt: bool = False) -> tuple[bytes, bytes]:
-    """Somebody else's certificate, valid from `begin` to `end` days from now."""
+    """A certificate of another issuer, valid from `begin` to `end` days from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa

@@ -1,4 +1,4 @@
-"""What of a host is looked at for drift, and that its releases give away every change of a file."""
+"""Drift of a host: what is compared, and that every change of a file in a release is detected."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ HOSTS = {host.name: host for host in DESIRED.inventory.hosts}
 
 
 def rows(name: str) -> set[tuple[str, str, str]]:
-    """What could be said of a host."""
+    """All findings that are possible for a host."""
     steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
     return {(part.row.what, part.row.where, part.row.detail) for part in drift.parts(HOSTS[name], steps)}
 

@@ -1,4 +1,4 @@
-"""What hosts and the front door say of themselves, and how long anybody waits for it."""
+"""Facts read from hosts and the front door, and the time limits for them."""
 
 import http.server
 import ssl
@@ -118,7 +118,7 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Not into the test's output."""
+            """Keep the log out of the test's output."""
 
     certificate, _ = tls.load_or_make(folder, ("127.0.0.1",), datetime.now(UTC), "test")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:

@@ -1,4 +1,4 @@
-"""What a person is told to type after a failure does the same once more."""
+"""The command that is named after a failure repeats the failed one with its options."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The page's login: the same bytes each time, taken by the C library and by a real nginx."""
+"""The login file of the page: reproducible, and accepted by the C library and a real nginx."""
 
 import base64
 import ctypes

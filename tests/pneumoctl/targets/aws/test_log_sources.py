@@ -1,4 +1,4 @@
-"""The logs of hosts: how they are asked for, what is read of them, and whose are shown."""
+"""The logs of hosts: the commands that read them, their parsing, and the selection of hosts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Bundles for hosts without internet: what is refused before a host is touched, and what the hosts are told to do."""
+"""Bundles for hosts without internet: refused bundles, and the steps on the hosts."""
 
 import subprocess
 from dataclasses import replace

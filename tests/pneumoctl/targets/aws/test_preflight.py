@@ -1,4 +1,4 @@
-"""The aws target's preflight: every row good and bad, each bad one with its fix, and nothing made by asking."""
+"""The aws target's preflight: every check passing and failing, each failure with its fix, without creating anything."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -354,7 +354,7 @@ def test_packages_missing(cloud: Cloud, stack: Stack, monkeypatch: pytest.Monkey
 
 
 def test_a_model_that_cannot_be_deployed(cloud: Cloud, stack: Stack, tmp_path: Path) -> None:
-    """Found before hosts bill, not when they wait for it."""
+    """It is detected before hosts are created."""
     row = row_of(stack, "model", replace(SETTINGS, model=str(tmp_path)))
     assert not row.good and "model bundle" in row.seen
 

@@ -1,4 +1,4 @@
-"""What terraform is given, and that no GPU host is left billing."""
+"""Terraform's variables and environment, and that no GPU host is left running."""
 
 import re
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Where a rollback goes back to, and where it goes when it is run again."""
+"""The release that a rollback switches to, also when it is run again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a person reads of a stack on aws, and when it is not as it should be."""
+"""The status of a stack on aws as text, healthy and with problems."""
 
 from typing import Any
 

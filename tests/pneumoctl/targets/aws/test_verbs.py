@@ -1,4 +1,4 @@
-"""What a person reads of a plan on aws, and the plan of what follows on the hosts."""
+"""The plan of a stack on aws as text."""
 
 from pathlib import Path
 

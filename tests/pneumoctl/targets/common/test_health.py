@@ -1,4 +1,4 @@
-"""The health gate closes on anything but the known score."""
+"""The health gate passes only with the known score."""
 
 import http.server
 import json
@@ -17,7 +17,7 @@ GOOD = {"id": "i", "finding": "pneumonia", "refusal": None, "probability": 0.9}
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """Answers with whatever the test put into `answers`: (status, body) by method."""
+    """Answers as set in `answers`: (status, body) by method."""
 
     answers: dict[str, tuple[int, str]] = {}
 
@@ -32,7 +32,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

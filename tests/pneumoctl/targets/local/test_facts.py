@@ -1,4 +1,4 @@
-"""What is read from this machine before a plan: digests, bundles, Redis, workers, ports."""
+"""Facts about this machine for a plan: digests, bundles, Redis, workers, ports."""
 
 import shutil
 import stat

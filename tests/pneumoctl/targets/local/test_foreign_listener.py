@@ -1,4 +1,4 @@
-"""A stranger on the port that a service of the stack had: it is sent neither a secret nor a picture."""
+"""A foreign program on the port of a service of the stack gets neither a secret nor a picture."""
 
 import socketserver
 import threading
@@ -39,7 +39,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def stranger(port: int) -> Iterator[list[bytes]]:
-    """Another program that listens on the port, says yes to everything, and writes down what it was sent."""
+    """Another program that listens on the port, accepts every request, and records what it was sent."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         server.heard = []
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -56,7 +56,7 @@ def ports(operator: Operator) -> dict[str, int]:
 
 
 def killed(operator: Operator, word: str) -> None:
-    """Kill what runs under such a command, and stop the supervisor so that it does not come back."""
+    """Kill processes with this command, and stop the supervisor so that they are not restarted."""
     ours = processes.ours(operator.directory)
     for process in ours:
         if "supervisor.supervisord" in " ".join(process.cmdline()):

@@ -1,4 +1,4 @@
-"""SIGKILL of pneumoctl at every step of up and of teardown: a rerun reaches the same end, and no result is lost."""
+"""SIGKILL of pneumoctl in every step of up and teardown: a rerun reaches the same state, and no result is lost."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The whole life of a local stack with real Redis, gunicorn and supervisord: up, faults, again, down."""
+"""A local stack with real Redis, gunicorn and supervisord, from up to teardown, with faults in between."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A state folder of any name: the stack works in it, or preflight refuses it before anything is changed."""
+"""A state folder with an unusual name: the stack works in it, or the preflight refuses it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The plans of up and teardown, whole, and the files they render."""
+"""The complete plans of up and teardown, and the files they render."""
 
 import configparser
 import shlex
@@ -95,7 +95,7 @@ def test_a_changed_setting_restarts_only_services_that_depend_on_it(
 
 
 def test_many_uploads_leave_threads_for_the_probes() -> None:
-    """Every place for an upload may be taken by a slow one; the others must still be told to come back."""
+    """Slow uploads may occupy every slot; other uploads must still get the answer `busy`."""
     conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
         (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)

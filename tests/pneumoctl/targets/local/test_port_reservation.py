@@ -1,4 +1,4 @@
-"""Ports of stacks that start at the same time, and of programs that come between."""
+"""Ports of stacks that start at the same time as other stacks and programs."""
 
 import os
 import re

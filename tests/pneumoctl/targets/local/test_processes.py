@@ -1,4 +1,4 @@
-"""Processes and ports of a stack: found by their mark, ended, proven gone."""
+"""Processes and ports of a stack: found by their marker, stopped, and verified as stopped."""
 
 import os
 import signal
