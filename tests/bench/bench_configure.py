@@ -170,10 +170,10 @@ def report(bench: Bench) -> bool:
     """Print the medians and the median ratios to pneumoctl. Returns whether no other tool was faster."""
     for what, times in bench.seconds.items():
         ratios = bench.ratios.get(what, [])
-        documents = (
+        comparison = (
             f"{statistics.median(ratios):5.2f} x ours ({', '.join(f'{one:.2f}' for one in ratios)})" if ratios else ""
         )
-        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {documents}")
+        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {comparison}")
     return all(statistics.median(ratios) >= GOAL for ratios in bench.ratios.values())
 
 

@@ -20,7 +20,7 @@ from tests.docs.documents import ROOT
 from tests.docs.reference import Verb, verbs
 from tests.lab import __main__ as lab_command
 
-# Programs of others; what follows them is not looked at.
+# Programs of others; their arguments are not checked.
 FOREIGN = {"pip", "pipx", "uv", "uvx", "git", "apt-get", "aws", "cd", "echo", "export", "sysctl", "curl", "."}
 _BETWEEN = {";", "&&", "||", "|", "&", "do", "done", "then", "fi", "for", "if", "(", ")"}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")

@@ -40,7 +40,7 @@ def test_an_environment_has_exactly_the_packages_of_the_extra(make: Make, wheel:
     asked = "from importlib.metadata import distributions; print(*{one.name for one in distributions()})"
     installed = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
     assert wanted <= installed <= wanted | {"pip", "setuptools"}  # with these two a new environment may begin
-    # Imported, not only found: a package may need one that it does not ask for.
+    # Imported, not only found: a package may need another that it does not declare.
     make(extra).run("python", "-c", f"import {', '.join((*installation.MODULES[extra], *OURS[extra]))}")
 
 

@@ -15,7 +15,7 @@ from model.images.limits import Refused
 
 
 class Films:
-    """Makes DICOM files, and says what becomes of them."""
+    """Creates DICOM files and decodes them."""
 
     @staticmethod
     def make(values: np.ndarray, stored: int | None = None, **tags: Any) -> Dataset:

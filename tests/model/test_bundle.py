@@ -22,7 +22,7 @@ def bundle_dir(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(bundle_dir: Path, change: Callable[[dict[str, Any]], object], honest: bool = True) -> None:
-    """Change bundle.json by hand; `honest` gives it the version hash of its new content."""
+    """Change bundle.json manually; `honest` updates the version hash."""
     path = bundle_dir / "bundle.json"
     manifest = json.loads(path.read_text())
     change(manifest)

@@ -313,7 +313,7 @@ def test_refused_pictures_are_counted_and_reported(tiny_bundle: Path, tmp_path: 
 
 
 def test_the_validation_part_of_other_data_is_refused(tiny_bundle: Path, drawings: Path, capsys) -> None:
-    """Nobody knows which of these pictures the training saw: figures on them would flatter."""
+    """The training may have used these pictures, so figures on them would be too good."""
     assert evaluation.main([str(tiny_bundle), str(drawings), "--split", "validation"]) == 1
     streams = capsys.readouterr()
     assert streams.out == "" and "was not trained on tree" in streams.err

@@ -117,7 +117,7 @@ def test_a_file_that_onnx_runtime_refuses_is_refused(model, tmp_path: Path) -> N
 
 
 class Fake:
-    """Stands for a Keras model with another exporter."""
+    """Replaces a Keras model by one with another exporter."""
 
     input_shape = (None, SIDE, SIDE, 1)
 
@@ -129,7 +129,7 @@ class Fake:
 
 
 def fake_export(inputs: list, outputs: list):
-    """What stands for a Keras model whose exporter reports success with this signature."""
+    """A replacement for a Keras model whose exporter reports success with this signature."""
     from onnx import TensorProto, helper, save
 
     def write(path: str, **_: object) -> None:

@@ -173,7 +173,7 @@ def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(host: Host
     first.root.mkdir()
     killed = first.start(TEST_KILL="5", TEST_SIGNAL="SIGKILL")
     assert killed.returncode == -signal.SIGKILL
-    # The host is gone with it: nobody bids farewell. What it was about to write comes to nothing, too.
+    # The host is lost with it: no end report is written, and pending writes are lost, too.
     first.s3.put_object(Bucket=host.bucket, Key=f"runs/{first.order['run']}/checkpoints/step-00000099/state.json")
 
     second = Host(tmp_path / "second", host.endpoint, host.bucket, {**first.order, "resume": True})

@@ -94,7 +94,7 @@ def test_the_page_sets_its_headers_and_nginx_the_one_that_is_left(front: Front) 
     assert (answer.all(HSTS), answer.all("Server")) == (TWO_YEARS, ["nginx"])
 
 
-# What is asked, and what it comes to.
+# Requests and the expected responses.
 ERRORS = [
     ("/", {}, None, 401),
     ("/metrics", LOGIN, None, 404),
@@ -109,7 +109,7 @@ MEANS = ["401", "404", "413", "502", "502 of a picture"]
 def test_error_pages_of_nginx_have_security_headers_and_no_finding(
     folder: Path, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
-    with Front(folder, ONE) as front:  # nobody is behind it
+    with Front(folder, ONE) as front:  # no host is behind it
         answer = front.ask(path, "POST" if body else "GET", headers, body)
         problem = front.ask(path, "POST" if body else "GET", {**headers, "Accept": "application/json"}, body)
     for response, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):

@@ -29,7 +29,7 @@ def test_an_upload_is_not_buffered_on_disk_and_occupies_no_worker(front: Front, 
         head = f"POST /predictions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {LOGIN['Authorization']}\r\n"
         tunnel.sendall(f"{head}Content-Length: 2000000\r\n\r\n".encode() + b"x" * 1000000)
         deadline = time.monotonic() + 30
-        # Elsewhere than in memory it would be in vain that this waits.
+        # If the upload were not buffered in memory, this would time out.
         while not any(one.startswith("/dev/shm/pneumoctl-nginx/") for one in front.open_files()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -63,7 +63,7 @@ def test_a_possibly_received_request_is_not_repeated(folder: Path) -> None:
 
 
 def test_a_host_that_restarts_is_waited_for(folder: Path) -> None:
-    server = Host(ONE.address).serve({})  # its socket listens, as systemd's does; nobody takes from it yet
+    server = Host(ONE.address).serve({})  # its socket listens, as systemd's does; no program accepts yet
     with Front(folder, ONE) as front:
         later = threading.Timer(1, server.serve_forever, [0.02])
         later.start()

@@ -24,7 +24,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(tree: Path, tmp_path: Path) -> Path:
-    """The tree, to be spoiled."""
+    """A copy of the tree that a test may change."""
     return Path(shutil.copytree(tree, tmp_path / "tree"))
 
 

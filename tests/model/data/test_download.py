@@ -27,7 +27,7 @@ HASTE = RetryPolicy(connect=2, read=0.5, window=0.4, slowest=50_000, tries=3, pa
 
 @dataclass
 class Publisher:
-    """A server of one file. `faults`: what to do with the next requests, one each; then it behaves."""
+    """A server of one file. `faults`: handlers of the next requests, one each; later requests succeed."""
 
     content: bytes = CONTENT
     headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
@@ -42,7 +42,7 @@ class Publisher:
         return Download(**{"name": "file", "address": address, "algorithm": "sha256", "checksum": right, **changes})
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """A correct answer, with ranges and If-Range (RFC 9110) unless told otherwise."""
+        """A correct response, with ranges and If-Range (RFC 9110) unless disabled."""
         first, status = 0, 200
         wanted = request.headers.get("Range")
         if self.ranges and wanted and request.headers.get("If-Range", self.validator()) == self.validator():
@@ -97,7 +97,7 @@ def publisher() -> Iterator[Publisher]:
 
 
 def cut(publisher: Publisher, after: int) -> Callable:
-    """Promise all, send `after` bytes, hang up."""
+    """Announce the full length, send `after` bytes, and close the connection."""
 
     def fault(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
@@ -162,7 +162,7 @@ def test_a_weak_etag_is_not_used_to_continue(publisher: Publisher, tmp_path: Pat
 
 
 def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
-    """Download in a process of its own from a slow server, and SIGKILL it once the part has `count` bytes."""
+    """Download in a separate process from a slow server, and SIGKILL it once the part has `count` bytes."""
     reached = threading.Event()
 
     def slow(request: BaseHTTPRequestHandler) -> None:
@@ -200,7 +200,7 @@ def test_after_sigkill_only_the_rest_is_transferred(publisher: Publisher, tmp_pa
 
 
 def begun(directory: Path, publisher: Publisher, content: bytes, **note: object) -> None:
-    """What a killed process left: bytes and the note on them."""
+    """The remains of a killed process: the part and its description."""
     (directory / "file.part").write_bytes(content)
     state = {"address": publisher.file().address, "validator": '"one"', "total": len(CONTENT), **note}
     (directory / "file.part.json").write_text(json.dumps(state))
@@ -339,7 +339,7 @@ def test_a_stalled_server_times_out(publisher: Publisher, tmp_path: Path) -> Non
 
 
 def test_a_slow_server_times_out(publisher: Publisher, tmp_path: Path) -> None:
-    """Each byte comes in time, but the file never would."""
+    """Each byte arrives in time, but the file would take too long."""
 
     def drip(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)

@@ -121,7 +121,7 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_member_never_grows_past_what_it_declares(tmp_path: Path) -> None:
-    """A directory entry that lies about the size: what is declared is all that is written, or an error."""
+    """A directory entry with a wrong size: no more than the declared size is written, or it is an error."""
     made = archive(tmp_path / "a.zip", {PLACES[0]: bytes(100_000)})
     raw = made.read_bytes()
     lying = raw.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
@@ -159,7 +159,7 @@ def test_too_little_disk_space_is_reported_before_unpacking(tmp_path: Path, monk
 
 
 def test_a_killed_unpacking_is_repaired_by_the_next_run(tmp_path: Path) -> None:
-    """The half-unpacked folder of a killed process is no data set, and is gone after the next call."""
+    """The partial folder of a killed process is no data set, and the next call removes it."""
     made = archive(tmp_path / "ChestXRay2017.zip", dict.fromkeys(PLACES, b"x"))
     left = tmp_path / ".kermany.part" / "train" / "NORMAL"
     left.mkdir(parents=True)
@@ -168,7 +168,7 @@ def test_a_killed_unpacking_is_repaired_by_the_next_run(tmp_path: Path) -> None:
     folder = publishers.fetch_kermany(tmp_path, archive=source)
     assert files(folder) == {*PLACES, "SOURCE.txt"} and not left.exists()
     made.unlink()
-    assert publishers.fetch_kermany(tmp_path, archive=source) == folder  # whole: nobody is asked
+    assert publishers.fetch_kermany(tmp_path, archive=source) == folder  # complete: no request is sent
 
 
 def test_what_was_unpacked_can_be_loaded(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_calibration_removes_a_known_factor_and_shift(factor: float, shift: floa
 
 
 def test_calibration_is_a_logistic_regression_on_platts_targets() -> None:
-    """scikit-learn takes no soft targets, but each picture twice, as ill and as well, with weights."""
+    """scikit-learn takes no soft targets, so each picture is given twice, with both labels and weights."""
     from sklearn.linear_model import LogisticRegression
 
     logits, labels = simulated(300, 2.0, 1.0, seed=4)

@@ -44,7 +44,7 @@ def bucket(s3: Any) -> Bucket:
 
 
 def saved(run: Path, step: int) -> Path:
-    """A checkpoint of a run that has settings, too."""
+    """A checkpoint of a run, with its settings."""
     run.mkdir(parents=True, exist_ok=True)
     (run / "settings.json").write_text("{}")
     return Checkpoints(run / "checkpoints", "print").save(step, {"a": np.arange(step)}, {})
@@ -189,7 +189,7 @@ def order(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def carried_out(order: Path) -> tuple[int, dict[str, Any]]:
-    """The exit code and end.json; the signals are given back to the tests."""
+    """The exit code and end.json; signal handlers are restored."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         code = host_run.main([str(order)])

@@ -58,7 +58,7 @@ def test_png_and_jpeg_come_out_as_grey_pictures(grey: Image.Image) -> None:
 
 
 def test_the_file_type_is_detected_by_content(grey: Image.Image) -> None:
-    """There is no name to be misled by: a GIF, BMP, TIFF or WebP is refused although Pillow could read it."""
+    """The file name is ignored: a GIF, BMP, TIFF or WebP is refused although Pillow could read it."""
     for kind in ("GIF", "BMP", "TIFF", "WEBP", "JPEG2000"):
         assert refusal(encode(grey, kind)) == "unreadable"
     for content in (b"", b"x", b"%PDF-1.4", b"PK\x03\x04", b"\0" * 300, "Röntgen".encode()):

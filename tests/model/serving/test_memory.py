@@ -101,7 +101,7 @@ def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], mos
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
 def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, tmp_path: Path) -> None:
-    """The foreign decoders are not ours to mend: what they take is what the limit for their files allows for."""
+    """The memory of third-party decoders is within the limit for their files."""
     contents = []
     for side in (100, SIDE):
         dataset = films.make(np.zeros((side, side), "<u2"), 12)

@@ -165,7 +165,7 @@ def test_no_stack(drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(["infer", str(drawings), "--stack", "none"]) == 1
 
 
-# It lets so many posts through, and then swallows what comes.
+# It forwards this many posts and then discards the rest.
 RELAY = """
 import asyncio, sys
 left = int(sys.argv[3])

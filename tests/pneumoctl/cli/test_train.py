@@ -121,7 +121,7 @@ def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.Mo
     assert caught.value.code == Exit.PREFLIGHT
 
 
-# Here: model.train is a stand-in that takes its arguments and does as it is told.
+# model.train is replaced by a script that behaves as its arguments say.
 
 CHILD = """
 import pathlib, signal, sys, time

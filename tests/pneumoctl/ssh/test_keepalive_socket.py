@@ -56,6 +56,8 @@ def test_a_send_to_a_silent_peer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("error", ["builtins.EOFError", "builtins.OSError", "paramiko.SSHException"])
 def test_closing_a_channel_of_a_dead_bastion_raises_nothing(error: str) -> None:
     gone = pkgutil.resolve_name(error)
-    sock = Mock(close=Mock(side_effect=gone))  # paramiko says goodbye on the bastion's connection, which may be gone
+    sock = Mock(
+        close=Mock(side_effect=gone)
+    )  # paramiko sends a close message on the bastion's connection, which may be lost
     KeepaliveSocket(sock).close()
     sock.close.assert_called_once_with()

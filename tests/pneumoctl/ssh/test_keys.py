@@ -125,7 +125,7 @@ def test_openssh_reads_the_configuration_as_intended(tmp_path: Path, folder: str
 
     nginx, monitoring, train = seen("nginx"), seen("monitoring"), seen("train")
     assert (nginx["hostname"], nginx.get("proxyjump")) == ("203.0.113.7", None)
-    # monitoring has a public address, too, where the firewall lets nobody in
+    # monitoring also has a public address, which the firewall blocks
     assert (monitoring["hostname"], monitoring["proxyjump"]) == ("10.20.1.20", "nginx")
     assert (train["user"], train["hostkeyalias"], train["port"]) == ("ubuntu", "i-0d", "22")
     for one in (nginx, train):

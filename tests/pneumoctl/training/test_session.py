@@ -121,7 +121,7 @@ def test_an_error_in_any_phase_stops_the_host(
     else:
         assert summary.receipt.exit == code
     assert ("start_instances" in world.calls) is not before
-    never = before or phase == "starting"  # the fault came before the call to EC2
+    never = before or phase == "starting"  # the fault is before the call to EC2
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
     saved = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
     assert saved == summary.receipt

@@ -87,10 +87,10 @@ def test_no_times(text: str) -> None:
         ("", attribution.BY_ITSELF, False, False, False, "host timer"),
         ("", attribution.BY_ITSELF, False, True, True, "unit"),
         ("", "Client.UserInitiatedShutdown", True, False, True, "client"),
-        # EC2 gives no reason: what is known of the run decides, and where nothing is, nobody is named.
+        # EC2 gives no reason: the facts about the run decide; without any, no guard is named.
         ("", "", False, True, True, "unit"),
         ("", "", False, True, False, ""),
-        # An earlier boot's word is none.
+        # A report of an earlier boot does not count.
         (ENDED + "Linux version 6\n", "Client.UserInitiatedShutdown", True, False, False, "client"),
     ],
 )

@@ -93,8 +93,8 @@ def test_a_killed_pneumoctl_leaves_terraform_running_and_the_next_run_follows_it
     done = [one for one in tiny.heard if one.event == "done"]
     assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
     assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
-    assert tiny.terraform.plan().no_op  # planned anew: nothing is left to do
-    assert tiny.terraform.suspect  # nobody saw how it ended
+    assert tiny.terraform.plan().no_op  # a new plan: nothing is left to do
+    assert tiny.terraform.suspect  # its end was not observed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -315,7 +315,7 @@ def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Pat
     assert replies[0]["event"] == "waiting" and replies[0]["for"]["title"] == "slow"
     assert replies[-1]["answer"]["state"] == "done"
     assert (host / "etc/conf").read_text() == "new"
-    child.wait(20)  # its code is of no meaning: Python could not say its last words
+    child.wait(20)  # its exit code has no meaning: Python could not flush its output
     events = [json.loads(line)["event"] for line in (host / "var/steps.jsonl").read_text().splitlines()]
     assert events == ["begin", "done", "begin", "done"]
 

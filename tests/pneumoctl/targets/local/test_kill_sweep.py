@@ -88,7 +88,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
     right = end_state(operator)
     posted = [post(operator, f"{seed}.png", seed) for seed in range(100, 105)]
 
-    # again in the middle of the steps, over stored results, with everything dead and to be done anew
+    # again in the middle of the steps, with stored results and no running service
     for process in processes.ours(operator.directory):
         process.kill()
     for folder in ("stamps", "models"):
