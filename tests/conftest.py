@@ -120,8 +120,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_linear_network(directory / "model.onnx", side, weights, bias)
     (directory / "model.keras").write_bytes(b"no Keras model: this bundle is for tests of serving only")
     (directory / "MODEL_CARD.md").write_text("# Tiny test model\n\nFor tests only.\n")
-    known = {"seed": 7, "size": 192, "opacity": True}
-    logit = decode.to_input(phantom.draw(**known), side, side).ravel() @ weights + bias
+    known_picture = {"seed": 7, "size": 192, "opacity": True}
+    logit = decode.to_input(phantom.draw(**known_picture), side, side).ravel() @ weights + bias
     interval = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
     manifest = {
         "name": "tiny-linear",
@@ -137,7 +137,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "specificity": interval,
         },
         "refusal": refuse.fit(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings])),
-        "known_picture": {**known, "probability": float(1 / (1 + np.exp(-logit))), "tolerance": 0.01},
+        "known_picture": {**known_picture, "probability": float(1 / (1 + np.exp(-logit))), "tolerance": 0.01},
         "metrics": {"validation": {}, "test": None},
         "data": {"name": "drawings", "manifest_sha256": "0" * 64, "train": len(drawings), "validation": 0, "test": 0},
         "settings": {},

@@ -1,4 +1,4 @@
-"""Where the project imports its own modules: at the top, so that the import graph can be read and checked."""
+"""The project imports its own modules at the top of a module, so that the import graph can be checked."""
 
 import ast
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ def hidden(path: Path) -> Iterator[str]:
 
 
 def test_functions_import_no_module_of_ours_but_those_with_a_reason() -> None:
-    found: dict[tuple[str, str], int] = {}
+    imports: dict[tuple[str, str], int] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for name in hidden(path):
                 short = ".".join(name.split(".")[:2])
                 key = (str(path.relative_to(ROOT)), short)
-                found[key] = found.get(key, 0) + 1
-    assert found == ALLOWED
+                imports[key] = imports.get(key, 0) + 1
+    assert imports == ALLOWED

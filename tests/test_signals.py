@@ -1,4 +1,4 @@
-"""The tests pass however they were started: who starts them may ignore signals, and their children inherit that."""
+"""Tests do not depend on signal handling inherited from the process that started them."""
 
 import subprocess
 import sys
@@ -25,8 +25,8 @@ def test_a_child_starts_with_default_signal_handling() -> None:
 
 
 def test_also_where_the_tests_were_started_with_signals_ignored() -> None:
-    one = f"{__file__}::{test_a_child_starts_with_default_signal_handling.__name__}"
-    command = [sys.executable, "-c", HOSTILE, "-m", "pytest", one]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    test_id = f"{__file__}::{test_a_child_starts_with_default_signal_handling.__name__}"
+    command = [sys.executable, "-c", HOSTILE, "-m", "pytest", test_id]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout

@@ -1,4 +1,4 @@
-"""What is skipped where something is missing: one line says how to get it, and in CI it is a failure."""
+"""A skipped test says in one line what is missing and how to get it; in CI it fails instead."""
 
 import os
 import subprocess
@@ -22,20 +22,20 @@ def run(tests: str, *words: str, **settings: str) -> "subprocess.CompletedProces
 
 @pytest.mark.parametrize("ci", [{}, {"PNEUMO_NO_SKIPS": "1"}], ids=["a user", "CI"])
 def test_real_x_rays_may_be_missing(ci: dict[str, str]) -> None:
-    done = run(REAL, "-m", "data", **ci)
+    result = run(REAL, "-m", "data", **ci)
 
-    assert done.returncode == 0, done.stdout
-    assert f"skipped 2: {needs.DATA}\n" in done.stdout
+    assert result.returncode == 0, result.stdout
+    assert f"skipped 2: {needs.DATA}\n" in result.stdout
 
 
-def test_a_user_is_told_in_one_line_how_to_get_what_is_missing() -> None:
-    done = run(TERRAFORM, "-k", "valid", PATH="/nonexistent")
+def test_a_skip_says_in_one_line_how_to_install_what_is_missing() -> None:
+    result = run(TERRAFORM, "-k", "valid", PATH="/nonexistent")
 
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count(needs.TERRAFORM) == 1
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count(needs.TERRAFORM) == 1
 
 
 def test_nothing_else_may_be_missing_in_ci() -> None:
-    done = run(TERRAFORM, "-k", "valid", PATH="/nonexistent", PNEUMO_NO_SKIPS="1")
+    result = run(TERRAFORM, "-k", "valid", PATH="/nonexistent", PNEUMO_NO_SKIPS="1")
 
-    assert done.returncode == 1 and "skipped where nothing may be" in done.stdout
+    assert result.returncode == 1 and "skipped where nothing may be" in result.stdout

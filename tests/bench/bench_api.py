@@ -85,14 +85,14 @@ def posted(url: str, contents: list[bytes], clients: int) -> float:
 def parts(classifier: Classifier, store: Store, contents: list[bytes]) -> dict[str, float]:
     """Median milliseconds of each part of a request, measured one by one in this process."""
     picture = decode.decode(contents[0])
-    kept = preview.make_preview(picture.grey)
+    heatmap_source = preview.make_preview(picture.grey)
     small = decode.to_input(picture.grey, classifier.bundle.height, classifier.bundle.width)[np.newaxis]
     numbers = count()
 
     def store_one() -> None:
         document = classifier.predict(contents[0], f"{next(numbers)}.png")
         clock = time.perf_counter()
-        store.put(Record(document, kept.as_dict()), kept.content)
+        store.put(Record(document, heatmap_source.as_dict()), heatmap_source.content)
         stored.append(time.perf_counter() - clock)
 
     stored: list[float] = []

@@ -35,7 +35,7 @@ CHANGED = "templates/prometheus/alerts.yml.j2"  # gets a line more
 
 @dataclass
 class Bench:
-    """A lab, and the operator's own copy of the code: what others edit meanwhile changes nothing."""
+    """A lab, and a separate copy of the code, so that edits during the measurement have no effect."""
 
     lab: Lab
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Bench:
         return self.run("", [sys.executable, "-P", "-m", "tests.bench.operated", word])
 
     def fresh(self) -> contestants.Todo:
-        """Every host another machine on an empty disk, its new key pinned; what is to be done on each."""
+        """Replace every host by a new machine with an empty disk and pin its key. Returns the steps for each."""
         if self.lab.hosts():
             for one in self.lab.hosts():
                 self.lab.fault.replace(one["id"])
@@ -90,11 +90,11 @@ class Bench:
         return todo
 
     def left(self) -> None:
-        """Say what pneumoctl still finds to do after others."""
-        found = {
+        """Print the steps that pneumoctl still finds after another tool."""
+        state = {
             host: [step["title"] for step in steps] for host, steps in contestants.read(self.operated("left")).items()
         }
-        print("    left:", json.dumps({host: steps for host, steps in found.items() if steps}), flush=True)
+        print("    left:", json.dumps({host: steps for host, steps in state.items() if steps}), flush=True)
 
 
 def ours(bench: Bench) -> None:
@@ -117,9 +117,9 @@ def by_ssh(bench: Bench, what: str) -> None:
     todo = bench.fresh()
     folder.mkdir()
     if what == SHARED:
-        kept = f"Host *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {folder}/%C\n"
+        ssh_config = f"Host *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {folder}/%C\n"
         config = folder / "config"
-        config.write_text((bench.ssh / "config").read_text() + kept)
+        config.write_text((bench.ssh / "config").read_text() + ssh_config)
     for host, steps in todo.items():
         (folder / f"{host}.sh").write_text(contestants.script(host, steps, config, folder / "files"))
     names = " ".join(todo)
@@ -141,8 +141,8 @@ def by_pyinfra(bench: Bench) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     todo = bench.fresh()
     config = bench.home / "pyinfra_ssh_config"
-    kept = [line for line in (bench.ssh / "config").read_text().splitlines() if "ProxyJump none" not in line]
-    config.write_text("\n".join(kept).replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no"))
+    lines = [line for line in (bench.ssh / "config").read_text().splitlines() if "ProxyJump none" not in line]
+    config.write_text("\n".join(lines).replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no"))
     argv = [str(environment / "bin/pyinfra"), *contestants.deploy(todo, config, folder)]
     bench.run(THEIRS, argv, folder)
     bench.left()
@@ -158,7 +158,7 @@ OTHERS: dict[str, Callable[[Bench], None]] = {
 
 
 def pair(bench: Bench, name: str, first: bool) -> None:
-    """One of the others, and ours before or after it."""
+    """Measure another tool, and pneumoctl before or after it."""
     for turn in (ours, OTHERS[name]) if first else (OTHERS[name], ours):
         turn(bench)
     for what, mine in ((name, OURS), (f"{name}{AGAIN}", f"{OURS}{AGAIN}")):
@@ -167,13 +167,13 @@ def pair(bench: Bench, name: str, first: bool) -> None:
 
 
 def report(bench: Bench) -> bool:
-    """Print medians, and those of the ratios to ours; whether nobody was quicker."""
+    """Print the medians and the median ratios to pneumoctl. Returns whether no other tool was faster."""
     for what, times in bench.seconds.items():
         ratios = bench.ratios.get(what, [])
-        told = (
+        comparison = (
             f"{statistics.median(ratios):5.2f} x ours ({', '.join(f'{one:.2f}' for one in ratios)})" if ratios else ""
         )
-        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {told}")
+        print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {comparison}")
     return all(statistics.median(ratios) >= GOAL for ratios in bench.ratios.values())
 
 

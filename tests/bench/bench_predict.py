@@ -1,4 +1,4 @@
-"""Compare a cold `pneumoctl predict X.png`, whole process, with a bare script that does the least for the same score.
+"""Compare a cold `pneumoctl predict X.png` with a minimal script that computes the same score.
 
 `python -m tests.bench.bench_predict [-n 20] [--model DIR]`. The bare script imports onnxruntime and Pillow, loads the
 same network and runs it once. The two take turns, so that whatever else the machine does falls on both; the ratio

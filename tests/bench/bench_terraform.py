@@ -37,22 +37,22 @@ class Times:
 
 def timed(lab: Lab, argv: list[str], cwd: Path | None = None, meanwhile: Callable[[], None] = lambda: None) -> float:
     """Wall time of a command, which must succeed."""
-    said = lab.places.home / "said"
+    output_file = lab.places.home / "said"
     started = time.perf_counter()
-    with said.open("w") as output:
+    with output_file.open("w") as output:
         child = lab.start(argv, stdout=output, stderr=subprocess.STDOUT, cwd=cwd or lab.places.home)
         while child.poll() is None:
             meanwhile()
             time.sleep(0.01)
     if child.returncode:
-        raise RuntimeError(f"{' '.join(argv)} ended with {child.returncode}:\n{said.read_text()}")
+        raise RuntimeError(f"{' '.join(argv)} ended with {child.returncode}:\n{output_file.read_text()}")
     return time.perf_counter() - started
 
 
 def ours(lab: Lab, times: Times, copy: Path) -> None:
     """Up and down again with pneumoctl; `copy` gets the configuration and the variables."""
-    place = lab.places.home / ".local/state/pneumoctl/default"
-    journal, started, seen = place / "journal.jsonl", time.perf_counter(), []
+    stack_dir = lab.places.home / ".local/state/pneumoctl/default"
+    journal, started, seen = stack_dir / "journal.jsonl", time.perf_counter(), []
 
     def look() -> None:
         if not seen and journal.exists() and APPLIED in journal.read_text():
@@ -62,7 +62,7 @@ def ours(lab: Lab, times: Times, copy: Path) -> None:
     times.provisioned.append(seen[0])
     shutil.rmtree(copy, ignore_errors=True)
     hidden = shutil.ignore_patterns(".terraform", ".pneumoctl", "*.tfstate*", ".*.swp")
-    shutil.copytree(place / "terraform", copy, ignore=hidden)
+    shutil.copytree(stack_dir / "terraform", copy, ignore=hidden)
     times.teardown.append(timed(lab, ["pneumoctl", "teardown", "-y"]))
 
 

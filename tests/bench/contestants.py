@@ -1,4 +1,4 @@
-"""The steps of pneumoctl's plan as others do them: a shell script a host, and the data of a pyinfra deploy."""
+"""The steps of pneumoctl's plan for other tools: a shell script for each host, and data for a pyinfra deploy."""
 
 import json
 import shlex
@@ -14,9 +14,9 @@ ROOT_SH = "sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8"
 
 
 def actions(steps: list[dict[str, Any]]) -> list[Action]:
-    """What is to be done on a host, in order, without the marks that pneumoctl leaves for itself."""
-    found = [action for step in steps for action in step["actions"]]
-    return [one for one in found if not one.get("stamp") and one.get("argv", [""])[0] != "true"]
+    """The actions on a host in order, without pneumoctl's own stamps."""
+    listed = [action for step in steps for action in step["actions"]]
+    return [one for one in listed if not one.get("stamp") and one.get("argv", [""])[0] != "true"]
 
 
 def sources(todo: Todo, folder: Path) -> None:
@@ -39,32 +39,32 @@ def script(host: str, steps: list[dict[str, Any]], config: Path, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     ssh = shlex.join(("ssh", "-F", str(config), host))
     lines = ["set -e"]
-    for number, one in enumerate(actions(steps)):
-        before, remote, stdin = _by_ssh(one, folder / f"{host}.{number}")
+    for number, action in enumerate(actions(steps)):
+        before, remote, stdin = _by_ssh(action, folder / f"{host}.{number}")
         lines.append(f"{before}{ssh} {shlex.quote(remote)} {stdin}")
     return "\n".join(lines) + "\n"
 
 
-def _by_ssh(one: Action, content: Path) -> tuple[str, str, str]:
+def _by_ssh(action: Action, content: Path) -> tuple[str, str, str]:
     """What stands before the ssh, the remote line, and where its input comes from."""
-    match one["do"]:
+    match action["do"]:
         case "Run":
-            return "", f"{ROOT_SH} {shlex.join(one['argv'])}", "</dev/null"
+            return "", f"{ROOT_SH} {shlex.join(action['argv'])}", "</dev/null"
         case "Service":
             tell = "systemctl reset-failed $2 2>/dev/null; systemctl $1 $2"  # or what failed a moment ago is refused
-            return "", f"sudo sh -c {shlex.quote(tell)} sh {one['verb']} {one['name']}", "</dev/null"
+            return "", f"sudo sh -c {shlex.quote(tell)} sh {action['verb']} {action['name']}", "</dev/null"
         case "Link":
-            place, target = shlex.quote(one["path"]), shlex.quote(one["target"])
-            return "", f"sudo ln -sfn {target} {place}", "</dev/null"
+            path, target = shlex.quote(action["path"]), shlex.quote(action["target"])
+            return "", f"sudo ln -sfn {target} {path}", "</dev/null"
         case "Copy":
-            place = shlex.quote(one["path"])
-            remote = f"sudo mkdir -p {place} && sudo tar -xzf - -C {place} --no-same-owner"
-            return f"tar -C {shlex.quote(one['tree']['source'])} -czf - . | ", remote, ""
+            path = shlex.quote(action["path"])
+            remote = f"sudo mkdir -p {path} && sudo tar -xzf - -C {path} --no-same-owner"
+            return f"tar -C {shlex.quote(action['tree']['source'])} -czf - . | ", remote, ""
         case "Put":
-            content.write_text(one["content"])
-            place, parent = shlex.quote(one["path"]), shlex.quote(str(Path(one["path"]).parent))
-            rights = f"sudo chmod {one['mode']:o} {place} && sudo chgrp {one['group'] or 'root'} {place}"
-            remote = f"sudo mkdir -p {parent} && sudo tee {place} >/dev/null && {rights}"
+            content.write_text(action["content"])
+            path, parent = shlex.quote(action["path"]), shlex.quote(str(Path(action["path"]).parent))
+            rights = f"sudo chmod {action['mode']:o} {path} && sudo chgrp {action['group'] or 'root'} {path}"
+            remote = f"sudo mkdir -p {parent} && sudo tee {path} >/dev/null && {rights}"
             return "", remote, f"<{shlex.quote(str(content))}"
         case other:
             raise ValueError(other)
@@ -86,11 +86,11 @@ def deploy(todo: Todo, config: Path, folder: Path) -> list[str]:
 
 def _data(host: str, steps: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """The operations of a host, by kind, in an order that works on each: packages, trees, then step by step."""
-    found = actions(steps)
+    listed = actions(steps)
     last = "--no-install-recommends"  # of apt-get's options
-    installs = [one["argv"] for one in found if one["do"] == "Run" and last in one["argv"]]
+    installs = [one["argv"] for one in listed if one["do"] == "Run" and last in one["argv"]]
     packages = [word for argv in installs for word in argv[argv.index(last) + 1 :]]
-    trees = [{"source": one["tree"]["source"], "path": one["path"]} for one in found if one["do"] == "Copy"]
+    trees = [{"source": one["tree"]["source"], "path": one["path"]} for one in listed if one["do"] == "Copy"]
     groups = [_group(host, number, step, folder) for number, step in enumerate(steps)]
     return {"packages": packages, "trees": trees, "groups": [one for one in groups if any(one.values())]}
 
@@ -98,24 +98,24 @@ def _data(host: str, steps: list[dict[str, Any]], folder: Path) -> dict[str, Any
 def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The files, links, commands and services of a step; the services are told when one of its files changed."""
     made: dict[str, Any] = {"files": [], "links": [], "commands": [], "enabled": [], "told": []}
-    for count, one in enumerate(actions([step])):
-        if one["do"] == "Put":
+    for count, action in enumerate(actions([step])):
+        if action["do"] == "Put":
             source = folder / f"{host}.{number}.{count}"
-            source.write_text(one["content"])
-            rights = {"mode": f"{one['mode']:o}", "group": one["group"] or "root"}
-            made["files"].append({"source": str(source), "path": one["path"], **rights})
-        elif one["do"] == "Link":
-            made["links"].append({"path": one["path"], "target": one["target"]})
-        elif one["do"] == "Service":
-            made["told"].append({"unit": one["name"], "verb": one["verb"]})
-        elif one["do"] == "Run" and "systemctl enable --quiet" in " ".join(one["argv"]):
-            made["enabled"].append({"unit": one["argv"][-1], "now": "--now" in one["argv"]})
-        elif one["do"] == "Run" and one["argv"][0] != "apt-get":
-            made["commands"].append(shlex.join(one["argv"]))
+            source.write_text(action["content"])
+            rights = {"mode": f"{action['mode']:o}", "group": action["group"] or "root"}
+            made["files"].append({"source": str(source), "path": action["path"], **rights})
+        elif action["do"] == "Link":
+            made["links"].append({"path": action["path"], "target": action["target"]})
+        elif action["do"] == "Service":
+            made["told"].append({"unit": action["name"], "verb": action["verb"]})
+        elif action["do"] == "Run" and "systemctl enable --quiet" in " ".join(action["argv"]):
+            made["enabled"].append({"unit": action["argv"][-1], "now": "--now" in action["argv"]})
+        elif action["do"] == "Run" and action["argv"][0] != "apt-get":
+            made["commands"].append(shlex.join(action["argv"]))
     return made
 
 
 def read(document: str) -> Todo:
-    """What bench.operated says is to be done."""
-    found: Todo = json.loads(document)
-    return found
+    """The steps that bench.operated lists."""
+    todo: Todo = json.loads(document)
+    return todo

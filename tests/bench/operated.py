@@ -1,4 +1,4 @@
-"""What the operator of bench_configure does beside pneumoctl's own commands; run inside the lab, one word a deed.
+"""Actions of the operator in bench_configure besides pneumoctl's commands; run inside the lab.
 
 `provision`: as `pneumoctl up -y`, but the hosts stay as they booted. `todo`: what `configure` would do on each host, as
 JSON. `left`: what is still to do there, were it not for the marks that pneumoctl alone leaves.
@@ -29,21 +29,21 @@ def provision() -> int:
 
 def todo(marks: bool) -> dict[str, list[Step]]:
     """The steps with something to do, by host."""
-    settings, place = resolve(settings_.load({}, None, os.environ))
-    with hosts.opened(place, change=False) as known:
-        links = desired.current_links(known)
+    settings, stack = resolve(settings_.load({}, None, os.environ))
+    with hosts.opened(stack, change=False) as opened:
+        links = desired.current_links(opened)
         plan = configure.plan(
             desired.desired_state(
-                place, settings, known.inventory, desired.ReleaseChoice(desired.our_releases(settings), links, ())
+                stack, settings, opened.inventory, desired.ReleaseChoice(desired.our_releases(settings), links, ())
             )
         )
-        return rollout.pending(plan if marks else _unmarked(plan), known.step_runners())
+        return rollout.pending(plan if marks else _unmarked(plan), opened.step_runners())
 
 
 def _unmarked(plan: Plan) -> Plan:
-    def step(one: Step) -> Step:
-        probes = tuple(run for run in one.done_if if run.argv[0] != "grep" or not run.argv[-1].startswith(STAMPS))
-        return replace(one, done_if=probes)
+    def step(original: Step) -> Step:
+        probes = tuple(run for run in original.done_if if run.argv[0] != "grep" or not run.argv[-1].startswith(STAMPS))
+        return replace(original, done_if=probes)
 
     return replace(plan, steps=tuple(map(step, plan.steps)))
 
@@ -61,8 +61,8 @@ def main(word: str) -> int:
     """Do it."""
     if word == "provision":
         return provision()
-    found = todo(marks=word == "todo")
-    print(json.dumps({host: [_document(step) for step in steps] for host, steps in found.items()}))
+    document = todo(marks=word == "todo")
+    print(json.dumps({host: [_document(step) for step in steps] for host, steps in document.items()}))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What pneumoctl's plan does, as a pyinfra deploy: contestants.py gives each host's data. Run by pyinfra's own Python.
+"""pneumoctl's plan as a pyinfra deploy, with data from contestants.py. Run by the Python of pyinfra.
 
 An operation is the same line for all hosts, so that pyinfra does it on all of them at once; it wants `host.loop`.
 """

@@ -33,11 +33,11 @@ def pneumoctl(*words: str, state: Path) -> str:
     environment |= {"XDG_STATE_HOME": str(state), "XDG_DATA_HOME": str(state), "COLUMNS": str(COLUMNS)}
     environment |= {} if "--json" in words else {"FORCE_COLOR": "1"}
     command = [sys.executable, "-m", "pneumoctl", *words]
-    kept = subprocess.STDOUT if "--json" not in words else subprocess.DEVNULL
-    done = subprocess.run(command, env=environment, cwd=state, stdout=subprocess.PIPE, stderr=kept, text=True)
-    if done.returncode not in (0, REFUSED if words[0] == "predict" else 0):
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+    stderr = subprocess.STDOUT if "--json" not in words else subprocess.DEVNULL
+    result = subprocess.run(command, env=environment, cwd=state, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    if result.returncode not in (0, REFUSED if words[0] == "predict" else 0):
+        raise RuntimeError(f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}")
+    return result.stdout
 
 
 def shortened(output: str) -> str:

@@ -1,4 +1,4 @@
-"""The page in a real browser: broken files, a dead Redis, no scripts, dark mode, small screens."""
+"""The page in a real browser: broken files, a killed Redis, no scripts, dark mode, small screens."""
 
 from pathlib import Path
 

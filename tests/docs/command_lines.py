@@ -20,7 +20,7 @@ from tests.docs.documents import ROOT
 from tests.docs.reference import Verb, verbs
 from tests.lab import __main__ as lab_command
 
-# Programs of others; what follows them is not looked at.
+# Programs of others; their arguments are not checked.
 FOREIGN = {"pip", "pipx", "uv", "uvx", "git", "apt-get", "aws", "cd", "echo", "export", "sysctl", "curl", "."}
 _BETWEEN = {";", "&&", "||", "|", "&", "do", "done", "then", "fi", "for", "if", "(", ")"}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -30,7 +30,7 @@ _WITH_HELP = ("model.", "tests.bench.", "tests.docs.")
 
 
 def faults(line: str) -> list[str]:
-    """What a shell, or a program that it names, would not understand in this command line."""
+    """The errors in this command line: what a shell or the named program would reject."""
     return [fault for words in simple_commands(line) for fault in _faults(words)]
 
 
@@ -73,7 +73,7 @@ def _faults(words: Sequence[str]) -> list[str]:
 
 
 def _unparsed(words: Sequence[str]) -> list[str]:
-    """What the command line itself says of these words; the command is not run."""
+    """The error of pneumoctl's parser for these arguments; the command is not run."""
     command = typer.main.get_command(app)
     context, rest = None, list(words)
     name = "pneumoctl"
@@ -97,13 +97,13 @@ def targets() -> frozenset[str]:
 
 
 def _make(words: Sequence[str]) -> list[str]:
-    found = []
+    problems = []
     for word in words:
         if word.startswith("CMD="):
-            found += faults(word.removeprefix("CMD="))
+            problems += faults(word.removeprefix("CMD="))
         elif not _ASSIGNMENT.match(word) and not word.startswith("-") and word not in targets():
-            found.append(f"the Makefile has no target {word}")
-    return found
+            problems.append(f"the Makefile has no target {word}")
+    return problems
 
 
 def _python(words: Sequence[str]) -> list[str]:
@@ -120,24 +120,26 @@ def _python(words: Sequence[str]) -> list[str]:
         return _lab(rest)
     if not module.startswith(_WITH_HELP):
         return []
-    known = _help(module)
+    help_text = _help(module)
     options = (word.partition("=")[0] for word in rest if word.startswith("--"))
-    return [f"{module} has no option {option}" for option in options if not re.search(rf"{option}\b", known)]
+    return [f"{module} has no option {option}" for option in options if not re.search(rf"{option}\b", help_text)]
 
 
 def _lab(words: Sequence[str]) -> list[str]:
-    """What the lab's own parser says of these words."""
-    said = io.StringIO()
+    """The error of the lab's parser for these arguments."""
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            given = lab_command.parser().parse_args(list(words))
+        with contextlib.redirect_stderr(output):
+            options = lab_command.parser().parse_args(list(words))
     except SystemExit:
-        return [said.getvalue().strip()]
-    if given.command == "run":
-        return _faults(given.words)
+        return [output.getvalue().strip()]
+    if options.command == "run":
+        return _faults(options.words)
     kinds = {*lab_command.HOST_FAULTS, "on", "api", "forward", "clear"}
     return (
-        [f"the lab has no fault {given.words[0]}"] if given.command == "fault" and given.words[0] not in kinds else []
+        [f"the lab has no fault {options.words[0]}"]
+        if options.command == "fault" and options.words[0] not in kinds
+        else []
     )
 
 
@@ -187,6 +189,6 @@ def _loose_verb(words: Sequence[str]) -> list[str]:
     if verb is None:
         return [f"there is no command {' '.join(words[:2])!r}"]
     own = words[: list(words).index("--")] if "--" in words else words
-    known = {spelling for one in verb.command.params for spelling in one.opts} | {"--help"}
+    spellings = {spelling for one in verb.command.params for spelling in one.opts} | {"--help"}
     options = (word.partition("=")[0] for word in own if word.startswith("--"))
-    return [f"{' '.join(verb.words)} has no option {option}" for option in options if option not in known]
+    return [f"{' '.join(verb.words)} has no option {option}" for option in options if option not in spellings]

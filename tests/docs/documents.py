@@ -70,8 +70,8 @@ def slug_of(heading: str) -> str:
 
 def documents() -> list[Document]:
     """Every Markdown file of the project, hidden folders and build outputs aside."""
-    found = (path for path in ROOT.rglob("*.md") if not _hidden(path.relative_to(ROOT)))
-    return [Document(path) for path in sorted(found)]
+    paths = (path for path in ROOT.rglob("*.md") if not _hidden(path.relative_to(ROOT)))
+    return [Document(path) for path in sorted(paths)]
 
 
 def _hidden(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Write the result of a whole run of the tests into docs/figures.md.
+"""Write the result of a complete test run into docs/figures.md.
 
 `python -m tests.docs.figures REPORT.xml.. [--seed NAME=VALUE ..]`: JUnit reports as `pytest --junitxml` writes them,
 and the seeds that the run drew.
@@ -90,9 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT.xml")
     parser.add_argument("--seed", action="append", default=[], metavar="NAME=VALUE", help="a seed that the run drew")
-    given = parser.parse_args()
-    reports = [Report.read(path) for path in given.reports]
-    FIGURES.write_text(filled(FIGURES.read_text(), section(reports, commit_of_tree(), given.seed)))
+    options = parser.parse_args()
+    reports = [Report.read(path) for path in options.reports]
+    FIGURES.write_text(filled(FIGURES.read_text(), section(reports, commit_of_tree(), options.seed)))
     print(f"wrote {FIGURES}")
 
 

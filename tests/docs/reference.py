@@ -91,11 +91,11 @@ def _below(group: Any, context: Any, words: tuple[str, ...]) -> Iterator[Verb]:
 
 def commands() -> str:
     """The text of docs/commands.md."""
-    known = list(verbs())
-    counts = Counter(record for verb in known for record in verb.options())
+    names = list(verbs())
+    counts = Counter(record for verb in names for record in verb.options())
     shared = [record for record, count in counts.items() if count >= SHARED_BY]
     head = ["# Commands", NOTICE, COMMANDS, _table("option", shared)]
-    return "\n\n".join([*head, *(_section(verb, shared) for verb in known)]) + "\n"
+    return "\n\n".join([*head, *(_section(verb, shared) for verb in names)]) + "\n"
 
 
 def _section(verb: Verb, shared: list[tuple[str, str]]) -> str:

@@ -68,8 +68,8 @@ def test_every_fault_of_a_host_is_in_the_labs_page() -> None:
     ],
 )
 def test_a_command_that_could_not_be_typed_is_found(line: str, fault: str) -> None:
-    found = command_lines.faults(line)
-    assert len(found) == 1 and fault in found[0]
+    problems = command_lines.faults(line)
+    assert len(problems) == 1 and fault in problems[0]
 
 
 @pytest.mark.parametrize(

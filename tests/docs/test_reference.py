@@ -1,4 +1,4 @@
-"""The reference documents say what the code says."""
+"""The generated documents are current and agree with the code."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_a_generated_document_is_current(path: Path) -> None:
     assert path.read_text() == reference.GENERATED[path](), "run: make docs"
 
 
-def test_every_command_stands_in_the_document() -> None:
+def test_every_command_is_in_the_document() -> None:
     headings = re.findall(r"^#+ (.+)$", (DOCS / "commands.md").read_text(), re.MULTILINE)
     assert {"up", "train", "runs ls", "model promote", "gpu reap", "offline-bundle"} <= set(headings)
 
@@ -85,7 +85,7 @@ def _report(path: Path, tests: int, failures: int, skipped: int) -> Path:
     return path
 
 
-def test_a_whole_run_is_written_between_the_marks(tmp_path: Path) -> None:
+def test_results_are_written_between_the_marks(tmp_path: Path) -> None:
     parts = [_report(tmp_path / "lab.xml", 10, 1, 2), _report(tmp_path / "rest.xml", 5, 0, 0)]
     content = figures.section([figures.Report.read(part) for part in parts], "abc123", ["ORDER=7"])
 
@@ -110,7 +110,7 @@ def test_the_document_has_the_marks_and_another_is_refused() -> None:
         figures.filled("no marks", "content")
 
 
-def test_every_package_stands_in_the_architecture() -> None:
+def test_every_package_is_in_the_architecture_document() -> None:
     text = (DOCS / "architecture.md").read_text()
     packages = [
         path.parent.relative_to(ROOT)

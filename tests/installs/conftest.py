@@ -1,4 +1,4 @@
-"""Fixtures: the wheel, an environment for each extra, and commands that touch nothing of this machine's user."""
+"""Fixtures: the wheel, an environment for each extra, and commands that do not use this user's files."""
 
 import shutil
 from collections.abc import Callable, Iterator

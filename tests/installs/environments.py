@@ -38,22 +38,22 @@ class Environment:
     def variables(self) -> dict[str, str]:
         """All of a command's environment variables."""
         foreign = ("PNEUMO_", "PYTHON", "AWS_", "VIRTUAL_ENV")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         path = f"{self.home / 'bin'}:{os.environ['PATH']}"
         state = {"XDG_STATE_HOME": str(self.state), "XDG_DATA_HOME": str(self.state / "share")}
-        return {**kept, "PATH": path, **state, **self.more}
+        return {**environment, "PATH": path, **state, **self.more}
 
     def run(self, *words: str, code: int = 0, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """Run a command, found in this environment first; it must exit with `code` and show no traceback."""
         program = shutil.which(words[0], path=self.variables()["PATH"]) or words[0]
         command = [program, *words[1:]]
         where = cwd or self.state
-        done = subprocess.run(
+        result = subprocess.run(
             command, env=self.variables(), cwd=where, capture_output=True, text=True, timeout=400, check=False
         )
-        assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        assert result.returncode == code, f"{words}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        assert "Traceback" not in result.stderr, result.stderr
+        return result
 
 
 def linked(wheel: Path, extra: str, home: Path) -> None:
@@ -92,15 +92,15 @@ def checked(done: "subprocess.CompletedProcess[str]") -> "subprocess.CompletedPr
 
 def closure(wheel: Path, extra: str) -> set[str]:
     """The names of all packages that the wheel with this extra asks for, itself left out."""
-    found = {"pneumoctl": {""}}
+    extras_of = {"pneumoctl": {""}}
     waiting = [*_wanted(metadata_of(wheel).requires or [], {"", extra})]
     while waiting:
         wanted = waiting.pop()
         name, extras = canonicalize_name(wanted.name), {"", *wanted.extras}
-        if not extras <= found.get(name, set()):
-            found[name] = found.get(name, set()) | extras
-            waiting += _wanted(metadata.requires(name) or [], found[name])
-    return set(found) - {"pneumoctl"}
+        if not extras <= extras_of.get(name, set()):
+            extras_of[name] = extras_of.get(name, set()) | extras
+            waiting += _wanted(metadata.requires(name) or [], extras_of[name])
+    return set(extras_of) - {"pneumoctl"}
 
 
 def metadata_of(wheel: Path) -> metadata.Distribution:

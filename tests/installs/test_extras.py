@@ -34,13 +34,13 @@ DRAWINGS = "from pathlib import Path; from model import phantom; phantom.tree(Pa
 
 
 @pytest.mark.parametrize("extra", installation.MODULES)
-def test_an_environment_holds_what_the_extra_needs_and_nothing_else(make: Make, wheel: Path, extra: str) -> None:
-    """So that the tests below can fail: what another extra brings is not there by accident."""
+def test_an_environment_has_exactly_the_packages_of_the_extra(make: Make, wheel: Path, extra: str) -> None:
+    """Ensures that the tests below can fail: packages of other extras are not installed by accident."""
     wanted = environments.closure(wheel, extra) | {"pneumoctl"}
     asked = "from importlib.metadata import distributions; print(*{one.name for one in distributions()})"
-    found = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
-    assert wanted <= found <= wanted | {"pip", "setuptools"}  # with these two a new environment may begin
-    # Imported, not only found: a package may need one that it does not ask for.
+    installed = {environments.canonicalize_name(name) for name in make(extra).run("python", "-c", asked).stdout.split()}
+    assert wanted <= installed <= wanted | {"pip", "setuptools"}  # with these two a new environment may begin
+    # Imported, not only found: a package may need another that it does not declare.
     make(extra).run("python", "-c", f"import {', '.join((*installation.MODULES[extra], *OURS[extra]))}")
 
 
@@ -53,8 +53,8 @@ def test_predict(make: Make, tmp_path: Path) -> None:
     assert prediction["finding"] is not None and prediction["refusal"] is None
 
 
-def test_local_serves_what_aws_can_prove(make: Make, tmp_path: Path) -> None:
-    """The whole life of [local]; and the proof at the end of `up --target aws`, made by [aws] on the same page."""
+def test_aws_verifies_a_stack_that_local_serves(make: Make, tmp_path: Path) -> None:
+    """A local stack with [local], and the final check of `up --target aws` by [aws] on the same page."""
     local = make("local", **STACK, **PORTS)
     local.run(*DRAWING, cwd=tmp_path)
     local.run("pneumoctl", "up", "-y")
@@ -95,7 +95,7 @@ def test_aws_without_credentials_says_so(make: Make) -> None:
     assert "no AWS credentials" in error["message"]
 
 
-def test_aws_refuses_the_flags_of_a_training_before_it_is_paid_for(make: Make) -> None:
+def test_aws_rejects_invalid_training_flags_before_any_cost(make: Make) -> None:
     aws = make("aws", **STACK)
     assert "--max-cost" in aws.run("pneumoctl", "train", "--gpu", "--help").stdout
     refused = aws.run("pneumoctl", "train", "--gpu", "--", "--epochs", "many", code=2)
@@ -128,5 +128,5 @@ def test_the_base_alone_says_which_extra_is_missing_and_how_to_add_it(make: Make
 
 
 def _checks(environment: environments.Environment, *words: str) -> list[dict[str, Any]]:
-    done = environment.run("pneumoctl", "doctor", "--json", *words, code=4)
-    return list(json.loads(done.stdout)["checks"])
+    result = environment.run("pneumoctl", "doctor", "--json", *words, code=4)
+    return list(json.loads(result.stdout)["checks"])

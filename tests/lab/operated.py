@@ -39,10 +39,10 @@ class Operator:
         shapes = words[0] in SHAPING
         if shapes:
             self.applied = None
-        done = self.lab.run(["pneumoctl", *words], code, timeout=LONGEST_S, env=environment)
-        if shapes and done.returncode == 0:
+        result = self.lab.run(["pneumoctl", *words], code, timeout=LONGEST_S, env=environment)
+        if shapes and result.returncode == 0:
             self.applied = environment
-        return done
+        return result
 
     def json(self, *words: str, code: int | None = 0, **settings: str) -> dict[str, Any]:
         """The document that a command prints."""
@@ -86,8 +86,8 @@ class Operator:
 
     def state(self, identity: str) -> str:
         """The state of an instance according to EC2."""
-        found = self.lab.client().describe_instances(InstanceIds=[identity])["Reservations"]
-        return str(found[0]["Instances"][0]["State"]["Name"])
+        reservations = self.lab.client().describe_instances(InstanceIds=[identity])["Reservations"]
+        return str(reservations[0]["Instances"][0]["State"]["Name"])
 
 
 class Watch:
@@ -109,8 +109,8 @@ class Watch:
         members = roots[0] / self._prefix / "operator" / "cgroup.procs"
         while not self._end.wait(PAUSE_S):
             for process in _read(members).split():
-                place = Path("/proc", process.decode())
-                self.seen.add((_read(place / "cmdline"), _read(place / "environ")))
+                process_dir = Path("/proc", process.decode())
+                self.seen.add((_read(process_dir / "cmdline"), _read(process_dir / "environ")))
 
 
 def _read(path: Path) -> bytes:

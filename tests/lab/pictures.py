@@ -29,8 +29,8 @@ def terminal(lab: Lab, picture: Path) -> None:
     """A command and its output as an SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for words in SHOWN:
-        done = lab.run(["pneumoctl", *words], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
-        lines = (done.stderr + done.stdout).rstrip().splitlines()
+        result = lab.run(["pneumoctl", *words], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
+        lines = (result.stderr + result.stdout).rstrip().splitlines()
         if len(lines) > LONG:
             lines = [*lines[: LONG // 2], f"  … {len(lines) - LONG} lines …", *lines[-LONG // 2 :]]
         console.print(Text(f"$ pneumoctl {' '.join(words)}", style="bold"))

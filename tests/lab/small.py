@@ -145,20 +145,20 @@ def instance(stack: Stack, name: str, where: str, **more: Any) -> str:
     return str(run["Instances"][0]["InstanceId"])
 
 
-def console(stack: Stack, one: str) -> str:
-    return str(stack.ec2.get_console_output(InstanceId=one).get("Output", ""))
+def console(stack: Stack, instance_id: str) -> str:
+    return str(stack.ec2.get_console_output(InstanceId=instance_id).get("Output", ""))
 
 
-def host_key(stack: Stack, one: str) -> str:
+def host_key(stack: Stack, instance_id: str) -> str:
     """The last host key in the host's console output."""
-    lines = [line for line in console(stack, one).splitlines() if line.startswith("host-key: ")]
+    lines = [line for line in console(stack, instance_id).splitlines() if line.startswith("host-key: ")]
     return lines[-1].removeprefix("host-key: ").strip()
 
 
 def configure_ssh(stack: Stack) -> None:
     home = stack.lab.places.home
-    known = [(stack.address(stack.front), stack.front), (stack.address(stack.back), stack.back)]
-    (home / "known").write_text("".join(f"{address} {host_key(stack, one)}\n" for address, one in known))
+    hosts = [(stack.address(stack.front), stack.front), (stack.address(stack.back), stack.back)]
+    (home / "known").write_text("".join(f"{address} {host_key(stack, one)}\n" for address, one in hosts))
     everyone = (
         f"User admin\nIdentityFile {home}/id\nUserKnownHostsFile {home}/known\nStrictHostKeyChecking yes\nBatchMode yes"
     )
@@ -178,6 +178,6 @@ def until(what: str, true: Callable[[], bool], seconds: float = 600, pause: floa
     return time.monotonic() - started
 
 
-def state(stack: Stack, one: str) -> str:
-    found = stack.ec2.describe_instances(InstanceIds=[one])["Reservations"]
-    return str(found[0]["Instances"][0]["State"]["Name"])
+def state(stack: Stack, instance_id: str) -> str:
+    reservations = stack.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    return str(reservations[0]["Instances"][0]["State"]["Name"])

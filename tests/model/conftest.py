@@ -1,4 +1,4 @@
-"""Builders of DICOM files for the tests of decoding and of what is made of the values."""
+"""Builders of DICOM files for the tests of decoding and of grayscale conversion."""
 
 from io import BytesIO
 from typing import Any
@@ -15,7 +15,7 @@ from model.images.limits import Refused
 
 
 class Films:
-    """Makes DICOM files, and says what becomes of them."""
+    """Creates DICOM files and decodes them."""
 
     @staticmethod
     def make(values: np.ndarray, stored: int | None = None, **tags: Any) -> Dataset:

@@ -1,4 +1,4 @@
-"""Bundles: whatever is missing, damaged or contradictory is refused, with the place named."""
+"""Bundles: missing, damaged and contradictory content is refused, and the message names it."""
 
 import copy
 import hashlib
@@ -16,14 +16,14 @@ from model.bundle import BundleError
 
 
 @pytest.fixture
-def place(tiny_bundle: Path, tmp_path: Path) -> Path:
+def bundle_dir(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny bundle that a test may break."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
 
 
-def rewrite(place: Path, change: Callable[[dict[str, Any]], object], honest: bool = True) -> None:
-    """Change bundle.json by hand; `honest` gives it the version hash of its new content."""
-    path = place / "bundle.json"
+def rewrite(bundle_dir: Path, change: Callable[[dict[str, Any]], object], honest: bool = True) -> None:
+    """Change bundle.json manually; `honest` updates the version hash."""
+    path = bundle_dir / "bundle.json"
     manifest = json.loads(path.read_text())
     change(manifest)
     if honest:
@@ -41,7 +41,7 @@ def test_whole_bundle_loads_with_its_facts(tiny_bundle: Path) -> None:
         assert len(loaded.version) == 12 and int(loaded.version, 16) >= 0
 
 
-def test_version_is_the_hash_of_everything_else(tiny_bundle: Path) -> None:
+def test_the_version_is_the_hash_of_the_other_content(tiny_bundle: Path) -> None:
     manifest = json.loads((tiny_bundle / "bundle.json").read_text())
     version = manifest.pop("version")
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
@@ -55,36 +55,36 @@ def test_every_file_is_named_with_its_hash(tiny_bundle: Path) -> None:
         assert hashlib.sha256((tiny_bundle / name).read_bytes()).hexdigest() == digest
 
 
-def test_writing_again_changes_the_version_only_with_the_content(place: Path) -> None:
-    before = bundle.load(place)
+def test_writing_again_changes_the_version_only_with_the_content(bundle_dir: Path) -> None:
+    before = bundle.load(bundle_dir)
     rest = {key: value for key, value in before.manifest.items() if key not in ("version", "files")}
-    assert bundle.write(place, rest).version == before.version
-    (place / "report").mkdir()
-    (place / "report" / "roc.png").write_bytes(b"plot")
-    after = bundle.write(place, rest)
+    assert bundle.write(bundle_dir, rest).version == before.version
+    (bundle_dir / "report").mkdir()
+    (bundle_dir / "report" / "roc.png").write_bytes(b"plot")
+    after = bundle.write(bundle_dir, rest)
     assert after.version != before.version and "report/roc.png" in after.manifest["files"]
 
 
-def test_writing_leaves_no_half_bundle(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rest = {key: value for key, value in bundle.load(place).manifest.items() if key not in ("version", "files")}
-    (place / "bundle.json").unlink()
+def test_an_interrupted_write_leaves_no_partial_bundle(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = {key: value for key, value in bundle.load(bundle_dir).manifest.items() if key not in ("version", "files")}
+    (bundle_dir / "bundle.json").unlink()
     monkeypatch.setattr(model_files.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        bundle.write(place, rest)
+        bundle.write(bundle_dir, rest)
     with pytest.raises(BundleError, match=r"no bundle\.json"):
-        bundle.load(place)
+        bundle.load(bundle_dir)
     monkeypatch.undo()
-    assert set(bundle.write(place, rest).manifest["files"]) == {"model.keras", "model.onnx", "MODEL_CARD.md"}
+    assert set(bundle.write(bundle_dir, rest).manifest["files"]) == {"model.keras", "model.onnx", "MODEL_CARD.md"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-def test_manifest_that_is_no_json_is_not_written(place: Path, value: object) -> None:
-    rest = dict(bundle.load(place).manifest)
+def test_manifest_that_is_no_json_is_not_written(bundle_dir: Path, value: object) -> None:
+    rest = dict(bundle.load(bundle_dir).manifest)
     rest["metrics"] = {"validation": {"auc": value}}
-    (place / "bundle.json").unlink()
+    (bundle_dir / "bundle.json").unlink()
     with pytest.raises(BundleError, match="cannot be written as JSON"):
-        bundle.write(place, rest)
-    assert not (place / "bundle.json").exists()
+        bundle.write(bundle_dir, rest)
+    assert not (bundle_dir / "bundle.json").exists()
 
 
 REQUIRED = [
@@ -114,17 +114,17 @@ REQUIRED = [
 
 
 @pytest.mark.parametrize("field", REQUIRED)
-def test_missing_field_is_named(place: Path, field: str) -> None:
+def test_missing_field_is_named(bundle_dir: Path, field: str) -> None:
     def remove(manifest: dict[str, Any]) -> None:
         *parents, last = field.split(".")
         for key in parents:
             manifest = manifest[key]
         del manifest[last]
 
-    rewrite(place, remove, honest=field != "version")
+    rewrite(bundle_dir, remove, honest=field != "version")
     with pytest.raises(BundleError, match=field.partition(".")[0]) as caught:
-        bundle.load(place)
-    assert str(place / "bundle.json") in str(caught.value)
+        bundle.load(bundle_dir)
+    assert str(bundle_dir / "bundle.json") in str(caught.value)
 
 
 def put(dotted: str, value: object) -> Callable[[dict[str, Any]], None]:
@@ -166,65 +166,65 @@ def put(dotted: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("name", 7),
     ],
 )
-def test_impossible_value_is_refused(place: Path, field: str, value: object) -> None:
-    rewrite(place, put(field, value))
+def test_impossible_value_is_refused(bundle_dir: Path, field: str, value: object) -> None:
+    rewrite(bundle_dir, put(field, value))
     with pytest.raises(BundleError, match=field.partition(".")[0]):
-        bundle.load(place)
+        bundle.load(bundle_dir)
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused_everywhere(place: Path, word: str) -> None:
-    path = place / "bundle.json"
+def test_nan_and_infinity_are_refused_everywhere(bundle_dir: Path, word: str) -> None:
+    path = bundle_dir / "bundle.json"
     for field in ('"limit": ', '"threshold": ', '"temperature": '):
-        text = (place / "bundle.json").read_text()
+        text = (bundle_dir / "bundle.json").read_text()
         at = text.index(field) + len(field)
         end = min(text.index(mark, at) for mark in ",\n}" if mark in text[at:])
         path.write_text(text[:at] + word + text[end:])
         with pytest.raises(BundleError, match=r"not valid JSON|not finite"):
-            bundle.load(place)
+            bundle.load(bundle_dir)
         path.write_text(text)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01", '{"schema": 1}'])
-def test_damaged_manifest_is_refused(place: Path, text: str) -> None:
-    (place / "bundle.json").write_text(text)
+def test_damaged_manifest_is_refused(bundle_dir: Path, text: str) -> None:
+    (bundle_dir / "bundle.json").write_text(text)
     with pytest.raises(BundleError, match=r"bundle\.json"):
-        bundle.load(place)
+        bundle.load(bundle_dir)
 
 
-def test_manifest_changed_after_writing_is_refused(place: Path) -> None:
-    rewrite(place, put("operating_point.threshold", 0.9), honest=False)
+def test_manifest_changed_after_writing_is_refused(bundle_dir: Path) -> None:
+    rewrite(bundle_dir, put("operating_point.threshold", 0.9), honest=False)
     with pytest.raises(BundleError, match="version is not the hash"):
-        bundle.load(place)
+        bundle.load(bundle_dir)
 
 
-def test_damaged_network_is_refused(place: Path) -> None:
-    content = bytearray((place / "model.onnx").read_bytes())
+def test_damaged_network_is_refused(bundle_dir: Path) -> None:
+    content = bytearray((bundle_dir / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
-    (place / "model.onnx").write_bytes(content)
+    (bundle_dir / "model.onnx").write_bytes(content)
     with pytest.raises(BundleError, match=r"model\.onnx does not have the recorded sha256"):
-        bundle.load(place)
+        bundle.load(bundle_dir)
 
 
-def test_only_a_deep_look_hashes_what_serving_does_not_read(place: Path) -> None:
-    (place / "model.keras").write_bytes(b"exchanged")
-    bundle.load(place)
+def test_only_a_deep_check_hashes_files_that_serving_does_not_read(bundle_dir: Path) -> None:
+    (bundle_dir / "model.keras").write_bytes(b"exchanged")
+    bundle.load(bundle_dir)
     with pytest.raises(BundleError, match=r"model\.keras does not have"):
-        bundle.load(place, deep=True)
+        bundle.load(bundle_dir, deep=True)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "MODEL_CARD.md"])
-def test_missing_file_is_refused(place: Path, name: str) -> None:
-    (place / name).unlink()
+def test_missing_file_is_refused(bundle_dir: Path, name: str) -> None:
+    (bundle_dir / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
-        bundle.load(place, deep=True)
+        bundle.load(bundle_dir, deep=True)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b"])
-def test_files_outside_the_bundle_are_refused(place: Path, name: str) -> None:
-    rewrite(place, lambda manifest: manifest["files"].update({name: "0" * 64}))
+def test_files_outside_the_bundle_are_refused(bundle_dir: Path, name: str) -> None:
+    rewrite(bundle_dir, lambda manifest: manifest["files"].update({name: "0" * 64}))
     with pytest.raises(BundleError, match="outside the bundle"):
-        bundle.load(place, deep=True)
+        bundle.load(bundle_dir, deep=True)
 
 
 def test_directory_without_a_bundle_says_so(tmp_path: Path) -> None:
@@ -233,13 +233,13 @@ def test_directory_without_a_bundle_says_so(tmp_path: Path) -> None:
             bundle.load(directory)
 
 
-def test_write_takes_only_what_would_load(place: Path) -> None:
-    rest = copy.deepcopy(bundle.load(place).manifest)
+def test_write_refuses_a_bundle_that_would_not_load(bundle_dir: Path) -> None:
+    rest = copy.deepcopy(bundle.load(bundle_dir).manifest)
     del rest["operating_point"]["threshold"]
-    (place / "bundle.json").unlink()
+    (bundle_dir / "bundle.json").unlink()
     with pytest.raises(BundleError, match=r"operating_point\.threshold is missing"):
-        bundle.write(place, rest)
-    assert not (place / "bundle.json").exists()
+        bundle.write(bundle_dir, rest)
+    assert not (bundle_dir / "bundle.json").exists()
 
 
 def test_pretrained_lies_beside_the_module() -> None:

@@ -45,16 +45,16 @@ def test_auc_is_the_share_of_ordered_pairs_and_scikit_learns(sizes: tuple, digit
     from sklearn.metrics import roc_auc_score
 
     for seed in range(5):
-        labels, found = drawn(seed, *sizes, digits=digits)
-        assert auc(labels, found)["value"] == pytest.approx(pairs_auc(labels, found), abs=1e-12)
-        assert auc(labels, found)["value"] == pytest.approx(roc_auc_score(labels, found), abs=1e-12)
+        labels, probabilities = drawn(seed, *sizes, digits=digits)
+        assert auc(labels, probabilities)["value"] == pytest.approx(pairs_auc(labels, probabilities), abs=1e-12)
+        assert auc(labels, probabilities)["value"] == pytest.approx(roc_auc_score(labels, probabilities), abs=1e-12)
 
 
 @pytest.mark.parametrize("digits", [1, 6])
 def test_auc_interval_is_delongs_on_the_logit_scale(digits: int) -> None:
-    labels, found = drawn(3, 50, 40, digits=digits)
-    area = auc(labels, found)
-    error = np.sqrt(delong_variance(labels, found)) / (area["value"] * (1 - area["value"]))
+    labels, probabilities = drawn(3, 50, 40, digits=digits)
+    area = auc(labels, probabilities)
+    error = np.sqrt(delong_variance(labels, probabilities)) / (area["value"] * (1 - area["value"]))
     logit = np.log(area["value"] / (1 - area["value"]))
     wanted = 1 / (1 + np.exp(-(logit + 1.959963984540054 * error * np.array([-1, 1]))))
     assert [area["low"], area["high"]] == pytest.approx(list(wanted), abs=1e-9)
@@ -64,14 +64,14 @@ def test_auc_interval_is_delongs_on_the_logit_scale(digits: int) -> None:
 def test_auc_interval_agrees_with_the_bootstrap() -> None:
     from sklearn.metrics import roc_auc_score
 
-    labels, found = drawn(11, 150, 100, shift=1.5)
+    labels, probabilities = drawn(11, 150, 100, shift=1.5)
     dice = np.random.default_rng(5)
     again = []
     for _ in range(600):
         picked = np.concatenate([dice.choice(150, 150), 150 + dice.choice(100, 100)])
-        again.append(roc_auc_score(labels[picked], found[picked]))
+        again.append(roc_auc_score(labels[picked], probabilities[picked]))
     low, high = np.percentile(again, [2.5, 97.5])
-    area = auc(labels, found)
+    area = auc(labels, probabilities)
     assert area["low"] == pytest.approx(low, abs=0.012)
     assert area["high"] == pytest.approx(high, abs=0.012)
 
@@ -88,11 +88,11 @@ def test_auc_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 
 def test_perfect_separation_does_not_claim_certainty() -> None:
-    labels, found = np.array([0] * 20 + [1] * 30), np.linspace(0, 1, 50)
-    area = auc(labels, found)
+    labels, probabilities = np.array([0] * 20 + [1] * 30), np.linspace(0, 1, 50)
+    area = auc(labels, probabilities)
     assert area["value"] == 1.0 and area["high"] == 1.0
     assert 0.85 < area["low"] < 0.97
-    mirrored = auc(1 - labels, found)
+    mirrored = auc(1 - labels, probabilities)
     assert mirrored["value"] == 0.0 and mirrored["high"] == pytest.approx(1 - area["low"])
 
 
@@ -103,7 +103,7 @@ def test_one_picture_a_class_gives_the_score_interval_of_one_trial() -> None:
     assert newcombe(0.5, 10, 10) == pytest.approx((0.27351558818989, 0.72648441181011), abs=1e-9)
 
 
-def test_equal_probabilities_are_no_knowledge() -> None:
+def test_equal_probabilities_have_auc_one_half() -> None:
     area = auc(np.array([0, 1] * 10), np.full(20, 0.3))
     assert area["value"] == 0.5
     assert area["low"] < 0.3 and area["high"] > 0.7
@@ -144,8 +144,8 @@ def test_wilson_refuses_what_is_no_proportion(hits: int, n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 7, 390, 100000])
 def test_wilson_bounds_hold_the_value(n: int) -> None:
     for hits in {0, 1, n // 2, n - 1, n}:
-        one = proportion(hits, n)
-        assert 0 <= one["low"] <= one["value"] <= one["high"] <= 1
+        interval = proportion(hits, n)
+        assert 0 <= interval["low"] <= interval["value"] <= interval["high"] <= 1
 
 
 def test_f1_interval_covers_the_truth() -> None:
@@ -156,21 +156,21 @@ def test_f1_interval_covers_the_truth() -> None:
     truth, hits = 2 * tp / (2 * tp + fp + fn), 0
     for _ in range(1000):
         counted = dice.multinomial(200, [tp, fp, fn, 1 - tp - fp - fn])
-        one = f1(*(int(count) for count in counted[:3]))
-        hits += one["low"] <= truth <= one["high"]
+        interval = f1(*(int(count) for count in counted[:3]))
+        hits += interval["low"] <= truth <= interval["high"]
     assert 0.93 <= hits / 1000 <= 0.97
 
 
 def test_every_figure_agrees_with_scikit_learn() -> None:
     from sklearn import metrics
 
-    labels, found = drawn(7, 120, 80, digits=2)
-    result = evaluate(labels, found, 0.55)
-    called = found >= 0.55
+    labels, probabilities = drawn(7, 120, 80, digits=2)
+    result = evaluate(labels, probabilities, 0.55)
+    called = probabilities >= 0.55
     assert result["n"] == 200 and result["positives"] == 120 and result["negatives"] == 80
     assert result["threshold"] == 0.55
     wanted = {
-        "auc": (metrics.roc_auc_score(labels, found), 200),
+        "auc": (metrics.roc_auc_score(labels, probabilities), 200),
         "sensitivity": (metrics.recall_score(labels, called), 120),
         "specificity": (metrics.recall_score(1 - labels, ~called), 80),
         "precision": (metrics.precision_score(labels, called), int(called.sum())),
@@ -181,7 +181,7 @@ def test_every_figure_agrees_with_scikit_learn() -> None:
         assert result[name]["value"] == pytest.approx(value), name
         assert result[name]["n"] == n, name
         assert 0 <= result[name]["low"] < value < result[name]["high"] <= 1, name
-    assert result["brier"] == pytest.approx(metrics.brier_score_loss(labels, found))
+    assert result["brier"] == pytest.approx(metrics.brier_score_loss(labels, probabilities))
     tn, fp, fn, tp = metrics.confusion_matrix(labels, called).ravel()
     assert result["confusion"] == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
     json.dumps(result, allow_nan=False)
@@ -192,7 +192,7 @@ def test_a_probability_on_the_threshold_is_called_pneumonia() -> None:
     assert result["confusion"] == {"tp": 1, "fp": 1, "tn": 0, "fn": 0}
 
 
-def test_what_was_not_there_is_not_measured() -> None:
+def test_missing_classes_have_no_figures() -> None:
     """One class only: its own rate stands, the other's and the AUC are None and never 0 or 1."""
     healthy = evaluate([0, 0, 0], [0.1, 0.2, 0.9], 0.5)
     assert healthy["auc"] is None and healthy["sensitivity"] is None
@@ -229,9 +229,9 @@ def test_a_threshold_outside_is_an_error(threshold: float) -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    labels, found = np.array([1, 0, 1, 1]), np.array([0.05, 0.05, 0.95, 1.0])
+    labels, probabilities = np.array([1, 0, 1, 1]), np.array([0.05, 0.05, 0.95, 1.0])
     # First tenth: mean .05 against .5, two of four; last: mean .975 against 1, two of four.
-    assert calibration_error(labels, found) == pytest.approx(0.5 * 0.45 + 0.5 * 0.025)
+    assert calibration_error(labels, probabilities) == pytest.approx(0.5 * 0.45 + 0.5 * 0.025)
     assert calibration_error(np.array([0, 1]), np.array([0.0, 1.0])) == 0.0
 
 
@@ -295,14 +295,14 @@ def test_the_command_reads_a_medmnist_file_and_a_manifest(tiny_bundle: Path, dra
     np.savez(tmp_path / "drawings.npz", **arrays)
     rows = [f"{sample.split},{sample.label},{sample.entry.path.relative_to(drawings)}" for sample in samples]
     (drawings / "list.csv").write_text("\n".join(["split,label,file", *rows]))
-    found = []
+    scores = []
     for source in (drawings, tmp_path / "drawings.npz", drawings / "list.csv"):
         assert evaluation.main([str(tiny_bundle), str(source), "--json"]) == 0
-        found.append(json.loads(capsys.readouterr().out)["metrics"])
-    assert found[0] == found[1] == found[2]
+        scores.append(json.loads(capsys.readouterr().out)["metrics"])
+    assert scores[0] == scores[1] == scores[2]
 
 
-def test_pictures_that_serving_refuses_are_counted_and_told(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
+def test_refused_pictures_are_counted_and_reported(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     root = tmp_path / "noise"
     for part, label in product(("train", "test"), ("NORMAL", "PNEUMONIA")):
         (root / part / label).mkdir(parents=True)
@@ -313,7 +313,7 @@ def test_pictures_that_serving_refuses_are_counted_and_told(tiny_bundle: Path, t
 
 
 def test_the_validation_part_of_other_data_is_refused(tiny_bundle: Path, drawings: Path, capsys) -> None:
-    """Nobody knows which of these pictures the training saw: figures on them would flatter."""
+    """The training may have used these pictures, so figures on them would be too good."""
     assert evaluation.main([str(tiny_bundle), str(drawings), "--split", "validation"]) == 1
     streams = capsys.readouterr()
     assert streams.out == "" and "was not trained on tree" in streams.err

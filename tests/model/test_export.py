@@ -1,4 +1,4 @@
-"""Exports: equal to Keras or refused, the same bytes each time, and no bundle unless everything was proven."""
+"""Exports: equal to Keras or refused, reproducible, and a bundle is only written if all checks pass."""
 
 import json
 import re
@@ -72,8 +72,8 @@ def built(model, settings: TrainSettings, drawings: dataset.DataSet, tmp_path_fa
 def test_the_exported_file_has_the_one_interface(model, tmp_path: Path) -> None:
     onnx.to_onnx(model, tmp_path / "model.onnx")
     runtime = onnx.session(tmp_path / "model.onnx")
-    (given,), (answer,) = runtime.get_inputs(), runtime.get_outputs()
-    assert (given.name, given.type, given.shape) == ("pixels", "tensor(float)", ["N", SIDE, SIDE, 1])
+    (model_input,), (answer,) = runtime.get_inputs(), runtime.get_outputs()
+    assert (model_input.name, model_input.type, model_input.shape) == ("pixels", "tensor(float)", ["N", SIDE, SIDE, 1])
     assert (answer.name, answer.type, answer.shape) == ("logit", "tensor(float)", ["N", 1])
     pictures = onnx.trial_pictures(SIDE, SIDE)
     many = runtime.run(["logit"], {"pixels": pictures})[0][:, 0]
@@ -94,8 +94,8 @@ def test_a_difference_that_the_temperature_brings_out_is_found(model, tmp_path: 
 
     onnx.to_onnx(model, tmp_path / "model.onnx")
     nudged = keras.models.clone_model(model)
-    *kept, bias = model.get_weights()
-    nudged.set_weights([*kept, bias + 2e-5])
+    *other_weights, bias = model.get_weights()
+    nudged.set_weights([*other_weights, bias + 2e-5])
     assert onnx.compare(nudged, tmp_path / "model.onnx") <= onnx.TOLERANCE
     with pytest.raises(ExportError, match="differ by"):
         onnx.compare(nudged, tmp_path / "model.onnx", temperature=0.1)
@@ -103,8 +103,8 @@ def test_a_difference_that_the_temperature_brings_out_is_found(model, tmp_path: 
 
 def test_a_network_that_gives_no_number_is_refused(tmp_path: Path) -> None:
     model = small()
-    *kept, bias = model.get_weights()
-    model.set_weights([*kept, bias * np.nan])
+    *other_weights, bias = model.get_weights()
+    model.set_weights([*other_weights, bias * np.nan])
     onnx.to_onnx(model, tmp_path / "model.onnx")
     with pytest.raises(ExportError, match="differ by nan"):
         onnx.compare(model, tmp_path / "model.onnx")
@@ -117,7 +117,7 @@ def test_a_file_that_onnx_runtime_refuses_is_refused(model, tmp_path: Path) -> N
 
 
 class Fake:
-    """Stands for a Keras model with another exporter."""
+    """Replaces a Keras model by one with another exporter."""
 
     input_shape = (None, SIDE, SIDE, 1)
 
@@ -129,7 +129,7 @@ class Fake:
 
 
 def fake_export(inputs: list, outputs: list):
-    """What stands for a Keras model whose exporter reports success with this signature."""
+    """A replacement for a Keras model whose exporter reports success with this signature."""
     from onnx import TensorProto, helper, save
 
     def write(path: str, **_: object) -> None:
@@ -156,7 +156,7 @@ PIXELS, LOGIT = ("pixels", ["n", SIDE, SIDE, 1]), ("logit", ["n", 1])
     ],
 )
 def test_an_export_with_another_signature_is_refused(inputs, outputs, words: str, tmp_path: Path) -> None:
-    """Preprocessing outside a layer is exported as a second input that nobody feeds: success, says the exporter."""
+    """Preprocessing outside a layer is exported as a second, unused input, and the exporter reports success."""
     with pytest.raises(ExportError, match=words):
         onnx.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -267,8 +267,8 @@ def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
         metrics = manifest["metrics"][part]
         assert f"### {part.capitalize()}: {metrics['n']} pictures, {metrics['positives']} with pneumonia" in card
         for title, key in (("AUC", "auc"), ("sensitivity", "sensitivity"), ("F1", "f1")):
-            one = metrics[key]
-            row = f"| {title} | {one['value']:.3f} | {one['low']:.3f} to {one['high']:.3f} | {one['n']} |"
+            figure = metrics[key]
+            row = f"| {title} | {figure['value']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} | {figure['n']} |"
             assert row in card
     assert f"{built.threshold:.6g}" in card and f"{built.temperature:.4g}" in card
     for name in re.findall(r"\(report/([a-z_]+\.png)\)", card):
@@ -327,7 +327,7 @@ def test_a_bundle_whose_health_gate_could_not_pass_is_not_made(
     assert nothing_beside(tmp_path / "bundle")
 
 
-def test_a_bundle_in_the_way_stays(model, settings, drawings, tmp_path: Path) -> None:
+def test_an_existing_bundle_is_not_overwritten(model, settings, drawings, tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "bundle.json").write_text("mine")
     with pytest.raises(FileExistsError):
@@ -366,15 +366,15 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
 
     wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
     first, second = provenance.command(wanted, "a name", True, "kermany").splitlines()
-    given = arguments.parser().parse_args(first.split()[3:])
-    assert train.choose_settings(given, Path("nowhere")) == wanted
+    options = arguments.parser().parse_args(first.split()[3:])
+    assert train.choose_settings(options, Path("nowhere")) == wanted
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
 
 
-def test_a_starting_file_is_told_by_its_name_alone(tmp_path: Path) -> None:
+def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "start.keras").touch()
-    told = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
-    assert "--weights start.keras" in told and str(tmp_path) not in told
+    command = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
+    assert "--weights start.keras" in command and str(tmp_path) not in command
 
 
 def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,11 +385,11 @@ def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch
 
 
 def test_code_version_names_the_commit_of_a_checkout() -> None:
-    told = provenance.code_version()
+    code_version = provenance.code_version()
     if (Path(provenance.__file__).parents[2] / ".git").exists():
-        assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", told)
+        assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", code_version)
     else:
-        assert re.fullmatch(r"[0-9.]+|unpackaged", told)
+        assert re.fullmatch(r"[0-9.]+|unpackaged", code_version)
 
 
 def test_help_works_without_tensorflow() -> None:

@@ -1,4 +1,4 @@
-"""A training order carried out as its host does it: real processes, a bucket behind HTTP, and what goes wrong there."""
+"""A training run as the host executes it: real processes, a bucket over HTTP, and their failures."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def endpoint() -> Iterator[str]:
 
 @dataclass
 class Host:
-    """A host of one run, with a disk of its own, and its bucket."""
+    """A host for one run with a separate disk, and its bucket."""
 
     root: Path
     endpoint: str
@@ -109,8 +109,8 @@ class Host:
         )
 
     def in_bucket(self, name: str) -> bytes:
-        found: bytes = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{self.order['run']}/{name}")["Body"].read()
-        return found
+        content: bytes = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{self.order['run']}/{name}")["Body"].read()
+        return content
 
     def end(self) -> dict[str, Any]:
         end: dict[str, Any] = json.loads((self.run / "end.json").read_text())
@@ -156,7 +156,7 @@ def weights(out: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host, tmp_path: Path) -> None:
+def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(host: Host, tmp_path: Path) -> None:
     whole = host.start()
     assert whole.returncode == 0, whole.stderr
     wanted, news = (
@@ -173,7 +173,7 @@ def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host
     first.root.mkdir()
     killed = first.start(TEST_KILL="5", TEST_SIGNAL="SIGKILL")
     assert killed.returncode == -signal.SIGKILL
-    # The host is gone with it: nobody bids farewell. What it was about to write comes to nothing, too.
+    # The host is lost with it: no end report is written, and pending writes are lost, too.
     first.s3.put_object(Bucket=host.bucket, Key=f"runs/{first.order['run']}/checkpoints/step-00000099/state.json")
 
     second = Host(tmp_path / "second", host.endpoint, host.bucket, {**first.order, "resume": True})
@@ -181,15 +181,15 @@ def test_a_run_killed_on_one_host_goes_on_on_another_to_the_same_bits(host: Host
     resumed = second.start()
     assert resumed.returncode == 0, resumed.stderr
     assert "continuing from step-00000004" in resumed.stderr and "step-00000099 is incomplete" in resumed.stderr
-    found = weights(second.run / "out")
-    assert wanted.keys() == found.keys()
-    assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
+    final = weights(second.run / "out")
+    assert wanted.keys() == final.keys()
+    assert all(np.array_equal(wanted[name], final[name]) for name in wanted)
 
 
-def test_told_to_end_it_saves_a_checkpoint_and_brings_it_to_the_bucket(host: Host) -> None:
-    done = host.start(TEST_KILL="3", TEST_SIGNAL="SIGTERM")
+def test_sigterm_saves_a_checkpoint_and_uploads_it(host: Host) -> None:
+    result = host.start(TEST_KILL="3", TEST_SIGNAL="SIGTERM")
 
-    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert result.returncode == 128 + signal.SIGTERM, result.stderr
     assert (host.end()["exit"], host.end()["why"]) == (143, "stopped")
     assert host.in_bucket("checkpoints/latest") == b"step-00000003"
     assert host.start("--upload-results").returncode == 0
@@ -198,15 +198,15 @@ def test_told_to_end_it_saves_a_checkpoint_and_brings_it_to_the_bucket(host: Hos
 
 
 def test_without_a_gpu_nothing_is_trained(host: Host) -> None:
-    done = host.start(**{STAND_IN: "0"})
+    result = host.start(**{STAND_IN: "0"})
 
-    assert done.returncode == host_run.NO_GPU
+    assert result.returncode == host_run.NO_GPU
     assert host.end()["why"] == "no gpu" and "TensorFlow sees no GPU (tensorflow 2" in host.end()["message"]
     assert not (host.run / "out").exists()
 
 
-def test_a_bucket_that_refuses_ends_no_training_and_is_told(host: Host) -> None:
-    done = host.start(TEST_DENIED="1")
+def test_a_failing_upload_is_reported_and_does_not_end_the_training(host: Host) -> None:
+    result = host.start(TEST_DENIED="1")
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert "the newest checkpoint is not in the bucket: AccessDenied" in host.end()["message"]

@@ -128,6 +128,6 @@ def test_trees_of_one_seed_are_equal(tmp_path: Path) -> None:
 def test_command_writes_a_picture_and_says_what_it_is(tmp_path: Path) -> None:
     out = tmp_path / "x.png"
     command = [sys.executable, "-m", "model.phantom", str(out), "--seed", "5", "--size", "100", "--opacity"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    assert "drawing" in done.stdout and "no radiograph" in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert "drawing" in result.stdout and "no radiograph" in result.stdout
     assert out.read_bytes() == phantom.png(5, 100, opacity=True)

@@ -1,4 +1,4 @@
-"""Settings refuse what cannot be trained with, and survive being saved."""
+"""Training settings: unusable values are refused, and saved settings are read back unchanged."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_settings_of_another_version_are_refused(change: dict[str, object]) -> N
         TrainSettings.from_dict(values)
 
 
-def test_what_is_not_chosen_follows_from_architecture_and_optimizer() -> None:
+def test_defaults_follow_from_architecture_and_optimizer() -> None:
     deep = choose(arch="resnet50", epochs=10)
     assert (deep.height, deep.width, deep.dense, deep.head_epochs) == (224, 224, (256,), 4)
     assert choose().head_epochs == 0
@@ -71,11 +71,11 @@ def test_what_is_not_chosen_follows_from_architecture_and_optimizer() -> None:
     assert choose(optimizer="sgd", learning_rate=0.5, height=None).learning_rate == 0.5
 
 
-def test_the_lung_keeps_its_heart_on_the_left_unless_asked() -> None:
+def test_pictures_are_not_mirrored_by_default() -> None:
     assert choose().mirror is False
 
 
-def test_a_missing_weights_file_is_told_before_anything_is_trained(tmp_path) -> None:
+def test_a_missing_weights_file_is_reported_before_training(tmp_path) -> None:
     with pytest.raises(SettingsError, match="no file"):
         choose(weights=str(tmp_path / "none.h5"))
     with pytest.raises(SettingsError, match="choose one of"):

@@ -64,20 +64,22 @@ def end(out: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_real_process_that_was_killed_ends_with_the_same_bits(tree: Path, tmp_path: Path) -> None:
-    one, other = tmp_path / "whole", tmp_path / "killed"
-    whole = drive(-1, tree, "--out", one, *SMALL)
+    whole_run, killed_run = tmp_path / "whole", tmp_path / "killed"
+    whole = drive(-1, tree, "--out", whole_run, *SMALL)
     assert whole.returncode == 0, whole.stderr
-    killed = drive(8, tree, "--out", other, *SMALL, "--checkpoint-steps", 2)  # in the second epoch, after a checkpoint
+    killed = drive(
+        8, tree, "--out", killed_run, *SMALL, "--checkpoint-steps", 2
+    )  # in the second epoch, after a checkpoint
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert json.loads((other / "run.json").read_text())["state"] == "running"
-    assert not (other / "bundle").exists()
-    last = drive(-1, tree, "--out", other, "--resume")
+    assert json.loads((killed_run / "run.json").read_text())["state"] == "running"
+    assert not (killed_run / "bundle").exists()
+    last = drive(-1, tree, "--out", killed_run, "--resume")
     assert last.returncode == 0, last.stderr
-    wanted, found = end(one), end(other)
-    assert found.keys() == wanted.keys()
-    assert [name for name in wanted if not np.array_equal(found[name], wanted[name])] == []
-    assert json.loads((other / "run.json").read_text())["state"] == "done"
-    assert json.loads((other / "history.json").read_text()) == json.loads((one / "history.json").read_text())
+    expected, actual = end(whole_run), end(killed_run)
+    assert actual.keys() == expected.keys()
+    assert [name for name in expected if not np.array_equal(actual[name], expected[name])] == []
+    assert json.loads((killed_run / "run.json").read_text())["state"] == "done"
+    assert json.loads((killed_run / "history.json").read_text()) == json.loads((whole_run / "history.json").read_text())
 
 
 # One step of the real network at its real size, again and again from the same state: the small pictures above are
@@ -106,11 +108,11 @@ for _ in range(4):
 
 
 def test_the_same_step_gives_the_same_bits_on_several_cores() -> None:
-    done = start(("-c", STEPS))
-    assert done.returncode == 0, done.stderr
-    found = done.stdout.split()
-    assert len(found) == 4
-    assert len(set(found)) == 1
+    result = start(("-c", STEPS))
+    assert result.returncode == 0, result.stderr
+    digests = result.stdout.split()
+    assert len(digests) == 4
+    assert len(set(digests)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return out, start(("-m", "model.train"), tree, "--out", out, *SMALL, "--epochs", 1, "--name", "drawn")
 
 
-def test_a_run_leaves_all_that_it_promised(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_run_writes_all_documented_files(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     out, done = finished
     assert done.returncode == 0, done.stderr
     facts = json.loads((out / "run.json").read_text())
@@ -134,7 +136,7 @@ def test_a_run_leaves_all_that_it_promised(finished: tuple[Path, subprocess.Comp
     assert (out / "history.png").stat().st_size > 1000
 
 
-def test_nothing_but_lines_of_ours_is_printed(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_only_our_own_lines_are_printed(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, done = finished
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -150,11 +152,11 @@ def test_a_finished_run_is_left_alone(finished: tuple[Path, subprocess.Completed
     assert (out / "bundle" / "bundle.json").read_bytes() == before
 
 
-def test_a_crash_is_not_zero_and_leaves_no_bundle(tree: Path, tmp_path: Path) -> None:
+def test_a_crash_exits_nonzero_and_leaves_no_bundle(tree: Path, tmp_path: Path) -> None:
     broken = "import sys\nfrom model import train\nfrom model.training import loop, network\n"
     broken += "network.DAG_WIDTHS = (8,)\nloop.TrainingLoop._validate = None\nsys.exit(train.main(sys.argv[1:]))"
-    done = start(("-c", broken), tree, "--out", tmp_path / "run", *SMALL)
-    assert done.returncode == train.FAILED
+    result = start(("-c", broken), tree, "--out", tmp_path / "run", *SMALL)
+    assert result.returncode == train.FAILED
     assert not (tmp_path / "run" / "bundle").exists()
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["state"] == "failed"
@@ -190,7 +192,7 @@ def test_a_collapse_has_its_own_code_and_state(monkeypatch: pytest.MonkeyPatch, 
     assert (code, facts["state"], facts["message"]) == (train.COLLAPSED, "collapsed", "all positive")
 
 
-def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
+def test_a_signal_sets_the_exit_code_and_the_state_names_resume(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path
 ) -> None:
     from model.training.errors import Stopped
@@ -205,7 +207,7 @@ def test_a_signal_ends_in_its_code_and_a_state_that_says_resume(
     assert "--resume" in facts["message"]
 
 
-def test_wrong_data_is_told_without_a_traceback(
+def test_wrong_data_is_reported_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path, capsys
 ) -> None:
     from model.data.dataset import DataError
@@ -241,7 +243,7 @@ def test_an_unknown_choice_is_exit_2(tmp_path: Path, capsys) -> None:
     assert caught.value.code == train.USAGE
 
 
-def test_a_directory_with_something_in_it_is_not_trained_into(tmp_path: Path, capsys) -> None:
+def test_training_into_a_non_empty_directory_is_refused(tmp_path: Path, capsys) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     assert train.main([str(tmp_path), "--out", str(tmp_path)]) == train.USAGE
     assert "not empty" in capsys.readouterr().err
@@ -279,10 +281,10 @@ def test_two_processes_do_not_train_into_one_directory(tmp_path: Path, capsys) -
 def test_help_is_fast_because_it_imports_nothing_heavy() -> None:
     code = "import sys, model.train\ntry:\n    model.train.main(['--help'])\nexcept SystemExit:\n    pass\n"
     code += "print([name for name in ('tensorflow', 'keras', 'sklearn', 'matplotlib') if name in sys.modules])"
-    done = start(("-c", code))
-    assert done.stdout.splitlines()[-1] == "[]"
+    result = start(("-c", code))
+    assert result.stdout.splitlines()[-1] == "[]"
     for flag in ("--arch", "--weights", "--loss", "--optimizer", "--metric", "--no-mirror", "--resume"):
-        assert flag in done.stdout
+        assert flag in result.stdout
 
 
 def test_noise_goes_to_the_log_and_errors_come_back(tmp_path: Path, capfd) -> None:

@@ -18,9 +18,9 @@ class Cloud:
     url: str
     state: Path
 
-    def ask(self, method: str, place: str, value: object = None) -> Any:
+    def ask(self, method: str, resource: str, value: object = None) -> Any:
         body = None if value is None else json.dumps(value).encode()
-        request = urllib.request.Request(f"{self.url}/lab/{place}", body, method=method)
+        request = urllib.request.Request(f"{self.url}/lab/{resource}", body, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
@@ -44,8 +44,8 @@ class Cloud:
     def clear(self) -> None:
         """Remove what a test left and what counts against a quota."""
         aws = self.aws()
-        found = aws.items("ec2", "describe_instances", "Reservations")
-        running = [one["InstanceId"] for group in found for one in group["Instances"] if one["State"]["Code"] != 48]
+        volumes = aws.items("ec2", "describe_instances", "Reservations")
+        running = [one["InstanceId"] for group in volumes for one in group["Instances"] if one["State"]["Code"] != 48]
         if running:
             aws.call("ec2", "terminate_instances", InstanceIds=running)
         for one in aws.call("ec2", "describe_addresses")["Addresses"]:
@@ -59,9 +59,9 @@ def _shared(url: str) -> Aws:
 
 def tags(stack: str, name: str, role: str = "", address: str = "") -> list[dict[str, str]]:
     """The tags that terraform sets on a resource."""
-    given = {"Name": f"pneumoctl-{stack}-{name}", "pneumoctl:stack": stack}
-    given |= ({"pneumoctl:role": role} if role else {}) | ({"pneumoctl:address": address} if address else {})
-    return [{"Key": key, "Value": value} for key, value in given.items()]
+    own_tags = {"Name": f"pneumoctl-{stack}-{name}", "pneumoctl:stack": stack}
+    own_tags |= ({"pneumoctl:role": role} if role else {}) | ({"pneumoctl:address": address} if address else {})
+    return [{"Key": key, "Value": value} for key, value in own_tags.items()]
 
 
 def launch(aws: Aws, stack: str, name: str, role: str, kind: str = "t3.micro", own: bool = False) -> Instance:

@@ -76,7 +76,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Ite
         "PNEUMO_UI_PORT": str(base + 6),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    one = Operator(state, state / "share", environment)
-    yield one
-    processes.end(one.directory)
-    assert processes.ours(one.directory) == []
+    started = Operator(state, state / "share", environment)
+    yield started
+    processes.end(started.directory)
+    assert processes.ours(started.directory) == []

@@ -1,4 +1,4 @@
-"""Bundles for tests of the registry: the tiny one with other figures."""
+"""Bundles for tests of the registry: the tiny bundle with other figures."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ DATA = "d" * 64
 def made(
     tiny: Path,
     folder: Path,
-    found: int | None,
+    positives: int | None,
     of: int = 390,
     data: str = DATA,
     validation: dict[str, Any] | None = None,
@@ -27,9 +27,9 @@ def made(
     manifest = json.loads((folder / bundle.MANIFEST).read_text())
     (folder / bundle.MANIFEST).unlink()
     figures = None
-    if found is not None:
+    if positives is not None:
         other = {"auc": proportion(95, 100), "specificity": proportion(80, 100)}
-        figures = {"n": of, "sensitivity": proportion(found, of), **other}
+        figures = {"n": of, "sensitivity": proportion(positives, of), **other}
     manifest["metrics"] = {"validation": validation or {}, "test": figures}
     manifest["data"] = {**manifest["data"], "name": "xrays", "manifest_sha256": data}
     return bundle.write(folder, {**manifest, **more}).directory

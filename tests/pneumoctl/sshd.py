@@ -100,14 +100,14 @@ class Farm:
         return Inventory(tuple(self.host(name) for name in self.servers))
 
     def host(self, name: str) -> Host:
-        one, role = self.servers[name], name.split("-")[0]
-        public = one.address if name == "nginx" else ""
-        return Host(name, role, one.address, {"ssh": one.port}, f"i-{name}", public, self.user, "t3.small")
+        server, role = self.servers[name], name.split("-")[0]
+        public = server.address if name == "nginx" else ""
+        return Host(name, role, server.address, {"ssh": server.port}, f"i-{name}", public, self.user, "t3.small")
 
     def pin(self) -> None:
         (self.directory / keys.KNOWN_HOSTS).unlink(missing_ok=True)
-        for name, one in self.servers.items():
-            keys.pin(self.directory, self.host(name), one.key)
+        for name, server in self.servers.items():
+            keys.pin(self.directory, self.host(name), server.key)
         (self.directory / keys.CONFIG).write_text(keys.ssh_config(self.inventory, self.directory))
 
     @contextmanager
@@ -132,21 +132,21 @@ class Farm:
     @contextmanager
     def tongue_tied(self, name: str) -> Iterator[None]:
         """Replace the host's server by one that sends its version string and then nothing."""
-        one = self.servers[name]
-        one.stop()
+        server = self.servers[name]
+        server.stop()
         script = (
             "import socket, sys\nkept = []\nserver = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
             "print('listens', flush=True)\nwhile True:\n    kept.append(server.accept()[0])\n"
             "    kept[-1].sendall(b'SSH-2.0-OpenSSH_9.2\\r\\n')\n"
         )
-        argv = [*one.inside, sys.executable, "-c", script, one.address, str(one.port)]
+        argv = [*server.inside, sys.executable, "-c", script, server.address, str(server.port)]
         with subprocess.Popen(argv, stdout=subprocess.PIPE) as mute:
             try:
                 assert mute.stdout is not None and mute.stdout.readline()
                 yield
             finally:
                 mute.kill()
-        one.start()
+        server.start()
 
 
 OPERATOR = "198.51.100.1"
@@ -156,7 +156,7 @@ def call(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
 
-def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
+def servers_of(root: Path, address_of: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
     """Start one server for each name. `place`: number -> (address, port, namespace)."""
     if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
         pytest.skip(needs.SSH)
@@ -171,15 +171,15 @@ def servers_of(root: Path, place: Callable[[int], tuple[str, int, str]], stack: 
         Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
     farm = Farm(directory, getpass.getuser())
     for number, name in enumerate(NAMES):
-        address, port, namespace = place(number)
+        address, port, namespace = address_of(number)
         folder = root / name
         folder.mkdir()
         (folder / "authorized_keys").write_text(authorized + "\n")
         (folder / "config").write_text(CONFIG.format(port=port, address=address, folder=folder, path=path))
-        one = farm.servers[name] = Server(folder, address, port, namespace)
-        one.new_key()
-        one.start()
-        stack.callback(one.stop)
+        server = farm.servers[name] = Server(folder, address, port, namespace)
+        server.new_key()
+        server.start()
+        stack.callback(server.stop)
     farm.pin()
     return farm
 
@@ -215,9 +215,9 @@ def in_namespaces(root: Path) -> Iterator[Farm]:
         yield servers_of(root, lambda number: (address[number], 22, spaces[number + 1]), stack)
 
 
-def _wire(one: str, address: str, other: str, opposite: str, number: int) -> None:
-    call("ip", "-n", one, "link", "add", f"v{number}", "type", "veth", "peer", "name", "up0", "netns", other)
-    for space, link, own in ((one, f"v{number}", address), (other, "up0", opposite)):
+def _wire(near: str, address: str, far: str, opposite: str, number: int) -> None:
+    call("ip", "-n", near, "link", "add", f"v{number}", "type", "veth", "peer", "name", "up0", "netns", far)
+    for space, link, own in ((near, f"v{number}", address), (far, "up0", opposite)):
         call("ip", "-n", space, "address", "add", f"{own}/24", "dev", link)
         call("ip", "-n", space, "link", "set", link, "up")
 
@@ -241,15 +241,15 @@ class User:
     def __init__(self, farm: Farm) -> None:
         self.farm = farm
         self.state = farm.directory.parents[1] / "state"
-        place = Stack("t", self.state / "pneumoctl" / "t")
-        place.save_cloud(Cloud("eu-central-1", "", "111111111111", ""))
-        place.save_hosts(farm.inventory)
-        farm.directory.rename(place.ssh)
-        farm.directory = place.ssh
+        stack = Stack("t", self.state / "pneumoctl" / "t")
+        stack.save_cloud(Cloud("eu-central-1", "", "111111111111", ""))
+        stack.save_hosts(farm.inventory)
+        farm.directory.rename(stack.ssh)
+        farm.directory = stack.ssh
         farm.pin()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
         source = str(Path(__file__).parents[2])
-        self.environment = {**kept, "XDG_STATE_HOME": str(self.state), "PNEUMO_STACK": "t", "PYTHONPATH": source}
+        self.environment = {**environment, "XDG_STATE_HOME": str(self.state), "PNEUMO_STACK": "t", "PYTHONPATH": source}
 
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "pneumoctl", *words]

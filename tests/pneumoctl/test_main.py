@@ -94,8 +94,8 @@ def test_a_misspelt_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_usage_error_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["up", "--nonsense"]) == Exit.USAGE
-    said = capsys.readouterr()
-    assert "--nonsense" in said.err and "pneumoctl up --help" in said.err and said.out == ""
+    captured = capsys.readouterr()
+    assert "--nonsense" in captured.err and "pneumoctl up --help" in captured.err and captured.out == ""
     assert run(["no-such-verb"]) == Exit.USAGE
 
 
@@ -123,7 +123,7 @@ def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) ->
 
 
 def test_every_command_on_a_stack_is_hinted_with_it() -> None:
-    """Whatever verb a hint names: typed as printed, it acts on the stack that the error was about."""
+    """A hint with any verb, typed as printed, acts on the stack of the error."""
     for name, command in commands():
         takes_it = any("--stack" in parameter.opts for parameter in command.params)
         expected = f"pneumoctl {name} --stack x" if takes_it else f"pneumoctl {name}"
@@ -133,7 +133,7 @@ def test_every_command_on_a_stack_is_hinted_with_it() -> None:
     )
 
 
-def test_a_text_that_speaks_of_the_option_still_names_the_stack() -> None:
+def test_a_hint_that_mentions_the_option_still_names_the_stack() -> None:
     text = "take another --stack; or destroy it: pneumoctl teardown"
     assert _with_stack(text, ["up", "--stack", "prod"]).endswith("pneumoctl teardown --stack prod")
 
@@ -176,7 +176,7 @@ def test_an_operating_system_error_is_no_traceback(
     assert "file" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
-def test_no_words_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "Usage: pneumoctl" in capsys.readouterr().out
 
@@ -206,49 +206,51 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_closed_pipe_is_no_traceback() -> None:
     command = f"{sys.executable} -m pneumoctl init --to /dev/null/x --json | true"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in result.stderr
 
 
 def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """`pneumoctl` and the rest of a shell's line."""
-    told = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(["sh", "-c", f'"$0" -m pneumoctl {line}', sys.executable], capture_output=True, env=told)
+    merged = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(["sh", "-c", f'"$0" -m pneumoctl {line}', sys.executable], capture_output=True, env=merged)
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("line", ["--version", "init --help", "audit --stack nosuch --json"])
 def test_a_result_that_cannot_be_written_is_one_error(line: str, target: str) -> None:
-    done = shell(f"{line} {target}")
-    assert done.returncode == Exit.FAILED and done.stderr.count(b"error:") == 1 and b"Traceback" not in done.stderr
+    result = shell(f"{line} {target}")
+    assert (
+        result.returncode == Exit.FAILED and result.stderr.count(b"error:") == 1 and b"Traceback" not in result.stderr
+    )
 
 
 def test_an_error_keeps_its_code_when_standard_output_is_closed() -> None:
-    done = shell("up --nonsense --json >&-")
-    assert done.returncode == Exit.USAGE and done.stderr.count(b"error:") == 1
+    result = shell("up --nonsense --json >&-")
+    assert result.returncode == Exit.USAGE and result.stderr.count(b"error:") == 1
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_traceback_and_no_file_takes_their_place(closed: str, tmp_path: Path) -> None:
-    done = shell(f"teardown {closed}", XDG_STATE_HOME=str(tmp_path))
-    assert b"Traceback" not in done.stderr
-    assert done.returncode == (Exit.FAILED if ">&-" in closed.replace("2>&-", "") else Exit.DONE)
+    result = shell(f"teardown {closed}", XDG_STATE_HOME=str(tmp_path))
+    assert b"Traceback" not in result.stderr
+    assert result.returncode == (Exit.FAILED if ">&-" in closed.replace("2>&-", "") else Exit.DONE)
     left = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert not [content for content in left if b"error" in content or b"nothing to do" in content]
 
 
 def test_a_question_to_a_closed_standard_input_is_answered_no(operator: Operator) -> None:
     line = f"exec {sys.executable} -m pneumoctl up <&-"
-    done = subprocess.run(["sh", "-c", line], env=operator.environment, capture_output=True, text=True)
-    assert done.returncode == Exit.FAILED and "nothing was changed" in done.stderr
+    result = subprocess.run(["sh", "-c", line], env=operator.environment, capture_output=True, text=True)
+    assert result.returncode == Exit.FAILED and "nothing was changed" in result.stderr
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-"])
 def test_an_output_that_cannot_be_written_is_no_traceback(target: str) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m pneumoctl status --stack nosuch {target}"], capture_output=True, text=True
     )
-    assert "Traceback" not in done.stderr and done.returncode == 1
+    assert "Traceback" not in result.stderr and result.returncode == 1
 
 
 def test_every_module_that_is_started_does_something() -> None:

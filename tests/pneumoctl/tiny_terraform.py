@@ -61,13 +61,15 @@ class Tiny:
         return self.terraform.log.read_text()
 
 
-def make(place: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str] | None = None) -> Tiny:
+def make(folder: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str] | None = None) -> Tiny:
     if shutil.which("terraform") is None:
         pytest.skip(needs.TERRAFORM)
-    source = place / "source"
+    source = folder / "source"
     source.mkdir()
     (source / "versions.tf").write_text(VERSIONS)
     (source / "things.tf").write_text(THINGS)
     monkeypatch.setattr(runner, "bundled", lambda name: source)
-    given = {**os.environ, "TF_CLI_CONFIG_FILE": str(place / "missing.tfrc"), **(environment or {})}
-    return Tiny(source, Terraform(place / "stack" / "terraform", given, place / "stack" / "logs" / "terraform.log"))
+    variables = {**os.environ, "TF_CLI_CONFIG_FILE": str(folder / "missing.tfrc"), **(environment or {})}
+    return Tiny(
+        source, Terraform(folder / "stack" / "terraform", variables, folder / "stack" / "logs" / "terraform.log")
+    )

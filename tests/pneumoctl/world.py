@@ -66,7 +66,7 @@ class World:
             self.seconds += min(seconds, 0.5)
             self.look()
 
-    def strike(self, name: str) -> None:
+    def record_call(self, name: str) -> None:
         self.calls.append(name)
         if fault := self.faults.get(name):
             fault()
@@ -122,7 +122,7 @@ class FakeAws(Aws):
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         world = self.world
-        world.strike(operation)
+        world.record_call(operation)
         match operation:
             case "create_schedule" | "update_schedule":
                 world.armed = arguments
@@ -148,7 +148,7 @@ class FakeAws(Aws):
     def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
         world = self.world
         world.look()
-        world.strike(operation)
+        world.record_call(operation)
         yield {"Instances": [self._described()]}
 
     def _described(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class FakeAws(Aws):
         }
 
     def console_output(self, instance_id: str) -> str:
-        self.world.strike("console")
+        self.world.record_call("console")
         return self.world.console
 
 
@@ -180,18 +180,18 @@ class FakeLink:
             self.world.sleep(1)
             if self.world.seconds > until:
                 raise PneumoError("SSH did not answer")
-        self.world.strike("wait_until_ready")
+        self.world.record_call("wait_until_ready")
 
     def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
         self.world.sleep(60)
-        self.world.strike("start_run")
+        self.world.record_call("start_run")
         self.world.order, self.world.began = order, self.world.seconds
         self.world.host_until = self.world.seconds + seconds()
 
     def next_event(self, timeout: float) -> HostEvent | None:
         world = self.world
         world.sleep(timeout)
-        world.strike("next_event")
+        world.record_call("next_event")
         if world.deaf or world.state != "running":
             return HostEvent(lost="no answer")
         if world.ended is not None and world.seconds - world.ended > 3:  # seconds after its last line
@@ -200,13 +200,13 @@ class FakeLink:
         return HostEvent(progress={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})
 
     def stop_run(self) -> None:
-        self.world.strike("stop_run")
+        self.world.record_call("stop_run")
         if self.world.deaf:
             raise PneumoError("no answer")
         self.world.asked = True
 
     def power_off(self) -> None:
-        self.world.strike("power_off")
+        self.world.record_call("power_off")
         if self.world.deaf:
             raise PneumoError("no answer")
         self.world.stop("Client.InstanceInitiatedShutdown")
@@ -222,7 +222,7 @@ class FakeStore:
         self.world, self.written = world, None
 
     def end_report(self) -> Mapping[str, Any] | None:
-        self.world.strike("end_report")
+        self.world.record_call("end_report")
         return self.world.end
 
     def last_written(self) -> datetime | None:
@@ -236,15 +236,15 @@ def run_context(world: World, folder: Path) -> RunContext:
     show: Callable[[Mapping[str, Any]], None] = lambda progress: world.shown.append(dict(progress))  # noqa: E731
     store: Any = FakeStore(world)
     link = FakeLink(world)
-    place = Stack("t", folder / "t")
-    return RunContext(FakeAws(world), place, host, link, store, show, world.notes.append, lambda _: link)
+    stack = Stack("t", folder / "t")
+    return RunContext(FakeAws(world), stack, host, link, store, show, world.notes.append, lambda _: link)
 
 
 def run(hours: float = 1.0, **more: Any) -> Run:
     deadline = format_time(AT + timedelta(hours=hours))
     seconds = int(hours * 3600)
-    known: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
-    return Run(RUN, "t", "gpu", format_time(AT), [], 600, seconds, **known)
+    attributes: dict[str, Any] = {"instance": HOST, "deadline": deadline, "usd_per_hour": 1.0} | more
+    return Run(RUN, "t", "gpu", format_time(AT), [], 600, seconds, **attributes)
 
 
 def order() -> Order:

@@ -1,4 +1,4 @@
-"""What each alert is shown: series with which it must fire, and series with which it must be silent."""
+"""Test series for each alert: those with which it must fire, and those with which it must not."""
 
 from dataclasses import dataclass, field
 

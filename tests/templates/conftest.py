@@ -1,4 +1,4 @@
-"""A network of the tests' own, and in it a front door with one web host behind it."""
+"""Fixtures: a separate network, and in it a front door with one web host behind it."""
 
 import tempfile
 from collections.abc import Iterator

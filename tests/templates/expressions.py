@@ -1,4 +1,4 @@
-"""Every expression that our dashboards ask Prometheus, for tests that ask a real one."""
+"""All Prometheus expressions of the dashboards."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The front door for tests: a real nginx on its real ports, hosts behind it, and somebody who asks it."""
+"""The front door for tests: a real nginx on its real ports, hosts behind it, and a client."""
 
 import base64
 import http.client
@@ -115,7 +115,7 @@ class Front:
         host: str = "127.0.0.1",
         encrypted: bool = True,
     ) -> "Answer":
-        """One request on a connection of its own."""
+        """One request on a separate connection."""
         made: http.client.HTTPConnection
         if encrypted:
             made = http.client.HTTPSConnection("127.0.0.1", timeout=120, context=self.context)
@@ -131,11 +131,11 @@ class Front:
     def open_files(self) -> set[str]:
         """The files that nginx's workers hold open, deleted ones too."""
         workers = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        found = set()
+        files = set()
         for one in [fd for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]:
             with suppress(FileNotFoundError):  # closed meanwhile
-                found.add(str(one.readlink()))
-        return found
+                files.add(str(one.readlink()))
+        return files
 
     def logged(self, lines: int) -> list[str]:
         """The next lines of the access log, without what syslog puts before them."""
@@ -145,7 +145,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -158,7 +158,7 @@ class Answer:
 
 @dataclass
 class Host:
-    """A web host that answers anything and remembers what it was sent; a path of /die is not answered."""
+    """A web host that answers any request and records it, except requests to /die."""
 
     address: str
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The programs that judge and run the rendered files, and a network in which they get the ports of real hosts."""
+"""Programs that check and run the rendered files, and a network in which they use the ports of real hosts."""
 
 import ctypes
 import os
@@ -22,23 +22,23 @@ def program(name: str) -> str:
     """
     unpacked = Path(os.environ.get("DEBIAN", "/nonexistent"))
     places = [unpacked / "usr/sbin", unpacked / "usr/bin", *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
-    found = shutil.which(name, path=":".join(map(str, places)))
-    if found is None:
+    path = shutil.which(name, path=":".join(map(str, places)))
+    if path is None:
         pytest.skip(f"{name} is not here: on Debian `make test` fetches it, or DEBIAN names a folder with it")
-    return found
+    return path
 
 
 def checker(name: str) -> str:
-    """A program or folder that judges others, in an environment of its own below CHECKERS; skipped without it."""
-    found = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
-    if not found.exists():
+    """A checking program in a separate environment below CHECKERS; the test is skipped without it."""
+    path = Path(os.environ.get("CHECKERS", "/nonexistent")) / {"observatory": name}.get(name, f"bin/{name}")
+    if not path.exists():
         pytest.skip(f"{name} is not here: `make test` installs it, or CHECKERS names a folder with it")
-    return str(found)
+    return str(path)
 
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """This thread, and all that it starts, in a network of its own: port 443 and all of 127.0.0.0/8 are free there."""
+    """Put this thread and its children into a separate network, where port 443 and all of 127.0.0.0/8 are free."""
     if os.geteuid() != 0:
         pytest.skip(needs.ROOT)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Programs that run as the rendered files in /etc/default tell them to."""
+"""Run programs with the options in the rendered files of /etc/default."""
 
 import shlex
 import subprocess
@@ -37,7 +37,7 @@ def running(
 
 
 def until(holds: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
-    """Wait until something holds; an error of the net is not yet."""
+    """Wait until a condition holds; network errors count as not yet."""
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Every alert fires when it should and is silent when it should be, as promtool reckons it."""
+"""Every alert fires when it should and only then, according to promtool."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ALERTS = re.findall(r"^ +- alert: (\w+)$", RULES, re.M)
 
 
 def judged(folder: Path, alert: str, case: Case, fires: bool) -> "subprocess.CompletedProcess[str]":
-    """What promtool makes of a case."""
+    """The result of promtool for a case."""
     (rule,) = re.findall(rf"alert: {alert}\n(.*?)(?=\n\n|\Z)", RULES, re.S)
     (severity,) = re.findall(r"severity: (\w+)", rule)
     (action,) = re.findall(r'action: "(.*)"', rule)
@@ -48,14 +48,14 @@ def test_every_alert_is_shown_to_fire_and_to_be_silent() -> None:
 
 @pytest.mark.parametrize(("alert", "case"), cases(FIRES))
 def test_fires(tmp_path: Path, alert: str, case: Case) -> None:
-    done = judged(tmp_path, alert, case, fires=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = judged(tmp_path, alert, case, fires=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(("alert", "case"), cases(SILENT))
 def test_is_silent(tmp_path: Path, alert: str, case: Case) -> None:
-    done = judged(tmp_path, alert, case, fires=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = judged(tmp_path, alert, case, fires=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_promtool_would_say_so(tmp_path: Path) -> None:

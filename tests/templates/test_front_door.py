@@ -1,4 +1,4 @@
-"""The front door with the real page behind it, as those who judge the security of web sites see it."""
+"""The front door with the real page behind it, assessed by security scanners for web sites."""
 
 import json
 import os
@@ -38,9 +38,9 @@ def test_a_picture_gets_its_finding(front: Front) -> None:
     body, kind = encode_multipart_formdata([("file", ("chest.png", phantom.png(101, 192, opacity=True)))])
     sent = {**LOGIN, "Content-Type": kind, "Origin": "https://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
     answer = front.ask("/predictions", "POST", sent, body)
-    (place,) = answer.all("Location")
-    assert (answer.status, place.partition("?")[0]) == (303, "/results")
-    assert b"Signs of pneumonia" in front.ask(place).body
+    (location,) = answer.all("Location")
+    assert (answer.status, location.partition("?")[0]) == (303, "/results")
+    assert b"Signs of pneumonia" in front.ask(location).body
 
 
 @pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/there-is-none", "/livez"])
@@ -52,10 +52,10 @@ def test_no_header_is_sent_twice(front: Front, path: str) -> None:
 
 
 def gixy(path: Path) -> list[str]:
-    """What gixy finds in a file that nginx itself is content with: of a broken one it says that there are no issues."""
-    done = subprocess.run([checker("gixy"), "--format", "json", str(path)], text=True, capture_output=True)
-    assert "WARNING" not in done.stderr, done.stderr
-    return [f"{one['plugin']}: {one['summary']}" for one in json.loads(done.stdout)]
+    """The problems that gixy finds in a file which nginx accepts; gixy reports no problem in an invalid file."""
+    result = subprocess.run([checker("gixy"), "--format", "json", str(path)], text=True, capture_output=True)
+    assert "WARNING" not in result.stderr, result.stderr
+    return [f"{one['plugin']}: {one['summary']}" for one in json.loads(result.stdout)]
 
 
 @pytest.mark.parametrize("acme", [False, True])
@@ -77,23 +77,23 @@ def sslyze(front: Front, folder: Path) -> tuple[list[str], dict]:
     """What sslyze finds against the profile, and all that it saw."""
     report = folder / "sslyze.json"
     argv = [checker("sslyze"), "--mozilla_config=intermediate", f"--json_out={report}", "127.0.0.1:443"]
-    said = subprocess.run(argv, text=True, capture_output=True).stdout
+    output = subprocess.run(argv, text=True, capture_output=True).stdout
     (scan,) = json.loads(report.read_text())["server_scan_results"]
-    judgement = said.partition("127.0.0.1:443: FAILED - Not compliant.")[2]
-    assert scan["scan_status"] == "COMPLETED" and judgement, said
+    judgement = output.partition("127.0.0.1:443: FAILED - Not compliant.")[2]
+    assert scan["scan_status"] == "COMPLETED" and judgement, output
     return re.findall(r"^ +\* (\w+):", judgement, re.M), scan["scan_result"]
 
 
 def test_sslyze_finds_nothing_but_that_nobody_signed_the_certificate(front: Front, tmp_path: Path) -> None:
-    found, seen = sslyze(front, tmp_path)
-    assert found == ["certificate_path_validation"]
+    problems, output = sslyze(front, tmp_path)
+    assert problems == ["certificate_path_validation"]
     versions = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2", "tls_1_3")
-    accepted = {one: len(seen[f"{one}_cipher_suites"]["result"]["accepted_cipher_suites"]) for one in versions}
+    accepted = {one: len(output[f"{one}_cipher_suites"]["result"]["accepted_cipher_suites"]) for one in versions}
     assert accepted == {"ssl_2_0": 0, "ssl_3_0": 0, "tls_1_0": 0, "tls_1_1": 0, "tls_1_2": 3, "tls_1_3": 3}
-    assert not seen["heartbleed"]["result"]["is_vulnerable_to_heartbleed"]
-    assert not seen["openssl_ccs_injection"]["result"]["is_vulnerable_to_ccs_injection"]
-    assert not seen["session_renegotiation"]["result"]["is_vulnerable_to_client_renegotiation_dos"]
-    assert not seen["tls_compression"]["result"]["supports_compression"]
+    assert not output["heartbleed"]["result"]["is_vulnerable_to_heartbleed"]
+    assert not output["openssl_ccs_injection"]["result"]["is_vulnerable_to_ccs_injection"]
+    assert not output["session_renegotiation"]["result"]["is_vulnerable_to_client_renegotiation_dos"]
+    assert not output["tls_compression"]["result"]["supports_compression"]
 
 
 def test_sslyze_would_find_more(folder: Path, tmp_path: Path, page: Upstream) -> None:
@@ -105,13 +105,13 @@ def test_sslyze_would_find_more(folder: Path, tmp_path: Path, page: Upstream) ->
 
 
 def observed(front: Front, login: str = "") -> dict:
-    """The Observatory's judgement of the site, by its own program."""
+    """The result of the Observatory's own program for the site."""
     program = Path(checker("observatory")) / "node_modules/@mdn/mdn-http-observatory/src/scan.js"
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(front.directory / "certificate.pem")}
     argv = [checker("node"), program, f"{login}127.0.0.1"]
-    done = subprocess.run(argv, text=True, capture_output=True, env=environment, cwd=front.directory)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    result = subprocess.run(argv, text=True, capture_output=True, env=environment, cwd=front.directory)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize(("login", "status"), [("", 401), (f"{USER}:{PASSWORD}@", 200)], ids=["stranger", "clinician"])

@@ -1,4 +1,4 @@
-"""Grafana's files: what it would read, and that Prometheus understands all that they ask."""
+"""Grafana's files: they are complete, and Prometheus accepts every expression."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SOURCE = {"type": "prometheus", "uid": "pneumoctl"}
 
 
 def understood(folder: Path, asked: list[str]) -> "subprocess.CompletedProcess[str]":
-    """What promtool makes of expressions, each as a rule of its own."""
+    """The result of promtool for expressions, each as a separate rule."""
     rules = [{"record": f"asked:{number}", "expr": one} for number, one in enumerate(asked)]
     (folder / "rules.json").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
     argv = [program("promtool"), "check", "rules", folder / "rules.json"]
@@ -25,8 +25,10 @@ def understood(folder: Path, asked: list[str]) -> "subprocess.CompletedProcess[s
 
 def test_prometheus_understands_every_expression(tmp_path: Path) -> None:
     asked = list(expressions().values())
-    done = understood(tmp_path, asked)
-    assert done.returncode == 0 and f"SUCCESS: {len(asked)} rules found" in done.stdout, done.stdout + done.stderr
+    result = understood(tmp_path, asked)
+    assert result.returncode == 0 and f"SUCCESS: {len(asked)} rules found" in result.stdout, (
+        result.stdout + result.stderr
+    )
     assert understood(tmp_path, [*asked, "rate(up[5m)"]).returncode == 1
 
 
@@ -50,8 +52,8 @@ def test_a_dashboard_is_whole(name: str) -> None:
             assert target["datasource"] == SOURCE and target["expr"]
             # A legend names only labels that are in what it stands for.
             named = re.findall(r"{{(\w+)}}", target["legendFormat"])
-            kept = re.search(r"by \(([\w, ]+)\)", target["expr"])
-            assert not kept or set(named) <= set(kept[1].split(", "))
+            grouping = re.search(r"by \(([\w, ]+)\)", target["expr"])
+            assert not grouping or set(named) <= set(grouping[1].split(", "))
 
 
 def test_the_source_is_the_one_that_the_dashboards_name() -> None:

@@ -1,4 +1,4 @@
-"""Alerts and dashboards ask for nothing that nobody gives."""
+"""Alerts and dashboards only use metrics that a program exports."""
 
 import os
 import re
@@ -28,8 +28,8 @@ OURS = {
 
 
 @pytest.fixture(scope="module")
-def given(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[set[str]]:
-    """The names of all figures that the real programs give, each running as on the hosts."""
+def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[set[str]]:
+    """The names of all metrics that the real programs export, each running as on the hosts."""
     folder = tmp_path_factory.mktemp("all")
     (folder / "front").mkdir()
     # Debian's node exporter counts on all interfaces but the loopback: hosts have another.
@@ -37,14 +37,14 @@ def given(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: 
     stack = Stack.started(folder, tiny_bundle)
     name = "prometheus-redis-exporter"
     redis = {"address": "127.0.0.1", "port": stack.redis.port, "user": "tests", "password": PASSWORD}
-    told = {**os.environ, **environment(name, **redis)}
+    full_environment = {**os.environ, **environment(name, **redis)}
     urls = [f"http://127.0.0.1:{port}/metrics" for port in (9100, 9113, 9121)]
     with ExitStack() as held:
         held.callback(stack.stop)
         held.enter_context(Front(folder / "front", Upstream("127.0.0.11")))
         held.enter_context(running("prometheus-node-exporter", arguments("prometheus-node-exporter"), urls[0]))
         held.enter_context(running("prometheus-nginx-exporter", arguments("prometheus-nginx-exporter"), urls[1]))
-        held.enter_context(running(name, arguments(name, **redis), urls[2], told))
+        held.enter_context(running(name, arguments(name, **redis), urls[2], full_environment))
         names = set()
         for url in (*urls, f"{stack.api.url}/metrics", f"{stack.ui.url}/metrics"):
             text = urllib3.request("GET", url, retries=False, timeout=30).data.decode()
@@ -53,14 +53,14 @@ def given(network: None, tmp_path_factory: pytest.TempPathFactory, tiny_bundle: 
 
 
 def named(text: str) -> set[str]:
-    """The figures that an expression, or all rules together, name; parts of a histogram by its own name."""
-    found = set(re.findall(r"\b(?:pneumo|pneumoctl|node|nginx|redis)_\w+", re.sub(r'"[^"]*"', "", text)))
-    return {re.sub(r"_(bucket|count)$", "", one) for one in found}
+    """The metrics in an expression or in all rules; parts of a histogram by the histogram's name."""
+    names = set(re.findall(r"\b(?:pneumo|pneumoctl|node|nginx|redis)_\w+", re.sub(r'"[^"]*"', "", text)))
+    return {re.sub(r"_(bucket|count)$", "", one) for one in names}
 
 
-def test_dashboards_and_alerts_ask_for_what_is_given(given: set[str]) -> None:
+def test_dashboards_and_alerts_use_exported_metrics_only(exported_names: set[str]) -> None:
     shown = {one for expression in expressions().values() for one in named(expression)}
     rules = re.findall(r"expr: (.*?)(?:for|labels):", render("prometheus/alerts.yml"), re.S)
     watched = set().union(*map(named, rules))
     assert len(shown) > 15 and len(watched) > 12
-    assert (shown | watched) - given == OURS
+    assert (shown | watched) - exported_names == OURS

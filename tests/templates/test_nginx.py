@@ -1,4 +1,4 @@
-"""The front door as a real nginx keeps it: who is let in, what is passed on, what is said when something fails."""
+"""The front door in a real nginx: the login, forwarded requests, error pages and logs."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def test_a_foreign_name_is_not_served(front: Front, page: Host) -> None:
     assert b"<h1>Error: This name is not served here</h1>" in answer.body
 
 
-def test_who_logs_in_is_passed_on(front: Front, page: Host) -> None:
+def test_requests_with_the_login_are_forwarded(front: Front, page: Host) -> None:
     answer = front.ask("/predictions?order=time", headers={**LOGIN, "X-Forwarded-For": "a lie", "X-Pneumo-Probe": "1"})
     assert (answer.status, answer.body) == (200, b"ok")
     ((method, path, headers, _),) = page.seen
@@ -74,17 +74,17 @@ def test_who_logs_in_is_passed_on(front: Front, page: Host) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic Y2xpbmljaWFuOndyb25n"}], ids=["nobody", "wrong"])
 @pytest.mark.parametrize("path", ["/", "/predictions", "/static/style.css", "/metrics/"])
-def test_nobody_else_is(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
+def test_requests_without_the_login_are_rejected(front: Front, page: Host, path: str, headers: dict[str, str]) -> None:
     answer = front.ask(path, headers=headers)
     assert (answer.status, answer.all("WWW-Authenticate"), page.seen) == (401, ['Basic realm="pneumoctl"'], [])
 
 
-def test_everybody_may_ask_whether_it_lives(front: Front) -> None:
+def test_the_liveness_probe_needs_no_login(front: Front) -> None:
     assert front.ask("/livez", headers={}).body == b"ok"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/metrics?x", "/error.html", "/error.json"])
-def test_what_is_not_for_people_is_not_there(front: Front, page: Host, path: str) -> None:
+def test_internal_paths_are_not_found(front: Front, page: Host, path: str) -> None:
     assert (front.ask(path).status, page.seen) == (404, [])
 
 
@@ -94,7 +94,7 @@ def test_the_page_sets_its_headers_and_nginx_the_one_that_is_left(front: Front) 
     assert (answer.all(HSTS), answer.all("Server")) == (TWO_YEARS, ["nginx"])
 
 
-# What is asked, and what it comes to.
+# Requests and the expected responses.
 ERRORS = [
     ("/", {}, None, 401),
     ("/metrics", LOGIN, None, 404),
@@ -106,17 +106,17 @@ MEANS = ["401", "404", "413", "502", "502 of a picture"]
 
 
 @pytest.mark.parametrize(("path", "headers", "body", "status"), ERRORS, ids=MEANS)
-def test_an_error_of_nginx_is_guarded_and_no_finding(
+def test_error_pages_of_nginx_have_security_headers_and_no_finding(
     folder: Path, path: str, headers: dict[str, str], body: bytes | None, status: int
 ) -> None:
-    with Front(folder, ONE) as front:  # nobody is behind it
+    with Front(folder, ONE) as front:  # no host is behind it
         answer = front.ask(path, "POST" if body else "GET", headers, body)
         problem = front.ask(path, "POST" if body else "GET", {**headers, "Accept": "application/json"}, body)
-    for one, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
-        assert (one.status, one.all("Content-Type")) == (status, [kind])
-        assert (one.all(HSTS), one.all("Vary")) == (TWO_YEARS, ["Accept"])
-        assert {name: len(one.all(name)) for name in GUARDS} == dict.fromkeys(GUARDS, 1)
-        assert b"nginx" not in one.body
+    for response, kind in ((answer, "text/html; charset=utf-8"), (problem, "application/problem+json")):
+        assert (response.status, response.all("Content-Type")) == (status, [kind])
+        assert (response.all(HSTS), response.all("Vary")) == (TWO_YEARS, ["Accept"])
+        assert {name: len(response.all(name)) for name in GUARDS} == dict.fromkeys(GUARDS, 1)
+        assert b"nginx" not in response.body
     text = answer.body.decode()
     assert "<h1>Error: " in text and "says nothing about any picture" in text
     assert "pneumonia" not in text.lower() and "finding" not in text
@@ -125,15 +125,15 @@ def test_an_error_of_nginx_is_guarded_and_no_finding(
     assert document["title"] in text and document["detail"] in text
 
 
-def test_what_cannot_be_read_is_answered_in_the_same_way(front: Front) -> None:
+def test_an_address_that_is_too_long_gets_the_same_error_page(front: Front) -> None:
     answer = front.ask("/" + "x" * 9000)
     assert (answer.status, answer.all("X-Frame-Options")) == (414, ["DENY"])
     assert b"<h1>Error: The address is too long</h1>" in answer.body
 
 
-def test_many_may_ask_at_once_but_not_without_end(front: Front) -> None:
+def test_concurrent_requests_are_limited(front: Front) -> None:
     def burst(requests: int) -> bytes:
-        """What came of so many requests on one connection."""
+        """The responses to this many requests on one connection."""
         lines = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * requests
         with (
             socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
@@ -152,7 +152,7 @@ def test_many_may_ask_at_once_but_not_without_end(front: Front) -> None:
     assert b"\r\nRetry-After: 1\r\n" in refused
 
 
-def test_the_log_tells_what_happened_and_nothing_of_a_patient(front: Front) -> None:
+def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
     for path in (
         f"/predictions/{IDENTIFIER}/image.png?name=meier.png",
         f"/results?id={IDENTIFIER}",

@@ -1,4 +1,4 @@
-"""Prometheus and its exporters as the rendered files start them: what they find, and what they refuse."""
+"""Prometheus and its exporters, started with the rendered files: targets, metrics, alerts and access."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("network")
 
 
 class Target:
-    """A place that Prometheus asks."""
+    """A target of Prometheus."""
 
     def __init__(self, port: int, host: str, role: str) -> None:
         self.address, self.port, self.host, self.role = "127.0.0.1", port, host, role
@@ -32,7 +32,7 @@ TARGETS = {
 }
 
 
-def got(path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
+def request(path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
     return urllib3.request(method, f"http://127.0.0.1:9090{path}", retries=False, timeout=5)
 
 
@@ -54,7 +54,7 @@ def check(path: Path) -> int:
     return subprocess.run([program("promtool"), "check", "config", path], capture_output=True).returncode
 
 
-def test_promtool_finds_no_fault_and_would_find_one(tmp_path: Path) -> None:
+def test_promtool_accepts_the_configuration_and_detects_an_error(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert check(path) == 0
     rules = tmp_path / "alerts.yml"
@@ -85,8 +85,8 @@ def monitored(tmp_path_factory: pytest.TempPathFactory, network: None) -> Iterat
 @pytest.mark.usefixtures("monitored")
 def test_every_target_is_found_under_the_name_of_its_host() -> None:
     until(lambda: len(value("up")) == 4 and len(value("up == 1")) == 3)
-    found = {(one["metric"]["job"], one["metric"]["instance"], one["value"][1]) for one in value("up")}
-    assert found == {
+    targets = {(one["metric"]["job"], one["metric"]["instance"], one["value"][1]) for one in value("up")}
+    assert targets == {
         ("prometheus", "monitoring", "1"),
         ("node", "nginx", "1"),
         ("node", "train-0", "0"),
@@ -110,9 +110,9 @@ def test_the_exporters_give_what_alerts_ask_for(expression: str) -> None:
 
 
 @pytest.mark.usefixtures("monitored")
-def test_every_alert_is_loaded_and_a_stopped_gpu_is_none() -> None:
+def test_every_alert_is_loaded_and_none_fires_for_a_stopped_gpu_host() -> None:
     until(lambda: bool(value('up{role="train"} == 0')))
-    groups = json.loads(got("/api/v1/rules").data)["data"]["groups"]
+    groups = json.loads(request("/api/v1/rules").data)["data"]["groups"]
     until(lambda: all(rule["health"] == "ok" for group in rules() for rule in group["rules"]))
     assert sum(len(group["rules"]) for group in groups) >= 16
     states = {rule["name"]: rule["state"] for group in rules() for rule in group["rules"]}
@@ -120,13 +120,13 @@ def test_every_alert_is_loaded_and_a_stopped_gpu_is_none() -> None:
 
 
 def rules() -> list[dict]:
-    return json.loads(got("/api/v1/rules").data)["data"]["groups"]
+    return json.loads(request("/api/v1/rules").data)["data"]["groups"]
 
 
 @pytest.mark.usefixtures("monitored")
-def test_nobody_ends_it_or_deletes_over_http() -> None:
-    assert got("/-/quit", "POST").status == got("/-/reload", "POST").status == 403
-    assert b"admin APIs disabled" in got("/api/v1/admin/tsdb/delete_series?match[]=up", "POST").data
-    flags = json.loads(got("/api/v1/status/flags").data)["data"]
+def test_shutdown_and_deletion_over_http_are_disabled() -> None:
+    assert request("/-/quit", "POST").status == request("/-/reload", "POST").status == 403
+    assert b"admin APIs disabled" in request("/api/v1/admin/tsdb/delete_series?match[]=up", "POST").data
+    flags = json.loads(request("/api/v1/status/flags").data)["data"]
     assert (flags["storage.tsdb.retention.time"], flags["storage.tsdb.retention.size"]) == ("30d", "8GiB")
     assert flags["web.listen-address"] == "127.0.0.1:9090"

@@ -1,4 +1,4 @@
-"""Redis as the hosts run it: who may do what, shown on the real work of each, and nothing beyond it."""
+"""The users of Redis on hosts: each can do its real work and has no further permission."""
 
 import hashlib
 import os
@@ -70,7 +70,7 @@ def granted(user: str) -> set[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis with the three users of a stack, each with its own password, and one who may see everything."""
+    """A Redis with the three users of a stack, each with its own password, and one with all permissions."""
     program("redis-server")  # not the older one of a wheel
     made = RedisServer(tmp_path / "redis")
     users = render("redis/users.acl", users={user: (digest(password(user)),) for user in USERS})
@@ -82,7 +82,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def client(server: RedisServer, **who: str) -> redis.Redis:
-    """Somebody who is told at once, and asks only once."""
+    """A client without retries and with a short timeout."""
     return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, **who)
 
 
@@ -92,48 +92,48 @@ def store(server: RedisServer, user: str) -> Store:
 
 
 def used(server: RedisServer) -> set[str]:
-    """Every command that was carried out, but for those by which the tests themselves look on."""
+    """Every executed command, without the commands of the tests themselves."""
     stats = server.client().info("commandstats")
     return {name.removeprefix("cmdstat_") for name in stats} - {"hello", "auth", "config|resetstat"}
 
 
 def refused(server: RedisServer) -> list[dict]:
-    """What Redis's own list says was not allowed."""
+    """The rejected commands in Redis's ACL log."""
     return server.client().acl_log()
 
 
 def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisServer) -> None:
-    kept = store(server, "api")
-    kept.wait(5)
-    kept.probe()
-    one = record(1)
-    assert kept.put(one, None) == kept.put(one, None) == kept.get(one.id) == one
-    assert [each.id for each in kept.page("time", "all", None, 20).records] == [one.id]
-    kept.cache_heatmap(one.id, b"picture")
-    assert kept.heatmap(one.id) == b"picture"
-    kept.add_feedback(one.id, {"label": "unsure"})
-    assert kept.feedback(one.id) == ([{"label": "unsure"}], 0)
-    assert list(kept.ids()) == [one.id]
+    api_store = store(server, "api")
+    api_store.wait(5)
+    api_store.probe()
+    stored = record(1)
+    assert api_store.put(stored, None) == api_store.put(stored, None) == api_store.get(stored.id) == stored
+    assert [each.id for each in api_store.page("time", "all", None, 20).records] == [stored.id]
+    api_store.cache_heatmap(stored.id, b"picture")
+    assert api_store.heatmap(stored.id) == b"picture"
+    api_store.add_feedback(stored.id, {"label": "unsure"})
+    assert api_store.feedback(stored.id) == ([{"label": "unsure"}], 0)
+    assert list(api_store.ids()) == [stored.id]
     assert (used(server), refused(server)) == (granted("api"), [])
 
 
 def test_the_training_host_can_store_a_result_and_has_no_right_beyond_it(server: RedisServer) -> None:
-    kept = store(server, "train")
-    kept.wait(5)
+    train_store = store(server, "train")
+    train_store.wait(5)
     one = record(1)
-    assert kept.put(one, b"picture") == kept.put(one, b"picture") == one
+    assert train_store.put(one, b"picture") == train_store.put(one, b"picture") == one
     assert (used(server), refused(server)) == (granted("train"), [])
     assert store(server, "api").get(one.id) == one
 
 
 def test_the_training_host_touches_nothing_else(server: RedisServer) -> None:
-    kept = store(server, "train")
+    train_store = store(server, "train")
     for forbidden in (
-        kept.probe,
-        lambda: kept.page("time", "all", None, 20),
-        lambda: kept.cache_heatmap("1" * 32, b"x"),
-        lambda: kept.feedback("1" * 32),
-        lambda: list(kept.ids()),
+        train_store.probe,
+        lambda: train_store.page("time", "all", None, 20),
+        lambda: train_store.cache_heatmap("1" * 32, b"x"),
+        lambda: train_store.feedback("1" * 32),
+        lambda: list(train_store.ids()),
     ):
         with pytest.raises(StoreUnavailable, match="NoPermissionError"):
             forbidden()
@@ -177,9 +177,9 @@ def test_the_default_user_is_off_and_keeps_its_rights(server: RedisServer) -> No
 
 
 def test_while_a_password_is_replaced_both_let_in(server: RedisServer) -> None:
-    def may_enter(one: str) -> bool:
+    def may_enter(password: str) -> bool:
         with suppress(redis.exceptions.AuthenticationError):
-            return bool(client(server, username="api", password=one).ping())
+            return bool(client(server, username="api", password=password).ping())
         return False
 
     outcomes = []
@@ -191,7 +191,7 @@ def test_while_a_password_is_replaced_both_let_in(server: RedisServer) -> None:
     assert outcomes == [(True, False), (True, True), (False, True)]
 
 
-def test_who_has_no_password_is_not_there() -> None:
+def test_a_user_without_a_password_does_not_exist() -> None:
     text = render("redis/users.acl", users={"api": (digest("x"),), "train": ()})
     assert [line.split()[1] for line in text.splitlines()] == ["default", "api"]
 
@@ -206,12 +206,12 @@ def test_starts_as_debians_unit_starts_it(tmp_path: Path) -> None:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
         argv = [program("redis-server"), tmp_path / "redis.conf", "--supervised", "systemd", "--daemonize", "no"]
-        told = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
-        with subprocess.Popen(argv, env=told, stdout=subprocess.PIPE, text=True) as process:
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
             try:
-                said = ""
-                while "READY=1" not in said:
-                    said += systemd.recv(4096).decode()
+                message = ""
+                while "READY=1" not in message:
+                    message += systemd.recv(4096).decode()
                 # From an address that is not of the loopback: protected mode keeps such clients of an open Redis out.
                 assert redis.Redis("10.9.8.7", username="api", password="secret").ping()
                 assert redis.Redis("127.0.0.1", username="api", password="secret").ping()

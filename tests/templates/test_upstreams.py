@@ -1,4 +1,4 @@
-"""What the front door passes on to the web hosts: whole uploads, once, and to nobody who is drained or gone."""
+"""Requests forwarded to the web hosts: complete uploads, once, and not to drained or unreachable hosts."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ def test_a_whole_upload_arrives_and_one_that_is_too_large_does_not(front: Front,
     assert [body == picture for *_, body in page.seen] == [True]
 
 
-def test_a_picture_on_its_way_is_on_no_disk_and_holds_no_place_of_the_page(front: Front, page: Host) -> None:
+def test_an_upload_is_not_buffered_on_disk_and_occupies_no_worker(front: Front, page: Host) -> None:
     with (
         socket.create_connection(("127.0.0.1", 443), timeout=30) as plain,
         front.context.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
@@ -29,7 +29,7 @@ def test_a_picture_on_its_way_is_on_no_disk_and_holds_no_place_of_the_page(front
         head = f"POST /predictions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {LOGIN['Authorization']}\r\n"
         tunnel.sendall(f"{head}Content-Length: 2000000\r\n\r\n".encode() + b"x" * 1000000)
         deadline = time.monotonic() + 30
-        # Elsewhere than in memory it would be in vain that this waits.
+        # If the upload were not buffered in memory, this would time out.
         while not any(one.startswith("/dev/shm/pneumoctl-nginx/") for one in front.open_files()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -39,7 +39,7 @@ def test_a_picture_on_its_way_is_on_no_disk_and_holds_no_place_of_the_page(front
     assert len(page.seen[0][3]) == 2000000
 
 
-def test_a_drained_host_gets_nothing(folder: Path) -> None:
+def test_a_drained_host_gets_no_request(folder: Path) -> None:
     with host(ONE.address) as drained, host(TWO.address) as other:
         with Front(folder, Upstream(ONE.address, down=True), TWO) as front:
             assert {front.ask("/").status for _ in range(8)} == {200}
@@ -47,23 +47,23 @@ def test_a_drained_host_gets_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_host_that_is_gone_is_passed_over(folder: Path, method: str) -> None:
+def test_an_unreachable_host_is_skipped(folder: Path, method: str) -> None:
     with host(TWO.address) as other:
         with Front(folder, ONE, TWO) as front:
             assert {front.ask("/", method, body=b"picture").status for _ in range(8)} == {200}
         assert len(other.seen) == 8
 
 
-def test_what_may_have_been_received_is_not_sent_twice(folder: Path) -> None:
-    with host(ONE.address) as one, host(TWO.address) as two, Front(folder, ONE, TWO) as front:
+def test_a_possibly_received_request_is_not_repeated(folder: Path) -> None:
+    with host(ONE.address) as first, host(TWO.address) as second, Front(folder, ONE, TWO) as front:
         assert front.ask("/die", "POST", body=b"picture").status == 502
-        assert len(one.seen) + len(two.seen) == 1
+        assert len(first.seen) + len(second.seen) == 1
         assert front.ask("/die").status == 502
-        assert len(one.seen) + len(two.seen) == 3
+        assert len(first.seen) + len(second.seen) == 3
 
 
 def test_a_host_that_restarts_is_waited_for(folder: Path) -> None:
-    server = Host(ONE.address).serve({})  # its socket listens, as systemd's does; nobody takes from it yet
+    server = Host(ONE.address).serve({})  # its socket listens, as systemd's does; no program accepts yet
     with Front(folder, ONE) as front:
         later = threading.Timer(1, server.serve_forever, [0.02])
         later.start()

@@ -30,8 +30,8 @@ def terraform(copied: Path, tmp_path_factory: pytest.TempPathFactory) -> Terrafo
     """Runs terraform in the working copy; the test is skipped without terraform or its AWS provider."""
     if not shutil.which("terraform"):
         pytest.skip(needs.TERRAFORM)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
-    environment = {**kept, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    without_credentials = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    environment = {**without_credentials, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
     if mirror := plugin_mirror():
         configuration = tmp_path_factory.mktemp("configuration") / "terraformrc"
         configuration.write_text(CONFIGURATION.format(mirror=mirror))
@@ -57,8 +57,8 @@ def evaluate(terraform: Terraform) -> Callable[[str], Any]:
 
     @functools.cache
     def value(expression: str) -> Any:
-        given = [f"-var={one}" for one in wanted]
-        asked = terraform("console", *given, text=f"jsonencode({expression})\n")
+        options = [f"-var={one}" for one in wanted]
+        asked = terraform("console", *options, text=f"jsonencode({expression})\n")
         assert asked.returncode == 0, asked.stderr
         return json.loads(json.loads(asked.stdout))
 

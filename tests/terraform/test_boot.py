@@ -1,4 +1,4 @@
-"""The hosts' first boot: the script is run in a throw-away root, with the commands of the system recorded."""
+"""The hosts' boot script, run in a temporary root directory with recorded system commands."""
 
 import os
 import re
@@ -18,7 +18,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHostKeyOfATest"
 
 @dataclass(frozen=True)
 class Boot:
-    """What a boot left behind."""
+    """The result of a boot."""
 
     script: list[str]
     root: Path
@@ -84,41 +84,41 @@ def test_is_a_script_that_ec2_takes(evaluate: Callable[[str], Any], name: str) -
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_a_good_boot(boot: Callable[..., Boot], name: str) -> None:
-    done = boot(name)
-    assert done.mark == "ok\n"
-    assert done.read("dev/console") == f"pneumoctl-host-key: {KEY}\npneumoctl-boot: ok\n"
-    assert f"first boot of {name}" in done.read("var/log/pneumoctl-boot.log")
-    assert f"hostnamectl set-hostname {name}" in done.calls
-    assert not any("poweroff" in call for call in done.calls)
+def test_a_successful_boot(boot: Callable[..., Boot], name: str) -> None:
+    result = boot(name)
+    assert result.mark == "ok\n"
+    assert result.read("dev/console") == f"pneumoctl-host-key: {KEY}\npneumoctl-boot: ok\n"
+    assert f"first boot of {name}" in result.read("var/log/pneumoctl-boot.log")
+    assert f"hostnamectl set-hostname {name}" in result.calls
+    assert not any("poweroff" in call for call in result.calls)
 
 
 def test_a_failed_boot_names_the_line(boot: Callable[..., Boot]) -> None:
-    done = boot("web-0", failing=("hostnamectl",))
-    line = 1 + done.script.index("hostnamectl set-hostname web-0")
-    assert done.mark == f"failed line {line}: hostnamectl set-hostname web-0 (exit 3)\n"
-    assert done.read("dev/console").endswith(f"\npneumoctl-boot: {done.mark}")
+    result = boot("web-0", failing=("hostnamectl",))
+    line = 1 + result.script.index("hostnamectl set-hostname web-0")
+    assert result.mark == f"failed line {line}: hostnamectl set-hostname web-0 (exit 3)\n"
+    assert result.read("dev/console").endswith(f"\npneumoctl-boot: {result.mark}")
 
 
 def test_a_failed_boot_without_a_host_key(boot: Callable[..., Boot]) -> None:
-    done = boot("nginx", without=("etc/ssh/ssh_host_ed25519_key.pub",))
-    assert re.fullmatch(r"failed line \d+: read -r kind key _ .*\(exit 1\)\n", done.mark)
-    assert "No such file" in done.read("var/log/pneumoctl-boot.log")
-    assert "host-key" not in done.read("dev/console")
+    result = boot("nginx", without=("etc/ssh/ssh_host_ed25519_key.pub",))
+    assert re.fullmatch(r"failed line \d+: read -r kind key _ .*\(exit 1\)\n", result.mark)
+    assert "No such file" in result.read("var/log/pneumoctl-boot.log")
+    assert "host-key" not in result.read("dev/console")
 
 
 def test_a_mark_is_one_line(boot: Callable[..., Boot]) -> None:
-    done = boot("train", failing=("systemctl",))
-    assert done.mark.count("\n") == 1
+    result = boot("train", failing=("systemctl",))
+    assert result.mark.count("\n") == 1
 
 
 def test_the_gpu_host_arms_its_power_off_before_anything_else(boot: Callable[..., Boot]) -> None:
-    done = boot("train")
-    assert done.calls[:2] == ["systemctl daemon-reload", "systemctl enable --now pneumoctl-guard.timer"]
-    assert done.calls[-1] == ASKS
-    assert "OnUnitInactiveSec=30\n" in done.read("etc/systemd/system/pneumoctl-guard.timer")
-    assert "OnFailure=poweroff.target\n" in done.read("etc/systemd/system/pneumoctl-guard.service")
-    assert done.read("usr/local/sbin/pneumoctl-guard").replace(str(done.root), "") == GUARD.read_text()
+    result = boot("train")
+    assert result.calls[:2] == ["systemctl daemon-reload", "systemctl enable --now pneumoctl-guard.timer"]
+    assert result.calls[-1] == ASKS
+    assert "OnUnitInactiveSec=30\n" in result.read("etc/systemd/system/pneumoctl-guard.timer")
+    assert "OnFailure=poweroff.target\n" in result.read("etc/systemd/system/pneumoctl-guard.service")
+    assert result.read("usr/local/sbin/pneumoctl-guard").replace(str(result.root), "") == GUARD.read_text()
 
 
 @pytest.mark.parametrize("failing", ["hostnamectl", "systemd-run"])
@@ -127,6 +127,6 @@ def test_the_gpu_host_asks_its_guard_after_a_failed_boot_too(boot: Callable[...,
 
 
 def test_the_gpu_host_powers_off_at_once_when_it_has_no_guard(boot: Callable[..., Boot]) -> None:
-    done = boot("train", failing=("systemctl",))
-    assert done.mark.startswith("failed line ")
-    assert done.calls[-2:] == [ASKS, "systemctl poweroff"]
+    result = boot("train", failing=("systemctl",))
+    assert result.mark.startswith("failed line ")
+    assert result.calls[-2:] == [ASKS, "systemctl poweroff"]

@@ -1,4 +1,4 @@
-"""The training host's own guard: what lets it stay on, and each thing that alone powers it off."""
+"""The guard on the training host: the conditions to stay on, and each reason to power off."""
 
 import json
 import runpy
@@ -30,18 +30,18 @@ def works(counter: int, phase: str = "train") -> dict[str, Any]:
 def after(
     guard: dict[str, Any], seconds: float, training: bool | None, order: dict[str, Any], was: dict[str, Any]
 ) -> str:
-    said: str = guard["verdict"](was, NOW + seconds, order, training)
-    return said
+    reason: str = guard["verdict"](was, NOW + seconds, order, training)
+    return reason
 
 
 @pytest.mark.parametrize(
-    ("seconds", "first", "said"), [(119, True, ""), (120, True, "idle"), (599, False, ""), (600, False, "idle")]
+    ("seconds", "first", "expected"), [(119, True, ""), (120, True, "idle"), (599, False, ""), (600, False, "idle")]
 )
-def test_nothing_trains_and_nobody_works_here(guard: dict[str, Any], seconds: float, first: bool, said: str) -> None:
-    assert after(guard, seconds, False, {}, seen(first=first)) == said
+def test_an_idle_host_powers_off(guard: dict[str, Any], seconds: float, first: bool, expected: str) -> None:
+    assert after(guard, seconds, False, {}, seen(first=first)) == expected
 
 
-def test_an_operator_keeps_it_on_by_renewing_the_lease(guard: dict[str, Any]) -> None:
+def test_a_renewed_lease_keeps_the_host_on(guard: dict[str, Any]) -> None:
     was = seen(first=True)
     for minute in range(60):
         was = guard["look"](was, NOW + 60 * minute, {"until": minute + 1}, {})
@@ -51,13 +51,13 @@ def test_an_operator_keeps_it_on_by_renewing_the_lease(guard: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_deadline_is_the_end_though_all_is_well(guard: dict[str, Any], training: bool) -> None:
+def test_the_deadline_ends_a_healthy_run(guard: dict[str, Any], training: bool) -> None:
     was = guard["look"](seen(), NOW + 3599, {"until": 1}, works(7))
     assert after(guard, 3599, training, ORDER, was) == ""
     assert after(guard, 3600, training, ORDER, was) == "deadline"
 
 
-def test_a_counter_that_stands_still_is_the_end(guard: dict[str, Any]) -> None:
+def test_a_counter_that_does_not_grow_is_stalled(guard: dict[str, Any]) -> None:
     was = seen()
     for minute in range(10):
         was = guard["look"](was, NOW + 60 * minute, {}, works(minute))
@@ -66,14 +66,14 @@ def test_a_counter_that_stands_still_is_the_end(guard: dict[str, Any]) -> None:
     assert after(guard, 540 + 300, True, ORDER, was) == "stalled"
 
 
-def test_a_run_that_never_tells_anything_is_stalled(guard: dict[str, Any]) -> None:
+def test_a_run_without_progress_reports_is_stalled(guard: dict[str, Any]) -> None:
     was = guard["look"](seen(), NOW + 200, {}, {})
     assert after(guard, 200, True, ORDER, was) == ""
     assert after(guard, 499, True, ORDER, was) == ""
     assert after(guard, 500, True, ORDER, was) == "stalled"
 
 
-def test_no_gpu_is_the_end_though_the_counter_grows(guard: dict[str, Any]) -> None:
+def test_a_missing_gpu_ends_the_run(guard: dict[str, Any]) -> None:
     was = seen()
     for second in range(0, 180, 30):
         was = guard["look"](was, NOW + second, {}, works(second, "proof"))
@@ -81,14 +81,14 @@ def test_no_gpu_is_the_end_though_the_counter_grows(guard: dict[str, Any]) -> No
     assert after(guard, 180, True, ORDER, was) == "no GPU seen"
 
 
-def test_a_gpu_that_was_proven_may_load_its_pictures_for_long(guard: dict[str, Any]) -> None:
+def test_a_tested_gpu_may_load_data_for_long(guard: dict[str, Any]) -> None:
     proven = {**works(3, "proof"), "gpu": {"name": "A10G"}}
     was = guard["look"](seen(), NOW, {}, works(2, "proof"))
     was = guard["look"](was, NOW + 20, {}, proven)
     assert after(guard, 20, True, ORDER, was) == after(guard, 290, True, ORDER, was) == ""
 
 
-def test_what_systemd_does_not_say_is_no_reason_but_the_deadline_is(guard: dict[str, Any]) -> None:
+def test_without_an_answer_of_systemd_only_the_deadline_counts(guard: dict[str, Any]) -> None:
     was = guard["look"](seen(), NOW, {}, works(1))
     assert after(guard, 3599, None, ORDER, was) == ""
     assert after(guard, 3600, None, ORDER, was) == "deadline"
@@ -103,7 +103,7 @@ def test_a_run_that_has_just_ended_leaves_time_before_it_is_idle(guard: dict[str
 def test_an_order_of_an_earlier_boot_lets_nothing_train(
     guard: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A whole look, with the files of a host: the deadline of an earlier boot is no concern of this one's."""
+    """A complete check with the files of a host: the deadline of an earlier boot does not apply to this one."""
     space, reasons = guard["main"].__globals__, []
     for name in ("ORDER", "LEASE", "PROGRESS", "SEEN", "MARK", "BOOT"):
         monkeypatch.setitem(space, name, tmp_path / name)
@@ -127,7 +127,7 @@ def test_an_order_of_an_earlier_boot_lets_nothing_train(
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-def test_a_power_off_that_fails_is_one_by_force_in_the_end(
+def test_a_failed_power_off_is_forced(
     guard: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     space, calls, clock = guard["main"].__globals__, list[list[str]](), [NOW]
@@ -152,13 +152,13 @@ def test_a_power_off_that_fails_is_one_by_force_in_the_end(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '"x"'])
-def test_a_damaged_file_is_no_permission(guard: dict[str, Any], tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_does_not_keep_the_host_on(guard: dict[str, Any], tmp_path: Path, text: str) -> None:
     (tmp_path / "guard.json").write_text(text)
     assert guard["read"](tmp_path / "guard.json") == guard["read"](tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize(("waited", "force"), [(0, []), (299, []), (300, ["--force"]), (361, ["--force", "--force"])])
-def test_at_last_it_goes_off_by_force(
+def test_a_power_off_that_takes_long_is_forced(
     guard: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited: float, force: list[str]
 ) -> None:
     calls: list[list[str]] = []
@@ -173,7 +173,7 @@ def test_at_last_it_goes_off_by_force(
     json.dumps(was)
 
 
-def test_prometheus_is_told_of_the_lease_the_steps_and_each_card(guard: dict[str, Any]) -> None:
+def test_lease_steps_and_gpus_are_exported_to_prometheus(guard: dict[str, Any]) -> None:
     smi = "0, 97, 20000, 24000\n1, 0, 12, 24000\n"
     lease, *others = guard["figures"](ORDER, works(41), NOW, smi)
 

@@ -1,4 +1,4 @@
-"""The stack's terraform: its form, its meaning with a make-believe provider, and what checkov makes of it."""
+"""The stack's terraform: formatting, assertions with a mocked provider, and checkov."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_is_valid(terraform: Callable[..., Any]) -> None:
     assert (checked["valid"], checked["error_count"], checked["warning_count"]) == (True, 0, 0), checked["diagnostics"]
 
 
-def test_means_what_it_should(terraform: Callable[..., Any]) -> None:
+def test_assertions_on_the_evaluated_configuration_hold(terraform: Callable[..., Any]) -> None:
     wanted = len(re.findall(r'^run "', (HERE / "stack.tftest.hcl").read_text(), re.M))
     tested = terraform("test", "-no-color")
     assert f"Success! {wanted} passed, 0 failed." in tested.stdout, tested.stdout + tested.stderr
@@ -42,7 +42,7 @@ def test_the_tool_and_terraform_agree(evaluate: Callable[[str], Any]) -> None:
     assert evaluate(f"[{', '.join(f'var.{name}' for name in shared)}]") == [getattr(Settings(), one) for one in shared]
 
 
-def test_everything_made_carries_its_address() -> None:
+def test_every_resource_is_tagged_with_its_address() -> None:
     untagged = {  # they belong to something that is tagged, or cannot be
         *("terraform_data", "aws_route_table_association", "aws_iam_role_policy"),
         *(f"aws_s3_bucket_{part}" for part in ("ownership_controls", "public_access_block", "versioning", "policy")),
@@ -63,13 +63,13 @@ def checkov(folder: Path) -> dict[str, Any]:
     if not program:
         pytest.skip("checkov is not installed: `make test` installs it, or CHECKOV names it")
     asked = ["--directory", str(folder), "--framework", "terraform", "--output", "json", "--skip-download"]
-    done = subprocess.run([program, *asked], text=True, capture_output=True)
-    report: dict[str, Any] = json.loads(done.stdout)
+    result = subprocess.run([program, *asked], text=True, capture_output=True)
+    report: dict[str, Any] = json.loads(result.stdout)
     return report
 
 
 def faults(report: dict[str, Any]) -> list[str]:
-    """What is wrong with a report. Checkov itself is content with files that it cannot read."""
+    """The problems in a report. Checkov itself accepts files that it cannot read."""
     summary, skipped = report["summary"], report["results"]["skipped_checks"]
     return [
         *(f"cannot be read: {file}" for file in report["results"]["parsing_errors"]),
@@ -90,6 +90,6 @@ def test_checkov_would_find_something(tmp_path: Path) -> None:
     for name, good, bad in (("hosts.tf", "encrypted   = true", "encrypted   = false"), ("guard.tf", "{", "{{")):
         broken = (tmp_path / name).read_text().replace(good, bad, 1)
         (tmp_path / name).write_text(broken)
-    found = faults(checkov(tmp_path))
-    assert "CKV_AWS_8 aws_instance.host" in found
-    assert any(fault.startswith("cannot be read: ") for fault in found)
+    failures = faults(checkov(tmp_path))
+    assert "CKV_AWS_8 aws_instance.host" in failures
+    assert any(fault.startswith("cannot be read: ") for fault in failures)

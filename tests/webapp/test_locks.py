@@ -54,8 +54,8 @@ def test_cuda_versions_match_tensorflow() -> None:
     named = [one for one in wishes if one.marker is None or one.marker.evaluate({"extra": "and-cuda"})]
     assert len(named) > 5
     for requirement in named:
-        found = cuda.get(canonicalize_name(requirement.name))
-        assert found and requirement.specifier.contains(found), f"{requirement}: {found}. Make the lock anew"
+        locked = cuda.get(canonicalize_name(requirement.name))
+        assert locked and requirement.specifier.contains(locked), f"{requirement}: {locked}. Make the lock anew"
     assert Version(cuda["nvidia-cudnn-cu12"]) < Version("9.11"), "the V100 of p3 is not for newer ones"
 
 

@@ -63,8 +63,8 @@ def held(tmp_path: Path) -> Iterator[Held]:
     made.socket.close()
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_restart_loses_no_request(held: Held, kept: bool) -> None:
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_a_restart_loses_no_request(held: Held, keep_alive: bool) -> None:
     seen: Counter[str] = Counter()
     ended = threading.Event()
 
@@ -72,7 +72,7 @@ def test_a_restart_loses_no_request(held: Held, kept: bool) -> None:
         http = urllib3.PoolManager(retries=False, timeout=60)
         while not ended.is_set():
             try:
-                answer = http.request("GET", f"{held.url}/livez", headers={} if kept else {"Connection": "close"})
+                answer = http.request("GET", f"{held.url}/livez", headers={} if keep_alive else {"Connection": "close"})
                 seen[str(answer.status)] += 1
             except urllib3.exceptions.HTTPError as error:
                 seen[repr(error)] += 1

@@ -42,11 +42,11 @@ class Calls:
         with self._lock:
             self._number += 1
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            kept = {
+            entry = {
                 name: getattr(call, name) for name in ("service", "action", "target", "mutating", "agent", "source")
             }
             record = Record(
-                number=self._number, time=time, status=status, milliseconds=round(seconds * 1000), fault=fault, **kept
+                number=self._number, time=time, status=status, milliseconds=round(seconds * 1000), fault=fault, **entry
             )
             self._records.append(record)
             with self._file.open("a") as out:

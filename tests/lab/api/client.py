@@ -83,9 +83,9 @@ def network(ec2: Any, block: str = "10.30.0.0/16") -> Network:
     return Network(vpc, subnet, group)
 
 
-def instance(ec2: Any, place: Network, kind: str = "t3.micro", **more: Any) -> str:
+def instance(ec2: Any, net: Network, kind: str = "t3.micro", **more: Any) -> str:
     """The id of a new instance, created with a network interface, as the provider does it."""
-    interface = {"DeviceIndex": 0, "SubnetId": place.subnet, "Groups": [place.group]}
+    interface = {"DeviceIndex": 0, "SubnetId": net.subnet, "Groups": [net.group]}
     wish = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
     made: str = ec2.run_instances(NetworkInterfaces=[interface], **wish)["Instances"][0]["InstanceId"]
     return made
@@ -93,5 +93,5 @@ def instance(ec2: Any, place: Network, kind: str = "t3.micro", **more: Any) -> s
 
 def shown(ec2: Any, id: str) -> dict[str, Any]:
     """EC2's description of an instance."""
-    found: dict[str, Any] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
-    return found
+    description: dict[str, Any] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+    return description

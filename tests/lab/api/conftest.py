@@ -10,8 +10,8 @@ from tests.lab.api.client import Api, running
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running(tmp_path_factory.mktemp("api")) as one:
-        yield one
+    with running(tmp_path_factory.mktemp("api")) as running_api:
+        yield running_api
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 GET    /lab/health                      200 as soon as the lab's AWS is ready
 GET    /lab/calls?since=N&mutating=true {"total", "mutating", "reading", "last", "calls": [...]} of the calls after N
 POST   /lab/calls/reset                 reset the counts
-GET    /lab/faults                      the active faults, with how many calls each has matched (`struck`)
+GET    /lab/faults                      the active faults, with how many calls each has matched (`matched`)
 POST   /lab/faults                      switch a fault on (see `faults`); answers with its id
 DELETE /lab/faults, /lab/faults/ID      switch all faults off, or one
 GET    /lab/clock                       {"now", "fired": [...]}: the scheduler's clock and the schedules that it ran
@@ -23,8 +23,8 @@ PREFIX = "/lab/"
 
 
 def answer(lab: Lab, request: Request) -> Answer:
-    place, _, rest = request.path.removeprefix(PREFIX).partition("/")
-    act = ACTIONS.get((request.method, place))
+    resource, _, rest = request.path.removeprefix(PREFIX).partition("/")
+    act = ACTIONS.get((request.method, resource))
     if act is None:
         return document(404, {"error": f"no {request.method} {request.path} here"})
     try:

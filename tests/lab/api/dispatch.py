@@ -14,7 +14,7 @@ class Dispatcher(DomainDispatcherApplication):
     def get_backend_for_host(self, host: str | None) -> Any:
         """moto: prints a line and raises AttributeError."""
         with redirect_stdout(io.StringIO()):
-            found = super().get_backend_for_host(host)
-        if host and not found:
+            backend = super().get_backend_for_host(host)
+        if host and not backend:
             raise NotImplementedError(f"no service at {host}")
-        return found
+        return backend

@@ -73,7 +73,7 @@ MESSAGES = {
     "expired": EXPIRED,
     "invalid": "The security token included in the request is invalid.",
 }
-STRIKING = {"error", "slow", "down", "bucket-taken", *CODES}
+CALL_FAULTS = {"error", "slow", "down", "bucket-taken", *CODES}
 STATES = {"quota", "not-offered", "skew"}
 
 
@@ -94,7 +94,7 @@ class Fault:
     value: float = 0.0
     zone: str = ""
     id: int = 0
-    struck: int = 0
+    matched: int = 0
 
     def matches(self, call: Call) -> bool:
         if self.kind == "bucket-taken":
@@ -127,12 +127,12 @@ class Faults:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
 
-    def add(self, wish: Mapping[str, Any]) -> Fault:
+    def add(self, description: Mapping[str, Any]) -> Fault:
         """Switch a fault on. Raises ValueError if the description of the fault is wrong."""
-        if wish.get("kind") not in STRIKING | STATES:
-            raise ValueError(f"kind {wish.get('kind')!r} is none of {', '.join(sorted(STRIKING | STATES))}")
+        if description.get("kind") not in CALL_FAULTS | STATES:
+            raise ValueError(f"kind {description.get('kind')!r} is none of {', '.join(sorted(CALL_FAULTS | STATES))}")
         try:
-            fault = Fault(**{**wish, "id": next(self._ids), "struck": 0})
+            fault = Fault(**{**description, "id": next(self._ids), "matched": 0})
         except TypeError as wrong:
             raise ValueError(str(wrong)) from None
         with self._lock:
@@ -142,25 +142,25 @@ class Faults:
     def clear(self, number: int | None = None) -> int:
         """Switch one fault off, or all. Returns how many were switched off."""
         with self._lock:
-            kept = [one for one in self._faults if number not in (None, one.id)]
-            gone = len(self._faults) - len(kept)
-            self._faults = kept
+            remaining = [one for one in self._faults if number not in (None, one.id)]
+            gone = len(self._faults) - len(remaining)
+            self._faults = remaining
         return gone
 
     def listed(self) -> list[dict[str, Any]]:
         with self._lock:
             return [asdict(one) for one in self._faults]
 
-    def strike(self, call: Call) -> list[Fault]:
+    def matching(self, call: Call) -> list[Fault]:
         """The faults that match this call, also those of kind `slow`. The lab's own calls match none."""
         if call.agent == "lab":
             return []
         with self._lock:
-            return [one for one in self._faults if one.kind in STRIKING and one.matches(call) and _due(one)]
+            return [one for one in self._faults if one.kind in CALL_FAULTS and one.matches(call) and _due(one)]
 
     def quota(self, code: str) -> float | None:
-        found = [one.value for one in self._of("quota") if one.name == code]
-        return found[-1] if found else None
+        values = [one.value for one in self._of("quota") if one.name == code]
+        return values[-1] if values else None
 
     def offered(self, kind: str, zone: str) -> bool:
         """Whether an instance type is offered in a zone (zone empty: anywhere in the region)."""
@@ -176,6 +176,6 @@ class Faults:
 
 def _due(fault: Fault) -> bool:
     """Count a match. Whether the fault applies: not to the first `after` calls, then to `times` calls."""
-    fault.struck += 1
-    beyond = fault.struck - fault.after
+    fault.matched += 1
+    beyond = fault.matched - fault.after
     return beyond > 0 and (fault.times is None or beyond <= fault.times)

@@ -22,8 +22,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, place: tuple[str, int], answering: Answering, skew: Callable[[], float]) -> None:
-        super().__init__(place, Handler)
+    def __init__(self, address: tuple[str, int], answering: Answering, skew: Callable[[], float]) -> None:
+        super().__init__(address, Handler)
         self.answering = answering
         self.skew = skew
 
@@ -88,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _length(self, answer: Answer) -> str:
         """The Content-Length. For HEAD it is the length of the answer to GET, which moto gives."""
-        told = next((value for name, value in answer.headers if name.lower() == "content-length"), "")
-        return told if told and self.command == "HEAD" else str(len(answer.body))
+        length = next((value for name, value in answer.headers if name.lower() == "content-length"), "")
+        return length if length and self.command == "HEAD" else str(len(answer.body))
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing: the calls are recorded in calls.jsonl."""

@@ -114,8 +114,8 @@ def _agent(text: str) -> str:
 def bucket_host(host: str) -> str:
     """The bucket at the start of a host name (`BUCKET.s3.amazonaws.com`, `BUCKET.localhost`), else empty."""
     name = host.partition(":")[0]
-    found = re.fullmatch(r"(.+?)\.(?:s3[.-].+|s3|localhost)", name)
-    return found.group(1) if found and not re.fullmatch(r"[0-9.]+", name) else ""
+    match = re.fullmatch(r"(.+?)\.(?:s3[.-].+|s3|localhost)", name)
+    return match.group(1) if match and not re.fullmatch(r"[0-9.]+", name) else ""
 
 
 def _s3_path(request: Request) -> str:

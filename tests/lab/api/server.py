@@ -50,14 +50,14 @@ class Application:
             return control.answer(self._lab, request)
         started = time.monotonic()
         call = read(request)
-        struck, answer = self._answer(call, request)
-        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, struck)
+        faults, answer = self._answer(call, request)
+        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, faults)
         return answer
 
     def _answer(self, call: Call, request: Request) -> tuple[str, Answer | None]:
         if call.region not in self._regions:
             return "unknown-region", None  # in AWS, the name of such an endpoint does not resolve
-        faults = self._lab.faults.strike(call)
+        faults = self._lab.faults.matching(call)
         time.sleep(sum(one.seconds for one in faults if one.kind == "slow"))
         ends = next((one for one in faults if one.kind != "slow"), None)
         if ends:

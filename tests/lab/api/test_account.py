@@ -16,7 +16,7 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def place(ec2: Any) -> Network:
+def net(ec2: Any) -> Network:
     return network(ec2)
 
 
@@ -42,27 +42,27 @@ def test_images_are_found_by_owner_and_date(api: Api, region: str) -> None:
 
 def zones(ec2: Any, kind: str) -> list[str]:
     wanted = [{"Name": "instance-type", "Values": [kind]}]
-    found = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
-    return sorted(one["Location"] for one in found["InstanceTypeOfferings"])
+    offerings = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
+    return sorted(one["Location"] for one in offerings["InstanceTypeOfferings"])
 
 
-def test_p3_is_there_and_can_be_ended(ec2: Any, place: Network) -> None:
+def test_p3_is_there_and_can_be_ended(ec2: Any, net: Network) -> None:
     (kind,) = ec2.describe_instance_types(InstanceTypes=["p3.2xlarge"])["InstanceTypes"]
     assert (kind["VCpuInfo"]["DefaultVCpus"], kind["GpuInfo"]["Gpus"][0]["Name"]) == (8, "V100")
     assert "us-west-2a" in zones(ec2, "p3.2xlarge")
-    id = instance(ec2, place, "p3.2xlarge")
+    id = instance(ec2, net, "p3.2xlarge")
     ec2.terminate_instances(InstanceIds=[id])
     assert shown(ec2, id)["State"]["Name"] == "terminated"
 
 
-def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, place: Network) -> None:
+def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, net: Network) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    here = ec2.describe_subnets(SubnetIds=[place.subnet])["Subnets"][0]["AvailabilityZone"]
+    here = ec2.describe_subnets(SubnetIds=[net.subnet])["Subnets"][0]["AvailabilityZone"]
     before = zones(ec2, "g5.xlarge")
     with api.fault(kind="not-offered", name="g5.xlarge", zone=here):
         assert zones(ec2, "g5.xlarge") == [one for one in before if one != here]
         with pytest.raises(errors.ClientError) as failure:
-            instance(ec2, place, "g5.xlarge")
+            instance(ec2, net, "g5.xlarge")
         assert code(failure) == "Unsupported"
     with api.fault(kind="not-offered", name="g5.xlarge"):
         assert zones(ec2, "g5.xlarge") == []
@@ -73,7 +73,7 @@ def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, place
     ("service", "number"),
     [("ec2", "L-1216C47A"), ("ec2", "L-DB2E81BA"), ("ec2", "L-417A185B"), ("ec2", "L-0263D0A3"), ("vpc", "L-F678F1CE")],
 )
-def test_quotas_are_told_and_set(api: Api, service: str, number: str) -> None:
+def test_quotas_are_listed_and_set(api: Api, service: str, number: str) -> None:
     quotas = api.client("service-quotas", region=REGION)
     usual = quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"]
     assert usual > 0
@@ -84,15 +84,15 @@ def test_quotas_are_told_and_set(api: Api, service: str, number: str) -> None:
     assert quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"] == usual
 
 
-def test_quotas_are_kept(api: Api, ec2: Any, place: Network) -> None:
+def test_quotas_are_kept(api: Api, ec2: Any, net: Network) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    stopped = instance(ec2, place, "g5.xlarge")
+    stopped = instance(ec2, net, "g5.xlarge")
     ec2.stop_instances(InstanceIds=[stopped])
     for number, expected, ask in (
-        ("L-DB2E81BA", "VcpuLimitExceeded", lambda: instance(ec2, place, "g5.xlarge")),
+        ("L-DB2E81BA", "VcpuLimitExceeded", lambda: instance(ec2, net, "g5.xlarge")),
         ("L-DB2E81BA", "VcpuLimitExceeded", lambda: ec2.start_instances(InstanceIds=[stopped])),
-        ("L-417A185B", "VcpuLimitExceeded", lambda: instance(ec2, place, "p3.2xlarge")),
-        ("L-1216C47A", "VcpuLimitExceeded", lambda: instance(ec2, place, "t3.micro")),
+        ("L-417A185B", "VcpuLimitExceeded", lambda: instance(ec2, net, "p3.2xlarge")),
+        ("L-1216C47A", "VcpuLimitExceeded", lambda: instance(ec2, net, "t3.micro")),
         ("L-0263D0A3", "AddressLimitExceeded", lambda: ec2.allocate_address(Domain="vpc")),
         ("L-F678F1CE", "VpcLimitExceeded", lambda: ec2.create_vpc(CidrBlock="10.60.0.0/16")),
     ):
@@ -123,7 +123,7 @@ def test_a_bucket_policy_is_read_with_its_condition(api: Api, secure: str, allow
         assert code(failure) == "AccessDenied"
 
 
-def test_budgets_tell_their_subscribers_and_tags(api: Api) -> None:
+def test_budgets_list_their_subscribers_and_tags(api: Api) -> None:
     budgets = api.client("budgets")
     notification = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
     subscribers = [{"SubscriptionType": "EMAIL", "Address": "ops@example.com"}]
@@ -144,8 +144,8 @@ def test_budgets_tell_their_subscribers_and_tags(api: Api) -> None:
     assert budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"] == [{"Key": "stack", "Value": "one"}]
 
 
-def test_an_alarm_stops_its_instance(api: Api, ec2: Any, place: Network) -> None:
-    id, watch = instance(ec2, place), api.client("cloudwatch", region=REGION)
+def test_an_alarm_stops_its_instance(api: Api, ec2: Any, net: Network) -> None:
+    id, watch = instance(ec2, net), api.client("cloudwatch", region=REGION)
     watch.put_metric_alarm(
         AlarmName="idle",
         Namespace="AWS/EC2",

@@ -40,7 +40,7 @@ def test_calls_are_counted_by_what_they_do(api: Api, ec2: Any) -> None:
     assert [one["action"] for one in api.ask("GET", f"calls?since={since}&mutating=true")["calls"]] == ["CreateVpc"]
 
 
-def test_the_labs_own_calls_are_neither_counted_nor_struck(api: Api) -> None:
+def test_the_labs_own_calls_are_neither_counted_nor_matched_by_faults(api: Api) -> None:
     since = api.ask("GET", "calls")["last"]
     with api.fault(kind="denied"):
         api.client("ec2", agent="pneumoctl-lab").create_vpc(CidrBlock="10.32.0.0/16")

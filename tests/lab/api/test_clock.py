@@ -34,7 +34,7 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def place(ec2: Any) -> Network:
+def net(ec2: Any) -> Network:
     return network(ec2)
 
 
@@ -93,8 +93,8 @@ def names(scheduler: Any) -> list[str]:
     return [one["Name"] for one in scheduler.list_schedules(GroupName="guards")["Schedules"]]
 
 
-def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, place: Network, scheduler: Any, role: str) -> None:
-    id = instance(ec2, place, TagSpecifications=TAGS)
+def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:
+    id = instance(ec2, net, TagSpecifications=TAGS)
     schedule(scheduler, "soon", role, [id], ahead(api, 3600).astimezone(UTC))
     assert shown(ec2, id)["State"]["Name"] == "running"
     api.ask("POST", "clock", {"forward": 3600})
@@ -103,10 +103,10 @@ def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, place: Netw
     assert names(scheduler) == []
 
 
-def test_hours_pass_when_the_clock_is_put_forward(
-    api: Api, ec2: Any, place: Network, scheduler: Any, role: str
+def test_schedules_act_when_the_clock_is_put_forward(
+    api: Api, ec2: Any, net: Network, scheduler: Any, role: str
 ) -> None:
-    id = instance(ec2, place, TagSpecifications=TAGS)
+    id = instance(ec2, net, TagSpecifications=TAGS)
     there = ahead(api, 3600).astimezone(ZoneInfo("America/New_York"))
     zone = {"ScheduleExpressionTimezone": "America/New_York", "ActionAfterCompletion": "NONE"}
     schedule(scheduler, "later", role, [id], there, **zone)
@@ -124,13 +124,13 @@ def test_hours_pass_when_the_clock_is_put_forward(
     assert sorted(names(scheduler)) == ["later", "off"]
 
 
-def test_a_moved_deadline_is_kept(api: Api, ec2: Any, place: Network, scheduler: Any, role: str) -> None:
-    id = instance(ec2, place, TagSpecifications=TAGS)
+def test_a_moved_deadline_is_kept(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:
+    id = instance(ec2, net, TagSpecifications=TAGS)
     schedule(scheduler, "moved", role, [id], ahead(api, 60).astimezone(UTC), ActionAfterCompletion="NONE")
     old = scheduler.get_schedule(GroupName="guards", Name="moved")
-    kept = {name: old[name] for name in ("GroupName", "Name", "Target", "FlexibleTimeWindow")}
+    unchanged = {name: old[name] for name in ("GroupName", "Name", "Target", "FlexibleTimeWindow")}
     moved = f"at({ahead(api, 7200).astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
-    scheduler.update_schedule(**kept, ScheduleExpression=moved, ActionAfterCompletion="DELETE")
+    scheduler.update_schedule(**unchanged, ScheduleExpression=moved, ActionAfterCompletion="DELETE")
     api.ask("POST", "clock", {"forward": 120})
     time.sleep(0.6)
     assert outcome(api, "moved") is None
@@ -141,17 +141,17 @@ def test_a_moved_deadline_is_kept(api: Api, ec2: Any, place: Network, scheduler:
 
 @pytest.mark.parametrize("tags", [[], [{"Key": "pneumoctl:role", "Value": "app"}]])
 def test_the_role_stops_only_what_it_may(
-    api: Api, ec2: Any, place: Network, scheduler: Any, role: str, tags: list[dict[str, str]]
+    api: Api, ec2: Any, net: Network, scheduler: Any, role: str, tags: list[dict[str, str]]
 ) -> None:
     wish = {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}
-    id, name = instance(ec2, place, **wish), f"other-{len(tags)}"
+    id, name = instance(ec2, net, **wish), f"other-{len(tags)}"
     schedule(scheduler, name, role, [id], ahead(api, 1).astimezone(UTC))
     assert "not allowed ec2:StopInstances" in str(awaited(api, name))
     assert shown(ec2, id)["State"]["Name"] == "running"
 
 
-def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, place: Network, scheduler: Any) -> None:
-    id, arn, iam = instance(ec2, place, TagSpecifications=TAGS), made_role(api, "brief"), api.client("iam")
+def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, net: Network, scheduler: Any) -> None:
+    id, arn, iam = instance(ec2, net, TagSpecifications=TAGS), made_role(api, "brief"), api.client("iam")
     schedule(scheduler, "roleless", arn, [id], ahead(api, 60).astimezone(UTC))
     iam.delete_role_policy(RoleName="brief", PolicyName="stop")
     iam.delete_role(RoleName="brief")
@@ -167,7 +167,7 @@ def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, place: Network, s
         ({"ScheduleExpressionTimezone": "Mars/Olympus"}, "ValidationException"),
     ],
 )
-def test_a_schedule_that_cannot_be(
+def test_an_impossible_schedule_is_refused(
     api: Api, scheduler: Any, role: str, refused: Any, wish: dict[str, str], expected: str
 ) -> None:
     with refused as failure:

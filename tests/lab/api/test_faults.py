@@ -65,7 +65,7 @@ def test_json_and_cbor_services_fail_too(api: Api, clients: dict[str, Any]) -> N
             assert code(failure) == "Odd"
 
 
-def test_a_fault_strikes_what_it_names_after_some_and_a_few_times(api: Api, ec2: Any) -> None:
+def test_a_fault_applies_to_named_calls_after_a_count_and_a_limited_number_of_times(api: Api, ec2: Any) -> None:
     errors = pytest.importorskip("botocore.exceptions")
     outcomes = []
     with api.fault(kind="denied", service="ec2", action="DescribeV*", after=1, times=2):
@@ -76,7 +76,7 @@ def test_a_fault_strikes_what_it_names_after_some_and_a_few_times(api: Api, ec2:
                 outcomes.append("ok")
             except errors.ClientError:
                 outcomes.append("denied")
-        assert api.ask("GET", "faults")[-1]["struck"] == 5
+        assert api.ask("GET", "faults")[-1]["matched"] == 5
     assert outcomes == ["ok", "denied", "denied", "ok", "ok"]
 
 
@@ -117,7 +117,7 @@ def test_a_skewed_clock_shows_in_the_date(api: Api, ec2: Any) -> None:
 
 
 @pytest.mark.parametrize("wish", [{"kind": "odd"}, {"kind": "denied", "acton": "x"}, {}, []])
-def test_a_wrong_wish_is_refused(api: Api, wish: object) -> None:
+def test_an_invalid_fault_is_refused(api: Api, wish: object) -> None:
     with pytest.raises(urllib.error.HTTPError) as failure:
         api.ask("POST", "faults", wish)
     with failure.value as answer:

@@ -16,26 +16,26 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def place(ec2: Any) -> Network:
+def net(ec2: Any) -> Network:
     return network(ec2)
 
 
-def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, place: Network) -> None:
-    id = instance(ec2, place)
-    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [place.group]
+def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, net: Network) -> None:
+    id = instance(ec2, net)
+    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [net.group]
     ec2.modify_instance_attribute(InstanceId=id, InstanceInitiatedShutdownBehavior={"Value": "terminate"})
-    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [place.group]
-    told = ec2.describe_instance_attribute(InstanceId=id, Attribute="instanceInitiatedShutdownBehavior")
-    assert told["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [net.group]
+    attribute = ec2.describe_instance_attribute(InstanceId=id, Attribute="instanceInitiatedShutdownBehavior")
+    assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
 
 
-def test_an_instance_without_a_public_address_has_none(ec2: Any, place: Network) -> None:
-    (interface,) = shown(ec2, instance(ec2, place))["NetworkInterfaces"]
+def test_an_instance_without_a_public_address_has_none(ec2: Any, net: Network) -> None:
+    (interface,) = shown(ec2, instance(ec2, net))["NetworkInterfaces"]
     assert "Association" not in interface
 
 
-def test_monitoring_is_switched(ec2: Any, place: Network) -> None:
-    id = instance(ec2, place)
+def test_monitoring_is_switched(ec2: Any, net: Network) -> None:
+    id = instance(ec2, net)
     answer = ec2.monitor_instances(InstanceIds=[id])["InstanceMonitorings"]
     assert answer == [{"InstanceId": id, "Monitoring": {"State": "enabled"}}]
     assert shown(ec2, id)["Monitoring"]["State"] == "enabled"
@@ -43,8 +43,8 @@ def test_monitoring_is_switched(ec2: Any, place: Network) -> None:
     assert shown(ec2, id)["Monitoring"]["State"] == "disabled"
 
 
-def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, place: Network, refused: Any) -> None:
-    id = instance(ec2, place)
+def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, net: Network, refused: Any) -> None:
+    id = instance(ec2, net)
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     ec2.associate_address(AllocationId=address, InstanceId=id)
     interface = shown(ec2, id)["NetworkInterfaces"][0]["NetworkInterfaceId"]
@@ -60,8 +60,8 @@ def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, place: Netwo
     assert code(failure) == "IncorrectInstanceState"
 
 
-def test_a_stop_and_a_start_tell_when_and_why(api: Api, ec2: Any, place: Network) -> None:
-    id = instance(ec2, place)
+def test_stop_and_start_have_times_and_reasons(api: Api, ec2: Any, net: Network) -> None:
+    id = instance(ec2, net)
     launched = shown(ec2, id)["LaunchTime"]
     ec2.stop_instances(InstanceIds=[id])
     assert shown(ec2, id)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
@@ -74,9 +74,9 @@ def test_a_stop_and_a_start_tell_when_and_why(api: Api, ec2: Any, place: Network
     assert shown(ec2, id)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
-def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, place: Network) -> None:
-    assert instance(ec2, place, ClientToken="once") == instance(ec2, place, ClientToken="once")
-    assert instance(ec2, place, ClientToken="once") != instance(ec2, place, ClientToken="twice")
+def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, net: Network) -> None:
+    assert instance(ec2, net, ClientToken="once") == instance(ec2, net, ClientToken="once")
+    assert instance(ec2, net, ClientToken="once") != instance(ec2, net, ClientToken="twice")
 
 
 @pytest.mark.parametrize(
@@ -86,21 +86,21 @@ def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, place: Netwo
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}, "InvalidBlockDeviceMapping"),
     ],
 )
-def test_an_instance_that_cannot_be(
-    ec2: Any, place: Network, refused: Any, wish: dict[str, Any], expected: str
+def test_an_impossible_instance_is_refused(
+    ec2: Any, net: Network, refused: Any, wish: dict[str, Any], expected: str
 ) -> None:
     with refused as failure:
-        instance(ec2, place, **wish)
+        instance(ec2, net, **wish)
     assert code(failure) == expected
 
 
-def test_the_console_is_what_the_host_wrote(api: Api, ec2: Any, place: Network) -> None:
-    id = instance(ec2, place)
+def test_the_console_is_what_the_host_wrote(api: Api, ec2: Any, net: Network) -> None:
+    id = instance(ec2, net)
     assert "Output" not in ec2.get_console_output(InstanceId=id)
     log = api.state / "hosts" / id / "console.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"lost\n" + b"\xff" * 65_530 + b"last\r\n")
-    told = ec2.get_console_output(InstanceId=id, Latest=True)
-    assert "lost" not in told["Output"]
-    assert told["Output"].endswith("last\r\n")
-    assert abs(told["Timestamp"].timestamp() - log.stat().st_mtime) <= 1
+    output = ec2.get_console_output(InstanceId=id, Latest=True)
+    assert "lost" not in output["Output"]
+    assert output["Output"].endswith("last\r\n")
+    assert abs(output["Timestamp"].timestamp() - log.stat().st_mtime) <= 1

@@ -15,7 +15,7 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def place(ec2: Any) -> Network:
+def net(ec2: Any) -> Network:
     return network(ec2)
 
 
@@ -27,9 +27,9 @@ def test_public_addresses_are_nobodys(ec2: Any) -> None:
         ec2.release_address(AllocationId=one["AllocationId"])
 
 
-def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, place: Network) -> None:
+def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, net: Network) -> None:
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    wish = {"SubnetId": place.subnet, "AllocationId": address, "PrivateIpAddress": "10.30.1.200"}
+    wish = {"SubnetId": net.subnet, "AllocationId": address, "PrivateIpAddress": "10.30.1.200"}
     gateway = ec2.create_nat_gateway(**wish)["NatGateway"]["NatGatewayId"]
     (shown_,) = ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"]
     assert (shown_["State"], shown_["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.30.1.200")
@@ -47,18 +47,18 @@ def allow(ec2: Any, group: str, source: str, text: str) -> Any:
     return ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])["SecurityGroupRules"][0]
 
 
-def test_rules_that_name_a_group(ec2: Any, place: Network) -> None:
+def test_rules_that_name_a_group(ec2: Any, net: Network) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    other = ec2.create_security_group(VpcId=place.vpc, GroupName="other", Description="o")["GroupId"]
-    rule = allow(ec2, other, place.group, "from the hosts")
+    other = ec2.create_security_group(VpcId=net.vpc, GroupName="other", Description="o")["GroupId"]
+    rule = allow(ec2, other, net.group, "from the hosts")
     wanted = [{"Name": "group-id", "Values": [other]}]
     rules = ec2.describe_security_group_rules(Filters=wanted)["SecurityGroupRules"]
     assert [one["Description"] for one in rules if not one["IsEgress"]] == ["from the hosts"]
     with pytest.raises(errors.ClientError) as failure:
-        allow(ec2, other, place.group, "the same with other words")
+        allow(ec2, other, net.group, "the same with other words")
     assert code(failure) == "InvalidPermission.Duplicate"
     with pytest.raises(errors.ClientError) as failure:
-        ec2.delete_security_group(GroupId=place.group)
+        ec2.delete_security_group(GroupId=net.group)
     assert code(failure) == "DependencyViolation"
     ec2.revoke_security_group_ingress(GroupId=other, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]])
     ec2.delete_security_group(GroupId=other)
@@ -66,25 +66,25 @@ def test_rules_that_name_a_group(ec2: Any, place: Network) -> None:
 
 def test_what_is_in_use_is_not_deleted(ec2: Any) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    place = network(ec2, "10.40.0.0/16")
-    id = instance(ec2, place)
+    net = network(ec2, "10.40.0.0/16")
+    id = instance(ec2, net)
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=place.vpc)
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=net.vpc)
     for delete in (
-        lambda: ec2.delete_security_group(GroupId=place.group),
-        lambda: ec2.delete_subnet(SubnetId=place.subnet),
-        lambda: ec2.delete_vpc(VpcId=place.vpc),
+        lambda: ec2.delete_security_group(GroupId=net.group),
+        lambda: ec2.delete_subnet(SubnetId=net.subnet),
+        lambda: ec2.delete_vpc(VpcId=net.vpc),
     ):
         with pytest.raises(errors.ClientError) as failure:
             delete()
         assert code(failure) == "DependencyViolation"
     ec2.terminate_instances(InstanceIds=[id])
-    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=place.vpc)
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=net.vpc)
     ec2.delete_internet_gateway(InternetGatewayId=gateway)
-    ec2.delete_subnet(SubnetId=place.subnet)
-    ec2.delete_security_group(GroupId=place.group)
-    ec2.delete_vpc(VpcId=place.vpc)
-    left = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [place.vpc]}])
+    ec2.delete_subnet(SubnetId=net.subnet)
+    ec2.delete_security_group(GroupId=net.group)
+    ec2.delete_vpc(VpcId=net.vpc)
+    left = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [net.vpc]}])
     assert left["NetworkAcls"] == []
 
 
@@ -93,7 +93,7 @@ def tagged(kind: str) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": tags}]
 
 
-def test_tags_tell_what_is_there(ec2: Any) -> None:
+def test_tags_list_existing_resources(ec2: Any) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.50.0.0/16", TagSpecifications=tagged("vpc"))["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.50.1.0/24", TagSpecifications=tagged("subnet"))["Subnet"]
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]

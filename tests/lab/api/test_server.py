@@ -25,7 +25,7 @@ from tests.lab.api.client import Api, code
         ("ec2", lambda client: client.get_serial_console_access_status()),
     ],
 )
-def test_what_is_missing_is_said_at_once(api: Api, refused: Any, service: str, ask: Any) -> None:
+def test_unimplemented_operations_fail_immediately(api: Api, refused: Any, service: str, ask: Any) -> None:
     client = api.client(service, tries=5)
     with refused as failure:
         ask(client)
@@ -34,7 +34,7 @@ def test_what_is_missing_is_said_at_once(api: Api, refused: Any, service: str, a
     assert failure.value.response["ResponseMetadata"]["RetryAttempts"] == 0
 
 
-def test_a_region_that_is_none_does_not_answer(api: Api) -> None:
+def test_an_unknown_region_does_not_answer(api: Api) -> None:
     errors = pytest.importorskip("botocore.exceptions")
     with pytest.raises(errors.ConnectionClosedError):
         api.client("ec2", region="eu-wset-1").describe_vpcs()

@@ -13,8 +13,8 @@ def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) 
     assert {one["name"] for one in arrived.document["hosts"]} == {*HOSTS, "train"}
     assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(arrived.document["changed"])
     assert arrived.document["address"] == operator.known("nginx")["public_address"]
-    found = {one["name"]: (one["api"], one["state"]) for one in operator.lab.hosts() if one["state"] != "gone"}
-    assert found == {**dict.fromkeys(HOSTS, ("running", "up")), "train": ("stopped", "down")}
+    instances = {one["name"]: (one["api"], one["state"]) for one in operator.lab.hosts() if one["state"] != "gone"}
+    assert instances == {**dict.fromkeys(HOSTS, ("running", "up")), "train": ("stopped", "down")}
 
 
 def test_every_boot_script_has_ended_well(arrived: Arrival, operator: Operator) -> None:
@@ -34,7 +34,7 @@ def test_every_pinned_key_is_the_hosts_own(arrived: Arrival, operator: Operator)
     assert pinned == own
 
 
-def test_another_up_meanwhile_is_told_who_holds_the_stack(arrived: Arrival) -> None:
+def test_another_up_at_the_same_time_names_the_holder_of_the_lock(arrived: Arrival) -> None:
     assert arrived.meanwhile.returncode == 5
     assert re.search(r"the stack is locked by pneumoctl up \(process \d+, since 20", arrived.meanwhile.stderr)
     assert "next: wait for it to end" in arrived.meanwhile.stderr
@@ -74,7 +74,7 @@ def test_ssh_ends_as_the_command_does(arrived: Arrival, operator: Operator, code
 
 
 def test_ssh_knows_no_other_host(arrived: Arrival, operator: Operator) -> None:
-    told = operator.run("ssh", "app-2", code=2).stderr
+    stderr = operator.run("ssh", "app-2", code=2).stderr
 
-    assert "there is no host 'app-2'; did you mean app-" in told
-    assert "app-0, app-1, monitoring, nginx, train, web-0" in told
+    assert "there is no host 'app-2'; did you mean app-" in stderr
+    assert "app-0, app-1, monitoring, nginx, train, web-0" in stderr

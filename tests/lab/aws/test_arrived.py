@@ -125,8 +125,8 @@ def until_scraped(operator: Operator) -> list[dict[str, Any]]:
     """The targets, after Prometheus has scraped each at least once; the training host is off."""
 
     def targets() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = prometheus(operator, "targets")["activeTargets"]
-        return [one for one in found if one["labels"]["instance"] != "train"]
+        active: list[dict[str, Any]] = prometheus(operator, "targets")["activeTargets"]
+        return [one for one in active if one["labels"]["instance"] != "train"]
 
     until("every target to be scraped", lambda: all(one["health"] == "up" for one in targets()), 120, pause=1)
     return targets()
@@ -160,15 +160,17 @@ def test_every_expression_of_the_dashboards_returns_data(
     until_scraped(operator)
     page("POST", "/predictions", fields={"file": ("drawn.png", phantom.png(6, 512, False), "image/png")})
     # There is no training host yet. The disks of the lab's hosts are folders, which node_exporter does not report.
-    wanting = {where: one for where, one in expressions().items() if not where.startswith(("Training", "Hosts: Disk"))}
+    without_data = {
+        where: one for where, one in expressions().items() if not where.startswith(("Training", "Hosts: Disk"))
+    }
 
     def all_there() -> bool:
-        for where, one in list(wanting.items()):
+        for where, one in list(without_data.items()):
             if prometheus(operator, "query", query=one)["result"]:
-                del wanting[where]
-        return not wanting
+                del without_data[where]
+        return not without_data
 
-    until(f"data for {wanting}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
+    until(f"data for {without_data}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
 
 
 def test_a_host_that_is_away_does_not_stop_the_others(arrived: Arrival, operator: Operator) -> None:
@@ -203,12 +205,12 @@ def test_a_configuration_that_nginx_refuses_never_goes_live(
     operator.lab.fault.on("nginx", ["sh", "-c", "echo '# by hand' >>/etc/nginx/nginx.conf"])
     try:
         failed = operator.run("configure", "-y", "nginx", code=6)
-        kept = operator.lab.fault.on("nginx", ["cat", "/etc/nginx/nginx.conf"])
+        configuration = operator.lab.fault.on("nginx", ["cat", "/etc/nginx/nginx.conf"])
     finally:
         operator.lab.fault.on("nginx", ["rm", JUDGE])
 
     assert "nginx -t" in failed.stderr and "refused" in failed.stderr
-    assert kept == f"{live}# by hand\n"
+    assert configuration == f"{live}# by hand\n"
     assert page("GET", "/").status == 200
     assert operator.json("configure", "-y", "nginx")["changed"]
 

@@ -15,8 +15,8 @@ REMOVE = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y remove prometheus-nginx-
 def on_hosts(operator: Operator, code: int | None) -> tuple[dict[str, str], str]:
     """The rows about hosts, and the diffs of files. Rows about AWS are left out."""
     document: dict[str, Any] = operator.json("drift", code=code)
-    found = [one for one in document["drift"] if one["address"].partition(":")[0] in HOSTS]
-    return {one["address"]: f"{one['what']}: {one['detail']}" for one in found}, "\n".join(document["differences"])
+    rows = [one for one in document["drift"] if one["address"].partition(":")[0] in HOSTS]
+    return {one["address"]: f"{one['what']}: {one['detail']}" for one in rows}, "\n".join(document["differences"])
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +41,23 @@ def changed(aws: SharedStack[Arrival]) -> tuple[dict[str, str], str]:
 
 
 def test_every_change_by_hand_is_named(changed: tuple[dict[str, str], str]) -> None:
-    found, differences = changed
+    rows, differences = changed
 
-    assert found.pop("web-0").startswith("unknown: web-0 (10.20.16.10): ")
-    release = next(address for address in found if "releases/" in address)
+    assert rows.pop("web-0").startswith("unknown: web-0 (10.20.16.10): ")
+    release = next(address for address in rows if "releases/" in address)
     assert release.startswith("app-1: /srv/pneumoctl/api/releases/")
-    assert found == {
+    assert rows == {
         "app-0: /etc/pneumoctl/api.env": "changed: contents or rights differ",
         release: "changed: differs from the deployed file",
         "monitoring: prometheus": "changed: does not start at boot",
         "nginx: package prometheus-nginx-exporter": "gone: is not installed",
         "nginx: /etc/nginx/nginx.conf": "changed: contents or rights differ",
         "nginx: prometheus-nginx-exporter": "stopped: does not run",
-    } | {address: said for address, said in found.items() if "prometheus" in address and "boot" in said}
+    } | {address: what for address, what in rows.items() if "prometheus" in address and "boot" in what}
     assert "-    keepalive_timeout 1s;" in differences
 
 
-def test_of_a_secret_file_only_that_it_differs(changed: tuple[dict[str, str], str]) -> None:
+def test_drift_shows_only_that_a_secret_file_differs(changed: tuple[dict[str, str], str]) -> None:
     assert "app-0:/etc/pneumoctl/api.env: secret contents differ" in changed[1]
     assert "PNEUMO_OTHER" not in changed[1]
 

@@ -42,7 +42,7 @@ def lonely(arrived: Arrival, operator: Operator) -> Iterator[str]:
             operator.lab.fault.on("web-0", ["sh", "-c", f"mv /root/kept/{Path(path).name} {path}"])
 
 
-def test_a_host_without_internet_is_made_whole_from_the_bundle(lonely: str, operator: Operator, bundle: Path) -> None:
+def test_a_host_without_internet_is_configured_from_the_bundle(lonely: str, operator: Operator, bundle: Path) -> None:
     alone = operator.run("configure", lonely, "-y", code=6).stderr
     assert f"{lonely}: “Install the packages of {lonely}” failed: apt-get" in alone
     given = ("-y", "--offline-bundle", str(bundle))

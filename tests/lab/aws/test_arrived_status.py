@@ -22,17 +22,17 @@ def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operator) -> None:
     document = operator.status()
-    found = rows(document)
+    hosts = rows(document)
 
-    assert set(found) == set(HOSTS) and all(one["good"] for one in found.values())
-    assert {name: set(one["releases"]) for name, one in found.items() if one["releases"]} == {
+    assert set(hosts) == set(HOSTS) and all(one["good"] for one in hosts.values())
+    assert {name: set(one["releases"]) for name, one in hosts.items() if one["releases"]} == {
         "app-0": {"api", "model"},
         "app-1": {"api", "model"},
         "web-0": {"web"},
     }
-    assert set(found["app-0"]["units"]) >= {"pneumoctl-api", "redis-server", "prometheus-redis-exporter"}
-    assert {one["steps_pending"] for one in found.values()} <= {0, None}  # None: not known in time on a busy machine
-    assert all(0 <= one["disk_percent"] < 100 and 0 < one["memory_percent"] < 100 for one in found.values())
+    assert set(hosts["app-0"]["units"]) >= {"pneumoctl-api", "redis-server", "prometheus-redis-exporter"}
+    assert {one["steps_pending"] for one in hosts.values()} <= {0, None}  # None: not known in time on a busy machine
+    assert all(0 <= one["disk_percent"] < 100 and 0 < one["memory_percent"] < 100 for one in hosts.values())
     assert document["front_door"]["serves"] and 360 < document["front_door"]["certificate_days"] <= 365
     assert 0.1 < document["bill"]["usd_per_hour"] < 2
 
@@ -54,12 +54,12 @@ def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
         operator.status()
 
 
-def test_the_living_are_seen_beside_the_dead(half_dead: dict[str, Any]) -> None:
-    found = rows(half_dead)
+def test_reachable_hosts_are_shown_beside_unreachable_ones(half_dead: dict[str, Any]) -> None:
+    hosts = rows(half_dead)
 
-    assert {name for name, one in found.items() if one["good"]} == set(HOSTS) - set(DEAD)
-    assert {found[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
-    assert {one["state"] for one in found.values()} == {"running"}  # according to EC2
+    assert {name for name, one in hosts.items() if one["good"]} == set(HOSTS) - set(DEAD)
+    assert {hosts[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
+    assert {one["state"] for one in hosts.values()} == {"running"}  # according to EC2
     assert not half_dead["front_door"]["serves"] and not half_dead["up"]
 
 
@@ -71,7 +71,7 @@ def test_status_waits_for_no_lock_and_takes_no_lease(arrived: Arrival, operator:
         assert set(rows(operator.json("status", code=None))) == set(HOSTS)
 
     leases = {operator.lab.fault.on(name, ["sh", "-c", "ls /run/pneumoctl"]) for name in HOSTS}
-    assert not [said for said in leases if "lease\n" in said]
+    assert not [lease for lease in leases if "lease\n" in lease]
 
 
 def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: Operator) -> None:
@@ -97,19 +97,19 @@ def test_a_services_log_is_that_of_all_its_hosts_in_order(arrived: Arrival, oper
 
 
 def test_what_was_done_on_the_hosts_is_readable(arrived: Arrival, operator: Operator) -> None:
-    said = operator.run("logs", "pneumoctl", "-n", "500").stdout
+    output = operator.run("logs", "pneumoctl", "-n", "500").stdout
 
-    assert "done   Configure Redis (run " in said and "done   Serve the API on app-1 (run " in said
+    assert "done   Configure Redis (run " in output and "done   Serve the API on app-1 (run " in output
 
 
-def test_a_host_that_is_cut_off_is_missing_in_the_log_and_said(arrived: Arrival, operator: Operator) -> None:
+def test_a_host_that_is_cut_off_is_named_in_the_logs(arrived: Arrival, operator: Operator) -> None:
     operator.lab.fault.cut("app-1")
     try:
-        done = operator.run("logs", "api", "-n", "500", code=1)
+        result = operator.run("logs", "api", "-n", "500", code=1)
     finally:
         operator.lab.fault.restore("app-1")
-    assert " app-0 " in done.stdout and " app-1 " not in done.stdout
-    assert "warning: app-1: app-1 (10.20.16.21): connecting through the bastion" in done.stderr
+    assert " app-0 " in result.stdout and " app-1 " not in result.stdout
+    assert "warning: app-1: app-1 (10.20.16.21): connecting through the bastion" in result.stderr
 
 
 def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, operator: Operator) -> None:

@@ -91,29 +91,29 @@ def described(operator: Operator) -> Ground:
 def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
     """The result of each connection, from every place to every place."""
     lab = aws.lab
-    listeners = [listen(lab, place) for place in (*ground.hosts, *WORLD)]
+    listeners = [listen(lab, origin) for origin in (*ground.hosts, *WORLD)]
     try:
         for listener in listeners:
             assert listener.stdout
             assert listener.stdout.readline() == "listening\n"
         with ThreadPoolExecutor(len(listeners)) as pool:
-            tried = pool.map(lambda place: attempt(lab, place, destinations(ground, place)), (*ground.hosts, *WORLD))
-            return {way: found for some in tried for way, found in some.items()}
+            tried = pool.map(lambda origin: attempt(lab, origin, destinations(ground, origin)), (*ground.hosts, *WORLD))
+            return {way: outcome for some in tried for way, outcome in some.items()}
     finally:
         for listener in listeners:
             listener.kill()
             listener.communicate()
 
 
-def listen(lab: Lab, place: str) -> subprocess.Popen[str]:
+def listen(lab: Lab, namespace: str) -> subprocess.Popen[str]:
     """Start listeners in the network of a host or place. They are processes of this machine."""
-    command = lab.command([sys.executable, "-c", LISTEN], place)
+    command = lab.command([sys.executable, "-c", LISTEN], namespace)
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def destinations(ground: Ground, start: str) -> dict[str, str]:
     """The destinations from a place: private addresses of hosts, places outside and, from outside, public addresses."""
-    outside = {place: address for place, address in WORLD.items() if place != start and start not in WORLD}
+    outside = {namespace: address for namespace, address in WORLD.items() if namespace != start and start not in WORLD}
     private = {name: one["PrivateIpAddress"] for name, one in ground.hosts.items() if name != start}
     public = {f"public {name}": one["PublicIpAddress"] for name, one in ground.hosts.items() if has_public(one)}
     return {**outside, **private, **(public if start in WORLD else {})}
@@ -129,12 +129,12 @@ def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
     with lab.entered(start):
         sockets = {way: connecting(ends[way[1]], way[2]) for way in ways}
     answered = await_answers(sockets.values())
-    found = {}
-    for way, one in sockets.items():
-        error = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if one.fileno() in answered else -1
-        found[way] = {0: "open", -1: "silent"}.get(error, "refused")
-        one.close()
-    return found
+    outcomes = {}
+    for way, sock in sockets.items():
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if sock.fileno() in answered else -1
+        outcomes[way] = {0: "open", -1: "silent"}.get(error, "refused")
+        sock.close()
+    return outcomes
 
 
 def connecting(address: str, port: int) -> socket.socket:
@@ -164,30 +164,30 @@ def test_exactly_what_the_groups_permit_is_open(ground: Ground, open_ways: dict[
     }
 
     assert len(open_ways) > 600
-    assert {way: found for way, found in open_ways.items() if found != expected[way]} == {}
+    assert {way: outcome for way, outcome in open_ways.items() if outcome != expected[way]} == {}
 
 
 def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[Way, str]) -> None:
-    assert {way for way, found in open_ways.items() if way[0] in WORLD and found != "silent"} == {
+    assert {way for way, outcome in open_ways.items() if way[0] in WORLD and outcome != "silent"} == {
         ("operator", "public nginx", 22),
-        *((place, "public nginx", port) for place in WORLD for port in (80, 443)),
+        *((origin, "public nginx", port) for origin in WORLD for port in (80, 443)),
     }
 
 
-def test_between_the_hosts_are_the_ways_of_the_design(open_ways: dict[Way, str]) -> None:
+def test_between_hosts_only_the_designed_connections_are_open(open_ways: dict[Way, str]) -> None:
     """The important connections, listed by hand: a mistake in `permits` would not show in the test that uses it."""
-    found = {way for way, said in open_ways.items() if said == "open" and way[1] not in WORLD}
+    open_between = {way for way, outcome in open_ways.items() if outcome == "open" and way[1] not in WORLD}
 
-    assert found >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}
-    assert found >= {("nginx", name, 22) for name in ("monitoring", "web-0", "app-0", "app-1", "train")}
-    assert found >= {("monitoring", "train", 9100), ("monitoring", "app-0", 9121), ("nginx", "web-0", 8080)}
-    assert {way for way in found if way[2] in NOBODYS} == set()
-    assert {way for way in found if way[2] == 22 and way[0] not in ("nginx", "operator")} == set()
-    assert {way for way in found if way[2] == 6379 and way[0] in ("web-0", "nginx", "monitoring")} == set()
+    assert open_between >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}
+    assert open_between >= {("nginx", name, 22) for name in ("monitoring", "web-0", "app-0", "app-1", "train")}
+    assert open_between >= {("monitoring", "train", 9100), ("monitoring", "app-0", 9121), ("nginx", "web-0", 8080)}
+    assert {way for way in open_between if way[2] in NOBODYS} == set()
+    assert {way for way in open_between if way[2] == 22 and way[0] not in ("nginx", "operator")} == set()
+    assert {way for way in open_between if way[2] == 6379 and way[0] in ("web-0", "nginx", "monitoring")} == set()
 
 
 def test_packages_are_fetched_and_nothing_else_leaves(open_ways: dict[Way, str]) -> None:
-    out = {(way[0], way[2]) for way, found in open_ways.items() if way[1] == "stranger" and found == "open"}
+    out = {(way[0], way[2]) for way, outcome in open_ways.items() if way[1] == "stranger" and outcome == "open"}
 
     assert out == {(host, port) for host in (*HOSTS, "train") for port in (80, 443)}
 

@@ -39,10 +39,10 @@ def test_without_terraform(lab: Lab, tmp_path: Path) -> None:
     tools = {"pneumoctl": lab.environment()["PATH"].split(":")[0] + "/pneumoctl", "ssh": "/usr/bin/ssh"}
     for name, program in tools.items():
         (tmp_path / name).symlink_to(program)
-    told = lab.run(["env", f"PATH={tmp_path}", f"{tmp_path}/pneumoctl", "up", "-y", "--stack", OTHER], 4).stderr
+    stderr = lab.run(["env", f"PATH={tmp_path}", f"{tmp_path}/pneumoctl", "up", "-y", "--stack", OTHER], 4).stderr
 
-    assert "error: preflight failed: terraform: terraform is not installed" in told
-    assert "next: install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install" in told
+    assert "error: preflight failed: terraform: terraform is not installed" in stderr
+    assert "next: install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install" in stderr
 
 
 @pytest.mark.parametrize("version", ["1.9.8", "2.0.0"])
@@ -50,33 +50,35 @@ def test_with_a_terraform_of_another_version(lab: Lab, tmp_path: Path, version: 
     stub = tmp_path / "terraform"
     stub.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
     stub.chmod(0o755)
-    told = refused(lab, 4, PATH=f"{tmp_path}{os.pathsep}{lab.environment()['PATH']}")
+    stderr = refused(lab, 4, PATH=f"{tmp_path}{os.pathsep}{lab.environment()['PATH']}")
 
-    assert f"preflight failed: terraform: {version}" in told
-    assert "next: install terraform, 1.10 or newer" in told and "older than 2" in told
+    assert f"preflight failed: terraform: {version}" in stderr
+    assert "next: install terraform, 1.10 or newer" in stderr and "older than 2" in stderr
 
 
 def test_without_credentials(lab: Lab) -> None:
-    told = refused(lab, 4, "env", "-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY")
+    stderr = refused(lab, 4, "env", "-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY")
 
-    assert "credentials: there are no AWS credentials" in told
-    assert "next: aws configure, or export AWS_PROFILE=NAME" in told
+    assert "credentials: there are no AWS credentials" in stderr
+    assert "next: aws configure, or export AWS_PROFILE=NAME" in stderr
 
 
 def test_with_credentials_that_have_expired(lab: Lab) -> None:
     lab.fault.api("expired", agent=US)
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert "credentials: the AWS credentials have expired" in told
-    assert "next: aws sso login, or get new temporary credentials" in told
+    assert "credentials: the AWS credentials have expired" in stderr
+    assert "next: aws sso login, or get new temporary credentials" in stderr
 
 
 def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
     lab.fault.api("invalid", agent=US)
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert "credentials: AWS does not accept the credentials (InvalidClientTokenId from sts:GetCallerIdentity)" in told
-    assert "next: aws sts get-caller-identity --region us-east-1" in told
+    assert (
+        "credentials: AWS does not accept the credentials (InvalidClientTokenId from sts:GetCallerIdentity)" in stderr
+    )
+    assert "next: aws sts get-caller-identity --region us-east-1" in stderr
 
 
 @pytest.mark.parametrize(
@@ -84,11 +86,11 @@ def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
 )
 def test_without_quota(lab: Lab, code: str, of: str, gpu: str) -> None:
     lab.fault.api("quota", name=code, value=1)
-    told = refused(lab, 4, PNEUMO_GPU_HOST=gpu)
+    stderr = refused(lab, 4, PNEUMO_GPU_HOST=gpu)
 
-    assert f"preflight failed: vCPU quota {of} ({code}): 1, others use " in told
-    assert "next: aws service-quotas request-service-quota-increase --region eu-west-1" in told
-    assert f"--quota-code {code} --desired-value" in told
+    assert f"preflight failed: vCPU quota {of} ({code}): 1, others use " in stderr
+    assert "next: aws service-quotas request-service-quota-increase --region eu-west-1" in stderr
+    assert f"--quota-code {code} --desired-value" in stderr
 
 
 def test_with_too_few_elastic_addresses(lab: Lab) -> None:
@@ -100,50 +102,50 @@ def test_with_too_few_elastic_addresses(lab: Lab) -> None:
 
 def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
     lab.fault.api("not-offered", name="t3.medium")
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert "types t3.medium, t3.small: t3.medium is not offered in eu-west-1" in told
-    assert "next: set app_type to a type that is: t3" in told
+    assert "types t3.medium, t3.small: t3.medium is not offered in eu-west-1" in stderr
+    assert "next: set app_type to a type that is: t3" in stderr
 
 
 def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
     for name, zones in {"t3.medium": "a", "t3.small": "bc"}.items():
         for zone in zones:
             lab.fault.api("not-offered", name=name, zone=f"eu-west-1{zone}")
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert "no zone of eu-west-1 offers t3.small and t3.medium together" in told
-    assert "next: set web_type or app_type to another type" in told
+    assert "no zone of eu-west-1 offers t3.small and t3.medium together" in stderr
+    assert "next: set web_type or app_type to another type" in stderr
 
 
 def test_with_a_region_that_does_not_exist(lab: Lab) -> None:
-    told = refused(lab, 2, PNEUMO_REGION="eu-wset-1")
+    stderr = refused(lab, 2, PNEUMO_REGION="eu-wset-1")
 
-    assert "error: AWS has no region 'eu-wset-1'" in told
-    assert "next: did you mean eu-west-1?" in told
+    assert "error: AWS has no region 'eu-wset-1'" in stderr
+    assert "next: did you mean eu-west-1?" in stderr
     assert ours(lab.calls()) == []
 
 
 def test_with_a_bucket_that_is_somebody_elses(lab: Lab) -> None:
     lab.fault.api("bucket-taken", name=BUCKET)
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert f"bucket: {BUCKET} belongs to another account" in told
-    assert 'next: set bucket = "ANOTHER-NAME" in pneumo.toml' in told
+    assert f"bucket: {BUCKET} belongs to another account" in stderr
+    assert 'next: set bucket = "ANOTHER-NAME" in pneumo.toml' in stderr
 
 
 def test_with_an_aws_that_throttles_every_call(lab: Lab) -> None:
     lab.fault.api("throttled", agent=US)
-    told = refused(lab, 4)
+    stderr = refused(lab, 4)
 
-    assert "AWS throttles sts:GetCallerIdentity, also after 3 attempts" in told
-    assert "next: wait a minute, then the same command again" in told
+    assert "AWS throttles sts:GetCallerIdentity, also after 3 attempts" in stderr
+    assert "next: wait a minute, then the same command again" in stderr
 
 
 def test_doctor_names_every_row_that_fails_with_its_fix(lab: Lab) -> None:
     lab.fault.api("not-offered", name="t3.medium")
     lab.fault.api("bucket-taken", name=BUCKET)
-    told = lab.run(["pneumoctl", "doctor", "--target", "aws", "--stack", OTHER], 4).stdout
+    output = lab.run(["pneumoctl", "doctor", "--target", "aws", "--stack", OTHER], 4).stdout
 
-    assert "t3.medium is not offered in eu-west-1" in told and "set app_type to a type that is" in told
-    assert "belongs to another account" in told and "set bucket" in told
+    assert "t3.medium is not offered in eu-west-1" in output and "set app_type to a type that is" in output
+    assert "belongs to another account" in output and "set bucket" in output

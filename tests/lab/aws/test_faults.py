@@ -63,8 +63,8 @@ def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
         lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
         hosts = operator.status(dead=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
-        said = {one["name"]: one["ssh"] for one in hosts}
-        return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), said)
+        ssh_states = {one["name"]: one["ssh"] for one in hosts}
+        return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), ssh_states)
 
 
 def finish(session: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
@@ -73,8 +73,8 @@ def finish(session: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str
 
 
 def ended(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
-    done = run()
-    return Ended(done.returncode, done.stderr)
+    result = run()
+    return Ended(result.returncode, result.stderr)
 
 
 def mend(operator: Operator) -> None:
@@ -96,7 +96,7 @@ def test_a_session_whose_link_is_cut_ends(hurt: Hurt) -> None:
     assert "error: monitoring (10.20.0.20) cannot be reached: Timeout, server" in hurt.session.err
 
 
-def test_the_bastion_is_reached_all_the_while(hurt: Hurt) -> None:
+def test_the_bastion_stays_reachable(hurt: Hurt) -> None:
     assert hurt.bastion.code == 0
     assert hurt.status["nginx"] == "booted"
 
@@ -115,5 +115,5 @@ def test_our_own_transport_says_the_same(hurt: Hurt) -> None:
     assert hurt.status["web-0"] == hurt.status["app-0"] == "no answer within 3.5 s"
 
 
-def test_what_is_mended_is_reached_again(hurt: Hurt, operator: Operator) -> None:
+def test_a_repaired_host_is_reachable_again(hurt: Hurt, operator: Operator) -> None:
     assert operator.run("ssh", "app-1", "--", "hostname").stdout == "app-1\n"

@@ -38,19 +38,19 @@ def objects(lab: Lab) -> set[str]:
 
 
 def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab: Lab, lock: str) -> None:
-    told = lab.run(UP, 5, env=SETTINGS).stderr
-    assert f"terraform's state is locked by {WHO} since " in told
-    assert f"(3 h 5 min ago) (OperationTypeApply on {STATES}/{KEY}, lock {ID})" in told
+    stderr = lab.run(UP, 5, env=SETTINGS).stderr
+    assert f"terraform's state is locked by {WHO} since " in stderr
+    assert f"(3 h 5 min ago) (OperationTypeApply on {STATES}/{KEY}, lock {ID})" in stderr
     assert lock in objects(lab)
-    named = re.search(rf"if you are sure that {WHO} no longer runs terraform: (terraform .*)", told)
+    named = re.search(rf"if you are sure that {WHO} no longer runs terraform: (terraform .*)", stderr)
     assert named
 
     lab.run(shlex.split(named[1]), given="yes\n")
     assert lock not in objects(lab)
 
 
-def test_a_state_bucket_that_is_not_there_is_said_with_the_command_that_makes_it(lab: Lab, lock: str) -> None:
-    told = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
+def test_a_missing_state_bucket_is_reported_with_the_command_that_creates_it(lab: Lab, lock: str) -> None:
+    stderr = lab.run(UP, 4, env={"PNEUMO_STATE_BUCKET": "not-there-at-all"}).stderr
 
-    assert "state bucket: not-there-at-all does not exist, or is not yours" in told
-    assert "aws s3 mb s3://not-there-at-all --region eu-west-1" in told
+    assert "state bucket: not-there-at-all does not exist, or is not yours" in stderr
+    assert "aws s3 mb s3://not-there-at-all --region eu-west-1" in stderr

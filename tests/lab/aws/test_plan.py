@@ -18,7 +18,7 @@ def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Opera
 
 def test_without_a_change_there_is_nothing_to_do(operator: Operator) -> None:
     operator.lab.forget_calls()
-    said = operator.run("plan", "--exit-code").stdout
+    output = operator.run("plan", "--exit-code").stdout
 
-    assert "nothing to do: AWS is as planned" in said
+    assert "nothing to do: AWS is as planned" in output
     assert operator.lab.mutating_calls() == []

@@ -54,12 +54,12 @@ def groups(operator: Operator) -> dict[str, dict[str, Any]]:
 
 def spoil(operator: Operator) -> None:
     """Remove two rules, open SSH to everyone, terminate one host and stop another."""
-    ec2, known = operator.lab.client(), groups(operator)
-    app = known["app"]
+    ec2, groups_by_role = operator.lab.client(), groups(operator)
+    app = groups_by_role["app"]
     pairs = next(one["UserIdGroupPairs"] for one in app["IpPermissions"] if one["FromPort"] == API["FromPort"])
     gone = [{**API, "UserIdGroupPairs": [{"GroupId": one["GroupId"]}]} for one in pairs]
     ec2.revoke_security_group_ingress(GroupId=app["GroupId"], IpPermissions=gone)
-    ec2.authorize_security_group_ingress(GroupId=known["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
+    ec2.authorize_security_group_ingress(GroupId=groups_by_role["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
     ec2.terminate_instances(InstanceIds=[operator.instance("train")])
     ec2.stop_instances(InstanceIds=[operator.instance("web-0")])
 
@@ -97,13 +97,13 @@ def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) ->
     assert len(error["done"]) == 2
 
 
-def test_up_resumes_though_throttled_and_cries_out_if_the_gpu_cannot_be_stopped(repaired: Repaired) -> None:
-    said, waits = repaired.throttled.stderr, f"--region eu-west-1 --instance-ids {repaired.train}"
+def test_up_resumes_despite_throttling_and_reports_a_gpu_that_cannot_be_stopped(repaired: Repaired) -> None:
+    stderr, waits = repaired.throttled.stderr, f"--region eu-west-1 --instance-ids {repaired.train}"
 
-    assert 'aws_instance.host["train"]: created' in said
-    assert f"error: not confirmed stopped: train ({repaired.train}): AWS denies ec2:StopInstances" in said
-    assert "the GPU may be billing" in said
-    assert f"next: aws ec2 stop-instances {waits}; then: aws ec2 wait instance-stopped {waits}" in said
+    assert 'aws_instance.host["train"]: created' in stderr
+    assert f"error: not confirmed stopped: train ({repaired.train}): AWS denies ec2:StopInstances" in stderr
+    assert "the GPU may be billing" in stderr
+    assert f"next: aws ec2 stop-instances {waits}; then: aws ec2 wait instance-stopped {waits}" in stderr
     assert repaired.billing == "running"
 
 

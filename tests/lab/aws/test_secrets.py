@@ -58,11 +58,11 @@ def contents(file: Path) -> Iterator[bytes]:
 
 def files_below(*places: Path) -> list[Path]:
     """All regular files except terraform's provider, which is large and not ours."""
-    found = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in found if "providers" not in path.parts]
+    paths = [path for folder in places for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in paths if "providers" not in path.parts]
 
 
-def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[bytes]) -> None:
+def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[bytes]) -> None:
     """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
     if not (operator.directory / PLAN).exists():
         operator.run("plan")  # keeps its saved plan, as an `up` without changes does
@@ -79,7 +79,7 @@ def test_they_are_in_their_two_files_alone(operator: Operator, secrets: list[byt
     assert holding(secrets, files) == {operator.directory / name for name in KEPT}
 
 
-def test_terraform_can_show_none(operator: Operator, secrets: list[bytes]) -> None:
+def test_terraform_shows_no_secret(operator: Operator, secrets: list[bytes]) -> None:
     """The saved plan contains the state before and after it, the variables and the configuration."""
     directory = operator.directory / PLAN
     shown = operator.lab.run(["terraform", f"-chdir={directory.parents[1]}", "show", "-json", str(directory)]).stdout
@@ -88,7 +88,7 @@ def test_terraform_can_show_none(operator: Operator, secrets: list[bytes]) -> No
     assert not [one for one in secrets if one in shown.encode()]
 
 
-def test_the_api_was_told_none(operator: Operator, secrets: list[bytes]) -> None:
+def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes]) -> None:
     lab, ec2 = operator.lab, operator.lab.client()
     user_data = [
         base64.b64decode(
@@ -96,17 +96,21 @@ def test_the_api_was_told_none(operator: Operator, secrets: list[bytes]) -> None
         )
         for one in lab.hosts()
     ]
-    said = [
+    leaked = [
         ec2.get_console_output(InstanceId=one["id"])["Output"].encode() for one in lab.hosts() if one["state"] == "up"
     ]
-    known = files_below(lab.places.logs), [lab.places.directory / "calls.jsonl"], lab.places.hosts.glob("*/console.log")
+    sources = (
+        files_below(lab.places.logs),
+        [lab.places.directory / "calls.jsonl"],
+        lab.places.hosts.glob("*/console.log"),
+    )
 
     assert len(user_data) >= len(HOSTS) and all(b"first boot of" in one for one in user_data)
-    assert not [one for one in secrets if any(one in text for text in (*user_data, *said))]
-    assert holding(secrets, (file for some in known for file in some)) == set()
+    assert not [one for one in secrets if any(one in text for text in (*user_data, *leaked))]
+    assert holding(secrets, (file for some in sources for file in some)) == set()
 
 
-def test_the_hosts_know_none(operator: Operator, secrets: list[bytes]) -> None:
+def test_no_secret_is_in_the_logs_and_state_of_a_host(operator: Operator, secrets: list[bytes]) -> None:
     roots = [operator.lab.places.hosts / operator.lab.host(name)["id"] / "root" for name in HOSTS]
     files = files_below(
         *(root / below for root in roots for below in ("var/log", "var/lib/cloud", "var/lib/pneumoctl"))
@@ -116,12 +120,14 @@ def test_the_hosts_know_none(operator: Operator, secrets: list[bytes]) -> None:
     assert holding(secrets, files) == set()
 
 
-def test_no_process_was_ever_given_one(operator: Operator, watch: Watch, secrets: list[bytes]) -> None:
+def test_no_process_has_a_secret_in_its_arguments_or_environment(
+    operator: Operator, watch: Watch, secrets: list[bytes]
+) -> None:
     """Neither in its arguments nor in its environment, since the first `up`: terraform, ssh and their children."""
     operator.run("ssh", "web-0", "--", "sleep 1")
     programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in watch.seen}
 
     assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in one for _, one in watch.seen)
     assert any(name.startswith("terraform-provider-aws") for name in programs)
-    given = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
-    assert given == []
+    leaks = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
+    assert leaks == []

@@ -50,8 +50,8 @@ def torn(aws: SharedStack[Arrival], run: str) -> str:
     s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
     s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
     assert Sweep(operator.lab, random.Random(0)).strike("teardown", "apply", "k", at_once=True)
-    struck = (operator.lab.places.home / "said").read_text()
-    return struck + operator.run("teardown", "-y").stdout
+    output = (operator.lab.places.home / "said").read_text()
+    return output + operator.run("teardown", "-y").stdout
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operato
     assert exported
     folder = Path(exported[1])
 
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert NEWEST.items() <= found.items() and "runs/2/gone.txt" not in found
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert NEWEST.items() <= files.items() and "runs/2/gone.txt" not in files
     assert folder.is_relative_to(operator.lab.places.home / ".local/share/pneumoctl/exports")
 
 
@@ -121,7 +121,7 @@ def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
     assert operator.run("status", code=1).stdout.startswith("stack default has no hosts in eu-west-1")
 
 
-def test_the_record_of_it_outlives_it(torn: str, run: str, operator: Operator) -> None:
+def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: Operator) -> None:
     assert operator.json("runs", "show", run)["receipt"]["why"] == "done"
     assert json.loads(operator.run("gpu", "reap", "-y", "--json", code=None).stdout)["stopped"] == []
     acts = operator.json("audit")["acts"]
@@ -136,7 +136,7 @@ def test_the_record_of_it_outlives_it(torn: str, run: str, operator: Operator) -
 
 def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) -> None:
     operator.lab.forget_calls()
-    said = operator.run("teardown", "-y").stdout
+    output = operator.run("teardown", "-y").stdout
 
-    assert "nothing to do: there is no stack default in eu-west-1" in said and "proof: " in said
+    assert "nothing to do: there is no stack default in eu-west-1" in output and "proof: " in output
     assert operator.lab.mutating_calls() == []

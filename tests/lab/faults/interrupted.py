@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab.faults import everything
+from tests.lab.faults import account
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.lab import Lab
 from tests.lab.small import until
@@ -37,11 +37,11 @@ class Sweep:
     begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.place = self.lab.places.home / STATE
-        self.directory = self.place / "default"
-        self.before = everything.there(self.lab)
+        self.state_dir = self.lab.places.home / STATE
+        self.directory = self.state_dir / "default"
+        self.before = account.existing(self.lab)
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
         print(f"{self.lab.places.name} {self.log[-1]}", flush=True)
 
@@ -50,26 +50,28 @@ class Sweep:
     def strike(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
         """Run a command and interrupt it in a phase, at a random moment or at once. False if it ended before that."""
         delay = 0.0 if at_once else self.chance.uniform(0, PHASES[phase])
-        with (self.lab.places.home / "said").open("w+") as said:
-            child = self.lab.start(["pneumoctl", verb, "-y"], env=self.settings, stdout=said, stderr=subprocess.STDOUT)
-            reached = self._await(child, phase, Path(said.name), self._terraform(), self._done())
+        with (self.lab.places.home / "said").open("w+") as output:
+            child = self.lab.start(
+                ["pneumoctl", verb, "-y"], env=self.settings, stdout=output, stderr=subprocess.STDOUT
+            )
+            reached = self._await(child, phase, Path(output.name), self._terraform(), self._done())
             if reached:
                 time.sleep(delay)
             if child.poll() is not None:
-                self._ended(child, verb, Path(said.name), f"before {phase} + {delay:.1f} s")
+                self._ended(child, verb, Path(output.name), f"before {phase} + {delay:.1f} s")
                 return False
             terraform = self._terraform()
-            self.say(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
-            {"k": self._kill, "p": self._lose_power, "i": self._interrupt}[how](child, Path(said.name), terraform)
+            self.report(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
+            {"k": self._kill, "p": self._lose_power, "i": self._interrupt}[how](child, Path(output.name), terraform)
         return True
 
-    def _await(self, child: "subprocess.Popen[str]", phase: str, said: Path, terraform: list[str], done: int) -> bool:
+    def _await(self, child: "subprocess.Popen[str]", phase: str, output: Path, terraform: list[str], done: int) -> bool:
         deadline = time.monotonic() + RUN_S
         while child.poll() is None:
-            text = said.read_text()
+            text = output.read_text()
             now = self._terraform()
             reached = {
-                "start": f'"pid": {child.pid},' in self._text(self.place / "default.lock"),
+                "start": f'"pid": {child.pid},' in self._text(self.state_dir / "default.lock"),
                 "init": "terraform init" in " ".join(now),
                 "plan": now != terraform and "terraform plan" in " ".join(now),
                 "setout": "terraform apply" in " ".join(now) and now != terraform,
@@ -83,23 +85,23 @@ class Sweep:
             time.sleep(0.02)
         return False
 
-    def _kill(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+    def _kill(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
         child.kill()
         child.wait()
         time.sleep(0.05)
         if terraform and "apply" in terraform[-1]:
             assert self._terraform() == terraform, self.log
 
-    def _lose_power(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+    def _lose_power(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
         Group(f"{self.lab.places.prefix}/operator").kill()
         child.wait()
         assert self._terraform() == []
 
-    def _interrupt(self, child: "subprocess.Popen[str]", said: Path, terraform: list[str]) -> None:
+    def _interrupt(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
         os.killpg(child.pid, signal.SIGINT)
         started = time.monotonic()
         code = child.wait(RUN_S)
-        text = said.read_text()
+        text = output.read_text()
         assert "Traceback" not in text, text
         if code == 0 or "proof: " in text or "front door: " in text:  # it was just ending
             return
@@ -108,7 +110,7 @@ class Sweep:
         if terraform:
             assert "interrupted: terraform finishes" in text, text
             assert "terraform is still running" not in text, text
-        self.say(f"    ended {time.monotonic() - started:.1f} s later")
+        self.report(f"    ended {time.monotonic() - started:.1f} s later")
 
     def _terraform(self) -> list[str]:
         """`PID terraform VERB` of the running terraform; empty if none runs."""
@@ -138,26 +140,26 @@ class Sweep:
         """Interrupt at each moment. After a completed run, later runs only reach early phases, so these are used."""
         complete = False
         for phase, _, how in (moment.partition("-") for moment in moments.split()):
-            struck = False
-            while not struck:
-                struck = self.strike(verb, self._to_come(verb, phase, complete), how)
-                complete |= not struck
+            injected = False
+            while not injected:
+                injected = self.strike(verb, self._to_come(verb, phase, complete), how)
+                complete |= not injected
 
     def _to_come(self, verb: str, phase: str, complete: bool) -> str:
         if complete:
             return "start" if verb == "teardown" else "plan"
         return "apply" if phase == "attached" and not self._terraform() else phase
 
-    def _ended(self, child: "subprocess.Popen[str]", verb: str, said: Path, when: str) -> None:
-        self.say(f"{verb} ended with {child.returncode} {when}")
-        assert child.returncode == 0, said.read_text() + "\n" + "\n".join(self.log)
+    def _ended(self, child: "subprocess.Popen[str]", verb: str, output: Path, when: str) -> None:
+        self.report(f"{verb} ended with {child.returncode} {when}")
+        assert child.returncode == 0, output.read_text() + "\n" + "\n".join(self.log)
 
     def run(self, *words: str, code: int = 0) -> str:
         started = time.monotonic()
-        done = self.lab.run(["pneumoctl", *words], code=None, timeout=RUN_S)
-        self.say(f"{' '.join(words)}: {done.returncode} after {time.monotonic() - started:.1f} s")
-        assert done.returncode == code, f"{done.stdout}\n{done.stderr}\n" + "\n".join(self.log)
-        return done.stdout + done.stderr
+        result = self.lab.run(["pneumoctl", *words], code=None, timeout=RUN_S)
+        self.report(f"{' '.join(words)}: {result.returncode} after {time.monotonic() - started:.1f} s")
+        assert result.returncode == code, f"{result.stdout}\n{result.stderr}\n" + "\n".join(self.log)
+        return result.stdout + result.stderr
 
     def all(self, moments: dict[str, str]) -> None:
         """`up` and `teardown`, each interrupted in every phase."""
@@ -167,16 +169,16 @@ class Sweep:
         self.whole()
         self.sweep("teardown", moments["teardown"])
         self.run("teardown", "-y")
-        self.gone()
+        self.check_nothing_left()
 
     def whole(self) -> None:
         """Check that AWS, terraform's state, the inventory and the running hosts agree on every resource."""
         state = json.loads(self.lab.run(["terraform", "state", "pull"], cwd=self.directory / "terraform").stdout)
-        listed = everything.addresses(state)
+        listed = account.addresses(state)
         assert sorted(set(listed)) == sorted(listed)
-        known = everything.known(state)
-        assert [one for one, count in known.items() if count > 1] == []
-        assert everything.there(self.lab) - self.before == set(known)
+        resources = account.in_state(state)
+        assert [one for one, count in resources.items() if count > 1] == []
+        assert account.existing(self.lab) - self.before == set(resources)
         inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
 
@@ -186,9 +188,9 @@ class Sweep:
     def _expected(self, inventory: list[dict[str, Any]]) -> set[tuple[str, ...]]:
         return {(one["name"], one["instance_id"], one["address"], "up") for one in inventory}
 
-    def gone(self) -> None:
+    def check_nothing_left(self) -> None:
         """Check that nothing is left in AWS or on this machine."""
-        assert everything.there(self.lab) - self.before == set()
+        assert account.existing(self.lab) - self.before == set()
         until("the hosts to be gone", lambda: not self.lab.hosts())
-        assert sorted(one.name for one in self.place.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
+        assert sorted(one.name for one in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
         assert not Group(f"{self.lab.places.prefix}/operator").populated()

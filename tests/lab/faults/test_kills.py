@@ -40,7 +40,7 @@ def sweeps() -> Iterator[dict[str, "Future[None]"]]:
 
 
 @pytest.mark.parametrize("name", ["killed", "interrupted"])
-def test_ten_strikes_at_up_and_ten_at_teardown_leave_no_orphan_and_no_duplicate(
+def test_interrupted_up_and_teardown_leave_no_orphan_and_no_duplicate(
     sweeps: dict[str, "Future[None]"], name: str
 ) -> None:
     sweeps[name].result()

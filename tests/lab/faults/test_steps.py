@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.faults import host_strikes as strikes
+from tests.lab.faults import host_faults
 from tests.lab.hosts import releases
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.operated import Operator
@@ -122,9 +122,9 @@ def chosen() -> list[tuple[str, str]]:
     """The pairs of case and fault. Every fault is chosen at least once."""
     assert {case for kind in KINDS for case in kind} == set(CASES)
     if os.environ.get("PNEUMO_SWEEP") == "all":
-        return [(case, fault) for case in CASES for fault in strikes.STRIKES]
+        return [(case, fault) for case in CASES for fault in host_faults.FAULTS]
     dice = random.Random(int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED))
-    cases, faults = [dice.choice(kind) for kind in KINDS], list(strikes.STRIKES)
+    cases, faults = [dice.choice(kind) for kind in KINDS], list(host_faults.FAULTS)
     drawn = list(zip(dice.sample(cases, len(faults)), faults, strict=True))
     return [REPRESENTATIVE, *(pair for pair in drawn if pair != REPRESENTATIVE)]
 
@@ -135,26 +135,28 @@ PAIRS = [
 ]
 
 
-def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
+def apply_fault(operator: Operator, name: str, fault: str, folder: Path) -> str:
     """Apply one fault to a stack in its desired state, repair the stack, and return a line about the result."""
-    case, (how, codes) = CASES[name], strikes.STRIKES[fault]
-    files = strikes.Files(operator, case.host)
+    case, (inject, codes) = CASES[name], host_faults.FAULTS[fault]
+    files = host_faults.Files(operator, case.host)
     files.allow()
     argv = case.prepare(operator, folder)
     files.allow()  # as changed by hand, or as before the deploy
-    with strikes.Hold(operator, case.host, case.held) as hold:
+    with host_faults.Hold(operator, case.host, case.held) as hold:
         try:
-            struck = strikes.struck(operator, hold, argv, how)
+            outcome = host_faults.run_with_fault(operator, hold, argv, inject)
             if case.host in ("app-1", "web-1"):  # another host serves in its place
                 Traffic(operator).upload(0)
         finally:
-            strikes.heal(operator, hold)
-    assert struck.code in codes, f"exit {struck.code}:\n{struck.said}"
-    assert "Traceback" not in struck.said and "Error:" not in struck.said.replace("OSError:", ""), struck.said
-    if struck.code in (6, 10):
-        assert case.host in struck.said and case.step in struck.said and "next: " in struck.said, struck.said
+            host_faults.heal(operator, hold)
+    assert outcome.code in codes, f"exit {outcome.code}:\n{outcome.output}"
+    assert "Traceback" not in outcome.output and "Error:" not in outcome.output.replace("OSError:", ""), outcome.output
+    if outcome.code in (6, 10):
+        assert case.host in outcome.output and case.step in outcome.output and "next: " in outcome.output, (
+            outcome.output
+        )
     left = files.now()
-    assert files.half() == ""
+    assert files.incomplete() == ""
     until("the front door to serve", lambda: _serves(operator))
     began = time.monotonic()
     operator.run(*argv)
@@ -164,11 +166,11 @@ def strike(operator: Operator, name: str, fault: str, folder: Path) -> str:
     if name == "drain":  # a configuration of nginx without this host is complete, too
         wrong = [path for path in wrong if path != "/etc/nginx/nginx.conf"]
     assert not wrong, f"neither as before nor as wished: {wrong}"
-    assert files.half() == ""
+    assert files.incomplete() == ""
     again = operator.json("configure", "-y")["changed"]
     assert again == [], again
     Traffic(operator).upload(0)
-    return f"| {name} | {fault} | {struck.seconds:.1f} s | {struck.code} | {rerun:.1f} s |"
+    return f"| {name} | {fault} | {outcome.seconds:.1f} s | {outcome.code} | {rerun:.1f} s |"
 
 
 def _serves(operator: Operator) -> bool:
@@ -180,10 +182,10 @@ def _serves(operator: Operator) -> bool:
 
 
 @pytest.mark.parametrize(("case", "fault"), PAIRS)
-def test_struck_in_the_middle_of_a_step_it_says_so_and_a_rerun_converges(
+def test_a_fault_during_a_step_is_reported_and_a_rerun_converges(
     operator: Operator, tmp_path: Path, case: str, fault: str
 ) -> None:
     if CASES[case].host == "web-1":
         operator.settings |= {"PNEUMO_WEB_COUNT": "2"}
         operator.run("up", "-y")
-    print(strike(operator, case, fault, tmp_path))
+    print(apply_fault(operator, case, fault, tmp_path))

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from model.training.checkpoint import ARRAYS, MANIFEST, STATE
-from tests.lab.faults import training_strikes as strikes
+from tests.lab.faults import training_faults as faults
 from tests.lab.faults import training_table
-from tests.lab.faults.training_scene import BRIEF, LONG, PHASES, SHORT, Scene
-from tests.lab.faults.training_strikes import Strike
+from tests.lab.faults.paused_run import BRIEF, LONG, PHASES, SHORT, PausedRun
+from tests.lab.faults.training_faults import Injection
 from tests.lab.machine.places import OPERATOR
 from tests.lab.training.host import OFF_S, Training
 
@@ -38,16 +38,16 @@ class Fault:
     """A fault, and the expected exit codes by phase.
 
     epochs: SHORT if the run continues and ends by itself. early: the fault exists before the run starts. cost: duration
-    in seconds, if it is much longer than usual. asks: the client that asks the API to stop the host.
+    in seconds, if it is much longer than usual. requester: who asks the API to stop the host.
     """
 
-    strike: Strike
+    inject: Injection
     codes: Mapping[str, set[int]]
     epochs: int = LONG
-    prepared: str = ""
+    boot_script: str = ""
     early: bool = False
     cost: int = USUAL_S
-    asks: str = "client"
+    requester: str = "client"
 
 
 def at(phases: str, *codes: int) -> dict[str, set[int]]:
@@ -55,48 +55,53 @@ def at(phases: str, *codes: int) -> dict[str, set[int]]:
 
 
 FAULTS = {
-    "SIGKILL": Fault(strikes.told(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT),
+    "SIGKILL": Fault(
+        faults.send_signals(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT
+    ),
     "SIGKILL, nobody comes back": Fault(
-        strikes.told(signal.SIGKILL), at("booting, making ready", KILLED), cost=270
+        faults.send_signals(signal.SIGKILL), at("booting, making ready", KILLED), cost=270
     ),  # the run has not started: its deadline ends it
     "SIGTERM": Fault(
-        strikes.told(signal.SIGTERM, group=False), at("armed, booting, making ready, data, training, upload", 143)
+        faults.send_signals(signal.SIGTERM, group=False),
+        at("armed, booting, making ready, data, training, upload", 143),
     ),
-    "SIGHUP": Fault(strikes.told(signal.SIGHUP), at("booting, proof, training", 129)),
+    "SIGHUP": Fault(faults.send_signals(signal.SIGHUP), at("booting, proof, training", 129)),
     "Ctrl-C": Fault(
-        strikes.told(signal.SIGINT), at("armed, booting, making ready, data, proof, training, upload", 130)
+        faults.send_signals(signal.SIGINT), at("armed, booting, making ready, data, proof, training, upload", 130)
     ),
-    "Ctrl-C twice": Fault(strikes.told(signal.SIGINT, signal.SIGINT), at("data, training, upload", 130)),
+    "Ctrl-C twice": Fault(faults.send_signals(signal.SIGINT, signal.SIGINT), at("data, training, upload", 130)),
     "network away for 40 s": Fault(
-        strikes.away, at("booting, making ready", 0, 8) | at("training, upload", 0), epochs=SHORT
+        faults.disconnect_for_a_while, at("booting, making ready", 0, 8) | at("training, upload", 0), epochs=SHORT
     ),
-    "network away for good": Fault(strikes.gone, at("making ready, training", KILLED), epochs=SHORT, cost=300),
+    "network away for good": Fault(faults.disconnect, at("making ready, training", KILLED), epochs=SHORT, cost=300),
     "host dies": Fault(
-        strikes.dies, at("booting", 8, 9) | at("making ready, data, proof, training, upload", 8), cost=120
+        faults.kill_host, at("booting", 8, 9) | at("making ready, data, proof, training, upload", 8), cost=120
     ),
-    "run hangs": Fault(strikes.to_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=120),
-    "run killed": Fault(strikes.to_run(signal.SIGKILL), at("data, proof, training, upload", 8)),
-    "out of memory": Fault(strikes.short_of_memory, at("data, training", 8)),
-    "disk full": Fault(strikes.full, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90),
-    "no GPU": Fault(strikes.nothing, at("proof", 8), prepared=strikes.NO_GPU, early=True),
-    "S3 refuses writes": Fault(strikes.unwritable(kind="denied"), at("data, training, upload", 8), epochs=SHORT),
-    "S3 throttles": Fault(strikes.unwritable(kind="throttled", times=12), at("training, upload", 0), epochs=SHORT),
-    "no schedule allowed": Fault(strikes.unarmable, at("armed", 4), early=True),
-    "API throttles the stop": Fault(strikes.at_the_stop("throttled", times=9), at("stopping", 130)),
-    "API down for a while": Fault(strikes.at_the_stop("down", times=9), at("stopping", 130), cost=90),
-    "API down for good": Fault(strikes.at_the_stop("down"), at("stopping", 7), cost=300),
-    "stop denied": Fault(strikes.at_the_stop("denied"), at("stopping", 7)),
-    "client's clock 6 h ahead": Fault(strikes.client_clock(strikes.HOURS), at("booting, training", 0), epochs=SHORT),
-    "client's clock 6 h back": Fault(strikes.client_clock(-strikes.HOURS), at("booting, training", 0), epochs=SHORT),
+    "run hangs": Fault(faults.signal_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=120),
+    "run killed": Fault(faults.signal_run(signal.SIGKILL), at("data, proof, training, upload", 8)),
+    "out of memory": Fault(faults.short_of_memory, at("data, training", 8)),
+    "disk full": Fault(faults.fill_disk, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90),
+    "no GPU": Fault(faults.no_injection, at("proof", 8), boot_script=faults.NO_GPU, early=True),
+    "S3 refuses writes": Fault(faults.refuse_writes(kind="denied"), at("data, training, upload", 8), epochs=SHORT),
+    "S3 throttles": Fault(faults.refuse_writes(kind="throttled", times=12), at("training, upload", 0), epochs=SHORT),
+    "no schedule allowed": Fault(faults.deny_schedule, at("armed", 4), early=True),
+    "API throttles the stop": Fault(faults.fail_at_stop("throttled", times=9), at("stopping", 130)),
+    "API down for a while": Fault(faults.fail_at_stop("down", times=9), at("stopping", 130), cost=90),
+    "API down for good": Fault(faults.fail_at_stop("down"), at("stopping", 7), cost=300),
+    "stop denied": Fault(faults.fail_at_stop("denied"), at("stopping", 7)),
+    "client's clock 6 h ahead": Fault(faults.set_client_clock(faults.HOURS), at("booting, training", 0), epochs=SHORT),
+    "client's clock 6 h back": Fault(faults.set_client_clock(-faults.HOURS), at("booting, training", 0), epochs=SHORT),
     "host's clock 6 h ahead": Fault(
-        strikes.host_clock(strikes.HOURS), at("data, training", 0), epochs=SHORT, prepared=strikes.WRONG_CLOCK
+        faults.set_host_clock(faults.HOURS), at("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
     ),
     "host's clock 6 h back": Fault(
-        strikes.host_clock(-strikes.HOURS), at("data, training", 0), epochs=SHORT, prepared=strikes.WRONG_CLOCK
+        faults.set_host_clock(-faults.HOURS), at("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
     ),
-    "another `train --gpu`": Fault(strikes.another("train", "--gpu", code=5), at("booting, training", 0), epochs=SHORT),
+    "another `train --gpu`": Fault(
+        faults.run_other_command("train", "--gpu", code=5), at("booting, training", 0), epochs=SHORT
+    ),
     "`gpu stop` elsewhere": Fault(
-        strikes.another("gpu", "stop", code=0), at("making ready, training", 8), asks="somebody"
+        faults.run_other_command("gpu", "stop", code=0), at("making ready, training", 8), requester="somebody"
     ),
 }
 
@@ -104,7 +109,7 @@ FAULTS = {
 def chosen() -> tuple[int, list[tuple[str, str]]]:
     """The seed, and the pairs of fault and phase. No fault is chosen twice, except for PNEUMO_SWEEP=all."""
     pairs = [(fault, phase) for fault, one in FAULTS.items() for phase in PHASES if phase in one.codes]
-    assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault at a phase that there is not"
+    assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault in an unknown phase"
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     if WHOLE:
         return seed, pairs
@@ -128,70 +133,73 @@ class Evidence:
     guards: frozenset[str]  # the guards that acted
 
     @staticmethod
-    def of(scene: Scene, since: int, asks: str) -> "Evidence":
-        lab = scene.training.operator.lab
+    def of(paused: PausedRun, since: int, requester: str) -> "Evidence":
+        lab = paused.training.operator.lab
         good = {call["action"] for call in lab.mutating_calls() if call["source"] == OPERATOR and call["status"] == 200}
-        console = scene.training.console()[since:]
+        console = paused.training.console()[since:]
         acted = {
-            asks: "StopInstances" in good,
+            requester: "StopInstances" in good,
             "unit": b"pneumoctl-train: ended" in console,
             "host timer": b"pneumoctl-guard: powering off" in console,
             "schedule": any(
-                one["outcome"] == "ok" and one["schedule"].endswith(f"/{scene.run}")
+                one["outcome"] == "ok" and one["schedule"].endswith(f"/{paused.run}")
                 for one in lab.ask("GET", "clock")["fired"]
             ),
         }
         return Evidence("StartInstances" in good, frozenset(name for name, did in acted.items() if did))
 
 
-def strike(training: Training, name: str, phase: str, folder: Path) -> str:
+def apply_fault(training: Training, name: str, phase: str, folder: Path) -> str:
     """Apply one fault to a run, wait until the host is off again, and return the cell for the table."""
     fault, lab = FAULTS[name], training.operator.lab
     lab.forget_calls()
     since = len(training.console())
-    scene = Scene(training, folder, BRIEF if phase == "upload" else fault.epochs, fault.prepared)
+    paused = PausedRun(training, folder, BRIEF if phase == "upload" else fault.epochs, fault.boot_script)
     try:
         if fault.early:
-            fault.strike(scene)
-        scene.begin(phase)
-        if not fault.early or fault.prepared:
-            scene.reach(phase)
-        had, began = scene.checkpoint() if phase in ("training", "upload", "stopping") else None, time.monotonic()
+            fault.inject(paused)
+        paused.begin(phase)
+        if not fault.early or fault.boot_script:
+            paused.reach(phase)
+        checkpoint, began = (
+            paused.checkpoint() if phase in ("training", "upload", "stopping") else None,
+            time.monotonic(),
+        )
         if not fault.early:
-            fault.strike(scene)
-        scene.let_go()
-        seconds = off(scene, began)
+            fault.inject(paused)
+        paused.let_go()
+        seconds = off(paused, began)
     finally:
-        scene.heal()
-    code, said = scene.child.returncode, scene.said
-    assert code in fault.codes[phase], f"exit {code}:\n{said}"
-    assert "Traceback" not in said, said
-    assert seconds <= OFF_S, f"off only after {seconds:.0f} s:\n{said}"
-    evidence, receipt = Evidence.of(scene, since, fault.asks), receipt_of(scene)
-    assert receipt["guard"] in evidence.guards or not evidence.started, f"{receipt}\n{evidence}\n{said}"
+        paused.heal()
+    code, output = paused.child.returncode, paused.output
+    assert code in fault.codes[phase], f"exit {code}:\n{output}"
+    assert "Traceback" not in output, output
+    assert seconds <= OFF_S, f"off only after {seconds:.0f} s:\n{output}"
+    evidence, receipt = Evidence.of(paused, since, fault.requester), receipt_of(paused)
+    assert receipt["guard"] in evidence.guards or not evidence.started, f"{receipt}\n{evidence}\n{output}"
     assert code in (KILLED, 7, receipt["exit"]), receipt
-    whole(scene, had)
+    check_checkpoint(paused, checkpoint)
     if not lab.client("scheduler").list_schedules(GroupName="pneumoctl-default")["Schedules"] == []:
         raise AssertionError("a stop is still armed, though the host is off")
     shown = "killed" if code == KILLED else code
     return f"{receipt['guard']} {math.ceil(seconds)} s ({shown})" if evidence.started else f"not started ({shown})"
 
 
-def off(scene: Scene, began: float) -> float:
+def off(paused: PausedRun, began: float) -> float:
     """Wait until pneumoctl has ended and EC2 says that the host is off. Returns how long the host took."""
     since: float | None = None
-    while since is None or scene.child.poll() is None:
-        since = (since or time.monotonic()) if scene.state == "stopped" else None
-        assert time.monotonic() - began < END_S, f"{scene.state}, exit {scene.child.poll()}:\n{scene.said}"
+    while since is None or paused.child.poll() is None:
+        since = (since or time.monotonic()) if paused.state == "stopped" else None
+        assert time.monotonic() - began < END_S, f"{paused.state}, exit {paused.child.poll()}:\n{paused.output}"
         time.sleep(0.2)
     return since - began
 
 
-def receipt_of(scene: Scene) -> dict:
+def receipt_of(paused: PausedRun) -> dict:
     """The receipt of the run. If the client was killed or lost the run, the next `train` collects it, as for a user."""
-    operator, shown = scene.training.operator, lambda: scene.training.operator.json("runs", "show", scene.run)
+    operator, shown = paused.training.operator, lambda: paused.training.operator.json("runs", "show", paused.run)
     if (shown()["receipt"] or {"exit": 7})["exit"] == 7:
-        done = b'"done"' in (scene.kept("end.json") or b"")
+        done = b'"done"' in (paused.stored_object("end.json") or b"")
         # A run that exceeds the cost limit collects the end of the earlier run without starting a new one.
         words = ("--resume",) if done else ("--max-cost", "0.000001")
         operator.run("train", "--gpu", *words, code=0 if done else 4)
@@ -199,15 +207,15 @@ def receipt_of(scene: Scene) -> dict:
     return receipt
 
 
-def whole(scene: Scene, had: str | None) -> None:
+def check_checkpoint(paused: PausedRun, before: str | None) -> None:
     """Check that the bucket has the earlier checkpoint or a newer one, and that its digests are correct."""
-    if had is None:
+    if before is None:
         return
-    latest = scene.checkpoint() or ""
-    assert latest >= had, f"{had} was there, now it is {latest!r}"
-    digests = json.loads(scene.kept(f"checkpoints/{latest}/{MANIFEST}") or b"{}")
+    latest = paused.checkpoint() or ""
+    assert latest >= before, f"{before} was there, now it is {latest!r}"
+    digests = json.loads(paused.stored_object(f"checkpoints/{latest}/{MANIFEST}") or b"{}")
     for name in (ARRAYS, STATE):
-        content = scene.kept(f"checkpoints/{latest}/{name}") or b""
+        content = paused.stored_object(f"checkpoints/{latest}/{name}") or b""
         assert hashlib.sha256(content).hexdigest() == digests[name], f"{latest}/{name} is damaged"
 
 
@@ -219,11 +227,11 @@ def whole(scene: Scene, had: str | None) -> None:
         for pair in PAIRS
     ],
 )
-def test_whatever_strikes_wherever_the_gpu_is_off_and_everything_tells_why(
+def test_a_fault_in_any_phase_leaves_the_gpu_host_off_and_a_correct_receipt(
     training: Training, fault: str, phase: str, tmp_path: Path
 ) -> None:
     print(f"PNEUMO_SWEEP_SEED={SEED}")
-    cell = strike(training, fault, phase, tmp_path / "client")
+    cell = apply_fault(training, fault, phase, tmp_path / "client")
     print(f"{fault}, {phase}: {cell}", flush=True)
     if WHOLE:
         training_table.keep(fault, phase, cell, list(FAULTS), PHASES)

@@ -1,12 +1,12 @@
 """The table of faults in docs/training.md: cells are added one by one, and earlier measurements stay."""
 
 from tests.lab.faults import training_table
+from tests.lab.faults.paused_run import PHASES
 from tests.lab.faults.test_training import FAULTS
-from tests.lab.faults.training_scene import PHASES
 from tests.lab.faults.training_table import BEGIN, DOCUMENT, END, written
 
 
-def test_a_cell_goes_in_and_the_others_stay() -> None:
+def test_a_cell_is_added_and_the_others_are_kept() -> None:
     text = f"before\n{BEGIN}\n{END}\nafter\n"
     for fault, phase, cell in (("hail", "data", "unit 3 s (8)"), ("rain", "proof", "a"), ("rain", "proof", "b")):
         text = written(text, {(fault, phase): cell}, ("rain", "snow", "hail"), ("data", "proof"))
@@ -15,7 +15,7 @@ def test_a_cell_goes_in_and_the_others_stay() -> None:
     assert text == "\n".join(("before", BEGIN, *table, END, "after\n"))
 
 
-def test_what_is_no_fault_any_more_goes_out() -> None:
+def test_a_removed_fault_is_removed_from_the_table() -> None:
     text = f"{BEGIN}\n| | data |\n|---|---|\n| rain | a |\n| frost | b |\n{END}"
     assert written(text, {}, ("rain",), ("data",)) == f"{BEGIN}\n| | data |\n|---|---|\n| rain | a |\n{END}"
 

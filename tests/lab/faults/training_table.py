@@ -13,10 +13,10 @@ def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str],
     """Return the text with these cells, (fault, phase) -> content, in its table; other measured cells stay."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    known = cells(text) | fresh
+    results = cells(text) | fresh
     lines = [f"| | {' | '.join(phases)} |", "|---" * (len(phases) + 1) + "|"]
     for fault in faults:
-        row = [known.get((fault, phase), "") for phase in phases]
+        row = [results.get((fault, phase), "") for phase in phases]
         if any(row):
             lines.append(f"| {fault} | {' | '.join(row)} |")
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"

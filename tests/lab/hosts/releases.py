@@ -32,8 +32,8 @@ def relabelled(directory: Path, name: str, off: float = 0.0) -> Path:
     """The shipped model under another name. `off`: added to the expected score of its known picture."""
     shutil.copytree(bundle.pretrained(), directory, ignore=shutil.ignore_patterns(bundle.MANIFEST))
     manifest = json.loads((bundle.pretrained() / bundle.MANIFEST).read_text())
-    known = manifest["known_picture"]
-    known["probability"] += off if known["probability"] + off < 1 else -off
+    known_picture = manifest["known_picture"]
+    known_picture["probability"] += off if known_picture["probability"] + off < 1 else -off
     bundle.write(directory, {**manifest, "name": name})
     return directory
 
@@ -43,5 +43,5 @@ def served(lab: Lab, host: str) -> dict[str, str]:
     unit = KINDS["web" if host.startswith("web") else "api"][1]
     script = f'tr "\\0" "\\n" </proc/$(systemctl show -P MainPID {unit})/environ'
     lines = dict(line.split("=", 1) for line in lab.fault.on(host, ["sh", "-c", script]).splitlines() if "=" in line)
-    found = {"code": lines["PYTHONPATH"], "model": lines.get("MODEL_BUNDLE", "")}
-    return {name: Path(path).name for name, path in found.items() if path}
+    served_by = {"code": lines["PYTHONPATH"], "model": lines.get("MODEL_BUNDLE", "")}
+    return {name: Path(path).name for name, path in served_by.items() if path}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.faults.host_strikes import Hold
+from tests.lab.faults.host_faults import Hold
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.operated import LONGEST_S, Operator
 from tests.lab.small import until
@@ -51,18 +51,18 @@ def second(operator: Operator, env: dict[str, str], code: int | None) -> "subpro
     return operator.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
 
 
-def test_a_second_one_is_told_who_works_here_and_elsewhere(
+def test_a_second_command_names_the_holder_on_this_and_another_machine(
     operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working
     here = operator.run("configure", "-y", code=5)
     there = second(operator, elsewhere, 5)
     hold.let_go()
-    said = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=LONGEST_S)[1]
 
     assert f"process {first.pid}" in here.stderr
     assert f"root@{os.uname().nodename} works on it" in there.stderr and HOST in there.stderr
-    assert first.returncode == 0, said
+    assert first.returncode == 0, stderr
     assert operator.json("configure", "-y")["changed"] == []
 
 
@@ -80,7 +80,7 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     assert operator.json("configure", "-y")["changed"] == []
 
 
-def test_one_that_was_frozen_and_overtaken_does_nothing_more(
+def test_a_frozen_and_overtaken_command_makes_no_further_changes(
     operator: Operator, working: tuple["subprocess.Popen[str]", Hold], elsewhere: dict[str, str]
 ) -> None:
     first, hold = working  # its next step is "Configure Redis"
@@ -89,8 +89,8 @@ def test_one_that_was_frozen_and_overtaken_does_nothing_more(
     until("the lease to end", lambda: second(operator, elsewhere, None).returncode == 0, LEASE_S + 60)
     operator.lab.fault.on(HOST, REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
-    said = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=LONGEST_S)[1]
 
-    assert first.returncode in (5, 6), said  # refused by the host, or its connection had ended
+    assert first.returncode in (5, 6), stderr  # refused by the host, or its connection had ended
     assert operator.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
     Traffic(operator).upload(0)

@@ -56,9 +56,11 @@ def films() -> list[Film]:
     model = Classifier.open(pretrained(), threads=1)
     made: list[Film] = []
     for seed in itertools.count(1):
-        found = model.predict(phantom.png(seed, SIZE, bool(seed % 2)), "drawn.png")
-        if found["refusal"] is None and abs(found["probability"] - found["threshold"]) > 2 * NEAR:
-            made.append(Film(phantom.draw(seed, SIZE, bool(seed % 2)), found["finding"], found["probability"]))
+        prediction = model.predict(phantom.png(seed, SIZE, bool(seed % 2)), "drawn.png")
+        if prediction["refusal"] is None and abs(prediction["probability"] - prediction["threshold"]) > 2 * NEAR:
+            made.append(
+                Film(phantom.draw(seed, SIZE, bool(seed % 2)), prediction["finding"], prediction["probability"])
+            )
         if len(made) == PICTURES:
             return made
     raise AssertionError("never reached")
@@ -156,29 +158,29 @@ class Traffic:
         with self._lock:
             picture, name = film.another(self._dice), f"drawn-{self._dice.randrange(1 << 60):x}.png"
         answer = self.ask("POST", "/predictions", fields={"file": (name, picture, "image/png")})
-        (found,) = answer.json()["predictions"]
-        if (found["file"], found["finding"], found["refusal"]) != (name, film.finding, None):
-            raise Wrong(f"found {found} in {name}, not {film.finding}")
-        if not abs(found["probability"] - film.probability) <= NEAR:
-            raise Wrong(f"{found['probability']} is not {film.probability}")
+        (prediction,) = answer.json()["predictions"]
+        if (prediction["file"], prediction["finding"], prediction["refusal"]) != (name, film.finding, None):
+            raise Wrong(f"found {prediction} in {name}, not {film.finding}")
+        if not abs(prediction["probability"] - film.probability) <= NEAR:
+            raise Wrong(f"{prediction['probability']} is not {film.probability}")
         with self._lock:
-            self._stored = [*self._stored[-50:], found]
+            self._stored = [*self._stored[-50:], prediction]
 
     def look(self, number: int) -> None:
         """Get the page or the document of an uploaded picture; raises unless it is right."""
         with self._lock:
-            known = self._dice.choice(self._stored)
-        one = f"/predictions/{known['id']}"
+            prediction = self._dice.choice(self._stored)
+        path = f"/predictions/{prediction['id']}"
         look = number // UPLOADS % 4
         if look == 0:
             if "drawn-" not in self.ask("GET", "/", accept="text/html").data.decode():
                 raise Wrong("the first page lists no result")
         elif look == 1:
-            if known["file"] not in self.ask("GET", one, accept="text/html").data.decode():
-                raise Wrong(f"{one} does not tell of {known['file']}")
+            if prediction["file"] not in self.ask("GET", path, accept="text/html").data.decode():
+                raise Wrong(f"{path} does not tell of {prediction['file']}")
         elif look == 2:
-            if self.ask("GET", one).json()["probability"] != known["probability"]:
-                raise Wrong(f"{one} is another than it was")
+            if self.ask("GET", path).json()["probability"] != prediction["probability"]:
+                raise Wrong(f"{path} is another than it was")
         elif not self.ask("GET", "/predictions").json()["predictions"]:
             raise Wrong("the list is empty")
 

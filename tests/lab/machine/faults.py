@@ -41,14 +41,14 @@ class Faults:
 
     def cut(self, host: str) -> None:
         """Cut a host's network in both directions until `restore`. `operator`: the operator's machine."""
-        place = self._place(host)
-        self._undo["cut", place] = lambda: self._network.restore(place)
-        self._network.cut(place)
+        namespace = self._place(host)
+        self._undo["cut", namespace] = lambda: self._network.restore(namespace)
+        self._network.cut(namespace)
 
     def restore(self, host: str) -> None:
-        place = self._place(host)
-        self._network.restore(place)
-        self._undo.pop(("cut", place), None)
+        namespace = self._place(host)
+        self._network.restore(namespace)
+        self._undo.pop(("cut", namespace), None)
 
     def freeze(self, host: str) -> None:
         """Freeze all processes of a host until `thaw`. Its kernel still accepts connections."""
@@ -126,10 +126,10 @@ class Faults:
         """Run a command on a host as root, without its network, as on a console. Returns its output."""
         inside = ["nsenter", f"--target={leader(self._find(host)['pid'])}", "--all", "--wdns=/", "--", *argv]
         path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-        done = subprocess.run(self._group(host).enter(inside), text=True, capture_output=True, env=path, timeout=ON_S)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(argv)} on {host} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
+        result = subprocess.run(self._group(host).enter(inside), text=True, capture_output=True, env=path, timeout=ON_S)
+        if result.returncode:
+            raise RuntimeError(f"{' '.join(argv)} on {host} ended with {result.returncode}: {result.stderr.strip()}")
+        return result.stdout
 
     def _place(self, host: str) -> str:
         return host if host in WORLD else str(self._find(host)["id"])

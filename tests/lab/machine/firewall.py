@@ -75,9 +75,9 @@ def _chain(way: str, host: Description) -> str:
 def _arriving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
     """From outside to a public address, for hosts whose subnet has a route to the internet gateway."""
     return [
-        f"iifname {place} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
+        f"iifname {namespace} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
         for host in hosts
-        for place, address in world.places.items()
+        for namespace, address in world.places.items()
         if _through_gateway(host, address, cloud)
     ]
 
@@ -94,9 +94,9 @@ def _leaving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
 
 def _to_api(hosts: list[Description], cloud: Cloud, world: World, outside: str) -> list[str]:
     open_to = [host["PrivateIpAddress"] for host in hosts if _reaches_api(host, cloud, world)]
-    asks = f"ip daddr {world.api} tcp dport {world.port} accept"
-    rules = ["ct state established,related accept", "iif lo accept", f"iifname {{ {outside} }} {asks}"]
-    return rules + ([f"ip saddr {{ {', '.join(open_to)} }} {asks}"] if open_to else [])
+    match = f"ip daddr {world.api} tcp dport {world.port} accept"
+    rules = ["ct state established,related accept", "iif lo accept", f"iifname {{ {outside} }} {match}"]
+    return rules + ([f"ip saddr {{ {', '.join(open_to)} }} {match}"] if open_to else [])
 
 
 def _between(hosts: list[Description], outside: str) -> list[str]:
@@ -106,8 +106,8 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
         f"iifname {{ {outside} }} ct status & dnat == 0 drop",  # private addresses are not routed outside
     ]
     if hosts:
-        known = ", ".join(host["PrivateIpAddress"] for host in hosts)
-        rules.append(f"iifname != {{ {outside} }} ip saddr != {{ {known} }} drop")
+        addresses = ", ".join(host["PrivateIpAddress"] for host in hosts)
+        rules.append(f"iifname != {{ {outside} }} ip saddr != {{ {addresses} }} drop")
         sources = ", ".join(f"{host['PrivateIpAddress']} : jump {_chain('out', host)}" for host in hosts)
         targets = ", ".join(f"{host['PrivateIpAddress']} : goto {_chain('in', host)}" for host in hosts)
         rules += [f"ip saddr vmap {{ {sources} }}", f"ip daddr vmap {{ {targets} }}", f"oifname {{ {outside} }} accept"]
@@ -156,8 +156,10 @@ def _matches(permission: Description, side: str, host: Description, hosts: list[
             yield " ".join(filter(None, [f"ip {side} {{ {', '.join(members)} }}", what]))
 
 
-def _is_member(one: Description, group: str, host: Description) -> bool:
-    return one.get("VpcId") == host.get("VpcId") and group in {g["GroupId"] for g in one.get("SecurityGroups", ())}
+def _is_member(member: Description, group: str, host: Description) -> bool:
+    return member.get("VpcId") == host.get("VpcId") and group in {
+        g["GroupId"] for g in member.get("SecurityGroups", ())
+    }
 
 
 def _protocol(permission: Description) -> str | None:
@@ -215,7 +217,8 @@ def _route(table: Description, address: str) -> Description:
 
 def _attached(gateway: str, vpc: str, cloud: Cloud) -> bool:
     return any(
-        one["InternetGatewayId"] == gateway and any(place.get("VpcId") == vpc for place in one.get("Attachments", ()))
+        one["InternetGatewayId"] == gateway
+        and any(attachment.get("VpcId") == vpc for attachment in one.get("Attachments", ()))
         for one in cloud.internet_gateways
     )
 

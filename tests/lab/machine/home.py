@@ -31,8 +31,8 @@ def plugin_mirror() -> Path | None:
     # Not those below .terraform, which belong to one working copy. Deeper folders are not searched: it takes seconds.
     where = ["find", "/", "-xdev", "-maxdepth", "7", "-name", ".terraform", "-prune"]
     what = ["-o", "-type", "d", "-path", f"*/{PROVIDER}", "-print", "-quit"]
-    found = subprocess.run([*where, *what], text=True, capture_output=True).stdout.splitlines()
-    return Path(found[0].removesuffix(f"/{PROVIDER}")) if found else None
+    lines = subprocess.run([*where, *what], text=True, capture_output=True).stdout.splitlines()
+    return Path(lines[0].removesuffix(f"/{PROVIDER}")) if lines else None
 
 
 def furnish(places: Places, mirror: Path) -> None:

@@ -137,6 +137,6 @@ def leader(nspawn: int) -> int:
 
 
 def _run(*argv: str | Path) -> None:
-    done = subprocess.run(argv, text=True, capture_output=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, argv))}: {done.stderr.strip()}")
+    result = subprocess.run(argv, text=True, capture_output=True)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: {result.stderr.strip()}")

@@ -122,11 +122,11 @@ def _build(root: Path, log_path: Path) -> None:
         def run(*argv: str | Path) -> None:
             log.write(f"== {' '.join(map(str, argv))}\n")
             log.flush()
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            if done.returncode:
+            result = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if result.returncode:
                 log.flush()
                 tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-15:])
-                raise RuntimeError(f"the lab's image was not built: {argv[0]} ended with {done.returncode}\n{tail}")
+                raise RuntimeError(f"the lab's image was not built: {argv[0]} ended with {result.returncode}\n{tail}")
 
         _debian(root, run)
         _mirror(root, run)
@@ -138,8 +138,8 @@ def _debian(root: Path, run: Run) -> None:
     options = ["--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", "--skip=cleanup/apt"]
     sources = [*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")]
     include = "--include=" + ",".join(CLOUD_IMAGE)
-    given = [path for path in sources if path.exists()]  # the package sources of this machine
-    run("mmdebstrap", "--mode=root", "--variant=minbase", *options, *no_docs, include, "bookworm", root, *given)
+    existing = [path for path in sources if path.exists()]  # the package sources of this machine
+    run("mmdebstrap", "--mode=root", "--variant=minbase", *options, *no_docs, include, "bookworm", root, *existing)
 
 
 def _mirror(root: Path, run: Run) -> None:
@@ -165,8 +165,8 @@ def _mirror(root: Path, run: Run) -> None:
     own_pip = f"/{MIRROR}/wheels/{bundled.name}/pip"
     for lock in LOCKS.values():
         shutil.copy(lock, root / "tmp/lock.txt")
-        given = ("--require-hashes", "--requirement", "/tmp/lock.txt")
-        run("chroot", root, "python3", own_pip, *offline, "--break-system-packages", *given)
+        options = ("--require-hashes", "--requirement", "/tmp/lock.txt")
+        run("chroot", root, "python3", own_pip, *offline, "--break-system-packages", *options)
         (root / "tmp/lock.txt").unlink()
 
 

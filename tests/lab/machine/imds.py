@@ -23,13 +23,13 @@ def answer(path: str, region: str) -> str | None:
         return SPOT.read_text() if SPOT.exists() else None
     until = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
     keys = {"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "lab", "SecretAccessKey": "lab", "Token": "lab"}
-    known = {
+    documents = {
         "meta-data/iam/security-credentials/": "host",
         "meta-data/iam/security-credentials/host": json.dumps({**keys, "Expiration": until}),
         "meta-data/instance-id": INSTANCE.read_text().strip() if INSTANCE.exists() else "",
         "meta-data/placement/region": region,
     }
-    return known.get(path)
+    return documents.get(path)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,8 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("X-aws-ec2-metadata-token") not in TOKENS:
             self._say(401, "")
             return
-        said = answer(self.path.removeprefix("/latest/"), self.region)
-        self._say(404 if said is None else 200, said or "")
+        document = answer(self.path.removeprefix("/latest/"), self.region)
+        self._say(404 if document is None else 200, document or "")
 
     def _say(self, status: int, text: str, *headers: tuple[str, str]) -> None:
         self.send_response(status)

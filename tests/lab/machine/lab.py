@@ -64,7 +64,7 @@ class Lab:
 
     def down(self) -> None:
         """End everything that a lab of this name started, by any process. It need not exist."""
-        for group in [one for one in with_prefix(self.places.prefix) if one.path == self.places.prefix]:
+        for group in [other for other in with_prefix(self.places.prefix) if other.path == self.places.prefix]:
             group.leave()
             group.end()
         while self._programs:
@@ -93,9 +93,9 @@ class Lab:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def command(self, argv: Sequence[str], place: str = "operator") -> list[str]:
+    def command(self, argv: Sequence[str], namespace: str = "operator") -> list[str]:
         """The command that runs `argv` at a place or in a host's network, as a process of the lab."""
-        at = self._place(place)
+        at = self._place(namespace)
         group = Group(f"{self.places.prefix}/{at}")
         group.create()
         return group.enter(self._network.inside(at, list(argv)))
@@ -105,10 +105,10 @@ class Lab:
 
     def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start a command as the operator; options as of Popen, `env` adds to the operator's environment."""
-        given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        merged = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         environment = {**self.environment(), **(env or {})}
-        given = {"cwd": self.places.home, "start_new_session": True, "text": True, **given}
-        return subprocess.Popen(self.command(argv), env=environment, **given)
+        merged = {"cwd": self.places.home, "start_new_session": True, "text": True, **merged}
+        return subprocess.Popen(self.command(argv), env=environment, **merged)
 
     def run(
         self,
@@ -118,11 +118,11 @@ class Lab:
         env: Mapping[str, str] | None = None,
         given: str = "",
         cwd: Path | None = None,
-        place: str = "operator",
+        namespace: str = "operator",
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as the operator or at another place. Raises AssertionError if the exit code is not `code`."""
-        done = subprocess.run(
-            self.command(argv, place),
+        result = subprocess.run(
+            self.command(argv, namespace),
             env={**self.environment(), **(env or {})},
             cwd=cwd or self.places.home,
             input=given,
@@ -130,18 +130,18 @@ class Lab:
             text=True,
             capture_output=True,
         )
-        if code is not None and done.returncode != code:
-            said = f"{done.stdout}\n{done.stderr}".strip()
-            raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}, not {code}:\n{said}")
-        return done
+        if code is not None and result.returncode != code:
+            output = f"{result.stdout}\n{result.stderr}".strip()
+            raise AssertionError(f"{' '.join(argv)} ended with {result.returncode}, not {code}:\n{output}")
+        return result
 
     def client(self, service: str = "ec2", agent: str = "test") -> Any:
         """A boto3 client for this process. Its requests are sent from the operator's network."""
         return cloud.client_through(self._network.entered, service, agent)
 
-    def probe(self, place: str, address: str, port: int, timeout: float = 1.0) -> str:
+    def probe(self, namespace: str, address: str, port: int, timeout: float = 1.0) -> str:
         """The result of a TCP connection from a place or host: `open`, `refused` (nothing listens) or `silent`."""
-        with self.entered(place), socket.socket() as attempt:
+        with self.entered(namespace), socket.socket() as attempt:
             attempt.settimeout(timeout)
             try:
                 attempt.connect((address, port))
@@ -151,9 +151,9 @@ class Lab:
                 return "silent"
             return "open"
 
-    def entered(self, place: str) -> AbstractContextManager[None]:
+    def entered(self, namespace: str) -> AbstractContextManager[None]:
         """Within `with`, the sockets of this thread are opened at a place or in a host's network."""
-        return self._network.entered(self._place(place))
+        return self._network.entered(self._place(namespace))
 
     def ask(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
         """Send a request to the lab's own HTTP interface below /lab/."""
@@ -180,8 +180,8 @@ class Lab:
 
     def hosts(self) -> list[dict[str, Any]]:
         """id, name, private_ip, public_ip, api (its state in EC2), state (of the host: up, down, dead ...), pid."""
-        known: list[dict[str, Any]] = json.loads(self._overview.read_text())["hosts"]
-        return known
+        rows: list[dict[str, Any]] = json.loads(self._overview.read_text())["hosts"]
+        return rows
 
     def trouble(self) -> str:
         """What the reconciler failed to do at its last attempt; empty if it succeeded."""
@@ -235,8 +235,8 @@ class Lab:
 
     def _begin(self, name: str, argv: list[str]) -> None:
         """Start one of the lab's own programs in the router's network; it continues after this process ends."""
-        kept = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
-        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        passed = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
+        environment = {name: os.environ[name] for name in passed if name in os.environ}
         group = Group(f"{self.places.prefix}/{name}")
         group.create()
         command = group.enter(self._network.inside("router", [sys.executable, "-u", *argv]))

@@ -39,16 +39,18 @@ class Network:
         self._in_router("sysctl", "--quiet", "--write", *settings)
         self._in_router("nft", "-f", "-", given=CUTS)
         self.load(ruleset)
-        for place, address in WORLD.items():
-            self._connect(self._places.named(place), place, address)
+        for namespace, address in WORLD.items():
+            self._connect(self._places.named(namespace), namespace, address)
             for resolver in _resolvers():  # so that name resolution fails at once, not after a time-out
-                _ip("-n", self._places.named(place), "route", "add", "unreachable", resolver)
+                _ip("-n", self._places.named(namespace), "route", "add", "unreachable", resolver)
 
     def load(self, ruleset: str) -> None:
         """Load the firewall's rules atomically. Raises ValueError if nft refuses them."""
-        done = subprocess.run(self.inside("router", ["nft", "-f", "-"]), input=ruleset, text=True, capture_output=True)
-        if done.returncode:
-            raise ValueError(f"nft refuses the rules: {done.stderr.strip()}")
+        result = subprocess.run(
+            self.inside("router", ["nft", "-f", "-"]), input=ruleset, text=True, capture_output=True
+        )
+        if result.returncode:
+            raise ValueError(f"nft refuses the rules: {result.stderr.strip()}")
 
     def attach(self, host: str, address: str) -> None:
         """Create the link of a host; an existing one is replaced."""
@@ -66,16 +68,16 @@ class Network:
         if _cable(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cables"):
             self._in_router("nft", f"delete element ip cuts cables {{ {_cable(host)} }}")
 
-    def inside(self, place: str, argv: list[str]) -> list[str]:
+    def inside(self, namespace: str, argv: list[str]) -> list[str]:
         """The command that runs `argv` at a place. Not `ip netns exec`, which would hide the control groups."""
-        return ["nsenter", f"--net=/run/netns/{self._places.named(place)}", "--", *argv]
+        return ["nsenter", f"--net=/run/netns/{self._places.named(namespace)}", "--", *argv]
 
     @contextmanager
-    def entered(self, place: str) -> Iterator[None]:
+    def entered(self, namespace: str) -> Iterator[None]:
         """Within `with`, the sockets of this thread are opened at a place of the lab."""
         with (
             Path("/proc/thread-self/ns/net").open() as here,
-            Path("/run/netns", self._places.named(place)).open() as there,
+            Path("/run/netns", self._places.named(namespace)).open() as there,
         ):
             _setns(there.fileno())
             try:
@@ -111,9 +113,9 @@ def destroy(prefix: str) -> None:
         _ip("netns", "delete", name)
 
 
-def _cable(place: str) -> str:
+def _cable(namespace: str) -> str:
     """The router's interface for a link. An interface name has at most 15 characters."""
-    return place if place in WORLD else "h" + place[-12:]
+    return namespace if namespace in WORLD else "h" + namespace[-12:]
 
 
 def _resolvers() -> list[str]:
@@ -123,9 +125,9 @@ def _resolvers() -> list[str]:
 
 
 def _ip(*argv: str, check: bool = True) -> None:
-    done = subprocess.run(["ip", *argv], text=True, capture_output=True)
-    if check and done.returncode:
-        raise RuntimeError(f"ip {' '.join(argv)}: {done.stderr.strip()}")
+    result = subprocess.run(["ip", *argv], text=True, capture_output=True)
+    if check and result.returncode:
+        raise RuntimeError(f"ip {' '.join(argv)}: {result.stderr.strip()}")
 
 
 def _setns(descriptor: int) -> None:

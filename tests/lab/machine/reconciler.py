@@ -77,8 +77,8 @@ class Reconciler:
         self._reload_firewall(changed=before != self._listed)
         for instance in self._listed:
             self._settle(instance)
-        known = {one["InstanceId"] for one in self._listed}
-        for identity in [one for one in self._residents if one not in known]:
+        ids = {one["InstanceId"] for one in self._listed}
+        for identity in [one for one in self._residents if one not in ids]:
             self._discard(identity)
 
     def _settle(self, instance: dict[str, Any]) -> None:

@@ -30,12 +30,12 @@ def allow_inotify_instances() -> None:
 
 def missing() -> list[str]:
     """The reasons why a lab cannot run on this machine, each with a fix."""
-    found = [] if os.geteuid() == 0 else [needs.ROOT]
+    problems = [] if os.geteuid() == 0 else [needs.ROOT]
     packages = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
     if packages:
-        found.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
+        problems.append(f"apt-get install --no-install-recommends {' '.join(packages)}")
     if not shutil.which("terraform"):
-        found.append(needs.TERRAFORM)
+        problems.append(needs.TERRAFORM)
     if home.plugin_mirror() is None:
-        found.append(f"no folder {home.PROVIDER} on this machine: TF_PLUGIN_MIRROR names where it is")
-    return found
+        problems.append(f"no folder {home.PROVIDER} on this machine: TF_PLUGIN_MIRROR names where it is")
+    return problems

@@ -70,7 +70,7 @@ def test_another_machine_under_the_same_address_has_nothing_of_the_old_one(stack
     assert "No such file" in stack.ssh(stack.back, "cat note").stderr
 
 
-def test_faults_of_the_api_strike_others_and_not_the_lab(stack: Stack) -> None:
+def test_faults_of_the_api_do_not_affect_the_lab(stack: Stack) -> None:
     from botocore.exceptions import ClientError
 
     stack.lab.fault.api("throttled", service="ec2")

@@ -78,8 +78,8 @@ def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: 
     }
 
     for _ in range(2):
-        done = subprocess.run(command(second, "down"), cwd=ROOT, text=True, capture_output=True)
-        assert (done.returncode, done.stderr) == (0, "")
+        result = subprocess.run(command(second, "down"), cwd=ROOT, text=True, capture_output=True)
+        assert (result.returncode, result.stderr) == (0, "")
         assert remains(second) == []
     assert forgotten.wait(120) == -signal.SIGKILL
     assert stack.ssh(stack.front, "true").returncode == 0

@@ -25,10 +25,10 @@ def test_a_reboot_from_inside_is_no_stop(stack: Stack) -> None:
 
 def test_the_shutdown_behaviour_terminate_ends_an_instance_for_good(stack: Stack) -> None:
     where = stack.ec2.describe_instances(InstanceIds=[stack.back])["Reservations"][0]["Instances"][0]["SubnetId"]
-    one = instance(stack, "back", where, InstanceInitiatedShutdownBehavior="terminate")
-    stack.lab.await_host(one, "up")
-    until("its first boot", lambda: "host-key: " in console(stack, one))
-    stack.lab.fault.on(one, ["systemctl", "poweroff"])
-    until("EC2 to say terminated", lambda: state(stack, one) == "terminated")
-    until("its disk to be gone", lambda: not (stack.lab.places.hosts / one / "disk.img").exists())
-    assert one not in " ".join(network.namespaces(stack.lab.places.prefix))
+    instance_id = instance(stack, "back", where, InstanceInitiatedShutdownBehavior="terminate")
+    stack.lab.await_host(instance_id, "up")
+    until("its first boot", lambda: "host-key: " in console(stack, instance_id))
+    stack.lab.fault.on(instance_id, ["systemctl", "poweroff"])
+    until("EC2 to say terminated", lambda: state(stack, instance_id) == "terminated")
+    until("its disk to be gone", lambda: not (stack.lab.places.hosts / instance_id / "disk.img").exists())
+    assert instance_id not in " ".join(network.namespaces(stack.lab.places.prefix))

@@ -74,8 +74,8 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
     assert stack.groups
     rule = {"GroupId": stack.groups["back"], "IpPermissions": [{**port(443), "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}
 
-    def reaches_api(found: str) -> Callable[[], bool]:
-        return lambda: stack.lab.probe(stack.back, "198.18.0.1", 5555, 0.3) == found
+    def reaches_api(expected: str) -> Callable[[], bool]:
+        return lambda: stack.lab.probe(stack.back, "198.18.0.1", 5555, 0.3) == expected
 
     ec2.delete_route(**everywhere)
     until("the route to be gone", reaches_api("silent"))
@@ -89,8 +89,8 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
 
 def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:
     places = [Places(stack.lab.places.name).named(one) for one in ("router", "operator", "stranger", stack.back)]
-    for place in places:
-        links = subprocess.run(["ip", "-n", place, "-o", "link"], text=True, capture_output=True, check=True).stdout
+    for namespace in places:
+        links = subprocess.run(["ip", "-n", namespace, "-o", "link"], text=True, capture_output=True, check=True).stdout
         peers = {line.split("link-netns ")[1].split()[0] for line in links.splitlines() if "link-netns " in line}
         others = [line for line in links.splitlines() if "link-netns " not in line and ": lo:" not in line]
 
@@ -98,7 +98,7 @@ def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None
         assert all(peer.startswith(stack.lab.places.prefix) for peer in peers)
 
 
-def test_names_fail_at_once_at_the_operators_place(lab: Lab) -> None:
+def test_name_resolution_fails_immediately_for_the_operator(lab: Lab) -> None:
     environment = {"RES_OPTIONS": "timeout:30 attempts:5"}  # how long it would wait for an answer
 
     assert lab.run(["getent", "hosts", "example.com"], code=None, timeout=100, env=environment).returncode == 2

@@ -40,13 +40,13 @@ class Training:
         """Wait for a spot instance and return it."""
         living = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
-        def found() -> list[str]:
+        def spot_instances() -> list[str]:
             groups = self.operator.lab.client().describe_instances(Filters=living)["Reservations"]
             every = [one for group in groups for one in group["Instances"]]
             return [one["InstanceId"] for one in every if one.get("InstanceLifecycle") == "spot"]
 
-        until("a spot instance", lambda: bool(found()))
-        return Training(self.operator, found()[0])
+        until("a spot instance", lambda: bool(spot_instances()))
+        return Training(self.operator, spot_instances()[0])
 
     def on(self, script: str) -> str:
         """Run a script on the host."""
@@ -66,23 +66,23 @@ class Training:
         """Start a run that the client follows."""
         return self.operator.start("train", "--gpu", *flags, "--", *SMALL, "--epochs", str(epochs), **settings)
 
-    def news(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, Any]:
         """The latest progress of the run, {} if there is none."""
         try:
-            found: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
-            return found
+            progress: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
+            return progress
         except (RuntimeError, ProcessLookupError, KeyError, ValueError):
             return {}
 
     def reached(self, phase: str, run: str = "", seconds: float = 900.0) -> None:
         """Wait until a run is in a phase; in the phase `train`, until a few steps are done."""
 
-        def there() -> bool:
-            news = self.news()
-            steps = news.get("step", 0) > 3 or phase != "train"
-            return bool(news.get("phase") == phase and steps and run in ("", news["run"]))
+        def in_phase() -> bool:
+            progress = self.progress()
+            steps = progress.get("step", 0) > 3 or phase != "train"
+            return bool(progress.get("phase") == phase and steps and run in ("", progress["run"]))
 
-        until(f"the phase {phase}", there, seconds)
+        until(f"the phase {phase}", in_phase, seconds)
 
     def end(self) -> None:
         """Stop the host, unless it is off or there is no stack any more."""
@@ -98,8 +98,8 @@ class Training:
     def process(self) -> int:
         """The process id, on this machine, of the run's main process."""
         group = f"{self.operator.lab.places.prefix}/{self.id}"
-        (found,) = Group(group).processes("pneumoctl-train.service")
-        return found
+        (process,) = Group(group).processes("pneumoctl-train.service")
+        return process
 
     def console(self) -> bytes:
         """The console output of the host since its creation."""
@@ -119,8 +119,10 @@ class Training:
     def in_bucket(self, run: str, name: str) -> bytes:
         """An object of a run in the bucket."""
         bucket = json.loads((self.operator.directory / "aws.json").read_text())["bucket"]
-        found: bytes = self.operator.lab.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{name}")["Body"].read()
-        return found
+        content: bytes = (
+            self.operator.lab.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{name}")["Body"].read()
+        )
+        return content
 
     # Each of these disables one guard.
 
@@ -136,8 +138,10 @@ class Training:
 
     def without_unit(self) -> None:
         """Disable guard 3 until the next boot: the unit that powers the host off at the end of a run."""
-        place = "/run/systemd/system/pneumoctl-train.service.d"
-        script = f"mkdir -p {place}; printf '[Service]\\nExecStopPost=\\n' >{place}/none.conf; systemctl daemon-reload"
+        drop_in = "/run/systemd/system/pneumoctl-train.service.d"
+        script = (
+            f"mkdir -p {drop_in}; printf '[Service]\\nExecStopPost=\\n' >{drop_in}/none.conf; systemctl daemon-reload"
+        )
         self.on(script)
 
     def forward(self, seconds: float) -> None:

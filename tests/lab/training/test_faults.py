@@ -30,7 +30,7 @@ def test_a_schedule_that_cannot_be_armed_starts_nothing(training: Training) -> N
 
 
 @pytest.mark.repeat
-def test_a_run_that_is_killed_is_told_and_its_checkpoint_goes_on(training: Training) -> None:
+def test_a_killed_run_is_reported_and_its_checkpoint_resumed(training: Training) -> None:
     child = training.follow(epochs=8)
     training.reached("train")
     os.kill(training.process(), signal.SIGKILL)

@@ -12,7 +12,7 @@ from tests.lab.training.host import Training
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
 
 
-def test_1_the_accounts_schedule_stops_a_host_that_nobody_looks_after(training: Training) -> None:
+def test_1_the_accounts_schedule_stops_a_host_without_a_client(training: Training) -> None:
     run = training.begin()
     training.reached("train", run)
     training.without_timer()
@@ -68,7 +68,7 @@ def test_4_the_client_stops_the_host_when_the_run_is_done(training: Training) ->
 
 
 @pytest.mark.repeat
-def test_5_what_runs_without_a_lease_is_told_in_red_and_reaped(training: Training) -> None:
+def test_5_a_host_without_a_lease_is_shown_in_red_and_reaped(training: Training) -> None:
     run = training.begin()
     training.reached("train", run)
     training.without_schedule()

@@ -87,12 +87,12 @@ def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
 def scored(training: Training, pictures: Pictures, version: str) -> None:
     """The new model scores the pictures of the test split, and the page shows the results."""
     operator, test = training.operator, str(pictures.folder / "test")
-    done = operator.run("infer", test, "--json", code=None)
-    document = json.loads(done.stdout)
+    result = operator.run("infer", test, "--json", code=None)
+    document = json.loads(result.stdout)
     assert document["errors"] == [] and document["scored"] + document["refused"] == document["pictures"]
     assert document["pictures"] == document["posted"] == pictures.test
     # The check for chest X-rays was learned from few pictures: some are refused, which gives exit code 6.
-    assert document["scored"] > pictures.test / 2 and done.returncode == (6 if document["refused"] else 0)
+    assert document["scored"] > pictures.test / 2 and result.returncode == (6 if document["refused"] else 0)
     assert document["model"]["version"] == version
     assert version in page(training, "/")
     assert operator.json("infer", test, code=None)["posted"] == 0

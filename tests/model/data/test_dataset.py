@@ -1,4 +1,4 @@
-"""No picture and no patient is on both sides of a split; the cut and the arrays are what they say."""
+"""Data sets: no picture and no patient is on both sides of a split; the validation split and the arrays are correct."""
 
 import logging
 import shutil
@@ -24,7 +24,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(tree: Path, tmp_path: Path) -> Path:
-    """The tree, to be spoiled."""
+    """A copy of the tree that a test may change."""
     return Path(shutil.copytree(tree, tmp_path / "tree"))
 
 
@@ -41,7 +41,7 @@ def test_every_picture_is_listed_with_its_facts(tree: Path) -> None:
     assert len({sample.sha256 for sample in dataset.samples}) == len(files)
 
 
-def test_the_manifest_hash_is_of_the_pictures_not_of_the_place(tree: Path, copy: Path) -> None:
+def test_the_manifest_hash_depends_on_the_pictures_not_on_the_path(tree: Path, copy: Path) -> None:
     before = data.load(tree).manifest_sha256
     assert data.load(copy).manifest_sha256 == before
     first(copy, "train/NORMAL").unlink()
@@ -49,9 +49,9 @@ def test_the_manifest_hash_is_of_the_pictures_not_of_the_place(tree: Path, copy:
 
 
 def test_a_copy_within_train_is_dropped_and_counted(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one = first(copy, "train/PNEUMONIA")
+    path = first(copy, "train/PNEUMONIA")
     before = data.load(copy)
-    shutil.copy(one, one.with_name("person900_virus_1.jpeg"))
+    shutil.copy(path, path.with_name("person900_virus_1.jpeg"))
     with caplog.at_level(logging.WARNING):
         after = data.load(copy)
     assert after.dropped == 1
@@ -60,20 +60,20 @@ def test_a_copy_within_train_is_dropped_and_counted(copy: Path, caplog: pytest.L
 
 
 def test_a_copy_within_test_stays_as_published(copy: Path) -> None:
-    one = first(copy, "test/NORMAL")
+    path = first(copy, "test/NORMAL")
     before = data.load(copy).counts()["test"]
-    shutil.copy(one, one.with_name("IM-9000-0001.jpeg"))
+    shutil.copy(path, path.with_name("IM-9000-0001.jpeg"))
     assert data.load(copy).counts()["test"] == before + 1
 
 
 def test_equal_pixels_in_train_and_test_are_refused_though_the_bytes_differ(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
+    path = first(copy, "train/NORMAL")
     leak = copy / "test" / "NORMAL" / "IM-9000-0001.jpeg"
-    leak.write_bytes(one.read_bytes() + b"\0")  # bytes after the end of a JPEG change no pixel
+    leak.write_bytes(path.read_bytes() + b"\0")  # bytes after the end of a JPEG change no pixel
     with pytest.raises(DataError) as caught:
         data.load(copy)
     assert "1 equal pictures are in both train and test" in str(caught.value)
-    assert one.name in str(caught.value)
+    assert path.name in str(caught.value)
     assert leak.name in str(caught.value)
     assert "remove them" in str(caught.value)
 
@@ -86,7 +86,7 @@ def test_a_patient_in_train_and_test_is_refused(copy: Path) -> None:
         data.load(copy)
 
 
-def test_a_person_number_with_another_subtype_counts_as_another_patient_between_the_official_splits(copy: Path) -> None:
+def test_a_person_number_with_another_subtype_is_another_patient_in_the_official_splits(copy: Path) -> None:
     for number, (split, subtype) in enumerate((("train", "virus"), ("test", "bacteria"))):
         path = copy / split / "PNEUMONIA" / f"person77_{subtype}_{number}.png"
         path.write_bytes(phantom.png(9000 + number, 64, True))
@@ -103,8 +103,8 @@ def test_the_error_counts_all_and_names_some(copy: Path) -> None:
 
 
 def test_one_picture_under_both_labels_is_refused(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
-    shutil.copy(one, copy / "train" / "PNEUMONIA" / "person901_virus_1.jpeg")
+    path = first(copy, "train/NORMAL")
+    shutil.copy(path, copy / "train" / "PNEUMONIA" / "person901_virus_1.jpeg")
     with pytest.raises(DataError, match="2 pictures are both NORMAL and PNEUMONIA"):
         data.load(copy)
 
@@ -116,14 +116,14 @@ def test_train_needs_both_classes(copy: Path) -> None:
 
 
 def test_an_unreadable_picture_stops_the_load(copy: Path) -> None:
-    one = first(copy, "train/NORMAL")
-    one.write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=one.name):
+    path = first(copy, "train/NORMAL")
+    path.write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=path.name):
         data.load(copy)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nobody_is_on_both_sides_of_the_validation_cut(tree: Path, seed: int) -> None:
+def test_no_patient_is_on_both_sides_of_the_validation_split(tree: Path, seed: int) -> None:
     whole = data.load(tree)
     cut = data.split(whole, 0.25, seed)
     people = [{sample.patient for sample in cut.part(part)} for part in ("train", "validation")]
@@ -152,7 +152,7 @@ def test_the_cut_is_the_seeds(tree: Path) -> None:
     assert cuts[0] != cuts[2]
 
 
-def test_equal_names_under_both_labels_are_told_apart(tmp_path: Path) -> None:
+def test_equal_names_under_both_labels_are_distinguished(tmp_path: Path) -> None:
     number = 0
     for folder in FOLDERS:
         for name in "abcdefgh":
@@ -196,8 +196,8 @@ def test_the_real_set_has_no_leak_and_its_known_copies(data_root: Path) -> None:
     assert shares[0] == pytest.approx(shares[1], abs=0.01)
     listed = data.load(data_root / "kermany224" / "manifest.csv")
     assert listed.manifest_sha256 == dataset.manifest_sha256
-    told = {(sample.name, sample.patient, sample.subtype) for sample in dataset.samples}
-    assert told == {(sample.name, sample.patient, sample.subtype) for sample in listed.samples}
+    samples = {(sample.name, sample.patient, sample.subtype) for sample in dataset.samples}
+    assert samples == {(sample.name, sample.patient, sample.subtype) for sample in listed.samples}
 
 
 def test_the_real_medmnist_file_loads(data_root: Path) -> None:

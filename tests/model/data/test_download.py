@@ -1,4 +1,4 @@
-"""Downloads against a publisher with every fault: whole and right at the end, or a clear error and nothing lost."""
+"""Downloads from a faulty server: the file is complete and correct, or the error is clear and the part is kept."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ HASTE = RetryPolicy(connect=2, read=0.5, window=0.4, slowest=50_000, tries=3, pa
 
 @dataclass
 class Publisher:
-    """A server of one file. `faults`: what to do with the next requests, one each; then it behaves."""
+    """A server of one file. `faults`: handlers of the next requests, one each; later requests succeed."""
 
     content: bytes = CONTENT
     headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
@@ -42,7 +42,7 @@ class Publisher:
         return Download(**{"name": "file", "address": address, "algorithm": "sha256", "checksum": right, **changes})
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """A correct answer, with ranges and If-Range (RFC 9110) unless told otherwise."""
+        """A correct response, with ranges and If-Range (RFC 9110) unless disabled."""
         first, status = 0, 200
         wanted = request.headers.get("Range")
         if self.ranges and wanted and request.headers.get("If-Range", self.validator()) == self.validator():
@@ -97,7 +97,7 @@ def publisher() -> Iterator[Publisher]:
 
 
 def cut(publisher: Publisher, after: int) -> Callable:
-    """Promise all, send `after` bytes, hang up."""
+    """Announce the full length, send `after` bytes, and close the connection."""
 
     def fault(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
@@ -121,21 +121,23 @@ def only(directory: Path, *names: str) -> bool:
 
 
 def test_a_file_arrives_whole_and_progress_counts_its_bytes(publisher: Publisher, tmp_path: Path) -> None:
-    told: list[tuple] = []
-    path = fetch(publisher.file(size=len(CONTENT)), tmp_path / "new" / "place", lambda *one: told.append(one), HASTE)
+    progress: list[tuple] = []
+    path = fetch(
+        publisher.file(size=len(CONTENT)), tmp_path / "new" / "place", lambda *one: progress.append(one), HASTE
+    )
     assert path.read_bytes() == CONTENT
-    assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT))
-    assert told == sorted(told)
+    assert progress[0] == (0, len(CONTENT)) and progress[-1] == (len(CONTENT), len(CONTENT))
+    assert progress == sorted(progress)
     assert only(path.parent, "file")
 
 
-def test_a_right_file_is_not_asked_for_again(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_complete_file_is_not_requested_again(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     fetch(publisher.file(), tmp_path, policy=HASTE)
     assert publisher.asked == []
 
 
-def test_another_file_of_that_name_stays_and_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_another_file_of_the_same_name_is_kept_and_reported(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(FetchError, match="not the published file"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -160,13 +162,13 @@ def test_a_weak_etag_is_not_used_to_continue(publisher: Publisher, tmp_path: Pat
 
 
 def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
-    """Download in a process of its own from a slow server, and SIGKILL it once the part has `count` bytes."""
+    """Download in a separate process from a slow server, and SIGKILL it once the part has `count` bytes."""
     reached = threading.Event()
 
     def slow(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
-        for place in range(0, len(publisher.content), 10_000):
-            publisher.send(request, publisher.content[place : place + 10_000])
+        for offset in range(0, len(publisher.content), 10_000):
+            publisher.send(request, publisher.content[offset : offset + 10_000])
             time.sleep(0.01)
             if reached.is_set():
                 return
@@ -189,61 +191,61 @@ def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
 
 def test_after_sigkill_only_the_rest_is_transferred(publisher: Publisher, tmp_path: Path) -> None:
     killed_after(publisher, tmp_path, 150_000)
-    kept = (tmp_path / "file.part").stat().st_size
-    assert 150_000 <= kept < len(CONTENT) and not (tmp_path / "file").exists()
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert 150_000 <= partial_size < len(CONTENT) and not (tmp_path / "file").exists()
     publisher.asked.clear()
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - kept]
+    assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - partial_size]
     assert only(tmp_path, "file")
 
 
 def begun(directory: Path, publisher: Publisher, content: bytes, **note: object) -> None:
-    """What a killed process left: bytes and the note on them."""
+    """The remains of a killed process: the part and its description."""
     (directory / "file.part").write_bytes(content)
-    known = {"address": publisher.file().address, "validator": '"one"', "total": len(CONTENT), **note}
-    (directory / "file.part.json").write_text(json.dumps(known))
+    state = {"address": publisher.file().address, "validator": '"one"', "total": len(CONTENT), **note}
+    (directory / "file.part.json").write_text(json.dumps(state))
 
 
-def test_killed_after_the_last_byte_nothing_is_asked_for(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_kill_after_the_last_byte_needs_no_further_request(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, CONTENT)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked == []
 
 
-def test_a_file_changed_at_the_publisher_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_changed_at_the_publisher_is_restarted(publisher: Publisher, tmp_path: Path) -> None:
     """The part is of another version: If-Range makes the server send all of the new one."""
     begun(tmp_path, publisher, b"x" * 99_999, validator='"zero"')
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] == "bytes=99999-" and publisher.asked[0]["sent"] == len(CONTENT)
 
 
-def test_a_file_of_another_size_is_begun_anew_without_a_validator(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_file_of_another_size_is_restarted_without_a_validator(publisher: Publisher, tmp_path: Path) -> None:
     publisher.headers = {}
     begun(tmp_path, publisher, b"x" * 99_999, validator="", total=600_000)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert [one["range"] for one in publisher.asked] == ["bytes=99999-", None]
 
 
-def test_a_part_longer_than_the_file_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_is_restarted(publisher: Publisher, tmp_path: Path) -> None:
     begun(tmp_path, publisher, b"x" * 600_000, total=700_000)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT  # after 416
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"else": 1}', '{"address": "http://other/", "total": 512000}'])
-def test_a_part_of_unknown_origin_is_begun_anew(publisher: Publisher, tmp_path: Path, note: str) -> None:
+def test_a_part_of_unknown_origin_is_restarted(publisher: Publisher, tmp_path: Path, note: str) -> None:
     (tmp_path / "file.part").write_bytes(b"x" * 1000)
     (tmp_path / "file.part.json").write_text(note)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[0]["range"] is None
 
 
-def test_a_server_without_ranges_is_begun_anew(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_without_ranges_restarts_the_download(publisher: Publisher, tmp_path: Path) -> None:
     publisher.ranges, publisher.faults = False, [cut(publisher, 200_000)]
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
     assert publisher.asked[1]["sent"] == len(CONTENT)
 
 
-def test_a_range_from_elsewhere_is_not_believed(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_range_with_the_wrong_offset_is_rejected(publisher: Publisher, tmp_path: Path) -> None:
     def shifted(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 206, first=5)
         publisher.send(request, publisher.content[5:])
@@ -273,8 +275,8 @@ def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) 
         request.send_response(200)
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
-        for place in range(0, len(CONTENT), 100_000):
-            piece = CONTENT[place : place + 100_000]
+        for offset in range(0, len(CONTENT), 100_000):
+            piece = CONTENT[offset : offset + 100_000]
             request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         request.wfile.write(b"0\r\n\r\n")
 
@@ -283,13 +285,13 @@ def test_a_file_of_unknown_length_arrives(publisher: Publisher, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_a_fault_that_passes_is_waited_out(publisher: Publisher, tmp_path: Path, code: int) -> None:
+def test_a_temporary_failure_is_retried(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code, **{"Retry-After": "1"}), status(code)]
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: int) -> None:
+def test_a_client_error_is_reported_immediately(publisher: Publisher, tmp_path: Path, code: int) -> None:
     publisher.faults = [status(code)]
     with pytest.raises(FetchError, match=f"answered {code}") as caught:
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -297,7 +299,7 @@ def test_a_refusal_is_told_at_once(publisher: Publisher, tmp_path: Path, code: i
     assert not (tmp_path / "file").exists()
 
 
-def test_a_server_that_stays_broken_is_given_up_and_what_arrived_is_kept(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_that_keeps_failing_is_given_up_and_the_part_is_kept(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = [cut(publisher, 200_000), *[status(503)] * 9]
     with pytest.raises(FetchError, match=r"503.*200,000 bytes were received"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -307,7 +309,7 @@ def test_a_server_that_stays_broken_is_given_up_and_what_arrived_is_kept(publish
     assert publisher.asked[0]["sent"] == len(CONTENT) - 200_000
 
 
-def test_a_server_that_brings_a_little_each_time_does_bring_it(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_server_that_sends_a_little_each_time_is_retried_to_the_end(publisher: Publisher, tmp_path: Path) -> None:
     """More cuts than tries: each brings enough to go on."""
 
     def piece(request: BaseHTTPRequestHandler) -> None:
@@ -320,7 +322,7 @@ def test_a_server_that_brings_a_little_each_time_does_bring_it(publisher: Publis
     assert len(publisher.asked) == 7 and sum(one["sent"] for one in publisher.asked) == len(CONTENT)
 
 
-def test_a_server_that_stalls_is_left(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_stalled_server_times_out(publisher: Publisher, tmp_path: Path) -> None:
     left = threading.Event()
 
     def stall(request: BaseHTTPRequestHandler) -> None:
@@ -336,13 +338,13 @@ def test_a_server_that_stalls_is_left(publisher: Publisher, tmp_path: Path) -> N
     assert publisher.asked[1]["range"] == "bytes=100000-"
 
 
-def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> None:
-    """Each byte comes in time, but the file never would."""
+def test_a_slow_server_times_out(publisher: Publisher, tmp_path: Path) -> None:
+    """Each byte arrives in time, but the file would take too long."""
 
     def drip(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
-        for place in range(200):
-            publisher.send(request, publisher.content[place : place + 1])
+        for offset in range(200):
+            publisher.send(request, publisher.content[offset : offset + 1])
             time.sleep(0.02)
 
     publisher.faults = [drip] * 9
@@ -350,7 +352,7 @@ def test_a_server_that_drips_is_left(publisher: Publisher, tmp_path: Path) -> No
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_no_server_at_all_is_told(tmp_path: Path, publisher: Publisher) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path, publisher: Publisher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(FetchError, match="the connection failed"):
@@ -369,7 +371,7 @@ def test_endless_redirects_end(publisher: Publisher, tmp_path: Path) -> None:
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_wrong_content_is_kept_apart_and_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_wrong_content_is_stored_separately_and_reported(publisher: Publisher, tmp_path: Path) -> None:
     publisher.content = CONTENT[:-1] + b"!"
     with pytest.raises(FetchError, match="is not the published file") as caught:
         fetch(publisher.file(), tmp_path, policy=HASTE)
@@ -386,13 +388,13 @@ def test_a_body_of_another_size_is_refused_before_it_is_read(publisher: Publishe
     assert not (tmp_path / "file").exists()
 
 
-def test_too_little_room_is_told_before_the_body(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:
+def test_too_little_disk_space_is_reported_before_the_body(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("model.data.partial_file.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(FetchError, match="512,000 bytes are needed, 1,000 are free"):
         fetch(publisher.file(), tmp_path, policy=HASTE)
 
 
-def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_partial_file(publisher: Publisher, tmp_path: Path) -> None:
     """A real failing write: the kernel's limit on file size stands for a full disk."""
     wanted = publisher.file()
     code = (
@@ -401,23 +403,23 @@ def test_a_disk_that_fills_up_keeps_what_fitted(publisher: Publisher, tmp_path: 
         f"try: fetch({wanted!r}, Path({str(tmp_path)!r}))\n"
         "except FetchError as error: sys.exit(f'{error} | {error.hint}')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "cannot be written: File too large" in done.stderr and "continues the download" in done.stderr
-    assert "Traceback" not in done.stderr
-    kept = (tmp_path / "file.part").stat().st_size
-    assert 0 < kept <= 300_000 and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "cannot be written: File too large" in result.stderr and "continues the download" in result.stderr
+    assert "Traceback" not in result.stderr
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert 0 < partial_size <= 300_000 and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 300_000
     publisher.asked.clear()
     assert fetch(wanted, tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert publisher.asked[0]["sent"] == len(CONTENT) - kept
+    assert publisher.asked[0]["sent"] == len(CONTENT) - partial_size
 
 
-def test_a_place_that_is_no_directory_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_target_that_is_no_directory_is_reported(publisher: Publisher, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(FetchError, match="cannot be written"):
         fetch(publisher.file(), tmp_path / "taken", policy=HASTE)
 
 
-def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
+def test_two_downloads_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
     def during(request: BaseHTTPRequestHandler) -> None:
         publisher.start(request, 200)
         publisher.send(request, publisher.content[:100_000])
@@ -432,18 +434,18 @@ def test_two_at_once_do_not_mix(publisher: Publisher, tmp_path: Path) -> None:
     assert held == [True]
 
 
-def test_an_interrupt_keeps_what_arrived(publisher: Publisher, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_partial_file(publisher: Publisher, tmp_path: Path) -> None:
     def interrupt(done: int, _: int | None) -> None:
         if done > 100_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch(publisher.file(), tmp_path, interrupt, HASTE)
-    kept = (tmp_path / "file.part").stat().st_size
-    assert kept > 100_000
+    partial_size = (tmp_path / "file.part").stat().st_size
+    assert partial_size > 100_000
     publisher.asked.clear()
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert publisher.asked[0]["sent"] == len(CONTENT) - kept
+    assert publisher.asked[0]["sent"] == len(CONTENT) - partial_size
 
 
 def test_a_proxy_of_the_environment_is_used(publisher: Publisher, tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""The data sets: what is asked for at which address, and archives unpacked whole, safely or not at all."""
+"""The published data sets: their addresses, and archives that are unpacked completely and safely or not at all."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ def test_every_size_is_a_file_of_the_publishers_record() -> None:
     assert len({publishers.pneumoniamnist(size).checksum for size in publishers.SIZES}) == 4
 
 
-def test_kermany_is_asked_of_mendeley_with_a_checksum() -> None:
+def test_kermany_is_downloaded_from_mendeley_with_a_checksum() -> None:
     wanted = publishers.KERMANY
     assert wanted.address.startswith("https://data.mendeley.com/") and "rscbjbr9sj" in wanted.address
     assert wanted.algorithm == "sha256" and len(bytes.fromhex(wanted.checksum)) == 32
@@ -69,13 +69,13 @@ def test_an_archive_is_unpacked_however_deep_and_without_junk(tmp_path: Path) ->
         "chest_xray/readme.jpeg": b"elsewhere",
         "chest_xray/train/": b"",
     }
-    members = {f"ChestXRay2017/chest_xray/{place}": place.encode() for place in PLACES}
-    told: list[tuple] = []
+    members = {f"ChestXRay2017/chest_xray/{name}": name.encode() for name in PLACES}
+    progress: list[tuple] = []
     made = archive(tmp_path / "a.zip", members | junk)
-    publishers.unpack(made, tmp_path / "kermany", lambda *one: told.append(one))
+    publishers.unpack(made, tmp_path / "kermany", lambda *one: progress.append(one))
     assert files(tmp_path / "kermany") == {*PLACES, "SOURCE.txt"}
     assert (tmp_path / "kermany" / PLACES[1]).read_bytes() == PLACES[1].encode()
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert "10.17632/rscbjbr9sj" in (tmp_path / "kermany" / "SOURCE.txt").read_text()
     assert files(tmp_path) == {"a.zip", *(f"kermany/{one}" for one in (*PLACES, "SOURCE.txt"))}
 
@@ -91,12 +91,12 @@ def test_an_archive_is_unpacked_however_deep_and_without_junk(tmp_path: Path) ->
     ],
 )
 def test_an_archive_that_names_places_outside_is_refused_whole(tmp_path: Path, name: str) -> None:
-    place = tmp_path / "deep" / "er"
-    place.mkdir(parents=True)
+    folder = tmp_path / "deep" / "er"
+    folder.mkdir(parents=True)
     made = archive(tmp_path / "a.zip", {PLACES[0]: b"good", name: b"evil"})
     with pytest.raises(FetchError, match="contains a path outside"):
-        publishers.unpack(made, place / "kermany")
-    assert files(tmp_path) == {"a.zip"} and not list(place.iterdir())
+        publishers.unpack(made, folder / "kermany")
+    assert files(tmp_path) == {"a.zip"} and not list(folder.iterdir())
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = archive(tmp_path / "a.zip", {place: bytes(100_000) for place in PLACES})
+    made = archive(tmp_path / "a.zip", {name: bytes(100_000) for name in PLACES})
     monkeypatch.setattr(publishers, "MAX_UNPACKED_BYTES", 299_999)
     with pytest.raises(FetchError, match="would unpack to 300,000 bytes"):
         publishers.unpack(made, tmp_path / "kermany")
@@ -121,7 +121,7 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_member_never_grows_past_what_it_declares(tmp_path: Path) -> None:
-    """A directory entry that lies about the size: what is declared is all that is written, or an error."""
+    """A directory entry with a wrong size: no more than the declared size is written, or it is an error."""
     made = archive(tmp_path / "a.zip", {PLACES[0]: bytes(100_000)})
     raw = made.read_bytes()
     lying = raw.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
@@ -135,7 +135,7 @@ def test_a_member_never_grows_past_what_it_declares(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["no zip", "cut", "flipped"])
 def test_a_damaged_archive_leaves_nothing(tmp_path: Path, damage: str) -> None:
     dice = np.random.default_rng(1)
-    made = archive(tmp_path / "a.zip", {place: dice.bytes(5000) for place in PLACES})
+    made = archive(tmp_path / "a.zip", {name: dice.bytes(5000) for name in PLACES})
     content = bytearray(made.read_bytes())
     content[8000] ^= 255
     made.write_bytes({"no zip": b"<html>", "cut": bytes(content[:9000]), "flipped": bytes(content)}[damage])
@@ -144,39 +144,39 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path, damage: str) -> None:
     assert files(tmp_path) == {"a.zip"}
 
 
-def test_another_archive_is_told(tmp_path: Path) -> None:
+def test_another_archive_is_reported(tmp_path: Path) -> None:
     made = archive(tmp_path / "a.zip", {"OCT/CNV/1.jpeg": b"retina"})
     with pytest.raises(FetchError, match="no train/ and test/"):
         publishers.unpack(made, tmp_path / "kermany")
 
 
-def test_too_little_room_is_told_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = archive(tmp_path / "a.zip", {place: bytes(1000) for place in PLACES})
+def test_too_little_disk_space_is_reported_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = archive(tmp_path / "a.zip", {name: bytes(1000) for name in PLACES})
     monkeypatch.setattr("model.data.publishers.shutil.disk_usage", lambda _: type("Usage", (), {"free": 2999}))
     with pytest.raises(FetchError, match="3,000 bytes are needed, 2,999 are free"):
         publishers.unpack(made, tmp_path / "kermany")
     assert files(tmp_path) == {"a.zip"}
 
 
-def test_a_kill_while_unpacking_is_made_good(tmp_path: Path) -> None:
-    """The half-unpacked folder of a killed process is no data set, and is gone after the next call."""
+def test_a_killed_unpacking_is_repaired_by_the_next_run(tmp_path: Path) -> None:
+    """The partial folder of a killed process is no data set, and the next call removes it."""
     made = archive(tmp_path / "ChestXRay2017.zip", dict.fromkeys(PLACES, b"x"))
     left = tmp_path / ".kermany.part" / "train" / "NORMAL"
     left.mkdir(parents=True)
     (left / "old.jpeg").write_bytes(b"half")
-    known = Download(made.name, "http://unused.invalid", "sha256", file_digest(made, "sha256"))
-    folder = publishers.fetch_kermany(tmp_path, archive=known)
+    source = Download(made.name, "http://unused.invalid", "sha256", file_digest(made, "sha256"))
+    folder = publishers.fetch_kermany(tmp_path, archive=source)
     assert files(folder) == {*PLACES, "SOURCE.txt"} and not left.exists()
     made.unlink()
-    assert publishers.fetch_kermany(tmp_path, archive=known) == folder  # whole: nobody is asked
+    assert publishers.fetch_kermany(tmp_path, archive=source) == folder  # complete: no request is sent
 
 
 def test_what_was_unpacked_can_be_loaded(tmp_path: Path) -> None:
     phantom.tree(tmp_path / "drawn", 4, seed=1)
     drawn = {f"chest_xray/{name}": (tmp_path / "drawn" / name).read_bytes() for name in files(tmp_path / "drawn")}
     publishers.unpack(archive(tmp_path / "a.zip", drawn), tmp_path / "kermany")
-    wanted, found = dataset.load(tmp_path / "drawn"), dataset.load(tmp_path / "kermany")
-    assert found.manifest_sha256 == wanted.manifest_sha256 and found.counts() == wanted.counts()
+    expected, loaded = dataset.load(tmp_path / "drawn"), dataset.load(tmp_path / "kermany")
+    assert loaded.manifest_sha256 == expected.manifest_sha256 and loaded.counts() == expected.counts()
 
 
 def served(directory: Path, name: str, content: bytes) -> Download:
@@ -193,7 +193,7 @@ def test_the_command_prints_the_path_and_names_the_source(tmp_path: Path, monkey
     assert "MedMNIST" in (tmp_path / "64.source.txt").read_text()
 
 
-def test_the_command_tells_what_failed_and_what_to_do(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_command_reports_the_failure_and_the_next_step(tmp_path: Path, monkeypatch, capsys) -> None:
     wrong = served(tmp_path, "28.npz", b"pictures")
     (tmp_path / "28.npz").write_bytes(b"others")
     monkeypatch.setattr(publishers, "pneumoniamnist", lambda size: wrong)
@@ -202,11 +202,11 @@ def test_the_command_tells_what_failed_and_what_to_do(tmp_path: Path, monkeypatc
     assert streams.out == "" and "error: " in streams.err and "\n  next: " in streams.err
 
 
-def test_progress_is_a_line_a_tenth(capsys: pytest.CaptureFixture) -> None:
-    told = fetch._PrintedProgress("bytes")
+def test_progress_prints_a_line_for_each_tenth(capsys: pytest.CaptureFixture) -> None:
+    progress = fetch._PrintedProgress("bytes")
     for done in range(0, 1001, 8):
-        told(done, 1000)
-    told(5, None)
+        progress(done, 1000)
+    progress(5, None)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10 and lines[0].endswith("of 1,000 bytes")
 

@@ -25,7 +25,7 @@ from model.data.sources import DataError, entries, identity, read
         ("person12_fungus_1.jpeg", 1, ("person12_fungus_1", "pneumonia")),
     ],
 )
-def test_the_patient_is_told_by_the_name(name: str, label: int, wanted: tuple[str, str]) -> None:
+def test_the_patient_is_derived_from_the_name(name: str, label: int, wanted: tuple[str, str]) -> None:
     assert identity(name, label) == wanted
 
 
@@ -126,10 +126,10 @@ def npz(path: Path, **changes: np.ndarray) -> Path:
 
 def test_medmnist_pictures_are_patients_of_their_own(tmp_path: Path) -> None:
     path = npz(tmp_path / "p.npz")
-    found = entries(path)
-    assert [entry.split for entry in found] == ["train"] * 6 + ["test"] * 2
-    assert len({entry.patient for entry in found}) == 8
-    picture, digest = read(found[5])
+    listed = entries(path)
+    assert [entry.split for entry in listed] == ["train"] * 6 + ["test"] * 2
+    assert len({entry.patient for entry in listed}) == 8
+    picture, digest = read(listed[5])
     with np.load(path) as archive:
         pixels = archive["val_images"][1]
     assert np.array_equal(np.asarray(picture.grey), pixels)

@@ -1,4 +1,4 @@
-"""Calibration and threshold: recovered from simulated logits, found by search, refused where nothing can be said."""
+"""Calibration and threshold: recovered from simulated logits, compared with a search, refused for unusable input."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ def simulated(count: int, factor: float, shift: float = 0.0, seed: int = 0) -> t
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 50.0])
-def test_a_known_factor_and_shift_are_undone(factor: float, shift: float) -> None:
+def test_calibration_removes_a_known_factor_and_shift(factor: float, shift: float) -> None:
     temperature, offset = calibration(*simulated(20000, factor, shift))
     assert temperature == pytest.approx(factor, rel=0.05)
     assert offset == pytest.approx(shift, abs=0.06 * factor)
 
 
-def test_it_is_a_logistic_regression_on_platts_targets() -> None:
-    """scikit-learn takes no soft targets, but each picture twice, as ill and as well, with weights."""
+def test_calibration_is_a_logistic_regression_on_platts_targets() -> None:
+    """scikit-learn takes no soft targets, so each picture is given twice, with both labels and weights."""
     from sklearn.linear_model import LogisticRegression
 
     logits, labels = simulated(300, 2.0, 1.0, seed=4)
@@ -46,11 +46,11 @@ def test_calibrated_probabilities_have_the_share_of_the_class() -> None:
 
 def test_separable_logits_are_not_made_certain() -> None:
     logits = np.array([-3.0, -0.1, 0.2, 5.0])
-    found = sigmoid(logits + calibration(logits, [0, 0, 1, 1])[1], calibration(logits, [0, 0, 1, 1])[0])
-    assert np.all(found > 0.1) and np.all(found < 0.9)
+    probabilities = sigmoid(logits + calibration(logits, [0, 0, 1, 1])[1], calibration(logits, [0, 0, 1, 1])[0])
+    assert np.all(probabilities > 0.1) and np.all(probabilities < 0.9)
 
 
-def test_worse_than_chance_ends_at_the_share_of_positives() -> None:
+def test_a_model_worse_than_chance_gets_the_share_of_positives() -> None:
     temperature, offset = calibration([3.0, 2.0, -2.0, -3.0], [0, 0, 1, 1])
     assert temperature == pytest.approx(20.0)
     assert np.all(np.abs(sigmoid(np.array([3.0, -3.0]) + offset, temperature) - 0.5) < 0.08)
@@ -77,19 +77,19 @@ def test_sigmoid_is_stable_at_both_ends() -> None:
 def test_threshold_is_the_largest_that_reaches_the_target(target: float, digits: int) -> None:
     dice = np.random.default_rng(8)
     labels = (dice.random(400) < 0.6).astype(int)
-    found = np.round(sigmoid(dice.normal(0, 2, 400) + labels), digits)
-    at = threshold(found, labels, target)
-    positives = found[labels == 1]
+    probabilities = np.round(sigmoid(dice.normal(0, 2, 400) + labels), digits)
+    at = threshold(probabilities, labels, target)
+    positives = probabilities[labels == 1]
     assert np.mean(positives >= at) >= target
-    higher = [one for one in np.unique(found) if one > at * (1 + 1e-5)]
+    higher = [one for one in np.unique(probabilities) if one > at * (1 + 1e-5)]
     assert all(np.mean(positives >= one) < target for one in higher)
 
 
 def test_fourteen_of_twenty_five_is_fifty_six_in_a_hundred() -> None:
     """0.56 * 25 is a little more than 14 in floating point: no fifteenth picture is needed."""
-    found = np.linspace(0.04, 1.0, 25)
-    at = threshold(np.append(found, 0.5), np.append(np.ones(25, int), 0), 0.56)
-    assert at == pytest.approx(found[11], abs=1e-6)
+    probabilities = np.linspace(0.04, 1.0, 25)
+    at = threshold(np.append(probabilities, 0.5), np.append(np.ones(25, int), 0), 0.56)
+    assert at == pytest.approx(probabilities[11], abs=1e-6)
 
 
 def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> None:
@@ -99,7 +99,7 @@ def test_threshold_is_cut_down_so_that_rounding_cannot_lose_its_picture() -> Non
     assert threshold([0.0, 3.21987654e-9], [0, 1], 1.0) == 3.21987e-9
 
 
-def test_ties_are_all_called() -> None:
+def test_equal_probabilities_at_the_threshold_are_all_positive() -> None:
     assert threshold([0.4, 0.4, 0.4, 0.8, 0.1], [1, 1, 1, 1, 0], 0.5) == 0.4
 
 
@@ -122,6 +122,6 @@ def test_an_impossible_target_is_an_error(target: float) -> None:
         ([0.1, 0.2], [0, 3], "labels"),
     ],
 )
-def test_nothing_is_chosen_from_what_cannot_tell(choose, scores: list, labels: list, words: str) -> None:
+def test_unusable_input_gives_no_threshold(choose, scores: list, labels: list, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         choose(scores, labels)

@@ -43,16 +43,16 @@ def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
-def test_one_class_leaves_the_curves_out(tmp_path: Path) -> None:
+def test_curves_are_omitted_with_one_class(tmp_path: Path) -> None:
     paths = plots.report([1, 1, 1], [0.2, 0.6, 0.9], 0.5, tmp_path, "ill")
     assert {path.name for path in paths} == {"ill_confusion.png", "ill_calibration.png"}
 
 
-def test_nobody_called_pneumonia_is_drawn_too(tmp_path: Path) -> None:
+def test_plots_work_without_a_positive_prediction(tmp_path: Path) -> None:
     assert len(plots.report([1, 0], [0.2, 0.1], 0.9, tmp_path, "none")) == 4
 
 
-def test_what_cannot_be_measured_is_not_drawn(tmp_path: Path) -> None:
+def test_no_pictures_are_an_error_and_leave_no_plot(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no pictures"):
         plots.report([], [], 0.5, tmp_path, "test")
     assert not list(tmp_path.iterdir())
@@ -61,11 +61,11 @@ def test_what_cannot_be_measured_is_not_drawn(tmp_path: Path) -> None:
 def test_equal_probabilities_share_a_point_of_both_curves() -> None:
     from matplotlib.figure import Figure
 
-    labels, found = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1])
-    figures = evaluate(labels, found, 0.5)
+    labels, probabilities = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.5, 0.1])
+    figures = evaluate(labels, probabilities, 0.5)
     roc, precision_recall = Figure().subplots(2)
-    plots._roc(roc, labels, found, figures)
-    plots._precision_recall(precision_recall, labels, found, figures)
+    plots._roc(roc, labels, probabilities, figures)
+    plots._precision_recall(precision_recall, labels, probabilities, figures)
     _, curve, _ = roc.lines
     assert curve.get_xydata().tolist() == [[0, 0], [0.5, 1], [1, 1]]
     _, curve, _ = precision_recall.lines

@@ -1,4 +1,4 @@
-"""What of a run lies in its bucket: what is written when, what is believed of it, and a host's last words."""
+"""A run's objects in the bucket: the order of uploads, checks after downloads, and the host's end report."""
 
 import errno
 import hashlib
@@ -44,13 +44,13 @@ def bucket(s3: Any) -> Bucket:
 
 
 def saved(run: Path, step: int) -> Path:
-    """A checkpoint of a run that has settings, too."""
+    """A checkpoint of a run, with its settings."""
     run.mkdir(parents=True, exist_ok=True)
     (run / "settings.json").write_text("{}")
     return Checkpoints(run / "checkpoints", "print").save(step, {"a": np.arange(step)}, {})
 
 
-def test_a_checkpoint_is_never_there_before_what_it_needs(
+def test_a_checkpoint_is_announced_after_its_files(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
@@ -62,7 +62,7 @@ def test_a_checkpoint_is_never_there_before_what_it_needs(
     assert written == ["settings.json", *files, "checkpoints/latest"]
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(bucket: Bucket, s3: Any, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(bucket: Bucket, s3: Any, tmp_path: Path) -> None:
     for step in (3, 6):
         upload(bucket, saved(tmp_path / "one", step))
     s3.put_object(Bucket=NAME, Key=f"runs/{RUN}/checkpoints/step-00000006/arrays.npz", Body=b"half of i")
@@ -73,14 +73,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(bucket: Bucket, s3: An
     assert (tmp_path / "other" / "settings.json").is_file()
 
 
-def test_what_is_here_and_newer_stays(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_newer_local_checkpoint_is_kept(bucket: Bucket, tmp_path: Path) -> None:
     upload(bucket, saved(tmp_path / "one", 3))
     saved(tmp_path / "other", 9)
 
     assert restore(bucket, tmp_path / "other") == "step-00000009"
 
 
-def test_a_bucket_that_does_not_answer_begins_no_run_anew(
+def test_an_unreachable_bucket_does_not_restart_a_run(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(bucket, saved(tmp_path / "one", 3))
@@ -94,7 +94,7 @@ def test_a_bucket_that_does_not_answer_begins_no_run_anew(
 
 
 @pytest.mark.parametrize(("broken", "good"), [(2, True), (3, False)])
-def test_an_answer_that_breaks_off_in_its_middle_is_asked_for_again(
+def test_a_truncated_response_is_requested_again(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int, good: bool
 ) -> None:
     read, left = StreamingBody.read, [broken]
@@ -151,7 +151,7 @@ def listed(s3: Any, *files: tuple[str, bytes]) -> str:
     return digest
 
 
-def test_what_is_there_of_a_data_set_is_not_fetched_again(
+def test_existing_files_of_a_data_set_are_not_downloaded_again(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = listed(s3, ("train/a.png", b"a"), ("train/b.png", b"bb"), ("test/c.png", b"ccc"))
@@ -163,11 +163,11 @@ def test_what_is_there_of_a_data_set_is_not_fetched_again(
 
     assert download_data_set(Bucket(NAME, REGION), digest, tmp_path, lambda *_: None) == root
     assert sorted(fetched) == ["b.png", "c.png"]
-    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert found == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
+    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert files == {"train/a.png": b"a", "train/b.png": b"bb", "test/c.png": b"ccc"}
 
 
-def test_a_manifest_writes_nowhere_else(s3: Any, tmp_path: Path) -> None:
+def test_a_manifest_cannot_write_outside_the_directory(s3: Any, tmp_path: Path) -> None:
     digest = listed(s3, ("../../elsewhere.png", b"a"))
 
     with pytest.raises(BucketError, match="outside of its folder"):
@@ -189,7 +189,7 @@ def order(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def carried_out(order: Path) -> tuple[int, dict[str, Any]]:
-    """The exit code and end.json; the signals are given back to the tests."""
+    """The exit code and end.json; signal handlers are restored."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         code = host_run.main([str(order)])
@@ -207,7 +207,7 @@ def raising(error: BaseException) -> Any:
     return raise_it
 
 
-def test_a_crash_nobody_thought_of_is_a_failed_run(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_crash_is_a_failed_run(order: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "train", raising(MemoryError("a large one")))
 
     code, end = carried_out(order)
@@ -246,7 +246,7 @@ def test_arguments_that_cannot_be_followed_are_usage(order: Path, words: list[st
     assert words[0].strip("-") in end["message"]
 
 
-def test_without_an_order_nothing_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_order_no_run_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert host_run.main([str(tmp_path / "none.json")]) == 2
     assert "the order cannot be read" in capsys.readouterr().err
 
@@ -255,7 +255,7 @@ def full(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_keeps_the_last_words_from_nobody(
+def test_the_end_is_reported_despite_a_full_disk(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(host_run, "write_json", full)
@@ -276,7 +276,7 @@ def test_a_full_disk_keeps_the_last_words_from_nobody(
 @pytest.mark.parametrize(
     ("status", "wanted"), [("143", (143, "stopped")), ("KILL", (None, "killed")), ("ALRM", (None, "no gpu"))]
 )
-def test_of_a_run_without_last_words_systemd_knows(
+def test_a_run_without_an_end_report_is_explained_by_systemd(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: str, wanted: tuple[int | None, str]
 ) -> None:
     monkeypatch.setenv("EXIT_STATUS", status)
@@ -286,7 +286,7 @@ def test_of_a_run_without_last_words_systemd_knows(
     assert (end["exit"], end["why"]) == wanted
 
 
-def test_the_upload_ends_in_time_whatever_the_bucket_does(
+def test_the_upload_ends_in_time_with_a_slow_bucket(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(bucket, saved(order.parent / "runs" / RUN / "out", 3))
@@ -298,7 +298,7 @@ def test_the_upload_ends_in_time_whatever_the_bucket_does(
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_a_model_that_is_ready_goes_first_else_the_newest_checkpoint(
+def test_a_finished_model_is_uploaded_before_the_newest_checkpoint(
     order: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, ready: bool
 ) -> None:
     out = order.parent / "runs" / RUN / "out"

@@ -1,4 +1,4 @@
-"""What the metadata service says of a spot instance's end, behind real HTTP."""
+"""The notice of the metadata service that a spot instance is reclaimed, over real HTTP."""
 
 import signal
 import threading
@@ -51,13 +51,11 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metadata]]:
     server.server_close()
 
 
-def test_while_nothing_is_said_there_is_no_notice(metadata: type[Metadata]) -> None:
+def test_no_notice_without_an_announcement(metadata: type[Metadata]) -> None:
     assert spot_notice.notice() is None
 
 
-def test_a_notice_ends_the_run_and_says_why_whatever_came_before(
-    metadata: type[Metadata], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notice_ends_the_run_with_its_reason(metadata: type[Metadata], monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(spot_notice.os, "kill", lambda _, number: sent.append(number))
     metadata.answers += [(404, ""), (503, "busy"), (200, NOTICE)]
@@ -67,7 +65,7 @@ def test_a_notice_ends_the_run_and_says_why_whatever_came_before(
     assert (sent, why) == ([signal.SIGTERM], ["spot: AWS reclaims the instance"])
 
 
-def test_a_service_that_is_gone_for_a_moment_is_asked_again(
+def test_a_temporarily_unreachable_service_is_retried(
     metadata: type[Metadata], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, asked = spot_notice.METADATA, []

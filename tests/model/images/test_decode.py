@@ -1,4 +1,4 @@
-"""Decoding: every kind of good picture comes out right, every bad one is refused with its own code."""
+"""Decoding: valid pictures of every kind are decoded correctly, invalid ones are refused with a code."""
 
 import struct
 import warnings
@@ -57,8 +57,8 @@ def test_png_and_jpeg_come_out_as_grey_pictures(grey: Image.Image) -> None:
         assert np.abs(np.asarray(picture.grey, dtype=int) - np.asarray(grey)).mean() < 3
 
 
-def test_kind_is_told_by_content(grey: Image.Image) -> None:
-    """There is no name to be misled by: a GIF, BMP, TIFF or WebP is refused although Pillow could read it."""
+def test_the_file_type_is_detected_by_content(grey: Image.Image) -> None:
+    """The file name is ignored: a GIF, BMP, TIFF or WebP is refused although Pillow could read it."""
     for kind in ("GIF", "BMP", "TIFF", "WEBP", "JPEG2000"):
         assert refusal(encode(grey, kind)) == "unreadable"
     for content in (b"", b"x", b"%PDF-1.4", b"PK\x03\x04", b"\0" * 300, "Röntgen".encode()):
@@ -83,7 +83,7 @@ def test_half_a_jpeg_with_a_proper_end_is_unreadable(grey: Image.Image, progress
         assert refusal(content[: len(content) // 2] + b"\xff\xd9") == "unreadable"
 
 
-def test_borders_of_real_films_are_not_taken_for_missing_rows(grey: Image.Image) -> None:
+def test_borders_of_real_films_are_not_missing_rows(grey: Image.Image) -> None:
     for border in (0, 255):
         framed = grey.copy()
         framed.paste(border, (0, 90, 128, 128))
@@ -246,7 +246,7 @@ def test_input_of_the_same_size_is_the_picture(grey: Image.Image) -> None:
     assert (images.to_input(grey, 128, 128)[:, :, 0] == np.asarray(grey)).all()
 
 
-def test_memory_error_is_not_taken_for_a_bad_picture(grey: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_error_is_not_reported_as_a_bad_picture(grey: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(self: Image.Image) -> None:
         raise MemoryError
 

@@ -1,4 +1,4 @@
-"""DICOM files: chest films are read as vendors write them, all others refused, and nothing of a header leaks."""
+"""DICOM files: chest films are read as vendors write them, others are refused, and no header content is printed."""
 
 import logging
 import subprocess
@@ -112,7 +112,7 @@ def test_deflated_file_is_refused_before_unpacking(films: Any, film: np.ndarray)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_noise_in_a_file_never_raises_anything_else(films: Any, film: np.ndarray, seed: int) -> None:
+def test_a_random_file_raises_only_the_documented_error(films: Any, film: np.ndarray, seed: int) -> None:
     damaged = bytearray(films.content(films.make(film)))
     dice = np.random.default_rng(seed)
     for at in dice.integers(132, 900, 12):
@@ -123,7 +123,7 @@ def test_noise_in_a_file_never_raises_anything_else(films: Any, film: np.ndarray
         assert refused.code in {"unreadable", "too_small", "too_large", "not_an_xray", "not_a_chest", "multiple_frames"}
 
 
-def test_header_remarks_reach_nobody(films: Any, film: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_about_headers_are_not_printed(films: Any, film: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
     """pydicom warns and logs, with header values in its words."""
     dataset = films.make(film, SpecificCharacterSet="ISO_IR 100")
     dataset.PixelData += b"\0" * 100
@@ -147,11 +147,11 @@ def test_damaged_streams_print_nothing(data_root: Path) -> None:
     )
     files = [str(path) for path in sorted((data_root / "dicom").rglob("*.dcm"))]
     command = [sys.executable, "-c", script, *files]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_missing_library_is_not_taken_for_a_bad_file(
+def test_a_missing_library_is_not_reported_as_a_bad_file(
     films: Any, film: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)

@@ -39,7 +39,7 @@ def test_eight_bits_without_a_window_are_left_alone(films: Any) -> None:
         assert (films.pixels(films.make(values, **tags)) == values).all()
 
 
-def test_flat_picture_is_no_division_by_zero(films: Any) -> None:
+def test_a_flat_picture_does_not_divide_by_zero(films: Any) -> None:
     assert films.pixels(films.make(np.full((80, 80), 700, dtype="<u2"), 12)).max() <= 255
 
 
@@ -63,9 +63,9 @@ def test_window_functions(films: Any, function: str, expected: dict[int, float])
 
 def test_first_of_several_windows_is_used(films: Any) -> None:
     values = ramp(0, 4000)
-    one = films.pixels(films.make(values, 12, WindowCenter="1000", WindowWidth="500"))
+    single = films.pixels(films.make(values, 12, WindowCenter="1000", WindowWidth="500"))
     many = films.pixels(films.make(values, 12, WindowCenter=["1000", "3000"], WindowWidth=["500", "100"]))
-    assert (one == many).all()
+    assert (single == many).all()
 
 
 @pytest.mark.parametrize("width", ["0", "-5", "0.5"])
@@ -107,7 +107,9 @@ def test_window_comes_before_inversion(films: Any) -> None:
         ("MONOCHROME2", "INVERSE", True),
     ],
 )
-def test_picture_is_inverted_once_whoever_asks(films: Any, photometric: str, shape: str, inverted: bool) -> None:
+def test_a_picture_is_inverted_once_despite_two_requests(
+    films: Any, photometric: str, shape: str, inverted: bool
+) -> None:
     values = ramp(0, 255, "u1")
     tags = {"PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
     assert (films.pixels(films.make(values, **tags)) == (255 - values if inverted else values)).all()

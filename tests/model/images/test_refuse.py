@@ -78,7 +78,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_strangers_are_refused(block: dict[str, Any], name: str) -> None:
+def test_pictures_of_other_subjects_are_refused(block: dict[str, Any], name: str) -> None:
     with pytest.raises(Refused) as caught:
         refuse.check(picture(STRANGERS[name]), block)
     assert caught.value.code == "not_an_xray"
@@ -91,7 +91,7 @@ def test_colours_are_refused_whatever_the_statistics(block: dict[str, Any]) -> N
         refuse.check(picture(drawing, colourful=0.06), block | {"limit": 1e12})
 
 
-def test_distance_that_is_no_number_refuses(block: dict[str, Any]) -> None:
+def test_a_nan_distance_is_refused(block: dict[str, Any]) -> None:
     broken = block | {"mean": [float("nan")] * len(refuse.NAMES)}
     with pytest.raises(Refused):
         refuse.check(picture(phantom.draw(1000, 256)), broken)

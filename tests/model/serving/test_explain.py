@@ -1,4 +1,4 @@
-"""The map of what moved the score, checked against a network whose answer is known."""
+"""The heat map, checked with a network whose result is known."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Memory of decoding, measured: no kind of file needs more than its share, and what would is refused before."""
+"""Measured memory of decoding: no file needs more than its limit; larger ones are refused before decoding."""
 
 import subprocess
 import sys
@@ -43,8 +43,8 @@ def growth(small: bytes, large: bytes, directory: Path) -> float:
     for path, content in zip(paths, (small, large), strict=True):
         path.write_bytes(content)
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
-    return int(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
+    return int(result.stdout)
 
 
 def encoded(mode: str, side: int, kind: str, **options: Any) -> bytes:
@@ -101,7 +101,7 @@ def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], mos
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
 def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, tmp_path: Path) -> None:
-    """The foreign decoders are not ours to mend: what they take is what the limit for their files allows for."""
+    """The memory of third-party decoders is within the limit for their files."""
     contents = []
     for side in (100, SIDE):
         dataset = films.make(np.zeros((side, side), "<u2"), 12)
@@ -121,7 +121,7 @@ def pack(dataset: Any) -> None:
     dataset.PixelData = encapsulate([file.getvalue()])
 
 
-def test_what_would_need_more_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_over_the_memory_limit_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progressive JPEG keeps all of its coefficients: 2 bytes for each sample besides the picture."""
     heavy = encoded("CMYK", 4400, "JPEG", progressive=True)
     light = encoded("L", 4400, "JPEG", progressive=True)
@@ -146,7 +146,7 @@ def test_limit_is_on_pixels_and_on_memory() -> None:
         limits.check_size(5000, 5000, 11)
 
 
-def test_hidden_texts_of_a_png_are_no_way_around() -> None:
+def test_compressed_texts_of_a_png_count_towards_the_limit() -> None:
     """Each text may be short and small when packed: together they are not kept beyond a few MB."""
     from PIL.PngImagePlugin import PngInfo
 

@@ -32,7 +32,7 @@ def classifier(tiny_bundle: Path) -> Classifier:
 
 
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_drawings_are_told_apart(classifier: Classifier, seed: int) -> None:
+def test_drawings_with_and_without_opacity_are_distinguished(classifier: Classifier, seed: int) -> None:
     plain = classifier.predict(phantom.png(seed, 256), "plain.png")
     opaque = classifier.predict(phantom.png(seed, 256, opacity=True), "opaque.png")
     assert (plain["finding"], opaque["finding"]) == ("no pneumonia", "pneumonia")
@@ -109,7 +109,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.mark.parametrize("opacity", [False, True])
-def test_a_pool_changes_no_bit_of_the_answer(classifier: Classifier, pool: ThreadPoolExecutor, opacity: bool) -> None:
+def test_a_pool_gives_the_same_document(classifier: Classifier, pool: ThreadPoolExecutor, opacity: bool) -> None:
     content = phantom.png(9, 300, opacity=opacity)
     alone, _ = classifier.examine(content, "x.png")
     beside, _ = classifier.examine(content, "x.png", pool)
@@ -121,7 +121,7 @@ def test_a_pool_changes_no_bit_of_the_answer(classifier: Classifier, pool: Threa
 
 
 @pytest.mark.parametrize("network", ["answers first", "fails", "answers last"])
-def test_a_refusal_outranks_whatever_the_network_says(tiny_bundle: Path, pool, network: str, monkeypatch) -> None:
+def test_a_refusal_overrides_the_network(tiny_bundle: Path, pool, network: str, monkeypatch) -> None:
     classifier = Classifier.open(tiny_bundle, threads=1)
     check, turn = refuse.check, threading.Event()
 

@@ -1,4 +1,4 @@
-"""Order and augmentation depend on seed, epoch and sample alone, and alter a film as films differ."""
+"""Order and augmentation depend on seed, epoch and sample only, and vary pictures as real films differ."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_every_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
     assert np.array_equal(orders[2], augment.order(100, 7, 2))
 
 
-def test_numbers_of_order_and_augmentation_are_not_the_same_stream() -> None:
+def test_order_and_augmentation_use_separate_random_streams() -> None:
     first, again = augment.random_numbers(50, 7, 0), augment.random_numbers(50, 7, 0)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, augment.random_numbers(50, 7, 1))
@@ -49,9 +49,9 @@ def test_numbers_of_order_and_augmentation_are_not_the_same_stream() -> None:
 
 
 def test_batches_have_the_networks_shape_and_range(films: tuple[np.ndarray, np.ndarray]) -> None:
-    found = batches(films, settings(), epoch=0)
-    assert [len(labels) for _, labels, _ in found] == [4, 4, 3]
-    pixels, labels, weights = found[0]
+    batch_list = batches(films, settings(), epoch=0)
+    assert [len(labels) for _, labels, _ in batch_list] == [4, 4, 3]
+    pixels, labels, weights = batch_list[0]
     assert pixels.shape == (4, SIDE, SIDE, 1)
     assert (pixels.dtype, labels.dtype, weights.dtype) == (np.float32,) * 3
     assert labels.shape == (4, 1)
@@ -69,7 +69,7 @@ def test_an_epoch_can_be_replayed_from_any_batch(films: tuple[np.ndarray, np.nda
             assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_sample_is_altered_the_same_whatever_batch_it_is_in(films: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_sample_is_augmented_alike_in_any_batch(films: tuple[np.ndarray, np.ndarray]) -> None:
     order = augment.order(len(films[1]), 5, 2)
     by_sample = []
     for size in (4, 11):
@@ -91,7 +91,7 @@ def test_without_class_weights_every_picture_weighs_one(films: tuple[np.ndarray,
     assert all(np.all(batch[2] == 1) for batch in batches(films, settings(class_weights=False), epoch=0))
 
 
-def test_no_draw_gives_the_identity_transform() -> None:
+def test_zero_augmentation_gives_the_identity_transform() -> None:
     zero = augment.affine(np.zeros((1, augment.RANDOM_NUMBERS), np.float32), settings())
     assert zero[0] == pytest.approx([1, 0, 0, 0, 1, 0, 0, 0], abs=1e-6)
 
@@ -106,7 +106,7 @@ def test_the_middle_of_the_film_moves_by_the_shift_alone() -> None:
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_the_heart_changes_sides_only_when_asked(mirror: bool) -> None:
+def test_pictures_are_mirrored_only_on_request(mirror: bool) -> None:
     flipped = augment.affine(augment.random_numbers(400, 1, 1), settings(mirror=mirror))[:, 0] < 0
     assert 0.4 < flipped.mean() < 0.6 if mirror else not flipped.any()
 
@@ -137,13 +137,13 @@ def test_a_sample_left_alone_is_the_picture_itself(films: tuple[np.ndarray, np.n
     numbers = augment.random_numbers(1, 1, 1)
     numbers[0, -1] = -1
     picture = films[0][0].astype(np.float32)
-    found = augment.augment(picture, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
-    assert np.abs(found.numpy() - picture).max() < 0.01
+    augmented = augment.augment(picture, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert np.abs(augmented.numpy() - picture).max() < 0.01
 
 
 def test_turning_the_film_brings_no_black_corners() -> None:
     grey = np.full((SIDE, SIDE, 1), 128, np.float32)
     numbers = np.zeros((1, augment.RANDOM_NUMBERS), np.float32)
     numbers[0, [0, 3, 18, 19]] = (1, 1, -1, 1)  # turned and smaller, no box, all of the strength
-    found = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
-    assert found.numpy().min() > 100
+    augmented = augment.augment(grey, numbers[0], augment.affine(numbers, settings())[0], np.array([1, 2]), 1.0)
+    assert augmented.numpy().min() > 100

@@ -1,4 +1,4 @@
-"""The same training code under Keras' other backend: a process of its own, for a backend is for good."""
+"""The training code with other Keras backends, in separate processes, because a process has one backend."""
 
 import json
 import os
@@ -59,22 +59,22 @@ devices.gpus = lambda: [{"device": f"/CPU:{n}", "name": "half a CPU", "capabilit
 """
 
 
-def trained(script: str, backend: str, place: Path, stop: int = 0) -> dict[str, Any]:
+def trained(script: str, backend: str, folder: Path, stop: int = 0) -> dict[str, Any]:
     """What the script says in the end; it may be stopped at a step."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", script, str(place), str(stop)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    command = [sys.executable, "-c", script, str(folder), str(stop)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    summary: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return summary
 
 
 @pytest.mark.repeat
-def test_a_network_learns_whatever_multiplies_its_matrices(tmp_path: Path) -> None:
-    said = trained(SCRIPT, "jax", tmp_path)
+def test_a_network_learns_with_each_backend(tmp_path: Path) -> None:
+    summary = trained(SCRIPT, "jax", tmp_path)
 
-    assert (said["backend"], said["replicas"], said["steps"]) == ("jax", 1, [1, 12])
-    assert said["auc"] > 0.9
+    assert (summary["backend"], summary["replicas"], summary["steps"]) == ("jax", 1, [1, 12])
+    assert summary["auc"] > 0.9
 
 
 def test_several_gpus_share_each_batch_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there; a damaged one gives way to the one before."""
+"""Checkpoints are written completely or not at all; a damaged one is replaced by the previous one."""
 
 import json
 from pathlib import Path
@@ -17,40 +17,40 @@ def arrays(step: int) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Checkpoints:
+def checkpoints(tmp_path: Path) -> Checkpoints:
     """Three checkpoints written, of which two are kept."""
-    kept = Checkpoints(tmp_path / "checkpoints", "print", max_to_keep=2)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "print", max_to_keep=2)
     for step in (10, 20, 30):
-        kept.save(step, arrays(step), {"progress": {"step": step}})
-    return kept
+        checkpoints.save(step, arrays(step), {"progress": {"step": step}})
+    return checkpoints
 
 
-def steps(kept: Checkpoints) -> list[str]:
-    return sorted(path.name for path in kept.directory.glob("step-*"))
+def steps(checkpoints: Checkpoints) -> list[str]:
+    return sorted(path.name for path in checkpoints.directory.glob("step-*"))
 
 
-def test_the_newest_comes_back_as_it_was(kept: Checkpoints) -> None:
-    found, state = kept.restore()
+def test_the_newest_checkpoint_is_restored_unchanged(checkpoints: Checkpoints) -> None:
+    restored, state = checkpoints.restore()
     assert state["progress"] == {"step": 30}
-    assert all(np.array_equal(found[name], value) for name, value in arrays(30).items())
-    assert found["run/0001/b"].dtype == np.int64
+    assert all(np.array_equal(restored[name], value) for name, value in arrays(30).items())
+    assert restored["run/0001/b"].dtype == np.int64
 
 
-def test_old_ones_are_removed_and_nothing_half_written_stays(kept: Checkpoints) -> None:
-    assert steps(kept) == ["step-00000020", "step-00000030"]
-    assert {path.name for path in kept.directory.iterdir()} == {"step-00000020", "step-00000030", "latest"}
+def test_old_and_partial_checkpoints_are_removed(checkpoints: Checkpoints) -> None:
+    assert steps(checkpoints) == ["step-00000020", "step-00000030"]
+    assert {path.name for path in checkpoints.directory.iterdir()} == {"step-00000020", "step-00000030", "latest"}
 
 
-def test_a_run_without_checkpoints_starts_anew(tmp_path: Path) -> None:
+def test_a_run_without_checkpoints_starts_from_the_beginning(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "none", "print").restore() is None
 
 
 @pytest.mark.parametrize("name", [checkpoint.ARRAYS, checkpoint.STATE, checkpoint.MANIFEST])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    kept: Checkpoints, name: str, damage: str, caplog: pytest.LogCaptureFixture
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
+    checkpoints: Checkpoints, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = kept.directory / "step-00000030" / name
+    path = checkpoints.directory / "step-00000030" / name
     content = bytearray(path.read_bytes())
     if damage == "remove":
         path.unlink()
@@ -59,24 +59,26 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     else:
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    _, state = kept.restore()
+    _, state = checkpoints.restore()
     assert state["step"] == 20
     assert "step-00000030 is damaged" in caplog.text
 
 
-def test_all_damaged_is_an_error_not_a_silent_new_start(kept: Checkpoints) -> None:
-    for place in kept.directory.glob("step-*"):
-        (place / checkpoint.ARRAYS).write_bytes(b"")
+def test_damaged_checkpoints_only_are_an_error(checkpoints: Checkpoints) -> None:
+    for directory in checkpoints.directory.glob("step-*"):
+        (directory / checkpoint.ARRAYS).write_bytes(b"")
     with pytest.raises(CheckpointError, match="every checkpoint"):
-        kept.restore()
+        checkpoints.restore()
 
 
-def test_other_settings_or_data_are_refused(kept: Checkpoints) -> None:
+def test_other_settings_or_data_are_refused(checkpoints: Checkpoints) -> None:
     with pytest.raises(CheckpointError, match="other settings or data"):
-        Checkpoints(kept.directory, "another print").restore()
+        Checkpoints(checkpoints.directory, "another print").restore()
 
 
-def test_a_kill_while_writing_leaves_the_one_before(kept: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_during_a_write_keeps_the_previous_checkpoint(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
     def killed_after(count: int):
@@ -94,20 +96,20 @@ def test_a_kill_while_writing_leaves_the_one_before(kept: Checkpoints, monkeypat
             patch.setattr(files, "flush", flush)
             patch.setattr(checkpoint, "flush", flush)  # the arrays are written there
             with pytest.raises(KeyboardInterrupt):
-                kept.save(40, arrays(40), {"progress": {"step": 40}})
-        found, state = kept.restore()
+                checkpoints.save(40, arrays(40), {"progress": {"step": 40}})
+        restored, state = checkpoints.restore()
         # After its rename a checkpoint is whole, also when `latest` still names the one before.
         assert state["step"] in ((30,) if count < 3 else (30, 40))
-        assert np.array_equal(found["run/0000/a"], arrays(state["step"])["run/0000/a"])
-    kept.save(50, arrays(50), {"progress": {"step": 50}})
-    assert not list(kept.directory.glob(".writing-*"))
+        assert np.array_equal(restored["run/0000/a"], arrays(state["step"])["run/0000/a"])
+    checkpoints.save(50, arrays(50), {"progress": {"step": 50}})
+    assert not list(checkpoints.directory.glob(".writing-*"))
 
 
-def test_a_run_resumed_from_an_older_one_replaces_the_newer(kept: Checkpoints) -> None:
-    kept.save(20, arrays(21), {"progress": {"step": 20}})
-    _, state = kept.restore()
+def test_a_run_resumed_from_an_older_checkpoint_replaces_the_newer(checkpoints: Checkpoints) -> None:
+    checkpoints.save(20, arrays(21), {"progress": {"step": 20}})
+    _, state = checkpoints.restore()
     assert state["step"] == 20
-    assert json.loads((kept.directory / "step-00000020" / "state.json").read_text())["fingerprint"] == "print"
+    assert json.loads((checkpoints.directory / "step-00000020" / "state.json").read_text())["fingerprint"] == "print"
 
 
 class Variable:

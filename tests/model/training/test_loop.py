@@ -1,4 +1,4 @@
-"""The loop: killed at every step it ends the same, stops when it should, and keeps the best weights."""
+"""The training loop: killed at any step it ends with the same result; it stops early and saves the best weights."""
 
 from pathlib import Path
 
@@ -47,22 +47,22 @@ def loop(
     return TrainingLoop(tiny(), chosen, films(20, 1), films(12, 2), Checkpoints(directory, "print"), every, tell, stop)
 
 
-def state(one: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
+def state(trained: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
     arrays, _ = Checkpoints(directory, "print").restore()
-    return {**arrays, **{f"final/{n}": value for n, value in enumerate(one.model.get_weights())}}
+    return {**arrays, **{f"final/{n}": value for n, value in enumerate(trained.model.get_weights())}}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """Everything at the end of a run that nobody disturbed: 3 epochs of 3 steps."""
+    """The state at the end of an uninterrupted run: 3 epochs of 3 steps."""
     directory = tmp_path_factory.mktemp("whole")
-    one = loop(directory, settings())
-    progress = one.run()
+    training = loop(directory, settings())
+    progress = training.run()
     assert (progress.step, progress.epoch, progress.finished) == (9, 3, True)
-    return state(one, directory)
+    return state(training, directory)
 
 
-def test_killed_at_every_step_it_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+def test_a_run_killed_at_every_step_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
     for kill in range(1, 10):
 
         def tell(progress: Progress, _: int, kill: int = kill) -> None:
@@ -73,22 +73,22 @@ def test_killed_at_every_step_it_ends_with_the_same_bits(tmp_path: Path, whole: 
             loop(tmp_path, settings(), tell).run()
     last = loop(tmp_path, settings())
     last.run()
-    found = state(last, tmp_path)
-    assert found.keys() == whole.keys()
-    assert [name for name in whole if not np.array_equal(found[name], whole[name])] == []
+    actual = state(last, tmp_path)
+    assert actual.keys() == whole.keys()
+    assert [name for name in whole if not np.array_equal(actual[name], whole[name])] == []
 
 
 def test_the_random_numbers_of_dropout_are_in_the_checkpoint(whole: dict[str, np.ndarray]) -> None:
     assert [name for name in whole if name.startswith("run/") and "seed_generator" in name]
 
 
-def test_another_seed_ends_otherwise(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
-    one = loop(tmp_path, settings(seed=5))
-    one.run()
-    assert not np.array_equal(one.model.get_weights()[0], whole["final/0"])
+def test_another_seed_gives_another_result(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+    training = loop(tmp_path, settings(seed=5))
+    training.run()
+    assert not np.array_equal(training.model.get_weights()[0], whole["final/0"])
 
 
-def test_a_polite_stop_leaves_a_checkpoint_of_that_very_step(tmp_path: Path) -> None:
+def test_a_requested_stop_saves_a_checkpoint_of_the_current_step(tmp_path: Path) -> None:
     asked = iter([False] * 4 + [True])
     with pytest.raises(Stopped):
         loop(tmp_path, settings(), every=1000, stop=lambda: next(asked)).run()
@@ -105,31 +105,31 @@ def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         loop(tmp_path, chosen, tell).run()
-    one = loop(tmp_path, chosen)
-    one.run()
-    assert int(one.model.optimizer.iterations) == 6  # of the second phase alone
+    training = loop(tmp_path, chosen)
+    training.run()
+    assert int(training.model.optimizer.iterations) == 6  # of the second phase alone
 
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.6, 0.9, 0.7, 0.8])
     monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": next(scores), "loss": 1.0, "positive_share": 0.5})
     averages = []
-    one = loop(tmp_path, settings(metric="auc", epochs=4))
-    judged = one._validate
-    monkeypatch.setattr(one, "_validate", lambda: (averages.append(one.average), judged())[1])
-    progress = one.run()
+    training = loop(tmp_path, settings(metric="auc", epochs=4))
+    judged = training._validate
+    monkeypatch.setattr(training, "_validate", lambda: (averages.append(training.average), judged())[1])
+    progress = training.run()
     assert progress.best_epoch == 1
-    assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), averages[1], strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(training.model.get_weights(), averages[1], strict=True))
     assert [entry["val_auc"] for entry in progress.history] == [0.6, 0.9, 0.7, 0.8]
 
 
-def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_improvement_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"auc": 0.7, "loss": 1.0, "positive_share": 0.5})
     progress = loop(tmp_path, settings(metric="auc", epochs=50, patience=2)).run()
     assert progress.epoch == 3
 
 
-def test_equal_scores_are_told_apart_by_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_scores_are_compared_by_their_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.3, 0.4])
     monkeypatch.setattr(
         fit, "validation_metrics", lambda *_: {"recall": 1.0, "loss": next(losses), "positive_share": 0.5}
@@ -139,31 +139,31 @@ def test_equal_scores_are_told_apart_by_the_loss(tmp_path: Path, monkeypatch: py
 
 def test_a_collapsed_run_is_stopped_after_the_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "validation_metrics", lambda *_: {"recall": 0.0, "loss": 1.0, "positive_share": 1.0})
-    one = loop(tmp_path, settings(epochs=9, grace=2))
+    training = loop(tmp_path, settings(epochs=9, grace=2))
     with pytest.raises(Collapsed, match=r"after epoch 3 .* 100\.0%"):
-        one.run()
+        training.run()
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    one = loop(tmp_path, settings(optimizer="sgd", learning_rate=100.0, epochs=100, augment=0.0))
-    one.train[0][:] = 255
-    one.model.get_layer("logit").kernel.assign(np.full(one.model.get_layer("logit").kernel.shape, np.nan))
+def test_a_nan_loss_stops_the_run(tmp_path: Path) -> None:
+    training = loop(tmp_path, settings(optimizer="sgd", learning_rate=100.0, epochs=100, augment=0.0))
+    training.train[0][:] = 255
+    training.model.get_layer("logit").kernel.assign(np.full(training.model.get_layer("logit").kernel.shape, np.nan))
     with pytest.raises(TrainingError, match="not finite"):
-        one.run()
+        training.run()
 
 
 def test_the_average_starts_at_the_weights_and_lags_behind_them(tmp_path: Path) -> None:
-    one = loop(tmp_path, settings())
-    one._restore()
-    one.progress.step = 1
-    one._update_average()
-    first = one.average[0].copy()
-    assert np.array_equal(first, one.model.get_weights()[0])
-    moved = [value + 1 for value in one.model.get_weights()]
-    one.model.set_weights(moved)
-    one.progress.step = 100_000
-    one._update_average()
-    assert one.average[0] == pytest.approx(first + 0.005, abs=1e-5)
+    training = loop(tmp_path, settings())
+    training._restore()
+    training.progress.step = 1
+    training._update_average()
+    first = training.average[0].copy()
+    assert np.array_equal(first, training.model.get_weights()[0])
+    moved = [value + 1 for value in training.model.get_weights()]
+    training.model.set_weights(moved)
+    training.progress.step = 100_000
+    training._update_average()
+    assert training.average[0] == pytest.approx(first + 0.005, abs=1e-5)
 
 
 def test_the_loop_learns_what_can_be_learned(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Preprocessing is inside the graph, frozen layers stay frozen, the rate decays, weights are had or asked for."""
+"""The network: preprocessing in the graph, frozen layers, the decay of the learning rate, and initial weights."""
 
 import warnings
 from pathlib import Path
@@ -82,7 +82,9 @@ def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[ker
     assert not trunk.trainable_variables
 
 
-def test_what_is_averaged_is_what_learns(resnet: tuple[keras.Model, TrainSettings], dag: keras.Model) -> None:
+def test_the_averaged_variables_are_the_trainable_ones(
+    resnet: tuple[keras.Model, TrainSettings], dag: keras.Model
+) -> None:
     model, settings = resnet
     before, after = step(model, settings, 2)
     learned = {variable.path for variable in network.trainable_state(model, settings)}
@@ -112,7 +114,7 @@ def test_the_dag_is_compact_and_branches(dag: keras.Model) -> None:
     assert any(isinstance(layer, keras.layers.Concatenate) for layer in dag.layers)
 
 
-def test_exposure_and_contrast_of_the_film_do_not_matter_to_the_dag(dag: keras.Model) -> None:
+def test_the_dag_is_independent_of_exposure_and_contrast(dag: keras.Model) -> None:
     grey = films(2, 160)
     usual, faint = (np.asarray(dag(pixels, training=False)) for pixels in (grey, 0.4 * grey + 60))
     assert faint == pytest.approx(usual, abs=1e-3)

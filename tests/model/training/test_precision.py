@@ -1,4 +1,4 @@
-"""Half precision: which one a card gets, that a run in it resumes exactly, and that what is served is float32."""
+"""Half precision: the choice for each GPU, exact resumption, and float32 weights and results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def card(*capabilities: tuple[int, int] | None) -> list[dict[str, Any]]:
         ([], "float32"),
     ],
 )
-def test_auto_is_what_every_card_has_units_for(
+def test_auto_precision_is_supported_by_every_gpu(
     cards: list[dict[str, Any]], wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "gpus", lambda: cards)
@@ -56,15 +56,15 @@ def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
     both = (dice.integers(0, 255, (20, SIDE, SIDE, 1), dtype=np.uint8), labels)
     keras.backend.clear_session()  # else the layers are numbered on
     keras.utils.set_random_seed(3)
-    one = TrainingLoop(
+    training = TrainingLoop(
         network.build(chosen), chosen, both, both, Checkpoints(directory, "print"), 2, lambda *_: None, lambda: False
     )
-    one.should_stop = lambda: one.progress.step == stop
-    return one
+    training.should_stop = lambda: training.progress.step == stop
+    return training
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
     whole = loop(tmp_path / "whole", precision)
     whole.run()
     with pytest.raises(Stopped):
@@ -72,14 +72,14 @@ def test_stopped_and_gone_on_it_ends_with_the_same_bits(precision: str, tmp_path
     other = loop(tmp_path / "other", precision)
     other.run()
 
-    (wanted, _), (found, _) = (Checkpoints(tmp_path / name, "print").restore() for name in ("whole", "other"))
-    assert wanted.keys() == found.keys()
-    assert [name for name in wanted if not np.array_equal(wanted[name], found[name])] == []
-    scaled = [name for name in wanted if "dynamic_scale" in name]
+    (expected, _), (actual, _) = (Checkpoints(tmp_path / name, "print").restore() for name in ("whole", "other"))
+    assert expected.keys() == actual.keys()
+    assert [name for name in expected if not np.array_equal(expected[name], actual[name])] == []
+    scaled = [name for name in expected if "dynamic_scale" in name]
     assert bool(scaled) == (precision == "float16")  # else small gradients would be none
 
 
-def test_weights_and_logits_are_float32_and_serve_a_network_that_is() -> None:
+def test_weights_and_logits_stay_float32_and_fit_a_float32_network() -> None:
     chosen = TrainSettings(height=SIDE, width=SIDE, precision="bfloat16")
     fit.make_deterministic(3)
     half = network.build(chosen)

@@ -1,4 +1,4 @@
-"""People see a bar on a terminal and lines elsewhere; programs read run.json."""
+"""Progress: a bar on a terminal, lines elsewhere, and run.json for programs."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def facts(reporter: Reporter) -> dict:
     return json.loads(reporter.run.read_text())
 
 
-def test_states_are_on_the_disk_at_once(reporter: Reporter, caplog: pytest.LogCaptureFixture) -> None:
+def test_states_are_written_immediately(reporter: Reporter, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         reporter.state("running")
         assert facts(reporter)["state"] == "running"
@@ -43,12 +43,12 @@ def test_an_epoch_is_a_line_and_a_history(reporter: Reporter, caplog: pytest.Log
     assert lines[0] == "epoch 1/4 loss 0.5000 val_auc 0.7500 40 img/s *"  # the star: better than any before
     assert lines[1].endswith("img/s")
     assert json.loads(reporter.history.read_text()) == [{"loss": 0.5, "val_auc": 0.75}]
-    found = facts(reporter)
-    assert (found["step"], found["steps"], found["epoch"], found["best_epoch"]) == (20, 40, 2, 1)
-    assert found["images_per_second"] == pytest.approx(80.0)
+    state = facts(reporter)
+    assert (state["step"], state["steps"], state["epoch"], state["best_epoch"]) == (20, 40, 2, 1)
+    assert state["images_per_second"] == pytest.approx(80.0)
 
 
-def test_within_an_epoch_lines_are_rare_where_no_terminal_is(
+def test_progress_without_a_terminal_prints_few_lines_an_epoch(
     reporter: Reporter, caplog: pytest.LogCaptureFixture, capsys
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -61,7 +61,7 @@ def test_within_an_epoch_lines_are_rare_where_no_terminal_is(
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_gets_a_bar_that_makes_way_for_lines(reporter: Reporter, capsys) -> None:
+def test_on_a_terminal_a_bar_is_shown_between_lines(reporter: Reporter, capsys) -> None:
     reporter._bar = True
     reporter(progress(), 10)
     reporter.line("a line")

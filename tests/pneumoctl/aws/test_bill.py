@@ -1,4 +1,4 @@
-"""Priced lines: of resources, of changes, and so far. Pure."""
+"""The cost of resources, of changes and until now, computed without AWS."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,7 +82,7 @@ def test_an_unknown_price_makes_the_total_a_least() -> None:
     assert bill.as_dict()["lines"][0]["usd_per_hour"] is None
 
 
-def test_changes_move_the_bill_both_ways() -> None:
+def test_changes_can_raise_and_lower_the_bill() -> None:
     bill = changed(
         [
             Change("new", "aws_eip", "create", {}, {}),
@@ -112,7 +112,7 @@ def test_nothing_changed_costs_nothing() -> None:
     assert (bill.usd_per_hour, bill.at_least, money(bill.usd_per_hour)) == (0, False, "$0.00")
 
 
-def test_so_far_counts_from_when_each_thing_came_to_be() -> None:
+def test_the_cost_so_far_counts_from_each_creation() -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     things = [
         Billed(Line("web-0", "t3.small", 0.02), now - timedelta(hours=10)),

@@ -1,4 +1,4 @@
-"""AWS behind one door: where it is, who we are, stopping for certain, and what each of its errors says to a person."""
+"""Calls to EC2: the region, the account, confirmed stops, and a clear message for each error."""
 
 import time
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ def test_clients_are_made_once(cloud: Cloud) -> None:
         ({"kind": "down"}, "unreachable", "cannot be reached in eu-west-1", "AWS_ENDPOINT_URL"),
     ],
 )
-def test_each_error_says_what_and_what_next(
+def test_each_error_has_a_message_and_a_next_step(
     cloud: Cloud, fault: dict[str, object], kind: str, message: str, hint: str
 ) -> None:
     cloud.fault(**{"service": "ec2", **fault})  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ def test_each_error_says_what_and_what_next(
     assert error.details["action"] == "ec2:DescribeVpcs"
 
 
-def test_throttling_that_passes_is_not_seen(cloud: Cloud) -> None:
+def test_temporary_throttling_is_retried(cloud: Cloud) -> None:
     cloud.fault("throttled", service="ec2", times=2)
     assert cloud.aws().call("ec2", "describe_vpcs")["Vpcs"]
 
@@ -127,7 +127,7 @@ def test_unknown_profile(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "AuthFailure", "RequestExpired"])
-def test_a_wrong_clock_is_called_so(cloud: Cloud, code: str) -> None:
+def test_a_wrong_clock_is_named(cloud: Cloud, code: str) -> None:
     cloud.fault("skew", seconds=-900)
     cloud.fault("error", service="ec2", code=code, status=403)
     error = failing(lambda: cloud.aws().call("ec2", "describe_vpcs"))
@@ -145,14 +145,14 @@ def test_action_as_iam_spells_it(cloud: Cloud) -> None:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Takes connections and never answers."""
+    """Accepts connections and never answers."""
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(8)
         yield listening.getsockname()[1]
 
 
-def test_a_dead_endpoint_is_given_up(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, silent_port: int) -> None:
+def test_an_unreachable_endpoint_times_out(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, silent_port: int) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent_port}")
     monkeypatch.setattr(api, "READ_S", 0.3)
     begun = time.monotonic()
@@ -178,7 +178,7 @@ def test_instances_of_this_stack_only(cloud: Cloud) -> None:
     assert [one.id for one in aws.instances("i1-b")] == [other.id]
 
 
-def test_stop_waits_until_the_cloud_says_so(cloud: Cloud) -> None:
+def test_stop_waits_until_ec2_confirms(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s1", "train", "train")
     seen: list[dict[str, str]] = []
@@ -189,7 +189,7 @@ def test_stop_waits_until_the_cloud_says_so(cloud: Cloud) -> None:
     assert "ec2:StopInstances" not in cloud.calls(since)
 
 
-def test_stop_outlasts_a_passing_failure(cloud: Cloud) -> None:
+def test_stop_retries_a_temporary_failure(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s2", "train", "train")
     cloud.fault("error", service="ec2", action="StopInstances", code="InternalError", status=500, times=7)
@@ -197,7 +197,7 @@ def test_stop_outlasts_a_passing_failure(cloud: Cloud) -> None:
     assert aws.states([host.id]) == {host.id: "stopped"}
 
 
-def test_an_unconfirmed_stop_of_the_gpu_outranks_all(cloud: Cloud) -> None:
+def test_an_unconfirmed_stop_of_the_gpu_host_is_the_first_error(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s3", "train", "train")
     cloud.fault("error", service="ec2", action="StopInstances", code="InternalError", status=500)
@@ -216,7 +216,7 @@ def test_an_unconfirmed_stop_of_another_host_fails(cloud: Cloud) -> None:
     assert "AWS denies ec2:StopInstances" in error.message
 
 
-def test_stop_of_what_is_gone(cloud: Cloud) -> None:
+def test_stop_of_a_missing_instance(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s5", "train", "train")
     aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
@@ -226,9 +226,9 @@ def test_stop_of_what_is_gone(cloud: Cloud) -> None:
 def test_console_output(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "c1", "web-0", "web")
-    place = cloud.state / "hosts" / host.id
-    place.mkdir(parents=True)
-    (place / "console.log").write_text("pneumoctl-boot: ok\n")
+    directory = cloud.state / "hosts" / host.id
+    directory.mkdir(parents=True)
+    (directory / "console.log").write_text("pneumoctl-boot: ok\n")
     assert "pneumoctl-boot: ok" in aws.console_output(host.id)
 
 

@@ -1,4 +1,4 @@
-"""What is left of a stack: found wherever its tag or name is, and never another stack's."""
+"""Remaining resources of a stack are found by tag or name, and never those of another stack."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
-    """Nothing of the stacks that are used here outlives a test."""
+    """Remove all resources of the stacks used here after each test."""
     aws = cloud.aws()
     yield aws
     cloud.ask("DELETE", "faults")
@@ -72,28 +72,28 @@ def make_bucket(aws: Aws, name: str, tagged: list[dict[str, str]]) -> None:
         aws.call("s3", "put_bucket_tagging", Bucket=name, Tagging={"TagSet": tagged})
 
 
-def remove(aws: Aws, one: Remaining) -> None:
-    match one.kind:
+def remove(aws: Aws, resource: Remaining) -> None:
+    match resource.kind:
         case "instance":
-            aws.call("ec2", "terminate_instances", InstanceIds=[one.id])
+            aws.call("ec2", "terminate_instances", InstanceIds=[resource.id])
         case "elastic-ip":
-            aws.call("ec2", "release_address", AllocationId=one.id)
+            aws.call("ec2", "release_address", AllocationId=resource.id)
         case "key-pair":
-            aws.call("ec2", "delete_key_pair", KeyName=one.id)
+            aws.call("ec2", "delete_key_pair", KeyName=resource.id)
         case "iam-role":
-            aws.call("iam", "delete_role", RoleName=one.id)
+            aws.call("iam", "delete_role", RoleName=resource.id)
         case "instance-profile":
-            aws.call("iam", "delete_instance_profile", InstanceProfileName=one.id)
+            aws.call("iam", "delete_instance_profile", InstanceProfileName=resource.id)
         case "log-group":
-            aws.call("logs", "delete_log_group", logGroupName=one.id)
+            aws.call("logs", "delete_log_group", logGroupName=resource.id)
         case "schedule-group":
-            aws.call("scheduler", "delete_schedule_group", Name=one.id)
+            aws.call("scheduler", "delete_schedule_group", Name=resource.id)
         case "bucket":
-            aws.call("s3", "delete_bucket", Bucket=one.id)
+            aws.call("s3", "delete_bucket", Bucket=resource.id)
         case "volume" | "schedule":
             pass  # goes with its instance, its group
         case _:
-            raise AssertionError(one)
+            raise AssertionError(resource)
 
 
 def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> None:
@@ -115,7 +115,7 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
     }
 
 
-def test_another_stack_is_never_among_it_though_its_name_begins_alike(aws: Aws) -> None:
+def test_a_stack_with_the_same_prefix_is_not_listed(aws: Aws) -> None:
     make_all(aws, "r-b")
     assert search(aws, "r") == []
     assert {one.kind for one in search(aws, "r-b")} >= {"instance", "iam-role", "log-group", "schedule-group", "bucket"}
@@ -128,7 +128,7 @@ def test_a_terminated_instance_and_its_disk_do_not_count(aws: Aws) -> None:
     assert search(aws, "r") == []
 
 
-def test_a_bucket_that_a_kill_left_without_tags_is_ours_by_its_name(aws: Aws) -> None:
+def test_a_bucket_without_tags_is_recognised_by_its_name(aws: Aws) -> None:
     make_bucket(aws, bucket_name("r", ACCOUNT, REGION), [])
     assert [(one.kind, one.address) for one in search(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
 
@@ -141,7 +141,7 @@ def test_a_bucket_that_the_settings_name_is_ours_only_by_its_tag(aws: Aws) -> No
     aws.call("s3", "delete_bucket", Bucket="somebodys-own")
 
 
-def test_a_log_group_that_a_late_delivery_brought_back(aws: Aws) -> None:
+def test_a_log_group_recreated_by_a_late_delivery_is_found(aws: Aws) -> None:
     aws.call("logs", "create_log_group", logGroupName="pneumoctl-r-flow-logs")
     assert [one.kind for one in search(aws, "r")] == ["log-group"]
 

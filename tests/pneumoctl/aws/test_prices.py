@@ -1,4 +1,4 @@
-"""The price table and where it comes from: bundled figures, AWS's Price List API, and the command that writes it."""
+"""The price table: bundled prices, AWS's Price List API, and the command that writes the table."""
 
 import http.server
 import json
@@ -24,24 +24,24 @@ def test_the_bundled_table_says_its_day_and_sources() -> None:
     assert time.strptime(table["date"], "%Y-%m-%d")
     assert table["sources"]
     assert {"us-east-1", "us-west-2", "eu-west-1", "eu-central-1"} <= set(table["regions"])
-    known = {*prices.QUESTIONS, *prices.TYPES}
+    priced_names = {*prices.QUESTIONS, *prices.TYPES}
     for region, figures in table["regions"].items():
-        assert set(figures) <= known, region
+        assert set(figures) <= priced_names, region
         assert all(0 < usd < 10 for usd in figures.values())
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-central-1", "us-west-2"])
 def test_the_default_stack_is_priced_whole(region: str) -> None:
-    one = Settings()
-    wanted = [one.nginx_type, one.monitoring_type, one.web_type, one.app_type, one.gpu_type]
+    settings = Settings()
+    wanted = [settings.nginx_type, settings.monitoring_type, settings.web_type, settings.app_type, settings.gpu_type]
     for kind in (*wanted, prices.NAT, prices.IPV4, prices.DISK):
         assert prices.bundled(region).of(kind), kind
 
 
 def test_what_is_not_known_has_no_price() -> None:
-    known = prices.bundled("us-east-1")
-    assert known.of("m9.huge") is None and prices.bundled("mars-north-1").of("t3.micro") is None
-    assert (known.of("t3.micro"), known.date, known.source) == (0.0104, "2026-01-19", "bundled price list")
+    table = prices.bundled("us-east-1")
+    assert table.of("m9.huge") is None and prices.bundled("mars-north-1").of("t3.micro") is None
+    assert (table.of("t3.micro"), table.date, table.source) == (0.0104, "2026-01-19", "bundled price list")
 
 
 # The Price List API, answering as the real one does.
@@ -71,7 +71,7 @@ def answers(service: str, filters: dict[str, str]) -> list[str]:
 
 @pytest.fixture
 def price_list(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A local Price List API; it answers while the event that is handed over is set, as it is at first."""
+    """A local Price List API; it answers while the event is set."""
     answering = threading.Event()
     answering.set()
 
@@ -100,30 +100,30 @@ def price_list(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[thread
 
 
 def test_the_api_is_asked_where_it_answers(price_list: threading.Event, cloud: Cloud) -> None:
-    found = prices.current(cloud.fresh(), ["t3.micro"])
-    assert found.of("t3.micro") == 0.0115  # not what an unused reservation costs
-    assert (found.of(prices.NAT), found.of(prices.IPV4), found.of(prices.DISK)) == (0.049, 0.005, 0.089)
-    assert (found.source, found.date) == (prices.API, prices._today())
+    current = prices.current(cloud.fresh(), ["t3.micro"])
+    assert current.of("t3.micro") == 0.0115  # not what an unused reservation costs
+    assert (current.of(prices.NAT), current.of(prices.IPV4), current.of(prices.DISK)) == (0.049, 0.005, 0.089)
+    assert (current.source, current.date) == (prices.API, prices._today())
 
 
 def test_one_price_that_the_api_lacks_comes_from_the_table_with_its_day(
     price_list: threading.Event, cloud: Cloud
 ) -> None:
-    found = prices.current(cloud.fresh(), ["t3.micro", "t3.small"])
-    assert (found.of("t3.micro"), found.of("t3.small")) == (0.0115, 0.0228)
-    assert (found.source, found.date) == ("bundled price list", "2026-01-19")
+    current = prices.current(cloud.fresh(), ["t3.micro", "t3.small"])
+    assert (current.of("t3.micro"), current.of("t3.small")) == (0.0115, 0.0228)
+    assert (current.source, current.date) == ("bundled price list", "2026-01-19")
 
 
 def test_a_slow_api_costs_no_more_than_patience(price_list: threading.Event, cloud: Cloud) -> None:
     price_list.clear()
     aws = cloud.fresh()
-    found = prices.current(aws, ["t3.micro"], patience=0.3)
-    assert found.of("t3.micro") == 0.0114
+    current = prices.current(aws, ["t3.micro"], patience=0.3)
+    assert current.of("t3.micro") == 0.0114
 
 
 def test_without_the_api_the_table_serves(cloud: Cloud) -> None:
-    found = prices.current(cloud.aws(), ["t3.micro"])  # the lab answers 501
-    assert found == prices.bundled("eu-west-1")
+    current = prices.current(cloud.aws(), ["t3.micro"])  # the lab answers 501
+    assert current == prices.bundled("eu-west-1")
 
 
 def test_the_table_is_written_anew(

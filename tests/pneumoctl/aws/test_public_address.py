@@ -1,4 +1,4 @@
-"""The operator's own address: what counts as one, the second service, and the end of asking."""
+"""The operator's public address: valid answers, the second service, and the time limit."""
 
 import http.server
 import threading
@@ -54,7 +54,7 @@ def test_no_service_names_one(service: str) -> None:
     assert "operator_cidr" in raised.value.hint
 
 
-def test_a_silent_service_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_without_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.2)
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))

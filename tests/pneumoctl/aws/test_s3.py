@@ -1,4 +1,4 @@
-"""The bucket: emptied with all its versions, its results copied whole or not at all, and gone is done."""
+"""The bucket: it is emptied with all versions, results are downloaded completely or not at all."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,18 +40,18 @@ def test_empty_takes_versions_and_delete_markers(aws: Aws) -> None:
     put(aws, "data/x", b"x")
     aws.call("s3", "delete_object", Bucket=NAME, Key="runs/1/log")
     assert s3.versions(aws, NAME) == 4
-    told: list[int] = []
-    assert s3.empty(aws, NAME, told.append) == 4
-    assert (sum(told), s3.versions(aws, NAME)) == (4, 0)
+    progress: list[int] = []
+    assert s3.empty(aws, NAME, progress.append) == 4
+    assert (sum(progress), s3.versions(aws, NAME)) == (4, 0)
 
 
 def test_empty_goes_through_all_pages(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(7):
         put(aws, f"runs/{number}", b"")
     monkeypatch.setattr(s3, "PAGE", 2)
-    told: list[int] = []
-    s3.empty(aws, NAME, told.append)
-    assert told == [2, 2, 2, 1]
+    progress: list[int] = []
+    s3.empty(aws, NAME, progress.append)
+    assert progress == [2, 2, 2, 1]
     assert s3.versions(aws, NAME) == 0
 
 
@@ -74,11 +74,11 @@ def test_download_takes_the_results_only(aws: Aws, tmp_path: Path) -> None:
     put(aws, "data/secret.png", b"no")
     put(aws, "runs/folder/", b"")
     wanted = s3.objects(aws, NAME)
-    told: list[int] = []
-    s3.download(aws, NAME, wanted, tmp_path, told.append)
+    progress: list[int] = []
+    s3.download(aws, NAME, wanted, tmp_path, progress.append)
     files = {str(path.relative_to(tmp_path)): path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"runs/1/log": 5, "bundles/a/model.onnx": 3_000_000}
-    assert sum(told) == 3_000_005
+    assert sum(progress) == 3_000_005
 
 
 def test_download_fetches_only_what_is_missing_or_changed(cloud: Cloud, aws: Aws, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What bills now, as AWS says: hosts, disks, NAT gateways, addresses."""
+"""Resources that cost money now according to AWS: hosts, disks, NAT gateways, addresses."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,8 @@ from tests.pneumoctl.cloud import REGION, Cloud, launch, tags
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
 
-def rates(found: list[Billed]) -> list[float]:
-    return [one.line.usd_per_hour or 0.0 for one in found]
+def rates(costs: list[Billed]) -> list[float]:
+    return [one.line.usd_per_hour or 0.0 for one in costs]
 
 
 def test_what_bills_now(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +29,8 @@ def test_what_bills_now(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     put = [{"ResourceType": "natgateway", "Tags": tags("bill", "", address="aws_nat_gateway.main")}]
     aws.call("ec2", "create_nat_gateway", SubnetId=subnet, ConnectivityType="private", TagSpecifications=put)
 
-    found = billed(aws, "bill", bundled(REGION))
-    lines = {(one.line.address, one.line.what): one.line.usd_per_hour for one in found}
+    costs = billed(aws, "bill", bundled(REGION))
+    lines = {(one.line.address, one.line.what): one.line.usd_per_hour for one in costs}
     disks = {key: lines.pop(key) for key in list(lines) if key[1].startswith("disk")}
     assert lines == {
         ('aws_instance.host["web-0"]', "t3.small"): 0.0228,
@@ -39,4 +39,4 @@ def test_what_bills_now(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         ("aws_eip.nat", "public IPv4"): 0.005,
     }
     assert {address for address, _ in disks} == {'aws_instance.host["web-0"]', 'aws_instance.host["train"]'}
-    assert so_far(found, datetime.now(UTC) + timedelta(hours=10)).usd == pytest.approx(10 * sum(rates(found)), rel=0.01)
+    assert so_far(costs, datetime.now(UTC) + timedelta(hours=10)).usd == pytest.approx(10 * sum(rates(costs)), rel=0.01)

@@ -1,4 +1,4 @@
-"""`pneumoctl data fetch`: from a real server through the real command line, with its bars, errors and JSON."""
+"""`pneumoctl data fetch` from a real server: progress bars, errors and JSON."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""`pneumoctl infer` against the real API on a real Redis: posted once, judged by the labels, resumed after a kill."""
+"""`pneumoctl infer` with the real API and Redis: each picture is posted once, compared with its label, and resumed."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ def here(api: Gunicorn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guni
 
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 ill and 6 well; two of the well ones are drawn ill, so that not everything is right."""
+    """12 pictures labelled PNEUMONIA and 6 labelled NORMAL; two of the latter have an opacity, so two are wrong."""
     folder = tmp_path_factory.mktemp("sets") / "data" / "test"
     for name, seeds in (("PNEUMONIA", ILL), ("NORMAL", WELL)):
         (folder / name).mkdir(parents=True)
@@ -83,8 +83,8 @@ def test_a_folder_is_scored_shown_and_judged(
     here: Gunicorn, drawings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = infer(capsys, str(drawings))
-    kept = stored(here)
-    assert document["posted"] == document["pictures"] == document["scored"] == len(kept) == 18
+    records = stored(here)
+    assert document["posted"] == document["pictures"] == document["scored"] == len(records) == 18
     figures = document["figures"]
     assert figures["sensitivity"]["n"] == 12 and figures["specificity"]["n"] == 6
     assert figures["sensitivity"]["value"] == 1 and figures["specificity"]["value"] == 4 / 6
@@ -93,8 +93,8 @@ def test_a_folder_is_scored_shown_and_judged(
     assert figures["auc"]["n"] == 18 and figures["auc"]["low"] < figures["auc"]["value"] <= figures["auc"]["high"]
     wilson = evaluate(labels, [0.9] * 14 + [0.1] * 4, 0.5)
     assert figures["specificity"] == wilson["specificity"] and figures["sensitivity"] == wilson["sensitivity"]
-    assert document["model"] == kept[0]["model"]
-    assert all("Miller" not in one["file"] and one["file"].endswith(".png") for one in kept)
+    assert document["model"] == records[0]["model"]
+    assert all("Miller" not in one["file"] and one["file"].endswith(".png") for one in records)
 
 
 def test_a_second_run_posts_nothing_and_records_nothing(
@@ -110,12 +110,12 @@ def test_a_second_run_posts_nothing_and_records_nothing(
     log = here.log.read_text()
     assert log.count("POST /v1/predictions") >= 18 and "Miller" not in log
     assert run(["infer", str(drawings)]) == 0
-    said = capsys.readouterr().out
-    assert "sensitivity  1.000" in said and "0 posted, the others were there already" in said
-    assert "18 pictures: 18 scored, 0 refused, 0 errors" in said and first["model"]["version"] in said
+    output = capsys.readouterr().out
+    assert "sensitivity  1.000" in output and "0 posted, the others were there already" in output
+    assert "18 pictures: 18 scored, 0 refused, 0 errors" in output and first["model"]["version"] in output
 
 
-def test_what_cannot_be_scored_is_said_by_the_exit_code(
+def test_files_that_cannot_be_scored_set_the_exit_code(
     here: Gunicorn, drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "some"
@@ -165,7 +165,7 @@ def test_no_stack(drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(["infer", str(drawings), "--stack", "none"]) == 1
 
 
-# It lets so many posts through, and then swallows what comes.
+# It forwards this many posts and then discards the rest.
 RELAY = """
 import asyncio, sys
 left = int(sys.argv[3])
@@ -229,19 +229,19 @@ def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
             document = json.loads(user.run("infer", str(drawings), "--json").stdout)
             assert document["scored"] == 18 and document["posted"] == 9 and len(stored(here)) == 18
             drawing = next(drawings.rglob("*.png"))
-            told = json.loads(user.run("predict", "--remote", str(drawing), "--json").stdout)  # on the same way
-            assert len(told["predictions"]) == 1 and len(stored(here)) == 19
+            predicted = json.loads(user.run("predict", "--remote", str(drawing), "--json").stdout)  # on the same way
+            assert len(predicted["predictions"]) == 1 and len(stored(here)) == 19
         assert json.loads(user.run("audit", "--verify", "--json").stdout)["unfinished"] == ["infer"]
         assert "does not answer" in user.run("infer", str(drawings), code=1).stderr
         farm.servers["app-0"].stop()
-        said = user.run("infer", str(drawings), code=1).stderr
-        assert "app-0" in said and "Traceback" not in said
+        stderr = user.run("infer", str(drawings), code=1).stderr
+        assert "app-0" in stderr and "Traceback" not in stderr
 
 
 def test_the_official_test_split_is_all_scored(
     here: Gunicorn, data_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through the tiny test network, which knows drawings only: what counts here is that each picture is counted."""
+    """With the tiny test network, which was trained on drawings: the test checks that every picture is counted."""
     monkeypatch.setenv("PNEUMO_DATA", str(data_root))
     assert run(["infer", "--json"]) in (Exit.DONE, Exit.PARTLY)
     document = json.loads(capsys.readouterr().out)

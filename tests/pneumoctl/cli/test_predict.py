@@ -1,4 +1,4 @@
-"""`pneumoctl predict` as its users meet it: output, exit codes, heat maps, resumption, the stack's API."""
+"""`pneumoctl predict` as a user runs it: output, exit codes, heat maps, --resume and --remote."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from pneumoctl.scoring.api_client import Endpoint
 
 @pytest.fixture
 def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two findings, one picture that is none, one damaged file and one text."""
+    """A folder with two findings, one photograph, one damaged file and one text file."""
     folder = tmp_path / "ward"
     folder.mkdir()
     (folder / "a-ill.png").write_bytes(phantom.png(101, 256, opacity=True))
@@ -73,9 +73,9 @@ def test_json_matches_the_classifier(
 
     path = ward / "a-ill.png"
     assert predict(path, "--json") == Exit.DONE
-    (told,) = json.loads(capsys.readouterr().out)["predictions"]
-    known = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path))
-    assert told | {"created": 0, "elapsed_ms": 0} == known | {"created": 0, "elapsed_ms": 0}
+    (printed,) = json.loads(capsys.readouterr().out)["predictions"]
+    expected = Classifier.open(tiny_bundle, threads=1).predict(path.read_bytes(), str(path))
+    assert printed | {"created": 0, "elapsed_ms": 0} == expected | {"created": 0, "elapsed_ms": 0}
 
 
 def test_csv_has_a_row_for_each_file(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,9 +173,9 @@ def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
     maps = tmp_path / "new" / "maps"
     assert predict(ward, "--json", "--explain", maps) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]
-    found = {f"{one['id']}.png" for one in predictions if one["finding"]}
-    assert {path.name for path in maps.iterdir()} == found and len(found) == 2
-    with Image.open(maps / found.pop()) as drawn:
+    expected = {f"{one['id']}.png" for one in predictions if one["finding"]}
+    assert {path.name for path in maps.iterdir()} == expected and len(expected) == 2
+    with Image.open(maps / expected.pop()) as drawn:
         assert drawn.mode == "RGB" and drawn.size == (256, 256)
 
 
@@ -237,16 +237,16 @@ def test_remote_excludes_what_needs_the_local_model(ward: Path, option: str) -> 
     assert run(["predict", "--remote", option, str(ward), str(ward)]) == Exit.USAGE
 
 
-def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predict", "--help"]) == Exit.DONE
     out = capsys.readouterr().out
     assert "takes precedence over 6" in " ".join(out.split()) and "Not a medical device" in out and "--resume" in out
 
 
-def test_real_files_never_get_a_clean_bill_they_must_not_have(
+def test_files_that_are_no_chest_film_never_have_a_finding(
     data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the bundle that ships: all real chest films are scored, and of everything else nothing is."""
+    """With the shipped bundle, all real chest films are assessed and no other file is."""
     kinds = sorted(one for one in (data_root / "ood").iterdir() if one.is_dir() and one.name != "lateral_chest")
     assert run(["predict", "--json", str(data_root / "dicom"), *map(str, kinds)]) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]

@@ -1,4 +1,4 @@
-"""`pneumoctl predict` as a process of its own: what it loads, and what it says when a library is missing."""
+"""`pneumoctl predict` as a separate process: its imports, and its errors when a library is missing."""
 
 import json
 import os
@@ -39,25 +39,25 @@ def _without(library: str, tmp_path: Path) -> Path:
 
 
 def test_missing_onnxruntime_names_the_extra(drawing: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    done = _process(drawing, "--model", tiny_bundle, before=_without("onnxruntime", tmp_path))
-    assert done.returncode == Exit.FAILED
-    assert "needs onnxruntime" in done.stderr and installation.install_command("predict") in done.stderr
-    assert "Traceback" not in done.stderr
+    result = _process(drawing, "--model", tiny_bundle, before=_without("onnxruntime", tmp_path))
+    assert result.returncode == Exit.FAILED
+    assert "needs onnxruntime" in result.stderr and installation.install_command("predict") in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_dicom_without_pydicom_is_an_error_that_names_the_extra(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 100)
-    done = _process(tmp_path / "x.dcm", "--model", tiny_bundle, before=_without("pydicom", tmp_path))
-    assert done.returncode == Exit.FAILED and "ERROR" in done.stdout and "needs pydicom" in done.stdout
-    assert installation.install_command("predict") in done.stdout
+    result = _process(tmp_path / "x.dcm", "--model", tiny_bundle, before=_without("pydicom", tmp_path))
+    assert result.returncode == Exit.FAILED and "ERROR" in result.stdout and "needs pydicom" in result.stdout
+    assert installation.install_command("predict") in result.stdout
 
 
 def test_standard_input_is_scored(tiny_bundle: Path) -> None:
     content = phantom.png(101, 256, opacity=True)
     command = [sys.executable, "-m", "pneumoctl", "predict", "-", "--json", "--model", str(tiny_bundle)]
-    done = subprocess.run(command, input=content, capture_output=True, cwd=ROOT)
-    document = json.loads(done.stdout)
-    assert done.returncode == Exit.DONE and document["predictions"][0]["finding"] == "pneumonia"
+    result = subprocess.run(command, input=content, capture_output=True, cwd=ROOT)
+    document = json.loads(result.stdout)
+    assert result.returncode == Exit.DONE and document["predictions"][0]["finding"] == "pneumonia"
     assert document["predictions"][0]["file"] == "-"
 
 
@@ -65,9 +65,9 @@ def test_standard_input_is_scored(tiny_bundle: Path) -> None:
 def test_a_closed_standard_input_is_an_error(json_wanted: bool, tiny_bundle: Path) -> None:
     line = f'"$0" -m pneumoctl predict - --model "$1" {"--json" * json_wanted} <&-'
     command = ["sh", "-c", line, sys.executable, str(tiny_bundle)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == Exit.FAILED and "Traceback" not in done.stderr
-    shown = json.loads(done.stdout)["errors"][0]["message"] if json_wanted else done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == Exit.FAILED and "Traceback" not in result.stderr
+    shown = json.loads(result.stdout)["errors"][0]["message"] if json_wanted else result.stdout
     assert "standard input is closed" in shown
 
 
@@ -80,12 +80,12 @@ def test_a_name_that_the_output_cannot_hold_is_escaped(
     drawing.rename(drawing.with_name(name))
     words = [sys.executable, "-m", "pneumoctl", "predict", ".", "--model", str(tiny_bundle), *form.split()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
-    done = subprocess.run(words, capture_output=True, env=environment, cwd=drawing.parent)
-    assert done.returncode == Exit.DONE, done.stderr
+    result = subprocess.run(words, capture_output=True, env=environment, cwd=drawing.parent)
+    assert result.returncode == Exit.DONE, result.stderr
     if form == "--json":
-        assert json.loads(done.stdout)["predictions"][0]["file"] == name
+        assert json.loads(result.stdout)["predictions"][0]["file"] == name
     else:
-        assert "\\u80f8\\u90e8.png" in done.stdout.decode(encoding)
+        assert "\\u80f8\\u90e8.png" in result.stdout.decode(encoding)
 
 
 def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
@@ -93,10 +93,10 @@ def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
     os.mkfifo(fifo)
     line = 'cat "$2" >"$3" & exec "$0" -m pneumoctl predict --json --model "$1" "$3" <(cat "$2") "$2"'
     command = ["bash", "-c", line, sys.executable, str(tiny_bundle), str(drawing), str(fifo)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert done.returncode == Exit.DONE, done.stderr
-    found = [one["probability"] for one in json.loads(done.stdout)["predictions"]]
-    assert len(found) == 3 and len(set(found)) == 1
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert result.returncode == Exit.DONE, result.stderr
+    probabilities = [one["probability"] for one in json.loads(result.stdout)["predictions"]]
+    assert len(probabilities) == 3 and len(set(probabilities)) == 1
 
 
 @pytest.mark.parametrize("content", ["", "raise RuntimeError('a stranger is run')\n"])
@@ -105,10 +105,10 @@ def test_a_package_of_the_users_named_model_is_not_ours(
 ) -> None:
     (tmp_path / "strange" / "model").mkdir(parents=True)
     (tmp_path / "strange" / "model" / "__init__.py").write_text(content)
-    done = _process(drawing, "--model", tiny_bundle, before=tmp_path / "strange")
-    assert done.returncode == Exit.DONE, done.stderr
-    done = _process(drawing, "--model", tiny_bundle, cwd=tmp_path / "strange")  # -m puts the current folder first
-    assert done.returncode == Exit.DONE, done.stderr
+    result = _process(drawing, "--model", tiny_bundle, before=tmp_path / "strange")
+    assert result.returncode == Exit.DONE, result.stderr
+    result = _process(drawing, "--model", tiny_bundle, cwd=tmp_path / "strange")  # -m puts the current folder first
+    assert result.returncode == Exit.DONE, result.stderr
 
 
 def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
@@ -120,8 +120,8 @@ def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
         "sys.exit(code)\n"
     )
     words = ["predict", "--model", str(tiny_bundle), str(drawing)]
-    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=ROOT)
-    loaded = {name.split(".")[0] for name in done.stderr.split()}
-    assert done.returncode == Exit.DONE and {"onnxruntime", "PIL"} <= loaded
+    result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=ROOT)
+    loaded = {name.split(".")[0] for name in result.stderr.split()}
+    assert result.returncode == Exit.DONE and {"onnxruntime", "PIL"} <= loaded
     heavy = {"tensorflow", "keras", "pydicom", "gdcm", "rich", "jinja2", "boto3", "webapp", "flask", "urllib3", "scipy"}
     assert not loaded & heavy

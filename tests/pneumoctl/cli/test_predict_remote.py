@@ -1,4 +1,4 @@
-"""`pneumoctl predict --remote` against the real API on a real Redis: the same findings, and errors when it is gone."""
+"""`pneumoctl predict --remote` with the real API and Redis: the same findings, and errors without the API."""
 
 import json
 from collections.abc import Iterator

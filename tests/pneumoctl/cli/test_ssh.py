@@ -1,4 +1,4 @@
-"""`pneumoctl ssh` as a user meets it: a process, the system's SSH client, real servers."""
+"""`pneumoctl ssh` as a user runs it: a process, the system's SSH client, real servers."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from tests.pneumoctl.sshd import Farm, User, in_namespaces, on_loopback
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
-        yield one
+    with on_loopback(tmp_path_factory.mktemp("farm")) as running_farm:
+        yield running_farm
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def user(farm: Farm) -> User:
 
 
 def test_a_command_runs_there_and_its_exit_code_comes_back(user: User) -> None:
-    done = user.run("ssh", "web-0", "--", "echo out; echo err >&2; exit 7", code=7)
-    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+    result = user.run("ssh", "web-0", "--", "echo out; echo err >&2; exit 7", code=7)
+    assert (result.stdout, result.stderr) == ("out\n", "err\n")
 
 
 def test_several_words_arrive_as_they_are_and_one_is_a_line_for_the_shell(user: User) -> None:
@@ -40,33 +40,33 @@ def test_several_words_arrive_as_they_are_and_one_is_a_line_for_the_shell(user: 
 
 
 def test_exit_255_of_the_command_is_its_own(user: User) -> None:
-    done = user.run("ssh", "web-0", "--", "echo it timed out >&2; exit 255", code=255)
-    assert done.stderr == "it timed out\n"
+    result = user.run("ssh", "web-0", "--", "echo it timed out >&2; exit 255", code=255)
+    assert result.stderr == "it timed out\n"
 
 
 def test_input_is_passed_on(user: User) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         user.argv("ssh", "web-0", "--", "cat"),
         input=b"\xff\x00\n",
         capture_output=True,
         env=user.environment,
         timeout=240,
     )
-    assert (done.returncode, done.stdout) == (0, b"\xff\x00\n")
+    assert (result.returncode, result.stdout) == (0, b"\xff\x00\n")
 
 
-def test_a_person_gets_a_terminal_there(user: User) -> None:
+def test_an_interactive_command_gets_a_terminal(user: User) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, user.argv("ssh", "app-0"), user.environment)
     os.write(terminal, b"tty; exit 5\n")
-    said = b""
+    output = b""
     try:
         while data := os.read(terminal, 4096):
-            said += data
+            output += data
     except OSError:  # how the end of a terminal looks
         pass
-    assert b"/dev/pts/" in said and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    assert b"/dev/pts/" in output and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
 
 
 def test_json_is_one_document_of_a_command_and_refused_for_a_shell(user: User) -> None:
@@ -78,29 +78,29 @@ def test_json_is_one_document_of_a_command_and_refused_for_a_shell(user: User) -
 def test_dry_run_prints_a_line_that_works(user: User) -> None:
     line = user.run("ssh", "web-0", "--dry-run", "--", "echo", "a b").stdout
     assert "-F" in line
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=240, check=True)
-    assert done.stdout == "a b\n"
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=240, check=True)
+    assert result.stdout == "a b\n"
 
 
-def test_an_unknown_host_is_answered_with_the_nearest_and_all(user: User) -> None:
-    said = user.run("ssh", "wbe-0", code=2).stderr
-    assert "did you mean web-0?" in said and "nginx, web-0, app-0, monitoring" in said
+def test_an_unknown_host_names_the_nearest_and_all_hosts(user: User) -> None:
+    stderr = user.run("ssh", "wbe-0", code=2).stderr
+    assert "did you mean web-0?" in stderr and "nginx, web-0, app-0, monitoring" in stderr
 
 
 def test_no_stack_and_a_local_one_have_no_hosts(user: User, tmp_path: Path) -> None:
-    said = user.run("ssh", "web-0", "--stack", "none", code=1).stderr
-    assert "there is no stack 'none' on aws" in said and "pneumoctl up --target aws" in said
+    stderr = user.run("ssh", "web-0", "--stack", "none", code=1).stderr
+    assert "there is no stack 'none' on aws" in stderr and "pneumoctl up --target aws" in stderr
     here = Stack("here", user.state / "pneumoctl" / "here")
     here.save(Secrets.generate(), Ports({}, {}))
     assert "pneumoctl status" in user.run("ssh", "web-0", "--stack", "here", code=2).stderr
 
 
-def test_no_client_is_said(user: User) -> None:
-    said = user.run("ssh", "web-0", code=1, PATH="/nonexistent").stderr
-    assert "OpenSSH client" in said and "apt-get install openssh-client" in said
+def test_a_missing_ssh_client_is_reported(user: User) -> None:
+    stderr = user.run("ssh", "web-0", code=1, PATH="/nonexistent").stderr
+    assert "OpenSSH client" in stderr and "apt-get install openssh-client" in stderr
 
 
-def test_a_host_whose_boot_was_not_awaited_is_said_to_be_so(user: User) -> None:
+def test_a_host_without_a_pinned_key_is_reported(user: User) -> None:
     from pneumoctl.ssh import keys
 
     keys.forget(user.farm.directory, {"i-nginx"})
@@ -112,14 +112,16 @@ def test_a_host_whose_boot_was_not_awaited_is_said_to_be_so(user: User) -> None:
 
 @pytest.mark.parametrize("name", ["nginx", "web-0"])
 def test_a_changed_host_key_is_a_hard_stop_explained(user: User, name: str) -> None:
-    one = user.farm.servers[name]
-    one.stop()
-    one.new_key()
-    one.start()
+    server = user.farm.servers[name]
+    server.stop()
+    server.new_key()
+    server.start()
     try:
-        done = user.run("ssh", "web-0", "--", "echo", "never", code=1)
-        assert done.stdout == "" and f"error: the host key of {name} (i-{name}) is not the one pinned" in done.stderr
-        assert "pneumoctl up" in done.stderr.splitlines()[-1]
+        result = user.run("ssh", "web-0", "--", "echo", "never", code=1)
+        assert (
+            result.stdout == "" and f"error: the host key of {name} (i-{name}) is not the one pinned" in result.stderr
+        )
+        assert "pneumoctl up" in result.stderr.splitlines()[-1]
     finally:
         user.farm.pin()
 
@@ -128,17 +130,13 @@ def test_refusals_name_the_host_or_the_bastion(user: User) -> None:
     servers = user.farm.servers
     servers["web-0"].stop()
     try:
-        said = user.run("ssh", "web-0", "--", "true", code=1).stderr
-        assert (
-            f"error: web-0 ({user.farm.servers['web-0'].address}) cannot be reached" in said
-            and "next: pneumoctl status" in said
-        )
+        stderr = user.run("ssh", "web-0", "--", "true", code=1).stderr
+        assert f"error: web-0 ({servers['web-0'].address}) cannot be reached" in stderr
+        assert "next: pneumoctl status" in stderr
         servers["nginx"].stop()
-        said = user.run("ssh", "web-0", "--", "true", code=1).stderr
-        assert (
-            f"error: the bastion nginx ({user.farm.servers['nginx'].address}) does not answer" in said
-            and "address may have changed" in said
-        )
+        stderr = user.run("ssh", "web-0", "--", "true", code=1).stderr
+        assert f"error: the bastion nginx ({servers['nginx'].address}) does not answer" in stderr
+        assert "address may have changed" in stderr
     finally:
         servers["web-0"].start()
         servers["nginx"].start()
@@ -152,8 +150,8 @@ def test_an_interrupt_ends_the_command_line(user: User) -> None:
     child.communicate()
 
 
-def test_no_host_makes_the_user_wait_long(tmp_path: Path) -> None:
-    """Dead, mute, cut off in mid-session, all behind a live bastion; then the bastion itself."""
+def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
+    """Hosts that are dead, silent or cut off during a session, behind a working bastion; then the bastion itself."""
     with in_namespaces(tmp_path / "network") as network, ThreadPoolExecutor(4) as pool:
         user = User(network)
 
@@ -167,10 +165,10 @@ def test_no_host_makes_the_user_wait_long(tmp_path: Path) -> None:
         with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
             dead, mute = pool.submit(failing, "web-0", "true"), pool.submit(failing, "monitoring", "true")
             for name, waited in (("web-0", dead), ("monitoring", mute)):
-                said = waited.result()
-                assert f"error: {name} (" in said and "pneumoctl status" in said
-            said = session.result()
-            assert "error: app-0" in said and "not responding" in said
+                stderr = waited.result()
+                assert f"error: {name} (" in stderr and "pneumoctl status" in stderr
+            stderr = session.result()
+            assert "error: app-0" in stderr and "not responding" in stderr
         with network.cut("nginx"):
             assert "the bastion nginx (198.51.100.2) does not answer" in failing("web-0", "true")
 
@@ -186,5 +184,5 @@ def test_the_shell_completes_names_of_hosts(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("_PNEUMOCTL_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "pneumoctl ssh we")
     monkeypatch.setenv("COMP_CWORD", "2")
-    done = subprocess.run([sys.executable, "-m", "pneumoctl"], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["web-0", "web-1"], done.stderr
+    result = subprocess.run([sys.executable, "-m", "pneumoctl"], capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["web-0", "web-1"], result.stderr

@@ -1,4 +1,4 @@
-"""`pneumoctl train` and `runs`: what is refused before anything starts, a whole run here, and what is shown of runs."""
+"""`pneumoctl train` and `runs`: refused requests, a complete run on this machine, and the output of `runs`."""
 
 import json
 import os
@@ -31,14 +31,14 @@ WISH = TrainingRequest("", (), 7200, None, 1800, resume=False, detach=False)
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return find("t")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--gpu", "--max-runtime", "2 hours"], "is not a duration"),
         (["--gpu", "--max-runtime", "30s"], "a minute at least"),
@@ -59,22 +59,22 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     ],
 )
 def test_what_is_refused_before_anything_starts(
-    place: Stack, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    stack: Stack, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pneumoctl(["train", "--stack", "t", *words]) == Exit.USAGE
-    assert said in capsys.readouterr().err
-    assert runs.load_all(place) == []
+    assert message in capsys.readouterr().err
+    assert runs.load_all(stack) == []
 
 
 @pytest.mark.parametrize("words", [["folder"], ["folder", "--resume"]])
 def test_without_the_packages_for_training_nothing_is_recorded(
-    place: Stack, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: Stack, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(installation, "find_spec", lambda name: None if name in ("tensorflow", "tf2onnx") else object())
     assert pneumoctl(["train", "--stack", "t", *words, "--json"]) == Exit.PREFLIGHT
     error = json.loads(capsys.readouterr().out)["error"]
     assert "tensorflow, tf2onnx" in error["message"] and "[train]" in error["hint"]
-    assert "checkpoint" not in error["hint"] and runs.load_all(place) == []
+    assert "checkpoint" not in error["hint"] and runs.load_all(stack) == []
 
 
 def test_words_before_and_behind_the_dashes() -> None:
@@ -97,8 +97,8 @@ def test_words_before_and_behind_the_dashes() -> None:
 
 
 def priced(monkeypatch: pytest.MonkeyPatch, usd: float | None) -> Any:
-    known = {} if usd is None else {"g5.xlarge": usd}
-    listed = Prices("eu-west-1", "2026-11-23", "test", known)
+    price_list = {} if usd is None else {"g5.xlarge": usd}
+    listed = Prices("eu-west-1", "2026-11-23", "test", price_list)
     monkeypatch.setattr(prices, "current", lambda *_: listed)
     return FakeAws(World())
 
@@ -126,7 +126,7 @@ def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.Mo
     assert caught.value.code == Exit.PREFLIGHT
 
 
-# Here: model.train is a stand-in that takes its arguments and does as it is told.
+# model.train is replaced by a script that behaves as its arguments say.
 
 CHILD = """
 import json, os, pathlib, signal, sys, time
@@ -166,23 +166,23 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield None
 
 
-def here(place: Stack, data: str, runtime: int = 60, stall: int = 60, resume: bool = False) -> int:
-    return local.train(place, data, ["--epochs", "2"], runtime, stall, resume)
+def here(stack: Stack, data: str, runtime: int = 60, stall: int = 60, resume: bool = False) -> int:
+    return local.train(stack, data, ["--epochs", "2"], runtime, stall, resume)
 
 
-def last(place: Stack) -> tuple[Run, Receipt]:
-    run = runs.load_all(place)[-1]
-    receipt = runs.final_receipt(place, run)
+def last(stack: Stack) -> tuple[Run, Receipt]:
+    run = runs.load_all(stack)[-1]
+    receipt = runs.final_receipt(stack, run)
     assert receipt
     return run, receipt
 
 
 @pytest.mark.usefixtures("child")
-def test_a_run_here_has_a_record_and_a_receipt(place: Stack) -> None:
-    assert here(place, "quick") == 0
-    run, receipt = last(place)
+def test_a_run_here_has_a_record_and_a_receipt(stack: Stack) -> None:
+    assert here(stack, "quick") == 0
+    run, receipt = last(stack)
     assert (receipt.exit, receipt.why, run.where) == (0, "done", "here")
-    assert "began --epochs 2" in (runs.results_directory(place, run.id) / "train.log").read_text()
+    assert "began --epochs 2" in (runs.results_directory(stack, run.id) / "train.log").read_text()
     assert [phase for phase, _ in run.phases] == ["begun", "ended"]
 
 
@@ -223,96 +223,96 @@ def test_the_child_gets_the_environment_that_training_needs_and_nothing_else(
     ("data", "runtime", "stall", "code", "why"),
     [("crash", 60, 60, 8, "failed"), ("busy", 1, 60, 9, "deadline"), ("still", 60, 1, 8, "stalled")],
 )
-def test_a_crash_and_the_caps(place: Stack, data: str, runtime: int, stall: int, code: int, why: str) -> None:
+def test_a_crash_and_the_caps(stack: Stack, data: str, runtime: int, stall: int, code: int, why: str) -> None:
     with pytest.raises(PneumoError) as caught:
-        here(place, data, runtime, stall)
-    run, receipt = last(place)
+        here(stack, data, runtime, stall)
+    run, receipt = last(stack)
     assert (caught.value.code, receipt.exit, receipt.why) == (code, code, why)
-    kept = (runs.results_directory(place, run.id) / "checkpoint").exists()
-    assert kept is (why != "failed")
-    assert not local._is_training(run, runs.results_directory(place, run.id))
+    has_checkpoint = (runs.results_directory(stack, run.id) / "checkpoint").exists()
+    assert has_checkpoint is (why != "failed")
+    assert not local._is_training(run, runs.results_directory(stack, run.id))
 
 
 @pytest.mark.usefixtures("child")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_saves_a_checkpoint_and_ends_it(place: Stack, number: int) -> None:
-    threading.Thread(target=_once_begun, args=(place, lambda _: os.kill(os.getpid(), number))).start()
+def test_a_signal_saves_a_checkpoint_and_ends_it(stack: Stack, number: int) -> None:
+    threading.Thread(target=_once_begun, args=(stack, lambda _: os.kill(os.getpid(), number))).start()
     with pytest.raises(PneumoError) as caught:
-        here(place, "still")
-    run, receipt = last(place)
+        here(stack, "still")
+    run, receipt = last(stack)
     assert caught.value.code == receipt.exit == 128 + number
-    assert (runs.results_directory(place, run.id) / "checkpoint").exists()
+    assert (runs.results_directory(stack, run.id) / "checkpoint").exists()
 
 
 @pytest.mark.usefixtures("child")
-def test_one_that_does_not_hear_is_killed(place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_ignores_signals_is_killed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "CHECKPOINT_S", 0.2)
     with pytest.raises(PneumoError):
-        here(place, "deaf", runtime=1)
-    run, _ = last(place)
-    assert not local._is_training(run, runs.results_directory(place, run.id))
+        here(stack, "deaf", runtime=1)
+    run, _ = last(stack)
+    assert not local._is_training(run, runs.results_directory(stack, run.id))
 
 
 @pytest.mark.usefixtures("child")
-def test_cancel_and_resume(place: Stack) -> None:
+def test_cancel_and_resume(stack: Stack) -> None:
     codes: list[int] = []
 
     def cancel(_: Run) -> None:
         codes.append(pneumoctl(["runs", "cancel", "--stack", "t"]))
 
-    threading.Thread(target=_once_begun, args=(place, cancel)).start()
+    threading.Thread(target=_once_begun, args=(stack, cancel)).start()
     with pytest.raises(PneumoError):
-        here(place, "still")
-    assert codes == [0] and last(place)[1].why == "stopped"
-    assert here(place, "quick", resume=True) == 0
-    run, receipt = last(place)
+        here(stack, "still")
+    assert codes == [0] and last(stack)[1].why == "stopped"
+    assert here(stack, "quick", resume=True) == 0
+    run, receipt = last(stack)
     assert receipt.why == "done" and receipt.attempt == 2 and receipt.earlier[0]["why"] == "stopped"
-    assert "--resume" in (runs.results_directory(place, run.id) / "train.log").read_text()
-    assert len(runs.load_all(place)) == 1
+    assert "--resume" in (runs.results_directory(stack, run.id) / "train.log").read_text()
+    assert len(runs.load_all(stack)) == 1
 
 
 @pytest.mark.usefixtures("child")
-def test_what_still_trains_is_not_resumed_beside_itself(place: Stack) -> None:
+def test_a_running_training_is_not_resumed(stack: Stack) -> None:
     refused: list[PneumoError] = []
 
     def resume(run: Run) -> None:
         with pytest.raises(PneumoError) as caught:
-            here(place, "quick", resume=True)
+            here(stack, "quick", resume=True)
         refused.append(caught.value)
-        local.cancel(place, run)
+        local.cancel(stack, run)
 
-    threading.Thread(target=_once_begun, args=(place, resume)).start()
+    threading.Thread(target=_once_begun, args=(stack, resume)).start()
     with pytest.raises(PneumoError):
-        here(place, "still")
-    run, receipt = last(place)
+        here(stack, "still")
+    run, receipt = last(stack)
     assert [error.code for error in refused] == [Exit.LOCKED] and f"runs cancel {run.id}" in refused[0].hint
     assert receipt.why == "stopped" and receipt.attempt == 1
 
 
-def _once_begun(place: Stack, act: Any) -> None:
+def _once_begun(stack: Stack, act: Any) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for run in runs.load_all(place):
-            if (runs.results_directory(place, run.id) / "train.log").exists() and run.phase == "begun":
+        for run in runs.load_all(stack):
+            if (runs.results_directory(stack, run.id) / "train.log").exists() and run.phase == "begun":
                 time.sleep(0.2)
                 act(run)
                 return
         time.sleep(0.02)
 
 
-def test_runs_are_listed_and_shown_without_a_stack(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_listed_and_shown_without_a_stack(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     run = ordered(instance="i-1", usd_per_hour=1.0).with_phase("armed", datetime.now(UTC))
-    runs.save(place, run)
+    runs.save(stack, run)
     assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
     assert "open: armed" in capsys.readouterr().out
     runs.save_receipt(
-        place, Receipt(run.id, 9, "deadline", "its deadline is reached", "host timer", billed_s=3600, usd=1.0)
+        stack, Receipt(run.id, 9, "deadline", "its deadline is reached", "host timer", billed_s=3600, usd=1.0)
     )
-    (runs.results_directory(place, run.id)).mkdir(parents=True)
-    (runs.results_directory(place, run.id) / "train.log").write_text("one\ntwo\nthree\n")
+    (runs.results_directory(stack, run.id)).mkdir(parents=True)
+    (runs.results_directory(stack, run.id) / "train.log").write_text("one\ntwo\nthree\n")
     assert pneumoctl(["runs", "ls", "--stack", "t"]) == 0
-    said = capsys.readouterr().out
-    assert "deadline" in said and "3600 s" in said and "$1.00" in said and "host timer" in said
+    output = capsys.readouterr().out
+    assert "deadline" in output and "3600 s" in output and "$1.00" in output and "host timer" in output
     assert pneumoctl(["runs", "show", "--stack", "t", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["receipt"]["billed_s"] == 3600 and document["files"] == ["train.log"]

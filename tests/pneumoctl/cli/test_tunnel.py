@@ -1,4 +1,4 @@
-"""`pneumoctl tunnel` as a user meets it: real servers, a real forward, a service behind it or none."""
+"""`pneumoctl tunnel` as a user runs it: real servers, a real forward, with and without a service behind it."""
 
 import json
 import os
@@ -20,8 +20,9 @@ from tests.templates.programs import own_network
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """As root in a network of its own, where no other program uses the ports of the services."""
-    with own_network() if os.geteuid() == 0 else nullcontext(), on_loopback(tmp_path_factory.mktemp("farm")) as one:
-        yield one
+    isolated = own_network() if os.geteuid() == 0 else nullcontext()
+    with isolated, on_loopback(tmp_path_factory.mktemp("farm")) as running_farm:
+        yield running_farm
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_address_is_printed_once_the_service_answers_there_and_ctrl_c_ends_a
         assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
 
 
-def test_a_taken_port_is_moved_and_said_but_a_wished_one_is_not(user: User) -> None:
+def test_a_taken_default_port_is_replaced_but_not_a_requested_one(user: User) -> None:
     with serving("127.0.0.1", 9090):  # both what prometheus is on "monitoring" and what is taken here
         child = user.start("tunnel", "prometheus", "--json")
         assert child.stdout is not None
@@ -85,7 +86,7 @@ def test_a_taken_port_is_moved_and_said_but_a_wished_one_is_not(user: User) -> N
         assert "port 9090 of this machine is taken" in user.run("tunnel", "prometheus", "--port", "9090", code=1).stderr
 
 
-def test_redis_is_asked_in_its_own_tongue(user: User) -> None:
+def test_redis_is_probed_with_its_own_protocol(user: User) -> None:
     with socket.create_server((user.farm.servers["app-0"].address, 6379)) as server:
         heard = []
 
@@ -103,14 +104,14 @@ def test_redis_is_asked_in_its_own_tongue(user: User) -> None:
 
 
 def test_a_service_that_does_not_run_is_named(user: User) -> None:
-    said = user.run("tunnel", "api", code=1).stderr
-    assert "api does not answer on app-0, port 5000: nothing listens there" in said and "pneumoctl status" in said
+    stderr = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: nothing listens there" in stderr and "pneumoctl status" in stderr
 
 
 def test_a_service_that_is_silent_is_named(user: User) -> None:
     with socket.create_server((user.farm.servers["app-0"].address, 5000)):
-        said = user.run("tunnel", "api", code=1).stderr
-    assert "api does not answer on app-0, port 5000: silent for 5 s" in said
+        stderr = user.run("tunnel", "api", code=1).stderr
+    assert "api does not answer on app-0, port 5000: silent for 5 s" in stderr
 
 
 def test_a_tunnel_that_breaks_says_so(user: User) -> None:
@@ -136,9 +137,9 @@ def test_a_kill_leaves_no_forward_behind(user: User) -> None:
         assert not left
 
 
-def test_what_is_no_service_is_answered_with_the_nearest(user: User) -> None:
-    said = user.run("tunnel", "graphana", code=2).stderr
-    assert "grafana, prometheus, api, redis, ui" in said and "pneumoctl tunnel grafana" in said
+def test_an_unknown_service_names_the_nearest(user: User) -> None:
+    stderr = user.run("tunnel", "graphana", code=2).stderr
+    assert "grafana, prometheus, api, redis, ui" in stderr and "pneumoctl tunnel grafana" in stderr
 
 
 def test_dry_run_opens_nothing(user: User) -> None:
@@ -150,7 +151,7 @@ def test_no_stack(user: User) -> None:
     assert "pneumoctl up --target aws" in user.run("tunnel", "grafana", "--stack", "none", code=1).stderr
 
 
-def test_a_stranger_on_the_port_is_not_taken_for_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_program_on_the_port_is_not_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssh, "FORWARDED", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener, openssh.Client(["sleep", "30"]) as client:
         listener.settimeout(0.1)

@@ -1,4 +1,4 @@
-"""Guard 5: who bills without a lease is found, in every region, told in red and stopped; who has one is left alone."""
+"""Guard 5: hosts that run without a lease are found in every region, shown in red and stopped; others are not."""
 
 import atexit
 import json
@@ -42,12 +42,12 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setenv("AWS_REGION", REGION)
-    found = cloud.aws()
-    guarded(found, "watch")
-    yield found
+    account = cloud.aws()
+    guarded(account, "watch")
+    yield account
     cloud.ask("DELETE", "faults")
-    for lease in scheduled_stop.listed(found, "watch"):
-        scheduled_stop.delete(found, "watch", lease.run)
+    for lease in scheduled_stop.listed(account, "watch"):
+        scheduled_stop.delete(account, "watch", lease.run)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def train(aws: Aws) -> Instance:
 
 
 @pytest.fixture
-def place(train: Instance) -> Stack:
+def stack(train: Instance) -> Stack:
     stack = find("watch")
     stack.save_cloud(Where(REGION, "", ACCOUNT, "bucket"))
     host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
@@ -73,24 +73,24 @@ def state(aws: Aws, host: Instance) -> str:
     return aws.states([host.id])[host.id]
 
 
-def test_who_runs_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
+def test_a_host_running_without_a_lease_is_found(aws: Aws, train: Instance) -> None:
     launch(aws, "watch", "web-0", "web")
-    (found,) = orphans.running_hosts(aws)
-    assert (found.id, found.stack, found.lease) == (train.id, "watch", None)
+    (running,) = orphans.running_hosts(aws)
+    assert (running.id, running.stack, running.lease) == (train.id, "watch", None)
     lease(aws, train)
-    (found,) = orphans.running_hosts(aws)
-    assert found.lease and found.lease.run == RUN
+    (running,) = orphans.running_hosts(aws)
+    assert running.lease and running.lease.run == RUN
     aws.stop([train], timeout=20)
     assert orphans.running_hosts(aws) == []
 
 
-def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
+def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     aws: Aws, cloud: Cloud, train: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lease(aws, train)
     cloud.fault("denied", service="scheduler")
-    (found,) = orphans.running_hosts(aws)
-    assert found.lease is None and "denies" in found.unknown
+    (running,) = orphans.running_hosts(aws)
+    assert running.lease is None and "denies" in running.unknown
     with pytest.raises(PneumoError, match="denies"):
         orphans.leases(aws, [train], "watch")
     assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 6
@@ -100,7 +100,7 @@ def test_a_host_whose_lease_cannot_be_read_is_told_of_and_not_stopped(
 
 @pytest.mark.parametrize("words", [("cost",), ("audit",), ("secrets", "show")], ids=lambda words: words[0])
 def test_every_command_on_a_stack_says_it_in_red(
-    aws: Aws, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     words = (*words, "--stack", "watch")
     assert pneumoctl(words) == 0
@@ -113,7 +113,7 @@ def test_every_command_on_a_stack_says_it_in_red(
 
 
 def test_a_command_that_needs_no_aws_does_not_wait_for_it(
-    aws: Aws, place: Stack, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
     monkeypatch.setattr(orphans, "_alarm", lambda _: answered.wait())
@@ -126,7 +126,9 @@ def test_a_command_that_needs_no_aws_does_not_wait_for_it(
     assert waits == [orphans.PATIENCE_S]
 
 
-def test_the_look_breaks_no_command(aws: Aws, cloud: Cloud, place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_check_for_orphans_breaks_no_command(
+    aws: Aws, cloud: Cloud, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     cloud.fault("denied", service="scheduler")
     cloud.fault("error", service="ec2", action="DescribeInstances", code="Odd", status=500, times=1)
     assert pneumoctl(["cost", "--stack", "watch"]) == 0
@@ -144,7 +146,7 @@ def _settle() -> None:
 def test_guard_5_alone_reap_stops_what_runs_without_a_lease(
     aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No stack of that name is known here: it goes by the tags."""
+    """The stack is not known on this machine, so the host is found by its tags."""
     monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
     assert pneumoctl(["gpu", "reap"]) == 7  # not agreed
     assert state(aws, train) == "running"
@@ -173,11 +175,11 @@ def test_reap_leaves_a_run_alone_that_began_while_it_asked(
     monkeypatch.setattr(Console, "ask", agree)
     assert pneumoctl(["gpu", "reap", "--json"]) == 0
     assert state(aws, train) == "running"
-    told = json.loads(capsys.readouterr().out)
-    assert (told["stopped"], [one["id"] for one in told["leased"]]) == ([], [train.id])
+    document = json.loads(capsys.readouterr().out)
+    assert (document["stopped"], [one["id"] for one in document["leased"]]) == ([], [train.id])
 
 
-def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
+def test_all_enabled_regions_are_searched_and_a_failing_one_is_named(
     aws: Aws, cloud: Cloud, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = orphans.regions(aws)
@@ -189,65 +191,65 @@ def test_all_enabled_regions_are_asked_and_one_that_is_silent_is_named(
         return []
 
     monkeypatch.setattr(orphans, "running_hosts", look)
-    seen = {region: found for region, _, found in orphans.search_regions(aws, names)}
+    seen = {region: hosts for region, _, hosts in orphans.search_regions(aws, names)}
     assert sorted(seen) == names and isinstance(seen[names[0]], PneumoError)
     assert pneumoctl(["gpu", "reap", "-y"]) == 6
 
 
-def test_up_spares_a_run_and_teardown_does_not(aws: Aws, train: Instance, tmp_path: Path) -> None:
-    one: Any = aws_context(aws)
-    one = replace(one, settings=replace(one.settings, stack="watch", gpu_host=True))
+def test_up_keeps_a_run_and_teardown_stops_it(aws: Aws, train: Instance, tmp_path: Path) -> None:
+    context: Any = aws_context(aws)
+    context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
     lease(aws, train)
-    provision.stop_training_hosts(one)
+    provision.stop_training_hosts(context)
     assert state(aws, train) == "running"
-    provision.refuse_while_training(one, lambda: ())
+    provision.refuse_while_training(context, lambda: ())
     with pytest.raises(PneumoError, match="its host would be changed") as caught:
-        provision.refuse_while_training(one, lambda: {'aws_instance.host["train"]'})
+        provision.refuse_while_training(context, lambda: {'aws_instance.host["train"]'})
     assert caught.value.code == 5
-    provision.stop_training_hosts(one, spare_leased=False)
+    provision.stop_training_hosts(context, spare_leased=False)
     assert state(aws, train) == "stopped"
 
 
-def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, place: Stack, train: Instance) -> None:
+def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.targets.aws import teardown
 
     run = Run(
         RUN, "watch", "gpu", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none"
     )
     later = scheduled_stop.now(aws) + timedelta(hours=1)
-    runs.save(place, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
+    runs.save(stack, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
     lease(aws, train)
-    one: Any = aws_context(aws)
-    one = replace(one, settings=replace(one.settings, stack="watch"), stack=place)
-    teardown._end_runs(one)
+    context: Any = aws_context(aws)
+    context = replace(context, settings=replace(context.settings, stack="watch"), stack=stack)
+    teardown._end_runs(context)
     assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
-    receipt = runs.load_receipt(place, RUN)
+    receipt = runs.load_receipt(stack, RUN)
     assert receipt and (receipt.why, receipt.guard, receipt.exit) == ("cancelled", "client", 8)
     assert receipt.billed_s is not None and receipt.usd is not None
-    teardown._end_runs(one)
+    teardown._end_runs(context)
 
 
-def test_what_an_earlier_run_left_armed_does_not_end_the_next(aws: Aws, place: Stack, train: Instance) -> None:
+def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.training import collect
     from pneumoctl.training import order as on_aws
 
     later = runs.format_time(scheduled_stop.now(aws) + timedelta(hours=1))
     run = Run(RUN, "watch", "gpu", later, [], 600, 3600, instance=train.id, bucket="none", deadline=later)
-    runs.save(place, run)
+    runs.save(stack, run)
     lease(aws, train)
     with pytest.raises(PneumoError, match=f"run {RUN} goes on there") as caught:
-        on_aws._ensure_hosts_free(aws, place)
+        on_aws._ensure_hosts_free(aws, stack)
     assert caught.value.code == 5
     aws.stop([train], timeout=20)
-    on_aws._ensure_hosts_free(aws, place)
-    on_aws._settle_earlier_runs(aws, place, collect.training_host(aws, place))
-    assert scheduled_stop.listed(aws, "watch") == [] and runs.list_open(place) == []
+    on_aws._ensure_hosts_free(aws, stack)
+    on_aws._settle_earlier_runs(aws, stack, collect.training_host(aws, stack))
+    assert scheduled_stop.listed(aws, "watch") == [] and runs.list_open(stack) == []
 
 
-def test_without_a_lease_a_new_run_stops_it_first(aws: Aws, place: Stack, train: Instance) -> None:
+def test_without_a_lease_a_new_run_stops_it_first(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.training import order as on_aws
 
-    on_aws._ensure_hosts_free(aws, place)
+    on_aws._ensure_hosts_free(aws, stack)
     assert state(aws, train) == "stopped"
 
 
@@ -256,7 +258,7 @@ def test_without_a_lease_up_stops_it(aws: Aws, train: Instance) -> None:
     assert state(aws, train) == "stopped"
 
 
-def test_status_and_stop(aws: Aws, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_and_stop(aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
     assert pneumoctl(["gpu", "status", "--stack", "watch"]) == 7
     assert "NO LEASE" in capsys.readouterr().out
     lease(aws, train)
@@ -268,7 +270,7 @@ def test_status_and_stop(aws: Aws, place: Stack, train: Instance, capsys: pytest
 
 
 def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(
-    aws: Aws, cloud: Cloud, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lease(aws, train)
     cloud.fault("denied", service="ec2", action="StopInstances")
@@ -277,7 +279,7 @@ def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(
     assert scheduled_stop.listed(aws, "watch")
 
 
-def test_the_guards_are_shown(aws: Aws, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guards_are_shown(aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
     assert pneumoctl(["gpu", "guard", "--stack", "watch", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)["guards"]
     assert [row["good"] for row in rows] == [False, True, True, True, True, False]
@@ -289,7 +291,7 @@ def test_the_guards_are_shown(aws: Aws, place: Stack, train: Instance, capsys: p
 
 
 def test_a_drill_starts_the_gpu_and_the_account_alone_stops_it(
-    aws: Aws, cloud: Cloud, place: Stack, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 5  # it runs
     aws.stop([train], timeout=20)
@@ -299,7 +301,7 @@ def test_a_drill_starts_the_gpu_and_the_account_alone_stops_it(
 
 
 def test_a_guard_that_does_not_act_is_exit_7_and_the_gpu_off(
-    aws: Aws, place: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.stop([train], timeout=20)
     monkeypatch.setattr(guards, "DRILLS", {"schedule": (600.0, 2.0)})

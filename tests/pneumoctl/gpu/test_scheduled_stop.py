@@ -1,4 +1,4 @@
-"""The account-side stop: armed and read back, or nothing starts; bounded retries; deleted; and what is a lease."""
+"""The scheduled stop: it is created and read back before a run starts, with limited retries, and deleted after it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,10 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
-    found = cloud.aws()
-    guarded(found, "arm")
-    scheduled_stop.delete(found, "arm", RUN)
-    return found
+    account = cloud.aws()
+    guarded(account, "arm")
+    scheduled_stop.delete(account, "arm", RUN)
+    return account
 
 
 def test_it_is_armed_read_back_listed_moved_and_deleted(aws: Aws) -> None:
@@ -39,9 +39,9 @@ def test_it_is_armed_read_back_listed_moved_and_deleted(aws: Aws) -> None:
     assert scheduled_stop.listed(aws, "arm") == [lease]
     assert scheduled_stop.listed(aws, "never-made") == []
 
-    found = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)
-    assert found["ScheduleExpression"] == "at(2030-01-02T03:04:05)" and found["ActionAfterCompletion"] == "DELETE"
-    assert found["Target"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/pneumoctl-arm-scheduler-{REGION}"
+    schedule = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)
+    assert schedule["ScheduleExpression"] == "at(2030-01-02T03:04:05)" and schedule["ActionAfterCompletion"] == "DELETE"
+    assert schedule["Target"]["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/pneumoctl-arm-scheduler-{REGION}"
 
     later = scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL + timedelta(hours=1))
     assert scheduled_stop.listed(aws, "arm") == [later]
@@ -56,12 +56,12 @@ def test_the_role_is_the_one_that_terraform_makes() -> None:
     assert scheduled_stop.ROLE.endswith(":role/pneumoctl-{stack}-scheduler-{region}")
 
 
-def test_what_passes_is_tried_again(aws: Aws, cloud: Cloud) -> None:
+def test_temporary_errors_are_retried(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("throttled", service="scheduler", times=4)
     assert scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL).run == RUN
 
 
-def test_what_is_denied_starts_nothing(aws: Aws, cloud: Cloud) -> None:
+def test_a_denied_schedule_starts_nothing(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("denied", service="scheduler", action="CreateSchedule")
     with pytest.raises(PneumoError, match="cannot be armed: AWS denies scheduler:CreateSchedule") as caught:
         scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_back_starts_nothing(aws: Aws, cloud: Cloud) -> None
 
 
 class Odd:
-    """An account that keeps a schedule otherwise than it was told."""
+    """An account that stores a schedule with other values than requested."""
 
     region = REGION
 
@@ -102,7 +102,7 @@ class Odd:
         {"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances", "RoleArn": "another", "Input": "{}"}},
     ],
 )
-def test_one_that_would_not_act_as_wished_is_none(changed: dict[str, Any]) -> None:
+def test_a_schedule_that_reads_back_differently_is_an_error(changed: dict[str, Any]) -> None:
     odd: Any = Odd(**changed)
     with pytest.raises(PneumoError, match="reads back as") as caught:
         scheduled_stop.arm(odd, "arm", RUN, HOST, UNTIL)

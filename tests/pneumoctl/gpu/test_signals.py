@@ -1,4 +1,4 @@
-"""Signals break off what may be broken off, once, and are only told of while the GPU is being stopped."""
+"""Signals interrupt only where that is allowed; while the GPU host is being stopped they only print a message."""
 
 import os
 import signal
@@ -9,45 +9,45 @@ from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, ignore_outpu
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_signal_breaks_off_only_what_may_be(number: int) -> None:
+def test_a_signal_interrupts_only_where_allowed(number: int) -> None:
     before = {one: signal.getsignal(one) for one in NUMBERS}
-    told: list[str] = []
-    with Interrupts(told.append) as interrupts:
+    messages: list[str] = []
+    with Interrupts(messages.append) as interrupts:
         os.kill(os.getpid(), number)
-        assert len(told) == 1
+        assert len(messages) == 1
         with pytest.raises(Interrupted) as caught, interrupts.raising():
             os.kill(os.getpid(), number)
         assert caught.value.code == 128 + number
         os.kill(os.getpid(), number)
-        assert len(told) == 2
+        assert len(messages) == 2
         with pytest.raises(Interrupted), interrupts.raising():
             os.kill(os.getpid(), number)
         with interrupts.raising():
             pass
         os.kill(os.getpid(), number)
-        assert len(told) == 3
+        assert len(messages) == 3
     assert {one: signal.getsignal(one) for one in NUMBERS} == before
 
 
-def test_nothing_that_handles_errors_takes_it_for_one() -> None:
+def test_an_interrupt_is_no_exception_for_error_handlers() -> None:
     assert not issubclass(Interrupted, Exception)
 
 
 @pytest.mark.parametrize("ending", [BrokenPipeError, OSError, SystemExit])
-def test_a_terminal_that_is_gone_ends_nothing(ending: type[BaseException]) -> None:
-    """Rich exits when its pipe is broken; a signal whose word nobody hears must still not break off the stop."""
+def test_a_closed_terminal_interrupts_nothing(ending: type[BaseException]) -> None:
+    """Rich exits when its pipe is broken; a signal whose message cannot be printed must not interrupt the stop."""
 
-    def gone(_: str) -> None:
+    def closed_terminal(_: str) -> None:
         raise ending()
 
-    ignore_output_errors(gone)("the GPU")
-    with Interrupts(gone):
+    ignore_output_errors(closed_terminal)("the GPU")
+    with Interrupts(closed_terminal):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_signal_while_something_is_told_still_counts() -> None:
-    def struck(_: str) -> None:
+def test_a_signal_during_a_message_is_handled() -> None:
+    def interrupt(_: str) -> None:
         raise Interrupted(signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        ignore_output_errors(struck)("the GPU")
+        ignore_output_errors(interrupt)("the GPU")

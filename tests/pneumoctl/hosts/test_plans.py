@@ -95,13 +95,13 @@ def test_every_template_is_rendered_on_some_target(monkeypatch: pytest.MonkeyPat
 
 def test_titles_and_ids_are_unique_and_steps_wait_for_earlier_ones_only() -> None:
     plan = configure.plan(replace(DESIRED, current_links=CURRENT_LINKS))
-    known: list[str] = []
+    seen: list[str] = []
     assert len(set(titles(plan))) == len(plan.steps)
     for step in plan.steps:
-        assert step.id not in known
-        assert {*step.after, *step.after_any_outcome} <= set(known)
+        assert step.id not in seen
+        assert {*step.after, *step.after_any_outcome} <= set(seen)
         assert set(step.needed_by) <= {other.id for other in plan.steps}
-        known.append(step.id)
+        seen.append(step.id)
 
 
 def test_releases_are_switched_one_host_after_another_starting_with_the_api() -> None:
@@ -211,8 +211,8 @@ def test_a_deploy_of_one_kind_changes_its_hosts_only(kind: str, hosts: set[str])
 
 
 def test_an_existing_release_is_not_copied() -> None:
-    kept = dict.fromkeys(DESIRED.releases, Code("r1"))
-    plan = configure.plan(replace(DESIRED, releases=kept, models={"app-0": Model("m-1"), "app-1": Model("m-1")}))
+    existing = dict.fromkeys(DESIRED.releases, Code("r1"))
+    plan = configure.plan(replace(DESIRED, releases=existing, models={"app-0": Model("m-1"), "app-1": Model("m-1")}))
 
     assert not [one for step in plan.steps for one in step.actions if isinstance(one, Copy)]
 

@@ -30,9 +30,9 @@ def units(tmp_path: Path) -> Path:
 
 
 def analyze(*words: str) -> str:
-    done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return done.stdout
+    result = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    return result.stdout
 
 
 def test_systemd_accepts_the_units_without_warnings(units: Path) -> None:
@@ -49,8 +49,8 @@ def test_a_setting_that_systemd_does_not_know_is_detected(units: Path) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_services_are_sandboxed(name: str, units: Path) -> None:
     last = analyze("security", "--offline=true", str(units / f"pneumoctl-{name}.service")).splitlines()[-1]
-    found = re.search(r"exposure level for \S+: ([0-9.]+)", last)
-    assert found and float(found[1]) <= EXPOSURE, last
+    match = re.search(r"exposure level for \S+: ([0-9.]+)", last)
+    assert match and float(match[1]) <= EXPOSURE, last
 
 
 def test_a_weakened_unit_is_detected(units: Path) -> None:
@@ -74,9 +74,12 @@ def test_the_command_runs_the_current_release(name: str, units: Path, tmp_path: 
     for link, target in ((release.parents[1] / "current", release), (model.parents[1] / "current", model)):
         link.symlink_to(target)
     argv = shlex.split(text.replace("\\\n", "").replace("$$", "$").replace("/srv/pneumoctl/", f"{tmp_path}/"))
-    given = {"PATH": os.environ["PATH"], "MODEL_BUNDLE": str(tmp_path / "model" / "current") if name == "api" else ""}
-    done = subprocess.run(argv, env=given, capture_output=True, text=True, check=True)
-    started, code, bundle, options = done.stdout.strip().split("|")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "MODEL_BUNDLE": str(tmp_path / "model" / "current") if name == "api" else "",
+    }
+    result = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    started, code, bundle, options = result.stdout.strip().split("|")
     assert (started, code) == (str(python), str(release))
     assert bundle == (str(model) if name == "api" else "")
     assert options.startswith("-P -m gunicorn --workers=2 ") and options.endswith(f"webapp.{name}:create_app()")

@@ -12,8 +12,8 @@ HERE = LocalTransport()
 
 
 def test_run_returns_code_and_output() -> None:
-    done = HERE.run((sys.executable, "-c", "import sys; print('b'); sys.exit(3)"), 20)
-    assert (done.code, done.stdout) == (3, "b\n")
+    result = HERE.run((sys.executable, "-c", "import sys; print('b'); sys.exit(3)"), 20)
+    assert (result.code, result.stdout) == (3, "b\n")
 
 
 def test_run_survives_a_missing_program_a_hang_and_bytes_that_are_not_utf8() -> None:

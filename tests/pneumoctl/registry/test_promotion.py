@@ -1,4 +1,4 @@
-"""Promotion: the gate on sensitivity, force and its reason in the record, and what a stack takes afterwards."""
+"""Promotion: the gate on sensitivity, --force with a recorded reason, and the model that a stack deploys."""
 
 import json
 import os
@@ -44,11 +44,11 @@ def _place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def kept(tiny_bundle: Path, tmp_path: Path) -> Any:
+def register_model(tiny_bundle: Path, tmp_path: Path) -> Any:
     """Registers a model that found so many of 390 cases."""
 
-    def register(found: int | None, **more: Any) -> Registered:
-        return store.register(made(tiny_bundle, tmp_path / "bundle", found, **more))
+    def register(positives: int | None, **more: Any) -> Registered:
+        return store.register(made(tiny_bundle, tmp_path / "bundle", positives, **more))
 
     return register
 
@@ -66,10 +66,10 @@ def acts() -> list[dict[str, Any]]:
 
 
 def test_a_stack_takes_the_promoted_model_unless_another_is_named(
-    kept: Any, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+    register_model: Any, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert registry_promotion.model_bundle(SETTINGS)[1] == bundle.pretrained()
-    good = kept(386)
+    good = register_model(386)
     done = promote(capsys, good.id)
     assert done["changed"] and done["model"] == good.id and not done["forced"]
     assert registry_promotion.model_bundle(SETTINGS) == (good.id, good.directory)
@@ -81,13 +81,13 @@ def test_a_stack_takes_the_promoted_model_unless_another_is_named(
     assert registry_promotion.model_bundle(SETTINGS)[1] == bundle.pretrained()
 
 
-def test_the_gate_holds_sensitivity_against_the_interval_on_the_same_test(
-    kept: Any, capsys: pytest.CaptureFixture[str]
+def test_the_gate_compares_sensitivity_with_the_interval_on_the_same_test(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = kept(386)
+    first = register_model(386)
     promote(capsys, first.id)
     low = first.manifest["metrics"]["test"]["sensitivity"]["low"]
-    just, below = kept(380), kept(379)
+    just, below = register_model(380), register_model(379)
     assert 379 / 390 < low < 380 / 390  # the two sides of the bound
     error = promote(capsys, below.id, code=Exit.GATE_FAILED)["error"]
     assert "below the 95 % interval" in error["message"] and first.id in error["message"]
@@ -97,9 +97,9 @@ def test_the_gate_holds_sensitivity_against_the_interval_on_the_same_test(
     assert "within the 95 % interval" in done["compared"][0]
 
 
-def test_force_needs_a_reason_which_is_kept_for_ever(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    promote(capsys, kept(386).id)
-    bad = kept(200)
+def test_force_needs_a_reason_which_is_recorded(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(capsys, register_model(386).id)
+    bad = register_model(200)
     for words in (("--force",), ("--force", "--reason", "  ")):
         assert "needs a reason" in promote(capsys, bad.id, *words, code=Exit.USAGE)["error"]["message"]
     promote(capsys, bad.id, code=Exit.GATE_FAILED)
@@ -114,37 +114,39 @@ def test_force_needs_a_reason_which_is_kept_for_ever(kept: Any, capsys: pytest.C
     assert "is not promoted" in last["options"]["compared"] and last["options"]["model"] == bad.id and last["who"]
     assert audit.chain(stack.find("t")).verify().faults == ()
     # A force that nothing needed is not called one.
-    assert promote(capsys, kept(386).id, "--force", "--reason", "sure")["forced"] is False
+    assert promote(capsys, register_model(386).id, "--force", "--reason", "sure")["forced"] is False
 
 
-def test_different_tests_are_compared_and_said_to_be_different(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    promote(capsys, kept(386).id)
-    done = promote(capsys, kept(388, data="e" * 64).id)
+def test_a_comparison_of_different_tests_says_so(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(capsys, register_model(386).id)
+    done = promote(capsys, register_model(388, data="e" * 64).id)
     assert "on different pictures" in done["compared"][0]
-    error = promote(capsys, kept(300, data="f" * 64).id, code=Exit.GATE_FAILED)["error"]
+    error = promote(capsys, register_model(300, data="f" * 64).id, code=Exit.GATE_FAILED)["error"]
     assert "on different pictures" in error["message"] and error["comparisons"][0]["same"] is False
 
 
-def test_a_model_of_unknown_sensitivity_is_refused(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    error = promote(capsys, kept(None).id, code=Exit.GATE_FAILED)["error"]
+def test_a_model_of_unknown_sensitivity_is_refused(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    error = promote(capsys, register_model(None).id, code=Exit.GATE_FAILED)["error"]
     assert "was never measured" in error["message"] and "model evaluate" in error["hint"]
 
 
-def test_what_serves_counts_as_what_is_promoted(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """`deploy --bundle` and the setting model let others serve than the promoted one."""
-    serves = kept(389)
-    place = stack.find("t")
-    place.layout.models.mkdir(parents=True)
-    (place.layout.models / "current").symlink_to(serves.id)
-    error = promote(capsys, kept(375, data="e" * 64).id, code=Exit.GATE_FAILED)["error"]
+def test_what_serves_counts_as_what_is_promoted(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """With `deploy --bundle` and the setting `model`, another model than the promoted one can serve."""
+    serves = register_model(389)
+    demo_stack = stack.find("t")
+    demo_stack.layout.models.mkdir(parents=True)
+    (demo_stack.layout.models / "current").symlink_to(serves.id)
+    error = promote(capsys, register_model(375, data="e" * 64).id, code=Exit.GATE_FAILED)["error"]
     assert serves.id in error["message"]
     assert run(["model", "ls", "--json"]) == 0
     marks = {one["model"]: (one["promoted"], one["serving"]) for one in json.loads(capsys.readouterr().out)["models"]}
     assert marks[serves.id] == (False, True) and marks[store.shipped().id] == (False, False)
 
 
-def test_a_promoted_model_that_is_gone_or_damaged_stops_up(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    good = kept(386)
+def test_a_promoted_model_that_is_gone_or_damaged_stops_up(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = register_model(386)
     promote(capsys, good.id)
     (good.directory / "MODEL_CARD.md").chmod(0o644)
     (good.directory / "MODEL_CARD.md").write_text("better")
@@ -157,37 +159,39 @@ def test_a_promoted_model_that_is_gone_or_damaged_stops_up(kept: Any, capsys: py
     assert caught.value.code == Exit.PREFLIGHT and f"model pull {good.id}" in caught.value.hint
 
 
-def test_the_promoted_model_outlives_the_stacks_directory(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    good, place = kept(386), stack.find("t")
-    place.make()
+def test_the_promoted_model_outlives_the_stacks_directory(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, demo_stack = register_model(386), stack.find("t")
+    demo_stack.make()
     promote(capsys, good.id)
-    shutil.rmtree(place.directory)
+    shutil.rmtree(demo_stack.directory)
     assert registry_promotion.model_bundle(SETTINGS)[0] == good.id
 
 
-def test_one_promotion_at_a_time(kept: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    good = kept(386)
+def test_one_promotion_at_a_time(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    good = register_model(386)
     with promotion.locked(stack.find("t")):
         assert promote(capsys, good.id, code=Exit.LOCKED)["error"]["code"] == Exit.LOCKED
     promote(capsys, good.id)
 
 
-def test_what_thresholds_were_chosen_on_counts_only_where_nothing_better_is_known(kept: Any) -> None:
+def test_what_thresholds_were_chosen_on_counts_only_where_nothing_better_is_known(register_model: Any) -> None:
     figures = {"n": 100, "sensitivity": {"value": 0.97, "low": 0.93, "high": 0.99, "n": 100}}
     better = {"n": 100, "sensitivity": {"value": 0.9, "low": 0.85, "high": 0.94, "n": 100}}
-    one, two = kept(None, validation=figures), kept(None, validation=better)
-    assert [(str(found), found.same) for found in promotion.compare(two, one)] == [
-        (f"sensitivity 0.900, below the 95 % interval 0.930 to 0.990 of {one.id} (both on validation of xrays)", True)
+    first, second = register_model(None, validation=figures), register_model(None, validation=better)
+    assert [(str(comparison), comparison.same) for comparison in promotion.compare(second, first)] == [
+        (f"sensitivity 0.900, below the 95 % interval 0.930 to 0.990 of {first.id} (both on validation of xrays)", True)
     ]
-    tested = kept(380, validation=better), kept(380, validation=figures)
-    assert [found.candidate_on for found in promotion.compare(*tested)] == ["test of xrays"]
-    assert promotion.compare(kept(380), one)[0].same is False
+    tested = register_model(380, validation=better), register_model(380, validation=figures)
+    assert [comparison.candidate_on for comparison in promotion.compare(*tested)] == ["test of xrays"]
+    assert promotion.compare(register_model(380), first)[0].same is False
 
 
 def test_on_aws_the_hosts_are_asked_what_serves(
-    aws: Aws, kept: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    aws: Aws, register_model: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serves, place = kept(389), stack.find("t")
+    serves, demo_stack = register_model(389), stack.find("t")
     asked: list[tuple[list[str], bool]] = []
     standing = {"app-0": {"model/current": f"releases/{serves.id}"}, "app-1": {}}
 
@@ -200,21 +204,21 @@ def test_on_aws_the_hosts_are_asked_what_serves(
 
     monkeypatch.setattr(api.ssh_hosts, "opened", opened)
     monkeypatch.setattr(api.desired, "current_links", lambda _: standing)
-    assert api.served_models(place) == set() and asked == []  # before the first `up` got so far
-    place.save_hosts(
+    assert api.served_models(demo_stack) == set() and asked == []  # before the first `up` got so far
+    demo_stack.save_hosts(
         Inventory(tuple(Host(f"{role}-0", role, address="10.0.0.1") for role in ("nginx", "app", "train")))
     )
-    assert api.served_models(place) == {serves.id} and asked == [(["app-0"], False)]
+    assert api.served_models(demo_stack) == {serves.id} and asked == [(["app-0"], False)]
     standing.clear()
     assert run(["model", "ls", "--json"]) == 0
-    said = capsys.readouterr()
-    assert "not known: nobody answers" in said.err
-    assert {one["serving"] for one in json.loads(said.out)["models"]} == {None}
+    captured = capsys.readouterr()
+    assert "not known: nobody answers" in captured.err
+    assert {one["serving"] for one in json.loads(captured.out)["models"]} == {None}
 
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """Drawings that the tiny bundle tells apart."""
+    """Drawings that the tiny bundle classifies correctly."""
     root = tmp_path / "labelled"
     for seed in range(100, 108):
         for name, opacity in (("NORMAL", False), ("PNEUMONIA", True)):
@@ -223,15 +227,15 @@ def labelled(tmp_path: Path) -> Path:
     return root
 
 
-def test_an_evaluation_is_measured_kept_counted_and_compared_by(
-    kept: Any, labelled: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+def test_an_evaluation_is_stored_counted_and_used_for_comparison(
+    register_model: Any, labelled: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    model = kept(None)
+    model = register_model(None)
 
     def evaluate(name: str, folder: Path) -> tuple[dict[str, Any], str]:
         assert run(["model", "evaluate", name, str(folder), "--json"]) == 0
-        said = capfd.readouterr()
-        return json.loads(said.out), said.err
+        captured = capfd.readouterr()
+        return json.loads(captured.out), captured.err
 
     first, err = evaluate(model.id, labelled)
     assert first["metrics"]["sensitivity"]["value"] == 1 and first["metrics"]["n"] == 16
@@ -249,12 +253,14 @@ def test_an_evaluation_is_measured_kept_counted_and_compared_by(
 
     ours = store.shipped()
     evaluate(ours.id, labelled)
-    found = promotion.compare(model, ours)
-    assert [one.same for one in found] == [True] and "both on 16 pictures" in str(found[0])
+    comparisons = promotion.compare(model, ours)
+    assert [one.same for one in comparisons] == [True] and "both on 16 pictures" in str(comparisons[0])
 
 
-def test_a_folder_that_is_no_labelled_one_is_refused(kept: Any, labelled: Path, tmp_path: Path, capsys: Any) -> None:
-    model = kept(None)
+def test_a_folder_that_is_no_labelled_one_is_refused(
+    register_model: Any, labelled: Path, tmp_path: Path, capsys: Any
+) -> None:
+    model = register_model(None)
     (labelled / "NORMAL" / "broken.png").write_bytes(b"no picture")
     for folder, code, word in ((labelled, 1, "cannot be evaluated"), (tmp_path, 2, "has no folders")):
         capsys.readouterr()
@@ -264,10 +270,14 @@ def test_a_folder_that_is_no_labelled_one_is_refused(kept: Any, labelled: Path, 
 
 
 def test_the_hint_of_evaluate_names_evaluate(
-    kept: Any, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    register_model: Any,
+    labelled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`infer` sends pictures to a stack; somebody who typed `model evaluate` must not be led there."""
-    model = kept(None)
+    """`infer` sends pictures to a stack; a user of `model evaluate` must not be referred to it."""
+    model = register_model(None)
 
     def hint(*words: str) -> str:
         capsys.readouterr()
@@ -296,9 +306,9 @@ def aws(cloud: Cloud, _place: None) -> Iterator[Aws]:
 
 
 def test_on_aws_the_promoted_model_is_in_the_bucket_first(
-    aws: Aws, cloud: Cloud, kept: Any, capsys: pytest.CaptureFixture[str]
+    aws: Aws, cloud: Cloud, register_model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good = kept(386)
+    good = register_model(386)
     cloud.fault("denied", service="s3", times=1)
     assert "denies" in promote(capsys, good.id, code=1)["error"]["message"]
     assert registry_promotion.model_bundle(SETTINGS)[1] == bundle.pretrained()
@@ -308,18 +318,18 @@ def test_on_aws_the_promoted_model_is_in_the_bucket_first(
     assert f"bundles/{good.id}/bundle.json" in keys and f"bundles/{good.id}/model.onnx" in keys
 
 
-def test_up_brings_the_promoted_model(
-    kept: Any, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory,
+def test_up_deploys_the_promoted_model(
+    register_model: Any, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """As the plan shows it, in a process of its own."""
-    place = tmp_path_factory.mktemp("s")  # a socket's path must be short
-    monkeypatch.setenv("XDG_STATE_HOME", str(place))
-    good = kept(386)
+    """As shown by the plan, in a separate process."""
+    folder = tmp_path_factory.mktemp("s")  # a socket's path must be short
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    good = register_model(386)
     promote(capsys, good.id)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(
-        [sys.executable, "-m", "pneumoctl", "up", "--dry-run"], env=environment, cwd=place,
+    result = subprocess.run(
+        [sys.executable, "-m", "pneumoctl", "up", "--dry-run"], env=environment, cwd=folder,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert f"Copy model {good.id}" in done.stdout, done.stderr
+    assert f"Copy model {good.id}" in result.stdout, result.stderr

@@ -1,4 +1,4 @@
-"""Asking the stack's API: whatever goes wrong there is an error here, never a finding."""
+"""The client of the stack's API: every failure is an error and never a finding."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.predictions import FINDING, INVALID, REFUSAL
 
 
 class Server(ThreadingHTTPServer):
-    """Gives the prepared answers one after another, the last one for ever; keeps what was asked."""
+    """Returns the prepared answers one after another and repeats the last one; records the requests."""
 
     daemon_threads = True
 
@@ -122,7 +122,7 @@ def test_every_other_status_is_an_error(server: Server, status: int) -> None:
     assert len(server.asked) == 1
 
 
-def test_problem_document_is_told(server: Server) -> None:
+def test_a_problem_document_is_reported(server: Server) -> None:
     server.say(413, {"title": "Too large", "detail": "At most 20 MB a file.", "status": 413})
     error = failure(server)
     assert "413, Too large, At most 20 MB a file." in error.message and "max_upload_mb" in error.hint
@@ -203,7 +203,7 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
     assert "does not answer" in failure(server).message
 
 
-def test_version_is_the_one_that_the_api_tells(server: Server) -> None:
+def test_the_version_is_that_reported_by_the_api(server: Server) -> None:
     server.say(200, {"status": "ready", "checks": {"model": {"ok": True, "fault": None, "version": "0123456789ab"}}})
     assert Api(server.url, "t").version() == "0123456789ab"
     assert server.asked[0][0] == "/readyz"
@@ -220,13 +220,13 @@ def test_version_is_the_one_that_the_api_tells(server: Server) -> None:
         (200, {"checks": {"model": {"version": ""}}}, "does not report"),
     ],
 )
-def test_api_that_tells_no_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
+def test_an_api_without_a_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
     server.say(status, body)
     with pytest.raises(PneumoError, match=words):
         Api(server.url, "t").version()
 
 
-def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
+def test_a_stored_prediction_is_returned_and_none_otherwise(server: Server) -> None:
     for status, body in ((200, FINDING), (404, {"title": "Not found"}), (200, REFUSAL)):
         server.answers.clear()
         server.say(status, body)
@@ -236,7 +236,7 @@ def test_what_is_kept_is_told_and_what_is_not_is_none(server: Server) -> None:
 
 
 @pytest.mark.parametrize("body", [*INVALID.values(), b"", b"x", b'"', b"{}, {}", b"null"])
-def test_what_is_kept_and_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
+def test_an_invalid_stored_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(200, body)
     with pytest.raises(PneumoError, match="is not a valid prediction"):
         Api(server.url, "t0ken").stored("0" * 32)

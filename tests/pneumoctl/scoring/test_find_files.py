@@ -1,4 +1,4 @@
-"""What a command line names: files, folders, globs; all of it resolved before anything is scored."""
+"""The files that a command line names: files, folders and globs are resolved before scoring."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_cannot_be_read_to_an_end_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_and_devices_are_refused_by_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s")
@@ -45,9 +45,9 @@ def test_what_cannot_be_read_to_an_end_is_called_by_its_name(tmp_path: Path, mon
 
 
 def test_folder_is_searched_in_order_for_pictures_by_content_or_suffix(ward: Path) -> None:
-    found = find(["sub"])
-    assert found.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
-    assert found.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
+    files = find(["sub"])
+    assert files.files == ["sub/c.JPG", "sub/deep/d", "sub/deep/e"]
+    assert files.skipped == 2  # DICOMDIR and notes; hidden files are not even counted
 
 
 def test_named_file_is_taken_whatever_it_is(ward: Path) -> None:
@@ -99,8 +99,8 @@ def test_standard_input_is_a_path(ward: Path) -> None:
     assert find(["-", "a.png"]).files == ["-", "a.png"]
 
 
-def test_a_folder_that_cannot_be_read_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read everything, so the refusal of the system is played here."""
+def test_an_unreadable_folder_is_not_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root can read everything, so the error of the system is simulated."""
     (tmp_path / "closed").mkdir()
     (tmp_path / "a.png").write_bytes(b"x")
     scan = os.scandir

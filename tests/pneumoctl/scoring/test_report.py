@@ -1,4 +1,4 @@
-"""Words for predictions: nothing not assessed ever looks like a finding."""
+"""The report on predictions: a picture that was not assessed never looks like a finding."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The file that --resume names: results are taken from it again, and nobody else's file is touched."""
+"""The file of --resume: recorded results are reused, and a foreign file is not changed."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def counting(calls: list[str], version: str = "v1") -> Scorer:
     return score
 
 
-def test_record_spares_what_is_done(tmp_path: Path, files: list[str]) -> None:
+def test_recorded_files_are_not_scored_again(tmp_path: Path, files: list[str]) -> None:
     out, calls = tmp_path / "out.jsonl", []
     with ResumeFile(out, "v1") as record:
         first = list(score_all(files[:5], record.scorer(counting(calls)), jobs=2))

@@ -1,4 +1,4 @@
-"""Scoring many files: in order, few at a time, and remembered across a kill."""
+"""Scoring many files: results in order, with few files in memory."""
 
 import threading
 import time

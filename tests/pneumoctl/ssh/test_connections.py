@@ -23,20 +23,20 @@ from tests.pneumoctl.sshd import Farm, in_namespaces, on_loopback
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with on_loopback(tmp_path_factory.mktemp("farm")) as one:
-        yield one
+    with on_loopback(tmp_path_factory.mktemp("farm")) as running_farm:
+        yield running_farm
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with in_namespaces(tmp_path_factory.mktemp("network")) as one:
-        yield one
+    with in_namespaces(tmp_path_factory.mktemp("network")) as running_farm:
+        yield running_farm
 
 
 @pytest.fixture
 def connections(farm: Farm) -> Iterator[Connections]:
-    with Connections(farm.inventory, farm.directory) as one:
-        yield one
+    with Connections(farm.inventory, farm.directory) as opened:
+        yield opened
 
 
 def timed(act: Callable[[], object]) -> tuple[float, PneumoError]:
@@ -52,8 +52,8 @@ def run(connections: Connections, farm: Farm, name: str, *argv: str, limit: floa
 
 
 def test_a_private_host_sees_the_bastion_as_the_client(farm: Farm, connections: Connections) -> None:
-    said = run(connections, farm, "web-0", "sh", "-c", "echo $SSH_CONNECTION")
-    assert f"{farm.servers['web-0'].address} {farm.servers['web-0'].port}" in said
+    output = run(connections, farm, "web-0", "sh", "-c", "echo $SSH_CONNECTION")
+    assert f"{farm.servers['web-0'].address} {farm.servers['web-0'].port}" in output
     log = (farm.servers["nginx"].folder / "log").read_text()
     assert "Accepted publickey" in log
 
@@ -63,8 +63,8 @@ def test_one_connection_a_host_is_shared_by_all_threads(farm: Farm, connections:
     before = {name: log.read_text().count("Accepted publickey") for name, log in logs.items()}
     names = [name for name in farm.servers if name != "nginx"] * 3
     with ThreadPoolExecutor(9) as pool:
-        said = list(pool.map(lambda name: run(connections, farm, name, "echo", name), names))
-    assert said == [f"{name}\n" for name in names]
+        outputs = list(pool.map(lambda name: run(connections, farm, name, "echo", name), names))
+    assert outputs == [f"{name}\n" for name in names]
     assert all(log.read_text().count("Accepted publickey") == before[name] + 1 for name, log in logs.items())
 
 
@@ -102,15 +102,15 @@ def test_close_ends_a_running_command(farm: Farm, connections: Connections) -> N
 
 @pytest.mark.parametrize("name", ["nginx", "web-0"])
 def test_a_changed_host_key_is_a_hard_stop(farm: Farm, connections: Connections, name: str) -> None:
-    one = farm.servers[name]
-    one.stop()
-    one.new_key()
-    one.start()
+    server = farm.servers[name]
+    server.stop()
+    server.new_key()
+    server.start()
     try:
         _, error = timed(lambda: run(connections, farm, "web-0"))
         assert not isinstance(error, Unreachable) and error.code == Exit.FAILED
         assert f"the host key of {name} (i-{name}) is not the one pinned" in error.message
-        assert "publickey" not in (one.folder / "log").read_text()
+        assert "publickey" not in (server.folder / "log").read_text()
     finally:
         farm.pin()
 
@@ -185,8 +185,8 @@ def test_paramikos_own_messages_never_reach_the_terminal(farm: Farm) -> None:
         threading.Thread(target=greet, daemon=True).start()
         argv = [sys.executable, "-c", script, str(farm.directory), str(server.getsockname()[1])]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert (done.stdout, done.stderr) == ("SSH handshake\n", "")
+        result = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (result.stdout, result.stderr) == ("SSH handshake\n", "")
 
 
 def test_every_kind_of_silent_private_host_is_reported_in_time(network: Farm, tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) 
     _, *options, program, size = host_program.command()
     report = "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('pneumoctl.')), sep='\\n')"
     argv = [sys.executable, *options, program.removesuffix("main()") + report, size]
-    done = subprocess.run(argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=60, check=True)
-    paths = done.stdout.decode().split()
+    result = subprocess.run(
+        argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=60, check=True
+    )
+    paths = result.stdout.decode().split()
     assert len(paths) >= 6 and all(path.startswith("/proc/self/fd/") for path in paths)
     assert list(tmp_path.iterdir()) == []
 
@@ -42,5 +44,5 @@ def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) 
 def test_an_archive_that_was_cut_short_is_an_error(tmp_path: Path) -> None:
     argv = [sys.executable, *host_program.command()[1:]]
     cut = host_program.archive()[:-200]
-    done = subprocess.run(argv, input=cut, capture_output=True, cwd=tmp_path, timeout=60, check=False)
-    assert done.returncode != 0 and done.stdout == b""
+    result = subprocess.run(argv, input=cut, capture_output=True, cwd=tmp_path, timeout=60, check=False)
+    assert result.returncode != 0 and result.stdout == b""

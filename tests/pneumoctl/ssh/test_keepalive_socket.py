@@ -14,13 +14,13 @@ from pneumoctl.ssh.keepalive_socket import KeepaliveSocket
 def test_bytes_pass_and_end_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = socket.socketpair()
     with here, there:
-        one = KeepaliveSocket(here)
+        keepalive = KeepaliveSocket(here)
         there.sendall(b"abc")
         time.sleep(0.05)
-        assert one.silent() > 0.04 and one.recv(10) == b"abc" and one.silent() < 0.04
-        assert one.send(b"xyz") == 3 and there.recv(10) == b"xyz"
+        assert keepalive.silent() > 0.04 and keepalive.recv(10) == b"abc" and keepalive.silent() < 0.04
+        assert keepalive.send(b"xyz") == 3 and there.recv(10) == b"xyz"
         there.close()
-        assert one.recv(10) == b""
+        assert keepalive.recv(10) == b""
 
 
 def test_long_silence_is_an_end_of_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,11 +28,11 @@ def test_long_silence_is_an_end_of_file(monkeypatch: pytest.MonkeyPatch) -> None
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(0.05)
-        one = KeepaliveSocket(here)
+        keepalive = KeepaliveSocket(here)
         with pytest.raises(TimeoutError):
-            one.recv(1)
+            keepalive.recv(1)
         time.sleep(0.2)
-        assert one.recv(1) == b""
+        assert keepalive.recv(1) == b""
 
 
 def test_a_send_to_a_silent_peer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,12 +40,12 @@ def test_a_send_to_a_silent_peer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(0.05)
-        one = KeepaliveSocket(here)
+        keepalive = KeepaliveSocket(here)
         began = time.monotonic()
         with pytest.raises(ConnectionResetError, match="lost"):
             while time.monotonic() - began < 5:
                 try:
-                    one.send(b"x" * 100_000)
+                    keepalive.send(b"x" * 100_000)
                 except ConnectionResetError:
                     raise
                 except TimeoutError:
@@ -56,6 +56,8 @@ def test_a_send_to_a_silent_peer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("error", ["builtins.EOFError", "builtins.OSError", "paramiko.SSHException"])
 def test_closing_a_channel_of_a_dead_bastion_raises_nothing(error: str) -> None:
     gone = pkgutil.resolve_name(error)
-    sock = Mock(close=Mock(side_effect=gone))  # paramiko says goodbye on the bastion's connection, which may be gone
+    sock = Mock(
+        close=Mock(side_effect=gone)
+    )  # paramiko sends a close message on the bastion's connection, which may be lost
     KeepaliveSocket(sock).close()
     sock.close.assert_called_once_with()

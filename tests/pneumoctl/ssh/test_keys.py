@@ -30,8 +30,8 @@ def test_the_pair_is_created_once_and_openssh_accepts_it(tmp_path: Path) -> None
     made = private.read_bytes()
     assert keys.key_pair(directory) == public and private.read_bytes() == made
     if shutil.which("ssh-keygen"):
-        told = subprocess.run(["ssh-keygen", "-y", "-f", str(private)], capture_output=True, text=True, check=True)
-        assert told.stdout.split()[:2] == public.split()[:2]
+        result = subprocess.run(["ssh-keygen", "-y", "-f", str(private)], capture_output=True, text=True, check=True)
+        assert result.stdout.split()[:2] == public.split()[:2]
 
 
 def test_two_stacks_have_two_keys(tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_openssh_reads_the_configuration_as_intended(tmp_path: Path, folder: str
 
     def seen(host: str) -> dict[str, str]:
         argv = ["ssh", "-G", "-F", str(directory / "config"), host]
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+        output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        return dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
 
     nginx, monitoring, train = seen("nginx"), seen("monitoring"), seen("train")
     assert (nginx["hostname"], nginx.get("proxyjump")) == ("203.0.113.7", None)
-    # monitoring has a public address, too, where the firewall lets nobody in
+    # monitoring also has a public address, which the firewall blocks
     assert (monitoring["hostname"], monitoring["proxyjump"]) == ("10.20.1.20", "nginx")
     assert (train["user"], train["hostkeyalias"], train["port"]) == ("ubuntu", "i-0d", "22")
     for one in (nginx, train):

@@ -34,13 +34,13 @@ def run(farm: Farm) -> Iterator[Run]:
 def test_the_command_line_keeps_every_word() -> None:
     line = remote_command.as_root(("echo", "a b", "'", "$HOME", "*", "\n"), 5)
     assert line.startswith("sudo -n -- timeout -k 5 5 echo ")
-    done = subprocess.run(["sh", "-c", line.replace("sudo -n -- ", "")], capture_output=True, text=True, check=True)
-    assert done.stdout == "a b ' $HOME * \n\n"
+    result = subprocess.run(["sh", "-c", line.replace("sudo -n -- ", "")], capture_output=True, text=True, check=True)
+    assert result.stdout == "a b ' $HOME * \n\n"
 
 
 def test_run_returns_exit_code_and_both_streams(run: Run) -> None:
-    done = run("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert (done.code, done.stdout, done.stderr) == (3, "out\n", "err\n")
+    result = run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (result.code, result.stdout, result.stderr) == (3, "out\n", "err\n")
 
 
 def test_run_survives_a_missing_program_a_killed_command_and_bytes_that_are_not_utf8(run: Run) -> None:
@@ -50,8 +50,8 @@ def test_run_survives_a_missing_program_a_killed_command_and_bytes_that_are_not_
 
 
 def test_standard_input_is_empty(run: Run) -> None:
-    done = run("cat", timeout=5)
-    assert (done.code, done.stdout) == (0, "")
+    result = run("cat", timeout=5)
+    assert (result.code, result.stdout) == (0, "")
 
 
 def test_a_command_that_does_not_end_is_ended_on_the_host_and_its_output_is_returned(run: Run) -> None:
@@ -65,11 +65,11 @@ def test_a_command_that_does_not_end_is_ended_on_the_host_and_its_output_is_retu
 
 def test_a_child_process_that_holds_the_output_open_does_not_block(run: Run) -> None:
     began = time.monotonic()
-    done = run("sh", "-c", "setsid sleep 20 & echo started", timeout=30)
-    assert (done.code, done.stdout) == (0, "started\n") and time.monotonic() - began < 15
+    result = run("sh", "-c", "setsid sleep 20 & echo started", timeout=30)
+    assert (result.code, result.stdout) == (0, "started\n") and time.monotonic() - began < 15
 
 
 def test_large_output_on_both_streams_at_once_is_complete(run: Run) -> None:
     script = "head -c 3000000 /dev/zero | tr '\\0' o & head -c 3000000 /dev/zero | tr '\\0' e >&2; wait"
-    done = run("sh", "-c", script, timeout=60)
-    assert (len(done.stdout), len(done.stderr)) == (3_000_000, 3_000_000)
+    result = run("sh", "-c", script, timeout=60)
+    assert (len(result.stdout), len(result.stderr)) == (3_000_000, 3_000_000)

@@ -19,8 +19,8 @@ def test_the_key_is_read_from_our_line_among_colours_and_carriage_returns() -> N
 
 
 def test_an_empty_or_garbled_console_has_no_key_and_no_mark() -> None:
-    for said in ("", "\x00\xff\ufffd" * 50, "pneumoctl-host-key:", "pneumoctl-host-key: ssh-ed25519", "\r\n" * 9):
-        assert host_key(said) is None and boot_mark(said) is None
+    for console in ("", "\x00\xff\ufffd" * 50, "pneumoctl-host-key:", "pneumoctl-host-key: ssh-ed25519", "\r\n" * 9):
+        assert host_key(console) is None and boot_mark(console) is None
 
 
 @pytest.mark.parametrize("at", [32, 60, 80, 99])
@@ -36,9 +36,9 @@ def test_a_truncated_key_is_never_completed_with_other_lines() -> None:
 
 
 def test_the_last_complete_key_counts() -> None:
-    said = f"pneumoctl-host-key: {KEY}\npneumoctl-host-key: {OTHER}\n"
-    assert host_key(said) == OTHER
-    assert host_key(said + "pneumoctl-host-key: ssh-ed25519 AAAAC3Nz") == OTHER
+    console = f"pneumoctl-host-key: {KEY}\npneumoctl-host-key: {OTHER}\n"
+    assert host_key(console) == OTHER
+    assert host_key(console + "pneumoctl-host-key: ssh-ed25519 AAAAC3Nz") == OTHER
 
 
 def test_cloud_inits_block_is_the_fallback_and_its_ed25519_key_preferred() -> None:

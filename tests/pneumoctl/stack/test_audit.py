@@ -1,4 +1,4 @@
-"""The record of commands: what is in it and what never is, however a command ends."""
+"""The audit record: its content for every outcome of a command, without secrets."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.pneumoctl.conftest import Operator
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def demo_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PNEUMO_STACK", "t")
     return stack.find("t")
@@ -33,22 +33,24 @@ def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_a_command_has_a_beginning_and_an_end(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    with audit.recorded(place, "deploy", {"what": "api", "yes": True, "dry_run": False, "model": None}) as act:
+def test_a_command_has_a_beginning_and_an_end(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    with audit.recorded(demo_stack, "deploy", {"what": "api", "yes": True, "dry_run": False, "model": None}) as act:
         act.begin(audit.plan_digest(("a", "plan")))
         act.begin("again: the first counts")
         act.arn, act.changed = "arn:aws:iam::1:user/x", ("Install", "Restart")
-    begun, ended = audit.chain(place).entries()
+    begun, ended = audit.chain(demo_stack).entries()
     assert begun["event"] == "begun" and ended["event"] == "ended" and begun["run"] == ended["run"]
     assert begun["options"] == {"what": "api", "yes": True} and len(begun["plan"]) == 64
     assert (ended["code"], ended["changed"], ended["arn"]) == (0, ["Install", "Restart"], "arn:aws:iam::1:user/x")
     assert begun["who"] == audit.current_user() and begun["stack"] == "t"
     code, document = answer(capsys)
-    (one,) = document["acts"]
-    assert code == 0 and one["command"] == "deploy" and one["code"] == 0 and one["changed"] == ["Install", "Restart"]
+    (entry,) = document["acts"]
+    assert (
+        code == 0 and entry["command"] == "deploy" and entry["code"] == 0 and entry["changed"] == ["Install", "Restart"]
+    )
     assert run(["audit"]) == 0
-    told = capsys.readouterr().out
-    assert "deploy what=api yes" in told and "done, 2 changes" in told and begun["plan"][:12] in told
+    output = capsys.readouterr().out
+    assert "deploy what=api yes" in output and "done, 2 changes" in output and begun["plan"][:12] in output
 
 
 @pytest.fixture
@@ -85,81 +87,81 @@ def test_a_user_without_a_home_is_told_what_to_set(unknown_user: int, capsys: py
         (ValueError("a fault of ours"), 1),
     ],
 )
-def test_however_it_ends_the_end_is_there(place: Stack, error: BaseException, code: int) -> None:
-    with pytest.raises(type(error)), audit.recorded(place, "up", {}) as act:
+def test_the_end_is_recorded_for_every_outcome(demo_stack: Stack, error: BaseException, code: int) -> None:
+    with pytest.raises(type(error)), audit.recorded(demo_stack, "up", {}) as act:
         act.begin()
         raise error
-    ended = audit.chain(place).entries()[-1]
+    ended = audit.chain(demo_stack).entries()[-1]
     assert ended["code"] == code and ended["changed"] == (["one"] if code == 10 else None)
 
 
-def test_what_changed_nothing_is_not_recorded(place: Stack) -> None:
-    with pytest.raises(PneumoError), audit.recorded(place, "up", {}):
+def test_what_changed_nothing_is_not_recorded(demo_stack: Stack) -> None:
+    with pytest.raises(PneumoError), audit.recorded(demo_stack, "up", {}):
         raise PneumoError("not agreed: nothing was changed")
-    with audit.recorded(place, "up", {}):
+    with audit.recorded(demo_stack, "up", {}):
         pass
-    assert not audit.chain(place).path.exists()
+    assert not audit.chain(demo_stack).path.exists()
 
 
-def test_a_record_that_cannot_be_written_is_said_and_stops_nobody(
-    place: Stack, capsys: pytest.CaptureFixture[str]
+def test_an_unwritable_record_is_reported_and_does_not_stop_the_command(
+    demo_stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit.chain(place).path.parent.mkdir()
-    audit.chain(place).path.mkdir()
+    audit.chain(demo_stack).path.parent.mkdir()
+    audit.chain(demo_stack).path.mkdir()
     done = False
-    with audit.recorded(place, "teardown", {}) as act:
+    with audit.recorded(demo_stack, "teardown", {}) as act:
         act.begin()
         done = True
     assert done and "warning: the audit record cannot be written" in capsys.readouterr().err
 
 
-def test_a_killed_command_is_seen_as_begun(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_command_is_listed_as_started(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     script = (
         "import time\nfrom pneumoctl.stack import audit, stack\n"
         "with audit.recorded(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3], env=dict(os.environ))
     deadline = time.monotonic() + 60
-    while not audit.chain(place).entries() and time.monotonic() < deadline:
+    while not audit.chain(demo_stack).entries() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    with audit.recorded(place, "up", {}) as act:
+    with audit.recorded(demo_stack, "up", {}) as act:
         act.begin()
     code, document = answer(capsys, "--verify")
     assert code == 0 and document["unfinished"] == ["up"] and document["entries"] == 3
     assert run(["audit"]) == 0
-    told = capsys.readouterr().out
-    assert "begun, never ended" in told and "done" in told
+    output = capsys.readouterr().out
+    assert "begun, never ended" in output and "done" in output
 
 
-def test_verify_names_the_line(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_names_the_line(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "--verify") == (0, {"stack": "t", "entries": 0, "faults": [], "head": "", "unfinished": []})
     for _ in range(2):
-        with audit.recorded(place, "up", {}) as act:
+        with audit.recorded(demo_stack, "up", {}) as act:
             act.begin()
     code, document = answer(capsys, "--verify")
-    assert code == 0 and document["head"] == audit.chain(place).entries()[-1]["hash"]
-    path = audit.chain(place).path
+    assert code == 0 and document["head"] == audit.chain(demo_stack).entries()[-1]["hash"]
+    path = audit.chain(demo_stack).path
     path.write_text(path.read_text().replace('"code":0', '"code":1', 1))
     code, document = answer(capsys, "--verify")
     assert code == 1 and document["error"]["faults"] == ["line 2: changed after it was written"]
     assert run(["audit", "--verify"]) == 1 and "line 2: changed after it was written" in capsys.readouterr().err
 
 
-def test_nothing_recorded_is_said(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_record_is_reported(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit"]) == 0 and "no change is recorded" in capsys.readouterr().out
-    assert list(place.directory.parent.glob("*")) == []  # to look leaves nothing behind
+    assert list(demo_stack.directory.parent.glob("*")) == []  # to look leaves nothing behind
 
 
-def test_entries_of_a_stranger_do_no_harm(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_of_another_program_are_shown_safely(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     for odd in ({}, {"event": "ended", "run": "x"}, {"event": "begun", "run": 5, "options": None}):
-        audit.chain(place).append(odd)
+        audit.chain(demo_stack).append(odd)
     code, document = answer(capsys)
     assert code == 0 and len(document["acts"]) == 1 and run(["audit"]) == 0
 
 
-def test_a_real_stack_leaves_its_whole_record_behind(operator: Operator) -> None:
+def test_the_record_of_a_stack_survives_its_teardown(operator: Operator) -> None:
     operator.run("up", "-y")
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     operator.run("up", "-y")
@@ -176,7 +178,7 @@ def test_a_real_stack_leaves_its_whole_record_behind(operator: Operator) -> None
     assert not any(secret in record for secret in secrets)
 
 
-def test_an_up_that_fails_half_way_tells_what_it_changed(operator: Operator) -> None:
+def test_a_failed_up_records_its_changes(operator: Operator) -> None:
     operator.directory.mkdir(parents=True)
     (operator.directory / "models").write_text("a file where a folder should be")
     assert operator.run("up", "-y", "--json", code=None).returncode == 1
@@ -184,7 +186,7 @@ def test_an_up_that_fails_half_way_tells_what_it_changed(operator: Operator) -> 
     assert act["code"] == 1 and 0 < len(act["changed"]) < 6
 
 
-def test_what_the_preflight_stopped_is_not_recorded(operator: Operator) -> None:
+def test_a_command_stopped_by_the_preflight_is_not_recorded(operator: Operator) -> None:
     operator.environment["PNEUMO_REDIS_SERVER"] = "/bin/false"
     operator.run("up", "-y", code=4)
     assert operator.json("audit")["acts"] == []

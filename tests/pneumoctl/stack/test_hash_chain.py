@@ -1,4 +1,4 @@
-"""The chain of entries: what anybody changes, removes or cuts off is told; what a kill leaves is accounted for."""
+"""The hash chain: changed, removed and truncated entries are detected; a kill during a write is accounted for."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def filled(chain: Chain, count: int = 6) -> list[bytes]:
     return chain.path.read_bytes().splitlines(keepends=True)
 
 
-def test_what_is_appended_is_read_and_whole(chain: Chain) -> None:
+def test_appended_entries_are_read_and_valid(chain: Chain) -> None:
     assert chain.entries() == [] and chain.verify().faults == ()
     filled(chain)
     verdict = chain.verify()
@@ -44,7 +44,7 @@ FIELDS = ("command", "code", "changed", "none", "number", "previous", "hash")
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("line", range(6))
-def test_a_changed_field_is_told_with_its_line(chain: Chain, field: str, line: int) -> None:
+def test_a_changed_field_is_reported_with_its_line(chain: Chain, field: str, line: int) -> None:
     lines = filled(chain)
     entry = json.loads(lines[line])
     entry[field] = {"number": 77, "previous": "0" * 64, "hash": "0" * 64}.get(field, "changed")
@@ -57,7 +57,7 @@ def test_a_changed_field_is_told_with_its_line(chain: Chain, field: str, line: i
 
 
 @pytest.mark.parametrize("line", range(6))
-def test_a_removed_line_is_told(chain: Chain, line: int) -> None:
+def test_a_removed_line_is_detected(chain: Chain, line: int) -> None:
     lines = filled(chain)
     chain.path.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
     (fault,) = chain.verify().faults
@@ -71,7 +71,7 @@ def test_a_removed_line_is_told(chain: Chain, line: int) -> None:
 
 
 @pytest.mark.parametrize("left", range(6))
-def test_an_end_that_was_cut_off_is_told_also_when_the_record_goes_on(chain: Chain, left: int) -> None:
+def test_a_truncated_end_is_detected_after_further_entries(chain: Chain, left: int) -> None:
     lines = filled(chain)
     chain.path.write_bytes(b"".join(lines[:left]))
     assert chain.verify().faults == ("the end: entry 6, the last one written, is missing or changed",)
@@ -80,7 +80,7 @@ def test_an_end_that_was_cut_off_is_told_also_when_the_record_goes_on(chain: Cha
     assert chain.verify().faults == (f"line {left + 1}: does not follow the entry before it: {missing}",)
 
 
-def test_a_whole_record_that_was_removed_is_told(chain: Chain) -> None:
+def test_a_removed_record_is_detected(chain: Chain) -> None:
     filled(chain)
     chain.path.unlink()
     assert chain.verify().faults[0].startswith("the end: entry 6, the last one written, is missing")
@@ -104,7 +104,7 @@ def test_a_whole_record_that_was_removed_is_told(chain: Chain) -> None:
     ],
     ids=["swapped", "doubled", "foreign", "foreign-end", "two-keys", "blank", "shortened", "joined"],
 )
-def test_any_other_change_is_told(chain: Chain, change: Any) -> None:
+def test_any_other_change_is_detected(chain: Chain, change: Any) -> None:
     lines = filled(chain)
     chain.path.write_bytes(b"".join(change(lines)))
     assert chain.verify().faults
@@ -112,14 +112,14 @@ def test_any_other_change_is_told(chain: Chain, change: Any) -> None:
     assert chain.verify().faults or chain.entries()[-1]["torn"]["bytes"] == 4  # "more", which the later one owns up to
 
 
-def test_every_flipped_byte_is_told(chain: Chain) -> None:
+def test_every_flipped_byte_is_detected(chain: Chain) -> None:
     whole = b"".join(filled(chain, 3))
-    for place in range(len(whole)):
-        chain.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert chain.verify().faults, place
+    for offset in range(len(whole)):
+        chain.path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+        assert chain.verify().faults, offset
 
 
-def test_a_line_that_a_kill_cut_off_is_kept_and_the_next_entry_tells_of_it(chain: Chain) -> None:
+def test_a_line_truncated_by_a_kill_is_kept_and_noted_by_the_next_entry(chain: Chain) -> None:
     whole = filled(chain, 3)
     for length in range(1, len(whole[-1]) - 1):
         chain.path.write_bytes(b"".join(whole) + whole[-1][:length])  # as far as a fourth line came
@@ -132,7 +132,7 @@ def test_a_line_that_a_kill_cut_off_is_kept_and_the_next_entry_tells_of_it(chain
         (chain.head).write_bytes(json.dumps({"number": 3, "hash": json.loads(whole[-1])["hash"]}).encode())
 
 
-def test_a_line_that_lacks_only_its_end_is_whole(chain: Chain) -> None:
+def test_a_line_without_a_newline_is_complete(chain: Chain) -> None:
     whole = filled(chain, 3)
     chain.path.write_bytes(b"".join(whole).removesuffix(b"\n"))
     assert chain.verify().faults == () and len(chain.entries()) == 3
@@ -140,7 +140,7 @@ def test_a_line_that_lacks_only_its_end_is_whole(chain: Chain) -> None:
     assert chain.verify().faults == () and len(chain.entries()) == 4
 
 
-def test_what_was_cut_off_cannot_be_changed_later(chain: Chain) -> None:
+def test_a_truncated_line_cannot_be_changed_later(chain: Chain) -> None:
     whole = filled(chain, 2)
     with chain.path.open("ab") as file:
         file.write(whole[0][:50])
@@ -152,23 +152,23 @@ def test_what_was_cut_off_cannot_be_changed_later(chain: Chain) -> None:
         assert fault.endswith("an incomplete line was changed")
 
 
-def test_any_course_of_kills_in_the_middle_of_writing_is_accounted_for(tmp_path: Path) -> None:
+def test_any_sequence_of_kills_during_writes_is_accounted_for(tmp_path: Path) -> None:
     dice = random.Random(4)
     for course in range(60):
         chain = Chain(tmp_path / f"{course}.jsonl")
         written = 0
         for _ in range(12):
             before = chain.path.read_bytes() if chain.path.exists() else b""
-            kept = chain.head.read_bytes() if chain.head.exists() else None
+            head = chain.head.read_bytes() if chain.head.exists() else None
             chain.append({"command": dice.choice(WORDS)})
             news = chain.path.read_bytes()[len(before) :]
             end = dice.randrange(2, len(news)) if dice.random() < 0.5 else len(news)
             chain.path.write_bytes(before + news[:end])
             if end < len(news) or dice.random() < 0.3:  # killed before the head was written, too
-                chain.head.write_bytes(kept) if kept is not None else chain.head.unlink()
+                chain.head.write_bytes(head) if head is not None else chain.head.unlink()
             written += end >= len(news) - 1
         if not chain.head.exists() and written > 1:
-            continue  # killed so each time: nobody can tell
+            continue  # this cannot be distinguished from a kill
         assert chain.verify().faults == () and len(chain.entries()) == written
 
 
@@ -210,7 +210,7 @@ def test_a_killed_writer_leaves_a_whole_chain(chain: Chain) -> None:
         assert chain.verify().faults == () and len(chain.entries()) >= before + 5
 
 
-def test_a_file_that_can_grow_no_further_is_an_error_and_stays_whole(chain: Chain) -> None:
+def test_a_full_disk_is_an_error_and_the_file_stays_valid(chain: Chain) -> None:
     filled(chain, 2)
     child = writer(chain, 2, "x", str(chain.path.stat().st_size + 50))
     assert child.wait(60) != 0

@@ -22,7 +22,7 @@ with lock.held(Path(sys.argv[1]), "up"):
 """
 
 
-def test_a_second_process_is_told_who_holds_it_and_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+def test_a_second_process_names_the_holder_and_a_killed_holder_releases_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "s.lock"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
@@ -42,7 +42,7 @@ def test_a_second_process_is_told_who_holds_it_and_a_killed_holder_holds_nothing
     assert path.read_text() == ""
 
 
-def test_a_lock_file_with_nonsense_still_says_locked(tmp_path: Path) -> None:
+def test_an_unreadable_lock_file_still_reports_locked(tmp_path: Path) -> None:
     path = tmp_path / "s.lock"
     with lock.held(path, "up"):
         path.write_text("{")

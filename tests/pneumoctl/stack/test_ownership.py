@@ -1,4 +1,4 @@
-"""One stack, two users: root takes no file from its owner, and what may not be read is not called damaged."""
+"""One stack, two users: root does not take files from their owner, and an unreadable file is not called damaged."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ PORTS = {"redis": 1, "api": 2, "ui": 3}
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Act as another user; what is imported must have been imported before."""
+    """Act as another user. Modules must have been imported before."""
     os.seteuid(NOBODY)
     try:
         yield
@@ -37,8 +37,8 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def place(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack of another user's, made by that user."""
+def demo_stack(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack that belongs to another user."""
     if os.geteuid() != 0:
         pytest.skip("two users are needed: this needs root")
     monkeypatch.setenv("XDG_STATE_HOME", str(open_folder / "state"))
@@ -46,10 +46,10 @@ def place(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     state = open_folder / "state"
     state.mkdir()
     os.chown(state, NOBODY, NOBODY)
-    found = stack.find("t")
+    located = stack.find("t")
     with nobody():
-        found.save(Secrets.generate(), Ports(PORTS, PORTS))
-    return found
+        located.save(Secrets.generate(), Ports(PORTS, PORTS))
+    return located
 
 
 def owners(folder: Path) -> set[int]:
@@ -57,35 +57,37 @@ def owners(folder: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("line", ["up -y", "teardown -y --purge", "train ."])
-def test_root_changes_nothing_in_anothers_stack(place: Stack, line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in place.directory.rglob("*")}
+def test_root_changes_nothing_in_anothers_stack(
+    demo_stack: Stack, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in demo_stack.directory.rglob("*")}
     assert run(line.split()) == Exit.USAGE
-    said = capsys.readouterr().err
-    assert "belongs to nobody" in said and "without sudo" in said and "purge" not in said
-    assert {path: path.stat().st_mtime_ns for path in place.directory.rglob("*")} == before
-    assert owners(place.directory.parent) == {NOBODY}
+    stderr = capsys.readouterr().err
+    assert "belongs to nobody" in stderr and "without sudo" in stderr and "purge" not in stderr
+    assert {path: path.stat().st_mtime_ns for path in demo_stack.directory.rglob("*")} == before
+    assert owners(demo_stack.directory.parent) == {NOBODY}
 
 
-def test_root_makes_no_stack_in_anothers_folder(place: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_makes_no_stack_in_anothers_folder(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["up", "-y", "--stack", "other"]) == Exit.USAGE
     assert "belongs to nobody" in capsys.readouterr().err
     with pytest.raises(PneumoError, match="belongs to nobody"):
         stack.find("other").save(Secrets.generate(), Ports(PORTS, PORTS))
-    assert owners(place.directory.parent) == {NOBODY}
+    assert owners(demo_stack.directory.parent) == {NOBODY}
 
 
-def test_what_root_records_of_anothers_stack_stays_its_owners(place: Stack) -> None:
-    with audit.recorded(place, "gpu stop", {}) as act:
+def test_what_root_records_of_anothers_stack_stays_its_owners(demo_stack: Stack) -> None:
+    with audit.recorded(demo_stack, "gpu stop", {}) as act:
         act.begin()
-    assert len(audit.chain(place).entries()) == 2 and owners(place.directory.parent) == {NOBODY}
-    with nobody(), audit.recorded(place, "gpu stop", {}) as act:
+    assert len(audit.chain(demo_stack).entries()) == 2 and owners(demo_stack.directory.parent) == {NOBODY}
+    with nobody(), audit.recorded(demo_stack, "gpu stop", {}) as act:
         act.begin()
-    assert len(audit.chain(place).entries()) == 4 and not audit.chain(place).verify().faults
+    assert len(audit.chain(demo_stack).entries()) == 4 and not audit.chain(demo_stack).verify().faults
 
 
 @pytest.mark.parametrize("line", ["status", "up -y", "teardown -y", "teardown -y --purge", "predict --remote x.png"])
 def test_a_file_that_may_not_be_read_is_not_damaged(
-    place: Stack, line: str, capsys: pytest.CaptureFixture[str], open_folder: Path, monkeypatch: pytest.MonkeyPatch
+    demo_stack: Stack, line: str, capsys: pytest.CaptureFixture[str], open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (open_folder / "x.png").write_bytes(b"")
     (open_folder / "x.png").chmod(0o644)
@@ -93,25 +95,25 @@ def test_a_file_that_may_not_be_read_is_not_damaged(
     run(line.split())  # loads what it needs, and is refused or fails as root
     capsys.readouterr()
     for name in ("ports.json", "secrets.json"):
-        os.chown(place.directory / name, 0, 0)
+        os.chown(demo_stack.directory / name, 0, 0)
     with nobody():
         assert run(line.split()) in (Exit.FAILED, Exit.PREFLIGHT)
-    said = capsys.readouterr().err
-    assert "Permission denied" in said and "damaged" not in said and "purge" not in said
-    assert "belongs to root" in said and "chown -R nobody" in said
-    assert (place.directory / "secrets.json").exists()
+    stderr = capsys.readouterr().err
+    assert "Permission denied" in stderr and "damaged" not in stderr and "purge" not in stderr
+    assert "belongs to root" in stderr and "chown -R nobody" in stderr
+    assert (demo_stack.directory / "secrets.json").exists()
 
 
-def test_a_run_that_may_not_be_read_is_not_damaged(place: Stack) -> None:
+def test_a_run_that_may_not_be_read_is_not_damaged(demo_stack: Stack) -> None:
     with nobody():
-        runs.save(place, runs.Run("20260101-000000-abcd", "t", runs.HERE, "2026-01-01T00:00:00+00:00", [], 1, 1))
-    (record,) = (path for path in place.directory.parent.rglob("*.json") if "abcd" in str(path))
+        runs.save(demo_stack, runs.Run("20260101-000000-abcd", "t", runs.HERE, "2026-01-01T00:00:00+00:00", [], 1, 1))
+    (record,) = (path for path in demo_stack.directory.parent.rglob("*.json") if "abcd" in str(path))
     os.chown(record, 0, 0)
     with nobody(), pytest.raises(PneumoError, match="cannot be read: Permission denied"):
-        runs.load_all(place)
+        runs.load_all(demo_stack)
 
 
-def test_only_what_can_be_read_and_makes_no_sense_is_damaged(place: Stack) -> None:
-    (place.directory / "ports.json").write_text("{")
+def test_only_a_readable_invalid_file_is_damaged(demo_stack: Stack) -> None:
+    (demo_stack.directory / "ports.json").write_text("{")
     with pytest.raises(Damaged, match="damaged"):
-        place.ports()
+        demo_stack.ports()

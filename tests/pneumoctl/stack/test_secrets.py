@@ -1,4 +1,4 @@
-"""A stack's secrets: fresh, masked, rotated, and those of an older pneumoctl's file."""
+"""A stack's secrets: generated, masked, rotated, and read from a file of an older pneumoctl."""
 
 import itertools
 import json
@@ -18,27 +18,27 @@ PREVIOUS = ("api_token", "redis_password", "redis_train_password", "redis_export
 
 
 def test_secrets_are_long_and_never_the_same() -> None:
-    one, other = Secrets.generate(), Secrets.generate()
-    assert len(set(one.values()) | set(other.values())) == 12
-    assert sorted(len(secret) for secret in one.values()) == [24, 64, 64, 64, 64, 64]
-    assert len(one.web_password) == 24 and not one.rotating
+    first, second = Secrets.generate(), Secrets.generate()
+    assert len(set(first.values()) | set(second.values())) == 12
+    assert sorted(len(secret) for secret in first.values()) == [24, 64, 64, 64, 64, 64]
+    assert len(first.web_password) == 24 and not first.rotating
 
 
 def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: Path) -> None:
-    place = Stack("t", tmp_path)
+    stack = Stack("t", tmp_path)
     (tmp_path / "secrets.json").write_text(json.dumps(OLD))
-    one = place.secrets()
-    assert one is not None and one == place.secrets()
-    assert OLD.items() <= asdict(one).items() and len(set(one.values())) == 6
+    secrets = stack.secrets()
+    assert secrets is not None and secrets == stack.secrets()
+    assert OLD.items() <= asdict(secrets).items() and len(set(secrets.values())) == 6
     assert json.loads((tmp_path / "secrets.json").read_text()) == OLD  # a reader writes nothing
-    place.save(one, Ports({}, {}))
+    stack.save(secrets, Ports({}, {}))
     saved = json.loads((tmp_path / "secrets.json").read_text())
-    assert saved["web_password"] == one.web_password and place.secrets() == one
+    assert saved["web_password"] == secrets.web_password and stack.secrets() == secrets
 
 
 def test_what_is_derived_depends_on_each_secret() -> None:
-    known = [Secrets(**{**OLD, name: "d" * 64}) for name in OLD] + [Secrets(**OLD)]
-    derived = {(one.redis_train_password, one.redis_exporter_password, one.web_password) for one in known}
+    variants = [Secrets(**{**OLD, name: "d" * 64}) for name in OLD] + [Secrets(**OLD)]
+    derived = {(one.redis_train_password, one.redis_exporter_password, one.web_password) for one in variants}
     assert len({each for three in derived for each in three}) == 12
 
 
@@ -46,23 +46,23 @@ def test_what_is_derived_depends_on_each_secret() -> None:
     "wrong", [{"api_token": 5}, {"api_token": None}, {"api_token": ""}, {"mac_key": ""}, {"web_password": ["x"]},
               {"mac_keys_previous": "text"}, {"mac_keys_previous": [1]}, {"unknown": "x"}],
 )  # fmt: skip
-def test_what_is_no_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_an_invalid_secret_is_damage(tmp_path: Path, wrong: dict[str, object]) -> None:
     (tmp_path / "secrets.json").write_text(json.dumps({**OLD, **wrong}))
     with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
         Stack("t", tmp_path).secrets()
 
 
 def test_a_rotation_keeps_what_it_replaces_until_it_is_settled() -> None:
-    one = Secrets.generate()
-    new = one.start_rotation()
-    assert new.rotating and not one.rotating
-    assert not set(one.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
-    assert all(getattr(new, f"{name}_previous") == getattr(one, name) for name in PREVIOUS)
-    assert new.mac_key == one.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
-    assert len(set(new.values())) == 11 and set(one.values()) - set(new.values()) == {one.web_password}
+    secrets = Secrets.generate()
+    new = secrets.start_rotation()
+    assert new.rotating and not secrets.rotating
+    assert not set(secrets.values()) & {getattr(new, name) for name in (*PREVIOUS, "mac_key_next", "web_password")}
+    assert all(getattr(new, f"{name}_previous") == getattr(secrets, name) for name in PREVIOUS)
+    assert new.mac_key == secrets.mac_key and new.mac_keys_accepted == (new.mac_key_next,)
+    assert len(set(new.values())) == 11 and set(secrets.values()) - set(new.values()) == {secrets.web_password}
     assert new.start_rotation() is new  # cut off and begun again: what the hosts hold is not forgotten
     end = new.finish_rotation()
-    assert not end.rotating and end.mac_keys_accepted == (one.mac_key,) and "" not in end.values()
+    assert not end.rotating and end.mac_keys_accepted == (secrets.mac_key,) and "" not in end.values()
     assert end.mac_key == new.mac_key_next and end.finish_rotation() == end
     assert all(getattr(end, name) == getattr(new, name) for name in (*PREVIOUS, "web_password"))
 
@@ -94,7 +94,7 @@ class Fleet:
                 yield
 
     def agree(self) -> bool:
-        """Every host opens what any has sealed, and gets into Redis."""
+        """Every host can open what any host has sealed, and can log in to Redis."""
         return all(
             self.sealed <= {host.mac_key, *host.mac_keys_accepted}
             and host.redis_password in (self.redis.redis_password, self.redis.redis_password_previous)
@@ -102,7 +102,7 @@ class Fleet:
         )
 
 
-def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> None:
+def test_hosts_agree_on_secrets_after_a_rotation_interrupted_at_any_point() -> None:
     for cuts in itertools.product(range(11), repeat=3):
         fleet = Fleet()
         for cut in (*cuts, None):
@@ -112,16 +112,16 @@ def test_hosts_that_restart_one_by_one_agree_wherever_rotations_are_cut() -> Non
         assert fleet.saved.mac_key != OLD["mac_key"]
 
 
-def test_any_course_of_rotations_is_saved_whole_and_forgets_no_mac_key(tmp_path: Path) -> None:
-    place, one, keys = Stack("t", tmp_path), Secrets(**OLD), [OLD["mac_key"]]
+def test_any_sequence_of_rotations_keeps_every_mac_key(tmp_path: Path) -> None:
+    stack, current, keys = Stack("t", tmp_path), Secrets(**OLD), [OLD["mac_key"]]
     for _ in range(60):
-        one = secrets.choice((one.start_rotation, one.finish_rotation))()
-        if one.mac_key != keys[0]:
-            keys.insert(0, one.mac_key)
-        assert [one.mac_key, *one.mac_keys_previous] == keys
-        opened = {*one.mac_keys_accepted}
-        assert opened == {one.mac_key_next, *one.mac_keys_previous} - {""}
-        assert "" not in one.values() and {one.mac_key, one.api_token, *opened} <= set(one.values())
-        place.save(one, Ports({}, {}))
-        assert place.secrets() == one
+        current = secrets.choice((current.start_rotation, current.finish_rotation))()
+        if current.mac_key != keys[0]:
+            keys.insert(0, current.mac_key)
+        assert [current.mac_key, *current.mac_keys_previous] == keys
+        opened = {*current.mac_keys_accepted}
+        assert opened == {current.mac_key_next, *current.mac_keys_previous} - {""}
+        assert "" not in current.values() and {current.mac_key, current.api_token, *opened} <= set(current.values())
+        stack.save(current, Ports({}, {}))
+        assert stack.secrets() == current
     assert len(keys) > 5

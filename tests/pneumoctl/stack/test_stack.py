@@ -15,15 +15,20 @@ from pneumoctl.targets.local.api import remote_api
 PORTS = Ports({"redis": 1, "api": 2, "ui": 3}, {"redis": 1, "api": 2, "ui": 4})
 
 
-def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None:
-    one = Stack("t", tmp_path / "pneumoctl" / "t")
-    assert (one.exists, one.secrets(), one.ports(), one.inventory()) == (False, None, None, None)
+def test_a_saved_stack_is_loaded_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+    demo_stack = Stack("t", tmp_path / "pneumoctl" / "t")
+    assert (demo_stack.exists, demo_stack.secrets(), demo_stack.ports(), demo_stack.inventory()) == (
+        False,
+        None,
+        None,
+        None,
+    )
     secrets = Secrets.generate()
-    one.save(secrets, PORTS)
-    assert (one.secrets(), one.ports()) == (secrets, PORTS)
-    assert one.directory.stat().st_mode & 0o777 == 0o700
-    assert all(file.stat().st_mode & 0o777 == 0o600 for file in one.directory.iterdir())
-    inventory = one.inventory()
+    demo_stack.save(secrets, PORTS)
+    assert (demo_stack.secrets(), demo_stack.ports()) == (secrets, PORTS)
+    assert demo_stack.directory.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in demo_stack.directory.iterdir())
+    inventory = demo_stack.inventory()
     assert inventory is not None
     assert inventory.url("ui") == "http://127.0.0.1:4"
     assert inventory.only("app").services == {"redis": 1, "api": 2}
@@ -32,16 +37,16 @@ def test_what_is_saved_comes_back_and_is_only_the_owners(tmp_path: Path) -> None
 
 
 def test_a_damaged_file_is_an_error_and_never_new_secrets(tmp_path: Path) -> None:
-    one = Stack("t", tmp_path)
+    demo_stack = Stack("t", tmp_path)
     (tmp_path / "secrets.json").write_text('{"redis_password": ')
     with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
-        one.secrets()
+        demo_stack.secrets()
     (tmp_path / "secrets.json").write_text('{"redis_password": "x"}')
     with pytest.raises(PneumoError, match=r"secrets\.json is damaged"):
-        one.secrets()
+        demo_stack.secrets()
     (tmp_path / "ports.json").write_text("[1]")
     with pytest.raises(PneumoError, match=r"ports\.json is damaged"):
-        one.ports()
+        demo_stack.ports()
 
 
 def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +59,7 @@ def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytes
     assert remote_api("t") == ("http://127.0.0.1:2", secrets.api_token, stack.find("t").layout.api_socket)
 
 
-def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> None:
+def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / one)}) for one in ("real", "link", "link/../real")}
@@ -63,11 +68,11 @@ def test_directories_have_one_name_however_they_are_reached(tmp_path: Path) -> N
 
 
 def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
-    one = Stack("t", tmp_path / "t")
-    one.removed.mkdir()
-    (one.removed / "picture").write_text("x")
-    one.save(Secrets.generate(), PORTS)
-    assert not one.removed.exists()
+    demo_stack = Stack("t", tmp_path / "t")
+    demo_stack.removed.mkdir()
+    (demo_stack.removed / "picture").write_text("x")
+    demo_stack.save(Secrets.generate(), PORTS)
+    assert not demo_stack.removed.exists()
 
 
 CLOUD = Cloud("eu-west-1", "work", "123456789012", "ours")
@@ -80,12 +85,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_stack_remembers_where_it_is(home: Path) -> None:
-    settings, place = stack.resolve(Settings())
-    assert (settings.target, place.target) == ("local", "")
-    place.save_cloud(CLOUD)
-    settings, place = stack.resolve(Settings())
+    settings, resolved = stack.resolve(Settings())
+    assert (settings.target, resolved.target) == ("local", "")
+    resolved.save_cloud(CLOUD)
+    settings, resolved = stack.resolve(Settings())
     assert (settings.target, settings.region, settings.profile) == ("aws", "eu-west-1", "work")
-    assert (place.directory / "aws.json").stat().st_mode & 0o777 == 0o600
+    assert (resolved.directory / "aws.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("wish", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")])
@@ -96,7 +101,7 @@ def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
     assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
 
 
-def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
+def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
     stack.find("default").save(Secrets.generate(), PORTS)
     assert stack.resolve(Settings())[0].target == "local"
     with pytest.raises(PneumoError, match="target local, not aws"):
@@ -104,12 +109,12 @@ def test_a_local_stack_is_not_taken_for_one_on_aws(home: Path) -> None:
 
 
 def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:
-    place = stack.find("default")
-    place.make()
-    assert place.hosts() is None
-    known = Inventory((Host("nginx", "nginx", "10.0.0.1", {"ui": 1}, "i-1", "198.51.100.1", "admin", "t3.micro"),))
-    place.save_hosts(known)
-    assert place.hosts() == known
-    (place.directory / "inventory.json").write_text('{"hosts": [{"nome": 1}]}')
+    default = stack.find("default")
+    default.make()
+    assert default.hosts() is None
+    hosts = Inventory((Host("nginx", "nginx", "10.0.0.1", {"ui": 1}, "i-1", "198.51.100.1", "admin", "t3.micro"),))
+    default.save_hosts(hosts)
+    assert default.hosts() == hosts
+    (default.directory / "inventory.json").write_text('{"hosts": [{"nome": 1}]}')
     with pytest.raises(PneumoError, match="damaged"):
-        place.hosts()
+        default.hosts()

@@ -10,39 +10,39 @@ from pneumoctl.terminal.console import Console
 
 
 def console(*argv: str) -> Console:
-    one = Console()
-    one.configure(argv)
-    return one
+    made = Console()
+    made.configure(argv)
+    return made
 
 
 def test_json_mode_prints_one_document_and_no_text(capsys: pytest.CaptureFixture[str]) -> None:
-    one = console("--json")
-    one.text("for a person")
-    one.table(("a",), [("b",)])
-    one.result({"a": 1})
-    one.note("progress")
-    said = capsys.readouterr()
-    assert json.loads(said.out) == {"a": 1}
-    assert "progress" in said.err
+    json_console = console("--json")
+    json_console.text("for a person")
+    json_console.table(("a",), [("b",)])
+    json_console.result({"a": 1})
+    json_console.note("progress")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"a": 1}
+    assert "progress" in captured.err
 
 
 def test_text_mode_prints_text_and_markup_is_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    one = console()
-    one.result({"a": 1})
-    one.text("[bold]as it is[/bold]")
-    one.table(("file",), [("[red]x[/red].png",)], ["bold"])
-    said = capsys.readouterr().out
-    assert "[bold]as it is[/bold]" in said and "[red]x[/red].png" in said and '"a"' not in said
+    text_console = console()
+    text_console.result({"a": 1})
+    text_console.text("[bold]as it is[/bold]")
+    text_console.table(("file",), [("[red]x[/red].png",)], ["bold"])
+    output = capsys.readouterr().out
+    assert "[bold]as it is[/bold]" in output and "[red]x[/red].png" in output and '"a"' not in output
 
 
 def test_quiet_drops_notes_and_keeps_warnings_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    one = console("-q")
-    one.note("progress")
-    one.warn("careful")
-    one.fail(PneumoError("broken", "mend it", Exit.LOCKED, holder=1))
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines() == ["warning: careful", "error: broken", "  next: mend it"]
+    quiet_console = console("-q")
+    quiet_console.note("progress")
+    quiet_console.warn("careful")
+    quiet_console.fail(PneumoError("broken", "mend it", Exit.LOCKED, holder=1))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["warning: careful", "error: broken", "  next: mend it"]
 
 
 def test_an_error_document_has_code_and_details() -> None:

@@ -1,4 +1,4 @@
-"""Progress of many things at once, off a terminal and on one."""
+"""Progress of several operations at once, with and without a terminal."""
 
 import io
 
@@ -8,14 +8,14 @@ from pneumoctl.terminal.progress import Bars, Lines
 
 
 def test_off_a_terminal_each_end_is_a_line() -> None:
-    said: list[tuple[str, str]] = []
-    lines = Lines(lambda text, style: said.append((text, style)))
+    printed: list[tuple[str, str]] = []
+    lines = Lines(lambda text, style: printed.append((text, style)))
     lines.end("before.the.total", "there")
     lines.expect(3)
     lines.begin("aws_vpc.main", "creating")
     lines.end("aws_vpc.main", "created in 2 s")
     lines.end("aws_eip.nat", "denied", succeeded=False)
-    assert said == [
+    assert printed == [
         ("  ✓ before.the.total: there", ""),
         ("  ✓ [2/3] aws_vpc.main: created in 2 s", ""),
         ("  ✗ [2/3] aws_eip.nat: denied", "red"),
@@ -34,5 +34,5 @@ def test_on_a_terminal_what_goes_on_is_shown_and_what_failed_stays() -> None:
         bars.end("aws_eip.nat", "denied", succeeded=False)
         bars._bars.refresh()
         assert bars._running == {}
-    said = out.getvalue()
-    assert "creating aws_vpc.main" in said and "1/2" in said and "aws_eip.nat: denied" in said
+    output = out.getvalue()
+    assert "creating aws_vpc.main" in output and "1/2" in output and "aws_eip.nat: denied" in output

@@ -1,4 +1,4 @@
-"""A run's part of the bucket: last words of this attempt only, signs of life, and results without checkpoints."""
+"""A run's objects in the bucket: the end report of this attempt only, progress, and results without checkpoints."""
 
 import json
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ BUCKET = "training-store"
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
-    found = cloud.aws()
-    if BUCKET not in {one["Name"] for one in found.call("s3", "list_buckets")["Buckets"]}:
+    account = cloud.aws()
+    if BUCKET not in {one["Name"] for one in account.call("s3", "list_buckets")["Buckets"]}:
         where = {"LocationConstraint": REGION}
-        found.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
-    return found
+        account.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
+    return account
 
 
 def put(aws: Aws, key: str, text: str) -> None:
@@ -42,7 +42,7 @@ def test_the_end_of_an_earlier_attempt_is_forgotten(aws: Aws) -> None:
     store.delete_end_report()
 
 
-def test_results_come_home_and_checkpoints_do_not(aws: Aws, tmp_path: Path) -> None:
+def test_results_are_downloaded_and_checkpoints_are_not(aws: Aws, tmp_path: Path) -> None:
     for name in ("checkpoints/latest", "checkpoints/step-00000001/arrays.npz", "order.json", "train.log", "x/y.json"):
         put(aws, f"runs/{RUN}/{name}", name)
     put(aws, "runs/20261123-061500-ffff/train.log", "of another")
@@ -60,7 +60,7 @@ def test_data_is_the_newest_and_none_is_exit_4(aws: Aws) -> None:
     assert artifacts.latest_data_set(aws, BUCKET) == ("abc", "xrays")
 
 
-def test_what_denies_is_no_missing_object(aws: Aws, cloud: Cloud) -> None:
+def test_access_denied_is_not_a_missing_object(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("denied", service="s3", action="GetObject")
     with pytest.raises(PneumoError, match="denies"):
         RunStore(aws, BUCKET, RUN).end_report()

@@ -1,4 +1,4 @@
-"""`pneumoctl data push`: what changed and no more, whole or not at all, `latest` last, and no file name told."""
+"""`pneumoctl data push`: only changed files are sent, `latest` is written last, and no message has a file name."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 @pytest.fixture
 def xrays(tmp_path: Path) -> Path:
-    """A small data set that the training can read, beside things that must stay at home."""
+    """A small data set for training, with other files that must not be pushed."""
     from model import phantom
 
     root = tmp_path / "xrays"
@@ -157,7 +157,7 @@ def test_a_failure_leaves_the_latest_and_the_same_command_sends_the_rest_only(
     assert calls[-2:] == [f"data/manifests/{done['manifest']}.json", "data/latest"]
 
 
-def test_a_killed_push_goes_on_where_it_ended(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_push_is_resumed(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGKILL, as soon as the first objects are there."""
     noise = random.Random(1)
     for number in range(400):
@@ -187,18 +187,18 @@ def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.
         subprocess.Popen([*words, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    said = [one.communicate(timeout=120) for one in both]
-    assert [one.returncode for one in both] == [0, 0], said
-    digests = {json.loads(out)["manifest"] for out, _ in said}
+    outputs = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], outputs
+    digests = {json.loads(out)["manifest"] for out, _ in outputs}
     assert read(aws, "data/latest").decode() in digests
     assert len([one for one in keys(aws) if one.startswith("data/objects/")]) == 5
     capsys.readouterr()
     assert run(["data", "ls", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["data"]
-    assert {one["name"] for one in found} == {"one", "two"} and sum(one["latest"] for one in found) == 1
+    listed = json.loads(capsys.readouterr().out)["data"]
+    assert {one["name"] for one in listed} == {"one", "two"} and sum(one["latest"] for one in listed) == 1
 
 
-def test_what_cannot_travel_is_refused_without_a_name(
+def test_files_that_cannot_be_pushed_are_refused_without_their_names(
     aws: Aws, cloud: Cloud, xrays: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = tmp_path / f"{PATIENT}.secret"
@@ -232,11 +232,11 @@ def test_what_cannot_travel_is_refused_without_a_name(
 
 def test_no_message_of_a_push_names_a_file(aws: Aws, xrays: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "push", str(xrays)]) == 0
-    said = capfd.readouterr()
-    assert "5 files" in said.out and "person" not in said.out + said.err
+    captured = capfd.readouterr()
+    assert "5 files" in captured.out and "person" not in captured.out + captured.err
     state = stack.home()
-    kept = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
-    assert "data push" in kept and "person" not in kept
+    saved = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
+    assert "data push" in saved and "person" not in saved
 
 
 def test_a_link_inside_goes_along_as_a_file(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The plan that begins a training run: what the host is told, in which order, and that its unit is sound."""
+"""The plan that starts a training run on the host: its order file, its steps and its unit."""
 
 import json
 import shutil
@@ -25,8 +25,8 @@ def begin() -> Step:
 
 
 def put(step: Step, path: str) -> str:
-    (found,) = [one.content for one in step.actions if isinstance(one, Put) and one.path == path]
-    return found
+    (content,) = [one.content for one in step.actions if isinstance(one, Put) and one.path == path]
+    return content
 
 
 def test_the_order_is_all_that_the_host_needs(begin: Step) -> None:
@@ -50,14 +50,14 @@ def test_the_guard_knows_the_deadline_before_the_run_begins(begin: Step, tmp_pat
     _, _, script, path, text = commands[0]
     assert path == host_plan.GUARD
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "guard.json"), text], check=True)
-    told = json.loads((tmp_path / "guard.json").read_text())
+    document = json.loads((tmp_path / "guard.json").read_text())
 
-    assert (told["run"], told["stall_s"]) == (ORDER.run, 300)
-    assert 3590 < told["until_uptime"] - time.clock_gettime(time.CLOCK_BOOTTIME) <= 3600.5
-    assert 3590 < told["until"] - time.time() <= 3600.5
+    assert (document["run"], document["stall_s"]) == (ORDER.run, 300)
+    assert 3590 < document["until_uptime"] - time.clock_gettime(time.CLOCK_BOOTTIME) <= 3600.5
+    assert 3590 < document["until"] - time.time() <= 3600.5
 
 
-def test_another_deadline_or_release_begins_another_run_and_the_same_none(begin: Step) -> None:
+def test_another_deadline_or_release_starts_another_run(begin: Step) -> None:
     longer = host_plan.plan(ORDER, RELEASE, 7200).steps[-1]
     later = host_plan.plan(ORDER, replace(RELEASE, digest="abd"), 3600.5).steps[-1]
 
@@ -80,13 +80,13 @@ def test_the_unit_ends_with_the_host_off_and_systemd_finds_no_fault(begin: Step,
     )
     verify = shutil.which("systemd-analyze")
     assert verify, "systemd-analyze is part of systemd"
-    done = subprocess.run(
+    result = subprocess.run(
         [verify, "verify", "--man=no", tmp_path / "pneumoctl-train.service"], capture_output=True, text=True
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_nothing_is_begun_on_a_host_that_does_not_guard_itself() -> None:
+def test_no_run_starts_on_a_host_without_its_guard() -> None:
     guard = host_plan.plan(ORDER, RELEASE, 60).steps[0]
 
     assert put(guard, "/usr/local/sbin/pneumoctl-guard") == (bundled("terraform") / "user_data/guard.py").read_text()

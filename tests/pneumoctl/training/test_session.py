@@ -1,4 +1,4 @@
-"""A run on the GPU ends with the GPU off, on every way out and at every phase; and each guard is enough alone."""
+"""The GPU host is off after every outcome of a run in every phase, and each guard suffices alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from pneumoctl.training.session import Session
 from tests.pneumoctl.world import RUN, World, on_one_clock, order, run, run_context
 
 Fault = Callable[[], None]
-PHASES = {  # the call in which something strikes
+PHASES = {  # the call at which the fault is injected
     "arming": "create_schedule",
     "reading back": "get_schedule",
     "starting": "start_instances",
@@ -49,7 +49,7 @@ def run_it(world: World, folder: Path, **more: Any) -> Summary:
 
 
 def raising(error: BaseException, times: int = 1) -> Fault:
-    """Strikes at the first `times` calls."""
+    """A fault that raises the error at the first `times` calls."""
     left = [times]
 
     def fault() -> None:
@@ -64,12 +64,12 @@ def later(fault: Fault, calls: int) -> Fault:
     """The same, after so many calls have passed."""
     left = [calls]
 
-    def struck() -> None:
+    def delayed() -> None:
         left[0] -= 1
         if left[0] < 0:
             fault()
 
-    return struck
+    return delayed
 
 
 def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
         "start_run",
     ]
     assert without[-1] == "delete_schedule", "the schedule goes last, when the stop is proven"
-    kept = runs.load(run_context(world, tmp_path).stack, RUN)
-    assert [phase for phase, _ in kept.phases] == ["armed", "started", "up", "begun", "stopped"]
+    saved = runs.load(run_context(world, tmp_path).stack, RUN)
+    assert [phase for phase, _ in saved.phases] == ["armed", "started", "up", "begun", "stopped"]
     assert world.shown[-1]["counter"] > 200
 
 
@@ -109,7 +109,7 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
     ],
     ids=["ctrl-c", "SIGTERM", "SIGHUP", "KeyboardInterrupt", "bug", "memory", "error", "disk full"],
 )
-def test_whatever_strikes_at_whatever_phase(
+def test_an_error_in_any_phase_stops_the_host(
     world: World, tmp_path: Path, phase: str, error: BaseException, code: int
 ) -> None:
     world.faults[PHASES[phase]] = raising(error)
@@ -121,10 +121,10 @@ def test_whatever_strikes_at_whatever_phase(
     else:
         assert summary.receipt.exit == code
     assert ("start_instances" in world.calls) is not before
-    never = before or phase == "starting"  # struck before EC2 heard of it
+    never = before or phase == "starting"  # the fault is before the call to EC2
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    kept = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
-    assert kept == summary.receipt
+    saved = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
+    assert saved == summary.receipt
 
 
 def test_a_host_that_would_not_be_stopped_when_it_powers_itself_off_is_not_started(
@@ -149,7 +149,7 @@ def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once
     assert again.state == "stopped" and summary.receipt.exit == 130 and summary.receipt.guard == "client"
 
 
-def test_who_interrupts_waits_no_longer_than_its_bound_for_a_run_that_hangs(world: World, tmp_path: Path) -> None:
+def test_an_interrupt_waits_a_limited_time_for_a_hanging_run(world: World, tmp_path: Path) -> None:
     world.hangs_at = 10
     world.host_acts = False
     world.faults["next_event"] = later(raising(Interrupted(15)), 30)
@@ -159,7 +159,7 @@ def test_who_interrupts_waits_no_longer_than_its_bound_for_a_run_that_hangs(worl
 
 
 @pytest.mark.parametrize("after", [0, 30, 250])
-def test_a_cut_link_disturbs_no_run(world: World, tmp_path: Path, after: int) -> None:
+def test_a_lost_connection_does_not_end_the_run(world: World, tmp_path: Path, after: int) -> None:
     cut = [0]
 
     def fault() -> None:
@@ -222,13 +222,13 @@ def test_trained_but_not_in_the_bucket_is_no_success(world: World, tmp_path: Pat
     assert "bundle/model.keras" in summary.receipt.message and not outcome.all_delivered(world.end)
 
 
-def test_its_last_words_did_not_reach_the_bucket(world: World, tmp_path: Path) -> None:
+def test_a_missing_end_report_in_the_bucket(world: World, tmp_path: Path) -> None:
     world.faults["end_report"] = raising(PneumoError("AccessDenied"), 99)
     summary = run_it(world, tmp_path)
     assert summary.receipt.exit == 8 and "success, 0" in summary.receipt.message and world.state == "stopped"
 
 
-def test_its_time_is_up_on_the_host_first_and_the_checkpoint_goes_home(world: World, tmp_path: Path) -> None:
+def test_a_deadline_on_the_host_uploads_the_checkpoint(world: World, tmp_path: Path) -> None:
     world.trains_s = 1e6
     summary = run_it(world, tmp_path, hours=0.25)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (9, "deadline", "unit")
@@ -255,7 +255,7 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
     assert world.state == "stopped", "the account-side schedule fires"
 
 
-def test_where_the_api_is_down_the_host_is_asked_itself(world: World, tmp_path: Path) -> None:
+def test_without_the_api_the_host_itself_is_told_to_power_off(world: World, tmp_path: Path) -> None:
     world.faults["stop_instances"] = raising(PneumoError("down", aws="unreachable"), 10**6)
     world.faults["next_event"] = raising(RuntimeError("bug"))
     world.host_acts = False
@@ -271,7 +271,7 @@ def test_throttling_at_the_stop_only_takes_longer(world: World, tmp_path: Path) 
     assert summary.trouble is None and world.state == "stopped" and summary.receipt.exit == 8
 
 
-def test_an_answer_to_the_start_that_was_lost_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
+def test_a_lost_response_to_the_start_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
     def lost() -> None:
         world.launched = world.seconds
         world.turn("pending")
@@ -294,7 +294,7 @@ def test_a_schedule_that_is_denied_starts_nothing(world: World, tmp_path: Path) 
     assert summary.receipt.exit == Exit.PREFLIGHT and "start_instances" not in world.calls
 
 
-def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
+def test_an_unwritable_receipt_is_reported_and_the_host_stopped(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -307,7 +307,7 @@ def test_a_receipt_that_cannot_be_written_is_told_and_hinders_no_stop(
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["stopped", "not confirmed stopped"])
-def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
+def test_a_failed_finalizer_does_not_stop_the_others(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: bool
 ) -> None:
     def fails(*_: Any) -> None:
@@ -328,7 +328,7 @@ def test_a_finalizer_that_fails_keeps_none_of_the_others_from_running(
     assert runs.load_receipt(run_context(world, tmp_path).stack, RUN) == summary.receipt
 
 
-def test_a_detached_run_goes_on_alone_and_is_off_in_the_end(world: World, tmp_path: Path) -> None:
+def test_a_detached_run_continues_and_its_host_powers_off(world: World, tmp_path: Path) -> None:
     session = Session(run_context(world, tmp_path), run(detached=True))
     signals: Any = Signals()
     assert training.run_and_finalize(session, signals, lambda: session.run(order())) is None
@@ -353,11 +353,11 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
         pass
 
     world.host_acts, world.hangs_at = False, 50
-    struck = raising(Killed())
-    world.faults[PHASES[phase]] = later(struck, 5) if phase == "training" else struck
+    kill = raising(Killed())
+    world.faults[PHASES[phase]] = later(kill, 5) if phase == "training" else kill
     if phase == "starting":  # killed behind the call
         world.faults[PHASES[phase]] = lambda: None
-        world.faults["wait_until_ready"] = struck
+        world.faults["wait_until_ready"] = kill
     session = Session(run_context(world, tmp_path), run())
     with pytest.raises(Killed):
         session.run(order())  # without `run_and_finalize`: nothing is finalized
@@ -367,7 +367,7 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
 
 
 def test_guard_3_alone(world: World, tmp_path: Path) -> None:
-    """The client is gone and the account does nothing: the unit's end powers the host off."""
+    """The client is killed and no schedule acts: the end of the unit powers the host off."""
     world.scheduler_acts = False
     session = Session(run_context(world, tmp_path), run(detached=True))
     session.run(order())
@@ -376,7 +376,7 @@ def test_guard_3_alone(world: World, tmp_path: Path) -> None:
 
 
 def test_guard_4_alone(world: World, tmp_path: Path) -> None:
-    """The account does nothing, and neither does the host when its run ends, or its time."""
+    """Neither the schedule nor the host acts at the end of the run or at the deadline."""
     world.scheduler_acts = world.host_acts = False
     assert run_it(world, tmp_path).receipt.guard == "client"
     assert world.state == "stopped"

@@ -1,4 +1,4 @@
-"""A run's own spot instance: like the stack's host, found by its tag, ended for good; what follows when it is taken."""
+"""A run's own spot instance: created like the stack's host, found by its tag, terminated, and replaced if reclaimed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,12 +38,12 @@ def _fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
-    found = cloud.aws()
-    guarded(found, STACK)
-    yield found
+    account = cloud.aws()
+    guarded(account, STACK)
+    yield account
     cloud.ask("DELETE", "faults")
-    for lease in scheduled_stop.listed(found, STACK):
-        scheduled_stop.delete(found, STACK, lease.run)
+    for lease in scheduled_stop.listed(account, STACK):
+        scheduled_stop.delete(account, STACK, lease.run)
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def run(aws: Aws) -> Run:
 
 def described(aws: Aws, id: str) -> dict[str, Any]:
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[id])
-    (found,) = [dict(one) for group in groups for one in group["Instances"]]
-    return found
+    (description,) = [dict(one) for group in groups for one in group["Instances"]]
+    return description
 
 
-def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, run: Run) -> None:
+def test_a_spot_instance_matches_the_stacks_host_and_terminates_on_shutdown(aws: Aws, host: Instance, run: Run) -> None:
     made = spot.launch(aws, host, run)
     like, found = described(aws, host.id), described(aws, made.id)
 
@@ -83,10 +83,10 @@ def test_it_is_like_the_stacks_host_but_ends_for_good(aws: Aws, host: Instance, 
     assert found["IamInstanceProfile"]["Arn"] == like["IamInstanceProfile"]["Arn"]
     assert found["InstanceLifecycle"] == "spot" and made.spot and made.role == "train" and made.name == spot.NAME
     assert stop.shutdown_ends_billing(aws, made)
-    told = [
+    tags = [
         aws.call("ec2", "describe_instance_attribute", InstanceId=id, Attribute="userData") for id in (host.id, made.id)
     ]
-    assert told[0]["UserData"]["Value"] == told[1]["UserData"]["Value"] != ""
+    assert tags[0]["UserData"]["Value"] == tags[1]["UserData"]["Value"] != ""
     assert found["PrivateIpAddress"] == made.private_ip != host.private_ip
 
 
@@ -105,11 +105,13 @@ def test_an_order_that_is_repeated_makes_one_instance(aws: Aws, host: Instance, 
     first = spot.launch(aws, host, run)
     assert spot.launch(aws, host, run).id == first.id
     assert spot.launch(aws, host, replace(run, attempt=2)).id != first.id
-    found = spot.instance_of(aws, run)
-    assert found and found.id == first.id
+    spot_instance = spot.instance_of(aws, run)
+    assert spot_instance and spot_instance.id == first.id
 
 
-def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_a_spot_instance_is_terminated_because_it_cannot_be_stopped(
+    aws: Aws, host: Instance, run: Run, cloud: Cloud
+) -> None:
     made = spot.launch(aws, host, run)
     with pytest.raises(PneumoError, match="one-time"):
         aws.call("ec2", "stop_instances", InstanceIds=[made.id])
@@ -122,21 +124,23 @@ def test_ec2_stops_none_so_it_is_terminated(aws: Aws, host: Instance, run: Run, 
     assert time.monotonic() - before >= 1.0, "not at once: EC2 may only not tell of it yet"
 
 
-def test_one_that_ec2_does_not_tell_of_yet_is_ended_by_its_id(
+def test_an_instance_not_yet_listed_is_terminated_by_its_id(
     aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, states, until = spot.launch(aws, host, run), Aws.states, time.monotonic() + 0.5
 
     def late(self: Aws, ids: Sequence[str]) -> dict[str, str]:
-        found = states(self, ids)
-        return found if time.monotonic() > until else {id: state for id, state in found.items() if id != made.id}
+        listed = states(self, ids)
+        return listed if time.monotonic() > until else {id: state for id, state in listed.items() if id != made.id}
 
     monkeypatch.setattr(Aws, "states", late)
     aws.stop([made])
     assert states(aws, [made.id]) == {made.id: "terminated"}
 
 
-def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_an_unconfirmed_termination_is_reported_with_the_command(
+    aws: Aws, host: Instance, run: Run, cloud: Cloud
+) -> None:
     made = spot.launch(aws, host, run)
     cloud.fault("denied", service="ec2", action="TerminateInstances")
     with pytest.raises(PneumoError) as caught:
@@ -145,7 +149,7 @@ def test_what_is_not_confirmed_ended_is_told_with_the_command(aws: Aws, host: In
     assert f"aws ec2 terminate-instances --region {REGION} --instance-ids {made.id}" in caught.value.hint
 
 
-def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) -> None:
+def test_the_schedule_terminates_the_spot_instance(aws: Aws, host: Instance, run: Run) -> None:
     made = spot.launch(aws, host, run)
     lease = scheduled_stop.arm(aws, STACK, run.id, made, scheduled_stop.now(aws) + timedelta(minutes=5))
     assert lease.act == scheduled_stop.TERMINATE
@@ -155,7 +159,7 @@ def test_its_lease_ends_it_by_the_account(aws: Aws, host: Instance, run: Run) ->
     assert (seen.id, seen.lease, seen.instance.spot) == (made.id, lease, True)
 
 
-def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
+def test_without_capacity_no_instance_is_created(aws: Aws, host: Instance, run: Run, cloud: Cloud) -> None:
     cloud.fault("error", service="ec2", action="RunInstances", code="InsufficientInstanceCapacity", status=400)
     with pytest.raises(PneumoError, match=r"has no spot g5\.xlarge now") as caught:
         spot.launch(aws, host, run)
@@ -166,17 +170,17 @@ def test_where_there_is_none_nothing_was_made(aws: Aws, host: Instance, run: Run
 
 
 @pytest.mark.parametrize("late", [0.0, 0.5])
-def test_one_whose_order_was_not_answered_is_found_and_ended(
+def test_an_instance_of_an_unanswered_request_is_found_and_terminated(
     aws: Aws, host: Instance, run: Run, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
     made = spot.launch(aws, host, run)
-    place, tagged, until = known(host), Aws.tagged, time.monotonic() + late
+    watched, tagged, until = saved_stack(host), Aws.tagged, time.monotonic() + late
 
     def telling(self: Aws, stack: str, tags: Mapping[str, str]) -> list[Instance]:
         return tagged(self, stack, tags) if time.monotonic() > until else []
 
     monkeypatch.setattr(Aws, "tagged", telling)
-    context = collect.run_context(aws, place, host, run)
+    context = collect.run_context(aws, watched, host, run)
     summary = finalize.finalize_run(
         context, run, Milestones(start_requested=True), Outcome("failed", "no answer", Exit.TRAINING_FAILED)
     )
@@ -184,24 +188,24 @@ def test_one_whose_order_was_not_answered_is_found_and_ended(
     assert summary.receipt.guard == attribution.CLIENT
 
 
-def known(host: Instance) -> Stack:
+def saved_stack(host: Instance) -> Stack:
     from pneumoctl.stack.inventory import Host, Inventory
 
-    place = find(STACK)
-    place.save_hosts(
+    stack = find(STACK)
+    stack.save_hosts(
         Inventory((Host("nginx", "nginx", user="admin"), Host("train", "train", instance_id=host.id, user="ubuntu")))
     )
-    return place
+    return stack
 
 
-def test_who_took_it_is_told_by_ec2() -> None:
+def test_ec2_reports_a_reclaimed_instance() -> None:
     for end in ({"why": "stopped", "exit": 143}, {"why": "killed", "exit": None}, None):
-        told = outcome.outcome_from_host(end, late=False)
+        from_host = outcome.outcome_from_host(end, late=False)
         assert (
-            outcome.as_spot_reclaim(told, TAKEN).why == "spot"
-            and outcome.as_spot_reclaim(told, TAKEN).code == Exit.CAP_REACHED
+            outcome.as_spot_reclaim(from_host, TAKEN).why == "spot"
+            and outcome.as_spot_reclaim(from_host, TAKEN).code == Exit.CAP_REACHED
         )
-        assert outcome.as_spot_reclaim(told, attribution.BY_ITSELF) == told
+        assert outcome.as_spot_reclaim(from_host, attribution.BY_ITSELF) == from_host
     done = outcome.outcome_from_host({"why": "done"}, late=False)
     assert outcome.as_spot_reclaim(done, TAKEN) == done
     assert attribution.stopped_by("", TAKEN, False, False, False) == attribution.AWS
@@ -219,12 +223,12 @@ def test_who_took_it_is_told_by_ec2() -> None:
         ("deadline", 2, True, None, 0),
     ],
 )
-def test_what_follows(
+def test_the_next_attempt_after_a_reclaim(
     aws: Aws, host: Instance, run: Run, why: str, retries: int, fallback: bool, market: str | None, left: int
 ) -> None:
     aws.client("s3").create_bucket(Bucket=run.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     run = replace(run, spot_retries=retries, fallback=fallback, instance="i-gone")
-    again = attempts.next_attempt(aws, known(host), host, run, Summary(Receipt(run.id, 9, why), None))
+    again = attempts.next_attempt(aws, saved_stack(host), host, run, Summary(Receipt(run.id, 9, why), None))
     if market is None:
         assert again is None
         return
@@ -233,9 +237,9 @@ def test_what_follows(
     assert attempts.order_for(again, resume=True).spot is (market == runs.SPOT)
 
 
-def test_nothing_follows_where_the_time_is_up_or_the_gpu_may_be_on(aws: Aws, host: Instance, run: Run) -> None:
+def test_no_next_attempt_after_the_deadline_or_with_a_possibly_running_gpu(aws: Aws, host: Instance, run: Run) -> None:
     run = replace(run, spot_retries=3, fallback=True)
     taken = Receipt(run.id, 9, "spot")
     late = replace(run, deadline=runs.format_time(datetime.now(UTC) + timedelta(seconds=20)))
-    assert attempts.next_attempt(aws, known(host), host, late, Summary(taken, None)) is None
-    assert attempts.next_attempt(aws, known(host), host, run, Summary(taken, PneumoError("on"))) is None
+    assert attempts.next_attempt(aws, saved_stack(host), host, late, Summary(taken, None)) is None
+    assert attempts.next_attempt(aws, saved_stack(host), host, run, Summary(taken, PneumoError("on"))) is None

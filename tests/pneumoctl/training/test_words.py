@@ -1,4 +1,4 @@
-"""What a run's words mean: lines of progress, stalls, how it ended, and who ended the bill."""
+"""Messages about a run: progress, stalls, its outcome, and the guard that stopped the host."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ def test_the_line_that_a_person_reads() -> None:
     assert training_progress.describe(early, None) == "train  epoch 0  step 1"
     assert training_progress.describe({"phase": "data", "files": 3, "files_total": 9}, None) == "data  3/9 files"
     gpu = {"name": "CPU", "count": 1, "stand_in": True, "matmul_s": 0.05}
-    said = training_progress.describe({"phase": "proof", "gpu": gpu}, None)
-    assert said == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
+    line = training_progress.describe({"phase": "proof", "gpu": gpu}, None)
+    assert line == "proof  GPU proven: 1 x CPU (stand-in), matrix product 0.050 s"
 
 
-def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
+def test_only_a_growing_counter_counts_as_progress() -> None:
     watch = ProgressWatch("a", 60, moved=0)
     assert watch.update({"run": "a", "counter": 1}, 10)
     assert not watch.update({"run": "a", "counter": 1}, 50)
@@ -50,7 +50,7 @@ def test_only_a_counter_that_grows_is_a_sign_of_life() -> None:
     assert not watch.stalled(69) and watch.stalled(70)
 
 
-def test_ec2_is_asked_at_a_loss_and_again_and_the_user_is_told_once_for_each_loss() -> None:
+def test_each_lost_connection_is_checked_with_ec2_and_reported_once() -> None:
     contact = Contact(checked=0)
     assert not contact.check_due(59) and contact.check_due(60) and not contact.host_is_on()
     contact.update("no answer")
@@ -87,19 +87,21 @@ def test_no_times(text: str) -> None:
         ("", attribution.BY_ITSELF, False, False, False, "host timer"),
         ("", attribution.BY_ITSELF, False, True, True, "unit"),
         ("", "Client.UserInitiatedShutdown", True, False, True, "client"),
-        # EC2 gives no reason: what is known of the run decides, and where nothing is, nobody is named.
+        # EC2 gives no reason: the facts about the run decide; without any, no guard is named.
         ("", "", False, True, True, "unit"),
         ("", "", False, True, False, ""),
-        # An earlier boot's word is none.
+        # A report of an earlier boot does not count.
         (ENDED + "Linux version 6\n", "Client.UserInitiatedShutdown", True, False, False, "client"),
     ],
 )
-def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, over: bool, guard: str) -> None:
+def test_the_guard_that_stopped_the_host_is_identified(
+    console: str, reason: str, asked: bool, late: bool, over: bool, guard: str
+) -> None:
     assert attribution.stopped_by(console, reason, asked, late, over) == guard
 
 
 @pytest.mark.parametrize(
-    ("transition", "asked", "said", "off"),
+    ("transition", "asked", "ended", "off"),
     [
         ("User initiated (2026-11-23 06:10:00 GMT)", False, None, 10),
         ("User initiated (2026-11-23 06:10:00 GMT)", False, 8 * 60, 10),
@@ -113,17 +115,17 @@ def test_who_ended_the_bill(console: str, reason: str, asked: bool, late: bool, 
         ("", True, 8 * 60, 180),  # it ran until we stopped it
     ],
 )
-def test_when_a_host_went_off_that_is_looked_at_much_later(
-    transition: str, asked: bool, said: float | str | None, off: int
+def test_the_power_off_time_is_reconstructed_later(
+    transition: str, asked: bool, ended: float | str | None, off: int
 ) -> None:
     launched = datetime(2026, 11, 23, 6, tzinfo=UTC)
-    end = None if said is None else {"at": launched.timestamp() + said if isinstance(said, float | int) else said}
+    end = None if ended is None else {"at": launched.timestamp() + ended if isinstance(ended, float | int) else ended}
     now, deadline = launched + timedelta(hours=3), launched + timedelta(hours=1)
-    found = outcome.switched_off_at(transition, asked, end, launched, now, deadline)
-    assert found == launched + timedelta(minutes=off)
+    switched_off = outcome.switched_off_at(transition, asked, end, launched, now, deadline)
+    assert switched_off == launched + timedelta(minutes=off)
 
 
-def test_how_it_ended_where_the_host_says_nothing() -> None:
+def test_the_outcome_without_a_report_of_the_host() -> None:
     assert outcome.outcome_from_host(None, False).why == "lost"
     assert outcome.outcome_from_host(None, True).code == Exit.CAP_REACHED
     assert outcome.outcome_from_host(None, False, OFF.format("stalled")).why == "stalled"
@@ -140,14 +142,14 @@ def test_an_error_is_the_run_s_once_the_gpu_was_started() -> None:
     assert outcome.outcome_from_error(ZeroDivisionError("x"), started=True).message == "ZeroDivisionError: x"
 
 
-def test_ec2_tells_when_it_stopped() -> None:
-    found = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
-    assert found and found.isoformat() == "2026-11-23T06:10:00+00:00"
+def test_the_stop_time_is_read_from_ec2() -> None:
+    stopped = outcome.transition_time("User initiated (2026-11-23 06:10:00 GMT)")
+    assert stopped and stopped.isoformat() == "2026-11-23T06:10:00+00:00"
     assert outcome.transition_time("") is None and outcome.transition_time("Server.SpotInstanceTermination") is None
 
 
-def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) -> None:
-    """The very script, with a systemctl that says active twice and then failed with exit 5."""
+def test_the_hosts_output_is_read_until_its_unit_has_ended(tmp_path: Path) -> None:
+    """The real script, with a systemctl that reports active twice and then failed with exit code 5."""
     progress = tmp_path / "progress.json"
     progress.write_text(json.dumps({"run": "a", "counter": 1}))
     systemctl = tmp_path / "systemctl"
@@ -156,7 +158,7 @@ def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) ->
         f'echo x >>{tmp_path}/asked; test "$(wc -l <{tmp_path}/asked)" -gt 2 && echo failed || echo active\n'
     )
     systemctl.chmod(0o755)
-    said = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", host_link._FOLLOW_SCRIPT, "sh", str(progress), "pneumoctl-train.service"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
@@ -165,8 +167,8 @@ def test_what_the_host_says_is_heard_until_its_unit_has_ended(tmp_path: Path) ->
     ).stdout
     events: SimpleQueue[HostEvent] = SimpleQueue()
     sink = host_link._EventParser(events)
-    for at in range(0, len(said), 7):  # as a network cuts it
-        sink.write(said[at : at + 7])
+    for at in range(0, len(result), 7):  # as a network cuts it
+        sink.write(result[at : at + 7])
     heard = [events.get() for _ in range(events.qsize())]
     assert [event.progress for event in heard[:-1]] == [{"run": "a", "counter": 1}] * 3
     assert heard[-1] == HostEvent(ended=True, exit_code=5)

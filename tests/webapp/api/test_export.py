@@ -57,8 +57,8 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
         assert line == document
         assert (image is None) == (document["refusal"] is not None)
         if image:
-            with Image.open(tmp_path / "out" / image) as kept:
-                assert kept.size == (192, 192)
+            with Image.open(tmp_path / "out" / image) as exported:
+                assert exported.size == (192, 192)
     assert lines(tmp_path / "out/feedback.jsonl")[0]["prediction"] == documents[0]["id"]
     assert not (tmp_path / "out/damaged").exists()
 

@@ -18,8 +18,8 @@ def test_a_damaged_record_is_an_error_and_no_finding(caller, clear_picture, opaq
     whole, hurt = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"))
     key, client = f"pneumo:1:record:{hurt['id']}", redis_server.client()
     client.set(key, client.get(key).replace(b'"pneumonia"', b'"nneumonia"'))
-    found = problem(caller.get(f"/v1/predictions/{hurt['id']}"), 500, "record-damaged")
-    assert "nneumonia" not in json.dumps(found)
+    document = problem(caller.get(f"/v1/predictions/{hurt['id']}"), 500, "record-damaged")
+    assert "nneumonia" not in json.dumps(document)
     page = caller.get("/v1/predictions").get_json()
     assert [each["id"] for each in page["predictions"]] == [whole["id"]]
     assert [each["id"] for each in page["damaged"]] == [hurt["id"]]

@@ -6,7 +6,7 @@ from webapp.api.intake import clean_name
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "expected"),
     [
         ("chest.png", "chest.png"),
         ("../../etc/passwd", "passwd"),
@@ -26,8 +26,8 @@ from webapp.api.intake import clean_name
         ("a\udcffb.png", "ab.png"),
     ],
 )
-def test_clean_name(given, kept):
-    assert clean_name(given) == kept
+def test_clean_name(name, expected):
+    assert clean_name(name) == expected
 
 
 def test_a_long_name_keeps_its_end():

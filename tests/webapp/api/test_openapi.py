@@ -54,7 +54,7 @@ def test_the_schemas_are_valid():
 
 
 def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture, redis_server):
-    path, one = "/v1/predictions", "/v1/predictions/{identifier}"
+    path, item_path = "/v1/predictions", "/v1/predictions/{identifier}"
     sent = caller.send((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
     check(sent, path, "post")
     first, hurt, refused = sent.get_json()["predictions"]
@@ -63,19 +63,19 @@ def test_real_responses_match_the_schemas(caller, clear_picture, opaque_picture,
     check(caller.get(f"{path}?cursor=x"), path)
     check(caller.client.get(path), path)
     for document in (first, refused):
-        check(caller.get(f"{path}/{document['id']}"), one)
-        check(caller.get(f"{path}/{document['id']}/image.png"), f"{one}/image.png")
-        check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{one}/heatmap.png")
-    said = {"label": "unsure", "comment": "dark"}
+        check(caller.get(f"{path}/{document['id']}"), item_path)
+        check(caller.get(f"{path}/{document['id']}/image.png"), f"{item_path}/image.png")
+        check(caller.get(f"{path}/{document['id']}/heatmap.png"), f"{item_path}/heatmap.png")
+    feedback = {"label": "unsure", "comment": "dark"}
     address = f"{path}/{first['id']}/feedback"
-    check(caller.client.post(address, json=said, headers=caller.headers), f"{one}/feedback", "post")
-    check(caller.client.post(address, json={}, headers=caller.headers), f"{one}/feedback", "post")
-    check(caller.get(address), f"{one}/feedback")
+    check(caller.client.post(address, json=feedback, headers=caller.headers), f"{item_path}/feedback", "post")
+    check(caller.client.post(address, json={}, headers=caller.headers), f"{item_path}/feedback", "post")
+    check(caller.get(address), f"{item_path}/feedback")
     for open_to_all in ("/livez", "/readyz", "/metrics"):
         check(caller.client.get(open_to_all), open_to_all)
     redis_server.client().append(f"pneumo:1:record:{hurt['id']}", b"x")
     check(caller.get(path), path)
-    check(caller.get(f"{path}/{hurt['id']}"), one)
+    check(caller.get(f"{path}/{hurt['id']}"), item_path)
 
 
 def test_error_responses_match_the_schemas(config, clear_picture, monkeypatch):

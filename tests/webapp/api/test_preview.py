@@ -32,19 +32,21 @@ def with_headers(kind: str) -> bytes:
 def test_no_metadata_is_kept(kind):
     content = with_headers(kind)
     assert SECRET.encode() in content
-    kept = make_preview(images.decode(content).grey)
-    png = to_png(decode(kept.content))
-    for made in (kept.content, png):
+    made_preview = make_preview(images.decode(content).grey)
+    png = to_png(decode(made_preview.content))
+    for made in (made_preview.content, png):
         assert SECRET.encode() not in made
         assert Image.open(BytesIO(made)).info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
-@pytest.mark.parametrize(("size", "kept"), [((2048, 1000), (1024, 500)), ((700, 3000), (239, 1024)), ((300, 200),) * 2])
-def test_the_longest_side_is_limited_and_the_aspect_ratio_kept(size, kept):
+@pytest.mark.parametrize(
+    ("size", "expected"), [((2048, 1000), (1024, 500)), ((700, 3000), (239, 1024)), ((300, 200),) * 2]
+)
+def test_the_longest_side_is_limited_and_the_aspect_ratio_kept(size, expected):
     made = make_preview(Image.new("L", size, 90))
-    assert (made.width, made.height) == kept
-    assert decode(made.content).size == kept
-    assert max(kept) <= MAX_SIDE
+    assert (made.width, made.height) == expected
+    assert decode(made.content).size == expected
+    assert max(expected) <= MAX_SIDE
 
 
 def test_the_preview_looks_like_the_original_and_does_not_change_it():

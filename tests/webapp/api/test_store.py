@@ -46,8 +46,8 @@ def test_the_same_record_from_many_threads_is_stored_once(store, redis_server):
         return store.put(record(1, 0.75, millisecond=millisecond), PICTURE)
 
     with ThreadPoolExecutor(8) as pool:
-        kept = list(pool.map(one, range(8)))
-    assert all(each == kept[0] for each in kept)
+        stored = list(pool.map(one, range(8)))
+    assert all(each == stored[0] for each in stored)
     assert redis_server.client().zcard("pneumo:1:index:time:all") == 1
 
 

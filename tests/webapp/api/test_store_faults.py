@@ -98,10 +98,10 @@ def test_a_full_store_stores_no_partial_record(tmp_path):
         with pytest.raises(StoreUnavailable):
             for number in range(1, 100):
                 store.put(record(number), b"x" * 500_000)
-        kept = set(store.ids())
-        assert 1 <= len(kept) < 20
-        assert client.zcard("pneumo:1:index:time:all") == len(kept) == len(client.keys("pneumo:1:image:*"))
-        assert len(store.page("time", "all", None, 50).records) == len(kept)
+        stored_ids = set(store.ids())
+        assert 1 <= len(stored_ids) < 20
+        assert client.zcard("pneumo:1:index:time:all") == len(stored_ids) == len(client.keys("pneumo:1:image:*"))
+        assert len(store.page("time", "all", None, 50).records) == len(stored_ids)
         with pytest.raises(StoreUnavailable):
             store.probe()
     finally:

@@ -115,10 +115,10 @@ def test_invalid_ids_are_not_found(caller, identifier, what):
 
 def test_hostile_file_names_are_returned_as_text(caller, clear_picture):
     names = ("../../x.png", "a\tb  c.png", "<script>.png", "\u202egnp.exe", "é" * 300 + ".png")
-    kept = [each["file"] for each in caller.sent(*((clear_picture, name) for name in names))]
-    assert kept[0] == "x.png"
-    assert kept[3] == "gnp.exe"
-    assert all(name.isprintable() and "/" not in name and len(name) <= 120 for name in kept)
+    returned = [each["file"] for each in caller.sent(*((clear_picture, name) for name in names))]
+    assert returned[0] == "x.png"
+    assert returned[3] == "gnp.exe"
+    assert all(name.isprintable() and "/" not in name and len(name) <= 120 for name in returned)
 
 
 def test_the_list_is_paged_ordered_and_filtered(caller, clear_picture, opaque_picture):
@@ -181,23 +181,23 @@ def test_feedback(caller, clear_picture):
     (document,) = caller.sent((clear_picture, "a.png"))
     path = f"/v1/predictions/{document['id']}/feedback"
     assert caller.get(path).get_json() == {"feedback": [], "damaged": 0}
-    said = caller.client.post(path, json={"label": "pneumonia", "comment": "left base"}, headers=caller.headers)
-    assert said.status_code == 201
-    assert caller.get(path).get_json()["feedback"] == [said.get_json()]
+    response = caller.client.post(path, json={"label": "pneumonia", "comment": "left base"}, headers=caller.headers)
+    assert response.status_code == 201
+    assert caller.get(path).get_json()["feedback"] == [response.get_json()]
     assert caller.get(f"/v1/predictions/{document['id']}").get_json() == document
     nobody = caller.client.post(f"/v1/predictions/{UNKNOWN}/feedback", json={"label": "unsure"}, headers=caller.headers)
     problem(nobody, 404, "not-found")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "feedback",
     [None, [], "text", {}, {"label": "healed"}, {"label": []}, {"label": "unsure", "comment": 5},
      {"label": "unsure", "comment": "x" * 501}, {"label": "unsure", "more": 1}],
 )  # fmt: skip
-def test_bad_feedback_is_rejected(caller, clear_picture, said):
+def test_bad_feedback_is_rejected(caller, clear_picture, feedback):
     (document,) = caller.sent((clear_picture, "a.png"))
     path = f"/v1/predictions/{document['id']}/feedback"
-    problem(caller.client.post(path, json=said, headers=caller.headers), 400, "bad-feedback")
+    problem(caller.client.post(path, json=feedback, headers=caller.headers), 400, "bad-feedback")
 
 
 def test_unknown_routes_and_methods(caller):
@@ -213,8 +213,8 @@ def test_every_response_forbids_caching(caller, clear_picture):
 
 
 def test_only_a_valid_request_id_is_reused(caller):
-    given = "ab" * 16
-    assert caller.client.get("/livez", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+    request_id = "ab" * 16
+    assert caller.client.get("/livez", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] == request_id
     other = caller.client.get("/livez", headers={"X-Request-ID": "../evil"}).headers["X-Request-ID"]
     assert len(other) == 32
-    assert other != given
+    assert other != request_id

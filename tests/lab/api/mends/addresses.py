@@ -19,9 +19,9 @@ _numbers = itertools.cycle(range(10, 250))
 def free() -> str:
     """moto: real addresses of other networks, or loopback addresses."""
     taken = {
-        place.public_ip
+        interface.public_ip
         for _, _, backend in ec2_backends.iter_backends()
-        for place in (*backend.addresses, *backend.enis.values())
+        for interface in (*backend.addresses, *backend.enis.values())
     }
     return next(one for one in (f"{PUBLIC}.{number}" for number in _numbers) if one not in taken)
 

@@ -44,9 +44,9 @@ _mappings = Ami.block_device_mappings.fget
 
 def mappings(self: Any) -> Any:
     """moto: a root disk of 15 GB for every image."""
-    found = _mappings(self)
-    found[0]["Ebs"].update(VolumeSize=getattr(self, "gigabytes", 15), VolumeType="gp3")
-    return found
+    original_mappings = _mappings(self)
+    original_mappings[0]["Ebs"].update(VolumeSize=getattr(self, "gigabytes", 15), VolumeType="gp3")
+    return original_mappings
 
 
 Ami.block_device_mappings = property(mappings)

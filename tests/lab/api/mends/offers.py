@@ -43,8 +43,8 @@ if P3 not in INSTANCE_TYPES:
 def offerings(original: Any, self: Any, location_type: str | None = None, filters: Any = None) -> Any:
     """moto: offers what AWS offers; a lab can restrict this."""
     zoned = location_type == "availability-zone"
-    found = original(self, location_type, filters)
-    return [one for one in found if here().faults.offered(one["InstanceType"], one["Location"] if zoned else "")]
+    offers = original(self, location_type, filters)
+    return [one for one in offers if here().faults.offered(one["InstanceType"], one["Location"] if zoned else "")]
 
 
 @replaces(InstanceBackend, "run_instances")

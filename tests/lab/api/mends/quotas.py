@@ -75,10 +75,10 @@ def _one(original: Any, self: Any) -> str:
 def _all(original: Any, self: Any) -> str:
     """moto: has the quotas of one service only."""
     service = json.loads(self.body).get("ServiceCode")
-    found = [_document(one, self.region) for one in QUOTAS if one.service == service]
-    if not found:
+    documents = [_document(one, self.region) for one in QUOTAS if one.service == service]
+    if not documents:
         raise NoSuchResource
-    return json.dumps({"Quotas": found})
+    return json.dumps({"Quotas": documents})
 
 
 for _name in ("get_service_quota", "get_aws_default_service_quota"):

@@ -22,20 +22,20 @@ def describe(original: Any, self: Any) -> Any:
     """moto: lists the tags of deleted resources, has other resource types, and lacks the filter `tag:KEY` and pages."""
     self.error_on_dryrun()
     living = _living(self.ec2_backend)
-    found = [
+    matching = [
         {"ResourceId": id, "ResourceType": _kind(id), "Key": key, "Value": value}
         for id, tags in sorted(self.ec2_backend.tags.items())
         if id in living
         for key, value in sorted(tags.items())
     ]
     filters = self._filters_from_querystring()
-    return _page(self, [one for one in found if all(_fits(one, *wanted) for wanted in filters.items())])
+    return _page(self, [one for one in matching if all(_fits(one, *wanted) for wanted in filters.items())])
 
 
-def _page(response: Any, found: list[dict[str, str]]) -> Any:
+def _page(response: Any, found_tags: list[dict[str, str]]) -> Any:
     start = int(response._get_param("NextToken") or 0)
     end = start + int(response._get_param("MaxResults") or 1000)
-    return ActionResult({"Tags": found[start:end], "NextToken": str(end) if end < len(found) else None})
+    return ActionResult({"Tags": found_tags[start:end], "NextToken": str(end) if end < len(found_tags) else None})
 
 
 def _fits(tag: dict[str, str], name: str, wanted: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Every error that a user will meet: what it says, what to type next, which exit code."""
+"""Every error of terraform that a user may see: its message, the next command and the exit code."""
 
 import time
 from pathlib import Path
@@ -136,12 +136,12 @@ SAID = [
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "code", "message", "hint"), SAID, ids=[f"{one[1]}-{n}" for n, one in enumerate(SAID)]
+    ("output", "kind", "code", "message", "hint"), SAID, ids=[f"{one[1]}-{n}" for n, one in enumerate(SAID)]
 )
 def test_each_error_has_its_message_its_next_command_and_its_exit_code(
-    said: str, kind: str, code: int, message: str, hint: str
+    output: str, kind: str, code: int, message: str, hint: str
 ) -> None:
-    error = explain(said)
+    error = explain(output)
     assert error.details["terraform"] == kind
     assert error.code == code
     assert message in error.message
@@ -180,13 +180,13 @@ def test_a_lock_of_a_living_process_here_is_waited_for() -> None:
     assert error.code == Exit.LOCKED and "force-unlock" not in error.hint and "(0 min 5 s ago)" in error.message
 
 
-def test_what_is_not_in_the_table_is_said_as_terraform_says_it() -> None:
+def test_an_unknown_error_is_shown_in_terraforms_words() -> None:
     error = explain("creating X: odd", "because\n  of that", "aws_vpc.main")
     assert error.message == "terraform apply failed at aws_vpc.main: creating X: odd: because of that"
     assert error.details["failed"] == [{"address": "aws_vpc.main", "summary": "creating X: odd"}]
 
 
-def test_several_errors_the_one_that_is_understood_leads_and_all_are_told() -> None:
+def test_of_several_errors_the_known_one_comes_first_and_all_are_listed() -> None:
     errors = [
         Diagnostic("error", "odd", "", "a.b"),
         Diagnostic("error", "api error VpcLimitExceeded: x", "", "aws_vpc.main"),
@@ -202,7 +202,7 @@ def test_no_error_at_all() -> None:
     assert "terraform -chdir=/s plan" in error.hint
 
 
-def test_a_long_story_is_cut() -> None:
+def test_a_long_message_is_truncated() -> None:
     assert len(explain("x" * 3000).message) < 600
 
 

@@ -1,4 +1,4 @@
-"""Terraform's lines as progress; whatever it says, nothing is lost and nothing breaks."""
+"""Terraform's output as progress events; unexpected lines are logged and cause no error."""
 
 import io
 import json
@@ -17,13 +17,13 @@ def log() -> io.StringIO:
 
 
 @pytest.fixture
-def told() -> list[Progress]:
+def events() -> list[Progress]:
     return []
 
 
 @pytest.fixture
-def listener(told: list[Progress], log: io.StringIO) -> Listener:
-    return Listener(told.append, log)
+def listener(events: list[Progress], log: io.StringIO) -> Listener:
+    return Listener(events.append, log)
 
 
 def line(kind: str, message: str = "said", **more: Any) -> str:
@@ -38,14 +38,14 @@ def planned(action: str) -> str:
     return line("planned_change", change={"resource": {"addr": HOST}, "action": action})
 
 
-def test_an_instance_being_made(listener: Listener, told: list[Progress], log: io.StringIO) -> None:
+def test_an_instance_being_made(listener: Listener, events: list[Progress], log: io.StringIO) -> None:
     for action in ("create", "replace", "import", "noop", "move"):
         listener.hear(planned(action))
     listener.hear(hook("apply_start", action="create"))
     assert listener.unfinished == {HOST: "create"}
     listener.hear(hook("apply_progress", action="create", elapsed_seconds=10))
     listener.hear(hook("apply_complete", action="create", elapsed_seconds=13))
-    assert told == [
+    assert events == [
         Progress("start", HOST, "create", 0, 0, 3),
         Progress("running", HOST, "create", 10, 0, 3),
         Progress("done", HOST, "create", 13, 1, 3),
@@ -54,13 +54,13 @@ def test_an_instance_being_made(listener: Listener, told: list[Progress], log: i
     assert log.getvalue().count("2026-01-01T00:00:00Z said\n") == 8
 
 
-def test_one_that_failed_is_not_done(listener: Listener, told: list[Progress]) -> None:
+def test_a_failed_operation_does_not_count_as_done(listener: Listener, events: list[Progress]) -> None:
     listener.hear(hook("apply_start", action="delete"))
     listener.hear(hook("apply_errored", action="delete", elapsed_seconds=2))
-    said = {"severity": "error", "summary": "deleting", "detail": "no", "address": HOST}
+    diagnostic = {"severity": "error", "summary": "deleting", "detail": "no", "address": HOST}
     listener.hear(line("diagnostic", diagnostic={"severity": "warning", "summary": "old"}))
-    listener.hear(line("diagnostic", diagnostic=said))
-    assert told[-1].event == "failed" and listener.finished == [] and listener.unfinished == {HOST: "delete"}
+    listener.hear(line("diagnostic", diagnostic=diagnostic))
+    assert events[-1].event == "failed" and listener.finished == [] and listener.unfinished == {HOST: "delete"}
     assert listener.errors() == [Diagnostic("error", "deleting", "no", HOST)]
 
 
@@ -71,14 +71,14 @@ def test_the_values_around_an_error_are_not_kept(listener: Listener, log: io.Str
     assert "hunter2" not in log.getvalue() + str(listener.errors())
 
 
-def test_looking_at_what_is_there_is_shown_and_not_counted(listener: Listener, told: list[Progress]) -> None:
+def test_refreshing_is_shown_and_not_counted(listener: Listener, events: list[Progress]) -> None:
     listener.hear(hook("refresh_start"))
     listener.hear(hook("refresh_complete"))
-    assert [(one.event, one.action, one.done) for one in told] == [("start", "refresh", 0), ("done", "refresh", 0)]
+    assert [(one.event, one.action, one.done) for one in events] == [("start", "refresh", 0), ("done", "refresh", 0)]
 
 
 @pytest.mark.parametrize(
-    ("said", "changes", "drift"),
+    ("message", "changes", "drift"),
     [
         (line("change_summary", changes={"add": 0}), False, False),
         (planned("create"), True, False),
@@ -87,24 +87,24 @@ def test_looking_at_what_is_there_is_shown_and_not_counted(listener: Listener, t
         (line("outputs", outputs={"a": {"action": "noop"}, "b": {"action": "update"}}), True, False),
     ],
 )
-def test_whether_a_plan_would_do_anything(listener: Listener, said: str, changes: bool, drift: bool) -> None:
-    listener.hear(said)
+def test_whether_a_plan_would_do_anything(listener: Listener, message: str, changes: bool, drift: bool) -> None:
+    listener.hear(message)
     assert (listener.changes, listener.drift) == (changes, drift)
 
 
-@pytest.mark.parametrize("said", ["", "plain text", "{", "[1]", '"text"', "{}", '{"type": "of tomorrow"}', "null", "7"])
-def test_what_is_not_understood_is_only_logged(listener: Listener, told: list[Progress], said: str) -> None:
-    listener.hear(said)
-    assert told == [] and not listener.changes
+@pytest.mark.parametrize("line", ["", "plain text", "{", "[1]", '"text"', "{}", '{"type": "of tomorrow"}', "null", "7"])
+def test_what_is_not_understood_is_only_logged(listener: Listener, events: list[Progress], line: str) -> None:
+    listener.hear(line)
+    assert events == [] and not listener.changes
 
 
-def test_a_crash_is_told_in_its_own_words(listener: Listener, log: io.StringIO) -> None:
-    for said in ("panic: runtime error", "goroutine 1 [running]:"):
-        listener.hear(said)
+def test_a_crash_of_terraform_is_shown_unchanged(listener: Listener, log: io.StringIO) -> None:
+    for line in ("panic: runtime error", "goroutine 1 [running]:"):
+        listener.hear(line)
     assert listener.errors()[0].summary.startswith("panic: runtime error")
     assert "goroutine" in log.getvalue()
 
 
-def test_a_note_is_told_and_logged(listener: Listener, told: list[Progress], log: io.StringIO) -> None:
+def test_a_note_is_reported_and_logged(listener: Listener, events: list[Progress], log: io.StringIO) -> None:
     listener.note("waiting")
-    assert told == [Progress("note", text="waiting")] and log.getvalue() == "waiting\n"
+    assert events == [Progress("note", text="waiting")] and log.getvalue() == "waiting\n"

@@ -1,4 +1,4 @@
-"""Plans as data: what changes, what drifted, and nothing sensitive."""
+"""Plans read from JSON: changes and drift, without sensitive values."""
 
 from pathlib import Path
 from typing import Any
@@ -60,22 +60,22 @@ def test_attributes_before_and_after_without_what_is_sensitive() -> None:
     }
     marks = {"secret": True, "tags": {}, "blocks": [{"key": True}]}
     change = {"before_sensitive": marks, "after_sensitive": marks}
-    ((one,), _) = parse(
+    ((parsed,), _) = parse(
         {"resource_changes": [entry("aws_thing.a", ["update"], before, after, change=change, action_reason="why")]}
     )
-    assert one.before["secret"] == one.after["secret"] == SENSITIVE
-    assert one.before["blocks"] == [{"key": SENSITIVE, "size": 1}, {"size": 2}]
-    assert one.attributes == ("type",)
-    assert one.reason == "why"
-    assert "old" not in str(one) and "hidden" not in str(one)
+    assert parsed.before["secret"] == parsed.after["secret"] == SENSITIVE
+    assert parsed.before["blocks"] == [{"key": SENSITIVE, "size": 1}, {"size": 2}]
+    assert parsed.attributes == ("type",)
+    assert parsed.reason == "why"
+    assert "old" not in str(parsed) and "hidden" not in str(parsed)
 
 
 def test_a_whole_block_that_is_sensitive() -> None:
     change = {"after_sensitive": {"blocks": True}}
-    ((one,), _) = parse(
+    ((parsed,), _) = parse(
         {"resource_changes": [entry("aws_thing.a", ["create"], None, {"blocks": [{"k": 1}]}, change=change)]}
     )
-    assert one.after == {"blocks": SENSITIVE} and one.before == {}
+    assert parsed.after == {"blocks": SENSITIVE} and parsed.before == {}
 
 
 def test_drift_is_only_of_what_the_configuration_sets() -> None:

@@ -1,4 +1,4 @@
-"""terraform outlives us: killed, interrupted, found again. A pneumoctl is stood in for by a process that applies."""
+"""A running terraform survives pneumoctl, which is killed or interrupted, and the next run follows it."""
 
 import os
 import signal
@@ -36,10 +36,10 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
-    one = tiny_terraform.make(tmp_path, monkeypatch)
-    yield one
-    run = runs(one).last()
-    if run and runs(one).going_on():
+    terraform = tiny_terraform.make(tmp_path, monkeypatch)
+    yield terraform
+    run = runs(terraform).last()
+    if run and runs(terraform).going_on():
         os.killpg(run.pid, signal.SIGKILL)
 
 
@@ -76,7 +76,7 @@ def until(fact: Callable[[], object], patience: float = 120) -> None:
         time.sleep(0.02)
 
 
-def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_its_end(
+def test_a_killed_pneumoctl_leaves_terraform_running_and_the_next_run_follows_it(
     tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
     tiny.prepare("a", "b", seconds=2)
@@ -93,20 +93,20 @@ def test_a_kill_of_ours_leaves_terraform_at_work_and_the_next_run_shows_it_to_it
     done = [one for one in tiny.heard if one.event == "done"]
     assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
     assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
-    assert tiny.terraform.plan().no_op  # planned anew: nothing is left to do
-    assert tiny.terraform.suspect  # nobody saw how it ended
+    assert tiny.terraform.plan().no_op  # a new plan: nothing is left to do
+    assert tiny.terraform.suspect  # its end was not observed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
+def test_an_interrupt_lets_terraform_finish_started_operations_only(
     tiny: Tiny, start: Callable[[], "subprocess.Popen[str]"], number: signal.Signals
 ) -> None:
     tiny.prepare(*"abcdefghijkl", seconds=2)  # ten at once, then two
     ours = start()
     ours.send_signal(number)
-    said, _ = ours.communicate(timeout=120)
+    stdout, _ = ours.communicate(timeout=120)
     assert ours.returncode == 128 + number
-    assert said.count("note interrupted: terraform finishes") == 1
+    assert stdout.count("note interrupted: terraform finishes") == 1
     assert not runs(tiny).going_on()
     assert "Interrupt received" in output(tiny) and "Two interrupts" not in output(tiny)
     assert 0 < len(tiny.addresses()) < 12
@@ -116,15 +116,15 @@ def test_an_interrupt_lets_terraform_finish_what_it_began_and_no_more(
     assert len(tiny.addresses()) == 12 and not tiny.terraform.suspect
 
 
-def test_an_interrupt_before_terraform_has_set_out_is_not_lost(tiny: Tiny) -> None:
+def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     tiny.prepare(*"abcdefghijkl", seconds=1)
     argv = [sys.executable, "-c", APPLY, str(tiny.terraform.directory), str(tiny.terraform.log)]
     environment = {**tiny.terraform.environment, "PYTHONPATH": str(Path(__file__).parents[4])}
     ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
     until(lambda: (run := runs(tiny).last()) and "apply" in run.command)
     ours.send_signal(signal.SIGINT)
-    said, _ = ours.communicate(timeout=120)
-    assert ours.returncode == 130, said
+    stdout, _ = ours.communicate(timeout=120)
+    assert ours.returncode == 130, stdout
     assert not runs(tiny).going_on()
     # In its first hundredths of a second terraform does not listen yet, and dies of the signal having begun nothing.
     assert "Interrupt received" in output(tiny) or '"apply_start"' not in output(tiny)
@@ -148,25 +148,25 @@ runs.attach(told, told) or runs.run([sys.executable, "-c", child], Path("/"), {}
 """
 
 
-def test_a_second_interrupt_leaves_terraform_alone_and_a_third_from_the_next_run_too(tmp_path: Path) -> None:
+def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", STUBBORN, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    said = tmp_path / "output"
+    output_file = tmp_path / "output"
     quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     first = subprocess.Popen(argv, **quiet)
-    until(lambda: said.exists() and "ready" in said.read_text())
+    until(lambda: output_file.exists() and "ready" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    until(lambda: "Interrupt received" in said.read_text())
+    until(lambda: "Interrupt received" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    told, _ = first.communicate(timeout=2)
+    output, _ = first.communicate(timeout=2)
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
-    assert f"terraform (process {run.pid}) goes on by itself" in told
+    assert f"terraform (process {run.pid}) goes on by itself" in output
     second = subprocess.Popen(argv, **quiet)
     assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=120)  # it waits for the end
-    assert said.read_text().count("Interrupt received") == 1
+    assert output_file.read_text().count("Interrupt received") == 1
     assert not Runs(tmp_path).going_on()
 
 
@@ -195,7 +195,7 @@ Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, told,
 
 
 @pytest.mark.parametrize(("times", "heard"), [(1, "Interrupt received"), (2, "too early")])
-def test_an_interrupt_waits_until_terraform_heeds_it_and_a_second_does_not(
+def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
     tmp_path: Path, times: int, heard: str
 ) -> None:
     (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable))
@@ -256,19 +256,19 @@ def test_while_another_holds_the_states_lock_the_holder_is_named(tiny: Tiny) -> 
 
 
 def test_two_at_once_is_refused(tmp_path: Path) -> None:
-    one = Runs(tmp_path)
-    first = one._start(["sleep", "5"], tmp_path, os.environ)
+    runs = Runs(tmp_path)
+    first = runs._start(["sleep", "5"], tmp_path, os.environ)
     try:
         with pytest.raises(PneumoError) as caught:
-            one.run(["true"], tmp_path, os.environ, print, print)
+            runs.run(["true"], tmp_path, os.environ, print, print)
         assert caught.value.code == Exit.LOCKED
     finally:
         first.kill()
         first.wait()
-    assert not one.going_on()
+    assert not runs.going_on()
 
 
-def test_output_is_heard_whole_however_it_is_cut(tmp_path: Path) -> None:
+def test_output_in_any_chunks_is_complete(tmp_path: Path) -> None:
     script = "printf 'one\\ntw'; sleep 0.2; printf 'o\\n\\303'; sleep 0.2; printf '\\244\\nlast words'; exit 7"
     heard: list[str] = []
     notes: list[str] = []
@@ -283,19 +283,19 @@ def test_nothing_to_attach_to(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
-    """Killed between starting terraform and writing the record: then there is none, and nobody gets a signal."""
-    one = Runs(tmp_path)
+    """pneumoctl is killed after starting terraform and before the record is written: no process is signalled later."""
+    runs = Runs(tmp_path)
     bystander = subprocess.Popen(["sleep", "30"])
-    going = one._start(["sleep", "1"], tmp_path, os.environ)
+    going = runs._start(["sleep", "1"], tmp_path, os.environ)
     try:
-        one.record.unlink()
+        runs.record.unlink()
         notes: list[str] = []
 
         def interrupted() -> bool:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            one._follow_to_end(lambda: None, interrupted, print, notes.append)
+            runs._follow_to_end(lambda: None, interrupted, print, notes.append)
         assert "goes on by itself" in notes[-1]
         assert bystander.poll() is None and going.poll() is None
     finally:
@@ -305,22 +305,22 @@ def test_a_record_of_another_process_is_never_signalled(tmp_path: Path) -> None:
 
 
 def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
-    """A provider's process has pipes for its output: what outlives terraform does not look like terraform."""
+    """A process of a provider that survives terraform is not taken for terraform."""
     child = (
         "import subprocess, sys; subprocess.Popen(['sleep', '2'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
     )
-    one = Runs(tmp_path)
-    assert one.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
-    run = one.last()
+    runs = Runs(tmp_path)
+    assert runs.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
+    run = runs.last()
     assert run is not None and not psutil.pid_exists(run.pid)
-    assert not one.going_on()
+    assert not runs.going_on()
 
 
 def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else terraform would do all that was planned behind the back of one who has pressed Ctrl-C."""
-    one, real = Runs(tmp_path), Runs._save
+    """Otherwise terraform would apply the whole plan after Ctrl-C."""
+    runs, real = Runs(tmp_path), Runs._save
 
     def interrupted(self: Runs, run: Run) -> None:
         if not run.asked_to_end:
@@ -330,10 +330,10 @@ def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     monkeypatch.setattr(Runs, "_save", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        one.run(["sleep", "30"], tmp_path, os.environ, print, print)
-    run = one.last()
+        runs.run(["sleep", "30"], tmp_path, os.environ, print, print)
+    run = runs.last()
     assert run is not None and run.asked_to_end
-    assert not one.going_on()
+    assert not runs.going_on()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -350,7 +350,7 @@ while True: time.sleep(0.05)
 """
 
 
-def test_one_that_hangs_after_an_interrupt_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_terraform_is_killed_after_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terraform_process, "SILENT_S", 1.0)
     notes: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a killed terraform made and did not write down: found, adopted, and neither lost nor made twice."""
+"""Resources that a killed terraform created but did not record: they are found, imported and not created twice."""
 
 import os
 import re
@@ -31,13 +31,13 @@ def thing(kind: str, id: str, address: str) -> Remaining:
     return Remaining(kind, id, address, "")
 
 
-def test_what_the_state_knows_is_no_orphan() -> None:
-    found = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("subnet", "subnet-1", "aws_subnet.public")]
-    assert missing_from_state(found, {"aws_vpc.main": "vpc-1"}) == [("aws_subnet.public", "subnet-1")]
+def test_resources_in_the_state_are_no_orphans() -> None:
+    remaining = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("subnet", "subnet-1", "aws_subnet.public")]
+    assert missing_from_state(remaining, {"aws_vpc.main": "vpc-1"}) == [("aws_subnet.public", "subnet-1")]
 
 
 def test_each_kind_is_imported_by_what_terraform_wants() -> None:
-    found = [
+    remaining = [
         thing("security-group-rule", "sgr-1", 'aws_vpc_security_group_ingress_rule.flow["a-b-ssh"]'),
         thing("key-pair", "pneumoctl-t", "aws_key_pair.operator"),
         thing("iam-role", "pneumoctl-t-app-eu-west-1", 'aws_iam_role.host["app"]'),
@@ -45,37 +45,40 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
         thing("schedule-group", "pneumoctl-t", "aws_scheduler_schedule_group.stop"),
         thing("bucket", "pneumoctl-t-1-eu-west-1", "aws_s3_bucket.main"),
     ]
-    assert missing_from_state(found, {}) == [(one.address, one.id) for one in found]
+    assert missing_from_state(remaining, {}) == [(one.address, one.id) for one in remaining]
 
 
-def test_what_only_carries_the_address_of_another_is_left() -> None:
-    found = [
+def test_parts_of_another_resource_are_not_adopted() -> None:
+    remaining = [
         thing("volume", "vol-1", 'aws_instance.host["web-0"]'),
         thing("network-interface", "eni-1", "aws_nat_gateway.main"),
         thing("security-group", "sg-0", "aws_default_security_group.closed"),  # made with the VPC: terraform takes it
         thing("schedule", "g/s", ""),
         thing("instance", "i-1", "nothing of ours"),
     ]
-    assert missing_from_state(found, {}) == []
+    assert missing_from_state(remaining, {}) == []
 
 
-def test_of_two_with_one_address_one_is_adopted() -> None:
-    found = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("vpc", "vpc-2", "aws_vpc.main")]
-    assert missing_from_state(found, {}) == [("aws_vpc.main", "vpc-1")]
+def test_one_of_two_resources_with_the_same_address_is_adopted() -> None:
+    remaining = [thing("vpc", "vpc-1", "aws_vpc.main"), thing("vpc", "vpc-2", "aws_vpc.main")]
+    assert missing_from_state(remaining, {}) == [("aws_vpc.main", "vpc-1")]
 
 
-def test_a_route_tables_association_has_no_tag_and_is_known_by_its_ends() -> None:
+def test_a_route_table_association_is_found_by_its_subnet_and_table() -> None:
     address = 'aws_route_table_association.private["train"]'
-    found = [thing("subnet", "subnet-1", "aws_subnet.train"), thing("route-table", "rtb-1", "aws_route_table.private")]
-    known = {"aws_route_table.private": "rtb-1"}
+    remaining = [
+        thing("subnet", "subnet-1", "aws_subnet.train"),
+        thing("route-table", "rtb-1", "aws_route_table.private"),
+    ]
+    in_state = {"aws_route_table.private": "rtb-1"}
     pair = ("subnet-1", "rtb-1")
-    assert missing_from_state(found, known, [pair])[-1] == (address, "subnet-1/rtb-1")
-    assert missing_from_state(found, known, []) == [("aws_subnet.train", "subnet-1")]
-    assert (address, "subnet-1/rtb-1") not in missing_from_state(found, {**known, address: "rtbassoc-1"}, [pair])
+    assert missing_from_state(remaining, in_state, [pair])[-1] == (address, "subnet-1/rtb-1")
+    assert missing_from_state(remaining, in_state, []) == [("aws_subnet.train", "subnet-1")]
+    assert (address, "subnet-1/rtb-1") not in missing_from_state(remaining, {**in_state, address: "rtbassoc-1"}, [pair])
 
 
 def test_every_resource_of_ours_is_adopted_or_can_be_put_again() -> None:
-    """A new type in terraform/ must be decided upon here."""
+    """Fails for a new resource type in terraform/ until it is added here."""
     put_again = {
         *("aws_default_security_group", "aws_iam_role_policy", "terraform_data"),
         *(f"aws_s3_bucket_{part}" for part in ("ownership_controls", "public_access_block", "versioning", "policy")),
@@ -95,7 +98,7 @@ def test_every_resource_of_ours_is_adopted_or_can_be_put_again() -> None:
     ("address", "block"),
     [("aws_vpc.main", {}), ('aws_instance.host["web-0"]', {"for_each": {"web-0": ""}})],
 )
-def test_the_stub_knows_the_one_resource(address: str, block: dict[str, Any]) -> None:
+def test_the_stub_has_one_resource(address: str, block: dict[str, Any]) -> None:
     kind, _, name = address.partition("[")[0].partition(".")
     document = stub(address, "eu-west-1", "t")
     assert document["resource"] == {kind: {name: block}}
@@ -152,8 +155,8 @@ output "half" { value = aws_security_group.role["web"].id }
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running(tmp_path_factory.mktemp("api")) as one:
-        yield one
+    with running(tmp_path_factory.mktemp("api")) as running_api:
+        yield running_api
 
 
 @pytest.fixture
@@ -183,7 +186,7 @@ APPLY = ["apply", "-json", "-auto-approve"]
 
 
 def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
-    """Apply, and SIGKILL terraform and its provider once AWS has made a thing of which they do not know the end."""
+    """Apply, and SIGKILL terraform and its provider after AWS created a resource and before they know of it."""
     terraform._mark.touch()
     runs = Runs(terraform.directory / ".pneumoctl")
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):

@@ -1,4 +1,4 @@
-"""Terraform at work: real terraform on a configuration that needs no provider."""
+"""Plan, apply and destroy by the real terraform, with a configuration that needs no provider."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_a_plan_is_applied_with_progress_and_the_state_can_be_read(tiny: Tiny) -
     assert not tiny.terraform.suspect
 
 
-def test_what_is_there_already_needs_no_second_look(tiny: Tiny) -> None:
+def test_an_unchanged_stack_has_no_changes_and_no_second_init(tiny: Tiny) -> None:
     tiny.prepare("a")
     tiny.apply()
     tiny.prepare("a")
@@ -60,7 +60,7 @@ def test_a_plan_can_be_read_while_it_is_applied(tiny: Tiny) -> None:
     assert not saved.path.exists()
 
 
-def test_destroy_takes_all_and_again_is_nothing_to_do(tiny: Tiny) -> None:
+def test_destroy_removes_all_and_a_second_one_has_nothing_to_do(tiny: Tiny) -> None:
     tiny.prepare("a", "b")
     tiny.apply()
     tiny.heard.clear()
@@ -91,7 +91,7 @@ def test_a_failure_half_way_keeps_the_state_and_says_what_was_done(tiny: Tiny) -
     assert not tiny.terraform.suspect
 
 
-def test_a_plan_that_the_state_has_outrun_is_refused(tiny: Tiny) -> None:
+def test_a_stale_plan_is_refused(tiny: Tiny) -> None:
     tiny.prepare("a")
     planned = tiny.terraform.plan()
     planned.path.rename(planned.path.with_name("old"))
@@ -102,7 +102,7 @@ def test_a_plan_that_the_state_has_outrun_is_refused(tiny: Tiny) -> None:
     assert caught.value.details["terraform"] == "stale plan"
 
 
-def test_variables_that_the_configuration_refuses_are_said_with_the_reason(tiny: Tiny) -> None:
+def test_rejected_variables_are_reported_with_the_reason(tiny: Tiny) -> None:
     tiny.prepare(names="no list")
     with pytest.raises(PneumoError, match=r"terraform plan failed.*Invalid value for input variable"):
         tiny.terraform.plan()
@@ -133,7 +133,7 @@ def test_the_users_terraform_variables_do_not_change_what_we_ask_for(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_missing_provider_is_found_out_and_mended_by_the_next_run(tiny: Tiny) -> None:
+def test_a_missing_provider_is_detected_and_installed_by_the_next_run(tiny: Tiny) -> None:
     (tiny.source / "things.tf").write_text('resource "null_resource" "one" {}')
     directory = tiny.terraform.directory
     with pytest.raises(PneumoError) as caught:
@@ -149,7 +149,7 @@ def test_a_missing_provider_is_found_out_and_mended_by_the_next_run(tiny: Tiny) 
     assert tiny.log.count("# terraform init") == 3
 
 
-def test_a_damaged_state_is_said_so_with_what_to_look_at(tiny: Tiny) -> None:
+def test_a_damaged_state_is_reported_with_the_file_to_inspect(tiny: Tiny) -> None:
     tiny.prepare("a")
     tiny.apply()
     state = tiny.terraform.directory / "terraform.tfstate"
@@ -160,7 +160,7 @@ def test_a_damaged_state_is_said_so_with_what_to_look_at(tiny: Tiny) -> None:
         assert str(tiny.terraform.directory) in caught.value.hint
 
 
-def test_a_state_that_a_kill_cut_short_is_replaced_by_the_one_before(tiny: Tiny) -> None:
+def test_a_state_truncated_by_a_kill_is_replaced_by_the_previous_one(tiny: Tiny) -> None:
     tiny.prepare("a")
     tiny.apply()
     tiny.prepare("a", "b")
@@ -236,7 +236,7 @@ def test_something_else_by_the_name_of_terraform(no_terraform: dict[str, str], t
         version(no_terraform)
 
 
-def test_progress_defaults_to_nobody(tiny: Tiny) -> None:
+def test_progress_is_optional(tiny: Tiny) -> None:
     tiny.prepare("a")
     tiny.terraform.apply(tiny.terraform.plan())
     assert tiny.addresses() == ['terraform_data.thing["a"]']

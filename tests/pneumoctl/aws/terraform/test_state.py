@@ -28,6 +28,6 @@ def test_managed_resources_by_their_addresses() -> None:
 
 
 @pytest.mark.parametrize("cut", [b"", b"{", b'{"serial": 7', b"null", b"[]", b'{"serial": "x"}', b"\xff"])
-def test_what_is_not_whole_has_no_serial(cut: bytes) -> None:
+def test_an_incomplete_state_has_no_serial(cut: bytes) -> None:
     assert serial(cut) == -1
     assert serial(b'{"serial": 7}') == 7

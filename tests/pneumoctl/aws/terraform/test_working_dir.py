@@ -24,12 +24,12 @@ S3 = s3("states", "eu-west-1", "t")
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    place = tmp_path / "source"
-    (place / "user_data").mkdir(parents=True)
-    (place / "main.tf").write_text("one")
-    (place / "versions.tf").write_text("v1")
-    (place / "user_data" / "boot.sh").write_text("boot")
-    return place
+    folder = tmp_path / "source"
+    (folder / "user_data").mkdir(parents=True)
+    (folder / "main.tf").write_text("one")
+    (folder / "versions.tf").write_text("v1")
+    (folder / "user_data" / "boot.sh").write_text("boot")
+    return folder
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 
 def files(copy: WorkingCopy) -> set[str]:
-    found = (path.relative_to(copy.directory) for path in copy.directory.rglob("*") if path.is_file())
-    return {str(path) for path in found if path.parts[0] != ".pneumoctl"}
+    paths = (path.relative_to(copy.directory) for path in copy.directory.rglob("*") if path.is_file())
+    return {str(path) for path in paths if path.parts[0] != ".pneumoctl"}
 
 
 def test_what_changed_is_written_and_the_rest_is_not_touched(source: Path, copy: WorkingCopy) -> None:
@@ -55,18 +55,16 @@ def test_what_changed_is_written_and_the_rest_is_not_touched(source: Path, copy:
 
 def test_what_we_no_longer_ship_goes_and_what_is_not_ours_stays(source: Path, copy: WorkingCopy) -> None:
     copy.write(source, {})
-    kept = (".terraform/providers/x", "terraform.tfstate", "override.tf", "errored.tfstate", ".terraform.lock.hcl")
-    for name in kept:
+    foreign = (".terraform/providers/x", "terraform.tfstate", "override.tf", "errored.tfstate", ".terraform.lock.hcl")
+    for name in foreign:
         (copy.directory / name).parent.mkdir(parents=True, exist_ok=True)
         (copy.directory / name).write_text("theirs")
     (source / "user_data" / "boot.sh").unlink()
     copy.write(source, {})
-    assert files(copy) == {"main.tf", "versions.tf", "terraform.tfvars.json", *kept}
+    assert files(copy) == {"main.tf", "versions.tf", "terraform.tfvars.json", *foreign}
 
 
-def test_a_killed_copy_leaves_nothing_that_nobody_knows(
-    source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_copy_leaves_no_unknown_file(source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
     from pneumoctl.aws.terraform import working_dir
 
     real = working_dir._put
@@ -130,7 +128,7 @@ def test_init_only_when_versions_or_backend_changed_or_a_provider_is_gone(source
     assert not copy.initialised({}) and not copy.versions_changed()
 
 
-def test_where_the_state_is_says_terraform_first(source: Path, copy: WorkingCopy) -> None:
+def test_the_backend_is_read_from_terraform_first(source: Path, copy: WorkingCopy) -> None:
     copy.write(source, {})
     assert copy.backend() is None
     (copy.directory / "terraform.tfstate").write_text("{}")
@@ -145,7 +143,7 @@ def test_where_the_state_is_says_terraform_first(source: Path, copy: WorkingCopy
     assert copy.backend() == {}
 
 
-def test_of_a_state_that_was_cut_short_the_newest_copy_is_used(
+def test_a_truncated_state_is_replaced_by_the_newest_copy(
     source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """terraform itself keeps only the one from before a whole apply."""
@@ -184,9 +182,11 @@ def test_the_states_of_all_stacks_and_regions_fit_into_one_bucket() -> None:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running(tmp_path_factory.mktemp("api")) as one:
-        one.client("s3").create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        yield one
+    with running(tmp_path_factory.mktemp("api")) as running_api:
+        running_api.client("s3").create_bucket(
+            Bucket="states", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        yield running_api
 
 
 @pytest.fixture
@@ -222,9 +222,9 @@ def test_the_state_moves_to_s3_and_back_and_a_copy_of_each_stays(api: Api, tiny:
     tiny.prepare("a", "b")
     assert tiny.terraform.outputs() == things and tiny.terraform.plan().no_op
     assert sorted(things["things"]) == ["a", "b"]
-    kept = sorted(directory.glob("terraform.tfstate.before-migration-*"))
-    assert [len(json.loads(one.read_text())["resources"][0]["instances"]) for one in kept] == [1, 2]
-    assert {one.stat().st_mode & 0o777 for one in kept} == {0o600}
+    copies = sorted(directory.glob("terraform.tfstate.before-migration-*"))
+    assert [len(json.loads(one.read_text())["resources"][0]["instances"]) for one in copies] == [1, 2]
+    assert {one.stat().st_mode & 0o777 for one in copies} == {0o600}
 
 
 def test_a_new_stack_with_its_state_in_s3_needs_one_init(api: Api, tiny: Tiny) -> None:
@@ -245,7 +245,7 @@ def test_a_state_bucket_that_is_not_there(tiny: Tiny) -> None:
     assert "aws s3 mb s3://nowhere --region eu-west-1" in caught.value.hint
 
 
-def test_the_way_back_is_found_when_terraforms_own_memory_is_gone(api: Api, tiny: Tiny) -> None:
+def test_the_state_in_s3_is_found_without_terraforms_backend_record(api: Api, tiny: Tiny) -> None:
     tiny.prepare("a", state_bucket="states")
     tiny.apply()
     subprocess.run(["rm", "-r", tiny.terraform.directory / ".terraform"], check=True)

@@ -311,11 +311,11 @@ def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Pat
 
     out, _ = second.communicate(timeout=30)
 
-    said = [json.loads(line) for line in out.splitlines()]
-    assert said[0]["event"] == "waiting" and said[0]["for"]["title"] == "slow"
-    assert said[-1]["answer"]["state"] == "done"
+    replies = [json.loads(line) for line in out.splitlines()]
+    assert replies[0]["event"] == "waiting" and replies[0]["for"]["title"] == "slow"
+    assert replies[-1]["answer"]["state"] == "done"
     assert (host / "etc/conf").read_text() == "new"
-    child.wait(20)  # its code is of no meaning: Python could not say its last words
+    child.wait(20)  # its exit code has no meaning: Python could not flush its output
     events = [json.loads(line)["event"] for line in (host / "var/steps.jsonl").read_text().splitlines()]
     assert events == ["begin", "done", "begin", "done"]
 

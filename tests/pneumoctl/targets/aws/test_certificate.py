@@ -1,4 +1,4 @@
-"""The front door's certificate, held against the verifiers of OpenSSL and Python."""
+"""The front door's certificate, checked by OpenSSL and Python."""
 
 import shutil
 import ssl
@@ -38,26 +38,26 @@ def handshake(files: tuple[Path, Path], name: str, flags: ssl.VerifyFlags) -> st
     server.load_cert_chain(*files)
     client = ssl.create_default_context(cafile=str(files[0]))
     client.verify_flags |= flags
-    one, other = socket.socketpair()
-    one.settimeout(30)
-    other.settimeout(30)
+    server_end, client_end = socket.socketpair()
+    server_end.settimeout(30)
+    client_end.settimeout(30)
 
     def serve() -> None:
         try:
-            with server.wrap_socket(one, server_side=True) as wrapped:
+            with server.wrap_socket(server_end, server_side=True) as wrapped:
                 wrapped.recv(1)
         except OSError:
-            one.close()
+            server_end.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        with client.wrap_socket(other, server_hostname=name) as wrapped:
+        with client.wrap_socket(client_end, server_hostname=name) as wrapped:
             version = wrapped.version()
             wrapped.sendall(b"x")
             return str(version)
     finally:
-        other.close()
+        client_end.close()
         thread.join()
 
 
@@ -73,7 +73,7 @@ def test_and_for_no_other(files: tuple[Path, Path], name: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed: apt-get install openssl")
-def test_openssl_reads_in_it_what_was_wished(files: tuple[Path, Path]) -> None:
+def test_openssl_reads_the_desired_names_and_dates(files: tuple[Path, Path]) -> None:
     words = ["openssl", "x509", "-in", str(files[0]), "-noout", "-text"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     for wished in ("prime256v1", "CA:FALSE", "TLS Web Server Authentication", "CN = ward", "IP Address:198.51.100.7",
@@ -96,7 +96,7 @@ def test_it_serves_until_a_month_before_its_end(pair: tuple[bytes, bytes]) -> No
     assert tls.days_left(pair[0], NOW + timedelta(days=366)) == -1
 
 
-def test_it_is_made_once_and_anew_only_when_it_must_be(tmp_path: Path) -> None:
+def test_the_certificate_is_renewed_only_when_necessary(tmp_path: Path) -> None:
     def kept(names: tuple[str, ...] = NAMES, days: int = 0) -> tuple[bytes, bytes]:
         return tls.load_or_make(tmp_path / "tls", names, NOW + timedelta(days=days), "ward")
 
@@ -117,7 +117,7 @@ def test_it_is_made_once_and_anew_only_when_it_must_be(tmp_path: Path) -> None:
 
 
 def signed(names: list[str] | None, begin: int = -1, end: int = 90, encrypt: bool = False) -> tuple[bytes, bytes]:
-    """Somebody else's certificate, valid from `begin` to `end` days from now."""
+    """A certificate of another issuer, valid from `begin` to `end` days from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -160,13 +160,15 @@ def test_an_own_certificate_is_taken_with_its_chain(
         ({"names": ["xray.example.org"], "encrypt": True}, "passphrase"),
     ],
 )
-def test_what_is_wrong_with_an_own_certificate_is_said(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
+def test_an_invalid_own_certificate_is_refused_with_the_reason(
+    tmp_path: Path, wrong: dict[str, Any], words: str
+) -> None:
     with pytest.raises(PneumoError, match=words) as caught:
         given(tmp_path, *signed(**wrong))
     assert caught.value.code == Exit.USAGE and caught.value.hint
 
 
-def test_a_pair_that_is_none_is_said(tmp_path: Path, pair: tuple[bytes, bytes]) -> None:
+def test_a_key_that_does_not_match_the_certificate_is_refused(tmp_path: Path, pair: tuple[bytes, bytes]) -> None:
     certificate, key = signed(["xray.example.org"])
     with pytest.raises(PneumoError, match="is not the key of the first certificate"):
         given(tmp_path, pair[0] + certificate, key)

@@ -1,4 +1,4 @@
-"""What of a host is looked at for drift, and that its releases give away every change of a file."""
+"""Drift of a host: what is compared, and that every change of a file in a release is detected."""
 
 import csv
 import hashlib
@@ -25,19 +25,19 @@ HOSTS = {host.name: host for host in DESIRED.inventory.hosts}
 
 
 def rows(name: str) -> set[tuple[str, str, str]]:
-    """What could be said of a host."""
+    """All findings that are possible for a host."""
     steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
     return {(part.row.what, part.row.where, part.row.detail) for part in drift.parts(HOSTS[name], steps)}
 
 
 def test_every_file_unit_and_package_of_a_host_is_looked_at_by_its_name() -> None:
-    said = rows("app-0")
+    looked_at = rows("app-0")
 
     for path in ("/etc/pneumoctl/api.env", "/etc/redis/redis.conf", "/etc/systemd/system/pneumoctl-api.service"):
-        assert ("changed", f"app-0: {path}", "contents or rights differ") in said
+        assert ("changed", f"app-0: {path}", "contents or rights differ") in looked_at
     for package in ("redis-server", "prometheus-node-exporter", "python3-venv"):
-        assert ("gone", f"app-0: package {package}", "is not installed") in said
-    assert ("stopped", "app-0: redis-server", "does not run") in said
+        assert ("gone", f"app-0: package {package}", "is not installed") in looked_at
+    assert ("stopped", "app-0: redis-server", "does not run") in looked_at
 
 
 @pytest.mark.parametrize("name", sorted(name for name, host in HOSTS.items() if host.role != "train"))
@@ -50,7 +50,7 @@ def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) ->
     assert wished <= {where for _, where, detail in rows(name) if detail == "does not start at boot"}
 
 
-def test_a_secret_file_is_shown_as_differing_and_no_more() -> None:
+def test_only_the_fact_that_a_secret_file_differs_is_shown() -> None:
     steps = [one for one in configure.plan(DESIRED).steps if "app-0" in one.hosts]
     puts = [part.put for part in drift.parts(HOSTS["app-0"], steps) if part.put]
 
@@ -81,7 +81,7 @@ def release(tmp_path: Path) -> Path:
     return root
 
 
-def said(root: Path) -> list[str]:
+def findings_of(root: Path) -> list[str]:
     """What a host answers: a Python without our packages runs the program that is sent."""
     with NamedTemporaryFile(suffix=".zip") as program:
         program.write(host_program.archive())
@@ -97,18 +97,18 @@ for kind, path in differences(sys.argv[2:]):
     print(kind, path)"""
 
 
-def test_a_release_that_nobody_touched_is_as_it_was_brought(release: Path) -> None:
+def test_an_unchanged_release_has_no_drift(release: Path) -> None:
     (release / "webapp" / "__pycache__").mkdir()
     (release / "webapp" / "__pycache__" / "code.pyc").write_text("made by Python")
 
-    assert said(release) == []
+    assert findings_of(release) == []
 
 
 PACKAGES = "venv/lib/python3.11/site-packages"
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda root: (root / "webapp/code.py").write_text("other"), "differs "),
         (lambda root: (root / "model/more.py").write_text("new"), "differs "),
@@ -119,22 +119,24 @@ PACKAGES = "venv/lib/python3.11/site-packages"
         (lambda root: (root / PACKAGES / "one-1.dist-info/RECORD").write_bytes(b"\xff"), "differs "),
     ],
 )
-def test_every_change_of_a_release_is_seen(release: Path, change: Callable[[Path], object], told: str) -> None:
+def test_every_change_of_a_release_is_seen(release: Path, change: Callable[[Path], object], expected: str) -> None:
     change(release)
 
-    assert [line.replace(f"{release}/", "").replace(str(release), "") for line in said(release)][:1] == [told]
+    assert [line.replace(f"{release}/", "").replace(str(release), "") for line in findings_of(release)][:1] == [
+        expected
+    ]
 
 
 def test_every_change_of_a_models_bundle_is_seen(tmp_path: Path) -> None:
     name, source = promotion.model_bundle(Settings())
     root = tmp_path / name
     shutil.copytree(source, root)
-    assert source == bundle.pretrained() and said(root) == []
+    assert source == bundle.pretrained() and findings_of(root) == []
 
     (root / "MODEL_CARD.md").write_text("another")
     (root / "report" / "history.png").unlink()
     manifest = json.loads((root / "bundle.json").read_text())
     (root / "bundle.json").write_text(json.dumps(manifest | {"temperature": 9.0}))
 
-    told = {line.replace(f"{root}/", "") for line in said(root)}
-    assert told == {"differs bundle.json", "differs MODEL_CARD.md", "missing report/history.png"}
+    findings = {line.replace(f"{root}/", "") for line in findings_of(root)}
+    assert findings == {"differs bundle.json", "differs MODEL_CARD.md", "missing report/history.png"}

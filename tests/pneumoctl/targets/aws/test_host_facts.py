@@ -1,4 +1,4 @@
-"""What hosts and the front door say of themselves, and how long anybody waits for it."""
+"""Facts read from hosts and the front door, and the time limits for them."""
 
 import http.server
 import ssl
@@ -50,13 +50,13 @@ def test_a_host_is_read() -> None:
     assert seen.failed == ("fwupd.service",)
 
 
-def test_a_host_that_says_nothing_is_no_good_one() -> None:
+def test_a_host_without_output_is_not_good() -> None:
     seen = host_facts.parse("")
 
     assert (seen.boot, seen.disk, dict(seen.units), dict(seen.links)) == ("", -1, {}, {})
 
 
-def test_who_does_not_answer_keeps_nobody_waiting() -> None:
+def test_a_silent_host_does_not_delay_the_others() -> None:
     never = threading.Event()
 
     def fail() -> str:
@@ -69,12 +69,12 @@ def test_who_does_not_answer_keeps_nobody_waiting() -> None:
     answers = host_facts.within(0.3, questions)
 
     assert answers["quick"] == "yes"
-    said = {name: one.message for name, one in answers.items() if isinstance(one, PneumoError)}
-    assert said == {"silent": "no answer within 0.3 s", "cut": "cut", "broken": "KeyError: 'x'"}
+    messages = {name: one.message for name, one in answers.items() if isinstance(one, PneumoError)}
+    assert messages == {"silent": "no answer within 0.3 s", "cut": "cut", "broken": "KeyError: 'x'"}
     never.set()
 
 
-def test_who_knows_what_is_worth_it_is_waited_for_longer() -> None:
+def test_a_caller_can_set_a_longer_timeout() -> None:
     def slowly() -> str:
         time.sleep(0.5)
         return "yes"
@@ -83,27 +83,27 @@ def test_who_knows_what_is_worth_it_is_waited_for_longer() -> None:
 
 
 def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
-    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
 
-    assert all(units.of(host) for host in known.hosts if host.role != "train")
-    assert all(not units.of(host) for host in known.hosts if host.role == "train")
-    assert all(units.running(known, unit) for unit in units.WITH_LOGS.values())
-    assert [host.role for host in units.running(known, "redis-server")] == ["app"]
+    assert all(units.of(host) for host in hosts.hosts if host.role != "train")
+    assert all(not units.of(host) for host in hosts.hosts if host.role == "train")
+    assert all(units.running(hosts, unit) for unit in units.WITH_LOGS.values())
+    assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
 
 
-def test_who_only_looks_makes_no_certificate(tmp_path: Path) -> None:
-    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
-    place, settings = Stack("t", tmp_path), Settings(target="aws")
+def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
+    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+    stack, settings = Stack("t", tmp_path), Settings(target="aws")
 
     with pytest.raises(PneumoError, match="not configured yet"):
-        host_facts.door(settings, place, known)
-    assert host_facts.our_releases(settings, place, known) is None
+        host_facts.door(settings, stack, hosts)
+    assert host_facts.our_releases(settings, stack, hosts) is None
     assert list(tmp_path.iterdir()) == []
 
     then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
-    old, _ = tls.load_or_make(tmp_path / "tls", (known.bastion.public_address,), then, "t")
-    assert host_facts.door(settings, place, known).fingerprint == tls.fingerprint(old)
-    assert host_facts.our_releases(settings, place, known) is None
+    old, _ = tls.load_or_make(tmp_path / "tls", (hosts.bastion.public_address,), then, "t")
+    assert host_facts.door(settings, stack, hosts).fingerprint == tls.fingerprint(old)
+    assert host_facts.our_releases(settings, stack, hosts) is None
     assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
 
 
@@ -113,12 +113,12 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.headers.get("Authorization") == "Basic bWU6c2VjcmV0"  # me:secret
-            self.send_response(code if known else 401)
+            authorized = self.headers.get("Authorization") == "Basic bWU6c2VjcmV0"  # me:secret
+            self.send_response(code if authorized else 401)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Not into the test's output."""
+            """Keep the log out of the test's output."""
 
     certificate, _ = tls.load_or_make(folder, ("127.0.0.1",), datetime.now(UTC), "test")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
@@ -131,14 +131,14 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
         server.shutdown()
 
 
-def test_the_front_door_is_asked_as_its_users_do(tmp_path: Path) -> None:
+def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
     with page(tmp_path) as door:
         assert 364 < host_facts.check_front_door(door) <= 365
         with pytest.raises(PneumoError, match="answers 401"):
             host_facts.check_front_door(Door(door.url, door.fingerprint))
 
 
-def test_a_front_door_that_is_ill_or_another_is_no_front_door(tmp_path: Path) -> None:
+def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:
     with page(tmp_path, 503) as door:
         with pytest.raises(PneumoError, match="answers 503"):
             host_facts.check_front_door(door)

@@ -1,4 +1,4 @@
-"""What a person is told to type after a failure does the same once more."""
+"""The command that is named after a failure repeats the failed one with its options."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pneumoctl.targets.aws.change import Task, _again
 
 
 @pytest.mark.parametrize(
-    ("task", "settings", "told"),
+    ("task", "settings", "command"),
     [
         (Task("configure"), Settings(), "pneumoctl configure"),
         (Task("deploy api"), Settings(model="m"), "pneumoctl deploy api"),
@@ -19,6 +19,6 @@ from pneumoctl.targets.aws.change import Task, _again
     ],
 )
 def test_the_command_that_is_named_has_the_flags_of_the_one_that_failed(
-    task: Task, settings: Settings, told: str
+    task: Task, settings: Settings, command: str
 ) -> None:
-    assert _again(settings, task) == told
+    assert _again(settings, task) == command

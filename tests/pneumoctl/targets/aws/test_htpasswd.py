@@ -1,4 +1,4 @@
-"""The page's login: the same bytes each time, taken by the C library and by a real nginx."""
+"""The login file of the page: reproducible, and accepted by the C library and a real nginx."""
 
 import base64
 import ctypes
@@ -32,9 +32,9 @@ def test_the_c_library_finds_the_same_hash() -> None:
     crypt.restype = ctypes.c_char_p
     for number in range(20):
         password = Secrets.generate().web_password if number else PASSWORD
-        kept = line("clinician", password).partition(":")[2].encode()
-        assert crypt(password.encode(), kept) == kept
-        assert crypt(b"wrong" + password.encode(), kept) != kept
+        hashed = line("clinician", password).partition(":")[2].encode()
+        assert crypt(password.encode(), hashed) == hashed
+        assert crypt(b"wrong" + password.encode(), hashed) != hashed
 
 
 @pytest.fixture

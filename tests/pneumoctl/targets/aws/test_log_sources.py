@@ -1,4 +1,4 @@
-"""The logs of hosts: how they are asked for, what is read of them, and whose are shown."""
+"""The logs of hosts: the commands that read them, their parsing, and the selection of hosts."""
 
 import json
 
@@ -46,8 +46,8 @@ def test_what_is_no_entry_is_left_out(line: str) -> None:
 
 
 def test_the_steps_on_a_host_are_readable() -> None:
-    said = {"title": "Configure Redis", "run": "a1", "event": "failed", "what": "redis-server reads its files"}
-    entry = Steps().entry("app-0", json.dumps(said | {"at": "2026-11-23T03:00:16Z"}))
+    record = {"title": "Configure Redis", "run": "a1", "event": "failed", "what": "redis-server reads its files"}
+    entry = Steps().entry("app-0", json.dumps(record | {"at": "2026-11-23T03:00:16Z"}))
 
     assert entry is not None
     assert entry.text == "failed Configure Redis: redis-server reads its files (run a1)"
@@ -56,20 +56,20 @@ def test_the_steps_on_a_host_are_readable() -> None:
 
 
 def test_the_last_lines_of_all_hosts_are_in_order() -> None:
-    one = [Entry(at, "a", "x", "") for at in (1, 4, 5)]
+    first = [Entry(at, "a", "x", "") for at in (1, 4, 5)]
     two = [Entry(at, "b", "x", "") for at in (2, 3, 6)]
 
-    assert [entry.at for entry in merged((one, two), 4)] == [3, 4, 5, 6]
+    assert [entry.at for entry in merged((first, two), 4)] == [3, 4, 5, 6]
 
 
 def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
-    known = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
 
     def asked(name: str | None) -> dict[str, object]:
-        return {host.name: log for host, log in logs.choose(known, name)}
+        return {host.name: log for host, log in logs.choose(hosts, name)}
 
-    apps = {host.name for host in known.hosts if host.role == "app"}
-    up = {host.name for host in known.hosts if host.role != "train"}
+    apps = {host.name for host in hosts.hosts if host.role == "app"}
+    up = {host.name for host in hosts.hosts if host.role != "train"}
     assert asked("api") == dict.fromkeys(apps, Journal(("pneumoctl-api",)))
     assert asked("nginx") == {"nginx": Journal(("nginx",))}
     assert asked("monitoring") == {"monitoring": Journal()}
@@ -80,9 +80,9 @@ def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
     assert error.value.code == Exit.USAGE
 
 
-def test_a_log_does_not_rule_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     logs.show(Entry(0, "app-0", "python", "\x1b[0;93mwarned\x1b[m\x1b]0;title\x07\ttwo\nlines\x9b2J"))
 
-    said = capsys.readouterr().out.splitlines()
-    assert [line.partition(": ")[2] for line in said] == ["warned]0;title\ttwo", "lines2J"]
-    assert all(line.startswith("1970-01-01T00:00:00.000Z app-0") for line in said)
+    output = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in output] == ["warned]0;title\ttwo", "lines2J"]
+    assert all(line.startswith("1970-01-01T00:00:00.000Z app-0") for line in output)

@@ -1,4 +1,4 @@
-"""Bundles for hosts without internet: what is refused before a host is touched, and what the hosts are told to do."""
+"""Bundles for hosts without internet: refused bundles, and the steps on the hosts."""
 
 import subprocess
 from dataclasses import replace
@@ -35,7 +35,7 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_bundle_that_has_everything_is_brought(bundle: Path) -> None:
+def test_a_complete_bundle_is_copied(bundle: Path) -> None:
     brought = desired.our_releases(Settings(offline_bundle=str(bundle))).offline
 
     assert brought == offline_bundle.read(bundle)
@@ -44,17 +44,17 @@ def test_a_bundle_that_has_everything_is_brought(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("missing", "message"),
     [
         ("debs/Packages", "is not an offline bundle"),
         ("wheels", "is not an offline bundle"),
         ("debs/nginx_1_all.deb", r"lacks debs/\./nginx_1_all\.deb, which its index names"),
     ],
 )
-def test_a_bundle_that_is_not_whole_is_refused(bundle: Path, missing: str, said: str) -> None:
+def test_a_bundle_that_is_not_whole_is_refused(bundle: Path, missing: str, message: str) -> None:
     (bundle / missing).rename(bundle / "elsewhere")
 
-    with pytest.raises(PneumoError, match=said) as error:
+    with pytest.raises(PneumoError, match=message) as error:
         offline_bundle.read(bundle)
     assert error.value.code == Exit.USAGE and "offline-bundle" in error.value.hint
 
@@ -85,7 +85,7 @@ def test_a_missing_program_is_named_by_its_package(tmp_path: Path, monkeypatch: 
     assert error.value.hint == "apt-get install apt dpkg dpkg-dev"
 
 
-def test_what_is_no_bundle_is_not_replaced_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_no_bundle_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline_bundle, "check", lambda _: None)
     (tmp_path / "thesis.txt").write_text("years of work")
 
@@ -114,7 +114,7 @@ def steps(host: str, brought: Offline | None = BUNDLE) -> list[Step]:
 
 
 @pytest.mark.parametrize(("host", "kinds"), [("nginx", [DEBS]), ("web-0", [DEBS, WHEELS]), ("app-0", [DEBS, WHEELS])])
-def test_a_host_gets_what_its_role_needs_before_it_is_wanted(host: str, kinds: list[str]) -> None:
+def test_packages_are_copied_before_they_are_installed(host: str, kinds: list[str]) -> None:
     titles = [step.title for step in steps(host)]
     copies = [copy.path for step in steps(host) for copy in step.actions if isinstance(copy, Copy)]
 
@@ -132,7 +132,7 @@ def test_a_deploy_alone_brings_the_wheels_that_it_needs() -> None:
     assert titles[wheels + 1].startswith("Install the Python packages")
 
 
-def test_what_an_earlier_bundle_brought_goes_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_files_of_an_earlier_bundle_are_removed(tmp_path: Path) -> None:
     for name in ("debs-1", "debs-2", "wheels-1", "sources.list"):
         (tmp_path / name).mkdir()
     drop = steps("app-0")[0].actions[-1]

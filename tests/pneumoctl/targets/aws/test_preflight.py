@@ -1,4 +1,4 @@
-"""The aws target's preflight: every row good and bad, each bad one with its fix, and nothing made by asking."""
+"""The aws target's preflight: every check passing and failing, each failure with its fix, without creating anything."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ TERRAFORM = Path(__file__).parents[4] / "terraform"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Stack:
+def stack(tmp_path: Path) -> Stack:
     return Stack("pre", tmp_path / "state" / "pre")
 
 
@@ -40,21 +40,21 @@ def real_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "Aws", Aws)
 
 
-def found(place: Stack, check: str, settings: Settings = SETTINGS) -> Row:
-    every = rows(settings, place)
+def row_of(stack: Stack, check: str, settings: Settings = SETTINGS) -> Row:
+    every = rows(settings, stack)
     return next(row for row in every if row.check.startswith(check))
 
 
-def bad(place: Stack, settings: Settings = SETTINGS) -> list[Row]:
-    return [row for row in rows(settings, place) if not row.good]
+def failed_rows(stack: Stack, settings: Settings = SETTINGS) -> list[Row]:
+    return [row for row in rows(settings, stack) if not row.good]
 
 
-def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, place: Stack) -> None:
+def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, stack: Stack) -> None:
     since = cloud.last()
-    every = rows(SETTINGS, place)
+    every = rows(SETTINGS, stack)
     assert [row for row in every if not row.good] == []
     assert cloud.ask("GET", f"calls?since={since}")["mutating"] == 0
-    assert not place.directory.exists()
+    assert not stack.directory.exists()
     checks = [row.check for row in every]
     for check in ("region", "credentials", "clock", "region enabled", "types", "vCPU quota", "elastic IPs", "VPCs"):
         assert any(one.startswith(check) for one in checks), check
@@ -74,26 +74,26 @@ def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, place: Stack) 
     assert all(row.fix for row in every if not row.good)
 
 
-def test_a_failing_row_ends_with_exit_4(cloud: Cloud, place: Stack) -> None:
+def test_a_failing_row_ends_with_exit_4(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("not-offered", name="t3.small")
     with pytest.raises(PneumoError, match=r"t3\.small is not offered in eu-west-1") as raised:
-        require(rows(SETTINGS, place))
+        require(rows(SETTINGS, stack))
     assert raised.value.code == Exit.PREFLIGHT
 
 
 # who and where
 
 
-def test_region_typo(real_clients: None, cloud: Cloud, place: Stack) -> None:
-    (row,) = bad(place, replace(SETTINGS, region="eu-wset-1"))
+def test_region_typo(real_clients: None, cloud: Cloud, stack: Stack) -> None:
+    (row,) = failed_rows(stack, replace(SETTINGS, region="eu-wset-1"))
     assert (row.check, row.seen) == ("region", "AWS has no region 'eu-wset-1'")
     assert "did you mean eu-west-1?" in row.fix
 
 
-def test_no_credentials(real_clients: None, cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(real_clients: None, cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    (row,) = bad(place)
+    (row,) = failed_rows(stack)
     assert (row.check, row.seen) == ("credentials", "there are no AWS credentials")
     assert "aws configure" in row.fix
     with pytest.raises(PneumoError) as raised:
@@ -105,18 +105,18 @@ def test_no_credentials(real_clients: None, cloud: Cloud, place: Stack, monkeypa
     ("kind", "seen"), [("expired", "have expired"), ("invalid", "does not accept"), ("throttled", "throttles")]
 )
 def test_credentials_that_do_not_work_are_one_row(
-    real_clients: None, cloud: Cloud, place: Stack, kind: str, seen: str
+    real_clients: None, cloud: Cloud, stack: Stack, kind: str, seen: str
 ) -> None:
     cloud.fault(kind)
-    (row,) = bad(place)
+    (row,) = failed_rows(stack)
     assert row.check == "credentials"
     assert seen in row.seen
     assert row.fix
 
 
-def test_clock(real_clients: None, cloud: Cloud, place: Stack) -> None:
+def test_clock(real_clients: None, cloud: Cloud, stack: Stack) -> None:
     cloud.fault("skew", seconds=600)
-    row = found(place, "clock")
+    row = row_of(stack, "clock")
     assert not row.good
     assert row.seen.endswith("s behind AWS")
     assert "timedatectl" in row.fix
@@ -125,49 +125,49 @@ def test_clock(real_clients: None, cloud: Cloud, place: Stack) -> None:
 # what the region has
 
 
-def test_a_type_that_is_not_offered(cloud: Cloud, place: Stack) -> None:
+def test_a_type_that_is_not_offered(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("not-offered", name="t3.medium")
-    row = found(place, "types t3.medium")
+    row = row_of(stack, "types t3.medium")
     assert (row.good, row.seen) == (False, "t3.medium is not offered in eu-west-1")
     assert row.fix.startswith("set app_type to a type that is: t3")
 
 
-def test_a_misspelt_type(cloud: Cloud, place: Stack) -> None:
-    row = found(place, "types t3.meduim", replace(SETTINGS, app_type="t3.meduim"))
+def test_a_misspelt_type(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "types t3.meduim", replace(SETTINGS, app_type="t3.meduim"))
     assert not row.good
     assert "t3.medium" in row.fix
 
 
-def test_types_that_are_never_in_one_zone(cloud: Cloud, place: Stack) -> None:
+def test_types_that_are_never_in_one_zone(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("not-offered", name="t3.micro", zone="eu-west-1a")
     cloud.fault("not-offered", name="t3.small", zone="eu-west-1b")
     cloud.fault("not-offered", name="t3.small", zone="eu-west-1c")
-    row = found(place, "types t3.micro, t3.small")
+    row = row_of(stack, "types t3.micro, t3.small")
     assert (row.good, row.seen) == (False, "no zone of eu-west-1 offers t3.micro and t3.small together")
     assert "nginx_type or monitoring_type" in row.fix
 
 
-def test_a_gpu_that_is_not_offered_matters_when_its_host_is_wished(cloud: Cloud, place: Stack) -> None:
+def test_a_gpu_type_that_is_not_offered_fails_only_with_a_gpu_host(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("not-offered", name="g5.xlarge")
-    row = found(place, "types g5.xlarge")
+    row = row_of(stack, "types g5.xlarge")
     assert row.good
     assert "training will need another" in row.seen
-    row = found(place, "types g5.xlarge", replace(SETTINGS, gpu_host=True))
+    row = row_of(stack, "types g5.xlarge", replace(SETTINGS, gpu_host=True))
     assert not row.good
     assert row.fix.startswith("set gpu_type to a type that is: g")
 
 
-def test_images(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "debian-12-amd64" in found(place, "image Debian").seen
+def test_images(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "debian-12-amd64" in row_of(stack, "image Debian").seen
     monkeypatch.setattr(preflight, "DEBIAN", ("136693071363", "debian-99-*"))
     monkeypatch.setattr(preflight, "GPU", ("amazon", "No Such Image"))
-    assert [row.check for row in bad(place)] == ["image Debian"]
-    assert "training will need one" in found(place, "image GPU").seen
-    assert [row.check for row in bad(place, replace(SETTINGS, gpu_host=True))] == ["image Debian", "image GPU"]
+    assert [row.check for row in failed_rows(stack)] == ["image Debian"]
+    assert "training will need one" in row_of(stack, "image GPU").seen
+    assert [row.check for row in failed_rows(stack, replace(SETTINGS, gpu_host=True))] == ["image Debian", "image GPU"]
 
 
-def test_the_image_for_volta_has_its_own_driver(cloud: Cloud, place: Stack) -> None:
-    row = found(place, "image GPU", replace(SETTINGS, gpu_type="p3.2xlarge"))
+def test_the_image_for_volta_has_its_own_driver(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "image GPU", replace(SETTINGS, gpu_type="p3.2xlarge"))
     assert "Proprietary" in row.seen
 
 
@@ -190,40 +190,40 @@ def test_as_many_addresses_as_terraform_makes() -> None:
 # what the account allows
 
 
-def test_vcpu_quota_that_others_have_used_up(cloud: Cloud, place: Stack) -> None:
+def test_vcpu_quota_that_others_have_used_up(cloud: Cloud, stack: Stack) -> None:
     launch(cloud.aws(), "other", "web-0", "web", "t3.xlarge")
     cloud.fault("quota", name="L-1216C47A", value=11)
-    row = found(place, "vCPU quota standard (L-1216C47A)")
+    row = row_of(stack, "vCPU quota standard (L-1216C47A)")
     assert (row.good, row.seen) == (False, "11, others use 4, this stack needs 8")
     assert "--quota-code L-1216C47A --desired-value 12" in row.fix
 
 
-def test_vcpus_of_this_stack_are_not_counted_twice(cloud: Cloud, place: Stack) -> None:
+def test_vcpus_of_this_stack_are_not_counted_twice(cloud: Cloud, stack: Stack) -> None:
     launch(cloud.aws(), "pre", "app-0", "app", "t3.medium")
     cloud.fault("quota", name="L-1216C47A", value=8)
-    row = found(place, "vCPU quota standard")
+    row = row_of(stack, "vCPU quota standard")
     assert (row.good, row.seen) == (True, "8, others use 0, this stack needs 8")
 
 
-def test_more_hosts_need_more_vcpus(cloud: Cloud, place: Stack) -> None:
-    row = found(place, "vCPU quota standard", replace(SETTINGS, app_count=3, web_count=2))
+def test_more_hosts_need_more_vcpus(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "vCPU quota standard", replace(SETTINGS, app_count=3, web_count=2))
     assert row.seen == "32, others use 0, this stack needs 14"
 
 
 @pytest.mark.parametrize(("kind", "code"), [("g5.xlarge", "L-DB2E81BA"), ("p3.2xlarge", "L-417A185B")])
-def test_no_gpu_quota(cloud: Cloud, place: Stack, kind: str, code: str) -> None:
+def test_no_gpu_quota(cloud: Cloud, stack: Stack, kind: str, code: str) -> None:
     cloud.fault("quota", name=code, value=0)
     wished = replace(SETTINGS, gpu_type=kind)
-    row = next(row for row in rows(wished, place) if code in row.check)
+    row = next(row for row in rows(wished, stack) if code in row.check)
     assert row.good
     assert row.seen.endswith("in training: request an increase before that")
-    row = next(row for row in rows(replace(wished, gpu_host=True), place) if code in row.check)
+    row = next(row for row in rows(replace(wished, gpu_host=True), stack) if code in row.check)
     assert not row.good
     assert f"--quota-code {code}" in row.fix
 
 
-def test_a_family_with_a_quota_of_its_own_is_said(cloud: Cloud, place: Stack) -> None:
-    assert found(place, "vCPU quota for x1e.xlarge", replace(SETTINGS, app_type="x1e.xlarge")).good
+def test_a_family_with_a_quota_of_its_own_is_said(cloud: Cloud, stack: Stack) -> None:
+    assert row_of(stack, "vCPU quota for x1e.xlarge", replace(SETTINGS, app_type="x1e.xlarge")).good
 
 
 @pytest.mark.parametrize(
@@ -234,23 +234,23 @@ def test_quota_of_a_type(kind: str, code: str | None) -> None:
     assert quotas.quota_of(kind) == code
 
 
-def test_elastic_ips_used_up(cloud: Cloud, place: Stack) -> None:
+def test_elastic_ips_used_up(cloud: Cloud, stack: Stack) -> None:
     aws = cloud.aws()
     put = [{"ResourceType": "elastic-ip", "Tags": tags("pre", "nginx")}]
     aws.call("ec2", "allocate_address", TagSpecifications=put)  # ours, from an earlier try
     for _ in range(2):
         aws.call("ec2", "allocate_address")
-    row = found(place, "elastic IPs")
+    row = row_of(stack, "elastic IPs")
     assert (row.good, row.seen) == (True, "5 allowed, others use 2, this stack needs 3")
     aws.call("ec2", "allocate_address")
-    row = found(place, "elastic IPs")
+    row = row_of(stack, "elastic IPs")
     assert not row.good
     assert "--quota-code L-0263D0A3 --desired-value 6" in row.fix
 
 
-def test_vpcs_used_up(cloud: Cloud, place: Stack) -> None:
+def test_vpcs_used_up(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("quota", name="L-F678F1CE", value=1)  # the default VPC is there
-    row = found(place, "VPCs")
+    row = row_of(stack, "VPCs")
     assert (row.good, row.seen) == (False, "1 allowed, others use 1, this stack needs 1")
     assert "--service-code vpc --quota-code L-F678F1CE --desired-value 2" in row.fix
 
@@ -267,17 +267,17 @@ def test_vpcs_used_up(cloud: Cloud, place: Stack) -> None:
     ],
 )
 def test_a_denied_question_fails_and_names_the_permission(
-    cloud: Cloud, place: Stack, service: str, action: str, check: str
+    cloud: Cloud, stack: Stack, service: str, action: str, check: str
 ) -> None:
     cloud.fault("denied", service=service, action=action)
-    row = found(place, check)
+    row = row_of(stack, check)
     assert not row.good
     assert f"{service}:{action}" in row.fix
 
 
-def test_throttling_that_stays(cloud: Cloud, place: Stack) -> None:
+def test_throttling_that_stays(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("throttled", service="ec2", action="DescribeVpcs")
-    row = found(place, "VPCs")
+    row = row_of(stack, "VPCs")
     assert not row.good
     assert "throttles" in row.seen
     assert "wait a minute" in row.fix
@@ -286,37 +286,37 @@ def test_throttling_that_stays(cloud: Cloud, place: Stack) -> None:
 # buckets
 
 
-def test_a_bucket_name_that_is_taken(cloud: Cloud, place: Stack) -> None:
+def test_a_bucket_name_that_is_taken(cloud: Cloud, stack: Stack) -> None:
     cloud.fault("bucket-taken", name=bucket_name("pre", ACCOUNT, REGION))
-    row = found(place, "bucket")
+    row = row_of(stack, "bucket")
     assert not row.good
     assert "belongs to another account" in row.seen
     assert "set bucket =" in row.fix
 
 
-def test_a_bucket_of_ours_of_another_stack_and_of_nobody(cloud: Cloud, place: Stack) -> None:
+def test_a_bucket_of_ours_of_another_stack_and_of_nobody(cloud: Cloud, stack: Stack) -> None:
     aws = cloud.aws()
     wished = replace(SETTINGS, bucket="kept-by-a-test")
-    assert found(place, "bucket", wished).seen == "kept-by-a-test is free"
+    assert row_of(stack, "bucket", wished).seen == "kept-by-a-test is free"
     aws.call("s3", "create_bucket", Bucket="kept-by-a-test", CreateBucketConfiguration={"LocationConstraint": REGION})
     try:
-        row = found(place, "bucket", wished)
+        row = row_of(stack, "bucket", wished)
         assert (row.good, row.seen) == (False, "kept-by-a-test exists already, in eu-west-1, not of a stack")
-        for stack, good in (("other", False), ("pre", True)):
-            aws.call("s3", "put_bucket_tagging", Bucket="kept-by-a-test", Tagging={"TagSet": tags(stack, "x")})
-            assert found(place, "bucket", wished).good is good
+        for owner, good in (("other", False), ("pre", True)):
+            aws.call("s3", "put_bucket_tagging", Bucket="kept-by-a-test", Tagging={"TagSet": tags(owner, "x")})
+            assert row_of(stack, "bucket", wished).good is good
     finally:
         aws.call("s3", "delete_bucket", Bucket="kept-by-a-test")
 
 
-def test_a_bucket_name_that_is_too_long(cloud: Cloud, place: Stack) -> None:
-    row = found(place, "bucket", replace(SETTINGS, stack="a-name-of-thirty-one-characters"))
+def test_a_bucket_name_that_is_too_long(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "bucket", replace(SETTINGS, stack="a-name-of-thirty-one-characters"))
     assert not row.good
     assert "longer than 63 characters" in row.seen
 
 
-def test_state_bucket(cloud: Cloud, place: Stack) -> None:
-    row = found(place, "state bucket", replace(SETTINGS, state_bucket="nowhere-to-be-found"))
+def test_state_bucket(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "state bucket", replace(SETTINGS, state_bucket="nowhere-to-be-found"))
     assert not row.good
     assert "aws s3 mb s3://nowhere-to-be-found --region eu-west-1" in row.fix
 
@@ -324,9 +324,9 @@ def test_state_bucket(cloud: Cloud, place: Stack) -> None:
 # this machine
 
 
-def test_terraform_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_terraform_missing(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    rest = {row.check: row for row in bad(place)}
+    rest = {row.check: row for row in failed_rows(stack)}
     assert set(rest) == {"terraform", "ssh client"}
     assert rest["terraform"].fix
     assert "openssh-client" in rest["ssh client"].fix
@@ -334,55 +334,55 @@ def test_terraform_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("version", "good"), [("1.9.8", False), ("1.10.0", True), ("1.14.2", True), ("2.0.0", False)])
 def test_terraform_of_another_version(
-    cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, good: bool
+    cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, good: bool
 ) -> None:
     program = tmp_path / "bin" / "terraform"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    row = found(place, "terraform")
+    row = row_of(stack, "terraform")
     assert (row.good, row.seen) == (good, version)
     assert "install terraform, 1.10 or newer" in row.fix
 
 
-def test_packages_missing(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_missing(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(installation.MODULES, "aws", ("boto3", "no_such_package"))
-    row = found(place, "packages")
+    row = row_of(stack, "packages")
     assert (row.good, row.seen) == (False, "missing: no_such_package")
     assert row.fix == installation.install_command("aws")
 
 
-def test_a_model_that_cannot_be_deployed(cloud: Cloud, place: Stack, tmp_path: Path) -> None:
-    """Found before hosts bill, not when they wait for it."""
-    row = found(place, "model", replace(SETTINGS, model=str(tmp_path)))
+def test_a_model_that_cannot_be_deployed(cloud: Cloud, stack: Stack, tmp_path: Path) -> None:
+    """It is detected before hosts are created."""
+    row = row_of(stack, "model", replace(SETTINGS, model=str(tmp_path)))
     assert not row.good and "model bundle" in row.seen
 
 
-def test_a_key_that_others_may_read(cloud: Cloud, place: Stack) -> None:
-    place.ssh.mkdir(parents=True, mode=0o700)
-    key = place.ssh / "id_ed25519"
+def test_a_key_that_others_may_read(cloud: Cloud, stack: Stack) -> None:
+    stack.ssh.mkdir(parents=True, mode=0o700)
+    key = stack.ssh / "id_ed25519"
     key.write_text("key")
     key.chmod(0o600)
-    assert found(place, "key").good
+    assert row_of(stack, "key").good
     key.chmod(0o644)
-    row = found(place, "key")
+    row = row_of(stack, "key")
     assert not row.good
     assert row.fix == f"chmod 600 {key}"
 
 
-def test_disk_full(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK_MB", 10**9)
-    row = found(place, "disk")
+    row = row_of(stack, "disk")
     assert not row.good
     assert row.fix.startswith("free ")
 
 
-def test_operator_address_that_cannot_be_found(cloud: Cloud, place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator_address_that_cannot_be_found(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> str:
         raise PneumoError("your own public IPv4 address was not found", "set operator_cidr")
 
     monkeypatch.setattr(preflight, "public_address", unknown)
-    assert found(place, "operator address").good  # it is set
-    row = found(place, "operator address", replace(SETTINGS, operator_cidr=""))
+    assert row_of(stack, "operator address").good  # it is set
+    row = row_of(stack, "operator address", replace(SETTINGS, operator_cidr=""))
     assert (row.good, row.fix) == (False, "set operator_cidr")

@@ -1,4 +1,4 @@
-"""What terraform is given, and that no GPU host is left billing."""
+"""Terraform's variables and environment, and that no GPU host is left running."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -57,7 +57,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "POLL_S", 0.01)
 
 
-def test_a_gpu_that_runs_is_stopped_at_once_and_nothing_else_is() -> None:
+def test_only_a_running_gpu_host_is_stopped_immediately() -> None:
     ec2 = Ec2(boots=10**6)
     gpu.stop_training_hosts(ec2, "t", True)
     assert ec2.stopped == ["i-1"]
@@ -69,19 +69,19 @@ def test_a_new_gpu_host_may_end_its_boot_script_first() -> None:
     assert ec2.looks == 5 and ec2.stopped == ["i-1"]
 
 
-def test_one_that_powers_itself_off_is_left_alone() -> None:
+def test_a_host_that_powers_itself_off_is_not_stopped() -> None:
     ec2 = Ec2(boots=10**6, ends=3)
     gpu.stop_training_hosts(ec2, "t", True, boot_s=30)
     assert ec2.stopped == []
 
 
-def test_one_that_never_boots_is_stopped_when_its_time_is_up() -> None:
+def test_a_host_that_never_boots_is_stopped_after_the_time_limit() -> None:
     ec2 = Ec2(boots=10**6)
     gpu.stop_training_hosts(ec2, "t", True, boot_s=0.05)
     assert ec2.stopped == ["i-1"]
 
 
-def test_one_that_cannot_be_stopped_is_exit_7() -> None:
+def test_a_host_that_cannot_be_stopped_is_exit_7() -> None:
     with pytest.raises(PneumoError) as caught:
         gpu.stop_training_hosts(Ec2(refuses=True), "t", False)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
@@ -97,14 +97,14 @@ def test_a_console_that_cannot_be_read_keeps_no_gpu_running() -> None:
 
 
 @pytest.mark.parametrize("trouble", [PneumoError("token expired"), KeyboardInterrupt(), SystemExit(143)])
-def test_not_to_know_is_exit_7_where_there_may_be_a_gpu(trouble: BaseException) -> None:
+def test_an_unknown_gpu_state_is_exit_7(trouble: BaseException) -> None:
     with pytest.raises(PneumoError) as caught:
         gpu.stop_training_hosts(Ec2(away=trouble), "t", True)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
     assert "aws ec2 stop-instances --region eu-west-1 --profile work" in caught.value.hint
 
 
-def test_where_there_is_none_the_first_trouble_is_the_one_to_tell() -> None:
+def test_without_a_gpu_host_an_unreachable_api_is_no_error() -> None:
     gpu.stop_training_hosts(Ec2(away=PneumoError("the API is away")), "t", False)
     with pytest.raises(KeyboardInterrupt):
         gpu.stop_training_hosts(Ec2(away=KeyboardInterrupt()), "t", False)
@@ -118,40 +118,40 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
         def identity(self) -> Account:
             return Account("999999999999", "arn:aws:iam::999999999999:user/other")
 
-    place = Stack("t", tmp_path)
-    place.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
+    stack = Stack("t", tmp_path)
+    stack.save_cloud(Cloud("eu-west-1", "", "123456789012", "b"))
     monkeypatch.setattr(context, "Aws", Other)
     with pytest.raises(PneumoError, match="is in account 123456789012") as caught:
-        context.login(Settings(stack="t", region="eu-west-1"), place)
+        context.login(Settings(stack="t", region="eu-west-1"), stack)
     assert caught.value.code == Exit.USAGE
 
 
-def test_the_state_stays_where_it_is_unless_it_is_to_move(tmp_path: Path) -> None:
-    one = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
-    assert provision._state_bucket(one, move=False) == "mine"  # a new stack
-    one.stack.terraform.mkdir()
-    assert provision._state_bucket(one, move=False) == ""
-    assert provision._state_bucket(one, move=True) == "mine"
-    there = replace(one, settings=replace(one.settings, state_bucket="here"))
+def test_the_state_is_moved_only_on_request(tmp_path: Path) -> None:
+    aws_ctx = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
+    assert provision._state_bucket(aws_ctx, move=False) == "mine"  # a new stack
+    aws_ctx.stack.terraform.mkdir()
+    assert provision._state_bucket(aws_ctx, move=False) == ""
+    assert provision._state_bucket(aws_ctx, move=True) == "mine"
+    there = replace(aws_ctx, settings=replace(aws_ctx.settings, state_bucket="here"))
     assert provision._state_bucket(there, move=True) == ""
 
 
 def test_terraform_knows_every_variable_that_it_is_given() -> None:
-    given = context.variables(aws_context(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
-    known = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
-    assert set(given) <= known
-    assert given["train_count"] == 1 and given["bucket"] == "pneumoctl-t-123456789012-eu-west-1"
+    variables = context.variables(aws_context(Ec2(), gpu_host=True), "203.0.113.7/32", "ssh-ed25519 AAAA")
+    declared = set(re.findall(r'^variable "(\w+)"', (bundled("terraform") / "variables.tf").read_text(), re.MULTILINE))
+    assert set(variables) <= declared
+    assert variables["train_count"] == 1 and variables["bucket"] == "pneumoctl-t-123456789012-eu-west-1"
 
 
 def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "another account's")
     assert context._environment("", "eu-west-1")["AWS_ACCESS_KEY_ID"] == "another account's"
-    given = context._environment("work", "eu-west-1")
-    assert given["AWS_PROFILE"] == "work" and given["AWS_REGION"] == "eu-west-1"
-    assert "another account's" not in given.values()
+    environment = context._environment("work", "eu-west-1")
+    assert environment["AWS_PROFILE"] == "work" and environment["AWS_REGION"] == "eu-west-1"
+    assert "another account's" not in environment.values()
 
 
-def test_a_stack_on_this_machine_has_nothing_to_ask_aws_about(tmp_path: Path) -> None:
+def test_a_local_stack_makes_no_call_to_aws(tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="there is no stack"):
         context.require_aws(Stack("t", tmp_path))

@@ -1,4 +1,4 @@
-"""What a person reads of a stack on aws, and when it is not as it should be."""
+"""The status of a stack on aws as text, healthy and with problems."""
 
 from typing import Any
 
@@ -60,37 +60,37 @@ GOOD: dict[str, Any] = {
 
 def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(GOOD) == 0
-    said = capsys.readouterr().out
-    row = next(line for line in said.splitlines() if line.startswith("app-0"))
+    output = capsys.readouterr().out
+    row = next(line for line in output.splitlines() if line.startswith("app-0"))
     for word in ("running", "2 run", "api 0123456789ab", "small-abc", "41 %", "17 %", "no"):
         assert word in row
-    assert "good for 12 days" in said and "t in eu-west-1: up; at least $0.2500 an hour" in said
+    assert "good for 12 days" in output and "t in eu-west-1: up; at least $0.2500 an hour" in output
 
 
-def test_who_is_silent_is_shown_and_is_not_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_without_an_answer_is_shown_as_not_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(GOOD | {"up": False, "hosts": [HOST, SILENT]}) == 1
-    said = capsys.readouterr().out
-    assert "no answer within 4 s" in said and "DEGRADED" in said
+    output = capsys.readouterr().out
+    assert "no answer within 4 s" in output and "DEGRADED" in output
 
 
 def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ill = HOST | {"units": {"redis-server": "failed"}, "failed": ["redis-server.service", "x.timer"], "good": False}
     show(GOOD | {"up": False, "hosts": [ill | {"steps_pending": 3}]})
-    said = capsys.readouterr().out
-    assert "redis-server failed, x.timer failed" in said
-    assert "3 steps" in said and "pneumoctl plan" in said
+    output = capsys.readouterr().out
+    assert "redis-server failed, x.timer failed" in output
+    assert "3 steps" in output and "pneumoctl plan" in output
 
 
-def test_a_front_door_that_is_ill_and_an_aws_that_is_silent_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unhealthy_front_door_and_an_unreachable_aws_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     door = DOOR | {"serves": False, "error": "the front door answers 504", "certificate_days": None}
     show(GOOD | {"up": False, "front_door": door, "aws_error": "no answer within 4 s", "bill": None})
-    said = capsys.readouterr().out
-    assert "the front door answers 504" in said and "an hour" not in said
-    assert "AWS: no answer within 4 s; whether a GPU host costs money is not known" in said
+    output = capsys.readouterr().out
+    assert "the front door answers 504" in output and "an hour" not in output
+    assert "AWS: no answer within 4 s; whether a GPU host costs money is not known" in output
 
 
-def test_a_gpu_host_that_runs_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_running_gpu_host_is_shown_as_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
     assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
-    said = capsys.readouterr()
-    assert "costs money" in said.err and "i-9" in said.out
+    captured = capsys.readouterr()
+    assert "costs money" in captured.err and "i-9" in captured.out

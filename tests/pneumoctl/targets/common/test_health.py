@@ -1,4 +1,4 @@
-"""The health gate closes on anything but the known score."""
+"""The health gate passes only with the known score."""
 
 import http.server
 import json
@@ -17,7 +17,7 @@ GOOD = {"id": "i", "finding": "pneumonia", "refusal": None, "probability": 0.9}
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """Answers with whatever the test put into `answers`: (status, body) by method."""
+    """Answers as set in `answers`: (status, body) by method."""
 
     answers: dict[str, tuple[int, str]] = {}
 
@@ -32,7 +32,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bundle: Path) -> None:
+def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
     assert health.gate(health.Door(page), bundle) == GOOD
 
@@ -70,7 +70,7 @@ def test_the_gate_opens_on_the_known_score_stored_as_it_was_told(page: str, bund
         ((201, json.dumps({"predictions": [GOOD | {"probability": 0.905}]})), (200, json.dumps(GOOD))),
     ],
 )
-def test_the_gate_stays_shut(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
+def test_the_gate_fails(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
     Page.answers = {"POST": sent, "GET": stored}
     with pytest.raises(PneumoError) as caught:
         health.gate(health.Door(page), bundle)

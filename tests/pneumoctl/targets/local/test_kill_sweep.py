@@ -1,4 +1,4 @@
-"""SIGKILL of pneumoctl at every step of up and of teardown: a rerun reaches the same end, and no result is lost."""
+"""SIGKILL of pneumoctl in every step of up and teardown: a rerun reaches the same state, and no result is lost."""
 
 import json
 import os
@@ -60,25 +60,25 @@ def end_state(operator: Operator) -> tuple[set[str], set[str]]:
     status = operator.json("status")
     root = operator.directory
     files = {str(one.relative_to(root)) for one in root.rglob("*") if "__pycache__" not in one.parts}
-    kept = {
+    stored = {
         one
         for one in files
         if not one.startswith(("logs", "metrics/", "redis/data", "supervisor.sock", "supervisord.pid"))
     }
-    return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, kept
+    return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, stored
 
 
 def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) -> None:
     assert kill_in_step(operator, "up", titles(operator, "up")[-2], 0.0)
     operator.run("up", "-y")
-    kept = post(operator, "100.png", 100)
+    posted = post(operator, "100.png", 100)
     assert kill_in_step(operator, "teardown", titles(operator, "teardown")[1], 0.0)
     operator.run("teardown", "-y")
 
     assert not operator.directory.exists() and processes.ours(operator.directory) == []
     assert operator.json("audit", "--verify")["unfinished"].count("teardown") == 1  # killed there, and it shows
     (*_, results) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
-    assert kept["id"] in {json.loads(line)["id"] for line in results.read_text().splitlines()}
+    assert posted["id"] in {json.loads(line)["id"] for line in results.read_text().splitlines()}
 
 
 @pytest.mark.repeat
@@ -86,9 +86,9 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
     assert sweep(operator, "up", 0.0) == 6
     operator.run("up", "-y")
     right = end_state(operator)
-    kept = [post(operator, f"{seed}.png", seed) for seed in range(100, 105)]
+    posted = [post(operator, f"{seed}.png", seed) for seed in range(100, 105)]
 
-    # again in the middle of the steps, over stored results, with everything dead and to be done anew
+    # again in the middle of the steps, with stored results and no running service
     for process in processes.ours(operator.directory):
         process.kill()
     for folder in ("stamps", "models"):
@@ -100,7 +100,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
     running, files = end_state(operator)
     assert running == right[0]
     assert files ^ right[1] == set()
-    assert [stored(operator, one["id"]) for one in kept] == kept
+    assert [stored(operator, one["id"]) for one in posted] == posted
 
     assert sweep(operator, "teardown", 0.0) >= 5
     operator.run("teardown", "-y")
@@ -112,7 +112,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
     assert written  # one a try that came so far
     for results in written:
         exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
-        assert {one["id"] for one in kept} <= exported
+        assert {one["id"] for one in posted} <= exported
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.repeat),
     ],
 )
-def test_an_interrupted_up_says_so_by_its_code_and_goes_on_next_time(
+def test_an_interrupted_up_has_its_exit_code_and_is_resumed(
     operator: Operator, number: signal.Signals, code: int
 ) -> None:
     child = operator.start("up", "-y")
@@ -132,7 +132,7 @@ def test_an_interrupted_up_says_so_by_its_code_and_goes_on_next_time(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     child.send_signal(number)
-    _, said = child.communicate(timeout=240)
-    assert child.returncode == code, said
-    assert "Traceback" not in said
+    _, stderr = child.communicate(timeout=240)
+    assert child.returncode == code, stderr
+    assert "Traceback" not in stderr
     operator.run("up", "-y")

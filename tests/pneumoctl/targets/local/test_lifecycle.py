@@ -1,4 +1,4 @@
-"""The whole life of a local stack with real Redis, gunicorn and supervisord: up, faults, again, down."""
+"""A local stack with real Redis, gunicorn and supervisord, from up to teardown, with faults in between."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     document = operator.json("up", "-y")
     assert document["prediction"]["finding"] in ("pneumonia", "no pneumonia")
     assert len(document["changed"]) == 6
-    kept = post(operator, "kept.png", 100)
+    posted = post(operator, "kept.png", 100)
 
     before = pids(operator)
     again = operator.run("up")  # without -y and without a terminal: it must not have to ask
@@ -51,7 +51,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
         os.kill(victim, signal.SIGKILL)
         time.sleep(1.5)
         wait_serving(operator)
-        assert stored(operator, kept["id"]) == kept
+        assert stored(operator, posted["id"]) == posted
 
     # the supervisor: its children are orphans until `up` puts a new one in charge
     (supervisor,) = (p for p in processes.ours(operator.directory) if "supervisor.supervisord" in " ".join(p.cmdline()))
@@ -60,24 +60,24 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     status = operator.json("status", code=Exit.FAILED)
     assert not status["supervised"] and status["strays"]
     operator.run("up", "-y")
-    assert stored(operator, kept["id"]) == kept
+    assert stored(operator, posted["id"]) == posted
 
     # everything at once
     for process in processes.ours(operator.directory):
         process.kill()
     operator.run("up", "-y")
-    assert stored(operator, kept["id"]) == kept
+    assert stored(operator, posted["id"]) == posted
 
-    teardown_exports_and_proves(operator, kept)
+    teardown_exports_and_proves(operator, posted)
 
 
-def teardown_exports_and_proves(operator: Operator, kept: dict) -> None:
+def teardown_exports_and_proves(operator: Operator, posted: dict) -> None:
     ports = [one["port"] for one in operator.json("status")["services"]]
     document = operator.json("teardown", "-y")
     assert document["left"] == []
     exported = Path(document["exported"])
     records = [json.loads(line) for line in (exported / "results" / "results.jsonl").read_text().splitlines()]
-    assert kept["id"] in {record["id"] for record in records}
+    assert posted["id"] in {record["id"] for record in records}
     assert next(exported.glob("models/*/bundle.json")).is_file()
     assert exported.stat().st_mode & 0o077 == 0
     assert not operator.directory.exists()
@@ -103,8 +103,8 @@ def test_what_is_acknowledged_while_teardown_runs_is_exported(operator: Operator
             break
         if answer.status == 201:
             acknowledged += [one["id"] for one in answer.json()["predictions"]]
-    _, said = child.communicate(timeout=240)
-    assert child.returncode == 0, said
+    _, stderr = child.communicate(timeout=240)
+    assert child.returncode == 0, stderr
     assert acknowledged
     (results,) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
     exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
@@ -123,11 +123,11 @@ def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator
     import redis
 
     operator.run("up", "-y")
-    kept = post(operator, "kept.png", 100)
+    posted = post(operator, "kept.png", 100)
     password = json.loads((operator.directory / "secrets.json").read_text())["redis_password"]
     port = int(operator.environment["PNEUMO_REDIS_PORT"])
     with redis.Redis(port=port, username="api", password=password) as client:
-        (picture,) = (key for key in client.scan_iter("pneumo:*image*") if kept["id"].encode() in key)
+        (picture,) = (key for key in client.scan_iter("pneumo:*image*") if posted["id"].encode() in key)
         whole = client.get(picture)
         client.set(picture, whole[:100] + b"damage" + whole[106:])
     error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
@@ -147,7 +147,7 @@ def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
     assert operator.json("status")["serving"]
 
 
-def test_the_proof_is_scored_anew_each_time_and_listed_nowhere(operator: Operator) -> None:
+def test_the_known_picture_is_scored_each_time_and_not_listed(operator: Operator) -> None:
     import urllib3
 
     proofs = [operator.json("up", "-y")["prediction"] for _ in range(2)]
@@ -157,7 +157,7 @@ def test_the_proof_is_scored_anew_each_time_and_listed_nowhere(operator: Operato
     assert listed["predictions"] == [] and listed["total"] == 0
 
 
-def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
+def test_a_damaged_copy_of_the_model_is_repaired(operator: Operator) -> None:
     operator.run("up", "-y")
     (network,) = operator.directory.glob("models/tiny*/model.onnx")
     network.write_bytes(b"damaged")
@@ -165,7 +165,7 @@ def test_a_damaged_copy_of_the_model_is_put_right(operator: Operator) -> None:
     assert "nothing to do" in operator.run("up").stdout
 
 
-def test_a_changed_file_is_shown_and_put_right(operator: Operator) -> None:
+def test_a_changed_file_is_shown_and_repaired(operator: Operator) -> None:
     operator.run("up", "-y")
     conf = operator.directory / "redis" / "redis.conf"
     right = conf.read_text()
@@ -182,19 +182,19 @@ def test_a_changed_file_is_shown_and_put_right(operator: Operator) -> None:
     assert conf.read_text() == right
 
 
-def test_a_taken_port_is_moved_with_a_clear_word(operator: Operator) -> None:
+def test_a_taken_port_is_replaced_with_a_message(operator: Operator) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(operator.environment["PNEUMO_UI_PORT"])))
         other.listen()
-        done = operator.run("up", "-y")
+        result = operator.run("up", "-y")
         wished = operator.environment["PNEUMO_UI_PORT"]
-        assert f"port {wished} is taken by another program: ui uses" in done.stderr
+        assert f"port {wished} is taken by another program: ui uses" in result.stderr
         assert "nothing to do" in operator.run("up").stdout
     assert "nothing to do" in operator.run("up").stdout  # and it stays where it is when the port is free again
 
 
-def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> None:
+def test_a_second_pneumoctl_names_the_holder_of_the_lock(operator: Operator) -> None:
     first = operator.start("up", "-y")
     try:
         deadline = time.monotonic() + 120
@@ -209,7 +209,7 @@ def test_a_second_pneumoctl_is_told_who_holds_the_lock(operator: Operator) -> No
         first.kill()
 
 
-def test_strange_packages_of_our_names_on_pythons_path_change_nothing(operator: Operator, tmp_path: Path) -> None:
+def test_foreign_packages_with_our_names_are_not_imported(operator: Operator, tmp_path: Path) -> None:
     for name in ("model", "webapp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
@@ -256,8 +256,8 @@ def test_the_callers_environment_reaches_no_service(operator: Operator) -> None:
 
 
 def test_without_a_yes_nothing_is_done(operator: Operator) -> None:
-    done = operator.run("up", code=Exit.FAILED)
-    assert "nothing was changed" in done.stderr
+    result = operator.run("up", code=Exit.FAILED)
+    assert "nothing was changed" in result.stderr
     assert not operator.directory.exists()
 
 
@@ -269,14 +269,14 @@ def test_preflight_fails_before_anything_is_changed(operator: Operator, tmp_path
     assert not operator.directory.exists()
 
 
-def test_lost_secrets_never_make_stored_results_look_forged(operator: Operator) -> None:
+def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
     operator.run("up", "-y")
     secrets = operator.directory / "secrets.json"
-    kept = secrets.read_text()
+    saved = secrets.read_text()
     for damage in ("{", None):
         secrets.write_text(damage) if damage else secrets.unlink()
         assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
-    secrets.write_text(kept)
+    secrets.write_text(saved)
     assert "nothing to do" in operator.run("up").stdout
     secrets.write_text("{")
     operator.run("teardown", "-y", "--purge")
@@ -293,11 +293,11 @@ def test_the_wheels_redis_serves_and_never_opens_what_a_newer_one_wrote(operator
     assert "cannot read the results" in error["message"]
     operator.run("teardown", "-y", "--purge")
     operator.run("up", "-y")
-    kept = post(operator, "kept.png", 101)
+    posted = post(operator, "kept.png", 101)
     os.kill(pids(operator)["redis"], signal.SIGKILL)
     time.sleep(1.5)
     wait_serving(operator)
-    assert stored(operator, kept["id"]) == kept
+    assert stored(operator, posted["id"]) == posted
 
 
 def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator) -> None:
@@ -317,7 +317,7 @@ def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator)
     assert operator.directory.stat().st_mode & 0o077 == 0
 
 
-def test_redis_lets_nobody_in_without_the_password(operator: Operator) -> None:
+def test_redis_requires_the_password(operator: Operator) -> None:
     import redis
 
     operator.run("up", "-y")
@@ -347,5 +347,5 @@ def test_a_gate_that_does_not_see_the_known_score_exits_10(
         manifest.pop(derived)
     bundle.write(wrong, manifest)
     operator.environment["PNEUMO_MODEL"] = str(wrong)
-    done = operator.run("up", "-y", code=Exit.GATE_FAILED)
-    assert "does not score its known picture" in done.stderr
+    result = operator.run("up", "-y", code=Exit.GATE_FAILED)
+    assert "does not score its known picture" in result.stderr

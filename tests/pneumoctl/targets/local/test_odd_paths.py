@@ -1,4 +1,4 @@
-"""A state folder of any name: the stack works in it, or preflight refuses it before anything is changed."""
+"""A state folder with an unusual name: the stack works in it, or the preflight refuses it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ def moved(operator: Operator, name: str) -> Operator:
     return replace(operator, state=state, environment=operator.environment | {"XDG_STATE_HOME": str(state)})
 
 
-def test_a_whole_life_in_a_folder_of_every_odd_character(operator: Operator) -> None:
+def test_up_and_teardown_in_a_folder_with_special_characters(operator: Operator) -> None:
     odd = moved(operator, WORKS)
     try:
         odd.run("up", "-y")

@@ -1,4 +1,4 @@
-"""The plans of up and teardown, whole, and the files they render."""
+"""The complete plans of up and teardown, and the files they render."""
 
 import configparser
 import shlex
@@ -87,14 +87,16 @@ def test_no_secret_is_in_an_argv_or_in_a_file_that_is_shown() -> None:
         ({"inventory": inventory.local({"redis": 1, "api": 9, "ui": 3})}, {"api", "ui"}),
     ],
 )
-def test_a_changed_wish_restarts_exactly_what_depends_on_it(change: dict[str, object], restarted: set[str]) -> None:
+def test_a_changed_setting_restarts_only_services_that_depend_on_it(
+    change: dict[str, object], restarted: set[str]
+) -> None:
     before, after = files(DESIRED), files(replace(DESIRED, **change))
     stamps = {name: f"/s/stamps/{name}" for name in ("redis", "api", "ui")}
     assert {name for name, path in stamps.items() if before[path].content != after[path].content} == restarted
 
 
-def test_a_rush_of_uploads_leaves_threads_for_the_probes() -> None:
-    """Every place for an upload may be taken by a slow one; the others must still be told to come back."""
+def test_many_uploads_leave_threads_for_the_probes() -> None:
+    """Slow uploads may occupy every slot; other uploads must still get the answer `busy`."""
     conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
         (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)

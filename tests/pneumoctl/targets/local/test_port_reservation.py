@@ -1,4 +1,4 @@
-"""Ports of stacks that start at the same time, and of programs that come between."""
+"""Ports of stacks that start at the same time as other stacks and programs."""
 
 import os
 import re
@@ -28,8 +28,8 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
     try:
         started = [one.start("up", "-y") for one in both]
         for child in started:
-            _, said = child.communicate(timeout=300)
-            assert child.returncode == 0, said
+            _, stderr = child.communicate(timeout=300)
+            assert child.returncode == 0, stderr
         ports = [service["port"] for one in both for service in one.json("status")["services"]]
         assert len(set(ports)) == 6
         for one in both:
@@ -60,9 +60,9 @@ def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: 
     server.chmod(0o755)
     operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
     try:
-        done = operator.run("up", "-y", timeout=300)
+        result = operator.run("up", "-y", timeout=300)
         wished = operator.environment["PNEUMO_REDIS_PORT"]
-        assert f"another program has taken port {wished} meanwhile" in done.stderr
+        assert f"another program has taken port {wished} meanwhile" in result.stderr
         (redis,) = (one for one in operator.json("status")["services"] if one["name"] == "redis")
         assert redis["port"] != int(wished) and redis["listening"]
     finally:
@@ -70,7 +70,7 @@ def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: 
             os.kill(int(taken.read_text()), signal.SIGKILL)
 
 
-def test_what_another_stack_has_is_not_given_and_not_saved(tmp_path: Path) -> None:
+def test_a_port_of_another_stack_is_neither_assigned_nor_saved(tmp_path: Path) -> None:
     base = free_port()
     mine, other = (Stack(name, tmp_path / name) for name in ("mine", "other"))
     ports = Ports({"redis": base}, {"redis": base})

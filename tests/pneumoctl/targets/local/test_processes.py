@@ -1,4 +1,4 @@
-"""Processes and ports of a stack: found by their mark, ended, proven gone."""
+"""Processes and ports of a stack: found by their marker, stopped, and verified as stopped."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def start(directory: Path, kind: str = "meek") -> tuple[subprocess.Popen[str], i
     return child, int(child.stdout.readline())
 
 
-def test_only_marked_processes_are_ours_and_end_takes_them_all(tmp_path: Path) -> None:
+def test_end_stops_exactly_the_marked_processes(tmp_path: Path) -> None:
     other = tmp_path.with_name(f"{tmp_path.name}-other")  # its name begins with ours
     other.mkdir()
     meek, port = start(tmp_path)
@@ -52,7 +52,7 @@ def test_only_marked_processes_are_ours_and_end_takes_them_all(tmp_path: Path) -
             child.stdout.close()
 
 
-def test_prove_says_what_is_left_and_fails(tmp_path: Path) -> None:
+def test_prove_fails_and_lists_remaining_processes(tmp_path: Path) -> None:
     child, port = start(tmp_path)
     command = [sys.executable, "-m", "pneumoctl.targets.local.processes"]
     try:

@@ -31,16 +31,16 @@ TYPES |= {"aws_route_table_association"}
 DEFAULT = "default"  # the security group of every VPC, which cannot be deleted
 
 
-def there(lab: Lab) -> set[Thing]:
+def existing(lab: Lab) -> set[Thing]:
     """All resources in the lab's AWS, without those that AWS creates and deletes with a VPC."""
     ec2 = lab.client()
     clients = {service: lab.client(service) for service, *_ in LISTED.values() if service != "ec2"} | {"ec2": ec2}
-    found = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
+    things = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
     for type_, (service, operation, listing, key) in LISTED.items():
         for one in getattr(clients[service], operation)()[listing]:
             if one.get("State") not in ("deleted", "deleting") and one.get("GroupName") != DEFAULT:
-                found.add((type_, one[key]))
-    return found
+                things.add((type_, one[key]))
+    return things
 
 
 def _instances(ec2: Any) -> Iterator[Thing]:
@@ -64,7 +64,7 @@ def _rules(ec2: Any) -> Iterator[Thing]:
         yield RULE.format("egress" if one["IsEgress"] else "ingress"), one["SecurityGroupRuleId"]
 
 
-def known(state: Mapping[str, Any]) -> Counter[Thing]:
+def in_state(state: Mapping[str, Any]) -> Counter[Thing]:
     """How often each resource of the listed types is in the state, including the hosts' disks."""
     counted: Counter[Thing] = Counter()
     for resource in state["resources"]:

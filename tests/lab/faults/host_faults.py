@@ -27,7 +27,7 @@ MANAGED = (
     "-type f ! -name '.*' 2>/dev/null | sort | xargs -r sha256sum"
 )
 # Prints the current releases that are incomplete.
-HALF = """cd /srv/pneumoctl 2>/dev/null || exit 0
+INCOMPLETE = """cd /srv/pneumoctl 2>/dev/null || exit 0
 for one in api web; do
   test ! -L $one/current || { cd $one/current && test -d webapp -a -d model -a -e venv/complete; } || echo $one
   cd /srv/pneumoctl
@@ -42,7 +42,7 @@ class Hold:
     operator: Operator
     host: str
     only: str
-    left: int = 0  # pid of the host before a reboot
+    old_pid: int = 0  # pid of the host before a reboot
 
     def __enter__(self) -> "Hold":
         names = {pattern.split()[0] for pattern in HELD}
@@ -69,15 +69,15 @@ class Hold:
 
 
 @dataclass
-class Struck:
+class Outcome:
     """The result of pneumoctl: exit code, output, seconds until its end."""
 
     code: int
-    said: str
+    output: str
     seconds: float
 
 
-Strike = Callable[[Operator, Hold, "subprocess.Popen[str]"], None]
+Injection = Callable[[Operator, Hold, "subprocess.Popen[str]"], None]
 
 
 def _kill(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
@@ -102,7 +102,7 @@ def _sshd(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> Non
 
 
 def _reboot(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> None:
-    hold.left = operator.lab.host(hold.host)["pid"]
+    hold.old_pid = operator.lab.host(hold.host)["pid"]
     operator.lab.fault.reboot(hold.host)
 
 
@@ -111,7 +111,7 @@ def _agent(operator: Operator, hold: Hold, child: "subprocess.Popen[str]") -> No
 
 
 # fault -> the function that applies it, and the expected exit codes
-STRIKES: dict[str, tuple[Strike, set[int]]] = {
+FAULTS: dict[str, tuple[Injection, set[int]]] = {
     "SIGKILL": (_kill, {-signal.SIGKILL}),
     "Ctrl-C": (_interrupt, {130}),
     "link cut": (_cut, {6}),
@@ -139,35 +139,35 @@ class Files:
         for path, digest in self.now().items():
             self.allowed.setdefault(path, set()).add(digest)
 
-    def half(self) -> str:
+    def incomplete(self) -> str:
         """The current releases that are incomplete."""
-        return self.operator.lab.fault.on(self.host, ["sh", "-c", HALF]).strip()
+        return self.operator.lab.fault.on(self.host, ["sh", "-c", INCOMPLETE]).strip()
 
 
-def struck(operator: Operator, hold: Hold, argv: tuple[str, ...], strike: Strike) -> Struck:
+def run_with_fault(operator: Operator, hold: Hold, argv: tuple[str, ...], inject: Injection) -> Outcome:
     """Run pneumoctl and apply the fault where it is paused. The output goes to a file, which a kill does not lose."""
-    said = Path(operator.lab.places.home / "said")
-    with said.open("w+") as file:
+    output_file = Path(operator.lab.places.home / "said")
+    with output_file.open("w+") as file:
         child = operator.lab.start(["pneumoctl", *argv], env=operator.settings, stdout=file, stderr=subprocess.STDOUT)
         try:
             until(f"{argv} to reach {hold.only}", lambda: hold.reached() or child.poll() is not None, REACH_S)
             assert child.poll() is None, (
-                f"{argv} ended with {child.returncode} before it was struck:\n{said.read_text()}"
+                f"{argv} ended with {child.returncode} before the fault:\n{output_file.read_text()}"
             )
-            strike(operator, hold, child)
+            inject(operator, hold, child)
             seconds = until(f"{argv} to end", lambda: child.poll() is not None, END_S)
         finally:
             child.kill()
             child.wait()
-    return Struck(child.returncode, said.read_text(), seconds)
+    return Outcome(child.returncode, output_file.read_text(), seconds)
 
 
 def heal(operator: Operator, hold: Hold) -> None:
     """End the fault, and wait until the host answers."""
     fault = operator.lab.fault
     fault.restore(hold.host)
-    if hold.left:
-        until("its end", lambda: operator.lab.host(hold.host)["pid"] != hold.left)
+    if hold.old_pid:
+        until("the host to shut down", lambda: operator.lab.host(hold.host)["pid"] != hold.old_pid)
     operator.lab.await_host(hold.host, "up")
     fault.drain(hold.host)
     hold.let_go()

@@ -29,13 +29,13 @@ MEMORY = Path("/sys/fs/cgroup/memory")  # only exists with cgroups version 1; wi
 
 
 @dataclass
-class Scene:
-    """A run that a client follows. `prepared`: a script that its host runs at boot, before the client reaches it."""
+class PausedRun:
+    """A run that a client follows. `boot_script`: run by its host before the client reaches it."""
 
     training: Training
     folder: Path
     epochs: int
-    prepared: str = ""
+    boot_script: str = ""
     child: "subprocess.Popen[str]" = field(init=False)
     timer: threading.Timer | None = None  # a fault that is still to be ended
 
@@ -43,9 +43,9 @@ class Scene:
         """Start the run. Slow down a phase that would otherwise be too short."""
         self.folder.mkdir(parents=True)
         shutil.copy(wrong_clock.__file__, self.folder / "sitecustomize.py")
-        clock = {"PYTHONPATH": str(self.folder), "SECONDS_AHEAD": str(self.ahead)}
+        clock = {"PYTHONPATH": str(self.folder), "SECONDS_AHEAD": str(self.clock_offset)}
         operator = self.training.operator
-        self._known = self._records()
+        self._earlier = self._records()
         fault = operator.lab.fault
         if phase == "armed":
             fault.api("slow", service="ec2", action="DescribeInstanceAttribute", source=OPERATOR, seconds=4)
@@ -56,8 +56,8 @@ class Scene:
         if self._boots_alone(phase):
             fault.cut("train")
         argv = ["pneumoctl", "train", "--gpu", *CAP, "--", *SMALL, "--epochs", str(self.epochs)]
-        with (self.folder / "said").open("w") as said:  # a file is not lost when pneumoctl is killed
-            to = {"stdout": said, "stderr": subprocess.STDOUT}
+        with (self.folder / "said").open("w") as output:  # a file is not lost when pneumoctl is killed
+            to = {"stdout": output, "stderr": subprocess.STDOUT}
             self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)
 
     def reach(self, phase: str) -> None:
@@ -66,12 +66,12 @@ class Scene:
         if self._boots_alone(phase):
             self._until("booting", lambda: self.phase == "started" and lab.host("train")["state"] == "up")
             self._until("its boot", self._booted)
-            self.on(self.prepared or "true")
+            self.on(self.boot_script or "true")
         if phase == "making ready":
             self.on(HOLD)
         if phase != "booting" and self._boots_alone(phase):
             lab.fault.restore("train")
-        self._until(phase, lambda: self._there(phase))
+        self._until(phase, lambda: self._in_phase(phase))
 
     def let_go(self) -> None:
         """Let a paused run continue."""
@@ -89,7 +89,7 @@ class Scene:
         fault.clear()
         self.let_go()
         fault.drain("train")
-        self.ahead.unlink(missing_ok=True)
+        self.clock_offset.unlink(missing_ok=True)
         with suppress(AttributeError):  # it was never started
             self.child.kill()
             self.child.wait()
@@ -97,35 +97,35 @@ class Scene:
             (MEMORY / f"{self.training.operator.lab.places.prefix}-full").rmdir()
 
     def _boots_alone(self, phase: str) -> bool:
-        return phase in ("booting", "making ready") or bool(self.prepared)
+        return phase in ("booting", "making ready") or bool(self.boot_script)
 
     def _booted(self) -> bool:
         with suppress(RuntimeError, ProcessLookupError):  # systemd does not run yet
             return "active" in self.on("systemctl is-active multi-user.target || true").split()
         return False
 
-    def _there(self, phase: str) -> bool:
-        news = self.training.news() if phase not in ("armed", "booting") else {}
+    def _in_phase(self, phase: str) -> bool:
+        progress = self.training.progress() if phase not in ("armed", "booting") else {}
         if phase in ("armed", "booting"):
             return self.phase == {"booting": "started"}.get(phase, phase)
         if phase == "making ready":
             return "yes" in self.on("test ! -e /run/reached || echo yes")
         if phase in ("training", "stopping"):
-            return news.get("phase") == "train" and news.get("step", 0) > 3 and self.checkpoint() is not None
-        return bool(news.get("phase") == phase and news["run"] == self.run)
+            return progress.get("phase") == "train" and progress.get("step", 0) > 3 and self.checkpoint() is not None
+        return bool(progress.get("phase") == phase and progress["run"] == self.run)
 
-    def _until(self, what: str, there: Callable[[], bool]) -> None:
-        until(what, lambda: there() or self.child.poll() is not None, REACH_S)
-        assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.said}"
+    def _until(self, what: str, condition: Callable[[], bool]) -> None:
+        until(what, lambda: condition() or self.child.poll() is not None, REACH_S)
+        assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.output}"
 
     def _records(self) -> dict[str, Path]:
-        place = self.training.operator.directory.with_name("default.runs")
-        return {path.parent.name: path for path in place.glob("*/record.json")}
+        directory = self.training.operator.directory.with_name("default.runs")
+        return {path.parent.name: path for path in directory.glob("*/record.json")}
 
     @property
     def run(self) -> str:
         """The id of the run, "" while there is none."""
-        return max(self._records().keys() - self._known.keys(), default="")
+        return max(self._records().keys() - self._earlier.keys(), default="")
 
     @property
     def phase(self) -> str:
@@ -135,11 +135,11 @@ class Scene:
         return ""
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return (self.folder / "said").read_text()
 
     @property
-    def ahead(self) -> Path:
+    def clock_offset(self) -> Path:
         """The file with the offset of this pneumoctl's clock."""
         return self.folder / "seconds-ahead"
 
@@ -155,7 +155,7 @@ class Scene:
     def on(self, script: str) -> str:
         return self.training.on(script)
 
-    def kept(self, name: str) -> bytes | None:
+    def stored_object(self, name: str) -> bytes | None:
         """An object of the run in the bucket, None if there is none."""
         from botocore.exceptions import ClientError
 
@@ -167,5 +167,5 @@ class Scene:
 
     def checkpoint(self) -> str | None:
         """The newest checkpoint in the bucket, None if there is none."""
-        found = self.kept("checkpoints/latest")
-        return None if found is None else found.decode()
+        latest = self.stored_object("checkpoints/latest")
+        return None if latest is None else latest.decode()
