@@ -12,6 +12,9 @@ CHUNK = 32768
 def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float) -> tuple[int, bytes]:
     """Returns the exit code and stderr of the command that was started on a paramiko channel.
 
+    The command must know how much input to read: its input is never ended. Paramiko may send the end of the input
+    after it has answered the end of the command, and sshd then closes the whole connection (paramiko's issue 1705).
+
     The code is -1 if the channel broke, and LATE after `limit` seconds or after `stall` seconds without any data.
     """
     stderr, rest, sending = bytearray(), b"", True
@@ -25,7 +28,8 @@ def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, 
             stderr += channel.recv_stderr(CHUNK)
             busy = True
         if sending and not ended and channel.send_ready():
-            rest, sending = _send(channel, rest or next(stdin, b""))
+            rest = rest or next(stdin, b"")
+            rest, sending = _send(channel, rest), bool(rest)
             busy = True
         now = time.monotonic()
         if busy:
@@ -38,12 +42,9 @@ def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, 
             time.sleep(0.005)
 
 
-def _send(channel: Any, data: bytes) -> tuple[bytes, bool]:
-    """Send a part; returns the unsent rest and whether there may be more. Empty data ends the input."""
+def _send(channel: Any, data: bytes) -> bytes:
+    """Send a part; returns the unsent rest."""
     try:
-        if data:
-            return data[channel.send(data) :], True
-        channel.shutdown_write()
+        return data[channel.send(data) :] if data else b""
     except OSError:  # the command ended without reading all of its input; its exit code says why
-        pass
-    return b"", False
+        return b""

@@ -100,16 +100,23 @@ class Connections:
             return connection
 
     def execute(
-        self, host: Host, command: str, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float = math.inf
+        self,
+        host: Host,
+        command: str,
+        stdin: Iterator[bytes] | None,
+        stdout: IO[bytes],
+        limit: float,
+        stall: float = math.inf,
     ) -> tuple[int, bytes]:
         """Run a line in the host's shell; returns exit code and stderr. Raises Unreachable. Limits: see channel.pump.
 
+        Without stdin the input of the command is empty; with it, the command must know how much to read.
         Fabric's own `run` takes no bytes on stdin, sends one character per 10 ms, and hangs when a connection is lost.
         """
-        reach, channel = self._session(host, command)
+        reach, channel = self._session(host, command if stdin else f"exec </dev/null; {command}")
         try:
             with closing(KeepaliveSocket(channel)):  # its close() raises no errors
-                code, stderr = pump(channel, stdin, stdout, limit, stall)
+                code, stderr = pump(channel, stdin or iter(()), stdout, limit, stall)
         except EOFError as error:  # while sending
             raise _lost(host) from error
         if code == -1:

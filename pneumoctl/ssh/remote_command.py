@@ -22,7 +22,7 @@ def as_root(argv: Sequence[str], timeout: float, kill_after: float = KILL_AFTER_
 def run(connections: Connections, host: Host, argv: Sequence[str], timeout: float) -> Output:
     """Run a command; exit code LATE if it did not end in time. Raises Unreachable."""
     stdout, began = io.BytesIO(), time.monotonic()
-    code, raw_stderr = connections.execute(host, as_root(argv, timeout), iter(()), stdout, timeout + GRACE_S)
+    code, raw_stderr = connections.execute(host, as_root(argv, timeout), None, stdout, timeout + GRACE_S)
     output, stderr = stdout.getvalue().decode(errors="replace"), raw_stderr.decode(errors="replace")
     if code in {LATE, 128 + 9, SIGNALLED} and time.monotonic() - began >= timeout:
         return Output(LATE, output, f"{stderr}\n{argv[0]}: did not end within {timeout:.0f} s".lstrip())

@@ -137,7 +137,7 @@ class SshLink:
         while not self._closed.is_set():
             parser = _EventParser(self._events)
             try:
-                _, stderr = self._connections.execute(self.host, line, iter(()), parser, math.inf, SILENCE_S)
+                _, stderr = self._connections.execute(self.host, line, None, parser, math.inf, SILENCE_S)
                 why = stderr.decode(errors="replace").strip()[-200:] or "the connection is silent"
             except PneumoError as error:  # a changed host key, too: the session asks EC2 whether the host is off
                 why = error.message

@@ -129,7 +129,7 @@ class _Follower(io.BytesIO):
             argv = ("sudo", "-n", "--", *self._log.command(self._lines, follow=True, after=self._after))
             self._rest, self._received = b"", False
             try:
-                _, stderr = self._connections.execute(self._host, shlex.join(argv), iter(()), self, math.inf)
+                _, stderr = self._connections.execute(self._host, shlex.join(argv), None, self, math.inf)
                 reason = stderr.decode(errors="replace").strip()[-200:] or "the program that reads its log ended"
             except Unreachable as error:
                 reason = error.message

@@ -18,7 +18,10 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys, remote_command
 from pneumoctl.ssh.connections import Connections, Unreachable
+from tests.lab.small import until
 from tests.pneumoctl.sshd import Farm, in_namespaces, on_loopback
+
+MSG_CHANNEL_EOF = 96  # RFC 4254
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,29 @@ def test_a_connection_that_is_lost_while_sending_or_closing_is_unreachable(
     seconds, error = timed(lambda: connections.execute(host, "cat", die(), BytesIO(), 60))
     assert isinstance(error, Unreachable) and "the connection was lost" in error.message and seconds < 25
     connections.close()
+
+
+def test_a_command_that_ends_before_the_end_of_its_input_leaves_the_connection_open(
+    farm: Farm, connections: Connections
+) -> None:
+    """The client is slow, as on a busy machine: the host closed the channel before the client sends its next message.
+
+    A message to a closed channel makes sshd close the connection, and that of the bastion carries all others.
+    """
+    transport = connections.to(farm.host("nginx")).fabric.transport
+    send = transport._send_user_message
+
+    def send_late(message: object) -> None:
+        if threading.current_thread() is not transport and message.asbytes()[0] == MSG_CHANNEL_EOF:
+            until("the host to close the channel", lambda: not transport._channels.values())
+        send(message)
+
+    transport._send_user_message = send_late
+    assert run(connections, farm, "nginx", "echo", "first") == "first\n"
+    assert connections.execute(farm.host("nginx"), "head -c 3", iter([b"abc"]), output := BytesIO(), 60) == (0, b"")
+    assert output.getvalue() == b"abc"
+    assert run(connections, farm, "nginx", "cat") == ""
+    assert connections.to(farm.host("nginx")).fabric.transport is transport
 
 
 def test_close_ends_a_running_command(farm: Farm, connections: Connections) -> None:
