@@ -63,6 +63,7 @@ def end(out: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+@pytest.mark.repeat
 def test_a_real_process_that_was_killed_ends_with_the_same_bits(tree: Path, tmp_path: Path) -> None:
     whole_run, killed_run = tmp_path / "whole", tmp_path / "killed"
     whole = drive(-1, tree, "--out", whole_run, *SMALL)

@@ -51,6 +51,7 @@ def test_a_cap_ends_the_run_with_a_checkpoint(training: Training) -> None:
     assert training.in_bucket(training.newest(), "checkpoints/latest").startswith(b"step-")
 
 
+@pytest.mark.repeat
 def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: Training) -> None:
     child = training.follow(epochs=300)
     training.reached("train")

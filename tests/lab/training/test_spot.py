@@ -11,6 +11,7 @@ HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
 NOTICE = """mkdir -p /run/lab; echo '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}' >/run/lab/spot-action"""
 
 
+@pytest.mark.repeat
 def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_stacks_host(training: Training) -> None:
     child = training.follow("--spot", "--spot-retries", "0", "--fallback", epochs=30)
     first = training.on_spot()
