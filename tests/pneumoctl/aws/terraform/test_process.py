@@ -55,7 +55,7 @@ def start(tiny: Tiny) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
         argv = [sys.executable, "-c", APPLY, str(tiny.terraform.directory), str(tiny.terraform.log)]
         environment = {**tiny.terraform.environment, "PYTHONPATH": str(Path(__file__).parents[4])}
         begun.append(subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True))
-        until(lambda: '"apply_start"' in output(tiny))
+        until(lambda: '"apply_start"' in output(tiny) and runs(tiny).last())  # on a busy machine it is recorded later
         return begun[-1]
 
     yield begin
