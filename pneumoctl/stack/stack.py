@@ -125,7 +125,7 @@ class Stack:
 
     def ports(self) -> Ports | None:
         """The saved ports, None before the first `up`."""
-        return self._read("ports.json", Ports)
+        return self._read("ports.json", _saved_ports)
 
     def inventory(self) -> Inventory | None:
         """The hosts of the local target with their ports, None before the first `up`."""
@@ -158,6 +158,12 @@ class Stack:
                 f"restore {path} from a backup; or delete the stack and its stored results: pneumoctl teardown --purge"
             )
             raise Damaged(f"{path} is damaged: {error}", hint) from error
+
+
+def _saved_ports(**saved: dict[str, int]) -> Ports:
+    """The fields of ports.json; version 0.1.0 gave them other names."""
+    names = {"wished": "requested", "given": "assigned"}
+    return Ports(**{names.get(name, name): ports for name, ports in saved.items()})
 
 
 def resolve(settings: Settings) -> tuple[Settings, Stack]:
