@@ -36,7 +36,8 @@ def test_a_saved_stack_is_loaded_and_readable_by_its_owner_only(tmp_path: Path) 
         inventory.only("train")
 
 
-def test_the_ports_of_a_stack_of_version_0_1_are_read(demo_stack: Stack) -> None:
+def test_the_ports_of_a_stack_of_version_0_1_are_read(tmp_path: Path) -> None:
+    demo_stack = Stack("t", tmp_path)
     demo_stack.write("ports.json", {"wished": PORTS.requested, "given": PORTS.assigned})
     assert demo_stack.ports() == PORTS
 
