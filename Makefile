@@ -50,9 +50,10 @@ test-rest = $(addprefix --ignore=,$(test-lab))
 
 ## make test-pythons             the tests of the code itself, on each other Python that is here (PYTHONS=python3.12)
 # In an environment of its own each. Left out is what tests something else than how the code runs in this Python: the
-# lab's hosts have Debian's Python, Chromium is the same, terraform reads no Python, tests/installs makes environments.
+# hosts of the lab have the Python of Debian; Chromium, terraform, nginx and Prometheus read none; tests/installs makes
+# environments.
 PYTHONS ?= python3.11 python3.12 python3.13
-test-pythons = $(addprefix --ignore=tests/,lab browser terraform installs)
+test-pythons = $(addprefix --ignore=tests/,lab browser terraform templates installs)
 test-pythons: $(BIN)/python packages
 	@rm -f build/reports/python*.xml; failed=; for one in $(PYTHONS); do \
 		version=$$($$one -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) \
