@@ -188,7 +188,7 @@ def test_a_run_here_has_a_record_and_a_receipt(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("child")
 def test_the_child_gets_the_environment_that_training_needs_and_nothing_else(
-    place: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = {
         "LC_ALL": "C.UTF-8",
@@ -207,8 +207,8 @@ def test_the_child_gets_the_environment_that_training_needs_and_nothing_else(
     others = ("AWS_SECRET_ACCESS_KEY", "PNEUMO_DATA", "GUNICORN_CMD_ARGS", "PYTHONWARNINGS", "PYTHONSTARTUP", "TOKEN")
     for name, value in {**needed, **dict.fromkeys(others, "of-the-caller")}.items():
         monkeypatch.setenv(name, value)
-    assert here(place, "quick") == 0
-    folder = runs.results_directory(place, last(place)[0].id)
+    assert here(stack, "quick") == 0
+    folder = runs.results_directory(stack, last(stack)[0].id)
     environment = json.loads((folder / "environment.json").read_text())
     assert needed.items() <= environment.items()
     assert {name: environment.get(name) for name in ("PATH", "HOME")} == {
