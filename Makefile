@@ -11,7 +11,7 @@ export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test test-all test-lab test-rest test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all test-lab test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -33,11 +33,12 @@ down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
 ## make test                     every behaviour once, in a quarter of an hour (real X-rays: PNEUMO_DATA=folder)
-## make test-all                 that, and all that repeats the proof: under more faults, at more moments, for longer
+## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
 	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
-	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
+	@test $@ = test || $(MAKE) --no-print-directory test-pythons
+	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $$(find build/reports -name 'python*.xml' | sort) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
 # The stack of the lab is built once. Its teardown comes last: tests/lab/aws/test_teardown.py.
 PARTS := test-lab test-rest
@@ -46,6 +47,24 @@ $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-lab = $(addprefix tests/lab/,hosts faults training aws)
 test-rest = $(addprefix --ignore=,$(test-lab))
+
+## make test-pythons             the tests of the code itself, on each other Python that is here (PYTHONS=python3.12)
+# In an environment of its own each. Left out is what tests something else than how the code runs in this Python: the
+# hosts of the lab have the Python of Debian; Chromium, terraform, nginx and Prometheus read none; tests/installs makes
+# environments.
+PYTHONS ?= python3.11 python3.12 python3.13
+test-pythons = $(addprefix --ignore=tests/,lab browser terraform templates installs)
+test-pythons: $(BIN)/python packages
+	@rm -f build/reports/python*.xml; failed=; for one in $(PYTHONS); do \
+		version=$$($$one -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) \
+			|| { echo "not tested on $$one: it is not on the PATH (PYTHONS names others)"; continue; }; \
+		test ! -e $(BIN)/$$version || continue; \
+		echo "testing on $$version"; \
+		{ test -e $(VENV)/$$version/bin/python || $$one -m venv $(VENV)/$$version; } \
+			&& $(VENV)/$$version/bin/python -m pip install --quiet --editable '.[dev]' \
+			&& $(VENV)/$$version/bin/python -m pytest --junitxml=build/reports/$$version.xml $(test-pythons) \
+			|| failed="$$failed $$version"; \
+	done; test -z "$$failed" || { echo "failed on:$$failed"; exit 1; }
 
 ## make test-data                only what needs real X-rays, in the folder that PNEUMO_DATA names
 test-data: $(VENV)/.dev packages

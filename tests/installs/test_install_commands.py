@@ -18,7 +18,7 @@ from pneumoctl import __version__
 from pneumoctl.targets.local import processes
 from tests.installs import environments
 from tests.installs.conftest import ROOT
-from tests.installs.environments import Environment, Unreachable, checked
+from tests.installs.environments import Environment, Unreachable
 
 pytestmark = pytest.mark.timeout(900)
 WHEEL = {"url": "file:///a%20b/pneumoctl-0.2.0-py3-none-any.whl", "archive_info": {}}
@@ -103,29 +103,37 @@ def test_a_checkout_is_named_by_its_folder() -> None:
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin directory of uv and pipx."""
     home = tmp_path_factory.mktemp("tools")
-    venv.create(home, symlinks=True, with_pip=True)
-    command = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "uv", "pipx"]
+    venv.create(home, symlinks=True, with_pip=False)
     try:
-        checked(subprocess.run(command, capture_output=True, text=True, check=False))
+        environments.pip_install(home, "uv", "pipx")
     except Unreachable as error:
         pytest.skip(f"no package index can be reached: {error}")
     return home / "bin"
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the installers keep what they have downloaded, so that each package is downloaded once."""
+    home = tmp_path_factory.mktemp("cache")
+    return {"UV_CACHE_DIR": str(home / "uv"), "PIP_CACHE_DIR": str(home / "pip")}
+
+
 @pytest.fixture
-def shell(tools: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def shell(
+    tools: Path, cache: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """The environment of a shell that finds uv, pipx and what they install, all of it below tmp_path."""
     python = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
     environment = {
         name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_")) or name == "LANG"
     }
-    uv = {"UV_TOOL_DIR": "uv", "UV_TOOL_BIN_DIR": "bin", "UV_CACHE_DIR": "cache"}
+    uv = {"UV_TOOL_DIR": "uv", "UV_TOOL_BIN_DIR": "bin"}
     pipx = {"PIPX_HOME": "pipx", "PIPX_BIN_DIR": "bin", "XDG_DATA_HOME": "share", "HOME": "home"}
     places = {name: str(tmp_path / folder) for name, folder in {**uv, **pipx}.items()}
     chosen = {"UV_PYTHON": python, "PIPX_DEFAULT_PYTHON": python, "UV_PYTHON_DOWNLOADS": "never"}
     path = f"{tmp_path / 'bin'}:{tmp_path / 'venv' / 'bin'}:{tools}:/usr/local/bin:/usr/bin:/bin"
     state = str(tmp_path_factory.mktemp("w"))  # short: sockets lie in it
-    return {**environment, **places, **chosen, "PATH": path, "PNEUMO_STACK": "w", "XDG_STATE_HOME": state}
+    return {**environment, **places, **cache, **chosen, "PATH": path, "PNEUMO_STACK": "w", "XDG_STATE_HOME": state}
 
 
 def sh(line: str, shell: dict[str, str], cwd: Path, code: int = 0) -> "subprocess.CompletedProcess[str]":
@@ -143,6 +151,16 @@ def copied(target: Path) -> Path:
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, target)
     return target
+
+
+def test_uv_tool_installs_the_command_and_a_hint_names_what_adds_an_extra(
+    shell: dict[str, str], wheel: Path, tmp_path: Path
+) -> None:
+    sh(f"uv tool install -q {wheel}", shell, tmp_path)
+    assert sh("pneumoctl --version", shell, tmp_path).stdout == f"pneumoctl {__version__}\n"
+    checks = json.loads(sh("pneumoctl doctor --json", shell, tmp_path, code=4).stdout)["checks"]
+    (row,) = [one for one in checks if one["check"] == "python"]
+    assert row["fix"] == f"uv tool install --force --python {shell['UV_PYTHON']} '{wheel}[local]'"
 
 
 @pytest.mark.repeat
@@ -168,10 +186,14 @@ def test_the_command_of_a_hint_adds_the_extra(install: str, shell: dict[str, str
 
 
 @pytest.mark.repeat
-def test_uv_tool_install_brings_the_stack_up(
+def test_a_stack_lives_from_up_to_teardown_with_uv_tool(
     shell: dict[str, str], wheel: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    (tmp_path / "drawing.png").write_bytes(phantom.png(7, 192, True))
     sh(f"uv tool install -q 'pneumoctl[local] @ {wheel}'", shell, tmp_path)
     request.addfinalizer(lambda: processes.end(Path(shell["XDG_STATE_HOME"]) / "pneumoctl" / "w"))
     sh("pneumoctl up -y", shell, tmp_path)
+    answer = json.loads(sh("pneumoctl predict drawing.png --remote --json", shell, tmp_path).stdout)
+    (prediction,) = answer["predictions"]
+    assert prediction["finding"] is not None and prediction["refusal"] is None
     assert json.loads(sh("pneumoctl teardown -y --json", shell, tmp_path).stdout)["left"] == []

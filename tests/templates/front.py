@@ -80,7 +80,7 @@ class Front:
 
     def __init__(self, directory: Path, *upstreams: Upstream, **more: Any) -> None:
         self.directory = directory
-        self._path = written(directory, upstreams, **more)
+        self._command = nginx(written(directory, upstreams, **more), "-g", "daemon off;")
         self._log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._log.bind(str(directory / "log"))
         (directory / "log").chmod(0o777)
@@ -89,7 +89,7 @@ class Front:
 
     def __enter__(self) -> "Front":
         self._errors = (self.directory / "errors").open("w+")
-        self._process = subprocess.Popen(nginx(self._path, "-g", "daemon off;"), stderr=self._errors)
+        self._process = subprocess.Popen(self._command, stderr=self._errors)
         deadline = time.monotonic() + _PATIENCE
         while True:
             with suppress(OSError):

@@ -63,11 +63,12 @@ def test_a_possibly_received_request_is_not_repeated(folder: Path) -> None:
 
 
 def test_a_host_that_restarts_is_waited_for(folder: Path) -> None:
-    server = Host(ONE.address).serve({})  # its socket listens, as systemd's does; no program accepts yet
-    with Front(folder, ONE) as front:
+    # The server's socket listens, as systemd's does; no program accepts yet.
+    with Host(ONE.address).serve({}) as server, Front(folder, ONE) as front:
         later = threading.Timer(1, server.serve_forever, [0.02])
         later.start()
-        assert front.ask("/", "POST", body=b"picture").status == 200
-    server.shutdown()
-    server.server_close()
-    later.join()
+        try:
+            assert front.ask("/", "POST", body=b"picture").status == 200
+        finally:
+            server.shutdown()
+            later.join()

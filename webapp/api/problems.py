@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES as TITLES  # those of HTTPStatus differ between versions of Python
 
 from webapp import documents
 from webapp.api.store import Damaged, Missing, StoreUnavailable
@@ -31,7 +32,7 @@ class Problem(Exception):
         """The problem document."""
         return {
             "type": TYPE + self.code,
-            "title": HTTPStatus(self.status).phrase,
+            "title": TITLES[self.status],
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
@@ -67,8 +68,8 @@ def problem(error: Exception) -> Problem:
             return Problem(404, "not-found", str(error))
         case HTTPException():
             status = error.code or 500
-            code = HTTPStatus(status).phrase.lower().replace(" ", "-")
-            return Problem(status, code, error.description or HTTPStatus(status).phrase)
+            code = TITLES[status].lower().replace(" ", "-")
+            return Problem(status, code, error.description or TITLES[status])
     log_unexpected(log, error)
     return Problem(500, "internal", "An internal error occurred. Nothing was assessed.")
 

@@ -1,7 +1,6 @@
 """Show every error of the page as an error: in red, in plain words, with a way to try again, never like a finding."""
 
 import logging
-from http import HTTPStatus
 
 from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
@@ -47,8 +46,7 @@ def as_api_error(error: Exception) -> ApiError:
         case RequestEntityTooLarge():
             return ApiError(413, "The upload is too large", "The files are larger in total than the page accepts.")
         case HTTPException():
-            status = error.code or 500
-            return ApiError(status, HTTPStatus(status).phrase, error.description or "")
+            return ApiError(error.code or 500, error.name, error.description or "")
     log_unexpected(log, error)
     return ApiError(500, "The page failed", "An internal error occurred.")
 
