@@ -49,15 +49,14 @@ test-lab = $(addprefix tests/lab/,hosts faults training aws)
 test-rest = $(addprefix --ignore=,$(test-lab))
 
 ## make test-pythons             the tests of the code itself, on each other Python that is here (PYTHONS=python3.12)
-# In an environment of its own each. Left out is what tests something else than how the code runs in this Python: the
-# hosts of the lab have the Python of Debian; Chromium, terraform, nginx and Prometheus read none; tests/installs makes
-# environments.
+# Each in its own environment. Not run here: tests whose result does not depend on this Python (the lab's hosts have
+# Debian's; Chromium, terraform, nginx and Prometheus use none) and tests/installs, which makes environments itself.
 PYTHONS ?= python3.11 python3.12 python3.13
 test-pythons = $(addprefix --ignore=tests/,lab browser terraform templates installs)
 test-pythons: $(BIN)/python packages
 	@rm -f build/reports/python*.xml; failed=; for one in $(PYTHONS); do \
 		version=$$($$one -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null) \
-			|| { echo "not tested on $$one: it is not on the PATH (PYTHONS names others)"; continue; }; \
+			|| { echo "not tested on $$one: it is not on the PATH; set PYTHONS to name another"; continue; }; \
 		test ! -e $(BIN)/$$version || continue; \
 		echo "testing on $$version"; \
 		{ test -e $(VENV)/$$version/bin/python || $$one -m venv $(VENV)/$$version; } \

@@ -93,18 +93,20 @@ def stderr_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Log to `path` with UTC times, and the bare messages to standard error; the root logger is restored at the end."""
+    """Log to `path` with UTC times, and the bare messages to standard error; the loggers are restored at the end."""
     to_file, to_stderr = logging.FileHandler(path), logging.StreamHandler()
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_file.formatter.converter = time.gmtime
     to_stderr.setFormatter(logging.Formatter("%(message)s"))
-    handlers, level = logging.root.handlers, logging.root.level
+    handlers, level, converter = logging.root.handlers, logging.root.level, logging.getLogger("tf2onnx")
+    converter_level = converter.level
     logging.root.handlers = [to_file, to_stderr]
     logging.root.setLevel(logging.INFO)
-    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    converter.setLevel(logging.WARNING)
     try:
         yield
     finally:
         logging.root.handlers = handlers
         logging.root.setLevel(level)
+        converter.setLevel(converter_level)
         to_file.close()

@@ -22,7 +22,7 @@ KINDS = {
     ),
     "expired": (
         "the AWS credentials have expired",
-        "aws sso login, or get new temporary credentials; then the same command again: it resumes",
+        "aws sso login, or get new temporary credentials; then run the same command again: it resumes",
     ),
     "invalid": (
         "AWS does not accept the credentials ({code} from {action}), or the region is not enabled for the account",
@@ -31,19 +31,19 @@ KINDS = {
     ),
     "denied": (
         "AWS denies {action} to these credentials",
-        "have {action} allowed for this user or role, then the same command again",
+        "have {action} allowed for this user or role, then run the same command again",
     ),
     "throttled": (
         "AWS still throttles {action} after {attempts} attempts",
-        "wait a minute, then the same command again",
+        "wait a minute, then run the same command again",
     ),
     "unreachable": (
         "AWS cannot be reached in {region}: {reason}",
-        "check the network, the proxy (HTTPS_PROXY) and AWS_ENDPOINT_URL; then the same command again",
+        "check the network, the proxy (HTTPS_PROXY) and AWS_ENDPOINT_URL; then run the same command again",
     ),
     "clock": (
         "this machine's clock is {skew} off, and AWS refuses what is signed with it",
-        "set the clock: sudo timedatectl set-ntp true; then the same command again",
+        "set the clock: sudo timedatectl set-ntp true; then run the same command again",
     ),
     "opt-in": (
         "the account is not signed up for this service in {region} ({code} from {action})",

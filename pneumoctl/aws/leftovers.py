@@ -153,7 +153,7 @@ def _profiles(aws: Aws, stack: str) -> Iterator[Remaining]:
 
 
 def _ours(aws: Aws, stack: str, listed: Iterator[Any], key: str) -> list[str]:
-    """Whether a name in IAM, which has no regions, may be of this stack and region. The caller also checks the tag."""
+    """The names in IAM, which has no regions, that may be of this stack and region. The caller also checks the tag."""
     wanted = re.compile(rf"pneumoctl-{re.escape(stack)}-.*-{re.escape(aws.region)}")
     return [each[key] for each in listed if wanted.fullmatch(each[key])]
 

@@ -133,7 +133,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     console.text(
         f"{len(stopped)} GPU hosts stopped that ran without a lease"
         if findings.orphans
-        else "no GPU host runs without a lease"
+        else "no GPU host runs without a lease" + (" in the regions that answered" if findings.unknown else "")
     )
     for region, why in findings.unknown.items():
         console.warn(f"{region} is not known: {why}")

@@ -30,18 +30,18 @@ def ls(invocation: Invocation) -> int:
     """List the models, their figures, and which one is promoted and serves."""
     stack = invocation.stack
     marks = _marks(invocation)
-    model: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
     for name in store.names():
         try:
-            model.append(model_figures.document(store.get(name, deep=False), marks))
+            models.append(model_figures.document(store.get(name, deep=False), marks))
         except PneumoError as error:
-            model.append({"model": name, "damaged": error.message})
+            models.append({"model": name, "damaged": error.message})
     ours = store.shipped()
     if ours.id not in store.names():
-        model.append(model_figures.document(ours, marks))
-    console.result({"stack": stack.name, "models": model})
-    rows = [model_figures.list_row(entry) for entry in model]
-    styles = ["red" if "damaged" in entry else "green" if entry["promoted"] else "" for entry in model]
+        models.append(model_figures.document(ours, marks))
+    console.result({"stack": stack.name, "models": models})
+    rows = [model_figures.list_row(entry) for entry in models]
+    styles = ["red" if "damaged" in entry else "green" if entry["promoted"] else "" for entry in models]
     console.table(model_figures.LISTED, rows, styles)
     return 0
 

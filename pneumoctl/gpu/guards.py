@@ -93,7 +93,7 @@ def gpu_hosts(aws: Aws, stack: Stack) -> list[Gpu]:
 
 
 def guards(aws: Aws, stack: Stack) -> list[Guard]:
-    """All six guards. Those on the host itself can only be proven by a drill."""
+    """The guards, and the lease that a GPU host must have. Those on the host itself can only be proven by a drill."""
     hosts = gpu_hosts(aws, stack)
     on = [host for host in hosts if host.bills]
     unleased = [host for host in on if not host.lease]

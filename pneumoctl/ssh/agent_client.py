@@ -121,6 +121,7 @@ class Agents:
                 "holder": self._holder,
                 "token": self._tokens.get(host.name, 0),
                 "step": _step(step, trees),
+                "trees": trees.tell(),
             }
             packed = trees if trees.tell() else None  # without a tree, a step may be silent until its time limit
             trees.seek(0)

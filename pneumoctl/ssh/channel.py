@@ -12,8 +12,9 @@ CHUNK = 32768
 def pump(channel: Any, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float) -> tuple[int, bytes]:
     """Returns the exit code and stderr of the command that was started on a paramiko channel.
 
-    The command must know how much input to read: its input is never ended. Paramiko may send the end of the input
-    after it has answered the end of the command, and sshd then closes the whole connection (paramiko's issue 1705).
+    The command must read all input and know how much that is: the input is never ended. If this thread is slow,
+    paramiko may send data or the end of the input after it has answered the end of the command, and sshd then closes
+    the whole connection (paramiko's issue 1705).
 
     The code is -1 if the channel broke, and LATE after `limit` seconds or after `stall` seconds without any data.
     """

@@ -1,4 +1,4 @@
-"""The paths of a stack's files on a host."""
+"""The paths of the files of a stack on this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths on a host below one root; the same on every target."""
+    """The paths below one root, the directory of the stack."""
 
     root: Path
 

@@ -27,10 +27,15 @@ from pneumoctl.training.progress import CHECKPOINT_S
 
 POLL_S = 0.5
 # In addition to what every command inherits: the libraries, the GPU, the cache and the download of initial weights.
-_PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "TF_", "XLA_", "JAX_", "KERAS_", "OMP_")
+# Not TF_ nor NVIDIA_ as a whole: terraform's tokens and NVIDIA's API keys begin so, too.
+_PASSED_ON_PREFIXES = (
+    *("CUDA_", "XLA_", "JAX_", "KERAS_", "OMP_"),
+    *("TF_CPP_", "TF_CUDNN_", "TF_DETERMINISTIC_", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_NUM_", "TF_XLA_"),
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _PASSED_ON = (
     *("VIRTUAL_ENV", "XDG_CACHE_HOME", "MPLCONFIGDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "SOURCE_DATE_EPOCH"),
+    *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_TF32_OVERRIDE"),
     *_PROXIES,
     *(name.upper() for name in _PROXIES),
 )

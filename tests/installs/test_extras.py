@@ -103,7 +103,7 @@ def test_aws_rejects_invalid_training_flags_before_any_cost(make: Make) -> None:
     assert "there is no stack" in aws.run("pneumoctl", "train", "--gpu", "--", "--epochs", "3", code=1).stderr
 
 
-@pytest.mark.repeat  # a minute; that a training runs is proven in tests/model
+@pytest.mark.repeat  # a minute; in the usual run a training is proven in tests/model, with all extras installed
 def test_train(make: Make, tmp_path: Path) -> None:
     train = make("train", **STACK)
     train.run("python", "-c", DRAWINGS, cwd=tmp_path)

@@ -91,7 +91,7 @@ class Operator:
 
 
 class Watch:
-    """Records the command line and environment of each process of the operator, and of its children."""
+    """Records the command line and environment of the processes of the operator that live longer than PAUSE_S."""
 
     def __init__(self, lab: Lab) -> None:
         self.seen: set[tuple[bytes, bytes]] = set()

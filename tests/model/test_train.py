@@ -1,6 +1,7 @@
 """The command: usage, states, exit codes, and a real process killed with SIGKILL that ends with the same bits."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -64,16 +65,17 @@ def end(out: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.repeat
-def test_a_real_process_that_was_killed_ends_with_the_same_bits(tree: Path, tmp_path: Path) -> None:
+def test_a_real_process_killed_twice_ends_with_the_same_bits(tree: Path, tmp_path: Path) -> None:
     whole_run, killed_run = tmp_path / "whole", tmp_path / "killed"
     whole = drive(-1, tree, "--out", whole_run, *SMALL)
     assert whole.returncode == 0, whole.stderr
-    killed = drive(
-        8, tree, "--out", killed_run, *SMALL, "--checkpoint-steps", 2
-    )  # in the second epoch, after a checkpoint
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert json.loads((killed_run / "run.json").read_text())["state"] == "running"
-    assert not (killed_run / "bundle").exists()
+    more = ()
+    for kill in (3, 8):  # in the first and in the second epoch, between two checkpoints
+        killed = drive(kill, tree, "--out", killed_run, *SMALL, "--checkpoint-steps", 2, *more)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert json.loads((killed_run / "run.json").read_text())["state"] == "running"
+        assert not (killed_run / "bundle").exists()
+        more = ("--resume",)
     last = drive(-1, tree, "--out", killed_run, "--resume")
     assert last.returncode == 0, last.stderr
     expected, actual = end(whole_run), end(killed_run)
@@ -294,3 +296,15 @@ def test_noise_goes_to_the_log_and_errors_come_back(tmp_path: Path, capfd) -> No
     os.write(2, b"from us\n")
     assert (tmp_path / "log").read_text() == "from C++\n"
     assert capfd.readouterr().err == "from us\n"
+
+
+def test_the_log_is_closed_and_the_loggers_restored_when_the_run_ends(tmp_path: Path, capfd) -> None:
+    loggers = (logging.root, logging.getLogger("tf2onnx"))
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    with pytest.raises(ZeroDivisionError), run_dir.logging_to(tmp_path / "log"):
+        (to_file,) = [one for one in logging.root.handlers if isinstance(one, logging.FileHandler)]
+        logging.getLogger("model").info("from us")
+        raise ZeroDivisionError
+    assert to_file.stream is None
+    assert [(logger.level, list(logger.handlers)) for logger in loggers] == before
+    assert "INFO from us" in (tmp_path / "log").read_text() and capfd.readouterr().err == "from us\n"

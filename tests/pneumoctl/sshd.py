@@ -157,7 +157,7 @@ def call(*argv: str) -> None:
 
 
 def servers_of(root: Path, address_of: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
-    """Start one server for each name. `place`: number -> (address, port, namespace)."""
+    """Start one server for each name. `address_of`: number -> (address, port, namespace)."""
     if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
         pytest.skip(needs.SSH)
     root.mkdir(exist_ok=True)

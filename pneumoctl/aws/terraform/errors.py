@@ -12,7 +12,7 @@ from pneumoctl.aws.errors import KINDS
 from pneumoctl.aws.terraform.events import Diagnostic
 from pneumoctl.errors import Exit, PneumoError
 
-AGAIN = "the same command again: it resumes"
+AGAIN = "run the same command again: it resumes"
 _QUOTA = "pneumoctl doctor --target aws shows what is allowed and how to ask for more; then " + AGAIN
 _STATE = "compare {directory}/terraform.tfstate with its .backup and the copies beside it; versions of it are in S3"
 
@@ -39,7 +39,7 @@ MEANINGS = (
         "locked here",
         r"acquiring the state lock.*temporarily unavailable.*Who: +(?P<who>\S+).*Created: +(?P<created>[^\n]+)",
         "terraform's state is locked by {who} since {age}: that process still runs, and releases the lock when it ends",
-        "wait for it to end, then the same command again",
+        "wait for it to end, then run the same command again",
         Exit.LOCKED,
     ),
     Meaning(
@@ -70,7 +70,7 @@ MEANINGS = (
         "capacity",
         r"InsufficientInstanceCapacity|InsufficientHostCapacity",
         "AWS has no capacity for {address} now: {reason}",
-        "the same command again later, or another type or region in pneumo.toml",
+        "run the same command again later, or set another type or region in pneumo.toml",
     ),
     Meaning(
         "unsupported type",
@@ -126,7 +126,7 @@ MEANINGS = (
         r"Required plugins are not installed|Inconsistent dependency lock|Backend initialization required|"
         r"provider binary|Could not load plugin|Missing required provider",
         "terraform's working copy was incomplete: {reason}",
-        "the same command again: it initialises the working copy again",
+        "run the same command again: it initialises the working copy",
     ),
     Meaning(
         "provider",

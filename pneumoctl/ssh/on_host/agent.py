@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pneumoctl.files import tree_digest
 from pneumoctl.ssh.on_host import release_check
-from pneumoctl.ssh.on_host.files import all_succeed, copy, link, run, text, write
+from pneumoctl.ssh.on_host.files import Trees, all_succeed, copy, link, run, text, write
 from pneumoctl.ssh.on_host.leases import is_valid, lease, locked, release
 
 Document = dict[str, Any]
@@ -99,7 +99,7 @@ def already_done(step: str, probes: list[Document]) -> bool:
     return not Undo(step).pending() and all_succeed(probes)
 
 
-def act(request: Document, stream: IO[bytes]) -> Document:
+def act(request: Document, stream: Trees) -> Document:
     """Carry out a step, or undo what it changed. Refused without a valid lease; waits for a step that still runs."""
     step = request["step"]
     entry = {"title": step["title"], "run": request["run"]}
@@ -119,7 +119,7 @@ def act(request: Document, stream: IO[bytes]) -> Document:
     return {"state": "done", "output": output}
 
 
-def carry_out(step: Document, stream: IO[bytes]) -> str:
+def carry_out(step: Document, stream: Trees) -> str:
     """Run the actions of a step in order and verify the result; returns the last output. Undoes all if it raises."""
     validate(step)
     undo = Undo(step["id"])
@@ -153,7 +153,7 @@ def validate(step: Document) -> None:
             run_or_fail({**probe, "argv": [word.replace("{staged}", folder) for word in probe["argv"]]})
 
 
-def do(action: Document, undo: Undo, stream: IO[bytes]) -> str:
+def do(action: Document, undo: Undo, stream: Trees) -> str:
     """Carry out one action; returns the output of its command."""
     if action["do"] in ("run", "service"):
         return run_or_fail(action)
@@ -200,7 +200,7 @@ def last_record() -> Document:
     return {}
 
 
-def answer(request: Document, stream: IO[bytes]) -> Document:
+def answer(request: Document, stream: Trees) -> Document:
     """The answer to a request."""
     match request["op"]:
         case "probe":
@@ -232,7 +232,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminate)
     os.umask(0o022)
     STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    request = json.loads(sys.stdin.buffer.readline())
+    trees = Trees(sys.stdin.buffer, request.get("trees", 0))
     try:
-        emit({"answer": answer(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)})
+        emit({"answer": answer(request, trees)})
     except OSError as error:
         emit({"answer": {"state": "failed", "what": "the host", "code": 1, "output": str(error)}})
+    trees.read_rest()

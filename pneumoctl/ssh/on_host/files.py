@@ -45,7 +45,25 @@ def link(path: Path, target: str) -> None:
     replace_link(path, target)
 
 
-def copy(path: Path, digest: str, size: int, stream: IO[bytes]) -> None:
+class Trees:
+    """The packed trees that follow a request on stdin, `size` bytes in all."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def read(self, size: int) -> bytes:
+        """At most `size` of the bytes; none at the end, or if the client is gone."""
+        part = self._stream.read(min(size, self._left))
+        self._left -= len(part)
+        return part
+
+    def read_rest(self) -> None:
+        """Discard what no step has read: sshd closes the whole connection if data for an ended command arrives."""
+        while self.read(1 << 20):
+            pass
+
+
+def copy(path: Path, digest: str, size: int, stream: Trees) -> None:
     """Unpack a tree of `size` packed bytes beside `path`, check its digest, and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{path.name}.??????*"):

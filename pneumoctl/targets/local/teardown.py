@@ -104,7 +104,8 @@ def _carry_out(
     left = processes.remains(stack.directory, desired.ports) + [str(stack.directory)] * stack.exists
     stack.lock.unlink(missing_ok=True)
     if left:
-        raise PneumoError(f"processes or ports remain: {', '.join(left)}", "pneumoctl teardown", left=left)
+        message = f"processes, ports or files of the stack remain: {', '.join(left)}"
+        raise PneumoError(message, "pneumoctl teardown", left=left)
     exported = str(desired.export) if desired.export and desired.export.exists() else None
     lines: list[str] = []
     if not applied.changed:

@@ -11,6 +11,7 @@ from tests.lab.operated import HOSTS, Operator
 
 def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) -> None:
     assert {one["name"] for one in arrived.document["hosts"]} == {*HOSTS, "train"}
+    assert {one["name"] for one in arrived.first["hosts"]} == set(HOSTS) - {"app-1"}
     assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(arrived.document["changed"])
     assert arrived.document["address"] == operator.known("nginx")["public_address"]
     instances = {one["name"]: (one["api"], one["state"]) for one in operator.lab.hosts() if one["state"] != "gone"}

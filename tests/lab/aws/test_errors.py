@@ -138,8 +138,8 @@ def test_with_an_aws_that_throttles_every_call(lab: Lab) -> None:
     lab.fault.api("throttled", agent=US)
     stderr = refused(lab, 4)
 
-    assert "AWS throttles sts:GetCallerIdentity, also after 3 attempts" in stderr
-    assert "next: wait a minute, then the same command again" in stderr
+    assert "AWS still throttles sts:GetCallerIdentity after 3 attempts" in stderr
+    assert "next: wait a minute, then run the same command again" in stderr
 
 
 def test_doctor_names_every_row_that_fails_with_its_fix(lab: Lab) -> None:

@@ -92,7 +92,7 @@ def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) ->
 
     assert "AWS denies ec2:RunInstances to these credentials" in error["message"]
     assert "2 of 3 operations were done and are in the state" in error["message"]
-    assert error["hint"] == "have ec2:RunInstances allowed for this user or role, then the same command again"
+    assert error["hint"] == "have ec2:RunInstances allowed for this user or role, then run the same command again"
     assert [one["address"] for one in error["failed"]] == ['aws_instance.host["train"]']
     assert len(error["done"]) == 2
 

@@ -204,7 +204,8 @@ def test_the_child_gets_the_environment_that_training_needs_and_nothing_else(
         "no_proxy": "localhost",
         "SOURCE_DATE_EPOCH": "0",
     }
-    others = ("AWS_SECRET_ACCESS_KEY", "PNEUMO_DATA", "GUNICORN_CMD_ARGS", "PYTHONWARNINGS", "PYTHONSTARTUP", "TOKEN")
+    others = ("AWS_SECRET_ACCESS_KEY", "TF_TOKEN_app_terraform_io", "TF_VAR_password", "NVIDIA_API_KEY", "TOKEN")
+    others += ("PNEUMO_DATA", "GUNICORN_CMD_ARGS", "PYTHONWARNINGS", "PYTHONSTARTUP")
     for name, value in {**needed, **dict.fromkeys(others, "of-the-caller")}.items():
         monkeypatch.setenv(name, value)
     assert here(stack, "quick") == 0

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -328,3 +329,22 @@ def test_the_record_of_steps_is_bounded(host: Path, monkeypatch: pytest.MonkeyPa
     lines = (host / "var/steps.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["title"] == "step 99" and json.loads(lines[0])
     assert (host / "var/steps.jsonl").stat().st_size < 2200
+
+
+def test_the_input_of_a_refused_step_is_read_to_its_end(
+    host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Data for a command that has ended makes sshd close the whole connection."""
+    request = {"op": "act", "run": "r", "holder": "nobody", "token": 5, "step": document(), "trees": 3_000_000}
+    stdin = io.BytesIO(json.dumps(request).encode() + b"\n" + bytes(3_000_000) + b"more")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM)}
+    mask = os.umask(0o022)
+    try:
+        agent.main()
+    finally:
+        os.umask(mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert json.loads(capsys.readouterr().out) == {"answer": {"state": "lost"}}
+    assert stdin.read() == b"more"
