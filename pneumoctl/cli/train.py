@@ -162,12 +162,12 @@ def _parsed(arguments: list[str]) -> str:
     output = io.StringIO()
     try:
         with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
-            given = parser().parse_args(["data", "--out", "out", *arguments])
+            parsed = parser().parse_args(["data", "--out", "out", *arguments])
     except SystemExit:
         last = (output.getvalue().strip().splitlines() or ["they cannot be read"])[-1]
         raise PneumoError(f"flags for model.train: {last}", "python -m model.train --help", Exit.USAGE) from None
-    if given.out != "out" or given.resume:
+    if parsed.out != "out" or parsed.resume:
         raise PneumoError(
             f"{' and '.join(OURS)} are set by pneumoctl: omit them after --", "pneumoctl train --help", Exit.USAGE
         )
-    return "" if given.name else str(given.arch or TrainSettings.arch)
+    return "" if parsed.name else str(parsed.arch or TrainSettings.arch)

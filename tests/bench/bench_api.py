@@ -140,16 +140,16 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=bundles.pretrained())
     parser.add_argument("--count", type=int, default=60, help="pictures a measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    wishes = parser.parse_args()
-    classifier, pictures = Classifier.open(wishes.bundle, threads=1), Pictures()
+    arguments = parser.parse_args()
+    classifier, pictures = Classifier.open(arguments.bundle, threads=1), Pictures()
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder) / "redis", memory_mb=2048)
-        environment = api_environment(server.port, wishes.bundle)
+        environment = api_environment(server.port, arguments.bundle)
         worker = Gunicorn("webapp.api", Path(folder), environment, threads=20)
         try:
             server.start()
             worker.start()
-            result = measure(classifier, pictures, worker, Worker(worker, server), wishes.count, wishes.rounds)
+            result = measure(classifier, pictures, worker, Worker(worker, server), arguments.count, arguments.rounds)
             settings = StoreSettings("127.0.0.1", server.port, "", "api", environment["REDIS_PASSWORD"], b"k" * 32)
             result["milliseconds"] = parts(classifier, Store.open(settings), pictures.take(1))
         finally:

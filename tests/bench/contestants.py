@@ -96,8 +96,8 @@ def _data(host: str, steps: list[dict[str, Any]], folder: Path) -> dict[str, Any
 
 
 def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The files, links, commands and services of a step; the services are told when one of its files changed."""
-    made: dict[str, Any] = {"files": [], "links": [], "commands": [], "enabled": [], "told": []}
+    """The files, links, commands and services of a step; a changed file restarts or reloads the services."""
+    made: dict[str, Any] = {"files": [], "links": [], "commands": [], "enabled": [], "services": []}
     for count, action in enumerate(actions([step])):
         if action["do"] == "Put":
             source = folder / f"{host}.{number}.{count}"
@@ -107,7 +107,7 @@ def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[s
         elif action["do"] == "Link":
             made["links"].append({"path": action["path"], "target": action["target"]})
         elif action["do"] == "Service":
-            made["told"].append({"unit": action["name"], "verb": action["verb"]})
+            made["services"].append({"unit": action["name"], "verb": action["verb"]})
         elif action["do"] == "Run" and "systemctl enable --quiet" in " ".join(action["argv"]):
             made["enabled"].append({"unit": action["argv"][-1], "now": "--now" in action["argv"]})
         elif action["do"] == "Run" and action["argv"][0] != "apt-get":

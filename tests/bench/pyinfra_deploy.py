@@ -29,6 +29,6 @@ for group in host.loop(host.data.groups):
         server.shell(commands=[command], _if=changed)
     for one in host.loop(group["enabled"]):
         systemd.service(service=one["unit"], enabled=True, running=True if one["now"] else None)
-    for one in host.loop(group["told"]):
+    for one in host.loop(group["services"]):
         again = {"reloaded": True} if one["verb"] == "reload" else {"restarted": True}
         systemd.service(service=one["unit"], running=True, **again, _if=changed)

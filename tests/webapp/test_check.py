@@ -38,10 +38,10 @@ def environment(redis_server: RedisServer, tiny_bundle: Path) -> dict[str, str]:
 
 
 def test_a_working_api_passes_and_lists_nothing(environment, redis_server, tiny_bundle):
-    code, problems, _ = check("api", environment)
+    code, document, _ = check("api", environment)
     known_picture = bundle.load(tiny_bundle).manifest["known_picture"]
-    assert (code, problems["ok"]) == (0, True)
-    assert problems["probability"] == pytest.approx(known_picture["probability"], abs=known_picture["tolerance"])
+    assert (code, document["ok"]) == (0, True)
+    assert document["probability"] == pytest.approx(known_picture["probability"], abs=known_picture["tolerance"])
     keys = redis_server.client().keys("*")
     assert keys and not [key for key in keys if b":index:" in key]
     assert all(redis_server.client().ttl(key) > 0 for key in keys)
@@ -56,9 +56,9 @@ def test_a_changed_score_of_the_known_picture_fails(environment, tiny_bundle, tm
         (moved / name).parent.mkdir(parents=True, exist_ok=True)
         (moved / name).write_bytes((tiny_bundle / name).read_bytes())
     bundle.write(moved, {key: value for key, value in manifest.items() if key not in ("schema", "version", "files")})
-    code, problems, last = check("api", environment | {"MODEL_BUNDLE": str(moved)})
-    assert (code, problems["ok"]) == (1, False)
-    assert "known picture" in last and problems["reason"] == last
+    code, document, last = check("api", environment | {"MODEL_BUNDLE": str(moved)})
+    assert (code, document["ok"]) == (1, False)
+    assert "known picture" in last and document["reason"] == last
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_changed_score_of_the_known_picture_fails(environment, tiny_bundle, tm
     ],
 )
 def test_an_api_with_bad_settings_fails(environment, change, reason):
-    code, problems, last = check("api", environment | change)
-    assert (code, problems["ok"]) == (1, False)
+    code, document, last = check("api", environment | change)
+    assert (code, document["ok"]) == (1, False)
     assert reason in last
     assert PASSWORD not in last and TOKEN not in last
 

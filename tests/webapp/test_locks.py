@@ -50,8 +50,8 @@ def test_cuda_versions_match_tensorflow() -> None:
     names = ("tensorflow", "tensorflow-cpu")
     installed = next(one for one in metadata.distributions() if canonicalize_name(one.name) in names)
     assert version == installed.version
-    wishes = [Requirement(one) for one in installed.requires or () if "and-cuda" in one]
-    named = [one for one in wishes if one.marker is None or one.marker.evaluate({"extra": "and-cuda"})]
+    requirements = [Requirement(one) for one in installed.requires or () if "and-cuda" in one]
+    named = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": "and-cuda"})]
     assert len(named) > 5
     for requirement in named:
         locked = cuda.get(canonicalize_name(requirement.name))

@@ -39,9 +39,9 @@ class Api:
             return json.load(answer)
 
     @contextlib.contextmanager
-    def fault(self, **wish: object) -> Iterator[int]:
+    def fault(self, **options: object) -> Iterator[int]:
         """Switch a fault on during the block; yields its id."""
-        number = self.ask("POST", "faults", wish)["id"]
+        number = self.ask("POST", "faults", options)["id"]
         try:
             yield number
         finally:
@@ -86,8 +86,8 @@ def network(ec2: Any, block: str = "10.30.0.0/16") -> Network:
 def instance(ec2: Any, net: Network, kind: str = "t3.micro", **more: Any) -> str:
     """The id of a new instance, created with a network interface, as the provider does it."""
     interface = {"DeviceIndex": 0, "SubnetId": net.subnet, "Groups": [net.group]}
-    wish = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
-    made: str = ec2.run_instances(NetworkInterfaces=[interface], **wish)["Instances"][0]["InstanceId"]
+    options = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
+    made: str = ec2.run_instances(NetworkInterfaces=[interface], **options)["Instances"][0]["InstanceId"]
     return made
 
 

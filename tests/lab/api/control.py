@@ -55,10 +55,10 @@ def _faults(lab: Lab, request: Request, rest: str) -> object:
 
 
 def _fault(lab: Lab, request: Request, rest: str) -> object:
-    wish = json.loads(request.body)
-    if not isinstance(wish, dict):
+    fault = json.loads(request.body)
+    if not isinstance(fault, dict):
         raise ValueError("a fault is an object with a kind")
-    return {"id": lab.faults.add(wish).id}
+    return {"id": lab.faults.add(fault).id}
 
 
 def _no_fault(lab: Lab, request: Request, rest: str) -> object:

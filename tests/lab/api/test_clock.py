@@ -67,9 +67,9 @@ def schedule(scheduler: Any, name: str, role: str, ids: list[str], when: datetim
         "RoleArn": role,
         "Input": json.dumps({"InstanceIds": ids}),
     }
-    wish = {"GroupName": "guards", "FlexibleTimeWindow": {"Mode": "OFF"}, "ActionAfterCompletion": "DELETE", **more}
+    options = {"GroupName": "guards", "FlexibleTimeWindow": {"Mode": "OFF"}, "ActionAfterCompletion": "DELETE", **more}
     expression = f"at({when:%Y-%m-%dT%H:%M:%S})"
-    scheduler.create_schedule(Name=name, Target=target, ScheduleExpression=expression, **wish)
+    scheduler.create_schedule(Name=name, Target=target, ScheduleExpression=expression, **options)
 
 
 def ahead(api: Api, seconds: float = 0) -> datetime:
@@ -143,8 +143,8 @@ def test_a_moved_deadline_is_kept(api: Api, ec2: Any, net: Network, scheduler: A
 def test_the_role_stops_only_what_it_may(
     api: Api, ec2: Any, net: Network, scheduler: Any, role: str, tags: list[dict[str, str]]
 ) -> None:
-    wish = {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}
-    id, name = instance(ec2, net, **wish), f"other-{len(tags)}"
+    options = {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}
+    id, name = instance(ec2, net, **options), f"other-{len(tags)}"
     schedule(scheduler, name, role, [id], ahead(api, 1).astimezone(UTC))
     assert "not allowed ec2:StopInstances" in str(awaited(api, name))
     assert shown(ec2, id)["State"]["Name"] == "running"
@@ -161,17 +161,17 @@ def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, net: Network, sch
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("options", "expected"),
     [
         ({"GroupName": "none"}, "ResourceNotFoundException"),
         ({"ScheduleExpressionTimezone": "Mars/Olympus"}, "ValidationException"),
     ],
 )
 def test_an_impossible_schedule_is_refused(
-    api: Api, scheduler: Any, role: str, refused: Any, wish: dict[str, str], expected: str
+    api: Api, scheduler: Any, role: str, refused: Any, options: dict[str, str], expected: str
 ) -> None:
     with refused as failure:
-        schedule(scheduler, "wrong", role, ["i-0"], ahead(api, 60), **wish)
+        schedule(scheduler, "wrong", role, ["i-0"], ahead(api, 60), **options)
     assert code(failure) == expected
 
 

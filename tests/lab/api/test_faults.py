@@ -116,10 +116,10 @@ def test_a_skewed_clock_shows_in_the_date(api: Api, ec2: Any) -> None:
     assert 3500 < (parsedate_to_datetime(headers["date"]) - datetime.now(UTC)).total_seconds() < 3700
 
 
-@pytest.mark.parametrize("wish", [{"kind": "odd"}, {"kind": "denied", "acton": "x"}, {}, []])
-def test_an_invalid_fault_is_refused(api: Api, wish: object) -> None:
+@pytest.mark.parametrize("fault", [{"kind": "odd"}, {"kind": "denied", "acton": "x"}, {}, []])
+def test_an_invalid_fault_is_refused(api: Api, fault: object) -> None:
     with pytest.raises(urllib.error.HTTPError) as failure:
-        api.ask("POST", "faults", wish)
+        api.ask("POST", "faults", fault)
     with failure.value as answer:
         assert answer.code == 400
         assert json.load(answer)["error"]

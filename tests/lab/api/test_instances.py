@@ -80,17 +80,17 @@ def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, net: Network
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("options", "expected"),
     [
         ({"ImageId": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}, "InvalidBlockDeviceMapping"),
     ],
 )
 def test_an_impossible_instance_is_refused(
-    ec2: Any, net: Network, refused: Any, wish: dict[str, Any], expected: str
+    ec2: Any, net: Network, refused: Any, options: dict[str, Any], expected: str
 ) -> None:
     with refused as failure:
-        instance(ec2, net, **wish)
+        instance(ec2, net, **options)
     assert code(failure) == expected
 
 

@@ -29,8 +29,8 @@ def test_public_addresses_are_nobodys(ec2: Any) -> None:
 
 def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, net: Network) -> None:
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    wish = {"SubnetId": net.subnet, "AllocationId": address, "PrivateIpAddress": "10.30.1.200"}
-    gateway = ec2.create_nat_gateway(**wish)["NatGateway"]["NatGatewayId"]
+    options = {"SubnetId": net.subnet, "AllocationId": address, "PrivateIpAddress": "10.30.1.200"}
+    gateway = ec2.create_nat_gateway(**options)["NatGateway"]["NatGatewayId"]
     (shown_,) = ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"]
     assert (shown_["State"], shown_["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.30.1.200")
     ec2.delete_nat_gateway(NatGatewayId=gateway)

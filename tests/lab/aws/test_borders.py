@@ -39,7 +39,7 @@ Way = tuple[str, str, int]  # from, to (a host or place; "public NAME": by its p
 
 
 @dataclass(frozen=True)
-class Ground:
+class Topology:
     """The hosts as EC2 describes them, and their groups by id."""
 
     hosts: Mapping[str, Mapping[str, Any]]
@@ -67,7 +67,7 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
+def topology(aws: SharedStack[Arrival]) -> Iterator[Topology]:
     """Start all hosts, also the GPU host, which powers itself off after two minutes."""
     operator = aws.ready()
     ec2 = operator.lab.client()
@@ -78,26 +78,28 @@ def ground(aws: SharedStack[Arrival]) -> Iterator[Ground]:
     operator.run("gpu", "stop")
 
 
-def described(operator: Operator) -> Ground:
+def described(operator: Operator) -> Topology:
     ec2 = operator.lab.client()
     names = {one["id"]: one["name"] for one in operator.lab.hosts()}
     listed = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
     hosts = {names[one["InstanceId"]]: one for one in listed if one["State"]["Name"] == "running"}
     assert set(hosts) == {*HOSTS, "train"}
-    return Ground(hosts, {one["GroupId"]: one for one in ec2.describe_security_groups()["SecurityGroups"]})
+    return Topology(hosts, {one["GroupId"]: one for one in ec2.describe_security_groups()["SecurityGroups"]})
 
 
 @pytest.fixture(scope="module")
-def open_ways(aws: SharedStack[Arrival], ground: Ground) -> dict[Way, str]:
+def open_ways(aws: SharedStack[Arrival], topology: Topology) -> dict[Way, str]:
     """The result of each connection, from every place to every place."""
     lab = aws.lab
-    listeners = [listen(lab, origin) for origin in (*ground.hosts, *WORLD)]
+    listeners = [listen(lab, origin) for origin in (*topology.hosts, *WORLD)]
     try:
         for listener in listeners:
             assert listener.stdout
             assert listener.stdout.readline() == "listening\n"
         with ThreadPoolExecutor(len(listeners)) as pool:
-            tried = pool.map(lambda origin: attempt(lab, origin, destinations(ground, origin)), (*ground.hosts, *WORLD))
+            tried = pool.map(
+                lambda origin: attempt(lab, origin, destinations(topology, origin)), (*topology.hosts, *WORLD)
+            )
             return {way: outcome for some in tried for way, outcome in some.items()}
     finally:
         for listener in listeners:
@@ -111,11 +113,11 @@ def listen(lab: Lab, namespace: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
-def destinations(ground: Ground, start: str) -> dict[str, str]:
+def destinations(topology: Topology, start: str) -> dict[str, str]:
     """The destinations from a place: private addresses of hosts, places outside and, from outside, public addresses."""
     outside = {namespace: address for namespace, address in WORLD.items() if namespace != start and start not in WORLD}
-    private = {name: one["PrivateIpAddress"] for name, one in ground.hosts.items() if name != start}
-    public = {f"public {name}": one["PublicIpAddress"] for name, one in ground.hosts.items() if has_public(one)}
+    private = {name: one["PrivateIpAddress"] for name, one in topology.hosts.items() if name != start}
+    public = {f"public {name}": one["PublicIpAddress"] for name, one in topology.hosts.items() if has_public(one)}
     return {**outside, **private, **(public if start in WORLD else {})}
 
 
@@ -156,10 +158,10 @@ def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
     return answered
 
 
-def test_exactly_what_the_groups_permit_is_open(ground: Ground, open_ways: dict[Way, str]) -> None:
+def test_exactly_what_the_groups_permit_is_open(topology: Topology, open_ways: dict[Way, str]) -> None:
     # Private addresses cannot be reached from outside, whatever the security groups allow.
     expected = {
-        way: "open" if ground.permits(way) and not (way[0] in WORLD and way[1] in ground.hosts) else "silent"
+        way: "open" if topology.permits(way) and not (way[0] in WORLD and way[1] in topology.hosts) else "silent"
         for way in open_ways
     }
 
@@ -194,7 +196,7 @@ def test_packages_are_fetched_and_nothing_else_leaves(open_ways: dict[Way, str])
 
 @pytest.mark.parametrize(("host", "way"), [("nginx", "own"), ("web-0", "NAT"), ("app-1", "NAT"), ("train", "NAT")])
 def test_outside_a_private_host_has_the_nat_gateways_address(
-    operator: Operator, ground: Ground, host: str, way: str
+    operator: Operator, topology: Topology, host: str, way: str
 ) -> None:
     ec2 = operator.lab.client()
     gateways = [one for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "available"]
@@ -206,4 +208,4 @@ def test_outside_a_private_host_has_the_nat_gateways_address(
         connection, peer = server.accept()
         connection.close()
 
-    assert peer[0] == {"NAT": nat, "own": ground.hosts[host].get("PublicIpAddress")}[way]
+    assert peer[0] == {"NAT": nat, "own": topology.hosts[host].get("PublicIpAddress")}[way]

@@ -47,13 +47,13 @@ def hurt(aws: SharedStack[Arrival]) -> Hurt:
     fault.cut("monitoring")
     fault.change_keys("app-1")
     try:
-        return told(operator, session)
+        return query_all(operator, session)
     finally:
         session.kill()
         mend(operator)
 
 
-def told(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
+def query_all(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
     """Query all hosts at the same time."""
     with ThreadPoolExecutor(6) as pool:
 

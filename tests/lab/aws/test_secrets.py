@@ -96,7 +96,7 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
         )
         for one in lab.hosts()
     ]
-    leaked = [
+    console_outputs = [
         ec2.get_console_output(InstanceId=one["id"])["Output"].encode() for one in lab.hosts() if one["state"] == "up"
     ]
     sources = (
@@ -106,7 +106,7 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
     )
 
     assert len(user_data) >= len(HOSTS) and all(b"first boot of" in one for one in user_data)
-    assert not [one for one in secrets if any(one in text for text in (*user_data, *leaked))]
+    assert not [one for one in secrets if any(one in text for text in (*user_data, *console_outputs))]
     assert holding(secrets, (file for some in sources for file in some)) == set()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.arrival import Arrival
 from tests.lab.faults.interrupted import Sweep
-from tests.lab.operated import Operator
+from tests.lab.operated import HOSTS, Operator
 from tests.lab.shared import SharedStack
 from tests.lab.training.host import SMALL, Training, drawings
 
@@ -140,3 +140,13 @@ def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) ->
 
     assert "nothing to do: there is no stack default in eu-west-1" in output and "proof: " in output
     assert operator.lab.mutating_calls() == []
+
+
+@pytest.mark.repeat
+def test_the_same_stack_can_be_brought_up_again_in_one_uninterrupted_up(torn: str, operator: Operator) -> None:
+    document = operator.json("up", "-y")
+
+    assert {one["name"] for one in document["hosts"]} == {*HOSTS, "train"}
+    assert operator.status()["up"]
+    operator.run("teardown", "-y")
+    assert left(operator) == []

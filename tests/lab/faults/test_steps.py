@@ -165,7 +165,7 @@ def apply_fault(operator: Operator, name: str, fault: str, folder: Path) -> str:
     wrong = [path for path, digest in left.items() if digest not in files.allowed.get(path, ())]
     if name == "drain":  # a configuration of nginx without this host is complete, too
         wrong = [path for path in wrong if path != "/etc/nginx/nginx.conf"]
-    assert not wrong, f"neither as before nor as wished: {wrong}"
+    assert not wrong, f"neither as before nor as planned: {wrong}"
     assert files.incomplete() == ""
     again = operator.json("configure", "-y")["changed"]
     assert again == [], again

@@ -33,7 +33,7 @@ def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(ar
 
 
 def test_a_stack_grows_while_it_serves(arrived: Arrival) -> None:
-    print(arrived.traffic.told())
+    print(arrived.traffic.summary())
     arrived.traffic.check()
 
 
@@ -78,7 +78,7 @@ def test_a_good_release_and_its_rollback_lose_no_request(sized: Operator, tmp_pa
         began = time.monotonic()
         sized.run("rollback", kind, "-y")
         seconds = time.monotonic() - began
-    print(f"{kind}: rolled back in {seconds:.1f} s; {traffic.told()}")
+    print(f"{kind}: rolled back in {seconds:.1f} s; {traffic.summary()}")
 
     changed = {host for host in before if after[host] != before[host]}
     assert changed == {host for host in before if host.startswith("web" if kind == "web" else "app")}
@@ -92,7 +92,7 @@ def test_a_bad_release_is_taken_back_and_loses_no_request(sized: Operator, tmp_p
     before = served(sized)
     with Traffic(sized) as traffic:
         failed = sized.run(*BAD[what](tmp_path), code=10)
-    print(f"{what}: {traffic.told()}")
+    print(f"{what}: {traffic.summary()}")
 
     assert "next: " in failed.stderr and ("app-0" in failed.stderr or "web-0" in failed.stderr)
     assert served(sized) == before

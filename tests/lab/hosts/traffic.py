@@ -116,7 +116,7 @@ class Traffic:
         assert not failed, f"{len(failed)} of {self.sent} requests failed:\n" + "\n".join(failed[:30])
         assert self.sent["picture"] and self.sent["page"], self.sent
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """A line with the number of requests and their duration."""
         ordered = sorted(self.seconds) or [0.0]
         slow = ", ".join(f"{share}% {ordered[len(ordered) * share // 100]:.2f} s" for share in (50, 99))

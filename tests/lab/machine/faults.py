@@ -140,10 +140,10 @@ class Faults:
     def _disk(self, host: str) -> Path:
         return self._places.hosts / self._find(host)["id"] / "disk"
 
-    def _request(self, host: str, wish: str) -> None:
+    def _request(self, host: str, requested: str) -> None:
         directory = self._places.hosts / self._find(host)["id"]
         partial = directory / "request.partial"
-        partial.write_text(wish)
+        partial.write_text(requested)
         partial.replace(directory / "request")
 
 

@@ -159,9 +159,9 @@ class Reconciler:
             resident = self._residents.get(file.parent.name)
             if resident is None or resident.busy:
                 continue
-            wish, host = file.read_text(), resident.host
+            requested, host = file.read_text(), resident.host
             file.unlink()
-            if wish == "replace":
+            if requested == "replace":
                 self._do(resident, "replacing", lambda host=host: (host.remove(), host.create(), host.boot()), "up")
             else:
                 self._do(resident, "rebooting", lambda host=host: (host.stop(), host.boot()), "up")

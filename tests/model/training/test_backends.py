@@ -70,7 +70,7 @@ def trained(script: str, backend: str, folder: Path, stop: int = 0) -> dict[str,
 
 
 @pytest.mark.repeat
-def test_a_network_learns_with_each_backend(tmp_path: Path) -> None:
+def test_a_network_learns_with_jax(tmp_path: Path) -> None:
     summary = trained(SCRIPT, "jax", tmp_path)
 
     assert (summary["backend"], summary["replicas"], summary["steps"]) == ("jax", 1, [1, 12])

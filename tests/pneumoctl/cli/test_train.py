@@ -27,7 +27,7 @@ from pneumoctl.training import order as on_aws
 from pneumoctl.training.request import TrainingRequest
 from tests.pneumoctl.world import AT, FakeAws, World
 
-WISH = TrainingRequest("", (), 7200, None, 1800, resume=False, detach=False)
+REQUEST = TrainingRequest("", (), 7200, None, 1800, resume=False, detach=False)
 
 
 @pytest.fixture
@@ -109,20 +109,20 @@ def ordered(**more: Any) -> Run:
 
 def test_the_deadline_is_whichever_of_time_and_cost_is_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = priced(monkeypatch, 1.2)
-    by_time = on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=100.0), AT)
+    by_time = on_aws._with_limits(aws, ordered(), replace(REQUEST, max_cost=100.0), AT)
     assert (by_time.max_runtime_s, by_time.deadline) == (7200, "2026-11-23T08:00:00+00:00")
-    by_cost = on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=0.6), AT)
+    by_cost = on_aws._with_limits(aws, ordered(), replace(REQUEST, max_cost=0.6), AT)
     assert (by_cost.max_runtime_s, by_cost.deadline) == (1800, "2026-11-23T06:30:00+00:00")
     with pytest.raises(PneumoError, match="less than a minute") as caught:
-        on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=0.01), AT)
+        on_aws._with_limits(aws, ordered(), replace(REQUEST, max_cost=0.01), AT)
     assert caught.value.code == Exit.PREFLIGHT
 
 
 def test_an_unknown_price_refuses_a_cost_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = priced(monkeypatch, None)
-    assert on_aws._with_limits(aws, ordered(), WISH, AT).usd_per_hour is None
+    assert on_aws._with_limits(aws, ordered(), REQUEST, AT).usd_per_hour is None
     with pytest.raises(PneumoError, match="is unknown") as caught:
-        on_aws._with_limits(aws, ordered(), replace(WISH, max_cost=5.0), AT)
+        on_aws._with_limits(aws, ordered(), replace(REQUEST, max_cost=5.0), AT)
     assert caught.value.code == Exit.PREFLIGHT
 
 

@@ -99,11 +99,13 @@ def test_a_stack_remembers_where_it_is(home: Path) -> None:
     assert (resolved.directory / "aws.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("wish", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")])
-def test_a_stack_does_not_move(home: Path, wish: Settings) -> None:
+@pytest.mark.parametrize(
+    "settings", [Settings(target="local"), Settings(region="us-east-1"), Settings(bucket="another")]
+)
+def test_a_stack_does_not_move(home: Path, settings: Settings) -> None:
     stack.find("default").save_cloud(CLOUD)
     with pytest.raises(PneumoError, match="exists already") as caught:
-        stack.resolve(wish)
+        stack.resolve(settings)
     assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
 
 

@@ -14,33 +14,33 @@ UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler
 
 
 @replaces(EventBridgeSchedulerBackend, "create_schedule")
-def create(original: Any, self: Any, **wish: Any) -> Any:
+def create(original: Any, self: Any, **options: Any) -> Any:
     """moto: accepts any role and any expression, and crashes for an unknown group."""
-    group = self.schedule_groups.get(wish["group_name"] or "default")
+    group = self.schedule_groups.get(options["group_name"] or "default")
     if group is None:
-        raise ScheduleGroupNotFound(wish["group_name"])
-    _check(group, wish)
-    return original(self, **wish)
+        raise ScheduleGroupNotFound(options["group_name"])
+    _check(group, options)
+    return original(self, **options)
 
 
 @replaces(EventBridgeSchedulerBackend, "update_schedule")
-def update(original: Any, self: Any, **wish: Any) -> Any:
+def update(original: Any, self: Any, **options: Any) -> Any:
     """moto: accepts any role and any expression; without a given state, the schedule is never enabled."""
-    _check(self.get_schedule_group(wish["group_name"]), wish)
-    return original(self, **{**wish, "state": wish["state"] or "ENABLED"})
+    _check(self.get_schedule_group(options["group_name"]), options)
+    return original(self, **{**options, "state": options["state"] or "ENABLED"})
 
 
-def _check(group: Any, wish: dict[str, Any]) -> None:
-    expression = wish["schedule_expression"]
+def _check(group: Any, options: dict[str, Any]) -> None:
+    expression = options["schedule_expression"]
     try:
         valid = expression.startswith(("rate(", "cron(")) or moment(
-            expression, wish["schedule_expression_timezone"] or "UTC"
+            expression, options["schedule_expression_timezone"] or "UTC"
         )
     except (ValueError, KeyError):
         valid = False
     if not valid:
         raise ValidationException(f"Invalid Schedule Expression {expression}.")
-    if not trusts(wish["target"]["RoleArn"], "scheduler.amazonaws.com", group.arn):
+    if not trusts(options["target"]["RoleArn"], "scheduler.amazonaws.com", group.arn):
         raise ValidationException(UNTRUSTED)
 
 

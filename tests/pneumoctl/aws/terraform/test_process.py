@@ -143,8 +143,8 @@ print("ready", flush=True)
 end = time.monotonic() + 3
 while time.monotonic() < end: time.sleep(0.1)
 '''
-runs, told = Runs(Path(sys.argv[1])), lambda text: print(text, flush=True)
-runs.attach(told, told) or runs.run([sys.executable, "-c", child], Path("/"), {}, told, told)
+runs, note = Runs(Path(sys.argv[1])), lambda text: print(text, flush=True)
+runs.attach(note, note) or runs.run([sys.executable, "-c", child], Path("/"), {}, note, note)
 """
 
 
@@ -189,8 +189,8 @@ FOLLOW = """
 import os, sys
 from pathlib import Path
 from pneumoctl.aws.terraform.process import Run, Runs
-told = lambda text: print(text, flush=True)
-Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, told, told)
+note = lambda text: print(text, flush=True)
+Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, note, note)
 """
 
 

@@ -76,9 +76,9 @@ def test_and_for_no_other(files: tuple[Path, Path], name: str) -> None:
 def test_openssl_reads_the_desired_names_and_dates(files: tuple[Path, Path]) -> None:
     words = ["openssl", "x509", "-in", str(files[0]), "-noout", "-text"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    for wished in ("prime256v1", "CA:FALSE", "TLS Web Server Authentication", "CN = ward", "IP Address:198.51.100.7",
+    for expected in ("prime256v1", "CA:FALSE", "TLS Web Server Authentication", "CN = ward", "IP Address:198.51.100.7",
                    "DNS:xray.example.org", "ecdsa-with-SHA256"):  # fmt: skip
-        assert wished in text
+        assert expected in text
     usage = text.partition("X509v3 Key Usage: critical\n")[2].splitlines()[0]
     assert usage.strip() == "Digital Signature"
     words = ["openssl", "verify", "-CAfile", str(files[0]), "-purpose", "sslserver", str(files[0])]

@@ -46,8 +46,8 @@ def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) ->
     probes = [part.probe for part in drift.parts(HOSTS[name], steps)]
 
     assert len(probes) == len(set(probes))
-    wished = {f"{name}: {unit}" for unit in units.of(HOSTS[name])}
-    assert wished <= {where for _, where, detail in rows(name) if detail == "does not start at boot"}
+    stopped = {f"{name}: {unit}" for unit in units.of(HOSTS[name])}
+    assert stopped <= {where for _, where, detail in rows(name) if detail == "does not start at boot"}
 
 
 def test_only_the_fact_that_a_secret_file_differs_is_shown() -> None:

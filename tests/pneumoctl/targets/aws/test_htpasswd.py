@@ -70,11 +70,11 @@ def door(tmp_path: Path) -> Iterator[str]:
 
 
 def asked(url: str, login: str) -> int:
-    wish = urllib.request.Request(url)
+    request = urllib.request.Request(url)
     if login:
-        wish.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     try:
-        with urllib.request.urlopen(wish, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

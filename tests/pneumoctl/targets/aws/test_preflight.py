@@ -213,11 +213,11 @@ def test_more_hosts_need_more_vcpus(cloud: Cloud, stack: Stack) -> None:
 @pytest.mark.parametrize(("kind", "code"), [("g5.xlarge", "L-DB2E81BA"), ("p3.2xlarge", "L-417A185B")])
 def test_no_gpu_quota(cloud: Cloud, stack: Stack, kind: str, code: str) -> None:
     cloud.fault("quota", name=code, value=0)
-    wished = replace(SETTINGS, gpu_type=kind)
-    row = next(row for row in rows(wished, stack) if code in row.check)
+    settings = replace(SETTINGS, gpu_type=kind)
+    row = next(row for row in rows(settings, stack) if code in row.check)
     assert row.good
     assert row.seen.endswith("in training: request an increase before that")
-    row = next(row for row in rows(replace(wished, gpu_host=True), stack) if code in row.check)
+    row = next(row for row in rows(replace(settings, gpu_host=True), stack) if code in row.check)
     assert not row.good
     assert f"--quota-code {code}" in row.fix
 
@@ -296,15 +296,15 @@ def test_a_bucket_name_that_is_taken(cloud: Cloud, stack: Stack) -> None:
 
 def test_a_bucket_of_ours_of_another_stack_and_of_nobody(cloud: Cloud, stack: Stack) -> None:
     aws = cloud.aws()
-    wished = replace(SETTINGS, bucket="kept-by-a-test")
-    assert row_of(stack, "bucket", wished).seen == "kept-by-a-test is free"
+    settings = replace(SETTINGS, bucket="kept-by-a-test")
+    assert row_of(stack, "bucket", settings).seen == "kept-by-a-test is free"
     aws.call("s3", "create_bucket", Bucket="kept-by-a-test", CreateBucketConfiguration={"LocationConstraint": REGION})
     try:
-        row = row_of(stack, "bucket", wished)
+        row = row_of(stack, "bucket", settings)
         assert (row.good, row.seen) == (False, "kept-by-a-test exists already, in eu-west-1, not of a stack")
         for owner, good in (("other", False), ("pre", True)):
             aws.call("s3", "put_bucket_tagging", Bucket="kept-by-a-test", Tagging={"TagSet": tags(owner, "x")})
-            assert row_of(stack, "bucket", wished).good is good
+            assert row_of(stack, "bucket", settings).good is good
     finally:
         aws.call("s3", "delete_bucket", Bucket="kept-by-a-test")
 

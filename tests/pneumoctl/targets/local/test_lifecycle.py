@@ -188,8 +188,8 @@ def test_a_taken_port_is_replaced_with_a_message(operator: Operator) -> None:
         other.bind(("127.0.0.1", int(operator.environment["PNEUMO_UI_PORT"])))
         other.listen()
         result = operator.run("up", "-y")
-        wished = operator.environment["PNEUMO_UI_PORT"]
-        assert f"port {wished} is taken by another program: ui uses" in result.stderr
+        requested = operator.environment["PNEUMO_UI_PORT"]
+        assert f"port {requested} is taken by another program: ui uses" in result.stderr
         assert "nothing to do" in operator.run("up").stdout
     assert "nothing to do" in operator.run("up").stdout  # and it stays where it is when the port is free again
 

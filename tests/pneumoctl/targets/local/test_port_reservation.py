@@ -61,10 +61,10 @@ def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: 
     operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
     try:
         result = operator.run("up", "-y", timeout=300)
-        wished = operator.environment["PNEUMO_REDIS_PORT"]
-        assert f"another program has taken port {wished} meanwhile" in result.stderr
+        requested = operator.environment["PNEUMO_REDIS_PORT"]
+        assert f"another program has taken port {requested} meanwhile" in result.stderr
         (redis,) = (one for one in operator.json("status")["services"] if one["name"] == "redis")
-        assert redis["port"] != int(wished) and redis["listening"]
+        assert redis["port"] != int(requested) and redis["listening"]
     finally:
         if taken.exists():
             os.kill(int(taken.read_text()), signal.SIGKILL)
