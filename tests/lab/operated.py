@@ -15,6 +15,7 @@ PAUSE_S = 0.03  # between two scans of the processes
 LONGEST_S = 600.0  # time limit of a command, generous for a busy machine
 HOSTS = ("app-0", "app-1", "monitoring", "nginx", "web-0")  # the hosts with the default settings of `Operator`
 SHAPING = ("up", "teardown")  # commands that create or remove hosts
+SHIPPED = "dag-kermany"  # the model that is deployed if no other is promoted
 
 
 @dataclass
@@ -22,11 +23,14 @@ class Operator:
     """Works with the stack `default`.
 
     settings: the stack's settings as environment variables. applied: those of the last `up`, None if it failed.
+    original: kind of release -> whether the current and the previous one are those that `up` deploys.
     """
 
     lab: Lab
     settings: dict[str, str] = field(default_factory=lambda: {"PNEUMO_APP_COUNT": "2"})
     applied: dict[str, str] | None = None
+    original: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    promoted: bool = False
 
     @property
     def directory(self) -> Path:
@@ -42,7 +46,30 @@ class Operator:
         result = self.lab.run(["pneumoctl", *words], code, timeout=LONGEST_S, env=environment)
         if shapes and result.returncode == 0:
             self.applied = environment
+        if result.returncode == 0:
+            self._record(*words)
         return result
+
+    def restore_releases(self) -> None:
+        """Deploy what `up` deploys, in place of the releases of a test."""
+        if self.promoted:
+            self.run("model", "promote", SHIPPED, "--force", "--reason", "the test has ended")
+            self.promoted, self.original["model"] = False, (False, False)
+        for kind, (current, _) in list(self.original.items()):
+            if not current:
+                self.run("deploy", kind, "-y")
+        self.original.clear()
+
+    def _record(self, command: str, kind: str = "", *_: str) -> None:
+        current, previous = self.original.get(kind, (True, True))
+        if command in SHAPING:
+            self.original.clear()
+        elif command == "deploy":
+            self.original[kind] = (False, current)
+        elif command == "rollback":
+            self.original[kind] = (previous, current)
+        elif (command, kind) == ("model", "promote"):
+            self.promoted = True
 
     def json(self, *words: str, code: int | None = 0, **settings: str) -> dict[str, Any]:
         """The document that a command prints."""

@@ -36,6 +36,7 @@ class SharedStack(Generic[Evidence]):
             self._build()
         elif self.operator.applied != self.settings:
             self.operator.run("up", "-y")
+        self.operator.restore_releases()
         return self.operator
 
     @property
@@ -47,6 +48,8 @@ class SharedStack(Generic[Evidence]):
 
     def _build(self) -> None:
         self.prepared.clear()
+        self.operator.original.clear()
+        self.operator.promoted = False
         self._evidence = self.bring_up(self.operator)
 
     def _repair(self) -> None:
@@ -57,6 +60,7 @@ class SharedStack(Generic[Evidence]):
             if self.operator.directory.exists():
                 self.operator.run("gpu", "reap", "-y", code=None)
                 self.operator.run("gpu", "stop", code=None)
+                self.operator.restore_releases()
                 until("no lease to be held", lambda: self.operator.run("up", "-y", code=None).returncode != LOCKED, 120)
                 if self.operator.applied:
                     return
