@@ -77,6 +77,7 @@ def test_a_network_learns_with_jax(tmp_path: Path) -> None:
     assert summary["auc"] > 0.9
 
 
+@pytest.mark.repeat
 def test_several_gpus_share_each_batch_and_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     script = TWO + SCRIPT.replace("(32, 48", "(35, 48").replace("arange(32)", "arange(35)")
 

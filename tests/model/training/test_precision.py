@@ -63,7 +63,7 @@ def loop(directory: Path, precision: str, stop: int = 0) -> TrainingLoop:
     return training
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float16", pytest.param("bfloat16", marks=pytest.mark.repeat)])
 def test_a_resumed_run_ends_with_the_same_bits(precision: str, tmp_path: Path) -> None:
     whole = loop(tmp_path / "whole", precision)
     whole.run()
