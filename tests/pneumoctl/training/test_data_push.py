@@ -279,7 +279,7 @@ def test_no_stack_no_bucket_and_no_data_set(
     assert "is gone" in gone["message"] and gone["hint"].startswith("pneumoctl up")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "no data set" in push(capsys, str(empty), code=Exit.USAGE)["error"]["message"]
+    assert "is not a data set" in push(capsys, str(empty), code=Exit.USAGE)["error"]["message"]
     assert "not a folder" in push(capsys, str(tmp_path / "nothing"), code=Exit.USAGE)["error"]["message"]
     assert "cannot be the name" in push(capsys, str(xrays), "--name", "a/b", code=Exit.USAGE)["error"]["message"]
 
