@@ -1,7 +1,9 @@
 """Run the application and turn every error into a message, a hint and an exit code."""
 
 import errno
+import itertools
 import re
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -89,11 +91,14 @@ def _with_stack(text: str, argv: list[str]) -> str:
 
 
 def _given(name: str, words: list[str]) -> str:
-    """The last occurrence of an option on the command line, with its value; empty if there is none."""
-    values = [word for word in words if word.startswith(f"{name}=")]
-    if name in words[:-1]:
-        values = [f"{name} {words[words.index(name) + 1]}"]
-    return values[-1] if values else ""
+    """The last occurrence of an option on the command line, its value quoted for the shell; empty if there is none."""
+    last = ""
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == name and following:
+            last = f"{name} {shlex.quote(following)}"
+        elif word.startswith(f"{name}="):
+            last = f"{name}={shlex.quote(word.removeprefix(f'{name}='))}"
+    return last
 
 
 def _of_stack(command: re.Match[str], options: list[str]) -> str:

@@ -142,6 +142,10 @@ def test_a_settings_file_that_was_named_stays_named() -> None:
     argv = ["up", "--config", "prod.toml", "--stack=x"]
     assert _with_stack("then: pneumoctl up -y", argv) == "then: pneumoctl up --stack=x --config prod.toml -y"
     assert _with_stack("pneumoctl model ls", ["up", "--config=a.toml"]) == "pneumoctl model ls --config=a.toml"
+    assert _with_stack("pneumoctl up", ["status", "--stack", "a", "--stack", "b"]) == "pneumoctl up --stack b"
+    assert _with_stack("pneumoctl up", ["up", "--stack=a", "--stack", "b", "--stack=c"]) == "pneumoctl up --stack=c"
+    assert _with_stack("pneumoctl up", ["up", "--config", "a b'c"]) == """pneumoctl up --config 'a b'"'"'c'"""
+    assert _with_stack("pneumoctl up", ["up", "--config=a b"]) == "pneumoctl up --config='a b'"
 
 
 def test_a_command_in_any_line_acts_on_the_stack_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
