@@ -32,7 +32,7 @@ endif
 down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
-## make test                     every behaviour once, in a quarter of an hour (real X-rays: PNEUMO_DATA=folder)
+## make test                     every behaviour once: 40 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
 	@echo "the tests in the lab, which mostly wait, run beside all others; each part is shown when it has ended"
