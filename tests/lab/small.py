@@ -9,6 +9,7 @@ from typing import Any
 from tests.lab.machine.lab import Lab
 
 IMAGE = "ami-0deb0000000000003"
+PAUSE_SHARE = 0.02  # of the time that was waited, so that the end of a long wait is noticed late by this share
 USER_DATA = """#!/bin/bash
 set -euo pipefail
 read -r kind key _ </etc/ssh/ssh_host_ed25519_key.pub
@@ -170,11 +171,15 @@ def configure_ssh(stack: Stack) -> None:
 
 
 def until(what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1) -> float:
-    """Wait until a condition is true; returns how long it took. `seconds`: the limit, generous for a busy machine."""
+    """Wait until a condition is true; returns how long it took. `seconds`: the limit, generous for a busy machine.
+
+    The pause between two checks grows with the time that has passed, because checks slow down what they wait for.
+    """
     started = time.monotonic()
     while not true():
-        assert time.monotonic() - started < seconds, f"waited {seconds} s in vain for {what}"
-        time.sleep(pause)
+        passed = time.monotonic() - started
+        assert passed < seconds, f"waited {seconds} s in vain for {what}"
+        time.sleep(max(pause, passed * PAUSE_SHARE))
     return time.monotonic() - started
 
 

@@ -3,6 +3,7 @@
 GET    /lab/health                      200 as soon as the lab's AWS is ready
 GET    /lab/calls?since=N&mutating=true {"total", "mutating", "reading", "last", "calls": [...]} of the calls after N
 POST   /lab/calls/reset                 reset the counts
+GET    /lab/instances                   the state of each instance, by id
 GET    /lab/faults                      the active faults, with how many calls each has matched (`matched`)
 POST   /lab/faults                      switch a fault on (see `faults`); answers with its id
 DELETE /lab/faults, /lab/faults/ID      switch all faults off, or one
@@ -14,6 +15,8 @@ import json
 import os
 from collections.abc import Callable
 from urllib.parse import parse_qs
+
+from moto.ec2.models import ec2_backends
 
 from tests.lab.api.answers import Answer, document
 from tests.lab.api.lab import Lab
@@ -50,6 +53,12 @@ def _reset(lab: Lab, request: Request, rest: str) -> object:
     return {"total": 0}
 
 
+def _instances(lab: Lab, request: Request, rest: str) -> object:
+    with lab.lock:
+        backends = [backend for _, _, backend in ec2_backends.iter_backends()]
+        return {one.id: one.state for backend in backends for one in backend.all_instances()}
+
+
 def _faults(lab: Lab, request: Request, rest: str) -> object:
     return lab.faults.listed()
 
@@ -78,6 +87,7 @@ ACTIONS: dict[tuple[str, str], Callable[[Lab, Request, str], object]] = {
     ("GET", "health"): _health,
     ("GET", "calls"): _calls,
     ("POST", "calls"): _reset,
+    ("GET", "instances"): _instances,
     ("GET", "faults"): _faults,
     ("POST", "faults"): _fault,
     ("DELETE", "faults"): _no_fault,

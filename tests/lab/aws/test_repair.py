@@ -1,4 +1,4 @@
-"""`up` repairs manual changes, resumes after AWS denied a call, and does not leave a GPU host running."""
+"""`drift` names manual changes. `up` repairs them, resumes after AWS denied a call, and leaves no GPU host running."""
 
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +12,13 @@ from tests.lab.shared import SharedStack
 
 API = {"IpProtocol": "tcp", "FromPort": 5000, "ToPort": 5000}
 SSH_TO_ALL = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+RELEASE = "/srv/pneumoctl/api/current"
+REMOVE = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y remove prometheus-nginx-exporter"
+ON_HOSTS = {
+    "app-0": f"echo PNEUMO_OTHER=1 >>/etc/pneumoctl/api.env; echo '# mine' >>{RELEASE}/webapp/api/views.py",
+    "monitoring": "systemctl stop prometheus; systemctl disable --quiet prometheus",
+    "nginx": f"{REMOVE} >/dev/null; sed -i 's/keepalive_timeout .*/keepalive_timeout 1s;/' /etc/nginx/nginx.conf",
+}
 Ended = subprocess.CompletedProcess[str]
 
 
@@ -27,6 +34,7 @@ class Repaired:
     train: str
     last: Ended
     after: str
+    no_drift: dict[str, Any]
     status: dict[str, Any]
 
 
@@ -35,7 +43,11 @@ def repaired(aws: SharedStack[Arrival]) -> Repaired:
     operator = aws.ready()
     gate = groups(operator)["nginx"]["GroupId"]
     spoil(operator)
-    drift = operator.json("drift", code=3)
+    operator.lab.fault.freeze("app-1")
+    try:
+        drift = operator.json("drift", code=1)  # 1: a host could not be asked
+    finally:
+        operator.lab.fault.thaw("app-1")
     operator.lab.fault.api("denied", service="ec2", action="RunInstances")
     denied = operator.json("up", "-y", code=6)["error"]
     operator.lab.fault.clear()
@@ -43,7 +55,8 @@ def repaired(aws: SharedStack[Arrival]) -> Repaired:
     train = operator.lab.host("train")["id"]
     billing = operator.state(train)
     last = operator.run("up", "-y")
-    return Repaired(gate, drift, denied, throttled, billing, train, last, operator.state(train), operator.status())
+    after, no_drift = operator.state(train), operator.json("drift")
+    return Repaired(gate, drift, denied, throttled, billing, train, last, after, no_drift, operator.status())
 
 
 def groups(operator: Operator) -> dict[str, dict[str, Any]]:
@@ -53,7 +66,9 @@ def groups(operator: Operator) -> dict[str, dict[str, Any]]:
 
 
 def spoil(operator: Operator) -> None:
-    """Remove two rules, open SSH to everyone, terminate one host and stop another."""
+    """Remove two rules, open SSH to everyone, terminate one host and stop another. On the others, change by hand: a
+    secret file, a release, a unit, a package and a file.
+    """
     ec2, groups_by_role = operator.lab.client(), groups(operator)
     app = groups_by_role["app"]
     pairs = next(one["UserIdGroupPairs"] for one in app["IpPermissions"] if one["FromPort"] == API["FromPort"])
@@ -62,6 +77,8 @@ def spoil(operator: Operator) -> None:
     ec2.authorize_security_group_ingress(GroupId=groups_by_role["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
     ec2.terminate_instances(InstanceIds=[operator.instance("train")])
     ec2.stop_instances(InstanceIds=[operator.instance("web-0")])
+    for host, script in ON_HOSTS.items():
+        operator.lab.fault.on(host, ["sh", "-c", script])
 
 
 def throttled_up(operator: Operator) -> Ended:
@@ -76,14 +93,39 @@ def throttled_up(operator: Operator) -> Ended:
         fault.clear()
 
 
-def test_drift_shows_what_somebody_changed(repaired: Repaired) -> None:
-    assert {(one["what"], one["address"]) for one in repaired.drift["drift"]} == {
+def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
+    assert {(one["what"], one["address"]) for one in repaired.drift["drift"] if ":" not in one["address"]} == {
         ("gone", 'aws_instance.host["train"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["web-app-api"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["monitoring-app-api"]'),
         ("added", repaired.gate),
         ("stopped", "web-0"),
+        ("unknown", "app-1"),
     }
+
+
+def test_drift_names_every_change_on_the_hosts(repaired: Repaired) -> None:
+    shown = [one for one in repaired.drift["drift"] if ":" in one["address"]]
+    rows = {one["address"]: f"{one['what']}: {one['detail']}" for one in shown}
+
+    release = next(address for address in rows if "releases/" in address)
+    assert release.startswith("app-0: /srv/pneumoctl/api/releases/")
+    assert rows == {
+        "app-0: /etc/pneumoctl/api.env": "changed: contents or rights differ",
+        release: "changed: differs from the deployed file",
+        "monitoring: prometheus": "changed: does not start at boot",
+        "nginx: package prometheus-nginx-exporter": "gone: is not installed",
+        "nginx: /etc/nginx/nginx.conf": "changed: contents or rights differ",
+        "nginx: prometheus-nginx-exporter": "stopped: does not run",
+    } | {address: what for address, what in rows.items() if "prometheus" in address and "boot" in what}
+
+
+def test_drift_shows_what_differs_in_a_file_unless_it_is_secret(repaired: Repaired) -> None:
+    differences = "\n".join(repaired.drift["differences"])
+
+    assert "-    keepalive_timeout 1s;" in differences
+    assert "app-0:/etc/pneumoctl/api.env: secret contents differ" in differences
+    assert "PNEUMO_OTHER" not in differences
 
 
 def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) -> None:
@@ -117,6 +159,7 @@ def test_then_up_stops_it_and_says_so(repaired: Repaired) -> None:
 def test_in_the_end_everything_is_as_its_settings_say(repaired: Repaired, operator: Operator) -> None:
     document = repaired.status
 
+    assert repaired.no_drift == {"stack": "default", "drift": [], "differences": []}
     assert document["up"] and not document["gpu_running"] and not document["strays"]
     assert {one["name"]: one["state"] for one in document["hosts"]}["train"] == "stopped"
     ssh = next(one for one in groups(operator)["nginx"]["IpPermissions"] if one["FromPort"] == 22)

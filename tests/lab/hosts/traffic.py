@@ -1,5 +1,6 @@
 """Simulate users: requests to the web page at a steady rate, with a check of every answer."""
 
+import functools
 import itertools
 import json
 import os
@@ -23,7 +24,7 @@ from model.bundle import pretrained
 from model.serving.predict import Classifier
 from tests.lab.operated import Operator
 
-RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 8)  # requests a second
+RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 4)  # requests a second
 UPLOADS = 4  # one of this number of requests is an upload
 AT_ONCE = 12  # the maximum number of concurrent requests
 LONGEST_S = 1800.0  # ends by itself after this time
@@ -51,7 +52,8 @@ class Film:
         return file.getvalue()
 
 
-def films() -> list[Film]:
+@functools.cache
+def films() -> tuple[Film, ...]:
     """Drawn pictures whose scores are far from the model's threshold, so that the finding is certain."""
     model = Classifier.open(pretrained(), threads=1)
     made: list[Film] = []
@@ -62,7 +64,7 @@ def films() -> list[Film]:
                 Film(phantom.draw(seed, SIZE, bool(seed % 2)), prediction["finding"], prediction["probability"])
             )
         if len(made) == PICTURES:
-            return made
+            return tuple(made)
     raise AssertionError("never reached")
 
 

@@ -24,6 +24,7 @@ class Lab:
         self.places = Places(name)
         self._network = network.Network(self.places)
         self._group = Group(f"{self.places.prefix}")
+        self._clients: dict[tuple[str, str], Any] = {}
         self._overview = self.places.directory / "hosts.json"
         self._programs: list[subprocess.Popen[bytes]] = []
         self.fault = Faults(self.places, self.host, self.ask)
@@ -64,6 +65,7 @@ class Lab:
 
     def down(self) -> None:
         """End everything that a lab of this name started, by any process. It need not exist."""
+        self._clients.clear()  # their connections are in the network that ends here
         for group in [other for other in with_prefix(self.places.prefix) if other.path == self.places.prefix]:
             group.leave()
             group.end()
@@ -136,8 +138,10 @@ class Lab:
         return result
 
     def client(self, service: str = "ec2", agent: str = "test") -> Any:
-        """A boto3 client for this process. Its requests are sent from the operator's network."""
-        return cloud.client_through(self._network.entered, service, agent)
+        """A boto3 client for this process, made once. Its requests are sent from the operator's network."""
+        if (service, agent) not in self._clients:
+            self._clients[service, agent] = cloud.client_through(self._network.entered, service, agent)
+        return self._clients[service, agent]
 
     def probe(self, namespace: str, address: str, port: int, timeout: float = 1.0) -> str:
         """The result of a TCP connection from a place or host: `open`, `refused` (nothing listens) or `silent`."""

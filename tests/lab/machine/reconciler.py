@@ -44,6 +44,7 @@ class Reconciler:
         self._residents: dict[str, Resident] = {}
         self._pool = ThreadPoolExecutor(4)
         self._listed: list[dict[str, Any]] = []
+        self._states: dict[str, str] = {}
         self._last_call = -1
         self._ruleset = ""
         self._trouble = ""
@@ -73,8 +74,13 @@ class Reconciler:
     # --- what the API wants -------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        before, self._listed = self._listed, cloud.instances(self._ec2)
-        self._reload_firewall(changed=before != self._listed)
+        """Compare with the API. The instances are only described again after something has changed."""
+        states = cloud.control("GET", "instances")
+        calls = cloud.control("GET", f"calls?mutating=true&since={max(self._last_call, 0)}")
+        if states != self._states or calls["mutating"] or not self._ruleset:
+            self._listed = cloud.instances(self._ec2)
+            self._reload_firewall()
+            self._states, self._last_call = states, calls["last"]
         for instance in self._listed:
             self._settle(instance)
         ids = {one["InstanceId"] for one in self._listed}
@@ -113,17 +119,13 @@ class Reconciler:
         elif not resident.busy:
             self._do(resident, "removing", lambda: (resident.host.stop(), resident.host.remove()), "gone")
 
-    def _reload_firewall(self, changed: bool) -> None:
-        """Compile the firewall again after any change of an instance or in the API."""
-        calls = cloud.control("GET", f"calls?mutating=true&since={max(self._last_call, 0)}")
-        if not changed and not calls["mutating"] and self._ruleset:
-            return
+    def _reload_firewall(self) -> None:
         ruleset = firewall.ruleset(cloud.network(self._ec2, self._listed), WORLD_OUTSIDE)
         if ruleset != self._ruleset:
             self._network.load(ruleset)
             say(f"firewall: {len(ruleset.splitlines())} lines")
             (self._places.directory / "firewall.nft").write_text(ruleset)
-        self._ruleset, self._last_call = ruleset, calls["last"]
+        self._ruleset = ruleset
 
     # --- what the hosts do --------------------------------------------------------------------------------------------
 
