@@ -11,7 +11,7 @@ export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test test-all test-lab test-model test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all prepared image test-lab test-model test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -34,11 +34,18 @@ down: $(VENV)/.local
 
 ## make test                     every behaviour once: 40 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
-test test-all: $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready packages
+test test-all: prepared
 	@echo "the tests in the lab, those of the model and all others run beside each other; each part is shown when it has ended"
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
 	@test $@ = test || $(MAKE) --no-print-directory test-pythons
 	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $$(find build/reports -name 'python*.xml' | sort) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
+
+# All that the tests use, fetched side by side.
+prepared: $(BIN)/python packages
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(VENV)/.dev $(CHECKOV) $(DEBIAN)/.unpacked $(CHECKERS)/.ready image
+
+image: $(BIN)/python
+	@$(BIN)/python -m tests.lab.machine.image
 
 # The stack of the lab is built once. Its teardown comes last: tests/lab/aws/test_teardown.py.
 PARTS := test-lab test-model test-rest

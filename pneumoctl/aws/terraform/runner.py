@@ -15,7 +15,7 @@ from pneumoctl.aws.terraform.events import Listener, Progress, Report, errors_in
 from pneumoctl.aws.terraform.plan_json import Planned, Saved, parse
 from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.query import ask, environment
-from pneumoctl.aws.terraform.state import Resource, resources
+from pneumoctl.aws.terraform.state import Resource, outputs, resources
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
@@ -30,9 +30,9 @@ def _silent(_: Progress) -> None:
 
 @dataclass
 class _StateCache:
-    """The resources of the state since they were last read; None after terraform ran."""
+    """The state as it was last read; None after terraform ran."""
 
-    resources: list[Resource] | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Terraform:
     def attach(self, report: Report = _silent) -> bool:
         """Follow a terraform that an earlier pneumoctl left running until it ends; False if there is none."""
         with self._listening(report) as listener:
-            self._state.resources = None
+            self._state.text = None
             return self._runs.attach(listener.hear, listener.note)
 
     def prepare(
@@ -117,14 +117,17 @@ class Terraform:
 
     def outputs(self) -> dict[str, Any]:
         """The values of terraform's outputs by name; empty before the first apply."""
-        outputs = json.loads(self._read(["output", "-json"]))
-        return {name: output["value"] for name, output in outputs.items()}
+        return outputs(self._pull())
 
     def resources(self) -> list[Resource]:
-        """The resources of the state. Read once, and again after each run of terraform."""
-        if self._state.resources is None:
-            self._state.resources = resources(self._read(["state", "pull"]))
-        return self._state.resources
+        """The resources of the state."""
+        return resources(self._pull())
+
+    def _pull(self) -> str:
+        """The state: read once, and again after each run of terraform."""
+        if self._state.text is None:
+            self._state.text = self._read(["state", "pull"])
+        return self._state.text
 
     def adopt(self, imports: Iterable[tuple[str, str]], report: Report = _silent) -> None:
         """Import existing resources into the state: (address, import id) each. Afterwards the state is not suspect.
@@ -184,7 +187,7 @@ class Terraform:
         self.attach(report)
         with self._listening(report) as listener:
             listener.note_in_log(f"terraform {' '.join(arguments)}")
-            self._state.resources = None
+            self._state.text = None
             argv = ["terraform", *arguments]
             code = self._runs.run(argv, cwd or self.directory, self._environment, listener.hear, listener.note)
         if code:
@@ -206,8 +209,7 @@ class Terraform:
 
     def _read(self, arguments: list[str]) -> str:
         """The output of a terraform command that changes nothing."""
-        argv = ["terraform", *arguments]
-        done = ask(argv, self._environment, self.directory)
+        done = ask(["terraform", *arguments], self._environment, self.directory)
         if done.returncode:
             errors = errors_in(f"{done.stdout}\n{done.stderr}")
             raise explained(errors, self.directory, self._region, f"terraform {arguments[0]}")

@@ -1,4 +1,4 @@
-"""Terraform's state file (format 4): its resources, and whether it is complete."""
+"""Terraform's state file (format 4): its resources and outputs, and whether it is complete."""
 
 import json
 from collections.abc import Mapping
@@ -30,6 +30,12 @@ def resources(state: str) -> list[Resource]:
         if resource["mode"] == "managed"
         for instance in resource["instances"]
     ]
+
+
+def outputs(state: str) -> dict[str, Any]:
+    """The values of a state's outputs by name; empty for an empty text."""
+    document = json.loads(state) if state.strip() else {}
+    return {name: output["value"] for name, output in document.get("outputs", {}).items()}
 
 
 def serial(state: bytes) -> int:

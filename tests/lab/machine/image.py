@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.machine import mounts
+from tests.lab.machine import mounts, requirements
 from tests.lab.machine.places import API_URL, REGION, all_labs
 from tests.webapp.locks import LOCKS
 
@@ -182,3 +182,11 @@ def _settle(root: Path, run: Run) -> None:
     idle = ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service")
     run("systemctl", f"--root={root}", "mask", *idle)
     run("systemctl", f"--root={root}", "enable", "lab-imds.service")
+
+
+if __name__ == "__main__":
+    wanting = requirements.missing()
+    if wanting:
+        print(f"no image of the lab's hosts: {'; '.join(wanting)}")
+    else:
+        print(f"the image of the lab's hosts: {ensure()}")
