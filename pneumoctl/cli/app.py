@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from pneumoctl import __version__
+from pneumoctl.errors import Exit
 
 # command -> (module in pneumoctl.cli, the first line of its help). A module with `app` is a group of commands.
 VERBS = {
@@ -59,6 +60,13 @@ class LazyVerbs(TyperGroup):
         verb = typer.Typer(rich_markup_mode=None, add_completion=False)
         verb.command(cmd_name)(getattr(module, cmd_name.replace("-", "_")))
         return get_command(verb)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Typer would make of Ctrl-C what a command that returns 130 is, without a message."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(Exit.INTERRUPTED) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing their modules."""

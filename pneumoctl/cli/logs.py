@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.errors import Exit
 from pneumoctl.targets.dispatch import target
 
 Service = Annotated[
@@ -28,4 +29,9 @@ def logs(
     On aws, the lines of a service come from all hosts that run it, ordered by time. The log `pneumoctl` holds what
     pneumoctl did on the hosts. --follow continues after a lost connection.
     """
-    return target(*invocation).logs(service, lines, follow)
+    try:
+        return target(*invocation).logs(service, lines, follow)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+        return Exit.INTERRUPTED

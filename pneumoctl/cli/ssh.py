@@ -57,11 +57,8 @@ def _connect(stack: Stack, name: str, words: tuple[str, ...], dry_run: bool) -> 
         hint = f"pneumoctl ssh {host.name} --json -- COMMAND"
         raise PneumoError("an interactive shell gives no JSON document", hint, Exit.USAGE)
     with openssh.Client(argv, stdout=subprocess.PIPE if console.json_mode else None) as client:
-        try:
-            out = client.process.stdout.read() if client.process.stdout else b""
-            code, stderr = client.process.wait(), client.stderr()
-        except KeyboardInterrupt:
-            return Exit.INTERRUPTED
+        out = client.process.stdout.read() if client.process.stdout else b""
+        code, stderr = client.process.wait(), client.stderr()
     error = openssh.explain(inventory, host, stderr) if code == openssh.FAILED else None
     if error is not None:
         raise error

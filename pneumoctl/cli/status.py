@@ -1,6 +1,7 @@
 """`pneumoctl status`: which processes run, which services answer, and which model they serve."""
 
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import Report
 
 PAUSE_S = 2.0  # seconds between two reports of --watch
 
@@ -24,7 +26,16 @@ def status(
     """
     if watch and console.json_mode:
         raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
-    for report in target(*invocation).status():
+    try:
+        return _show(target(*invocation).status(), watch)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+        return Exit.INTERRUPTED
+
+
+def _show(reports: Iterator[Report], watch: bool) -> int:
+    for report in reports:
         if watch:
             console.clear()
         code = console.report(report)

@@ -91,7 +91,7 @@ def current_user() -> str:
 
 
 def _code(error: BaseException) -> int:
-    """The exit code for an error, as pneumoctl/__main__.py sets it."""
+    """The exit code for an error, as pneumoctl/cli/main.py sets it."""
     if isinstance(error, PneumoError):
         return int(error.code)
     if isinstance(error, SystemExit) and isinstance(error.code, int):

@@ -4,10 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pneumoctl.errors import PneumoError
+from pneumoctl.terminal import streams
 from pneumoctl.terminal.progress import Activities, Bars, Lines
 from pneumoctl.terminal.report import Report, Table
 
@@ -138,13 +139,21 @@ class Console:
         self.rich(stderr=True).print(f"ALARM: {self.rewrite(line)}", style="bold red", markup=False, soft_wrap=True)
 
     def fail(self, error: PneumoError) -> None:
-        """Print an error with its hint on stderr and, under `--json`, its document on stdout."""
+        """Print an error with its hint on stderr and, under `--json`, its document on stdout.
+
+        A stream that cannot be written is skipped: its failure must not hide this error.
+        """
         error.message, error.hint = self.rewrite(error.message), self.rewrite(error.hint)
-        self.result(error.as_dict())
-        err = self.rich(stderr=True)
-        err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)
-        if error.hint:
-            err.print(f"  next: {error.hint}", markup=False, soft_wrap=True)
+        with suppress(OSError, SystemExit):  # Rich exits when its pipe is broken
+            err = self.rich(stderr=True)
+            err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)
+            if error.hint:
+                err.print(f"  next: {error.hint}", markup=False, soft_wrap=True)
+        try:
+            self.result(error.as_dict())
+            sys.stdout.flush()
+        except OSError:
+            streams.discard_output()
 
     def ask(self, question: str) -> bool:
         """Ask a yes-or-no question on stderr; anything but yes, or a missing terminal, means no."""

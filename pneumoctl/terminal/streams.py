@@ -1,9 +1,11 @@
 """Make the standard streams safe to use: closed ones are opened, unencodable names are escaped."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import IO, Any
 
 # Closed streams are opened in this order, so that each gets its own file descriptor and no other file does. The modes
@@ -11,13 +13,40 @@ from typing import IO, Any
 _CLOSED = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
 
+class _Output(io.TextIOWrapper):
+    """Standard output; an error that it raises names it, like an error of any other file."""
+
+    def write(self, text: str) -> int:
+        """See TextIOWrapper."""
+        with _named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """See TextIOWrapper."""
+        with _named():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = "standard output"
+        if error.errno == errno.EBADF:
+            error.strerror = "it is closed"
+        raise
+
+
 def prepare() -> None:
-    """Open closed streams, and escape characters that the encoding of stdout does not have."""
+    """Open closed streams; have errors of stdout name it, and escape characters that its encoding does not have."""
     for name, flags, mode in _CLOSED:
         if getattr(sys, name) is None:
             setattr(sys, name, _opened(flags, mode))
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(out := sys.stdout, io.TextIOWrapper):
+        errors = "backslashreplace" if out.errors == "strict" else out.errors
+        encoding, lines, through = out.encoding, out.line_buffering, out.write_through
+        sys.stdout = _Output(out.detach(), encoding, errors, line_buffering=lines, write_through=through)
 
 
 def _opened(flags: int, mode: str) -> IO[Any]:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, replace
 from typing import Any
 
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.hosts import configure
 from pneumoctl.hosts.layout import STAMPS
 from pneumoctl.plan import rollout

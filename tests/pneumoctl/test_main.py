@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.main import get_group
 
-from pneumoctl.__main__ import _with_stack, run
 from pneumoctl.cli.app import VERBS, app
+from pneumoctl.cli.main import _with_stack, run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.conftest import Operator
@@ -41,7 +41,7 @@ HEAVY = {
 
 
 def test_the_application_imports_nothing_heavy() -> None:
-    code = "import sys, pneumoctl.__main__, pneumoctl.cli.app; print(*sys.modules)"
+    code = "import sys, pneumoctl.__main__, pneumoctl.cli.main; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & {name.split(".")[0] for name in loaded}
 
@@ -208,12 +208,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("pneumoctl 0.")
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    command = f"{sys.executable} -m pneumoctl init --to /dev/null/x --json | true"
-    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-    assert "Traceback" not in result.stderr
-
-
 def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """`pneumoctl` and the rest of a shell's line."""
     merged = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -221,17 +215,72 @@ def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[bytes]"
 
 
 @pytest.mark.parametrize("target", [">/dev/full", ">&-"])
-@pytest.mark.parametrize("line", ["--version", "init --help", "audit --stack nosuch --json"])
+@pytest.mark.parametrize("line", ["--version", "init --help", "audit --stack nosuch --json", "status --stack nosuch"])
 def test_a_result_that_cannot_be_written_is_one_error(line: str, target: str) -> None:
     result = shell(f"{line} {target}")
-    assert (
-        result.returncode == Exit.FAILED and result.stderr.count(b"error:") == 1 and b"Traceback" not in result.stderr
+    assert result.returncode == Exit.FAILED
+    assert result.stderr.count(b"error: standard output: ") == result.stderr.count(b"error") == 1
+
+
+@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
+def test_an_error_is_shown_although_its_document_cannot_be_written(target: str) -> None:
+    result = shell(f"up --nonsense --json {target}")
+    assert result.returncode == Exit.USAGE and result.stderr.count(b"error:") == 1 and b"--nonsense" in result.stderr
+
+
+def test_a_reader_that_has_gone_ends_the_command_quietly() -> None:
+    result = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pneumoctl status --stack nosuch | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
     )
+    assert result.returncode in (Exit.FAILED, 141) and result.stderr == b""
 
 
-def test_an_error_keeps_its_code_when_standard_output_is_closed() -> None:
-    result = shell("up --nonsense --json >&-")
-    assert result.returncode == Exit.USAGE and result.stderr.count(b"error:") == 1
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_is_one_error_with_the_next_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pneumoctl.cli.audit.orphans.start_alarm_for", _interrupt)
+    assert run(["audit", "--stack", "a", "--json"]) == Exit.INTERRUPTED
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["code"] == Exit.INTERRUPTED
+    assert shown.err == "error: interrupted\n  next: run it again: pneumoctl audit --stack a --json\n"
+
+
+def test_a_command_on_a_host_may_end_with_the_code_of_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pneumoctl.cli.ssh._connect", lambda *_: Exit.INTERRUPTED)
+    assert run(["ssh", "web-0", "--", "false"]) == Exit.INTERRUPTED
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("words", [["status", "--watch"], ["logs", "--follow"]])
+def test_what_runs_until_it_is_interrupted_ends_quietly(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("status", "logs"):
+        monkeypatch.setattr(f"pneumoctl.targets.local.target.Target.{verb}", _interrupt)
+    assert run(words) == Exit.INTERRUPTED
+    assert capsys.readouterr() == ("", "")
+
+
+EARLY = """import importlib, os, sys
+load = importlib.import_module
+importlib.import_module = lambda name: (os.kill(os.getpid(), 2), load(name))[1]
+from pneumoctl.__main__ import main
+sys.argv = ["pneumoctl", "audit", "--json"]
+main()
+"""
+
+
+def test_an_interrupt_during_the_imports_is_reported_too() -> None:
+    result = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True)
+    assert result.returncode == Exit.INTERRUPTED, result.stderr
+    assert json.loads(result.stdout)["error"]["message"] == "interrupted" and "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-", "<&- >&- 2>&-"])
@@ -247,14 +296,6 @@ def test_a_question_to_a_closed_standard_input_is_answered_no(operator: Operator
     line = f"exec {sys.executable} -m pneumoctl up <&-"
     result = subprocess.run(["sh", "-c", line], env=operator.environment, capture_output=True, text=True)
     assert result.returncode == Exit.FAILED and "nothing was changed" in result.stderr
-
-
-@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
-def test_an_output_that_cannot_be_written_is_no_traceback(target: str) -> None:
-    result = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m pneumoctl status --stack nosuch {target}"], capture_output=True, text=True
-    )
-    assert "Traceback" not in result.stderr and result.returncode == 1
 
 
 def test_every_module_that_is_started_does_something() -> None:

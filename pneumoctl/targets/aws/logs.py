@@ -46,10 +46,7 @@ def logs(stack: Stack, name: str | None, lines: int, follow: bool) -> int:
             console.warn(f"{host}: {reason}")
         if not follow:
             return Exit.FAILED if lost else Exit.DONE
-        try:
-            return _follow(connections, chosen, {host: last[-1] for host, last in entries.items() if last}, lines)
-        except KeyboardInterrupt:
-            return Exit.INTERRUPTED
+        return _follow(connections, chosen, {host: last[-1] for host, last in entries.items() if last}, lines)
 
 
 def choose(inventory: Inventory, name: str | None) -> list[tuple[Host, Log]]:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from typer.main import get_group
 
-from pneumoctl.__main__ import run
 from pneumoctl.cli.app import app
+from pneumoctl.cli.main import run
 
 
 def paths(command: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -18,7 +18,7 @@ import urllib3
 
 from model import phantom
 from model.evaluation.metrics import evaluate
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.secrets import Secrets

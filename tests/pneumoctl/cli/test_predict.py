@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from model import phantom
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import score as scoring
 from pneumoctl.scoring.api_client import Endpoint

@@ -114,7 +114,7 @@ def test_a_package_of_the_users_named_model_is_not_ours(
 def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
     script = (
         "import sys\n"
-        "from pneumoctl.__main__ import run\n"
+        "from pneumoctl.cli.main import run\n"
         "code = run(sys.argv[1:])\n"
         "print('\\n'.join(sys.modules), file=sys.stderr)\n"
         "sys.exit(code)\n"

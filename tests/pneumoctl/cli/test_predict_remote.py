@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model import phantom
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.scoring.api_client import Endpoint
 from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pneumoctl import installation
-from pneumoctl.__main__ import run as pneumoctl
 from pneumoctl.aws import prices
 from pneumoctl.aws.prices import Prices
+from pneumoctl.cli.main import run as pneumoctl
 from pneumoctl.cli.train import _request
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import runs

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.__main__ import run as pneumoctl
 from pneumoctl.aws import ec2 as aws_module
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.cli.main import run as pneumoctl
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
 from pneumoctl.stack import runs

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from model import bundle, phantom
-from pneumoctl.__main__ import run
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluations, promotion, store
 from pneumoctl.registry import promotion as registry_promotion

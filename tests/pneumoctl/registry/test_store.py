@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from model import bundle
-from pneumoctl.__main__ import run
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
+from pneumoctl.cli.main import run
 from pneumoctl.cli.promote import _names
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import bucket_sync, store

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pneumoctl
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.secrets import Secrets

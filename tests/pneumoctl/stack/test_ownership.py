@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.__main__ import run
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit, runs, stack
 from pneumoctl.stack.secrets import Secrets

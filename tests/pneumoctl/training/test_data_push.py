@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.__main__ import run
 from pneumoctl.aws import s3
 from pneumoctl.aws import s3 as uploads
 from pneumoctl.aws.ec2 import Aws
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import stack
 from pneumoctl.training import data_sets

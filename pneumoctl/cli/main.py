@@ -1,0 +1,94 @@
+"""Run one command line, and turn every error into a message, a hint and an exit code."""
+
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from pneumoctl.cli.app import app, takes
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.terminal import streams
+from pneumoctl.terminal.console import console
+
+# Typer does not export this class, and has contained its own copy of click since version 0.26.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def main(begin: Callable[[], object]) -> int:
+    """Run the command line of this process; returns the exit code. `begin` lets signals in."""
+    streams.prepare()
+    return run(sys.argv[1:], begin)
+
+
+def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
+    """Run one command line and report its error, if any; returns the exit code."""
+    console.configure(argv)
+    console.rewrite = lambda text: _with_stack(text, argv)
+    try:
+        begin()
+        code = int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of stdout has gone: end quietly
+        streams.discard_output()
+        return Exit.FAILED
+    except SystemExit as end:
+        if not isinstance(end.code, int) or end.code <= 128:
+            return int(end.code or 0)
+        error = _interrupted(argv, end.code)
+    except (KeyboardInterrupt, typer.Abort):
+        error = _interrupted(argv, Exit.INTERRUPTED)
+    except PneumoError as failure:
+        error = failure
+    except UsageError as wrong:
+        where = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "pneumoctl"
+        error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
+    except OSError as failure:  # disk full, no permission, a file where a folder should be
+        what = f"{failure.filename or 'the system'}: {failure.strerror or failure}"
+        error = PneumoError(what, "correct this, then run the same command again")
+    console.fail(error)
+    return error.code
+
+
+def _interrupted(argv: list[str], code: int) -> PneumoError:
+    return PneumoError("interrupted", f"run it again: {shlex.join(['pneumoctl', *argv])}", code)
+
+
+def _with_stack(text: str, argv: list[str]) -> str:
+    """The text with --stack and --config added to each command in it that takes them, if this command line had them.
+
+    Typed as printed, the commands act on that stack. A stack named by PNEUMO_STACK or ./pneumo.toml needs no option.
+    """
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    options = [option for name in ("--stack", "--config") if (option := _given(name, words))]
+    if not options or "pneumoctl " not in text:
+        return text
+    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, options), text)
+
+
+def _given(name: str, words: list[str]) -> str:
+    """The last occurrence of an option on the command line, its value quoted for the shell; empty if there is none."""
+    last = ""
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == name and following:
+            last = f"{name} {shlex.quote(following)}"
+        elif word.startswith(f"{name}="):
+            last = f"{name}={shlex.quote(word.removeprefix(f'{name}='))}"
+    return last
+
+
+def _of_stack(command: re.Match[str], options: list[str]) -> str:
+    """`pneumoctl VERB [SUBVERB]` with the options after it, if that command takes them and does not name a stack."""
+    verb, second = command.groups()
+    rest = re.split(r"[,;()\n]", command.string[command.end() :])[0]
+    if "--stack" in rest:
+        return command[0]
+    if second and takes((verb, second), "--stack"):
+        return " ".join((command[0], *options))
+    if takes((verb,), "--stack"):
+        return command[0].replace(verb, " ".join((verb, *options)), 1)
+    return command[0]
