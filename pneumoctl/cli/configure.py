@@ -9,7 +9,7 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, context
+from pneumoctl.targets.aws import change
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -32,7 +32,7 @@ def configure(
     ready, and its earlier configuration was restored.
     """
     settings, stack = invocation
-    context.require_aws(stack)
+    stack.require_aws("pneumoctl up brings it to its desired state")
     orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)

@@ -17,7 +17,7 @@ def cost(invocation: Invocation) -> int:
     An estimate: list prices times hours. The output says what it leaves out.
     """
     settings, stack = invocation
-    context.require_aws(stack)
+    stack.require_aws("it costs nothing")
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)
     list_prices = prices.current(aws, {one.type for one in aws.instances(settings.stack)})

@@ -130,13 +130,7 @@ def ls(invocation: Invocation) -> int:
 def _bucket(invocation: Invocation) -> tuple[Aws, Account, str]:
     """The account and the bucket of a stack. Raises PneumoError if the stack is not on aws."""
     settings, stack = invocation
-    cloud = stack.cloud()
-    if cloud is None:
-        raise PneumoError(
-            f"stack {stack.name} is not on aws: it has no bucket, and training on this machine reads the folder itself",
-            "pneumoctl up --target aws",
-            Exit.USAGE,
-        )
+    cloud = stack.require_aws("it has no bucket: pneumoctl train FOLDER trains on this machine from the folder itself")
     aws, account = context.login(settings, stack)
     orphans.start_alarm(aws)
     return aws, account, cloud.bucket

@@ -12,7 +12,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, context
+from pneumoctl.targets.aws import change
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -72,7 +72,7 @@ def _change(
             Exit.USAGE,
         )
     settings, stack = invocation
-    context.require_aws(stack)
+    stack.require_aws("pneumoctl up makes it serve this version of the code")
     orphans.start_alarm_for(stack)
     task = change.Task(
         verb,

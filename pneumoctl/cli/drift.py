@@ -2,7 +2,6 @@
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
-from pneumoctl.targets.aws.context import require_aws
 from pneumoctl.targets.aws.drift import compare
 from pneumoctl.terminal.console import console
 
@@ -16,7 +15,7 @@ def drift(invocation: Invocation) -> int:
     Exit codes: 3 something differs, and `up` repairs it; 1 a host could not be asked.
     """
     settings, stack = invocation
-    require_aws(stack)
+    stack.require_aws("pneumoctl plan shows what differs from what `up` made")
     rows, differences = compare(settings, stack)
     if rows:
         console.table(("", "resource", "what"), [(row.what, row.where, row.detail) for row in rows])

@@ -30,7 +30,7 @@ Drill = Annotated[
 
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
-    context.require_aws(stack)
+    stack.require_aws("it has no GPU host; pneumoctl gpu reap stops those of any stack that run unwatched")
     return stack, context.login(settings, stack)[0]
 
 

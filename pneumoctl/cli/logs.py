@@ -29,6 +29,8 @@ def logs(
     On aws, the lines of a service come from all hosts that run it, ordered by time. The log `pneumoctl` holds what
     pneumoctl did on the hosts. --follow continues after a lost connection.
     """
+    if not invocation.stack.target:
+        raise invocation.stack.missing()
     try:
         return target(*invocation).logs(service, lines, follow)
     except KeyboardInterrupt:

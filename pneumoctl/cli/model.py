@@ -8,7 +8,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.registry import bucket_sync, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
@@ -121,9 +121,7 @@ def pull(
 ) -> int:
     """Download a model from the stack's bucket and verify its files."""
     settings, stack = invocation
-    cloud = stack.cloud()
-    if cloud is None:
-        raise PneumoError(f"stack {stack.name} is not on aws: it has no bucket", "pneumoctl model ls", Exit.USAGE)
+    cloud = stack.require_aws("it has no bucket: pneumoctl model ls shows the models of this machine")
     here = name in store.names()
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)

@@ -40,7 +40,7 @@ def _chosen(stack: Stack, name: str | None) -> Run:
 
 
 def _login(stack: Stack) -> Aws:
-    context.require_aws(stack)
+    stack.require_aws("its own runs are on this machine: pneumoctl runs ls")
     settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)

@@ -9,7 +9,7 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, context
+from pneumoctl.targets.aws import change
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 
@@ -17,13 +17,15 @@ app = typer.Typer(
     name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None, no_args_is_help=True
 )
 
+NONE_HERE = "the page of a stack on this machine has no login"
+
 
 @app.command()
 @on_stack()
 def show(invocation: Invocation) -> int:
     """Print the login of the web page."""
     stack = invocation.stack
-    context.require_aws(stack)
+    stack.require_aws(NONE_HERE)
     orphans.start_alarm_for(stack)
     secrets, hosts = stack.secrets(), stack.hosts()
     password = secrets.web_password if secrets else ""
@@ -42,7 +44,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     you run the command again. Results that were sealed with an earlier key stay readable.
     """
     settings, stack = invocation
-    context.require_aws(stack)
+    stack.require_aws(NONE_HERE)
     orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:

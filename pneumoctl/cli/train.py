@@ -89,7 +89,7 @@ def _require_packages() -> None:
 
 
 def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
-    context.require_aws(stack)
+    stack.require_aws("pneumoctl train FOLDER trains on this machine")
     options: dict[str, Any] = {
         "gpu": True,
         "resume": request.resume,

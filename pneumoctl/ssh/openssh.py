@@ -34,13 +34,11 @@ _OWN = re.compile(
 
 def inventory(stack: Stack) -> Inventory:
     """The hosts of a stack on aws. Raises PneumoError if it has none."""
+    stack.require_aws("it has no other hosts: pneumoctl status shows its services and their ports")
     hosts = stack.hosts()
-    if hosts is not None:
-        return hosts
-    if stack.target == "local":
-        message = f"stack {stack.name} runs on this machine and has no other hosts"
-        raise PneumoError(message, "pneumoctl status", Exit.USAGE)
-    raise PneumoError(f"there is no stack {stack.name!r} on aws", f"pneumoctl up --target aws --stack {stack.name}")
+    if hosts is None:
+        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
+    return hosts
 
 
 def choose(hosts: Inventory, name: str) -> Host:

@@ -64,8 +64,7 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
 
 def _new_run(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest) -> Run:
     """Create and save the run's record, before anything is started."""
-    cloud = stack.cloud()
-    assert cloud is not None  # context.require_aws
+    cloud = stack.require_aws("pneumoctl train FOLDER trains on this machine")
     data, data_name = artifacts.latest_data_set(aws, cloud.bucket)
     now = scheduled_stop.now(aws)
     run = runs.Run(

@@ -262,6 +262,7 @@ def test_a_command_on_a_host_may_end_with_the_code_of_an_interrupt(
 def test_what_runs_until_it_is_interrupted_ends_quietly(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("pneumoctl.stack.stack.Stack.target", "local")
     for verb in ("status", "logs"):
         monkeypatch.setattr(f"pneumoctl.targets.local.target.Target.{verb}", _interrupt)
     assert run(words) == Exit.INTERRUPTED

@@ -106,12 +106,3 @@ def last_applied_variables(context: Context) -> dict[str, Any]:
     return saved or variables(
         context, context.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(context.stack.ssh)
     )
-
-
-def require_aws(stack: Stack) -> None:
-    """Raises PneumoError unless the stack is on aws."""
-    if stack.target == "local":
-        hint = "pneumoctl plan shows how its files differ from what they should be"
-        raise PneumoError(f"stack {stack.name} is on this machine, not on aws", hint, Exit.USAGE)
-    if stack.target == "":
-        raise PneumoError(f"there is no stack {stack.name!r}", "pneumoctl up --target aws", Exit.FAILED)

@@ -1,6 +1,5 @@
 """The address of the API on this machine, and its token."""
 
-from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.stack import find
 
@@ -10,5 +9,5 @@ def remote_api(name: str) -> Endpoint:
     stack = find(name)
     secrets, inventory = stack.secrets(), stack.inventory()
     if secrets is None or inventory is None:
-        raise PneumoError(f"there is no stack {name!r}", "pneumoctl up")
+        raise stack.missing()
     return Endpoint(inventory.url("api"), secrets.api_token, stack.layout.api_socket)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.stack import Ports, Stack
 from tests.pneumoctl.sshd import Farm, User, in_namespaces, on_loopback
 
 
@@ -85,14 +83,6 @@ def test_dry_run_prints_a_line_that_works(user: User) -> None:
 def test_an_unknown_host_names_the_nearest_and_all_hosts(user: User) -> None:
     stderr = user.run("ssh", "wbe-0", code=2).stderr
     assert "did you mean web-0?" in stderr and "nginx, web-0, app-0, monitoring" in stderr
-
-
-def test_no_stack_and_a_local_one_have_no_hosts(user: User, tmp_path: Path) -> None:
-    stderr = user.run("ssh", "web-0", "--stack", "none", code=1).stderr
-    assert "there is no stack 'none' on aws" in stderr and "pneumoctl up --target aws" in stderr
-    here = Stack("here", user.state / "pneumoctl" / "here")
-    here.save(Secrets.generate(), Ports({}, {}))
-    assert "pneumoctl status" in user.run("ssh", "web-0", "--stack", "here", code=2).stderr
 
 
 def test_a_missing_ssh_client_is_reported(user: User) -> None:

@@ -147,10 +147,6 @@ def test_dry_run_opens_nothing(user: User) -> None:
     assert "-L 127.0.0.1:13000:127.0.0.1:3000" in line and line.rstrip().endswith("-- monitoring cat")
 
 
-def test_no_stack(user: User) -> None:
-    assert "pneumoctl up --target aws" in user.run("tunnel", "grafana", "--stack", "none", code=1).stderr
-
-
 def test_a_foreign_program_on_the_port_is_not_the_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssh, "FORWARDED", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener, openssh.Client(["sleep", "30"]) as client:

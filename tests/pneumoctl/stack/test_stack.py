@@ -1,9 +1,11 @@
 """A stack's directory: secrets, ports, damage."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import stack
 from pneumoctl.stack.inventory import Host, Inventory
@@ -106,7 +108,19 @@ def test_a_stack_does_not_move(home: Path, settings: Settings) -> None:
     stack.find("default").save_cloud(CLOUD)
     with pytest.raises(PneumoError, match="exists already") as caught:
         stack.resolve(settings)
-    assert caught.value.code == Exit.USAGE and "teardown" in caught.value.hint
+    assert caught.value.code == Exit.USAGE
+
+
+def test_the_hint_for_another_target_works_where_the_settings_name_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "pneumo.toml").write_text('target = "aws"')
+    monkeypatch.chdir(home)
+    stack.find("default").save(Secrets.generate(), PORTS)
+    assert run(["teardown", "-y", "--json"]) == Exit.USAGE
+    variable, *words = json.loads(capsys.readouterr().out)["error"]["hint"].split("example: ")[1].split()
+    monkeypatch.setenv(*variable.split("="))
+    assert run([*words[1:], "--dry-run"]) == 0
 
 
 def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
@@ -114,6 +128,33 @@ def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
     assert stack.resolve(Settings())[0].target == "local"
     with pytest.raises(PneumoError, match="target local, not aws"):
         stack.resolve(Settings(target="aws"))
+
+
+ON_AWS = (
+    "configure", "cost", "data ls", "deploy api", "drift", "gpu guard", "gpu status", "gpu stop", "model pull m",
+    "rollback api", "secrets rotate", "secrets show", "ssh web-0", "train --gpu", "tunnel grafana",
+)  # fmt: skip
+
+
+def test_a_command_for_aws_names_the_target_of_the_stack_and_what_helps(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.find("here").save(Secrets.generate(), PORTS)
+    for words in ON_AWS:
+        assert run([*words.split(), "--stack", "here", "--json"]) == Exit.USAGE, words
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert "stack here runs on this machine (target local)" in error["message"], words
+        assert error["hint"].endswith("make one: pneumoctl up --target aws --stack NAME"), words
+        assert run([*words.split(), "--stack", "none", "--json"]) == Exit.FAILED, words
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert (words, error["hint"]) == (words, "pneumoctl up --stack none --target aws")
+
+
+@pytest.mark.parametrize("words", [["logs"], ["logs", "--follow"], ["logs", "api"], ["predict", "--remote", "-"]])
+def test_a_command_on_no_stack_is_refused(home: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--stack", "none"]) == Exit.FAILED
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err == "error: there is no stack 'none'\n  next: pneumoctl up --stack none\n"
 
 
 def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:

@@ -273,7 +273,7 @@ def test_a_file_that_changes_on_its_way_is_not_sent(aws: Aws, xrays: Path) -> No
 def test_no_stack_no_bucket_and_no_data_set(
     aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert "not on aws" in push(capsys, str(xrays), "--stack", "other", code=Exit.USAGE)["error"]["message"]
+    assert "no stack" in push(capsys, str(xrays), "--stack", "other", code=Exit.FAILED)["error"]["message"]
     stack.find("gone").save_cloud(stack.Cloud(REGION, "", ACCOUNT, "never-made-by-a-test"))
     gone = push(capsys, str(xrays), "--stack", "gone", code=1)["error"]
     assert "is gone" in gone["message"] and gone["hint"].startswith("pneumoctl up")

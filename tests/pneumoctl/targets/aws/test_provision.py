@@ -150,8 +150,3 @@ def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch)
     environment = context._environment("work", "eu-west-1")
     assert environment["AWS_PROFILE"] == "work" and environment["AWS_REGION"] == "eu-west-1"
     assert "another account's" not in environment.values()
-
-
-def test_a_local_stack_makes_no_call_to_aws(tmp_path: Path) -> None:
-    with pytest.raises(PneumoError, match="there is no stack"):
-        context.require_aws(Stack("t", tmp_path))
