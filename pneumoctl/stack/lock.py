@@ -15,7 +15,8 @@ from pneumoctl.errors import Exit, PneumoError
 def held(path: Path, command: str) -> Iterator[None]:
     """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
 
-    The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand.
+    The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand. The file
+    is removed at the end; a killed process leaves it.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = _acquire(path)
@@ -28,8 +29,8 @@ def held(path: Path, command: str) -> Iterator[None]:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(holder).encode(), 0)
         yield
-        os.ftruncate(handle, 0)
     finally:
+        path.unlink(missing_ok=True)  # while it is held: another process cannot have locked this file
         os.close(handle)
 
 

@@ -80,6 +80,11 @@ class Stack:
         """The name of the directory while teardown deletes it."""
         return self.directory.with_name(f"{self.name}.removed")
 
+    def records(self) -> list[Path]:
+        """What lies beside the directory and outlives it: the audit record, training runs, the promoted model."""
+        beside = self.directory.parent.glob(f"{self.name}.*")
+        return sorted(path for path in beside if path not in (self.lock, self.removed))
+
     @property
     def terraform(self) -> Path:
         """Terraform's working directory, with its state unless that is in S3."""

@@ -122,7 +122,6 @@ def _forget(stack: Stack) -> None:
     if stack.exists:
         stack.directory.rename(stack.removed)
         shutil.rmtree(stack.removed)
-    stack.lock.unlink(missing_ok=True)
 
 
 def _end(context: Context, changed: list[str], exported: Path | None, left: list[Remaining]) -> Report:
@@ -135,8 +134,18 @@ def _end(context: Context, changed: list[str], exported: Path | None, left: list
         lines.insert(0, f"exported to {exported}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
+    if records := context.stack.records():
+        lines.append(
+            f"its records (audit, training runs, promoted model) stay on this machine: {', '.join(map(str, records))}"
+        )
     return Report(_document(context, changed, exported), lines)
 
 
 def _document(context: Context, changed: list[str], exported: Path | None) -> dict[str, Any]:
-    return {"stack": context.settings.stack, "changed": changed, "exported": exported, "left": []}
+    return {
+        "stack": context.settings.stack,
+        "changed": changed,
+        "exported": exported,
+        "left": [],
+        "records": context.stack.records(),
+    }

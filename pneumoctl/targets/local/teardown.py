@@ -102,7 +102,6 @@ def _carry_out(
         raise PneumoError(error.message, hint, error.code, **error.details) from error
     act.changed = applied.changed
     left = processes.remains(stack.directory, desired.ports) + [str(stack.directory)] * stack.exists
-    stack.lock.unlink(missing_ok=True)
     if left:
         message = f"processes, ports or files of the stack remain: {', '.join(left)}"
         raise PneumoError(message, "pneumoctl teardown", left=left)
@@ -112,6 +111,10 @@ def _carry_out(
         lines.append(f"nothing to do: there is no stack {stack.name}")
     elif exported:
         lines.append(f"exported to {exported}")
-    except_for = ", except for its audit record (pneumoctl audit)" if audit.chain(stack).path.exists() else ""
+    records = [str(path) for path in stack.records()]
+    except_for = (
+        f", except for its records (audit, training runs, promoted model): {', '.join(records)}" if records else ""
+    )
     lines.append(f"proof: no process, no port and no file of the stack remains{except_for}")
-    return Report({"stack": stack.name, "changed": list(applied.changed), "exported": exported, "left": left}, lines)
+    document = {"stack": stack.name, "changed": list(applied.changed), "exported": exported}
+    return Report({**document, "left": left, "records": records}, lines)

@@ -39,7 +39,16 @@ def test_a_second_process_names_the_holder_and_a_killed_holder_releases_the_lock
         holder.stdout.close()
     with lock.held(path, "up"):
         assert json.loads(path.read_text())["pid"] == os.getpid()
-    assert path.read_text() == ""
+
+
+def test_the_file_of_a_released_lock_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "s.lock"
+    with lock.held(path, "up"):
+        assert path.exists()
+    assert not path.exists()
+    with pytest.raises(ValueError), lock.held(path, "up"):
+        raise ValueError
+    assert not path.exists()
 
 
 def test_an_unreadable_lock_file_still_reports_locked(tmp_path: Path) -> None:

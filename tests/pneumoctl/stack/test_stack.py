@@ -157,6 +157,20 @@ def test_a_command_on_no_stack_is_refused(home: Path, words: list[str], capsys: 
     assert shown.out == "" and shown.err == "error: there is no stack 'none'\n  next: pneumoctl up --stack none\n"
 
 
+def test_teardown_names_every_file_that_remains(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "pneumoctl"
+    folder.mkdir()
+    for name in ("t.promoted.json", "t.audit.jsonl", "other.promoted.json"):
+        (folder / name).write_text("{}")
+    (folder / "t.runs").mkdir()
+    assert run(["teardown", "-y", "--stack", "t", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert records == sorted(str(path) for path in folder.iterdir() if path.name.startswith("t"))
+    assert run(["teardown", "-y", "--stack", "t"]) == 0
+    shown = capsys.readouterr().out
+    assert all(record in shown for record in records) and len(records) == 3
+
+
 def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:
     default = stack.find("default")
     default.make()
