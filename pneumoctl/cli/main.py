@@ -1,16 +1,19 @@
 """Run one command line, and turn every error into a message, a hint and an exit code."""
 
 import itertools
+import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from pneumoctl.cli.app import app, takes
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import ownership
 from pneumoctl.terminal import streams
 from pneumoctl.terminal.console import console
 
@@ -47,15 +50,22 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
     except UsageError as wrong:
         where = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "pneumoctl"
         error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
-    except OSError as failure:  # disk full, no permission, a file where a folder should be
-        what = f"{failure.filename or 'the system'}: {failure.strerror or failure}"
-        error = PneumoError(what, "correct this, then run the same command again")
+    except OSError as failure:
+        error = _system_error(failure)
     console.fail(error)
     return error.code
 
 
 def _interrupted(argv: list[str], code: int) -> PneumoError:
     return PneumoError("interrupted", f"run it again: {shlex.join(['pneumoctl', *argv])}", code)
+
+
+def _system_error(error: OSError) -> PneumoError:
+    """The error for a full disk, a missing permission, a file where a folder should be and the like."""
+    reason = error.strerror or str(error)
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
+        return ownership.unusable(Path(os.fsdecode(error.filename)).absolute(), reason)
+    return PneumoError(f"{error.filename or 'the system'}: {reason}", "correct this, then run the same command again")
 
 
 def _with_stack(text: str, argv: list[str]) -> str:

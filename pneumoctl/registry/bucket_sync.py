@@ -44,7 +44,7 @@ def pull(aws: Aws, bucket: str, name: str, advance: Callable[[int], None] = lamb
         models = {key.removeprefix(BUNDLES).partition("/")[0] for key in s3.listed(aws, bucket, BUNDLES)}
         has = f"it has {', '.join(sorted(models))}" if models else "it has none"
         raise PneumoError(f"there is no model {name} in the bucket {bucket}: {has}", "pneumoctl model ls", Exit.USAGE)
-    ownership.refuse_root(home())
+    ownership.require_writable(home())
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         s3.download(aws, bucket, wanted, Path(beside), advance, prefix)

@@ -114,7 +114,7 @@ def gate(candidate: Registered, references: Sequence[Registered]) -> list[Compar
 
 def locked(stack: Stack) -> AbstractContextManager[None]:
     """The lock of a promotion. It is not the stack's lock, which a training holds for hours."""
-    ownership.refuse_root(stack.directory)
+    ownership.require_writable(stack.directory)
     return held(_file(stack).with_suffix(".lock"), "model promote")
 
 

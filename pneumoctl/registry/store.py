@@ -96,7 +96,7 @@ def register(directory: Path, origin: str = "") -> Registered:
         raise PneumoError(f"{name!r} cannot be a model's name", "train it under another --name", Exit.USAGE)
     if (home() / name).exists():
         return get(name)
-    ownership.refuse_root(home())
+    ownership.require_writable(home())
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as beside:
         fresh = Path(beside) / name

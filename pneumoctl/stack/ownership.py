@@ -1,5 +1,6 @@
-"""The owner of a stack's files: root must not create files that another user's pneumoctl could not read."""
+"""Who may use which files: root must not create files that another user's pneumoctl could not read."""
 
+import errno
 import os
 import pwd
 from pathlib import Path
@@ -15,28 +16,45 @@ def name(uid: int) -> str:
         return f"user {uid}"
 
 
-def refuse_root(folder: Path) -> None:
-    """Raise PneumoError if root would write into another user's folder: that user could not read the files."""
-    if os.geteuid() != 0:
-        return
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+def require_writable(folder: Path) -> None:
+    """Raise PneumoError if this user cannot write into the folder, which may not exist yet.
+
+    Root must not write into another user's folder: that user could not read the files.
+    """
+    nearest = _nearest(folder)
     owner = nearest.stat().st_uid
-    if owner != 0:
+    if os.geteuid() == 0 and owner != 0:
         raise PneumoError(
             f"{nearest} belongs to {name(owner)} and not to root, who runs this command",
             f"run the same command as {name(owner)}, without sudo; for a stack of root: set XDG_STATE_HOME",
             Exit.USAGE,
         )
+    if not nearest.is_dir():
+        raise unusable(folder, os.strerror(errno.ENOTDIR))
+    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
+        raise unusable(folder, os.strerror(errno.EACCES))
+
+
+def unusable(path: Path, reason: str) -> PneumoError:
+    """The error for a path that this user cannot reach, read or write: it names the nearest part that exists."""
+    nearest = _nearest(path)
+    owner, me = nearest.stat().st_uid, os.geteuid()
+    whose = "" if owner == me else f" (it belongs to {name(owner)})"
+    hint = "use another folder; HOME, XDG_STATE_HOME and XDG_DATA_HOME say where pneumoctl has its own"
+    return PneumoError(f"{nearest}{whose} cannot be used by {name(me)}: {reason}", hint)
 
 
 def unreadable(path: Path, error: OSError) -> PneumoError:
-    """The error for a file that exists and cannot be read. It is not called damaged: its content is unknown."""
-    try:
-        owner = path.stat().st_uid
-    except OSError:
-        owner = path.parent.stat().st_uid if os.access(path.parent.parent, os.X_OK) else os.geteuid()
-    hint = f"check {path.parent}, then run the same command again"
-    if isinstance(error, PermissionError) and owner != os.geteuid():
-        mine = name(os.geteuid())
-        hint = f"{path.name} belongs to {name(owner)}; to take the stack over: sudo chown -R {mine} {path.parent}"
+    """The error for a file of a stack that cannot be read. It is not called damaged: its content is unknown."""
+    if _nearest(path) != path:
+        return unusable(path, str(error.strerror))
+    owner, me = path.stat().st_uid, os.geteuid()
+    hint = f"check {path}, then run the same command again"
+    if isinstance(error, PermissionError) and owner != me:
+        hint = f"{path.name} belongs to {name(owner)}; to take the stack over: sudo chown -R {name(me)} {path.parent}"
     return PneumoError(f"{path} cannot be read: {error.strerror}", hint)
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that this user can see."""
+    return next(one for one in (path, *path.parents) if os.access(one, os.F_OK, effective_ids=True))

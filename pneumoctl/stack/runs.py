@@ -134,7 +134,7 @@ def results_directory(stack: Stack, run: str) -> Path:
 
 def save(stack: Stack, run: Run) -> None:
     """Write the record atomically."""
-    ownership.refuse_root(stack.directory)
+    ownership.require_writable(stack.directory)
     _write(run_directory(stack, run.id) / RECORD, asdict(run))
 
 

@@ -62,7 +62,7 @@ class Stack:
 
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock; its file lies beside the directory, so that teardown can remove the directory."""
-        ownership.refuse_root(self.directory)
+        ownership.require_writable(self.directory)
         return held(self.lock, command)
 
     @property
@@ -136,7 +136,7 @@ class Stack:
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stack with mode 0600."""
-        ownership.refuse_root(self.directory)
+        ownership.require_writable(self.directory)
         write_atomically(self.directory / name, json.dumps(value, indent=2).encode(), 0o600)
 
     def secrets(self) -> Secrets | None:
@@ -154,7 +154,7 @@ class Stack:
 
     def make(self) -> None:
         """Create the directory; remove what a killed teardown left of an older one."""
-        ownership.refuse_root(self.directory)
+        ownership.require_writable(self.directory)
         if self.removed.exists():
             shutil.rmtree(self.removed)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

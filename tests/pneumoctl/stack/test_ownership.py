@@ -1,5 +1,6 @@
 """One stack, two users: root does not take files from their owner, and an unreadable file is not called damaged."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from model import bundle
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit, runs, stack
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Damaged, Ports, Stack
+from pneumoctl.targets.common import preflight
 
 NOBODY = 65534
 PORTS = {"redis": 1, "api": 2, "ui": 3}
@@ -74,6 +77,33 @@ def test_root_makes_no_stack_in_anothers_folder(demo_stack: Stack, capsys: pytes
     with pytest.raises(PneumoError, match="belongs to nobody"):
         stack.find("other").save(Secrets.generate(), Ports(PORTS, PORTS))
     assert owners(demo_stack.directory.parent) == {NOBODY}
+
+
+def test_the_preflight_says_what_up_refuses(demo_stack: Stack) -> None:
+    for name in ("t", "other"):
+        (row,) = (row for row in preflight.disk(stack.find(name).directory, 0) if not row.good)
+        assert row.check == "writable" and "belongs to nobody" in row.seen and "without sudo" in row.fix
+
+
+@pytest.mark.parametrize("kind", ["closed", "not writable", "file"])
+def test_a_folder_that_cannot_be_used_is_one_error_that_names_it(
+    kind: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("two users are needed: this needs root")
+    folder = open_folder / "folder"
+    if kind == "file":
+        folder.touch()
+    else:
+        folder.mkdir(mode=0o700 if kind == "closed" else 0o755)
+    for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(folder / "a"))
+    for line in ("teardown -y", f"model register {bundle.pretrained()}"):
+        with nobody():
+            assert run([*line.split(), "--json"]) == Exit.FAILED
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["message"].startswith(f"{folder} (it belongs to root) cannot be used by nobody: "), line
+        assert "XDG_STATE_HOME" in error["hint"], line
 
 
 def test_what_root_records_of_anothers_stack_stays_its_owners(demo_stack: Stack) -> None:
