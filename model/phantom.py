@@ -228,7 +228,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default: 512)")
     parser.add_argument("--opacity", action="store_true", help="draw patches of consolidation")
     options = parser.parse_args()
-    options.out.write_bytes(png(options.seed, options.size, options.opacity))
+    if options.size < 1:
+        parser.error("--size must be at least 1")
+    try:
+        options.out.write_bytes(png(options.seed, options.size, options.opacity))
+    except OSError as error:
+        parser.exit(1, f"error: {options.out} cannot be written: {error.strerror}\n  next: name another file\n")
     print(f"{options.out}: {NOTICE}")
 
 

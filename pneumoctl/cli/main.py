@@ -29,11 +29,11 @@ def main(begin: Callable[[], object]) -> int:
 
 def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
     """Run one command line and report its error, if any; returns the exit code."""
-    console.configure(argv)
+    words = console.configure(argv)
     console.rewrite = lambda text: _with_stack(text, argv)
     try:
         begin()
-        code = int(app(args=argv or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
+        code = int(app(args=words or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader of stdout has gone: end quietly

@@ -1,5 +1,6 @@
 """`pneumoctl offline-bundle`: download everything that hosts without internet access install."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -26,5 +27,5 @@ def offline_bundle(
     document = {"directory": str(directory), "packages": packages, "wheels": wheels, "bytes": size}
     console.result(document)
     console.text(f"{directory}: {packages} Debian packages and {wheels} wheels, {size / 1e6:.0f} MB")
-    console.text(f"next: pneumoctl up --offline-bundle {directory}")
+    console.text(f"next: pneumoctl up --offline-bundle {shlex.quote(str(directory))}")
     return 0

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +78,9 @@ def train(
     request = _on_spot(request, gpu, spot, spot_retries, fallback)
     if gpu:
         return _on_gpu(settings, stack, request)
+    if not Path(request.data_or_run).expanduser().exists():
+        hint = "pneumoctl train FOLDER; to download a data set: pneumoctl data fetch kermany"
+        raise PneumoError(f"there is no folder {request.data_or_run}", hint, Exit.USAGE)
     _require_packages()
     return local.train(stack, request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s, resume)
 

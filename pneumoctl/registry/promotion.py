@@ -1,6 +1,7 @@
 """The promoted model of a stack, which it serves unless another is named, and the sensitivity gate of a promotion."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -127,7 +128,9 @@ def promoted(stack: Stack) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PneumoError(f"{path} is damaged: {error}", f"rm {path}, then: pneumoctl model promote MODEL") from error
+        raise PneumoError(
+            f"{path} is damaged: {error}", f"rm {shlex.quote(str(path))}, then: pneumoctl model promote MODEL"
+        ) from error
 
 
 def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -59,7 +60,9 @@ def get(name: str, deep: bool = True) -> Registered:
     """The model NAME-VERSION; `deep` verifies all its files. Raises PneumoError if it is missing or damaged."""
     directory = home() / name
     if not ID.fullmatch(name) or not directory.is_dir():
-        raise PneumoError(f"there is no model {name} here", f"pneumoctl model ls; or: pneumoctl model pull {name}")
+        raise PneumoError(
+            f"there is no model {name} here", f"pneumoctl model ls; or: pneumoctl model pull {shlex.quote(name)}"
+        )
     model = Registered(_verified(directory, deep).manifest, directory, _origin(name))
     if model.id != name:
         raise PneumoError(f"{directory} contains {model.id}: it was renamed", f"rename it to {model.id}")

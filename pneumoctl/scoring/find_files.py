@@ -21,6 +21,9 @@ class FileList:
     skipped: int
 
 
+_PICTURES = "name pictures (PNG, JPEG, DICOM), or folders that contain some"
+
+
 def find(paths: Iterable[str]) -> FileList:
     """Resolve every path before the first file is scored.
 
@@ -37,7 +40,7 @@ def find(paths: Iterable[str]) -> FileList:
         pictures = [name for name in matches if _is_picture(name)]
         if not pictures:
             matched = f"{len(matches)} files, none of them a picture" if matches else "no file"
-            raise PneumoError(f"{path}: {matched}", "pneumoctl predict --help", Exit.USAGE)
+            raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
         files.update(dict.fromkeys(pictures))
         skipped.update(set(matches) - set(pictures))
     return FileList(list(files), len(skipped - files.keys()))
@@ -51,9 +54,9 @@ def _expand(path: str) -> Iterator[str]:
 
     if Path(path).exists():
         kind = "a socket" if Path(path).is_socket() else "a device"
-        raise PneumoError(f"{path}: {kind}, which is not read", "pneumoctl predict --help", Exit.USAGE)
+        raise PneumoError(f"{path}: {kind}, which is not read", _PICTURES, Exit.USAGE)
     if not glob.has_magic(path):
-        raise PneumoError(f"{path}: no such file or folder", "pneumoctl predict --help", Exit.USAGE)
+        raise PneumoError(f"{path}: no such file or folder", _PICTURES, Exit.USAGE)
     base = Path(path).anchor  # Path.glob refuses absolute patterns; unlike glob.glob it does not follow loops of links
     matches = (match for match in Path(base).glob(path.removeprefix(base)) if not _hidden(match, Path(path)))
     for match in sorted(map(str, matches)):

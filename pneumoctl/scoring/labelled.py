@@ -18,6 +18,7 @@ from pneumoctl.scoring.api_client import Api
 from pneumoctl.scoring.score import Outcome
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # names of the folders; the index is the label
+_LABELLED = f"name a folder that contains {' and '.join(CLASSES)}; to download one: pneumoctl data fetch kermany"
 _NAME_DIGITS = 16  # of the content's hash
 
 
@@ -35,9 +36,11 @@ def find(directory: Path | None, data_root: str | None, command: str) -> Folder:
     `command`: what to type before a folder, for hints. Raises PneumoError (usage) if there is no labelled folder.
     """
     directory = directory or _test_split(data_root, command)
+    if not directory.is_dir():
+        raise PneumoError(f"there is no folder {directory}", _LABELLED, Exit.USAGE)
     if not _is_labelled(directory):
         has_test_split = _is_labelled(directory / "test")
-        hint = f"{command} {shlex.quote(str(directory / 'test'))}" if has_test_split else f"{command} DIR"
+        hint = f"{command} {shlex.quote(str(directory / 'test'))}" if has_test_split else _LABELLED
         raise PneumoError(f"{directory} has no folders {' and '.join(CLASSES)}", hint, Exit.USAGE)
     labels = {
         file: label for label, name in enumerate(CLASSES) for file in find_files.find([str(directory / name)]).files

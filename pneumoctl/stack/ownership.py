@@ -3,6 +3,7 @@
 import errno
 import os
 import pwd
+import shlex
 from pathlib import Path
 
 from pneumoctl.errors import Exit, PneumoError
@@ -51,7 +52,8 @@ def unreadable(path: Path, error: OSError) -> PneumoError:
     owner, me = path.stat().st_uid, os.geteuid()
     hint = f"check {path}, then run the same command again"
     if isinstance(error, PermissionError) and owner != me:
-        hint = f"{path.name} belongs to {name(owner)}; to take the stack over: sudo chown -R {name(me)} {path.parent}"
+        hint = f"{path.name} belongs to {name(owner)}; to take the stack over: sudo chown -R {name(me)} "
+        hint += shlex.quote(str(path.parent))
     return PneumoError(f"{path} cannot be read: {error.strerror}", hint)
 
 

@@ -4,6 +4,7 @@ import difflib
 import ipaddress
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -75,7 +76,9 @@ def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, st
     file = config or FILE
     merged: dict[str, Any] = {}
     if config is not None and not config.exists():
-        raise PneumoError(f"there is no settings file {config}", f"pneumoctl init --to {config}", Exit.USAGE)
+        raise PneumoError(
+            f"there is no settings file {config}", f"pneumoctl init --to {shlex.quote(str(config))}", Exit.USAGE
+        )
     if file.exists():
         merged |= _typed(_read(file), str(file))
     variables = {key: value for key, value in environ.items() if key.startswith("PNEUMO_") and key not in RESERVED}

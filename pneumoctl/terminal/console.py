@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
+OUTPUT_OPTIONS = ("--json", "--no-color", "--quiet", "-q")
 WIDTH_OF_A_FILE = 200  # columns of a table that is written to a file or a pipe
 
 
@@ -32,16 +33,18 @@ class Console:
         self._spinner: Status | None = None
         self.rewrite: Callable[[str], str] = str  # applied to what names commands: they act on the stack named here
 
-    def configure(self, argv: Sequence[str]) -> None:
+    def configure(self, argv: Sequence[str]) -> list[str]:
         """Read the output options from argv before it is parsed, so that usage errors respect them.
 
-        Arguments after `--` belong to another program.
+        Returns argv without them: they may stand before the command, too. What follows `--` is another program's.
         """
-        argv = argv[: argv.index("--")] if "--" in argv else argv
-        self.json_mode = "--json" in argv
+        end = argv.index("--") if "--" in argv else len(argv)
+        own = argv[:end]
+        self.json_mode = "--json" in own
         self._result_printed = False
-        self.colour = "--no-color" not in argv
-        self.quiet = "--quiet" in argv or "-q" in argv
+        self.colour = "--no-color" not in own
+        self.quiet = "--quiet" in own or "-q" in own
+        return [*(word for word in own if word not in OUTPUT_OPTIONS), *argv[end:]]
 
     def rich(self, stderr: bool) -> "RichConsole":
         """The Rich console of stdout or stderr."""

@@ -131,3 +131,13 @@ def test_command_writes_a_picture_and_says_what_it_is(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert "drawing" in result.stdout and "no radiograph" in result.stdout
     assert out.read_bytes() == phantom.png(5, 100, opacity=True)
+
+
+@pytest.mark.parametrize(("words", "code"), [(("/dev/null/x.png",), 1), (("x.png", "--size", "0"), 2)])
+def test_a_file_that_cannot_be_written_is_an_error_and_no_traceback(
+    words: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["model.phantom", *words])
+    with pytest.raises(SystemExit) as ended:
+        phantom.main()
+    assert ended.value.code == code and "error: " in capsys.readouterr().err

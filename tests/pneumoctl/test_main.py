@@ -171,6 +171,18 @@ def test_options_of_another_program_are_not_ours(option: str) -> None:
     assert console.json_mode or console.quiet or not console.colour
 
 
+@pytest.mark.parametrize("line", ["--json audit --stack x", "audit --stack x --json", "model --json register none"])
+def test_options_of_the_output_stand_anywhere(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) in (Exit.DONE, Exit.FAILED)
+    assert "--json" not in str(json.loads(capsys.readouterr().out))
+
+
+def test_a_path_in_a_hint_is_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "my settings.toml"
+    assert run(["status", "--config", str(file)]) == Exit.USAGE
+    assert f"pneumoctl init --to '{file}'" in capsys.readouterr().err
+
+
 def test_an_operating_system_error_is_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,15 @@ def test_what_is_refused_before_anything_starts(
     assert runs.load_all(stack) == []
 
 
-@pytest.mark.parametrize("words", [["folder"], ["folder", "--resume"]])
+def test_a_folder_that_does_not_exist_is_named_before_a_missing_package(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
+    assert pneumoctl(["train", "--stack", "t", "none"]) == Exit.USAGE
+    assert "error: there is no folder none" in capsys.readouterr().err and runs.load_all(stack) == []
+
+
+@pytest.mark.parametrize("words", [["."], [".", "--resume"]])
 def test_without_the_packages_for_training_nothing_is_recorded(
     stack: Stack, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -286,7 +286,9 @@ def test_the_hint_of_evaluate_names_evaluate(
 
     monkeypatch.delenv("PNEUMO_DATA", raising=False)
     assert hint().startswith(f"pneumoctl model evaluate {model.id} DIR")
-    assert hint(str(tmp_path / "none")) == f"pneumoctl model evaluate {model.id} DIR"
+    (tmp_path / "empty").mkdir()
+    for folder in ("none", "empty"):  # not the command that has just failed
+        assert hint(str(tmp_path / folder)).startswith("name a folder that contains NORMAL and PNEUMONIA")
     labelled.rename(tmp_path / "test")
     assert hint(str(tmp_path)) == f"pneumoctl model evaluate {model.id} {tmp_path / 'test'}"
     monkeypatch.setenv("PNEUMO_DATA", str(tmp_path / "none"))
