@@ -11,6 +11,7 @@ from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit as audit_
 from pneumoctl.stack.hash_chain import Entry, Verification
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
 
 @on_stack()
@@ -35,7 +36,7 @@ def audit(
         return 0
     rows = [(act["at"][:19] + "Z", act["who"], _words(act), act["plan"][:12], _result(act)) for act in acts]
     styles = ["" if act["code"] == 0 else "yellow" for act in acts]
-    console.table(("at", "who", "command", "plan", "result"), rows, styles)
+    console.table(("time", "user", "command", "plan", "result"), rows, styles)
     return 0
 
 
@@ -48,9 +49,11 @@ def _verdict(stack: str, verdict: Verification) -> int:
     unfinished = [act["command"] for act in _acts(verdict.entries) if act["code"] is None]
     document = {"stack": stack, "entries": count, "faults": [], "head": verdict.head, "unfinished": unfinished}
     console.result(document)
-    console.text(f"{count} entries, each as it was written; head {verdict.head or '-'}")
+    console.text(
+        f"{counted(count, 'entry', 'entries')}, each as it was written; hash of the last: {verdict.head or '-'}"
+    )
     if unfinished:
-        console.text(f"begun without an end (killed, or still running): {', '.join(unfinished)}")
+        console.text(f"started, but without an end in the record (killed, or still running): {', '.join(unfinished)}")
     return 0
 
 
@@ -69,13 +72,14 @@ def _acts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def _words(act: dict[str, Any]) -> str:
+    """The command with its options, and with what the record says about its objects."""
     options = (act["options"] or {}).items()
-    return " ".join([act["command"], *(f"{name}={value}" if value is not True else name for name, value in options)])
+    return " ".join([act["command"], *(f"--{name}" if value is True else f"{name}={value}" for name, value in options)])
 
 
 def _result(act: dict[str, Any]) -> str:
     if act["code"] is None:
-        return "begun, never ended"
+        return "started, no end recorded"
     changed = act["changed"]
-    count = "" if changed is None else f", {len(changed)} changes"
+    count = "" if changed is None else f", {counted(len(changed), 'change')}"
     return ("done" if act["code"] == 0 else f"exit {act['code']}") + count

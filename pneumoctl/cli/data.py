@@ -19,6 +19,7 @@ from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 from pneumoctl.training import data_sets
 from pneumoctl.training.data_sets import Push
 
@@ -86,11 +87,11 @@ def push(
     ] = None,
     dry_run: DryRun = False,
 ) -> int:
-    """Upload a data set to the stack's bucket, for training on the GPU host.
+    """Upload a data set to the stack's bucket.
 
-    Only files that the bucket lacks are sent; an interrupted upload resumes when you run the command again. Hidden
-    files are not sent. File names are sent, because the training must know which pictures are of the same patient;
-    they are neither shown nor logged.
+    `pneumoctl train --gpu` uses the latest one. Only files that the bucket lacks are sent; an interrupted upload
+    resumes when you run the command again. Hidden files are not sent. File names are sent, because the training must
+    know which pictures are of the same patient; they are neither shown nor logged.
     """
     stack = invocation.stack
     aws, account, bucket = _bucket(invocation)
@@ -104,7 +105,9 @@ def push(
             act.begin(push.manifest.digest)
             with console.progress("pushing", push.bytes, "bytes") as advance:
                 data_sets.upload(aws, bucket, root, push, advance)
-            act.changed = [f"{len(push.objects)} objects, data set {push.manifest.digest[:12]} is the latest"]
+            act.changed = [
+                f"{counted(len(push.objects), 'object')}, data set {push.manifest.digest[:12]} is the latest"
+            ]
     _report(push, bucket, check, dry_run)
     return 0
 
@@ -152,8 +155,8 @@ def _check(root: Path, push: Push) -> str:
         console.idle()
     pictures = sum(counts.values())
     others = len(push.manifest.files) - pictures
-    more = f"; {others} files are duplicates or not pictures of train or test" if others else ""
-    console.note(f"{pictures} pictures: {counts['train']} to train, {counts['test']} to test{more}")
+    more = f"; not used, being duplicates or no pictures of train or test: {counted(others, 'file')}" if others else ""
+    console.note(f"{counted(pictures, 'picture')}: {counts['train']} to train, {counts['test']} to test{more}")
     return "done"
 
 
@@ -172,7 +175,9 @@ def _report(push: Push, bucket: str, check: str, dry_run: bool) -> None:
     }
     console.result(document)
     verb = "to send" if dry_run else "sent"
-    console.text(f"{len(manifest.files)} files: {len(push.objects)} objects {verb} ({_size(push.bytes)})")
+    console.text(
+        f"{counted(len(manifest.files), 'file')}: {counted(len(push.objects), 'object')} {verb} ({_size(push.bytes)})"
+    )
     console.text(f"data set {manifest.name} {manifest.digest[:12]}" + ("" if dry_run else " is the latest"))
 
 

@@ -14,17 +14,27 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 from pneumoctl.training.collect import training_host
 
 app = typer.Typer(
     name="gpu",
-    help="Show whether a GPU costs money; stop it; test its guards.",
+    help="""Show whether a GPU costs money; stop it; test its guards.
+
+    The GPU host is the machine of a stack on aws that trains models (setting gpu_host). It costs money while it is on,
+    so `train --gpu` starts it with a lease, which says until when it may run, and guards stop it, among
+    them a stop that is scheduled in AWS and a timer on the host that switches it off when nothing trains.
+    """,
     rich_markup_mode=None,
     no_args_is_help=True,
 )
 Drill = Annotated[
     str | None,
-    typer.Option("--drill", help="Guard to test: schedule or idle. Starts the GPU.", metavar="GUARD"),
+    typer.Option(
+        "--drill",
+        help="Guard to test: schedule (the stop in AWS) or idle (the timer on the host). Starts the GPU.",
+        metavar="GUARD",
+    ),
 ]
 
 
@@ -108,9 +118,9 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 @app.command()
 @on_stack()
 def reap(invocation: Invocation, yes: Yes = False) -> int:
-    """Stop GPU hosts of any stack that run without a lease, in all enabled regions.
+    """Stop GPU hosts without a lease, in all enabled regions.
 
-    Asks first. Finds the hosts by their tags, so it needs no stack on this machine.
+    Those of any stack. Asks first. Finds the hosts by their tags, so it needs no stack on this machine.
 
     Exit codes: 6 a region could not be asked; 7 a host is not stopped.
     """
@@ -123,7 +133,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
         console.alarm(
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
         )
-    if findings.orphans and not yes and not console.ask(f"Stop {len(findings.orphans)} of them?"):
+    if findings.orphans and not yes and not console.ask(f"Stop {counted(len(findings.orphans), 'GPU host')}?"):
         raise PneumoError("not agreed: they still run and cost money", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
@@ -131,7 +141,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
         {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": findings.unknown}
     )
     console.text(
-        f"{len(stopped)} GPU hosts stopped that ran without a lease"
+        f"stopped: {counted(len(stopped), 'GPU host')} that ran without a lease"
         if findings.orphans
         else "no GPU host runs without a lease" + (" in the regions that answered" if findings.unknown else "")
     )

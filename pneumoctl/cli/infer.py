@@ -13,6 +13,7 @@ from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
 
 @on_stack()
@@ -66,8 +67,8 @@ def _report(document: dict[str, Any]) -> None:
     console.result(document)
     for error in document["errors"][:5]:
         console.warn(f"{error['file']}: {error['message']}")
-    counts = f"{document['pictures']} pictures: {document['scored']} scored, {document['refused']} refused, "
-    counts += f"{len(document['errors'])} errors; {document['posted']} posted, the others were there already"
+    counts = f"{counted(document['pictures'], 'picture')}: {document['scored']} scored, {document['refused']} refused, "
+    counts += f"{counted(len(document['errors']), 'error')}; {document['posted']} posted, the others were there already"
     model, figures = document["model"], document["figures"]
     if figures:
         named = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))

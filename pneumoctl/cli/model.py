@@ -15,6 +15,7 @@ from pneumoctl.registry import figures as model_figures
 from pneumoctl.scoring import labelled
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
 app = typer.Typer(
     name="model", help="List, compare, promote and copy trained models.", rich_markup_mode=None, no_args_is_help=True
@@ -27,7 +28,7 @@ app.command()(promote)
 @app.command()
 @on_stack()
 def ls(invocation: Invocation) -> int:
-    """List the models, their figures, and which one is promoted and serves."""
+    """List the models, and which one is promoted and serves."""
     stack = invocation.stack
     marks = _marks(invocation)
     models: list[dict[str, Any]] = []
@@ -49,7 +50,10 @@ def ls(invocation: Invocation) -> int:
 @app.command()
 @on_stack()
 def show(invocation: Invocation, name: Model) -> int:
-    """Show a model's figures with 95 % intervals, the data behind them, and its evaluations."""
+    """Show a model's figures, data and evaluations.
+
+    The figures have 95 % intervals.
+    """
     model = store.find(name)
     saved_evaluations = evaluations.of_model(model.id)
     facts = model_figures.document(model, _marks(invocation, live=False))
@@ -63,7 +67,10 @@ def show(invocation: Invocation, name: Model) -> int:
     for part, figures in (model.manifest.get("metrics") or {}).items():
         _figures(f"{part} of {(model.manifest['data'] or {}).get('name', 'its data')}", figures)
     for entry in saved_evaluations:
-        _figures(f"{entry['metrics']['n']} pictures {entry['pictures'][:8]}, evaluated {entry['at']}", entry["metrics"])
+        _figures(
+            f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}, evaluated {entry['at']}",
+            entry["metrics"],
+        )
     console.text(f"Intended use: {model.manifest['intended_use']}")
     return 0
 
@@ -86,11 +93,11 @@ def evaluate(
     """
     model = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
-    console.note(f"{model.id} scores {len(pictures.labels)} pictures")
+    console.note(f"{model.id} scores {counted(len(pictures.labels), 'picture')}")
     entry = evaluations.evaluate(model, pictures)
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
-    _figures(f"{model.id} on {entry['metrics']['n']} pictures {entry['pictures'][:8]}", entry["metrics"])
+    _figures(f"{model.id} on {counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}", entry["metrics"])
     console.text(f"{entry['refused']} of them would be refused in use; they are included above")
     if count > 1:
         console.warn(

@@ -18,6 +18,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
 from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 from pneumoctl.training import collect, host_link, local
 from pneumoctl.training.artifacts import RunStore
 
@@ -88,7 +89,7 @@ def show(invocation: Invocation, run: Name = None) -> int:
         )
     else:
         _lines("receipt: ", {name: value for name, value in receipt_document.items() if value not in ("", [], None)})
-    console.text(f"{len(files)} files: {folder}" if files else "no results here")
+    console.text(f"{counted(len(files), 'file')}: {folder}" if files else "no results here")
     return 0
 
 
@@ -146,7 +147,10 @@ def _log(stack: Stack, run: Run, lines: int) -> str:
 @app.command()
 @on_stack()
 def fetch(invocation: Invocation, run: Name = None) -> int:
-    """Download the results of a GPU run from the bucket again and verify its model."""
+    """Download the results of a run on the GPU again.
+
+    From the stack's bucket; its model is verified.
+    """
     stack = invocation.stack
     record = _on_gpu(_chosen(stack, run))
     collect.fetch_results(stack, RunStore(_login(stack), record.bucket, record.id), record)

@@ -31,9 +31,54 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[DATA|RUN] [-- FLAGS]",
-        help="Folder of the data set; with --gpu --resume the run (default: the newest). FLAGS are for model.train.",
+        help="Folder of the data set. Omit it with --gpu, which uses the latest of `pneumoctl data push`. RUN: with "
+        "--gpu --resume, the run to continue (default: the newest). FLAGS: those of `python -m model.train --help`.",
         show_default=False,
     ),
+]
+MaxRuntime = Annotated[
+    str | None,
+    typer.Option(
+        "--max-runtime",
+        metavar="TIME",
+        help="Stop the run after this time, such as 90m or 2h. Default: no limit; with --gpu "
+        f"{RUNTIME}, in which the start of the host is included.",
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost",
+        metavar="USD",
+        help="With --gpu: stop the run before it costs more, at list prices, the start of the host included.",
+    ),
+]
+Stall = Annotated[
+    int, typer.Option("--stall", metavar="MINUTES", help="Stop the run after this many minutes without progress.")
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Continue a run from its checkpoint, or download the results if it has ended."),
+]
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="With --gpu: return as soon as the training runs. The GPU is stopped when it ends."),
+]
+Spot = Annotated[
+    bool,
+    typer.Option("--spot", help="With --gpu: use a spot instance, which costs less and which AWS may take back."),
+]
+SpotRetries = Annotated[
+    int | None,
+    typer.Option(
+        "--spot-retries",
+        metavar="N",
+        help=f"With --spot: continue on a new instance so many times (default: {RETRIES}).",
+    ),
+]
+Fallback = Annotated[
+    bool,
+    typer.Option("--fallback", help="With --spot: continue on the GPU host itself if there is no spot instance."),
 ]
 
 
@@ -41,29 +86,17 @@ Words = Annotated[
 def train(
     invocation: Invocation,
     words: Words = None,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Train on the stack's GPU host; stop it afterwards.")] = False,
-    max_runtime: Annotated[
-        str | None,
-        typer.Option("--max-runtime", metavar="TIME", help=f"Time limit with the boot: 90m, 2h (--gpu: {RUNTIME})."),
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", metavar="USD", help="Cost limit with the boot, by list price (--gpu).")
-    ] = None,
-    stall: Annotated[
-        int, typer.Option("--stall", metavar="MINUTES", help="End the run after so long without progress.")
-    ] = 30,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume a run, or collect its results.")] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return once the training runs; it ends by itself (--gpu).")
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Train on the GPU host of the stack; it is stopped afterwards (aws).")
     ] = False,
-    spot: Annotated[bool, typer.Option("--spot", help="Use a spot instance of the GPU host's type (--gpu).")] = False,
-    spot_retries: Annotated[
-        int | None,
-        typer.Option("--spot-retries", metavar="N", help=f"How often to continue on another one (default: {RETRIES})."),
-    ] = None,
-    fallback: Annotated[
-        bool, typer.Option("--fallback", help="Use the GPU host itself if no spot instance is left.")
-    ] = False,
+    max_runtime: MaxRuntime = None,
+    max_cost: MaxCost = None,
+    stall: Stall = 30,
+    resume: Resume = False,
+    detach: Detach = False,
+    spot: Spot = False,
+    spot_retries: SpotRetries = None,
+    fallback: Fallback = False,
 ) -> int:
     """Train a model here, or with --gpu on the GPU host.
 

@@ -18,6 +18,7 @@ from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, find
+from pneumoctl.terminal.report import counted
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def measurements(model: Registered) -> list[Measurement]:
     split = f"{settings.get('seed')} {settings.get('validation_share')}"
     results = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
     for entry in reversed(evaluations.of_model(model.id)):
-        on = f"{entry['metrics']['n']} pictures {entry['pictures'][:8]}"
+        on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
         results.append(Measurement(entry["pictures"], on, entry["metrics"]))
     validation = metrics.get("validation") or {}
     results.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.images.limits import SUFFIXES
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.terminal.report import counted
 
 STDIN = "-"
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -39,7 +40,7 @@ def find(paths: Iterable[str]) -> FileList:
         matches = list(_expand(path))
         pictures = [name for name in matches if _is_picture(name)]
         if not pictures:
-            matched = f"{len(matches)} files, none of them a picture" if matches else "no file"
+            matched = f"{counted(len(matches), 'file')}, none of them a picture" if matches else "no file"
             raise PneumoError(f"{path}: {matched}", _PICTURES, Exit.USAGE)
         files.update(dict.fromkeys(pictures))
         skipped.update(set(matches) - set(pictures))

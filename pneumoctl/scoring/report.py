@@ -7,6 +7,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.scoring.score import Outcome
+from pneumoctl.terminal.report import counted
 
 CSV_COLUMNS = (
     "file",
@@ -100,9 +101,9 @@ def summary(outcomes: Iterable[Outcome], skipped: int) -> dict[str, int]:
 
 def summary_line(counts: dict[str, int]) -> str:
     """The counts of `summary` as one line of text."""
-    parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed", "errors")]
-    skipped = f"; {counts['skipped']} other files skipped" if counts["skipped"] else ""
-    return f"{counts['files']} files: {', '.join(parts)}{skipped}"
+    parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed")]
+    skipped = f"; {counted(counts['skipped'], 'other file')} skipped" if counts["skipped"] else ""
+    return f"{counted(counts['files'], 'file')}: {', '.join(parts)}, {counted(counts['errors'], 'error')}{skipped}"
 
 
 def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 file`, `2 files`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 @dataclass(frozen=True)
 class Table:
     """A table; `styles` has one Rich style per row, or is empty."""

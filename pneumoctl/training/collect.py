@@ -14,6 +14,7 @@ from pneumoctl.stack import audit, runs
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 from pneumoctl.training import artifacts, finalize, progress, spot
 from pneumoctl.training.artifacts import RunStore
 from pneumoctl.training.host_link import SshLink, with_training_host
@@ -177,5 +178,5 @@ def fetch_results(stack: Stack, store: RunStore, run: Run, report: bool = True) 
         )
     if bundle:
         console.text(f"model {bundle['name']} {bundle['version']}: {bundle['folder']}")
-    console.text(f"{len(names)} files: {folder}")
+    console.text(f"{counted(len(names), 'file')}: {folder}")
     return bundle is not None

@@ -22,6 +22,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
+from pneumoctl.terminal.report import counted
 
 GPU_ADDRESS = 'aws_instance.host["train"]'
 HERE = "here"  # the setting state_bucket for the stack's directory
@@ -61,7 +62,7 @@ def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "
 
 def _unknown_stack(context: Context, count: int) -> PneumoError:
     return PneumoError(
-        f"{context.settings.region} has {count} resources of a stack named {context.settings.stack}, and "
+        f"{context.settings.region} has {counted(count, 'resource')} of a stack named {context.settings.stack}, and "
         "the terraform state on this machine has none of them: it was made from another machine, or its state was lost",
         "take another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
     )

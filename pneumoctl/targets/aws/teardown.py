@@ -17,7 +17,7 @@ from pneumoctl.stack.stack import Stack, exports
 from pneumoctl.targets.aws import provision
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
 from pneumoctl.terminal.console import console
-from pneumoctl.terminal.report import Report
+from pneumoctl.terminal.report import Report, counted
 from pneumoctl.training import collect
 
 EVERYTHING = ("",)  # all prefixes
@@ -76,8 +76,8 @@ def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[s
     files = s3.objects(context.aws, name, EVERYTHING) if name else []
     if files:
         size = sum(file.size for file in files) / 1e6
-        fate = "are deleted" if purge else "are exported first"
-        yield f"  {len(files)} files ({size:.1f} MB) in bucket {name} {fate}"
+        fate = "deleted without export" if purge else "exported first"
+        yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {name}: {fate}"
 
 
 def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
@@ -103,7 +103,7 @@ def _empty_bucket(context: Context, purge: bool) -> Path | None:
         with console.progress("export", sum(file.size for file in new), "bytes") as advance:
             s3.download(context.aws, name, sorted(new, key=lambda file: file.key), folder, advance)
         saved |= new
-        console.note(f"exported {len(saved)} files to {folder}")
+        console.note(f"exported {counted(len(saved), 'file')} to {folder}")
     s3.empty(context.aws, name)
     return folder if saved else None
 

@@ -15,7 +15,7 @@ from pneumoctl.targets.aws import change, plan, provision
 from pneumoctl.targets.aws.context import Context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
-from pneumoctl.terminal.report import Report
+from pneumoctl.terminal.report import Report, counted
 
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
@@ -71,7 +71,7 @@ def _report(inventory: Inventory, provisioned: list[str], document: dict[str, An
     stopped = "; the GPU host is stopped" if len(serving) < len(hosts) else ""
     lines = (
         *change.lines(document, "the stack is up"),
-        f"{len(serving)} hosts up, host keys pinned: pneumoctl ssh {serving[0].name}{stopped}",
+        f"{counted(len(serving), 'host')} up, host keys pinned: pneumoctl ssh {serving[0].name}{stopped}",
         f"web page: https://{address} (user {LOGIN}; its password: pneumoctl secrets show)",
     )
     return Report({**document, "address": address, "url": f"https://{address}", "hosts": hosts}, lines)

@@ -36,7 +36,7 @@ def _python(settings: Settings, stack: Stack) -> Iterator[Row]:
     seen = f"{sys.version.split()[0]}, " + (f"missing: {', '.join(missing)}" if missing else "all packages")
     yield Row("python", not missing, seen, installation.install_command("local"))
     if why := supervisor.unwritable(sys.executable):
-        yield Row("python path", False, f"supervisord cannot start {why}", "install pneumoctl in another folder")
+        yield Row("python path", False, why, "install pneumoctl in another folder")
 
 
 def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
@@ -47,7 +47,7 @@ def _redis(settings: Settings, stack: Stack) -> Iterator[Row]:
         yield Row("redis", False, error.message, error.hint)
         return
     if why := supervisor.unwritable(server):
-        yield Row("redis path", False, f"supervisord cannot start {why}", "set redis_server to another path")
+        yield Row("redis path", False, why, "set redis_server to another path")
     data = stack.layout.redis_data
     seen = f"{'.'.join(map(str, version))} ({server})"
     # Redis before 7 cannot read a multi-part AOF: it would start empty, without the stored results.

@@ -34,13 +34,13 @@ def config(root: Path) -> Path:
 
 
 def unwritable(path: str) -> str:
-    """Why a path cannot be written into the configuration; empty if it can."""
+    """Why a path cannot be written into supervisord's configuration; empty if it can."""
     if _UNWRITABLE.search(path):
-        return f"{path!r} has a control character, or # or ; after a space"
+        return f"the path {path!r} contains a line break or another control character, or a space before # or ;"
     try:
         path.encode()
     except UnicodeEncodeError:
-        return f"{path!r} is not UTF-8"
+        return f"the path {path!r} is not UTF-8"
     return ""
 
 

@@ -34,3 +34,10 @@ def test_a_command_behind_the_dashes_keeps_its_own(capsys: pytest.CaptureFixture
     """`df -h` on a host is not our help."""
     assert run(["ssh", "web-0", "--stack", "none-such", "--", "df", "-h"]) != 0
     assert "Usage" not in capsys.readouterr().out
+
+
+def test_no_line_of_a_group_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in paths(get_group(app)):
+        assert run([*words, "--help"]) == 0
+        commands = capsys.readouterr().out.partition("\nCommands:\n")[2]
+        assert not [line for line in commands.splitlines() if line.endswith("...")], words

@@ -48,7 +48,7 @@ def test_table_says_what_was_found_and_what_was_not_assessed(
     assert " pneumonia " in lines[1] and " no pneumonia " in lines[2]
     assert "not assessed" in lines[3] and "not_an_xray: the picture has colours" in lines[3]
     assert "not assessed" in lines[4] and "unreadable" in lines[4]
-    assert lines[5] == "4 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 0 errors; 1 other files skipped"
+    assert lines[5] == "4 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 0 errors; 1 other file skipped"
     assert err == ""
 
 

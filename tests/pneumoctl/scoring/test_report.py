@@ -94,7 +94,7 @@ def test_summary_counts_every_file_once() -> None:
         "files": 5, "pneumonia": 1, "no pneumonia": 1, "not assessed": 2, "errors": 1, "skipped": 3,
     }  # fmt: skip
     assert report.summary_line(counts) == (
-        "5 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 1 errors; 3 other files skipped"
+        "5 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 1 error; 3 other files skipped"
     )
 
 

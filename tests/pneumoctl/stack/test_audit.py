@@ -50,7 +50,7 @@ def test_a_command_has_a_beginning_and_an_end(demo_stack: Stack, capsys: pytest.
     )
     assert run(["audit"]) == 0
     output = capsys.readouterr().out
-    assert "deploy what=api yes" in output and "done, 2 changes" in output and begun["plan"][:12] in output
+    assert "deploy what=api --yes" in output and "done, 2 changes" in output and begun["plan"][:12] in output
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_killed_command_is_listed_as_started(demo_stack: Stack, capsys: pytest
     assert code == 0 and document["unfinished"] == ["up"] and document["entries"] == 3
     assert run(["audit"]) == 0
     output = capsys.readouterr().out
-    assert "begun, never ended" in output and "done" in output
+    assert "started, no end recorded" in output and "done" in output
 
 
 def test_verify_names_the_line(demo_stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
