@@ -1,20 +1,26 @@
-"""Make `import model` find the package that ships with pneumoctl, not another one of that name on Python's path."""
+"""Make `import model` find the package that ships with pneumoctl, not another one of that name on Python's path.
+
+Every process imports this first, before it can report an interrupt: it imports next to nothing itself.
+"""
 
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
-from types import ModuleType
+from importlib.machinery import PathFinder
 
-_FOLDER = str(Path(__file__).parent.parent)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_FOLDER = __file__.rpartition("/pneumoctl/")[0]
 
 
 class _ModelFinder:
     """Finds `model` beside the package pneumoctl, and nothing else."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """See importlib.abc.MetaPathFinder."""
         return PathFinder.find_spec(fullname, [_FOLDER]) if fullname == "model" else None
 
