@@ -10,7 +10,7 @@ from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.registry import bucket_sync, evaluations, promotion, store
+from pneumoctl.registry import bucket_sync, evaluation, evaluations, promotion, store
 from pneumoctl.registry import figures as model_figures
 from pneumoctl.scoring import labelled
 from pneumoctl.targets.aws import context
@@ -94,7 +94,7 @@ def evaluate(
     model = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
     console.note(f"{model.id} scores {counted(len(pictures.labels), 'picture')}")
-    entry = evaluations.evaluate(model, pictures)
+    entry = evaluation.evaluate(model, pictures)
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
     _figures(f"{model.id} on {counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}", entry["metrics"])
