@@ -1,8 +1,9 @@
 """Show a plan, ask for confirmation and carry it out, for all commands that change a local stack."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.executor import Event, HostAccess, execute, pending
@@ -43,12 +44,19 @@ def apply(
     done: list[str] = []
     journal.write("begin")
     try:
-        outputs = execute(plan, hosts, journal, _reporter(done))
+        outputs = execute(plan, hosts, journal, _reporter(done), _just_found_done(plan, todo, agreed))
     except PneumoError as error:
         error.details["changed"] = list(done)
         raise
     journal.write("end", detail=f"{len(done)} steps")
     return Applied(tuple(done), outputs)
+
+
+def _just_found_done(plan: Plan, todo: Sequence[Step], agreed: bool) -> list[Step]:
+    """The steps before the first that changes something; none if a person was asked meanwhile, which takes time."""
+    if todo and not agreed:
+        return []
+    return list(takewhile(lambda step: step not in todo, (step for step in plan.steps if not step.check)))
 
 
 def _reporter(done: list[str]) -> Callable[[Event, Step], None]:

@@ -1,7 +1,7 @@
 """Carry out a plan step by step: probe each step, act if needed, write the journal, report events."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, assert_never
@@ -54,14 +54,17 @@ def execute(
     hosts: Mapping[str, HostAccess],
     journal: Journal,
     report: Callable[[Event, Step], None],
+    done: Collection[Step] = (),
 ) -> dict[str, Output]:
     """Carry out every pending step in order, its hosts in parallel; stop at the first that fails.
+
+    The probes of the steps in `done` have just found nothing to do, and are not run again.
 
     Returns the output of each step's last command by step id. Raises StepFailed.
     """
     outputs: dict[str, Output] = {}
     for step in plan.steps:
-        waiting = [name for name in step.hosts if _pending_on(step, hosts[name])]
+        waiting = [] if step in done else [name for name in step.hosts if _pending_on(step, hosts[name])]
         if not waiting:
             journal.write("skip", step.title)
             report("skip", step)

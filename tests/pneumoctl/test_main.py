@@ -46,6 +46,13 @@ def test_the_application_imports_nothing_heavy() -> None:
     assert not HEAVY & {name.split(".")[0] for name in loaded}
 
 
+def test_a_command_on_a_local_stack_imports_no_numpy() -> None:
+    code = (
+        "import sys, pneumoctl.targets.local.target, pneumoctl.targets.local.readiness; print('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
 def test_pneumoctl_never_imports_tensorflow_nor_webapp() -> None:
     root = Path(__file__).parents[2] / "pneumoctl"
     for file in root.rglob("*.py"):

@@ -24,7 +24,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, rollback
 from pneumoctl.targets.aws.desired import Ours, ReleaseChoice
-from pneumoctl.targets.common import health
+from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
 
@@ -75,7 +75,7 @@ def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
     """The number of steps done, and the proof; `nothing` is the text if there was nothing to do."""
     done = f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}"
     prediction = document["prediction"]
-    return [done, health.proof(prediction, "front door")] if prediction else [done]
+    return [done, ready.proof(prediction, "front door")] if prediction else [done]
 
 
 def show(plan: Plan, todo: Todo, hosts: Hosts | None, say: Callable[[str], None]) -> None:

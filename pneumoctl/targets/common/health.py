@@ -1,36 +1,18 @@
-"""The health gate: ask whether services are ready, and send a known picture through the web page."""
+"""The health gate: send a known picture through the web page."""
 
 import json
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model import phantom
-from model.serving import unix_socket
 from pneumoctl.errors import Exit, PneumoError
 
 HEADERS = {"Accept": "application/json", "X-Pneumo-Probe": "1"}  # a probe's result is stored briefly, not listed
 
 
 PICTURE = "pneumoctl-health-check-{}.png"
-
-
-def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
-    """Whether a readiness URL answers 200, and its JSON document, which gives the reason if it does not.
-
-    With `socket`, the request goes to that Unix socket.
-    """
-    import urllib3
-
-    pool = unix_socket.pool(socket) if socket else urllib3.PoolManager()
-    try:
-        answer = pool.request("GET", url, timeout=timeout, retries=False)
-        document = answer.json()
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        return False, {"detail": f"no answer: {error.__class__.__name__}"}
-    return answer.status == 200, document if isinstance(document, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -94,16 +76,6 @@ def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
     if answer.status not in (200, 201) or not isinstance(document, dict):
         raise _closed(f"{method} {url} answered {answer.status}: {json.dumps(document)[:500]}")
     return document
-
-
-def proof(prediction: Mapping[str, Any], door: str) -> str:
-    """One line about the prediction that proves that a stack serves."""
-    model = prediction["model"]
-    return (
-        f"proof: a drawn radiograph through the {door}: {prediction['finding']}, "
-        f"P(pneumonia) {prediction['probability']:.3f}, threshold {prediction['threshold']:.3f}, "
-        f"model {model['name']} {model['version']}"
-    )
 
 
 def _closed(why: str) -> PneumoError:

@@ -1,4 +1,4 @@
-"""Wait until a service on this machine is ready, or cannot become ready."""
+"""Whether a service on this machine is ready; wait until it is, or cannot become ready."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.layout import Layout
-from pneumoctl.targets.common.health import Door, gate, ready
+from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import supervisor
 
 MOST_LIVES = 2  # a service that was restarted this often will not become ready
@@ -18,9 +18,8 @@ def wait(url: str, root: Path | None = None, service: str = "", patience: float 
     """Wait until `url` is ready. Raises PneumoError at the time limit, or at once if the service keeps ending."""
     deadline = time.monotonic() + patience
     lives: set[int] = set()
-    socket = Layout(root).api_socket if root and service == "api" else None
     while True:
-        good, document = ready(url, socket=socket)
+        good, document = ready(url, socket=_socket(root, service))
         if good:
             return
         lives |= {_pid(root, service)} if root else set()
@@ -45,15 +44,23 @@ def _pid(root: Path, service: str) -> int:
     return state.pid if state else 0
 
 
+def serves(root: Path, service: str, url: str) -> bool:
+    """Whether the supervisor runs a service and the service is ready. One that runs can hang."""
+    state = (supervisor.states(root) or {}).get(service)
+    return state is not None and state.state == "RUNNING" and ready(url, 10, _socket(root, service))[0]
+
+
+def _socket(root: Path | None, service: str) -> Path | None:
+    return Layout(root).api_socket if root and service == "api" else None
+
+
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.targets.local.readiness ready URL [SOCKET] | wait URL ROOT SERVICE | gate UI_URL BUNDLE`."""
+    """`python -m pneumoctl.targets.local.readiness serves|wait ROOT SERVICE URL`."""
+    verb, root, service, url = argv
+    if verb == "serves":
+        return Exit.DONE if serves(Path(root), service, url) else Exit.FAILED
     try:
-        if argv[0] == "ready":
-            return Exit.DONE if ready(argv[1], 10, Path(argv[2]) if argv[2:] else None)[0] else Exit.FAILED
-        if argv[0] == "wait":
-            wait(argv[1], Path(argv[2]), argv[3])
-        else:
-            sys.stdout.write(json.dumps(gate(Door(argv[1]), Path(argv[2]))) + "\n")
+        wait(url, Path(root), service)
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")
         return error.code

@@ -5,7 +5,7 @@ from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import health
+from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import processes, supervisor
 from pneumoctl.targets.local.supervisor import State
 from pneumoctl.terminal.report import Report, Table
@@ -20,15 +20,15 @@ def look(stack: Stack) -> dict[str, Any]:
     states = supervisor.states(stack.directory)
     held = processes.listening(stack.directory)
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
-    ready, checks = health.ready(f"{inventory.url('ui')}/readyz")
-    _, api = health.ready(f"{inventory.url('api')}/readyz", socket=stack.layout.api_socket)
+    serves, checks = ready(f"{inventory.url('ui')}/readyz")
+    _, api = ready(f"{inventory.url('api')}/readyz", socket=stack.layout.api_socket)
     service_pids = {service["pid"] for service in services}
     strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in service_pids]
     return {
         "stack": stack.name,
         "exists": True,
         "supervised": states is not None,
-        "serving": ready and all(service["state"] == "RUNNING" and service["listening"] for service in services),
+        "serving": serves and all(service["state"] == "RUNNING" and service["listening"] for service in services),
         "url": inventory.url("ui"),
         "services": services,
         "page": checks,

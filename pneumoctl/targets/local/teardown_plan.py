@@ -83,7 +83,7 @@ def _end(desired: DesiredState) -> Step:
         (desired.python, "-P", "-m", "pneumoctl.targets.local.processes", "end", str(root), *ports),
         title="end every process of the stack",
     )
-    return Step("End every process and prove it", ("app", "web"), (end,), (prove,))
+    return Step("End every process and prove it", ("operator",), (end,), (prove,))
 
 
 def _remove(desired: DesiredState) -> Step:

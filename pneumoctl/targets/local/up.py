@@ -12,7 +12,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common import health
+from pneumoctl.targets.common import ready
 from pneumoctl.targets.common.service_logs import tail
 from pneumoctl.targets.local import port_reservation
 from pneumoctl.targets.local.plan import Prepared, prepare
@@ -64,7 +64,7 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     url = desired.inventory.url("ui")
     document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
     nothing = () if applied.changed else ("nothing to do: the stack is up",)
-    return Report(document, (*nothing, health.proof(prediction, "web page"), f"web page: {url}"))
+    return Report(document, (*nothing, ready.proof(prediction, "web page"), f"web page: {url}"))
 
 
 def _last_log_lines(prepared: Prepared, error: StepFailed) -> str:

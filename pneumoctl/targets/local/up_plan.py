@@ -194,28 +194,24 @@ def _service(
 ) -> Step:
     """Write the files, restart the service and wait until it is ready. Already done if all of this is still true."""
     wait: tuple[Action, ...] = ()
-    alive = [supervisor.running(desired.layout.root, name)]
+    alive = supervisor.running(desired.layout.root, name)
     if name in ("api", "ui"):
         url = f"{desired.inventory.url(name)}/readyz"
-        wait = (
-            Run(
-                _health(desired, "wait", url, str(desired.layout.root), name), 120, title=f"wait until {url} says ready"
-            ),
-        )
-        sockets = (str(desired.layout.api_socket),) if name == "api" else ()
-        # A service can run without answering, for example when it hangs.
-        alive.append(Probe(_health(desired, "ready", url, *sockets), timeout=20))
+        wait = (Run(_readiness(desired, "wait", name, url), 120, title=f"wait until {url} says ready"),)
+        alive = Probe(_readiness(desired, "serves", name, url), timeout=20)
     step = Step(title, (host,), (*files, *before, Service(name, "restart"), *wait))
     step = stamped(step, str(desired.layout.stamp(name)))
-    return replace(step, done_if=(*(file_matches(file) for file in files), *step.done_if, *alive))
+    return replace(step, done_if=(*(file_matches(file) for file in files), *step.done_if, alive))
+
+
+def _readiness(desired: DesiredState, verb: str, service: str, url: str) -> tuple[str, ...]:
+    module = "pneumoctl.targets.local.readiness"
+    return (desired.python, "-P", "-m", module, verb, str(desired.layout.root), service, url)
 
 
 def _proof(desired: DesiredState) -> Step:
+    url, bundle = desired.inventory.url("ui"), str(desired.model)
     gate = Run(
-        _health(desired, "gate", desired.inventory.url("ui"), str(desired.model)), timeout=150, title="the health gate"
+        (desired.python, "-P", "-m", "pneumoctl.targets.local.gate", url, bundle), timeout=150, title="the health gate"
     )
     return Step("Send a test prediction through the web page", ("operator",), (gate,), check=True, id=PROOF)
-
-
-def _health(desired: DesiredState, *words: str) -> tuple[str, ...]:
-    return (desired.python, "-P", "-m", "pneumoctl.targets.local.readiness", *words)

@@ -54,6 +54,14 @@ def test_a_step_whose_probes_all_succeed_is_skipped(tmp_path: Path) -> None:
     assert events(tmp_path) == [("skip", "done", ""), ("start", "half", "app"), ("done", "half", "app")]
 
 
+def test_a_step_that_was_just_found_done_is_not_probed_again(tmp_path: Path) -> None:
+    host = FakeTransport({"no": 1})
+    steps = [Step(name, ("app",), (Run(("act",)),), (Probe((probe,)),)) for name, probe in (("a", "no"), ("b", "yes"))]
+    execute(Plan("p", tuple(steps)), {"app": host_access(host)}, journal(tmp_path), lambda *_: None, steps[:1])
+    assert host.acts == ["yes"]
+    assert events(tmp_path) == [("skip", "a", ""), ("skip", "b", "")]
+
+
 def test_a_check_always_runs_whatever_its_probes_say(tmp_path: Path) -> None:
     host = FakeTransport()
     check = Step("proof", ("app",), (Run(("gate",)),), (Probe(("yes",)),), check=True)

@@ -144,7 +144,7 @@ def test_the_whole_plan_of_teardown() -> None:
         "  + Export the model bundles on app",
         "      run      make /out (700)",
         "      fetch    /s/models -> /out/models",
-        "  + End every process and prove it on app, web",
+        "  + End every process and prove it",
         "      run      end every process of the stack",
         "  + Remove the stack's directory",
         "      run      rm -rf /s",

@@ -1,0 +1,33 @@
+"""Ask whether services are ready, and say what proved that a stack serves. Loads nothing that draws or scores."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model.serving import unix_socket
+
+
+def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
+    """Whether a readiness URL answers 200, and its JSON document, which gives the reason if it does not.
+
+    With `socket`, the request goes to that Unix socket.
+    """
+    import urllib3
+
+    pool = unix_socket.pool(socket) if socket else urllib3.PoolManager()
+    try:
+        answer = pool.request("GET", url, timeout=timeout, retries=False)
+        document = answer.json()
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        return False, {"detail": f"no answer: {error.__class__.__name__}"}
+    return answer.status == 200, document if isinstance(document, dict) else {}
+
+
+def proof(prediction: Mapping[str, Any], door: str) -> str:
+    """One line about the prediction that proves that a stack serves."""
+    model = prediction["model"]
+    return (
+        f"proof: a drawn radiograph through the {door}: {prediction['finding']}, "
+        f"P(pneumonia) {prediction['probability']:.3f}, threshold {prediction['threshold']:.3f}, "
+        f"model {model['name']} {model['version']}"
+    )
