@@ -46,7 +46,7 @@ def unwritable(path: str) -> str:
 
 def argv(root: Path, action: Service) -> tuple[str, ...]:
     """The command for a service action."""
-    return ctl(root, action.verb, action.name)
+    return (sys.executable, "-P", "-m", "pneumoctl.targets.local.service_control", action.verb, str(root), action.name)
 
 
 def running(root: Path, service: str) -> Probe:
@@ -69,13 +69,17 @@ class State:
     uptime: float  # seconds
 
 
-def states(root: Path) -> dict[str, State] | None:
-    """Name -> state of all services; None if supervisord does not answer."""
+def connection(root: Path) -> ServerProxy:
+    """A connection to supervisord. Its calls raise OSError or Fault."""
     from supervisor.xmlrpc import SupervisorTransport
 
-    transport = SupervisorTransport(None, None, f"unix://{socket(root)}")
+    return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
+
+
+def states(root: Path) -> dict[str, State] | None:
+    """Name -> state of all services; None if supervisord does not answer."""
     try:
-        with ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        with connection(root) as proxy:
             infos = proxy.supervisor.getAllProcessInfo()
     except (OSError, Fault):
         return None

@@ -1,0 +1,70 @@
+"""Start, stop and restart a service, as a program: `python -m pneumoctl.targets.local.service_control VERB ROOT NAME`.
+
+While supervisorctl waits for a service to stop, supervisord takes a whole core. Here, it is asked now and then.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from xmlrpc.client import Fault
+
+from pneumoctl.targets.local import supervisor
+
+PERIOD = 0.1  # seconds between two looks at a service that starts or stops
+MOVING = ("STARTING", "STOPPING")
+
+
+def stop(root: Path, service: str) -> str:
+    """Stop a service and wait for its end; the state that it reaches."""
+    return _change(root, service, "stopProcess")
+
+
+def start(root: Path, service: str) -> str:
+    """Start a service and wait until it has run for a second; the state that it reaches, RUNNING if it does."""
+    return _change(root, service, "startProcess")
+
+
+def restart(root: Path, service: str) -> str:
+    """Stop a service, if it runs, and start it."""
+    stop(root, service)
+    return start(root, service)
+
+
+def _change(root: Path, service: str, method: str) -> str:
+    with suppress(Fault), supervisor.connection(root) as proxy:  # its state says whether there was something to do
+        getattr(proxy.supervisor, method)(service, False)
+    while (state := _state(root, service)) in MOVING:
+        time.sleep(PERIOD)
+    return state
+
+
+def _state(root: Path, service: str) -> str:
+    states = supervisor.states(root)
+    return states[service].state if states and service in states else "UNKNOWN"
+
+
+VERBS: dict[str, tuple[Callable[[Path, str], str], tuple[str, ...]]] = {
+    "start": (start, ("RUNNING",)),
+    "stop": (stop, ("STOPPED", "EXITED", "FATAL")),
+    "restart": (restart, ("RUNNING",)),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 1, with the state on stderr, if the service is not in the wanted one afterwards."""
+    verb, root, service = argv
+    act, wanted = VERBS[verb]
+    try:
+        state = act(Path(root), service)
+    except OSError as error:
+        state = f"supervisord does not answer: {error}"
+    if state in wanted:
+        return 0
+    sys.stderr.write(f"{service}: {state}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
