@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pneumoctl.targets.local import processes
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.local import processes, status
 from pneumoctl.terminal.console import console
 
 
@@ -31,7 +33,22 @@ class Operator:
 
     @property
     def directory(self) -> Path:
-        return self.state / "pneumoctl" / "t"
+        return self.state / "pneumoctl" / self.environment["PNEUMO_STACK"]
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(self.environment["PNEUMO_STACK"], self.directory)
+
+    @property
+    def url(self) -> str:
+        """The address of the web page."""
+        inventory = self.stack.inventory()
+        assert inventory is not None
+        return inventory.url("ui")
+
+    def look(self) -> dict[str, Any]:
+        """What `status` shows, without a process of its own."""
+        return status.look(self.stack)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -60,16 +77,16 @@ class Operator:
         return document
 
 
-@pytest.fixture
-def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
-    state = tmp_path_factory.mktemp("s")
+@contextmanager
+def operating(state: Path, bundle: Path, offset: int = 0) -> Iterator[Operator]:
+    """An operator without a stack. Two at the same time need different offsets, from 0 to 2."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PNEUMO_")}
-    base = 10000 + os.getpid() % 2000 * 10  # below the ephemeral ports
+    base = 10000 + os.getpid() % 2000 * 10 + offset  # below the ephemeral ports
     environment |= {
         "XDG_STATE_HOME": str(state),
         "XDG_DATA_HOME": str(state / "share"),
         "PNEUMO_STACK": "t",
-        "PNEUMO_MODEL": str(tiny_bundle),
+        "PNEUMO_MODEL": str(bundle),
         "PNEUMO_WORKERS": "1",
         "PNEUMO_REDIS_PORT": str(base),
         "PNEUMO_API_PORT": str(base + 3),
@@ -80,3 +97,9 @@ def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Ite
     yield started
     processes.end(started.directory)
     assert processes.ours(started.directory) == []
+
+
+@pytest.fixture
+def operator(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
+    with operating(tmp_path_factory.mktemp("s"), tiny_bundle) as started:
+        yield started

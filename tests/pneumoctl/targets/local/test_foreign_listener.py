@@ -52,7 +52,7 @@ def stranger(port: int) -> Iterator[list[bytes]]:
 
 
 def ports(operator: Operator) -> dict[str, int]:
-    return {one["name"]: one["port"] for one in operator.json("status")["services"]}
+    return {one["name"]: one["port"] for one in operator.look()["services"]}
 
 
 def killed(operator: Operator, word: str) -> None:
@@ -76,28 +76,29 @@ def film(tmp_path: Path) -> Path:
     return tmp_path / "ward" / "NORMAL" / "a.png"
 
 
-def test_after_a_crash_nothing_is_sent_to_a_program_on_the_same_port(operator: Operator, film: Path) -> None:
+def test_a_program_on_the_port_of_a_dead_service_is_sent_nothing(operator: Operator, film: Path) -> None:
+    """Redis dies, then the API, then all: what still runs sends nothing to the program that takes the port."""
     operator.run("up", "-y")
     taken = ports(operator)
+    killed(operator, "redis-server")
+    the_api_sends_nothing(operator, taken, film)
+    killed(operator, "webapp.api:create_app")
+    the_page_sends_nothing(taken, film)
     while left := processes.ours(operator.directory):  # again: the supervisor may restart one meanwhile
         for process in left:
             process.kill()
         psutil.wait_procs(left, 10)
-    with stranger(taken["api"]) as api, stranger(taken["ui"]), stranger(taken["redis"]) as redis:
+    pneumoctl_sends_nothing(operator, taken, film)
+
+
+def the_api_sends_nothing(operator: Operator, taken: dict[str, int], film: Path) -> None:
+    with stranger(taken["redis"]) as heard:
         result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "does not run" in result.stdout
-        result = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
-        assert "pneumoctl up" in result.stderr
-        shown = operator.json("status", code=Exit.FAILED)
-        assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
-        assert "checks" not in shown["api"]
-        assert api == [] and redis == []
+        assert "503" in result.stdout
+        assert heard == []
 
 
-def test_the_page_sends_nothing_to_a_foreign_program_on_the_apis_port(operator: Operator, film: Path) -> None:
-    operator.run("up", "-y")
-    taken = ports(operator)
-    killed(operator, "webapp.api:create_app")
+def the_page_sends_nothing(taken: dict[str, int], film: Path) -> None:
     with stranger(taken["api"]) as heard:
         fields = {"file": ("a.png", film.read_bytes())}
         url = f"http://127.0.0.1:{taken['ui']}"
@@ -108,11 +109,13 @@ def test_the_page_sends_nothing_to_a_foreign_program_on_the_apis_port(operator: 
         assert heard == []
 
 
-def test_the_api_sends_nothing_to_a_foreign_program_on_the_port_of_redis(operator: Operator, film: Path) -> None:
-    operator.run("up", "-y")
-    taken = ports(operator)
-    killed(operator, "redis-server")
-    with stranger(taken["redis"]) as heard:
+def pneumoctl_sends_nothing(operator: Operator, taken: dict[str, int], film: Path) -> None:
+    with stranger(taken["api"]) as api, stranger(taken["ui"]), stranger(taken["redis"]) as redis:
         result = operator.run("predict", "--remote", str(film), code=Exit.FAILED)
-        assert "503" in result.stdout
-        assert heard == []
+        assert "does not run" in result.stdout
+        result = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
+        assert "pneumoctl up" in result.stderr
+        shown = operator.json("status", code=Exit.FAILED)
+        assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
+        assert "checks" not in shown["api"]
+        assert api == [] and redis == []

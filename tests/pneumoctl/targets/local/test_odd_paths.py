@@ -23,7 +23,7 @@ def test_up_and_teardown_in_a_folder_with_special_characters(operator: Operator)
     odd = moved(operator, WORKS)
     try:
         odd.run("up", "-y")
-        assert odd.json("status")["serving"]
+        assert odd.look()["serving"]
         assert (odd.directory / "logs" / "redis.log").exists()
         assert "nothing to do" in odd.run("up").stdout
         odd.run("teardown", "-y")
@@ -33,7 +33,7 @@ def test_up_and_teardown_in_a_folder_with_special_characters(operator: Operator)
 
 @pytest.mark.parametrize(
     "name",
-    ["a #b", "semi ;colon", "line\nbreak", "tab\t#", "bell\x07", b"latin-\xe9".decode("utf-8", "surrogateescape")],
+    ["a #b", "line\nbreak", b"latin-\xe9".decode("utf-8", "surrogateescape")],
 )
 def test_a_folder_that_no_configuration_can_name_is_refused_by_preflight(operator: Operator, name: str) -> None:
     odd = moved(operator, name)
@@ -42,11 +42,8 @@ def test_a_folder_that_no_configuration_can_name_is_refused_by_preflight(operato
     assert not odd.directory.exists()
 
 
-@pytest.mark.parametrize("name", ["a #b", "line\nbreak"])
-def test_a_redis_server_that_no_configuration_can_name_is_refused(
-    operator: Operator, tmp_path: Path, name: str
-) -> None:
-    server = tmp_path / name
+def test_a_redis_server_that_no_configuration_can_name_is_refused(operator: Operator, tmp_path: Path) -> None:
+    server = tmp_path / "a #b"
     server.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=0'\n")
     server.chmod(0o755)
     operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
@@ -55,5 +52,7 @@ def test_a_redis_server_that_no_configuration_can_name_is_refused(
 
 
 def test_what_configparser_takes_for_a_comment_is_known() -> None:
-    assert all(supervisor.unwritable(path) for path in ("/a #b", "/a\u00a0;b", "/a\nb", "/a\x7fb"))
+    assert all(
+        supervisor.unwritable(path) for path in ("/a #b", "/a ;b", "/a\u00a0;b", "/a\t#", "/a\nb", "/a\x07b", "/a\x7fb")
+    )
     assert not any(supervisor.unwritable(path) for path in ("/a#b", "/a;b", "/a b", "/50%", "/a\\b", '/"', "/é"))

@@ -30,10 +30,9 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
         for child in started:
             _, stderr = child.communicate(timeout=300)
             assert child.returncode == 0, stderr
-        ports = [service["port"] for one in both for service in one.json("status")["services"]]
-        assert len(set(ports)) == 6
-        for one in both:
-            assert one.json("status")["serving"]
+        shown = [one.look() for one in both]
+        assert len({service["port"] for document in shown for service in document["services"]}) == 6
+        assert all(document["serving"] for document in shown)
     finally:
         for name in ("a", "b"):
             processes.end(operator.state / "pneumoctl" / name)
@@ -63,7 +62,7 @@ def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: 
         result = operator.run("up", "-y", timeout=300)
         requested = operator.environment["PNEUMO_REDIS_PORT"]
         assert f"another program has taken port {requested} meanwhile" in result.stderr
-        (redis,) = (one for one in operator.json("status")["services"] if one["name"] == "redis")
+        (redis,) = (one for one in operator.look()["services"] if one["name"] == "redis")
         assert redis["port"] != int(requested) and redis["listening"]
     finally:
         if taken.exists():

