@@ -14,6 +14,7 @@ import urllib3
 from model import bundle, phantom
 from pneumoctl.errors import Exit
 from pneumoctl.targets.common.ports import free
+from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import listed, post, stored
@@ -27,7 +28,7 @@ def pids(operator: Operator) -> dict[str, int]:
 
 def wait_serving(operator: Operator, patience: float = 240) -> None:
     deadline = time.monotonic() + patience
-    while not operator.look()["serving"]:
+    while not (ready(f"{operator.url}/readyz")[0] and operator.look()["serving"]):  # the cheap question first
         assert time.monotonic() < deadline, operator.run("logs").stdout
         time.sleep(0.1)
 
