@@ -59,7 +59,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterat
     started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or the program named in CHROMIUM."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -173,8 +173,15 @@ def test_an_upload_over_the_limit_shows_an_error_page(stack: Stack, scriptless, 
     assert "The upload is too large" in page.get_by_role("alert").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("device", "width"), [("desktop", 1200), ("phone", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "device", "width"),
+    [
+        ("light", "desktop", 1200),
+        ("dark", "phone", 390),
+        pytest.param("dark", "desktop", 1200, marks=pytest.mark.repeat),
+        pytest.param("light", "phone", 390, marks=pytest.mark.repeat),
+    ],
+)
 def test_pages_fit_the_screen_and_are_readable(stack: Stack, browser: Browser, pictures, shoot, scheme, device, width):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()

@@ -233,8 +233,15 @@ def shell(line: str, **environment: str) -> "subprocess.CompletedProcess[bytes]"
     return subprocess.run(["sh", "-c", f'"$0" -m pneumoctl {line}', sys.executable], capture_output=True, env=merged)
 
 
-@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
-@pytest.mark.parametrize("line", ["--version", "init --help", "audit --stack nosuch --json", "status --stack nosuch"])
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("--version", ">&-"),
+        ("init --help", ">/dev/full"),
+        ("audit --stack nosuch --json", ">/dev/full"),
+        ("status --stack nosuch", ">&-"),
+    ],
+)
 def test_a_result_that_cannot_be_written_is_one_error(line: str, target: str) -> None:
     result = shell(f"{line} {target}")
     assert result.returncode == Exit.FAILED
@@ -303,7 +310,10 @@ def test_an_interrupt_during_the_imports_is_reported_too() -> None:
     assert json.loads(result.stdout)["error"]["message"] == "interrupted" and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    ["<&-", *(pytest.param(more, marks=pytest.mark.repeat) for more in ("<&- 2>&-", "<&- >&-")), "<&- >&- 2>&-"],
+)
 def test_closed_streams_are_no_traceback_and_no_file_takes_their_place(closed: str, tmp_path: Path) -> None:
     result = shell(f"teardown {closed}", XDG_STATE_HOME=str(tmp_path))
     assert b"Traceback" not in result.stderr

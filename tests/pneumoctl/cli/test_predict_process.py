@@ -71,8 +71,7 @@ def test_a_closed_standard_input_is_an_error(json_wanted: bool, tiny_bundle: Pat
     assert "standard input is closed" in shown
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
-@pytest.mark.parametrize("form", ["", "--csv", "--json"])
+@pytest.mark.parametrize(("encoding", "form"), [("latin-1", ""), ("ascii", "--csv"), ("ascii", "--json")])
 def test_a_name_that_the_output_cannot_hold_is_escaped(
     encoding: str, form: str, drawing: Path, tiny_bundle: Path
 ) -> None:
@@ -99,7 +98,9 @@ def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
     assert len(probabilities) == 3 and len(set(probabilities)) == 1
 
 
-@pytest.mark.parametrize("content", ["", "raise RuntimeError('a stranger is run')\n"])
+@pytest.mark.parametrize(
+    "content", [pytest.param("", marks=pytest.mark.repeat), "raise RuntimeError('a stranger is run')\n"]
+)
 def test_a_package_of_the_users_named_model_is_not_ours(
     content: str, drawing: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
