@@ -3,14 +3,12 @@
 import hashlib
 import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import boto3  # noqa: TID253
@@ -18,21 +16,22 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-from model import host_run, phantom, train
+from model import host_run, phantom
 from model.training.devices import STAND_IN
+from tests.model import forked
 
-ROOT = Path(train.__file__).parents[1]
-SMALL = ("--height", "48", "--width", "48", "--batch", "4", "--epochs", "2", "--validation-share", "0.25")
+# Three steps per epoch, of batches of one size: TensorFlow compiles a step for each size.
+SMALL = ("--height", "48", "--width", "48", "--batch", "6", "--epochs", "2", "--validation-share", "0.25")
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
 STEPS = ("--checkpoint-steps", "2")
-# The command itself, with a network of one block (to start fast) and no bundle; it may kill itself at a step.
+# The command itself, with a network of its stem alone (to start fast) and no bundle; it may kill itself at a step.
 DRIVER = """
 import os, signal, sys, time
 from model import host_run
 from model.host import checkpoint_upload, heartbeat, s3
 from model.training import network, run
 kill = int(os.environ.get("TEST_KILL", "0"))
-network.DAG_WIDTHS = (8,)
+network.DAG_WIDTHS = ()
 run.build_bundle = lambda *_: None
 step, ship, shipped = heartbeat.Heartbeat.step, checkpoint_upload.upload, []
 def watched(self, progress, *rest):
@@ -78,7 +77,6 @@ class Host:
     endpoint: str
     bucket: str
     order: dict[str, Any]
-    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def s3(self) -> Any:
@@ -88,25 +86,16 @@ class Host:
     def run(self) -> Path:
         return self.root / "runs" / self.order["run"]
 
-    def command(self, *words: str) -> list[str]:
-        (self.root / "order.json").write_text(json.dumps(self.order))
-        return [sys.executable, "-c", DRIVER, *words, str(self.root / "order.json")]
-
     def environment(self) -> dict[str, str]:
         state = f"{self.root}/runs:{self.root}/data"
         keys = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_ENDPOINT_URL": self.endpoint}
-        ours = {"STATE_DIRECTORY": state, "RUNTIME_DIRECTORY": str(self.root), STAND_IN: "1"}
-        return {**os.environ, **keys, **ours, "TF_CPP_MIN_LOG_LEVEL": "3", **self.more}
+        return {**keys, "STATE_DIRECTORY": state, "RUNTIME_DIRECTORY": str(self.root), STAND_IN: "1"}
 
-    def start(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            self.command(*words),
-            cwd=ROOT,
-            env={**self.environment(), **more},
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
+    def start(self, *words: str, **more: str) -> "CompletedProcess[str]":
+        order, driver = self.root / "order.json", self.root / "driver.py"
+        order.write_text(json.dumps(self.order))
+        driver.write_text(DRIVER)
+        return forked.start(driver, *words, order, **{**self.environment(), **more})
 
     def in_bucket(self, name: str) -> bytes:
         content: bytes = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{self.order['run']}/{name}")["Body"].read()
@@ -131,8 +120,8 @@ def pushed(s3: Any, bucket: str, tree: Path) -> str:
     return digest
 
 
-@pytest.fixture
-def host(endpoint: str, tree: Path, tmp_path: Path) -> Host:
+def started(root: Path, endpoint: str, tree: Path) -> Host:
+    """A host whose run has not begun, with a bucket of its own that holds the data."""
     bucket = f"b{time.time_ns()}"
     s3 = boto3.client("s3", endpoint_url=endpoint, **KEYS)
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -147,7 +136,19 @@ def host(endpoint: str, tree: Path, tmp_path: Path) -> Host:
         "stall_s": 300,
         "spot": False,
     }
-    return Host(tmp_path, endpoint, bucket, order)
+    return Host(root, endpoint, bucket, order)
+
+
+@pytest.fixture
+def host(endpoint: str, tree: Path, tmp_path: Path) -> Host:
+    return started(tmp_path, endpoint, tree)
+
+
+@pytest.fixture(scope="module")
+def whole(endpoint: str, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Host, "CompletedProcess[str]"]:
+    """An uninterrupted run that can upload nothing, which changes nothing in its training."""
+    host = started(tmp_path_factory.mktemp("whole"), endpoint, tree)
+    return host, host.start(TEST_DENIED="1")
 
 
 def weights(out: Path) -> dict[str, np.ndarray]:
@@ -156,19 +157,29 @@ def weights(out: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(host: Host, tmp_path: Path) -> None:
-    whole = host.start()
-    assert whole.returncode == 0, whole.stderr
-    wanted, news = (
-        weights(host.run / "out"),
-        [json.loads(one) for one in (host.run / "progress.jsonl").read_text().splitlines()],
-    )
+def test_a_failing_upload_is_reported_and_does_not_end_the_training(
+    whole: tuple[Host, "CompletedProcess[str]"],
+) -> None:
+    host, ended = whole
+
+    assert ended.returncode == 0, ended.stderr
     assert (host.end()["exit"], host.end()["why"]) == (0, "done")
+    assert "the newest checkpoint is not in the bucket: AccessDenied" in host.end()["message"]
+
+
+def test_the_heartbeat_counts_and_names_every_phase(whole: tuple[Host, "CompletedProcess[str]"]) -> None:
+    host, _ = whole
+    news = [json.loads(one) for one in (host.run / "progress.jsonl").read_text().splitlines()]
+
     assert [one["counter"] for one in news] == sorted({one["counter"] for one in news})
     assert {"data", "proof", "train", "upload"} <= {one["phase"] for one in news}
     assert news[-1]["gpu"]["stand_in"] is True and news[-1]["step"] == news[-1]["steps"]
     assert news[-1]["sensitivity"] is not None and news[-1]["images_per_second"] > 0
 
+
+def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(
+    host: Host, whole: tuple[Host, "CompletedProcess[str]"], tmp_path: Path
+) -> None:
     first = Host(tmp_path / "first", host.endpoint, host.bucket, {**host.order, "run": "20261123-053100-dead"})
     first.root.mkdir()
     killed = first.start(TEST_KILL="5", TEST_SIGNAL="SIGKILL")
@@ -181,17 +192,18 @@ def test_a_killed_run_resumed_on_another_host_ends_with_the_same_bits(host: Host
     resumed = second.start()
     assert resumed.returncode == 0, resumed.stderr
     assert "continuing from step-00000004" in resumed.stderr and "step-00000099 is incomplete" in resumed.stderr
-    final = weights(second.run / "out")
+    assert (second.end()["exit"], second.end()["why"], second.end()["message"]) == (0, "done", "")
+    wanted, final = weights(whole[0].run / "out"), weights(second.run / "out")
     assert wanted.keys() == final.keys()
     assert all(np.array_equal(wanted[name], final[name]) for name in wanted)
 
 
 def test_sigterm_saves_a_checkpoint_and_uploads_it(host: Host) -> None:
-    result = host.start(TEST_KILL="3", TEST_SIGNAL="SIGTERM")
+    result = host.start(TEST_KILL="5", TEST_SIGNAL="SIGTERM")
 
     assert result.returncode == 128 + signal.SIGTERM, result.stderr
     assert (host.end()["exit"], host.end()["why"]) == (143, "stopped")
-    assert host.in_bucket("checkpoints/latest") == b"step-00000003"
+    assert host.in_bucket("checkpoints/latest") == b"step-00000005"
     assert host.start("--upload-results").returncode == 0
     assert json.loads(host.in_bucket("end.json"))["missed"] == []
     assert host.in_bucket("settings.json") and host.in_bucket("train.log") and host.in_bucket("progress.jsonl")
@@ -203,10 +215,3 @@ def test_without_a_gpu_nothing_is_trained(host: Host) -> None:
     assert result.returncode == host_run.NO_GPU
     assert host.end()["why"] == "no gpu" and "TensorFlow sees no GPU (tensorflow 2" in host.end()["message"]
     assert not (host.run / "out").exists()
-
-
-def test_a_failing_upload_is_reported_and_does_not_end_the_training(host: Host) -> None:
-    result = host.start(TEST_DENIED="1")
-
-    assert result.returncode == 0, result.stderr
-    assert "the newest checkpoint is not in the bucket: AccessDenied" in host.end()["message"]
