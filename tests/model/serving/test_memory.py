@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,32 +20,59 @@ ROOT = Path(__file__).parents[3]
 SIDE = 3000
 SLACK = 6_000_000  # what the interpreter and the allocator take besides
 # The peak of the process' own resident memory, not getrusage: that one begins with the memory of whoever started it.
+# Each pair of files has a process of its own, forked from one that has imported what all need.
 SCRIPT = """
-import sys
+import os, sys
 from pathlib import Path
+import gdcm, numpy, pydicom
 from model.images.decode import decode
 
 def resident(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
-small, large = (Path(path).read_bytes() for path in sys.argv[1:])
-decode(small)  # so that no library is loaded while memory is measured
-Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
-before = resident("VmRSS")
-decode(large)
-print(resident("VmHWM") - before)
+def measure(small, large):
+    decode(small)  # so that no library is loaded while memory is measured
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
+    before = resident("VmRSS")
+    decode(large)
+    print(resident("VmHWM") - before, flush=True)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        try:
+            measure(*(Path(path).read_bytes() for path in line.rstrip().split(chr(9))))
+        except BaseException as error:
+            print(repr(error), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
-def growth(small: bytes, large: bytes, directory: Path) -> float:
+@pytest.fixture(scope="module")
+def decoder() -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        yield process
+
+
+Growth = Callable[[bytes, bytes], int]
+
+
+@pytest.fixture
+def growth(decoder: "subprocess.Popen[str]", tmp_path: Path) -> Growth:
     """Bytes that decoding `large` adds to a process that has decoded `small`."""
-    paths = [directory / "small", directory / "large"]
-    for path, content in zip(paths, (small, large), strict=True):
-        path.write_bytes(content)
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, paths)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
-    return int(result.stdout)
+
+    def measured(small: bytes, large: bytes) -> int:
+        paths = [tmp_path / "small", tmp_path / "large"]
+        for path, content in zip(paths, (small, large), strict=True):
+            path.write_bytes(content)
+        assert decoder.stdin and decoder.stdout
+        print(*paths, sep="\t", file=decoder.stdin, flush=True)
+        return int(decoder.stdout.readline())
+
+    return measured
 
 
 def encoded(mode: str, side: int, kind: str, **options: Any) -> bytes:
@@ -78,10 +106,10 @@ TURNED[0x0112] = 6
         ("CMYK", "JPEG", {"progressive": True}, 12),
     ],
 )
-def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: float, tmp_path: Path) -> None:
+def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: float, growth: Growth) -> None:
     """A copy of a whole picture more, at 1 to 4 bytes a pixel, fails each of these."""
     small, large = (encoded(mode, side, kind, **options) for side in (100, SIDE))
-    assert growth(small, large, tmp_path) <= most * SIDE**2 + SLACK
+    assert growth(small, large) <= most * SIDE**2 + SLACK
 
 
 @pytest.mark.parametrize(
@@ -94,20 +122,20 @@ def test_bytes_a_pixel(mode: str, kind: str, options: dict[str, Any], most: floa
         ("<u2", {"BitsStored": 12, "HighBit": 11}, UNCOMPRESSED),
     ],
 )
-def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], most: float, tmp_path: Path) -> None:
+def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], most: float, growth: Growth) -> None:
     small, large = (films.content(films.make(np.zeros((side, side), kind), **tags)) for side in (100, SIDE))
-    assert growth(small, large, tmp_path) <= most * SIDE**2 + SLACK
+    assert growth(small, large) <= most * SIDE**2 + SLACK
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
-def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, tmp_path: Path) -> None:
+def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, growth: Growth) -> None:
     """The memory of third-party decoders is within the limit for their files."""
     contents = []
     for side in (100, SIDE):
         dataset = films.make(np.zeros((side, side), "<u2"), 12)
         dataset.compress(syntax, encoding_plugin="pydicom") if syntax.endswith(".5") else pack(dataset)
         contents.append(films.content(dataset))
-    assert growth(*contents, tmp_path) <= COMPRESSED * SIDE**2 + SLACK
+    assert growth(*contents) <= COMPRESSED * SIDE**2 + SLACK
 
 
 def pack(dataset: Any) -> None:
