@@ -48,9 +48,10 @@ def test_resnet_head_is_dense_norm_relu_dropout_then_one_logit(resnet: tuple[ker
     assert model.input_shape == (None, 64, 64, 1)
 
 
-def step(model: keras.Model, settings: TrainSettings, phase: int) -> tuple[dict, dict]:
-    """The variables before and after one training step of `phase`, by path."""
+def step(model: keras.Model, settings: TrainSettings, phase: int, eager: bool = False) -> tuple[dict, dict]:
+    """The variables before and after one training step of `phase`, by path. To compile ResNet50 takes 10 seconds."""
     network.compile_for(model, settings, phase, 10)
+    model.run_eagerly = eager
     before = {variable.path: variable.numpy() for variable in model.variables}
     model.train_on_batch(films(4, settings.height), np.array([[0.0], [1.0], [0.0], [1.0]]))
     return before, {variable.path: variable.numpy() for variable in model.variables}
@@ -62,14 +63,21 @@ def changed(before: dict, after: dict) -> set[str]:
 
 def test_phase_one_trains_the_head_alone(resnet: tuple[keras.Model, TrainSettings]) -> None:
     model, settings = resnet
-    moved = changed(*step(model, settings, 1))
+    moved = changed(*step(model, settings, 1, eager=True))
     assert moved
     assert {path.split("/")[0] for path in moved} == HEAD
 
 
-def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[keras.Model, TrainSettings]) -> None:
+@pytest.fixture(scope="module")
+def phase_two(resnet: tuple[keras.Model, TrainSettings]) -> tuple[dict, dict]:
+    return step(*resnet, 2)
+
+
+def test_phase_two_trains_the_last_fifteen_layers_and_no_other(
+    resnet: tuple[keras.Model, TrainSettings], phase_two: tuple[dict, dict]
+) -> None:
     model, settings = resnet
-    before, after = step(model, settings, 2)
+    before, after = phase_two
     trunk = model.get_layer(network.TRUNK)
     free = {layer.name for layer in trunk.layers[-15:] if layer.weights}
     moved = changed(before, after)
@@ -77,16 +85,17 @@ def test_phase_two_trains_the_last_fifteen_layers_and_no_other(resnet: tuple[ker
     assert {path.split("/")[-2] for path in in_trunk} == free
     # Batch normalization stays in inference mode: what it learns moves, what it counts does not.
     assert not [path for path in in_trunk if "moving" in path]
+    network.set_trainable(model, settings, 2)
     assert sum(np.prod(variable.shape) for variable in trunk.trainable_variables) == 5_520_384
     network.set_trainable(model, settings, 1)
     assert not trunk.trainable_variables
 
 
 def test_the_averaged_variables_are_the_trainable_ones(
-    resnet: tuple[keras.Model, TrainSettings], dag: keras.Model
+    resnet: tuple[keras.Model, TrainSettings], dag: keras.Model, phase_two: tuple[dict, dict]
 ) -> None:
     model, settings = resnet
-    before, after = step(model, settings, 2)
+    before, after = phase_two
     learned = {variable.path for variable in network.trainable_state(model, settings)}
     assert changed(before, after) <= learned
     assert sum(np.prod(variable.shape) for variable in network.trainable_state(model, settings)) < 6_000_000
@@ -167,7 +176,8 @@ def test_damaged_imagenet_weights_are_not_loaded(monkeypatch, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
-def test_training_can_start_from_a_file(tmp_path: Path, suffix: str) -> None:
+def test_training_can_start_from_a_file(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "DAG_WIDTHS", (8,))
     keras.utils.set_random_seed(9)
     first = network.build(choose(height=32, width=32))
     path = tmp_path / f"first{suffix}"
