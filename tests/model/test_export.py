@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 
 from model import bundle as bundles
 from model import export, phantom
-from model.bundling import onnx, provenance
+from model.bundling import known_picture, onnx, provenance
 from model.bundling.onnx import ExportError
 from model.data import attribution, dataset
 from model.evaluation import calibrate
@@ -29,7 +30,7 @@ HISTORY = [{"loss": 1 / n, "val_loss": 1 / n, "val_auc": 0.9, "val_recall": 0.8}
 
 
 def small(seed: int = 1):
-    """A network with what ours have: a normalization, branches that join, a dropout; compiled and trained one step."""
+    """A network with what ours have: a normalization, branches that join, a dropout."""
     import keras
     from keras import layers
 
@@ -40,15 +41,26 @@ def small(seed: int = 1):
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Concatenate()([layers.Conv2D(4, 1)(x), layers.Conv2D(4, 3, padding="same")(x)])
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(pixels, layers.Dense(1, name="logit")(x))
+    return keras.Model(pixels, layers.Dense(1, name="logit")(x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """That network, compiled and trained one step."""
+    import keras
+
+    model = small()
     model.compile(optimizer="adam", loss=keras.losses.BinaryCrossentropy(from_logits=True))
     model.fit(onnx.trial_pictures(SIDE, SIDE), np.arange(12) % 2, verbose=0)
     return model
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small()
+@pytest.fixture(scope="module", autouse=True)
+def _small_drawings() -> Iterator[None]:
+    """Each bundle chooses its known picture from 16 drawings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known_picture, "KNOWN_SIZE", 192)
+        yield
 
 
 @pytest.fixture(scope="module")
