@@ -85,8 +85,9 @@ def test_a_host_running_without_a_lease_is_found(aws: Aws, train: Instance) -> N
 
 
 def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
-    aws: Aws, cloud: Cloud, train: Instance, capsys: pytest.CaptureFixture[str]
+    aws: Aws, cloud: Cloud, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
     lease(aws, train)
     cloud.fault("denied", service="scheduler")
     (running,) = orphans.running_hosts(aws)
