@@ -31,7 +31,7 @@ class Cloud:
         return [f"{one['service']}:{one['action']}" for one in self.ask("GET", f"calls?since={since}")["calls"]]
 
     def last(self) -> int:
-        return int(self.ask("GET", "calls")["last"])
+        return int(self.ask("GET", "calls/last")["last"])
 
     def aws(self) -> Aws:
         """The Aws object that all tests share, because creating clients takes longer than most tests."""
@@ -48,6 +48,7 @@ class Cloud:
         running = [one["InstanceId"] for group in volumes for one in group["Instances"] if one["State"]["Code"] != 48]
         if running:
             aws.call("ec2", "terminate_instances", InstanceIds=running)
+        self.ask("DELETE", "terminated")
         for one in aws.call("ec2", "describe_addresses")["Addresses"]:
             aws.call("ec2", "release_address", AllocationId=one["AllocationId"])
 

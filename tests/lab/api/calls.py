@@ -2,37 +2,25 @@
 
 import json
 import threading
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.lab.api.request import Call
 
-
-@dataclass(frozen=True)
-class Record:
-    """A call and its result. `agent`: the client, by User-Agent; `source`: its address; `fault`: the matched fault."""
-
-    number: int
-    time: str
-    service: str
-    action: str
-    target: str
-    mutating: bool
-    status: int
-    agent: str
-    source: str
-    milliseconds: int
-    fault: str
+NOTED = ("service", "action", "target", "mutating", "agent", "source")
 
 
 class Calls:
-    """The recorded calls of the operator and the hosts. The lab's own calls (agent `lab`) are left out."""
+    """The recorded calls of the operator and the hosts. The lab's own calls (agent `lab`) are left out.
+
+    A record has a number and the fields of a call and its result. `agent`: the client, by User-Agent; `source`: its
+    address; `fault`: the matched fault.
+    """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._records: list[Record] = []
+        self._file = file.open("a", buffering=1)
+        self._records: list[dict[str, Any]] = []
         self._number = 0
         self._lock = threading.Lock()
 
@@ -41,32 +29,37 @@ class Calls:
             return
         with self._lock:
             self._number += 1
-            time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            entry = {
-                name: getattr(call, name) for name in ("service", "action", "target", "mutating", "agent", "source")
+            record = {
+                "number": self._number,
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                **{name: getattr(call, name) for name in NOTED},
+                "status": status,
+                "milliseconds": round(seconds * 1000),
+                "fault": fault,
             }
-            record = Record(
-                number=self._number, time=time, status=status, milliseconds=round(seconds * 1000), fault=fault, **entry
-            )
             self._records.append(record)
-            with self._file.open("a") as out:
-                out.write(json.dumps(asdict(record)) + "\n")
+            self._file.write(json.dumps(record) + "\n")
 
     def reset(self) -> None:
         """Reset the counts. The file keeps its lines, and the numbering continues."""
         with self._lock:
             self._records.clear()
 
+    @property
+    def last(self) -> int:
+        """The number of the last call."""
+        return self._number
+
     def report(self, since: int = 0, mutating: bool | None = None) -> dict[str, Any]:
         """Counts and records of the calls numbered above `since`."""
         with self._lock:
-            records = [one for one in self._records if one.number > since]
-        wanted = [one for one in records if mutating in (None, one.mutating)]
-        changing = sum(one.mutating for one in records)
+            first = self._number - len(self._records)
+            records = self._records[max(0, since - first) :]
+        changing = sum(one["mutating"] for one in records)
         return {
             "total": len(records),
             "mutating": changing,
             "reading": len(records) - changing,
             "last": self._number,
-            "calls": [asdict(one) for one in wanted],
+            "calls": [one for one in records if mutating in (None, one["mutating"])],
         }

@@ -2,12 +2,14 @@
 
 GET    /lab/health                      200 as soon as the lab's AWS is ready
 GET    /lab/calls?since=N&mutating=true {"total", "mutating", "reading", "last", "calls": [...]} of the calls after N
+GET    /lab/calls/last                  {"last"}: the number of the last call, to ask for those after it
 POST   /lab/calls/reset                 reset the counts
 GET    /lab/instances                   the state of each instance, by id
 GET    /lab/faults                      the active faults, with how many calls each has matched (`matched`)
 POST   /lab/faults                      switch a fault on (see `faults`); answers with its id
 DELETE /lab/faults, /lab/faults/ID      switch all faults off, or one
 GET    /lab/clock                       {"now", "fired": [...]}: the scheduler's clock and the schedules that it ran
+DELETE /lab/terminated                  forget the terminated instances, as EC2 does after an hour
 POST   /lab/clock {"forward": SECONDS}  put the scheduler's clock forward, so that a schedule hours ahead is due
 """
 
@@ -41,6 +43,8 @@ def _health(lab: Lab, request: Request, rest: str) -> object:
 
 
 def _calls(lab: Lab, request: Request, rest: str) -> object:
+    if rest == "last":
+        return {"last": lab.calls.last}
     asked = {key: values[-1] for key, values in parse_qs(request.query).items()}
     mutating = {"true": True, "false": False}.get(asked.get("mutating", ""))
     return lab.calls.report(int(asked.get("since", 0)), mutating)
@@ -83,6 +87,22 @@ def _forward(lab: Lab, request: Request, rest: str) -> object:
     return lab.clock.report()
 
 
+def _forget_terminated(lab: Lab, request: Request, rest: str) -> object:
+    from moto.ec2.models import ec2_backends
+
+    with lab.lock:
+        backends = [backend for _, _, backend in ec2_backends.iter_backends()]
+        gone = [
+            (backend.reservations, id)
+            for backend in backends
+            for id, reservation in backend.reservations.items()
+            if all(instance.state == "terminated" for instance in reservation.instances)
+        ]
+        for reservations, id in gone:
+            del reservations[id]
+    return {"gone": len(gone)}
+
+
 ACTIONS: dict[tuple[str, str], Callable[[Lab, Request, str], object]] = {
     ("GET", "health"): _health,
     ("GET", "calls"): _calls,
@@ -91,6 +111,7 @@ ACTIONS: dict[tuple[str, str], Callable[[Lab, Request, str], object]] = {
     ("GET", "faults"): _faults,
     ("POST", "faults"): _fault,
     ("DELETE", "faults"): _no_fault,
+    ("DELETE", "terminated"): _forget_terminated,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _forward,
 }

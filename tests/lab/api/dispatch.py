@@ -10,9 +10,15 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 class Dispatcher(DomainDispatcherApplication):
     def __init__(self) -> None:
         super().__init__(create_backend_app)
+        self._backends: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """moto: prints a line and raises AttributeError."""
+        """moto: lists its folders for each request; for an unknown host it prints a line and raises AttributeError."""
+        if host not in self._backends:
+            self._backends[host] = self._found(host)
+        return self._backends[host]
+
+    def _found(self, host: str | None) -> Any:
         with redirect_stdout(io.StringIO()):
             backend = super().get_backend_for_host(host)
         if host and not backend:

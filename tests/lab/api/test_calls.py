@@ -29,7 +29,7 @@ def test_two_are_independent(api: Api, ec2: Any, tmp_path: Path) -> None:
 
 
 def test_calls_are_counted_by_what_they_do(api: Api, ec2: Any) -> None:
-    since = api.ask("GET", "calls")["last"]
+    since = api.ask("GET", "calls/last")["last"]
     ec2.describe_vpcs()
     ec2.create_vpc(CidrBlock="10.31.0.0/16")
     api.client("sts").get_caller_identity()
@@ -41,14 +41,14 @@ def test_calls_are_counted_by_what_they_do(api: Api, ec2: Any) -> None:
 
 
 def test_the_labs_own_calls_are_neither_counted_nor_matched_by_faults(api: Api) -> None:
-    since = api.ask("GET", "calls")["last"]
+    since = api.ask("GET", "calls/last")["last"]
     with api.fault(kind="denied"):
         api.client("ec2", agent="pneumoctl-lab").create_vpc(CidrBlock="10.32.0.0/16")
     assert api.ask("GET", f"calls?since={since}")["total"] == 0
 
 
 def test_a_dry_run_changes_nothing(api: Api, ec2: Any, refused: Any) -> None:
-    since = api.ask("GET", "calls")["last"]
+    since = api.ask("GET", "calls/last")["last"]
     with refused as failure:
         ec2.start_instances(InstanceIds=["i-00000000000000000"], DryRun=True)
     assert code(failure) == "DryRunOperation"
@@ -57,7 +57,7 @@ def test_a_dry_run_changes_nothing(api: Api, ec2: Any, refused: Any) -> None:
 
 def test_s3_calls_have_their_names(api: Api) -> None:
     s3 = api.client("s3")
-    since = api.ask("GET", "calls")["last"]
+    since = api.ask("GET", "calls/last")["last"]
     s3.create_bucket(Bucket="named", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     s3.put_object(Bucket="named", Key="a/b c", Body=b"x")
     s3.get_object(Bucket="named", Key="a/b c")

@@ -60,6 +60,16 @@ def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, net: Network
     assert code(failure) == "IncorrectInstanceState"
 
 
+def test_an_ended_instance_is_forgotten_when_asked(api: Api, ec2: Any, net: Network) -> None:
+    ended, running = instance(ec2, net), instance(ec2, net)
+    ec2.terminate_instances(InstanceIds=[ended])
+    assert shown(ec2, ended)["State"]["Name"] == "terminated"
+    assert api.ask("DELETE", "terminated")["gone"] >= 1
+    reservations = ec2.describe_instances()["Reservations"]
+    ids = {one["InstanceId"] for reservation in reservations for one in reservation["Instances"]}
+    assert running in ids and ended not in ids
+
+
 def test_stop_and_start_have_times_and_reasons(api: Api, ec2: Any, net: Network) -> None:
     id = instance(ec2, net)
     launched = shown(ec2, id)["LaunchTime"]
