@@ -6,8 +6,10 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -62,9 +64,10 @@ class Environment:
 
 
 def linked(wheel: Path, extra: str, home: Path) -> None:
-    """A virtual environment with the wheel unpacked and links to the files of the packages that the extra asks for.
+    """A virtual environment with the wheel unpacked and links to the packages that the extra asks for.
 
     As exact as one made by pip, since a package's list of files says what is its own; made in a second or two.
+    A folder that is of one package only is linked whole. Do not install anything into it.
     """
     venv.create(home, symlinks=True, with_pip=False)
     site = next((home / "lib").glob("python*")) / "site-packages"
@@ -72,7 +75,7 @@ def linked(wheel: Path, extra: str, home: Path) -> None:
         archive.extractall(site)
     _write_script(home / "bin" / "pneumoctl", SCRIPT.format(python=home / "bin" / "python"))
     for name in closure(wheel, extra):
-        for source, target in _files(name, site):
+        for source, target in _links(name, site):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.parent == home / "bin":
                 _write_script(target, _with_python(source, home))
@@ -134,13 +137,27 @@ def _wanted(requires: list[str], extras: set[str]) -> Iterator[Requirement]:
             yield one
 
 
-def _files(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
-    """The files of a package: where each is, and where it goes below another site-packages."""
+def _links(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
+    """The files and whole folders of a package: where each is, and where it goes below another site-packages."""
+    whole = set[str]()
     for file in metadata.files(name) or []:
-        source = Path(str(file.locate()))
-        target = Path(os.path.normpath(site / file))
+        top = file.parts[0]
+        if top in whole:
+            continue
+        if len(file.parts) > 1 and _owners()[top] == 1:
+            whole.add(top)
+            yield Path(str(file.locate())).parents[len(file.parts) - 2], site / top
+            continue
+        source, target = Path(str(file.locate())), Path(os.path.normpath(site / file))
         if source.is_file() and target.is_relative_to(site.parents[2]):
             yield source, target
+
+
+@cache
+def _owners() -> Counter[str]:
+    """How many packages of this environment have files in each folder of its site-packages."""
+    records = (one.read_text("RECORD") or "" for one in metadata.distributions())
+    return Counter(top for record in records for top in {line.partition("/")[0] for line in record.splitlines()})
 
 
 def _with_python(script: Path, home: Path) -> bytes:
