@@ -11,7 +11,7 @@ export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
 
-.PHONY: help demo down test test-all prepared image test-lab test-model test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all prepared image test-lab test-training test-model test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -35,8 +35,8 @@ down: $(VENV)/.local
 ## make test                     every behaviour once: 40 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
-	@echo "the tests in the lab, those of the model and all others run beside each other; each part is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
+	@echo "the tests run in $(words $(PARTS)) parts beside each other; each is shown when it has ended"
+	@$(MAKE) --no-print-directory --jobs=$(words $(PARTS)) --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
 	@test $@ = test || $(MAKE) --no-print-directory test-pythons
 	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $$(find build/reports -name 'python*.xml' | sort) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
@@ -47,14 +47,15 @@ prepared: $(BIN)/python packages
 image: $(BIN)/python
 	@$(BIN)/python -m tests.lab.machine.image
 
-# The stack of the lab is built once. Its teardown comes last: tests/lab/aws/test_teardown.py.
-PARTS := test-lab test-model test-rest
+# Both parts in the lab build one stack each. The one that trains is torn down at the end.
+PARTS := test-lab test-training test-model test-rest
 SEED := $(PNEUMO_SWEEP_SEED)
 $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
-test-lab = $(addprefix tests/lab/,hosts faults training aws)
+test-training = $(addprefix tests/lab/,faults/test_training.py training aws/test_teardown.py)
+test-lab = $(addprefix tests/lab/,hosts faults aws) $(addprefix --ignore=,$(test-training))
 test-model = tests/model
-test-rest = $(addprefix --ignore=,$(test-lab) $(test-model))
+test-rest = $(addprefix --ignore=,$(addprefix tests/lab/,hosts faults aws training) $(test-model))
 
 ## make test-pythons             the tests of the code itself, on each other Python that is here (PYTHONS=python3.12)
 # Each in its own environment. Not run here: tests whose result does not depend on this Python (the lab's hosts have

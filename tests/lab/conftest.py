@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
 import pytest
@@ -17,13 +18,14 @@ from tests.lab.operated import Operator, Watch
 from tests.lab.shared import SharedStack
 from tests.lab.training.host import Training, drawings
 
-LAB_FIXTURES = {"lab", "_small", "sweeps"}
+LAB_FIXTURES = {"lab", "gpu_stack", "_small", "sweeps"}
 Shared = TypeVar("Shared", SharedStack[Any], small.Shared)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
 
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
+GPU_SETTINGS = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "true"}
 LABS: list[Lab] = []  # the labs that are up in this process
 STACKS: list[SharedStack[Any] | small.Shared] = []
 
@@ -81,15 +83,22 @@ def arrived(aws: SharedStack[Arrival], operator: Operator) -> Arrival:
     return aws.evidence
 
 
+@pytest.fixture(scope="session")
+def gpu_stack() -> Iterator[SharedStack[CompletedProcess[str]]]:
+    """A stack `default` in a separate lab, for the tests that train and the teardown: four hosts and a GPU host."""
+    with own_lab() as lab:
+        yield share(SharedStack(lab, GPU_SETTINGS, lambda operator: operator.run("up", "-y")))
+
+
 @pytest.fixture
 def training(
-    aws: SharedStack[Arrival], operator: Operator, tmp_path_factory: pytest.TempPathFactory
+    gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Training]:
     """The training host, with a data set in the bucket. It is off before and after each test."""
-    made = Training(operator)
-    if "data" not in aws.prepared:
-        operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
-        aws.prepared.add("data")
+    made = Training(gpu_stack.ready())
+    if "data" not in gpu_stack.prepared:
+        made.operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
+        gpu_stack.prepared.add("data")
     made.end()
     yield made
     made.end()
