@@ -10,8 +10,9 @@ CHECKERS := $(abspath $(VENV))/checkers
 export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
 SOURCES := pyproject.toml
+PARTS := test-lab test-training test-model test-pneumoctl test-rest
 
-.PHONY: help demo down test test-all prepared image test-lab test-training test-model test-rest test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
+.PHONY: help demo down test test-all prepared image $(PARTS) test-pythons test-data check bench docs screenshots clean lab lab-shell lab-run lab-down
 help:
 	@grep -E '^# make|^## ' Makefile | sed 's/^## //'
 
@@ -48,14 +49,14 @@ image: $(BIN)/python
 	@$(BIN)/python -m tests.lab.machine.image
 
 # Both parts in the lab build one stack each. The one that trains is torn down at the end.
-PARTS := test-lab test-training test-model test-rest
 SEED := $(PNEUMO_SWEEP_SEED)
 $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-training = $(addprefix tests/lab/,faults/test_training.py training aws/test_teardown.py)
 test-lab = $(addprefix tests/lab/,hosts faults aws) $(addprefix --ignore=,$(test-training))
 test-model = tests/model
-test-rest = $(addprefix --ignore=,$(addprefix tests/lab/,hosts faults aws training) $(test-model))
+test-pneumoctl = tests/pneumoctl
+test-rest = $(addprefix --ignore=tests/,lab/hosts lab/faults lab/aws lab/training model pneumoctl)
 
 ## make test-pythons             the tests of the code itself, on each other Python that is here (PYTHONS=python3.12)
 # Each in its own environment. Not run here: tests whose result does not depend on this Python (the lab's hosts have
