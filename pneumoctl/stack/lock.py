@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,8 @@ def held(path: Path, command: str) -> Iterator[None]:
     """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
 
     The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand. The file
-    is removed at the end; a killed process leaves it.
+    is removed at the end; a killed process leaves it. Do not remove the file of a running process: the next process
+    would make and lock a new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = _acquire(path)
@@ -30,8 +31,7 @@ def held(path: Path, command: str) -> Iterator[None]:
         os.pwrite(handle, json.dumps(holder).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: another process cannot have locked this file
-        os.close(handle)
+        _release(handle, path)
 
 
 def _acquire(path: Path) -> int:
@@ -40,17 +40,37 @@ def _acquire(path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
         except BlockingIOError:
+            error = _locked(handle)
             os.close(handle)
-            raise _locked(path) from None
+            raise error from None
+        if _is_at(path, handle):
+            return handle
         os.close(handle)
 
 
-def _locked(path: Path) -> PneumoError:
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether the open file still lies at `path`: it may have been removed, and another one made there."""
     try:
-        holder = json.loads(path.read_text())
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(handle: int, path: Path) -> None:
+    """Remove the file and release the lock. The file of another holder stays; an error must not hide the command's."""
+    try:
+        with suppress(OSError):
+            if _is_at(path, handle):
+                path.unlink()  # while it is held: another process cannot have locked this file
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> PneumoError:
+    """The error that names the holder, read from the open file: the holder may have removed its name."""
+    try:
+        holder = json.loads(os.pread(handle, 4096, 0))
         who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})"
     except (ValueError, KeyError, OSError):
         holder, who = {}, "another pneumoctl"

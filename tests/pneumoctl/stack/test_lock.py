@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,60 @@ def test_the_file_may_be_removed_by_its_holder(tmp_path: Path) -> None:
         path.unlink()
     with lock.held(path, "up"), pytest.raises(PneumoError), lock.held(path, "up"):
         pass
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_file_that_vanishes_at_any_time_is_no_error(
+    call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls, stat = tmp_path / "s.lock", 0, Path.stat
+
+    def vanish(self: Path, **options: bool) -> os.stat_result:
+        nonlocal calls
+        calls += self == path
+        if self == path and calls == call:
+            path.unlink()
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", vanish)
+    handles = len(list(Path("/dev/fd").iterdir()))
+    with lock.held(path, "up"):
+        pass
+    assert calls >= 2 and not path.exists() and len(list(Path("/dev/fd").iterdir())) == handles
+
+
+def test_a_holder_does_not_remove_the_file_of_the_next_holder(tmp_path: Path) -> None:
+    """Removed by hand, the file of the first holder is replaced by that of the second; no third one gets the lock."""
+    path = tmp_path / "s.lock"
+    with ExitStack() as first:
+        first.enter_context(lock.held(path, "up"))
+        path.unlink()
+        with lock.held(path, "teardown"):
+            first.close()
+            with pytest.raises(PneumoError, match="locked by pneumoctl teardown"), lock.held(path, "train"):
+                pass
+    assert not path.exists()
+
+
+def test_the_holder_is_named_although_its_file_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flock = tmp_path / "s.lock", lock.fcntl.flock
+    with lock.held(path, "up"):
+        monkeypatch.setattr(lock.fcntl, "flock", lambda *arguments: (path.unlink(), flock(*arguments)))
+        with pytest.raises(PneumoError, match="locked by pneumoctl up"), lock.held(path, "teardown"):
+            pass
+
+
+def test_a_file_that_cannot_be_removed_hides_no_error_and_holds_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.lock"
+
+    def refuse(_: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(ValueError, match="of the command"), lock.held(path, "up"):
+            raise ValueError("of the command")
+    with lock.held(path, "teardown"):
+        assert json.loads(path.read_text())["command"] == "teardown"
