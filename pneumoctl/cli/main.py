@@ -31,6 +31,7 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
     """Run one command line and report its error, if any; returns the exit code."""
     words = console.configure(argv)
     console.rewrite = lambda text: _with_stack(text, argv)
+    code = 0
     try:
         begin()
         code = int(app(args=words or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
@@ -38,7 +39,7 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         return code
     except BrokenPipeError:  # the reader of stdout has gone: end quietly
         streams.discard_output()
-        return Exit.FAILED
+        return code or Exit.FAILED
     except SystemExit as end:
         if not isinstance(end.code, int) or end.code <= 128:
             return int(end.code or 0)
@@ -52,6 +53,7 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
     except OSError as failure:
         error = _system_error(failure)
+        error.code = code or error.code  # the result could not be written: the code still says what was found
     console.fail(error)
     return error.code
 
