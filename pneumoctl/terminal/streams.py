@@ -46,7 +46,9 @@ def prepare() -> None:
     if isinstance(out := sys.stdout, io.TextIOWrapper):
         errors = "backslashreplace" if out.errors == "strict" else out.errors
         encoding, lines, through = out.encoding, out.line_buffering, out.write_through
-        sys.stdout = _Output(out.detach(), encoding, errors, line_buffering=lines, write_through=through)
+        output = _Output(out.detach(), encoding, errors, line_buffering=lines, write_through=through)
+        for name in ("stdout", "__stdout__"):  # shutil.get_terminal_size asks the second one
+            setattr(sys, name, output)
 
 
 def _opened(flags: int, mode: str) -> IO[Any]:
