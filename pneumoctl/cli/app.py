@@ -9,6 +9,7 @@ from typer.main import get_command, get_group
 
 from pneumoctl import __version__
 from pneumoctl.errors import Exit
+from pneumoctl.terminal import streams
 
 # command -> (module in pneumoctl.cli, the first line of its help). A module with `app` is a group of commands.
 VERBS = {
@@ -62,11 +63,15 @@ class LazyVerbs(TyperGroup):
         return get_command(verb)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Typer would make of Ctrl-C what a command that returns 130 is, without a message."""
+        """Run the command. Typer would end without a message after Ctrl-C and whenever any pipe breaks."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise SystemExit(Exit.INTERRUPTED) from None
+        except BrokenPipeError as error:
+            if streams.reader_has_gone(error):
+                raise
+            raise ConnectionError(error.strerror) from error
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing their modules."""

@@ -1,7 +1,6 @@
 """Run one command line, and turn every error into a message, a hint and an exit code."""
 
 import itertools
-import os
 import re
 import shlex
 import sys
@@ -37,9 +36,6 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         code = int(app(args=words or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of stdout has gone: end quietly
-        streams.discard_output()
-        return code or Exit.FAILED
     except SystemExit as end:
         if not isinstance(end.code, int) or end.code <= 128:
             return int(end.code or 0)
@@ -52,6 +48,9 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
         where = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "pneumoctl"
         error = PneumoError(wrong.format_message(), f"{where} --help", Exit.USAGE)
     except OSError as failure:
+        if streams.reader_has_gone(failure):
+            streams.discard_output()
+            return code or Exit.FAILED
         error = _system_error(failure)
         error.code = code or error.code  # the result could not be written: the code still says what was found
     console.fail(error)
@@ -59,15 +58,18 @@ def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
 
 
 def _interrupted(argv: list[str], code: int) -> PneumoError:
+    console.rewrite = str  # the hint repeats the options of this command line already
     return PneumoError("interrupted", f"run it again: {shlex.join(['pneumoctl', *argv])}", code)
 
 
 def _system_error(error: OSError) -> PneumoError:
     """The error for a full disk, a missing permission, a file where a folder should be and the like."""
     reason = error.strerror or str(error)
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError) and error.filename:
-        return ownership.unusable(Path(os.fsdecode(error.filename)).absolute(), reason)
-    return PneumoError(f"{error.filename or 'the system'}: {reason}", "correct this, then run the same command again")
+    path = error.filename  # may be a program's or an entry's name without its folder, or a number
+    denied = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
+    if denied and isinstance(path, str) and Path(path).is_absolute():
+        return ownership.unusable(Path(path), reason)
+    return PneumoError(f"{path or 'the system'}: {reason}", "correct this, then run the same command again")
 
 
 def _with_stack(text: str, argv: list[str]) -> str:

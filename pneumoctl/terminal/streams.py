@@ -12,6 +12,8 @@ from typing import IO, Any
 # are the wrong ones on purpose: using the stream fails, as it does for a closed one.
 _CLOSED = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
+STDOUT = "standard output"  # the name of the file in its errors
+
 
 class _Output(io.TextIOWrapper):
     """Standard output; an error that it raises names it, like an error of any other file."""
@@ -32,7 +34,7 @@ def _named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = "standard output"
+        error.filename = STDOUT
         if error.errno == errno.EBADF:
             error.strerror = "it is closed"
         raise
@@ -55,6 +57,11 @@ def _opened(flags: int, mode: str) -> IO[Any]:
     handle = os.open(os.devnull, flags)
     os.set_inheritable(handle, True)
     return open(handle, mode)  # noqa: PTH123 - for as long as the process lives
+
+
+def reader_has_gone(error: OSError) -> bool:
+    """Whether the reader of stdout has gone. The command ends quietly then, but not when another pipe breaks."""
+    return isinstance(error, BrokenPipeError) and error.filename == STDOUT
 
 
 def discard_output() -> None:

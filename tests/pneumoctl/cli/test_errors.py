@@ -1,10 +1,13 @@
 """Errors of the operating system: what is printed, and the exit code."""
 
+import errno
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -49,3 +52,48 @@ def test_a_finding_keeps_its_code_although_it_cannot_be_printed(
     monkeypatch.setattr("pneumoctl.cli.main.app", app)
     with stdout_is(stdout()):
         assert run(["drift"]) == found
+
+
+def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `pneumoctl audit` fail with this error."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("pneumoctl.cli.audit.orphans.start_alarm_for", refuse)
+
+
+@pytest.mark.parametrize("filename", ["state.json", 7])
+def test_a_name_that_is_no_absolute_path_is_not_looked_up_in_the_current_folder(
+    filename: str | int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fail_with(PermissionError(errno.EACCES, "Permission denied", filename), monkeypatch)
+    assert run(["audit", "--json"]) == Exit.FAILED
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == f"{filename}: Permission denied"
+
+
+def test_a_folder_that_cannot_be_used_is_named_with_its_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)), monkeypatch)
+    assert run(["audit"]) == Exit.FAILED
+    assert f"{tmp_path} cannot be used by " in capsys.readouterr().err
+
+
+def test_a_broken_pipe_other_than_standard_output_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(BrokenPipeError(errno.EPIPE, "Broken pipe"), monkeypatch)
+    assert run(["audit"]) == Exit.FAILED
+    assert "error: the system: Broken pipe\n" in capsys.readouterr().err
+
+
+def test_the_command_of_an_interrupt_is_repeated_as_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    fail_with(KeyboardInterrupt(), monkeypatch)
+    assert run(["audit", "--config", "a.toml"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err.endswith("run it again: pneumoctl audit --config a.toml\n")
