@@ -83,7 +83,7 @@ class Stack:
     def records(self) -> list[Path]:
         """What lies beside the directory and outlives it: the audit record, training runs, the promoted model."""
         beside = self.directory.parent.glob(f"{self.name}.*")
-        return sorted(path for path in beside if path not in (self.lock, self.removed))
+        return sorted(path for path in beside if path.suffix != ".lock" and path != self.removed)
 
     @property
     def terraform(self) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import promotion
 from pneumoctl.stack import stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
@@ -181,3 +182,11 @@ def test_the_hosts_of_a_stack_are_remembered(home: Path) -> None:
     (default.directory / "inventory.json").write_text('{"hosts": [{"nome": 1}]}')
     with pytest.raises(PneumoError, match="damaged"):
         default.hosts()
+
+
+def test_a_lock_is_no_record(tmp_path: Path) -> None:
+    demo_stack = Stack("t", tmp_path / "t")
+    with demo_stack.locked("up"), promotion.locked(demo_stack):
+        (tmp_path / "t.promoted.json").touch()
+        assert len(list(tmp_path.glob("t.*lock"))) == 2
+        assert demo_stack.records() == [tmp_path / "t.promoted.json"]
