@@ -33,7 +33,7 @@ def require_writable(folder: Path) -> None:
     if not nearest.is_dir():
         raise unusable(folder, os.strerror(errno.ENOTDIR))
     if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
-        raise unusable(folder, os.strerror(errno.EACCES))
+        raise unusable(folder, "it is not writable")
 
 
 def unusable(path: Path, reason: str) -> PneumoError:

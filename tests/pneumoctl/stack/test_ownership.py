@@ -12,7 +12,7 @@ import pytest
 from model import bundle
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.stack import audit, runs, stack
+from pneumoctl.stack import audit, ownership, runs, stack
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Damaged, Ports, Stack
 from pneumoctl.targets.common import preflight
@@ -147,3 +147,9 @@ def test_only_a_readable_invalid_file_is_damaged(demo_stack: Stack) -> None:
     (demo_stack.directory / "ports.json").write_text("{")
     with pytest.raises(Damaged, match="damaged"):
         demo_stack.ports()
+
+
+def test_a_folder_on_a_read_only_disk_is_not_called_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: mode == os.F_OK)
+    with pytest.raises(PneumoError, match=r"cannot be used by .*: it is not writable"):
+        ownership.require_writable(tmp_path)
