@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pneumoctl.errors import PneumoError
@@ -147,16 +147,23 @@ class Console:
         A stream that cannot be written is skipped: its failure must not hide this error.
         """
         error.message, error.hint = self.rewrite(error.message), self.rewrite(error.hint)
-        with suppress(OSError, SystemExit):  # Rich exits when its pipe is broken
+        signal: SystemExit | None = None
+        try:
             err = self.rich(stderr=True)
             err.print(f"error: {error.message}", style="bold red", markup=False, soft_wrap=True)
             if error.hint:
                 err.print(f"  next: {error.hint}", markup=False, soft_wrap=True)
+        except OSError:
+            pass
+        except SystemExit as end:  # Rich exits with 1 when its pipe is broken, a signal with more than 128
+            signal = end if isinstance(end.code, int) and end.code > 128 else None
         try:
             self.result(error.as_dict())
             sys.stdout.flush()
         except OSError:
             streams.discard_output()
+        if signal:
+            raise signal
 
     def ask(self, question: str) -> bool:
         """Ask a yes-or-no question on stderr; anything but yes, or a missing terminal, means no."""

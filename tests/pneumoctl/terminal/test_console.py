@@ -2,6 +2,8 @@
 
 import io
 import json
+from contextlib import nullcontext
+from typing import NoReturn
 
 import pytest
 
@@ -66,3 +68,19 @@ def test_progress_without_a_terminal_is_a_few_plain_lines(capsys: pytest.Capture
             advance(1)
     lines = capsys.readouterr().err.splitlines()
     assert 9 <= len(lines) <= 11 and lines[-1] == "Copy: 100/100 files"
+
+
+@pytest.mark.parametrize(("code", "ends"), [(1, False), (143, True)])
+def test_a_signal_while_an_error_is_printed_ends_the_command(
+    code: int, ends: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After its document. Rich exits with 1 if nobody reads stderr: the error keeps its own code then."""
+    json_console = console("--json")
+
+    def end(**_: object) -> NoReturn:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(json_console, "rich", end)
+    with pytest.raises(SystemExit) if ends else nullcontext():
+        json_console.fail(PneumoError("broken"))
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "broken"
