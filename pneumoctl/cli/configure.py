@@ -32,7 +32,7 @@ def configure(
     ready, and its earlier configuration was restored.
     """
     settings, stack = invocation
-    stack.require_aws("pneumoctl up brings it to its desired state")
+    stack.require_aws("`up` brings it to its desired state", "pneumoctl up")
     orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)

@@ -133,7 +133,7 @@ def ls(invocation: Invocation) -> int:
 def _bucket(invocation: Invocation) -> tuple[Aws, Account, str]:
     """The account and the bucket of a stack. Raises PneumoError if the stack is not on aws."""
     settings, stack = invocation
-    cloud = stack.require_aws("it has no bucket: pneumoctl train FOLDER trains on this machine from the folder itself")
+    cloud = stack.require_aws("it has no bucket and trains from a folder", "pneumoctl train FOLDER")
     aws, account = context.login(settings, stack)
     orphans.start_alarm(aws)
     return aws, account, cloud.bucket

@@ -72,7 +72,7 @@ def _change(
             Exit.USAGE,
         )
     settings, stack = invocation
-    stack.require_aws("pneumoctl up makes it serve this version of the code")
+    stack.require_aws("`up` deploys this version of the code", "pneumoctl up")
     orphans.start_alarm_for(stack)
     task = change.Task(
         verb,

@@ -15,7 +15,7 @@ def drift(invocation: Invocation) -> int:
     Exit codes: 3 something differs, and `up` repairs it; 1 a host could not be asked.
     """
     settings, stack = invocation
-    stack.require_aws("pneumoctl plan shows what differs from what `up` made")
+    stack.require_aws("its plan shows what differs", "pneumoctl plan")
     rows, differences = compare(settings, stack)
     if rows:
         console.table(("", "resource", "what"), [(row.what, row.where, row.detail) for row in rows])

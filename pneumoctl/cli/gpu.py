@@ -40,7 +40,7 @@ Drill = Annotated[
 
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
-    stack.require_aws("it has no GPU host; pneumoctl gpu reap stops those of any stack that run unwatched")
+    stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
     return stack, context.login(settings, stack)[0]
 
 
@@ -120,7 +120,7 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 def reap(invocation: Invocation, yes: Yes = False) -> int:
     """Stop GPU hosts without a lease, in all enabled regions.
 
-    Those of any stack. Asks first. Finds the hosts by their tags, so it needs no stack on this machine.
+    Covers every stack, and asks first. Finds the hosts by their tags, so it needs no stack on this machine.
 
     Exit codes: 6 a region could not be asked; 7 a host is not stopped.
     """

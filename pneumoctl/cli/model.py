@@ -128,7 +128,7 @@ def pull(
 ) -> int:
     """Download a model from the stack's bucket and verify its files."""
     settings, stack = invocation
-    cloud = stack.require_aws("it has no bucket: pneumoctl model ls shows the models of this machine")
+    cloud = stack.require_aws("its models are on this machine already", "pneumoctl model ls")
     here = name in store.names()
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)

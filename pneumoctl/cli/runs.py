@@ -41,7 +41,7 @@ def _chosen(stack: Stack, name: str | None) -> Run:
 
 
 def _login(stack: Stack) -> Aws:
-    stack.require_aws("its own runs are on this machine: pneumoctl runs ls")
+    stack.require_aws("its runs are on this machine already", "pneumoctl runs ls")
     settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)
@@ -149,7 +149,7 @@ def _log(stack: Stack, run: Run, lines: int) -> str:
 def fetch(invocation: Invocation, run: Name = None) -> int:
     """Download the results of a run on the GPU again.
 
-    From the stack's bucket; its model is verified.
+    The results come from the stack's bucket. The model is verified.
     """
     stack = invocation.stack
     record = _on_gpu(_chosen(stack, run))

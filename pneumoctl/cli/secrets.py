@@ -17,7 +17,7 @@ app = typer.Typer(
     name="secrets", help="Show the page's login; rotate the secrets (aws).", rich_markup_mode=None, no_args_is_help=True
 )
 
-NONE_HERE = "the page of a stack on this machine has no login"
+NONE_HERE = "its web page has no login"
 
 
 @app.command()

@@ -126,7 +126,7 @@ def _require_packages() -> None:
 
 
 def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
-    stack.require_aws("pneumoctl train FOLDER trains on this machine")
+    stack.require_aws("it has no GPU host", "pneumoctl train FOLDER")
     options: dict[str, Any] = {
         "gpu": True,
         "resume": request.resume,

@@ -34,7 +34,7 @@ _OWN = re.compile(
 
 def inventory(stack: Stack) -> Inventory:
     """The hosts of a stack on aws. Raises PneumoError if it has none."""
-    stack.require_aws("it has no other hosts: pneumoctl status shows its services and their ports")
+    stack.require_aws("it has no other hosts", "pneumoctl status")
     hosts = stack.hosts()
     if hosts is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")

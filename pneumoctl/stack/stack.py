@@ -106,15 +106,18 @@ class Stack:
         """The error of a command on a stack that does not exist. `options`: those of the `up` that would make it."""
         return PneumoError(f"there is no stack {self.name!r}", f"pneumoctl up{options}")
 
-    def require_aws(self, instead: str) -> Cloud:
-        """The location of the stack. Raises PneumoError if it is not on aws; `instead`: the hint for a local stack."""
+    def require_aws(self, reason: str, instead: str = "") -> Cloud:
+        """The location of the stack. Raises PneumoError if it is not on aws.
+
+        `reason`: why the command is of no use for a local stack; `instead`: the command that is.
+        """
         cloud = self.cloud()
         if cloud is None:
             if not self.target:
                 raise self.missing(" --target aws")
-            message = f"stack {self.name} runs on this machine (target local), and this command is for stacks on aws"
-            another = "for a stack on aws, name it with --stack, or make one: pneumoctl up --target aws --stack NAME"
-            raise PneumoError(message, f"{instead}; {another}", Exit.USAGE)
+            message = f"stack {self.name} runs on this machine (target local): {reason}"
+            another = "name a stack on aws with --stack, or make one: pneumoctl up --target aws --stack NAME"
+            raise PneumoError(message, f"{instead}; or {another}" if instead else another, Exit.USAGE)
         return cloud
 
     def cloud(self) -> Cloud | None:
@@ -206,8 +209,8 @@ def _require_same(name: str, requested: str, saved: str, stack: Stack) -> str:
     if requested and saved and requested != saved:
         raise PneumoError(
             f"stack {stack.name} exists already with {name} {saved}, not {requested}",
-            f"use another --stack; or, to use this one, precede its commands with PNEUMO_{name.upper()}={saved}, for "
-            f"example: PNEUMO_{name.upper()}={saved} pneumoctl teardown --stack {stack.name}",
+            f"use another --stack; or, to use this one: PNEUMO_{name.upper()}={saved} pneumoctl status --stack "
+            f"{stack.name}",
             Exit.USAGE,
         )
     return saved or requested

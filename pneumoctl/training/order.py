@@ -64,7 +64,7 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
 
 def _new_run(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest) -> Run:
     """Create and save the run's record, before anything is started."""
-    cloud = stack.require_aws("pneumoctl train FOLDER trains on this machine")
+    cloud = stack.require_aws("it has no GPU host", "pneumoctl train FOLDER")
     data, data_name = artifacts.latest_data_set(aws, cloud.bucket)
     now = scheduled_stop.now(aws)
     run = runs.Run(

@@ -1,6 +1,7 @@
 """A stack's directory: secrets, ports, damage."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,10 @@ def test_the_hint_for_another_target_works_where_the_settings_name_it(
     monkeypatch.chdir(home)
     stack.find("default").save(Secrets.generate(), PORTS)
     assert run(["teardown", "-y", "--json"]) == Exit.USAGE
-    variable, *words = json.loads(capsys.readouterr().out)["error"]["hint"].split("example: ")[1].split()
+    variable, *words = json.loads(capsys.readouterr().out)["error"]["hint"].split("use this one: ")[1].split()
+    assert words == ["pneumoctl", "status", "--stack", "default"]
     monkeypatch.setenv(*variable.split("="))
-    assert run([*words[1:], "--dry-run"]) == 0
+    assert run(["teardown", "--stack", "default", "--dry-run"]) == 0
 
 
 def test_a_local_stack_is_not_used_as_one_on_aws(home: Path) -> None:
@@ -146,6 +148,7 @@ def test_a_command_for_aws_names_the_target_of_the_stack_and_what_helps(
         error = json.loads(capsys.readouterr().out)["error"]
         assert "stack here runs on this machine (target local)" in error["message"], words
         assert error["hint"].endswith("make one: pneumoctl up --target aws --stack NAME"), words
+        assert re.match(r"pneumoctl \w+|name a stack on aws", error["hint"]), words
         assert run([*words.split(), "--stack", "none", "--json"]) == Exit.FAILED, words
         error = json.loads(capsys.readouterr().out)["error"]
         assert (words, error["hint"]) == (words, "pneumoctl up --stack none --target aws")
