@@ -1,4 +1,4 @@
-"""The entry point: signals wait until the imports are done, so that an early Ctrl-C is reported like any other."""
+"""The entry point: signals are blocked during the imports, so that an early Ctrl-C is reported like any other."""
 
 import importlib
 import signal

@@ -21,7 +21,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 def main(begin: Callable[[], object]) -> int:
-    """Run the command line of this process; returns the exit code. `begin` lets signals in."""
+    """Run the command line of this process; returns the exit code. `begin` unblocks signals."""
     streams.prepare()
     return run(sys.argv[1:], begin)
 

@@ -41,7 +41,7 @@ def unusable(path: Path, reason: str) -> PneumoError:
     nearest = _nearest(path)
     owner, me = nearest.stat().st_uid, os.geteuid()
     whose = "" if owner == me else f" (it belongs to {name(owner)})"
-    hint = "use another folder; HOME, XDG_STATE_HOME and XDG_DATA_HOME say where pneumoctl has its own"
+    hint = "use another folder; pneumoctl keeps its files under HOME, XDG_STATE_HOME and XDG_DATA_HOME"
     return PneumoError(f"{nearest}{whose} cannot be used by {name(me)}: {reason}", hint)
 
 

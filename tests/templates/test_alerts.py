@@ -49,7 +49,7 @@ def test_every_alert_is_shown_to_fire_and_to_be_silent() -> None:
 
 
 def test_each_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
-    """In one run of promtool, which names the alert and the time of each case that is otherwise."""
+    """In one run of promtool, which names the alert and the time of each case with another result."""
     result = judged(tmp_path, *cases(FIRES, fires=True), *cases(SILENT, fires=False))
     assert result.returncode == 0, result.stdout + result.stderr
 

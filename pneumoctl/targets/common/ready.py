@@ -1,4 +1,4 @@
-"""Ask whether services are ready, and say what proved that a stack serves. Loads nothing that draws or scores."""
+"""Ask whether services are ready, and describe the prediction that proves it. Loads nothing that draws or scores."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Start, stop and restart a service, as a program: `python -m pneumoctl.targets.local.service_control VERB ROOT NAME`.
 
-While supervisorctl waits for a service to stop, supervisord takes a whole core. Here, it is asked now and then.
+While supervisorctl waits for a service to stop, supervisord takes a whole core. This program polls it instead.
 """
 
 import sys
