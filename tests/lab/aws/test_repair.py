@@ -104,6 +104,12 @@ def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
     }
 
 
+def test_drift_says_which_host_could_not_be_asked(repaired: Repaired, operator: Operator) -> None:
+    (detail,) = [one["detail"] for one in repaired.drift["drift"] if one["what"] == "unknown"]
+
+    assert detail.startswith(f"app-1 ({operator.known('app-1')['address']}): ")
+
+
 def test_drift_names_every_change_on_the_hosts(repaired: Repaired) -> None:
     shown = [one for one in repaired.drift["drift"] if ":" in one["address"]]
     rows = {one["address"]: f"{one['what']}: {one['detail']}" for one in shown}
