@@ -1,5 +1,6 @@
 """The training loop: killed at any step it ends with the same result; it stops early and saves the best weights."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras  # noqa: TID253
@@ -64,9 +65,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return state(training, directory)
 
 
-@pytest.mark.repeat
-def test_a_run_killed_at_every_step_ends_with_the_same_bits(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
-    for kill in range(1, 10):
+@pytest.mark.parametrize(
+    "kills", [pytest.param([5], id="once"), pytest.param(range(1, 10), marks=pytest.mark.repeat, id="at every step")]
+)
+def test_a_killed_run_ends_with_the_same_bits(
+    kills: Iterable[int], tmp_path: Path, whole: dict[str, np.ndarray]
+) -> None:
+    """Step 5 is in the middle of an epoch, whose last batch is smaller."""
+    for kill in kills:
 
         def tell(progress: Progress, _: int, kill: int = kill) -> None:
             if progress.step == kill:
