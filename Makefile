@@ -50,6 +50,9 @@ image: $(BIN)/python
 
 # Both parts in the lab build one stack each. The one that trains is torn down at the end.
 SEED := $(PNEUMO_SWEEP_SEED)
+ifneq ($(WHOLE),)
+test-lab: export PNEUMO_TRAFFIC ?= 8
+endif
 $(PARTS): $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-training = $(addprefix tests/lab/,faults/test_training.py training aws/test_teardown.py)

@@ -26,6 +26,8 @@ from tests.lab.operated import Operator
 
 RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 4)  # requests a second
 UPLOADS = 4  # one of this number of requests is an upload
+PAGES = 4  # what `look` asks for, in turn
+LEAST = UPLOADS * PAGES  # requests, so that each kind was sent
 AT_ONCE = 12  # the maximum number of concurrent requests
 LONGEST_S = 1800.0  # ends by itself after this time
 PATIENCE_S = 90.0  # longer than the timeout of nginx for the page
@@ -112,11 +114,11 @@ class Traffic:
         self._pacer.join()
 
     def check(self) -> None:
-        """Raise AssertionError unless every answer so far was right."""
+        """Raise AssertionError unless every answer so far was right, and each kind of request was sent."""
         with self._lock:
             failed = list(self.failures)
         assert not failed, f"{len(failed)} of {self.sent} requests failed:\n" + "\n".join(failed[:30])
-        assert self.sent["picture"] and self.sent["page"], self.sent
+        assert sum(self.sent.values()) >= LEAST, f"too few requests to prove anything: {self.sent}"
 
     def summary(self) -> str:
         """A line with the number of requests and their duration."""
@@ -173,7 +175,7 @@ class Traffic:
         with self._lock:
             prediction = self._dice.choice(self._stored)
         path = f"/predictions/{prediction['id']}"
-        look = number // UPLOADS % 4
+        look = number // UPLOADS % PAGES
         if look == 0:
             if "drawn-" not in self.ask("GET", "/", accept="text/html").data.decode():
                 raise Wrong("the first page lists no result")
