@@ -56,7 +56,13 @@ def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[
     """Complete the interrupted `up`. Returns the result of another `up` at the same time, and the document."""
     up = operator.start("up", "-y", "--json")
     lock = operator.directory.with_name("default.lock")
-    until("`up` to lock the stack", lambda: lock.exists() and f'"pid": {up.pid},' in lock.read_text())
+
+    def locked() -> bool:
+        with suppress(FileNotFoundError):  # the lock of another command was removed
+            return f'"pid": {up.pid},' in lock.read_text()
+        return False
+
+    until("`up` to lock the stack", locked, pause_grows=False)
     meanwhile = operator.run("up", "-y", code=None)
     out, err = up.communicate(timeout=LONGEST_S)
     assert up.returncode == 0, f"the `up` after the interrupted one ended with {up.returncode}:\n{out}\n{err}"

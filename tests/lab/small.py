@@ -170,16 +170,19 @@ def configure_ssh(stack: Stack) -> None:
     (home / "ssh_config").write_text(f"{front}\n{back}\nHost *\n{everyone}\n")
 
 
-def until(what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1) -> float:
+def until(
+    what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1, pause_grows: bool = True
+) -> float:
     """Wait until a condition is true; returns how long it took. `seconds`: the limit, generous for a busy machine.
 
     The pause between two checks grows with the time that has passed, because checks slow down what they wait for.
+    Pass `pause_grows=False` to wait for a state that passes again: a long pause could miss it.
     """
     started = time.monotonic()
     while not true():
         passed = time.monotonic() - started
         assert passed < seconds, f"waited {seconds} s in vain for {what}"
-        time.sleep(max(pause, passed * PAUSE_SHARE))
+        time.sleep(max(pause, passed * PAUSE_SHARE) if pause_grows else pause)
     return time.monotonic() - started
 
 

@@ -36,7 +36,7 @@ def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
     lab.client().terminate_instances(InstanceIds=[old])
     until("the old GPU host to be gone", lambda: not lab.find("train"))
     up = operator.start("up", "-y")
-    until("another one", lambda: lab.find("train", "up") or up.poll() is not None)
+    until("another one", lambda: lab.find("train", "up") or up.poll() is not None, pause_grows=False)
     os.kill(up.pid, signal.SIGKILL)
     up.communicate()
     lab.forget_calls()

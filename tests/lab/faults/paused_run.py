@@ -115,7 +115,10 @@ class PausedRun:
         return bool(progress.get("phase") == phase and progress["run"] == self.run)
 
     def _until(self, what: str, condition: Callable[[], bool]) -> None:
-        until(what, lambda: condition() or self.child.poll() is not None, REACH_S)
+        def reached_or_ended() -> bool:
+            return condition() or self.child.poll() is not None
+
+        until(what, reached_or_ended, REACH_S, pause=0.2, pause_grows=False)
         assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.output}"
 
     def _records(self) -> dict[str, Path]:

@@ -101,7 +101,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
         "api": (second.places.logs / "api.log").exists,
     }
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    until(begun, reached[begun], pause=0.01)
+    until(begun, reached[begun], pause=0.01, pause_grows=False)
     up.send_signal(how)
 
     assert up.wait(240) == 130
@@ -110,7 +110,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
 
 def test_a_killed_up_is_cleared_by_the_next(second: Lab) -> None:
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    until("the first namespace", lambda: network.namespaces(second.places.named("")) != [])
+    until("the first namespace", lambda: network.namespaces(second.places.named("")) != [], pause_grows=False)
     up.kill()
     up.wait()
     second.up()

@@ -82,7 +82,7 @@ class Training:
             steps = progress.get("step", 0) > 3 or phase != "train"
             return bool(progress.get("phase") == phase and steps and run in ("", progress["run"]))
 
-        until(f"the phase {phase}", in_phase, seconds)
+        until(f"the phase {phase}", in_phase, seconds, pause=0.2, pause_grows=False)
 
     def end(self) -> None:
         """Stop the host, unless it is off or there is no stack any more."""
