@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROGRAM = ".terraform/providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws_*"
@@ -28,3 +28,6 @@ def attached(directory: Path, environment: Mapping[str, str]) -> Iterator[dict[s
             yield {**environment, "TF_REATTACH_PROVIDERS": address}
         finally:
             provider.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                provider.wait(10)
+            provider.kill()  # it has nothing to save

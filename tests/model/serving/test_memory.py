@@ -46,7 +46,9 @@ for line in sys.stdin:
         except BaseException as error:
             print(repr(error), flush=True)
         os._exit(0)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    if status:  # it was killed, and has printed nothing
+        print("the child ended with wait status", status, flush=True)
 """
 
 
