@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 UNREACHABLE = ("connection", "temporary failure in name resolution", "dns error")
+SHARED = ("..", "__pycache__")  # folders in the lists of files of many packages
 SCRIPT = "#!{python}\nimport sys\nfrom pneumoctl.__main__ import main\nsys.exit(main())\n"
 
 
@@ -66,8 +67,8 @@ class Environment:
 def linked(wheel: Path, extra: str, home: Path) -> None:
     """A virtual environment with the wheel unpacked and links to the packages that the extra asks for.
 
-    As exact as one made by pip, since a package's list of files says what is its own; made in a second or two.
-    A folder that is of one package only is linked whole. Do not install anything into it.
+    Made in a second or two. A package's list of files says what is its own. A folder that is of one package only is
+    linked whole, also with files that are not in this list. Do not install anything into it.
     """
     venv.create(home, symlinks=True, with_pip=False)
     site = next((home / "lib").glob("python*")) / "site-packages"
@@ -144,7 +145,7 @@ def _links(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
         top = file.parts[0]
         if top in whole:
             continue
-        if len(file.parts) > 1 and _owners()[top] == 1:
+        if len(file.parts) > 1 and top not in SHARED and _owners()[top] == 1:
             whole.add(top)
             yield Path(str(file.locate())).parents[len(file.parts) - 2], site / top
             continue
