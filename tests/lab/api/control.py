@@ -88,8 +88,6 @@ def _forward(lab: Lab, request: Request, rest: str) -> object:
 
 
 def _forget_terminated(lab: Lab, request: Request, rest: str) -> object:
-    from moto.ec2.models import ec2_backends
-
     with lab.lock:
         backends = [backend for _, _, backend in ec2_backends.iter_backends()]
         gone = [

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -145,15 +144,8 @@ class Lab:
 
     def probe(self, namespace: str, address: str, port: int, timeout: float = 1.0) -> str:
         """The result of a TCP connection from a place or host: `open`, `refused` (nothing listens) or `silent`."""
-        with self.entered(namespace), socket.socket() as attempt:
-            attempt.settimeout(timeout)
-            try:
-                attempt.connect((address, port))
-            except ConnectionRefusedError:
-                return "refused"
-            except OSError:
-                return "silent"
-            return "open"
+        with self.entered(namespace):
+            return network.connection(address, port, timeout)
 
     def entered(self, namespace: str) -> AbstractContextManager[None]:
         """Within `with`, the sockets of this thread are opened at a place or in a host's network."""

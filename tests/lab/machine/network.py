@@ -6,6 +6,7 @@ has a /32 address on its link. Every packet, also to a host of the same subnet, 
 
 import ctypes
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,3 +134,16 @@ def _ip(*argv: str, check: bool = True) -> None:
 def _setns(descriptor: int) -> None:
     if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000):  # CLONE_NEWNET; os.setns is new in Python 3.12
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def connection(address: str, port: int, timeout: float) -> str:
+    """The result of a TCP connection from this thread's network: `open`, `refused` or `silent`."""
+    with socket.socket() as attempt:
+        attempt.settimeout(timeout)
+        try:
+            attempt.connect((address, port))
+        except ConnectionRefusedError:
+            return "refused"
+        except OSError:
+            return "silent"
+        return "open"
