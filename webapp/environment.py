@@ -23,7 +23,7 @@ class Environment:
         self._faults: list[str] = []
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text; without a default it is required."""
+        """The value of `name`. Without a default, it is required."""
         value = self._values.get(name, "").strip()
         if value:
             return value
@@ -32,19 +32,19 @@ class Environment:
         return default or ""
 
     def secret(self, name: str, min_length: int = 16, default: str | None = None) -> str:
-        """A text of at least `min_length` characters, or the default."""
+        """The value of `name`: at least `min_length` characters, or the default."""
         value = self.text(name, default)
         if value and len(value) < min_length:
             self._faults.append(f"{name} is shorter than {min_length} characters")
         return value
 
     def key(self, name: str, min_bytes: int = 32) -> bytes:
-        """At least `min_bytes` bytes, written as hexadecimal digits."""
+        """The key in `name`, decoded from hexadecimal: at least `min_bytes` bytes."""
         return self._key(name, self.text(name), min_bytes)
 
     def keys(self, name: str, min_bytes: int = 32) -> tuple[bytes, ...]:
-        """Keys separated by commas; may be empty."""
-        return tuple(self._key(name, word, min_bytes) for word in self.words(name, ""))
+        """The comma-separated keys in `name`, decoded from hexadecimal; none if it is not set."""
+        return tuple(self._key(name, value, min_bytes) for value in self.list_of(name, ""))
 
     def _key(self, name: str, value: str, min_bytes: int) -> bytes:
         try:
@@ -57,7 +57,7 @@ class Environment:
         return key
 
     def number(self, name: str, default: Number, low: Number, high: Number) -> Number:
-        """A number of the type of `default`, from `low` to `high`."""
+        """The value of `name`, a number of the type of `default` from `low` to `high`."""
         value = self.text(name, str(default))
         try:
             number = type(default)(value)
@@ -69,19 +69,19 @@ class Environment:
         return number
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """One or more http or https addresses separated by commas, returned without trailing slashes."""
-        values = tuple(word.rstrip("/") for word in self.words(name))
+        """The comma-separated http and https addresses in `name`, at least one, without trailing slashes."""
+        values = tuple(value.rstrip("/") for value in self.list_of(name))
         if not all(value.startswith(("http://", "https://")) for value in values):
             self._faults.append(f"{name} does not start with http:// or https://")
         return values
 
-    def words(self, name: str, default: str | None = None) -> list[str]:
-        """Words separated by commas; without a default at least one is required."""
+    def list_of(self, name: str, default: str | None = None) -> list[str]:
+        """The comma-separated values of `name`. Without a default, at least one value is required."""
         text = self.text(name, default)
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if text and not words:
+        values = [value.strip() for value in text.split(",") if value.strip()]
+        if text and not values:
             self._faults.append(f"{name} is an empty list")
-        return words
+        return values
 
     def check(self) -> None:
         """Raise EnvironmentInvalid if any setting read so far is missing or invalid."""

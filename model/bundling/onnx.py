@@ -107,7 +107,7 @@ def logits(runtime: onnxruntime.InferenceSession, pictures: Iterable[np.ndarray]
 
 
 def compare(model: keras.Model, path: Path, temperature: float = 1.0) -> float:
-    """The largest difference of a probability between `model` and the ONNX file, over drawings and random pictures.
+    """The largest difference of a probability between `model` and the ONNX file, over synthetic and random images.
 
     Raises ExportError if it exceeds TOLERANCE or is NaN, or if ONNX Runtime cannot load the file.
     """
@@ -125,7 +125,7 @@ def compare(model: keras.Model, path: Path, temperature: float = 1.0) -> float:
 
 
 def trial_pictures(height: int, width: int) -> np.ndarray:
-    """Twelve seeded pictures float32 [12, H, W, 1] in 0..255: six drawings, four of noise, one black, one white."""
+    """Twelve seeded images float32 [12, H, W, 1] in 0..255: 6 synthetic radiographs, 4 of noise, 1 black, 1 white."""
     drawings = [to_input(phantom.draw(seed, 256, seed % 2 == 1), height, width) for seed in range(6)]
     noise = np.random.default_rng(7).uniform(0, 255, (4, height, width, 1)).astype(np.float32)
     flat = [np.full((height, width, 1), value, np.float32) for value in (0, 255)]

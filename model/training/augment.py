@@ -51,7 +51,7 @@ def epoch_batches(
     skip: int = 0,
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """The batches of `epoch` without the first `skip`, so that any step can be repeated.
+    """The batches of `epoch`, starting at batch `skip`, so that a run can resume in the middle of an epoch.
 
     pixels: uint8 [n, height, width, 1]; labels: int [n]. Yields (float32 [b, height, width, 1] in 0..255,
     float32 [b, 1], weight float32 [b]). The last batch may be smaller; `drop_remainder` leaves it out then.

@@ -24,7 +24,10 @@ PATIENCE_S = 3.0  # for the search, at the end of a command that does not need A
 
 @dataclass(frozen=True)
 class Running:
-    """A GPU host that is on. Without a `lease` nothing in the account stops it; `unknown`: why the lease is unknown."""
+    """A GPU host that is pending or running.
+
+    `lease`: its scheduled stop; None if it has none, or if the lease could not be read (`unknown` then has the reason).
+    """
 
     stack: str
     region: str
@@ -43,7 +46,7 @@ class Running:
 
 
 def running_hosts(aws: Aws) -> list[Running]:
-    """The GPU hosts of all stacks that are on in the region of `aws`."""
+    """The GPU hosts of all stacks that are pending or running in the region of `aws`."""
     filters = [{"Name": f"tag:{ROLE_TAG}", "Values": ["train"]}, {"Name": "instance-state-name", "Values": ON}]
     groups = aws.items("ec2", "describe_instances", "Reservations", Filters=filters)
     instances = [instance for group in groups for instance in group["Instances"]]
@@ -92,7 +95,7 @@ def regions(aws: Aws) -> list[str]:
 
 
 def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:
-    """For each region the GPU hosts that are on, or why it could not be searched."""
+    """For each region the GPU hosts that are pending or running, or why it could not be searched."""
 
     def look(name: str) -> tuple[str, Aws | None, list[Running] | PneumoError]:
         try:
@@ -107,9 +110,10 @@ def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | 
 
 @dataclass(frozen=True)
 class Findings:
-    """GPU hosts that are on, in any region.
+    """GPU hosts that are pending or running, in any region.
 
-    orphans: hosts without a lease, each with the AWS that can stop it. unknown: region or host -> why.
+    `orphans`: hosts without a lease, each with the Aws of its region. `unknown`: region or host -> why it is not known
+    whether a GPU host without a lease is on.
     """
 
     orphans: list[tuple[Aws, Running]]
@@ -156,13 +160,16 @@ def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Ru
 def start_alarm(aws: Aws) -> None:
     """Search in a background thread for GPU hosts without a lease, and print an alarm for each.
 
-    The command ends when the search has. A failure of the search is not reported.
+    The command waits for the search before it exits. A failure of the search is not reported.
     """
     threading.Thread(target=_alarm, args=(aws,), name="gpu alarm").start()
 
 
 def start_alarm_for(stack: Stack) -> None:
-    """Do the same for a command that does not use AWS itself; its end waits PATIENCE_S for the search at most."""
+    """Like start_alarm, for a command that does not use AWS.
+
+    The command waits at most PATIENCE_S seconds for the search before it exits.
+    """
     cloud, inventory = stack.cloud(), stack.hosts()
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
     if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):

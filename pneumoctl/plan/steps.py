@@ -96,32 +96,23 @@ class Probe:
 
 @dataclass(frozen=True)
 class Step:
-    """Actions on hosts.
-
-    There is nothing to do if all `done_if` probes succeed. A `check` changes nothing, always runs, and does not count
-    as a change. A failed `gate` is reported as a failed health gate. `id` identifies the step in a plan (default: its
-    title); `salt` is anything else that the digest of a stamped step depends on.
-
-    Only on hosts over SSH: `validate` probes check the files in a temporary folder ("{staged}" in a word) before any of
-    them is replaced, `verify` probes check the result. If one fails, files and links are restored and services
-    restarted. A step waits for the steps before it on its own host. It also waits, on all hosts, for the steps with the
-    ids in `after`, which must succeed, and in `after_any_outcome`. A step that is `needed_by` others is carried out if
-    one of them has something to do, or if its own probes find that an earlier run was interrupted.
-    """
+    """Actions that bring hosts to a desired state. A step waits for the steps before it on its own host."""
 
     title: str
     hosts: tuple[str, ...]
     actions: tuple[Action, ...]
-    done_if: tuple[Probe, ...] = ()
-    check: bool = False
-    validate: tuple[Probe, ...] = ()
-    verify: tuple[Probe, ...] = ()
-    after: tuple[str, ...] = ()
-    after_any_outcome: tuple[str, ...] = ()
-    gate: bool = False
-    needed_by: tuple[str, ...] = ()
-    id: str = ""
-    salt: str = ""
+    done_if: tuple[Probe, ...] = ()  # if all of them succeed, there is nothing to do
+    check: bool = False  # the actions change nothing: they always run, and do not count as a change
+    # Only on hosts over SSH. If one of these fails, files and links are restored and services restarted.
+    validate: tuple[Probe, ...] = ()  # run on the new files in a temporary folder ("{staged}"), before any is replaced
+    verify: tuple[Probe, ...] = ()  # run on the result
+    # Only on hosts over SSH: ids of other steps.
+    after: tuple[str, ...] = ()  # wait for these on all hosts; they must succeed
+    after_any_outcome: tuple[str, ...] = ()  # wait for these on all hosts; they may fail
+    needed_by: tuple[str, ...] = ()  # run only if one of these has work, or if an interrupted run left this one undone
+    gate: bool = False  # a failure is reported as a failed health gate
+    id: str = ""  # identifies the step in its plan; its title by default
+    salt: str = ""  # anything else on which the digest of a stamped step depends
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", self.id or self.title)

@@ -109,7 +109,7 @@ def summary_line(counts: dict[str, int]) -> str:
 def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:
     """1 if every file was an error; else 3 on a positive with `fail_on_positive`; else 6 if a file was not scored.
 
-    3 outranks 6: a positive remains one whatever the files that were not scored would show.
+    A positive result takes precedence (3 over 6), because files that were not scored cannot change it.
     """
     if counts["files"] and counts["errors"] == counts["files"]:
         return Exit.FAILED

@@ -49,7 +49,7 @@ class Report:
 
 
 def section(reports: Sequence[Report], commit: str, seeds: Sequence[str]) -> str:
-    """The text between the marks."""
+    """The section between BEGIN and END: a table of the reports."""
     day = min(report.started for report in reports)[:10]
     drawn = f"Seeds: {', '.join(f'`{seed}`' for seed in seeds)}." if seeds else "No seed was drawn."
     lines = [
@@ -68,8 +68,8 @@ def section(reports: Sequence[Report], commit: str, seeds: Sequence[str]) -> str
     return "\n".join(lines)
 
 
-def filled(text: str, content: str) -> str:
-    """The document with this content between its marks."""
+def replace_section(text: str, content: str) -> str:
+    """Return `text` with the section between BEGIN and END replaced by `content`."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{FIGURES} lacks {BEGIN} or {END}")
     before, _, rest = text.partition(BEGIN)
@@ -86,13 +86,13 @@ def commit_of_tree() -> str:
 
 
 def main() -> None:
-    """Fill the section."""
+    """Write the section into FIGURES."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT.xml")
     parser.add_argument("--seed", action="append", default=[], metavar="NAME=VALUE", help="a seed that the run drew")
     options = parser.parse_args()
     reports = [Report.read(path) for path in options.reports]
-    FIGURES.write_text(filled(FIGURES.read_text(), section(reports, commit_of_tree(), options.seed)))
+    FIGURES.write_text(replace_section(FIGURES.read_text(), section(reports, commit_of_tree(), options.seed)))
     print(f"wrote {FIGURES}")
 
 

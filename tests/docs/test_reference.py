@@ -98,16 +98,16 @@ def test_results_are_written_between_the_marks(tmp_path: Path) -> None:
         "| rest | 5 | 5 | 0 | 0 | 1.5 |",
         "| all | 15 | 12 | 1 | 2 | |",
     ]
-    text = figures.filled(f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n", content)
+    text = figures.replace_section(f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n", content)
     assert text == f"before\n{figures.BEGIN}\n{content}\n{figures.END}\nafter\n"
-    assert figures.filled(text, content) == text
+    assert figures.replace_section(text, content) == text
 
 
 def test_the_document_has_the_marks_and_another_is_refused() -> None:
     text = figures.FIGURES.read_text()
-    assert figures.filled(figures.filled(text, "new"), "old") != text
+    assert figures.replace_section(figures.replace_section(text, "new"), "old") != text
     with pytest.raises(ValueError, match="lacks"):
-        figures.filled("no marks", "content")
+        figures.replace_section("no marks", "content")
 
 
 def test_every_package_is_in_the_architecture_document() -> None:

@@ -1,6 +1,6 @@
-"""What hosts install beside our code: the requirements of an extra, and the lock that answers them.
+"""The requirements of each pyproject extra, and the lock files that pin them; hosts install from the lock files.
 
-`python -m tests.webapp.locks api` prints the requirements; the first lines of a lock say how it is made of them.
+`python -m tests.webapp.locks api` prints the requirements; the first lines of a lock file show how to make it.
 """
 
 import re

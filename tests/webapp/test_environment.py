@@ -57,8 +57,8 @@ def test_a_short_key_is_rejected():
 def test_valid_values_are_read():
     environment = Environment({"MAC_KEY": "ab" * 32, "TRUSTED_HOSTS": " one, two ,", "API_TIMEOUT": 3, "EMPTY": "  "})
     assert environment.key("MAC_KEY") == b"\xab" * 32
-    assert environment.words("TRUSTED_HOSTS", "none") == ["one", "two"]
-    assert environment.words("EMPTY", "none") == ["none"]
+    assert environment.list_of("TRUSTED_HOSTS", "none") == ["one", "two"]
+    assert environment.list_of("EMPTY", "none") == ["none"]
     assert environment.number("API_TIMEOUT", 60.0, 0.1, 600.0) == 3.0
     environment.check()
 

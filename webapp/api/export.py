@@ -20,7 +20,7 @@ DAMAGED = 6  # exit code
 def export(store: Store, out: Path) -> dict[str, object]:
     """Write results.jsonl, feedback.jsonl and images/ to `out`, which appears only when it is complete.
 
-    A record whose seal does not match goes unchanged to damaged/. Returns the counts.
+    A record that fails its integrity check goes unchanged to damaged/. Returns the counts.
     Raises FileExistsError if `out` exists, StoreUnavailable if Redis cannot be reached.
     """
     if out.exists():

@@ -1,10 +1,10 @@
-"""The web page's metrics for Prometheus, without file names or ids."""
+"""Prometheus metrics of the web page. They contain no file names and no ids."""
 
 from webapp.metrics import Requests
 
 
 class Metrics:
-    """The page's requests and the API's failures; `requests` holds all metrics."""
+    """The page's requests, and its failed requests to the API. `requests` owns the registry."""
 
     def __init__(self) -> None:
         self.requests = Requests()

@@ -35,7 +35,7 @@ class UiSettings:
             token=environment.secret("API_TOKEN"),
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
             max_pending=environment.number("MAX_PENDING", 8, 1, 1024),
-            trusted_hosts=environment.words("TRUSTED_HOSTS", "127.0.0.1,localhost,[::1]"),
+            trusted_hosts=environment.list_of("TRUSTED_HOSTS", "127.0.0.1,localhost,[::1]"),
             timeout=environment.number("API_TIMEOUT", 60.0, 0.1, 600.0),
             api_socket=Path(api_socket) if api_socket else None,
         )

@@ -49,11 +49,11 @@ class WorkingCopy:
             (self.directory / BACKEND).unlink(missing_ok=True)
 
     def variables(self) -> dict[str, Any]:
-        """The variables that `write` last got; empty before that."""
+        """The variables of the last `write`; {} before the first."""
         return _json(self.directory / VARIABLES)
 
     def backend(self) -> dict[str, Any] | None:
-        """The backend of the state, from terraform's own record, else pneumoctl's; empty: local, None: no state yet."""
+        """The S3 backend of the state, as terraform or else pneumoctl recorded it; {}: local, None: no state yet."""
         saved = _json(self._backend_record).get("backend") or {}
         if not self._backend_record.exists():
             local: dict[str, Any] | None = {} if (self.directory / "terraform.tfstate").exists() else None

@@ -1,4 +1,4 @@
-"""A run on the GPU host that is paused in one of its phases, so that a fault can be applied there."""
+"""A GPU run that can be paused in a chosen phase, so that a fault can be applied."""
 
 import json
 import shutil
@@ -30,7 +30,10 @@ MEMORY = Path("/sys/fs/cgroup/memory")  # only exists with cgroups version 1; wi
 
 @dataclass
 class PausedRun:
-    """A run that a client follows. `boot_script`: run by its host before the client reaches it."""
+    """A GPU run that can be paused, and the client that follows it.
+
+    `boot_script`: run by the host before the client reaches it.
+    """
 
     training: Training
     folder: Path

@@ -1,4 +1,4 @@
-"""Each fault does what it says, and can be undone."""
+"""Each fault has its documented effect, and can be undone."""
 
 import os
 import time

@@ -60,8 +60,8 @@ def raising(error: BaseException, times: int = 1) -> Fault:
     return fault
 
 
-def later(fault: Fault, calls: int) -> Fault:
-    """The same, after so many calls have passed."""
+def after_calls(fault: Fault, calls: int) -> Fault:
+    """A fault that starts after the first `calls` calls."""
     left = [calls]
 
     def delayed() -> None:
@@ -137,7 +137,7 @@ def test_a_host_that_would_not_be_stopped_when_it_powers_itself_off_is_not_start
 
 
 def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once(world: World, tmp_path: Path) -> None:
-    world.faults["next_event"] = later(raising(Interrupted(2)), 20)
+    world.faults["next_event"] = after_calls(raising(Interrupted(2)), 20)
     summary = run_it(world, tmp_path)
     assert world.asked and world.end and world.end["why"] == "stopped" and summary.receipt.exit == 130
 
@@ -152,7 +152,7 @@ def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once
 def test_an_interrupt_waits_a_limited_time_for_a_hanging_run(world: World, tmp_path: Path) -> None:
     world.hangs_at = 10
     world.host_acts = False
-    world.faults["next_event"] = later(raising(Interrupted(15)), 30)
+    world.faults["next_event"] = after_calls(raising(Interrupted(15)), 30)
     summary = run_it(world, tmp_path)
     assert summary.receipt.exit == 143 and summary.receipt.guard == "client" and world.state == "stopped"
     assert world.seconds < 5 + 60 + 30 + training.CHECKPOINT_S + 60
@@ -182,7 +182,7 @@ def test_the_training_hangs_and_only_the_client_sees_it(world: World, tmp_path: 
 
 def test_the_host_s_kernel_dies_while_ec2_says_running(world: World, tmp_path: Path) -> None:
     world.hangs_at, world.host_acts = 50, False
-    world.faults["next_event"] = later(lambda: setattr(world, "deaf", True), 50)
+    world.faults["next_event"] = after_calls(lambda: setattr(world, "deaf", True), 50)
     summary = run_it(world, tmp_path)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (8, "lost", "client")
     assert world.seconds < 5 + 60 + 50 + 600 + 60
@@ -245,7 +245,7 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
             world.faults[name] = raising(down, 10**6)
         raise Interrupted(2)
 
-    world.faults["next_event"] = later(silent, 30)
+    world.faults["next_event"] = after_calls(silent, 30)
     summary = run_it(world, tmp_path)
     assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.trouble
     assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in summary.trouble.hint
@@ -354,7 +354,7 @@ def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
 
     world.host_acts, world.hangs_at = False, 50
     kill = raising(Killed())
-    world.faults[PHASES[phase]] = later(kill, 5) if phase == "training" else kill
+    world.faults[PHASES[phase]] = after_calls(kill, 5) if phase == "training" else kill
     if phase == "starting":  # killed behind the call
         world.faults[PHASES[phase]] = lambda: None
         world.faults["wait_until_ready"] = kill

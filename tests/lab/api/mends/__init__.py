@@ -1,6 +1,6 @@
 """Patches for what moto 5.2.1 does wrong or lacks, one module for each part of AWS.
 
-The docstring of each patch says what moto does without it.
+The docstring of each patch says what the patched call does and, in parentheses, what moto does without the patch.
 """
 
 from functools import cache

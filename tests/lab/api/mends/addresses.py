@@ -17,7 +17,7 @@ _numbers = itertools.cycle(range(10, 250))
 
 
 def free() -> str:
-    """moto: real addresses of other networks, or loopback addresses."""
+    """Return a free public address of TEST-NET-2 (moto returns real addresses of other networks, or loopback ones)."""
     taken = {
         interface.public_ip
         for _, _, backend in ec2_backends.iter_backends()
@@ -31,7 +31,7 @@ elastic.random_ip = interfaces.random_public_ip = free
 
 @replaces(NatGateways, "create_nat_gateway")
 def create(original: Any, self: Any) -> Any:
-    """moto: the private address is neither the requested one nor one of the subnet."""
+    """Give the gateway the requested private address, or one of its subnet (moto gives it neither)."""
     result = original(self)
     gateway = result.result["NatGateway"]
     subnet = self.ec2_backend.get_subnet(gateway.subnet_id)
@@ -47,7 +47,7 @@ def create(original: Any, self: Any) -> Any:
 
 @replaces(NatGatewayBackend, "delete_nat_gateway")
 def delete(original: Any, self: Any, nat_gateway_id: str) -> Any:
-    """moto: keeps the interface and the address association of a deleted gateway."""
+    """Delete a gateway with its interface and its address association (moto keeps both)."""
     gateway = original(self, nat_gateway_id)
     for address in [one for one in self.addresses if one.eni is gateway._eni]:
         self.disassociate_address(association_id=address.association_id)
@@ -60,7 +60,10 @@ _association = NetworkInterface.association.fget
 
 
 def association(self: Any) -> Any:
-    """moto: an association without an address, which the provider treats as a public address."""
+    """Return the association of an interface; None without an address.
+
+    (moto returns an empty association, which terraform's provider treats as a public address.)
+    """
     return _association(self) or None
 
 

@@ -10,7 +10,7 @@ from tests.lab.api.mends.patch import replaces
 
 @replaces(CloudWatchBackend, "set_alarm_state")
 def set_state(original: Any, self: Any, alarm_name: str, *args: Any, **kwargs: Any) -> None:
-    """moto: runs no action."""
+    """Set the state, and stop or terminate the instance if the alarm has such an action (moto runs no action)."""
     original(self, alarm_name, *args, **kwargs)
     alarm = self.alarms[alarm_name]
     if alarm.state_value != "ALARM" or alarm.actions_enabled is False:

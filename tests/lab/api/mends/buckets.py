@@ -23,7 +23,10 @@ VERDICTS = {"allow": PermissionResult.PERMITTED, "deny": PermissionResult.DENIED
 
 @replaces(FakeBucket, "get_permission")
 def permission(original: Any, self: Any, action: str, resource: str) -> Any:
-    """moto: ignores Condition, so that "deny without TLS" denies everything, and gives no error message."""
+    """Evaluate the bucket policy with its conditions; a denial is an S3 error.
+
+    (moto ignores Condition, so that "deny without TLS" denies everything, and gives no error message.)
+    """
     if self.policy is None:
         return PermissionResult.NEUTRAL
     verdict = judge([self.policy.decode()], action, resource, CONTEXT, OPERATOR)

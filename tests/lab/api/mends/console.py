@@ -16,7 +16,7 @@ KEPT = 64 * 1024  # bytes, as in EC2
 
 @replaces(General, "get_console_output")
 def output(original: Any, self: Any) -> Any:
-    """moto: a fixed text of 2006."""
+    """Return the end of the host's console output (moto returns a fixed text of 2006)."""
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     file = here().state / "hosts" / instance.id / "console.log"
     if not file.is_file():

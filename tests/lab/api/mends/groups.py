@@ -11,7 +11,7 @@ from tests.lab.api.mends.patch import replaces
 
 
 def described(self: Any) -> Any:
-    """moto: only rules for address ranges have a description."""
+    """Return the description of a rule of any kind (in moto, only rules for address ranges have one)."""
     return self.ip_range.get("Description") or self.source_group.get("Description")
 
 
@@ -20,7 +20,7 @@ SecurityGroupRule.description = property(described)
 
 @replaces(SecurityGroupRule, "__eq__")
 def same(original: Any, self: Any, other: Any) -> bool:
-    """moto: accepts two rules that only differ in their description; EC2 refuses the second."""
+    """Ignore the description when comparing rules, as EC2 does (moto accepts two rules that differ only in it)."""
     return _meaning(self) == _meaning(other)
 
 
@@ -31,7 +31,7 @@ def _meaning(rule: Any) -> tuple[Any, ...]:
 
 @replaces(SecurityGroupBackend, "_delete_security_group")
 def delete(original: Any, self: Any, vpc_id: str | None, group_id: str) -> Any:
-    """moto: deletes groups that are in use."""
+    """Refuse to delete a group that is in use, as EC2 does (moto deletes it)."""
     for interface in self.enis.values():
         if group_id in [group.id for group in interface.group_set]:
             raise DependencyViolationError(f"resource {group_id} has a dependent object")
@@ -44,7 +44,10 @@ def delete(original: Any, self: Any, vpc_id: str | None, group_id: str) -> Any:
 
 @replaces(VPCBackend, "delete_vpc")
 def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
-    """moto: deletes a VPC with an attached internet gateway or security groups, and never deletes its network ACL."""
+    """Refuse to delete a VPC that is in use, as EC2 does; delete its network ACL with it.
+
+    (moto deletes a VPC that has an internet gateway or security groups, and never deletes its network ACL.)
+    """
     gateways = [one for one in self.internet_gateways.values() if one.vpc and one.vpc.id == vpc_id]
     groups = [one for one in self.groups.get(vpc_id, {}).values() if one.name != "default"]
     if gateways or groups:
@@ -57,7 +60,7 @@ def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
 
 @replaces(SubnetBackend, "delete_subnet")
 def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
-    """moto: deletes a subnet that contains network interfaces."""
+    """Refuse to delete a subnet that contains network interfaces, as EC2 does (moto deletes it)."""
     if any(one.subnet.id == subnet_id for one in self.enis.values()):
         raise DependencyViolationError(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
     return original(self, subnet_id)

@@ -11,7 +11,10 @@ from tests.lab.api.mends.patch import replaces
 
 @replaces(AmiBackend, "_load_amis")
 def load(original: Any, self: Any) -> None:
-    """moto: has no Debian image; a creation date in a custom list of images crashes it in the second region."""
+    """Load the lab's images.
+
+    (moto has no Debian image, and a creation date in a custom list of images crashes it in the second region.)
+    """
     for image in images.IMAGES:
         self.amis[image.id] = _made(self, image)
 
@@ -43,7 +46,7 @@ _mappings = Ami.block_device_mappings.fget
 
 
 def mappings(self: Any) -> Any:
-    """moto: a root disk of 15 GB for every image."""
+    """Return a root disk of the image's own size (moto returns 15 GB for every image)."""
     original_mappings = _mappings(self)
     original_mappings[0]["Ebs"].update(VolumeSize=getattr(self, "gigabytes", 15), VolumeType="gp3")
     return original_mappings
@@ -54,7 +57,7 @@ Ami.block_device_mappings = property(mappings)
 
 @replaces(ParameterDict, "_check_loading_status")
 def check(original: Any, self: Any, key: str) -> None:
-    """moto: has no parameters for Debian or for the Deep Learning images."""
+    """Add the parameters of the Debian and Deep Learning images (moto lacks them)."""
     original(self, key)
     if key in images.PARAMETERS and not dict.get(self, key):
         dict.__setitem__(self, key, [_parameter(self, key)])

@@ -16,13 +16,13 @@ UNTOLD = "ABCDE"  # moto's client token if none is given
 
 @replaces(Monitoring, "monitor_instances")
 def monitor(original: Any, self: Any) -> Any:
-    """moto: not implemented."""
+    """Turn on detailed monitoring (moto lacks the call)."""
     return _monitoring(self, "enabled")
 
 
 @replaces(Monitoring, "unmonitor_instances")
 def unmonitor(original: Any, self: Any) -> Any:
-    """moto: not implemented."""
+    """Turn off detailed monitoring (moto lacks the call)."""
     return _monitoring(self, "disabled")
 
 
@@ -36,9 +36,11 @@ def _monitoring(response: Any, state: str) -> Any:
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """moto: the instance does not get the security groups of its network interface, where the provider gives them.
-    moto: an interface that was created with the instance is not deleted with it.
-    moto: a call that is repeated with the same client token runs another instance.
+    """Run instances as EC2 does.
+
+    - A repeated call with the same client token returns the same instances (moto runs more).
+    - An instance has the security groups of its network interface, where terraform's provider sets them (moto: none).
+    - An interface that was created with an instance is deleted with it (moto keeps it).
     """
     token = kwargs.get("client_token")
     again = [one for one in self.reservations.values() if one.instances and one.instances[0].client_token == token]
@@ -58,7 +60,7 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 @replaces(InstanceResponse, "_security_grp_instance_attribute_handler")
 def modify_groups(original: Any, self: Any) -> bool:
-    """moto: for an unknown attribute, for example the shutdown behaviour, removes all security groups."""
+    """Change the shutdown behaviour or the groups (moto removes all groups if another attribute is changed)."""
     behaviour = self._get_param("InstanceInitiatedShutdownBehavior.Value")
     if behaviour:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
@@ -74,7 +76,7 @@ def modify_groups(original: Any, self: Any) -> bool:
 
 @replaces(InstanceResponse, "run_instances")
 def big_enough(original: Any, self: Any) -> Any:
-    """moto: accepts a root disk that is smaller than the image's snapshot, and an image that does not exist."""
+    """Refuse an unknown image, and a root disk smaller than the image's snapshot, as EC2 does (moto accepts both)."""
     image = images.named(self._get_param("ImageId") or "")
     if image is None:
         raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{self._get_param('ImageId')}]' does not exist")

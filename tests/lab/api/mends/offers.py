@@ -21,7 +21,7 @@ V100 = {"Name": "V100", "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"Si
 
 
 def _add_p3() -> None:
-    """moto: lacks the type in its list; such an instance can be created, but then terminating it hangs."""
+    """Add the type (moto lacks it: such an instance can be created, but then terminating it hangs)."""
     INSTANCE_TYPES[P3] = {
         **INSTANCE_TYPES[LIKE],
         "InstanceType": P3,
@@ -41,7 +41,7 @@ if P3 not in INSTANCE_TYPES:
 
 @replaces(InstanceTypeOfferingBackend, "describe_instance_type_offerings")
 def offerings(original: Any, self: Any, location_type: str | None = None, filters: Any = None) -> Any:
-    """moto: offers what AWS offers; a lab can restrict this."""
+    """List the types that AWS offers, except those that a fault of the lab withdraws (moto lists all)."""
     zoned = location_type == "availability-zone"
     offers = original(self, location_type, filters)
     return [one for one in offers if here().faults.offered(one["InstanceType"], one["Location"] if zoned else "")]
@@ -49,7 +49,7 @@ def offerings(original: Any, self: Any, location_type: str | None = None, filter
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """moto: runs an instance type in a zone that does not offer it."""
+    """Refuse a type in a zone that does not offer it, as EC2 does (moto runs it)."""
     interfaces = kwargs.get("nics") or []
     subnet = kwargs.get("subnet_id") or next((one["SubnetId"] for one in interfaces if "SubnetId" in one), "")
     zone = self.get_subnet(subnet).availability_zone if subnet else kwargs.get("placement") or ""

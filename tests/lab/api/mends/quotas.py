@@ -64,7 +64,7 @@ def _document(quota: Quota, region: str) -> dict[str, Any]:
 
 
 def _one(original: Any, self: Any) -> str:
-    """moto: has no quotas of EC2."""
+    """Return one quota (moto has none of EC2)."""
     asked = json.loads(self.body)
     for quota in QUOTAS:
         if (quota.service, quota.code) == (asked.get("ServiceCode"), asked.get("QuotaCode")):
@@ -73,7 +73,7 @@ def _one(original: Any, self: Any) -> str:
 
 
 def _all(original: Any, self: Any) -> str:
-    """moto: has the quotas of one service only."""
+    """List the quotas of a service (moto has those of one service only)."""
     service = json.loads(self.body).get("ServiceCode")
     documents = [_document(one, self.region) for one in QUOTAS if one.service == service]
     if not documents:
@@ -114,14 +114,14 @@ def _processors(kind: str) -> int:
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, image_id: str, count: int, *args: Any, **kwargs: Any) -> Any:
-    """moto: runs any number of instances."""
+    """Refuse instances beyond the quota, as EC2 does (moto runs any number)."""
     _room(self, kwargs.get("instance_type", "m1.small"), count)
     return original(self, image_id, count, *args, **kwargs)
 
 
 @replaces(InstanceBackend, "start_instances")
 def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: starts any number of instances."""
+    """Refuse to start instances beyond the quota, as EC2 does (moto starts any number)."""
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
             _room(self, instance.instance_type, 1)
@@ -130,7 +130,7 @@ def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
 @replaces(ElasticAddressBackend, "allocate_address")
 def allocate(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """moto: knows no limit."""
+    """Refuse an address beyond the quota, as EC2 does (moto has no limit)."""
     if len(self.addresses) >= value(ADDRESSES):
         raise EC2ClientError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
     return original(self, *args, **kwargs)
@@ -138,7 +138,7 @@ def allocate(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 @replaces(VPCBackend, "create_vpc")
 def create(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """moto: knows no limit."""
+    """Refuse a VPC beyond the quota, as EC2 does (moto has no limit)."""
     if len(self.vpcs) >= value(VPCS):
         raise EC2ClientError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
     return original(self, *args, **kwargs)

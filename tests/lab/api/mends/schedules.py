@@ -15,7 +15,10 @@ UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler
 
 @replaces(EventBridgeSchedulerBackend, "create_schedule")
 def create(original: Any, self: Any, **options: Any) -> Any:
-    """moto: accepts any role and any expression, and crashes for an unknown group."""
+    """Refuse an untrusted role, an invalid expression and an unknown group.
+
+    (moto accepts any role and expression, and crashes for an unknown group.)
+    """
     group = self.schedule_groups.get(options["group_name"] or "default")
     if group is None:
         raise ScheduleGroupNotFound(options["group_name"])
@@ -25,7 +28,10 @@ def create(original: Any, self: Any, **options: Any) -> Any:
 
 @replaces(EventBridgeSchedulerBackend, "update_schedule")
 def update(original: Any, self: Any, **options: Any) -> Any:
-    """moto: accepts any role and any expression; without a given state, the schedule is never enabled."""
+    """Refuse an untrusted role and an invalid expression; enable the schedule unless a state is given.
+
+    (moto accepts any role and expression, and does not enable the schedule.)
+    """
     _check(self.get_schedule_group(options["group_name"]), options)
     return original(self, **{**options, "state": options["state"] or "ENABLED"})
 
@@ -46,7 +52,7 @@ def _check(group: Any, options: dict[str, Any]) -> None:
 
 @replaces(EventBridgeSchedulerResponse, "update_schedule")
 def keep_action(original: Any, self: Any) -> Any:
-    """moto: does not store a changed ActionAfterCompletion."""
+    """Store a changed ActionAfterCompletion (moto does not)."""
     result = original(self)
     schedule = self.scheduler_backend.get_schedule(self._get_param("GroupName"), self.uri.split("?")[0].split("/")[-1])
     schedule.action_after_completion = self._get_param("ActionAfterCompletion") or "NONE"

@@ -25,7 +25,7 @@ def _living(backend: Any, ids: list[str], verb: str) -> None:
 
 @replaces(InstanceBackend, "start_instances")
 def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: starts terminated instances, and never changes the launch time."""
+    """Refuse to start a terminated instance; set the launch time (moto starts it, and never changes the time)."""
     _living(self, instance_ids, "started")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
@@ -35,7 +35,10 @@ def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
 @replaces(InstanceBackend, "stop_instances")
 def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
-    """moto: stops terminated instances and spot instances, and changes the stop time of stopped instances."""
+    """Refuse to stop terminated and spot instances; keep the stop time of an instance that is stopped already.
+
+    (moto stops them all, and changes the stop time.)
+    """
     _living(self, instance_ids, "stopped")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.lifecycle == "spot":
@@ -54,7 +57,10 @@ def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
 @replaces(Instance, "terminate")
 def terminate(original: Any, self: Any) -> Any:
-    """moto: a terminated instance keeps its elastic address, and terminating it again fails."""
+    """Terminate an instance and release its elastic address; terminating it again changes nothing.
+
+    (In moto, the instance keeps its address, and terminating it again fails.)
+    """
     if self.state == "terminated":
         return self._state
     for address in [one for one in self.ec2_backend.addresses if one.instance is self]:

@@ -19,7 +19,10 @@ KINDS = {  # moto's resource type -> EC2's
 
 @replaces(TagResponse, "describe_tags")
 def describe(original: Any, self: Any) -> Any:
-    """moto: lists the tags of deleted resources, has other resource types, and lacks the filter `tag:KEY` and pages."""
+    """List the tags of resources that exist, with EC2's resource types, the filter `tag:KEY` and pages.
+
+    (moto also lists deleted resources, has other resource types, and lacks that filter and pages.)
+    """
     self.error_on_dryrun()
     living = _living(self.ec2_backend)
     matching = [
