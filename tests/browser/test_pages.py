@@ -56,7 +56,7 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
     shoot(page, "list")
     page.get_by_role("link", name="opacity.png").click()
     expect(page.get_by_alt_text("The picture that was assessed")).to_have_js_property("complete", True)
-    page.get_by_role("link", name="Show what the model used").click()
+    page.get_by_role("link", name="Show heat map").click()
     heatmap = page.get_by_alt_text("Heat map over the picture")
     page.wait_for_function("image => image.complete && image.naturalWidth === 512", arg=heatmap.element_handle())
     page.get_by_label("unsure").check()
@@ -102,7 +102,7 @@ def test_the_page_stops_during_an_upload(stack: Stack, watched: Watched, picture
     stack.ui.stop()
     try:
         page.get_by_role("button", name="Assess").click()
-        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        expect(page.get_by_role("alert")).to_contain_text("did not respond")
         shoot(page, "error-offline")
     finally:
         stack.ui.start()

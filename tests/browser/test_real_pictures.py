@@ -38,7 +38,7 @@ def test_only_x_rays_are_assessed(real_stack: Stack, watched: Watched, data_root
         expect(article.locator(FINDINGS)).to_have_count(0)
     shoot(page, "real-results")
     articles.filter(has_text=films[1].name).get_by_role("link", name=films[1].name).click()
-    page.get_by_role("link", name="Show what the model used").click()
+    page.get_by_role("link", name="Show heat map").click()
     heatmap = page.get_by_alt_text("Heat map over the picture").element_handle()
     page.wait_for_function("image => image.complete && image.naturalWidth > 100", arg=heatmap)
     shoot(page, "real-detail")

@@ -63,7 +63,7 @@ def problem(error: Exception) -> Problem:
             return Problem(503, "store-unavailable", "Results cannot be stored or read at the moment.", RETRY_AFTER)
         case Damaged():
             log.error("request %s: damaged: %s", request_id(), error)
-            return Problem(500, "record-damaged", "The record is damaged: its seal does not match. It is not shown.")
+            return Problem(500, "record-damaged", "The record is damaged: its integrity check failed. It is not shown.")
         case Missing():
             return Problem(404, "not-found", str(error))
         case HTTPException():
@@ -71,7 +71,7 @@ def problem(error: Exception) -> Problem:
             code = TITLES[status].lower().replace(" ", "-")
             return Problem(status, code, error.description or TITLES[status])
     log_unexpected(log, error)
-    return Problem(500, "internal", "An internal error occurred. Nothing was assessed.")
+    return Problem(500, "internal", "An internal error occurred. This request or file has no result.")
 
 
 def register(app: Flask) -> None:

@@ -138,16 +138,19 @@ class ApiClient:
                     raise ApiError(502, _NO_ANSWER, "It cannot be reached.") from error
             except HttpTimeout as error:
                 self._mark_failed(url, "timeout")
-                raise ApiError(504, "The assessment service took too long", "No answer came in time.") from error
+                detail = f"The API did not respond in time.{_open_outcome(method, path)}"
+                raise ApiError(504, "The assessment service took too long", detail) from error
             except ProtocolError as error:
                 self._report_failure("broken")
                 if not may_repeat:
-                    raise ApiError(502, _NO_ANSWER, "The connection broke before an answer came.") from error
+                    detail = f"The connection closed before a response arrived.{_open_outcome(method, path)}"
+                    raise ApiError(502, _NO_ANSWER, detail) from error
                 may_repeat = False
                 urls.append(url)  # after the others: the API may be restarting, or it closed an idle connection
             except HTTPError as error:
                 self._report_failure("broken")
-                raise ApiError(502, _NO_ANSWER, f"The connection failed ({type(error).__name__}).") from error
+                detail = f"The connection failed ({type(error).__name__}).{_open_outcome(method, path)}"
+                raise ApiError(502, _NO_ANSWER, detail) from error
 
     def _check_status(self, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -159,6 +162,15 @@ class ApiClient:
     def _mark_failed(self, url: str, kind: str) -> None:
         self._addresses.mark_failed(url)
         self._report_failure(kind)
+
+
+def _open_outcome(method: str, path: str) -> str:
+    """What the API may have done although its response was lost; empty for a request that only reads."""
+    if method != "POST":
+        return ""
+    if path.endswith("/feedback"):
+        return " The feedback may have been saved: look at the result before you send it again."
+    return " The files may have been assessed: look under Results before you send them again."
 
 
 def _read(response: urllib3.BaseHTTPResponse, parse: Callable[[object], Document]) -> Document:

@@ -42,6 +42,7 @@ def test_one_failure_does_not_fail_the_others(caller, clear_picture, opaque_pict
     assert [each["file"] for each in document["predictions"]] == ["a.png", "b.png"]
     (error,) = document["errors"]
     assert (error["file"], error["position"], error["error"]["code"]) == ("bad.png", 1, "internal")
+    assert error["error"]["detail"] == "An internal error occurred. This request or file has no result."
     assert b"secret" not in answer.data
     problem(caller.send((clear_picture, "bad.png")), 500, "internal")
     assert caller.get("/v1/predictions").get_json()["total"] == 2

@@ -24,7 +24,7 @@ def error_page(answer, status: int) -> str:
     assert answer.status_code == status, text
     assert 'role="alert"' in text
     assert "it says nothing about" in text
-    assert "Try again" in text or "try again" in text or (status < 429 and "To the start page" in text)
+    assert "Try again" in text or "try again" in text or (status < 429 and "Go to the start page" in text)
     assert_no_finding(text)
     return text
 

@@ -90,15 +90,20 @@ def test_a_timeout_is_an_error(fake_api):
     fake_api.delay = 1.5
     error = failure(lambda: client(fake_api.url, timeout=0.2).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 504
+    assert error.detail.endswith("The files may have been assessed: look under Results before you send them again.")
+    error = failure(lambda: client(fake_api.url, timeout=0.2).show("ab" * 16, REQUEST))
+    assert (error.status, error.detail) == (504, "The API did not respond in time.")
 
 
 def test_a_broken_connection_is_retried_once_if_that_is_safe(fake_api):
     fake_api.drop = True
     error = failure(lambda: client(fake_api.url).predict([("a.png", BytesIO(b"content"))], REQUEST))
     assert error.status == 502
+    assert error.detail.startswith("The connection closed before a response arrived. The files may have been assessed")
     assert [body.count(b"content\r\n") for _, _, body in fake_api.asked] == [1, 1]
     fake_api.asked.clear()
-    failure(lambda: client(fake_api.url).add_feedback("ab" * 16, "unsure", "", REQUEST))
+    error = failure(lambda: client(fake_api.url).add_feedback("ab" * 16, "unsure", "", REQUEST))
+    assert "The feedback may have been saved" in error.detail
     assert len(fake_api.asked) == 1
 
 
