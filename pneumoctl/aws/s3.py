@@ -83,7 +83,7 @@ def download(
 ) -> None:
     """Download objects to `folder`, each atomically, except those that are there already.
 
-    `prefix`: the part of the keys that is left out of the files' names. `advance` gets the bytes of each file. Raises
+    `prefix`: removed from each key to get the file's path. `advance` gets the size in bytes of each file. Raises
     PneumoError; re-running an interrupted download resumes it.
     """
     files = [item for item in wanted if not item.key.endswith("/")]
@@ -95,7 +95,8 @@ def download(
 def _download(aws: Aws, bucket: str, folder: Path, prefix: str, item: Object) -> int:
     target = folder / item.key.removeprefix(prefix)
     if any(part in ("", ".", "..") for part in item.key.split("/")):
-        raise PneumoError(f"the key {item.key!r} in bucket {bucket} cannot be a file name", "rename the object")
+        message = f"the key {item.key!r} in bucket {bucket} is not a file path: a part of it is empty, '.' or '..'"
+        raise PneumoError(message, "rename the object")
     try:
         if not _is_downloaded(target, item):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ class Upload:
 
 
 def listed(aws: Aws, bucket: str, prefix: str) -> dict[str, int]:
-    """Key -> bytes of the objects with a prefix. Raises PneumoError if the bucket does not exist."""
+    """Key -> size in bytes of each object under `prefix`. Raises PneumoError if the bucket does not exist."""
     try:
         listing = aws.items("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)
         return {entry["Key"]: entry["Size"] for entry in listing}
@@ -175,7 +176,7 @@ def gone(error: PneumoError, bucket: str) -> PneumoError:
 
 
 def put(aws: Aws, bucket: str, wanted: Sequence[Upload], advance: Callable[[int], None] = lambda _: None) -> None:
-    """Upload the files; `advance` gets the bytes of each. The first failure ends the upload.
+    """Upload the files; `advance` gets the size in bytes of each. The first failure ends the upload.
 
     Raises PneumoError, OSError if a file cannot be read, and Changed.
     """

@@ -53,7 +53,7 @@ def _verdict(stack: str, verdict: Verification) -> int:
         f"{counted(count, 'entry', 'entries')}, each as it was written; hash of the last: {verdict.head or '-'}"
     )
     if unfinished:
-        console.text(f"started, but without an end in the record (killed, or still running): {', '.join(unfinished)}")
+        console.text(f"no end recorded (killed, or still running): {', '.join(unfinished)}")
     return 0
 
 

@@ -83,7 +83,7 @@ def push(
         Path, typer.Argument(metavar="DIR", help="Contains train/ and test/, each with NORMAL/ and PNEUMONIA/.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the data set (default: of the folder).")
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the data set (default: the name of DIR).")
     ] = None,
     dry_run: DryRun = False,
 ) -> int:

@@ -25,7 +25,10 @@ def deploy(
     invocation: Invocation,
     kind: Kind,
     source: Annotated[
-        Path | None, typer.Option("--source", metavar="DIR", help="Checkout to take the code from (default: this one).")
+        Path | None,
+        typer.Option(
+            "--source", metavar="DIR", help="Checkout to deploy (default: the code of the installed pneumoctl)."
+        ),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", metavar="DIR", help="Directory of the model bundle (kind model).")
@@ -67,7 +70,7 @@ def _change(
 ) -> int:
     if kind not in KINDS:
         raise PneumoError(
-            f"no kind of release {kind!r}; there are: {', '.join(KINDS)}",
+            f"unknown kind of release {kind!r}; choose one of: {', '.join(KINDS)}",
             f"pneumoctl {verb.split()[0]} api",
             Exit.USAGE,
         )

@@ -103,9 +103,10 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
         )
         return Exit.DONE if all(row.good for row in rows) else Exit.FAILED
     if drill not in guards.DRILLS:
-        raise PneumoError(f"there is no drill for {drill!r}", f"one of: {', '.join(guards.DRILLS)}", Exit.USAGE)
+        message = f"unknown drill {drill!r}; choose one of: {', '.join(guards.DRILLS)}"
+        raise PneumoError(message, "pneumoctl gpu guard --drill schedule", Exit.USAGE)
     if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
-        raise PneumoError("not agreed: nothing was started", "answer y, or give --yes")
+        raise PneumoError("cancelled: the GPU host was not started", f"pneumoctl gpu guard --drill {drill} --yes")
     with stack.locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
         host = training_host(aws, stack)
         act.begin(audit.plan_digest(drill))
@@ -134,7 +135,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"
         )
     if findings.orphans and not yes and not console.ask(f"Stop {counted(len(findings.orphans), 'GPU host')}?"):
-        raise PneumoError("not agreed: they still run and cost money", "answer y, or give --yes", Exit.GPU_NOT_STOPPED)
+        raise PneumoError("cancelled: they still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
     console.result(

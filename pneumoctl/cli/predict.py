@@ -81,9 +81,11 @@ def predict(
 
 def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, explain: Path | None) -> None:
     if json and csv:
-        raise PneumoError("--json and --csv exclude each other", "pneumoctl predict --help", Exit.USAGE)
+        raise PneumoError("--json cannot be combined with --csv", "pneumoctl predict --help", Exit.USAGE)
     if remote and (model or explain):
-        raise PneumoError("--remote uses the stack's own model: no --model, no --explain", "", Exit.USAGE)
+        raise PneumoError(
+            "--remote cannot be combined with --model or --explain", "pneumoctl predict --help", Exit.USAGE
+        )
 
 
 def _configured_model(config: Path | None) -> Path | None:

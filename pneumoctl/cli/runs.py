@@ -181,8 +181,10 @@ def cancel(invocation: Invocation, run: Name = None) -> int:
         return 0
     if record.where == run_records.HERE:
         local.cancel(stack, record)
-        console.result({"stack": stack.name, "run": record.id, "changed": ["asked to stop"]})
-        console.text(f"run {record.id} is asked to stop with a checkpoint")
+        console.result({"stack": stack.name, "run": record.id, "changed": ["stop requested"]})
+        console.text(
+            f"asked run {record.id} to save a checkpoint and stop; to follow it: pneumoctl runs show {record.id}"
+        )
         return 0
 
     return collect.cancel(_login(stack), stack, record)

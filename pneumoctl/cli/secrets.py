@@ -52,7 +52,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
         if secrets is None:
             raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
         if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
-            raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
+            raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         # This also resumes an interrupted rotation. If that one was interrupted in its second half, every host already
         # accepts its new secrets, so newer ones can be added. The tests interrupt it at every point.
         secrets = secrets.start_rotation()

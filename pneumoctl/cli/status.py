@@ -25,7 +25,7 @@ def status(
     Asks the processes and the services themselves. Exit code 1 unless all of them serve.
     """
     if watch and console.json_mode:
-        raise PneumoError("--watch and --json exclude each other", "pneumoctl status --json", Exit.USAGE)
+        raise PneumoError("--watch cannot be combined with --json", "pneumoctl status --json", Exit.USAGE)
     try:
         return _show(target(*invocation).status(), watch)
     except KeyboardInterrupt:

@@ -179,9 +179,9 @@ def _request(
 
 def _on_spot(request: TrainingRequest, gpu: bool, spot: bool, retries: int | None, fallback: bool) -> TrainingRequest:
     rules = (
-        (gpu or not spot, "--spot is for --gpu"),
-        (spot or (retries is None and not fallback), "--spot-retries and --fallback are for --spot"),
-        (retries is None or 0 <= retries <= 100, "--spot-retries: 0 to 100"),
+        (gpu or not spot, "--spot requires --gpu"),
+        (spot or (retries is None and not fallback), "--spot-retries and --fallback require --spot"),
+        (retries is None or 0 <= retries <= 100, "--spot-retries must be from 0 to 100"),
     )
     for valid, message in rules:
         if not valid:
@@ -205,6 +205,6 @@ def _parsed(arguments: list[str]) -> str:
         raise PneumoError(f"flags for model.train: {last}", "python -m model.train --help", Exit.USAGE) from None
     if parsed.out != "out" or parsed.resume:
         raise PneumoError(
-            f"{' and '.join(OURS)} are set by pneumoctl: omit them after --", "pneumoctl train --help", Exit.USAGE
+            f"{' and '.join(OURS)} cannot follow --: pneumoctl sets them", "pneumoctl train --help", Exit.USAGE
         )
     return "" if parsed.name else str(parsed.arch or TrainSettings.arch)

@@ -58,7 +58,7 @@ def tunnel(
     if service not in _SERVICES:
         near = difflib.get_close_matches(service, _SERVICES, 1)
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
-        raise PneumoError(f"no service {service!r}; there are: {', '.join(_SERVICES)}", hint, Exit.USAGE)
+        raise PneumoError(f"unknown service {service!r}; choose one of: {', '.join(_SERVICES)}", hint, Exit.USAGE)
     stack = invocation.stack
     orphans.start_alarm_for(stack)
     return _forward(stack, service, port, dry_run)
@@ -107,7 +107,7 @@ def _ask(asking: socket.socket, name: str, service: _Service, host: Host) -> Non
             asking.sendall(service.question)
             why = "" if asking.recv(1) else "nothing listens there"
     except TimeoutError:
-        why = f"silent for {ANSWER:.0f} s"
+        why = f"no response within {ANSWER:.0f} s"
     except OSError:  # ssh resets a connection that it cannot forward
         why = "nothing listens there"
     if why:
@@ -117,4 +117,6 @@ def _ask(asking: socket.socket, name: str, service: _Service, host: Host) -> Non
 
 
 def _broken(name: str, host: Host) -> Exception:
-    return PneumoError(f"the tunnel to {name} on {host.name} broke", f"pneumoctl tunnel {name}", host=host.name)
+    return PneumoError(
+        f"the connection of the tunnel to {name} on {host.name} was lost", f"pneumoctl tunnel {name}", host=host.name
+    )

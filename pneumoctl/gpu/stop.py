@@ -54,7 +54,8 @@ def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
     )
     return PneumoError(
         f"the GPU host of stack {stack} is not confirmed stopped and may be billing: {why}",
-        f"{look}; one that runs: aws ec2 stop-instances {where} --instance-ids ID (spot: terminate-instances)",
+        f"find it: {look}; stop it: aws ec2 stop-instances {where} --instance-ids ID (a spot instance: "
+        "terminate-instances)",
         Exit.GPU_NOT_STOPPED,
     )
 

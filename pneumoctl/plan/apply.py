@@ -39,7 +39,7 @@ def apply(
         for line in describe(plan, lambda step: step in todo):
             console.note(line)
         if not agreed and not console.ask("Continue?"):
-            raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes", Exit.FAILED)
+            raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes", Exit.FAILED)
     before()
     done: list[str] = []
     journal.write("begin")

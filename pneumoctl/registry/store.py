@@ -96,7 +96,12 @@ def register(directory: Path, origin: str = "") -> Registered:
     bundle = _verified(directory)
     name = f"{bundle.name}-{bundle.version}"
     if not ID.fullmatch(name):
-        raise PneumoError(f"{name!r} cannot be a model's name", "train it under another --name", Exit.USAGE)
+        raise PneumoError(
+            f"{bundle.name!r} is not a valid model name: use at most 100 letters, digits, '.', '_' and '-', and start "
+            "with a letter or digit",
+            "train it under another --name",
+            Exit.USAGE,
+        )
     if (home() / name).exists():
         return get(name)
     ownership.require_writable(home())

@@ -110,8 +110,8 @@ def cancel(aws: Aws, stack: Stack, run: Run) -> int:
             raise
     context.link.stop_run()
     context.link.close()
-    console.result({"stack": stack.name, "run": run.id, "changed": ["asked to stop"]})
-    console.text(f"run {run.id} is asked to save a checkpoint and stop; the pneumoctl that follows it stops the GPU")
+    console.result({"stack": stack.name, "run": run.id, "changed": ["stop requested"]})
+    console.text(f"asked run {run.id} to save a checkpoint and stop; the pneumoctl that follows it stops the GPU")
     return 0
 
 

@@ -76,11 +76,12 @@ class Push:
 
 
 def data_set_name(root: Path, name: str | None) -> str:
-    """The given name, else the folder's. Raises PneumoError (usage) if it cannot be a data set's name."""
+    """The given name, else the folder's. Raises PneumoError (usage) if it is not valid."""
     chosen = name if name is not None else root.name
     if not _NAME.fullmatch(chosen):
         raise PneumoError(
-            f"{chosen!r} cannot be the name of a data set: letters, digits, dots and hyphens, at most 64",
+            f"{chosen!r} is not a valid data set name: use at most 64 letters, digits, '.', '_' and '-', and start "
+            "with a letter or digit",
             f"pneumoctl data push {quote(str(root))} --name xrays",
             Exit.USAGE,
         )
@@ -134,13 +135,14 @@ def _is_utf8(path: Path) -> bool:
 def _refuse(root: Path, bad: Sequence[Path], what: str, search: str, remedy: str) -> None:
     if bad:
         raise PneumoError(
-            f"{root} has {what}: {len(bad)}", f"find {quote(str(root))} {search} names them; {remedy}", Exit.USAGE
+            f"{root} has {what}: {len(bad)}", f"to list them: find {quote(str(root))} {search}; {remedy}", Exit.USAGE
         )
 
 
 def _unreadable(root: Path, error: OSError) -> PneumoError:
     """An error without the file's name; the command of the hint finds it."""
-    hint = f"find {quote(str(root))} -type f -exec cat {{}} + > /dev/null names it; repair or remove it, then try again"
+    search = f"find {quote(str(root))} -type f -exec cat {{}} + > /dev/null"
+    hint = f"to find it: {search}; repair or remove it, then try again"
     return PneumoError(f"a file in {root} cannot be read: {error.strerror or error}", hint)
 
 
@@ -152,9 +154,8 @@ def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callab
         raise _unreadable(root, error) from error
     files = [File(path.relative_to(root).as_posix(), *each) for path, each in zip(paths, hashes, strict=True)]
     if any(file.size > s3.LARGEST for file in files):
-        raise PneumoError(
-            f"{root} has a file of more than 5 GB", f"find {quote(str(root))} -size +5G names it", Exit.USAGE
-        )
+        message = f"{root} contains a file larger than 5 GiB, the limit of one S3 upload"
+        raise PneumoError(message, f"to list such files: find {quote(str(root))} -type f -size +5G", Exit.USAGE)
     return Manifest(name, tuple(files))
 
 

@@ -52,7 +52,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Continue?"):
-                raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
+                raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.begin(audit.plan_digest(todo))
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, ours.bundle)

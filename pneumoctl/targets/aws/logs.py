@@ -32,7 +32,7 @@ PAUSE_S = 2.0  # between attempts to reach a lost host again
 def logs(stack: Stack, name: str | None, lines: int, follow: bool) -> int:
     """Show the last lines, and with `follow` new ones until Ctrl-C. Exit code 1 if a host did not answer."""
     if follow and console.json_mode:
-        raise PneumoError("--follow and --json exclude each other", "pneumoctl logs --json", Exit.USAGE)
+        raise PneumoError("--follow cannot be combined with --json", "pneumoctl logs --json", Exit.USAGE)
     inventory = openssh.inventory(stack)
     chosen = choose(inventory, name)
     with Connections(inventory, stack.ssh) as connections:
@@ -63,7 +63,7 @@ def choose(inventory: Inventory, name: str | None) -> list[tuple[Host, Log]]:
     if name in hosts:
         return [(hosts[name], log_sources.Journal())]
     names = ", ".join(dict.fromkeys((*units.WITH_LOGS, STEPS, "terraform", *hosts)))
-    raise PneumoError(f"there is no log of {name!r}; there are: {names}", "pneumoctl logs api", Exit.USAGE)
+    raise PneumoError(f"unknown log {name!r}; choose one of: {names}", "pneumoctl logs api", Exit.USAGE)
 
 
 def _last(

@@ -61,10 +61,11 @@ def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "
 
 
 def _unknown_stack(context: Context, count: int) -> PneumoError:
+    settings = context.settings
     return PneumoError(
-        f"{context.settings.region} has {counted(count, 'resource')} of a stack named {context.settings.stack}, and "
-        "the terraform state on this machine has none of them: it was made from another machine, or its state was lost",
-        "take another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
+        f"{settings.region} already contains {counted(count, 'resource')} of stack {settings.stack}, but "
+        "the terraform state here lists none: it was created on another machine, or its state was lost",
+        "use another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
     )
 
 

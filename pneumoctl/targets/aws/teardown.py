@@ -83,7 +83,7 @@ def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[s
 def _ask(context: Context, doomed: list[str], agreed: bool) -> None:
     name = context.settings.stack
     if doomed and not agreed and not console.ask_for(name, "Everything above is destroyed permanently."):
-        raise PneumoError("not agreed: nothing was destroyed", f"type {name} when asked, or give --yes")
+        raise PneumoError("cancelled: nothing was destroyed", f"type {name} when asked, or give --yes")
 
 
 def _bucket_name(context: Context) -> str:

@@ -34,7 +34,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
                 f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red"
             )
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
-            raise PneumoError("not agreed: nothing was changed", "answer y, or give --yes")
+            raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)

@@ -13,8 +13,8 @@ def show(stack: Stack, service: str | None, lines: int, follow: bool) -> int:
     """Print the last lines of one log or of all logs; with `follow`, also print new lines until Ctrl-C."""
     files = {file.stem: file for file in sorted(stack.layout.logs.glob("*.log"))}
     if service is not None and service not in files:
-        available = ", ".join(files) or "none yet"
-        raise PneumoError(f"there is no log of {service!r}; there are: {available}", "pneumoctl status", Exit.USAGE)
+        available = f"choose one of: {', '.join(files)}" if files else "the stack has no logs yet"
+        raise PneumoError(f"unknown log {service!r}; {available}", "pneumoctl status", Exit.USAGE)
     chosen = {service: files[service]} if service else files
     ends = {name: tail(file, lines) for name, file in chosen.items()}
     console.result({"stack": stack.name, "logs": ends})

@@ -105,6 +105,6 @@ def test_a_download_that_fails_leaves_no_half_file(cloud: Cloud, aws: Aws, tmp_p
 
 def test_no_key_leads_out_of_the_folder(aws: Aws, tmp_path: Path) -> None:
     put(aws, "runs/../../outside", b"no")
-    with pytest.raises(PneumoError, match="cannot be a file name"):
+    with pytest.raises(PneumoError, match="is not a file path"):
         s3.download(aws, NAME, s3.objects(aws, NAME), tmp_path / "in")
     assert not (tmp_path / "outside").exists()

@@ -46,14 +46,14 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
         (["--gpu", "--stall", "0"], "1 to 1440"),
         (["--gpu", "folder"], "data push"),
         (["--gpu", "--", "--epochs", "x"], "invalid int value"),
-        (["--gpu", "--", "--out", "elsewhere"], "are set by pneumoctl"),
-        (["--gpu", "--", "--resume"], "are set by pneumoctl"),
+        (["--gpu", "--", "--out", "elsewhere"], "cannot follow --: pneumoctl sets them"),
+        (["--gpu", "--", "--resume"], "cannot follow --: pneumoctl sets them"),
         (["--gpu", "--resume", "--", "--epochs", "2"], "its own settings"),
         (["folder", "--detach"], "is for --gpu"),
         (["folder", "--max-cost", "1"], "is for --gpu"),
-        (["folder", "--spot"], "is for --gpu"),
-        (["--gpu", "--fallback"], "are for --spot"),
-        (["--gpu", "--spot-retries", "2"], "are for --spot"),
+        (["folder", "--spot"], "requires --gpu"),
+        (["--gpu", "--fallback"], "require --spot"),
+        (["--gpu", "--spot-retries", "2"], "require --spot"),
         (["--gpu", "--spot", "--spot-retries", "-1"], "0 to 100"),
         ([], "no data set is given"),
     ],
@@ -263,7 +263,7 @@ def test_a_training_that_ignores_signals_is_killed(stack: Stack, monkeypatch: py
 
 
 @pytest.mark.usefixtures("child")
-def test_cancel_and_resume(stack: Stack) -> None:
+def test_cancel_and_resume(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     codes: list[int] = []
 
     def cancel(_: Run) -> None:
@@ -273,6 +273,7 @@ def test_cancel_and_resume(stack: Stack) -> None:
     with pytest.raises(PneumoError):
         here(stack, "still")
     assert codes == [0] and last(stack)[1].why == "stopped"
+    assert f"asked run {last(stack)[0].id} to save a checkpoint and stop" in capsys.readouterr().out
     assert here(stack, "quick", resume=True) == 0
     run, receipt = last(stack)
     assert receipt.why == "done" and receipt.attempt == 2 and receipt.earlier[0]["why"] == "stopped"

@@ -111,7 +111,7 @@ def test_a_service_that_does_not_run_is_named(user: User) -> None:
 def test_a_service_that_is_silent_is_named(user: User) -> None:
     with socket.create_server((user.farm.servers["app-0"].address, 5000)):
         stderr = user.run("tunnel", "api", code=1).stderr
-    assert "api does not answer on app-0, port 5000: silent for 5 s" in stderr
+    assert "api does not answer on app-0, port 5000: no response within 5 s" in stderr
 
 
 def test_a_tunnel_that_breaks_says_so(user: User) -> None:
@@ -121,7 +121,7 @@ def test_a_tunnel_that_breaks_says_so(user: User) -> None:
         for one in psutil.Process(child.pid).children():
             one.kill()
         assert child.wait(120) == 1
-        assert "the tunnel to ui on web-0 broke" in child.communicate()[1]
+        assert "the connection of the tunnel to ui on web-0 was lost" in child.communicate()[1]
 
 
 def test_a_kill_leaves_no_forward_behind(user: User) -> None:

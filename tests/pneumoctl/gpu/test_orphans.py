@@ -149,7 +149,7 @@ def test_guard_5_alone_reap_stops_what_runs_without_a_lease(
 ) -> None:
     """The stack is not known on this machine, so the host is found by its tags."""
     monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
-    assert pneumoctl(["gpu", "reap"]) == 7  # not agreed
+    assert pneumoctl(["gpu", "reap"]) == 7  # cancelled
     assert state(aws, train) == "running"
     capsys.readouterr()
     assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 0

@@ -112,7 +112,7 @@ def test_a_damaged_bundle_is_neither_registered_nor_exported(tiny_bundle: Path, 
 
 
 def test_a_name_that_leads_out_of_the_registry_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(PneumoError, match="cannot be a model's name"):
+    with pytest.raises(PneumoError, match="is not a valid model name"):
         store.register(made(tiny_bundle, tmp_path / "b", 380, name="../out"))
     assert store.names() == [] and not list(tmp_path.rglob("out-*"))
 

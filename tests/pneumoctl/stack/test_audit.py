@@ -97,7 +97,7 @@ def test_the_end_is_recorded_for_every_outcome(demo_stack: Stack, error: BaseExc
 
 def test_what_changed_nothing_is_not_recorded(demo_stack: Stack) -> None:
     with pytest.raises(PneumoError), audit.recorded(demo_stack, "up", {}):
-        raise PneumoError("not agreed: nothing was changed")
+        raise PneumoError("cancelled: nothing was changed")
     with audit.recorded(demo_stack, "up", {}):
         pass
     assert not audit.chain(demo_stack).path.exists()

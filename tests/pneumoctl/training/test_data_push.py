@@ -261,6 +261,15 @@ def test_a_disk_that_cannot_be_read_is_said(
     assert "Input/output error" in error["message"] and PATIENT not in json.dumps(error)
 
 
+def test_a_file_larger_than_one_upload_is_refused_without_its_name(
+    aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "LARGEST", 1)
+    error = push(capsys, str(xrays), code=Exit.USAGE)["error"]
+    assert "larger than 5 GiB" in error["message"] and error["hint"].endswith("-type f -size +5G")
+    assert PATIENT not in json.dumps(error)
+
+
 def test_a_file_that_changes_on_its_way_is_not_sent(aws: Aws, xrays: Path) -> None:
     manifest = data_sets.build_manifest(xrays, "xrays", data_sets.find_files(xrays), lambda _: None)
     todo = data_sets.compare(aws, NAME, xrays, manifest)
@@ -281,7 +290,9 @@ def test_no_stack_no_bucket_and_no_data_set(
     empty.mkdir()
     assert "is not a data set" in push(capsys, str(empty), code=Exit.USAGE)["error"]["message"]
     assert "not a folder" in push(capsys, str(tmp_path / "nothing"), code=Exit.USAGE)["error"]["message"]
-    assert "cannot be the name" in push(capsys, str(xrays), "--name", "a/b", code=Exit.USAGE)["error"]["message"]
+    assert (
+        "is not a valid data set name" in push(capsys, str(xrays), "--name", "a/b", code=Exit.USAGE)["error"]["message"]
+    )
 
 
 def test_a_manifest_is_one_for_the_same_files_in_any_order() -> None:

@@ -75,7 +75,7 @@ def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
     assert asked("monitoring") == {"monitoring": Journal()}
     assert asked("pneumoctl") == dict.fromkeys(up, Steps())
     assert set(asked(None)) == up
-    with pytest.raises(PneumoError, match=r"no log of 'apis'; there are: nginx, ui, api, .*app-0") as error:
+    with pytest.raises(PneumoError, match=r"unknown log 'apis'; choose one of: nginx, ui, api, .*app-0") as error:
         asked("apis")
     assert error.value.code == Exit.USAGE
 
