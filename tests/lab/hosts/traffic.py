@@ -23,6 +23,7 @@ from model import phantom
 from model.bundle import pretrained
 from model.serving.predict import Classifier
 from tests.lab.operated import Operator
+from tests.lab.small import until
 
 RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 4)  # requests a second
 UPLOADS = 4  # one of this number of requests is an upload
@@ -104,6 +105,8 @@ class Traffic:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            until("each kind of request to be sent", lambda: sum(self.sent.values()) >= LEAST)
         self.end()
         if kind is None:
             self.check()
