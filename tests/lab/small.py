@@ -1,5 +1,6 @@
 """A small VPC with two hosts, made with boto3, for the tests of the lab itself."""
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -151,9 +152,12 @@ def console(stack: Stack, instance_id: str) -> str:
 
 
 def host_key(stack: Stack, instance_id: str) -> str:
-    """The last host key in the host's console output."""
-    lines = [line for line in console(stack, instance_id).splitlines() if line.startswith("host-key: ")]
-    return lines[-1].removeprefix("host-key: ").strip()
+    """The last host key in the host's console output.
+
+    On a slow machine, the line begins with the prompt of the login, which is there before the first boot has ended.
+    """
+    keys: list[str] = re.findall(r"host-key: (\S+ \S+)", console(stack, instance_id))
+    return keys[-1]
 
 
 def configure_ssh(stack: Stack) -> None:

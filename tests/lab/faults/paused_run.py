@@ -17,7 +17,6 @@ from tests.lab.training.host import SMALL, Training
 PHASES = ("armed", "booting", "making ready", "data", "proof", "training", "upload", "stopping")
 REACH_S = 900.0
 LONG, SHORT, BRIEF = 2000, 30, 4  # epochs: for a run that the fault ends; that ends by itself; that ends soon
-CAP = ("--stall", "1", "--max-runtime", "4m")  # every wait of a run is shorter
 # Pauses the start of the run at `systemctl daemon-reload`. All other calls of systemctl continue.
 HOLD = """touch /run/held; cat >/usr/local/sbin/systemctl <<'END'
 #!/bin/sh
@@ -32,12 +31,13 @@ MEMORY = Path("/sys/fs/cgroup/memory")  # only exists with cgroups version 1; wi
 class PausedRun:
     """A GPU run that can be paused, and the client that follows it.
 
-    `boot_script`: run by the host before the client reaches it.
+    `boot_script`: run by the host before the client reaches it. `limits`: options of `train` that limit the run.
     """
 
     training: Training
     folder: Path
     epochs: int
+    limits: tuple[str, ...] = ()
     boot_script: str = ""
     child: "subprocess.Popen[str]" = field(init=False)
     timer: threading.Timer | None = None  # a fault that is still to be ended
@@ -58,7 +58,7 @@ class PausedRun:
             fault.api("slow", service="s3", action="PutObject", source=self.address, seconds=1)
         if self._boots_alone(phase):
             fault.cut("train")
-        argv = ["pneumoctl", "train", "--gpu", *CAP, "--", *SMALL, "--epochs", str(self.epochs)]
+        argv = ["pneumoctl", "train", "--gpu", *self.limits, "--", *SMALL, "--epochs", str(self.epochs)]
         with (self.folder / "said").open("w") as output:  # a file is not lost when pneumoctl is killed
             to = {"stdout": output, "stderr": subprocess.STDOUT}
             self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)

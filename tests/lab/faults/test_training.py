@@ -28,6 +28,7 @@ from tests.lab.training.host import OFF_S, Training
 BUDGET_S, USUAL_S = 170, 55  # of all chosen faults; of one fault
 REPRESENTATIVE = ("Ctrl-C", "training")
 USUAL_SEED = 6  # fixed, so that the result of a test run does not depend on chance
+SHORT_STALL = ("--stall", "3")  # minutes: longer than the import of TensorFlow on a busy machine
 END_S = 1200.0  # time limit for pneumoctl to end, generous for a busy machine
 KILLED = -signal.SIGKILL
 WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
@@ -38,7 +39,8 @@ class Fault:
     """A fault, and the expected exit codes by phase.
 
     epochs: SHORT if the run continues and ends by itself. early: the fault exists before the run starts. cost: duration
-    in seconds, if it is much longer than usual. requester: who asks the API to stop the host.
+    in seconds, if it is much longer than usual. requester: who asks the API to stop the host. limits: options of
+    `train` that end the run; the default limits are not reached on a slow machine either.
     """
 
     inject: Injection
@@ -48,6 +50,7 @@ class Fault:
     early: bool = False
     cost: int = USUAL_S
     requester: str = "client"
+    limits: tuple[str, ...] = ()
 
 
 def at(phases: str, *codes: int) -> dict[str, set[int]]:
@@ -59,8 +62,11 @@ FAULTS = {
         faults.send_signals(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT
     ),
     "SIGKILL, nobody comes back": Fault(
-        faults.send_signals(signal.SIGKILL), at("booting, making ready", KILLED), cost=270
-    ),  # the run has not started: its deadline ends it
+        faults.send_signals(signal.SIGKILL),
+        at("booting, making ready", KILLED),
+        cost=270,
+        limits=("--max-runtime", "4m"),  # the run has not started: its deadline ends it
+    ),
     "SIGTERM": Fault(
         faults.send_signals(signal.SIGTERM, group=False),
         at("armed, booting, making ready, data, training, upload", 143),
@@ -77,10 +83,14 @@ FAULTS = {
     "host dies": Fault(
         faults.kill_host, at("booting", 8, 9) | at("making ready, data, proof, training, upload", 8), cost=120
     ),
-    "run hangs": Fault(faults.signal_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=120),
+    "run hangs": Fault(
+        faults.signal_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=240, limits=SHORT_STALL
+    ),
     "run killed": Fault(faults.signal_run(signal.SIGKILL), at("data, proof, training, upload", 8)),
     "out of memory": Fault(faults.short_of_memory, at("data, training", 8)),
-    "disk full": Fault(faults.fill_disk, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90),
+    "disk full": Fault(
+        faults.fill_disk, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90, limits=SHORT_STALL
+    ),
     "no GPU": Fault(faults.no_injection, at("proof", 8), boot_script=faults.NO_GPU, early=True),
     "S3 refuses writes": Fault(faults.refuse_writes(kind="denied"), at("data, training, upload", 8), epochs=SHORT),
     "S3 throttles": Fault(faults.refuse_writes(kind="throttled", times=12), at("training, upload", 0), epochs=SHORT),
@@ -154,7 +164,8 @@ def apply_fault(training: Training, name: str, phase: str, folder: Path) -> str:
     fault, lab = FAULTS[name], training.operator.lab
     lab.forget_calls()
     since = len(training.console())
-    paused = PausedRun(training, folder, BRIEF if phase == "upload" else fault.epochs, fault.boot_script)
+    epochs = BRIEF if phase == "upload" else fault.epochs
+    paused = PausedRun(training, folder, epochs, fault.limits, fault.boot_script)
     try:
         if fault.early:
             fault.inject(paused)

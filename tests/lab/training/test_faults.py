@@ -44,7 +44,7 @@ def test_a_killed_run_is_reported_and_its_checkpoint_resumed(training: Training)
 
 @pytest.mark.repeat
 def test_a_cap_ends_the_run_with_a_checkpoint(training: Training) -> None:
-    child = training.follow("--max-runtime", "100s", epochs=300)
+    child = training.follow("--max-runtime", "4m", epochs=2000)
     _, receipt = ended(training, child, 9)
 
     assert receipt["why"] == "deadline" and receipt["guard"] in ("host timer", "unit", "client")

@@ -27,7 +27,7 @@ def test_1_the_accounts_schedule_stops_a_host_without_a_client(training: Trainin
 
 @pytest.mark.repeat
 def test_2_the_hosts_own_timer_ends_a_run_that_hangs(training: Training) -> None:
-    run = training.begin("--stall", "1")
+    run = training.begin("--stall", "3")
     training.reached("train", run)
     training.without_schedule()
     training.without_unit()

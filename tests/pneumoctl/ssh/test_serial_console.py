@@ -16,6 +16,7 @@ BLOCK = "-----BEGIN SSH HOST KEY KEYS-----\r\n{}\r\n-----END SSH HOST KEY KEYS--
 def test_the_key_is_read_from_our_line_among_colours_and_carriage_returns() -> None:
     assert host_key(f"[   1.2] kernel\r\n\x1b[32mpneumoctl-host-key: {KEY} root@ip\x1b[0m\r\nmore") == KEY
     assert host_key(f"[  9.1] cloud-init[512]: pneumoctl-host-key: {KEY}\n") == KEY
+    assert host_key(f"Debian GNU/Linux 12 ip ttyS0\n\nip login: pneumoctl-host-key: {KEY}\r\n") == KEY
 
 
 def test_an_empty_or_garbled_console_has_no_key_and_no_mark() -> None:
