@@ -12,7 +12,6 @@ from tests.installs.conftest import Make
 from tests.pneumoctl.cloud import REGION, Cloud
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
-pytestmark = pytest.mark.timeout(900)
 STACK = {"PNEUMO_STACK": "w"}
 PORTS = {"PNEUMO_REDIS_PORT": "9310", "PNEUMO_API_PORT": "9320", "PNEUMO_UI_PORT": "9330"}
 DRAWING = ("python", "-m", "model.phantom", "drawing.png", "--seed", "7", "--opacity")

@@ -20,7 +20,6 @@ from tests.installs import environments
 from tests.installs.conftest import ROOT
 from tests.installs.environments import Environment, Unreachable
 
-pytestmark = pytest.mark.timeout(900)
 WHEEL = {"url": "file:///a%20b/pneumoctl-0.2.0-py3-none-any.whl", "archive_info": {}}
 GIT = {
     "url": "https://example.org/p.git",

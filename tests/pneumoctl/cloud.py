@@ -21,7 +21,7 @@ class Cloud:
     def ask(self, method: str, resource: str, value: object = None) -> Any:
         body = None if value is None else json.dumps(value).encode()
         request = urllib.request.Request(f"{self.url}/lab/{resource}", body, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def fault(self, kind: str, **more: object) -> None:

@@ -35,7 +35,7 @@ class Api:
         """Send a request to the lab's own HTTP interface, see `control`."""
         data = None if body is None else json.dumps(body).encode()
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(urllib.request.Request(f"{self.url}/lab/{path}", data, method=method), timeout=20) as answer:
+        with direct.open(urllib.request.Request(f"{self.url}/lab/{path}", data, method=method), timeout=60) as answer:
             return json.load(answer)
 
     @contextlib.contextmanager

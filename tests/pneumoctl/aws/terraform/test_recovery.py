@@ -195,7 +195,7 @@ def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
     runs = Runs(terraform.directory / ".pneumoctl")
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):
         child = runs._start(["terraform", *APPLY], terraform.directory, terraform._environment)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while action not in {one["action"] for one in api.ask("GET", "calls?mutating=true")["calls"]}:
             assert time.monotonic() < deadline
             time.sleep(0.1)

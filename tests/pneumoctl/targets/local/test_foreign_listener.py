@@ -15,7 +15,6 @@ from pneumoctl.errors import Exit
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 
-pytestmark = pytest.mark.timeout(300)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 

@@ -13,8 +13,6 @@ from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import post, stored
 
-pytestmark = pytest.mark.timeout(900)
-
 
 def events(journal: Path) -> list[tuple[str, str]]:
     try:

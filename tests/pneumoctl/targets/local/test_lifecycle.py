@@ -20,8 +20,6 @@ from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import listed, post, stored
 from tests.pneumoctl.stored_results import as_api, damage
 
-pytestmark = pytest.mark.timeout(600)
-
 
 def pids(operator: Operator) -> dict[str, int]:
     return {one["name"]: one["pid"] for one in operator.look()["services"]}

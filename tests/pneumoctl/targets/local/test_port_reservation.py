@@ -16,8 +16,6 @@ from pneumoctl.targets.local import port_reservation, processes
 from tests.pneumoctl.conftest import Operator
 from tests.webapp.servers import free_port, redis_binary
 
-pytestmark = pytest.mark.timeout(400)
-
 
 def named(operator: Operator, name: str) -> Operator:
     return replace(operator, environment=operator.environment | {"PNEUMO_STACK": name})

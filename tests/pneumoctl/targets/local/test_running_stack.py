@@ -18,8 +18,6 @@ from tests.pneumoctl.conftest import Operator, operating
 from tests.pneumoctl.page_client import post
 from tests.pneumoctl.stored_results import as_api, damage
 
-pytestmark = pytest.mark.timeout(600)
-
 HOSTILE = {
     "GUNICORN_CMD_ARGS": "--chdir=/nonexistent",
     "PROMETHEUS_MULTIPROC_DIR": "/nonexistent",
