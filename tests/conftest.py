@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pneumoctl.stack.settings import RESERVED
 from tests import needs
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ RESTORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def pytest_configure() -> None:
-    """Have every child start with default signal handling, whatever this process was started with.
+    """Have every child start with default signal handling and settings, whatever this process was started with.
 
     A child inherits what is ignored (by `nohup`, or by a shell for its jobs in the background) and what is blocked; it
     does not inherit a handler. That of SIGHUP does nothing, so that a run under `nohup` still outlives its terminal.
@@ -31,6 +32,8 @@ def pytest_configure() -> None:
     for number in RESTORED:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, defaults.get(number, signal.SIG_DFL))
+    for name in [name for name in os.environ if name.startswith("PNEUMO_") and name not in RESERVED]:
+        del os.environ[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

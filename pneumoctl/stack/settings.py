@@ -15,7 +15,8 @@ from pneumoctl.errors import Exit, PneumoError
 
 FILE = Path("pneumo.toml")
 # PNEUMO_* variables that are not settings: pneumoctl sets them for its child processes, or the tests do.
-RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", "DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS")}
+_FOR_TESTS = ("DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS", "TEST_LAB", "TRAFFIC", "SWEEP", "SWEEP_SEED")
+RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", *_FOR_TESTS)}
 TARGETS = ("local", "aws")
 
 

@@ -131,20 +131,20 @@ def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     assert len(tiny.addresses()) < 12
 
 
-# Runs a stand-in for a terraform that waits for AWS: it says each interrupt and ends after three seconds only.
+# Runs a stand-in for a terraform that waits for AWS: it reports each interrupt and ends once the file `end` exists.
 STUBBORN = """
 import sys, time
 from pathlib import Path
 from pneumoctl.aws.terraform.process import Run, Runs
 child = '''
-import signal, time
+import os, signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: print("Interrupt received", flush=True))
 print("ready", flush=True)
-end = time.monotonic() + 3
-while time.monotonic() < end: time.sleep(0.1)
+while not os.path.exists(sys.argv[1]): time.sleep(0.1)
 '''
+end = str(Path(sys.argv[1], "end"))
 runs, note = Runs(Path(sys.argv[1])), lambda text: print(text, flush=True)
-runs.attach(note, note) or runs.run([sys.executable, "-c", child], Path("/"), {}, note, note)
+runs.attach(note, note) or runs.run([sys.executable, "-c", child, end], Path("/"), {}, note, note)
 """
 
 
@@ -158,32 +158,33 @@ def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     first.send_signal(signal.SIGINT)
     until(lambda: "Interrupt received" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    output, _ = first.communicate(timeout=2)
+    output, _ = first.communicate(timeout=120)
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
     assert f"terraform (process {run.pid}) goes on by itself" in output
     second = subprocess.Popen(argv, **quiet)
     assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
+    (tmp_path / "end").touch()
     second.communicate(timeout=120)  # it waits for the end
     assert output_file.read_text().count("Interrupt received") == 1
     assert not Runs(tmp_path).going_on()
 
 
-# A stand-in for a terraform that loads its provider for a second, and until then says that it stops, and does not.
+# A stand-in for a terraform that loads its provider until the file `begin` exists. Before, an interrupt only makes it
+# report that it stops.
 SLOW_TO_START = """#!{python}
-import signal, sys, time
+import os, signal, sys, time
 def heard(*_):
     print("too early" if not begun else "Interrupt received", flush=True)
     sys.exit(1) if begun else None
 begun = False
 signal.signal(signal.SIGINT, heard)
 print("ready", flush=True)
-end = time.monotonic() + 1
-while time.monotonic() < end: time.sleep(0.1)
+while not os.path.exists({begin!r}): time.sleep(0.1)
 begun = True
 print('{{"type":"apply_start"}}', flush=True)
-time.sleep(5)
+time.sleep(600)
 """
 FOLLOW = """
 import os, sys
@@ -198,15 +199,18 @@ Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, note,
 def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
     tmp_path: Path, times: int, heard: str
 ) -> None:
-    (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable))
+    (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable, begin=str(tmp_path / "begin")))
     (tmp_path / "terraform").chmod(0o700)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "PATH": str(tmp_path)}
     argv = [sys.executable, "-c", FOLLOW, str(tmp_path)]
     ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert ours.stdout is not None and ours.stdout.readline() == "ready\n"
-    for _ in range(times):
+    ours.send_signal(signal.SIGINT)
+    assert "interrupted" in ours.stdout.readline()
+    if times == 1:
+        (tmp_path / "begin").touch()
+    else:
         ours.send_signal(signal.SIGINT)
-        time.sleep(0.3)
     ours.communicate(timeout=120)
     until(lambda: heard in (tmp_path / "output").read_text())
     run = Runs(tmp_path).last()

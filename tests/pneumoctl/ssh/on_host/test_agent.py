@@ -261,13 +261,15 @@ def started(host: Path, request: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 def slow(host: Path, title: str = "slow") -> dict[str, Any]:
-    actions = [put(host / "etc/conf", "new"), run("sh", "-c", f"touch {host}/begun; sleep 3", timeout=20)]
+    """A step that runs until the file `release` exists."""
+    script = f"touch {host}/begun; until test -e {host}/release; do sleep 0.05; done"
+    actions = [put(host / "etc/conf", "new"), run("sh", "-c", script, timeout=120)]
     step = document(title=title, actions=actions)
     return {"op": "act", "run": "r", "holder": "us", "token": taken("us")["token"], "step": step}
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -279,7 +281,8 @@ def test_sigterm_undoes_the_step(host: Path) -> None:
     wait_for(host / "begun")
     child.send_signal(signal.SIGTERM)
 
-    out, _ = child.communicate(timeout=20)
+    out, _ = child.communicate(timeout=120)
+    (host / "release").touch()
 
     assert json.loads(out.splitlines()[-1])["answer"]["state"] == "failed"
     assert (host / "etc/conf").read_text() == "old"
@@ -290,7 +293,8 @@ def test_after_a_kill_the_next_attempt_can_undo_the_step(host: Path, act: Act) -
     child = started(host, slow(host, "a step"))
     wait_for(host / "begun")
     child.kill()
-    child.communicate(timeout=20)
+    (host / "release").touch()
+    child.communicate(timeout=120)
     assert (host / "etc/conf").read_text() == "new"
 
     token = taken("us")["token"]
@@ -310,13 +314,15 @@ def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Pat
     request["step"]["actions"] = [run("true")]
     second = started(host, request)
 
-    out, _ = second.communicate(timeout=30)
+    assert second.stdout
+    reply = json.loads(second.stdout.readline())
+    assert reply["event"] == "waiting" and reply["for"]["title"] == "slow"
+    (host / "release").touch()
+    out, _ = second.communicate(timeout=120)
 
-    replies = [json.loads(line) for line in out.splitlines()]
-    assert replies[0]["event"] == "waiting" and replies[0]["for"]["title"] == "slow"
-    assert replies[-1]["answer"]["state"] == "done"
+    assert json.loads(out.splitlines()[-1])["answer"]["state"] == "done"
     assert (host / "etc/conf").read_text() == "new"
-    child.wait(20)  # its exit code has no meaning: Python could not flush its output
+    child.wait(120)  # its exit code has no meaning: Python could not flush its output
     events = [json.loads(line)["event"] for line in (host / "var/steps.jsonl").read_text().splitlines()]
     assert events == ["begin", "done", "begin", "done"]
 
