@@ -14,9 +14,9 @@ from pneumoctl import installation
 from pneumoctl.aws.errors import explained, skew_seconds
 from pneumoctl.errors import Exit, PneumoError
 
-# A dead endpoint is given up after ATTEMPTS x the longer of these plus the pauses between: under 20 seconds.
+# A dead endpoint is given up after ATTEMPTS x the longer of these plus the pauses between: about a minute.
 CONNECT_S = 3
-READ_S = 5
+READ_S = 20  # a request that is repeated although it was carried out may be refused as a duplicate
 ATTEMPTS = 3
 PRICING_REGION = "us-east-1"  # one of the few that answer for all
 

@@ -30,7 +30,7 @@ def running(
     """A program from when it answers at `ready` until it is no longer wanted."""
     with subprocess.Popen([program(name), *words], env=environment, stderr=subprocess.DEVNULL) as process:
         try:
-            until(lambda: urllib3.request("GET", ready, retries=False, timeout=5).status == 200, process)
+            until(lambda: urllib3.request("GET", ready, retries=False, timeout=60).status == 200, process)
             yield process
         finally:
             process.terminate()
@@ -38,7 +38,7 @@ def running(
 
 def until(holds: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
     """Wait until a condition holds; network errors count as not yet."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while True:
         try:
             if holds():

@@ -180,7 +180,7 @@ def test_the_error_log_is_silent_about_requests(folder: Path) -> None:
 
 def test_its_counters_are_for_its_own_host_only(front: Front) -> None:
     def counters(address: str) -> bytes:
-        with socket.create_connection((address, 8081), timeout=5) as asked:
+        with socket.create_connection((address, 8081), timeout=60) as asked:
             asked.sendall(b"GET /stub_status HTTP/1.0\r\n\r\n")
             return asked.makefile("rb").read()
 
@@ -193,7 +193,7 @@ def test_speaks_http_2(front: Front) -> None:
     modern = ssl.create_default_context(cafile=str(front.directory / "certificate.pem"))
     modern.set_alpn_protocols(["h2", "http/1.1"])
     with (
-        socket.create_connection(("127.0.0.1", 443), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", 443), timeout=60) as plain,
         modern.wrap_socket(plain, server_hostname="127.0.0.1") as tunnel,
     ):
         assert (tunnel.selected_alpn_protocol(), tunnel.version()) == ("h2", "TLSv1.3")

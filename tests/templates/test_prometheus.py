@@ -33,12 +33,12 @@ TARGETS = {
 
 
 def request(path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
-    return urllib3.request(method, f"http://127.0.0.1:9090{path}", retries=False, timeout=5)
+    return urllib3.request(method, f"http://127.0.0.1:9090{path}", retries=False, timeout=60)
 
 
 def value(expression: str) -> list[dict]:
     """What Prometheus answers to an expression now."""
-    answer = urllib3.request("GET", "http://127.0.0.1:9090/api/v1/query", fields={"query": expression}, timeout=5)
+    answer = urllib3.request("GET", "http://127.0.0.1:9090/api/v1/query", fields={"query": expression}, timeout=60)
     return json.loads(answer.data)["data"]["result"]
 
 

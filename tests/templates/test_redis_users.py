@@ -83,7 +83,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 def client(server: RedisServer, **who: str) -> redis.Redis:
     """A client without retries and with a short timeout."""
-    return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, **who)
+    return redis.Redis("127.0.0.1", server.port, retry=Retry(NoBackoff(), 0), socket_timeout=60, **who)
 
 
 def store(server: RedisServer, user: str) -> Store:
@@ -104,7 +104,7 @@ def refused(server: RedisServer) -> list[dict]:
 
 def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisServer) -> None:
     api_store = store(server, "api")
-    api_store.wait(5)
+    api_store.wait(60)
     api_store.probe()
     stored = record(1)
     assert api_store.put(stored, None) == api_store.put(stored, None) == api_store.get(stored.id) == stored
@@ -119,7 +119,7 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
 
 def test_the_training_host_can_store_a_result_and_has_no_right_beyond_it(server: RedisServer) -> None:
     train_store = store(server, "train")
-    train_store.wait(5)
+    train_store.wait(60)
     one = record(1)
     assert train_store.put(one, b"picture") == train_store.put(one, b"picture") == one
     assert (used(server), refused(server)) == (granted("train"), [])
@@ -147,7 +147,7 @@ def test_the_exporter_gives_its_figures_and_has_no_right_beyond_it(server: Redis
     words = [word.replace(":9121", f"127.0.0.1:{port}") for word in arguments(name, **values)]
     url = f"http://127.0.0.1:{port}/metrics"
     with running(name, words, url, {**os.environ, **environment(name, **values)}) as process:
-        text = urllib3.request("GET", url, retries=False, timeout=5).data.decode()
+        text = urllib3.request("GET", url, retries=False, timeout=60).data.decode()
         assert password("exporter") not in Path(f"/proc/{process.pid}/cmdline").read_text()
     wanted = ("redis_up 1", "redis_memory_max_bytes 6.7108864e+07", "redis_aof_last_write_status 1", "redis_db_keys{")
     assert [line for line in wanted if line not in text] == []

@@ -87,7 +87,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A client with all permissions."""
-        return redis.Redis("127.0.0.1", self.port, username="tests", password=PASSWORD, socket_timeout=5)
+        return redis.Redis("127.0.0.1", self.port, username="tests", password=PASSWORD, socket_timeout=60)
 
     def kill(self) -> None:
         """Kill the process."""
@@ -126,7 +126,7 @@ class Gunicorn:
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:
-                if urllib3.request("GET", f"{self.url}/livez", retries=False, timeout=5).status == 200:
+                if urllib3.request("GET", f"{self.url}/livez", retries=False, timeout=60).status == 200:
                     return
             except urllib3.exceptions.HTTPError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
@@ -137,7 +137,7 @@ class Gunicorn:
         """Terminate it and wait."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=40)
+            self.process.wait(timeout=120)
             self.process = None
 
 

@@ -32,14 +32,14 @@ def test_the_timeout_waits_for_a_slot():
     def first() -> None:
         with limit.slot():
             inside.set()
-            leave.wait(10)
+            leave.wait(120)
 
     thread = threading.Thread(target=first)
     thread.start()
-    inside.wait(10)
+    inside.wait(120)
     with pytest.raises(Busy), limit.slot(timeout=0.01):
         pass
     threading.Timer(0.05, leave.set).start()
-    with limit.slot(timeout=10):
+    with limit.slot(timeout=120):
         pass
     thread.join()

@@ -51,7 +51,7 @@ class Held:
     def stop(self) -> None:
         assert self.process
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(40) == 0
+        assert self.process.wait(120) == 0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ class Api:
         boto3 = pytest.importorskip("boto3")
         from botocore.config import Config
 
-        config = Config(user_agent_extra=agent, retries={"total_max_attempts": tries}, connect_timeout=5, **more)
+        config = Config(user_agent_extra=agent, retries={"total_max_attempts": tries}, connect_timeout=60, **more)
         keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
         return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, **keys)
 

@@ -179,7 +179,7 @@ def killed_after(publisher: Publisher, directory: Path, count: int) -> None:
     child = subprocess.Popen([sys.executable, "-c", code])
     part = directory / "file.part"
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while not (part.exists() and part.stat().st_size >= count):
             assert time.monotonic() < until and child.poll() is None
             time.sleep(0.01)

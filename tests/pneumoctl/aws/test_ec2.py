@@ -160,9 +160,9 @@ def test_an_unreachable_endpoint_times_out(cloud: Cloud, monkeypatch: pytest.Mon
     assert time.monotonic() - begun >= 0.9  # each attempt waited once
 
 
-def test_the_bounds_give_up_within_twenty_seconds() -> None:
+def test_the_limits_give_up_in_about_a_minute() -> None:
     pauses = sum(2**attempt for attempt in range(api.ATTEMPTS - 1))
-    assert api.ATTEMPTS * max(api.CONNECT_S, api.READ_S) + pauses < 20
+    assert api.ATTEMPTS * max(api.CONNECT_S, api.READ_S) + pauses < 70
 
 
 # instances
@@ -182,10 +182,10 @@ def test_stop_waits_until_ec2_confirms(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s1", "train", "train")
     seen: list[dict[str, str]] = []
-    aws.stop([host], seen.append, timeout=10)
+    aws.stop([host], seen.append, timeout=120)
     assert seen[-1] == {host.id: "stopped"}
     since = cloud.last()
-    aws.stop([host], timeout=10)
+    aws.stop([host], timeout=120)
     assert "ec2:StopInstances" not in cloud.calls(since)
 
 
@@ -193,7 +193,7 @@ def test_stop_retries_a_temporary_failure(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s2", "train", "train")
     cloud.fault("error", service="ec2", action="StopInstances", code="InternalError", status=500, times=7)
-    aws.stop([host], timeout=10)
+    aws.stop([host], timeout=120)
     assert aws.states([host.id]) == {host.id: "stopped"}
 
 
@@ -220,7 +220,7 @@ def test_stop_of_a_missing_instance(cloud: Cloud) -> None:
     aws = cloud.aws()
     host = launch(aws, "s5", "train", "train")
     aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
-    aws.stop([host], timeout=5)
+    aws.stop([host], timeout=120)
 
 
 def test_console_output(cloud: Cloud) -> None:

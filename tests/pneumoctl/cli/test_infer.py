@@ -216,7 +216,7 @@ def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(
         stack.Stack("t", user.state / "pneumoctl" / "t").write("secrets.json", asdict(Secrets("r", "m", TOKEN)))
         with answering(here, address, posts=9):
             child = user.start("infer", str(drawings))
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 600
             while len(stored(here)) < 9 and child.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             child.send_signal(signal.SIGKILL)

@@ -300,7 +300,7 @@ def test_a_running_training_is_not_resumed(stack: Stack) -> None:
 
 
 def _once_begun(stack: Stack, act: Any) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         for run in runs.load_all(stack):
             if (runs.results_directory(stack, run.id) / "train.log").exists() and run.phase == "begun":

@@ -53,7 +53,7 @@ def serving(address: str, port: int) -> Iterator[None]:
 
 
 def get(url: str) -> bytes:
-    with urllib3.PoolManager(timeout=10, retries=False) as web:
+    with urllib3.PoolManager(timeout=60, retries=False) as web:
         return web.request("GET", url).data
 
 

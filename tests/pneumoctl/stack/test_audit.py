@@ -121,7 +121,7 @@ def test_a_killed_command_is_listed_as_started(demo_stack: Stack, capsys: pytest
         "with audit.recorded(stack.find('t'), 'up', {}) as act:\n    act.begin()\n    time.sleep(300)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3], env=dict(os.environ))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not audit.chain(demo_stack).entries() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)

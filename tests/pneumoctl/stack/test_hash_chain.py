@@ -202,7 +202,7 @@ def test_a_killed_writer_leaves_a_whole_chain(chain: Chain) -> None:
     for attempt in range(8):
         before = len(chain.entries())
         child = writer(chain, 100_000, "x")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while len(chain.entries()) < before + 5 + attempt and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(child.pid, signal.SIGKILL)
@@ -213,7 +213,7 @@ def test_a_killed_writer_leaves_a_whole_chain(chain: Chain) -> None:
 def test_a_full_disk_is_an_error_and_the_file_stays_valid(chain: Chain) -> None:
     filled(chain, 2)
     child = writer(chain, 2, "x", str(chain.path.stat().st_size + 50))
-    assert child.wait(60) != 0
+    assert child.wait(120) != 0
     assert len(chain.entries()) == 2 and chain.verify().faults == ()
     assert chain.append({"command": "next"})["torn"]["bytes"] == 50
     assert chain.verify().faults == ()

@@ -167,7 +167,7 @@ def test_a_killed_push_is_resumed(aws: Aws, xrays: Path, capsys: pytest.CaptureF
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while len(there := keys(aws)) < 20 and child.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)

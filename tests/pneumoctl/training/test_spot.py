@@ -144,7 +144,7 @@ def test_an_unconfirmed_termination_is_reported_with_the_command(
     made = spot.launch(aws, host, run)
     cloud.fault("denied", service="ec2", action="TerminateInstances")
     with pytest.raises(PneumoError) as caught:
-        aws.stop([made], timeout=5)
+        aws.stop([made], timeout=120)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
     assert f"aws ec2 terminate-instances --region {REGION} --instance-ids {made.id}" in caught.value.hint
 

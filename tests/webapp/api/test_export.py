@@ -119,7 +119,7 @@ def loading(server: RedisServer) -> None:
     )
     asking = server.client()
     asking.set_retry(Retry(NoBackoff(), 0))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         try:
             asking.ping()

@@ -90,7 +90,7 @@ def test_uploads_over_the_limit_are_busy(config, clear_picture, monkeypatch):
 
     def slow(self, content, file):
         inside.release()
-        assert leave.wait(20)
+        assert leave.wait(120)
         return whole(self, content, file)
 
     monkeypatch.setattr(Scorer, "score", slow)
@@ -101,7 +101,7 @@ def test_uploads_over_the_limit_are_busy(config, clear_picture, monkeypatch):
     ]
     for sender in senders:
         sender.start()
-    assert inside.acquire(timeout=10)
+    assert inside.acquire(timeout=120)
     services = app.extensions["pneumo"]
     while services.uploads._slots._value:
         pass  # until the second upload holds a slot, too

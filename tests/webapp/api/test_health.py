@@ -67,7 +67,7 @@ def test_concurrent_polls_run_one_check():
 
     def run() -> None:
         ran.append(1)
-        free.wait(5)
+        free.wait(60)
 
     check = CachedCheck(60.0, run)
     pollers = [threading.Thread(target=check.fault) for _ in range(8)]

@@ -42,7 +42,7 @@ def test_the_same_record_from_many_threads_is_stored_once(store, redis_server):
     ready = threading.Barrier(8)
 
     def one(millisecond: int) -> Record:
-        ready.wait(10)
+        ready.wait(120)
         return store.put(record(1, 0.75, millisecond=millisecond), PICTURE)
 
     with ThreadPoolExecutor(8) as pool:

@@ -259,7 +259,7 @@ def test_a_stale_lock_in_s3_is_shown_and_its_command_frees_it(api: Api, tiny: Ti
     runs = Runs(tiny.terraform.directory / ".pneumoctl")
     argv = ["terraform", "apply", "-json", str(planned.path)]
     child = runs._start(argv, tiny.terraform.directory, tiny.terraform.environment)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while '"apply_start"' not in runs.output.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)

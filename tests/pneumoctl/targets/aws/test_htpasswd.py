@@ -57,7 +57,7 @@ def door(tmp_path: Path) -> Iterator[str]:
     )
     child = subprocess.Popen([program("nginx"), "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and child.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -66,7 +66,7 @@ def door(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         child.terminate()
-        child.wait(30)
+        child.wait(120)
 
 
 def asked(url: str, login: str) -> int:

@@ -27,7 +27,7 @@ def kill_in_step(operator: Operator, verb: str, title: str, delay: float) -> boo
     journal = operator.directory / "journal.jsonl"
     before = len(events(journal))
     child = operator.start(verb, "-y")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while child.poll() is None and time.monotonic() < deadline:
         if ("start", title) in events(journal)[before:]:
             time.sleep(delay)
@@ -117,7 +117,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
 def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> None:
     """Send `up` a signal while it starts Redis."""
     child = operator.start("up", "-y")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while ("start", "Configure and start Redis") not in events(operator.directory / "journal.jsonl"):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -135,7 +135,7 @@ def test_a_taken_port_is_replaced_and_a_second_pneumoctl_names_the_holder_of_the
 
 def assert_locked(operator: Operator, first: "subprocess.Popen[str]") -> None:
     """While the first one runs, others are refused."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (operator.directory / "journal.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     for verb in ("up", "teardown"):
