@@ -111,6 +111,7 @@ def affine(numbers: np.ndarray, settings: TrainSettings) -> np.ndarray:
     return np.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1).astype(np.float32)
 
 
+@tf.function(autograph=False)  # else each epoch would trace it again
 def augment(
     picture: tf.Tensor, number: tf.Tensor, transform: tf.Tensor, noise_seed: tf.Tensor, strength: float
 ) -> tf.Tensor:
