@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,13 +152,12 @@ def _save(path: Path, draw: Sequence[Callable[[Axes], None]], title: str) -> Non
     style |= {"axes.spines.top": False, "axes.spines.right": False}
     with rc_context(style):
         # Figure and Agg canvas without pyplot, which has global state and may need a display.
-        figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Figure(figsize=(4.4 * columns, 3.6 * rows), dpi=DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
         figure.suptitle(title, size=9.5)
         for number, plot in enumerate(draw, start=1):
             plot(figure.add_subplot(rows, columns, number))
-        picture = BytesIO()
-        figure.savefig(picture, dpi=DPI)
+        canvas.draw()  # once; savefig would draw it twice
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # A palette reduces the size to a third. No date and no program version: equal figures give an identical file.
-    with Image.open(picture) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
