@@ -24,7 +24,7 @@ from model.data import dataset as data
 from model.data.attribution import SOURCES
 from model.data.dataset import DataSet, Sample
 from model.evaluation import calibrate, plots
-from model.evaluation.assess import refusals, score
+from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
 from model.images import refuse
 from model.run_dir import BEST, HISTORY, SETTINGS
@@ -99,9 +99,9 @@ def _build_manifest(
     progress("computing the refusal statistics of the training part")
     manifest = _describe(model, settings, dataset, name, origin)
     manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
+    manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
     _measure(manifest, work, dataset, settings, test)
-    manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))
     return manifest
 
 
@@ -158,16 +158,14 @@ def _statistics(sample: Sample) -> np.ndarray:
 def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
     """Add the operating point and the metrics to the manifest, and draw the plots."""
     classifier = Classifier(Bundle(work, manifest))
-    logits, labels = score(classifier, dataset.part("validation"))
-    probabilities = calibrate.sigmoid(logits, manifest["temperature"])
+    scored = {}
+    for part in ("validation", "test") if test else ("validation",):
+        logits, labels, refused = score(classifier, dataset.part(part))
+        scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]), refused)
+    labels, probabilities, _ = scored["validation"]
     threshold = calibrate.threshold(probabilities, labels, settings.target_sensitivity)
-    scored = {"validation": (labels, probabilities)}
-    if test:
-        logits, labels = score(classifier, dataset.part("test"))
-        scored["test"] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
     metrics: dict[str, Any] = {"validation": None, "test": None}
-    for part, (labels, probabilities) in scored.items():
-        refused = refusals(classifier, dataset.part(part))
+    for part, (labels, probabilities, refused) in scored.items():
         metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refused}
         plots.report(labels, probabilities, threshold, work / "report", part)
     manifest["metrics"] = metrics

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,12 +125,18 @@ def compare(model: keras.Model, path: Path, temperature: float = 1.0) -> float:
     return difference
 
 
+@cache
 def trial_pictures(height: int, width: int) -> np.ndarray:
-    """Twelve seeded images float32 [12, H, W, 1] in 0..255: 6 synthetic radiographs, 4 of noise, 1 black, 1 white."""
+    """Twelve seeded images float32 [12, H, W, 1] in 0..255: 6 synthetic radiographs, 4 of noise, 1 black, 1 white.
+
+    The array is made once and read-only.
+    """
     drawings = [to_input(phantom.draw(seed, 256, seed % 2 == 1), height, width) for seed in range(6)]
     noise = np.random.default_rng(7).uniform(0, 255, (4, height, width, 1)).astype(np.float32)
     flat = [np.full((height, width, 1), value, np.float32) for value in (0, 255)]
-    return np.stack([*drawings, *noise, *flat])
+    pictures = np.stack([*drawings, *noise, *flat])
+    pictures.setflags(write=False)
+    return pictures
 
 
 def _check_signature(graph: onnx.ModelProto, model: keras.Model) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from model.data.dataset import DataSet, Sample, picture, read
+from model.data.dataset import DataSet, Sample, picture
 from model.evaluation.calibrate import sigmoid
 from model.evaluation.metrics import evaluate
 from model.images import refuse
@@ -14,22 +14,22 @@ from model.images.limits import Refused
 from model.serving.predict import Classifier
 
 
-def score(classifier: Classifier, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
-    """(logits float64 [n], labels int64 [n]) of samples, each decoded and scored separately as in serving."""
+def score(classifier: Classifier, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, int]:
+    """(logits float64 [n], labels int64 [n], refused) of samples, each decoded and scored separately as in serving.
+
+    refused: the number of samples that serving would refuse. They are scored, too.
+    """
     height, width = classifier.bundle.height, classifier.bundle.width
-    logits = [classifier.logits(to_input(read(sample), height, width)[np.newaxis])[0] for sample in samples]
-    return np.array(logits, dtype=np.float64), np.array([sample.label for sample in samples], dtype=np.int64)
-
-
-def refusals(classifier: Classifier, samples: Sequence[Sample]) -> int:
-    """The number of samples that serving would refuse. All metrics include these samples."""
-    model, count = classifier.bundle.manifest["refusal"], 0
+    model, logits, refused = classifier.bundle.manifest["refusal"], [], 0
     for sample in samples:
+        decoded = picture(sample)
+        logits.append(classifier.logits(to_input(decoded.grey, height, width)[np.newaxis])[0])
         try:
-            refuse.check(picture(sample), model)
+            refuse.check(decoded, model)
         except Refused:
-            count += 1
-    return count
+            refused += 1
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    return np.array(logits, dtype=np.float64), labels, refused
 
 
 def assess(classifier: Classifier, dataset: DataSet, part: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -38,12 +38,12 @@ def assess(classifier: Classifier, dataset: DataSet, part: str) -> tuple[dict[st
     if not samples:
         raise ValueError(f"{dataset.name} has no {part} pictures")
     bundle = classifier.bundle
-    logits, labels = score(classifier, samples)
+    logits, labels, refused = score(classifier, samples)
     probabilities = sigmoid(logits, bundle.temperature)
     document = {
         "model": {"name": bundle.name, "version": bundle.version},
         "data": {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, "part": part},
         "metrics": evaluate(labels, probabilities, bundle.threshold),
-        "refused": refusals(classifier, samples),
+        "refused": refused,
     }
     return document, labels, probabilities
