@@ -22,9 +22,22 @@ def scored(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.round(1 / (1 + np.exp(-dice.normal(3 * labels - 1.5, 1.5))), 2)
 
 
-def test_report_writes_four_small_pictures(tmp_path: Path) -> None:
-    paths = plots.report(*scored(), 0.4, tmp_path, "validation")
+def draw(folder: Path) -> list[Path]:
+    plots.history(EPOCHS, folder / "history.png")
+    return plots.report(*scored(), 0.4, folder, "validation")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A folder with a history and a report, and the paths of the report."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return folder, draw(folder)
+
+
+def test_report_writes_four_small_pictures(drawn: tuple[Path, list[Path]]) -> None:
+    folder, paths = drawn
     names = {"confusion", "calibration", "roc", "precision_recall"}
+    assert {*folder.iterdir()} == {*paths, folder / "history.png"}
     assert {path.name for path in paths} == {f"validation_{name}.png" for name in names}
     for path in paths:
         assert path.stat().st_size < LIMIT
@@ -33,14 +46,11 @@ def test_report_writes_four_small_pictures(tmp_path: Path) -> None:
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn
 
 
-def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    for folder in (first, second):
-        folder.mkdir()
-        plots.report(*scored(), 0.4, folder, "test")
-        plots.history(EPOCHS, folder / "history.png")
+def test_the_same_figures_give_the_same_files(drawn: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    first, _ = drawn
+    draw(tmp_path)
     for path in first.iterdir():
-        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
 def test_curves_are_omitted_with_one_class(tmp_path: Path) -> None:
@@ -72,12 +82,14 @@ def test_equal_probabilities_share_a_point_of_both_curves() -> None:
     assert curve.get_xydata().tolist() == [[1, pytest.approx(2 / 3)], [1, 0.5]]
 
 
-def test_history_is_drawn_with_and_without_a_learning_rate(tmp_path: Path) -> None:
+def test_history_is_drawn_with_and_without_a_learning_rate(drawn: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    without = drawn[0] / "history.png"
     rated = [{**epoch, "learning_rate": 1e-3 / n} for n, epoch in enumerate(EPOCHS, start=1)]
-    for name, epochs in (("without", EPOCHS), ("with", rated), ("one", EPOCHS[:1])):
+    for name, epochs in (("with", rated), ("one", EPOCHS[:1])):
         plots.history(epochs, tmp_path / f"{name}.png")
-        assert 5_000 < (tmp_path / f"{name}.png").stat().st_size < LIMIT
-    assert (tmp_path / "with.png").read_bytes() != (tmp_path / "without.png").read_bytes()
+    for path in (without, *tmp_path.iterdir()):
+        assert 5_000 < path.stat().st_size < LIMIT
+    assert (tmp_path / "with.png").read_bytes() != without.read_bytes()
 
 
 def test_no_epoch_is_no_history(tmp_path: Path) -> None:
@@ -90,5 +102,5 @@ def test_drawing_leaves_no_trace_in_matplotlib(tmp_path: Path) -> None:
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    plots.report(*scored(), 0.4, tmp_path, "test")
+    plots.report([1, 1, 1], [0.2, 0.6, 0.9], 0.5, tmp_path, "test")
     assert dict(mpl.rcParams) == before
