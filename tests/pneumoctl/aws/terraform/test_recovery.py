@@ -1,10 +1,10 @@
 """Resources that a killed terraform created but did not record: they are found, imported and not created twice."""
 
+import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -190,7 +190,7 @@ APPLY = ["apply", "-json", "-auto-approve"]
 
 
 def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
-    """Apply, and SIGKILL terraform and its provider after AWS created a resource and before they know of it."""
+    """Apply, and SIGKILL terraform after AWS created a resource and before terraform knows of it."""
     terraform._mark.touch()
     runs = Runs(terraform.directory / ".pneumoctl")
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):
@@ -203,16 +203,26 @@ def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
         child.wait()
 
 
+def lose(file: Path, addresses: list[str]) -> None:
+    """Remove resources from a state file, as `terraform state rm` does, which takes two seconds of CPU time."""
+    state = json.loads(file.read_text())
+    names = {tuple(address.partition("[")[0].split(".")) for address in addresses}
+    left = [one for one in state["resources"] if (one["type"], one["name"]) not in names]
+    assert len(left) == len(state["resources"]) - len(addresses)
+    file.write_text(json.dumps({**state, "serial": state["serial"] + 1, "resources": left}))
+
+
 def adopted(terraform: Terraform, aws: Aws) -> set[str]:
     return set(recovery.recover(terraform, aws, leftovers.search(aws, "t"), lambda _: None))
 
 
 def test_after_a_kill_everything_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> None:
     terraform.prepare({"region": "eu-west-1", "stack": "t"}, "", "eu-west-1", "t")
-    kill_once_made(terraform, api, "CreateVpc")
-    assert terraform.suspect
     with attached(terraform.directory, terraform.environment) as environment:
-        all_is_adopted_and_nothing_made_twice(replace(terraform, environment=environment), api)
+        provided = replace(terraform, environment=environment)
+        kill_once_made(provided, api, "CreateVpc")
+        assert terraform.suspect
+        all_is_adopted_and_nothing_made_twice(provided, api)
 
 
 def all_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> None:
@@ -225,7 +235,7 @@ def all_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> Non
     # still has the rule that AWS gives it.
     made = {one.address: one.id for one in terraform.resources()}
     lost = ['aws_security_group.role["web"]', "aws_route_table_association.public"]
-    subprocess.run(["terraform", "state", "rm", *lost], cwd=terraform.directory, check=True, capture_output=True)
+    lose(terraform.directory / "terraform.tfstate", lost)
     ec2, group = api.client("ec2"), made[lost[0]]
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[everything])
