@@ -100,10 +100,12 @@ def test_a_disk_that_fills_up_ends_no_worker(redis, tiny_bundle, disk, logs):
         fill(disk)
         for seed in range(4):
             assert posted(server, seed) == 201
-        # series that were not there before: every route, in every way
-        for path in ("/livez", "/readyz", "/v1/predictions", "/v1/predictions/" + "a" * 32, "/nowhere"):
-            for method in ("GET", "PUT", "DELETE", "OPTIONS", *(f"MADEUP{number}" for number in range(300))):
-                urllib3.request(method, server.url + path, headers=BEARER, retries=False, timeout=30)
+        # series that were not there before: every route, in every way, and more than fit into the file
+        routes = ("/livez", "/readyz", "/v1/predictions", "/v1/predictions/" + "a" * 32, "/nowhere")
+        asked = [(method, path) for path in routes for method in ("GET", "PUT", "DELETE", "OPTIONS", "MADEUP")]
+        asked += [(f"MADEUP{number}", f"/nowhere/{number}") for number in range(400)]
+        for method, path in asked:
+            urllib3.request(method, server.url + path, headers=BEARER, retries=False, timeout=30)
         assert 'method="other",route="unknown",status="405"' in counted(server)
         assert only_worker(server) == worker and "SIGBUS" not in server.log.read_text()
     finally:
@@ -126,7 +128,7 @@ def test_a_worker_that_starts_on_a_full_disk_serves(redis, tiny_bundle, disk, lo
 def test_a_dead_worker_leaves_no_more_than_it_used(tmp_path):
     program = "from webapp.api.metrics import Metrics\nMetrics().file_finished('refused', 'v')\n"
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    for _ in range(4):
+    for _ in range(2):
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     sizes = sorted(file.stat().st_size for file in tmp_path.glob("counter_*.db"))
-    assert len(sizes) == 4 and sizes[-1] == SIZES["counter"] and sizes[-2] < 1000
+    assert len(sizes) == 2 and sizes[1] == SIZES["counter"] and sizes[0] < 1000
