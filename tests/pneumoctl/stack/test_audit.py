@@ -16,7 +16,6 @@ import pneumoctl
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit, stack
-from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack
 from tests.pneumoctl.conftest import Operator
 
@@ -159,23 +158,6 @@ def test_entries_of_another_program_are_shown_safely(demo_stack: Stack, capsys: 
         audit.chain(demo_stack).append(odd)
     code, document = answer(capsys)
     assert code == 0 and len(document["acts"]) == 1 and run(["audit"]) == 0
-
-
-def test_the_record_of_a_stack_survives_its_teardown(operator: Operator) -> None:
-    operator.run("up", "-y")
-    secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
-    operator.run("up", "-y")
-    operator.run("teardown", "-y", "--purge")
-    operator.run("teardown", "-y", "--purge")  # of nothing: nothing to record
-    assert not operator.directory.exists()
-    first, second, third = operator.json("audit")["acts"]
-    assert [one["command"] for one in (first, second, third)] == ["up", "up", "teardown"]
-    assert [one["code"] for one in (first, second, third)] == [0, 0, 0]
-    assert "Configure and start Redis" in first["changed"] and second["changed"] == [] and third["changed"]
-    assert third["options"] == {"purge": True, "yes": True} and first["plan"] == second["plan"] != third["plan"]
-    assert operator.json("audit", "--verify")["entries"] == 6
-    record = (operator.state / "pneumoctl" / "t.audit.jsonl").read_text()
-    assert not any(secret in record for secret in secrets)
 
 
 def test_a_failed_up_records_its_changes(operator: Operator) -> None:

@@ -1,6 +1,9 @@
-"""A foreign program on the port of a service of the stack gets neither a secret nor a picture."""
+"""A foreign program on the port of a service of the stack gets neither a secret nor a picture, and `up` avoids it."""
 
+import os
+import signal
 import socketserver
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ from model import phantom
 from pneumoctl.errors import Exit
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
+from tests.webapp.servers import redis_binary
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
@@ -50,6 +54,35 @@ def stranger(port: int) -> Iterator[list[bytes]]:
             thread.join()
 
 
+THIEF = """#!/bin/sh
+case "$1" in --version) exec {redis} --version;; esac
+if test ! -e {taken}; then
+    port=$(sed -n "s/^port //p" "$1")
+    env -i {python} -c "{listen}" "$port" {taken} </dev/null >/dev/null 2>&1 &
+    while test ! -s {taken}; do sleep 0.05; done
+fi
+exec {redis} "$@"
+"""
+LISTEN = (
+    "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); "
+    "open(sys.argv[2], 'w').write(str(os.getpid())); time.sleep(300)"
+)
+
+
+@contextmanager
+def thief(operator: Operator, folder: Path) -> Iterator[None]:
+    """Another program takes the port of Redis when Redis is started for the first time."""
+    server, taken = folder / "redis-server", folder / "taken"
+    server.write_text(THIEF.format(redis=redis_binary(), taken=taken, python=sys.executable, listen=LISTEN))
+    server.chmod(0o755)
+    operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
+    try:
+        yield
+    finally:
+        if taken.exists():
+            os.kill(int(taken.read_text()), signal.SIGKILL)
+
+
 def ports(operator: Operator) -> dict[str, int]:
     return {one["name"]: one["port"] for one in operator.look()["services"]}
 
@@ -75,10 +108,19 @@ def film(tmp_path: Path) -> Path:
     return tmp_path / "ward" / "NORMAL" / "a.png"
 
 
-def test_a_program_on_the_port_of_a_dead_service_is_sent_nothing(operator: Operator, film: Path) -> None:
-    """Redis dies, then the API, then all: what still runs sends nothing to the program that takes the port."""
-    operator.run("up", "-y")
+def test_a_program_on_the_port_of_a_dead_service_is_sent_nothing(
+    operator: Operator, film: Path, tmp_path: Path
+) -> None:
+    """Redis dies, then the API, then all: what still runs sends nothing to the program that takes the port.
+
+    While `up` starts Redis, its port is taken too: another one is chosen.
+    """
+    with thief(operator, tmp_path):
+        result = operator.run("up", "-y")
+    requested = operator.environment["PNEUMO_REDIS_PORT"]
+    assert f"another program has taken port {requested} meanwhile" in result.stderr
     taken = ports(operator)
+    assert taken["redis"] != int(requested) and operator.look()["serving"]
     killed(operator, "redis-server")
     the_api_sends_nothing(operator, taken, film)
     killed(operator, "webapp.api:create_app")

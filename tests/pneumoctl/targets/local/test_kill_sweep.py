@@ -4,11 +4,16 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pneumoctl.errors import Exit
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator
 from tests.pneumoctl.page_client import post, stored
@@ -66,18 +71,47 @@ def end_state(operator: Operator) -> tuple[set[str], set[str]]:
     return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, stored
 
 
+@contextmanager
+def listener(port: int) -> Iterator[None]:
+    """Another program on a port."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        yield
+
+
 def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) -> None:
-    interrupt_up(operator, signal.SIGINT, 130)
-    assert kill_in_step(operator, "up", "Configure and start the API", 0.0)
-    operator.run("up", "-y")
+    """The port of the page is taken meanwhile, and others are refused while the second `up` holds the lock."""
+    requested = operator.environment["PNEUMO_UI_PORT"]
+    with listener(int(requested)):
+        assert f"port {requested} is taken by another program: ui uses" in interrupt_up(operator, signal.SIGINT, 130)
+        again = operator.start("up", "-y")
+        try:
+            assert_locked(operator, again)
+            _, stderr = again.communicate(timeout=600)
+        finally:
+            again.kill()
+        assert again.returncode == 0, stderr
+    assert "nothing to do" in operator.run("up").stdout  # its port stays where it is when the other is free again
+
     posted = post(operator, "100.png", 100)
     assert kill_in_step(operator, "teardown", "Stop the API", 0.0)
     operator.run("teardown", "-y")
-
     assert not operator.directory.exists() and processes.ours(operator.directory) == []
     assert operator.json("audit", "--verify")["unfinished"].count("teardown") == 1  # killed there, and it shows
     (*_, results) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
     assert posted["id"] in {json.loads(line)["id"] for line in results.read_text().splitlines()}
+
+
+def assert_locked(operator: Operator, first: "subprocess.Popen[str]") -> None:
+    """While the first one runs, others are refused."""
+    before, deadline = len(events(operator.directory / "journal.jsonl")), time.monotonic() + 600
+    while len(events(operator.directory / "journal.jsonl")) == before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for verb in ("up", "teardown"):
+        error = operator.json(verb, "-y", code=Exit.LOCKED)["error"]
+        assert error["holder"]["pid"] == first.pid and error["holder"]["command"] == "up"
 
 
 @pytest.mark.repeat
@@ -114,8 +148,8 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
         assert {one["id"] for one in posted} <= exported
 
 
-def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> None:
-    """Send `up` a signal while it starts Redis."""
+def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> str:
+    """Send `up` a signal while it starts Redis; returns what it wrote to stderr."""
     child = operator.start("up", "-y")
     deadline = time.monotonic() + 900
     while ("start", "Configure and start Redis") not in events(operator.directory / "journal.jsonl"):
@@ -125,6 +159,7 @@ def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> None:
     _, stderr = child.communicate(timeout=240)
     assert child.returncode == code, stderr
     assert "Traceback" not in stderr
+    return stderr
 
 
 @pytest.mark.repeat

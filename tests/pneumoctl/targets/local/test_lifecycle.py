@@ -2,9 +2,8 @@
 
 import json
 import shutil
-import socket
-import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import urllib3
 
 from model import bundle, phantom
 from pneumoctl.errors import Exit
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import processes
@@ -77,7 +77,21 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     operator.run("up", "-y")
     assert stored(operator, posted["id"]) == posted
 
+    secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     teardown_exports_and_proves(operator, posted)
+    the_audit_record_is_complete(operator, secrets)
+
+
+def the_audit_record_is_complete(operator: Operator, secrets: Iterable[str]) -> None:
+    """It survives the teardown. A teardown of nothing is not in it."""
+    acts = operator.json("audit")["acts"]
+    assert [one["command"] for one in acts] == [*["up"] * 4, "teardown"] and {one["code"] for one in acts} == {0}
+    first, second, *_, last = acts
+    assert "Configure and start Redis" in first["changed"] and second["changed"] == [] and last["changed"]
+    assert last["options"] == {"yes": True} and first["plan"] == second["plan"] != last["plan"]
+    assert operator.json("audit", "--verify")["entries"] == 10
+    record = (operator.state / "pneumoctl" / "t.audit.jsonl").read_text()
+    assert not any(secret in record for secret in secrets)
 
 
 def teardown_exports_and_proves(operator: Operator, posted: dict) -> None:
@@ -113,34 +127,6 @@ def post_until_refused(url: str) -> list[str]:
         if answer.status == 201:
             acknowledged += [one["id"] for one in answer.json()["predictions"]]
     return acknowledged
-
-
-def test_a_taken_port_is_replaced_and_a_second_pneumoctl_names_the_holder_of_the_lock(operator: Operator) -> None:
-    requested = operator.environment["PNEUMO_UI_PORT"]
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", int(requested)))
-        other.listen()
-        first = operator.start("up", "-y")
-        try:
-            assert_locked(operator, first)
-            _, stderr = first.communicate(timeout=120)
-        finally:
-            first.kill()
-        assert first.returncode == 0, stderr
-        assert f"port {requested} is taken by another program: ui uses" in stderr
-        assert "nothing to do" in operator.run("up").stdout
-    assert "nothing to do" in operator.run("up").stdout  # and it stays where it is when the port is free again
-
-
-def assert_locked(operator: Operator, first: "subprocess.Popen[str]") -> None:
-    """While the first one runs, others are refused."""
-    deadline = time.monotonic() + 600
-    while not (operator.directory / "journal.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for verb in ("up", "teardown"):
-        error = operator.json(verb, "-y", code=Exit.LOCKED)["error"]
-        assert error["holder"]["pid"] == first.pid and error["holder"]["command"] == "up"
 
 
 def test_without_a_yes_nothing_is_done(operator: Operator) -> None:
@@ -189,3 +175,4 @@ def test_a_gate_that_does_not_see_the_known_score_exits_10_and_purge_needs_no_se
     (operator.directory / "secrets.json").write_text("{")
     operator.run("teardown", "-y", "--purge")
     assert not operator.directory.exists() and processes.ours(operator.directory) == []
+    assert operator.json("audit")["acts"][-1]["options"] == {"purge": True, "yes": True}

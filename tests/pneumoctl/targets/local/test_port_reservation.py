@@ -1,10 +1,7 @@
 """Ports of stacks that start at the same time as other stacks and programs."""
 
-import os
 import re
 import shutil
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.local import port_reservation, processes
 from tests.pneumoctl.conftest import Operator
-from tests.webapp.servers import free_port, redis_binary
+from tests.webapp.servers import free_port
 
 
 def named(operator: Operator, name: str) -> Operator:
@@ -34,37 +31,6 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
     finally:
         for name in ("a", "b"):
             processes.end(operator.state / "pneumoctl" / name)
-
-
-THIEF = """#!/bin/sh
-case "$1" in --version) exec {redis} --version;; esac
-if test ! -e {taken}; then
-    port=$(sed -n "s/^port //p" "$1")
-    env -i {python} -c "{listen}" "$port" {taken} </dev/null >/dev/null 2>&1 &
-    while test ! -s {taken}; do sleep 0.05; done
-fi
-exec {redis} "$@"
-"""
-LISTEN = (
-    "import os, socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); "
-    "open(sys.argv[2], 'w').write(str(os.getpid())); time.sleep(300)"
-)
-
-
-def test_a_port_that_another_program_takes_in_between_is_chosen_again(operator: Operator, tmp_path: Path) -> None:
-    server, taken = tmp_path / "redis-server", tmp_path / "taken"
-    server.write_text(THIEF.format(redis=redis_binary(), taken=taken, python=sys.executable, listen=LISTEN))
-    server.chmod(0o755)
-    operator.environment["PNEUMO_REDIS_SERVER"] = str(server)
-    try:
-        result = operator.run("up", "-y", timeout=300)
-        requested = operator.environment["PNEUMO_REDIS_PORT"]
-        assert f"another program has taken port {requested} meanwhile" in result.stderr
-        (redis,) = (one for one in operator.look()["services"] if one["name"] == "redis")
-        assert redis["port"] != int(requested) and redis["listening"]
-    finally:
-        if taken.exists():
-            os.kill(int(taken.read_text()), signal.SIGKILL)
 
 
 def test_a_port_of_another_stack_is_neither_assigned_nor_saved(tmp_path: Path) -> None:

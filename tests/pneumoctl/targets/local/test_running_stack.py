@@ -31,17 +31,20 @@ HOSTILE = {
     "BASH_ENV": "/nonexistent",
     "LD_PRELOAD_OF_NO_MEANING": "1",
 }
+ODD = "%o%(h)s#$x '\\\"`;é"  # the name of the state's folder; short: a socket lies below it
 MUTABLE = ("logs", "metrics", "redis/data", "audit", "journal.jsonl", "supervisor.sock", "supervisord.pid", "api.sock")
 
 
 @pytest.fixture(scope="module")
 def _shared(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Operator]:
-    """An operator in whose environment are hostile settings, and foreign packages with our names."""
+    """An operator with hostile settings, foreign packages with our names, and a state folder with an unusual name."""
     foreign = tmp_path_factory.mktemp("foreign")
     for name in ("model", "webapp"):
         (foreign / name).mkdir()
         (foreign / name / "__init__.py").write_text("raise RuntimeError('a stranger is run')\n")
-    with operating(tmp_path_factory.mktemp("s"), tiny_bundle, 1) as operator:
+    state = tmp_path_factory.mktemp("s") / ODD
+    state.mkdir()
+    with operating(state, tiny_bundle, 1) as operator:
         operator.environment.update(HOSTILE)
         operator.environment["PYTHONPATH"] = f"{foreign}{os.pathsep}{operator.environment['PYTHONPATH']}"
         yield operator
@@ -185,3 +188,10 @@ def test_redis_requires_the_password(operator: Operator) -> None:
         for forbidden in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other:key"], ["SHUTDOWN"]):
             with pytest.raises(redis.ResponseError):
                 api.execute_command(*forbidden)
+
+
+def test_teardown_in_a_folder_with_special_characters(operator: Operator) -> None:
+    assert (operator.directory / "logs" / "redis.log").exists()
+    assert ODD in str(operator.directory) and operator.look()["serving"]
+    assert operator.json("teardown", "-y")["left"] == []
+    assert not operator.directory.exists()
