@@ -3,11 +3,13 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,7 +151,7 @@ def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
             return user.run("ssh", name, "--", *words, code=1).stderr
 
         marked = tmp_path / "begun"
-        session = pool.submit(failing, "app-0", f"touch {marked}; sleep 3600")
+        session = pool.submit(failing, "app-0", f"echo $$ >{marked}; exec sleep 3600")
         while not marked.exists():
             time.sleep(0.1)
         with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
@@ -159,6 +161,8 @@ def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
                 assert f"error: {name} (" in stderr and "pneumoctl status" in stderr
             stderr = session.result()
             assert "error: app-0" in stderr and "not responding" in stderr
+        with suppress(ProcessLookupError):  # the command may outlive the session that was cut
+            os.kill(int(marked.read_text()), signal.SIGKILL)
         with network.cut("nginx"):
             assert "the bastion nginx (198.51.100.2) does not answer" in failing("web-0", "true")
 
