@@ -61,7 +61,7 @@ class Operator:
             text=True,
         )
 
-    def run(self, *words: str, code: int | None = 0, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, code: int | None = 0, timeout: float = 600) -> "subprocess.CompletedProcess[str]":
         child = self.start(*words)
         try:
             out, err = child.communicate(timeout=timeout)
