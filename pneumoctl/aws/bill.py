@@ -91,7 +91,7 @@ def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
 
 
 @dataclass(frozen=True)
-class Billed:
+class BilledResource:
     """A resource that costs money now. `since`: its start; None: assume that of the stack's oldest resource."""
 
     line: Line
@@ -99,16 +99,16 @@ class Billed:
 
 
 @dataclass(frozen=True)
-class SoFar:
+class CostSoFar:
     """An estimate of the cost so far, and what it leaves out."""
 
     usd: float
     at_least: bool
-    each: tuple[tuple[Billed, float | None], ...]
+    each: tuple[tuple[BilledResource, float | None], ...]
     leaves_out: str = LEFT_OUT
 
 
-def so_far(billed: Sequence[Billed], now: datetime) -> SoFar:
+def so_far(billed: Sequence[BilledResource], now: datetime) -> CostSoFar:
     """The hours since each resource was created, times its price."""
     oldest = min((item.since for item in billed if item.since), default=now)
     each = []
@@ -117,7 +117,7 @@ def so_far(billed: Sequence[Billed], now: datetime) -> SoFar:
         rate = item.line.usd_per_hour
         each.append((item, None if rate is None else rate * hours))
     total = sum(usd for _, usd in each if usd is not None)
-    return SoFar(total, any(usd is None for _, usd in each), tuple(each))
+    return CostSoFar(total, any(usd is None for _, usd in each), tuple(each))
 
 
 def instance_line(address: str, kind: str, running: bool, prices: Prices) -> Line:

@@ -13,7 +13,7 @@ from pneumoctl.errors import PneumoError
 
 ADDRESS_TAG = "pneumoctl:address"
 BUCKET_ADDRESS = "aws_s3_bucket.main"  # a bucket may still lack its tags: S3 sets them after the creation
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 PAUSE_S = 2.0
 AT_ONCE = 200  # values in one EC2 filter
 # EC2 lists the tags of these also after their end: kind -> operation, list, id, states after the end.
@@ -66,15 +66,15 @@ def search(aws: Aws, stack: str, bucket: str = "") -> list[Remaining]:
         return sorted(resources, key=lambda resource: (resource.kind, resource.id))
 
 
-def wait_until_gone(aws: Aws, stack: str, bucket: str = "", patience: float = PATIENCE_S) -> list[Remaining]:
-    """The resources that remain after everything was deleted; polls until none do, `patience` seconds at most.
+def wait_until_gone(aws: Aws, stack: str, bucket: str = "", timeout: float = TIMEOUT_S) -> list[Remaining]:
+    """The resources that remain after everything was deleted; polls until none do, `timeout` seconds at most.
 
     AWS lists deleted resources for a while.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     left = search(aws, stack, bucket)
     while left and time.monotonic() < deadline:
-        time.sleep(min(PAUSE_S, patience))
+        time.sleep(min(PAUSE_S, timeout))
         left = search(aws, stack, bucket)
     return left
 

@@ -21,7 +21,7 @@ from pneumoctl.terminal.console import console
 
 FILE = Path(__file__).with_name("prices.json")
 API = "AWS Price List API"
-PATIENCE_S = 3.0
+TIMEOUT_S = 3.0
 TYPES = ("t3.micro", "t3.small", "t3.medium", "t3.large", "t3.xlarge", "g4dn.xlarge", "g5.xlarge", "p3.2xlarge")
 # Kinds other than instance types -> service, filters, usage type. An instance type is its own kind.
 NAT, NAT_GB, IPV4, DISK, S3, LOGS = "nat", "nat_gb", "ipv4", "gp3_gb_month", "s3_gb_month", "logs_gb"
@@ -57,14 +57,14 @@ def bundled(region: str) -> Prices:
     return Prices(region, table["date"], "bundled price list", table["regions"].get(region, {}))
 
 
-def current(aws: Aws, types: Iterable[str], patience: float = PATIENCE_S) -> Prices:
+def current(aws: Aws, types: Iterable[str], timeout: float = TIMEOUT_S) -> Prices:
     """Prices of these instance types and all other kinds, from the API where it answers in time, else bundled.
 
     Never fails. The date is today's only if all of them are from the API.
     """
     bundled_prices = bundled(aws.region)
     kinds = sorted({*types, NAT, NAT_GB, IPV4, DISK})
-    asked = _ask_all(aws, kinds, patience)
+    asked = _ask_all(aws, kinds, timeout)
     complete = all(kind in asked for kind in kinds)
     date, source = (_today(), API) if complete else (bundled_prices.date, bundled_prices.source)
     return Prices(aws.region, date, source, {**bundled_prices.usd, **asked})
@@ -91,10 +91,10 @@ def _first_tier(product: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _ask_all(aws: Aws, kinds: Sequence[str], patience: float) -> dict[str, float]:
+def _ask_all(aws: Aws, kinds: Sequence[str], timeout: float) -> dict[str, float]:
     pool = ThreadPoolExecutor(max_workers=len(kinds))
     answers = {kind: pool.submit(ask, aws, kind) for kind in kinds}
-    wait(answers.values(), timeout=patience)
+    wait(answers.values(), timeout=timeout)
     pool.shutdown(wait=False, cancel_futures=True)
     usd = {}
     for kind, answer in answers.items():

@@ -129,7 +129,7 @@ def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
     """Start the host with a lease and no run, and wait for the guard; stop the host if the guard is late."""
     if host.state != "stopped":
         raise PneumoError(f"the GPU host is {host.state}, not stopped", "pneumoctl gpu status", Exit.LOCKED)
-    lease_s, patience = DRILLS[name]
+    lease_s, timeout = DRILLS[name]
     run, began = runs.new_id(scheduled_stop.now(aws)), time.monotonic()
     until = scheduled_stop.now(aws).replace(microsecond=0) + timedelta(seconds=lease_s)
     console_text, ended = "", False
@@ -138,7 +138,7 @@ def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
         try:
             with interrupts.raising():
                 aws.call("ec2", "start_instances", InstanceIds=[host.id])
-                ended, console_text = _wait_until_off(aws, host, began + patience)
+                ended, console_text = _wait_until_off(aws, host, began + timeout)
         except Interrupted as stop:
             console.note(str(stop))
         finally:

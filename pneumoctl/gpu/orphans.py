@@ -19,11 +19,11 @@ from pneumoctl.terminal.console import console
 
 ON = ["pending", "running"]
 REGIONS_AT_ONCE = 8
-PATIENCE_S = 3.0  # for the search, at the end of a command that does not need AWS
+TIMEOUT_S = 3.0  # for the search, at the end of a command that does not need AWS
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningGpuHost:
     """A GPU host that is pending or running.
 
     `lease`: its scheduled stop; None if it has none, or if the lease could not be read (`unknown` then has the reason).
@@ -45,7 +45,7 @@ class Running:
         return Instance(self.id, name, "train", "running", self.type, self.launched, "", "", self.spot)
 
 
-def running_hosts(aws: Aws) -> list[Running]:
+def running_hosts(aws: Aws) -> list[RunningGpuHost]:
     """The GPU hosts of all stacks that are pending or running in the region of `aws`."""
     filters = [{"Name": f"tag:{ROLE_TAG}", "Values": ["train"]}, {"Name": "instance-state-name", "Values": ON}]
     groups = aws.items("ec2", "describe_instances", "Reservations", Filters=filters)
@@ -67,13 +67,13 @@ def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
     return {id: lease for id, lease in by_host.items() if lease}
 
 
-def _running_host(aws: Aws, instance: dict[str, Any], stack: str, leases: list[Lease] | str) -> Running:
+def _running_host(aws: Aws, instance: dict[str, Any], stack: str, leases: list[Lease] | str) -> RunningGpuHost:
     id, kind, launched = instance["InstanceId"], instance["InstanceType"], instance["LaunchTime"]
     spot = instance.get("InstanceLifecycle") == "spot"
     if isinstance(leases, str):
-        return Running(stack, aws.region, id, kind, launched, None, leases, spot)
+        return RunningGpuHost(stack, aws.region, id, kind, launched, None, leases, spot)
     lease = scheduled_stop.lease_covering(leases, id, scheduled_stop.now(aws))
-    return Running(stack, aws.region, id, kind, launched, lease, "", spot)
+    return RunningGpuHost(stack, aws.region, id, kind, launched, lease, "", spot)
 
 
 def _stack_of(instance: dict[str, Any]) -> str:
@@ -94,10 +94,12 @@ def regions(aws: Aws) -> list[str]:
     return sorted(region["RegionName"] for region in aws.call("ec2", "describe_regions", Filters=wanted)["Regions"])
 
 
-def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | None, list[Running] | PneumoError]]:
+def search_regions(
+    aws: Aws, names: Sequence[str]
+) -> Iterator[tuple[str, Aws | None, list[RunningGpuHost] | PneumoError]]:
     """For each region the GPU hosts that are pending or running, or why it could not be searched."""
 
-    def look(name: str) -> tuple[str, Aws | None, list[Running] | PneumoError]:
+    def search_region(name: str) -> tuple[str, Aws | None, list[RunningGpuHost] | PneumoError]:
         try:
             there = aws if name == aws.region else Aws(aws.profile, name)
             return name, there, running_hosts(there)
@@ -105,7 +107,7 @@ def search_regions(aws: Aws, names: Sequence[str]) -> Iterator[tuple[str, Aws | 
             return name, None, error
 
     with ThreadPoolExecutor(REGIONS_AT_ONCE) as pool:
-        yield from pool.map(look, names)
+        yield from pool.map(search_region, names)
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class Findings:
     whether a GPU host without a lease is on.
     """
 
-    orphans: list[tuple[Aws, Running]]
-    leased: list[Running]
+    orphans: list[tuple[Aws, RunningGpuHost]]
+    leased: list[RunningGpuHost]
     unknown: dict[str, str]
 
 
@@ -134,12 +136,12 @@ def search(aws: Aws) -> Findings:
     return findings
 
 
-def stop(orphans: Sequence[tuple[Aws, Running]]) -> tuple[list[Running], list[Running]]:
+def stop(orphans: Sequence[tuple[Aws, RunningGpuHost]]) -> tuple[list[RunningGpuHost], list[RunningGpuHost]]:
     """Stop the hosts; returns those stopped, and those left on because a run has started on them since the search.
 
     After a failure the others are stopped, too; then its PneumoError is raised.
     """
-    stopped, in_use = list[Running](), list[Running]()
+    stopped, in_use = list[RunningGpuHost](), list[RunningGpuHost]()
     failure: PneumoError | None = None
     for there, host in orphans:
         try:
@@ -168,7 +170,7 @@ def start_alarm(aws: Aws) -> None:
 def start_alarm_for(stack: Stack) -> None:
     """Like start_alarm, for a command that does not use AWS.
 
-    The command waits at most PATIENCE_S seconds for the search before it exits.
+    The command waits at most TIMEOUT_S seconds for the search before it exits.
     """
     cloud, inventory = stack.cloud(), stack.hosts()
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
@@ -176,7 +178,7 @@ def start_alarm_for(stack: Stack) -> None:
         return
     search = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
     search.start()
-    atexit.register(search.join, PATIENCE_S)
+    atexit.register(search.join, TIMEOUT_S)
 
 
 def _alarm(aws: Aws) -> None:

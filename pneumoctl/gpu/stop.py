@@ -49,12 +49,12 @@ def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
     """The error with exit code 7, and the commands that show and stop the host."""
     where = f"--region {aws.region}" + (f" --profile {aws.profile}" if aws.profile else "")
     tags = f"Name=tag:{STACK_TAG},Values={stack} Name=tag:{ROLE_TAG},Values=train"
-    look = (
+    find_command = (
         f"aws ec2 describe-instances {where} --filters {tags} --query 'Reservations[].Instances[].[InstanceId,State]'"
     )
     return PneumoError(
         f"the GPU host of stack {stack} is not confirmed stopped and may be billing: {why}",
-        f"find it: {look}; stop it: aws ec2 stop-instances {where} --instance-ids ID (a spot instance: "
+        f"find it: {find_command}; stop it: aws ec2 stop-instances {where} --instance-ids ID (a spot instance: "
         "terminate-instances)",
         Exit.GPU_NOT_STOPPED,
     )

@@ -67,7 +67,7 @@ def next_attempt(aws: Aws, stack: Stack, host: Instance, run: Run, summary: Summ
     """
     why = summary.receipt.why
     left = datetime.fromisoformat(run.deadline) - scheduled_stop.now(aws)
-    if summary.trouble is not None or why not in (NO_SPOT, SPOT_RECLAIMED) or left.total_seconds() < SHORTEST_S:
+    if summary.stop_failure is not None or why not in (NO_SPOT, SPOT_RECLAIMED) or left.total_seconds() < SHORTEST_S:
         return None
     again = replace(run, attempt=run.attempt + 1, instance="", address="", spot_retries=run.spot_retries - 1)
     if why == NO_SPOT or again.spot_retries < 0:

@@ -135,9 +135,9 @@ def fetch_and_report(stack: Stack, store: RunStore, run: Run, summary: Summary) 
     """Fetch the results of a run whose GPU is off; return 0, or raise the PneumoError that says how the run ended."""
     receipt = summary.receipt
     details = {"run": run.id, "receipt": asdict(receipt)}
-    if summary.trouble is not None:
-        summary.trouble.details |= details
-        raise summary.trouble
+    if summary.stop_failure is not None:
+        summary.stop_failure.details |= details
+        raise summary.stop_failure
     good = receipt.exit == 0
     try:
         if not fetch_results(stack, store, run, good) and receipt.why == "done":

@@ -42,7 +42,7 @@ class _Ending:
     milestones: Milestones
     outcome: Outcome
     ask_host: bool = False  # the host ended the run itself, and only its end report tells how
-    trouble: PneumoError | None = None  # why the GPU is not confirmed off
+    stop_failure: PneumoError | None = None  # why the GPU is not confirmed off
     console: str = ""
     stopped_here: bool = False  # the host still ran when it was stopped from here
     instance: Mapping[str, Any] = field(default_factory=dict)  # as EC2 describes it
@@ -65,8 +65,8 @@ class _Ending:
     def receipt(self) -> Receipt:
         """The receipt with what is known so far. Exit code 7 (the GPU may be on) overrides that of the run."""
         code, message = self.outcome.code, self.outcome.message
-        if self.trouble is not None:
-            code, message = Exit.GPU_NOT_STOPPED, self.trouble.message
+        if self.stop_failure is not None:
+            code, message = Exit.GPU_NOT_STOPPED, self.stop_failure.message
         why, attempt = self.outcome.why, self.run.attempt
         return Receipt(
             self.run.id, int(code), why, message, self.guard, schedule=self.schedule, attempt=attempt, **self.figures
@@ -79,20 +79,20 @@ def finalize_run(context: RunContext, run: Run, milestones: Milestones, ended: O
     first = Outcome("lost", "how the run ended could not be determined") if ask_host else ended
     ending = _Ending(context, run, milestones, first, ask_host)
     if milestones.start_requested:
-        ending.trouble = stop.unconfirmed(context.aws, run.stack, "the stop failed")  # until the stop is proven
+        ending.stop_failure = stop.unconfirmed(context.aws, run.stack, "the stop failed")  # until the stop is proven
     for what, finalizer in _FINALIZERS:
         try:
             finalizer(ending)
         except Exception as error:
             context.note(f"{what} failed: {error}")
-    return Summary(ending.receipt(), ending.trouble)
+    return Summary(ending.receipt(), ending.stop_failure)
 
 
 def _stop_host(ending: _Ending) -> None:
     if ending.milestones.start_requested:
         with suppress(Exception):
             ending.console = ending.context.aws.console_output(ending.context.host.id)
-        ending.stopped_here, ending.trouble = _stop(ending.context, ending.run, ending.milestones)
+        ending.stopped_here, ending.stop_failure = _stop(ending.context, ending.run, ending.milestones)
 
 
 def _describe_host(ending: _Ending) -> None:
@@ -107,7 +107,7 @@ def _describe_host(ending: _Ending) -> None:
 
 def _read_end_report(ending: _Ending) -> None:
     """Wait briefly for the end report, which the host uploads while it powers off."""
-    if not ending.milestones.run_started or ending.trouble is not None:
+    if not ending.milestones.run_started or ending.stop_failure is not None:
         return
     give_up = time.monotonic() + REPORT_S
     with suppress(Exception):
@@ -129,8 +129,10 @@ def _determine_outcome(ending: _Ending) -> None:
         ended = outcome.outcome_from_host(report, late, ending.console, ending.milestones.exit_code)
     ending.outcome = outcome.as_spot_reclaim(ended, reason)
     if launched:
-        ending.figures = runs.billing_figures(launched, off if ending.trouble is None else None, run.usd_per_hour)
-    if ending.host_existed and ending.trouble is None and (ending.figures or not instance):  # else it never started
+        ending.figures = runs.billing_figures(launched, off if ending.stop_failure is None else None, run.usd_per_hour)
+    if (
+        ending.host_existed and ending.stop_failure is None and (ending.figures or not instance)
+    ):  # else it never started
         unit_ended = ending.milestones.unit_ended or report is not None
         late = off >= ending.deadline
         ending.guard = attribution.stopped_by(ending.console, reason, stopped_here, late, unit_ended)
@@ -138,7 +140,7 @@ def _determine_outcome(ending: _Ending) -> None:
 
 def _delete_schedule(ending: _Ending) -> None:
     """Delete the schedule. If this fails, it has no effect on a stopped host, and deletes itself after the deadline."""
-    if ending.trouble is not None:
+    if ending.stop_failure is not None:
         return
     try:
         scheduled_stop.delete(ending.context.aws, ending.run.stack, ending.run.id)
@@ -149,7 +151,7 @@ def _delete_schedule(ending: _Ending) -> None:
 
 
 def _write_record(ending: _Ending) -> None:
-    phase = "stopped" if ending.trouble is None else "not confirmed stopped"
+    phase = "stopped" if ending.stop_failure is None else "not confirmed stopped"
     runs.save(ending.context.stack, ending.run.with_phase(phase, ending.now))
 
 
@@ -171,7 +173,7 @@ _FINALIZERS: tuple[tuple[str, Callable[[_Ending], None]], ...] = (
 def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, PneumoError | None]:
     """Stop the host. Returns whether it still ran, and why it is not confirmed off (None if it is)."""
     states = list[str]()
-    trouble: PneumoError | None = None
+    stop_failure: PneumoError | None = None
 
     def report(states_now: dict[str, str]) -> None:
         states.append(states_now.get(context.host.id, ""))
@@ -183,17 +185,17 @@ def _stop(context: RunContext, run: Run, milestones: Milestones) -> tuple[bool, 
             if not milestones.run_started and not run.spot:
                 time.sleep(SETTLE_S)
                 context.aws.stop([context.host], report, timeout)
-            trouble = None
+            stop_failure = None
             break
         except Exception as error:  # any error at all: the stop is not proven
             gpu_not_stopped = error if isinstance(error, PneumoError) and error.code == Exit.GPU_NOT_STOPPED else None
-            trouble = gpu_not_stopped or stop.unconfirmed(context.aws, run.stack, str(error))
+            stop_failure = gpu_not_stopped or stop.unconfirmed(context.aws, run.stack, str(error))
             if timeout == STOP_S:
                 with suppress(Exception):
                     context.link.power_off()
     with suppress(Exception):
         context.link.close()
-    return any(state in ("running", "pending") for state in states), trouble
+    return any(state in ("running", "pending") for state in states), stop_failure
 
 
 def _host_exists(context: RunContext, run: Run) -> bool:

@@ -52,8 +52,8 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
         if run.id == except_run or not (run.spot or run.instance == host.id):
             continue
         summary = collect.finalize_unattended(aws, stack, collect.host_of(aws, stack, run), run)
-        if summary.trouble is not None:
-            raise summary.trouble
+        if summary.stop_failure is not None:
+            raise summary.stop_failure
         with suppress(PneumoError):  # `pneumoctl runs fetch` reports it
             collect.fetch_results(stack, RunStore(aws, run.bucket, run.id), run, report=False)
         console.note(f"run {run.id} had ended: {summary.receipt.why} (pneumoctl runs show {run.id})")
@@ -128,7 +128,7 @@ def _resume(aws: Aws, stack: Stack, host: Instance, request: TrainingRequest, ac
     report = store.end_report()
     if not runs.is_closed(stack, run):
         summary = collect.finalize_unattended(aws, stack, current, run)
-        if summary.trouble or outcome.all_delivered(report):
+        if summary.stop_failure or outcome.all_delivered(report):
             return collect.fetch_and_report(stack, store, run, summary)
     elif outcome.all_delivered(report):
         collect.fetch_results(stack, store, run)

@@ -45,4 +45,4 @@ class Summary:
     """The receipt of a run, and why the GPU is not confirmed off, with the command to type; None if it is off."""
 
     receipt: Receipt
-    trouble: PneumoError | None
+    stop_failure: PneumoError | None

@@ -19,8 +19,8 @@ PROVE = """
 import sys
 from pathlib import Path
 import model
-from pneumoctl.targets.common.health import Door, gate
-gate(Door(sys.argv[1]), Path(model.__file__).parent / "pretrained")
+from pneumoctl.targets.common.health import WebEndpoint, gate
+gate(WebEndpoint(sys.argv[1]), Path(model.__file__).parent / "pretrained")
 """
 # Our modules that the commands of the extra import.
 OURS = {

@@ -46,9 +46,9 @@ class Operator:
         assert inventory is not None
         return inventory.url("ui")
 
-    def look(self) -> dict[str, Any]:
+    def status_document(self) -> dict[str, Any]:
         """What `status` shows, without a process of its own."""
-        return status.look(self.stack)
+        return status.gather_status(self.stack)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

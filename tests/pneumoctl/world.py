@@ -64,7 +64,7 @@ class World:
     def sleep(self, seconds: float) -> None:
         for _ in range(int(seconds * 2) or 1):
             self.seconds += min(seconds, 0.5)
-            self.look()
+            self.advance()
 
     def record_call(self, name: str) -> None:
         self.calls.append(name)
@@ -77,7 +77,7 @@ class World:
         if state == "stopping":
             self.stopped = self.seconds
 
-    def look(self) -> None:
+    def advance(self) -> None:
         if self.state == "pending" and self.seconds - self.since > 5:
             self.turn("running")
         if self.state == "stopping" and self.seconds - self.since > 8:
@@ -147,7 +147,7 @@ class FakeAws(Aws):
 
     def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
         world = self.world
-        world.look()
+        world.advance()
         world.record_call(operation)
         yield {"Instances": [self._described()]}
 

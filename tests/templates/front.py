@@ -23,7 +23,7 @@ from tests.templates.programs import program
 USER, PASSWORD = "clinician", "a-password-of-tests"
 NAMES = ("127.0.0.1", "pneumo.example")
 LOGIN = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
-_PATIENCE = 30.0  # seconds until nginx must answer; the machine may be busy
+_TIMEOUT_S = 30.0  # seconds until nginx must answer; the machine may be busy
 # nginx writes its process number and makes its folders below these; on this machine they are not its own.
 _START = (
     "for one in /run /var/lib /dev/shm; do mount -t tmpfs none $one || exit; done; mkdir /var/lib/nginx; "
@@ -90,7 +90,7 @@ class Front:
     def __enter__(self) -> "Front":
         self._errors = (self.directory / "errors").open("w+")
         self._process = subprocess.Popen(self._command, stderr=self._errors)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT_S
         while True:
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", 443), timeout=60).close()

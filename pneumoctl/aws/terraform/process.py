@@ -47,7 +47,7 @@ class Runs:
         self.output = directory / "output"
         self.record = directory / "run.json"
 
-    def going_on(self) -> bool:
+    def is_running(self) -> bool:
         """Whether a terraform is running now."""
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(self.output, os.O_RDONLY)
@@ -90,12 +90,12 @@ class Runs:
 
     def attach(self, hear: Callable[[str], None], note: Callable[[str], None]) -> bool:
         """Follow a running terraform from its first line to its end; False if none is running."""
-        if not self.going_on():
+        if not self.is_running():
             return False
         run = self.last()
         which = f"{run.command} (process {run.pid}, since {run.since})" if run else "an earlier run"
         begin = partial(note, f"{which} is still running: waiting for its end")
-        self._follow_to_end(begin, lambda: not self.going_on(), hear, note)
+        self._follow_to_end(begin, lambda: not self.is_running(), hear, note)
         return True
 
     def _start(self, argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -142,7 +142,7 @@ class Runs:
             follow(lines, ended, hear)
         except (KeyboardInterrupt, SystemExit):
             try:
-                if self.going_on():
+                if self.is_running():
                     self._interrupt(partial(follow, lines, lambda: ended() or self._has_begun(), hear, BEGIN_S), note)
                 if not self._await_end(lines, ended, hear, note):
                     note(_continues(self.last()))
@@ -162,7 +162,7 @@ class Runs:
             if follow(lines, ended, hear, SILENT_S):
                 return True
             run = self.last()
-            if run and self.output.stat().st_size == before and self.going_on():
+            if run and self.output.stat().st_size == before and self.is_running():
                 note(f"terraform hangs: no output for {SILENT_S:.0f} s, so no operation is running. Ending it")
                 os.kill(run.pid, signal.SIGINT)
         return False
@@ -183,7 +183,7 @@ class Runs:
             if run.command in _INTERRUPTIBLE_LATER:
                 await_start()
         finally:
-            if self.going_on():
+            if self.is_running():
                 self._save(replace(run, asked_to_end=True))
                 os.kill(run.pid, signal.SIGINT)
 

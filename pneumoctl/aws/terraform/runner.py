@@ -50,9 +50,9 @@ class Terraform:
         return self._mark.exists()
 
     @property
-    def going_on(self) -> bool:
+    def is_running(self) -> bool:
         """Whether a terraform is running in the stack's directory, also one that an earlier pneumoctl left."""
-        return self._runs.going_on()
+        return self._runs.is_running()
 
     def attach(self, report: Report = _silent) -> bool:
         """Follow a terraform that an earlier pneumoctl left running until it ends; False if there is none."""

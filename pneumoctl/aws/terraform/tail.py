@@ -35,10 +35,10 @@ def follow(
     lines: Lines,
     ended: Callable[[], bool],
     hear: Callable[[str], None],
-    patience: float = float("inf"),
+    timeout: float = float("inf"),
 ) -> bool:
-    """Pass every line to `hear` until the writer has ended; False if it has not after `patience` seconds."""
-    deadline = time.monotonic() + patience
+    """Pass every line to `hear` until the writer has ended; False if it has not after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
     while True:
         over = ended()  # asked before reading, so that the last lines are read, too
         waiting = lines.more(over)

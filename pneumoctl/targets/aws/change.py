@@ -23,7 +23,7 @@ from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, rollback
-from pneumoctl.targets.aws.desired import Ours, ReleaseChoice
+from pneumoctl.targets.aws.desired import LocalReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
@@ -92,7 +92,9 @@ def show(plan: Plan, todo: Todo, hosts: Hosts | None, say: Callable[[str], None]
         say(line)
 
 
-def _planned(settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: Ours) -> tuple[DesiredState, Plan, Todo]:
+def _planned(
+    settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: LocalReleases
+) -> tuple[DesiredState, Plan, Todo]:
     links = desired.current_links(hosts)
     earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""
     choice = ReleaseChoice(ours, links, task.update, task.rollback, earlier)

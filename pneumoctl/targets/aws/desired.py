@@ -46,7 +46,7 @@ def _links(agents: Agents, host: Host) -> dict[str, str]:
 class FrontDoor:
     """Runs the proof on this machine: a picture sent through the front door, as a person would upload it."""
 
-    door: health.Door
+    door: health.WebEndpoint
     bundle: Path
 
     def pending(self, steps: Sequence[Step]) -> list[bool]:
@@ -59,7 +59,7 @@ class FrontDoor:
 
 
 @dataclass(frozen=True)
-class Ours:
+class LocalReleases:
     """The releases of this pneumoctl, which deploy installs."""
 
     api: Code
@@ -69,7 +69,7 @@ class Ours:
     offline: Offline | None = None
 
 
-def our_releases(settings: Settings, source: Path | None = None) -> Ours:
+def our_releases(settings: Settings, source: Path | None = None) -> LocalReleases:
     """The code of this pneumoctl, or of the checkout `source`, and the model bundle by the settings."""
     folder = source or package("webapp").parent
     trees = []
@@ -84,7 +84,7 @@ def our_releases(settings: Settings, source: Path | None = None) -> Ours:
     name, bundle = promotion.model_bundle(settings)
     code = {kind: _code(folder, kind, trees) for kind in ("api", "ui")}
     offline = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
-    return Ours(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
+    return LocalReleases(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
 
 
 def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
@@ -100,7 +100,7 @@ class ReleaseChoice:
     current on each host, if there is one; kind `rollback` goes back to the release `earlier`.
     """
 
-    ours: Ours
+    ours: LocalReleases
     links: Mapping[str, Mapping[str, str]]  # host -> link -> what it points to now
     update: Collection[str]
     rollback: str = ""
@@ -157,14 +157,14 @@ def certified(stack: Stack, settings: Settings, inventory: Inventory) -> tuple[b
     return tls.load_or_make(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
 
 
-def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.Door:
+def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.WebEndpoint:
     """How the operator reaches the page: by its address, where the stack's own certificate is expected."""
     secrets = stack.secrets()
     login = (LOGIN, secrets.web_password) if secrets else None
     if settings.acme_email:
-        return health.Door(f"https://{settings.domain}", login=login)
+        return health.WebEndpoint(f"https://{settings.domain}", login=login)
     certificate, _ = certified(stack, settings, inventory)
-    return health.Door(f"https://{inventory.bastion.public_address}", tls.fingerprint(certificate), login)
+    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", tls.fingerprint(certificate), login)
 
 
 def limited(plan: Plan, hosts: Collection[str]) -> Plan:

@@ -20,9 +20,9 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, host_facts, provision
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
-from pneumoctl.targets.aws.desired import Ours
+from pneumoctl.targets.aws.desired import LocalReleases
 
-PATIENCE_S = 60.0  # seconds until the answers of all hosts must have arrived
+TIMEOUT_S = 60.0  # seconds until the answers of all hosts must have arrived
 RELEASES_S = 45.0
 # Releases share a virtual environment, and `up` changes no environment that a running service uses.
 REPLACE = "; up does not repair environments: terminate the instance, then up"
@@ -51,7 +51,7 @@ def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
     """The differences in AWS and on the hosts, and the diffs of files. Queries AWS and the hosts at the same time."""
     with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
         inventory = stack.hosts()
-        asked = aside.submit(look, settings, stack, inventory) if inventory else None
+        asked = aside.submit(compare_hosts, settings, stack, inventory) if inventory else None
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
         provision.prepare(context, last_applied_variables(context))
@@ -73,14 +73,14 @@ def _in_aws(context: Context) -> Iterator[Row]:
         yield Row("added", rule["GroupId"], describe_rule(rule))
 
 
-def look(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[Row], list[str]]:
+def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[Row], list[str]]:
     """The rows of all hosts, and the diffs of files. A host that does not answer has the row "unknown"."""
     releases = desired.our_releases(settings)
     hosts = [host for host in inventory.hosts if host.role != "train"]
     with Connections(inventory, stack.ssh) as connections:
         agents = Agents(connections, holder="", who="", run="")
         questions = {host.name: partial(_host, settings, stack, host, agents, releases) for host in hosts}
-        answers = host_facts.within(PATIENCE_S, questions)
+        answers = host_facts.within(TIMEOUT_S, questions)
     rows: list[Row] = []
     differences: list[str] = []
     for name, answer in answers.items():
@@ -92,7 +92,9 @@ def look(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[R
     return rows, differences
 
 
-def _host(settings: Settings, stack: Stack, host: Host, agents: Agents, releases: Ours) -> tuple[list[Row], list[str]]:
+def _host(
+    settings: Settings, stack: Stack, host: Host, agents: Agents, releases: LocalReleases
+) -> tuple[list[Row], list[str]]:
     seen = host_facts.see(agents, host)
     desired_parts = list(parts(host, host_facts.steps(settings, stack, host, seen, releases)))
     pending = agents.pending(host, [Step("", (host.name,), (), (part.probe,)) for part in desired_parts])
@@ -136,7 +138,7 @@ def _boot(host: Host, unit: str) -> Row:
     return Row("changed", f"{host.name}: {unit}", "does not start at boot")
 
 
-def _releases(host: Host, seen: host_facts.Seen, agents: Agents) -> list[Row]:
+def _releases(host: Host, seen: host_facts.HostFacts, agents: Agents) -> list[Row]:
     """The files of the current releases that differ from the deployed ones."""
     roots = [f"{ROOT}/{kind}/releases/{name}" for kind, name in seen.releases.items()]
     if not roots:

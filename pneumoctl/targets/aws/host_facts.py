@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Seen:
+class HostFacts:
     """What one host reports."""
 
     boot: str  # the result of its boot script, "ok" if that succeeded
@@ -65,7 +65,7 @@ def within(
     `longer`: other time limits, by name. A late question keeps running in its thread, which does not delay the exit.
     """
     began, answers = time.monotonic(), dict[str, Answer | PneumoError]()
-    patience = {name: longer.get(name, seconds) for name in questions}
+    time_limits = {name: longer.get(name, seconds) for name in questions}
 
     def ask(name: str, question: Callable[[], Answer]) -> None:
         try:
@@ -81,18 +81,18 @@ def within(
     for thread in threads.values():
         thread.start()
     for name, thread in threads.items():
-        thread.join(max(0.0, began + patience[name] - time.monotonic()))
+        thread.join(max(0.0, began + time_limits[name] - time.monotonic()))
     in_time = dict(answers)  # a copy: late answers are still added
-    return {name: in_time.get(name, PneumoError(f"no answer within {patience[name]:g} s")) for name in questions}
+    return {name: in_time.get(name, PneumoError(f"no answer within {time_limits[name]:g} s")) for name in questions}
 
 
-def see(agents: Agents, host: Host) -> Seen:
+def see(agents: Agents, host: Host) -> HostFacts:
     """Get the facts of one host with one request. Raises ssh.Unreachable."""
     argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
     return parse(agents.run(host, argv, QUESTION_S).stdout)
 
 
-def parse(output: str) -> Seen:
+def parse(output: str) -> HostFacts:
     """Parse the output of the script that gathers the facts."""
     facts: dict[str, str] = {}
     states: dict[str, str] = {}
@@ -111,10 +111,10 @@ def parse(output: str) -> Seen:
             unit = {}
     links = {link: facts[link] for link in desired.LINKS if facts.get(link)}
     percent: dict[str, int] = {name: int(facts.get(name) or -1) for name in ("disk", "memory")}
-    return Seen(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
+    return HostFacts(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
-def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, releases: desired.Ours) -> list[Step]:
+def steps(settings: Settings, stack: Stack, host: Host, seen: HostFacts, releases: desired.LocalReleases) -> list[Step]:
     """The steps of `configure` on one host, with the releases that are current there."""
     inventory = stack.hosts()
     if inventory is None:
@@ -125,7 +125,7 @@ def steps(settings: Settings, stack: Stack, host: Host, seen: Seen, releases: de
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 
 
-def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.Ours | None:
+def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.LocalReleases | None:
     """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
 
     A read-only command must not make one, and hosts whose certificate is missing or expires soon differ in any case.
@@ -139,7 +139,7 @@ def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desi
         return None
 
 
-def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.Door:
+def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.WebEndpoint:
     """As desired.front_door, with the certificate that was installed, even if it expired.
 
     Raises PneumoError if there is none.
@@ -152,14 +152,14 @@ def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.Door:
     except (OSError, ValueError) as error:
         raise PneumoError("the front door is not configured yet") from error
     login = (desired.LOGIN, secrets.web_password) if secrets else None
-    return health.Door(f"https://{inventory.bastion.public_address}", fingerprint, login)
+    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
 
 
 def _certificate(stack: Stack) -> bytes:
     return (stack.directory / "tls" / certificate.CERTIFICATE).read_bytes()
 
 
-def check_front_door(door: health.Door) -> float:
+def check_front_door(door: health.WebEndpoint) -> float:
     """Request the page from the front door, as its users do; returns the days until its certificate expires.
 
     Raises PneumoError unless the page is shown.

@@ -24,7 +24,7 @@ from pneumoctl.targets.aws.log_sources import Entry, Log
 from pneumoctl.terminal.console import console
 
 STEPS = "pneumoctl"
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a log must not control the terminal
 PAUSE_S = 2.0  # between attempts to reach a lost host again
 
@@ -73,10 +73,10 @@ def _last(
     agents = Agents(connections, holder="", who="", run="")
 
     def ask(host: Host, log: Log) -> list[Entry]:
-        output = agents.run(host, log.command(lines), PATIENCE_S).stdout
+        output = agents.run(host, log.command(lines), TIMEOUT_S).stdout
         return [entry for line in output.splitlines() if (entry := log.entry(host.name, line)) is not None]
 
-    answers = host_facts.within(PATIENCE_S, {host.name: partial(ask, host, log) for host, log in chosen})
+    answers = host_facts.within(TIMEOUT_S, {host.name: partial(ask, host, log) for host, log in chosen})
     lost = {name: answer.message for name, answer in answers.items() if isinstance(answer, PneumoError)}
     return {name: answer for name, answer in answers.items() if not isinstance(answer, PneumoError)}, lost
 

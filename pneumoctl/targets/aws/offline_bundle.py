@@ -18,7 +18,7 @@ from pneumoctl.hosts.desired import Offline
 ARCHITECTURE = "amd64"  # of all instance types that the settings allow
 PYTHON = "3.11"  # the version in Debian 12
 PROGRAMS = {"apt-get": "apt", "dpkg": "dpkg", "dpkg-scanpackages": "dpkg-dev"}
-PATIENCE_S = 3600.0
+TIMEOUT_S = 3600.0
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 
 
@@ -119,10 +119,10 @@ def wheels(directory: Path) -> None:
 def _run(argv: Sequence[str], cwd: Path | None = None) -> str:
     """Run a program and return its stdout. Raises PneumoError with its last lines if it fails."""
     try:
-        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise PneumoError(
-            f"{argv[0]} did not end within {PATIENCE_S:.0f} s", "check the network, then run the same command again"
+            f"{argv[0]} did not end within {TIMEOUT_S:.0f} s", "check the network, then run the same command again"
         ) from error
     if done.returncode:
         last = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-8:])

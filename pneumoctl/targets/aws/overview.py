@@ -15,16 +15,18 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context, host_facts
-from pneumoctl.targets.aws.desired import Ours
-from pneumoctl.targets.aws.host_facts import Seen
+from pneumoctl.targets.aws.desired import LocalReleases
+from pneumoctl.targets.aws.host_facts import HostFacts
 
-PATIENCE_S = 3.5  # for all answers together; a host without one by then is shown as not answering
+TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
 CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
 
 
-def look(settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None) -> dict[str, Any]:
+def gather_status(
+    settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
+) -> dict[str, Any]:
     """The state of the stack as one document. Raises PneumoError if AWS does not answer and there is no inventory."""
-    answers = host_facts.within(PATIENCE_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
+    answers = host_facts.within(TIMEOUT_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
     cloud = answers["aws"]
     if isinstance(cloud, PneumoError):
         if inventory is None:
@@ -64,7 +66,7 @@ def _questions(
         releases = host_facts.our_releases(settings, stack, inventory)
         for host in inventory.hosts:
             if host.role != "train":
-                facts: Future[Seen] = Future()
+                facts: Future[HostFacts] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
                 questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, releases)
         questions["front door"] = lambda: host_facts.check_front_door(host_facts.door(settings, stack, inventory))
@@ -105,7 +107,7 @@ def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
     return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
 
 
-def _facts(agents: Agents, host: Host, facts: Future[Seen]) -> Seen:
+def _facts(agents: Agents, host: Host, facts: Future[HostFacts]) -> HostFacts:
     """The facts that a host reports; also the result of the future `facts`."""
     try:
         facts.set_result(host_facts.see(agents, host))
@@ -115,7 +117,12 @@ def _facts(agents: Agents, host: Host, facts: Future[Seen]) -> Seen:
 
 
 def _pending(
-    settings: Settings, stack: Stack, host: Host, agents: Agents, facts: Future[Seen], releases: Ours | None
+    settings: Settings,
+    stack: Stack,
+    host: Host,
+    agents: Agents,
+    facts: Future[HostFacts],
+    releases: LocalReleases | None,
 ) -> int | None:
     """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
     if releases is None:
@@ -142,10 +149,10 @@ def _rows(
 
 
 def _row(
-    host: Host, instance: Instance | None, absent: str, facts: Seen | PneumoError | None, pending: Any
+    host: Host, instance: Instance | None, absent: str, facts: HostFacts | PneumoError | None, pending: Any
 ) -> dict[str, Any]:
     state = instance.state if instance else absent
-    seen = facts if isinstance(facts, Seen) else None
+    seen = facts if isinstance(facts, HostFacts) else None
     ssh = facts.message if isinstance(facts, PneumoError) else ""
     if seen is not None:
         ssh = "booted" if seen.boot == "ok" else seen.boot or "no boot mark yet"

@@ -139,7 +139,7 @@ def wait_until_ready(context: Context) -> Inventory:
     return hosts
 
 
-def stop_training_hosts(context: Context, patience: float = 0.0, spare_leased: bool = True) -> None:
+def stop_training_hosts(context: Context, timeout: float = 0.0, spare_leased: bool = True) -> None:
     """Stop the training hosts (see gpu.stop); with `spare_leased`, hosts of runs that hold a lease keep running.
 
     Also raises PneumoError (exit 7) if a terraform that we left running may still make or start one.
@@ -149,8 +149,8 @@ def stop_training_hosts(context: Context, patience: float = 0.0, spare_leased: b
     def leased(host: Instance) -> bool:
         return spare_leased and host.id in orphans.leases(context.aws, [host], context.settings.stack)
 
-    stop.stop_training_hosts(context.aws, context.settings.stack, expected, patience, leased)
-    if expected and context.terraform.going_on:
+    stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased)
+    if expected and context.terraform.is_running:
         raise stop.unconfirmed(
             context.aws,
             context.settings.stack,

@@ -27,7 +27,7 @@ ADDRESS_QUOTA = ("ec2", "L-0263D0A3")
 
 
 @dataclass(frozen=True)
-class Used:
+class QuotaUse:
     """An on-demand instance that counts against a quota now."""
 
     type: str
@@ -84,7 +84,7 @@ def _instead(aws: Aws, name: str, kind: str) -> str:
 
 def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
     """Check each vCPU quota: the use by others in the account and the need of the stack must fit."""
-    used = list(_used(aws, settings.stack))
+    used = list(_quota_uses(aws, settings.stack))
     wanted = Counter({settings.nginx_type: 1})
     wanted.update({settings.monitoring_type: 1})
     wanted.update({settings.web_type: settings.web_count})
@@ -159,12 +159,12 @@ def _more(aws: Aws, service: str, code: str, wanted: int) -> str:
     )
 
 
-def _used(aws: Aws, stack: str) -> Iterator[Used]:
+def _quota_uses(aws: Aws, stack: str) -> Iterator[QuotaUse]:
     running = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     for reservation in aws.items("ec2", "describe_instances", "Reservations", Filters=running):
         for instance in reservation["Instances"]:
             if instance.get("InstanceLifecycle") != "spot":
-                yield Used(instance["InstanceType"], _ours(instance, stack))
+                yield QuotaUse(instance["InstanceType"], _ours(instance, stack))
 
 
 def _cpus(aws: Aws, kinds: Iterable[str]) -> dict[str, int]:

@@ -22,7 +22,7 @@ def reports(settings: Settings, stack: Stack) -> Iterator[Report]:
         inventory = stack.hosts()
         with _agents(inventory, stack) as agents:
             while stack.hosts() == inventory:  # it changes with an `up` or a teardown
-                yield report(overview.look(settings, stack, inventory, agents))
+                yield report(overview.gather_status(settings, stack, inventory, agents))
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def _end_runs(context: Context) -> None:
         if run.instance in hosts and context.stack.hosts() is not None:
             console.note(f"run {run.id} is ended by this teardown", "yellow")
             closed = collect.finalize_unattended(context.aws, context.stack, hosts[run.instance], run, "teardown")
-            if closed.trouble is not None:
-                raise closed.trouble
+            if closed.stop_failure is not None:
+                raise closed.stop_failure
 
 
 def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[str]:

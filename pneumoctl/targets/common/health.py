@@ -16,7 +16,7 @@ PICTURE = "pneumoctl-health-check-{}.png"
 
 
 @dataclass(frozen=True)
-class Door:
+class WebEndpoint:
     """The URL of the web page, and the login (name, password) that it requires.
 
     `fingerprint`: SHA-256 of the only certificate to accept; empty: verify it with the certificate authorities.
@@ -27,7 +27,7 @@ class Door:
     login: tuple[str, str] | None = None
 
 
-def gate(door: Door, bundle: Path) -> dict[str, Any]:
+def gate(door: WebEndpoint, bundle: Path) -> dict[str, Any]:
     """Send the bundle's known picture through the web page and read the stored result back.
 
     Returns the stored prediction document. Raises PneumoError (exit 10) if a request fails or the score is wrong.
@@ -52,7 +52,7 @@ def gate(door: Door, bundle: Path) -> dict[str, Any]:
     return stored
 
 
-def _json(door: Door, method: str, path: str, **more: Any) -> dict[str, Any]:
+def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, Any]:
     import urllib3
 
     url = door.url + path

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.targets.common.health import Door, gate
+from pneumoctl.targets.common.health import WebEndpoint, gate
 
 
 def main(argv: list[str]) -> int:
     """`python -m pneumoctl.targets.local.gate UI_URL BUNDLE`."""
     url, bundle = argv
     try:
-        sys.stdout.write(json.dumps(gate(Door(url), Path(bundle))) + "\n")
+        sys.stdout.write(json.dumps(gate(WebEndpoint(url), Path(bundle))) + "\n")
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")
         return error.code

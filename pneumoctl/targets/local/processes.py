@@ -28,21 +28,21 @@ def ours(directory: Path) -> list[psutil.Process]:
     return running
 
 
-def end(directory: Path, patience: float = 15.0) -> None:
+def end(directory: Path, timeout: float = 15.0) -> None:
     """Send SIGTERM to every process of the stack, then SIGKILL. supervisord is first; it would restart the others."""
     living = ours(directory)
     living.sort(key=lambda process: "supervisord" not in " ".join(_cmdline(process)))
     for process in living:
         _signal(process, psutil.Process.terminate)
-    if not _gone(directory, patience):
+    if not _gone(directory, timeout):
         for process in ours(directory):
             _signal(process, psutil.Process.kill)
         _gone(directory, 5)
 
 
-def _gone(directory: Path, patience: float) -> bool:
+def _gone(directory: Path, timeout: float) -> bool:
     """Wait until all have ended. A zombie counts as ended: a container without an init does not reap it."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while ours(directory):
         if time.monotonic() > deadline:
             return False

@@ -14,9 +14,9 @@ from pneumoctl.targets.local import supervisor
 MOST_LIVES = 2  # a service that was restarted this often will not become ready
 
 
-def wait(url: str, root: Path | None = None, service: str = "", patience: float = 90.0) -> None:
+def wait(url: str, root: Path | None = None, service: str = "", timeout: float = 90.0) -> None:
     """Wait until `url` is ready. Raises PneumoError at the time limit, or at once if the service keeps ending."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     lives: set[int] = set()
     while True:
         good, document = ready(url, socket=_socket(root, service))
@@ -25,7 +25,7 @@ def wait(url: str, root: Path | None = None, service: str = "", patience: float 
         lives |= {_pid(root, service)} if root else set()
         why = _hopeless(document, lives)
         if not why and time.monotonic() > deadline:
-            why = f"was not ready after {patience:.0f} s"
+            why = f"was not ready after {timeout:.0f} s"
         if why:
             raise PneumoError(f"{service or url} {why}: {json.dumps(document)}", "pneumoctl logs", Exit.GATE_FAILED)
         time.sleep(0.2)

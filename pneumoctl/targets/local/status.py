@@ -11,7 +11,7 @@ from pneumoctl.targets.local.supervisor import State
 from pneumoctl.terminal.report import Report, Table
 
 
-def look(stack: Stack) -> dict[str, Any]:
+def gather_status(stack: Stack) -> dict[str, Any]:
     """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
     inventory = stack.inventory()
     if inventory is None:

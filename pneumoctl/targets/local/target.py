@@ -35,7 +35,7 @@ class Target:
     def status(self) -> Iterator[Report]:
         """See Target."""
         while True:
-            yield status.report(status.look(self.stack))
+            yield status.report(status.gather_status(self.stack))
 
     def logs(self, service: str | None, lines: int, follow: bool) -> int:
         """See Target."""

@@ -25,7 +25,7 @@ from pneumoctl.targets.local.desired import DesiredState
 PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
 THREADS = MAX_PENDING + 8  # the others answer health probes while all uploads run
-PATIENCE = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
+STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
 
 
 def plan(desired: DesiredState) -> Plan:
@@ -61,7 +61,7 @@ def _supervisor(desired: DesiredState) -> Step:
             "supervisor/supervisord.conf",
             layout=layout,
             socket=supervisor.socket(layout.root),
-            programs=[(name, command, PATIENCE[name]) for name, command in _programs(desired)],
+            programs=[(name, command, STOP_TIMEOUTS[name]) for name, command in _programs(desired)],
         ),
         str(supervisor.config(layout.root)),
     )

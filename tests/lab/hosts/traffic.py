@@ -31,7 +31,7 @@ PAGES = 4  # what `look` asks for, in turn
 LEAST = UPLOADS * PAGES  # requests, so that each kind was sent
 AT_ONCE = 12  # the maximum number of concurrent requests
 LONGEST_S = 1800.0  # ends by itself after this time
-PATIENCE_S = 90.0  # longer than the timeout of nginx for the page
+TIMEOUT_S = 90.0  # longer than the timeout of nginx for the page
 PICTURES = 8  # drawn pictures; each upload is a slightly changed one
 SIZE = 320
 NEAR = 0.05  # maximum difference of a changed picture's score
@@ -196,7 +196,7 @@ class Traffic:
         headers = self._headers | ({"Accept": accept} if accept else {})
         with (
             self._lab.entered("operator"),
-            urllib3.PoolManager(ssl_context=self._context, retries=False, timeout=PATIENCE_S) as pool,
+            urllib3.PoolManager(ssl_context=self._context, retries=False, timeout=TIMEOUT_S) as pool,
         ):
             answer = pool.request(method, self._url + path, headers=headers, redirect=False, **more)
         if not 200 <= answer.status < 400:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.aws.bill import Billed, Line, changed, money, so_far
+from pneumoctl.aws.bill import BilledResource, Line, changed, money, so_far
 from pneumoctl.aws.prices import Prices
 from pneumoctl.aws.terraform.plan_json import Change
 
@@ -115,11 +115,11 @@ def test_nothing_changed_costs_nothing() -> None:
 def test_the_cost_so_far_counts_from_each_creation() -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     things = [
-        Billed(Line("web-0", "t3.small", 0.02), now - timedelta(hours=10)),
-        Billed(Line("nat", "NAT gateway", 0.045), now - timedelta(hours=20)),
-        Billed(Line("eip", "public IPv4", 0.005), None),  # AWS does not say: as old as the oldest
-        Billed(Line("odd", "m9.huge", None), now - timedelta(hours=1)),
-        Billed(Line("clock", "t3.micro", 0.01), now + timedelta(minutes=3)),  # their clock is ahead of ours
+        BilledResource(Line("web-0", "t3.small", 0.02), now - timedelta(hours=10)),
+        BilledResource(Line("nat", "NAT gateway", 0.045), now - timedelta(hours=20)),
+        BilledResource(Line("eip", "public IPv4", 0.005), None),  # AWS does not say: as old as the oldest
+        BilledResource(Line("odd", "m9.huge", None), now - timedelta(hours=1)),
+        BilledResource(Line("clock", "t3.micro", 0.01), now + timedelta(minutes=3)),  # their clock is ahead of ours
     ]
     spent = so_far(things, now)
     assert [usd for _, usd in spent.each] == [pytest.approx(0.2), pytest.approx(0.9), pytest.approx(0.1), None, 0.0]

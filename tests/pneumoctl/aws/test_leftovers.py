@@ -162,12 +162,12 @@ def test_proof_waits_for_what_aws_still_lists(aws: Aws, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         leftovers.time, "sleep", lambda _: aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
     )
-    assert wait_until_gone(aws, "r", patience=5) == []
+    assert wait_until_gone(aws, "r", timeout=5) == []
 
 
 def test_proof_names_what_stays(aws: Aws) -> None:
     launch(aws, "r", "web-0", "web")
-    assert {one.name for one in wait_until_gone(aws, "r", patience=0.2)} == {"pneumoctl-r-web-0"}
+    assert {one.name for one in wait_until_gone(aws, "r", timeout=0.2)} == {"pneumoctl-r-web-0"}
 
 
 @pytest.mark.parametrize(

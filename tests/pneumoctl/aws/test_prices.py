@@ -114,10 +114,10 @@ def test_one_price_that_the_api_lacks_comes_from_the_table_with_its_day(
     assert (current.source, current.date) == ("bundled price list", "2026-01-19")
 
 
-def test_a_slow_api_costs_no_more_than_patience(price_list: threading.Event, cloud: Cloud) -> None:
+def test_a_slow_api_costs_no_more_than_its_timeout(price_list: threading.Event, cloud: Cloud) -> None:
     price_list.clear()
     aws = cloud.fresh()
-    current = prices.current(aws, ["t3.micro"], patience=0.3)
+    current = prices.current(aws, ["t3.micro"], timeout=0.3)
     assert current.of("t3.micro") == 0.0114
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pneumoctl.aws import ec2 as aws_module
-from pneumoctl.aws.bill import Billed, so_far
+from pneumoctl.aws.bill import BilledResource, so_far
 from pneumoctl.aws.prices import bundled
 from pneumoctl.aws.spending import billed
 from tests.pneumoctl.cloud import REGION, Cloud, launch, tags
@@ -13,7 +13,7 @@ from tests.pneumoctl.cloud import REGION, Cloud, launch, tags
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
 
-def rates(costs: list[Billed]) -> list[float]:
+def rates(costs: list[BilledResource]) -> list[float]:
     return [one.line.usd_per_hour or 0.0 for one in costs]
 
 

@@ -119,12 +119,12 @@ def test_a_command_that_needs_no_aws_does_not_wait_for_it(
     answered = threading.Event()
     monkeypatch.setattr(orphans, "_alarm", lambda _: answered.wait())
     waits: list[float] = []
-    monkeypatch.setattr(atexit, "register", lambda wait, patience: waits.append(patience))
+    monkeypatch.setattr(atexit, "register", lambda wait, timeout: waits.append(timeout))
     try:
         assert pneumoctl(["audit", "--stack", "watch"]) == 0
     finally:
         answered.set()
-    assert waits == [orphans.PATIENCE_S]
+    assert waits == [orphans.TIMEOUT_S]
 
 
 def test_a_failed_check_for_orphans_breaks_no_command(
@@ -186,12 +186,12 @@ def test_all_enabled_regions_are_searched_and_a_failing_one_is_named(
     names = orphans.regions(aws)
     assert REGION in names and len(names) > 5
 
-    def look(there: Aws) -> list[orphans.Running]:
+    def running_hosts(there: Aws) -> list[orphans.RunningGpuHost]:
         if there.region == names[0]:
             raise PneumoError("no answer")
         return []
 
-    monkeypatch.setattr(orphans, "running_hosts", look)
+    monkeypatch.setattr(orphans, "running_hosts", running_hosts)
     seen = {region: hosts for region, _, hosts in orphans.search_regions(aws, names)}
     assert sorted(seen) == names and isinstance(seen[names[0]], PneumoError)
     assert pneumoctl(["gpu", "reap", "-y"]) == 6

@@ -114,7 +114,7 @@ def test_an_error_in_any_phase_stops_the_host(
 ) -> None:
     world.faults[PHASES[phase]] = raising(error)
     summary = run_it(world, tmp_path)
-    assert world.state == "stopped" and not world.armed and summary.trouble is None
+    assert world.state == "stopped" and not world.armed and summary.stop_failure is None
     before = phase in ("arming", "reading back")
     if before and code == Exit.TRAINING_FAILED:
         assert summary.receipt.exit == (Exit.PREFLIGHT if isinstance(error, PneumoError) else Exit.FAILED)
@@ -247,8 +247,8 @@ def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path)
 
     world.faults["next_event"] = after_calls(silent, 30)
     summary = run_it(world, tmp_path)
-    assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.trouble
-    assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in summary.trouble.hint
+    assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.stop_failure
+    assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in summary.stop_failure.hint
     assert world.armed and summary.receipt.schedule == "kept" and summary.receipt.stopped is None
     assert world.state == "running"
     world.sleep(3600)
@@ -261,14 +261,14 @@ def test_without_the_api_the_host_itself_is_told_to_power_off(world: World, tmp_
     world.host_acts = False
     summary = run_it(world, tmp_path)
     assert "power_off" in world.calls and world.state == "stopped"
-    assert summary.trouble is None and summary.receipt.exit == 8
+    assert summary.stop_failure is None and summary.receipt.exit == 8
 
 
 def test_throttling_at_the_stop_only_takes_longer(world: World, tmp_path: Path) -> None:
     world.faults["stop_instances"] = raising(PneumoError("throttled", aws="throttled"), 20)
     world.faults["start_run"] = raising(PneumoError("no room"))
     summary = run_it(world, tmp_path)
-    assert summary.trouble is None and world.state == "stopped" and summary.receipt.exit == 8
+    assert summary.stop_failure is None and world.state == "stopped" and summary.receipt.exit == 8
 
 
 def test_a_lost_response_to_the_start_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_failed_finalizer_does_not_stop_the_others(
     summary = run_it(world, tmp_path, hours=0.5)
     assert any("determining how the run ended failed: a bug" in note for note in world.notes)
     assert summary.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
-    assert (summary.trouble is not None) is down and bool(world.armed) is down
+    assert (summary.stop_failure is not None) is down and bool(world.armed) is down
     assert summary.receipt.why == ("deadline" if down else "lost")
     assert runs.load_receipt(run_context(world, tmp_path).stack, RUN) == summary.receipt
 

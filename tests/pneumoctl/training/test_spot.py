@@ -184,7 +184,7 @@ def test_an_instance_of_an_unanswered_request_is_found_and_terminated(
     summary = finalize.finalize_run(
         context, run, Milestones(start_requested=True), Outcome("failed", "no answer", Exit.TRAINING_FAILED)
     )
-    assert summary.trouble is None and aws.states([made.id])[made.id] == "terminated"
+    assert summary.stop_failure is None and aws.states([made.id])[made.id] == "terminated"
     assert summary.receipt.guard == attribution.CLIENT
 
 

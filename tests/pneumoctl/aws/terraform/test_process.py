@@ -39,7 +39,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
     terraform = tiny_terraform.make(tmp_path, monkeypatch)
     yield terraform
     run = runs(terraform).last()
-    if run and runs(terraform).going_on():
+    if run and runs(terraform).is_running():
         os.killpg(run.pid, signal.SIGKILL)
 
 
@@ -69,8 +69,8 @@ def output(tiny: Tiny) -> str:
     return at.read_text() if at.exists() else ""
 
 
-def until(fact: Callable[[], object], patience: float = 120) -> None:
-    deadline = time.monotonic() + patience
+def until(fact: Callable[[], object], timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -84,11 +84,11 @@ def test_a_killed_pneumoctl_leaves_terraform_running_and_the_next_run_follows_it
     killed.kill()
     killed.wait()
     run = runs(tiny).last()
-    assert run is not None and runs(tiny).going_on()
+    assert run is not None and runs(tiny).is_running()
     assert os.getsid(run.pid) == run.pid  # a session of its own: no terminal reaches it
     tiny.heard.clear()
     tiny.prepare("a", "b", seconds=2)
-    assert not runs(tiny).going_on()
+    assert not runs(tiny).is_running()
     assert f"terraform apply (process {run.pid}, since {run.since}) is still running" in tiny.notes()
     done = [one for one in tiny.heard if one.event == "done"]
     assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
@@ -107,7 +107,7 @@ def test_an_interrupt_lets_terraform_finish_started_operations_only(
     stdout, _ = ours.communicate(timeout=120)
     assert ours.returncode == 128 + number
     assert stdout.count("note interrupted: terraform finishes") == 1
-    assert not runs(tiny).going_on()
+    assert not runs(tiny).is_running()
     assert "Interrupt received" in output(tiny) and "Two interrupts" not in output(tiny)
     assert 0 < len(tiny.addresses()) < 12
     assert tiny.terraform.suspect
@@ -125,7 +125,7 @@ def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     ours.send_signal(signal.SIGINT)
     stdout, _ = ours.communicate(timeout=120)
     assert ours.returncode == 130, stdout
-    assert not runs(tiny).going_on()
+    assert not runs(tiny).is_running()
     # In its first hundredths of a second terraform does not listen yet, and dies of the signal having begun nothing.
     assert "Interrupt received" in output(tiny) or '"apply_start"' not in output(tiny)
     assert len(tiny.addresses()) < 12
@@ -160,7 +160,7 @@ def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     first.send_signal(signal.SIGINT)
     output, _ = first.communicate(timeout=120)
     run = Runs(tmp_path).last()
-    assert run is not None and run.asked_to_end and Runs(tmp_path).going_on()
+    assert run is not None and run.asked_to_end and Runs(tmp_path).is_running()
     assert f"terraform (process {run.pid}) goes on by itself" in output
     second = subprocess.Popen(argv, **quiet)
     assert second.stdout is not None and "is still running" in second.stdout.readline()
@@ -168,7 +168,7 @@ def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     (tmp_path / "end").touch()
     second.communicate(timeout=120)  # it waits for the end
     assert output_file.read_text().count("Interrupt received") == 1
-    assert not Runs(tmp_path).going_on()
+    assert not Runs(tmp_path).is_running()
 
 
 # A stand-in for a terraform that loads its provider until the file `begin` exists. Before, an interrupt only makes it
@@ -215,7 +215,7 @@ def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
     until(lambda: heard in (tmp_path / "output").read_text())
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end
-    if Runs(tmp_path).going_on():
+    if Runs(tmp_path).is_running():
         os.kill(run.pid, signal.SIGKILL)
 
 
@@ -230,7 +230,7 @@ def test_a_kill_of_terraform_leaves_no_lock_and_a_readable_state(
     assert run is not None
     ours.kill()
     os.killpg(run.pid, signal.SIGKILL)
-    until(lambda: not runs(tiny).going_on())
+    until(lambda: not runs(tiny).is_running())
     assert (tiny.terraform.directory / ".terraform.tfstate.lock.info").exists()  # left behind, and without force
     assert tiny.terraform.suspect
     tiny.prepare("a", "b", seconds=0)
@@ -269,7 +269,7 @@ def test_two_at_once_is_refused(tmp_path: Path) -> None:
     finally:
         first.kill()
         first.wait()
-    assert not runs.going_on()
+    assert not runs.is_running()
 
 
 def test_output_in_any_chunks_is_complete(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_terraforms_own_children_do_not_keep_the_lock(tmp_path: Path) -> None:
     assert runs.run([sys.executable, "-c", child], tmp_path, os.environ, print, print) == 0
     run = runs.last()
     assert run is not None and not psutil.pid_exists(run.pid)
-    assert not runs.going_on()
+    assert not runs.is_running()
 
 
 def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
@@ -337,7 +337,7 @@ def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
         runs.run(["sleep", "30"], tmp_path, os.environ, print, print)
     run = runs.last()
     assert run is not None and run.asked_to_end
-    assert not runs.going_on()
+    assert not runs.is_running()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -364,4 +364,4 @@ def test_a_hanging_terraform_is_killed_after_an_interrupt(tmp_path: Path, monkey
 
     with pytest.raises(KeyboardInterrupt):
         Runs(tmp_path).run([sys.executable, "-c", HANGS], tmp_path, os.environ, hear, notes.append)
-    assert "hangs" in notes[-1] and not Runs(tmp_path).going_on()
+    assert "hangs" in notes[-1] and not Runs(tmp_path).is_running()

@@ -25,6 +25,6 @@ def test_whole_lines_once_each_and_the_rest_at_the_end(tmp_path: Path) -> None:
 
 def test_waiting_for_the_end_times_out(tmp_path: Path) -> None:
     started = time.monotonic()
-    assert not follow(Lines(tmp_path / "said"), lambda: False, print, patience=0.2)
+    assert not follow(Lines(tmp_path / "said"), lambda: False, print, timeout=0.2)
     assert time.monotonic() - started >= 0.2
     assert follow(Lines(tmp_path / "said"), lambda: True, print)

@@ -18,7 +18,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
-from pneumoctl.targets.common.health import Door
+from pneumoctl.targets.common.health import WebEndpoint
 from tests.pneumoctl.examples import HOSTS_OUTPUT
 
 SAID = """boot=ok\x20
@@ -108,7 +108,7 @@ def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
 
 
 @contextmanager
-def page(folder: Path, code: int = 200) -> Iterator[Door]:
+def page(folder: Path, code: int = 200) -> Iterator[WebEndpoint]:
     """A web page over TLS that wants a login."""
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -127,7 +127,7 @@ def page(folder: Path, code: int = 200) -> Iterator[Door]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"https://127.0.0.1:{server.server_address[1]}"
-        yield Door(url, tls.fingerprint(certificate), ("me", "secret"))
+        yield WebEndpoint(url, tls.fingerprint(certificate), ("me", "secret"))
         server.shutdown()
 
 
@@ -135,7 +135,7 @@ def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
     with page(tmp_path) as door:
         assert 364 < host_facts.check_front_door(door) <= 365
         with pytest.raises(PneumoError, match="answers 401"):
-            host_facts.check_front_door(Door(door.url, door.fingerprint))
+            host_facts.check_front_door(WebEndpoint(door.url, door.fingerprint))
 
 
 def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:
         with pytest.raises(PneumoError, match="answers 503"):
             host_facts.check_front_door(door)
         with pytest.raises(PneumoError, match="shows another certificate"):
-            host_facts.check_front_door(Door(door.url, "0" * 64, door.login))
+            host_facts.check_front_door(WebEndpoint(door.url, "0" * 64, door.login))
         with pytest.raises(PneumoError, match="does not answer: self-signed certificate"):
-            host_facts.check_front_door(Door(door.url, login=door.login))
+            host_facts.check_front_door(WebEndpoint(door.url, login=door.login))
     with pytest.raises(PneumoError, match="refused"):
         host_facts.check_front_door(door)

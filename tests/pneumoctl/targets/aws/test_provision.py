@@ -96,10 +96,10 @@ def test_a_console_that_cannot_be_read_keeps_no_gpu_running() -> None:
     assert ec2.stopped == ["i-1"]
 
 
-@pytest.mark.parametrize("trouble", [PneumoError("token expired"), KeyboardInterrupt(), SystemExit(143)])
-def test_an_unknown_gpu_state_is_exit_7(trouble: BaseException) -> None:
+@pytest.mark.parametrize("failure", [PneumoError("token expired"), KeyboardInterrupt(), SystemExit(143)])
+def test_an_unknown_gpu_state_is_exit_7(failure: BaseException) -> None:
     with pytest.raises(PneumoError) as caught:
-        gpu.stop_training_hosts(Ec2(away=trouble), "t", True)
+        gpu.stop_training_hosts(Ec2(away=failure), "t", True)
     assert caught.value.code == Exit.GPU_NOT_STOPPED
     assert "aws ec2 stop-instances --region eu-west-1 --profile work" in caught.value.hint
 

@@ -52,7 +52,7 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
-    assert health.gate(health.Door(page), bundle) == GOOD
+    assert health.gate(health.WebEndpoint(page), bundle) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,18 @@ def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
 def test_the_gate_fails(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
     Page.answers = {"POST": sent, "GET": stored}
     with pytest.raises(PneumoError) as caught:
-        health.gate(health.Door(page), bundle)
+        health.gate(health.WebEndpoint(page), bundle)
     assert caught.value.code == Exit.GATE_FAILED
 
 
 def test_waiting_ends_with_the_last_answer(page: str) -> None:
     Page.answers = {"GET": (503, '{"status": "not ready"}')}
     with pytest.raises(PneumoError, match="not ready"):
-        readiness.wait(f"{page}/readyz", patience=0.3)
+        readiness.wait(f"{page}/readyz", timeout=0.3)
     with pytest.raises(PneumoError, match="no answer"):
-        readiness.wait("http://127.0.0.1:1/readyz", patience=0.3)
+        readiness.wait("http://127.0.0.1:1/readyz", timeout=0.3)
     Page.answers = {"GET": (503, '{"checks": {"known_picture": {"ok": false}}}')}
     with pytest.raises(PneumoError, match="known picture"):
-        readiness.wait(f"{page}/readyz", patience=60)
+        readiness.wait(f"{page}/readyz", timeout=60)
     Page.answers = {"GET": (200, "{}")}
-    readiness.wait(f"{page}/readyz", patience=0.3)
+    readiness.wait(f"{page}/readyz", timeout=0.3)

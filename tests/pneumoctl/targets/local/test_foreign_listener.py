@@ -84,7 +84,7 @@ def thief(operator: Operator, folder: Path) -> Iterator[None]:
 
 
 def ports(operator: Operator) -> dict[str, int]:
-    return {one["name"]: one["port"] for one in operator.look()["services"]}
+    return {one["name"]: one["port"] for one in operator.status_document()["services"]}
 
 
 def killed(operator: Operator, word: str) -> None:

@@ -22,12 +22,14 @@ from tests.pneumoctl.stored_results import as_api, damage
 
 
 def pids(operator: Operator) -> dict[str, int]:
-    return {one["name"]: one["pid"] for one in operator.look()["services"]}
+    return {one["name"]: one["pid"] for one in operator.status_document()["services"]}
 
 
-def wait_serving(operator: Operator, patience: float = 240) -> None:
-    deadline = time.monotonic() + patience
-    while not (ready(f"{operator.url}/readyz")[0] and operator.look()["serving"]):  # the cheap question first
+def wait_serving(operator: Operator, timeout: float = 240) -> None:
+    deadline = time.monotonic() + timeout
+    while not (
+        ready(f"{operator.url}/readyz")[0] and operator.status_document()["serving"]
+    ):  # the cheap question first
         assert time.monotonic() < deadline, operator.run("logs").stdout
         time.sleep(0.1)
 

@@ -42,7 +42,7 @@ def test_end_stops_exactly_the_marked_processes(tmp_path: Path) -> None:
         assert foreign_port not in processes.listening(tmp_path)
         left = processes.remains(tmp_path, [port])
         assert f"process {meek.pid}" in left and f"port {port}" in left
-        processes.end(tmp_path, patience=0.5)
+        processes.end(tmp_path, timeout=0.5)
         assert processes.remains(tmp_path, [port, foreign_port]) == []
         assert foreign.poll() is None
     finally:

@@ -59,7 +59,7 @@ def _right() -> dict[str, bytes]:
 @pytest.fixture
 def operator(_shared: Operator, _right: dict[str, bytes]) -> Operator:
     """The operator of the shared stack, which is as `up` makes it, whatever an earlier test did to it."""
-    if not _right or contents(_shared) != _right or not _shared.look()["serving"]:
+    if not _right or contents(_shared) != _right or not _shared.status_document()["serving"]:
         _shared.run("up", "-y")
         _right.clear()
         _right.update(contents(_shared))
@@ -114,7 +114,7 @@ def test_changed_files_and_a_damaged_model_are_shown_and_repaired(operator: Oper
 
 
 def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
-    (api,) = (one["pid"] for one in operator.look()["services"] if one["name"] == "api")
+    (api,) = (one["pid"] for one in operator.status_document()["services"] if one["name"] == "api")
     master = psutil.Process(api)
     for process in (master, *master.children()):
         process.suspend()
@@ -122,14 +122,14 @@ def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
     before = supervisor.cpu_times().user
     assert "Configure and start the API" in operator.json("up", "-y")["changed"]
     assert not master.is_running()
-    assert operator.look()["serving"]
+    assert operator.status_document()["serving"]
     assert supervisor.cpu_times().user - before < 5  # of the 35 s for which it waits for the API to stop
 
 
 def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> None:
     (operator.directory / "env" / "api.env").unlink()
     assert "results are stored" in operator.json("teardown", "-y", code=Exit.FAILED)["error"]["message"]
-    assert operator.look()["serving"]
+    assert operator.status_document()["serving"]
 
 
 def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator) -> None:
