@@ -112,7 +112,7 @@ def _fault(lab: Lab, arguments: argparse.Namespace) -> int:
     elif kind == "on" and len(rest) > 1:
         print(lab.fault.on(rest[0], rest[1:]), end="")
     elif kind == "api" and rest:
-        print(lab.fault.api(rest[0], **dict(_field(one) for one in rest[1:])))
+        print(lab.fault.api(rest[0], **dict(_field(text) for text in rest[1:])))
     elif kind == "forward" and len(rest) == 1:
         print(json.dumps(lab.ask("POST", "clock", {"forward": float(rest[0])})))
     elif kind == "clear" and not rest:

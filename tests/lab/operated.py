@@ -90,7 +90,7 @@ class Operator:
     def known(self, name: str) -> dict[str, Any]:
         """A host in the inventory."""
         hosts = json.loads((self.directory / "inventory.json").read_text())["hosts"]
-        return next(one for one in hosts if one["name"] == name)
+        return next(host for host in hosts if host["name"] == name)
 
     def status(self, dead: Collection[str] = ()) -> dict[str, Any]:
         """The output of `status` after AWS and every host except `dead` have answered.
@@ -101,8 +101,8 @@ class Operator:
 
         def answered() -> bool:
             documents.append(self.json("status", code=None))
-            hosts = [one for one in documents[-1]["hosts"] if one["name"] in HOSTS and one["name"] not in dead]
-            return not documents[-1]["aws_error"] and bool(hosts) and all(one["good"] for one in hosts)
+            hosts = [host for host in documents[-1]["hosts"] if host["name"] in HOSTS and host["name"] not in dead]
+            return not documents[-1]["aws_error"] and bool(hosts) and all(host["good"] for host in hosts)
 
         until("all living hosts to answer", answered)
         return documents[-1]

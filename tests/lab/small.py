@@ -61,8 +61,10 @@ class Shared:
             self.lab.up()
             self.suspect, self._stack = False, None
         self._stack = self._stack or build(self.lab)
-        for one in (self._stack.front, self._stack.back):
-            assert state(self._stack, one) == "running", f"a test left {one} {state(self._stack, one)}"
+        for instance_id in (self._stack.front, self._stack.back):
+            assert state(self._stack, instance_id) == "running", (
+                f"a test left {instance_id} {state(self._stack, instance_id)}"
+            )
         return self._stack
 
 
@@ -86,9 +88,9 @@ def build(lab: Lab) -> Stack:
     elastic = ec2.allocate_address(Domain="vpc")
     ec2.associate_address(InstanceId=made.front, AllocationId=elastic["AllocationId"])
     made.public = elastic["PublicIp"]
-    for one in (made.front, made.back):
-        lab.await_host(one, "up")
-        until("its first boot", lambda one=one: "host-key: " in console(made, one))
+    for instance_id in (made.front, made.back):
+        lab.await_host(instance_id, "up")
+        until("its first boot", lambda instance_id=instance_id: "host-key: " in console(made, instance_id))
     configure_ssh(made)
     return made
 
@@ -110,8 +112,8 @@ def groups(stack: Stack) -> dict[str, str]:
     }
     front, back = made["front"], made["back"]
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    for one in (front, back):
-        ec2.revoke_security_group_egress(GroupId=one, IpPermissions=everything)
+    for group in (front, back):
+        ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
     https, world = port(443), {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     operator = {"IpRanges": [{"CidrIp": "203.0.113.7/32"}]}
     ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**https, **world}, {**port(22), **operator}])
@@ -121,8 +123,8 @@ def groups(stack: Stack) -> dict[str, str]:
     for number in (22, 5000, 6000):
         rule = {**port(number), "UserIdGroupPairs": [{"GroupId": back}]}
         ec2.authorize_security_group_egress(GroupId=front, IpPermissions=[rule])
-    for one in (front, back):
-        ec2.authorize_security_group_egress(GroupId=one, IpPermissions=[{**https, **world}])
+    for group in (front, back):
+        ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[{**https, **world}])
     return made
 
 
@@ -163,7 +165,9 @@ def host_key(stack: Stack, instance_id: str) -> str:
 def configure_ssh(stack: Stack) -> None:
     home = stack.lab.places.home
     hosts = [(stack.address(stack.front), stack.front), (stack.address(stack.back), stack.back)]
-    (home / "known").write_text("".join(f"{address} {host_key(stack, one)}\n" for address, one in hosts))
+    (home / "known").write_text(
+        "".join(f"{address} {host_key(stack, instance_id)}\n" for address, instance_id in hosts)
+    )
     everyone = (
         f"User admin\nIdentityFile {home}/id\nUserKnownHostsFile {home}/known\nStrictHostKeyChecking yes\nBatchMode yes"
     )

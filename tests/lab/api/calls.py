@@ -55,11 +55,11 @@ class Calls:
         with self._lock:
             first = self._number - len(self._records)
             records = self._records[max(0, since - first) :]
-        changing = sum(one["mutating"] for one in records)
+        changing = sum(record["mutating"] for record in records)
         return {
             "total": len(records),
             "mutating": changing,
             "reading": len(records) - changing,
             "last": self._number,
-            "calls": [one for one in records if mutating in (None, one["mutating"])],
+            "calls": [record for record in records if mutating in (None, record["mutating"])],
         }

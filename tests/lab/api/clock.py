@@ -43,7 +43,7 @@ class Clock:
         self._ahead += seconds
 
     def report(self) -> dict[str, Any]:
-        return {"now": _text(self.now()), "fired": [asdict(one) for one in self._fired]}
+        return {"now": _text(self.now()), "fired": [asdict(schedule_run) for schedule_run in self._fired]}
 
     def start(self, lock: threading.RLock) -> None:
         threading.Thread(target=self._run, args=(lock,), daemon=True, name="clock").start()

@@ -60,7 +60,7 @@ def _reset(lab: Lab, request: Request, rest: str) -> object:
 def _instances(lab: Lab, request: Request, rest: str) -> object:
     with lab.lock:
         backends = [backend for _, _, backend in ec2_backends.iter_backends()]
-        return {one.id: one.state for backend in backends for one in backend.all_instances()}
+        return {instance.id: instance.state for backend in backends for instance in backend.all_instances()}
 
 
 def _faults(lab: Lab, request: Request, rest: str) -> object:

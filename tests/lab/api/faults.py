@@ -142,36 +142,38 @@ class Faults:
     def clear(self, number: int | None = None) -> int:
         """Switch one fault off, or all. Returns how many were switched off."""
         with self._lock:
-            remaining = [one for one in self._faults if number not in (None, one.id)]
+            remaining = [fault for fault in self._faults if number not in (None, fault.id)]
             gone = len(self._faults) - len(remaining)
             self._faults = remaining
         return gone
 
     def listed(self) -> list[dict[str, Any]]:
         with self._lock:
-            return [asdict(one) for one in self._faults]
+            return [asdict(fault) for fault in self._faults]
 
     def matching(self, call: Call) -> list[Fault]:
         """The faults that match this call, also those of kind `slow`. The lab's own calls match none."""
         if call.agent == "lab":
             return []
         with self._lock:
-            return [one for one in self._faults if one.kind in CALL_FAULTS and one.matches(call) and _due(one)]
+            return [
+                fault for fault in self._faults if fault.kind in CALL_FAULTS and fault.matches(call) and _due(fault)
+            ]
 
     def quota(self, code: str) -> float | None:
-        values = [one.value for one in self._of("quota") if one.name == code]
+        values = [fault.value for fault in self._of("quota") if fault.name == code]
         return values[-1] if values else None
 
     def offered(self, kind: str, zone: str) -> bool:
         """Whether an instance type is offered in a zone (zone empty: anywhere in the region)."""
-        return not any(one.name == kind and one.zone in ("", zone) for one in self._of("not-offered"))
+        return not any(fault.name == kind and fault.zone in ("", zone) for fault in self._of("not-offered"))
 
     def skew(self) -> float:
-        return sum(one.seconds for one in self._of("skew"))
+        return sum(fault.seconds for fault in self._of("skew"))
 
     def _of(self, kind: str) -> list[Fault]:
         with self._lock:
-            return [one for one in self._faults if one.kind == kind]
+            return [fault for fault in self._faults if fault.kind == kind]
 
 
 def _due(fault: Fault) -> bool:

@@ -70,4 +70,4 @@ PARAMETERS = {
 
 
 def named(image_id: str) -> Image | None:
-    return next((one for one in IMAGES if one.id == image_id), None)
+    return next((image for image in IMAGES if image.id == image_id), None)

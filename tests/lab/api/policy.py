@@ -34,8 +34,8 @@ def _concerns(statement: Mapping[str, Any], action: str, resource: str, context:
 def _element(statement: Mapping[str, Any], name: str, value: str, fold: Callable[[str], str]) -> bool:
     """Whether an element of a statement matches. A trust policy has no Resource: it applies to its role."""
     if f"Not{name}" in statement:
-        return not any(fnmatchcase(value, fold(one)) for one in _listed(statement[f"Not{name}"]))
-    return name not in statement or any(fnmatchcase(value, fold(one)) for one in _listed(statement[name]))
+        return not any(fnmatchcase(value, fold(pattern)) for pattern in _listed(statement[f"Not{name}"]))
+    return name not in statement or any(fnmatchcase(value, fold(pattern)) for pattern in _listed(statement[name]))
 
 
 def _principal(statement: Mapping[str, Any], principal: str) -> bool:
@@ -47,7 +47,7 @@ def _principal(statement: Mapping[str, Any], principal: str) -> bool:
         return True
     account = principal.split(":")[4] if principal.startswith("arn:") else ""
     names = {"*", principal, account, f"arn:aws:iam::{account}:root"}
-    return any(names & set(_listed(one)) for one in wanted.values())
+    return any(names & set(_listed(value)) for value in wanted.values())
 
 
 def _holds(operator: str, wanted: Mapping[str, Any], context: Context) -> bool:
@@ -57,7 +57,7 @@ def _holds(operator: str, wanted: Mapping[str, Any], context: Context) -> bool:
         raise NotImplementedError(f"the condition {operator} in a policy")
     return all(
         (lenient and key.lower() not in context)
-        or compare(context.get(key.lower()), [str(one) for one in _listed(values)])
+        or compare(context.get(key.lower()), [str(value) for value in _listed(values)])
         for key, values in wanted.items()
     )
 
@@ -67,11 +67,11 @@ def _equal(value: str | None, wanted: list[str]) -> bool:
 
 
 def _like(value: str | None, wanted: list[str]) -> bool:
-    return value is not None and any(fnmatchcase(value, one) for one in wanted)
+    return value is not None and any(fnmatchcase(value, pattern) for pattern in wanted)
 
 
 def _bool(value: str | None, wanted: list[str]) -> bool:
-    return value is not None and value.lower() in [one.lower() for one in wanted]
+    return value is not None and value.lower() in [text.lower() for text in wanted]
 
 
 OPERATORS: Mapping[str, Callable[[str | None, list[str]], bool]] = {

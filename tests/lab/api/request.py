@@ -142,16 +142,16 @@ def operation(service: str, method: str, path: str, query: str, headers: Mapping
     """The operation whose required parts match most of the request; `GET /path` for an unknown service."""
     sent = dict(parse_qsl(query, keep_blank_values=True))
     fitting = [
-        one
-        for one in _operations(service)
-        if one.method == method
-        and one.path.fullmatch(path)
-        and all(sent.get(key) == value or (not value and key in sent) for key, value in one.literals)
-        and all(key in sent for key in one.queries)
-        and all(key in headers for key in one.headers)
+        candidate
+        for candidate in _operations(service)
+        if candidate.method == method
+        and candidate.path.fullmatch(path)
+        and all(sent.get(key) == value or (not value and key in sent) for key, value in candidate.literals)
+        and all(key in sent for key in candidate.queries)
+        and all(key in headers for key in candidate.headers)
     ]
-    named = [one for one in fitting if one.name == sent.get("x-id")]
-    best = max(named or fitting, key=lambda one: one.rank, default=None)
+    named = [candidate for candidate in fitting if candidate.name == sent.get("x-id")]
+    best = max(named or fitting, key=lambda candidate: candidate.rank, default=None)
     return best.name if best else f"{method} {path}"
 
 
@@ -171,8 +171,8 @@ def _modelled(model: Any) -> _Operation:
     path, _, query = model.http["requestUri"].partition("?")
     shape = model.input_shape
     required = [shape.members[name].serialization for name in shape.required_members] if shape else []
-    queries = tuple(one["name"] for one in required if one.get("location") == "querystring")
-    headers = tuple(one["name"].lower() for one in required if one.get("location") == "header")
+    queries = tuple(field["name"] for field in required if field.get("location") == "querystring")
+    headers = tuple(field["name"].lower() for field in required if field.get("location") == "header")
     literals = tuple(pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "x-id")
     fixed = len(re.sub(r"\{[^}]+\}", "", path))
     rank = (len(literals) + len(queries) + len(headers), fixed, not model.deprecated)
@@ -181,5 +181,7 @@ def _modelled(model: Any) -> _Operation:
 
 def _pattern(path: str) -> re.Pattern[str]:
     pieces = re.split(r"(\{[^}]+\})", path.rstrip("/"))
-    kinds = [".+" if one.endswith("+}") else "[^/]+" if one.startswith("{") else re.escape(one) for one in pieces]
+    kinds = [
+        ".+" if piece.endswith("+}") else "[^/]+" if piece.startswith("{") else re.escape(piece) for piece in pieces
+    ]
     return re.compile("".join(kinds) + "/?", re.DOTALL)

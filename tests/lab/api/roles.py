@@ -21,11 +21,11 @@ def allows(arn: str, action: str, resource: str, tags: Mapping[str, str]) -> boo
         return False
     prefixes = ("aws:resourcetag/", "ec2:resourcetag/")
     context = {f"{prefix}{key.lower()}": value for prefix in prefixes for key, value in tags.items()}
-    documents = [*role.policies.values(), *(one.document for one in role.managed_policies.values())]
+    documents = [*role.policies.values(), *(policy.document for policy in role.managed_policies.values())]
     return judge(documents, action, resource, context) == "allow"
 
 
 def _role(arn: str) -> Any:
     from moto.iam.models import iam_backends
 
-    return next((one for one in iam_backends[arn.split(":")[4]]["aws"].get_roles() if one.arn == arn), None)
+    return next((role for role in iam_backends[arn.split(":")[4]]["aws"].get_roles() if role.arn == arn), None)

@@ -58,8 +58,8 @@ class Application:
         if call.region not in self._regions:
             return "unknown-region", None  # in AWS, the name of such an endpoint does not resolve
         faults = self._lab.faults.matching(call)
-        time.sleep(sum(one.seconds for one in faults if one.kind == "slow"))
-        ends = next((one for one in faults if one.kind != "slow"), None)
+        time.sleep(sum(fault.seconds for fault in faults if fault.kind == "slow"))
+        ends = next((fault for fault in faults if fault.kind != "slow"), None)
         if ends:
             return ends.kind, ends.answer(call)
         return "slow" if faults else "", self._ask_moto(call, request)

@@ -25,7 +25,7 @@ DEBIAN = "136693071363"
 
 def newest(ec2: Any, owner: str, name: str) -> str:
     images = ec2.describe_images(Owners=[owner], Filters=[{"Name": "name", "Values": [name]}])["Images"]
-    return str(max(images, key=lambda one: one["CreationDate"])["Name"])
+    return str(max(images, key=lambda image: image["CreationDate"])["Name"])
 
 
 @pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
@@ -43,7 +43,7 @@ def test_images_are_found_by_owner_and_date(api: Api, region: str) -> None:
 def zones(ec2: Any, kind: str) -> list[str]:
     wanted = [{"Name": "instance-type", "Values": [kind]}]
     offerings = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
-    return sorted(one["Location"] for one in offerings["InstanceTypeOfferings"])
+    return sorted(offer["Location"] for offer in offerings["InstanceTypeOfferings"])
 
 
 def test_p3_is_there_and_can_be_ended(ec2: Any, net: Network) -> None:
@@ -60,7 +60,7 @@ def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, net: 
     here = ec2.describe_subnets(SubnetIds=[net.subnet])["Subnets"][0]["AvailabilityZone"]
     before = zones(ec2, "g5.xlarge")
     with api.fault(kind="not-offered", name="g5.xlarge", zone=here):
-        assert zones(ec2, "g5.xlarge") == [one for one in before if one != here]
+        assert zones(ec2, "g5.xlarge") == [zone for zone in before if zone != here]
         with pytest.raises(errors.ClientError) as failure:
             instance(ec2, net, "g5.xlarge")
         assert code(failure) == "Unsupported"
@@ -80,7 +80,7 @@ def test_quotas_are_listed_and_set(api: Api, service: str, number: str) -> None:
     with api.fault(kind="quota", name=number, value=0):
         assert quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"] == 0
         listed = quotas.list_service_quotas(ServiceCode=service)["Quotas"]
-        assert [one["Value"] for one in listed if one["QuotaCode"] == number] == [0]
+        assert [quota["Value"] for quota in listed if quota["QuotaCode"] == number] == [0]
     assert quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"] == usual
 
 

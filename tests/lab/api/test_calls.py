@@ -25,7 +25,7 @@ def test_two_are_independent(api: Api, ec2: Any, tmp_path: Path) -> None:
     with running(tmp_path) as other:
         other.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")
         other.ask("POST", "faults", {"kind": "denied"})
-        assert "10.99.0.0/16" not in [one["CidrBlock"] for one in ec2.describe_vpcs()["Vpcs"]]
+        assert "10.99.0.0/16" not in [vpc["CidrBlock"] for vpc in ec2.describe_vpcs()["Vpcs"]]
 
 
 def test_calls_are_counted_by_what_they_do(api: Api, ec2: Any) -> None:
@@ -35,9 +35,9 @@ def test_calls_are_counted_by_what_they_do(api: Api, ec2: Any) -> None:
     api.client("sts").get_caller_identity()
     report = api.ask("GET", f"calls?since={since}")
     assert (report["total"], report["mutating"], report["reading"]) == (3, 1, 2)
-    assert [one["action"] for one in report["calls"]] == ["DescribeVpcs", "CreateVpc", "GetCallerIdentity"]
-    assert {one["agent"] for one in report["calls"]} == {"boto3"}
-    assert [one["action"] for one in api.ask("GET", f"calls?since={since}&mutating=true")["calls"]] == ["CreateVpc"]
+    assert [call["action"] for call in report["calls"]] == ["DescribeVpcs", "CreateVpc", "GetCallerIdentity"]
+    assert {call["agent"] for call in report["calls"]} == {"boto3"}
+    assert [call["action"] for call in api.ask("GET", f"calls?since={since}&mutating=true")["calls"]] == ["CreateVpc"]
 
 
 def test_the_labs_own_calls_are_neither_counted_nor_matched_by_faults(api: Api) -> None:
@@ -68,7 +68,7 @@ def test_s3_calls_have_their_names(api: Api) -> None:
     s3.head_bucket(Bucket="named")
     s3.delete_objects(Bucket="named", Delete={"Objects": [{"Key": "copy"}]})
     calls = api.ask("GET", f"calls?since={since}")["calls"]
-    assert [(one["action"], one["mutating"]) for one in calls] == [
+    assert [(call["action"], call["mutating"]) for call in calls] == [
         ("CreateBucket", True),
         ("PutObject", True),
         ("GetObject", False),

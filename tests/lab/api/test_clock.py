@@ -77,7 +77,11 @@ def ahead(api: Api, seconds: float = 0) -> datetime:
 
 
 def outcome(api: Api, name: str) -> str | None:
-    fired = [one for one in api.ask("GET", "clock")["fired"] if one["schedule"].endswith(f"/{name}")]
+    fired = [
+        schedule_run
+        for schedule_run in api.ask("GET", "clock")["fired"]
+        if schedule_run["schedule"].endswith(f"/{name}")
+    ]
     assert len(fired) <= 1
     return fired[0]["outcome"] if fired else None
 
@@ -90,7 +94,7 @@ def awaited(api: Api, name: str, seconds: float = 120) -> str | None:
 
 
 def names(scheduler: Any) -> list[str]:
-    return [one["Name"] for one in scheduler.list_schedules(GroupName="guards")["Schedules"]]
+    return [listed["Name"] for listed in scheduler.list_schedules(GroupName="guards")["Schedules"]]
 
 
 def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:

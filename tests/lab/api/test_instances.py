@@ -22,9 +22,9 @@ def net(ec2: Any) -> Network:
 
 def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, net: Network) -> None:
     id = instance(ec2, net)
-    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [net.group]
+    assert [group["GroupId"] for group in shown(ec2, id)["SecurityGroups"]] == [net.group]
     ec2.modify_instance_attribute(InstanceId=id, InstanceInitiatedShutdownBehavior={"Value": "terminate"})
-    assert [one["GroupId"] for one in shown(ec2, id)["SecurityGroups"]] == [net.group]
+    assert [group["GroupId"] for group in shown(ec2, id)["SecurityGroups"]] == [net.group]
     attribute = ec2.describe_instance_attribute(InstanceId=id, Attribute="instanceInitiatedShutdownBehavior")
     assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
 
@@ -51,7 +51,7 @@ def test_an_ended_instance_leaves_nothing_and_stays_ended(ec2: Any, net: Network
     ec2.terminate_instances(InstanceIds=[id])
     ec2.terminate_instances(InstanceIds=[id])
     assert interface not in [
-        one["NetworkInterfaceId"] for one in ec2.describe_network_interfaces()["NetworkInterfaces"]
+        interface["NetworkInterfaceId"] for interface in ec2.describe_network_interfaces()["NetworkInterfaces"]
     ]
     assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
     ec2.release_address(AllocationId=address)
@@ -66,7 +66,7 @@ def test_an_ended_instance_is_forgotten_when_asked(api: Api, ec2: Any, net: Netw
     assert shown(ec2, ended)["State"]["Name"] == "terminated"
     assert api.ask("DELETE", "terminated")["gone"] >= 1
     reservations = ec2.describe_instances()["Reservations"]
-    ids = {one["InstanceId"] for reservation in reservations for one in reservation["Instances"]}
+    ids = {listed["InstanceId"] for reservation in reservations for listed in reservation["Instances"]}
     assert running in ids and ended not in ids
 
 

@@ -21,10 +21,10 @@ def net(ec2: Any) -> Network:
 
 def test_public_addresses_are_nobodys(ec2: Any) -> None:
     made = [ec2.allocate_address(Domain="vpc") for _ in range(2)]
-    assert all(one["PublicIp"].startswith("198.51.100.") for one in made)
+    assert all(address["PublicIp"].startswith("198.51.100.") for address in made)
     assert made[0]["PublicIp"] != made[1]["PublicIp"]
-    for one in made:
-        ec2.release_address(AllocationId=one["AllocationId"])
+    for address in made:
+        ec2.release_address(AllocationId=address["AllocationId"])
 
 
 def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, net: Network) -> None:
@@ -53,7 +53,7 @@ def test_rules_that_name_a_group(ec2: Any, net: Network) -> None:
     rule = allow(ec2, other, net.group, "from the hosts")
     wanted = [{"Name": "group-id", "Values": [other]}]
     rules = ec2.describe_security_group_rules(Filters=wanted)["SecurityGroupRules"]
-    assert [one["Description"] for one in rules if not one["IsEgress"]] == ["from the hosts"]
+    assert [rule["Description"] for rule in rules if not rule["IsEgress"]] == ["from the hosts"]
     with pytest.raises(errors.ClientError) as failure:
         allow(ec2, other, net.group, "the same with other words")
     assert code(failure) == "InvalidPermission.Duplicate"
@@ -107,7 +107,7 @@ def test_tags_list_existing_resources(ec2: Any) -> None:
         pages = ec2.get_paginator("describe_tags").paginate(
             Filters=[{"Name": name, "Values": values} for name, values in filters], PaginationConfig={"PageSize": 5}
         )
-        return {one["ResourceId"]: one["ResourceType"] for page in pages for one in page["Tags"]}
+        return {tag["ResourceId"]: tag["ResourceType"] for page in pages for tag in page["Tags"]}
 
     assert set(found(("tag:stack", ["one"]))) == ids
     assert set(found(("key", ["stack"]), ("value", ["one", "two"]))) == ids

@@ -88,7 +88,7 @@ def test_terraform_keeps_its_state_and_its_lock_in_s3(api: Api, tmp_path: Path) 
     assert terraform("init").returncode == 0
     assert terraform("apply", "-auto-approve").returncode == 0
     assert b'"kept"' in s3.get_object(Bucket="states", Key="demo.tfstate")["Body"].read()
-    assert [one["Key"] for one in s3.list_objects_v2(Bucket="states")["Contents"]] == ["demo.tfstate"]
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="states")["Contents"]] == ["demo.tfstate"]
     holder = {"ID": "1", "Operation": "apply", "Who": "someone@elsewhere", "Created": "2026-11-22T10:00:00Z"}
     s3.put_object(Bucket="states", Key="demo.tfstate.tflock", Body=json.dumps(holder).encode())
     held = terraform("apply", "-auto-approve")

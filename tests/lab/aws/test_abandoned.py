@@ -43,7 +43,7 @@ def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
     seen = status_that_saw_aws(operator)
     new = lab.host("train")["id"]
     until("the GPU host to be stopped", lambda: operator.state(new) == "stopped", DEAD_MAN_S)
-    stops = tuple(one["source"] for one in lab.mutating_calls() if one["action"] == "StopInstances")
+    stops = tuple(call["source"] for call in lab.mutating_calls() if call["action"] == "StopInstances")
     return Abandoned(up.returncode, seen.stdout, seen.stderr, stops, operator.json("drift"))
 
 

@@ -10,11 +10,11 @@ from tests.lab.operated import HOSTS, Operator
 
 
 def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) -> None:
-    assert {one["name"] for one in arrived.document["hosts"]} == {*HOSTS, "train"}
-    assert {one["name"] for one in arrived.first["hosts"]} == set(HOSTS) - {"app-1"}
+    assert {host["name"] for host in arrived.document["hosts"]} == {*HOSTS, "train"}
+    assert {host["name"] for host in arrived.first["hosts"]} == set(HOSTS) - {"app-1"}
     assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(arrived.document["changed"])
     assert arrived.document["address"] == operator.known("nginx")["public_address"]
-    instances = {one["name"]: (one["api"], one["state"]) for one in operator.lab.hosts() if one["state"] != "gone"}
+    instances = {host["name"]: (host["api"], host["state"]) for host in operator.lab.hosts() if host["state"] != "gone"}
     assert instances == {**dict.fromkeys(HOSTS, ("running", "up")), "train": ("stopped", "down")}
 
 
@@ -45,14 +45,14 @@ def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Ope
     document = operator.status()
 
     assert document["up"] and not document["strays"] and not document["gpu_running"]
-    seen = {(one["name"], one["state"], one["ssh"]) for one in document["hosts"] if one["name"] != "train"}
+    seen = {(host["name"], host["state"], host["ssh"]) for host in document["hosts"] if host["name"] != "train"}
     assert seen == {(name, "running", "booted") for name in HOSTS}
 
 
 def test_cost_prices_all_that_bills(arrived: Arrival, operator: Operator) -> None:
     document = operator.json("cost")
 
-    addresses = {one["address"] for one in document["lines"]}
+    addresses = {line["address"] for line in document["lines"]}
     assert {f'aws_instance.host["{name}"]' for name in HOSTS} < addresses
     assert {"aws_nat_gateway.main", "aws_eip.nat", 'aws_eip.host["nginx"]'} < addresses
     assert 0.1 < document["usd_per_hour"] < 1

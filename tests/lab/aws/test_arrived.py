@@ -126,16 +126,16 @@ def until_scraped(operator: Operator) -> list[dict[str, Any]]:
 
     def targets() -> list[dict[str, Any]]:
         active: list[dict[str, Any]] = prometheus(operator, "targets")["activeTargets"]
-        return [one for one in active if one["labels"]["instance"] != "train"]
+        return [target for target in active if target["labels"]["instance"] != "train"]
 
-    until("every target to be scraped", lambda: all(one["health"] == "up" for one in targets()), 120, pause=1)
+    until("every target to be scraped", lambda: all(target["health"] == "up" for target in targets()), 120, pause=1)
     return targets()
 
 
 def test_prometheus_scrapes_every_target(arrived: Arrival, operator: Operator) -> None:
     targets = until_scraped(operator)
 
-    assert {(one["labels"]["job"], one["labels"]["instance"], one["health"]) for one in targets} == {
+    assert {(target["labels"]["job"], target["labels"]["instance"], target["health"]) for target in targets} == {
         ("prometheus", "monitoring", "up"),
         *(("node", host, "up") for host in HOSTS),
         ("nginx", "nginx", "up"),
@@ -143,14 +143,14 @@ def test_prometheus_scrapes_every_target(arrived: Arrival, operator: Operator) -
         ("api", "app-0", "up"),
         ("api", "app-1", "up"),
         ("redis", "app-0", "up"),
-    }, [one["lastError"] for one in targets]
+    }, [target["lastError"] for target in targets]
 
 
 def test_no_alert_is_about_a_stack_that_is_well(arrived: Arrival, operator: Operator) -> None:
     until_scraped(operator)
 
     assert [
-        one["labels"]["alertname"] for one in prometheus(operator, "alerts")["alerts"] if one["state"] == "firing"
+        alert["labels"]["alertname"] for alert in prometheus(operator, "alerts")["alerts"] if alert["state"] == "firing"
     ] == []
 
 
@@ -161,12 +161,14 @@ def test_every_expression_of_the_dashboards_returns_data(
     page("POST", "/predictions", fields={"file": ("drawn.png", phantom.png(6, 512, False), "image/png")})
     # There is no training host yet. The disks of the lab's hosts are folders, which node_exporter does not report.
     without_data = {
-        where: one for where, one in expressions().items() if not where.startswith(("Training", "Hosts: Disk"))
+        where: expression
+        for where, expression in expressions().items()
+        if not where.startswith(("Training", "Hosts: Disk"))
     }
 
     def all_there() -> bool:
-        for where, one in list(without_data.items()):
-            if prometheus(operator, "query", query=one)["result"]:
+        for where, expression in list(without_data.items()):
+            if prometheus(operator, "query", query=expression)["result"]:
                 del without_data[where]
         return not without_data
 
@@ -191,7 +193,7 @@ def test_what_somebody_changed_by_hand_is_shown_and_put_back(arrived: Arrival, o
     shown = operator.run("configure", "--diff", "nginx").stdout
 
     assert "-    server_tokens on;" in shown and "+    server_tokens off;" in shown
-    assert [one.split(": ")[1] for one in operator.json("configure", "-y", "nginx")["changed"]] == [
+    assert [step.split(": ")[1] for step in operator.json("configure", "-y", "nginx")["changed"]] == [
         "Configure the front door"
     ]
 
@@ -234,7 +236,7 @@ def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
     users = operator.lab.fault.on("app-0", ["cat", "/etc/redis/users.acl"])
     assert users.count(" #") == 3  # the old ones are removed
     assert operator.json("configure", "-y")["changed"] == []
-    assert "secrets rotate" in {one["command"] for one in operator.json("audit")["acts"]}
+    assert "secrets rotate" in {act["command"] for act in operator.json("audit")["acts"]}
 
 
 def test_what_is_done_on_the_hosts_is_in_the_audit_record(arrived: Arrival, operator: Operator) -> None:
@@ -242,5 +244,5 @@ def test_what_is_done_on_the_hosts_is_in_the_audit_record(arrived: Arrival, oper
     operator.run("configure", "-y", "web-0")
     operator.run("audit", "--verify")
 
-    assert {"up", "configure"} <= {one["command"] for one in operator.json("audit")["acts"]}
+    assert {"up", "configure"} <= {act["command"] for act in operator.json("audit")["acts"]}
     assert Path(operator.directory / "journal.jsonl").exists()

@@ -17,22 +17,22 @@ DEAD = ("app-1", "monitoring", "web-0")
 
 def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The rows of the hosts that always run. The training host is left out, because it may be on or off."""
-    return {one["name"]: one for one in document["hosts"] if one["name"] in HOSTS}
+    return {host["name"]: host for host in document["hosts"] if host["name"] in HOSTS}
 
 
 def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operator) -> None:
     document = operator.status()
     hosts = rows(document)
 
-    assert set(hosts) == set(HOSTS) and all(one["good"] for one in hosts.values())
-    assert {name: set(one["releases"]) for name, one in hosts.items() if one["releases"]} == {
+    assert set(hosts) == set(HOSTS) and all(host["good"] for host in hosts.values())
+    assert {name: set(host["releases"]) for name, host in hosts.items() if host["releases"]} == {
         "app-0": {"api", "model"},
         "app-1": {"api", "model"},
         "web-0": {"web"},
     }
     assert set(hosts["app-0"]["units"]) >= {"pneumoctl-api", "redis-server", "prometheus-redis-exporter"}
-    assert {one["steps_pending"] for one in hosts.values()} <= {0, None}  # None: not known in time on a busy machine
-    assert all(0 <= one["disk_percent"] < 100 and 0 < one["memory_percent"] < 100 for one in hosts.values())
+    assert {host["steps_pending"] for host in hosts.values()} <= {0, None}  # None: not known in time on a busy machine
+    assert all(0 <= host["disk_percent"] < 100 and 0 < host["memory_percent"] < 100 for host in hosts.values())
     assert document["front_door"]["serves"] and 360 < document["front_door"]["certificate_days"] <= 365
     assert 0.1 < document["bill"]["usd_per_hour"] < 2
 
@@ -57,9 +57,9 @@ def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
 def test_reachable_hosts_are_shown_beside_unreachable_ones(half_dead: dict[str, Any]) -> None:
     hosts = rows(half_dead)
 
-    assert {name for name, one in hosts.items() if one["good"]} == set(HOSTS) - set(DEAD)
+    assert {name for name, host in hosts.items() if host["good"]} == set(HOSTS) - set(DEAD)
     assert {hosts[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
-    assert {one["state"] for one in hosts.values()} == {"running"}  # according to EC2
+    assert {host["state"] for host in hosts.values()} == {"running"}  # according to EC2
     assert not half_dead["front_door"]["serves"] and not half_dead["up"]
 
 
@@ -90,10 +90,10 @@ def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: 
 def test_a_services_log_is_that_of_all_its_hosts_in_order(arrived: Arrival, operator: Operator) -> None:
     document = operator.json("logs", "api", "-n", "500")
 
-    assert {one["host"] for one in document["lines"]} == {"app-0", "app-1"} and not document["lost"]
-    times = [one["time"] for one in document["lines"]]
+    assert {line["host"] for line in document["lines"]} == {"app-0", "app-1"} and not document["lost"]
+    times = [line["time"] for line in document["lines"]]
     assert times == sorted(times)
-    assert any("Started" in one["text"] for one in document["lines"])
+    assert any("Started" in line["text"] for line in document["lines"])
 
 
 def test_what_was_done_on_the_hosts_is_readable(arrived: Arrival, operator: Operator) -> None:

@@ -52,18 +52,18 @@ class Topology:
         return leaves and (end in WORLD or self._lets(end, "IpPermissions", start, port))
 
     def _lets(self, host: str, direction: str, peer: str, port: int) -> bool:
-        rules = [rule for one in self._groups(host) for rule in self.groups[one][direction]]
+        rules = [rule for group in self._groups(host) for rule in self.groups[group][direction]]
         return any(self._covers(rule, peer) for rule in rules if rule["FromPort"] <= port <= rule["ToPort"])
 
     def _covers(self, rule: Mapping[str, Any], peer: str) -> bool:
         assert rule["IpProtocol"] == "tcp"
         named = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
         address = IPv4Address(WORLD.get(peer) or self.hosts[peer]["PrivateIpAddress"])
-        within = any(address in IPv4Network(one["CidrIp"]) for one in rule["IpRanges"])
+        within = any(address in IPv4Network(block["CidrIp"]) for block in rule["IpRanges"])
         return within or bool(peer not in WORLD and named & self._groups(peer))
 
     def _groups(self, host: str) -> set[str]:
-        return {one["GroupId"] for one in self.hosts[host]["SecurityGroups"]}
+        return {group["GroupId"] for group in self.hosts[host]["SecurityGroups"]}
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +80,11 @@ def topology(aws: SharedStack[Arrival]) -> Iterator[Topology]:
 
 def described(operator: Operator) -> Topology:
     ec2 = operator.lab.client()
-    names = {one["id"]: one["name"] for one in operator.lab.hosts()}
-    listed = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
-    hosts = {names[one["InstanceId"]]: one for one in listed if one["State"]["Name"] == "running"}
+    names = {host["id"]: host["name"] for host in operator.lab.hosts()}
+    listed = [instance for group in ec2.describe_instances()["Reservations"] for instance in group["Instances"]]
+    hosts = {names[instance["InstanceId"]]: instance for instance in listed if instance["State"]["Name"] == "running"}
     assert set(hosts) == {*HOSTS, "train"}
-    return Topology(hosts, {one["GroupId"]: one for one in ec2.describe_security_groups()["SecurityGroups"]})
+    return Topology(hosts, {group["GroupId"]: group for group in ec2.describe_security_groups()["SecurityGroups"]})
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def listen(lab: Lab, namespace: str) -> subprocess.Popen[str]:
 def destinations(topology: Topology, start: str) -> dict[str, str]:
     """The destinations from a place: private addresses of hosts, places outside and, from outside, public addresses."""
     outside = {namespace: address for namespace, address in WORLD.items() if namespace != start and start not in WORLD}
-    private = {name: one["PrivateIpAddress"] for name, one in topology.hosts.items() if name != start}
-    public = {f"public {name}": one["PublicIpAddress"] for name, one in topology.hosts.items() if has_public(one)}
+    private = {name: host["PrivateIpAddress"] for name, host in topology.hosts.items() if name != start}
+    public = {f"public {name}": host["PublicIpAddress"] for name, host in topology.hosts.items() if has_public(host)}
     return {**outside, **private, **(public if start in WORLD else {})}
 
 
@@ -149,8 +149,8 @@ def connecting(address: str, port: int) -> socket.socket:
 def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
     """The descriptors of the sockets that were answered in time."""
     waiting, answered, deadline = select.poll(), set(), time.monotonic() + ANSWER_S
-    for one in sockets:
-        waiting.register(one, select.POLLOUT)
+    for sock in sockets:
+        waiting.register(sock, select.POLLOUT)
     while (left := deadline - time.monotonic()) > 0:
         for descriptor, _ in waiting.poll(left * 1000):
             answered.add(descriptor)
@@ -199,7 +199,7 @@ def test_outside_a_private_host_has_the_nat_gateways_address(
     operator: Operator, topology: Topology, host: str, way: str
 ) -> None:
     ec2 = operator.lab.client()
-    gateways = [one for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "available"]
+    gateways = [gateway for gateway in ec2.describe_nat_gateways()["NatGateways"] if gateway["State"] == "available"]
     nat = gateways[0]["NatGatewayAddresses"][0]["PublicIp"]
     with operator.lab.entered("stranger"):
         server = socket.create_server((WORLD["stranger"], 443))

@@ -27,7 +27,7 @@ def alone(lab: Lab) -> Iterator[None]:
 
 
 def ours(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one for one in calls if one["agent"] == US]
+    return [call for call in calls if call["agent"] == US]
 
 
 def refused(lab: Lab, code: int, *before: str, **env: str) -> str:

@@ -63,7 +63,7 @@ def query_all(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
         lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
         hosts = operator.status(dead=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
-        ssh_states = {one["name"]: one["ssh"] for one in hosts}
+        ssh_states = {host["name"]: host["ssh"] for host in hosts}
         return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), ssh_states)
 
 

@@ -28,13 +28,13 @@ def lock(lab: Lab) -> Iterator[str]:
     s3.put_object(Bucket=STATES, Key=f"{KEY}.tflock", Body=json.dumps(held))
     yield f"{KEY}.tflock"
     lab.fault.clear()
-    for one in s3.list_objects_v2(Bucket=STATES).get("Contents", ()):
-        s3.delete_object(Bucket=STATES, Key=one["Key"])
+    for item in s3.list_objects_v2(Bucket=STATES).get("Contents", ()):
+        s3.delete_object(Bucket=STATES, Key=item["Key"])
     s3.delete_bucket(Bucket=STATES)
 
 
 def objects(lab: Lab) -> set[str]:
-    return {one["Key"] for one in lab.client("s3").list_objects_v2(Bucket=STATES).get("Contents", ())}
+    return {item["Key"] for item in lab.client("s3").list_objects_v2(Bucket=STATES).get("Contents", ())}
 
 
 def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab: Lab, lock: str) -> None:

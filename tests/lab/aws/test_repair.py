@@ -62,7 +62,9 @@ def repaired(aws: SharedStack[Arrival]) -> Repaired:
 def groups(operator: Operator) -> dict[str, dict[str, Any]]:
     """The security groups by role."""
     listed = operator.lab.client().describe_security_groups()["SecurityGroups"]
-    return {one["GroupName"].rpartition("-")[2]: one for one in listed if one["GroupName"].startswith("pneumoctl-")}
+    return {
+        group["GroupName"].rpartition("-")[2]: group for group in listed if group["GroupName"].startswith("pneumoctl-")
+    }
 
 
 def spoil(operator: Operator) -> None:
@@ -71,8 +73,12 @@ def spoil(operator: Operator) -> None:
     """
     ec2, groups_by_role = operator.lab.client(), groups(operator)
     app = groups_by_role["app"]
-    pairs = next(one["UserIdGroupPairs"] for one in app["IpPermissions"] if one["FromPort"] == API["FromPort"])
-    gone = [{**API, "UserIdGroupPairs": [{"GroupId": one["GroupId"]}]} for one in pairs]
+    pairs = next(
+        permission["UserIdGroupPairs"]
+        for permission in app["IpPermissions"]
+        if permission["FromPort"] == API["FromPort"]
+    )
+    gone = [{**API, "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]} for pair in pairs]
     ec2.revoke_security_group_ingress(GroupId=app["GroupId"], IpPermissions=gone)
     ec2.authorize_security_group_ingress(GroupId=groups_by_role["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
     ec2.terminate_instances(InstanceIds=[operator.instance("train")])
@@ -94,7 +100,11 @@ def throttled_up(operator: Operator) -> Ended:
 
 
 def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
-    assert {(one["what"], one["address"]) for one in repaired.drift["drift"] if ":" not in one["address"]} == {
+    assert {
+        (difference["what"], difference["address"])
+        for difference in repaired.drift["drift"]
+        if ":" not in difference["address"]
+    } == {
         ("gone", 'aws_instance.host["train"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["web-app-api"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["monitoring-app-api"]'),
@@ -105,14 +115,14 @@ def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
 
 
 def test_drift_says_which_host_could_not_be_asked(repaired: Repaired, operator: Operator) -> None:
-    (detail,) = [one["detail"] for one in repaired.drift["drift"] if one["what"] == "unknown"]
+    (detail,) = [difference["detail"] for difference in repaired.drift["drift"] if difference["what"] == "unknown"]
 
     assert detail.startswith(f"app-1 ({operator.known('app-1')['address']}): ")
 
 
 def test_drift_names_every_change_on_the_hosts(repaired: Repaired) -> None:
-    shown = [one for one in repaired.drift["drift"] if ":" in one["address"]]
-    rows = {one["address"]: f"{one['what']}: {one['detail']}" for one in shown}
+    shown = [difference for difference in repaired.drift["drift"] if ":" in difference["address"]]
+    rows = {difference["address"]: f"{difference['what']}: {difference['detail']}" for difference in shown}
 
     release = next(address for address in rows if "releases/" in address)
     assert release.startswith("app-0: /srv/pneumoctl/api/releases/")
@@ -141,7 +151,7 @@ def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) ->
     assert "AWS denies ec2:RunInstances to these credentials" in error["message"]
     assert "2 of 3 operations were done and are in the state" in error["message"]
     assert error["hint"] == "have ec2:RunInstances allowed for this user or role, then run the same command again"
-    assert [one["address"] for one in error["failed"]] == ['aws_instance.host["train"]']
+    assert [failure["address"] for failure in error["failed"]] == ['aws_instance.host["train"]']
     assert len(error["done"]) == 2
 
 
@@ -167,7 +177,13 @@ def test_in_the_end_everything_is_as_its_settings_say(repaired: Repaired, operat
 
     assert repaired.no_drift == {"stack": "default", "drift": [], "differences": []}
     assert document["up"] and not document["gpu_running"] and not document["strays"]
-    assert {one["name"]: one["state"] for one in document["hosts"]}["train"] == "stopped"
-    ssh = next(one for one in groups(operator)["nginx"]["IpPermissions"] if one["FromPort"] == 22)
-    assert [one["CidrIp"] for one in ssh["IpRanges"]] == ["203.0.113.7/32"]
-    assert {one["FromPort"] for one in groups(operator)["app"]["IpPermissions"]} == {22, 5000, 6379, 9100, 9121}
+    assert {host["name"]: host["state"] for host in document["hosts"]}["train"] == "stopped"
+    ssh = next(permission for permission in groups(operator)["nginx"]["IpPermissions"] if permission["FromPort"] == 22)
+    assert [block["CidrIp"] for block in ssh["IpRanges"]] == ["203.0.113.7/32"]
+    assert {permission["FromPort"] for permission in groups(operator)["app"]["IpPermissions"]} == {
+        22,
+        5000,
+        6379,
+        9100,
+        9121,
+    }

@@ -28,7 +28,7 @@ def secrets(aws: SharedStack[Arrival]) -> list[bytes]:
     own = [line.encode() for line in armour[1:-1]]
     seed = seed_of(base64.b64decode("".join(armour)))
     assert len(own) >= 3
-    return [*(one.encode() for one in services), *own, seed, base64.b64encode(seed).rstrip(b"=")]
+    return [*(secret.encode() for secret in services), *own, seed, base64.b64encode(seed).rstrip(b"=")]
 
 
 def seed_of(blob: bytes) -> bytes:
@@ -46,7 +46,7 @@ def seed_of(blob: bytes) -> bytes:
 
 def holding(secrets: Iterable[bytes], files: Iterable[Path]) -> set[Path]:
     """The files that contain a secret. Saved plans are archives, and their members are searched, too."""
-    return {file for file in files if any(one in content for content in contents(file) for one in secrets)}
+    return {file for file in files if any(secret in content for content in contents(file) for secret in secrets)}
 
 
 def contents(file: Path) -> Iterator[bytes]:
@@ -85,19 +85,21 @@ def test_terraform_shows_no_secret(operator: Operator, secrets: list[bytes]) -> 
     shown = operator.lab.run(["terraform", f"-chdir={directory.parents[1]}", "show", "-json", str(directory)]).stdout
 
     assert {"prior_state", "variables", "configuration"} < set(json.loads(shown))
-    assert not [one for one in secrets if one in shown.encode()]
+    assert not [secret for secret in secrets if secret in shown.encode()]
 
 
 def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes]) -> None:
     lab, ec2 = operator.lab, operator.lab.client()
     user_data = [
         base64.b64decode(
-            ec2.describe_instance_attribute(InstanceId=one["id"], Attribute="userData")["UserData"]["Value"]
+            ec2.describe_instance_attribute(InstanceId=host["id"], Attribute="userData")["UserData"]["Value"]
         )
-        for one in lab.hosts()
+        for host in lab.hosts()
     ]
     console_outputs = [
-        ec2.get_console_output(InstanceId=one["id"])["Output"].encode() for one in lab.hosts() if one["state"] == "up"
+        ec2.get_console_output(InstanceId=host["id"])["Output"].encode()
+        for host in lab.hosts()
+        if host["state"] == "up"
     ]
     sources = (
         files_below(lab.places.logs),
@@ -105,8 +107,8 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
         lab.places.hosts.glob("*/console.log"),
     )
 
-    assert len(user_data) >= len(HOSTS) and all(b"first boot of" in one for one in user_data)
-    assert not [one for one in secrets if any(one in text for text in (*user_data, *console_outputs))]
+    assert len(user_data) >= len(HOSTS) and all(b"first boot of" in script for script in user_data)
+    assert not [secret for secret in secrets if any(secret in text for text in (*user_data, *console_outputs))]
     assert holding(secrets, (file for some in sources for file in some)) == set()
 
 
@@ -127,7 +129,7 @@ def test_no_process_has_a_secret_in_its_arguments_or_environment(
     operator.run("ssh", "web-0", "--", "sleep 1")
     programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in watch.seen}
 
-    assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in one for _, one in watch.seen)
+    assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in environment for _, environment in watch.seen)
     assert any(name.startswith("terraform-provider-aws") for name in programs)
-    leaks = [argv for argv, environment in watch.seen for one in secrets if one in argv or one in environment]
+    leaks = [argv for argv, environment in watch.seen for secret in secrets if secret in argv or secret in environment]
     assert leaks == []

@@ -28,9 +28,9 @@ NEWEST = {
 def run(gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of a run of the stack that was trained to its end."""
     operator = gpu_stack.ready()
-    for one in operator.json("runs", "ls")["runs"]:
-        if one["receipt"] and one["receipt"]["why"] == "done":
-            return str(one["run"]["id"])
+    for entry in operator.json("runs", "ls")["runs"]:
+        if entry["receipt"] and entry["receipt"]["why"] == "done":
+            return str(entry["run"]["id"])
     operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
     operator.run("train", "--gpu", "--", *SMALL, "--epochs", "1")
     return Training(operator).newest()
@@ -65,42 +65,50 @@ def left(operator: Operator) -> list[str]:
     """All resources with the stack's tag or name, without ended ones, which AWS still lists."""
     ec2 = operator.lab.client()
     tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pneumoctl:stack"]}])["Tags"]
-    ended = {one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] == "deleted"}
-    ended |= {
-        one["InstanceId"]
-        for group in ec2.describe_instances()["Reservations"]
-        for one in group["Instances"]
-        if one["State"]["Name"] == "terminated"
+    ended = {
+        gateway["NatGatewayId"]
+        for gateway in ec2.describe_nat_gateways()["NatGateways"]
+        if gateway["State"] == "deleted"
     }
-    tagged = [f"{one['ResourceType']} {one['ResourceId']}" for one in tags if one["Value"] == "default"]
-    return [one for one in tagged if one.split()[1] not in ended] + named(operator, ec2)
+    ended |= {
+        instance["InstanceId"]
+        for group in ec2.describe_instances()["Reservations"]
+        for instance in group["Instances"]
+        if instance["State"]["Name"] == "terminated"
+    }
+    tagged = [f"{tag['ResourceType']} {tag['ResourceId']}" for tag in tags if tag["Value"] == "default"]
+    return [resource for resource in tagged if resource.split()[1] not in ended] + named(operator, ec2)
 
 
 def named(operator: Operator, ec2: Any) -> list[str]:
     """Resources found by name or type, not by tag."""
     client = operator.lab.client
-    gateways = [one["NatGatewayId"] for one in ec2.describe_nat_gateways()["NatGateways"] if one["State"] != "deleted"]
+    gateways = [
+        gateway["NatGatewayId"]
+        for gateway in ec2.describe_nat_gateways()["NatGateways"]
+        if gateway["State"] != "deleted"
+    ]
     names = [
-        *(one["RoleName"] for one in client("iam").list_roles()["Roles"]),
-        *(one["InstanceProfileName"] for one in client("iam").list_instance_profiles()["InstanceProfiles"]),
-        *(one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]),
-        *(one["Name"] for one in client("scheduler").list_schedule_groups()["ScheduleGroups"]),
-        *(one["Name"] for one in client("s3").list_buckets()["Buckets"]),
-        *(one["KeyName"] for one in ec2.describe_key_pairs()["KeyPairs"]),
-        *(one["GroupName"] for one in ec2.describe_security_groups()["SecurityGroups"]),
+        *(role["RoleName"] for role in client("iam").list_roles()["Roles"]),
+        *(profile["InstanceProfileName"] for profile in client("iam").list_instance_profiles()["InstanceProfiles"]),
+        *(log_group["logGroupName"] for log_group in client("logs").describe_log_groups()["logGroups"]),
+        *(group["Name"] for group in client("scheduler").list_schedule_groups()["ScheduleGroups"]),
+        *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
+        *(key_pair["KeyName"] for key_pair in ec2.describe_key_pairs()["KeyPairs"]),
+        *(group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]),
     ]
     ids = [
-        *(one["AllocationId"] for one in ec2.describe_addresses()["Addresses"]),
-        *(one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]),
-        *(one["FlowLogId"] for one in ec2.describe_flow_logs()["FlowLogs"]),
-        *(one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if one["CidrBlock"] == "10.20.0.0/16"),
+        *(address["AllocationId"] for address in ec2.describe_addresses()["Addresses"]),
+        *(volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]),
+        *(flow_log["FlowLogId"] for flow_log in ec2.describe_flow_logs()["FlowLogs"]),
+        *(vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"] if vpc["CidrBlock"] == "10.20.0.0/16"),
     ]
-    return [one for one in names if one.startswith("pneumoctl-default")] + gateways + ids
+    return [name for name in names if name.startswith("pneumoctl-default")] + gateways + ids
 
 
 def test_nothing_is_left_in_aws(torn: str, operator: Operator) -> None:
     assert left(operator) == []
-    assert operator.lab.hosts() == [] or {one["state"] for one in operator.lab.hosts()} <= {"gone", "terminated"}
+    assert operator.lab.hosts() == [] or {host["state"] for host in operator.lab.hosts()} <= {"gone", "terminated"}
 
 
 def test_the_proof_is_printed(torn: str) -> None:
@@ -128,7 +136,7 @@ def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: O
     assert json.loads(operator.run("gpu", "reap", "-y", "--json", code=None).stdout)["stopped"] == []
     acts = operator.json("audit")["acts"]
     assert acts[0]["command"] == "up" and acts[0]["arn"].startswith("arn:aws:")
-    first, *_, last = (one for one in acts if one["command"] == "teardown" and one["options"] == {"yes": True})
+    first, *_, last = (act for act in acts if act["command"] == "teardown" and act["options"] == {"yes": True})
     assert first["code"] is None and first["arn"].startswith("arn:aws:")  # killed: begun, never ended
     assert last["code"] == 0
     if last["changed"]:  # else terraform, which outlives a killed command, had ended before
@@ -148,7 +156,7 @@ def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) ->
 def test_the_same_stack_can_be_brought_up_again_in_one_uninterrupted_up(torn: str, operator: Operator) -> None:
     document = operator.json("up", "-y")
 
-    assert {one["name"] for one in document["hosts"]} == {*HOSTS, "train"} - {"app-1"}
+    assert {host["name"] for host in document["hosts"]} == {*HOSTS, "train"} - {"app-1"}
     assert operator.status()["up"]
     operator.run("teardown", "-y")
     assert left(operator) == []

@@ -37,31 +37,31 @@ def existing(lab: Lab) -> set[Thing]:
     clients = {service: lab.client(service) for service, *_ in LISTED.values() if service != "ec2"} | {"ec2": ec2}
     things = set(_routes(ec2)) | set(_rules(ec2)) | set(_instances(ec2))
     for type_, (service, operation, listing, key) in LISTED.items():
-        for one in getattr(clients[service], operation)()[listing]:
-            if one.get("State") not in ("deleted", "deleting") and one.get("GroupName") != DEFAULT:
-                things.add((type_, one[key]))
+        for resource in getattr(clients[service], operation)()[listing]:
+            if resource.get("State") not in ("deleted", "deleting") and resource.get("GroupName") != DEFAULT:
+                things.add((type_, resource[key]))
     return things
 
 
 def _instances(ec2: Any) -> Iterator[Thing]:
     for page in ec2.describe_instances()["Reservations"]:
-        for one in page["Instances"]:
-            if one["State"]["Name"] != "terminated":
-                yield "aws_instance", one["InstanceId"]
+        for instance in page["Instances"]:
+            if instance["State"]["Name"] != "terminated":
+                yield "aws_instance", instance["InstanceId"]
 
 
 def _routes(ec2: Any) -> Iterator[Thing]:
     for table in ec2.describe_route_tables()["RouteTables"]:
-        if any(one.get("Main") for one in table["Associations"]):
+        if any(association.get("Main") for association in table["Associations"]):
             continue
         yield "aws_route_table", table["RouteTableId"]
-        for one in table["Associations"]:
-            yield "aws_route_table_association", one["RouteTableAssociationId"]
+        for association in table["Associations"]:
+            yield "aws_route_table_association", association["RouteTableAssociationId"]
 
 
 def _rules(ec2: Any) -> Iterator[Thing]:
-    for one in ec2.describe_security_group_rules()["SecurityGroupRules"]:
-        yield RULE.format("egress" if one["IsEgress"] else "ingress"), one["SecurityGroupRuleId"]
+    for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]:
+        yield RULE.format("egress" if rule["IsEgress"] else "ingress"), rule["SecurityGroupRuleId"]
 
 
 def in_state(state: Mapping[str, Any]) -> Counter[Thing]:

@@ -46,7 +46,9 @@ class Hold:
 
     def __enter__(self) -> "Hold":
         names = {pattern.split()[0] for pattern in HELD}
-        script = HOLD.replace("PATTERN", "|".join(one.replace(" ", "\\ ") for one in HELD if one.startswith(self.only)))
+        script = HOLD.replace(
+            "PATTERN", "|".join(pattern.replace(" ", "\\ ") for pattern in HELD if pattern.startswith(self.only))
+        )
         self._on(f"rm -f /run/reached; touch /run/held; cat >/usr/local/sbin/hold <<'END'\n{script}END\n")
         self._on("cd /usr/local/sbin; chmod 755 hold; " + "".join(f"ln -sf hold {name}; " for name in names))
         return self

@@ -177,20 +177,20 @@ class Sweep:
         listed = account.addresses(state)
         assert sorted(set(listed)) == sorted(listed)
         resources = account.in_state(state)
-        assert [one for one, count in resources.items() if count > 1] == []
+        assert [resource for resource, count in resources.items() if count > 1] == []
         assert account.existing(self.lab) - self.before == set(resources)
         inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
         until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
 
     def _hosts(self) -> set[tuple[str, ...]]:
-        return {(one["name"], one["id"], one["private_ip"], one["state"]) for one in self.lab.hosts()}
+        return {(host["name"], host["id"], host["private_ip"], host["state"]) for host in self.lab.hosts()}
 
     def _expected(self, inventory: list[dict[str, Any]]) -> set[tuple[str, ...]]:
-        return {(one["name"], one["instance_id"], one["address"], "up") for one in inventory}
+        return {(host["name"], host["instance_id"], host["address"], "up") for host in inventory}
 
     def check_nothing_left(self) -> None:
         """Check that nothing is left in AWS or on this machine."""
         assert account.existing(self.lab) - self.before == set()
         until("the hosts to be gone", lambda: not self.lab.hosts())
-        assert sorted(one.name for one in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
+        assert sorted(path.name for path in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
         assert not Group(f"{self.lab.places.prefix}/operator").populated()

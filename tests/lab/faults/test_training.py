@@ -118,8 +118,8 @@ FAULTS = {
 
 def chosen() -> tuple[int, list[tuple[str, str]]]:
     """The seed, and the pairs of fault and phase. No fault is chosen twice, except for PNEUMO_SWEEP=all."""
-    pairs = [(fault, phase) for fault, one in FAULTS.items() for phase in PHASES if phase in one.codes]
-    assert len(pairs) == sum(len(one.codes) for one in FAULTS.values()), "a fault in an unknown phase"
+    pairs = [(fault, phase) for fault, declared in FAULTS.items() for phase in PHASES if phase in declared.codes]
+    assert len(pairs) == sum(len(declared.codes) for declared in FAULTS.values()), "a fault in an unknown phase"
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     if WHOLE:
         return seed, pairs
@@ -152,8 +152,8 @@ class Evidence:
             "unit": b"pneumoctl-train: ended" in console,
             "host timer": b"pneumoctl-guard: powering off" in console,
             "schedule": any(
-                one["outcome"] == "ok" and one["schedule"].endswith(f"/{paused.run}")
-                for one in lab.ask("GET", "clock")["fired"]
+                schedule_run["outcome"] == "ok" and schedule_run["schedule"].endswith(f"/{paused.run}")
+                for schedule_run in lab.ask("GET", "clock")["fired"]
             ),
         }
         return Evidence("StartInstances" in good, frozenset(name for name, did in acted.items() if did))

@@ -30,5 +30,5 @@ def keep(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Seque
 def cells(text: str) -> dict[tuple[str, str], str]:
     """(fault, phase) -> content of the cell in the table of this text."""
     table = text.partition(BEGIN)[2].partition(END)[0].strip()
-    head, *rows = [[one.strip() for one in line.split("|")[1:-1]] for line in table.splitlines()] or [[]]
+    head, *rows = [[text.strip() for text in line.split("|")[1:-1]] for line in table.splitlines()] or [[]]
     return {(row[0], phase): cell for row in rows[1:] for phase, cell in zip(head[1:], row[1:], strict=True) if cell}

@@ -23,8 +23,8 @@ def ahead() -> float:
 class _Kind(type):
     """Makes isinstance also accept datetimes that C code creates."""
 
-    def __instancecheck__(cls, one: object) -> bool:
-        return isinstance(one, _datetime)
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _datetime)
 
 
 class Clock(_datetime, metaclass=_Kind):

@@ -55,7 +55,9 @@ def model(off: float) -> Release:
 
 def served(operator: Operator) -> dict[str, dict[str, str]]:
     hosts = json.loads((operator.directory / "inventory.json").read_text())["hosts"]
-    return {one["name"]: releases.served(operator.lab, one["name"]) for one in hosts if one["role"] in ("app", "web")}
+    return {
+        host["name"]: releases.served(operator.lab, host["name"]) for host in hosts if host["role"] in ("app", "web")
+    }
 
 
 GOOD = {"api": code("api", HARMLESS), "web": code("web", HARMLESS), "model": model(0)}

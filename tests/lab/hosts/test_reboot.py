@@ -9,7 +9,7 @@ from tests.lab.small import until
 
 def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(operator: Operator) -> None:
     inventory = json.loads((operator.directory / "inventory.json").read_text())["hosts"]
-    hosts = [one["name"] for one in inventory if one["role"] != "train"]  # that one is off
+    hosts = [host["name"] for host in inventory if host["role"] != "train"]  # that one is off
     page = Traffic(operator)
     page.upload(0)
     before = {host: operator.lab.host(host)["pid"] for host in hosts}

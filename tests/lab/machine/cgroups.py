@@ -52,7 +52,7 @@ class Group:
     def processes(self, below: str) -> list[int]:
         """The process ids in a group of this name below this group."""
         files = [path / "cgroup.procs" for path in self._directories()[0].rglob(below)]
-        return [int(one) for file in files for one in file.read_text().split()]
+        return [int(pid) for file in files for pid in file.read_text().split()]
 
     def kill(self, timeout: float = 120) -> None:
         """Kill all processes in the group at once, as a loss of power would; returns when none is left.

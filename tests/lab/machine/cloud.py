@@ -71,7 +71,7 @@ def await_api(seconds: float = 30) -> None:
 
 
 def instances(ec2: Any) -> list[dict[str, Any]]:
-    return [one for page in ec2.describe_instances()["Reservations"] for one in page["Instances"]]
+    return [instance for page in ec2.describe_instances()["Reservations"] for instance in page["Instances"]]
 
 
 def network(ec2: Any, listed: list[dict[str, Any]]) -> Cloud:

@@ -41,8 +41,12 @@ class World:
 
 def ruleset(cloud: Cloud, world: World) -> str:
     """A complete ruleset that replaces the previous one."""
-    living = [one for one in cloud.instances if one.get("PrivateIpAddress") and one["State"]["Name"] not in GONE]
-    hosts = list({one["PrivateIpAddress"]: one for one in reversed(living)}.values())[::-1]
+    living = [
+        instance
+        for instance in cloud.instances
+        if instance.get("PrivateIpAddress") and instance["State"]["Name"] not in GONE
+    ]
+    hosts = list({instance["PrivateIpAddress"]: instance for instance in reversed(living)}.values())[::-1]
     outside = ", ".join(world.places)
     chains = [
         ("prerouting", "type nat hook prerouting priority dstnat", _arriving(hosts, cloud, world)),
@@ -116,7 +120,7 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
 
 def _egress(host: Description, hosts: list[Description], cloud: Cloud, world: World) -> Iterator[str]:
     """Rules for packets that may leave a host; all others are dropped."""
-    neighbours = [one["PrivateIpAddress"] for one in hosts if one.get("VpcId") == host.get("VpcId")]
+    neighbours = [neighbour["PrivateIpAddress"] for neighbour in hosts if neighbour.get("VpcId") == host.get("VpcId")]
     reached = neighbours + [address for address in world.places.values() if way_out(host, address, cloud)]
     yield f"ip daddr != {{ {', '.join(reached)} }} drop"
     for permission in _permissions(host, cloud, "IpPermissionsEgress"):
@@ -151,7 +155,7 @@ def _matches(permission: Description, side: str, host: Description, hosts: list[
         network = ip_network(addresses, strict=False)
         yield " ".join(filter(None, ["" if network.prefixlen == 0 else f"ip {side} {network}", what]))
     for pair in permission.get("UserIdGroupPairs", ()):
-        members = [one["PrivateIpAddress"] for one in hosts if _is_member(one, pair["GroupId"], host)]
+        members = [member["PrivateIpAddress"] for member in hosts if _is_member(member, pair["GroupId"], host)]
         if members:
             yield " ".join(filter(None, [f"ip {side} {{ {', '.join(members)} }}", what]))
 
@@ -197,9 +201,9 @@ def _table(subnet: str, vpc: str, cloud: Cloud) -> Description:
     main: Description = {}
     for table in cloud.route_tables:
         associations = table.get("Associations", ())
-        if any(one.get("SubnetId") == subnet for one in associations):
+        if any(association.get("SubnetId") == subnet for association in associations):
             return table
-        if table.get("VpcId") == vpc and any(one.get("Main") for one in associations):
+        if table.get("VpcId") == vpc and any(association.get("Main") for association in associations):
             main = table
     return main
 
@@ -217,9 +221,9 @@ def _route(table: Description, address: str) -> Description:
 
 def _attached(gateway: str, vpc: str, cloud: Cloud) -> bool:
     return any(
-        one["InternetGatewayId"] == gateway
-        and any(attachment.get("VpcId") == vpc for attachment in one.get("Attachments", ()))
-        for one in cloud.internet_gateways
+        internet_gateway["InternetGatewayId"] == gateway
+        and any(attachment.get("VpcId") == vpc for attachment in internet_gateway.get("Attachments", ()))
+        for internet_gateway in cloud.internet_gateways
     )
 
 
@@ -237,15 +241,18 @@ def way_out(host: Description, address: str, cloud: Cloud) -> str | None:
     for nat in cloud.nat_gateways:
         if nat["NatGatewayId"] == route.get("NatGatewayId") and nat["State"] == "available":
             onward = _route(_table(nat["SubnetId"], nat["VpcId"], cloud), address)
-            public = [one["PublicIp"] for one in nat.get("NatGatewayAddresses", ()) if one.get("PublicIp")]
+            public = [address["PublicIp"] for address in nat.get("NatGatewayAddresses", ()) if address.get("PublicIp")]
             return public[0] if public and _attached(onward.get("GatewayId", ""), nat["VpcId"], cloud) else None
     return None
 
 
 def _reaches_api(host: Description, cloud: Cloud, world: World) -> bool:
-    allowed = any(_allows_https(one, world.api) for one in _permissions(host, cloud, "IpPermissionsEgress"))
+    allowed = any(
+        _allows_https(permission, world.api) for permission in _permissions(host, cloud, "IpPermissionsEgress")
+    )
     table = _table(host.get("SubnetId", ""), host.get("VpcId", ""), cloud).get("RouteTableId")
     endpoint = any(
-        table in one.get("RouteTableIds", ()) and one.get("State", "").lower() == "available" for one in cloud.endpoints
+        table in endpoint.get("RouteTableIds", ()) and endpoint.get("State", "").lower() == "available"
+        for endpoint in cloud.endpoints
     )
     return allowed and (endpoint or way_out(host, world.api, cloud) is not None)

@@ -185,9 +185,11 @@ class Lab:
 
     def host(self, which: str) -> dict[str, Any]:
         """The existing host with a name, address or id. Raises KeyError if there is none."""
-        rows = [one for one in self.hosts() if which in (one["id"], one["name"], one["private_ip"], one["public_ip"])]
+        rows = [
+            host for host in self.hosts() if which in (host["id"], host["name"], host["private_ip"], host["public_ip"])
+        ]
         if not rows:
-            names = ", ".join(one["name"] for one in self.hosts())
+            names = ", ".join(host["name"] for host in self.hosts())
             raise KeyError(f"no host {which} in this lab; there are: {names or 'none'}")
         return rows[-1]
 
@@ -202,7 +204,9 @@ class Lab:
 
         def reached() -> bool:
             return any(
-                one["state"] == state for one in self.hosts() if which in (one["id"], one["name"], one["private_ip"])
+                host["state"] == state
+                for host in self.hosts()
+                if which in (host["id"], host["name"], host["private_ip"])
             )
 
         self._await(f"{which} to be {state}", reached, timeout)

@@ -122,7 +122,7 @@ def _cable(namespace: str) -> str:
 def _resolvers() -> list[str]:
     lines = [line.split() for line in Path("/etc/resolv.conf").read_text().splitlines()]
     named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
-    return [one for one in dict.fromkeys(named) if ":" not in one and not one.startswith("127.")]
+    return [address for address in dict.fromkeys(named) if ":" not in address and not address.startswith("127.")]
 
 
 def _ip(*argv: str, check: bool = True) -> None:

@@ -83,8 +83,8 @@ class Reconciler:
             self._states, self._last_call = states, calls["last"]
         for instance in self._listed:
             self._settle(instance)
-        ids = {one["InstanceId"] for one in self._listed}
-        for identity in [one for one in self._residents if one not in ids]:
+        ids = {instance["InstanceId"] for instance in self._listed}
+        for identity in [identity for identity in self._residents if identity not in ids]:
             self._discard(identity)
 
     def _settle(self, instance: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ class Reconciler:
 
     def _adopt(self, instance: dict[str, Any]) -> None:
         address, name = instance["PrivateIpAddress"], cloud.short_name(instance)
-        other = next((one for one in self._residents.values() if one.host.address == address), None)
+        other = next((managed for managed in self._residents.values() if managed.host.address == address), None)
         if other:
             raise ValueError(f"{name} waits: {address} belongs to {other.name}")
         seed = cloud.seed(self._ec2, instance)
@@ -187,8 +187,8 @@ class Reconciler:
 
     def _publish(self) -> None:
         """Write hosts.json, the state of all hosts, for the lab's commands."""
-        states = {one["InstanceId"]: one for one in self._listed}
-        rows = [_row(one, states.get(identity, {})) for identity, one in self._residents.items()]
+        states = {instance["InstanceId"]: instance for instance in self._listed}
+        rows = [_row(managed, states.get(identity, {})) for identity, managed in self._residents.items()]
         text = json.dumps({"trouble": self._trouble, "hosts": rows})
         file = self._places.directory / "hosts.json"
         if not file.exists() or file.read_text() != text:

@@ -33,17 +33,17 @@ def remains(lab: Lab) -> list[str]:
         for path in Path("/proc").glob("[0-9]*/cgroup")
         if f"/{lab.places.prefix}/" in _text(path) and ") Z " not in _text(path.with_name("stat"))
     ]
-    groups = [one.path for one in with_prefix(lab.places.prefix) if one.path == lab.places.prefix]
+    groups = [group.path for group in with_prefix(lab.places.prefix) if group.path == lab.places.prefix]
     loops = subprocess.run(
         ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], text=True, capture_output=True
     )
     return [
-        *(f"process {one}" for one in processes),
-        *(f"group {one}" for one in groups),
-        *(f"namespace {one}" for one in network.namespaces(name)),
-        *(f"mount {one}" for one in mounts.below(lab.places.directory)),
-        *(f"loop {one}" for one in loops.stdout.splitlines() if str(lab.places.directory) + "/" in one),
-        *(f"file {one}" for one in Path("/run/systemd/nspawn").glob(f"*/{name}*")),
+        *(f"process {pid}" for pid in processes),
+        *(f"group {group}" for group in groups),
+        *(f"namespace {namespace}" for namespace in network.namespaces(name)),
+        *(f"mount {mount}" for mount in mounts.below(lab.places.directory)),
+        *(f"loop {loop}" for loop in loops.stdout.splitlines() if str(lab.places.directory) + "/" in loop),
+        *(f"file {file}" for file in Path("/run/systemd/nspawn").glob(f"*/{name}*")),
         *([f"directory {lab.places.directory}"] if lab.places.directory.exists() else []),
     ]
 
@@ -64,11 +64,11 @@ def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: 
     subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
     ec2 = second.client()
     ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)
-    until("its host", lambda: [one["state"] for one in second.hosts()] == ["up"])
+    until("its host", lambda: [host["state"] for host in second.hosts()] == ["up"])
     forgotten = second.start(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for program in ("tests.lab.machine.reconciler", "tests.lab.api"):
         os.kill(process(second, program), signal.SIGKILL)
-    assert {one.split()[0] for one in remains(second)} >= {
+    assert {line.split()[0] for line in remains(second)} >= {
         "process",
         "group",
         "namespace",

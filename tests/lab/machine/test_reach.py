@@ -88,7 +88,7 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
 
 
 def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:
-    places = [Places(stack.lab.places.name).named(one) for one in ("router", "operator", "stranger", stack.back)]
+    places = [Places(stack.lab.places.name).named(role) for role in ("router", "operator", "stranger", stack.back)]
     for namespace in places:
         links = subprocess.run(["ip", "-n", namespace, "-o", "link"], text=True, capture_output=True, check=True).stdout
         peers = {line.split("link-netns ")[1].split()[0] for line in links.splitlines() if "link-netns " in line}

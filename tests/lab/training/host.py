@@ -42,8 +42,8 @@ class Training:
 
         def spot_instances() -> list[str]:
             groups = self.operator.lab.client().describe_instances(Filters=living)["Reservations"]
-            every = [one for group in groups for one in group["Instances"]]
-            return [one["InstanceId"] for one in every if one.get("InstanceLifecycle") == "spot"]
+            every = [instance for group in groups for instance in group["Instances"]]
+            return [instance["InstanceId"] for instance in every if instance.get("InstanceLifecycle") == "spot"]
 
         until("a spot instance", lambda: bool(spot_instances()))
         return Training(self.operator, spot_instances()[0])
@@ -129,8 +129,8 @@ class Training:
     def without_schedule(self) -> None:
         """Disable guard 1: no schedule stops the host."""
         client = self.operator.lab.client("scheduler")
-        for one in client.list_schedules(GroupName="pneumoctl-default")["Schedules"]:
-            client.delete_schedule(GroupName="pneumoctl-default", Name=one["Name"])
+        for schedule in client.list_schedules(GroupName="pneumoctl-default")["Schedules"]:
+            client.delete_schedule(GroupName="pneumoctl-default", Name=schedule["Name"])
 
     def without_timer(self) -> None:
         """Disable guard 2 until the next boot: the timer on the host."""

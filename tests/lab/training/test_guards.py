@@ -77,5 +77,5 @@ def test_5_a_host_without_a_lease_is_shown_in_red_and_reaped(training: Training)
     assert "gpu reap" in training.operator.run("status", code=None).stderr
     reaped = training.operator.json("gpu", "reap", "-y", code=None)
 
-    assert [one["id"] for one in reaped["stopped"]] == [training.id]
+    assert [host["id"] for host in reaped["stopped"]] == [training.id]
     until("the GPU host to be stopped", lambda: training.state() == "stopped")

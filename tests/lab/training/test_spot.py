@@ -23,7 +23,7 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     receipt = training.receipt(run)
 
     assert first.state() == "terminated" and training.state() == "stopped"
-    assert [one["why"] for one in receipt["earlier"]] == ["spot"] and receipt["earlier"][0]["guard"] == "unit"
+    assert [attempt["why"] for attempt in receipt["earlier"]] == ["spot"] and receipt["earlier"][0]["guard"] == "unit"
     assert (receipt["why"], receipt["attempt"]) == ("done", 2) and receipt["stopped"]
     epochs = re.findall(r"INFO epoch (\d+)/30 ", training.operator.run("runs", "logs", run).stdout)
     assert epochs == [str(number) for number in range(1, 31)]  # no epoch is lost or repeated

@@ -80,7 +80,7 @@ def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
     operator.run("deploy", "model", "-y")
     assert releases.served(operator.lab, "app-0")["model"] == model
     scored(training, pictures, bundle["version"])
-    acts = [one["command"] for one in operator.json("audit")["acts"]]
+    acts = [act["command"] for act in operator.json("audit")["acts"]]
     assert {"data push", "train", "model promote", "deploy model", "infer"} <= set(acts)
 
 

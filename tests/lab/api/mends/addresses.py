@@ -23,7 +23,7 @@ def free() -> str:
         for _, _, backend in ec2_backends.iter_backends()
         for interface in (*backend.addresses, *backend.enis.values())
     }
-    return next(one for one in (f"{PUBLIC}.{number}" for number in _numbers) if one not in taken)
+    return next(address for address in (f"{PUBLIC}.{number}" for number in _numbers) if address not in taken)
 
 
 elastic.random_ip = interfaces.random_public_ip = free
@@ -49,7 +49,7 @@ def create(original: Any, self: Any) -> Any:
 def delete(original: Any, self: Any, nat_gateway_id: str) -> Any:
     """Delete a gateway with its interface and its address association (moto keeps both)."""
     gateway = original(self, nat_gateway_id)
-    for address in [one for one in self.addresses if one.eni is gateway._eni]:
+    for address in [address for address in self.addresses if address.eni is gateway._eni]:
         self.disassociate_address(association_id=address.association_id)
     if self.enis.pop(gateway._eni.id, None):
         self.get_subnet(gateway.subnet_id).del_subnet_ip(gateway.private_ip)

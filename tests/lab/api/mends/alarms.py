@@ -15,7 +15,7 @@ def set_state(original: Any, self: Any, alarm_name: str, *args: Any, **kwargs: A
     alarm = self.alarms[alarm_name]
     if alarm.state_value != "ALARM" or alarm.actions_enabled is False:
         return
-    instances = [one.value for one in alarm.dimensions if one.name == "InstanceId"]
+    instances = [dimension.value for dimension in alarm.dimensions if dimension.name == "InstanceId"]
     backend = ec2_backends[self.account_id][self.region_name]
     for arn in alarm.alarm_actions or []:
         if ":ec2:stop" in arn or "AWS_EC2.InstanceId.Stop" in arn:

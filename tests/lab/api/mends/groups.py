@@ -48,12 +48,12 @@ def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
 
     (moto deletes a VPC that has an internet gateway or security groups, and never deletes its network ACL.)
     """
-    gateways = [one for one in self.internet_gateways.values() if one.vpc and one.vpc.id == vpc_id]
-    groups = [one for one in self.groups.get(vpc_id, {}).values() if one.name != "default"]
+    gateways = [gateway for gateway in self.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc_id]
+    groups = [group for group in self.groups.get(vpc_id, {}).values() if group.name != "default"]
     if gateways or groups:
         raise DependencyViolationError(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
     vpc = original(self, vpc_id)
-    for acl in [one for one in self.network_acls.values() if one.vpc_id == vpc_id]:
+    for acl in [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]:
         self.network_acls.pop(acl.id)
     return vpc
 
@@ -61,6 +61,6 @@ def delete_vpc(original: Any, self: Any, vpc_id: str) -> Any:
 @replaces(SubnetBackend, "delete_subnet")
 def delete_subnet(original: Any, self: Any, subnet_id: str) -> Any:
     """Refuse to delete a subnet that contains network interfaces, as EC2 does (moto deletes it)."""
-    if any(one.subnet.id == subnet_id for one in self.enis.values()):
+    if any(interface.subnet.id == subnet_id for interface in self.enis.values()):
         raise DependencyViolationError(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
     return original(self, subnet_id)

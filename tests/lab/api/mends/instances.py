@@ -30,7 +30,7 @@ def _monitoring(response: Any, state: str) -> Any:
     instances = response.ec2_backend.get_multi_instances_by_id(response._get_param("InstanceIds", []))
     for instance in instances:
         instance.monitoring_state = state
-    listed = [{"InstanceId": one.id, "Monitoring": {"State": state}} for one in instances]
+    listed = [{"InstanceId": instance.id, "Monitoring": {"State": state}} for instance in instances]
     return ActionResult({"InstanceMonitorings": listed})
 
 
@@ -43,7 +43,11 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     - An interface that was created with an instance is deleted with it (moto keeps it).
     """
     token = kwargs.get("client_token")
-    again = [one for one in self.reservations.values() if one.instances and one.instances[0].client_token == token]
+    again = [
+        reservation
+        for reservation in self.reservations.values()
+        if reservation.instances and reservation.instances[0].client_token == token
+    ]
     if again and token != UNTOLD:
         for instance in again[0].instances:  # otherwise the caller, which now adds the profile, is refused
             self.iam_instance_profile_associations.pop(instance.id, None)

@@ -32,7 +32,7 @@ def _add_p3() -> None:
     InstanceTypeBackend.instance_types.append(InstanceType(P3))
     for regions in INSTANCE_TYPE_OFFERINGS.values():
         for offers in regions.values():
-            offers.extend([{**one, "InstanceType": P3} for one in offers if one["InstanceType"] == LIKE])
+            offers.extend([{**offer, "InstanceType": P3} for offer in offers if offer["InstanceType"] == LIKE])
 
 
 if P3 not in INSTANCE_TYPES:
@@ -44,14 +44,18 @@ def offerings(original: Any, self: Any, location_type: str | None = None, filter
     """List the types that AWS offers, except those that a fault of the lab withdraws (moto lists all)."""
     zoned = location_type == "availability-zone"
     offers = original(self, location_type, filters)
-    return [one for one in offers if here().faults.offered(one["InstanceType"], one["Location"] if zoned else "")]
+    return [
+        offer for offer in offers if here().faults.offered(offer["InstanceType"], offer["Location"] if zoned else "")
+    ]
 
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     """Refuse a type in a zone that does not offer it, as EC2 does (moto runs it)."""
     interfaces = kwargs.get("nics") or []
-    subnet = kwargs.get("subnet_id") or next((one["SubnetId"] for one in interfaces if "SubnetId" in one), "")
+    subnet = kwargs.get("subnet_id") or next(
+        (interface["SubnetId"] for interface in interfaces if "SubnetId" in interface), ""
+    )
     zone = self.get_subnet(subnet).availability_zone if subnet else kwargs.get("placement") or ""
     kind = kwargs.get("instance_type", "")
     if not here().faults.offered(kind, zone):

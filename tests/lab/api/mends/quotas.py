@@ -46,7 +46,7 @@ QUOTAS = (
 def value(code: str) -> float:
     """The value in a fault of kind `quota`, else that of the account."""
     set_ = here().faults.quota(code)
-    return next(one.value for one in QUOTAS if one.code == code) if set_ is None else set_
+    return next(quota.value for quota in QUOTAS if quota.code == code) if set_ is None else set_
 
 
 def _document(quota: Quota, region: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _one(original: Any, self: Any) -> str:
 def _all(original: Any, self: Any) -> str:
     """List the quotas of a service (moto has those of one service only)."""
     service = json.loads(self.body).get("ServiceCode")
-    documents = [_document(one, self.region) for one in QUOTAS if one.service == service]
+    documents = [_document(quota, self.region) for quota in QUOTAS if quota.service == service]
     if not documents:
         raise NoSuchResource
     return json.dumps({"Quotas": documents})
@@ -97,7 +97,9 @@ def _room(backend: Any, kind: str, count: int) -> None:
     """Raise EC2ClientError if `count` more instances of a type would exceed the quota."""
     limit = value(code_of(kind))
     running = [
-        one.instance_type for one in backend.all_running_instances() if code_of(one.instance_type) == code_of(kind)
+        instance.instance_type
+        for instance in backend.all_running_instances()
+        if code_of(instance.instance_type) == code_of(kind)
     ]
     if sum(map(_processors, running)) + count * _processors(kind) > limit:
         text = (

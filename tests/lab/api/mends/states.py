@@ -45,9 +45,9 @@ def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
             text = f"You can't stop the Spot Instance '{instance.id}' because it is of a one-time request."
             raise EC2ClientError("UnsupportedOperation", text)
     stopped = {
-        one.id: (one._reason, one.state_reason)
-        for one in self.get_multi_instances_by_id(instance_ids)
-        if one.state == "stopped"
+        instance.id: (instance._reason, instance.state_reason)
+        for instance in self.get_multi_instances_by_id(instance_ids)
+        if instance.state == "stopped"
     }
     result = original(self, instance_ids)
     for instance in self.get_multi_instances_by_id(list(stopped)):
@@ -63,7 +63,7 @@ def terminate(original: Any, self: Any) -> Any:
     """
     if self.state == "terminated":
         return self._state
-    for address in [one for one in self.ec2_backend.addresses if one.instance is self]:
+    for address in [address for address in self.ec2_backend.addresses if address.instance is self]:
         self.ec2_backend.disassociate_address(association_id=address.association_id)
     return original(self)
 

@@ -32,7 +32,7 @@ def describe(original: Any, self: Any) -> Any:
         for key, value in sorted(tags.items())
     ]
     filters = self._filters_from_querystring()
-    return _page(self, [one for one in matching if all(_fits(one, *wanted) for wanted in filters.items())])
+    return _page(self, [tag for tag in matching if all(_fits(tag, *wanted) for wanted in filters.items())])
 
 
 def _page(response: Any, found_tags: list[dict[str, str]]) -> Any:
@@ -70,8 +70,8 @@ def _living(backend: Any) -> set[str]:
     return {
         *(id for inner in flat for id in inner),
         *(rule.id for group in groups for rule in (*group.ingress_rules, *group.egress_rules)),
-        *(one.id for reservation in backend.reservations.values() for one in reservation.instances),
-        *(one.id for one in backend.key_pairs.values()),
-        *(one.allocation_id for one in backend.addresses),
-        *(id for id, one in backend.vpc_end_points.items() if one.state != "deleted"),
+        *(instance.id for reservation in backend.reservations.values() for instance in reservation.instances),
+        *(key_pair.id for key_pair in backend.key_pairs.values()),
+        *(address.allocation_id for address in backend.addresses),
+        *(id for id, endpoint in backend.vpc_end_points.items() if endpoint.state != "deleted"),
     }
