@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.lab import small
-from tests.lab.arrival import Arrival, arrive
+from tests.lab import two_host_vpc
+from tests.lab.first_up import Arrival, arrive
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.requirements import missing
-from tests.lab.operated import Operator, Watch
 from tests.lab.shared import SharedStack
+from tests.lab.stack_operator import Operator, Watch
 from tests.lab.training.host import Training, drawings
 
 LAB_FIXTURES = {"lab", "gpu_stack", "_small", "sweeps"}
-Shared = TypeVar("Shared", SharedStack[Any], small.Shared)
+Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.Shared)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
@@ -27,7 +27,7 @@ NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
 GPU_SETTINGS = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "true"}
 LABS: list[Lab] = []  # the labs that are up in this process
-STACKS: list[SharedStack[Any] | small.Shared] = []
+STACKS: list[SharedStack[Any] | two_host_vpc.Shared] = []
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +46,13 @@ def _healed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _small() -> Iterator[small.Shared]:
+def _small() -> Iterator[two_host_vpc.Shared]:
     with own_lab() as lab:
-        yield share(small.Shared(lab))
+        yield share(two_host_vpc.Shared(lab))
 
 
 @pytest.fixture
-def stack(_small: small.Shared) -> small.Stack:
+def stack(_small: two_host_vpc.Shared) -> two_host_vpc.Stack:
     """Two hosts in a small VPC in a separate lab, for tests of the lab itself."""
     return _small.ready()
 

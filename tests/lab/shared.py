@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from tests.lab.machine.lab import Lab
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 Evidence = TypeVar("Evidence")
 LOCKED = 5  # exit code: another pneumoctl works on the stack
@@ -61,7 +61,9 @@ class SharedStack(Generic[Evidence]):
                 self.operator.run("gpu", "reap", "-y", code=None)
                 self.operator.run("gpu", "stop", code=None)
                 self.operator.restore_releases()
-                until("no lease to be held", lambda: self.operator.run("up", "-y", code=None).returncode != LOCKED, 120)
+                wait_for(
+                    "no lease to be held", lambda: self.operator.run("up", "-y", code=None).returncode != LOCKED, 120
+                )
                 if self.operator.applied:
                     return
         self.lab.down()

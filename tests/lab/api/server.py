@@ -36,10 +36,10 @@ class Application:
     def __init__(self, lab: Lab) -> None:
         from botocore.session import get_session
 
-        from tests.lab.api import mends
+        from tests.lab.api import moto_patches
         from tests.lab.api.dispatch import Dispatcher
 
-        mends.apply()
+        moto_patches.apply()
         self._lab = lab
         self._moto = Dispatcher()
         self._regions = set(get_session().get_available_regions("ec2"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import Operator
+from tests.lab.first_up import Arrival
 from tests.lab.shared import SharedStack
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 pytestmark = pytest.mark.repeat
 DEAD_MAN_S = 900.0  # two minutes after the boot script, and more on a busy machine
@@ -34,15 +34,15 @@ def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
     operator = aws.ready()
     lab, old = operator.lab, operator.instance("train")
     lab.client().terminate_instances(InstanceIds=[old])
-    until("the old GPU host to be gone", lambda: not lab.find("train"))
+    wait_for("the old GPU host to be gone", lambda: not lab.find("train"))
     up = operator.start("up", "-y")
-    until("another one", lambda: lab.find("train", "up") or up.poll() is not None, pause_grows=False)
+    wait_for("another one", lambda: lab.find("train", "up") or up.poll() is not None, pause_grows=False)
     os.kill(up.pid, signal.SIGKILL)
     up.communicate()
     lab.forget_calls()
     seen = status_that_saw_aws(operator)
     new = lab.host("train")["id"]
-    until("the GPU host to be stopped", lambda: operator.state(new) == "stopped", DEAD_MAN_S)
+    wait_for("the GPU host to be stopped", lambda: operator.state(new) == "stopped", DEAD_MAN_S)
     stops = tuple(call["source"] for call in lab.mutating_calls() if call["action"] == "StopInstances")
     return Abandoned(up.returncode, seen.stdout, seen.stderr, stops, operator.json("drift"))
 
@@ -55,7 +55,7 @@ def status_that_saw_aws(operator: Operator) -> "subprocess.CompletedProcess[str]
         tries.append(operator.run("status", code=1))
         return "the GPU host runs and costs money" in tries[-1].stderr
 
-    until("`status` to see AWS", saw)
+    wait_for("`status` to see AWS", saw)
     return tries[-1]
 
 

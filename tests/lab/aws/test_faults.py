@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import Operator
+from tests.lab.first_up import Arrival
 from tests.lab.shared import SharedStack
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 SLEEP_S = 600  # duration of the session's command, much longer than until the lost connection is noticed
 
@@ -79,7 +79,7 @@ def ended(run: "Callable[[], subprocess.CompletedProcess[str]]") -> Ended:
 
 def mend(operator: Operator) -> None:
     operator.lab.heal()
-    until("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5)
+    wait_for("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5)
 
 
 @pytest.mark.parametrize(("which", "host"), [("dead", "web-0"), ("cut", "app-0")])

@@ -1,6 +1,6 @@
 """`plan` of a changed setting."""
 
-from tests.lab.operated import Operator
+from tests.lab.stack_operator import Operator
 
 
 def test_a_plan_of_a_changed_setting_says_what_it_adds_and_costs(operator: Operator) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import Operator
+from tests.lab.first_up import Arrival
 from tests.lab.shared import SharedStack
+from tests.lab.stack_operator import Operator
 
 API = {"IpProtocol": "tcp", "FromPort": 5000, "ToPort": 5000}
 SSH_TO_ALL = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.stack.secrets import Secrets
-from tests.lab.arrival import Arrival
-from tests.lab.operated import HOSTS, Operator, Watch
+from tests.lab.first_up import Arrival
 from tests.lab.shared import SharedStack
+from tests.lab.stack_operator import HOSTS, Operator, Watch
 
 KEPT = {"secrets.json", "ssh/id_ed25519"}
 PLAN = "terraform/.pneumoctl/plan"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.lab.faults.interrupted import Sweep
-from tests.lab.operated import HOSTS, Operator
+from tests.lab.faults.interruptions import Sweep
 from tests.lab.shared import SharedStack
-from tests.lab.small import until
+from tests.lab.stack_operator import HOSTS, Operator
 from tests.lab.training.host import SMALL, Training, drawings
+from tests.lab.wait import wait_for
 
 BUCKET = "pneumoctl-default-123456789012-eu-west-1"
 NEWEST = {
@@ -128,7 +128,7 @@ def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operato
 def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
     assert not operator.directory.exists()
     nothing = "stack default has no hosts in eu-west-1"  # `status` waits only ten seconds for AWS
-    until("AWS to answer", lambda: operator.run("status", code=1).stdout.startswith(nothing))
+    wait_for("AWS to answer", lambda: operator.run("status", code=1).stdout.startswith(nothing))
 
 
 def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: Operator) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 REACH_S = END_S = 600.0  # time limits, generous for a busy machine
 # A step is paused at these commands of the host: they wait while a flag file exists. Probes use none of them.
@@ -152,12 +152,12 @@ def run_with_fault(operator: Operator, hold: Hold, argv: tuple[str, ...], inject
     with output_file.open("w+") as file:
         child = operator.lab.start(["pneumoctl", *argv], env=operator.settings, stdout=file, stderr=subprocess.STDOUT)
         try:
-            until(f"{argv} to reach {hold.only}", lambda: hold.reached() or child.poll() is not None, REACH_S)
+            wait_for(f"{argv} to reach {hold.only}", lambda: hold.reached() or child.poll() is not None, REACH_S)
             assert child.poll() is None, (
                 f"{argv} ended with {child.returncode} before the fault:\n{output_file.read_text()}"
             )
             inject(operator, hold, child)
-            seconds = until(f"{argv} to end", lambda: child.poll() is not None, END_S)
+            seconds = wait_for(f"{argv} to end", lambda: child.poll() is not None, END_S)
         finally:
             child.kill()
             child.wait()
@@ -169,8 +169,8 @@ def heal(operator: Operator, hold: Hold) -> None:
     fault = operator.lab.fault
     fault.restore(hold.host)
     if hold.old_pid:
-        until("the host to shut down", lambda: operator.lab.host(hold.host)["pid"] != hold.old_pid)
+        wait_for("the host to shut down", lambda: operator.lab.host(hold.host)["pid"] != hold.old_pid)
     operator.lab.await_host(hold.host, "up")
     fault.drain(hold.host)
     hold.let_go()
-    until("SSH", lambda: not operator.run("ssh", hold.host, "--", "true", code=None).returncode)
+    wait_for("SSH", lambda: not operator.run("ssh", hold.host, "--", "true", code=None).returncode)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.lab.faults import wrong_clock
 from tests.lab.machine.places import OPERATOR
-from tests.lab.small import until
 from tests.lab.training.host import SMALL, Training
+from tests.lab.wait import wait_for
 
 PHASES = ("armed", "booting", "making ready", "data", "proof", "training", "upload", "stopping")
 REACH_S = 900.0
@@ -121,7 +121,7 @@ class PausedRun:
         def reached_or_ended() -> bool:
             return condition() or self.child.poll() is not None
 
-        until(what, reached_or_ended, REACH_S, pause=0.2, pause_grows=False)
+        wait_for(what, reached_or_ended, REACH_S, pause=0.2, pause_grows=False)
         assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.output}"
 
     def _records(self) -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """`up` and `teardown` complete when run again after SIGKILL, loss of power or Ctrl-C at random moments.
 
-Once is part of other tests: a Ctrl-C in tests/lab/arrival.py, a killed `teardown` in tests/lab/aws/test_teardown.py.
+Once is part of other tests: a Ctrl-C in tests/lab/first_up.py, a killed `teardown` in tests/lab/aws/test_teardown.py.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.lab.conftest import own_lab
-from tests.lab.faults.interrupted import Sweep
+from tests.lab.faults.interruptions import Sweep
 
 USUAL_SEED = 1
 pytestmark = [pytest.mark.timeout(2400), pytest.mark.repeat]

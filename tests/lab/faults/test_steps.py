@@ -16,8 +16,8 @@ import pytest
 from tests.lab.faults import host_faults
 from tests.lab.hosts import releases
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 Prepare = Callable[[Operator, Path], tuple[str, ...]]
 
@@ -157,7 +157,7 @@ def apply_fault(operator: Operator, name: str, fault: str, folder: Path) -> str:
         )
     left = files.now()
     assert files.incomplete() == ""
-    until("the front door to serve", lambda: _serves(operator))
+    wait_for("the front door to serve", lambda: _serves(operator))
     began = time.monotonic()
     operator.run(*argv)
     rerun = time.monotonic() - began

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.faults import wrong_clock
 from tests.lab.faults.paused_run import MEMORY, REACH_S, PausedRun
 from tests.lab.machine.places import OPERATOR
-from tests.lab.small import until
+from tests.lab.wait import wait_for
 
 AWAY_S = 40.0  # twice the time after which a connection counts as lost
 HOURS = 6 * 3600.0
@@ -49,7 +49,7 @@ def disconnect(paused: PausedRun) -> None:
     """The operator's machine loses its network for good, and pneumoctl is killed at the end."""
     paused.training.operator.lab.fault.cut("operator")
     paused.let_go()
-    until("the host to be off", lambda: paused.state == "stopped", REACH_S + 60)
+    wait_for("the host to be off", lambda: paused.state == "stopped", REACH_S + 60)
     paused.child.kill()
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.arrival import Arrival
+from tests.lab.first_up import Arrival
 from tests.lab.hosts import releases
 from tests.lab.hosts.releases import BROKEN, CRASHES, HARMLESS
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import Operator
+from tests.lab.stack_operator import Operator
 
 Release = Callable[[Path], tuple[str, ...]]
 

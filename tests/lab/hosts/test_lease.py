@@ -10,8 +10,8 @@ import pytest
 
 from tests.lab.faults.host_faults import Hold
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import LONGEST_S, Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import LONGEST_S, Operator
+from tests.lab.wait import wait_for
 
 HOST = "app-0"
 FILE = "/etc/default/prometheus-node-exporter"
@@ -38,7 +38,7 @@ def working(operator: Operator) -> Iterator[tuple["subprocess.Popen[str]", Hold]
     with Hold(operator, HOST, "systemctl") as hold:
         child = operator.start("configure", "-y")
         try:
-            until("the step", hold.reached)
+            wait_for("the step", hold.reached)
             yield child, hold
         finally:
             child.kill()
@@ -53,7 +53,7 @@ def second(operator: Operator, env: dict[str, str], code: int | None) -> "subpro
 
 def overtake(operator: Operator, env: dict[str, str]) -> None:
     """Run `configure` on the other machine until it is no longer refused."""
-    until(
+    wait_for(
         "the lease to end",
         lambda: second(operator, env, None).returncode == 0,
         LEASE_S + LONGEST_S,

@@ -3,8 +3,8 @@
 import json
 
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 
 def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(operator: Operator) -> None:
@@ -16,9 +16,9 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(oper
     for host in hosts:
         operator.lab.fault.reboot(host)
     for host in hosts:
-        until(f"the end of {host}", lambda host=host: operator.lab.host(host)["pid"] != before[host])
+        wait_for(f"the end of {host}", lambda host=host: operator.lab.host(host)["pid"] != before[host])
         operator.lab.await_host(host, "up")
-    seconds = until("the page to serve", lambda: serves(page))
+    seconds = wait_for("the page to serve", lambda: serves(page))
     print(f"served {seconds:.1f} s after the last host had booted")
 
     for look in range(4):  # the first page, the stored prediction as page and document, the list

@@ -22,8 +22,8 @@ from PIL import Image
 from model import phantom
 from model.bundle import pretrained
 from model.serving.predict import Classifier
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 4)  # requests a second
 UPLOADS = 4  # one of this number of requests is an upload
@@ -106,7 +106,7 @@ class Traffic:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
-            until("each kind of request to be sent", lambda: sum(self.sent.values()) >= LEAST)
+            wait_for("each kind of request to be sent", lambda: sum(self.sent.values()) >= LEAST)
         self.end()
         if kind is None:
             self.check()

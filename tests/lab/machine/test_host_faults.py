@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.lab.small import Stack, configure_ssh, host_key, state, until
+from tests.lab.two_host_vpc import Stack, configure_ssh, host_key, state
+from tests.lab.wait import wait_for
 
 
 def test_a_cut_link_is_silence_and_comes_back(stack: Stack) -> None:
@@ -33,7 +34,7 @@ def test_a_killed_host_runs_for_ec2_until_it_is_stopped_and_started(stack: Stack
     assert state(stack, stack.back) == "running"
     assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "silent"
     stack.lab.revive(stack.back)
-    until("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
+    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
     assert stack.ssh(stack.back, "cat note").stdout == "kept\n"
 
 
@@ -57,16 +58,16 @@ def test_changed_host_keys_are_noticed(stack: Stack) -> None:
     assert "HOST IDENTIFICATION HAS CHANGED" in stack.ssh(stack.back, "true").stderr
     stack.lab.fault.restore_keys(stack.back)
     assert stack.lab.fault.on(stack.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"]) == old
-    until("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
+    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
 
 
 def test_another_machine_under_the_same_address_has_nothing_of_the_old_one(stack: Stack) -> None:
     old = host_key(stack, stack.back)
     assert stack.ssh(stack.back, "echo kept > note").returncode == 0
     stack.lab.fault.replace(stack.back)
-    until("another key on the console", lambda: host_key(stack, stack.back) != old)
+    wait_for("another key on the console", lambda: host_key(stack, stack.back) != old)
     configure_ssh(stack)
-    until("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
+    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
     assert "No such file" in stack.ssh(stack.back, "cat note").stderr
 
 

@@ -13,7 +13,8 @@ from tests.lab.machine import mounts, network
 from tests.lab.machine.cgroups import with_prefix
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import ROOT, Places
-from tests.lab.small import IMAGE, Stack, until
+from tests.lab.two_host_vpc import IMAGE, Stack
+from tests.lab.wait import wait_for
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: 
     subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
     ec2 = second.client()
     ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)
-    until("its host", lambda: [host["state"] for host in second.hosts()] == ["up"])
+    wait_for("its host", lambda: [host["state"] for host in second.hosts()] == ["up"])
     forgotten = second.start(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for program in ("tests.lab.machine.reconciler", "tests.lab.api"):
         os.kill(process(second, program), signal.SIGKILL)
@@ -101,7 +102,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
         "api": (second.places.logs / "api.log").exists,
     }
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    until(begun, reached[begun], pause=0.01, pause_grows=False)
+    wait_for(begun, reached[begun], pause=0.01, pause_grows=False)
     up.send_signal(how)
 
     assert up.wait(240) == 130
@@ -110,7 +111,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
 
 def test_a_killed_up_is_cleared_by_the_next(second: Lab) -> None:
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    until("the first namespace", lambda: network.namespaces(second.places.named("")) != [], pause_grows=False)
+    wait_for("the first namespace", lambda: network.namespaces(second.places.named("")) != [], pause_grows=False)
     up.kill()
     up.wait()
     second.up()

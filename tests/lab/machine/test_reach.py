@@ -11,7 +11,8 @@ import pytest
 
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import Places
-from tests.lab.small import Stack, port, until
+from tests.lab.two_host_vpc import Stack, port
+from tests.lab.wait import wait_for
 
 
 def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(stack: Stack) -> None:
@@ -78,13 +79,13 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
         return lambda: stack.lab.probe(stack.back, "198.18.0.1", 5555, 0.3) == expected
 
     ec2.delete_route(**everywhere)
-    until("the route to be gone", reaches_api("silent"))
+    wait_for("the route to be gone", reaches_api("silent"))
     ec2.create_route(**everywhere, NatGatewayId=stack.nat)
-    until("the route", reaches_api("open"))
+    wait_for("the route", reaches_api("open"))
     ec2.revoke_security_group_egress(**rule)
-    until("the rule to be gone", reaches_api("silent"))
+    wait_for("the rule to be gone", reaches_api("silent"))
     ec2.authorize_security_group_egress(**rule)
-    until("the rule", reaches_api("open"))
+    wait_for("the rule", reaches_api("open"))
 
 
 def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from model import phantom
 from tests.lab.machine.cgroups import Group
-from tests.lab.operated import Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import Operator
+from tests.lab.wait import wait_for
 
 # A run of a few seconds on two cores, without early stopping. Tests that need a longer one set more epochs.
 SMALL = ("--height", "64", "--width", "64", "--batch", "8", "--validation-share", "0.25", "--checkpoint-steps", "3")
@@ -45,7 +45,7 @@ class Training:
             every = [instance for group in groups for instance in group["Instances"]]
             return [instance["InstanceId"] for instance in every if instance.get("InstanceLifecycle") == "spot"]
 
-        until("a spot instance", lambda: bool(spot_instances()))
+        wait_for("a spot instance", lambda: bool(spot_instances()))
         return Training(self.operator, spot_instances()[0])
 
     def on(self, script: str) -> str:
@@ -82,7 +82,7 @@ class Training:
             steps = progress.get("step", 0) > 3 or phase != "train"
             return bool(progress.get("phase") == phase and steps and run in ("", progress["run"]))
 
-        until(f"the phase {phase}", in_phase, seconds, pause=0.2, pause_grows=False)
+        wait_for(f"the phase {phase}", in_phase, seconds, pause=0.2, pause_grows=False)
 
     def end(self) -> None:
         """Stop the host, unless it is off or there is no stack any more."""
@@ -92,7 +92,7 @@ class Training:
     def off(self, seconds: float = OFF_S) -> float:
         """Wait until the host is off according to EC2; returns how long it took."""
         began = time.monotonic()
-        until("the GPU host to be off", lambda: self.state() in ("stopped", "terminated"), seconds)
+        wait_for("the GPU host to be off", lambda: self.state() in ("stopped", "terminated"), seconds)
         return time.monotonic() - began
 
     def process(self) -> int:

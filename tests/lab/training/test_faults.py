@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.lab.operated import LONGEST_S
+from tests.lab.stack_operator import LONGEST_S
 from tests.lab.training.host import Training
 
 

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from tests.lab.operated import LONGEST_S
-from tests.lab.small import until
+from tests.lab.stack_operator import LONGEST_S
 from tests.lab.training.host import Training
+from tests.lab.wait import wait_for
 
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
 
@@ -78,4 +78,4 @@ def test_5_a_host_without_a_lease_is_shown_in_red_and_reaped(training: Training)
     reaped = training.operator.json("gpu", "reap", "-y", code=None)
 
     assert [host["id"] for host in reaped["stopped"]] == [training.id]
-    until("the GPU host to be stopped", lambda: training.state() == "stopped")
+    wait_for("the GPU host to be stopped", lambda: training.state() == "stopped")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.lab.operated import LONGEST_S
+from tests.lab.stack_operator import LONGEST_S
 from tests.lab.training.host import Training
 
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours

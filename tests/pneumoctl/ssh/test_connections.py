@@ -18,7 +18,7 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys, remote_command
 from pneumoctl.ssh.connections import Connections, Unreachable
-from tests.lab.small import until
+from tests.lab.wait import wait_for
 from tests.pneumoctl.sshd import Farm, in_namespaces, on_loopback
 
 MSG_CHANNEL_EOF = 96  # RFC 4254
@@ -108,7 +108,7 @@ def test_a_command_that_ends_before_the_end_of_its_input_leaves_the_connection_o
 
     def send_late(message: object) -> None:
         if threading.current_thread() is not transport and message.asbytes()[0] == MSG_CHANNEL_EOF:
-            until("the host to close the channel", lambda: not transport._channels.values())
+            wait_for("the host to close the channel", lambda: not transport._channels.values())
         send(message)
 
     transport._send_user_message = send_late

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import Operator
+from tests.lab.first_up import Arrival
+from tests.lab.stack_operator import Operator
 
 SOURCES = ("/etc/apt/sources.list", "/etc/pip.conf")
 LONELY = f"""set -e

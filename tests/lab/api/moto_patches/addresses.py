@@ -10,7 +10,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.responses.nat_gateways import NatGateways
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 PUBLIC = "198.51.100"  # RFC 5737
 _numbers = itertools.cycle(range(10, 250))

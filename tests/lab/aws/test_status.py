@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import HOSTS, LONGEST_S, Operator
+from tests.lab.first_up import Arrival
 from tests.lab.shared import SharedStack
-from tests.lab.small import until
+from tests.lab.stack_operator import HOSTS, LONGEST_S, Operator
+from tests.lab.wait import wait_for
 
 DEAD = ("app-1", "monitoring", "web-0")
 
@@ -145,4 +145,4 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, oper
     assert following.returncode == 130
     for word in ("first", "second", "meanwhile"):
         assert sum(f"lab-{word}" in line for line in seen) == 1, word
-    until("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]))
+    wait_for("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]))

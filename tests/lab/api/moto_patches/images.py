@@ -6,7 +6,7 @@ from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ssm.models import Parameter, ParameterDict
 
 from tests.lab.api import images
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 
 @replaces(AmiBackend, "_load_amis")

@@ -7,7 +7,7 @@ from moto.core.utils import aws_api_matches
 from moto.ec2.responses.tags import TagResponse
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 KINDS = {  # moto's resource type -> EC2's
     "vpc-elastic-ip": "elastic-ip",

@@ -7,7 +7,7 @@ from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket
 
 from tests.lab.api.lab import ACCOUNT
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 from tests.lab.api.policy import judge
 
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/lab"

@@ -8,7 +8,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Instance, InstanceBackend, StateReason
 from moto.ec2.responses.instances import InstanceResponse
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 from tests.lab.api.request import AGENTS
 
 BY_ITSELF = StateReason(

@@ -11,9 +11,9 @@ import pytest
 import urllib3
 
 from model import phantom
-from tests.lab.arrival import Arrival
-from tests.lab.operated import HOSTS, Operator
-from tests.lab.small import until
+from tests.lab.first_up import Arrival
+from tests.lab.stack_operator import HOSTS, Operator
+from tests.lab.wait import wait_for
 from tests.templates.expressions import expressions
 
 SERVICES = {
@@ -128,7 +128,7 @@ def until_scraped(operator: Operator) -> list[dict[str, Any]]:
         active: list[dict[str, Any]] = prometheus(operator, "targets")["activeTargets"]
         return [target for target in active if target["labels"]["instance"] != "train"]
 
-    until("every target to be scraped", lambda: all(target["health"] == "up" for target in targets()), 120, pause=1)
+    wait_for("every target to be scraped", lambda: all(target["health"] == "up" for target in targets()), 120, pause=1)
     return targets()
 
 
@@ -172,7 +172,7 @@ def test_every_expression_of_the_dashboards_returns_data(
                 del without_data[where]
         return not without_data
 
-    until(f"data for {without_data}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
+    wait_for(f"data for {without_data}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
 
 
 def test_a_host_that_is_away_does_not_stop_the_others(arrived: Arrival, operator: Operator) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from moto.cloudwatch.models import CloudWatchBackend
 from moto.ec2 import ec2_backends
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 
 @replaces(CloudWatchBackend, "set_alarm_state")

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.faults.interrupted import Sweep
+from tests.lab.faults.interruptions import Sweep
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.operated import LONGEST_S, Operator
-from tests.lab.small import until
+from tests.lab.stack_operator import LONGEST_S, Operator
+from tests.lab.wait import wait_for
 
 FEWER = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "false"}
 
@@ -62,7 +62,7 @@ def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[
             return f'"pid": {up.pid},' in lock.read_text()
         return False
 
-    until("`up` to lock the stack", locked, pause_grows=False)
+    wait_for("`up` to lock the stack", locked, pause_grows=False)
     meanwhile = operator.run("up", "-y", code=None)
     out, err = up.communicate(timeout=LONGEST_S)
     assert up.returncode == 0, f"the `up` after the interrupted one ended with {up.returncode}:\n{out}\n{err}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.machine.lab import Lab
-from tests.lab.small import until
+from tests.lab.wait import wait_for
 
 PAUSE_S = 0.03  # between two scans of the processes
 LONGEST_S = 600.0  # time limit of a command, generous for a busy machine
@@ -104,7 +104,7 @@ class Operator:
             hosts = [host for host in documents[-1]["hosts"] if host["name"] in HOSTS and host["name"] not in dead]
             return not documents[-1]["aws_error"] and bool(hosts) and all(host["good"] for host in hosts)
 
-        until("all living hosts to answer", answered)
+        wait_for("all living hosts to answer", answered)
         return documents[-1]
 
     def instance(self, name: str) -> str:

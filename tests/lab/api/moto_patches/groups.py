@@ -7,7 +7,7 @@ from moto.ec2.models.security_groups import SecurityGroupBackend, SecurityGroupR
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 
 def described(self: Any) -> Any:

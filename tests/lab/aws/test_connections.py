@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pneumoctl.stack.inventory import PORTS
-from tests.lab.arrival import Arrival
+from tests.lab.first_up import Arrival
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import WORLD
-from tests.lab.operated import HOSTS, Operator
 from tests.lab.shared import SharedStack
+from tests.lab.stack_operator import HOSTS, Operator
 
 NOBODYS = (3000, 8081, 9090)  # ports that no security group opens, among them those of Grafana and Prometheus
 TRIED = sorted({*PORTS.values(), *NOBODYS})

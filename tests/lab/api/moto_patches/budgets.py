@@ -5,7 +5,7 @@ from typing import Any
 
 from moto.budgets.responses import BudgetsResponse
 
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 _tags: dict[str, Any] = {}
 

@@ -2,15 +2,13 @@
 
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tests.lab.machine.lab import Lab
+from tests.lab.wait import wait_for
 
 IMAGE = "ami-0deb0000000000003"
-PAUSE_SHARE = 0.02  # of the time that was waited, so that the end of a long wait is noticed late by this share
 USER_DATA = """#!/bin/bash
 set -euo pipefail
 read -r kind key _ </etc/ssh/ssh_host_ed25519_key.pub
@@ -90,7 +88,7 @@ def build(lab: Lab) -> Stack:
     made.public = elastic["PublicIp"]
     for instance_id in (made.front, made.back):
         lab.await_host(instance_id, "up")
-        until("its first boot", lambda instance_id=instance_id: "host-key: " in console(made, instance_id))
+        wait_for("its first boot", lambda instance_id=instance_id: "host-key: " in console(made, instance_id))
     configure_ssh(made)
     return made
 
@@ -176,22 +174,6 @@ def configure_ssh(stack: Stack) -> None:
         f"Host {stack.address(stack.back)}\nProxyCommand ssh -F {home}/ssh_config -W %h:%p {stack.address(stack.front)}"
     )
     (home / "ssh_config").write_text(f"{front}\n{back}\nHost *\n{everyone}\n")
-
-
-def until(
-    what: str, true: Callable[[], bool], seconds: float = 600, pause: float = 0.1, pause_grows: bool = True
-) -> float:
-    """Wait until a condition is true; returns how long it took. `seconds`: the limit, generous for a busy machine.
-
-    The pause between two checks grows with the time that has passed, because checks slow down what they wait for.
-    Pass `pause_grows=False` to wait for a state that passes again: a long pause could miss it.
-    """
-    started = time.monotonic()
-    while not true():
-        passed = time.monotonic() - started
-        assert passed < seconds, f"waited {seconds} s in vain for {what}"
-        time.sleep(max(pause, passed * PAUSE_SHARE) if pause_grows else pause)
-    return time.monotonic() - started
 
 
 def state(stack: Stack, instance_id: str) -> str:

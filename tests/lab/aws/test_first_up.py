@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab.arrival import Arrival
-from tests.lab.operated import HOSTS, Operator
+from tests.lab.first_up import Arrival
+from tests.lab.stack_operator import HOSTS, Operator
 
 
 def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) -> None:

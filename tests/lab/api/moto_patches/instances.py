@@ -9,7 +9,7 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.monitoring import Monitoring
 
 from tests.lab.api import images
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 UNTOLD = "ABCDE"  # moto's client token if none is given
 

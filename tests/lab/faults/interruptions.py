@@ -14,7 +14,7 @@ from typing import Any
 from tests.lab.faults import account
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.lab import Lab
-from tests.lab.small import until
+from tests.lab.wait import wait_for
 
 # Phase of a run -> the maximum delay of the interruption after the start of the phase, in seconds.
 # `apply`: the first resource is being created or destroyed. `attached`: pneumoctl waits for the terraform process of
@@ -180,7 +180,7 @@ class Sweep:
         assert [resource for resource, count in resources.items() if count > 1] == []
         assert account.existing(self.lab) - self.before == set(resources)
         inventory = json.loads((self.directory / "inventory.json").read_text())["hosts"]
-        until("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
+        wait_for("the hosts of killed runs to be gone", lambda: self._hosts() == self._expected(inventory))
 
     def _hosts(self) -> set[tuple[str, ...]]:
         return {(host["name"], host["id"], host["private_ip"], host["state"]) for host in self.lab.hosts()}
@@ -191,6 +191,6 @@ class Sweep:
     def check_nothing_left(self) -> None:
         """Check that nothing is left in AWS or on this machine."""
         assert account.existing(self.lab) - self.before == set()
-        until("the hosts to be gone", lambda: not self.lab.hosts())
+        wait_for("the hosts to be gone", lambda: not self.lab.hosts())
         assert sorted(path.name for path in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
         assert not Group(f"{self.lab.places.prefix}/operator").populated()

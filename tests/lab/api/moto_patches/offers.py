@@ -13,7 +13,7 @@ from moto.ec2.models.instance_types import (
 from moto.ec2.models.instances import InstanceBackend
 
 from tests.lab.api.lab import here
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 P3 = "p3.2xlarge"
 LIKE = "g5.2xlarge"

@@ -9,7 +9,7 @@ from moto.core.types import Base64EncodedString
 from moto.ec2.responses.general import General
 
 from tests.lab.api.lab import here
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 KEPT = 64 * 1024  # bytes, as in EC2
 

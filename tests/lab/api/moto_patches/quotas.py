@@ -13,7 +13,7 @@ from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from tests.lab.api.lab import ACCOUNT, here
-from tests.lab.api.mends.patch import replaces
+from tests.lab.api.moto_patches.patch import replaces
 
 
 @dataclass(frozen=True)
