@@ -43,7 +43,7 @@ class Bench:
 
     @property
     def home(self) -> Path:
-        return self.lab.places.home
+        return self.lab.paths.home
 
     @property
     def ssh(self) -> Path:

@@ -37,10 +37,10 @@ class Times:
 
 def timed(lab: Lab, argv: list[str], cwd: Path | None = None, meanwhile: Callable[[], None] = lambda: None) -> float:
     """Wall time of a command, which must succeed."""
-    output_file = lab.places.home / "said"
+    output_file = lab.paths.home / "said"
     started = time.perf_counter()
     with output_file.open("w") as output:
-        child = lab.start(argv, stdout=output, stderr=subprocess.STDOUT, cwd=cwd or lab.places.home)
+        child = lab.start(argv, stdout=output, stderr=subprocess.STDOUT, cwd=cwd or lab.paths.home)
         while child.poll() is None:
             meanwhile()
             time.sleep(0.01)
@@ -51,7 +51,7 @@ def timed(lab: Lab, argv: list[str], cwd: Path | None = None, meanwhile: Callabl
 
 def ours(lab: Lab, times: Times, copy: Path) -> None:
     """Up and down again with pneumoctl; `copy` gets the configuration and the variables."""
-    stack_dir = lab.places.home / ".local/state/pneumoctl/default"
+    stack_dir = lab.paths.home / ".local/state/pneumoctl/default"
     journal, started, seen = stack_dir / "journal.jsonl", time.perf_counter(), []
 
     def look() -> None:
@@ -95,8 +95,8 @@ def main() -> int:
     try:
         lab.up()
         for number in range(arguments.rounds):
-            ours(lab, times, lab.places.home / "plain")
-            plain(lab, times, lab.places.home / "plain")
+            ours(lab, times, lab.paths.home / "plain")
+            plain(lab, times, lab.paths.home / "plain")
             last = {name: round(values[-1], 1) for name, values in vars(times).items()}
             print(f"round {number + 1}: {json.dumps(last)} load {os.getloadavg()[0]:.1f}", flush=True)
     finally:

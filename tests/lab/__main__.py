@@ -58,8 +58,8 @@ def _up(lab: Lab, arguments: argparse.Namespace) -> int:
     if wanting:
         return _fail("this machine cannot run the lab", *wanting)
     signal.signal(signal.SIGTERM, _interrupt)
-    lab.up(lambda step: print(f"lab {lab.places.name}: {step}", file=sys.stderr, flush=True))
-    print(f"lab {lab.places.name} is up; in it: python -m tests.lab --name {lab.places.name} shell")
+    lab.up(lambda step: print(f"lab {lab.paths.name}: {step}", file=sys.stderr, flush=True))
+    print(f"lab {lab.paths.name} is up; in it: python -m tests.lab --name {lab.paths.name} shell")
     return 0
 
 
@@ -69,7 +69,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _down(lab: Lab, arguments: argparse.Namespace) -> int:
     lab.down()
-    print(f"lab {lab.places.name} is down")
+    print(f"lab {lab.paths.name} is down")
     return 0
 
 
@@ -99,7 +99,7 @@ def _become(lab: Lab, argv: Sequence[str]) -> int:
     """Replace this process by the command, in the operator's home, so that it gets the signals and the terminal."""
     if not argv:
         return _fail("there is no command", "python -m tests.lab run pneumoctl status")
-    os.chdir(lab.places.home)
+    os.chdir(lab.paths.home)
     command = lab.command(argv)
     return os.execvpe(command[0], command, lab.environment())
 

@@ -162,4 +162,4 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     for stack in STACKS:
         stack.suspect = True
     for lab in LABS:
-        report.sections.append((f"logs of the lab {lab.places.name}", lab.tail(25)))
+        report.sections.append((f"logs of the lab {lab.paths.name}", lab.tail(25)))

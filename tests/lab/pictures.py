@@ -86,13 +86,13 @@ def main() -> None:
         browse(directory, url, user, Path(secret).read_text())
         return
     lab = Lab(arguments.name)
-    standing = lab.places.home.exists()
+    standing = lab.paths.home.exists()
     try:
         if not standing:
             lab.up()
         terminal(lab, directory / "aws.svg")
         login = json.loads(lab.run(["pneumoctl", "secrets", "show", "--json"]).stdout)
-        secret = lab.places.home / "password"
+        secret = lab.paths.home / "password"
         secret.write_text(login["password"])
         inside = ["--inside", login["url"], login["user"], str(secret)]
         root = Path(__file__).resolve().parents[2]

@@ -35,7 +35,7 @@ class Operator:
     @property
     def directory(self) -> Path:
         """The directory in which pneumoctl stores the stack."""
-        return self.lab.places.home / ".local/state/pneumoctl/default"
+        return self.lab.paths.home / ".local/state/pneumoctl/default"
 
     def run(self, *words: str, code: int | None = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run pneumoctl. `settings` (for example WEB_COUNT="2") apply to this command only."""
@@ -122,7 +122,7 @@ class Watch:
 
     def __init__(self, lab: Lab) -> None:
         self.seen: set[tuple[bytes, bytes]] = set()
-        self._prefix = lab.places.prefix
+        self._prefix = lab.paths.prefix
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()

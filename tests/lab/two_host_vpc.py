@@ -79,7 +79,7 @@ def build(lab: Lab) -> Stack:
     private, made.private_table = subnet(made, "10.9.1.0/24", NatGatewayId=made.nat)
     made.groups = groups(made)
     lab.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "id"])
-    public_key = (lab.places.home / "id.pub").read_bytes()
+    public_key = (lab.paths.home / "id.pub").read_bytes()
     ec2.import_key_pair(KeyName="operator", PublicKeyMaterial=public_key)
     made.front = instance(made, "front", public)
     made.back = instance(made, "back", private)
@@ -102,7 +102,7 @@ def subnet(stack: Stack, addresses: str, **way_out: str) -> tuple[str, str]:
 
 
 def groups(stack: Stack) -> dict[str, str]:
-    """The world -> front 443; the operator -> front 22; front -> back 22, 5000; out of both 443, and front to back."""
+    """Anyone -> front 443; the operator -> front 22; front -> back 22, 5000; out of both 443, and front to back."""
     ec2 = stack.ec2
     made = {
         name: ec2.create_security_group(GroupName=name, Description=name, VpcId=stack.vpc)["GroupId"]
@@ -112,9 +112,9 @@ def groups(stack: Stack) -> dict[str, str]:
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     for group in (front, back):
         ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
-    https, world = port(443), {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    https, anywhere = port(443), {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     operator = {"IpRanges": [{"CidrIp": "203.0.113.7/32"}]}
-    ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**https, **world}, {**port(22), **operator}])
+    ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**https, **anywhere}, {**port(22), **operator}])
     for number in (22, 5000):
         rule = {**port(number), "UserIdGroupPairs": [{"GroupId": front}]}
         ec2.authorize_security_group_ingress(GroupId=back, IpPermissions=[rule])
@@ -122,7 +122,7 @@ def groups(stack: Stack) -> dict[str, str]:
         rule = {**port(number), "UserIdGroupPairs": [{"GroupId": back}]}
         ec2.authorize_security_group_egress(GroupId=front, IpPermissions=[rule])
     for group in (front, back):
-        ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[{**https, **world}])
+        ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[{**https, **anywhere}])
     return made
 
 
@@ -161,7 +161,7 @@ def host_key(stack: Stack, instance_id: str) -> str:
 
 
 def configure_ssh(stack: Stack) -> None:
-    home = stack.lab.places.home
+    home = stack.lab.paths.home
     hosts = [(stack.address(stack.front), stack.front), (stack.address(stack.back), stack.back)]
     (home / "known").write_text(
         "".join(f"{address} {host_key(stack, instance_id)}\n" for address, instance_id in hosts)

@@ -16,7 +16,7 @@ import pytest
 from pneumoctl.stack.inventory import PORTS
 from tests.lab.first_up import Arrival
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import WORLD
+from tests.lab.machine.places import EXTERNAL_ADDRESSES
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
 
@@ -35,7 +35,7 @@ for port in {TRIED}:
 print("listening", flush=True)
 time.sleep(120)
 """
-Way = tuple[str, str, int]  # from, to (a host or place; "public NAME": by its public address), port
+Way = tuple[str, str, int]  # from, to (a namespace; "public NAME": a host by its public address), port
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Topology:
     groups: Mapping[str, Mapping[str, Any]]
 
     def permits(self, way: Way) -> bool:
-        """Whether the security groups of both ends allow a connection. Places outside have no group."""
+        """Whether the security groups of both ends allow a connection. The operator and the stranger have no group."""
         start, end, port = way[0], way[1].removeprefix("public "), way[2]
-        leaves = start in WORLD or self._lets(start, "IpPermissionsEgress", end, port)
-        return leaves and (end in WORLD or self._lets(end, "IpPermissions", start, port))
+        leaves = start in EXTERNAL_ADDRESSES or self._lets(start, "IpPermissionsEgress", end, port)
+        return leaves and (end in EXTERNAL_ADDRESSES or self._lets(end, "IpPermissions", start, port))
 
     def _lets(self, host: str, direction: str, peer: str, port: int) -> bool:
         rules = [rule for group in self._groups(host) for rule in self.groups[group][direction]]
@@ -58,9 +58,9 @@ class Topology:
     def _covers(self, rule: Mapping[str, Any], peer: str) -> bool:
         assert rule["IpProtocol"] == "tcp"
         named = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
-        address = IPv4Address(WORLD.get(peer) or self.hosts[peer]["PrivateIpAddress"])
+        address = IPv4Address(EXTERNAL_ADDRESSES.get(peer) or self.hosts[peer]["PrivateIpAddress"])
         within = any(address in IPv4Network(block["CidrIp"]) for block in rule["IpRanges"])
-        return within or bool(peer not in WORLD and named & self._groups(peer))
+        return within or bool(peer not in EXTERNAL_ADDRESSES and named & self._groups(peer))
 
     def _groups(self, host: str) -> set[str]:
         return {group["GroupId"] for group in self.hosts[host]["SecurityGroups"]}
@@ -89,16 +89,17 @@ def described(operator: Operator) -> Topology:
 
 @pytest.fixture(scope="module")
 def open_ways(aws: SharedStack[Arrival], topology: Topology) -> dict[Way, str]:
-    """The result of each connection, from every place to every place."""
+    """The result of each connection, between all hosts, the operator and the stranger."""
     lab = aws.lab
-    listeners = [listen(lab, origin) for origin in (*topology.hosts, *WORLD)]
+    listeners = [listen(lab, origin) for origin in (*topology.hosts, *EXTERNAL_ADDRESSES)]
     try:
         for listener in listeners:
             assert listener.stdout
             assert listener.stdout.readline() == "listening\n"
         with ThreadPoolExecutor(len(listeners)) as pool:
             tried = pool.map(
-                lambda origin: attempt(lab, origin, destinations(topology, origin)), (*topology.hosts, *WORLD)
+                lambda origin: attempt(lab, origin, destinations(topology, origin)),
+                (*topology.hosts, *EXTERNAL_ADDRESSES),
             )
             return {way: outcome for some in tried for way, outcome in some.items()}
     finally:
@@ -108,17 +109,21 @@ def open_ways(aws: SharedStack[Arrival], topology: Topology) -> dict[Way, str]:
 
 
 def listen(lab: Lab, namespace: str) -> subprocess.Popen[str]:
-    """Start listeners in the network of a host or place. They are processes of this machine."""
+    """Start listeners in the network of a host, the operator or the stranger. They are processes of this machine."""
     command = lab.command([sys.executable, "-c", LISTEN], namespace)
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def destinations(topology: Topology, start: str) -> dict[str, str]:
-    """The destinations from a place: private addresses of hosts, places outside and, from outside, public addresses."""
-    outside = {namespace: address for namespace, address in WORLD.items() if namespace != start and start not in WORLD}
+    """The destinations: private addresses of hosts, the outside and, from the outside, public addresses of hosts."""
+    outside = {
+        namespace: address
+        for namespace, address in EXTERNAL_ADDRESSES.items()
+        if namespace != start and start not in EXTERNAL_ADDRESSES
+    }
     private = {name: host["PrivateIpAddress"] for name, host in topology.hosts.items() if name != start}
     public = {f"public {name}": host["PublicIpAddress"] for name, host in topology.hosts.items() if has_public(host)}
-    return {**outside, **private, **(public if start in WORLD else {})}
+    return {**outside, **private, **(public if start in EXTERNAL_ADDRESSES else {})}
 
 
 def has_public(host: Mapping[str, Any]) -> bool:
@@ -161,7 +166,9 @@ def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
 def test_exactly_what_the_groups_permit_is_open(topology: Topology, open_ways: dict[Way, str]) -> None:
     # Private addresses cannot be reached from outside, whatever the security groups allow.
     expected = {
-        way: "open" if topology.permits(way) and not (way[0] in WORLD and way[1] in topology.hosts) else "silent"
+        way: "open"
+        if topology.permits(way) and not (way[0] in EXTERNAL_ADDRESSES and way[1] in topology.hosts)
+        else "silent"
         for way in open_ways
     }
 
@@ -170,15 +177,15 @@ def test_exactly_what_the_groups_permit_is_open(topology: Topology, open_ways: d
 
 
 def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[Way, str]) -> None:
-    assert {way for way, outcome in open_ways.items() if way[0] in WORLD and outcome != "silent"} == {
+    assert {way for way, outcome in open_ways.items() if way[0] in EXTERNAL_ADDRESSES and outcome != "silent"} == {
         ("operator", "public nginx", 22),
-        *((origin, "public nginx", port) for origin in WORLD for port in (80, 443)),
+        *((origin, "public nginx", port) for origin in EXTERNAL_ADDRESSES for port in (80, 443)),
     }
 
 
 def test_between_hosts_only_the_designed_connections_are_open(open_ways: dict[Way, str]) -> None:
     """The important connections, listed by hand: a mistake in `permits` would not show in the test that uses it."""
-    open_between = {way for way, outcome in open_ways.items() if outcome == "open" and way[1] not in WORLD}
+    open_between = {way for way, outcome in open_ways.items() if outcome == "open" and way[1] not in EXTERNAL_ADDRESSES}
 
     assert open_between >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}
     assert open_between >= {("nginx", name, 22) for name in ("monitoring", "web-0", "app-0", "app-1", "train")}
@@ -202,9 +209,9 @@ def test_outside_a_private_host_has_the_nat_gateways_address(
     gateways = [gateway for gateway in ec2.describe_nat_gateways()["NatGateways"] if gateway["State"] == "available"]
     nat = gateways[0]["NatGatewayAddresses"][0]["PublicIp"]
     with operator.lab.entered("stranger"):
-        server = socket.create_server((WORLD["stranger"], 443))
+        server = socket.create_server((EXTERNAL_ADDRESSES["stranger"], 443))
     with server, operator.lab.entered(host):
-        socket.create_connection((WORLD["stranger"], 443), timeout=60).close()
+        socket.create_connection((EXTERNAL_ADDRESSES["stranger"], 443), timeout=60).close()
         connection, peer = server.accept()
         connection.close()
 

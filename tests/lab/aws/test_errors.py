@@ -23,7 +23,7 @@ def alone(lab: Lab) -> Iterator[None]:
     yield
     lab.fault.clear()
     assert ours(lab.mutating_calls()) == []
-    assert not (lab.places.home / ".local/state/pneumoctl" / OTHER).exists()
+    assert not (lab.paths.home / ".local/state/pneumoctl" / OTHER).exists()
 
 
 def ours(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -56,9 +56,11 @@ def contents(file: Path) -> Iterator[bytes]:
             yield from (archive.read(name) for name in archive.namelist())
 
 
-def files_below(*places: Path) -> list[Path]:
+def files_below(*directories: Path) -> list[Path]:
     """All regular files except terraform's provider, which is large and not ours."""
-    paths = [path for folder in places for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    paths = [
+        path for directory in directories for path in directory.rglob("*") if path.is_file() and not path.is_symlink()
+    ]
     return [path for path in paths if "providers" not in path.parts]
 
 
@@ -66,7 +68,7 @@ def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[b
     """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
     if not (operator.directory / PLAN).exists():
         operator.run("plan")  # keeps its saved plan, as an `up` without changes does
-    files = files_below(operator.lab.places.home)
+    files = files_below(operator.lab.paths.home)
     names = {str(path.relative_to(operator.directory)) for path in files if path.is_relative_to(operator.directory)}
 
     assert names > {
@@ -102,9 +104,9 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
         if host["state"] == "up"
     ]
     sources = (
-        files_below(lab.places.logs),
-        [lab.places.directory / "calls.jsonl"],
-        lab.places.hosts.glob("*/console.log"),
+        files_below(lab.paths.logs),
+        [lab.paths.directory / "calls.jsonl"],
+        lab.paths.hosts.glob("*/console.log"),
     )
 
     assert len(user_data) >= len(HOSTS) and all(b"first boot of" in script for script in user_data)
@@ -113,7 +115,7 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
 
 
 def test_no_secret_is_in_the_logs_and_state_of_a_host(operator: Operator, secrets: list[bytes]) -> None:
-    roots = [operator.lab.places.hosts / operator.lab.host(name)["id"] / "root" for name in HOSTS]
+    roots = [operator.lab.paths.hosts / operator.lab.host(name)["id"] / "root" for name in HOSTS]
     files = files_below(
         *(root / below for root in roots for below in ("var/log", "var/lib/cloud", "var/lib/pneumoctl"))
     )

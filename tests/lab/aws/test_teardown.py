@@ -51,7 +51,7 @@ def torn(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
     s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
     s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
     assert Sweep(operator.lab, random.Random(0)).strike("teardown", "apply", "k", at_once=True)
-    output = (operator.lab.places.home / "said").read_text()
+    output = (operator.lab.paths.home / "said").read_text()
     return output + operator.run("teardown", "-y").stdout
 
 
@@ -122,7 +122,7 @@ def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operato
 
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert NEWEST.items() <= files.items() and "runs/2/gone.txt" not in files
-    assert folder.is_relative_to(operator.lab.places.home / ".local/share/pneumoctl/exports")
+    assert folder.is_relative_to(operator.lab.paths.home / ".local/share/pneumoctl/exports")
 
 
 def test_nothing_is_left_here(torn: str, operator: Operator) -> None:

@@ -148,7 +148,7 @@ class Files:
 
 def run_with_fault(operator: Operator, hold: Hold, argv: tuple[str, ...], inject: Injection) -> Outcome:
     """Run pneumoctl and apply the fault where it is paused. The output goes to a file, which a kill does not lose."""
-    output_file = Path(operator.lab.places.home / "said")
+    output_file = Path(operator.lab.paths.home / "said")
     with output_file.open("w+") as file:
         child = operator.lab.start(["pneumoctl", *argv], env=operator.settings, stdout=file, stderr=subprocess.STDOUT)
         try:

@@ -37,20 +37,20 @@ class Sweep:
     begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.state_dir = self.lab.places.home / STATE
+        self.state_dir = self.lab.paths.home / STATE
         self.directory = self.state_dir / "default"
         self.before = account.existing(self.lab)
 
     def report(self, text: str) -> None:
         self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
-        print(f"{self.lab.places.name} {self.log[-1]}", flush=True)
+        print(f"{self.lab.paths.name} {self.log[-1]}", flush=True)
 
     # --- one interrupted run ------------------------------------------------------------------------------------------
 
     def strike(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
         """Run a command and interrupt it in a phase, at a random moment or at once. False if it ended before that."""
         delay = 0.0 if at_once else self.chance.uniform(0, PHASES[phase])
-        with (self.lab.places.home / "said").open("w+") as output:
+        with (self.lab.paths.home / "said").open("w+") as output:
             child = self.lab.start(
                 ["pneumoctl", verb, "-y"], env=self.settings, stdout=output, stderr=subprocess.STDOUT
             )
@@ -93,7 +93,7 @@ class Sweep:
             assert self._terraform() == terraform, self.log
 
     def _lose_power(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
-        Group(f"{self.lab.places.prefix}/operator").kill()
+        Group(f"{self.lab.paths.prefix}/operator").kill()
         child.wait()
         assert self._terraform() == []
 
@@ -193,4 +193,4 @@ class Sweep:
         assert account.existing(self.lab) - self.before == set()
         wait_for("the hosts to be gone", lambda: not self.lab.hosts())
         assert sorted(path.name for path in self.state_dir.iterdir()) == ["default.audit.head", "default.audit.jsonl"]
-        assert not Group(f"{self.lab.places.prefix}/operator").populated()
+        assert not Group(f"{self.lab.paths.prefix}/operator").populated()

@@ -97,7 +97,7 @@ class PausedRun:
             self.child.kill()
             self.child.wait()
         with suppress(OSError):
-            (MEMORY / f"{self.training.operator.lab.places.prefix}-full").rmdir()
+            (MEMORY / f"{self.training.operator.lab.paths.prefix}-full").rmdir()
 
     def _boots_alone(self, phase: str) -> bool:
         return phase in ("booting", "making ready") or bool(self.boot_script)

@@ -34,7 +34,7 @@ def sweeps() -> Iterator[dict[str, "Future[None]"]]:
         begun = {}
         for name, moments in (("killed", KILLED), ("interrupted", INTERRUPTED)):
             lab = stack.enter_context(own_lab(heal=False))
-            print(f"{lab.places.name}: {name}, PNEUMO_SWEEP_SEED={seed}")
+            print(f"{lab.paths.name}: {name}, PNEUMO_SWEEP_SEED={seed}")
             begun[name] = pool.submit(Sweep(lab, random.Random(f"{name} {seed}")).all, moments)
         yield begun
 

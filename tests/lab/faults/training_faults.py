@@ -67,7 +67,7 @@ def short_of_memory(paused: PausedRun) -> None:
     if not (MEMORY / "memory.limit_in_bytes").exists():
         paused.on("systemctl set-property --runtime pneumoctl-train.service MemoryMax=32M MemorySwapMax=0")
         return
-    group = MEMORY / f"{paused.training.operator.lab.places.prefix}-full"
+    group = MEMORY / f"{paused.training.operator.lab.paths.prefix}-full"
     group.mkdir(exist_ok=True)
     (group / "memory.limit_in_bytes").write_text(str(4 << 20))
     (group / "cgroup.procs").write_text(str(paused.training.process()))

@@ -23,7 +23,7 @@ LEASE_S = 30.0
 @pytest.fixture
 def elsewhere(operator: Operator) -> Iterator[dict[str, str]]:
     """Another machine with a copy of the stack's directory: the environment that finds it."""
-    state = operator.lab.places.home / "elsewhere"
+    state = operator.lab.paths.home / "elsewhere"
     shutil.copytree(operator.directory, state / "pneumoctl/default", ignore=shutil.ignore_patterns(".terraform"))
     (state / "pneumoctl/default/holder").write_text("another machine")
     yield {**operator.settings, "XDG_STATE_HOME": str(state)}

@@ -10,7 +10,7 @@ from typing import Any
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.hosts import leader
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import WORLD, Places
+from tests.lab.machine.places import EXTERNAL_ADDRESSES, LabPaths
 
 FILLER = "full"  # is on the host's disk, but outside its files: the host cannot see or remove it
 ON_S = 120.0  # time limit: a host that a failed test left frozen never answers
@@ -26,9 +26,9 @@ rm -f /etc/ssh/ssh_host_*; mv {KEPT}/* /etc/ssh/; rmdir {KEPT}; systemctl restar
 class Faults:
     """Switches faults. `find`: name, address or id -> row of hosts.json. `ask`: sends a request to the API's /lab/."""
 
-    def __init__(self, places: Places, find: Callable[[str], dict[str, Any]], ask: Callable[..., Any]) -> None:
-        self._places, self._find, self._ask = places, find, ask
-        self._network = Network(places)
+    def __init__(self, paths: LabPaths, find: Callable[[str], dict[str, Any]], ask: Callable[..., Any]) -> None:
+        self._paths, self._find, self._ask = paths, find, ask
+        self._network = Network(paths)
         self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # active faults, with the function that ends each
         self._ahead = 0.0
 
@@ -132,16 +132,16 @@ class Faults:
         return result.stdout
 
     def _place(self, host: str) -> str:
-        return host if host in WORLD else str(self._find(host)["id"])
+        return host if host in EXTERNAL_ADDRESSES else str(self._find(host)["id"])
 
     def _group(self, host: str) -> Group:
-        return Group(f"{self._places.prefix}/{self._find(host)['id']}")
+        return Group(f"{self._paths.prefix}/{self._find(host)['id']}")
 
     def _disk(self, host: str) -> Path:
-        return self._places.hosts / self._find(host)["id"] / "disk"
+        return self._paths.hosts / self._find(host)["id"] / "disk"
 
     def _request(self, host: str, requested: str) -> None:
-        directory = self._places.hosts / self._find(host)["id"]
+        directory = self._paths.hosts / self._find(host)["id"]
         partial = directory / "request.partial"
         partial.write_text(requested)
         partial.replace(directory / "request")

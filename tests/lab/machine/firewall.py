@@ -31,15 +31,15 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class World:
-    """The outside: the API, and the places by the router's interface to them."""
+class ExternalNetwork:
+    """What is outside the VPC: the API, and the addresses, each by the name of the router's interface to it."""
 
     api: str
     port: int
-    places: Mapping[str, str]
+    addresses: Mapping[str, str]
 
 
-def ruleset(cloud: Cloud, world: World) -> str:
+def ruleset(cloud: Cloud, external: ExternalNetwork) -> str:
     """A complete ruleset that replaces the previous one."""
     living = [
         instance
@@ -47,15 +47,15 @@ def ruleset(cloud: Cloud, world: World) -> str:
         if instance.get("PrivateIpAddress") and instance["State"]["Name"] not in GONE
     ]
     hosts = list({instance["PrivateIpAddress"]: instance for instance in reversed(living)}.values())[::-1]
-    outside = ", ".join(world.places)
+    outside = ", ".join(external.addresses)
     chains = [
-        ("prerouting", "type nat hook prerouting priority dstnat", _arriving(hosts, cloud, world)),
-        ("postrouting", "type nat hook postrouting priority srcnat", _leaving(hosts, cloud, world)),
-        ("input", "type filter hook input priority filter; policy drop", _to_api(hosts, cloud, world, outside)),
+        ("prerouting", "type nat hook prerouting priority dstnat", _arriving(hosts, cloud, external)),
+        ("postrouting", "type nat hook postrouting priority srcnat", _leaving(hosts, cloud, external)),
+        ("input", "type filter hook input priority filter; policy drop", _to_api(hosts, cloud, external, outside)),
         ("forward", "type filter hook forward priority filter; policy drop", _between(hosts, outside)),
     ]
     for host in hosts:
-        chains.append((_chain("out", host), "", list(_egress(host, hosts, cloud, world))))
+        chains.append((_chain("out", host), "", list(_egress(host, hosts, cloud, external))))
         chains.append((_chain("in", host), "", list(_ingress(host, hosts, cloud))))
     body = "\n".join(_render(*chain) for chain in chains)
     return f"add table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n{body}\n}}\n"
@@ -76,29 +76,29 @@ def _chain(way: str, host: Description) -> str:
 # --- the chains -------------------------------------------------------------------------------------------------------
 
 
-def _arriving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
+def _arriving(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
     """From outside to a public address, for hosts whose subnet has a route to the internet gateway."""
     return [
         f"iifname {namespace} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
         for host in hosts
-        for namespace, address in world.places.items()
+        for namespace, address in external.addresses.items()
         if _through_gateway(host, address, cloud)
     ]
 
 
-def _leaving(hosts: list[Description], cloud: Cloud, world: World) -> list[str]:
+def _leaving(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
     """To the outside, with the host's public address or that of its NAT gateway as the source."""
     return [
         f"ip saddr {host['PrivateIpAddress']} ip daddr {address} snat to {seen}"
         for host in hosts
-        for address in world.places.values()
+        for address in external.addresses.values()
         if (seen := way_out(host, address, cloud))
     ]
 
 
-def _to_api(hosts: list[Description], cloud: Cloud, world: World, outside: str) -> list[str]:
-    open_to = [host["PrivateIpAddress"] for host in hosts if _reaches_api(host, cloud, world)]
-    match = f"ip daddr {world.api} tcp dport {world.port} accept"
+def _to_api(hosts: list[Description], cloud: Cloud, external: ExternalNetwork, outside: str) -> list[str]:
+    open_to = [host["PrivateIpAddress"] for host in hosts if _reaches_api(host, cloud, external)]
+    match = f"ip daddr {external.api} tcp dport {external.port} accept"
     rules = ["ct state established,related accept", "iif lo accept", f"iifname {{ {outside} }} {match}"]
     return rules + ([f"ip saddr {{ {', '.join(open_to)} }} {match}"] if open_to else [])
 
@@ -118,10 +118,10 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
     return rules
 
 
-def _egress(host: Description, hosts: list[Description], cloud: Cloud, world: World) -> Iterator[str]:
+def _egress(host: Description, hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> Iterator[str]:
     """Rules for packets that may leave a host; all others are dropped."""
     neighbours = [neighbour["PrivateIpAddress"] for neighbour in hosts if neighbour.get("VpcId") == host.get("VpcId")]
-    reached = neighbours + [address for address in world.places.values() if way_out(host, address, cloud)]
+    reached = neighbours + [address for address in external.addresses.values() if way_out(host, address, cloud)]
     yield f"ip daddr != {{ {', '.join(reached)} }} drop"
     for permission in _permissions(host, cloud, "IpPermissionsEgress"):
         for match in _matches(permission, "daddr", host, hosts):
@@ -246,13 +246,13 @@ def way_out(host: Description, address: str, cloud: Cloud) -> str | None:
     return None
 
 
-def _reaches_api(host: Description, cloud: Cloud, world: World) -> bool:
+def _reaches_api(host: Description, cloud: Cloud, external: ExternalNetwork) -> bool:
     allowed = any(
-        _allows_https(permission, world.api) for permission in _permissions(host, cloud, "IpPermissionsEgress")
+        _allows_https(permission, external.api) for permission in _permissions(host, cloud, "IpPermissionsEgress")
     )
     table = _table(host.get("SubnetId", ""), host.get("VpcId", ""), cloud).get("RouteTableId")
     endpoint = any(
         table in endpoint.get("RouteTableIds", ()) and endpoint.get("State", "").lower() == "available"
         for endpoint in cloud.endpoints
     )
-    return allowed and (endpoint or way_out(host, world.api, cloud) is not None)
+    return allowed and (endpoint or way_out(host, external.api, cloud) is not None)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.lab.machine.cloud import CREDENTIALS
-from tests.lab.machine.places import API_URL, OPERATOR, REGION, Places
+from tests.lab.machine.places import API_URL, OPERATOR, REGION, LabPaths
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "NO_COLOR", "TF_LOG", "PYTHONPATH")
@@ -35,41 +35,41 @@ def plugin_mirror() -> Path | None:
     return Path(lines[0].removesuffix(f"/{PROVIDER}")) if lines else None
 
 
-def furnish(places: Places, mirror: Path) -> None:
+def furnish(paths: LabPaths, mirror: Path) -> None:
     """Create the operator's home."""
-    for path in (places.home, _state(places)):
+    for path in (paths.home, _state(paths)):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _configuration(places).write_text(CONFIGURATION.format(mirror=mirror))
-    prompt = f"\\[\\e[36m\\][lab {places.name}: operator]\\[\\e[0m\\] \\w \\$ "
-    (places.home / ".bashrc").write_text(f"PS1='{prompt}'\nalias ll='ls -l'\n")
+    _configuration(paths).write_text(CONFIGURATION.format(mirror=mirror))
+    prompt = f"\\[\\e[36m\\][lab {paths.name}: operator]\\[\\e[0m\\] \\w \\$ "
+    (paths.home / ".bashrc").write_text(f"PS1='{prompt}'\nalias ll='ls -l'\n")
 
 
-def environment(places: Places) -> dict[str, str]:
+def environment(paths: LabPaths) -> dict[str, str]:
     """The complete environment of the operator. Only the terminal settings come from the caller's environment."""
     tools = Path(sys.executable).parent
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **CREDENTIALS,
         "PATH": f"{tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(places.home),
+        "HOME": str(paths.home),
         "USER": "root",
-        "XDG_STATE_HOME": str(_state(places)),
+        "XDG_STATE_HOME": str(_state(paths)),
         "AWS_ENDPOINT_URL": API_URL,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "TF_CLI_CONFIG_FILE": str(_configuration(places)),
+        "TF_CLI_CONFIG_FILE": str(_configuration(paths)),
         "CHECKPOINT_DISABLE": "1",
         "GOGC": "400",  # the many short runs of terraform take a quarter less CPU time
         "PNEUMO_TARGET": "aws",
         "PNEUMO_OPERATOR_CIDR": f"{OPERATOR}/32",
-        "PNEUMO_LAB": places.name,
+        "PNEUMO_LAB": paths.name,
     }
 
 
-def _state(places: Places) -> Path:
-    return places.home / ".local/state"
+def _state(paths: LabPaths) -> Path:
+    return paths.home / ".local/state"
 
 
-def _configuration(places: Places) -> Path:
-    return places.home / ".terraformrc"
+def _configuration(paths: LabPaths) -> Path:
+    return paths.home / ".terraformrc"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.machine import mounts
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import Places
+from tests.lab.machine.places import LabPaths
 
 REBOOTED = 133  # nspawn's exit code when the host reboots; 0 when it was powered off
 DISK = "8G"  # a sparse file: it only takes the space that is written
@@ -26,12 +26,12 @@ class Seed:
 
 
 class Host:
-    def __init__(self, places: Places, network: Network, image: Path, instance: str, address: str, seed: Seed) -> None:
+    def __init__(self, paths: LabPaths, network: Network, image: Path, instance: str, address: str, seed: Seed) -> None:
         self.instance, self.address, self._seed = instance, address, seed
-        self._places, self._network, self._image = places, network, image
-        self._directory = places.hosts / instance
+        self._paths, self._network, self._image = paths, network, image
+        self._directory = paths.hosts / instance
         self._root = self._directory / "root"
-        self._group = Group(f"{places.prefix}/{instance}")
+        self._group = Group(f"{paths.prefix}/{instance}")
         self.process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
@@ -112,7 +112,7 @@ class Host:
 
     @property
     def _machine(self) -> str:
-        return self._places.named(self.instance)
+        return self._paths.named(self.instance)
 
     def _metadata(self) -> dict[str, object]:
         name = "ip-" + self.address.replace(".", "-")

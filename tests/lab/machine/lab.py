@@ -13,20 +13,20 @@ from typing import Any
 from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network, requirements
 from tests.lab.machine.cgroups import Group, with_prefix
 from tests.lab.machine.faults import Faults
-from tests.lab.machine.places import API, PORT, ROOT, WORLD, Places, all_labs
+from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, PORT, ROOT, LabPaths, all_labs
 
 
 class Lab:
     """A lab of this name. It may already be up, started by another process."""
 
     def __init__(self, name: str = "main") -> None:
-        self.places = Places(name)
-        self._network = network.Network(self.places)
-        self._group = Group(f"{self.places.prefix}")
+        self.paths = LabPaths(name)
+        self._network = network.Network(self.paths)
+        self._group = Group(f"{self.paths.prefix}")
         self._clients: dict[tuple[str, str], Any] = {}
-        self._overview = self.places.directory / "hosts.json"
+        self._overview = self.paths.directory / "hosts.json"
         self._programs: list[subprocess.Popen[bytes]] = []
-        self.fault = Faults(self.places, self.host, self.ask)
+        self.fault = Faults(self.paths, self.host, self.ask)
 
     # --- up and down --------------------------------------------------------------------------------------------------
 
@@ -48,44 +48,44 @@ class Lab:
         mirror = home.plugin_mirror()
         if mirror is None:
             raise RuntimeError(f"no folder {home.PROVIDER}: TF_PLUGIN_MIRROR names where it is")
-        for path in (self.places.logs, self.places.hosts):
+        for path in (self.paths.logs, self.paths.hosts):
             path.mkdir(parents=True)
-        self.places.directory.chmod(0o700)
-        home.furnish(self.places, mirror)
+        self.paths.directory.chmod(0o700)
+        home.furnish(self.paths, mirror)
         say("network")
-        world = firewall.World(API, PORT, WORLD)
-        self._network.create(firewall.ruleset(firewall.Cloud(), world))
+        external = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
+        self._network.create(firewall.ruleset(firewall.Cloud(), external))
         say("AWS API and reconciler")
-        state = str(self.places.directory)
+        state = str(self.paths.directory)
         self._begin("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
-        self._begin("reconciler", ["-m", "tests.lab.machine.reconciler", self.places.name])
+        self._begin("reconciler", ["-m", "tests.lab.machine.reconciler", self.paths.name])
         self._await("the API", self._answers, 120)
         self._await("the reconciler", self._overview.exists, 120)
 
     def down(self) -> None:
         """End everything that a lab of this name started, by any process. It need not exist."""
         self._clients.clear()  # their connections are in the network that ends here
-        for group in [other for other in with_prefix(self.places.prefix) if other.path == self.places.prefix]:
+        for group in [other for other in with_prefix(self.paths.prefix) if other.path == self.paths.prefix]:
             group.leave()
             group.end()
         while self._programs:
             self._programs.pop().wait(120)
-        mounts.unmount_below(self.places.directory)
-        network.destroy(self.places.named(""))
-        for left in Path("/run/systemd/nspawn/propagate").glob(f"{self.places.named('')}*"):
+        mounts.unmount_below(self.paths.directory)
+        network.destroy(self.paths.named(""))
+        for left in Path("/run/systemd/nspawn/propagate").glob(f"{self.paths.named('')}*"):
             left.rmdir()
-        if self.places.directory.exists():
-            subprocess.run(["rm", "-rf", "--one-file-system", self.places.directory], check=True)
+        if self.paths.directory.exists():
+            subprocess.run(["rm", "-rf", "--one-file-system", self.paths.directory], check=True)
         with suppress(OSError):  # other labs use it, or it does not exist
             all_labs().rmdir()
 
     def is_up(self) -> bool:
         """Whether its API answers and its reconciler runs."""
-        looked_after = Group(f"{self.places.prefix}/reconciler").populated() and self._overview.exists()
+        looked_after = Group(f"{self.paths.prefix}/reconciler").populated() and self._overview.exists()
         return looked_after and self._answers()
 
     def _answers(self) -> bool:
-        if self.places.named("router") not in network.namespaces(self.places.prefix):
+        if self.paths.named("router") not in network.namespaces(self.paths.prefix):
             return False
         try:
             return bool(self.ask("GET", "health", timeout=2)["ok"])
@@ -95,20 +95,20 @@ class Lab:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def command(self, argv: Sequence[str], namespace: str = "operator") -> list[str]:
-        """The command that runs `argv` at a place or in a host's network, as a process of the lab."""
+        """The command that runs `argv` in the network of the operator, the stranger or a host, as a process of the lab."""
         at = self._place(namespace)
-        group = Group(f"{self.places.prefix}/{at}")
+        group = Group(f"{self.paths.prefix}/{at}")
         group.create()
         return group.enter(self._network.inside(at, list(argv)))
 
     def environment(self) -> dict[str, str]:
-        return home.environment(self.places)
+        return home.environment(self.paths)
 
     def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start a command as the operator; options as of Popen, `env` adds to the operator's environment."""
         merged = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         environment = {**self.environment(), **(env or {})}
-        merged = {"cwd": self.places.home, "start_new_session": True, "text": True, **merged}
+        merged = {"cwd": self.paths.home, "start_new_session": True, "text": True, **merged}
         return subprocess.Popen(self.command(argv), env=environment, **merged)
 
     def run(
@@ -121,11 +121,11 @@ class Lab:
         cwd: Path | None = None,
         namespace: str = "operator",
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as the operator or at another place. Raises AssertionError if the exit code is not `code`."""
+        """Run a command as the operator or in another network. Raises AssertionError if the exit code is not `code`."""
         result = subprocess.run(
             self.command(argv, namespace),
             env={**self.environment(), **(env or {})},
-            cwd=cwd or self.places.home,
+            cwd=cwd or self.paths.home,
             input=given,
             timeout=timeout,
             text=True,
@@ -143,12 +143,12 @@ class Lab:
         return self._clients[service, agent]
 
     def probe(self, namespace: str, address: str, port: int, timeout: float = 1.0) -> str:
-        """The result of a TCP connection from a place or host: `open`, `refused` (nothing listens) or `silent`."""
+        """The result of a TCP connection from a namespace: `open`, `refused` (nothing listens) or `silent`."""
         with self.entered(namespace):
             return network.connection(address, port, timeout)
 
     def entered(self, namespace: str) -> AbstractContextManager[None]:
-        """Within `with`, the sockets of this thread are opened at a place or in a host's network."""
+        """Within `with`, the sockets of this thread are opened in this namespace."""
         return self._network.entered(self._place(namespace))
 
     def ask(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
@@ -159,7 +159,7 @@ class Lab:
     def heal(self) -> None:
         """Clean up after a test: end faults and the operator's processes, boot hosts that died."""
         self.fault.heal()
-        Group(f"{self.places.prefix}/operator").kill()
+        Group(f"{self.paths.prefix}/operator").kill()
         for host in self.hosts():
             if (host["state"], host["api"]) == ("dead", "running"):
                 self.revive(host["id"])
@@ -226,21 +226,21 @@ class Lab:
 
     def tail(self, lines: int = 30) -> str:
         """The last lines of all logs, of the calls to the API, and of the consoles of all hosts."""
-        return logs.tail(self.places.directory, lines)
+        return logs.tail(self.paths.directory, lines)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _place(self, which: str) -> str:
-        return which if which in WORLD else str(self.host(which)["id"])
+        return which if which in EXTERNAL_ADDRESSES else str(self.host(which)["id"])
 
     def _begin(self, name: str, argv: list[str]) -> None:
         """Start one of the lab's own programs in the router's network; it continues after this process ends."""
         passed = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
         environment = {name: os.environ[name] for name in passed if name in os.environ}
-        group = Group(f"{self.places.prefix}/{name}")
+        group = Group(f"{self.paths.prefix}/{name}")
         group.create()
         command = group.enter(self._network.inside("router", [sys.executable, "-u", *argv]))
-        with (self.places.logs / f"{name}.log").open("a") as log:
+        with (self.paths.logs / f"{name}.log").open("a") as log:
             files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             program = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **files)
         self._programs.append(program)

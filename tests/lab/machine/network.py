@@ -1,6 +1,6 @@
 """The lab's network: a router, which simulates the VPC, and a link to each host, to the operator and to a stranger.
 
-Every place is a network namespace. None has a route to this machine's interfaces, so no packet leaves the lab. A host
+Each of them is a network namespace. None has a route to this machine's interfaces, so no packet leaves the lab. A host
 has a /32 address on its link. Every packet, also to a host of the same subnet, passes the router with its firewall.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.machine.places import API, GATEWAY, WORLD, Places
+from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, GATEWAY, LabPaths
 
 # Drops all packets of a cut link in both directions.
 CUTS = """
@@ -25,9 +25,9 @@ table ip cuts {
 
 
 class Network:
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._router = places.named("router")
+    def __init__(self, paths: LabPaths) -> None:
+        self._paths = paths
+        self._router = paths.named("router")
 
     def create(self, ruleset: str) -> None:
         """Create the router with its first ruleset, the operator's network and the stranger's."""
@@ -40,10 +40,10 @@ class Network:
         self._in_router("sysctl", "--quiet", "--write", *settings)
         self._in_router("nft", "-f", "-", given=CUTS)
         self.load(ruleset)
-        for namespace, address in WORLD.items():
-            self._connect(self._places.named(namespace), namespace, address)
+        for namespace, address in EXTERNAL_ADDRESSES.items():
+            self._connect(self._paths.named(namespace), namespace, address)
             for resolver in _resolvers():  # so that name resolution fails at once, not after a time-out
-                _ip("-n", self._places.named(namespace), "route", "add", "unreachable", resolver)
+                _ip("-n", self._paths.named(namespace), "route", "add", "unreachable", resolver)
 
     def load(self, ruleset: str) -> None:
         """Load the firewall's rules atomically. Raises ValueError if nft refuses them."""
@@ -56,11 +56,11 @@ class Network:
     def attach(self, host: str, address: str) -> None:
         """Create the link of a host; an existing one is replaced."""
         self.detach(host)
-        self._connect(self._places.named(host), _cable(host), address)
+        self._connect(self._paths.named(host), _cable(host), address)
 
     def detach(self, host: str) -> None:
         _ip("-n", self._router, "link", "delete", _cable(host), check=False)
-        _ip("netns", "delete", self._places.named(host), check=False)
+        _ip("netns", "delete", self._paths.named(host), check=False)
 
     def cut(self, host: str) -> None:
         self._in_router("nft", f"add element ip cuts cables {{ {_cable(host)} }}")
@@ -70,15 +70,15 @@ class Network:
             self._in_router("nft", f"delete element ip cuts cables {{ {_cable(host)} }}")
 
     def inside(self, namespace: str, argv: list[str]) -> list[str]:
-        """The command that runs `argv` at a place. Not `ip netns exec`, which would hide the control groups."""
-        return ["nsenter", f"--net=/run/netns/{self._places.named(namespace)}", "--", *argv]
+        """The command that runs `argv` in a namespace. Not `ip netns exec`, which would hide the control groups."""
+        return ["nsenter", f"--net=/run/netns/{self._paths.named(namespace)}", "--", *argv]
 
     @contextmanager
     def entered(self, namespace: str) -> Iterator[None]:
-        """Within `with`, the sockets of this thread are opened at a place of the lab."""
+        """Within `with`, the sockets of this thread are opened in a namespace of the lab."""
         with (
             Path("/proc/thread-self/ns/net").open() as here,
-            Path("/run/netns", self._places.named(namespace)).open() as there,
+            Path("/run/netns", self._paths.named(namespace)).open() as there,
         ):
             _setns(there.fileno())
             try:
@@ -116,7 +116,7 @@ def destroy(prefix: str) -> None:
 
 def _cable(namespace: str) -> str:
     """The router's interface for a link. An interface name has at most 15 characters."""
-    return namespace if namespace in WORLD else "h" + namespace[-12:]
+    return namespace if namespace in EXTERNAL_ADDRESSES else "h" + namespace[-12:]
 
 
 def _resolvers() -> list[str]:

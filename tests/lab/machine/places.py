@@ -12,7 +12,7 @@ API_URL = f"http://{API}:{PORT}"
 REGION = "eu-west-1"
 OPERATOR = "203.0.113.7"
 STRANGER = "203.0.113.66"  # someone else on the internet
-WORLD = {"operator": OPERATOR, "stranger": STRANGER}  # namespace (and interface of the router) -> address
+EXTERNAL_ADDRESSES = {"operator": OPERATOR, "stranger": STRANGER}  # namespace (and interface of the router) -> address
 GATEWAY = "169.254.1.1"  # the router, for everyone who is connected to it
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,7 +20,7 @@ NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 
 @dataclass(frozen=True)
-class Places:
+class LabPaths:
     """The names, addresses and directories of a lab."""
 
     name: str

@@ -14,11 +14,11 @@ from typing import Any
 from tests.lab.machine import cloud, firewall, image
 from tests.lab.machine.hosts import REBOOTED, Host
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import API, PORT, WORLD, Places
+from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, PORT, LabPaths
 
 TICK = 0.1  # seconds between two checks of the hosts
 LOOK = 5  # ticks between two checks of the API
-WORLD_OUTSIDE = firewall.World(API, PORT, WORLD)
+EXTERNAL_NETWORK = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
 WANTED = {"pending": "up", "running": "up", "stopping": "down", "stopped": "down"}
 
 
@@ -36,9 +36,9 @@ class Resident:
 
 
 class Reconciler:
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._network = Network(places)
+    def __init__(self, paths: LabPaths) -> None:
+        self._paths = paths
+        self._network = Network(paths)
         self._image = image.ensure()
         self._ec2 = cloud.client()
         self._residents: dict[str, Resident] = {}
@@ -108,7 +108,7 @@ class Reconciler:
         if other:
             raise ValueError(f"{name} waits: {address} belongs to {other.name}")
         seed = cloud.seed(self._ec2, instance)
-        host = Host(self._places, self._network, self._image, instance["InstanceId"], address, seed)
+        host = Host(self._paths, self._network, self._image, instance["InstanceId"], address, seed)
         resident = self._residents[instance["InstanceId"]] = Resident(host, name)
         self._do(resident, "booting", lambda: (host.create(), host.boot()), "up")
 
@@ -120,11 +120,11 @@ class Reconciler:
             self._do(resident, "removing", lambda: (resident.host.stop(), resident.host.remove()), "gone")
 
     def _reload_firewall(self) -> None:
-        ruleset = firewall.ruleset(cloud.network(self._ec2, self._listed), WORLD_OUTSIDE)
+        ruleset = firewall.ruleset(cloud.network(self._ec2, self._listed), EXTERNAL_NETWORK)
         if ruleset != self._ruleset:
             self._network.load(ruleset)
             say(f"firewall: {len(ruleset.splitlines())} lines")
-            (self._places.directory / "firewall.nft").write_text(ruleset)
+            (self._paths.directory / "firewall.nft").write_text(ruleset)
         self._ruleset = ruleset
 
     # --- what the hosts do --------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Reconciler:
 
     def _carry_out_requests(self) -> None:
         """Carry out the requests of the lab's faults: `replace` (another machine, same address) or `reboot`."""
-        for file in self._places.hosts.glob("*/request"):
+        for file in self._paths.hosts.glob("*/request"):
             resident = self._residents.get(file.parent.name)
             if resident is None or resident.busy:
                 continue
@@ -190,7 +190,7 @@ class Reconciler:
         states = {instance["InstanceId"]: instance for instance in self._listed}
         rows = [_row(managed, states.get(identity, {})) for identity, managed in self._residents.items()]
         text = json.dumps({"trouble": self._trouble, "hosts": rows})
-        file = self._places.directory / "hosts.json"
+        file = self._paths.directory / "hosts.json"
         if not file.exists() or file.read_text() != text:
             partial = Path(f"{file}.partial")
             partial.write_text(text)
@@ -217,7 +217,7 @@ def say(text: str) -> None:
 def main(name: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    Reconciler(Places(name)).run(stop)
+    Reconciler(LabPaths(name)).run(stop)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.machine.firewall import Cloud, World, ruleset, way_out
+from tests.lab.machine.firewall import Cloud, ExternalNetwork, ruleset, way_out
 
-WORLD = World("198.18.0.1", 5555, {"operator": "203.0.113.7", "stranger": "203.0.113.66"})
+EXTERNAL = ExternalNetwork("198.18.0.1", 5555, {"operator": "203.0.113.7", "stranger": "203.0.113.66"})
 ANYWHERE = {"CidrIp": "0.0.0.0/0"}
 
 
@@ -80,7 +80,7 @@ def chain(text: str, name: str) -> list[str]:
     ],
 )
 def test_a_permission_becomes_one_rule(permission: dict[str, Any], rule: str) -> None:
-    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(permission,))]), WORLD)
+    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(permission,))]), EXTERNAL)
 
     assert chain(text, "in-i-1") == [rule, "drop"]
 
@@ -95,14 +95,14 @@ def test_a_permission_becomes_one_rule(permission: dict[str, Any], rule: str) ->
     ],
 )
 def test_a_permission_for_nobody_on_ipv4_opens_nothing(permission: dict[str, Any]) -> None:
-    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(permission,))]), WORLD)
+    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(permission,))]), EXTERNAL)
 
     assert chain(text, "in-i-1") == ["drop"]
 
 
 def test_each_range_of_a_permission_has_a_rule_of_its_own() -> None:
     ranges = [{"CidrIp": "10.0.0.0/8"}, {"CidrIp": "10.0.1.0/24"}]  # nft refuses overlapping ranges in one set
-    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(allow(IpRanges=ranges),))]), WORLD)
+    text = ruleset(Cloud([host(1, ("sg-1",))], [group("sg-1", ingress=(allow(IpRanges=ranges),))]), EXTERNAL)
 
     assert chain(text, "in-i-1") == [
         "ip saddr 10.0.0.0/8 tcp dport 22 accept",
@@ -115,7 +115,7 @@ def test_a_reference_is_to_the_members_of_the_group_in_the_same_vpc() -> None:
     hosts = [host(1, ("a",)), host(2, ("b",)), host(3, ("b", "c")), host(4, ("b",), VpcId="vpc-2"), host(5, ("c",))]
     groups = [group("a", ingress=(allow(UserIdGroupPairs=[{"GroupId": "b"}]),)), group("b"), group("c")]
 
-    assert chain(ruleset(Cloud(hosts, groups), WORLD), "in-i-1") == [
+    assert chain(ruleset(Cloud(hosts, groups), EXTERNAL), "in-i-1") == [
         "ip saddr { 10.0.1.2, 10.0.1.3 } tcp dport 22 accept",
         "drop",
     ]
@@ -125,14 +125,14 @@ def test_the_default_group_lets_its_members_speak_with_each_other() -> None:
     itself = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "default"}]}
     everything = {"IpProtocol": "-1", "IpRanges": [ANYWHERE]}
     groups = [group("default", (itself,), (everything,))]
-    text = ruleset(Cloud([host(1, ("default",)), host(2, ("default",))], groups), WORLD)
+    text = ruleset(Cloud([host(1, ("default",)), host(2, ("default",))], groups), EXTERNAL)
 
     assert chain(text, "in-i-1") == ["ip saddr { 10.0.1.1, 10.0.1.2 } accept", "drop"]
     assert chain(text, "out-i-1") == ["ip daddr != { 10.0.1.1, 10.0.1.2 } drop", "return", "drop"]
 
 
 def test_a_closed_group_and_no_group_open_nothing() -> None:
-    text = ruleset(Cloud([host(1, ("closed",)), host(2)], [group("closed")]), WORLD)
+    text = ruleset(Cloud([host(1, ("closed",)), host(2)], [group("closed")]), EXTERNAL)
 
     for number in (1, 2):
         assert chain(text, f"in-i-{number}") == ["drop"]
@@ -141,7 +141,7 @@ def test_a_closed_group_and_no_group_open_nothing() -> None:
 
 def test_the_rules_of_all_groups_of_a_host_add_up() -> None:
     groups = [group("a", (allow(low=22, IpRanges=[ANYWHERE]),)), group("b", (allow(low=80, IpRanges=[ANYWHERE]),))]
-    text = ruleset(Cloud([host(1, ("b", "a"))], groups), WORLD)
+    text = ruleset(Cloud([host(1, ("b", "a"))], groups), EXTERNAL)
 
     assert chain(text, "in-i-1") == ["tcp dport 22 accept", "tcp dport 80 accept", "drop"]
 
@@ -153,7 +153,7 @@ def test_egress_is_by_destination() -> None:
         allow("udp", 123, IpRanges=[{"CidrIp": "10.0.0.0/16"}]),
     )
     hosts = [host(1, ("web",)), host(2, ("app",))]
-    text = ruleset(Cloud(hosts, [group("web", egress=egress), group("app")]), WORLD)
+    text = ruleset(Cloud(hosts, [group("web", egress=egress), group("app")]), EXTERNAL)
 
     assert chain(text, "out-i-1")[1:] == [
         "ip daddr { 10.0.1.2 } tcp dport 5000 return",
@@ -164,7 +164,7 @@ def test_egress_is_by_destination() -> None:
 
 
 def test_a_host_reaches_its_own_vpc_only() -> None:
-    text = ruleset(Cloud([host(1), host(2), host(3, VpcId="vpc-2")]), WORLD)
+    text = ruleset(Cloud([host(1), host(2), host(3, VpcId="vpc-2")]), EXTERNAL)
 
     assert chain(text, "out-i-1")[0] == "ip daddr != { 10.0.1.1, 10.0.1.2 } drop"
     assert chain(text, "out-i-3")[0] == "ip daddr != { 10.0.1.3 } drop"
@@ -173,21 +173,21 @@ def test_a_host_reaches_its_own_vpc_only() -> None:
 @pytest.mark.parametrize("state", ["terminated", "shutting-down"])
 def test_a_host_that_is_gone_has_no_rules_and_is_nobodys_source(state: str) -> None:
     groups = [group("a", (allow(UserIdGroupPairs=[{"GroupId": "b"}]),)), group("b")]
-    text = ruleset(Cloud([host(1, ("a",)), host(2, ("b",), State={"Name": state})], groups), WORLD)
+    text = ruleset(Cloud([host(1, ("a",)), host(2, ("b",), State={"Name": state})], groups), EXTERNAL)
 
     assert chain(text, "in-i-1") == ["drop"]
     assert "10.0.1.2" not in text
 
 
 def test_an_address_given_again_belongs_to_the_host_that_has_it_first() -> None:
-    text = ruleset(Cloud([host(1), host(2, PrivateIpAddress="10.0.1.1")]), WORLD)  # nft refuses a key twice
+    text = ruleset(Cloud([host(1), host(2, PrivateIpAddress="10.0.1.1")]), EXTERNAL)  # nft refuses a key twice
 
     assert "i-1" in text
     assert "i-2" not in text
 
 
 def test_what_no_host_sent_is_dropped() -> None:
-    rules = chain(ruleset(Cloud([host(1)]), WORLD), "forward")
+    rules = chain(ruleset(Cloud([host(1)]), EXTERNAL), "forward")
 
     assert rules[:4] == [
         "ct state established,related accept",
@@ -243,7 +243,7 @@ def test_a_gateway_of_another_vpc_leads_nowhere() -> None:
 
 
 def test_public_addresses_are_translated_both_ways() -> None:
-    text = ruleset(Cloud([PUBLIC_HOST], (), [table("rtb-1", TO_INTERNET)], [INTERNET]), WORLD)
+    text = ruleset(Cloud([PUBLIC_HOST], (), [table("rtb-1", TO_INTERNET)], [INTERNET]), EXTERNAL)
 
     assert chain(text, "prerouting") == [
         "iifname operator ip daddr 198.51.100.10 dnat to 10.0.1.1",
@@ -258,7 +258,7 @@ def test_public_addresses_are_translated_both_ways() -> None:
 
 def test_behind_a_nat_gateway_a_host_speaks_but_is_not_spoken_to() -> None:
     cloud = Cloud([PUBLIC_HOST], (), [table("rtb-1", TO_NAT), PUBLIC], [INTERNET], [NAT])
-    text = ruleset(cloud, WORLD)
+    text = ruleset(cloud, EXTERNAL)
 
     assert chain(text, "prerouting") == []
     assert "ip saddr 10.0.1.1 ip daddr 203.0.113.7 snat to 198.51.100.9" in chain(text, "postrouting")
@@ -292,13 +292,15 @@ def test_what_opens_https_in_aws_opens_the_api(
 ) -> None:
     cloud = Cloud([host(1, ("sg-1",))], [group("sg-1", egress=(egress,))], tables, [INTERNET], [NAT], endpoints)
 
-    opened = "ip saddr { 10.0.1.1 } ip daddr 198.18.0.1 tcp dport 5555 accept" in chain(ruleset(cloud, WORLD), "input")
+    opened = "ip saddr { 10.0.1.1 } ip daddr 198.18.0.1 tcp dport 5555 accept" in chain(
+        ruleset(cloud, EXTERNAL), "input"
+    )
 
     assert opened is reaches
 
 
 def test_an_empty_cloud_lets_the_world_ask_the_api_and_nothing_else() -> None:
-    text = ruleset(Cloud(), WORLD)
+    text = ruleset(Cloud(), EXTERNAL)
 
     assert chain(text, "input")[-1] == "iifname { operator, stranger } ip daddr 198.18.0.1 tcp dport 5555 accept"
     assert chain(text, "forward")[-1] == "iifname { operator, stranger } ct status & dnat == 0 drop"

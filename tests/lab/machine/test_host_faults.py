@@ -39,11 +39,11 @@ def test_a_killed_host_runs_for_ec2_until_it_is_stopped_and_started(stack: Stack
 
 
 def test_a_full_disk_takes_nothing_more_and_costs_this_machine_nothing(stack: Stack) -> None:
-    before = os.statvfs(stack.lab.places.directory).f_bavail
+    before = os.statvfs(stack.lab.paths.directory).f_bavail
     write = "dd if=/dev/zero of=more bs=1M count=1 status=none; rm more"
     stack.lab.fault.fill(stack.back)
     full = stack.ssh(stack.back, write)
-    used = (before - os.statvfs(stack.lab.places.directory).f_bavail) * 4096
+    used = (before - os.statvfs(stack.lab.paths.directory).f_bavail) * 4096
     stack.lab.fault.drain(stack.back)
 
     assert "No space left on device" in full.stderr

@@ -12,7 +12,7 @@ import pytest
 from tests.lab.machine import mounts, network
 from tests.lab.machine.cgroups import with_prefix
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import ROOT, Places
+from tests.lab.machine.places import ROOT, LabPaths
 from tests.lab.two_host_vpc import IMAGE, Stack
 from tests.lab.wait import wait_for
 
@@ -20,7 +20,7 @@ from tests.lab.wait import wait_for
 @pytest.fixture
 def second(lab: Lab) -> Iterator[Lab]:
     """A second lab that runs at the same time."""
-    made = Lab(f"{lab.places.name}b")
+    made = Lab(f"{lab.paths.name}b")
     made.down()
     yield made
     made.down()
@@ -28,13 +28,13 @@ def second(lab: Lab) -> Iterator[Lab]:
 
 def remains(lab: Lab) -> list[str]:
     """Everything on this machine that belongs to a lab."""
-    name = lab.places.named("")
+    name = lab.paths.named("")
     processes = [
         path.parent.name
         for path in Path("/proc").glob("[0-9]*/cgroup")
-        if f"/{lab.places.prefix}/" in _text(path) and ") Z " not in _text(path.with_name("stat"))
+        if f"/{lab.paths.prefix}/" in _text(path) and ") Z " not in _text(path.with_name("stat"))
     ]
-    groups = [group.path for group in with_prefix(lab.places.prefix) if group.path == lab.places.prefix]
+    groups = [group.path for group in with_prefix(lab.paths.prefix) if group.path == lab.paths.prefix]
     loops = subprocess.run(
         ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], text=True, capture_output=True
     )
@@ -42,10 +42,10 @@ def remains(lab: Lab) -> list[str]:
         *(f"process {pid}" for pid in processes),
         *(f"group {group}" for group in groups),
         *(f"namespace {namespace}" for namespace in network.namespaces(name)),
-        *(f"mount {mount}" for mount in mounts.below(lab.places.directory)),
-        *(f"loop {loop}" for loop in loops.stdout.splitlines() if str(lab.places.directory) + "/" in loop),
+        *(f"mount {mount}" for mount in mounts.below(lab.paths.directory)),
+        *(f"loop {loop}" for loop in loops.stdout.splitlines() if str(lab.paths.directory) + "/" in loop),
         *(f"file {file}" for file in Path("/run/systemd/nspawn").glob(f"*/{name}*")),
-        *([f"directory {lab.places.directory}"] if lab.places.directory.exists() else []),
+        *([f"directory {lab.paths.directory}"] if lab.paths.directory.exists() else []),
     ]
 
 
@@ -57,7 +57,7 @@ def _text(path: Path) -> str:
 
 
 def command(lab: Lab, *words: str) -> list[str]:
-    return [sys.executable, "-m", "tests.lab", "--name", lab.places.name, *words]
+    return [sys.executable, "-m", "tests.lab", "--name", lab.paths.name, *words]
 
 
 def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: Stack, second: Lab) -> None:
@@ -89,7 +89,7 @@ def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: 
 def process(lab: Lab, program: str) -> int:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         words = _text(path).split("\0")
-        if program in words and f"/{lab.places.prefix}/" in _text(path.parent / "cgroup"):
+        if program in words and f"/{lab.paths.prefix}/" in _text(path.parent / "cgroup"):
             return int(path.parent.name)
     raise AssertionError(f"no {program}")
 
@@ -98,8 +98,8 @@ def process(lab: Lab, program: str) -> int:
 def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.Signals) -> None:
     """Interrupted while it creates the network, and while it waits for the API to start."""
     reached = {
-        "network": lambda: network.namespaces(second.places.named("")) != [],
-        "api": (second.places.logs / "api.log").exists,
+        "network": lambda: network.namespaces(second.paths.named("")) != [],
+        "api": (second.paths.logs / "api.log").exists,
     }
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_for(begun, reached[begun], pause=0.01, pause_grows=False)
@@ -111,7 +111,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
 
 def test_a_killed_up_is_cleared_by_the_next(second: Lab) -> None:
     up = subprocess.Popen(command(second, "up"), cwd=ROOT, stderr=subprocess.DEVNULL)
-    wait_for("the first namespace", lambda: network.namespaces(second.places.named("")) != [], pause_grows=False)
+    wait_for("the first namespace", lambda: network.namespaces(second.paths.named("")) != [], pause_grows=False)
     up.kill()
     up.wait()
     second.up()
@@ -124,4 +124,4 @@ def test_a_killed_up_is_cleared_by_the_next(second: Lab) -> None:
 @pytest.mark.parametrize("name", ["", "A", "a-b", "../x", "abcdefghijklm", "1a"])
 def test_a_name_that_could_be_mistaken_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="lower-case letters and digits"):
-        Places(name)
+        LabPaths(name)

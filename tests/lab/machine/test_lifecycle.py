@@ -31,5 +31,5 @@ def test_the_shutdown_behaviour_terminate_ends_an_instance_for_good(stack: Stack
     wait_for("its first boot", lambda: "host-key: " in console(stack, instance_id))
     stack.lab.fault.on(instance_id, ["systemctl", "poweroff"])
     wait_for("EC2 to say terminated", lambda: state(stack, instance_id) == "terminated")
-    wait_for("its disk to be gone", lambda: not (stack.lab.places.hosts / instance_id / "disk.img").exists())
-    assert instance_id not in " ".join(network.namespaces(stack.lab.places.prefix))
+    wait_for("its disk to be gone", lambda: not (stack.lab.paths.hosts / instance_id / "disk.img").exists())
+    assert instance_id not in " ".join(network.namespaces(stack.lab.paths.prefix))

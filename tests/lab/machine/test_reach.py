@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import Places
+from tests.lab.machine.places import LabPaths
 from tests.lab.two_host_vpc import Stack, port
 from tests.lab.wait import wait_for
 
@@ -47,10 +47,10 @@ def test_the_rules_hold_both_ways(stack: Stack) -> None:
         ("back", "198.18.0.1", 443): "silent",
         ("back", "169.254.1.1", 22): "silent",
     }
-    places = {"front": stack.front, "back": stack.back}
+    host_ids = {"front": stack.front, "back": stack.back}
 
     def probe(way: tuple[str, str, int]) -> str:
-        return stack.lab.probe(places.get(way[0], way[0]), way[1], way[2])
+        return stack.lab.probe(host_ids.get(way[0], way[0]), way[1], way[2])
 
     with ThreadPoolExecutor(len(expected)) as pool:
         assert dict(zip(expected, pool.map(probe, expected), strict=True)) == expected
@@ -89,14 +89,14 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
 
 
 def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:
-    places = [Places(stack.lab.places.name).named(role) for role in ("router", "operator", "stranger", stack.back)]
-    for namespace in places:
+    namespaces = [LabPaths(stack.lab.paths.name).named(role) for role in ("router", "operator", "stranger", stack.back)]
+    for namespace in namespaces:
         links = subprocess.run(["ip", "-n", namespace, "-o", "link"], text=True, capture_output=True, check=True).stdout
         peers = {line.split("link-netns ")[1].split()[0] for line in links.splitlines() if "link-netns " in line}
         others = [line for line in links.splitlines() if "link-netns " not in line and ": lo:" not in line]
 
         assert not others
-        assert all(peer.startswith(stack.lab.places.prefix) for peer in peers)
+        assert all(peer.startswith(stack.lab.paths.prefix) for peer in peers)
 
 
 def test_name_resolution_fails_immediately_for_the_operator(lab: Lab) -> None:
@@ -113,5 +113,5 @@ def test_the_operators_environment_is_the_labs_own(lab: Lab, monkeypatch: pytest
 
     assert not {"AWS_PROFILE", "TF_VAR_region", "TF_IN_AUTOMATION"} & set(got)
     assert Path(got["XDG_STATE_HOME"]).is_relative_to(got["HOME"])
-    assert got["HOME"] == str(lab.places.home)
+    assert got["HOME"] == str(lab.paths.home)
     assert lab.run(["python", "-c", "import sys; print(sys.prefix)"]).stdout.strip() == sys.prefix

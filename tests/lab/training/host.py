@@ -97,13 +97,13 @@ class Training:
 
     def process(self) -> int:
         """The process id, on this machine, of the run's main process."""
-        group = f"{self.operator.lab.places.prefix}/{self.id}"
+        group = f"{self.operator.lab.paths.prefix}/{self.id}"
         (process,) = Group(group).processes("pneumoctl-train.service")
         return process
 
     def console(self) -> bytes:
         """The console output of the host since its creation."""
-        return (self.operator.lab.places.hosts / self.id / "console.log").read_bytes()
+        return (self.operator.lab.paths.hosts / self.id / "console.log").read_bytes()
 
     def receipt(self, run: str) -> dict[str, Any]:
         """The receipt of a run, once it was collected."""
