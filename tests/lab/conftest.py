@@ -18,7 +18,7 @@ from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator, Watch
 from tests.lab.training.host import Training, drawings
 
-LAB_FIXTURES = {"lab", "gpu_stack", "_small", "sweeps"}
+LAB_FIXTURES = {"lab", "gpu_stack", "_small", "interruption_tests"}
 Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.Shared)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))

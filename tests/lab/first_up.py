@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.faults.interruptions import Sweep
+from tests.lab.faults.interruptions import InterruptionTest
 from tests.lab.hosts.traffic import Traffic
 from tests.lab.stack_operator import LONGEST_S, Operator
 from tests.lab.wait import wait_for
@@ -36,12 +36,12 @@ def arrive(operator: Operator) -> Arrival:
     """Bring the stack up from nothing."""
     all_hosts = dict(operator.settings)
     operator.settings = FEWER
-    sweep = Sweep(operator.lab, random.Random(0), FEWER)
-    interrupted = sweep.strike("up", "apply", "i", at_once=True)
+    interruption = InterruptionTest(operator.lab, random.Random(0), FEWER)
+    interrupted = interruption.run_and_interrupt("up", "apply", "i", at_once=True)
     meanwhile, first = _resume(operator)
     differences = ""
     try:
-        sweep.whole()
+        interruption.check_consistent()
     except AssertionError as difference:
         differences = str(difference)
     operator.settings = all_hosts

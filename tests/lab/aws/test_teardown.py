@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.faults.interruptions import Sweep
+from tests.lab.faults.interruptions import InterruptionTest
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
 from tests.lab.training.host import SMALL, Training, drawings
@@ -50,7 +50,7 @@ def torn(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
     s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
-    assert Sweep(operator.lab, random.Random(0)).strike("teardown", "apply", "k", at_once=True)
+    assert InterruptionTest(operator.lab, random.Random(0)).run_and_interrupt("teardown", "apply", "k", at_once=True)
     output = (operator.lab.paths.home / "said").read_text()
     return output + operator.run("teardown", "-y").stdout
 

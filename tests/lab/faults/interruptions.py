@@ -26,15 +26,15 @@ RUN_S = 600.0  # generous for a busy machine
 
 
 @dataclass
-class Sweep:
+class InterruptionTest:
     """An operator whose commands are interrupted repeatedly. `log`: the events, for the message of a failure."""
 
     lab: Lab
-    chance: random.Random
+    rng: random.Random
     settings: Mapping[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     attached: int = 0
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.state_dir = self.lab.paths.home / STATE
@@ -42,30 +42,34 @@ class Sweep:
         self.before = account.existing(self.lab)
 
     def report(self, text: str) -> None:
-        self.log.append(f"{time.monotonic() - self.begun:6.1f} {text}")
+        self.log.append(f"{time.monotonic() - self.started:6.1f} {text}")
         print(f"{self.lab.paths.name} {self.log[-1]}", flush=True)
 
     # --- one interrupted run ------------------------------------------------------------------------------------------
 
-    def strike(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
+    def run_and_interrupt(self, verb: str, phase: str, how: str, at_once: bool = False) -> bool:
         """Run a command and interrupt it in a phase, at a random moment or at once. False if it ended before that."""
-        delay = 0.0 if at_once else self.chance.uniform(0, PHASES[phase])
+        delay = 0.0 if at_once else self.rng.uniform(0, PHASES[phase])
         with (self.lab.paths.home / "said").open("w+") as output:
             child = self.lab.start(
                 ["pneumoctl", verb, "-y"], env=self.settings, stdout=output, stderr=subprocess.STDOUT
             )
-            reached = self._await(child, phase, Path(output.name), self._terraform(), self._done())
+            reached = self._wait_for_phase(child, phase, Path(output.name), self._terraform(), self._completed_runs())
             if reached:
                 time.sleep(delay)
             if child.poll() is not None:
-                self._ended(child, verb, Path(output.name), f"before {phase} + {delay:.1f} s")
+                self._check_completed(child, verb, Path(output.name), f"before {phase} + {delay:.1f} s")
                 return False
             terraform = self._terraform()
             self.report(f"{verb}: {phase} + {delay:.1f} s: {how}; {' '.join(terraform) or 'no terraform'}")
-            {"k": self._kill, "p": self._lose_power, "i": self._interrupt}[how](child, Path(output.name), terraform)
+            {"k": self._kill, "p": self._kill_everything, "i": self._interrupt}[how](
+                child, Path(output.name), terraform
+            )
         return True
 
-    def _await(self, child: "subprocess.Popen[str]", phase: str, output: Path, terraform: list[str], done: int) -> bool:
+    def _wait_for_phase(
+        self, child: "subprocess.Popen[str]", phase: str, output: Path, terraform: list[str], done: int
+    ) -> bool:
         deadline = time.monotonic() + RUN_S
         while child.poll() is None:
             text = output.read_text()
@@ -75,9 +79,9 @@ class Sweep:
                 "init": "terraform init" in " ".join(now),
                 "plan": now != terraform and "terraform plan" in " ".join(now),
                 "setout": "terraform apply" in " ".join(now) and now != terraform,
-                "apply": "terraform apply" in " ".join(now) and self._acts(),
+                "apply": "terraform apply" in " ".join(now) and self._apply_started(),
                 "attached": "is still running" in text,
-                "end": self._done() > done or "nothing to do" in text,
+                "end": self._completed_runs() > done or "nothing to do" in text,
             }
             if reached[phase]:
                 return True
@@ -92,7 +96,7 @@ class Sweep:
         if terraform and "apply" in terraform[-1]:
             assert self._terraform() == terraform, self.log
 
-    def _lose_power(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
+    def _kill_everything(self, child: "subprocess.Popen[str]", output: Path, terraform: list[str]) -> None:
         Group(f"{self.lab.paths.prefix}/operator").kill()
         child.wait()
         assert self._terraform() == []
@@ -116,15 +120,15 @@ class Sweep:
         """`PID terraform VERB` of the running terraform; empty if none runs."""
         try:
             run = json.loads((self.directory / "terraform/.pneumoctl/run.json").read_text())
-            words = Path(f"/proc/{run['pid']}/cmdline").read_text().split("\0")
+            arguments = Path(f"/proc/{run['pid']}/cmdline").read_text().split("\0")
         except (OSError, ValueError):
             return []
-        return [str(run["pid"]), run["command"]] if words[0] == "terraform" else []
+        return [str(run["pid"]), run["command"]] if arguments[0] == "terraform" else []
 
-    def _acts(self) -> bool:
+    def _apply_started(self) -> bool:
         return '"type":"apply_start"' in self._text(self.directory / "terraform/.pneumoctl/output")
 
-    def _done(self) -> int:
+    def _completed_runs(self) -> int:
         """How often terraform has completed its work."""
         return self._text(self.directory / "journal.jsonl").count('"done"')
 
@@ -136,42 +140,42 @@ class Sweep:
 
     # --- sequences ----------------------------------------------------------------------------------------------------
 
-    def sweep(self, verb: str, moments: str) -> None:
+    def interrupt_in_phases(self, verb: str, moments: str) -> None:
         """Interrupt at each moment. After a completed run, later runs only reach early phases, so these are used."""
         complete = False
         for phase, _, how in (moment.partition("-") for moment in moments.split()):
             injected = False
             while not injected:
-                injected = self.strike(verb, self._to_come(verb, phase, complete), how)
+                injected = self.run_and_interrupt(verb, self._reachable_phase(verb, phase, complete), how)
                 complete |= not injected
 
-    def _to_come(self, verb: str, phase: str, complete: bool) -> str:
+    def _reachable_phase(self, verb: str, phase: str, complete: bool) -> str:
         if complete:
             return "start" if verb == "teardown" else "plan"
         return "apply" if phase == "attached" and not self._terraform() else phase
 
-    def _ended(self, child: "subprocess.Popen[str]", verb: str, output: Path, when: str) -> None:
+    def _check_completed(self, child: "subprocess.Popen[str]", verb: str, output: Path, when: str) -> None:
         self.report(f"{verb} ended with {child.returncode} {when}")
         assert child.returncode == 0, output.read_text() + "\n" + "\n".join(self.log)
 
-    def run(self, *words: str, code: int = 0) -> str:
+    def run(self, *arguments: str, code: int = 0) -> str:
         started = time.monotonic()
-        result = self.lab.run(["pneumoctl", *words], code=None, timeout=RUN_S)
-        self.report(f"{' '.join(words)}: {result.returncode} after {time.monotonic() - started:.1f} s")
+        result = self.lab.run(["pneumoctl", *arguments], code=None, timeout=RUN_S)
+        self.report(f"{' '.join(arguments)}: {result.returncode} after {time.monotonic() - started:.1f} s")
         assert result.returncode == code, f"{result.stdout}\n{result.stderr}\n" + "\n".join(self.log)
         return result.stdout + result.stderr
 
-    def all(self, moments: dict[str, str]) -> None:
+    def interrupt_up_and_teardown(self, moments: dict[str, str]) -> None:
         """`up` and `teardown`, each interrupted in every phase."""
-        self.sweep("up", moments["up"])
+        self.interrupt_in_phases("up", moments["up"])
         self.run("up", "-y")
         self.run("plan", "--exit-code")
-        self.whole()
-        self.sweep("teardown", moments["teardown"])
+        self.check_consistent()
+        self.interrupt_in_phases("teardown", moments["teardown"])
         self.run("teardown", "-y")
         self.check_nothing_left()
 
-    def whole(self) -> None:
+    def check_consistent(self) -> None:
         """Check that AWS, terraform's state, the inventory and the running hosts agree on every resource."""
         state = json.loads(self.lab.run(["terraform", "state", "pull"], cwd=self.directory / "terraform").stdout)
         listed = account.addresses(state)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.lab.conftest import own_lab
-from tests.lab.faults.interruptions import Sweep
+from tests.lab.faults.interruptions import InterruptionTest
 
 USUAL_SEED = 1
 pytestmark = [pytest.mark.timeout(2400), pytest.mark.repeat]
@@ -27,20 +27,22 @@ INTERRUPTED = {
 
 
 @pytest.fixture(scope="module")
-def sweeps() -> Iterator[dict[str, "Future[None]"]]:
-    """Run both sweeps at the same time, each in its own lab, because they mostly wait."""
+def interruption_tests() -> Iterator[dict[str, "Future[None]"]]:
+    """Run both tests at the same time, each in its own lab, because they mostly wait."""
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         begun = {}
         for name, moments in (("killed", KILLED), ("interrupted", INTERRUPTED)):
             lab = stack.enter_context(own_lab(heal=False))
             print(f"{lab.paths.name}: {name}, PNEUMO_SWEEP_SEED={seed}")
-            begun[name] = pool.submit(Sweep(lab, random.Random(f"{name} {seed}")).all, moments)
+            begun[name] = pool.submit(
+                InterruptionTest(lab, random.Random(f"{name} {seed}")).interrupt_up_and_teardown, moments
+            )
         yield begun
 
 
 @pytest.mark.parametrize("name", ["killed", "interrupted"])
 def test_interrupted_up_and_teardown_leave_no_orphan_and_no_duplicate(
-    sweeps: dict[str, "Future[None]"], name: str
+    interruption_tests: dict[str, "Future[None]"], name: str
 ) -> None:
-    sweeps[name].result()
+    interruption_tests[name].result()

@@ -17,12 +17,12 @@ from tests.lab.machine.network import Network
 from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, PORT, LabPaths
 
 TICK = 0.1  # seconds between two checks of the hosts
-LOOK = 5  # ticks between two checks of the API
+API_CHECK_TICKS = 5  # ticks between two checks of the API
 EXTERNAL_NETWORK = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
-WANTED = {"pending": "up", "running": "up", "stopping": "down", "stopped": "down"}
+DESIRED_STATES = {"pending": "up", "running": "up", "stopping": "down", "stopped": "down"}
 
 
-class Resident:
+class ManagedHost:
     """A host and its state: booting, up, stopping, down (shut down), dead (ended unexpectedly), gone."""
 
     def __init__(self, host: Host, name: str) -> None:
@@ -41,13 +41,13 @@ class Reconciler:
         self._network = Network(paths)
         self._image = image.ensure()
         self._ec2 = cloud.client()
-        self._residents: dict[str, Resident] = {}
+        self._managed_hosts: dict[str, ManagedHost] = {}
         self._pool = ThreadPoolExecutor(4)
         self._listed: list[dict[str, Any]] = []
         self._states: dict[str, str] = {}
         self._last_call = -1
         self._ruleset = ""
-        self._trouble = ""
+        self._failure = ""
 
     def run(self, stop: threading.Event) -> None:
         """Run until stopped. A failure is reported once and tried again."""
@@ -56,24 +56,24 @@ class Reconciler:
             if stop.wait(TICK):
                 return
             steps: list[Callable[[], None]] = [self._watch, self._carry_out_requests]
-            if tick % LOOK == 0:
-                steps.append(self._look)
+            if tick % API_CHECK_TICKS == 0:
+                steps.append(self._compare_with_api)
             try:
                 for step in steps:
                     step()
-                self._trouble = ""
+                self._failure = ""
             except Exception as reason:
-                self._complain(f"{type(reason).__name__}: {reason}")
+                self._report_failure(f"{type(reason).__name__}: {reason}")
             self._publish()
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            say(f"trouble, trying again: {trouble}")
-        self._trouble = trouble
+    def _report_failure(self, failure: str) -> None:
+        if failure != self._failure:
+            say(f"failed, trying again: {failure}")
+        self._failure = failure
 
-    # --- what the API wants -------------------------------------------------------------------------------------------
+    # --- the desired state --------------------------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _compare_with_api(self) -> None:
         """Compare with the API. The instances are only described again after something has changed."""
         states = cloud.control("GET", "instances")
         calls = cloud.control("GET", f"calls?mutating=true&since={max(self._last_call, 0)}")
@@ -82,42 +82,42 @@ class Reconciler:
             self._reload_firewall()
             self._states, self._last_call = states, calls["last"]
         for instance in self._listed:
-            self._settle(instance)
+            self._reconcile(instance)
         ids = {instance["InstanceId"] for instance in self._listed}
-        for identity in [identity for identity in self._residents if identity not in ids]:
-            self._discard(identity)
+        for identity in [identity for identity in self._managed_hosts if identity not in ids]:
+            self._remove(identity)
 
-    def _settle(self, instance: dict[str, Any]) -> None:
-        identity, wanted = instance["InstanceId"], WANTED.get(instance["State"]["Name"], "gone")
-        resident = self._residents.get(identity)
-        if resident is None:
-            if wanted == "up":
-                self._adopt(instance)
-        elif resident.busy:
+    def _reconcile(self, instance: dict[str, Any]) -> None:
+        identity, desired = instance["InstanceId"], DESIRED_STATES.get(instance["State"]["Name"], "gone")
+        managed = self._managed_hosts.get(identity)
+        if managed is None:
+            if desired == "up":
+                self._create(instance)
+        elif managed.busy:
             return
-        elif wanted == "gone":
-            self._discard(identity)
-        elif wanted == "down" and resident.state in ("up", "dead"):
-            self._do(resident, "stopping", resident.host.stop, "down")
-        elif wanted == "up" and resident.state == "down":
-            self._do(resident, "booting", resident.host.boot, "up")
+        elif desired == "gone":
+            self._remove(identity)
+        elif desired == "down" and managed.state in ("up", "dead"):
+            self._run_in_background(managed, "stopping", managed.host.stop, "down")
+        elif desired == "up" and managed.state == "down":
+            self._run_in_background(managed, "booting", managed.host.boot, "up")
 
-    def _adopt(self, instance: dict[str, Any]) -> None:
+    def _create(self, instance: dict[str, Any]) -> None:
         address, name = instance["PrivateIpAddress"], cloud.short_name(instance)
-        other = next((managed for managed in self._residents.values() if managed.host.address == address), None)
+        other = next((managed for managed in self._managed_hosts.values() if managed.host.address == address), None)
         if other:
             raise ValueError(f"{name} waits: {address} belongs to {other.name}")
         seed = cloud.seed(self._ec2, instance)
         host = Host(self._paths, self._network, self._image, instance["InstanceId"], address, seed)
-        resident = self._residents[instance["InstanceId"]] = Resident(host, name)
-        self._do(resident, "booting", lambda: (host.create(), host.boot()), "up")
+        managed = self._managed_hosts[instance["InstanceId"]] = ManagedHost(host, name)
+        self._run_in_background(managed, "booting", lambda: (host.create(), host.boot()), "up")
 
-    def _discard(self, identity: str) -> None:
-        resident = self._residents[identity]
-        if resident.state == "gone":
-            del self._residents[identity]
-        elif not resident.busy:
-            self._do(resident, "removing", lambda: (resident.host.stop(), resident.host.remove()), "gone")
+    def _remove(self, identity: str) -> None:
+        managed = self._managed_hosts[identity]
+        if managed.state == "gone":
+            del self._managed_hosts[identity]
+        elif not managed.busy:
+            self._run_in_background(managed, "removing", lambda: (managed.host.stop(), managed.host.remove()), "gone")
 
     def _reload_firewall(self) -> None:
         ruleset = firewall.ruleset(cloud.network(self._ec2, self._listed), EXTERNAL_NETWORK)
@@ -130,66 +130,72 @@ class Reconciler:
     # --- what the hosts do --------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        for identity, resident in list(self._residents.items()):
-            if resident.busy:
+        for identity, managed in list(self._managed_hosts.items()):
+            if managed.busy:
                 continue
-            code = resident.host.ended()
-            if resident.state == "off":
-                self._tell(identity, resident)
+            code = managed.host.ended()
+            if managed.state == "off":
+                self._report_power_off(identity, managed)
             elif code == REBOOTED:
-                self._do(resident, "rebooting", lambda host=resident.host: (host.halt(), host.boot()), "up")
+                self._run_in_background(
+                    managed, "rebooting", lambda host=managed.host: (host.halt(), host.boot()), "up"
+                )
             elif code == 0:
-                say(f"{resident.name} powered itself off")
-                resident.host.halt()
-                resident.state = "off"
+                say(f"{managed.name} powered itself off")
+                managed.host.halt()
+                managed.state = "off"
             elif code is not None:
-                say(f"{resident.name} died (exit code {code}); EC2 would not notice")
-                resident.host.halt()
-                resident.state = "dead"
+                say(f"{managed.name} died (exit code {code}); EC2 would not notice")
+                managed.host.halt()
+                managed.state = "dead"
 
-    def _tell(self, identity: str, resident: Resident) -> None:
+    def _report_power_off(self, identity: str, managed: ManagedHost) -> None:
         """Tell the API that a host is off: stop or terminate the instance, according to its shutdown behaviour."""
         if cloud.shutdown_behaviour(self._ec2, identity) == "terminate":
             self._ec2.terminate_instances(InstanceIds=[identity])
         else:
             self._ec2.stop_instances(InstanceIds=[identity])
-        resident.state = "down"
+        managed.state = "down"
 
     def _carry_out_requests(self) -> None:
         """Carry out the requests of the lab's faults: `replace` (another machine, same address) or `reboot`."""
         for file in self._paths.hosts.glob("*/request"):
-            resident = self._residents.get(file.parent.name)
-            if resident is None or resident.busy:
+            managed = self._managed_hosts.get(file.parent.name)
+            if managed is None or managed.busy:
                 continue
-            requested, host = file.read_text(), resident.host
+            requested, host = file.read_text(), managed.host
             file.unlink()
             if requested == "replace":
-                self._do(resident, "replacing", lambda host=host: (host.remove(), host.create(), host.boot()), "up")
+                self._run_in_background(
+                    managed, "replacing", lambda host=host: (host.remove(), host.create(), host.boot()), "up"
+                )
             else:
-                self._do(resident, "rebooting", lambda host=host: (host.stop(), host.boot()), "up")
+                self._run_in_background(managed, "rebooting", lambda host=host: (host.stop(), host.boot()), "up")
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _do(self, resident: Resident, doing: str, act: Callable[[], object], then: str) -> None:
+    def _run_in_background(
+        self, managed: ManagedHost, activity: str, act: Callable[[], object], next_state: str
+    ) -> None:
         def work() -> None:
             started = time.monotonic()
             try:
                 act()
-                resident.state = then
-                say(f"{resident.name}: {then} after {time.monotonic() - started:.1f} s")
+                managed.state = next_state
+                say(f"{managed.name}: {next_state} after {time.monotonic() - started:.1f} s")
             except Exception as reason:
-                resident.state = "dead"
-                say(f"{resident.name}: {doing} failed: {reason}")
+                managed.state = "dead"
+                say(f"{managed.name}: {activity} failed: {reason}")
 
-        say(f"{resident.name} ({resident.host.instance}, {resident.host.address}): {doing}")
-        resident.state = doing
-        resident.work = self._pool.submit(work)
+        say(f"{managed.name} ({managed.host.instance}, {managed.host.address}): {activity}")
+        managed.state = activity
+        managed.work = self._pool.submit(work)
 
     def _publish(self) -> None:
         """Write hosts.json, the state of all hosts, for the lab's commands."""
         states = {instance["InstanceId"]: instance for instance in self._listed}
-        rows = [_row(managed, states.get(identity, {})) for identity, managed in self._residents.items()]
-        text = json.dumps({"trouble": self._trouble, "hosts": rows})
+        rows = [_row(managed, states.get(identity, {})) for identity, managed in self._managed_hosts.items()]
+        text = json.dumps({"trouble": self._failure, "hosts": rows})
         file = self._paths.directory / "hosts.json"
         if not file.exists() or file.read_text() != text:
             partial = Path(f"{file}.partial")
@@ -197,15 +203,15 @@ class Reconciler:
             partial.replace(file)
 
 
-def _row(resident: Resident, instance: dict[str, Any]) -> dict[str, Any]:
-    process = resident.host.process
+def _row(managed: ManagedHost, instance: dict[str, Any]) -> dict[str, Any]:
+    process = managed.host.process
     return {
-        "id": resident.host.instance,
-        "name": resident.name,
-        "private_ip": resident.host.address,
+        "id": managed.host.instance,
+        "name": managed.name,
+        "private_ip": managed.host.address,
         "public_ip": instance.get("PublicIpAddress", ""),
         "api": instance.get("State", {}).get("Name", ""),
-        "state": resident.state,
+        "state": managed.state,
         "pid": process.pid if process else 0,
     }
 
