@@ -16,7 +16,7 @@ from tests.lab.machine.lab import Lab
 from tests.lab.machine.requirements import missing
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator, Watch
-from tests.lab.training.host import Training, drawings
+from tests.lab.training.host import TrainingHost, synthetic_data_set
 
 LAB_FIXTURES = {"lab", "gpu_stack", "_small", "interruption_tests"}
 Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.Shared)
@@ -93,15 +93,15 @@ def gpu_stack() -> Iterator[SharedStack[CompletedProcess[str]]]:
 @pytest.fixture
 def training(
     gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Training]:
+) -> Iterator[TrainingHost]:
     """The training host, with a data set in the bucket. It is off before and after each test."""
-    made = Training(gpu_stack.ready())
+    made = TrainingHost(gpu_stack.ready())
     if "data" not in gpu_stack.prepared:
-        made.operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
+        made.operator.run("data", "push", str(synthetic_data_set(tmp_path_factory.mktemp("data") / "drawings")))
         gpu_stack.prepared.add("data")
-    made.end()
+    made.stop_host()
     yield made
-    made.end()
+    made.stop_host()
 
 
 def share(stack: Shared) -> Shared:

@@ -12,7 +12,7 @@ import pytest
 from tests.lab.faults.interruptions import InterruptionTest
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
-from tests.lab.training.host import SMALL, Training, drawings
+from tests.lab.training.host import SMALL, TrainingHost, synthetic_data_set
 from tests.lab.wait import wait_for
 
 BUCKET = "pneumoctl-default-123456789012-eu-west-1"
@@ -31,9 +31,9 @@ def run(gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.
     for entry in operator.json("runs", "ls")["runs"]:
         if entry["receipt"] and entry["receipt"]["why"] == "done":
             return str(entry["run"]["id"])
-    operator.run("data", "push", str(drawings(tmp_path_factory.mktemp("data") / "drawings")))
+    operator.run("data", "push", str(synthetic_data_set(tmp_path_factory.mktemp("data") / "drawings")))
     operator.run("train", "--gpu", "--", *SMALL, "--epochs", "1")
-    return Training(operator).newest()
+    return TrainingHost(operator).newest_run()
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from tests.lab.faults import wrong_clock
 from tests.lab.machine.places import OPERATOR
-from tests.lab.training.host import SMALL, Training
+from tests.lab.training.host import SMALL, TrainingHost
 from tests.lab.wait import wait_for
 
 PHASES = ("armed", "booting", "making ready", "data", "proof", "training", "upload", "stopping")
-REACH_S = 900.0
+PHASE_TIMEOUT_S = 900.0
 LONG, SHORT, BRIEF = 2000, 30, 4  # epochs: for a run that the fault ends; that ends by itself; that ends soon
 # Pauses the start of the run at `systemctl daemon-reload`. All other calls of systemctl continue.
-HOLD = """touch /run/held; cat >/usr/local/sbin/systemctl <<'END'
+PAUSE_AT_DAEMON_RELOAD = """touch /run/held; cat >/usr/local/sbin/systemctl <<'END'
 #!/bin/sh
 case "$1" in daemon-reload) touch /run/reached; while test -e /run/held; do sleep 0.1; done ;; esac
 exec /usr/bin/systemctl "$@"
@@ -34,7 +34,7 @@ class PausedRun:
     `boot_script`: run by the host before the client reaches it. `limits`: options of `train` that limit the run.
     """
 
-    training: Training
+    training: TrainingHost
     folder: Path
     epochs: int
     limits: tuple[str, ...] = ()
@@ -42,13 +42,13 @@ class PausedRun:
     child: "subprocess.Popen[str]" = field(init=False)
     timer: threading.Timer | None = None  # a fault that is still to be ended
 
-    def begin(self, phase: str) -> None:
+    def start(self, phase: str) -> None:
         """Start the run. Slow down a phase that would otherwise be too short."""
         self.folder.mkdir(parents=True)
         shutil.copy(wrong_clock.__file__, self.folder / "sitecustomize.py")
         clock = {"PYTHONPATH": str(self.folder), "SECONDS_AHEAD": str(self.clock_offset)}
         operator = self.training.operator
-        self._earlier = self._records()
+        self._earlier_runs = self._records()
         fault = operator.lab.fault
         if phase == "armed":
             fault.api("slow", service="ec2", action="DescribeInstanceAttribute", source=OPERATOR, seconds=4)
@@ -56,33 +56,33 @@ class PausedRun:
             fault.api("slow", service="s3", action="GetObject", source=self.address, seconds=20, times=1)
         if phase == "upload":
             fault.api("slow", service="s3", action="PutObject", source=self.address, seconds=1)
-        if self._boots_alone(phase):
+        if self._boots_without_client(phase):
             fault.cut("train")
         argv = ["pneumoctl", "train", "--gpu", *self.limits, "--", *SMALL, "--epochs", str(self.epochs)]
         with (self.folder / "said").open("w") as output:  # a file is not lost when pneumoctl is killed
-            to = {"stdout": output, "stderr": subprocess.STDOUT}
-            self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **to)
+            files = {"stdout": output, "stderr": subprocess.STDOUT}
+            self.child = operator.lab.start(argv, env={**operator.settings, **clock}, **files)
 
-    def reach(self, phase: str) -> None:
+    def wait_for_phase(self, phase: str) -> None:
         """Wait until the run is in the phase, and pause it there if necessary."""
         lab = self.training.operator.lab
-        if self._boots_alone(phase):
-            self._until("booting", lambda: self.phase == "started" and lab.host("train")["state"] == "up")
-            self._until("its boot", self._booted)
-            self.on(self.boot_script or "true")
+        if self._boots_without_client(phase):
+            self._wait_for("booting", lambda: self.phase == "started" and lab.host("train")["state"] == "up")
+            self._wait_for("its boot", self._booted)
+            self.run_script(self.boot_script or "true")
         if phase == "making ready":
-            self.on(HOLD)
-        if phase != "booting" and self._boots_alone(phase):
+            self.run_script(PAUSE_AT_DAEMON_RELOAD)
+        if phase != "booting" and self._boots_without_client(phase):
             lab.fault.restore("train")
-        self._until(phase, lambda: self._in_phase(phase))
+        self._wait_for(phase, lambda: self._in_phase(phase))
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         """Let a paused run continue."""
         with suppress(RuntimeError, ProcessLookupError, KeyError):
-            self.on("rm -f /run/held")
+            self.run_script("rm -f /run/held")
         self.training.operator.lab.fault.restore("train")
 
-    def heal(self) -> None:
+    def clean_up(self) -> None:
         """End every fault, and the client of this run."""
         fault = self.training.operator.lab.fault
         if self.timer is not None:
@@ -90,7 +90,7 @@ class PausedRun:
             self.timer.join()
         fault.restore("operator")  # first, because the API is reached from there
         fault.clear()
-        self.let_go()
+        self.resume()
         fault.drain("train")
         self.clock_offset.unlink(missing_ok=True)
         with suppress(AttributeError):  # it was never started
@@ -99,12 +99,12 @@ class PausedRun:
         with suppress(OSError):
             (MEMORY / f"{self.training.operator.lab.paths.prefix}-full").rmdir()
 
-    def _boots_alone(self, phase: str) -> bool:
+    def _boots_without_client(self, phase: str) -> bool:
         return phase in ("booting", "making ready") or bool(self.boot_script)
 
     def _booted(self) -> bool:
         with suppress(RuntimeError, ProcessLookupError):  # systemd does not run yet
-            return "active" in self.on("systemctl is-active multi-user.target || true").split()
+            return "active" in self.run_script("systemctl is-active multi-user.target || true").split()
         return False
 
     def _in_phase(self, phase: str) -> bool:
@@ -112,16 +112,16 @@ class PausedRun:
         if phase in ("armed", "booting"):
             return self.phase == {"booting": "started"}.get(phase, phase)
         if phase == "making ready":
-            return "yes" in self.on("test ! -e /run/reached || echo yes")
+            return "yes" in self.run_script("test ! -e /run/reached || echo yes")
         if phase in ("training", "stopping"):
             return progress.get("phase") == "train" and progress.get("step", 0) > 3 and self.checkpoint() is not None
         return bool(progress.get("phase") == phase and progress["run"] == self.run)
 
-    def _until(self, what: str, condition: Callable[[], bool]) -> None:
+    def _wait_for(self, what: str, condition: Callable[[], bool]) -> None:
         def reached_or_ended() -> bool:
             return condition() or self.child.poll() is not None
 
-        wait_for(what, reached_or_ended, REACH_S, pause=0.2, pause_grows=False)
+        wait_for(what, reached_or_ended, PHASE_TIMEOUT_S, pause=0.2, pause_grows=False)
         assert self.child.poll() is None, f"it ended with {self.child.returncode} before {what}:\n{self.output}"
 
     def _records(self) -> dict[str, Path]:
@@ -131,7 +131,7 @@ class PausedRun:
     @property
     def run(self) -> str:
         """The id of the run, "" while there is none."""
-        return max(self._records().keys() - self._earlier.keys(), default="")
+        return max(self._records().keys() - self._earlier_runs.keys(), default="")
 
     @property
     def phase(self) -> str:
@@ -158,15 +158,15 @@ class PausedRun:
         """The state of the host according to EC2, also while the operator's network is cut."""
         return str(self.training.operator.lab.host("train")["api"])
 
-    def on(self, script: str) -> str:
-        return self.training.on(script)
+    def run_script(self, script: str) -> str:
+        return self.training.run_script(script)
 
     def stored_object(self, name: str) -> bytes | None:
         """An object of the run in the bucket, None if there is none."""
         from botocore.exceptions import ClientError
 
         try:
-            return self.training.in_bucket(self.run, name)
+            return self.training.read_from_bucket(self.run, name)
         except ClientError as error:
             assert error.response["Error"]["Code"] == "NoSuchKey", error
             return None

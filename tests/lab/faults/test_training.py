@@ -23,7 +23,7 @@ from tests.lab.faults import training_table
 from tests.lab.faults.paused_run import BRIEF, LONG, PHASES, SHORT, PausedRun
 from tests.lab.faults.training_faults import Injection
 from tests.lab.machine.places import OPERATOR
-from tests.lab.training.host import OFF_S, Training
+from tests.lab.training.host import OFF_S, TrainingHost
 
 BUDGET_S, USUAL_S = 170, 55  # of all chosen faults; of one fault
 REPRESENTATIVE = ("Ctrl-C", "training")
@@ -31,7 +31,7 @@ USUAL_SEED = 6  # fixed, so that the result of a test run does not depend on cha
 SHORT_STALL = ("--stall", "3")  # minutes: longer than the import of TensorFlow on a busy machine
 END_S = 1200.0  # time limit for pneumoctl to end, generous for a busy machine
 KILLED = -signal.SIGKILL
-WHOLE = os.environ.get("PNEUMO_SWEEP") == "all"
+ALL_PAIRS = os.environ.get("PNEUMO_SWEEP") == "all"
 
 
 @dataclass(frozen=True)
@@ -53,65 +53,69 @@ class Fault:
     limits: tuple[str, ...] = ()
 
 
-def at(phases: str, *codes: int) -> dict[str, set[int]]:
+def codes(phases: str, *codes: int) -> dict[str, set[int]]:
     return {phase: set(codes) for phase in phases.split(", ")}
 
 
 FAULTS = {
     "SIGKILL": Fault(
-        faults.send_signals(signal.SIGKILL), at("armed, data, training, upload, stopping", KILLED), epochs=SHORT
+        faults.send_signals(signal.SIGKILL), codes("armed, data, training, upload, stopping", KILLED), epochs=SHORT
     ),
     "SIGKILL, nobody comes back": Fault(
         faults.send_signals(signal.SIGKILL),
-        at("booting, making ready", KILLED),
+        codes("booting, making ready", KILLED),
         cost=270,
         limits=("--max-runtime", "4m"),  # the run has not started: its deadline ends it
     ),
     "SIGTERM": Fault(
         faults.send_signals(signal.SIGTERM, group=False),
-        at("armed, booting, making ready, data, training, upload", 143),
+        codes("armed, booting, making ready, data, training, upload", 143),
     ),
-    "SIGHUP": Fault(faults.send_signals(signal.SIGHUP), at("booting, proof, training", 129)),
+    "SIGHUP": Fault(faults.send_signals(signal.SIGHUP), codes("booting, proof, training", 129)),
     "Ctrl-C": Fault(
-        faults.send_signals(signal.SIGINT), at("armed, booting, making ready, data, proof, training, upload", 130)
+        faults.send_signals(signal.SIGINT), codes("armed, booting, making ready, data, proof, training, upload", 130)
     ),
-    "Ctrl-C twice": Fault(faults.send_signals(signal.SIGINT, signal.SIGINT), at("data, training, upload", 130)),
+    "Ctrl-C twice": Fault(faults.send_signals(signal.SIGINT, signal.SIGINT), codes("data, training, upload", 130)),
     "network away for 40 s": Fault(
-        faults.disconnect_for_a_while, at("booting, making ready", 0, 8) | at("training, upload", 0), epochs=SHORT
+        faults.disconnect_for_a_while, codes("booting, making ready", 0, 8) | codes("training, upload", 0), epochs=SHORT
     ),
-    "network away for good": Fault(faults.disconnect, at("making ready, training", KILLED), epochs=SHORT, cost=300),
+    "network away for good": Fault(faults.disconnect, codes("making ready, training", KILLED), epochs=SHORT, cost=300),
     "host dies": Fault(
-        faults.kill_host, at("booting", 8, 9) | at("making ready, data, proof, training, upload", 8), cost=120
+        faults.kill_host, codes("booting", 8, 9) | codes("making ready, data, proof, training, upload", 8), cost=120
     ),
     "run hangs": Fault(
-        faults.signal_run(signal.SIGSTOP), at("data, proof, training, upload", 8), cost=240, limits=SHORT_STALL
+        faults.signal_run(signal.SIGSTOP), codes("data, proof, training, upload", 8), cost=240, limits=SHORT_STALL
     ),
-    "run killed": Fault(faults.signal_run(signal.SIGKILL), at("data, proof, training, upload", 8)),
-    "out of memory": Fault(faults.short_of_memory, at("data, training", 8)),
+    "run killed": Fault(faults.signal_run(signal.SIGKILL), codes("data, proof, training, upload", 8)),
+    "out of memory": Fault(faults.short_of_memory, codes("data, training", 8)),
     "disk full": Fault(
-        faults.fill_disk, at("making ready, data, training", 8) | at("upload", 0, 8), cost=90, limits=SHORT_STALL
+        faults.fill_disk, codes("making ready, data, training", 8) | codes("upload", 0, 8), cost=90, limits=SHORT_STALL
     ),
-    "no GPU": Fault(faults.no_injection, at("proof", 8), boot_script=faults.NO_GPU, early=True),
-    "S3 refuses writes": Fault(faults.refuse_writes(kind="denied"), at("data, training, upload", 8), epochs=SHORT),
-    "S3 throttles": Fault(faults.refuse_writes(kind="throttled", times=12), at("training, upload", 0), epochs=SHORT),
-    "no schedule allowed": Fault(faults.deny_schedule, at("armed", 4), early=True),
-    "API throttles the stop": Fault(faults.fail_at_stop("throttled", times=9), at("stopping", 130)),
-    "API down for a while": Fault(faults.fail_at_stop("down", times=9), at("stopping", 130), cost=90),
-    "API down for good": Fault(faults.fail_at_stop("down"), at("stopping", 7), cost=300),
-    "stop denied": Fault(faults.fail_at_stop("denied"), at("stopping", 7)),
-    "client's clock 6 h ahead": Fault(faults.set_client_clock(faults.HOURS), at("booting, training", 0), epochs=SHORT),
-    "client's clock 6 h back": Fault(faults.set_client_clock(-faults.HOURS), at("booting, training", 0), epochs=SHORT),
+    "no GPU": Fault(faults.no_injection, codes("proof", 8), boot_script=faults.NO_GPU, early=True),
+    "S3 refuses writes": Fault(faults.refuse_writes(kind="denied"), codes("data, training, upload", 8), epochs=SHORT),
+    "S3 throttles": Fault(faults.refuse_writes(kind="throttled", times=12), codes("training, upload", 0), epochs=SHORT),
+    "no schedule allowed": Fault(faults.deny_schedule, codes("armed", 4), early=True),
+    "API throttles the stop": Fault(faults.fail_at_stop("throttled", times=9), codes("stopping", 130)),
+    "API down for a while": Fault(faults.fail_at_stop("down", times=9), codes("stopping", 130), cost=90),
+    "API down for good": Fault(faults.fail_at_stop("down"), codes("stopping", 7), cost=300),
+    "stop denied": Fault(faults.fail_at_stop("denied"), codes("stopping", 7)),
+    "client's clock 6 h ahead": Fault(
+        faults.set_client_clock(faults.HOURS), codes("booting, training", 0), epochs=SHORT
+    ),
+    "client's clock 6 h back": Fault(
+        faults.set_client_clock(-faults.HOURS), codes("booting, training", 0), epochs=SHORT
+    ),
     "host's clock 6 h ahead": Fault(
-        faults.set_host_clock(faults.HOURS), at("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
+        faults.set_host_clock(faults.HOURS), codes("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
     ),
     "host's clock 6 h back": Fault(
-        faults.set_host_clock(-faults.HOURS), at("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
+        faults.set_host_clock(-faults.HOURS), codes("data, training", 0), epochs=SHORT, boot_script=faults.WRONG_CLOCK
     ),
     "another `train --gpu`": Fault(
-        faults.run_other_command("train", "--gpu", code=5), at("booting, training", 0), epochs=SHORT
+        faults.run_other_command("train", "--gpu", code=5), codes("booting, training", 0), epochs=SHORT
     ),
     "`gpu stop` elsewhere": Fault(
-        faults.run_other_command("gpu", "stop", code=0), at("making ready, training", 8), requester="somebody"
+        faults.run_other_command("gpu", "stop", code=0), codes("making ready, training", 8), requester="somebody"
     ),
 }
 
@@ -121,15 +125,15 @@ def chosen() -> tuple[int, list[tuple[str, str]]]:
     pairs = [(fault, phase) for fault, declared in FAULTS.items() for phase in PHASES if phase in declared.codes]
     assert len(pairs) == sum(len(declared.codes) for declared in FAULTS.values()), "a fault in an unknown phase"
     seed = int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED)
-    if WHOLE:
+    if ALL_PAIRS:
         return seed, pairs
     random.Random(seed).shuffle(pairs)
-    drawn: dict[str, str] = dict([REPRESENTATIVE])
+    selected: dict[str, str] = dict([REPRESENTATIVE])
     left = BUDGET_S
     for fault, phase in pairs:
-        if fault not in drawn and FAULTS[fault].cost <= left:
-            drawn[fault], left = phase, left - FAULTS[fault].cost
-    return seed, list(drawn.items())
+        if fault not in selected and FAULTS[fault].cost <= left:
+            selected[fault], left = phase, left - FAULTS[fault].cost
+    return seed, list(selected.items())
 
 
 SEED, PAIRS = chosen()
@@ -159,7 +163,7 @@ class Evidence:
         return Evidence("StartInstances" in good, frozenset(name for name, did in acted.items() if did))
 
 
-def apply_fault(training: Training, name: str, phase: str, folder: Path) -> str:
+def apply_fault(training: TrainingHost, name: str, phase: str, folder: Path) -> str:
     """Apply one fault to a run, wait until the host is off again, and return the cell for the table."""
     fault, lab = FAULTS[name], training.operator.lab
     lab.forget_calls()
@@ -169,19 +173,19 @@ def apply_fault(training: Training, name: str, phase: str, folder: Path) -> str:
     try:
         if fault.early:
             fault.inject(paused)
-        paused.begin(phase)
+        paused.start(phase)
         if not fault.early or fault.boot_script:
-            paused.reach(phase)
+            paused.wait_for_phase(phase)
         checkpoint, began = (
             paused.checkpoint() if phase in ("training", "upload", "stopping") else None,
             time.monotonic(),
         )
         if not fault.early:
             fault.inject(paused)
-        paused.let_go()
-        seconds = off(paused, began)
+        paused.resume()
+        seconds = wait_until_off(paused, began)
     finally:
-        paused.heal()
+        paused.clean_up()
     code, output = paused.child.returncode, paused.output
     assert code in fault.codes[phase], f"exit {code}:\n{output}"
     assert "Traceback" not in output, output
@@ -196,7 +200,7 @@ def apply_fault(training: Training, name: str, phase: str, folder: Path) -> str:
     return f"{receipt['guard']} {math.ceil(seconds)} s ({shown})" if evidence.started else f"not started ({shown})"
 
 
-def off(paused: PausedRun, began: float) -> float:
+def wait_until_off(paused: PausedRun, began: float) -> float:
     """Wait until pneumoctl has ended and EC2 says that the host is off. Returns how long the host took."""
     since: float | None = None
     while since is None or paused.child.poll() is None:
@@ -212,8 +216,8 @@ def receipt_of(paused: PausedRun) -> dict:
     if (shown()["receipt"] or {"exit": 7})["exit"] == 7:
         done = b'"done"' in (paused.stored_object("end.json") or b"")
         # A run that exceeds the cost limit collects the end of the earlier run without starting a new one.
-        words = ("--resume",) if done else ("--max-cost", "0.000001")
-        operator.run("train", "--gpu", *words, code=0 if done else 4)
+        arguments = ("--resume",) if done else ("--max-cost", "0.000001")
+        operator.run("train", "--gpu", *arguments, code=0 if done else 4)
     receipt: dict = shown()["receipt"]
     return receipt
 
@@ -239,10 +243,10 @@ def check_checkpoint(paused: PausedRun, before: str | None) -> None:
     ],
 )
 def test_a_fault_in_any_phase_leaves_the_gpu_host_off_and_a_correct_receipt(
-    training: Training, fault: str, phase: str, tmp_path: Path
+    training: TrainingHost, fault: str, phase: str, tmp_path: Path
 ) -> None:
     print(f"PNEUMO_SWEEP_SEED={SEED}")
     cell = apply_fault(training, fault, phase, tmp_path / "client")
     print(f"{fault}, {phase}: {cell}", flush=True)
-    if WHOLE:
-        training_table.keep(fault, phase, cell, list(FAULTS), PHASES)
+    if ALL_PAIRS:
+        training_table.save_cell(fault, phase, cell, list(FAULTS), PHASES)

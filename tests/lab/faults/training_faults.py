@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.faults import wrong_clock
-from tests.lab.faults.paused_run import MEMORY, REACH_S, PausedRun
+from tests.lab.faults.paused_run import MEMORY, PHASE_TIMEOUT_S, PausedRun
 from tests.lab.machine.places import OPERATOR
 from tests.lab.wait import wait_for
 
@@ -40,7 +40,7 @@ def disconnect_for_a_while(paused: PausedRun) -> None:
     """The operator's machine has no network for a while."""
     fault = paused.training.operator.lab.fault
     fault.cut("operator")
-    paused.let_go()
+    paused.resume()
     paused.timer = threading.Timer(AWAY_S, fault.restore, ["operator"])
     paused.timer.start()
 
@@ -48,8 +48,8 @@ def disconnect_for_a_while(paused: PausedRun) -> None:
 def disconnect(paused: PausedRun) -> None:
     """The operator's machine loses its network for good, and pneumoctl is killed at the end."""
     paused.training.operator.lab.fault.cut("operator")
-    paused.let_go()
-    wait_for("the host to be off", lambda: paused.state == "stopped", REACH_S + 60)
+    paused.resume()
+    wait_for("the host to be off", lambda: paused.state == "stopped", PHASE_TIMEOUT_S + 60)
     paused.child.kill()
 
 
@@ -65,7 +65,7 @@ def signal_run(number: int) -> Injection:
 def short_of_memory(paused: PausedRun) -> None:
     """Set the memory limit of the run below what it uses, so that the kernel kills it."""
     if not (MEMORY / "memory.limit_in_bytes").exists():
-        paused.on("systemctl set-property --runtime pneumoctl-train.service MemoryMax=32M MemorySwapMax=0")
+        paused.run_script("systemctl set-property --runtime pneumoctl-train.service MemoryMax=32M MemorySwapMax=0")
         return
     group = MEMORY / f"{paused.training.operator.lab.paths.prefix}-full"
     group.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def short_of_memory(paused: PausedRun) -> None:
 
 def fill_disk(paused: PausedRun) -> None:
     paused.training.operator.lab.fault.fill("train")
-    paused.let_go()
+    paused.resume()
 
 
 def refuse_writes(**how: object) -> Injection:
@@ -103,12 +103,12 @@ def set_client_clock(seconds: float) -> Injection:
 
 
 def set_host_clock(seconds: float) -> Injection:
-    return lambda paused: (paused.on(f"echo {seconds} >/run/seconds-ahead"), None)[1]
+    return lambda paused: (paused.run_script(f"echo {seconds} >/run/seconds-ahead"), None)[1]
 
 
-def run_other_command(*words: str, code: int) -> Injection:
+def run_other_command(*arguments: str, code: int) -> Injection:
     """Run another command during the run."""
-    return lambda paused: (paused.training.operator.run(*words, code=code), None)[1]
+    return lambda paused: (paused.training.operator.run(*arguments, code=code), None)[1]
 
 
 def deny_schedule(paused: PausedRun) -> None:

@@ -9,7 +9,7 @@ DOCUMENT = Path(tests.__file__).resolve().parent.parent / "docs/training.md"
 BEGIN, END = "<!-- training faults: begin -->", "<!-- training faults: end -->"
 
 
-def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str], phases: Sequence[str]) -> str:
+def with_cells(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str], phases: Sequence[str]) -> str:
     """Return the text with these cells, (fault, phase) -> content, in its table; other measured cells stay."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
@@ -22,9 +22,9 @@ def written(text: str, fresh: dict[tuple[str, str], str], faults: Sequence[str],
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
 
 
-def keep(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Sequence[str]) -> None:
+def save_cell(fault: str, phase: str, cell: str, faults: Sequence[str], phases: Sequence[str]) -> None:
     """Add a cell at once, so that an interrupted sweep keeps its results."""
-    DOCUMENT.write_text(written(DOCUMENT.read_text(), {(fault, phase): cell}, faults, phases))
+    DOCUMENT.write_text(with_cells(DOCUMENT.read_text(), {(fault, phase): cell}, faults, phases))
 
 
 def cells(text: str) -> dict[tuple[str, str], str]:

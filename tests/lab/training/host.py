@@ -19,14 +19,14 @@ OFF_S = 900.0  # time limit until a host is off, generous for a busy machine
 PROGRESS = "/run/pneumoctl-train/progress.json"
 
 
-def drawings(folder: Path) -> Path:
+def synthetic_data_set(folder: Path) -> Path:
     """Write a data set of drawings from which a model can learn a little."""
     phantom.tree(folder, patients=24, seed=1, size=96)
     return folder
 
 
 @dataclass
-class Training:
+class TrainingHost:
     """The training host of a stack, or a spot instance that a run made for itself."""
 
     operator: Operator
@@ -36,19 +36,19 @@ class Training:
     def id(self) -> str:
         return self.spot or self.operator.instance("train")
 
-    def on_spot(self) -> "Training":
+    def wait_for_spot_instance(self) -> "TrainingHost":
         """Wait for a spot instance and return it."""
         living = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
         def spot_instances() -> list[str]:
             groups = self.operator.lab.client().describe_instances(Filters=living)["Reservations"]
-            every = [instance for group in groups for instance in group["Instances"]]
-            return [instance["InstanceId"] for instance in every if instance.get("InstanceLifecycle") == "spot"]
+            instances = [instance for group in groups for instance in group["Instances"]]
+            return [instance["InstanceId"] for instance in instances if instance.get("InstanceLifecycle") == "spot"]
 
         wait_for("a spot instance", lambda: bool(spot_instances()))
-        return Training(self.operator, spot_instances()[0])
+        return TrainingHost(self.operator, spot_instances()[0])
 
-    def on(self, script: str) -> str:
+    def run_script(self, script: str) -> str:
         """Run a script on the host."""
         return self.operator.lab.fault.on(self.id, ["sh", "-c", script])
 
@@ -56,25 +56,25 @@ class Training:
         """The state of the host according to EC2."""
         return self.operator.state(self.id)
 
-    def begin(self, *flags: str, epochs: int = 200, **settings: str) -> str:
+    def start_run(self, *flags: str, epochs: int = 200, **settings: str) -> str:
         """Start a run with --detach; returns its id."""
-        words = ("train", "--detach", "--gpu", *flags, "--", *SMALL, "--epochs", str(epochs))
-        document = self.operator.json(*words, **settings)
+        arguments = ("train", "--detach", "--gpu", *flags, "--", *SMALL, "--epochs", str(epochs))
+        document = self.operator.json(*arguments, **settings)
         return str(document["run"]["id"])
 
-    def follow(self, *flags: str, epochs: int = 2, **settings: str) -> "subprocess.Popen[str]":
+    def start_followed_run(self, *flags: str, epochs: int = 2, **settings: str) -> "subprocess.Popen[str]":
         """Start a run that the client follows."""
         return self.operator.start("train", "--gpu", *flags, "--", *SMALL, "--epochs", str(epochs), **settings)
 
     def progress(self) -> dict[str, Any]:
         """The latest progress of the run, {} if there is none."""
         try:
-            progress: dict[str, Any] = json.loads(self.on(f"cat {PROGRESS}"))
+            progress: dict[str, Any] = json.loads(self.run_script(f"cat {PROGRESS}"))
             return progress
         except (RuntimeError, ProcessLookupError, KeyError, ValueError):
             return {}
 
-    def reached(self, phase: str, run: str = "", seconds: float = 900.0) -> None:
+    def wait_for_phase(self, phase: str, run: str = "", seconds: float = 900.0) -> None:
         """Wait until a run is in a phase; in the phase `train`, until a few steps are done."""
 
         def in_phase() -> bool:
@@ -84,12 +84,12 @@ class Training:
 
         wait_for(f"the phase {phase}", in_phase, seconds, pause=0.2, pause_grows=False)
 
-    def end(self) -> None:
+    def stop_host(self) -> None:
         """Stop the host, unless it is off or there is no stack any more."""
         if self.operator.directory.exists() and self.state() not in ("stopped", "terminated"):
             self.operator.run("gpu", "stop")
 
-    def off(self, seconds: float = OFF_S) -> float:
+    def wait_until_off(self, seconds: float = OFF_S) -> float:
         """Wait until the host is off according to EC2; returns how long it took."""
         began = time.monotonic()
         wait_for("the GPU host to be off", lambda: self.state() in ("stopped", "terminated"), seconds)
@@ -111,12 +111,12 @@ class Training:
         receipt: dict[str, Any] = document["receipt"]
         return receipt
 
-    def newest(self) -> str:
+    def newest_run(self) -> str:
         """The id of the newest run on this machine."""
         run: str = self.operator.json("runs", "ls")["runs"][-1]["run"]["id"]
         return run
 
-    def in_bucket(self, run: str, name: str) -> bytes:
+    def read_from_bucket(self, run: str, name: str) -> bytes:
         """An object of a run in the bucket."""
         bucket = json.loads((self.operator.directory / "aws.json").read_text())["bucket"]
         content: bytes = (
@@ -126,24 +126,24 @@ class Training:
 
     # Each of these disables one guard.
 
-    def without_schedule(self) -> None:
+    def disable_schedule(self) -> None:
         """Disable guard 1: no schedule stops the host."""
         client = self.operator.lab.client("scheduler")
         for schedule in client.list_schedules(GroupName="pneumoctl-default")["Schedules"]:
             client.delete_schedule(GroupName="pneumoctl-default", Name=schedule["Name"])
 
-    def without_timer(self) -> None:
+    def disable_timer(self) -> None:
         """Disable guard 2 until the next boot: the timer on the host."""
-        self.on("systemctl stop pneumoctl-guard.timer")
+        self.run_script("systemctl stop pneumoctl-guard.timer")
 
-    def without_unit(self) -> None:
+    def disable_unit(self) -> None:
         """Disable guard 3 until the next boot: the unit that powers the host off at the end of a run."""
         drop_in = "/run/systemd/system/pneumoctl-train.service.d"
         script = (
             f"mkdir -p {drop_in}; printf '[Service]\\nExecStopPost=\\n' >{drop_in}/none.conf; systemctl daemon-reload"
         )
-        self.on(script)
+        self.run_script(script)
 
-    def forward(self, seconds: float) -> None:
+    def advance_clock(self, seconds: float) -> None:
         """Put the scheduler's clock forward."""
         self.operator.lab.fault.forward(seconds)

@@ -11,7 +11,7 @@ import urllib3
 from model import phantom
 from tests.lab.hosts import releases
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.training.host import Training
+from tests.lab.training.host import TrainingHost
 
 # The compact network for two epochs. With so few pictures, its threshold is not reliable.
 FLAGS = ("--epochs", "2", "--height", "96", "--width", "96", "--batch", "16", "--test", "--name", "few")
@@ -53,14 +53,14 @@ def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Pictures:
     return drawn(folder) if request.param == "drawings" else filmed(folder, request.getfixturevalue("data_root"))
 
 
-def page(training: Training, path: str) -> str:
+def page(training: TrainingHost, path: str) -> str:
     """The web page for a logged-in user."""
     shown: urllib3.BaseHTTPResponse = Traffic(training.operator).ask("GET", path, accept="text/html")
     return shown.data.decode()
 
 
 def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
-    pictures: Pictures, training: Training
+    pictures: Pictures, training: TrainingHost
 ) -> None:
     operator = training.operator
     pushed = operator.json("data", "push", str(pictures.folder))
@@ -84,7 +84,7 @@ def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
     assert {"data push", "train", "model promote", "deploy model", "infer"} <= set(acts)
 
 
-def scored(training: Training, pictures: Pictures, version: str) -> None:
+def scored(training: TrainingHost, pictures: Pictures, version: str) -> None:
     """The new model scores the pictures of the test split, and the page shows the results."""
     operator, test = training.operator, str(pictures.folder / "test")
     result = operator.run("infer", test, "--json", code=None)

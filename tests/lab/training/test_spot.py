@@ -5,21 +5,23 @@ import re
 import pytest
 
 from tests.lab.stack_operator import LONGEST_S
-from tests.lab.training.host import Training
+from tests.lab.training.host import TrainingHost
 
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
 NOTICE = """mkdir -p /run/lab; echo '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}' >/run/lab/spot-action"""
 
 
 @pytest.mark.repeat
-def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_stacks_host(training: Training) -> None:
-    child = training.follow("--spot", "--spot-retries", "0", "--fallback", epochs=30)
-    first = training.on_spot()
-    first.reached("train")
-    first.on(NOTICE)
+def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_stacks_host(
+    training: TrainingHost,
+) -> None:
+    child = training.start_followed_run("--spot", "--spot-retries", "0", "--fallback", epochs=30)
+    first = training.wait_for_spot_instance()
+    first.wait_for_phase("train")
+    first.run_script(NOTICE)
     out, err = child.communicate(timeout=LONGEST_S)
     assert child.returncode == 0, f"{out}\n{err}"
-    run = training.newest()
+    run = training.newest_run()
     receipt = training.receipt(run)
 
     assert first.state() == "terminated" and training.state() == "stopped"
@@ -31,18 +33,18 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
 
 
 @pytest.mark.repeat
-def test_the_account_alone_ends_a_spot_instance_for_good(training: Training) -> None:
-    run = training.begin("--spot", epochs=1000)
-    spot = training.on_spot()
-    spot.reached("train", run)
+def test_the_account_alone_ends_a_spot_instance_for_good(training: TrainingHost) -> None:
+    run = training.start_run("--spot", epochs=1000)
+    spot = training.wait_for_spot_instance()
+    spot.wait_for_phase("train", run)
     assert training.operator.json("gpu", "status", code=0)["hosts"][-1]["lease"]["run"] == run
-    spot.without_timer()
-    spot.without_unit()
-    training.forward(HOURS)
+    spot.disable_timer()
+    spot.disable_unit()
+    training.advance_clock(HOURS)
     try:
-        spot.off()
+        spot.wait_until_off()
     finally:
-        training.forward(-HOURS)
+        training.advance_clock(-HOURS)
 
     assert spot.state() == "terminated" and training.state() == "stopped"
     fired = training.operator.lab.ask("GET", "clock")["fired"][-1]
