@@ -27,12 +27,12 @@ class Case:
     """A kind of step: its host, the command at which it is paused, and a function that makes it pending."""
 
     host: str
-    held: str
+    paused_at: str
     step: str
     prepare: Prepare
 
 
-def tampered(host: str, script: str) -> Prepare:
+def change_by_hand(host: str, script: str) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
         operator.lab.fault.on(host, ["sh", "-c", script])
         return ("configure", "-y")
@@ -40,7 +40,7 @@ def tampered(host: str, script: str) -> Prepare:
     return prepare
 
 
-def deployed(kind: str, lock: bool = False) -> Prepare:
+def deploy_release(kind: str, lock: bool = False) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
         source = releases.checkout(folder, kind, releases.HARMLESS, str(time.time_ns()))
         if lock:
@@ -51,56 +51,71 @@ def deployed(kind: str, lock: bool = False) -> Prepare:
     return prepare
 
 
-def remodelled(operator: Operator, folder: Path) -> tuple[str, ...]:
+def deploy_model(operator: Operator, folder: Path) -> tuple[str, ...]:
     return ("deploy", "model", "-y", "--bundle", str(releases.relabelled(folder / "model", f"m{time.time_ns()}")))
 
 
-def rolled_back(kind: str) -> Prepare:
+def roll_back(kind: str) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
         return ("rollback", kind, "-y")
 
     return prepare
 
 
-def line(path: str) -> str:
+def append_comment(path: str) -> str:
     return f"echo '# by hand' >>{path}"
 
 
-OLD = (
+OLD_RELEASES = (
     'cd /srv/pneumoctl/web/releases; for n in 1 2 3 4 5 6; do mkdir -p old$n/webapp; touch -d "2 days ago" old$n; done'
 )
 CASES = {
     "packages": Case(
-        "web-1", "apt-get", "Install the packages", tampered("web-1", "apt-get -qq -y remove python3-venv")
+        "web-1", "apt-get", "Install the packages", change_by_hand("web-1", "apt-get -qq -y remove python3-venv")
     ),
     "service": Case(
-        "app-1", "systemctl", "node exporter", tampered("app-1", line("/etc/default/prometheus-node-exporter"))
+        "app-1",
+        "systemctl",
+        "node exporter",
+        change_by_hand("app-1", append_comment("/etc/default/prometheus-node-exporter")),
     ),
-    "redis": Case("app-0", "systemctl", "Configure Redis", tampered("app-0", line("/etc/redis/redis.conf"))),
+    "redis": Case(
+        "app-0", "systemctl", "Configure Redis", change_by_hand("app-0", append_comment("/etc/redis/redis.conf"))
+    ),
     "certificate": Case(
-        "nginx", "systemctl", "certificate and login", tampered("nginx", line("/etc/pneumoctl/htpasswd"))
+        "nginx",
+        "systemctl",
+        "certificate and login",
+        change_by_hand("nginx", append_comment("/etc/pneumoctl/htpasswd")),
     ),
-    "front door": Case("nginx", "systemctl", "front door", tampered("nginx", line("/etc/nginx/nginx.conf"))),
+    "front door": Case(
+        "nginx", "systemctl", "front door", change_by_hand("nginx", append_comment("/etc/nginx/nginx.conf"))
+    ),
     "prometheus": Case(
-        "monitoring", "systemctl", "Prometheus", tampered("monitoring", line("/etc/prometheus/prometheus.yml"))
+        "monitoring",
+        "systemctl",
+        "Prometheus",
+        change_by_hand("monitoring", append_comment("/etc/prometheus/prometheus.yml")),
     ),
-    "environment file": Case("app-1", "systemctl", "Serve the API", tampered("app-1", line("/etc/pneumoctl/api.env"))),
-    "old releases": Case("web-1", "ls -1t", "Remove old releases", tampered("web-1", OLD)),
-    "copy release": Case("app-1", "sync", "Copy release", deployed("api")),
-    "copy model": Case("app-1", "sync", "Copy model", remodelled),
-    "python packages": Case("web-1", "ls /usr", "Install the Python packages", deployed("web", lock=True)),
-    "serve api": Case("app-1", "systemctl", "Serve the API", deployed("api")),
-    "serve web": Case("web-1", "systemctl", "Serve the web page", deployed("web")),
-    "drain": Case("nginx", "systemctl", "Drain", deployed("web")),
-    "serve model": Case("app-1", "systemctl", "Serve the API", remodelled),
-    "roll back api": Case("app-1", "systemctl", "Serve the API", rolled_back("api")),
-    "roll back web": Case("web-1", "systemctl", "Serve the web page", rolled_back("web")),
-    "roll back model": Case("app-1", "systemctl", "Serve the API", rolled_back("model")),
+    "environment file": Case(
+        "app-1", "systemctl", "Serve the API", change_by_hand("app-1", append_comment("/etc/pneumoctl/api.env"))
+    ),
+    "old releases": Case("web-1", "ls -1t", "Remove old releases", change_by_hand("web-1", OLD_RELEASES)),
+    "copy release": Case("app-1", "sync", "Copy release", deploy_release("api")),
+    "copy model": Case("app-1", "sync", "Copy model", deploy_model),
+    "python packages": Case("web-1", "ls /usr", "Install the Python packages", deploy_release("web", lock=True)),
+    "serve api": Case("app-1", "systemctl", "Serve the API", deploy_release("api")),
+    "serve web": Case("web-1", "systemctl", "Serve the web page", deploy_release("web")),
+    "drain": Case("nginx", "systemctl", "Drain", deploy_release("web")),
+    "serve model": Case("app-1", "systemctl", "Serve the API", deploy_model),
+    "roll back api": Case("app-1", "systemctl", "Serve the API", roll_back("api")),
+    "roll back web": Case("web-1", "systemctl", "Serve the web page", roll_back("web")),
+    "roll back model": Case("app-1", "systemctl", "Serve the API", roll_back("model")),
 }
 
 
 # Groups of similar cases; one case of each group is chosen.
-KINDS = (
+SIMILAR_CASES = (
     ("packages",),
     ("service", "redis", "prometheus"),
     ("certificate", "front door"),
@@ -118,37 +133,37 @@ USUAL_SEED = 1  # fixed, so that the result of a test run does not depend on cha
 REPRESENTATIVE = ("serve api", "link cut")
 
 
-def chosen() -> list[tuple[str, str]]:
+def chosen_pairs() -> list[tuple[str, str]]:
     """The pairs of case and fault. Every fault is chosen at least once."""
-    assert {case for kind in KINDS for case in kind} == set(CASES)
+    assert {case for kind in SIMILAR_CASES for case in kind} == set(CASES)
     if os.environ.get("PNEUMO_SWEEP") == "all":
         return [(case, fault) for case in CASES for fault in host_faults.FAULTS]
-    dice = random.Random(int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED))
-    cases, faults = [dice.choice(kind) for kind in KINDS], list(host_faults.FAULTS)
-    drawn = list(zip(dice.sample(cases, len(faults)), faults, strict=True))
-    return [REPRESENTATIVE, *(pair for pair in drawn if pair != REPRESENTATIVE)]
+    rng = random.Random(int(os.environ.get("PNEUMO_SWEEP_SEED") or USUAL_SEED))
+    cases, faults = [rng.choice(kind) for kind in SIMILAR_CASES], list(host_faults.FAULTS)
+    pairs = list(zip(rng.sample(cases, len(faults)), faults, strict=True))
+    return [REPRESENTATIVE, *(pair for pair in pairs if pair != REPRESENTATIVE)]
 
 
 PAIRS = [
     pytest.param(*pair, id=", ".join(pair), marks=() if pair == REPRESENTATIVE else pytest.mark.repeat)
-    for pair in chosen()
+    for pair in chosen_pairs()
 ]
 
 
 def apply_fault(operator: Operator, name: str, fault: str, folder: Path) -> str:
     """Apply one fault to a stack in its desired state, repair the stack, and return a line about the result."""
     case, (inject, codes) = CASES[name], host_faults.FAULTS[fault]
-    files = host_faults.Files(operator, case.host)
-    files.allow()
+    files = host_faults.ManagedFiles(operator, case.host)
+    files.allow_current()
     argv = case.prepare(operator, folder)
-    files.allow()  # as changed by hand, or as before the deploy
-    with host_faults.Hold(operator, case.host, case.held) as hold:
+    files.allow_current()  # as changed by hand, or as before the deploy
+    with host_faults.PausedStep(operator, case.host, case.paused_at) as paused:
         try:
-            outcome = host_faults.run_with_fault(operator, hold, argv, inject)
+            outcome = host_faults.run_with_fault(operator, paused, argv, inject)
             if case.host in ("app-1", "web-1"):  # another host serves in its place
                 Traffic(operator).upload(0)
         finally:
-            host_faults.heal(operator, hold)
+            host_faults.end_fault(operator, paused)
     assert outcome.code in codes, f"exit {outcome.code}:\n{outcome.output}"
     assert "Traceback" not in outcome.output and "Error:" not in outcome.output.replace("OSError:", ""), outcome.output
     if outcome.code in (6, 10):
@@ -161,14 +176,14 @@ def apply_fault(operator: Operator, name: str, fault: str, folder: Path) -> str:
     began = time.monotonic()
     operator.run(*argv)
     rerun = time.monotonic() - began
-    files.allow()  # the desired contents
-    wrong = [path for path, digest in left.items() if digest not in files.allowed.get(path, ())]
+    files.allow_current()  # the desired contents
+    unexpected = [path for path, digest in left.items() if digest not in files.allowed.get(path, ())]
     if name == "drain":  # a configuration of nginx without this host is complete, too
-        wrong = [path for path in wrong if path != "/etc/nginx/nginx.conf"]
-    assert not wrong, f"neither as before nor as planned: {wrong}"
+        unexpected = [path for path in unexpected if path != "/etc/nginx/nginx.conf"]
+    assert not unexpected, f"neither as before nor as planned: {unexpected}"
     assert files.incomplete() == ""
-    again = operator.json("configure", "-y")["changed"]
-    assert again == [], again
+    changed_again = operator.json("configure", "-y")["changed"]
+    assert changed_again == [], changed_again
     Traffic(operator).upload(0)
     return f"| {name} | {fault} | {outcome.seconds:.1f} s | {outcome.code} | {rerun:.1f} s |"
 

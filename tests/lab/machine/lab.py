@@ -95,7 +95,7 @@ class Lab:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def command(self, argv: Sequence[str], namespace: str = "operator") -> list[str]:
-        """The command that runs `argv` in the network of the operator, the stranger or a host, as a process of the lab."""
+        """The command that runs `argv` in the network of the operator, the stranger or a host, as a lab process."""
         at = self._place(namespace)
         group = Group(f"{self.paths.prefix}/{at}")
         group.create()
