@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.lab import two_host_vpc
-from tests.lab.first_up import Arrival, arrive
+from tests.lab.first_up import FirstUp, bring_up_in_steps
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.requirements import missing
 from tests.lab.shared import SharedStack
@@ -66,19 +66,19 @@ def watch(lab: Lab) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="session")
-def aws(lab: Lab, watch: Watch) -> SharedStack[Arrival]:
+def aws(lab: Lab, watch: Watch) -> SharedStack[FirstUp]:
     """The stack `default`: five hosts and a stopped GPU host. For fixtures of modules; tests use `operator`."""
-    return share(SharedStack(lab, AWS_SETTINGS, arrive))
+    return share(SharedStack(lab, AWS_SETTINGS, bring_up_in_steps))
 
 
 @pytest.fixture
-def operator(aws: SharedStack[Arrival]) -> Operator:
+def operator(aws: SharedStack[FirstUp]) -> Operator:
     """The operator of the stack of five hosts and a GPU host; the stack is in its desired state."""
     return aws.ready()
 
 
 @pytest.fixture
-def arrived(aws: SharedStack[Arrival], operator: Operator) -> Arrival:
+def first_up(aws: SharedStack[FirstUp], operator: Operator) -> FirstUp:
     """How the stack came up."""
     return aws.evidence
 

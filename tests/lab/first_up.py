@@ -16,29 +16,29 @@ FEWER = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "false"}
 
 
 @dataclass(frozen=True)
-class Arrival:
+class FirstUp:
     """How a stack came up. The tests report what went wrong.
 
-    interrupted: whether the first `up` was interrupted. meanwhile: another `up`, while the next one worked.
-    first: the document of that one. differences: what then was not as its settings say. traffic: the requests while
-    hosts were added. document: that of the `up` which added them.
+    interrupted: whether the first `up` was interrupted. small_stack: the document of the next `up`, which completed it.
+    concurrent_up: the result of another `up` at the same time. differences: how the stack then differed from its
+    settings. traffic: the requests while hosts were added. document: that of the `up` which added them.
     """
 
     interrupted: bool
-    meanwhile: subprocess.CompletedProcess[str]
-    first: dict[str, Any]
+    concurrent_up: subprocess.CompletedProcess[str]
+    small_stack: dict[str, Any]
     differences: str
     traffic: Traffic
     document: dict[str, Any]
 
 
-def arrive(operator: Operator) -> Arrival:
+def bring_up_in_steps(operator: Operator) -> FirstUp:
     """Bring the stack up from nothing."""
     all_hosts = dict(operator.settings)
     operator.settings = FEWER
     interruption = InterruptionTest(operator.lab, random.Random(0), FEWER)
     interrupted = interruption.run_and_interrupt("up", "apply", "i", at_once=True)
-    meanwhile, first = _resume(operator)
+    concurrent_up, small_stack = _resume(operator)
     differences = ""
     try:
         interruption.check_consistent()
@@ -49,7 +49,7 @@ def arrive(operator: Operator) -> Arrival:
     with suppress(AssertionError), traffic:
         document = operator.json("up", "-y")
     assert operator.applied == all_hosts, "the stack did not grow"
-    return Arrival(interrupted, meanwhile, first, differences, traffic, document)
+    return FirstUp(interrupted, concurrent_up, small_stack, differences, traffic, document)
 
 
 def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
@@ -63,8 +63,8 @@ def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[
         return False
 
     wait_for("`up` to lock the stack", locked, pause_grows=False)
-    meanwhile = operator.run("up", "-y", code=None)
+    concurrent_up = operator.run("up", "-y", code=None)
     out, err = up.communicate(timeout=LONGEST_S)
     assert up.returncode == 0, f"the `up` after the interrupted one ended with {up.returncode}:\n{out}\n{err}"
     operator.applied = dict(operator.settings)
-    return meanwhile, json.loads(out)
+    return concurrent_up, json.loads(out)

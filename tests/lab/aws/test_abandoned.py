@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator
 from tests.lab.wait import wait_for
@@ -29,7 +29,7 @@ class Abandoned:
 
 
 @pytest.fixture(scope="module")
-def abandoned(aws: SharedStack[Arrival]) -> Abandoned:
+def abandoned(aws: SharedStack[FirstUp]) -> Abandoned:
     """Recreate the GPU host and kill pneumoctl as soon as the host boots, as a loss of power would."""
     operator = aws.ready()
     lab, old = operator.lab, operator.instance("train")

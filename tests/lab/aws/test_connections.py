@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pneumoctl.stack.inventory import PORTS
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import EXTERNAL_ADDRESSES
 from tests.lab.shared import SharedStack
@@ -67,7 +67,7 @@ class Topology:
 
 
 @pytest.fixture(scope="module")
-def topology(aws: SharedStack[Arrival]) -> Iterator[Topology]:
+def topology(aws: SharedStack[FirstUp]) -> Iterator[Topology]:
     """Start all hosts, also the GPU host, which powers itself off after two minutes."""
     operator = aws.ready()
     ec2 = operator.lab.client()
@@ -88,7 +88,7 @@ def described(operator: Operator) -> Topology:
 
 
 @pytest.fixture(scope="module")
-def open_ways(aws: SharedStack[Arrival], topology: Topology) -> dict[Way, str]:
+def open_ways(aws: SharedStack[FirstUp], topology: Topology) -> dict[Way, str]:
     """The result of each connection, between all hosts, the operator and the stranger."""
     lab = aws.lab
     listeners = [listen(lab, origin) for origin in (*topology.hosts, *EXTERNAL_ADDRESSES)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator
 from tests.lab.wait import wait_for
@@ -36,7 +36,7 @@ class Hurt:
 
 
 @pytest.fixture(scope="module")
-def hurt(aws: SharedStack[Arrival]) -> Hurt:
+def hurt(aws: SharedStack[FirstUp]) -> Hurt:
     """Apply all faults at the same time, because each takes long, then repair everything."""
     operator = aws.ready()
     fault = operator.lab.fault

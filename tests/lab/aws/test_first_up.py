@@ -5,24 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import HOSTS, Operator
 
 
-def test_up_from_nothing_makes_every_host(arrived: Arrival, operator: Operator) -> None:
-    assert {host["name"] for host in arrived.document["hosts"]} == {*HOSTS, "train"}
-    assert {host["name"] for host in arrived.first["hosts"]} == set(HOSTS) - {"app-1"}
-    assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(arrived.document["changed"])
-    assert arrived.document["address"] == operator.known("nginx")["public_address"]
+def test_up_from_nothing_makes_every_host(first_up: FirstUp, operator: Operator) -> None:
+    assert {host["name"] for host in first_up.document["hosts"]} == {*HOSTS, "train"}
+    assert {host["name"] for host in first_up.small_stack["hosts"]} == set(HOSTS) - {"app-1"}
+    assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(first_up.document["changed"])
+    assert first_up.document["address"] == operator.known("nginx")["public_address"]
     instances = {host["name"]: (host["api"], host["state"]) for host in operator.lab.hosts() if host["state"] != "gone"}
     assert instances == {**dict.fromkeys(HOSTS, ("running", "up")), "train": ("stopped", "down")}
 
 
-def test_every_boot_script_has_ended_well(arrived: Arrival, operator: Operator) -> None:
+def test_every_boot_script_has_ended_well(first_up: FirstUp, operator: Operator) -> None:
     assert {operator.lab.fault.on(name, ["cat", "/var/lib/pneumoctl/boot"]) for name in HOSTS} == {"ok\n"}
 
 
-def test_every_pinned_key_is_the_hosts_own(arrived: Arrival, operator: Operator) -> None:
+def test_every_pinned_key_is_the_hosts_own(first_up: FirstUp, operator: Operator) -> None:
     pinned = dict(line.split(" ", 1) for line in (operator.directory / "ssh/known_hosts").read_text().splitlines())
     assert pinned.pop(str(operator.known("train")["instance_id"]))  # it is stopped: its key cannot be read there
     own = {
@@ -35,13 +35,13 @@ def test_every_pinned_key_is_the_hosts_own(arrived: Arrival, operator: Operator)
     assert {instance: pinned[instance] for instance in own} == own
 
 
-def test_another_up_at_the_same_time_names_the_holder_of_the_lock(arrived: Arrival) -> None:
-    assert arrived.meanwhile.returncode == 5
-    assert re.search(r"the stack is locked by pneumoctl up \(process \d+, since 20", arrived.meanwhile.stderr)
-    assert "next: wait for it to end" in arrived.meanwhile.stderr
+def test_another_up_at_the_same_time_names_the_holder_of_the_lock(first_up: FirstUp) -> None:
+    assert first_up.concurrent_up.returncode == 5
+    assert re.search(r"the stack is locked by pneumoctl up \(process \d+, since 20", first_up.concurrent_up.stderr)
+    assert "next: wait for it to end" in first_up.concurrent_up.stderr
 
 
-def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Operator) -> None:
+def test_status_shows_every_host_as_it_should_be(first_up: FirstUp, operator: Operator) -> None:
     document = operator.status()
 
     assert document["up"] and not document["strays"] and not document["gpu_running"]
@@ -49,7 +49,7 @@ def test_status_shows_every_host_as_it_should_be(arrived: Arrival, operator: Ope
     assert seen == {(name, "running", "booted") for name in HOSTS}
 
 
-def test_cost_prices_all_that_bills(arrived: Arrival, operator: Operator) -> None:
+def test_cost_prices_all_that_bills(first_up: FirstUp, operator: Operator) -> None:
     document = operator.json("cost")
 
     addresses = {line["address"] for line in document["lines"]}
@@ -59,7 +59,7 @@ def test_cost_prices_all_that_bills(arrived: Arrival, operator: Operator) -> Non
     assert 0 < document["usd_so_far"] < 1
 
 
-def test_ssh_runs_a_command_on_every_host_through_the_bastion(arrived: Arrival, operator: Operator) -> None:
+def test_ssh_runs_a_command_on_every_host_through_the_bastion(first_up: FirstUp, operator: Operator) -> None:
     def named(host: str) -> str:
         return operator.run("ssh", host, "--", "hostname", "--fqdn").stdout.strip()
 
@@ -68,13 +68,13 @@ def test_ssh_runs_a_command_on_every_host_through_the_bastion(arrived: Arrival, 
 
 
 @pytest.mark.parametrize("code", [0, 7, 255])
-def test_ssh_ends_as_the_command_does(arrived: Arrival, operator: Operator, code: int) -> None:
+def test_ssh_ends_as_the_command_does(first_up: FirstUp, operator: Operator, code: int) -> None:
     document = operator.json("ssh", "app-1", "--", f"echo out; echo err >&2; exit {code}", code=code)
 
     assert (document["exit"], document["stdout"], document["stderr"]) == (code, "out\n", "err\n")
 
 
-def test_ssh_knows_no_other_host(arrived: Arrival, operator: Operator) -> None:
+def test_ssh_knows_no_other_host(first_up: FirstUp, operator: Operator) -> None:
     stderr = operator.run("ssh", "app-2", code=2).stderr
 
     assert "there is no host 'app-2'; did you mean app-" in stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import Operator
 
 SOURCES = ("/etc/apt/sources.list", "/etc/pip.conf")
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lonely(arrived: Arrival, operator: Operator) -> Iterator[str]:
+def lonely(first_up: FirstUp, operator: Operator) -> Iterator[str]:
     """A web host with nothing installed and no access to packages."""
     operator.lab.fault.on("web-0", ["sh", "-c", LONELY])
     try:

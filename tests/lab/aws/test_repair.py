@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator
 
@@ -39,7 +39,7 @@ class Repaired:
 
 
 @pytest.fixture(scope="module")
-def repaired(aws: SharedStack[Arrival]) -> Repaired:
+def repaired(aws: SharedStack[FirstUp]) -> Repaired:
     operator = aws.ready()
     gate = groups(operator)["nginx"]["GroupId"]
     spoil(operator)

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from model import phantom
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import HOSTS, Operator
 from tests.lab.wait import wait_for
 from tests.templates.expressions import expressions
@@ -36,7 +36,7 @@ def invocations(operator: Operator) -> dict[tuple[str, str], str]:
 
 
 @pytest.fixture
-def page(operator: Operator, arrived: Arrival) -> Callable[..., urllib3.BaseHTTPResponse]:
+def page(operator: Operator, first_up: FirstUp) -> Callable[..., urllib3.BaseHTTPResponse]:
     """Send a request to the web page from the operator's network, with its pinned certificate and its login."""
     secrets = json.loads((operator.directory / "secrets.json").read_text())
     login = urllib3.make_headers(basic_auth=f"clinician:{secrets['web_password']}")
@@ -50,8 +50,8 @@ def page(operator: Operator, arrived: Arrival) -> Callable[..., urllib3.BaseHTTP
     return ask
 
 
-def test_up_ends_with_a_real_prediction_through_the_front_door(arrived: Arrival) -> None:
-    proof = arrived.document["prediction"]
+def test_up_ends_with_a_real_prediction_through_the_front_door(first_up: FirstUp) -> None:
+    proof = first_up.document["prediction"]
 
     assert proof["finding"] in ("pneumonia", "no pneumonia") and proof["refusal"] is None
     assert 0 <= proof["probability"] <= 1 and proof["model"]["name"]
@@ -76,7 +76,7 @@ def test_what_is_not_for_people_is_not_to_be_had_from_outside(page: Callable[...
     assert {page("GET", path).status for path in ("/metrics", "/readyz", "/stub_status")} == {404}
 
 
-def test_a_second_up_changes_nothing_and_restarts_nothing(arrived: Arrival, operator: Operator) -> None:
+def test_a_second_up_changes_nothing_and_restarts_nothing(first_up: FirstUp, operator: Operator) -> None:
     before = invocations(operator)
     operator.lab.forget_calls()
 
@@ -88,13 +88,13 @@ def test_a_second_up_changes_nothing_and_restarts_nothing(arrived: Arrival, oper
     assert all(before.values())
 
 
-def test_every_service_runs_and_starts_at_boot(arrived: Arrival, operator: Operator) -> None:
+def test_every_service_runs_and_starts_at_boot(first_up: FirstUp, operator: Operator) -> None:
     for host, units in SERVICES.items():
         assert set(operator.lab.fault.on(host, ["systemctl", "is-active", *units]).split()) == {"active"}, host
         assert set(operator.lab.fault.on(host, ["systemctl", "is-enabled", *units]).split()) == {"enabled"}, host
 
 
-def test_no_secret_on_a_host_is_anybody_elses_to_read(arrived: Arrival, operator: Operator) -> None:
+def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operator: Operator) -> None:
     files = {
         "app-0": ("/etc/pneumoctl/api.env", "/etc/redis/users.acl", "/etc/default/prometheus-redis-exporter"),
         "web-0": ("/etc/pneumoctl/ui.env",),
@@ -132,7 +132,7 @@ def until_scraped(operator: Operator) -> list[dict[str, Any]]:
     return targets()
 
 
-def test_prometheus_scrapes_every_target(arrived: Arrival, operator: Operator) -> None:
+def test_prometheus_scrapes_every_target(first_up: FirstUp, operator: Operator) -> None:
     targets = until_scraped(operator)
 
     assert {(target["labels"]["job"], target["labels"]["instance"], target["health"]) for target in targets} == {
@@ -146,7 +146,7 @@ def test_prometheus_scrapes_every_target(arrived: Arrival, operator: Operator) -
     }, [target["lastError"] for target in targets]
 
 
-def test_no_alert_is_about_a_stack_that_is_well(arrived: Arrival, operator: Operator) -> None:
+def test_no_alert_is_about_a_stack_that_is_well(first_up: FirstUp, operator: Operator) -> None:
     until_scraped(operator)
 
     assert [
@@ -155,7 +155,7 @@ def test_no_alert_is_about_a_stack_that_is_well(arrived: Arrival, operator: Oper
 
 
 def test_every_expression_of_the_dashboards_returns_data(
-    arrived: Arrival, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
+    first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
     until_scraped(operator)
     page("POST", "/predictions", fields={"file": ("drawn.png", phantom.png(6, 512, False), "image/png")})
@@ -175,7 +175,7 @@ def test_every_expression_of_the_dashboards_returns_data(
     wait_for(f"data for {without_data}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
 
 
-def test_a_host_that_is_away_does_not_stop_the_others(arrived: Arrival, operator: Operator) -> None:
+def test_a_host_that_is_away_does_not_stop_the_others(first_up: FirstUp, operator: Operator) -> None:
     operator.lab.fault.on("app-1", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
     operator.lab.fault.freeze("web-0")
     try:
@@ -188,7 +188,7 @@ def test_a_host_that_is_away_does_not_stop_the_others(arrived: Arrival, operator
     assert "by hand" not in operator.lab.fault.on("app-1", ["cat", "/etc/default/prometheus-node-exporter"])
 
 
-def test_what_somebody_changed_by_hand_is_shown_and_put_back(arrived: Arrival, operator: Operator) -> None:
+def test_what_somebody_changed_by_hand_is_shown_and_put_back(first_up: FirstUp, operator: Operator) -> None:
     operator.lab.fault.on("nginx", ["sed", "-i", "s/server_tokens off/server_tokens on/", "/etc/nginx/nginx.conf"])
     shown = operator.run("configure", "--diff", "nginx").stdout
 
@@ -199,7 +199,7 @@ def test_what_somebody_changed_by_hand_is_shown_and_put_back(arrived: Arrival, o
 
 
 def test_a_configuration_that_nginx_refuses_never_goes_live(
-    arrived: Arrival, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
+    first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
     live = operator.lab.fault.on("nginx", ["cat", "/etc/nginx/nginx.conf"])
     script = f"printf '#!/bin/sh\\necho refused >&2; exit 1\\n' >{JUDGE}; chmod +x {JUDGE}"
@@ -218,7 +218,7 @@ def test_a_configuration_that_nginx_refuses_never_goes_live(
 
 
 def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
-    arrived: Arrival, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
+    first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
     page("POST", "/predictions", fields={"file": ("kept.png", phantom.png(7, 512, True), "image/png")})
     before = json.loads((operator.directory / "secrets.json").read_text())
@@ -239,7 +239,7 @@ def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
     assert "secrets rotate" in {act["command"] for act in operator.json("audit")["acts"]}
 
 
-def test_what_is_done_on_the_hosts_is_in_the_audit_record(arrived: Arrival, operator: Operator) -> None:
+def test_what_is_done_on_the_hosts_is_in_the_audit_record(first_up: FirstUp, operator: Operator) -> None:
     operator.lab.fault.on("web-0", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
     operator.run("configure", "-y", "web-0")
     operator.run("audit", "--verify")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.stack.secrets import Secrets
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator, Watch
 
@@ -18,7 +18,7 @@ PLAN = "terraform/.pneumoctl/plan"
 
 
 @pytest.fixture(scope="module")
-def secrets(aws: SharedStack[Arrival]) -> list[bytes]:
+def secrets(aws: SharedStack[FirstUp]) -> list[bytes]:
     """The secrets of the services, the unique lines of the private key, and its seed, raw and in base64."""
     operator = aws.ready()
     services = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, LONGEST_S, Operator
 from tests.lab.wait import wait_for
@@ -20,7 +20,7 @@ def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {host["name"]: host for host in document["hosts"] if host["name"] in HOSTS}
 
 
-def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operator) -> None:
+def test_status_shows_what_every_host_serves(first_up: FirstUp, operator: Operator) -> None:
     document = operator.status()
     hosts = rows(document)
 
@@ -38,7 +38,7 @@ def test_status_shows_what_every_host_serves(arrived: Arrival, operator: Operato
 
 
 @pytest.fixture(scope="module")
-def half_dead(aws: SharedStack[Arrival]) -> dict[str, Any]:
+def half_dead(aws: SharedStack[FirstUp]) -> dict[str, Any]:
     """The output of `status` while three of five hosts are frozen or cut off."""
     operator = aws.ready()
     fault = operator.lab.fault
@@ -63,7 +63,7 @@ def test_reachable_hosts_are_shown_beside_unreachable_ones(half_dead: dict[str, 
     assert not half_dead["front_door"]["serves"] and not half_dead["up"]
 
 
-def test_status_waits_for_no_lock_and_takes_no_lease(arrived: Arrival, operator: Operator) -> None:
+def test_status_waits_for_no_lock_and_takes_no_lease(first_up: FirstUp, operator: Operator) -> None:
     lock = operator.directory.with_name("default.lock")
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -74,7 +74,7 @@ def test_status_waits_for_no_lock_and_takes_no_lease(arrived: Arrival, operator:
     assert not [lease for lease in leases if "lease\n" in lease]
 
 
-def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: Operator) -> None:
+def test_watched_status_is_shown_again_until_ctrl_c(first_up: FirstUp, operator: Operator) -> None:
     watching = operator.start("status", "--watch")
     assert watching.stdout
     shown = 0
@@ -87,7 +87,7 @@ def test_watched_status_is_shown_again_until_ctrl_c(arrived: Arrival, operator: 
     assert watching.returncode == 130
 
 
-def test_a_services_log_is_that_of_all_its_hosts_in_order(arrived: Arrival, operator: Operator) -> None:
+def test_a_services_log_is_that_of_all_its_hosts_in_order(first_up: FirstUp, operator: Operator) -> None:
     document = operator.json("logs", "api", "-n", "500")
 
     assert {line["host"] for line in document["lines"]} == {"app-0", "app-1"} and not document["lost"]
@@ -96,13 +96,13 @@ def test_a_services_log_is_that_of_all_its_hosts_in_order(arrived: Arrival, oper
     assert any("Started" in line["text"] for line in document["lines"])
 
 
-def test_what_was_done_on_the_hosts_is_readable(arrived: Arrival, operator: Operator) -> None:
+def test_what_was_done_on_the_hosts_is_readable(first_up: FirstUp, operator: Operator) -> None:
     output = operator.run("logs", "pneumoctl", "-n", "500").stdout
 
     assert "done   Configure Redis (run " in output and "done   Serve the API on app-1 (run " in output
 
 
-def test_a_host_that_is_cut_off_is_named_in_the_logs(arrived: Arrival, operator: Operator) -> None:
+def test_a_host_that_is_cut_off_is_named_in_the_logs(first_up: FirstUp, operator: Operator) -> None:
     operator.lab.fault.cut("app-1")
     try:
         result = operator.run("logs", "api", "-n", "500", code=1)
@@ -112,7 +112,7 @@ def test_a_host_that_is_cut_off_is_named_in_the_logs(arrived: Arrival, operator:
     assert "warning: app-1: app-1 (10.20.16.21): connecting through the bastion" in result.stderr
 
 
-def test_a_followed_log_has_no_gap_where_the_link_was_cut(arrived: Arrival, operator: Operator) -> None:
+def test_a_followed_log_has_no_gap_where_the_link_was_cut(first_up: FirstUp, operator: Operator) -> None:
     fault = operator.lab.fault
 
     def write(word: str) -> None:

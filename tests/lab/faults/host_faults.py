@@ -39,7 +39,7 @@ test ! -L model/current || test -s model/current/bundle.json || echo model"""
 
 @dataclass
 class PausedStep:
-    """Pause steps on one host where they restart a service, install packages or copy files. `command`: which of these."""
+    """Pause steps on a host where they restart a service, install packages or copy files. `command`: which of these."""
 
     operator: Operator
     host: str

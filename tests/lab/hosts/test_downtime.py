@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.first_up import Arrival
+from tests.lab.first_up import FirstUp
 from tests.lab.hosts import releases
 from tests.lab.hosts.releases import BROKEN, CRASHES, HARMLESS
 from tests.lab.hosts.traffic import Traffic
@@ -27,14 +27,14 @@ def sized(operator: Operator, request: pytest.FixtureRequest) -> Operator:
     return operator
 
 
-def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(arrived: Arrival) -> None:
-    assert arrived.interrupted
-    assert arrived.differences == ""
+def test_an_up_that_was_interrupted_is_resumed_without_orphans_and_duplicates(first_up: FirstUp) -> None:
+    assert first_up.interrupted
+    assert first_up.differences == ""
 
 
-def test_a_stack_grows_while_it_serves(arrived: Arrival) -> None:
-    print(arrived.traffic.summary())
-    arrived.traffic.check()
+def test_a_stack_grows_while_it_serves(first_up: FirstUp) -> None:
+    print(first_up.traffic.summary())
+    first_up.traffic.check()
 
 
 def code(kind: str, change: str) -> Release:
