@@ -15,7 +15,7 @@ from tests.lab.first_up import FirstUp, bring_up_in_steps
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.requirements import missing
 from tests.lab.shared import SharedStack
-from tests.lab.stack_operator import Operator, Watch
+from tests.lab.stack_operator import Operator, ProcessRecorder
 from tests.lab.training.host import TrainingHost, synthetic_data_set
 
 LAB_FIXTURES = {"lab", "gpu_stack", "_small", "interruption_tests"}
@@ -58,15 +58,15 @@ def stack(_small: two_host_vpc.Shared) -> two_host_vpc.Stack:
 
 
 @pytest.fixture(scope="session")
-def watch(lab: Lab) -> Iterator[Watch]:
+def process_recorder(lab: Lab) -> Iterator[ProcessRecorder]:
     """Records every process of the operator, from the first on."""
-    made = Watch(lab)
+    made = ProcessRecorder(lab)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def aws(lab: Lab, watch: Watch) -> SharedStack[FirstUp]:
+def aws(lab: Lab, process_recorder: ProcessRecorder) -> SharedStack[FirstUp]:
     """The stack `default`: five hosts and a stopped GPU host. For fixtures of modules; tests use `operator`."""
     return share(SharedStack(lab, AWS_SETTINGS, bring_up_in_steps))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.lab.faults.interruptions import InterruptionTest
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.stack_operator import LONGEST_S, Operator
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S, Operator
 from tests.lab.wait import wait_for
 
 FEWER = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "false"}
@@ -64,7 +64,7 @@ def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[
 
     wait_for("`up` to lock the stack", locked, pause_grows=False)
     concurrent_up = operator.run("up", "-y", code=None)
-    out, err = up.communicate(timeout=LONGEST_S)
+    out, err = up.communicate(timeout=COMMAND_TIMEOUT_S)
     assert up.returncode == 0, f"the `up` after the interrupted one ended with {up.returncode}:\n{out}\n{err}"
     operator.applied = dict(operator.settings)
     return concurrent_up, json.loads(out)

@@ -32,7 +32,7 @@ class Abandoned:
 def abandoned(aws: SharedStack[FirstUp]) -> Abandoned:
     """Recreate the GPU host and kill pneumoctl as soon as the host boots, as a loss of power would."""
     operator = aws.ready()
-    lab, old = operator.lab, operator.instance("train")
+    lab, old = operator.lab, operator.instance_id("train")
     lab.client().terminate_instances(InstanceIds=[old])
     wait_for("the old GPU host to be gone", lambda: not lab.find("train"))
     up = operator.start("up", "-y")
@@ -78,4 +78,4 @@ def test_terraform_has_ended_what_it_had_begun(abandoned: Abandoned) -> None:
 
 def test_up_again_has_nothing_more_to_make(abandoned: Abandoned, operator: Operator) -> None:
     assert operator.status()["gpu_running"] == []
-    assert operator.known("train")["instance_id"] == operator.instance("train")
+    assert operator.inventory_host("train")["instance_id"] == operator.instance_id("train")

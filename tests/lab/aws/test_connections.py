@@ -71,7 +71,7 @@ def topology(aws: SharedStack[FirstUp]) -> Iterator[Topology]:
     """Start all hosts, also the GPU host, which powers itself off after two minutes."""
     operator = aws.ready()
     ec2 = operator.lab.client()
-    train = operator.instance("train")
+    train = operator.instance_id("train")
     ec2.start_instances(InstanceIds=[train])
     operator.lab.await_host("train", "up")
     yield described(operator)

@@ -62,7 +62,7 @@ def query_all(operator: Operator, session: "subprocess.Popen[str]") -> Hurt:
 
         lost = pool.submit(ended, lambda: finish(session))
         dead, cut, changed, bastion = ssh("web-0"), ssh("app-0"), ssh("app-1"), ssh("nginx")
-        hosts = operator.status(dead=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
+        hosts = operator.status(unreachable=("web-0", "app-0", "app-1", "monitoring"))["hosts"]
         ssh_states = {host["name"]: host["ssh"] for host in hosts}
         return Hurt(dead.result(), cut.result(), changed.result(), lost.result(), bastion.result(), ssh_states)
 
@@ -102,7 +102,7 @@ def test_the_bastion_stays_reachable(hurt: Hurt) -> None:
 
 
 def test_a_changed_host_key_is_a_hard_stop(hurt: Hurt, operator: Operator) -> None:
-    identity = operator.known("app-1")["instance_id"]
+    identity = operator.inventory_host("app-1")["instance_id"]
 
     assert hurt.changed.code == 1
     assert f"the host key of app-1 ({identity}) is not the one pinned at its creation" in hurt.changed.err

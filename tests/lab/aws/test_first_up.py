@@ -13,7 +13,7 @@ def test_up_from_nothing_makes_every_host(first_up: FirstUp, operator: Operator)
     assert {host["name"] for host in first_up.document["hosts"]} == {*HOSTS, "train"}
     assert {host["name"] for host in first_up.small_stack["hosts"]} == set(HOSTS) - {"app-1"}
     assert {f'aws_instance.host["{name}"]' for name in ("app-1", "train")} < set(first_up.document["changed"])
-    assert first_up.document["address"] == operator.known("nginx")["public_address"]
+    assert first_up.document["address"] == operator.inventory_host("nginx")["public_address"]
     instances = {host["name"]: (host["api"], host["state"]) for host in operator.lab.hosts() if host["state"] != "gone"}
     assert instances == {**dict.fromkeys(HOSTS, ("running", "up")), "train": ("stopped", "down")}
 
@@ -24,9 +24,11 @@ def test_every_boot_script_has_ended_well(first_up: FirstUp, operator: Operator)
 
 def test_every_pinned_key_is_the_hosts_own(first_up: FirstUp, operator: Operator) -> None:
     pinned = dict(line.split(" ", 1) for line in (operator.directory / "ssh/known_hosts").read_text().splitlines())
-    assert pinned.pop(str(operator.known("train")["instance_id"]))  # it is stopped: its key cannot be read there
+    assert pinned.pop(
+        str(operator.inventory_host("train")["instance_id"])
+    )  # it is stopped: its key cannot be read there
     own = {
-        operator.known(name)["instance_id"]: " ".join(
+        operator.inventory_host(name)["instance_id"]: " ".join(
             operator.lab.fault.on(name, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()[:2]
         )
         for name in HOSTS

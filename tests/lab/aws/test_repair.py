@@ -81,8 +81,8 @@ def spoil(operator: Operator) -> None:
     gone = [{**API, "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]} for pair in pairs]
     ec2.revoke_security_group_ingress(GroupId=app["GroupId"], IpPermissions=gone)
     ec2.authorize_security_group_ingress(GroupId=groups_by_role["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
-    ec2.terminate_instances(InstanceIds=[operator.instance("train")])
-    ec2.stop_instances(InstanceIds=[operator.instance("web-0")])
+    ec2.terminate_instances(InstanceIds=[operator.instance_id("train")])
+    ec2.stop_instances(InstanceIds=[operator.instance_id("web-0")])
     for host, script in ON_HOSTS.items():
         operator.lab.fault.on(host, ["sh", "-c", script])
 
@@ -117,7 +117,7 @@ def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
 def test_drift_says_which_host_could_not_be_asked(repaired: Repaired, operator: Operator) -> None:
     (detail,) = [difference["detail"] for difference in repaired.drift["drift"] if difference["what"] == "unknown"]
 
-    assert detail.startswith(f"app-1 ({operator.known('app-1')['address']}): ")
+    assert detail.startswith(f"app-1 ({operator.inventory_host('app-1')['address']}): ")
 
 
 def test_drift_names_every_change_on_the_hosts(repaired: Repaired) -> None:

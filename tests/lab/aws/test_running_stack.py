@@ -44,7 +44,7 @@ def page(operator: Operator, first_up: FirstUp) -> Callable[..., urllib3.BaseHTT
 
     def ask(method: str, path: str, head: dict[str, str] | None = None, **more: Any) -> urllib3.BaseHTTPResponse:
         with operator.lab.entered("operator"), urllib3.PoolManager(ssl_context=context, retries=False) as pool:
-            url = f"https://{operator.known('nginx')['public_address']}{path}"
+            url = f"https://{operator.inventory_host('nginx')['public_address']}{path}"
             return pool.request(method, url, headers=login if head is None else head, timeout=30, **more)
 
     return ask

@@ -11,7 +11,7 @@ import pytest
 from pneumoctl.stack.secrets import Secrets
 from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
-from tests.lab.stack_operator import HOSTS, Operator, Watch
+from tests.lab.stack_operator import HOSTS, Operator, ProcessRecorder
 
 KEPT = {"secrets.json", "ssh/id_ed25519"}
 PLAN = "terraform/.pneumoctl/plan"
@@ -125,13 +125,20 @@ def test_no_secret_is_in_the_logs_and_state_of_a_host(operator: Operator, secret
 
 
 def test_no_process_has_a_secret_in_its_arguments_or_environment(
-    operator: Operator, watch: Watch, secrets: list[bytes]
+    operator: Operator, process_recorder: ProcessRecorder, secrets: list[bytes]
 ) -> None:
     """Neither in its arguments nor in its environment, since the first `up`: terraform, ssh and their children."""
     operator.run("ssh", "web-0", "--", "sleep 1")
-    programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in watch.seen}
+    programs = {Path(argv.split(b"\0")[0].decode()).name for argv, _ in process_recorder.processes}
 
-    assert programs > {"terraform", "ssh"} and any(b"PNEUMO_TARGET=aws" in environment for _, environment in watch.seen)
+    assert programs > {"terraform", "ssh"} and any(
+        b"PNEUMO_TARGET=aws" in environment for _, environment in process_recorder.processes
+    )
     assert any(name.startswith("terraform-provider-aws") for name in programs)
-    leaks = [argv for argv, environment in watch.seen for secret in secrets if secret in argv or secret in environment]
+    leaks = [
+        argv
+        for argv, environment in process_recorder.processes
+        for secret in secrets
+        if secret in argv or secret in environment
+    ]
     assert leaks == []

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
-from tests.lab.stack_operator import HOSTS, LONGEST_S, Operator
+from tests.lab.stack_operator import HOSTS, COMMAND_TIMEOUT_S, Operator
 from tests.lab.wait import wait_for
 
 DEAD = ("app-1", "monitoring", "web-0")
@@ -83,7 +83,7 @@ def test_watched_status_is_shown_again_until_ctrl_c(first_up: FirstUp, operator:
         assert line, "it ended by itself"
         shown += line.startswith("stack default in eu-west-1")
     os.killpg(watching.pid, signal.SIGINT)
-    watching.communicate(timeout=LONGEST_S)
+    watching.communicate(timeout=COMMAND_TIMEOUT_S)
     assert watching.returncode == 130
 
 
@@ -140,7 +140,7 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(first_up: FirstUp, ope
         fault.restore("web-0")
     read_to("meanwhile")
     os.killpg(following.pid, signal.SIGINT)
-    following.communicate(timeout=LONGEST_S)
+    following.communicate(timeout=COMMAND_TIMEOUT_S)
 
     assert following.returncode == 130
     for word in ("first", "second", "meanwhile"):

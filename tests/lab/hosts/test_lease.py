@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.faults.host_faults import PausedStep
 from tests.lab.hosts.traffic import Traffic
-from tests.lab.stack_operator import LONGEST_S, Operator
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S, Operator
 from tests.lab.wait import wait_for
 
 HOST = "app-0"
@@ -50,7 +50,7 @@ def paused_configure(operator: Operator) -> Iterator[tuple["subprocess.Popen[str
 def configure_on_other_machine(
     operator: Operator, env: dict[str, str], code: int | None
 ) -> "subprocess.CompletedProcess[str]":
-    return operator.lab.run(["pneumoctl", "configure", "-y"], code, timeout=LONGEST_S, env=env)
+    return operator.lab.run(["pneumoctl", "configure", "-y"], code, timeout=COMMAND_TIMEOUT_S, env=env)
 
 
 def take_over(operator: Operator, env: dict[str, str]) -> None:
@@ -58,7 +58,7 @@ def take_over(operator: Operator, env: dict[str, str]) -> None:
     wait_for(
         "the lease to end",
         lambda: configure_on_other_machine(operator, env, None).returncode == 0,
-        LEASE_S + LONGEST_S,
+        LEASE_S + COMMAND_TIMEOUT_S,
         pause=LEASE_S / 3,  # an attempt is expensive
     )
 
@@ -70,7 +70,7 @@ def test_a_second_command_names_the_holder_on_this_and_another_machine(
     on_this_machine = operator.run("configure", "-y", code=5)
     on_other_machine = configure_on_other_machine(operator, other_machine, 5)
     paused.resume()
-    stderr = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=COMMAND_TIMEOUT_S)[1]
 
     assert f"process {first.pid}" in on_this_machine.stderr
     assert f"root@{os.uname().nodename} works on it" in on_other_machine.stderr and HOST in on_other_machine.stderr
@@ -101,7 +101,7 @@ def test_a_frozen_and_overtaken_command_makes_no_further_changes(
     take_over(operator, other_machine)
     operator.lab.fault.on(HOST, CHANGE_REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
-    stderr = first.communicate(timeout=LONGEST_S)[1]
+    stderr = first.communicate(timeout=COMMAND_TIMEOUT_S)[1]
 
     assert first.returncode in (5, 6), stderr  # refused by the host, or its connection had ended
     assert operator.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"

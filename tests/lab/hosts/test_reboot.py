@@ -21,8 +21,8 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(oper
     seconds = wait_for("the page to serve", lambda: serves(page))
     print(f"served {seconds:.1f} s after the last host had booted")
 
-    for look in range(4):  # the first page, the stored prediction as page and document, the list
-        page.look(4 * look)
+    for number in range(4):  # the first page, the stored prediction as page and document, the list
+        page.view(4 * number)
     for host in hosts:
         assert operator.lab.fault.on(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
     assert operator.json("configure", "-y")["changed"] == []
@@ -31,7 +31,7 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(oper
 def serves(page: Traffic) -> bool:
     """Whether a picture gets a finding."""
     try:
-        page.look(4)
+        page.view(4)
     except Exception:
         return False
     return True

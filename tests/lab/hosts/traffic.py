@@ -27,51 +27,56 @@ from tests.lab.wait import wait_for
 
 RATE = float(os.environ.get("PNEUMO_TRAFFIC") or 4)  # requests a second
 UPLOADS = 4  # one of this number of requests is an upload
-PAGES = 4  # what `look` asks for, in turn
-LEAST = UPLOADS * PAGES  # requests, so that each kind was sent
-AT_ONCE = 12  # the maximum number of concurrent requests
-LONGEST_S = 1800.0  # ends by itself after this time
+VIEWS = 4  # what `view` asks for, in turn
+MIN_REQUESTS = UPLOADS * VIEWS  # requests, so that each kind was sent
+MAX_CONCURRENT = 12  # the maximum number of concurrent requests
+MAX_DURATION_S = 1800.0  # ends by itself after this time
 TIMEOUT_S = 90.0  # longer than the timeout of nginx for the page
-PICTURES = 8  # drawn pictures; each upload is a slightly changed one
+PICTURES = 8  # synthetic pictures; each upload is a slightly changed one
 SIZE = 320
-NEAR = 0.05  # maximum difference of a changed picture's score
+SCORE_TOLERANCE = 0.05  # maximum difference of a changed picture's score
 
 
 @dataclass(frozen=True)
-class Film:
-    """A drawn radiograph and the result of the shipped model for it."""
+class SyntheticImage:
+    """A synthetic radiograph and the result of the shipped model for it."""
 
     picture: Image.Image
     finding: str
     probability: float
 
-    def another(self, dice: random.Random) -> bytes:
+    def variant(self, rng: random.Random) -> bytes:
         """A new picture as a PNG: this one with some grey dots in its lowest rows."""
-        fresh = self.picture.copy()
+        copy = self.picture.copy()
         for _ in range(8):
-            fresh.putpixel((dice.randrange(SIZE), SIZE - 1 - dice.randrange(4)), dice.randrange(256))
+            copy.putpixel((rng.randrange(SIZE), SIZE - 1 - rng.randrange(4)), rng.randrange(256))
         file = BytesIO()
-        fresh.save(file, "PNG")
+        copy.save(file, "PNG")
         return file.getvalue()
 
 
 @functools.cache
-def films() -> tuple[Film, ...]:
-    """Drawn pictures whose scores are far from the model's threshold, so that the finding is certain."""
+def synthetic_images() -> tuple[SyntheticImage, ...]:
+    """Synthetic pictures whose scores are far from the model's threshold, so that the finding is certain."""
     model = Classifier.open(pretrained(), threads=1)
-    made: list[Film] = []
+    made: list[SyntheticImage] = []
     for seed in itertools.count(1):
         prediction = model.predict(phantom.png(seed, SIZE, bool(seed % 2)), "drawn.png")
-        if prediction["refusal"] is None and abs(prediction["probability"] - prediction["threshold"]) > 2 * NEAR:
+        if (
+            prediction["refusal"] is None
+            and abs(prediction["probability"] - prediction["threshold"]) > 2 * SCORE_TOLERANCE
+        ):
             made.append(
-                Film(phantom.draw(seed, SIZE, bool(seed % 2)), prediction["finding"], prediction["probability"])
+                SyntheticImage(
+                    phantom.draw(seed, SIZE, bool(seed % 2)), prediction["finding"], prediction["probability"]
+                )
             )
         if len(made) == PICTURES:
             return tuple(made)
     raise AssertionError("never reached")
 
 
-class Wrong(Exception):
+class WrongAnswer(Exception):
     """A wrong answer."""
 
 
@@ -86,12 +91,12 @@ class Traffic:
         login = urllib3.make_headers(basic_auth=f"clinician:{secrets['web_password']}")
         self._headers = {**login, "Accept": "application/json", "Connection": "close"}
         self._context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
-        self._url = f"https://{operator.known('nginx')['public_address']}"
-        self._lab, self._rate, self._films = operator.lab, rate, films()
-        self._dice = random.Random(time.time_ns())
+        self._url = f"https://{operator.inventory_host('nginx')['public_address']}"
+        self._lab, self._rate, self._images = operator.lab, rate, synthetic_images()
+        self._rng = random.Random(time.time_ns())
         self._stored: list[dict[str, Any]] = []
         self._ended = threading.Event()
-        self._pacer = threading.Thread(target=self._pace, daemon=True)
+        self._sender = threading.Thread(target=self._send_at_rate, daemon=True)
         self._lock = threading.Lock()
         self.sent: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -101,27 +106,27 @@ class Traffic:
     def __enter__(self) -> "Traffic":
         self.upload(0)  # checks that the page works, and gives the first result to look at
         self.began = time.monotonic()
-        self._pacer.start()
+        self._sender.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
-            wait_for("each kind of request to be sent", lambda: sum(self.sent.values()) >= LEAST)
-        self.end()
+            wait_for("each kind of request to be sent", lambda: sum(self.sent.values()) >= MIN_REQUESTS)
+        self.stop()
         if kind is None:
             self.check()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Send no more requests, and wait for the open ones."""
         self._ended.set()
-        self._pacer.join()
+        self._sender.join()
 
     def check(self) -> None:
         """Raise AssertionError unless every answer so far was right, and each kind of request was sent."""
         with self._lock:
             failed = list(self.failures)
         assert not failed, f"{len(failed)} of {self.sent} requests failed:\n" + "\n".join(failed[:30])
-        assert sum(self.sent.values()) >= LEAST, f"too few requests to prove anything: {self.sent}"
+        assert sum(self.sent.values()) >= MIN_REQUESTS, f"too few requests to prove anything: {self.sent}"
 
     def summary(self) -> str:
         """A line with the number of requests and their duration."""
@@ -132,25 +137,25 @@ class Traffic:
             f"{time.monotonic() - self.began:.0f} s, {len(self.failures)} failed; {slow}, slowest {ordered[-1]:.2f} s"
         )
 
-    def _pace(self) -> None:
+    def _send_at_rate(self) -> None:
         """Send requests at the rate, but at most AT_ONCE at a time, so that a busy machine gets fewer."""
-        free = threading.Semaphore(AT_ONCE)
+        free = threading.Semaphore(MAX_CONCURRENT)
 
         def answered(_: Future[None]) -> None:
             free.release()
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
             for number in itertools.count():
                 free.acquire()
-                if self._ended.wait(1 / self._rate) or time.monotonic() - self.began > LONGEST_S:
+                if self._ended.wait(1 / self._rate) or time.monotonic() - self.began > MAX_DURATION_S:
                     return
-                pool.submit(self._one, number).add_done_callback(answered)
+                pool.submit(self._send, number).add_done_callback(answered)
 
-    def _one(self, number: int) -> None:
+    def _send(self, number: int) -> None:
         kind = "page" if number % UPLOADS else "picture"
         started = time.monotonic()
         try:
-            self.look(number) if kind == "page" else self.upload(number)
+            self.view(number) if kind == "page" else self.upload(number)
         except Exception as error:
             with self._lock:
                 when, taken = started - self.began, time.monotonic() - started
@@ -161,35 +166,35 @@ class Traffic:
 
     def upload(self, number: int) -> None:
         """Upload a new picture; raises unless the finding is right."""
-        film = self._films[number // UPLOADS % PICTURES]
+        image = self._images[number // UPLOADS % PICTURES]
         with self._lock:
-            picture, name = film.another(self._dice), f"drawn-{self._dice.randrange(1 << 60):x}.png"
+            picture, name = image.variant(self._rng), f"drawn-{self._rng.randrange(1 << 60):x}.png"
         answer = self.ask("POST", "/predictions", fields={"file": (name, picture, "image/png")})
         (prediction,) = answer.json()["predictions"]
-        if (prediction["file"], prediction["finding"], prediction["refusal"]) != (name, film.finding, None):
-            raise Wrong(f"found {prediction} in {name}, not {film.finding}")
-        if not abs(prediction["probability"] - film.probability) <= NEAR:
-            raise Wrong(f"{prediction['probability']} is not {film.probability}")
+        if (prediction["file"], prediction["finding"], prediction["refusal"]) != (name, image.finding, None):
+            raise WrongAnswer(f"found {prediction} in {name}, not {image.finding}")
+        if not abs(prediction["probability"] - image.probability) <= SCORE_TOLERANCE:
+            raise WrongAnswer(f"{prediction['probability']} is not {image.probability}")
         with self._lock:
             self._stored = [*self._stored[-50:], prediction]
 
-    def look(self, number: int) -> None:
+    def view(self, number: int) -> None:
         """Get the page or the document of an uploaded picture; raises unless it is right."""
         with self._lock:
-            prediction = self._dice.choice(self._stored)
+            prediction = self._rng.choice(self._stored)
         path = f"/predictions/{prediction['id']}"
-        look = number // UPLOADS % PAGES
-        if look == 0:
+        view = number // UPLOADS % VIEWS
+        if view == 0:
             if "drawn-" not in self.ask("GET", "/", accept="text/html").data.decode():
-                raise Wrong("the first page lists no result")
-        elif look == 1:
+                raise WrongAnswer("the first page lists no result")
+        elif view == 1:
             if prediction["file"] not in self.ask("GET", path, accept="text/html").data.decode():
-                raise Wrong(f"{path} does not tell of {prediction['file']}")
-        elif look == 2:
+                raise WrongAnswer(f"{path} does not tell of {prediction['file']}")
+        elif view == 2:
             if self.ask("GET", path).json()["probability"] != prediction["probability"]:
-                raise Wrong(f"{path} is another than it was")
+                raise WrongAnswer(f"{path} is another than it was")
         elif not self.ask("GET", "/predictions").json()["predictions"]:
-            raise Wrong("the list is empty")
+            raise WrongAnswer("the list is empty")
 
     def ask(self, method: str, path: str, accept: str = "", **more: Any) -> urllib3.BaseHTTPResponse:
         """The answer to a request; raises unless it is the expected one."""
@@ -200,5 +205,7 @@ class Traffic:
         ):
             answer = pool.request(method, self._url + path, headers=headers, redirect=False, **more)
         if not 200 <= answer.status < 400:
-            raise Wrong(f"{method} {urllib.parse.urlsplit(path).path} answered {answer.status}: {answer.data[:300]!r}")
+            raise WrongAnswer(
+                f"{method} {urllib.parse.urlsplit(path).path} answered {answer.status}: {answer.data[:300]!r}"
+            )
         return answer

@@ -34,7 +34,7 @@ class TrainingHost:
 
     @property
     def id(self) -> str:
-        return self.spot or self.operator.instance("train")
+        return self.spot or self.operator.instance_id("train")
 
     def wait_for_spot_instance(self) -> "TrainingHost":
         """Wait for a spot instance and return it."""

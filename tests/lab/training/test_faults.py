@@ -6,13 +6,13 @@ import subprocess
 
 import pytest
 
-from tests.lab.stack_operator import LONGEST_S
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S
 from tests.lab.training.host import TrainingHost
 
 
 def ended(training: TrainingHost, child: "subprocess.Popen[str]", code: int) -> tuple[str, dict]:
     """The output of the client and the receipt, after the host is off."""
-    out, err = child.communicate(timeout=LONGEST_S)
+    out, err = child.communicate(timeout=COMMAND_TIMEOUT_S)
     assert child.returncode == code, f"{child.returncode}\n{out}\n{err}"
     assert training.state() == "stopped"
     return err, training.receipt(training.newest_run())
@@ -21,7 +21,7 @@ def ended(training: TrainingHost, child: "subprocess.Popen[str]", code: int) -> 
 def test_a_schedule_that_cannot_be_armed_starts_nothing(training: TrainingHost) -> None:
     training.operator.lab.fault.api("denied", service="scheduler", action="CreateSchedule")
     try:
-        err, _ = training.start_followed_run().communicate(timeout=LONGEST_S)[::-1]
+        err, _ = training.start_followed_run().communicate(timeout=COMMAND_TIMEOUT_S)[::-1]
     finally:
         training.operator.lab.fault.clear()
 
@@ -62,7 +62,7 @@ def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: TrainingHos
     training.operator.lab.fault.on("train", on)
     try:
         os.killpg(child.pid, signal.SIGINT)
-        _, err = child.communicate(timeout=LONGEST_S)
+        _, err = child.communicate(timeout=COMMAND_TIMEOUT_S)
     finally:
         training.operator.lab.fault.clear()
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.lab.stack_operator import LONGEST_S
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S
 from tests.lab.training.host import TrainingHost
 from tests.lab.wait import wait_for
 
@@ -62,7 +62,7 @@ def test_4_the_client_stops_the_host_when_the_run_is_done(training: TrainingHost
     training.disable_schedule()
     training.disable_timer()
     training.disable_unit()
-    _, err = child.communicate(timeout=LONGEST_S)
+    _, err = child.communicate(timeout=COMMAND_TIMEOUT_S)
 
     assert child.returncode in (0, 8), err  # 8: the unit, which uploads the end of the run, is disabled
     assert training.state() == "stopped"

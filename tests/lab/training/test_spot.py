@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.lab.stack_operator import LONGEST_S
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S
 from tests.lab.training.host import TrainingHost
 
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
@@ -19,7 +19,7 @@ def test_a_run_whose_spot_instance_is_taken_goes_on_from_its_checkpoint_on_the_s
     first = training.wait_for_spot_instance()
     first.wait_for_phase("train")
     first.run_script(NOTICE)
-    out, err = child.communicate(timeout=LONGEST_S)
+    out, err = child.communicate(timeout=COMMAND_TIMEOUT_S)
     assert child.returncode == 0, f"{out}\n{err}"
     run = training.newest_run()
     receipt = training.receipt(run)
