@@ -82,7 +82,7 @@ class Bench:
                 self.lab.fault.replace(one["id"])
             time.sleep(2)  # two of the reconciler's looks
             for one in self.lab.hosts():
-                self.lab.await_host(one["id"], "up")
+                self.lab.wait_for_host(one["id"], "up")
             (self.ssh / "known_hosts").unlink()
         self.operated("provision")
         todo = contestants.read(self.operated("todo"))

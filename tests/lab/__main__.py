@@ -80,8 +80,8 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     )
     for host in lab.hosts():
         print(line.format(**host))
-    if lab.trouble():
-        print(f"the reconciler has trouble: {lab.trouble()}")
+    if lab.reconciler_failure():
+        print(f"the reconciler has trouble: {lab.reconciler_failure()}")
     for fault in lab.ask("GET", "faults"):
         print("fault {id} of the API: {kind}, {service}:{action}, {matched} calls so far".format(**fault))
     return 0
@@ -110,7 +110,7 @@ def _fault(lab: Lab, arguments: argparse.Namespace) -> int:
     if kind in HOST_FAULTS and len(rest) == 1:
         getattr(lab.fault, kind.replace("-", "_"))(rest[0])
     elif kind == "on" and len(rest) > 1:
-        print(lab.fault.on(rest[0], rest[1:]), end="")
+        print(lab.fault.run_on_host(rest[0], rest[1:]), end="")
     elif kind == "api" and rest:
         print(lab.fault.api(rest[0], **dict(_field(text) for text in rest[1:])))
     elif kind == "forward" and len(rest) == 1:

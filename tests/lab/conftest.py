@@ -18,8 +18,8 @@ from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator, ProcessRecorder
 from tests.lab.training.host import TrainingHost, synthetic_data_set
 
-LAB_FIXTURES = {"lab", "gpu_stack", "_small", "interruption_tests"}
-Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.Shared)
+LAB_FIXTURES = {"lab", "gpu_stack", "_shared_vpc", "interruption_tests"}
+Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.SharedVpc)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
@@ -27,7 +27,7 @@ NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
 GPU_SETTINGS = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "true"}
 LABS: list[Lab] = []  # the labs that are up in this process
-STACKS: list[SharedStack[Any] | two_host_vpc.Shared] = []
+STACKS: list[SharedStack[Any] | two_host_vpc.SharedVpc] = []
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +46,15 @@ def _healed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _small() -> Iterator[two_host_vpc.Shared]:
+def _shared_vpc() -> Iterator[two_host_vpc.SharedVpc]:
     with own_lab() as lab:
-        yield share(two_host_vpc.Shared(lab))
+        yield share(two_host_vpc.SharedVpc(lab))
 
 
 @pytest.fixture
-def stack(_small: two_host_vpc.Shared) -> two_host_vpc.Stack:
+def vpc(_shared_vpc: two_host_vpc.SharedVpc) -> two_host_vpc.TwoHostVpc:
     """Two hosts in a small VPC in a separate lab, for tests of the lab itself."""
-    return _small.ready()
+    return _shared_vpc.ready()
 
 
 @pytest.fixture(scope="session")

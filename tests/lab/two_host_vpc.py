@@ -18,12 +18,12 @@ touch /var/lib/booted
 
 
 @dataclass
-class Stack:
+class TwoHostVpc:
     """The two hosts: `front` has a public address and is the bastion for `back`, which is behind a NAT gateway."""
 
     lab: Lab
     ec2: Any
-    vpc: str
+    vpc_id: str
     gateway: str
     front: str = ""
     back: str = ""
@@ -45,34 +45,34 @@ class Stack:
 
 
 @dataclass
-class Shared:
-    """The stack in a separate lab, shared by many tests; rebuilt after a failed test."""
+class SharedVpc:
+    """The VPC in a separate lab, shared by many tests; rebuilt after a failed test."""
 
     lab: Lab
     suspect: bool = False
-    _stack: Stack | None = None
+    _vpc: TwoHostVpc | None = None
 
-    def ready(self) -> Stack:
-        """The stack, with both hosts on and their current keys known."""
+    def ready(self) -> TwoHostVpc:
+        """The VPC, with both hosts on and their current keys known."""
         if self.suspect:
             self.lab.down()
             self.lab.up()
-            self.suspect, self._stack = False, None
-        self._stack = self._stack or build(self.lab)
-        for instance_id in (self._stack.front, self._stack.back):
-            assert state(self._stack, instance_id) == "running", (
-                f"a test left {instance_id} {state(self._stack, instance_id)}"
+            self.suspect, self._vpc = False, None
+        self._vpc = self._vpc or build(self.lab)
+        for instance_id in (self._vpc.front, self._vpc.back):
+            assert state(self._vpc, instance_id) == "running", (
+                f"a test left {instance_id} {state(self._vpc, instance_id)}"
             )
-        return self._stack
+        return self._vpc
 
 
-def build(lab: Lab) -> Stack:
-    """The stack in an empty lab, both hosts booted and reachable by `ssh`."""
+def build(lab: Lab) -> TwoHostVpc:
+    """The VPC in an empty lab, both hosts booted and reachable by `ssh`."""
     ec2 = lab.client()
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    vpc_id = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
-    made = Stack(lab, ec2, vpc, gateway)
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc_id)
+    made = TwoHostVpc(lab, ec2, vpc_id, gateway)
     public, _ = subnet(made, "10.9.0.0/24", GatewayId=gateway)
     nat = ec2.create_nat_gateway(SubnetId=public, AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"])
     made.nat = nat["NatGateway"]["NatGatewayId"]
@@ -87,25 +87,25 @@ def build(lab: Lab) -> Stack:
     ec2.associate_address(InstanceId=made.front, AllocationId=elastic["AllocationId"])
     made.public = elastic["PublicIp"]
     for instance_id in (made.front, made.back):
-        lab.await_host(instance_id, "up")
+        lab.wait_for_host(instance_id, "up")
         wait_for("its first boot", lambda instance_id=instance_id: "host-key: " in console(made, instance_id))
     configure_ssh(made)
     return made
 
 
-def subnet(stack: Stack, addresses: str, **way_out: str) -> tuple[str, str]:
-    made = stack.ec2.create_subnet(VpcId=stack.vpc, CidrBlock=addresses)["Subnet"]["SubnetId"]
-    table = stack.ec2.create_route_table(VpcId=stack.vpc)["RouteTable"]["RouteTableId"]
-    stack.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **way_out)
-    stack.ec2.associate_route_table(RouteTableId=table, SubnetId=made)
+def subnet(vpc: TwoHostVpc, addresses: str, **route_target: str) -> tuple[str, str]:
+    made = vpc.ec2.create_subnet(VpcId=vpc.vpc_id, CidrBlock=addresses)["Subnet"]["SubnetId"]
+    table = vpc.ec2.create_route_table(VpcId=vpc.vpc_id)["RouteTable"]["RouteTableId"]
+    vpc.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **route_target)
+    vpc.ec2.associate_route_table(RouteTableId=table, SubnetId=made)
     return made, table
 
 
-def groups(stack: Stack) -> dict[str, str]:
+def groups(vpc: TwoHostVpc) -> dict[str, str]:
     """Anyone -> front 443; the operator -> front 22; front -> back 22, 5000; out of both 443, and front to back."""
-    ec2 = stack.ec2
+    ec2 = vpc.ec2
     made = {
-        name: ec2.create_security_group(GroupName=name, Description=name, VpcId=stack.vpc)["GroupId"]
+        name: ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc.vpc_id)["GroupId"]
         for name in ("front", "back")
     }
     front, back = made["front"], made["back"]
@@ -130,16 +130,16 @@ def port(number: int) -> dict[str, Any]:
     return {"IpProtocol": "tcp", "FromPort": number, "ToPort": number}
 
 
-def instance(stack: Stack, name: str, where: str, **more: Any) -> str:
-    assert stack.groups
-    run = stack.ec2.run_instances(
+def instance(vpc: TwoHostVpc, name: str, where: str, **more: Any) -> str:
+    assert vpc.groups
+    run = vpc.ec2.run_instances(
         ImageId=IMAGE,
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,
         KeyName="operator",
         SubnetId=where,
-        SecurityGroupIds=[stack.groups[name]],
+        SecurityGroupIds=[vpc.groups[name]],
         UserData=USER_DATA,
         **more,
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
@@ -147,35 +147,31 @@ def instance(stack: Stack, name: str, where: str, **more: Any) -> str:
     return str(run["Instances"][0]["InstanceId"])
 
 
-def console(stack: Stack, instance_id: str) -> str:
-    return str(stack.ec2.get_console_output(InstanceId=instance_id).get("Output", ""))
+def console(vpc: TwoHostVpc, instance_id: str) -> str:
+    return str(vpc.ec2.get_console_output(InstanceId=instance_id).get("Output", ""))
 
 
-def host_key(stack: Stack, instance_id: str) -> str:
+def host_key(vpc: TwoHostVpc, instance_id: str) -> str:
     """The last host key in the host's console output.
 
     On a slow machine, the line begins with the prompt of the login, which is there before the first boot has ended.
     """
-    keys: list[str] = re.findall(r"host-key: (\S+ \S+)", console(stack, instance_id))
+    keys: list[str] = re.findall(r"host-key: (\S+ \S+)", console(vpc, instance_id))
     return keys[-1]
 
 
-def configure_ssh(stack: Stack) -> None:
-    home = stack.lab.paths.home
-    hosts = [(stack.address(stack.front), stack.front), (stack.address(stack.back), stack.back)]
-    (home / "known").write_text(
-        "".join(f"{address} {host_key(stack, instance_id)}\n" for address, instance_id in hosts)
-    )
+def configure_ssh(vpc: TwoHostVpc) -> None:
+    home = vpc.lab.paths.home
+    hosts = [(vpc.address(vpc.front), vpc.front), (vpc.address(vpc.back), vpc.back)]
+    (home / "known").write_text("".join(f"{address} {host_key(vpc, instance_id)}\n" for address, instance_id in hosts))
     everyone = (
         f"User admin\nIdentityFile {home}/id\nUserKnownHostsFile {home}/known\nStrictHostKeyChecking yes\nBatchMode yes"
     )
-    front = f"Host {stack.address(stack.front)}\nHostName {stack.public}\nHostKeyAlias {stack.address(stack.front)}"
-    back = (
-        f"Host {stack.address(stack.back)}\nProxyCommand ssh -F {home}/ssh_config -W %h:%p {stack.address(stack.front)}"
-    )
+    front = f"Host {vpc.address(vpc.front)}\nHostName {vpc.public}\nHostKeyAlias {vpc.address(vpc.front)}"
+    back = f"Host {vpc.address(vpc.back)}\nProxyCommand ssh -F {home}/ssh_config -W %h:%p {vpc.address(vpc.front)}"
     (home / "ssh_config").write_text(f"{front}\n{back}\nHost *\n{everyone}\n")
 
 
-def state(stack: Stack, instance_id: str) -> str:
-    reservations = stack.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+def state(vpc: TwoHostVpc, instance_id: str) -> str:
+    reservations = vpc.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
     return str(reservations[0]["Instances"][0]["State"]["Name"])

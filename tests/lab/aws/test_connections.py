@@ -73,7 +73,7 @@ def topology(aws: SharedStack[FirstUp]) -> Iterator[Topology]:
     ec2 = operator.lab.client()
     train = operator.instance_id("train")
     ec2.start_instances(InstanceIds=[train])
-    operator.lab.await_host("train", "up")
+    operator.lab.wait_for_host("train", "up")
     yield described(operator)
     operator.run("gpu", "stop")
 
@@ -133,7 +133,7 @@ def has_public(host: Mapping[str, Any]) -> bool:
 def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
     """Try all destinations and ports at the same time: `open`, `refused` or `silent`."""
     ways = [(start, end, port) for end in ends for port in TRIED]
-    with lab.entered(start):
+    with lab.in_network_of(start):
         sockets = {way: connecting(ends[way[1]], way[2]) for way in ways}
     answered = await_answers(sockets.values())
     outcomes = {}
@@ -208,9 +208,9 @@ def test_outside_a_private_host_has_the_nat_gateways_address(
     ec2 = operator.lab.client()
     gateways = [gateway for gateway in ec2.describe_nat_gateways()["NatGateways"] if gateway["State"] == "available"]
     nat = gateways[0]["NatGatewayAddresses"][0]["PublicIp"]
-    with operator.lab.entered("stranger"):
+    with operator.lab.in_network_of("stranger"):
         server = socket.create_server((EXTERNAL_ADDRESSES["stranger"], 443))
-    with server, operator.lab.entered(host):
+    with server, operator.lab.in_network_of(host):
         socket.create_connection((EXTERNAL_ADDRESSES["stranger"], 443), timeout=60).close()
         connection, peer = server.accept()
         connection.close()

@@ -19,7 +19,7 @@ def alone(lab: Lab) -> Iterator[None]:
     """Raise the quotas, because the stack `default` also uses them, and check that no test here changes anything."""
     lab.fault.clear()
     lab.fault.api("quota", name="L-0263D0A3", value=50)
-    lab.forget_calls()
+    lab.reset_calls()
     yield
     lab.fault.clear()
     assert ours(lab.mutating_calls()) == []

@@ -19,7 +19,7 @@ def test_up_from_nothing_makes_every_host(first_up: FirstUp, operator: Operator)
 
 
 def test_every_boot_script_has_ended_well(first_up: FirstUp, operator: Operator) -> None:
-    assert {operator.lab.fault.on(name, ["cat", "/var/lib/pneumoctl/boot"]) for name in HOSTS} == {"ok\n"}
+    assert {operator.lab.fault.run_on_host(name, ["cat", "/var/lib/pneumoctl/boot"]) for name in HOSTS} == {"ok\n"}
 
 
 def test_every_pinned_key_is_the_hosts_own(first_up: FirstUp, operator: Operator) -> None:
@@ -29,7 +29,7 @@ def test_every_pinned_key_is_the_hosts_own(first_up: FirstUp, operator: Operator
     )  # it is stopped: its key cannot be read there
     own = {
         operator.inventory_host(name)["instance_id"]: " ".join(
-            operator.lab.fault.on(name, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()[:2]
+            operator.lab.fault.run_on_host(name, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()[:2]
         )
         for name in HOSTS
     }

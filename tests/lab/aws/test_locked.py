@@ -45,7 +45,7 @@ def test_a_stale_lock_is_shown_kept_and_ended_by_the_command_that_was_named(lab:
     named = re.search(rf"if you are sure that {WHO} no longer runs terraform: (terraform .*)", stderr)
     assert named
 
-    lab.run(shlex.split(named[1]), given="yes\n")
+    lab.run(shlex.split(named[1]), stdin="yes\n")
     assert lock not in objects(lab)
 
 

@@ -34,12 +34,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lonely(first_up: FirstUp, operator: Operator) -> Iterator[str]:
     """A web host with nothing installed and no access to packages."""
-    operator.lab.fault.on("web-0", ["sh", "-c", LONELY])
+    operator.lab.fault.run_on_host("web-0", ["sh", "-c", LONELY])
     try:
         yield "web-0"
     finally:
         for path in SOURCES:
-            operator.lab.fault.on("web-0", ["sh", "-c", f"mv /root/kept/{Path(path).name} {path}"])
+            operator.lab.fault.run_on_host("web-0", ["sh", "-c", f"mv /root/kept/{Path(path).name} {path}"])
 
 
 def test_a_host_without_internet_is_configured_from_the_bundle(lonely: str, operator: Operator, bundle: Path) -> None:

@@ -84,7 +84,7 @@ def spoil(operator: Operator) -> None:
     ec2.terminate_instances(InstanceIds=[operator.instance_id("train")])
     ec2.stop_instances(InstanceIds=[operator.instance_id("web-0")])
     for host, script in ON_HOSTS.items():
-        operator.lab.fault.on(host, ["sh", "-c", script])
+        operator.lab.fault.run_on_host(host, ["sh", "-c", script])
 
 
 def throttled_up(operator: Operator) -> Ended:

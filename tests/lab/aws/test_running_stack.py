@@ -29,7 +29,7 @@ JUDGE = "/usr/local/sbin/nginx"  # comes before the real one on the PATH
 def invocations(operator: Operator) -> dict[tuple[str, str], str]:
     """The systemd invocation id of each running service."""
     return {
-        (host, unit): operator.lab.fault.on(host, ["systemctl", "show", "-P", "InvocationID", unit]).strip()
+        (host, unit): operator.lab.fault.run_on_host(host, ["systemctl", "show", "-P", "InvocationID", unit]).strip()
         for host, units in SERVICES.items()
         for unit in (*units, "prometheus-node-exporter")
     }
@@ -43,7 +43,7 @@ def page(operator: Operator, first_up: FirstUp) -> Callable[..., urllib3.BaseHTT
     context = ssl.create_default_context(cafile=str(operator.directory / "tls/certificate.pem"))
 
     def ask(method: str, path: str, head: dict[str, str] | None = None, **more: Any) -> urllib3.BaseHTTPResponse:
-        with operator.lab.entered("operator"), urllib3.PoolManager(ssl_context=context, retries=False) as pool:
+        with operator.lab.in_network_of("operator"), urllib3.PoolManager(ssl_context=context, retries=False) as pool:
             url = f"https://{operator.inventory_host('nginx')['public_address']}{path}"
             return pool.request(method, url, headers=login if head is None else head, timeout=30, **more)
 
@@ -78,7 +78,7 @@ def test_what_is_not_for_people_is_not_to_be_had_from_outside(page: Callable[...
 
 def test_a_second_up_changes_nothing_and_restarts_nothing(first_up: FirstUp, operator: Operator) -> None:
     before = invocations(operator)
-    operator.lab.forget_calls()
+    operator.lab.reset_calls()
 
     assert operator.json("up", "-y")["changed"] == []
     assert len(operator.lab.calls()) > 50  # it did query AWS
@@ -90,8 +90,10 @@ def test_a_second_up_changes_nothing_and_restarts_nothing(first_up: FirstUp, ope
 
 def test_every_service_runs_and_starts_at_boot(first_up: FirstUp, operator: Operator) -> None:
     for host, units in SERVICES.items():
-        assert set(operator.lab.fault.on(host, ["systemctl", "is-active", *units]).split()) == {"active"}, host
-        assert set(operator.lab.fault.on(host, ["systemctl", "is-enabled", *units]).split()) == {"enabled"}, host
+        assert set(operator.lab.fault.run_on_host(host, ["systemctl", "is-active", *units]).split()) == {"active"}, host
+        assert set(operator.lab.fault.run_on_host(host, ["systemctl", "is-enabled", *units]).split()) == {"enabled"}, (
+            host
+        )
 
 
 def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operator: Operator) -> None:
@@ -101,7 +103,7 @@ def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operato
         "nginx": ("/etc/pneumoctl/tls/own/privkey.pem", "/etc/pneumoctl/htpasswd"),
     }
     modes = {
-        path: operator.lab.fault.on(host, ["stat", "-c", "%a %U:%G", path]).strip()
+        path: operator.lab.fault.run_on_host(host, ["stat", "-c", "%a %U:%G", path]).strip()
         for host, paths in files.items()
         for path in paths
     }
@@ -118,7 +120,7 @@ def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operato
 
 def prometheus(operator: Operator, path: str, **query: str) -> Any:
     url = f"http://127.0.0.1:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
-    return json.loads(operator.lab.fault.on("monitoring", ["curl", "-sS", url]))["data"]
+    return json.loads(operator.lab.fault.run_on_host("monitoring", ["curl", "-sS", url]))["data"]
 
 
 def until_scraped(operator: Operator) -> list[dict[str, Any]]:
@@ -176,7 +178,7 @@ def test_every_expression_of_the_dashboards_returns_data(
 
 
 def test_a_host_that_is_away_does_not_stop_the_others(first_up: FirstUp, operator: Operator) -> None:
-    operator.lab.fault.on("app-1", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
+    operator.lab.fault.run_on_host("app-1", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
     operator.lab.fault.freeze("web-0")
     try:
         failed = operator.run("configure", "-y", code=6)
@@ -185,11 +187,13 @@ def test_a_host_that_is_away_does_not_stop_the_others(first_up: FirstUp, operato
 
     assert "web-0" in failed.stderr and "next:" in failed.stderr and "pneumoctl configure" in failed.stderr
     assert operator.json("configure", "-y")["changed"] == []
-    assert "by hand" not in operator.lab.fault.on("app-1", ["cat", "/etc/default/prometheus-node-exporter"])
+    assert "by hand" not in operator.lab.fault.run_on_host("app-1", ["cat", "/etc/default/prometheus-node-exporter"])
 
 
 def test_what_somebody_changed_by_hand_is_shown_and_put_back(first_up: FirstUp, operator: Operator) -> None:
-    operator.lab.fault.on("nginx", ["sed", "-i", "s/server_tokens off/server_tokens on/", "/etc/nginx/nginx.conf"])
+    operator.lab.fault.run_on_host(
+        "nginx", ["sed", "-i", "s/server_tokens off/server_tokens on/", "/etc/nginx/nginx.conf"]
+    )
     shown = operator.run("configure", "--diff", "nginx").stdout
 
     assert "-    server_tokens on;" in shown and "+    server_tokens off;" in shown
@@ -201,15 +205,15 @@ def test_what_somebody_changed_by_hand_is_shown_and_put_back(first_up: FirstUp, 
 def test_a_configuration_that_nginx_refuses_never_goes_live(
     first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
-    live = operator.lab.fault.on("nginx", ["cat", "/etc/nginx/nginx.conf"])
+    live = operator.lab.fault.run_on_host("nginx", ["cat", "/etc/nginx/nginx.conf"])
     script = f"printf '#!/bin/sh\\necho refused >&2; exit 1\\n' >{JUDGE}; chmod +x {JUDGE}"
-    operator.lab.fault.on("nginx", ["sh", "-c", script])
-    operator.lab.fault.on("nginx", ["sh", "-c", "echo '# by hand' >>/etc/nginx/nginx.conf"])
+    operator.lab.fault.run_on_host("nginx", ["sh", "-c", script])
+    operator.lab.fault.run_on_host("nginx", ["sh", "-c", "echo '# by hand' >>/etc/nginx/nginx.conf"])
     try:
         failed = operator.run("configure", "-y", "nginx", code=6)
-        configuration = operator.lab.fault.on("nginx", ["cat", "/etc/nginx/nginx.conf"])
+        configuration = operator.lab.fault.run_on_host("nginx", ["cat", "/etc/nginx/nginx.conf"])
     finally:
-        operator.lab.fault.on("nginx", ["rm", JUDGE])
+        operator.lab.fault.run_on_host("nginx", ["rm", JUDGE])
 
     assert "nginx -t" in failed.stderr and "refused" in failed.stderr
     assert configuration == f"{live}# by hand\n"
@@ -233,14 +237,14 @@ def test_secrets_are_rotated_while_it_serves_and_what_was_stored_stays_readable(
     assert page("GET", "/", head=old).status == 401
     shown = page("GET", "/", head=new)
     assert shown.status == 200 and "kept.png" in shown.data.decode()
-    users = operator.lab.fault.on("app-0", ["cat", "/etc/redis/users.acl"])
+    users = operator.lab.fault.run_on_host("app-0", ["cat", "/etc/redis/users.acl"])
     assert users.count(" #") == 3  # the old ones are removed
     assert operator.json("configure", "-y")["changed"] == []
     assert "secrets rotate" in {act["command"] for act in operator.json("audit")["acts"]}
 
 
 def test_what_is_done_on_the_hosts_is_in_the_audit_record(first_up: FirstUp, operator: Operator) -> None:
-    operator.lab.fault.on("web-0", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
+    operator.lab.fault.run_on_host("web-0", ["sh", "-c", "echo '# by hand' >>/etc/default/prometheus-node-exporter"])
     operator.run("configure", "-y", "web-0")
     operator.run("audit", "--verify")
 

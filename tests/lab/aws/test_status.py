@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
-from tests.lab.stack_operator import HOSTS, COMMAND_TIMEOUT_S, Operator
+from tests.lab.stack_operator import COMMAND_TIMEOUT_S, HOSTS, Operator
 from tests.lab.wait import wait_for
 
 DEAD = ("app-1", "monitoring", "web-0")
@@ -70,7 +70,7 @@ def test_status_waits_for_no_lock_and_takes_no_lease(first_up: FirstUp, operator
         assert operator.run("configure", "-y", code=5).returncode == 5  # it is the lock of the stack
         assert set(rows(operator.json("status", code=None))) == set(HOSTS)
 
-    leases = {operator.lab.fault.on(name, ["sh", "-c", "ls /run/pneumoctl"]) for name in HOSTS}
+    leases = {operator.lab.fault.run_on_host(name, ["sh", "-c", "ls /run/pneumoctl"]) for name in HOSTS}
     assert not [lease for lease in leases if "lease\n" in lease]
 
 
@@ -116,7 +116,7 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(first_up: FirstUp, ope
     fault = operator.lab.fault
 
     def write(word: str) -> None:
-        fault.on("web-0", ["logger", f"lab-{word}"])
+        fault.run_on_host("web-0", ["logger", f"lab-{word}"])
 
     write("first")
     following = operator.start("logs", "web-0", "-f", "-n", "400")
@@ -145,4 +145,6 @@ def test_a_followed_log_has_no_gap_where_the_link_was_cut(first_up: FirstUp, ope
     assert following.returncode == 130
     for word in ("first", "second", "meanwhile"):
         assert sum(f"lab-{word}" in line for line in seen) == 1, word
-    wait_for("nobody to follow on the host", lambda: "journalctl" not in fault.on("web-0", ["ps", "-eo", "args"]))
+    wait_for(
+        "nobody to follow on the host", lambda: "journalctl" not in fault.run_on_host("web-0", ["ps", "-eo", "args"])
+    )

@@ -145,7 +145,7 @@ def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: O
 
 
 def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) -> None:
-    operator.lab.forget_calls()
+    operator.lab.reset_calls()
     output = operator.run("teardown", "-y").stdout
 
     assert "nothing to do: there is no stack default in eu-west-1" in output and "proof: " in output

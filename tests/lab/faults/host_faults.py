@@ -70,7 +70,7 @@ class PausedStep:
         return "yes" in self._run_on_host("test ! -e /run/reached || echo yes")
 
     def _run_on_host(self, script: str) -> str:
-        return self.operator.lab.fault.on(self.host, ["sh", "-c", script])
+        return self.operator.lab.fault.run_on_host(self.host, ["sh", "-c", script])
 
 
 @dataclass
@@ -103,7 +103,7 @@ def _fill_disk(operator: Operator, paused: PausedStep, child: "subprocess.Popen[
 
 
 def _kill_sshd(operator: Operator, paused: PausedStep, child: "subprocess.Popen[str]") -> None:
-    operator.lab.fault.on(paused.host, ["sh", "-c", "for one in $(pidof sshd); do kill -9 $one; done; true"])
+    operator.lab.fault.run_on_host(paused.host, ["sh", "-c", "for one in $(pidof sshd); do kill -9 $one; done; true"])
 
 
 def _reboot(operator: Operator, paused: PausedStep, child: "subprocess.Popen[str]") -> None:
@@ -112,7 +112,7 @@ def _reboot(operator: Operator, paused: PausedStep, child: "subprocess.Popen[str
 
 
 def _kill_agent(operator: Operator, paused: PausedStep, child: "subprocess.Popen[str]") -> None:
-    operator.lab.fault.on(paused.host, ["sh", "-c", KILL_AGENT])
+    operator.lab.fault.run_on_host(paused.host, ["sh", "-c", KILL_AGENT])
 
 
 # fault -> the function that applies it, and the expected exit codes
@@ -136,7 +136,7 @@ class ManagedFiles:
     allowed: dict[str, set[str]] = field(default_factory=dict)
 
     def now(self) -> dict[str, str]:
-        lines = self.operator.lab.fault.on(self.host, ["sh", "-c", LIST_MANAGED_FILES]).splitlines()
+        lines = self.operator.lab.fault.run_on_host(self.host, ["sh", "-c", LIST_MANAGED_FILES]).splitlines()
         return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
     def allow_current(self) -> None:
@@ -146,7 +146,7 @@ class ManagedFiles:
 
     def incomplete(self) -> str:
         """The current releases that are incomplete."""
-        return self.operator.lab.fault.on(self.host, ["sh", "-c", LIST_INCOMPLETE_RELEASES]).strip()
+        return self.operator.lab.fault.run_on_host(self.host, ["sh", "-c", LIST_INCOMPLETE_RELEASES]).strip()
 
 
 def run_with_fault(operator: Operator, paused: PausedStep, argv: tuple[str, ...], inject: Injection) -> CommandResult:
@@ -177,7 +177,7 @@ def end_fault(operator: Operator, paused: PausedStep) -> None:
     fault.restore(paused.host)
     if paused.old_pid:
         wait_for("the host to shut down", lambda: operator.lab.host(paused.host)["pid"] != paused.old_pid)
-    operator.lab.await_host(paused.host, "up")
+    operator.lab.wait_for_host(paused.host, "up")
     fault.drain(paused.host)
     paused.resume()
     wait_for("SSH", lambda: not operator.run("ssh", paused.host, "--", "true", code=None).returncode)

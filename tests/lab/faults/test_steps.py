@@ -34,7 +34,7 @@ class Case:
 
 def change_by_hand(host: str, script: str) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
-        operator.lab.fault.on(host, ["sh", "-c", script])
+        operator.lab.fault.run_on_host(host, ["sh", "-c", script])
         return ("configure", "-y")
 
     return prepare

@@ -166,7 +166,7 @@ class Evidence:
 def apply_fault(training: TrainingHost, name: str, phase: str, folder: Path) -> str:
     """Apply one fault to a run, wait until the host is off again, and return the cell for the table."""
     fault, lab = FAULTS[name], training.operator.lab
-    lab.forget_calls()
+    lab.reset_calls()
     since = len(training.console())
     epochs = BRIEF if phase == "upload" else fault.epochs
     paused = PausedRun(training, folder, epochs, fault.limits, fault.boot_script)

@@ -42,6 +42,8 @@ def served(lab: Lab, host: str) -> dict[str, str]:
     """The releases that run on a host, `code` and, if it has one, `model`: those of its processes, not of its links."""
     unit = KINDS["web" if host.startswith("web") else "api"][1]
     script = f'tr "\\0" "\\n" </proc/$(systemctl show -P MainPID {unit})/environ'
-    lines = dict(line.split("=", 1) for line in lab.fault.on(host, ["sh", "-c", script]).splitlines() if "=" in line)
+    lines = dict(
+        line.split("=", 1) for line in lab.fault.run_on_host(host, ["sh", "-c", script]).splitlines() if "=" in line
+    )
     served_by = {"code": lines["PYTHONPATH"], "model": lines.get("MODEL_BUNDLE", "")}
     return {name: Path(path).name for name, path in served_by.items() if path}

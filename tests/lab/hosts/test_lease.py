@@ -33,8 +33,8 @@ def other_machine(operator: Operator) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def paused_configure(operator: Operator) -> Iterator[tuple["subprocess.Popen[str]", PausedStep]]:
     """A pneumoctl that is paused in the middle of a step."""
-    operator.lab.fault.on(HOST, CHANGE_FILE)
-    operator.lab.fault.on(HOST, CHANGE_REDIS)
+    operator.lab.fault.run_on_host(HOST, CHANGE_FILE)
+    operator.lab.fault.run_on_host(HOST, CHANGE_REDIS)
     with PausedStep(operator, HOST, "systemctl") as paused:
         child = operator.start("configure", "-y")
         try:
@@ -99,10 +99,10 @@ def test_a_frozen_and_overtaken_command_makes_no_further_changes(
     os.kill(first.pid, signal.SIGSTOP)
     paused.resume()  # the started step continues on the host, and ends
     take_over(operator, other_machine)
-    operator.lab.fault.on(HOST, CHANGE_REDIS)  # the first would undo this, if it could
+    operator.lab.fault.run_on_host(HOST, CHANGE_REDIS)  # the first would undo this, if it could
     os.kill(first.pid, signal.SIGCONT)
     stderr = first.communicate(timeout=COMMAND_TIMEOUT_S)[1]
 
     assert first.returncode in (5, 6), stderr  # refused by the host, or its connection had ended
-    assert operator.lab.fault.on(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
+    assert operator.lab.fault.run_on_host(HOST, ["tail", "-n", "1", "/etc/redis/redis.conf"]) == "# by hand\n"
     Traffic(operator).upload(0)

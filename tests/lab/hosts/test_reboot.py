@@ -17,14 +17,14 @@ def test_after_a_reboot_of_every_host_all_is_back_and_nothing_is_left_to_do(oper
         operator.lab.fault.reboot(host)
     for host in hosts:
         wait_for(f"the end of {host}", lambda host=host: operator.lab.host(host)["pid"] != before[host])
-        operator.lab.await_host(host, "up")
+        operator.lab.wait_for_host(host, "up")
     seconds = wait_for("the page to serve", lambda: serves(page))
     print(f"served {seconds:.1f} s after the last host had booted")
 
     for number in range(4):  # the first page, the stored prediction as page and document, the list
         page.view(4 * number)
     for host in hosts:
-        assert operator.lab.fault.on(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
+        assert operator.lab.fault.run_on_host(host, ["systemctl", "--failed", "--plain", "--no-legend"]) == "", host
     assert operator.json("configure", "-y")["changed"] == []
 
 

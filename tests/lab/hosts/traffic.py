@@ -200,7 +200,7 @@ class Traffic:
         """The answer to a request; raises unless it is the expected one."""
         headers = self._headers | ({"Accept": accept} if accept else {})
         with (
-            self._lab.entered("operator"),
+            self._lab.in_network_of("operator"),
             urllib3.PoolManager(ssl_context=self._context, retries=False, timeout=TIMEOUT_S) as pool,
         ):
             answer = pool.request(method, self._url + path, headers=headers, redirect=False, **more)

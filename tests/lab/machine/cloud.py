@@ -33,7 +33,7 @@ def client(service: str = "ec2", agent: str = "pneumoctl-lab") -> Any:
     )
 
 
-def client_through(entered: Callable[[str], AbstractContextManager[None]], service: str, agent: str) -> Any:
+def client_through(in_network_of: Callable[[str], AbstractContextManager[None]], service: str, agent: str) -> Any:
     """A boto3 client whose requests are sent from the operator's network."""
     from botocore.httpsession import URLLib3Session
 
@@ -41,7 +41,7 @@ def client_through(entered: Callable[[str], AbstractContextManager[None]], servi
     made, session = client(service, agent), URLLib3Session(timeout=60, socket_options=at_once)
 
     def send(request: Any, **_: Any) -> Any:
-        with entered("operator"):
+        with in_network_of("operator"):
             return session.send(request)
 
     made.meta.events.register("before-send", send)
@@ -60,7 +60,7 @@ def control(method: str, path: str, body: object = None, timeout: float = 60) ->
         raise ValueError(json.load(refusal)["error"]) from None
 
 
-def await_api(seconds: float = 30) -> None:
+def wait_for_api(seconds: float = 30) -> None:
     """Wait until the API answers, or until the time limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

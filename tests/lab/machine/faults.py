@@ -14,13 +14,13 @@ from tests.lab.machine.places import EXTERNAL_ADDRESSES, LabPaths
 
 FILLER = "full"  # is on the host's disk, but outside its files: the host cannot see or remove it
 ON_S = 120.0  # time limit: a host that a failed test left frozen never answers
-KEPT = "/root/host-keys"  # the original keys of a host whose keys were changed
+SAVED_KEYS = "/root/host-keys"  # the original keys of a host whose keys were changed
 NEW_KEYS = f"""set -e
-test -d {KEPT} || {{ mkdir {KEPT}; cp -p /etc/ssh/ssh_host_* {KEPT}; }}
+test -d {SAVED_KEYS} || {{ mkdir {SAVED_KEYS}; cp -p /etc/ssh/ssh_host_* {SAVED_KEYS}; }}
 rm -f /etc/ssh/ssh_host_*; ssh-keygen -A -q; systemctl restart ssh"""
 OLD_KEYS = f"""set -e
-test -d {KEPT} || exit 0
-rm -f /etc/ssh/ssh_host_*; mv {KEPT}/* /etc/ssh/; rmdir {KEPT}; systemctl restart ssh"""
+test -d {SAVED_KEYS} || exit 0
+rm -f /etc/ssh/ssh_host_*; mv {SAVED_KEYS}/* /etc/ssh/; rmdir {SAVED_KEYS}; systemctl restart ssh"""
 
 
 class Faults:
@@ -41,12 +41,12 @@ class Faults:
 
     def cut(self, host: str) -> None:
         """Cut a host's network in both directions until `restore`. `operator`: the operator's machine."""
-        namespace = self._place(host)
+        namespace = self._namespace(host)
         self._undo["cut", namespace] = lambda: self._network.restore(namespace)
         self._network.cut(namespace)
 
     def restore(self, host: str) -> None:
-        namespace = self._place(host)
+        namespace = self._namespace(host)
         self._network.restore(namespace)
         self._undo.pop(("cut", namespace), None)
 
@@ -86,13 +86,13 @@ class Faults:
 
     def change_keys(self, host: str) -> None:
         """Give a host new SSH host keys; `restore_keys` brings the original ones back."""
-        identity = self._place(host)
+        identity = self._namespace(host)
         self._undo["keys", identity] = lambda: self.restore_keys(identity)
-        self.on(host, ["sh", "-c", NEW_KEYS])
+        self.run_on_host(host, ["sh", "-c", NEW_KEYS])
 
     def restore_keys(self, host: str) -> None:
-        self.on(host, ["sh", "-c", OLD_KEYS])
-        self._undo.pop(("keys", self._place(host)), None)
+        self.run_on_host(host, ["sh", "-c", OLD_KEYS])
+        self._undo.pop(("keys", self._namespace(host)), None)
 
     def replace(self, host: str) -> None:
         """Replace a host by another machine with the same address and a new disk. The API does not show it."""
@@ -111,7 +111,7 @@ class Faults:
         self._ask("DELETE", "faults")
         self._undo.pop(("api", ""), None)
 
-    def forward(self, seconds: float) -> None:
+    def advance_clock(self, seconds: float) -> None:
         """Put the scheduler's clock forward until `real_time`."""
         self._undo["clock", ""] = self.real_time
         self._ahead += seconds
@@ -122,7 +122,7 @@ class Faults:
         self._ahead = 0.0
         self._undo.pop(("clock", ""), None)
 
-    def on(self, host: str, argv: list[str]) -> str:
+    def run_on_host(self, host: str, argv: list[str]) -> str:
         """Run a command on a host as root, without its network, as on a console. Returns its output."""
         inside = ["nsenter", f"--target={leader(self._find(host)['pid'])}", "--all", "--wdns=/", "--", *argv]
         path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -131,7 +131,7 @@ class Faults:
             raise RuntimeError(f"{' '.join(argv)} on {host} ended with {result.returncode}: {result.stderr.strip()}")
         return result.stdout
 
-    def _place(self, host: str) -> str:
+    def _namespace(self, host: str) -> str:
         return host if host in EXTERNAL_ADDRESSES else str(self._find(host)["id"])
 
     def _group(self, host: str) -> Group:

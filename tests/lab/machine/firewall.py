@@ -41,18 +41,18 @@ class ExternalNetwork:
 
 def ruleset(cloud: Cloud, external: ExternalNetwork) -> str:
     """A complete ruleset that replaces the previous one."""
-    living = [
+    existing = [
         instance
         for instance in cloud.instances
-        if instance.get("PrivateIpAddress") and instance["State"]["Name"] not in GONE
+        if instance.get("PrivateIpAddress") and instance["State"]["Name"] not in ENDED
     ]
-    hosts = list({instance["PrivateIpAddress"]: instance for instance in reversed(living)}.values())[::-1]
+    hosts = list({instance["PrivateIpAddress"]: instance for instance in reversed(existing)}.values())[::-1]
     outside = ", ".join(external.addresses)
     chains = [
-        ("prerouting", "type nat hook prerouting priority dstnat", _arriving(hosts, cloud, external)),
-        ("postrouting", "type nat hook postrouting priority srcnat", _leaving(hosts, cloud, external)),
-        ("input", "type filter hook input priority filter; policy drop", _to_api(hosts, cloud, external, outside)),
-        ("forward", "type filter hook forward priority filter; policy drop", _between(hosts, outside)),
+        ("prerouting", "type nat hook prerouting priority dstnat", _destination_nat(hosts, cloud, external)),
+        ("postrouting", "type nat hook postrouting priority srcnat", _source_nat(hosts, cloud, external)),
+        ("input", "type filter hook input priority filter; policy drop", _input(hosts, cloud, external, outside)),
+        ("forward", "type filter hook forward priority filter; policy drop", _forward(hosts, outside)),
     ]
     for host in hosts:
         chains.append((_chain("out", host), "", list(_egress(host, hosts, cloud, external))))
@@ -61,7 +61,7 @@ def ruleset(cloud: Cloud, external: ExternalNetwork) -> str:
     return f"add table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n{body}\n}}\n"
 
 
-GONE = ("terminated", "shutting-down")
+ENDED = ("terminated", "shutting-down")
 
 
 def _render(name: str, kind: str, rules: list[str]) -> str:
@@ -76,7 +76,7 @@ def _chain(way: str, host: Description) -> str:
 # --- the chains -------------------------------------------------------------------------------------------------------
 
 
-def _arriving(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
+def _destination_nat(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
     """From outside to a public address, for hosts whose subnet has a route to the internet gateway."""
     return [
         f"iifname {namespace} ip daddr {host['PublicIpAddress']} dnat to {host['PrivateIpAddress']}"
@@ -86,24 +86,24 @@ def _arriving(hosts: list[Description], cloud: Cloud, external: ExternalNetwork)
     ]
 
 
-def _leaving(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
+def _source_nat(hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> list[str]:
     """To the outside, with the host's public address or that of its NAT gateway as the source."""
     return [
-        f"ip saddr {host['PrivateIpAddress']} ip daddr {address} snat to {seen}"
+        f"ip saddr {host['PrivateIpAddress']} ip daddr {address} snat to {source}"
         for host in hosts
         for address in external.addresses.values()
-        if (seen := way_out(host, address, cloud))
+        if (source := egress_address(host, address, cloud))
     ]
 
 
-def _to_api(hosts: list[Description], cloud: Cloud, external: ExternalNetwork, outside: str) -> list[str]:
+def _input(hosts: list[Description], cloud: Cloud, external: ExternalNetwork, outside: str) -> list[str]:
     open_to = [host["PrivateIpAddress"] for host in hosts if _reaches_api(host, cloud, external)]
     match = f"ip daddr {external.api} tcp dport {external.port} accept"
     rules = ["ct state established,related accept", "iif lo accept", f"iifname {{ {outside} }} {match}"]
     return rules + ([f"ip saddr {{ {', '.join(open_to)} }} {match}"] if open_to else [])
 
 
-def _between(hosts: list[Description], outside: str) -> list[str]:
+def _forward(hosts: list[Description], outside: str) -> list[str]:
     rules = [
         "ct state established,related accept",
         "ct state invalid drop",
@@ -121,7 +121,7 @@ def _between(hosts: list[Description], outside: str) -> list[str]:
 def _egress(host: Description, hosts: list[Description], cloud: Cloud, external: ExternalNetwork) -> Iterator[str]:
     """Rules for packets that may leave a host; all others are dropped."""
     neighbours = [neighbour["PrivateIpAddress"] for neighbour in hosts if neighbour.get("VpcId") == host.get("VpcId")]
-    reached = neighbours + [address for address in external.addresses.values() if way_out(host, address, cloud)]
+    reached = neighbours + [address for address in external.addresses.values() if egress_address(host, address, cloud)]
     yield f"ip daddr != {{ {', '.join(reached)} }} drop"
     for permission in _permissions(host, cloud, "IpPermissionsEgress"):
         for match in _matches(permission, "daddr", host, hosts):
@@ -140,24 +140,24 @@ def _ingress(host: Description, hosts: list[Description], cloud: Cloud) -> Itera
 
 
 def _permissions(host: Description, cloud: Cloud, way: str) -> Iterator[Description]:
-    mine = {group["GroupId"] for group in host.get("SecurityGroups", ())}
+    group_ids = {group["GroupId"] for group in host.get("SecurityGroups", ())}
     for group in cloud.groups:
-        if group["GroupId"] in mine:
+        if group["GroupId"] in group_ids:
             yield from group.get(way, ())
 
 
 def _matches(permission: Description, side: str, host: Description, hosts: list[Description]) -> Iterator[str]:
     """One match for each address range of a permission, and one for the members of each group that it names."""
-    what = _protocol(permission)
-    if what is None:
+    protocol = _protocol(permission)
+    if protocol is None:
         return
     for addresses in (entry["CidrIp"] for entry in permission.get("IpRanges", ())):
         network = ip_network(addresses, strict=False)
-        yield " ".join(filter(None, ["" if network.prefixlen == 0 else f"ip {side} {network}", what]))
+        yield " ".join(filter(None, ["" if network.prefixlen == 0 else f"ip {side} {network}", protocol]))
     for pair in permission.get("UserIdGroupPairs", ()):
         members = [member["PrivateIpAddress"] for member in hosts if _is_member(member, pair["GroupId"], host)]
         if members:
-            yield " ".join(filter(None, [f"ip {side} {{ {', '.join(members)} }}", what]))
+            yield " ".join(filter(None, [f"ip {side} {{ {', '.join(members)} }}", protocol]))
 
 
 def _is_member(member: Description, group: str, host: Description) -> bool:
@@ -210,12 +210,12 @@ def _table(subnet: str, vpc: str, cloud: Cloud) -> Description:
 
 def _route(table: Description, address: str) -> Description:
     """The most specific active route to an address; empty if there is none."""
-    fitting = [
+    matching = [
         (ip_network(route["DestinationCidrBlock"]).prefixlen, number, route)
         for number, route in enumerate(table.get("Routes", ()))
         if route.get("DestinationCidrBlock") and _contains(route["DestinationCidrBlock"], address)
     ]
-    best: Description = max(fitting, default=(0, 0, {}))[2]
+    best: Description = max(matching, default=(0, 0, {}))[2]
     return best if best.get("State", "active") == "active" else {}
 
 
@@ -233,7 +233,7 @@ def _through_gateway(host: Description, address: str, cloud: Cloud) -> bool:
     return bool(host.get("PublicIpAddress")) and _attached(route.get("GatewayId", ""), vpc, cloud)
 
 
-def way_out(host: Description, address: str, cloud: Cloud) -> str | None:
+def egress_address(host: Description, address: str, cloud: Cloud) -> str | None:
     """The source address of a host's packets to an address outside; None if it has no route there."""
     if _through_gateway(host, address, cloud):
         return str(IPv4Address(host["PublicIpAddress"]))
@@ -255,4 +255,4 @@ def _reaches_api(host: Description, cloud: Cloud, external: ExternalNetwork) -> 
         table in endpoint.get("RouteTableIds", ()) and endpoint.get("State", "").lower() == "available"
         for endpoint in cloud.endpoints
     )
-    return allowed and (endpoint or way_out(host, external.api, cloud) is not None)
+    return allowed and (endpoint or egress_address(host, external.api, cloud) is not None)

@@ -10,7 +10,7 @@ from tests.lab.machine.cloud import CREDENTIALS
 from tests.lab.machine.places import API_URL, OPERATOR, REGION, LabPaths
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
-KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "NO_COLOR", "TF_LOG", "PYTHONPATH")
+TERMINAL_VARIABLES = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "NO_COLOR", "TF_LOG", "PYTHONPATH")
 CONFIGURATION = """\
 disable_checkpoint = true
 provider_installation {{
@@ -30,12 +30,12 @@ def plugin_mirror() -> Path | None:
         return Path(named) if Path(named, PROVIDER).is_dir() else None
     # Not those below .terraform, which belong to one working copy. Deeper folders are not searched: it takes seconds.
     where = ["find", "/", "-xdev", "-maxdepth", "7", "-name", ".terraform", "-prune"]
-    what = ["-o", "-type", "d", "-path", f"*/{PROVIDER}", "-print", "-quit"]
-    lines = subprocess.run([*where, *what], text=True, capture_output=True).stdout.splitlines()
+    matching = ["-o", "-type", "d", "-path", f"*/{PROVIDER}", "-print", "-quit"]
+    lines = subprocess.run([*where, *matching], text=True, capture_output=True).stdout.splitlines()
     return Path(lines[0].removesuffix(f"/{PROVIDER}")) if lines else None
 
 
-def furnish(paths: LabPaths, mirror: Path) -> None:
+def create(paths: LabPaths, mirror: Path) -> None:
     """Create the operator's home."""
     for path in (paths.home, _state(paths)):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,7 +48,7 @@ def environment(paths: LabPaths) -> dict[str, str]:
     """The complete environment of the operator. Only the terminal settings come from the caller's environment."""
     tools = Path(sys.executable).parent
     return {
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **{name: os.environ[name] for name in TERMINAL_VARIABLES if name in os.environ},
         **CREDENTIALS,
         "PATH": f"{tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(paths.home),

@@ -30,20 +30,20 @@ class Lab:
 
     # --- up and down --------------------------------------------------------------------------------------------------
 
-    def up(self, say: Callable[[str], None] = lambda text: None) -> None:
+    def up(self, report: Callable[[str], None] = lambda text: None) -> None:
         """Bring the lab up, unless it is; removes remains first. After a failure or Ctrl-C, nothing is left."""
         if self.is_up():
             return
         self.down()
-        say("the image of the hosts (built once, a minute)")
+        report("the image of the hosts (built once, a minute)")
         image.ensure()
         try:
-            self._build(say)
+            self._build(report)
         except BaseException:
             self.down()
             raise
 
-    def _build(self, say: Callable[[str], None]) -> None:
+    def _build(self, report: Callable[[str], None]) -> None:
         requirements.allow_inotify_instances()
         mirror = home.plugin_mirror()
         if mirror is None:
@@ -51,16 +51,16 @@ class Lab:
         for path in (self.paths.logs, self.paths.hosts):
             path.mkdir(parents=True)
         self.paths.directory.chmod(0o700)
-        home.furnish(self.paths, mirror)
-        say("network")
+        home.create(self.paths, mirror)
+        report("network")
         external = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
         self._network.create(firewall.ruleset(firewall.Cloud(), external))
-        say("AWS API and reconciler")
+        report("AWS API and reconciler")
         state = str(self.paths.directory)
-        self._begin("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
-        self._begin("reconciler", ["-m", "tests.lab.machine.reconciler", self.paths.name])
-        self._await("the API", self._answers, 120)
-        self._await("the reconciler", self._overview.exists, 120)
+        self._start_program("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
+        self._start_program("reconciler", ["-m", "tests.lab.machine.reconciler", self.paths.name])
+        self._wait_for("the API", self._answers, 120)
+        self._wait_for("the reconciler", self._overview.exists, 120)
 
     def down(self) -> None:
         """End everything that a lab of this name started, by any process. It need not exist."""
@@ -81,8 +81,8 @@ class Lab:
 
     def is_up(self) -> bool:
         """Whether its API answers and its reconciler runs."""
-        looked_after = Group(f"{self.paths.prefix}/reconciler").populated() and self._overview.exists()
-        return looked_after and self._answers()
+        reconciled = Group(f"{self.paths.prefix}/reconciler").populated() and self._overview.exists()
+        return reconciled and self._answers()
 
     def _answers(self) -> bool:
         if self.paths.named("router") not in network.namespaces(self.paths.prefix):
@@ -96,7 +96,7 @@ class Lab:
 
     def command(self, argv: Sequence[str], namespace: str = "operator") -> list[str]:
         """The command that runs `argv` in the network of the operator, the stranger or a host, as a lab process."""
-        at = self._place(namespace)
+        at = self._namespace(namespace)
         group = Group(f"{self.paths.prefix}/{at}")
         group.create()
         return group.enter(self._network.inside(at, list(argv)))
@@ -117,7 +117,7 @@ class Lab:
         code: int | None = 0,
         timeout: float = 600,
         env: Mapping[str, str] | None = None,
-        given: str = "",
+        stdin: str = "",
         cwd: Path | None = None,
         namespace: str = "operator",
     ) -> subprocess.CompletedProcess[str]:
@@ -126,7 +126,7 @@ class Lab:
             self.command(argv, namespace),
             env={**self.environment(), **(env or {})},
             cwd=cwd or self.paths.home,
-            input=given,
+            input=stdin,
             timeout=timeout,
             text=True,
             capture_output=True,
@@ -139,21 +139,21 @@ class Lab:
     def client(self, service: str = "ec2", agent: str = "test") -> Any:
         """A boto3 client for this process, made once. Its requests are sent from the operator's network."""
         if (service, agent) not in self._clients:
-            self._clients[service, agent] = cloud.client_through(self._network.entered, service, agent)
+            self._clients[service, agent] = cloud.client_through(self._network.in_network_of, service, agent)
         return self._clients[service, agent]
 
     def probe(self, namespace: str, address: str, port: int, timeout: float = 1.0) -> str:
         """The result of a TCP connection from a namespace: `open`, `refused` (nothing listens) or `silent`."""
-        with self.entered(namespace):
+        with self.in_network_of(namespace):
             return network.connection(address, port, timeout)
 
-    def entered(self, namespace: str) -> AbstractContextManager[None]:
+    def in_network_of(self, namespace: str) -> AbstractContextManager[None]:
         """Within `with`, the sockets of this thread are opened in this namespace."""
-        return self._network.entered(self._place(namespace))
+        return self._network.in_network_of(self._namespace(namespace))
 
     def ask(self, method: str, path: str, body: object = None, timeout: float = 60) -> Any:
         """Send a request to the lab's own HTTP interface below /lab/."""
-        with self._network.entered("operator"):
+        with self._network.in_network_of("operator"):
             return cloud.control(method, path, body, timeout)
 
     def heal(self) -> None:
@@ -162,15 +162,15 @@ class Lab:
         Group(f"{self.paths.prefix}/operator").kill()
         for host in self.hosts():
             if (host["state"], host["api"]) == ("dead", "running"):
-                self.revive(host["id"])
+                self.boot_dead_host(host["id"])
 
-    def revive(self, host: str) -> None:
+    def boot_dead_host(self, host: str) -> None:
         """Boot a host that died."""
         ec2, identity = self.client(), self.host(host)["id"]
         ec2.stop_instances(InstanceIds=[identity])
-        self.await_host(identity, "down")
+        self.wait_for_host(identity, "down")
         ec2.start_instances(InstanceIds=[identity])
-        self.await_host(identity, "up")
+        self.wait_for_host(identity, "up")
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Lab:
         rows: list[dict[str, Any]] = json.loads(self._overview.read_text())["hosts"]
         return rows
 
-    def trouble(self) -> str:
+    def reconciler_failure(self) -> str:
         """What the reconciler failed to do at its last attempt; empty if it succeeded."""
         return str(json.loads(self._overview.read_text())["trouble"])
 
@@ -193,13 +193,13 @@ class Lab:
             raise KeyError(f"no host {which} in this lab; there are: {names or 'none'}")
         return rows[-1]
 
-    def find(self, which: str, state: str = "") -> bool:
+    def host_exists(self, which: str, state: str = "") -> bool:
         """Whether a host with this name, address or id exists and has this state."""
         with suppress(KeyError):
             return self.host(which)["state"] not in ("removing", "gone") and state in ("", self.host(which)["state"])
         return False
 
-    def await_host(self, which: str, state: str, timeout: float = 600) -> dict[str, Any]:
+    def wait_for_host(self, which: str, state: str, timeout: float = 600) -> dict[str, Any]:
         """Wait until a host is `up`, `down` or `dead`. Raises TimeoutError with the reconciler's last messages."""
 
         def reached() -> bool:
@@ -209,11 +209,11 @@ class Lab:
                 if which in (host["id"], host["name"], host["private_ip"])
             )
 
-        self._await(f"{which} to be {state}", reached, timeout)
+        self._wait_for(f"{which} to be {state}", reached, timeout)
         return self.host(which)
 
     def calls(self, mutating: bool | None = None) -> list[dict[str, Any]]:
-        """The calls made of the API since the last `forget_calls`."""
+        """The calls made of the API since the last `reset_calls`."""
         only = "" if mutating is None else f"?mutating={str(mutating).lower()}"
         answer: list[dict[str, Any]] = self.ask("GET", f"calls{only}")["calls"]
         return answer
@@ -221,7 +221,7 @@ class Lab:
     def mutating_calls(self) -> list[dict[str, Any]]:
         return self.calls(mutating=True)
 
-    def forget_calls(self) -> None:
+    def reset_calls(self) -> None:
         self.ask("POST", "calls/reset")
 
     def tail(self, lines: int = 30) -> str:
@@ -230,13 +230,13 @@ class Lab:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _place(self, which: str) -> str:
+    def _namespace(self, which: str) -> str:
         return which if which in EXTERNAL_ADDRESSES else str(self.host(which)["id"])
 
-    def _begin(self, name: str, argv: list[str]) -> None:
+    def _start_program(self, name: str, argv: list[str]) -> None:
         """Start one of the lab's own programs in the router's network; it continues after this process ends."""
-        passed = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
-        environment = {name: os.environ[name] for name in passed if name in os.environ}
+        names = ("PATH", "HOME", "XDG_CACHE_HOME", "PNEUMO_LABS")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
         group = Group(f"{self.paths.prefix}/{name}")
         group.create()
         command = group.enter(self._network.inside("router", [sys.executable, "-u", *argv]))
@@ -245,7 +245,7 @@ class Lab:
             program = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **files)
         self._programs.append(program)
 
-    def _await(self, what: str, reached: Callable[[], bool], timeout: float) -> None:
+    def _wait_for(self, what: str, reached: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not reached():
             if time.monotonic() > deadline:

@@ -38,7 +38,7 @@ class Network:
         _ip("-n", self._router, "route", "add", "blackhole", "default")  # for addresses without a host
         settings = ("net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1", "net.ipv6.conf.all.disable_ipv6=1")
         self._in_router("sysctl", "--quiet", "--write", *settings)
-        self._in_router("nft", "-f", "-", given=CUTS)
+        self._in_router("nft", "-f", "-", stdin=CUTS)
         self.load(ruleset)
         for namespace, address in EXTERNAL_ADDRESSES.items():
             self._connect(self._paths.named(namespace), namespace, address)
@@ -74,7 +74,7 @@ class Network:
         return ["nsenter", f"--net=/run/netns/{self._paths.named(namespace)}", "--", *argv]
 
     @contextmanager
-    def entered(self, namespace: str) -> Iterator[None]:
+    def in_network_of(self, namespace: str) -> Iterator[None]:
         """Within `with`, the sockets of this thread are opened in a namespace of the lab."""
         with (
             Path("/proc/thread-self/ns/net").open() as here,
@@ -97,9 +97,9 @@ class Network:
         _ip("-n", namespace, "link", "set", "eth0", "up")
         _ip("-n", namespace, "route", "add", "default", "via", GATEWAY, "dev", "eth0", "onlink")
 
-    def _in_router(self, *argv: str, given: str = "") -> str:
+    def _in_router(self, *argv: str, stdin: str = "") -> str:
         return subprocess.run(
-            self.inside("router", list(argv)), input=given, text=True, capture_output=True, check=True
+            self.inside("router", list(argv)), input=stdin, text=True, capture_output=True, check=True
         ).stdout
 
 

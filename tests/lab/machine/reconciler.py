@@ -51,7 +51,7 @@ class Reconciler:
 
     def run(self, stop: threading.Event) -> None:
         """Run until stopped. A failure is reported once and tried again."""
-        cloud.await_api()
+        cloud.wait_for_api()
         for tick in range(sys.maxsize):
             if stop.wait(TICK):
                 return

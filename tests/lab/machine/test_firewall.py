@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.machine.firewall import Cloud, ExternalNetwork, ruleset, way_out
+from tests.lab.machine.firewall import Cloud, ExternalNetwork, egress_address, ruleset
 
 EXTERNAL = ExternalNetwork("198.18.0.1", 5555, {"operator": "203.0.113.7", "stranger": "203.0.113.66"})
 ANYWHERE = {"CidrIp": "0.0.0.0/0"}
@@ -225,21 +225,21 @@ PUBLIC_HOST = host(1, PublicIpAddress="198.51.100.10")
 def test_the_way_to_the_operator(instance: dict[str, Any], tables: list[Any], seen: str | None) -> None:
     cloud = Cloud([instance], (), tables, [INTERNET], [NAT])
 
-    assert way_out(instance, "203.0.113.7", cloud) == seen
+    assert egress_address(instance, "203.0.113.7", cloud) == seen
 
 
 @pytest.mark.parametrize("state", ["pending", "deleting", "deleted", "failed"])
 def test_a_nat_gateway_that_is_not_there_leads_nowhere(state: str) -> None:
     cloud = Cloud([host(1)], (), [table("rtb-1", TO_NAT), PUBLIC], [INTERNET], [{**NAT, "State": state}])
 
-    assert way_out(host(1), "203.0.113.7", cloud) is None
+    assert egress_address(host(1), "203.0.113.7", cloud) is None
 
 
 def test_a_gateway_of_another_vpc_leads_nowhere() -> None:
     elsewhere = {**INTERNET, "Attachments": [{"VpcId": "vpc-2"}]}
     cloud = Cloud([PUBLIC_HOST], (), [table("rtb-1", TO_INTERNET)], [elsewhere])
 
-    assert way_out(PUBLIC_HOST, "203.0.113.7", cloud) is None
+    assert egress_address(PUBLIC_HOST, "203.0.113.7", cloud) is None
 
 
 def test_public_addresses_are_translated_both_ways() -> None:

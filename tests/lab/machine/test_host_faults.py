@@ -5,87 +5,87 @@ import time
 
 import pytest
 
-from tests.lab.two_host_vpc import Stack, configure_ssh, host_key, state
+from tests.lab.two_host_vpc import TwoHostVpc, configure_ssh, host_key, state
 from tests.lab.wait import wait_for
 
 
-def test_a_cut_link_is_silence_and_comes_back(stack: Stack) -> None:
-    stack.lab.fault.cut(stack.back)
-    assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "silent"
-    assert stack.lab.probe("operator", stack.public, 22) == "open"
-    stack.lab.fault.restore(stack.back)
-    assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "open"
+def test_a_cut_link_is_silence_and_comes_back(vpc: TwoHostVpc) -> None:
+    vpc.lab.fault.cut(vpc.back)
+    assert vpc.lab.probe(vpc.front, vpc.address(vpc.back), 22) == "silent"
+    assert vpc.lab.probe("operator", vpc.public, 22) == "open"
+    vpc.lab.fault.restore(vpc.back)
+    assert vpc.lab.probe(vpc.front, vpc.address(vpc.back), 22) == "open"
 
 
-def test_a_frozen_host_takes_connections_and_says_nothing(stack: Stack) -> None:
-    stack.lab.fault.freeze(stack.back)
+def test_a_frozen_host_takes_connections_and_says_nothing(vpc: TwoHostVpc) -> None:
+    vpc.lab.fault.freeze(vpc.back)
     try:
-        assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "open"
-        assert "timed out" in stack.ssh(stack.back, "true", timeout=1).stderr
+        assert vpc.lab.probe(vpc.front, vpc.address(vpc.back), 22) == "open"
+        assert "timed out" in vpc.ssh(vpc.back, "true", timeout=1).stderr
     finally:
-        stack.lab.fault.thaw(stack.back)
-    assert stack.ssh(stack.back, "true").returncode == 0
+        vpc.lab.fault.thaw(vpc.back)
+    assert vpc.ssh(vpc.back, "true").returncode == 0
 
 
-def test_a_killed_host_runs_for_ec2_until_it_is_stopped_and_started(stack: Stack) -> None:
-    assert stack.ssh(stack.back, "echo kept > note; sync").returncode == 0
-    stack.lab.fault.kill(stack.back)
-    stack.lab.await_host(stack.back, "dead")
-    assert state(stack, stack.back) == "running"
-    assert stack.lab.probe(stack.front, stack.address(stack.back), 22) == "silent"
-    stack.lab.revive(stack.back)
-    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
-    assert stack.ssh(stack.back, "cat note").stdout == "kept\n"
+def test_a_killed_host_runs_for_ec2_until_it_is_stopped_and_started(vpc: TwoHostVpc) -> None:
+    assert vpc.ssh(vpc.back, "echo kept > note; sync").returncode == 0
+    vpc.lab.fault.kill(vpc.back)
+    vpc.lab.wait_for_host(vpc.back, "dead")
+    assert state(vpc, vpc.back) == "running"
+    assert vpc.lab.probe(vpc.front, vpc.address(vpc.back), 22) == "silent"
+    vpc.lab.boot_dead_host(vpc.back)
+    wait_for("SSH", lambda: vpc.ssh(vpc.back, "true").returncode == 0)
+    assert vpc.ssh(vpc.back, "cat note").stdout == "kept\n"
 
 
-def test_a_full_disk_takes_nothing_more_and_costs_this_machine_nothing(stack: Stack) -> None:
-    before = os.statvfs(stack.lab.paths.directory).f_bavail
+def test_a_full_disk_takes_nothing_more_and_costs_this_machine_nothing(vpc: TwoHostVpc) -> None:
+    before = os.statvfs(vpc.lab.paths.directory).f_bavail
     write = "dd if=/dev/zero of=more bs=1M count=1 status=none; rm more"
-    stack.lab.fault.fill(stack.back)
-    full = stack.ssh(stack.back, write)
-    used = (before - os.statvfs(stack.lab.paths.directory).f_bavail) * 4096
-    stack.lab.fault.drain(stack.back)
+    vpc.lab.fault.fill(vpc.back)
+    full = vpc.ssh(vpc.back, write)
+    used = (before - os.statvfs(vpc.lab.paths.directory).f_bavail) * 4096
+    vpc.lab.fault.drain(vpc.back)
 
     assert "No space left on device" in full.stderr
     assert used < 500_000_000
-    assert not stack.ssh(stack.back, write).stderr
+    assert not vpc.ssh(vpc.back, write).stderr
 
 
-def test_changed_host_keys_are_noticed(stack: Stack) -> None:
-    old = stack.lab.fault.on(stack.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"])
-    stack.lab.fault.change_keys(stack.back)
-    assert stack.lab.fault.on(stack.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"]) != old
-    assert "HOST IDENTIFICATION HAS CHANGED" in stack.ssh(stack.back, "true").stderr
-    stack.lab.fault.restore_keys(stack.back)
-    assert stack.lab.fault.on(stack.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"]) == old
-    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
+def test_changed_host_keys_are_noticed(vpc: TwoHostVpc) -> None:
+    old = vpc.lab.fault.run_on_host(vpc.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"])
+    vpc.lab.fault.change_keys(vpc.back)
+    assert vpc.lab.fault.run_on_host(vpc.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"]) != old
+    assert "HOST IDENTIFICATION HAS CHANGED" in vpc.ssh(vpc.back, "true").stderr
+    vpc.lab.fault.restore_keys(vpc.back)
+    assert vpc.lab.fault.run_on_host(vpc.back, ["sh", "-c", "cat /etc/ssh/ssh_host_*"]) == old
+    wait_for("SSH", lambda: vpc.ssh(vpc.back, "true").returncode == 0)
 
 
-def test_another_machine_under_the_same_address_has_nothing_of_the_old_one(stack: Stack) -> None:
-    old = host_key(stack, stack.back)
-    assert stack.ssh(stack.back, "echo kept > note").returncode == 0
-    stack.lab.fault.replace(stack.back)
-    wait_for("another key on the console", lambda: host_key(stack, stack.back) != old)
-    configure_ssh(stack)
-    wait_for("SSH", lambda: stack.ssh(stack.back, "true").returncode == 0)
-    assert "No such file" in stack.ssh(stack.back, "cat note").stderr
+def test_another_machine_under_the_same_address_has_nothing_of_the_old_one(vpc: TwoHostVpc) -> None:
+    old = host_key(vpc, vpc.back)
+    assert vpc.ssh(vpc.back, "echo kept > note").returncode == 0
+    vpc.lab.fault.replace(vpc.back)
+    wait_for("another key on the console", lambda: host_key(vpc, vpc.back) != old)
+    configure_ssh(vpc)
+    wait_for("SSH", lambda: vpc.ssh(vpc.back, "true").returncode == 0)
+    assert "No such file" in vpc.ssh(vpc.back, "cat note").stderr
 
 
-def test_faults_of_the_api_do_not_affect_the_lab(stack: Stack) -> None:
+def test_faults_of_the_api_do_not_affect_the_lab(vpc: TwoHostVpc) -> None:
     from botocore.exceptions import ClientError
 
-    stack.lab.fault.api("throttled", service="ec2")
+    vpc.lab.fault.api("throttled", service="ec2")
     with pytest.raises(ClientError, match="RequestLimitExceeded"):
-        stack.ec2.describe_vpcs()
-    stack.lab.fault.clear()
-    assert stack.ec2.describe_vpcs()["Vpcs"]
+        vpc.ec2.describe_vpcs()
+    vpc.lab.fault.clear()
+    assert vpc.ec2.describe_vpcs()["Vpcs"]
 
 
-def test_calls_are_counted_without_the_labs_own(stack: Stack) -> None:
-    stack.lab.forget_calls()
+def test_calls_are_counted_without_the_labs_own(vpc: TwoHostVpc) -> None:
+    vpc.lab.reset_calls()
     time.sleep(1.2)  # the reconciler checks the API twice a second
-    stack.ec2.create_tags(Resources=[stack.vpc], Tags=[{"Key": "a", "Value": "b"}])
-    stack.ec2.describe_vpcs()
+    vpc.ec2.create_tags(Resources=[vpc.vpc_id], Tags=[{"Key": "a", "Value": "b"}])
+    vpc.ec2.describe_vpcs()
 
-    assert [call["action"] for call in stack.lab.calls()] == ["CreateTags", "DescribeVpcs"]
-    assert [call["action"] for call in stack.lab.mutating_calls()] == ["CreateTags"]
+    assert [call["action"] for call in vpc.lab.calls()] == ["CreateTags", "DescribeVpcs"]
+    assert [call["action"] for call in vpc.lab.mutating_calls()] == ["CreateTags"]

@@ -13,7 +13,7 @@ from tests.lab.machine import mounts, network
 from tests.lab.machine.cgroups import with_prefix
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import ROOT, LabPaths
-from tests.lab.two_host_vpc import IMAGE, Stack
+from tests.lab.two_host_vpc import IMAGE, TwoHostVpc
 from tests.lab.wait import wait_for
 
 
@@ -56,11 +56,11 @@ def _text(path: Path) -> str:
         return ""
 
 
-def command(lab: Lab, *words: str) -> list[str]:
-    return [sys.executable, "-m", "tests.lab", "--name", lab.paths.name, *words]
+def command(lab: Lab, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tests.lab", "--name", lab.paths.name, *arguments]
 
 
-def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: Stack, second: Lab) -> None:
+def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(vpc: TwoHostVpc, second: Lab) -> None:
     subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
     subprocess.run(command(second, "up"), cwd=ROOT, check=True, capture_output=True)
     ec2 = second.client()
@@ -83,13 +83,13 @@ def test_down_ends_a_lab_whose_programs_were_killed_and_leaves_the_other(stack: 
         assert (result.returncode, result.stderr) == (0, "")
         assert remains(second) == []
     assert forgotten.wait(120) == -signal.SIGKILL
-    assert stack.ssh(stack.front, "true").returncode == 0
+    assert vpc.ssh(vpc.front, "true").returncode == 0
 
 
 def process(lab: Lab, program: str) -> int:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = _text(path).split("\0")
-        if program in words and f"/{lab.paths.prefix}/" in _text(path.parent / "cgroup"):
+        arguments = _text(path).split("\0")
+        if program in arguments and f"/{lab.paths.prefix}/" in _text(path.parent / "cgroup"):
             return int(path.parent.name)
     raise AssertionError(f"no {program}")
 

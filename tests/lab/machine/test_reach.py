@@ -11,28 +11,28 @@ import pytest
 
 from tests.lab.machine.lab import Lab
 from tests.lab.machine.places import LabPaths
-from tests.lab.two_host_vpc import Stack, port
+from tests.lab.two_host_vpc import TwoHostVpc, port
 from tests.lab.wait import wait_for
 
 
-def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(stack: Stack) -> None:
-    got = stack.ssh(stack.back, "hostname; sudo ls /var/lib/booted; id -un")
+def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(vpc: TwoHostVpc) -> None:
+    got = vpc.ssh(vpc.back, "hostname; sudo ls /var/lib/booted; id -un")
 
-    address = stack.address(stack.back).replace(".", "-")
+    address = vpc.address(vpc.back).replace(".", "-")
     assert got.stdout.split() == [f"ip-{address}", "/var/lib/booted", "admin"], got.stderr
 
 
-def test_the_rules_hold_both_ways(stack: Stack) -> None:
-    front, back = stack.address(stack.front), stack.address(stack.back)
+def test_the_rules_hold_both_ways(vpc: TwoHostVpc) -> None:
+    front, back = vpc.address(vpc.front), vpc.address(vpc.back)
     expected = {
-        ("operator", stack.public, 22): "open",
-        ("operator", stack.public, 443): "refused",  # allowed, but no nginx listens yet
-        ("operator", stack.public, 80): "silent",
+        ("operator", vpc.public, 22): "open",
+        ("operator", vpc.public, 443): "refused",  # allowed, but no nginx listens yet
+        ("operator", vpc.public, 80): "silent",
         ("operator", front, 22): "silent",
         ("operator", back, 22): "silent",
         ("operator", "198.51.100.240", 22): "silent",
-        ("stranger", stack.public, 443): "refused",
-        ("stranger", stack.public, 22): "silent",
+        ("stranger", vpc.public, 443): "refused",
+        ("stranger", vpc.public, 22): "silent",
         ("front", back, 22): "open",
         ("front", back, 5000): "refused",
         ("front", back, 6000): "silent",  # may leave one host, but not enter the other
@@ -47,40 +47,40 @@ def test_the_rules_hold_both_ways(stack: Stack) -> None:
         ("back", "198.18.0.1", 443): "silent",
         ("back", "169.254.1.1", 22): "silent",
     }
-    host_ids = {"front": stack.front, "back": stack.back}
+    host_ids = {"front": vpc.front, "back": vpc.back}
 
     def probe(way: tuple[str, str, int]) -> str:
-        return stack.lab.probe(host_ids.get(way[0], way[0]), way[1], way[2])
+        return vpc.lab.probe(host_ids.get(way[0], way[0]), way[1], way[2])
 
     with ThreadPoolExecutor(len(expected)) as pool:
         assert dict(zip(expected, pool.map(probe, expected), strict=True)) == expected
 
 
 @pytest.mark.parametrize("which", ["front", "back"])
-def test_outside_a_host_has_its_public_or_its_nat_gateways_address(stack: Stack, which: str) -> None:
-    gateway = stack.ec2.describe_nat_gateways(NatGatewayIds=[stack.nat])["NatGateways"][0]
+def test_outside_a_host_has_its_public_or_its_nat_gateways_address(vpc: TwoHostVpc, which: str) -> None:
+    gateway = vpc.ec2.describe_nat_gateways(NatGatewayIds=[vpc.nat])["NatGateways"][0]
     nat = gateway["NatGatewayAddresses"][0]["PublicIp"]
-    with stack.lab.entered("stranger"):
+    with vpc.lab.in_network_of("stranger"):
         server = socket.create_server(("203.0.113.66", 443))
-    with server, stack.lab.entered(getattr(stack, which)):
+    with server, vpc.lab.in_network_of(getattr(vpc, which)):
         socket.create_connection(("203.0.113.66", 443), timeout=3).close()
         connection, peer = server.accept()
         connection.close()
 
-    assert peer[0] == {"front": stack.public, "back": nat}[which]
+    assert peer[0] == {"front": vpc.public, "back": nat}[which]
 
 
-def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> None:
-    ec2, everywhere = stack.ec2, {"RouteTableId": stack.private_table, "DestinationCidrBlock": "0.0.0.0/0"}
-    assert stack.groups
-    rule = {"GroupId": stack.groups["back"], "IpPermissions": [{**port(443), "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}
+def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(vpc: TwoHostVpc) -> None:
+    ec2, everywhere = vpc.ec2, {"RouteTableId": vpc.private_table, "DestinationCidrBlock": "0.0.0.0/0"}
+    assert vpc.groups
+    rule = {"GroupId": vpc.groups["back"], "IpPermissions": [{**port(443), "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}
 
     def reaches_api(expected: str) -> Callable[[], bool]:
-        return lambda: stack.lab.probe(stack.back, "198.18.0.1", 5555, 0.3) == expected
+        return lambda: vpc.lab.probe(vpc.back, "198.18.0.1", 5555, 0.3) == expected
 
     ec2.delete_route(**everywhere)
     wait_for("the route to be gone", reaches_api("silent"))
-    ec2.create_route(**everywhere, NatGatewayId=stack.nat)
+    ec2.create_route(**everywhere, NatGatewayId=vpc.nat)
     wait_for("the route", reaches_api("open"))
     ec2.revoke_security_group_egress(**rule)
     wait_for("the rule to be gone", reaches_api("silent"))
@@ -88,15 +88,15 @@ def test_without_a_route_or_a_rule_a_host_is_shut_in_at_once(stack: Stack) -> No
     wait_for("the rule", reaches_api("open"))
 
 
-def test_nothing_in_the_lab_leads_to_this_machines_network(stack: Stack) -> None:
-    namespaces = [LabPaths(stack.lab.paths.name).named(role) for role in ("router", "operator", "stranger", stack.back)]
+def test_nothing_in_the_lab_leads_to_this_machines_network(vpc: TwoHostVpc) -> None:
+    namespaces = [LabPaths(vpc.lab.paths.name).named(role) for role in ("router", "operator", "stranger", vpc.back)]
     for namespace in namespaces:
         links = subprocess.run(["ip", "-n", namespace, "-o", "link"], text=True, capture_output=True, check=True).stdout
         peers = {line.split("link-netns ")[1].split()[0] for line in links.splitlines() if "link-netns " in line}
         others = [line for line in links.splitlines() if "link-netns " not in line and ": lo:" not in line]
 
         assert not others
-        assert all(peer.startswith(stack.lab.paths.prefix) for peer in peers)
+        assert all(peer.startswith(vpc.lab.paths.prefix) for peer in peers)
 
 
 def test_name_resolution_fails_immediately_for_the_operator(lab: Lab) -> None:

@@ -50,7 +50,7 @@ class TrainingHost:
 
     def run_script(self, script: str) -> str:
         """Run a script on the host."""
-        return self.operator.lab.fault.on(self.id, ["sh", "-c", script])
+        return self.operator.lab.fault.run_on_host(self.id, ["sh", "-c", script])
 
     def state(self) -> str:
         """The state of the host according to EC2."""
@@ -146,4 +146,4 @@ class TrainingHost:
 
     def advance_clock(self, seconds: float) -> None:
         """Put the scheduler's clock forward."""
-        self.operator.lab.fault.forward(seconds)
+        self.operator.lab.fault.advance_clock(seconds)

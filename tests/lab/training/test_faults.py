@@ -59,7 +59,7 @@ def test_a_stop_that_aws_denies_is_exit_7_with_the_command(training: TrainingHos
     training.disable_unit()
     training.operator.lab.fault.api("denied", service="ec2", action="StopInstances")
     on = ["mount", "--bind", "/bin/true", "/usr/bin/systemctl"]  # and the host cannot power itself off
-    training.operator.lab.fault.on("train", on)
+    training.operator.lab.fault.run_on_host("train", on)
     try:
         os.killpg(child.pid, signal.SIGINT)
         _, err = child.communicate(timeout=COMMAND_TIMEOUT_S)
