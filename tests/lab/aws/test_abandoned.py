@@ -36,27 +36,27 @@ def abandoned(aws: SharedStack[FirstUp]) -> Abandoned:
     lab.client().terminate_instances(InstanceIds=[old])
     wait_for("the old GPU host to be gone", lambda: not lab.host_exists("train"))
     up = operator.start("up", "-y")
-    wait_for("another one", lambda: lab.host_exists("train", "up") or up.poll() is not None, pause_grows=False)
+    wait_for("the new GPU host", lambda: lab.host_exists("train", "up") or up.poll() is not None, pause_grows=False)
     os.kill(up.pid, signal.SIGKILL)
     up.communicate()
     lab.reset_calls()
-    seen = status_that_saw_aws(operator)
+    status = status_with_aws_answer(operator)
     new = lab.host("train")["id"]
     wait_for("the GPU host to be stopped", lambda: operator.state(new) == "stopped", DEAD_MAN_S)
     stops = tuple(call["source"] for call in lab.mutating_calls() if call["action"] == "StopInstances")
-    return Abandoned(up.returncode, seen.stdout, seen.stderr, stops, operator.json("drift"))
+    return Abandoned(up.returncode, status.stdout, status.stderr, stops, operator.json("drift"))
 
 
-def status_that_saw_aws(operator: Operator) -> "subprocess.CompletedProcess[str]":
+def status_with_aws_answer(operator: Operator) -> "subprocess.CompletedProcess[str]":
     """Repeat `status` until AWS answered in time: it only waits a few seconds, which is too short on a busy machine."""
-    tries: list[subprocess.CompletedProcess[str]] = []
+    results: list[subprocess.CompletedProcess[str]] = []
 
-    def saw() -> bool:
-        tries.append(operator.run("status", code=1))
-        return "the GPU host runs and costs money" in tries[-1].stderr
+    def aws_answered() -> bool:
+        results.append(operator.run("status", code=1))
+        return "the GPU host runs and costs money" in results[-1].stderr
 
-    wait_for("`status` to see AWS", saw)
-    return tries[-1]
+    wait_for("AWS to answer `status`", aws_answered)
+    return results[-1]
 
 
 def test_it_was_killed_in_the_middle(abandoned: Abandoned) -> None:

@@ -20,14 +20,14 @@ from tests.lab.machine.places import EXTERNAL_ADDRESSES
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
 
-NOBODYS = (3000, 8081, 9090)  # ports that no security group opens, among them those of Grafana and Prometheus
-TRIED = sorted({*PORTS.values(), *NOBODYS})
+CLOSED_PORTS = (3000, 8081, 9090)  # ports that no security group opens, among them those of Grafana and Prometheus
+PORTS_TRIED = sorted({*PORTS.values(), *CLOSED_PORTS})
 ANSWER_S = 2.0
 # Listens on all ports that no service uses, for at most two minutes.
 LISTEN = f"""
 import errno, socket, time
 kept = []
-for port in {TRIED}:
+for port in {PORTS_TRIED}:
     try:
         kept.append(socket.create_server(("", port), backlog=200))
     except OSError as error:
@@ -35,7 +35,7 @@ for port in {TRIED}:
 print("listening", flush=True)
 time.sleep(120)
 """
-Way = tuple[str, str, int]  # from, to (a namespace; "public NAME": a host by its public address), port
+Connection = tuple[str, str, int]  # from, to (a namespace; "public NAME": a host by its public address), port
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class Topology:
     hosts: Mapping[str, Mapping[str, Any]]
     groups: Mapping[str, Mapping[str, Any]]
 
-    def permits(self, way: Way) -> bool:
+    def permits(self, way: Connection) -> bool:
         """Whether the security groups of both ends allow a connection. The operator and the stranger have no group."""
         start, end, port = way[0], way[1].removeprefix("public "), way[2]
-        leaves = start in EXTERNAL_ADDRESSES or self._lets(start, "IpPermissionsEgress", end, port)
-        return leaves and (end in EXTERNAL_ADDRESSES or self._lets(end, "IpPermissions", start, port))
+        leaves = start in EXTERNAL_ADDRESSES or self._allows(start, "IpPermissionsEgress", end, port)
+        return leaves and (end in EXTERNAL_ADDRESSES or self._allows(end, "IpPermissions", start, port))
 
-    def _lets(self, host: str, direction: str, peer: str, port: int) -> bool:
+    def _allows(self, host: str, direction: str, peer: str, port: int) -> bool:
         rules = [rule for group in self._groups(host) for rule in self.groups[group][direction]]
         return any(self._covers(rule, peer) for rule in rules if rule["FromPort"] <= port <= rule["ToPort"])
 
     def _covers(self, rule: Mapping[str, Any], peer: str) -> bool:
         assert rule["IpProtocol"] == "tcp"
-        named = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
+        group_ids = {pair["GroupId"] for pair in rule["UserIdGroupPairs"]}
         address = IPv4Address(EXTERNAL_ADDRESSES.get(peer) or self.hosts[peer]["PrivateIpAddress"])
         within = any(address in IPv4Network(block["CidrIp"]) for block in rule["IpRanges"])
-        return within or bool(peer not in EXTERNAL_ADDRESSES and named & self._groups(peer))
+        return within or bool(peer not in EXTERNAL_ADDRESSES and group_ids & self._groups(peer))
 
     def _groups(self, host: str) -> set[str]:
         return {group["GroupId"] for group in self.hosts[host]["SecurityGroups"]}
@@ -74,11 +74,11 @@ def topology(aws: SharedStack[FirstUp]) -> Iterator[Topology]:
     train = operator.instance_id("train")
     ec2.start_instances(InstanceIds=[train])
     operator.lab.wait_for_host("train", "up")
-    yield described(operator)
+    yield describe_topology(operator)
     operator.run("gpu", "stop")
 
 
-def described(operator: Operator) -> Topology:
+def describe_topology(operator: Operator) -> Topology:
     ec2 = operator.lab.client()
     names = {host["id"]: host["name"] for host in operator.lab.hosts()}
     listed = [instance for group in ec2.describe_instances()["Reservations"] for instance in group["Instances"]]
@@ -88,7 +88,7 @@ def described(operator: Operator) -> Topology:
 
 
 @pytest.fixture(scope="module")
-def open_ways(aws: SharedStack[FirstUp], topology: Topology) -> dict[Way, str]:
+def outcomes(aws: SharedStack[FirstUp], topology: Topology) -> dict[Connection, str]:
     """The result of each connection, between all hosts, the operator and the stranger."""
     lab = aws.lab
     listeners = [listen(lab, origin) for origin in (*topology.hosts, *EXTERNAL_ADDRESSES)]
@@ -98,10 +98,10 @@ def open_ways(aws: SharedStack[FirstUp], topology: Topology) -> dict[Way, str]:
             assert listener.stdout.readline() == "listening\n"
         with ThreadPoolExecutor(len(listeners)) as pool:
             tried = pool.map(
-                lambda origin: attempt(lab, origin, destinations(topology, origin)),
+                lambda origin: try_connections(lab, origin, destinations(topology, origin)),
                 (*topology.hosts, *EXTERNAL_ADDRESSES),
             )
-            return {way: outcome for some in tried for way, outcome in some.items()}
+            return {way: outcome for results in tried for way, outcome in results.items()}
     finally:
         for listener in listeners:
             listener.kill()
@@ -130,12 +130,12 @@ def has_public(host: Mapping[str, Any]) -> bool:
     return bool(host.get("PublicIpAddress"))
 
 
-def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
+def try_connections(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Connection, str]:
     """Try all destinations and ports at the same time: `open`, `refused` or `silent`."""
-    ways = [(start, end, port) for end in ends for port in TRIED]
+    ways = [(start, end, port) for end in ends for port in PORTS_TRIED]
     with lab.in_network_of(start):
-        sockets = {way: connecting(ends[way[1]], way[2]) for way in ways}
-    answered = await_answers(sockets.values())
+        sockets = {way: start_connecting(ends[way[1]], way[2]) for way in ways}
+    answered = wait_for_answers(sockets.values())
     outcomes = {}
     for way, sock in sockets.items():
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if sock.fileno() in answered else -1
@@ -144,14 +144,14 @@ def attempt(lab: Lab, start: str, ends: Mapping[str, str]) -> dict[Way, str]:
     return outcomes
 
 
-def connecting(address: str, port: int) -> socket.socket:
+def start_connecting(address: str, port: int) -> socket.socket:
     made = socket.socket()
     made.setblocking(False)
     made.connect_ex((address, port))
     return made
 
 
-def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
+def wait_for_answers(sockets: Iterable[socket.socket]) -> set[int]:
     """The descriptors of the sockets that were answered in time."""
     waiting, answered, deadline = select.poll(), set(), time.monotonic() + ANSWER_S
     for sock in sockets:
@@ -163,40 +163,40 @@ def await_answers(sockets: Iterable[socket.socket]) -> set[int]:
     return answered
 
 
-def test_exactly_what_the_groups_permit_is_open(topology: Topology, open_ways: dict[Way, str]) -> None:
+def test_exactly_what_the_groups_permit_is_open(topology: Topology, outcomes: dict[Connection, str]) -> None:
     # Private addresses cannot be reached from outside, whatever the security groups allow.
     expected = {
         way: "open"
         if topology.permits(way) and not (way[0] in EXTERNAL_ADDRESSES and way[1] in topology.hosts)
         else "silent"
-        for way in open_ways
+        for way in outcomes
     }
 
-    assert len(open_ways) > 600
-    assert {way: outcome for way, outcome in open_ways.items() if outcome != expected[way]} == {}
+    assert len(outcomes) > 600
+    assert {way: outcome for way, outcome in outcomes.items() if outcome != expected[way]} == {}
 
 
-def test_from_outside_only_the_front_door_and_the_operators_ssh(open_ways: dict[Way, str]) -> None:
-    assert {way for way, outcome in open_ways.items() if way[0] in EXTERNAL_ADDRESSES and outcome != "silent"} == {
+def test_from_outside_only_the_front_door_and_the_operators_ssh(outcomes: dict[Connection, str]) -> None:
+    assert {way for way, outcome in outcomes.items() if way[0] in EXTERNAL_ADDRESSES and outcome != "silent"} == {
         ("operator", "public nginx", 22),
         *((origin, "public nginx", port) for origin in EXTERNAL_ADDRESSES for port in (80, 443)),
     }
 
 
-def test_between_hosts_only_the_designed_connections_are_open(open_ways: dict[Way, str]) -> None:
+def test_between_hosts_only_the_designed_connections_are_open(outcomes: dict[Connection, str]) -> None:
     """The important connections, listed by hand: a mistake in `permits` would not show in the test that uses it."""
-    open_between = {way for way, outcome in open_ways.items() if outcome == "open" and way[1] not in EXTERNAL_ADDRESSES}
+    open_between = {way for way, outcome in outcomes.items() if outcome == "open" and way[1] not in EXTERNAL_ADDRESSES}
 
     assert open_between >= {("web-0", "app-1", 5000), ("app-1", "app-0", 6379), ("train", "app-0", 6379)}
     assert open_between >= {("nginx", name, 22) for name in ("monitoring", "web-0", "app-0", "app-1", "train")}
     assert open_between >= {("monitoring", "train", 9100), ("monitoring", "app-0", 9121), ("nginx", "web-0", 8080)}
-    assert {way for way in open_between if way[2] in NOBODYS} == set()
+    assert {way for way in open_between if way[2] in CLOSED_PORTS} == set()
     assert {way for way in open_between if way[2] == 22 and way[0] not in ("nginx", "operator")} == set()
     assert {way for way in open_between if way[2] == 6379 and way[0] in ("web-0", "nginx", "monitoring")} == set()
 
 
-def test_packages_are_fetched_and_nothing_else_leaves(open_ways: dict[Way, str]) -> None:
-    out = {(way[0], way[2]) for way, outcome in open_ways.items() if way[1] == "stranger" and outcome == "open"}
+def test_packages_are_fetched_and_nothing_else_leaves(outcomes: dict[Connection, str]) -> None:
+    out = {(way[0], way[2]) for way, outcome in outcomes.items() if way[1] == "stranger" and outcome == "open"}
 
     assert out == {(host, port) for host in (*HOSTS, "train") for port in (80, 443)}
 

@@ -9,30 +9,30 @@ import pytest
 
 from tests.lab.machine.lab import Lab
 
-US = "boto3"  # without a terraform that still completes the work of another test
+AGENT = "boto3"  # without a terraform that still completes the work of another test
 OTHER = "other"  # a stack that is never created
 BUCKET = f"pneumoctl-{OTHER}-123456789012-eu-west-1"
 
 
 @pytest.fixture(autouse=True)
-def alone(lab: Lab) -> Iterator[None]:
+def nothing_changes(lab: Lab) -> Iterator[None]:
     """Raise the quotas, because the stack `default` also uses them, and check that no test here changes anything."""
     lab.fault.clear()
     lab.fault.api("quota", name="L-0263D0A3", value=50)
     lab.reset_calls()
     yield
     lab.fault.clear()
-    assert ours(lab.mutating_calls()) == []
+    assert calls_of_pneumoctl(lab.mutating_calls()) == []
     assert not (lab.paths.home / ".local/state/pneumoctl" / OTHER).exists()
 
 
-def ours(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [call for call in calls if call["agent"] == US]
+def calls_of_pneumoctl(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [call for call in calls if call["agent"] == AGENT]
 
 
-def refused(lab: Lab, code: int, *before: str, **env: str) -> str:
-    """The error message of `up`. `before`: words before the command."""
-    return lab.run([*before, "pneumoctl", "up", "-y", "--stack", OTHER], code, env=env).stderr
+def failing_up(lab: Lab, code: int, *prefix: str, **env: str) -> str:
+    """The error message of `up`. `prefix`: arguments before the command."""
+    return lab.run([*prefix, "pneumoctl", "up", "-y", "--stack", OTHER], code, env=env).stderr
 
 
 def test_without_terraform(lab: Lab, tmp_path: Path) -> None:
@@ -50,30 +50,30 @@ def test_with_a_terraform_of_another_version(lab: Lab, tmp_path: Path, version: 
     stub = tmp_path / "terraform"
     stub.write_text(f'#!/bin/sh\necho \'{{"terraform_version": "{version}"}}\'\n')
     stub.chmod(0o755)
-    stderr = refused(lab, 4, PATH=f"{tmp_path}{os.pathsep}{lab.environment()['PATH']}")
+    stderr = failing_up(lab, 4, PATH=f"{tmp_path}{os.pathsep}{lab.environment()['PATH']}")
 
     assert f"preflight failed: terraform: {version}" in stderr
     assert "next: install terraform, 1.10 or newer" in stderr and "older than 2" in stderr
 
 
 def test_without_credentials(lab: Lab) -> None:
-    stderr = refused(lab, 4, "env", "-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY")
+    stderr = failing_up(lab, 4, "env", "-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY")
 
     assert "credentials: there are no AWS credentials" in stderr
     assert "next: aws configure, or export AWS_PROFILE=NAME" in stderr
 
 
 def test_with_credentials_that_have_expired(lab: Lab) -> None:
-    lab.fault.api("expired", agent=US)
-    stderr = refused(lab, 4)
+    lab.fault.api("expired", agent=AGENT)
+    stderr = failing_up(lab, 4)
 
     assert "credentials: the AWS credentials have expired" in stderr
     assert "next: aws sso login, or get new temporary credentials" in stderr
 
 
 def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
-    lab.fault.api("invalid", agent=US)
-    stderr = refused(lab, 4)
+    lab.fault.api("invalid", agent=AGENT)
+    stderr = failing_up(lab, 4)
 
     assert (
         "credentials: AWS does not accept the credentials (InvalidClientTokenId from sts:GetCallerIdentity)" in stderr
@@ -86,7 +86,7 @@ def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
 )
 def test_without_quota(lab: Lab, code: str, of: str, gpu: str) -> None:
     lab.fault.api("quota", name=code, value=1)
-    stderr = refused(lab, 4, PNEUMO_GPU_HOST=gpu)
+    stderr = failing_up(lab, 4, PNEUMO_GPU_HOST=gpu)
 
     assert f"preflight failed: vCPU quota {of} ({code}): 1, others use " in stderr
     assert "next: aws service-quotas request-service-quota-increase --region eu-west-1" in stderr
@@ -97,12 +97,12 @@ def test_with_too_few_elastic_addresses(lab: Lab) -> None:
     lab.fault.clear()
     lab.fault.api("quota", name="L-0263D0A3", value=2)
 
-    assert "elastic IPs: 2 allowed, others use " in refused(lab, 4)
+    assert "elastic IPs: 2 allowed, others use " in failing_up(lab, 4)
 
 
 def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
     lab.fault.api("not-offered", name="t3.medium")
-    stderr = refused(lab, 4)
+    stderr = failing_up(lab, 4)
 
     assert "types t3.medium, t3.small: t3.medium is not offered in eu-west-1" in stderr
     assert "next: set app_type to a type that is: t3" in stderr
@@ -112,31 +112,31 @@ def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
     for name, zones in {"t3.medium": "a", "t3.small": "bc"}.items():
         for zone in zones:
             lab.fault.api("not-offered", name=name, zone=f"eu-west-1{zone}")
-    stderr = refused(lab, 4)
+    stderr = failing_up(lab, 4)
 
     assert "no zone of eu-west-1 offers t3.small and t3.medium together" in stderr
     assert "next: set web_type or app_type to another type" in stderr
 
 
 def test_with_a_region_that_does_not_exist(lab: Lab) -> None:
-    stderr = refused(lab, 2, PNEUMO_REGION="eu-wset-1")
+    stderr = failing_up(lab, 2, PNEUMO_REGION="eu-wset-1")
 
     assert "error: AWS has no region 'eu-wset-1'" in stderr
     assert "next: did you mean eu-west-1?" in stderr
-    assert ours(lab.calls()) == []
+    assert calls_of_pneumoctl(lab.calls()) == []
 
 
 def test_with_a_bucket_that_is_somebody_elses(lab: Lab) -> None:
     lab.fault.api("bucket-taken", name=BUCKET)
-    stderr = refused(lab, 4)
+    stderr = failing_up(lab, 4)
 
     assert f"bucket: {BUCKET} belongs to another account" in stderr
     assert 'next: set bucket = "ANOTHER-NAME" in pneumo.toml' in stderr
 
 
 def test_with_an_aws_that_throttles_every_call(lab: Lab) -> None:
-    lab.fault.api("throttled", agent=US)
-    stderr = refused(lab, 4)
+    lab.fault.api("throttled", agent=AGENT)
+    stderr = failing_up(lab, 4)
 
     assert "AWS still throttles sts:GetCallerIdentity after 3 attempts" in stderr
     assert "next: wait a minute, then run the same command again" in stderr

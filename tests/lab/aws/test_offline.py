@@ -11,7 +11,7 @@ from tests.lab.first_up import FirstUp
 from tests.lab.stack_operator import Operator
 
 SOURCES = ("/etc/apt/sources.list", "/etc/pip.conf")
-LONELY = f"""set -e
+REMOVE_PACKAGES_AND_SOURCES = f"""set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq -y purge --autoremove prometheus-node-exporter curl python3-venv >/dev/null
 rm -rf /srv/pneumoctl/venvs /var/lib/apt/lists/*
@@ -24,17 +24,17 @@ mv {" ".join(SOURCES)} /root/kept/
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle from this machine's package sources, which the lab's image also uses."""
     directory = tmp_path_factory.mktemp("offline") / "bundle"
-    made = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "pneumoctl", "offline-bundle", directory], capture_output=True, text=True
     )
-    assert made.returncode == 0, made.stderr
+    assert result.returncode == 0, result.stderr
     return directory
 
 
 @pytest.fixture
-def lonely(first_up: FirstUp, operator: Operator) -> Iterator[str]:
+def offline_host(first_up: FirstUp, operator: Operator) -> Iterator[str]:
     """A web host with nothing installed and no access to packages."""
-    operator.lab.fault.run_on_host("web-0", ["sh", "-c", LONELY])
+    operator.lab.fault.run_on_host("web-0", ["sh", "-c", REMOVE_PACKAGES_AND_SOURCES])
     try:
         yield "web-0"
     finally:
@@ -42,15 +42,17 @@ def lonely(first_up: FirstUp, operator: Operator) -> Iterator[str]:
             operator.lab.fault.run_on_host("web-0", ["sh", "-c", f"mv /root/kept/{Path(path).name} {path}"])
 
 
-def test_a_host_without_internet_is_configured_from_the_bundle(lonely: str, operator: Operator, bundle: Path) -> None:
-    alone = operator.run("configure", lonely, "-y", code=6).stderr
-    assert f"{lonely}: “Install the packages of {lonely}” failed: apt-get" in alone
-    given = ("-y", "--offline-bundle", str(bundle))
-    configured = operator.json("configure", lonely, *given)["changed"]
-    deployed = operator.json("deploy", "web", *given)["changed"]
+def test_a_host_without_internet_is_configured_from_the_bundle(
+    offline_host: str, operator: Operator, bundle: Path
+) -> None:
+    failure = operator.run("configure", offline_host, "-y", code=6).stderr
+    assert f"{offline_host}: “Install the packages of {offline_host}” failed: apt-get" in failure
+    bundle_options = ("-y", "--offline-bundle", str(bundle))
+    configured = operator.json("configure", offline_host, *bundle_options)["changed"]
+    deployed = operator.json("deploy", "web", *bundle_options)["changed"]
 
-    assert f"{lonely}: Copy the offline bundle (debs) to {lonely}" in configured
-    assert f"{lonely}: Install the packages of {lonely}" in configured
-    assert deployed[0] == f"{lonely}: Copy the offline bundle (wheels) to {lonely}"
-    assert deployed[1].startswith(f"{lonely}: Install the Python packages of release")
-    assert operator.json("configure", lonely, *given)["changed"] == []
+    assert f"{offline_host}: Copy the offline bundle (debs) to {offline_host}" in configured
+    assert f"{offline_host}: Install the packages of {offline_host}" in configured
+    assert deployed[0] == f"{offline_host}: Copy the offline bundle (wheels) to {offline_host}"
+    assert deployed[1].startswith(f"{offline_host}: Install the Python packages of release")
+    assert operator.json("configure", offline_host, *bundle_options)["changed"] == []

@@ -19,20 +19,20 @@ ON_HOSTS = {
     "monitoring": "systemctl stop prometheus; systemctl disable --quiet prometheus",
     "nginx": f"{REMOVE} >/dev/null; sed -i 's/keepalive_timeout .*/keepalive_timeout 1s;/' /etc/nginx/nginx.conf",
 }
-Ended = subprocess.CompletedProcess[str]
+CommandResult = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
 class Repaired:
     """The output of each command until the stack is repaired, and the state of the GPU host after it."""
 
-    gate: str  # the id of the front door's security group
+    front_door_group: str  # the id of the front door's security group
     drift: dict[str, Any]
     denied: dict[str, Any]
-    throttled: Ended
+    throttled: CommandResult
     billing: str
     train: str
-    last: Ended
+    last: CommandResult
     after: str
     no_drift: dict[str, Any]
     status: dict[str, Any]
@@ -41,8 +41,8 @@ class Repaired:
 @pytest.fixture(scope="module")
 def repaired(aws: SharedStack[FirstUp]) -> Repaired:
     operator = aws.ready()
-    gate = groups(operator)["nginx"]["GroupId"]
-    spoil(operator)
+    front_door_group = groups(operator)["nginx"]["GroupId"]
+    change_by_hand(operator)
     operator.lab.fault.freeze("app-1")
     try:
         drift = operator.json("drift", code=1)  # 1: a host could not be asked
@@ -56,7 +56,9 @@ def repaired(aws: SharedStack[FirstUp]) -> Repaired:
     billing = operator.state(train)
     last = operator.run("up", "-y")
     after, no_drift = operator.state(train), operator.json("drift")
-    return Repaired(gate, drift, denied, throttled, billing, train, last, after, no_drift, operator.status())
+    return Repaired(
+        front_door_group, drift, denied, throttled, billing, train, last, after, no_drift, operator.status()
+    )
 
 
 def groups(operator: Operator) -> dict[str, dict[str, Any]]:
@@ -67,7 +69,7 @@ def groups(operator: Operator) -> dict[str, dict[str, Any]]:
     }
 
 
-def spoil(operator: Operator) -> None:
+def change_by_hand(operator: Operator) -> None:
     """Remove two rules, open SSH to everyone, terminate one host and stop another. On the others, change by hand: a
     secret file, a release, a unit, a package and a file.
     """
@@ -87,7 +89,7 @@ def spoil(operator: Operator) -> None:
         operator.lab.fault.run_on_host(host, ["sh", "-c", script])
 
 
-def throttled_up(operator: Operator) -> Ended:
+def throttled_up(operator: Operator) -> CommandResult:
     """Run `up` while AWS throttles calls and denies stopping the GPU host."""
     fault = operator.lab.fault
     fault.api("throttled", service="ec2", action="RunInstances", times=2)
@@ -108,7 +110,7 @@ def test_drift_names_every_change_in_aws(repaired: Repaired) -> None:
         ("gone", 'aws_instance.host["train"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["web-app-api"]'),
         ("gone", 'aws_vpc_security_group_ingress_rule.flow["monitoring-app-api"]'),
-        ("added", repaired.gate),
+        ("added", repaired.front_door_group),
         ("stopped", "web-0"),
         ("unknown", "app-1"),
     }

@@ -23,7 +23,7 @@ SERVICES = {
     "nginx": ("nginx", "prometheus-nginx-exporter"),
     "monitoring": ("prometheus",),
 }
-JUDGE = "/usr/local/sbin/nginx"  # comes before the real one on the PATH
+REFUSING_NGINX = "/usr/local/sbin/nginx"  # comes before the real one on the PATH
 
 
 def invocations(operator: Operator) -> dict[tuple[str, str], str]:
@@ -90,10 +90,10 @@ def test_a_second_up_changes_nothing_and_restarts_nothing(first_up: FirstUp, ope
 
 def test_every_service_runs_and_starts_at_boot(first_up: FirstUp, operator: Operator) -> None:
     for host, units in SERVICES.items():
-        assert set(operator.lab.fault.run_on_host(host, ["systemctl", "is-active", *units]).split()) == {"active"}, host
-        assert set(operator.lab.fault.run_on_host(host, ["systemctl", "is-enabled", *units]).split()) == {"enabled"}, (
-            host
-        )
+        active = operator.lab.fault.run_on_host(host, ["systemctl", "is-active", *units])
+        assert set(active.split()) == {"active"}, host
+        enabled = operator.lab.fault.run_on_host(host, ["systemctl", "is-enabled", *units])
+        assert set(enabled.split()) == {"enabled"}, host
 
 
 def test_no_secret_on_a_host_is_anybody_elses_to_read(first_up: FirstUp, operator: Operator) -> None:
@@ -123,7 +123,7 @@ def prometheus(operator: Operator, path: str, **query: str) -> Any:
     return json.loads(operator.lab.fault.run_on_host("monitoring", ["curl", "-sS", url]))["data"]
 
 
-def until_scraped(operator: Operator) -> list[dict[str, Any]]:
+def wait_until_scraped(operator: Operator) -> list[dict[str, Any]]:
     """The targets, after Prometheus has scraped each at least once; the training host is off."""
 
     def targets() -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def until_scraped(operator: Operator) -> list[dict[str, Any]]:
 
 
 def test_prometheus_scrapes_every_target(first_up: FirstUp, operator: Operator) -> None:
-    targets = until_scraped(operator)
+    targets = wait_until_scraped(operator)
 
     assert {(target["labels"]["job"], target["labels"]["instance"], target["health"]) for target in targets} == {
         ("prometheus", "monitoring", "up"),
@@ -149,7 +149,7 @@ def test_prometheus_scrapes_every_target(first_up: FirstUp, operator: Operator) 
 
 
 def test_no_alert_is_about_a_stack_that_is_well(first_up: FirstUp, operator: Operator) -> None:
-    until_scraped(operator)
+    wait_until_scraped(operator)
 
     assert [
         alert["labels"]["alertname"] for alert in prometheus(operator, "alerts")["alerts"] if alert["state"] == "firing"
@@ -159,7 +159,7 @@ def test_no_alert_is_about_a_stack_that_is_well(first_up: FirstUp, operator: Ope
 def test_every_expression_of_the_dashboards_returns_data(
     first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
-    until_scraped(operator)
+    wait_until_scraped(operator)
     page("POST", "/predictions", fields={"file": ("drawn.png", phantom.png(6, 512, False), "image/png")})
     # There is no training host yet. The disks of the lab's hosts are folders, which node_exporter does not report.
     without_data = {
@@ -168,13 +168,13 @@ def test_every_expression_of_the_dashboards_returns_data(
         if not where.startswith(("Training", "Hosts: Disk"))
     }
 
-    def all_there() -> bool:
+    def all_have_data() -> bool:
         for where, expression in list(without_data.items()):
             if prometheus(operator, "query", query=expression)["result"]:
                 del without_data[where]
         return not without_data
 
-    wait_for(f"data for {without_data}", all_there, 240, pause=1)  # a rate needs two scrapes, 15 s apart
+    wait_for(f"data for {without_data}", all_have_data, 240, pause=1)  # a rate needs two scrapes, 15 s apart
 
 
 def test_a_host_that_is_away_does_not_stop_the_others(first_up: FirstUp, operator: Operator) -> None:
@@ -206,14 +206,14 @@ def test_a_configuration_that_nginx_refuses_never_goes_live(
     first_up: FirstUp, operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
 ) -> None:
     live = operator.lab.fault.run_on_host("nginx", ["cat", "/etc/nginx/nginx.conf"])
-    script = f"printf '#!/bin/sh\\necho refused >&2; exit 1\\n' >{JUDGE}; chmod +x {JUDGE}"
+    script = f"printf '#!/bin/sh\\necho refused >&2; exit 1\\n' >{REFUSING_NGINX}; chmod +x {REFUSING_NGINX}"
     operator.lab.fault.run_on_host("nginx", ["sh", "-c", script])
     operator.lab.fault.run_on_host("nginx", ["sh", "-c", "echo '# by hand' >>/etc/nginx/nginx.conf"])
     try:
         failed = operator.run("configure", "-y", "nginx", code=6)
         configuration = operator.lab.fault.run_on_host("nginx", ["cat", "/etc/nginx/nginx.conf"])
     finally:
-        operator.lab.fault.run_on_host("nginx", ["rm", JUDGE])
+        operator.lab.fault.run_on_host("nginx", ["rm", REFUSING_NGINX])
 
     assert "nginx -t" in failed.stderr and "refused" in failed.stderr
     assert configuration == f"{live}# by hand\n"

@@ -13,7 +13,7 @@ from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator, ProcessRecorder
 
-KEPT = {"secrets.json", "ssh/id_ed25519"}
+SECRET_FILES = {"secrets.json", "ssh/id_ed25519"}
 PLAN = "terraform/.pneumoctl/plan"
 
 
@@ -25,10 +25,10 @@ def secrets(aws: SharedStack[FirstUp]) -> list[bytes]:
     assert len(services) == len(set(services)) == 7
     armour = (operator.directory / "ssh/id_ed25519").read_text().splitlines()[1:-1]
     # The first line is the same in all such keys; the last line has a comment and padding.
-    own = [line.encode() for line in armour[1:-1]]
+    private_key_lines = [line.encode() for line in armour[1:-1]]
     seed = seed_of(base64.b64decode("".join(armour)))
-    assert len(own) >= 3
-    return [*(secret.encode() for secret in services), *own, seed, base64.b64encode(seed).rstrip(b"=")]
+    assert len(private_key_lines) >= 3
+    return [*(secret.encode() for secret in services), *private_key_lines, seed, base64.b64encode(seed).rstrip(b"=")]
 
 
 def seed_of(blob: bytes) -> bytes:
@@ -44,7 +44,7 @@ def seed_of(blob: bytes) -> bytes:
     return key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
-def holding(secrets: Iterable[bytes], files: Iterable[Path]) -> set[Path]:
+def files_with_secrets(secrets: Iterable[bytes], files: Iterable[Path]) -> set[Path]:
     """The files that contain a secret. Saved plans are archives, and their members are searched, too."""
     return {file for file in files if any(secret in content for content in contents(file) for secret in secrets)}
 
@@ -78,7 +78,7 @@ def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[b
         "logs/terraform.log",
         "journal.jsonl",
     }
-    assert holding(secrets, files) == {operator.directory / name for name in KEPT}
+    assert files_with_secrets(secrets, files) == {operator.directory / name for name in SECRET_FILES}
 
 
 def test_terraform_shows_no_secret(operator: Operator, secrets: list[bytes]) -> None:
@@ -111,7 +111,7 @@ def test_no_secret_was_sent_to_the_api(operator: Operator, secrets: list[bytes])
 
     assert len(user_data) >= len(HOSTS) and all(b"first boot of" in script for script in user_data)
     assert not [secret for secret in secrets if any(secret in text for text in (*user_data, *console_outputs))]
-    assert holding(secrets, (file for some in sources for file in some)) == set()
+    assert files_with_secrets(secrets, (file for source in sources for file in source)) == set()
 
 
 def test_no_secret_is_in_the_logs_and_state_of_a_host(operator: Operator, secrets: list[bytes]) -> None:
@@ -121,7 +121,7 @@ def test_no_secret_is_in_the_logs_and_state_of_a_host(operator: Operator, secret
     )
 
     assert len(files) > 20 * len(HOSTS)
-    assert holding(secrets, files) == set()
+    assert files_with_secrets(secrets, files) == set()
 
 
 def test_no_process_has_a_secret_in_its_arguments_or_environment(

@@ -12,7 +12,7 @@ from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import COMMAND_TIMEOUT_S, HOSTS, Operator
 from tests.lab.wait import wait_for
 
-DEAD = ("app-1", "monitoring", "web-0")
+UNREACHABLE = ("app-1", "monitoring", "web-0")
 
 
 def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -38,7 +38,7 @@ def test_status_shows_what_every_host_serves(first_up: FirstUp, operator: Operat
 
 
 @pytest.fixture(scope="module")
-def half_dead(aws: SharedStack[FirstUp]) -> dict[str, Any]:
+def status_with_unreachable_hosts(aws: SharedStack[FirstUp]) -> dict[str, Any]:
     """The output of `status` while three of five hosts are frozen or cut off."""
     operator = aws.ready()
     fault = operator.lab.fault
@@ -46,7 +46,7 @@ def half_dead(aws: SharedStack[FirstUp]) -> dict[str, Any]:
     fault.cut("monitoring")
     fault.cut("web-0")
     try:
-        return operator.status(DEAD)
+        return operator.status(UNREACHABLE)
     finally:
         fault.thaw("app-1")
         fault.restore("monitoring")
@@ -54,13 +54,13 @@ def half_dead(aws: SharedStack[FirstUp]) -> dict[str, Any]:
         operator.status()
 
 
-def test_reachable_hosts_are_shown_beside_unreachable_ones(half_dead: dict[str, Any]) -> None:
-    hosts = rows(half_dead)
+def test_reachable_hosts_are_shown_beside_unreachable_ones(status_with_unreachable_hosts: dict[str, Any]) -> None:
+    hosts = rows(status_with_unreachable_hosts)
 
-    assert {name for name, host in hosts.items() if host["good"]} == set(HOSTS) - set(DEAD)
-    assert {hosts[name]["ssh"] for name in DEAD} == {"no answer within 3.5 s"}
+    assert {name for name, host in hosts.items() if host["good"]} == set(HOSTS) - set(UNREACHABLE)
+    assert {hosts[name]["ssh"] for name in UNREACHABLE} == {"no answer within 3.5 s"}
     assert {host["state"] for host in hosts.values()} == {"running"}  # according to EC2
-    assert not half_dead["front_door"]["serves"] and not half_dead["up"]
+    assert not status_with_unreachable_hosts["front_door"]["serves"] and not status_with_unreachable_hosts["up"]
 
 
 def test_status_waits_for_no_lock_and_takes_no_lease(first_up: FirstUp, operator: Operator) -> None:

@@ -16,7 +16,7 @@ from tests.lab.training.host import SMALL, TrainingHost, synthetic_data_set
 from tests.lab.wait import wait_for
 
 BUCKET = "pneumoctl-default-123456789012-eu-west-1"
-NEWEST = {
+NEWEST_VERSIONS = {
     "runs/1/metrics.json": b"{}",
     "runs/1/log.txt": b"second",
     "bundles/a/model.onnx": b"m" * 100_000,
@@ -37,7 +37,7 @@ def run(gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def torn(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
+def teardown_output(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
     """The output of a `teardown` that was killed while it destroyed the stack, and the result of the next one.
 
     Before that, files with older versions were put into the bucket.
@@ -46,7 +46,7 @@ def torn(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
     s3 = operator.lab.client("s3")
     for body in (b"first", b"second"):
         s3.put_object(Bucket=BUCKET, Key="runs/1/log.txt", Body=body)
-    for key, body in NEWEST.items():
+    for key, body in NEWEST_VERSIONS.items():
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     s3.put_object(Bucket=BUCKET, Key="runs/2/gone.txt", Body=b"deleted before")
     s3.delete_object(Bucket=BUCKET, Key="runs/2/gone.txt")
@@ -61,7 +61,7 @@ def operator(gpu_stack: SharedStack[CompletedProcess[str]]) -> Operator:
     return gpu_stack.operator
 
 
-def left(operator: Operator) -> list[str]:
+def remaining_resources(operator: Operator) -> list[str]:
     """All resources with the stack's tag or name, without ended ones, which AWS still lists."""
     ec2 = operator.lab.client()
     tags = ec2.describe_tags(Filters=[{"Name": "key", "Values": ["pneumoctl:stack"]}])["Tags"]
@@ -77,10 +77,10 @@ def left(operator: Operator) -> list[str]:
         if instance["State"]["Name"] == "terminated"
     }
     tagged = [f"{tag['ResourceType']} {tag['ResourceId']}" for tag in tags if tag["Value"] == "default"]
-    return [resource for resource in tagged if resource.split()[1] not in ended] + named(operator, ec2)
+    return [resource for resource in tagged if resource.split()[1] not in ended] + remaining_by_name(operator, ec2)
 
 
-def named(operator: Operator, ec2: Any) -> list[str]:
+def remaining_by_name(operator: Operator, ec2: Any) -> list[str]:
     """Resources found by name or type, not by tag."""
     client = operator.lab.client
     gateways = [
@@ -106,32 +106,34 @@ def named(operator: Operator, ec2: Any) -> list[str]:
     return [name for name in names if name.startswith("pneumoctl-default")] + gateways + ids
 
 
-def test_nothing_is_left_in_aws(torn: str, operator: Operator) -> None:
-    assert left(operator) == []
+def test_nothing_is_left_in_aws(teardown_output: str, operator: Operator) -> None:
+    assert remaining_resources(operator) == []
     assert operator.lab.hosts() == [] or {host["state"] for host in operator.lab.hosts()} <= {"gone", "terminated"}
 
 
-def test_the_proof_is_printed(torn: str) -> None:
-    assert "proof: searched by tag and name, nothing of the stack remains in eu-west-1" in torn
+def test_the_proof_is_printed(teardown_output: str) -> None:
+    assert "proof: searched by tag and name, nothing of the stack remains in eu-west-1" in teardown_output
 
 
-def test_what_was_in_the_bucket_was_taken_out_first(torn: str, operator: Operator) -> None:
-    exported = re.search(r"exported (?:\d+ files )?to (\S+)", torn)  # terraform may end by itself before the second one
+def test_what_was_in_the_bucket_was_taken_out_first(teardown_output: str, operator: Operator) -> None:
+    exported = re.search(
+        r"exported (?:\d+ files )?to (\S+)", teardown_output
+    )  # terraform may end before the second one
     assert exported
     folder = Path(exported[1])
 
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert NEWEST.items() <= files.items() and "runs/2/gone.txt" not in files
+    assert NEWEST_VERSIONS.items() <= files.items() and "runs/2/gone.txt" not in files
     assert folder.is_relative_to(operator.lab.paths.home / ".local/share/pneumoctl/exports")
 
 
-def test_nothing_is_left_here(torn: str, operator: Operator) -> None:
+def test_nothing_is_left_here(teardown_output: str, operator: Operator) -> None:
     assert not operator.directory.exists()
     nothing = "stack default has no hosts in eu-west-1"  # `status` waits only ten seconds for AWS
     wait_for("AWS to answer", lambda: operator.run("status", code=1).stdout.startswith(nothing))
 
 
-def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: Operator) -> None:
+def test_the_audit_record_survives_the_teardown(teardown_output: str, run: str, operator: Operator) -> None:
     assert operator.json("runs", "show", run)["receipt"]["why"] == "done"
     assert json.loads(operator.run("gpu", "reap", "-y", "--json", code=None).stdout)["stopped"] == []
     acts = operator.json("audit")["acts"]
@@ -144,7 +146,7 @@ def test_the_audit_record_survives_the_teardown(torn: str, run: str, operator: O
     assert operator.json("audit", "--verify")["faults"] == []
 
 
-def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) -> None:
+def test_a_second_teardown_finds_nothing_to_do(teardown_output: str, operator: Operator) -> None:
     operator.lab.reset_calls()
     output = operator.run("teardown", "-y").stdout
 
@@ -153,10 +155,12 @@ def test_a_second_teardown_finds_nothing_to_do(torn: str, operator: Operator) ->
 
 
 @pytest.mark.repeat
-def test_the_same_stack_can_be_brought_up_again_in_one_uninterrupted_up(torn: str, operator: Operator) -> None:
+def test_the_same_stack_can_be_brought_up_again_in_one_uninterrupted_up(
+    teardown_output: str, operator: Operator
+) -> None:
     document = operator.json("up", "-y")
 
     assert {host["name"] for host in document["hosts"]} == {*HOSTS, "train"} - {"app-1"}
     assert operator.status()["up"]
     operator.run("teardown", "-y")
-    assert left(operator) == []
+    assert remaining_resources(operator) == []
