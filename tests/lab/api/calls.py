@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.lab.api.request import Call
 
-NOTED = ("service", "action", "target", "mutating", "agent", "source")
+CALL_FIELDS = ("service", "action", "target", "mutating", "agent", "source")
 
 
 class Calls:
@@ -32,7 +32,7 @@ class Calls:
             record = {
                 "number": self._number,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                **{name: getattr(call, name) for name in NOTED},
+                **{name: getattr(call, name) for name in CALL_FIELDS},
                 "status": status,
                 "milliseconds": round(seconds * 1000),
                 "fault": fault,
@@ -55,11 +55,11 @@ class Calls:
         with self._lock:
             first = self._number - len(self._records)
             records = self._records[max(0, since - first) :]
-        changing = sum(record["mutating"] for record in records)
+        mutating_count = sum(record["mutating"] for record in records)
         return {
             "total": len(records),
-            "mutating": changing,
-            "reading": len(records) - changing,
+            "mutating": mutating_count,
+            "reading": len(records) - mutating_count,
             "last": self._number,
             "calls": [record for record in records if mutating in (None, record["mutating"])],
         }

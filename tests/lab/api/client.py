@@ -68,7 +68,7 @@ def code(failure: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Network:
+class VpcIds:
     """A VPC with one subnet and one security group, for tests of instances and interfaces."""
 
     vpc: str
@@ -76,14 +76,14 @@ class Network:
     group: str
 
 
-def network(ec2: Any, block: str = "10.30.0.0/16") -> Network:
+def create_vpc(ec2: Any, block: str = "10.30.0.0/16") -> VpcIds:
     vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=block.replace("0.0/16", "1.0/24"))["Subnet"]["SubnetId"]
     group = ec2.create_security_group(VpcId=vpc, GroupName="hosts", Description="hosts")["GroupId"]
-    return Network(vpc, subnet, group)
+    return VpcIds(vpc, subnet, group)
 
 
-def instance(ec2: Any, net: Network, kind: str = "t3.micro", **more: Any) -> str:
+def instance(ec2: Any, net: VpcIds, kind: str = "t3.micro", **more: Any) -> str:
     """The id of a new instance, created with a network interface, as the provider does it."""
     interface = {"DeviceIndex": 0, "SubnetId": net.subnet, "Groups": [net.group]}
     options = {"ImageId": "ami-0deb0000000000003", "InstanceType": kind, "MinCount": 1, "MaxCount": 1, **more}
@@ -91,7 +91,7 @@ def instance(ec2: Any, net: Network, kind: str = "t3.micro", **more: Any) -> str
     return made
 
 
-def shown(ec2: Any, id: str) -> dict[str, Any]:
+def describe_instance(ec2: Any, id: str) -> dict[str, Any]:
     """EC2's description of an instance."""
     description: dict[str, Any] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
     return description

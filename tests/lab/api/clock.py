@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 from tests.lab.api.roles import allows, trusts
 
-ACTS = {"aws-sdk:ec2:stopInstances": "StopInstances", "aws-sdk:ec2:terminateInstances": "TerminateInstances"}
+ACTIONS = {"aws-sdk:ec2:stopInstances": "StopInstances", "aws-sdk:ec2:terminateInstances": "TerminateInstances"}
 PERIOD = 0.25  # seconds between two checks
 
 
 @dataclass(frozen=True)
-class Fired:
+class ScheduleRun:
     """A schedule that was due. `outcome`: `ok`, or why nothing was done."""
 
     time: str
@@ -32,29 +32,29 @@ class Fired:
 class Clock:
     def __init__(self) -> None:
         self._ahead = 0.0
-        self._fired: list[Fired] = []
-        self._done: set[tuple[str, float, str]] = set()
+        self._runs: list[ScheduleRun] = []
+        self._executed: set[tuple[str, float, str]] = set()
 
     def now(self) -> float:
         return time.time() + self._ahead
 
-    def forward(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Put the clock forward for schedules only; calls, tags and launch times keep the real time."""
         self._ahead += seconds
 
     def report(self) -> dict[str, Any]:
-        return {"now": _text(self.now()), "fired": [asdict(schedule_run) for schedule_run in self._fired]}
+        return {"now": _text(self.now()), "fired": [asdict(schedule_run) for schedule_run in self._runs]}
 
     def start(self, lock: threading.RLock) -> None:
-        threading.Thread(target=self._run, args=(lock,), daemon=True, name="clock").start()
+        threading.Thread(target=self._loop, args=(lock,), daemon=True, name="clock").start()
 
-    def _run(self, lock: threading.RLock) -> None:
+    def _loop(self, lock: threading.RLock) -> None:
         while True:
             time.sleep(PERIOD)
             with lock:
-                self.look()
+                self.run_due_schedules()
 
-    def look(self) -> None:
+    def run_due_schedules(self) -> None:
         """Run the enabled one-time schedules that are due, each once."""
         from moto.scheduler.models import scheduler_backends
 
@@ -62,39 +62,39 @@ class Clock:
             for group in list(backend.schedule_groups.values()):
                 for schedule in list(group.schedules.values()):
                     version = (schedule.arn, schedule.last_modified_date, schedule.schedule_expression)
-                    if version not in self._done and self._due(schedule):
-                        self._done.add(version)
-                        self._fired.append(_fire(region, group, schedule, self.now()))
+                    if version not in self._executed and self._due(schedule):
+                        self._executed.add(version)
+                        self._runs.append(_run_schedule(region, group, schedule, self.now()))
                         if schedule.action_after_completion == "DELETE":
                             group.schedules.pop(schedule.name)
 
     def _due(self, schedule: Any) -> bool:
-        due = moment(schedule.schedule_expression, schedule.schedule_expression_timezone)
+        due = parse_at(schedule.schedule_expression, schedule.schedule_expression_timezone)
         return schedule.state == "ENABLED" and due is not None and due <= self.now()
 
 
-def moment(expression: str, timezone: str) -> float | None:
+def parse_at(expression: str, timezone: str) -> float | None:
     """The time of `at(2026-11-22T10:00:00)` in seconds since the epoch; None for another kind of expression."""
     if not expression.startswith("at("):
         return None
     return datetime.fromisoformat(expression[3:-1]).replace(tzinfo=ZoneInfo(timezone)).timestamp()
 
 
-def _fire(region: str, group: Any, schedule: Any, now: float) -> Fired:
+def _run_schedule(region: str, group: Any, schedule: Any, now: float) -> ScheduleRun:
     from moto.core.exceptions import ServiceException
     from moto.ec2.models import ec2_backends
 
-    wanted = tuple(json.loads(schedule.target.get("Input") or "{}").get("InstanceIds", ()))
+    instance_ids = tuple(json.loads(schedule.target.get("Input") or "{}").get("InstanceIds", ()))
     backend = ec2_backends[group.arn.split(":")[4]][region]
-    action = ACTS.get(schedule.target["Arn"].split(":::")[-1], "")
-    outcome = _refusal(group, schedule, wanted, backend, action)
+    action = ACTIONS.get(schedule.target["Arn"].split(":::")[-1], "")
+    outcome = _refusal(group, schedule, instance_ids, backend, action)
     if not outcome:
         try:
-            (backend.stop_instances if action == "StopInstances" else backend.terminate_instances)(list(wanted))
+            (backend.stop_instances if action == "StopInstances" else backend.terminate_instances)(list(instance_ids))
             outcome = "ok"
         except ServiceException as reason:
             outcome = str(reason)
-    return Fired(_text(now), schedule.arn, wanted, outcome)
+    return ScheduleRun(_text(now), schedule.arn, instance_ids, outcome)
 
 
 def _refusal(group: Any, schedule: Any, instances: tuple[str, ...], backend: Any, action: str) -> str:
@@ -111,5 +111,5 @@ def _refusal(group: Any, schedule: Any, instances: tuple[str, ...], backend: Any
     return "" if instances else "no InstanceIds in the target's Input"
 
 
-def _text(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+def _text(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")

@@ -21,74 +21,74 @@ from urllib.parse import parse_qs
 from moto.ec2.models import ec2_backends
 
 from tests.lab.api.answers import Answer, document
-from tests.lab.api.lab import Lab
 from tests.lab.api.request import Request
+from tests.lab.api.state import ApiState
 
 PREFIX = "/lab/"
 
 
-def answer(lab: Lab, request: Request) -> Answer:
+def answer(state: ApiState, request: Request) -> Answer:
     resource, _, rest = request.path.removeprefix(PREFIX).partition("/")
     act = ACTIONS.get((request.method, resource))
     if act is None:
         return document(404, {"error": f"no {request.method} {request.path} here"})
     try:
-        return document(200, act(lab, request, rest))
+        return document(200, act(state, request, rest))
     except (ValueError, TypeError, KeyError) as wrong:
         return document(400, {"error": str(wrong)})
 
 
-def _health(lab: Lab, request: Request, rest: str) -> object:
+def _health(state: ApiState, request: Request, rest: str) -> object:
     return {"ok": True, "pid": os.getpid()}
 
 
-def _calls(lab: Lab, request: Request, rest: str) -> object:
+def _calls(state: ApiState, request: Request, rest: str) -> object:
     if rest == "last":
-        return {"last": lab.calls.last}
+        return {"last": state.calls.last}
     asked = {key: values[-1] for key, values in parse_qs(request.query).items()}
     mutating = {"true": True, "false": False}.get(asked.get("mutating", ""))
-    return lab.calls.report(int(asked.get("since", 0)), mutating)
+    return state.calls.report(int(asked.get("since", 0)), mutating)
 
 
-def _reset(lab: Lab, request: Request, rest: str) -> object:
+def _reset(state: ApiState, request: Request, rest: str) -> object:
     if rest != "reset":
         raise ValueError("POST /lab/calls/reset")
-    lab.calls.reset()
+    state.calls.reset()
     return {"total": 0}
 
 
-def _instances(lab: Lab, request: Request, rest: str) -> object:
-    with lab.lock:
+def _instances(state: ApiState, request: Request, rest: str) -> object:
+    with state.lock:
         backends = [backend for _, _, backend in ec2_backends.iter_backends()]
         return {instance.id: instance.state for backend in backends for instance in backend.all_instances()}
 
 
-def _faults(lab: Lab, request: Request, rest: str) -> object:
-    return lab.faults.listed()
+def _faults(state: ApiState, request: Request, rest: str) -> object:
+    return state.faults.listed()
 
 
-def _fault(lab: Lab, request: Request, rest: str) -> object:
+def _fault(state: ApiState, request: Request, rest: str) -> object:
     fault = json.loads(request.body)
     if not isinstance(fault, dict):
         raise ValueError("a fault is an object with a kind")
-    return {"id": lab.faults.add(fault).id}
+    return {"id": state.faults.add(fault).id}
 
 
-def _no_fault(lab: Lab, request: Request, rest: str) -> object:
-    return {"gone": lab.faults.clear(int(rest) if rest else None)}
+def _no_fault(state: ApiState, request: Request, rest: str) -> object:
+    return {"gone": state.faults.clear(int(rest) if rest else None)}
 
 
-def _clock(lab: Lab, request: Request, rest: str) -> object:
-    return lab.clock.report()
+def _clock(state: ApiState, request: Request, rest: str) -> object:
+    return state.clock.report()
 
 
-def _forward(lab: Lab, request: Request, rest: str) -> object:
-    lab.clock.forward(float(json.loads(request.body)["forward"]))
-    return lab.clock.report()
+def _forward(state: ApiState, request: Request, rest: str) -> object:
+    state.clock.advance(float(json.loads(request.body)["forward"]))
+    return state.clock.report()
 
 
-def _forget_terminated(lab: Lab, request: Request, rest: str) -> object:
-    with lab.lock:
+def _forget_terminated(state: ApiState, request: Request, rest: str) -> object:
+    with state.lock:
         backends = [backend for _, _, backend in ec2_backends.iter_backends()]
         gone = [
             (backend.reservations, id)
@@ -101,7 +101,7 @@ def _forget_terminated(lab: Lab, request: Request, rest: str) -> object:
     return {"gone": len(gone)}
 
 
-ACTIONS: dict[tuple[str, str], Callable[[Lab, Request, str], object]] = {
+ACTIONS: dict[tuple[str, str], Callable[[ApiState, Request, str], object]] = {
     ("GET", "health"): _health,
     ("GET", "calls"): _calls,
     ("POST", "calls"): _reset,

@@ -121,7 +121,7 @@ def _taken(call: Call) -> Answer:
     return Answer(403) if call.action.startswith("Head") else error(call, "AccessDenied", "Access Denied", 403)
 
 
-class Faults:
+class ActiveFaults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._ids = itertools.count(1)

@@ -141,7 +141,7 @@ class _Operation:
 def operation(service: str, method: str, path: str, query: str, headers: Mapping[str, str]) -> str:
     """The operation whose required parts match most of the request; `GET /path` for an unknown service."""
     sent = dict(parse_qsl(query, keep_blank_values=True))
-    fitting = [
+    candidates = [
         candidate
         for candidate in _operations(service)
         if candidate.method == method
@@ -150,8 +150,8 @@ def operation(service: str, method: str, path: str, query: str, headers: Mapping
         and all(key in sent for key in candidate.queries)
         and all(key in headers for key in candidate.headers)
     ]
-    named = [candidate for candidate in fitting if candidate.name == sent.get("x-id")]
-    best = max(named or fitting, key=lambda candidate: candidate.rank, default=None)
+    named = [candidate for candidate in candidates if candidate.name == sent.get("x-id")]
+    best = max(named or candidates, key=lambda candidate: candidate.rank, default=None)
     return best.name if best else f"{method} {path}"
 
 

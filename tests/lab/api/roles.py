@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.lab.api.policy import judge
+from tests.lab.api.policy import evaluate
 
 
 def trusts(arn: str, service: str, source: str) -> bool:
@@ -11,7 +11,7 @@ def trusts(arn: str, service: str, source: str) -> bool:
     role = _role(arn)
     context = {"aws:sourceaccount": source.split(":")[4], "aws:sourcearn": source}
     document = role.assume_role_policy_document if role else '{"Statement": []}'
-    return judge([document], "sts:AssumeRole", arn, context, service) == "allow"
+    return evaluate([document], "sts:AssumeRole", arn, context, service) == "allow"
 
 
 def allows(arn: str, action: str, resource: str, tags: Mapping[str, str]) -> bool:
@@ -22,7 +22,7 @@ def allows(arn: str, action: str, resource: str, tags: Mapping[str, str]) -> boo
     prefixes = ("aws:resourcetag/", "ec2:resourcetag/")
     context = {f"{prefix}{key.lower()}": value for prefix in prefixes for key, value in tags.items()}
     documents = [*role.policies.values(), *(policy.document for policy in role.managed_policies.values())]
-    return judge(documents, action, resource, context) == "allow"
+    return evaluate(documents, action, resource, context) == "allow"
 
 
 def _role(arn: str) -> Any:

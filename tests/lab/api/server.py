@@ -16,48 +16,48 @@ from urllib.parse import unquote_to_bytes
 
 from tests.lab.api import control
 from tests.lab.api.answers import Answer, error
-from tests.lab.api.lab import Lab, build
 from tests.lab.api.listen import Server
 from tests.lab.api.request import Call, Request, read
+from tests.lab.api.state import ApiState, build
 
 
-def serve(host: str, port: int, state: Path) -> None:
+def serve(host: str, port: int, directory: Path) -> None:
     """Serve until interrupted. The first line printed names the address."""
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-    lab = build(state)
-    application = Application(lab)
-    server = Server((host, port), application.answer, lab.faults.skew)
-    lab.clock.start(lab.lock)
+    state = build(directory)
+    application = Application(state)
+    server = Server((host, port), application.answer, state.faults.skew)
+    state.clock.start(state.lock)
     print(f"http://{host}:{server.server_port}", flush=True)
     server.serve_forever()
 
 
 class Application:
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, state: ApiState) -> None:
         from botocore.session import get_session
 
         from tests.lab.api import moto_patches
         from tests.lab.api.dispatch import Dispatcher
 
         moto_patches.apply()
-        self._lab = lab
+        self._state = state
         self._moto = Dispatcher()
         self._regions = set(get_session().get_available_regions("ec2"))
 
     def answer(self, request: Request) -> Answer | None:
         """The answer to a request; None: close the connection without an answer."""
         if request.path.startswith(control.PREFIX):
-            return control.answer(self._lab, request)
+            return control.answer(self._state, request)
         started = time.monotonic()
         call = read(request)
         faults, answer = self._answer(call, request)
-        self._lab.calls.add(call, answer.status if answer else 0, time.monotonic() - started, faults)
+        self._state.calls.add(call, answer.status if answer else 0, time.monotonic() - started, faults)
         return answer
 
     def _answer(self, call: Call, request: Request) -> tuple[str, Answer | None]:
         if call.region not in self._regions:
             return "unknown-region", None  # in AWS, the name of such an endpoint does not resolve
-        faults = self._lab.faults.matching(call)
+        faults = self._state.faults.matching(call)
         time.sleep(sum(fault.seconds for fault in faults if fault.kind == "slow"))
         ends = next((fault for fault in faults if fault.kind != "slow"), None)
         if ends:
@@ -65,7 +65,7 @@ class Application:
         return "slow" if faults else "", self._ask_moto(call, request)
 
     def _ask_moto(self, call: Call, request: Request) -> Answer:
-        with self._lab.lock:
+        with self._state.lock:
             try:
                 return _wsgi(self._moto, request)
             except Exception as reason:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.client import Api, Network, code, instance, network, shown
+from tests.lab.api.client import Api, VpcIds, code, create_vpc, describe_instance, instance
 
 REGION = "us-west-2"
 
@@ -16,8 +16,8 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def net(ec2: Any) -> Network:
-    return network(ec2)
+def net(ec2: Any) -> VpcIds:
+    return create_vpc(ec2)
 
 
 DEBIAN = "136693071363"
@@ -41,26 +41,26 @@ def test_images_are_found_by_owner_and_date(api: Api, region: str) -> None:
 
 
 def zones(ec2: Any, kind: str) -> list[str]:
-    wanted = [{"Name": "instance-type", "Values": [kind]}]
-    offerings = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=wanted)
+    filters = [{"Name": "instance-type", "Values": [kind]}]
+    offerings = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=filters)
     return sorted(offer["Location"] for offer in offerings["InstanceTypeOfferings"])
 
 
-def test_p3_is_there_and_can_be_ended(ec2: Any, net: Network) -> None:
+def test_p3_is_there_and_can_be_ended(ec2: Any, net: VpcIds) -> None:
     (kind,) = ec2.describe_instance_types(InstanceTypes=["p3.2xlarge"])["InstanceTypes"]
     assert (kind["VCpuInfo"]["DefaultVCpus"], kind["GpuInfo"]["Gpus"][0]["Name"]) == (8, "V100")
     assert "us-west-2a" in zones(ec2, "p3.2xlarge")
     id = instance(ec2, net, "p3.2xlarge")
     ec2.terminate_instances(InstanceIds=[id])
-    assert shown(ec2, id)["State"]["Name"] == "terminated"
+    assert describe_instance(ec2, id)["State"]["Name"] == "terminated"
 
 
-def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, net: Network) -> None:
+def test_a_type_can_be_missing_from_a_zone_or_a_region(api: Api, ec2: Any, net: VpcIds) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    here = ec2.describe_subnets(SubnetIds=[net.subnet])["Subnets"][0]["AvailabilityZone"]
+    own_zone = ec2.describe_subnets(SubnetIds=[net.subnet])["Subnets"][0]["AvailabilityZone"]
     before = zones(ec2, "g5.xlarge")
-    with api.fault(kind="not-offered", name="g5.xlarge", zone=here):
-        assert zones(ec2, "g5.xlarge") == [zone for zone in before if zone != here]
+    with api.fault(kind="not-offered", name="g5.xlarge", zone=own_zone):
+        assert zones(ec2, "g5.xlarge") == [zone for zone in before if zone != own_zone]
         with pytest.raises(errors.ClientError) as failure:
             instance(ec2, net, "g5.xlarge")
         assert code(failure) == "Unsupported"
@@ -84,7 +84,7 @@ def test_quotas_are_listed_and_set(api: Api, service: str, number: str) -> None:
     assert quotas.get_service_quota(ServiceCode=service, QuotaCode=number)["Quota"]["Value"] == usual
 
 
-def test_quotas_are_kept(api: Api, ec2: Any, net: Network) -> None:
+def test_quotas_are_kept(api: Api, ec2: Any, net: VpcIds) -> None:
     errors = pytest.importorskip("botocore.exceptions")
     stopped = instance(ec2, net, "g5.xlarge")
     ec2.stop_instances(InstanceIds=[stopped])
@@ -144,7 +144,7 @@ def test_budgets_list_their_subscribers_and_tags(api: Api) -> None:
     assert budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"] == [{"Key": "stack", "Value": "one"}]
 
 
-def test_an_alarm_stops_its_instance(api: Api, ec2: Any, net: Network) -> None:
+def test_an_alarm_stops_its_instance(api: Api, ec2: Any, net: VpcIds) -> None:
     id, watch = instance(ec2, net), api.client("cloudwatch", region=REGION)
     watch.put_metric_alarm(
         AlarmName="idle",
@@ -159,6 +159,6 @@ def test_an_alarm_stops_its_instance(api: Api, ec2: Any, net: Network) -> None:
         AlarmActions=["arn:aws:automate:us-west-2:ec2:stop"],
     )
     watch.set_alarm_state(AlarmName="idle", StateValue="OK", StateReason="busy")
-    assert shown(ec2, id)["State"]["Name"] == "running"
+    assert describe_instance(ec2, id)["State"]["Name"] == "running"
     watch.set_alarm_state(AlarmName="idle", StateValue="ALARM", StateReason="idle")
-    assert shown(ec2, id)["State"]["Name"] == "stopped"
+    assert describe_instance(ec2, id)["State"]["Name"] == "stopped"

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.lab.api.client import Api, Network, code, instance, network, shown
+from tests.lab.api.client import Api, VpcIds, code, create_vpc, describe_instance, instance
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -34,8 +34,8 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def net(ec2: Any) -> Network:
-    return network(ec2)
+def net(ec2: Any) -> VpcIds:
+    return create_vpc(ec2)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def scheduler(api: Api) -> Any:
     return client
 
 
-def made_role(api: Api, name: str, **trust: Any) -> str:
+def create_role(api: Api, name: str, **trust: Any) -> str:
     iam = api.client("iam")
     arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document({**TRUST, **trust}))["Role"]["Arn"]
     iam.put_role_policy(RoleName=name, PolicyName="stop", PolicyDocument=document(STOP))
@@ -58,7 +58,7 @@ def document(statement: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def role(api: Api) -> str:
-    return made_role(api, "guard")
+    return create_role(api, "guard")
 
 
 def schedule(scheduler: Any, name: str, role: str, ids: list[str], when: datetime, **more: Any) -> None:
@@ -72,7 +72,7 @@ def schedule(scheduler: Any, name: str, role: str, ids: list[str], when: datetim
     scheduler.create_schedule(Name=name, Target=target, ScheduleExpression=expression, **options)
 
 
-def ahead(api: Api, seconds: float = 0) -> datetime:
+def lab_time(api: Api, seconds: float = 0) -> datetime:
     return datetime.fromisoformat(api.ask("GET", "clock")["now"]) + timedelta(seconds=seconds)
 
 
@@ -86,7 +86,7 @@ def outcome(api: Api, name: str) -> str | None:
     return fired[0]["outcome"] if fired else None
 
 
-def awaited(api: Api, name: str, seconds: float = 120) -> str | None:
+def wait_for_outcome(api: Api, name: str, seconds: float = 120) -> str | None:
     deadline = time.monotonic() + seconds
     while outcome(api, name) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -97,71 +97,71 @@ def names(scheduler: Any) -> list[str]:
     return [listed["Name"] for listed in scheduler.list_schedules(GroupName="guards")["Schedules"]]
 
 
-def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:
+def test_it_stops_at_its_time_and_deletes_itself(api: Api, ec2: Any, net: VpcIds, scheduler: Any, role: str) -> None:
     id = instance(ec2, net, TagSpecifications=TAGS)
-    schedule(scheduler, "soon", role, [id], ahead(api, 3600).astimezone(UTC))
-    assert shown(ec2, id)["State"]["Name"] == "running"
+    schedule(scheduler, "soon", role, [id], lab_time(api, 3600).astimezone(UTC))
+    assert describe_instance(ec2, id)["State"]["Name"] == "running"
     api.ask("POST", "clock", {"forward": 3600})
-    assert awaited(api, "soon") == "ok"
-    assert shown(ec2, id)["State"]["Name"] == "stopped"
+    assert wait_for_outcome(api, "soon") == "ok"
+    assert describe_instance(ec2, id)["State"]["Name"] == "stopped"
     assert names(scheduler) == []
 
 
 def test_schedules_act_when_the_clock_is_put_forward(
-    api: Api, ec2: Any, net: Network, scheduler: Any, role: str
+    api: Api, ec2: Any, net: VpcIds, scheduler: Any, role: str
 ) -> None:
     id = instance(ec2, net, TagSpecifications=TAGS)
-    there = ahead(api, 3600).astimezone(ZoneInfo("America/New_York"))
+    there = lab_time(api, 3600).astimezone(ZoneInfo("America/New_York"))
     zone = {"ScheduleExpressionTimezone": "America/New_York", "ActionAfterCompletion": "NONE"}
     schedule(scheduler, "later", role, [id], there, **zone)
-    schedule(scheduler, "off", role, [id], ahead(api, 10).astimezone(UTC), State="DISABLED")
+    schedule(scheduler, "off", role, [id], lab_time(api, 10).astimezone(UTC), State="DISABLED")
     api.ask("POST", "clock", {"forward": 3500})
     time.sleep(0.6)
     assert outcome(api, "later") is None
     api.ask("POST", "clock", {"forward": 150})
-    assert awaited(api, "later") == "ok"
-    assert shown(ec2, id)["State"]["Name"] == "stopped"
+    assert wait_for_outcome(api, "later") == "ok"
+    assert describe_instance(ec2, id)["State"]["Name"] == "stopped"
     ec2.start_instances(InstanceIds=[id])
     time.sleep(0.6)
-    assert shown(ec2, id)["State"]["Name"] == "running"
+    assert describe_instance(ec2, id)["State"]["Name"] == "running"
     assert outcome(api, "off") is None
     assert sorted(names(scheduler)) == ["later", "off"]
 
 
-def test_a_moved_deadline_is_kept(api: Api, ec2: Any, net: Network, scheduler: Any, role: str) -> None:
+def test_a_moved_deadline_is_kept(api: Api, ec2: Any, net: VpcIds, scheduler: Any, role: str) -> None:
     id = instance(ec2, net, TagSpecifications=TAGS)
-    schedule(scheduler, "moved", role, [id], ahead(api, 60).astimezone(UTC), ActionAfterCompletion="NONE")
+    schedule(scheduler, "moved", role, [id], lab_time(api, 60).astimezone(UTC), ActionAfterCompletion="NONE")
     old = scheduler.get_schedule(GroupName="guards", Name="moved")
     unchanged = {name: old[name] for name in ("GroupName", "Name", "Target", "FlexibleTimeWindow")}
-    moved = f"at({ahead(api, 7200).astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
+    moved = f"at({lab_time(api, 7200).astimezone(UTC):%Y-%m-%dT%H:%M:%S})"
     scheduler.update_schedule(**unchanged, ScheduleExpression=moved, ActionAfterCompletion="DELETE")
     api.ask("POST", "clock", {"forward": 120})
     time.sleep(0.6)
     assert outcome(api, "moved") is None
     api.ask("POST", "clock", {"forward": 7200})
-    assert awaited(api, "moved") == "ok"
+    assert wait_for_outcome(api, "moved") == "ok"
     assert "moved" not in names(scheduler)
 
 
 @pytest.mark.parametrize("tags", [[], [{"Key": "pneumoctl:role", "Value": "app"}]])
 def test_the_role_stops_only_what_it_may(
-    api: Api, ec2: Any, net: Network, scheduler: Any, role: str, tags: list[dict[str, str]]
+    api: Api, ec2: Any, net: VpcIds, scheduler: Any, role: str, tags: list[dict[str, str]]
 ) -> None:
     options = {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}
     id, name = instance(ec2, net, **options), f"other-{len(tags)}"
-    schedule(scheduler, name, role, [id], ahead(api, 1).astimezone(UTC))
-    assert "not allowed ec2:StopInstances" in str(awaited(api, name))
-    assert shown(ec2, id)["State"]["Name"] == "running"
+    schedule(scheduler, name, role, [id], lab_time(api, 1).astimezone(UTC))
+    assert "not allowed ec2:StopInstances" in str(wait_for_outcome(api, name))
+    assert describe_instance(ec2, id)["State"]["Name"] == "running"
 
 
-def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, net: Network, scheduler: Any) -> None:
-    id, arn, iam = instance(ec2, net, TagSpecifications=TAGS), made_role(api, "brief"), api.client("iam")
-    schedule(scheduler, "roleless", arn, [id], ahead(api, 60).astimezone(UTC))
+def test_a_role_that_is_gone_stops_nothing(api: Api, ec2: Any, net: VpcIds, scheduler: Any) -> None:
+    id, arn, iam = instance(ec2, net, TagSpecifications=TAGS), create_role(api, "brief"), api.client("iam")
+    schedule(scheduler, "roleless", arn, [id], lab_time(api, 60).astimezone(UTC))
     iam.delete_role_policy(RoleName="brief", PolicyName="stop")
     iam.delete_role(RoleName="brief")
     api.ask("POST", "clock", {"forward": 61})
-    assert "missing" in str(awaited(api, "roleless"))
-    assert shown(ec2, id)["State"]["Name"] == "running"
+    assert "missing" in str(wait_for_outcome(api, "roleless"))
+    assert describe_instance(ec2, id)["State"]["Name"] == "running"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_impossible_schedule_is_refused(
     api: Api, scheduler: Any, role: str, refused: Any, options: dict[str, str], expected: str
 ) -> None:
     with refused as failure:
-        schedule(scheduler, "wrong", role, ["i-0"], ahead(api, 60), **options)
+        schedule(scheduler, "wrong", role, ["i-0"], lab_time(api, 60), **options)
     assert code(failure) == expected
 
 
@@ -186,8 +186,8 @@ def test_an_impossible_schedule_is_refused(
 def test_a_role_that_does_not_trust_the_scheduler(
     api: Api, scheduler: Any, refused: Any, trust: dict[str, Any]
 ) -> None:
-    arn = made_role(api, f"distrustful-{next(iter(trust))}", **trust)
+    arn = create_role(api, f"distrustful-{next(iter(trust))}", **trust)
     with refused as failure:
-        schedule(scheduler, "untrusted", arn, ["i-0"], ahead(api, 60))
+        schedule(scheduler, "untrusted", arn, ["i-0"], lab_time(api, 60))
     assert code(failure) == "ValidationException"
     assert "execution role" in str(failure.value)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.client import Api, Network, code, instance, network
+from tests.lab.api.client import Api, VpcIds, code, create_vpc, instance
 
 REGION = "eu-north-1"
 
@@ -15,8 +15,8 @@ def ec2(api: Api) -> Any:
 
 
 @pytest.fixture(scope="module")
-def net(ec2: Any) -> Network:
-    return network(ec2)
+def net(ec2: Any) -> VpcIds:
+    return create_vpc(ec2)
 
 
 def test_public_addresses_are_nobodys(ec2: Any) -> None:
@@ -27,12 +27,12 @@ def test_public_addresses_are_nobodys(ec2: Any) -> None:
         ec2.release_address(AllocationId=address["AllocationId"])
 
 
-def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, net: Network) -> None:
+def test_a_nat_gateway_stands_in_its_subnet_and_leaves_it(ec2: Any, net: VpcIds) -> None:
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     options = {"SubnetId": net.subnet, "AllocationId": address, "PrivateIpAddress": "10.30.1.200"}
     gateway = ec2.create_nat_gateway(**options)["NatGateway"]["NatGatewayId"]
-    (shown_,) = ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"]
-    assert (shown_["State"], shown_["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.30.1.200")
+    (description,) = ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"]
+    assert (description["State"], description["NatGatewayAddresses"][0]["PrivateIp"]) == ("available", "10.30.1.200")
     ec2.delete_nat_gateway(NatGatewayId=gateway)
     assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
     assert not ec2.describe_network_interfaces(Filters=[{"Name": "private-ip-address", "Values": ["10.30.1.200"]}])[
@@ -47,12 +47,12 @@ def allow(ec2: Any, group: str, source: str, text: str) -> Any:
     return ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])["SecurityGroupRules"][0]
 
 
-def test_rules_that_name_a_group(ec2: Any, net: Network) -> None:
+def test_rules_that_name_a_group(ec2: Any, net: VpcIds) -> None:
     errors = pytest.importorskip("botocore.exceptions")
     other = ec2.create_security_group(VpcId=net.vpc, GroupName="other", Description="o")["GroupId"]
     rule = allow(ec2, other, net.group, "from the hosts")
-    wanted = [{"Name": "group-id", "Values": [other]}]
-    rules = ec2.describe_security_group_rules(Filters=wanted)["SecurityGroupRules"]
+    filters = [{"Name": "group-id", "Values": [other]}]
+    rules = ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
     assert [rule["Description"] for rule in rules if not rule["IsEgress"]] == ["from the hosts"]
     with pytest.raises(errors.ClientError) as failure:
         allow(ec2, other, net.group, "the same with other words")
@@ -66,7 +66,7 @@ def test_rules_that_name_a_group(ec2: Any, net: Network) -> None:
 
 def test_what_is_in_use_is_not_deleted(ec2: Any) -> None:
     errors = pytest.importorskip("botocore.exceptions")
-    net = network(ec2, "10.40.0.0/16")
+    net = create_vpc(ec2, "10.40.0.0/16")
     id = instance(ec2, net)
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=net.vpc)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.policy import judge
+from tests.lab.api.policy import evaluate
 
 ALLOW = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::b/*"}
 ME = "arn:aws:iam::123456789012:user/lab"
@@ -13,7 +13,7 @@ ME = "arn:aws:iam::123456789012:user/lab"
 
 def verdict(statements: Any, action: str = "s3:GetObject", principal: str = "", **context: str) -> str:
     conditions = {key.replace("_", ":"): value for key, value in context.items()}
-    return judge([json.dumps({"Statement": statements})], action, "arn:aws:s3:::b/k", conditions, principal)
+    return evaluate([json.dumps({"Statement": statements})], action, "arn:aws:s3:::b/k", conditions, principal)
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_terraform_keeps_its_state_and_its_lock_in_s3(api: Api, tmp_path: Path) 
     here = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CHECKPOINT_DISABLE": "1"}
     environment = {**here, "AWS_ENDPOINT_URL": api.url, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
 
-    def terraform(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["terraform", *words, "-no-color", "-input=false"]
+    def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["terraform", *arguments, "-no-color", "-input=false"]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
     assert terraform("init").returncode == 0

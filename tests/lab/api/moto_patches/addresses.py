@@ -16,7 +16,7 @@ PUBLIC = "198.51.100"  # RFC 5737
 _numbers = itertools.cycle(range(10, 250))
 
 
-def free() -> str:
+def free_address() -> str:
     """Return a free public address of TEST-NET-2 (moto returns real addresses of other networks, or loopback ones)."""
     taken = {
         interface.public_ip
@@ -26,7 +26,7 @@ def free() -> str:
     return next(address for address in (f"{PUBLIC}.{number}" for number in _numbers) if address not in taken)
 
 
-elastic.random_ip = interfaces.random_public_ip = free
+elastic.random_ip = interfaces.random_public_ip = free_address
 
 
 @replaces(NatGateways, "create_nat_gateway")

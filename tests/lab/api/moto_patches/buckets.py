@@ -6,9 +6,9 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket
 
-from tests.lab.api.lab import ACCOUNT
 from tests.lab.api.moto_patches.patch import replaces
-from tests.lab.api.policy import judge
+from tests.lab.api.policy import evaluate
+from tests.lab.api.state import ACCOUNT
 
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/lab"
 CONTEXT = {  # the lab uses HTTP in place of TLS
@@ -29,7 +29,7 @@ def permission(original: Any, self: Any, action: str, resource: str) -> Any:
     """
     if self.policy is None:
         return PermissionResult.NEUTRAL
-    verdict = judge([self.policy.decode()], action, resource, CONTEXT, OPERATOR)
+    verdict = evaluate([self.policy.decode()], action, resource, CONTEXT, OPERATOR)
     if verdict == "deny" and action != "s3:DeleteObject":  # DeleteObjects reports the denial of each object
         raise S3AccessDeniedError
     return VERDICTS[verdict]

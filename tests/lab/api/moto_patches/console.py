@@ -8,8 +8,8 @@ from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.ec2.responses.general import General
 
-from tests.lab.api.lab import here
 from tests.lab.api.moto_patches.patch import replaces
+from tests.lab.api.state import current_state
 
 KEPT = 64 * 1024  # bytes, as in EC2
 
@@ -18,7 +18,7 @@ KEPT = 64 * 1024  # bytes, as in EC2
 def output(original: Any, self: Any) -> Any:
     """Return the end of the host's console output (moto returns a fixed text of 2006)."""
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
-    file = here().state / "hosts" / instance.id / "console.log"
+    file = current_state().directory / "hosts" / instance.id / "console.log"
     if not file.is_file():
         return ActionResult({"InstanceId": instance.id, "Timestamp": datetime.now(UTC)})
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)

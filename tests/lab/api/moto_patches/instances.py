@@ -11,7 +11,7 @@ from moto.ec2.responses.monitoring import Monitoring
 from tests.lab.api import images
 from tests.lab.api.moto_patches.patch import replaces
 
-UNTOLD = "ABCDE"  # moto's client token if none is given
+DEFAULT_TOKEN = "ABCDE"  # moto's client token if none is given
 
 
 @replaces(Monitoring, "monitor_instances")
@@ -43,15 +43,15 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     - An interface that was created with an instance is deleted with it (moto keeps it).
     """
     token = kwargs.get("client_token")
-    again = [
+    repeated = [
         reservation
         for reservation in self.reservations.values()
         if reservation.instances and reservation.instances[0].client_token == token
     ]
-    if again and token != UNTOLD:
-        for instance in again[0].instances:  # otherwise the caller, which now adds the profile, is refused
+    if repeated and token != DEFAULT_TOKEN:
+        for instance in repeated[0].instances:  # otherwise the caller, which now adds the profile, is refused
             self.iam_instance_profile_associations.pop(instance.id, None)
-        return again[0]
+        return repeated[0]
     before = set(self.enis)
     reservation = original(self, *args, **kwargs)
     for instance in reservation.instances:
@@ -79,7 +79,7 @@ def modify_groups(original: Any, self: Any) -> bool:
 
 
 @replaces(InstanceResponse, "run_instances")
-def big_enough(original: Any, self: Any) -> Any:
+def check_image_and_disk(original: Any, self: Any) -> Any:
     """Refuse an unknown image, and a root disk smaller than the image's snapshot, as EC2 does (moto accepts both)."""
     image = images.named(self._get_param("ImageId") or "")
     if image is None:

@@ -12,18 +12,18 @@ from moto.ec2.models.instance_types import (
 )
 from moto.ec2.models.instances import InstanceBackend
 
-from tests.lab.api.lab import here
 from tests.lab.api.moto_patches.patch import replaces
+from tests.lab.api.state import current_state
 
 P3 = "p3.2xlarge"
-LIKE = "g5.2xlarge"
+SIMILAR_TYPE = "g5.2xlarge"
 V100 = {"Name": "V100", "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"SizeInMiB": 16384}}
 
 
 def _add_p3() -> None:
     """Add the type (moto lacks it: such an instance can be created, but then terminating it hangs)."""
     INSTANCE_TYPES[P3] = {
-        **INSTANCE_TYPES[LIKE],
+        **INSTANCE_TYPES[SIMILAR_TYPE],
         "InstanceType": P3,
         "VCpuInfo": {"DefaultVCpus": 8, "DefaultCores": 4, "DefaultThreadsPerCore": 2},
         "MemoryInfo": {"SizeInMiB": 62464},
@@ -32,7 +32,7 @@ def _add_p3() -> None:
     InstanceTypeBackend.instance_types.append(InstanceType(P3))
     for regions in INSTANCE_TYPE_OFFERINGS.values():
         for offers in regions.values():
-            offers.extend([{**offer, "InstanceType": P3} for offer in offers if offer["InstanceType"] == LIKE])
+            offers.extend([{**offer, "InstanceType": P3} for offer in offers if offer["InstanceType"] == SIMILAR_TYPE])
 
 
 if P3 not in INSTANCE_TYPES:
@@ -45,7 +45,9 @@ def offerings(original: Any, self: Any, location_type: str | None = None, filter
     zoned = location_type == "availability-zone"
     offers = original(self, location_type, filters)
     return [
-        offer for offer in offers if here().faults.offered(offer["InstanceType"], offer["Location"] if zoned else "")
+        offer
+        for offer in offers
+        if current_state().faults.offered(offer["InstanceType"], offer["Location"] if zoned else "")
     ]
 
 
@@ -58,7 +60,7 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     )
     zone = self.get_subnet(subnet).availability_zone if subnet else kwargs.get("placement") or ""
     kind = kwargs.get("instance_type", "")
-    if not here().faults.offered(kind, zone):
+    if not current_state().faults.offered(kind, zone):
         text = f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone})."
         raise EC2ClientError("Unsupported", text)
     return original(self, *args, **kwargs)

@@ -12,8 +12,8 @@ from moto.ec2.models.vpcs import VPCBackend
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.responses import ServiceQuotasResponse
 
-from tests.lab.api.lab import ACCOUNT, here
 from tests.lab.api.moto_patches.patch import replaces
+from tests.lab.api.state import ACCOUNT, current_state
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ QUOTAS = (
 
 def value(code: str) -> float:
     """The value in a fault of kind `quota`, else that of the account."""
-    set_ = here().faults.quota(code)
-    return next(quota.value for quota in QUOTAS if quota.code == code) if set_ is None else set_
+    override = current_state().faults.quota(code)
+    return next(quota.value for quota in QUOTAS if quota.code == code) if override is None else override
 
 
 def _document(quota: Quota, region: str) -> dict[str, Any]:
@@ -63,16 +63,16 @@ def _document(quota: Quota, region: str) -> dict[str, Any]:
     }
 
 
-def _one(original: Any, self: Any) -> str:
+def _get_quota(original: Any, self: Any) -> str:
     """Return one quota (moto has none of EC2)."""
-    asked = json.loads(self.body)
+    parameters = json.loads(self.body)
     for quota in QUOTAS:
-        if (quota.service, quota.code) == (asked.get("ServiceCode"), asked.get("QuotaCode")):
+        if (quota.service, quota.code) == (parameters.get("ServiceCode"), parameters.get("QuotaCode")):
             return json.dumps({"Quota": _document(quota, self.region)})
     raise NoSuchResource
 
 
-def _all(original: Any, self: Any) -> str:
+def _list_quotas(original: Any, self: Any) -> str:
     """List the quotas of a service (moto has those of one service only)."""
     service = json.loads(self.body).get("ServiceCode")
     documents = [_document(quota, self.region) for quota in QUOTAS if quota.service == service]
@@ -82,9 +82,9 @@ def _all(original: Any, self: Any) -> str:
 
 
 for _name in ("get_service_quota", "get_aws_default_service_quota"):
-    replaces(ServiceQuotasResponse, _name)(_one)
+    replaces(ServiceQuotasResponse, _name)(_get_quota)
 for _name in ("list_service_quotas", "list_aws_default_service_quotas"):
-    replaces(ServiceQuotasResponse, _name)(_all)
+    replaces(ServiceQuotasResponse, _name)(_list_quotas)
 
 
 def code_of(kind: str) -> str:
@@ -93,7 +93,7 @@ def code_of(kind: str) -> str:
     return FAMILIES.get(letters, STANDARD)
 
 
-def _room(backend: Any, kind: str, count: int) -> None:
+def _check_quota(backend: Any, kind: str, count: int) -> None:
     """Raise EC2ClientError if `count` more instances of a type would exceed the quota."""
     limit = value(code_of(kind))
     running = [
@@ -117,7 +117,7 @@ def _processors(kind: str) -> int:
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, image_id: str, count: int, *args: Any, **kwargs: Any) -> Any:
     """Refuse instances beyond the quota, as EC2 does (moto runs any number)."""
-    _room(self, kwargs.get("instance_type", "m1.small"), count)
+    _check_quota(self, kwargs.get("instance_type", "m1.small"), count)
     return original(self, image_id, count, *args, **kwargs)
 
 
@@ -126,7 +126,7 @@ def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
     """Refuse to start instances beyond the quota, as EC2 does (moto starts any number)."""
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
-            _room(self, instance.instance_type, 1)
+            _check_quota(self, instance.instance_type, 1)
     return original(self, instance_ids)
 
 

@@ -6,7 +6,7 @@ from moto.scheduler.exceptions import ScheduleGroupNotFound, ValidationException
 from moto.scheduler.models import EventBridgeSchedulerBackend
 from moto.scheduler.responses import EventBridgeSchedulerResponse
 
-from tests.lab.api.clock import moment
+from tests.lab.api.clock import parse_at
 from tests.lab.api.moto_patches.patch import replaces
 from tests.lab.api.roles import trusts
 
@@ -39,7 +39,7 @@ def update(original: Any, self: Any, **options: Any) -> Any:
 def _check(group: Any, options: dict[str, Any]) -> None:
     expression = options["schedule_expression"]
     try:
-        valid = expression.startswith(("rate(", "cron(")) or moment(
+        valid = expression.startswith(("rate(", "cron(")) or parse_at(
             expression, options["schedule_expression_timezone"] or "UTC"
         )
     except (ValueError, KeyError):

@@ -11,12 +11,12 @@ from moto.ec2.responses.instances import InstanceResponse
 from tests.lab.api.moto_patches.patch import replaces
 from tests.lab.api.request import AGENTS
 
-BY_ITSELF = StateReason(
+INSTANCE_INITIATED = StateReason(
     "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
 )
 
 
-def _living(backend: Any, ids: list[str], verb: str) -> None:
+def _check_not_terminated(backend: Any, ids: list[str], verb: str) -> None:
     for instance in backend.get_multi_instances_by_id(ids):
         if instance.state == "terminated":
             text = f"The instance '{instance.id}' is not in a state from which it can be {verb}."
@@ -26,7 +26,7 @@ def _living(backend: Any, ids: list[str], verb: str) -> None:
 @replaces(InstanceBackend, "start_instances")
 def start(original: Any, self: Any, instance_ids: list[str]) -> Any:
     """Refuse to start a terminated instance; set the launch time (moto starts it, and never changes the time)."""
-    _living(self, instance_ids, "started")
+    _check_not_terminated(self, instance_ids, "started")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.state == "stopped":
             instance.launch_time = utcnow()
@@ -39,7 +39,7 @@ def stop(original: Any, self: Any, instance_ids: list[str]) -> Any:
 
     (moto stops them all, and changes the stop time.)
     """
-    _living(self, instance_ids, "stopped")
+    _check_not_terminated(self, instance_ids, "stopped")
     for instance in self.get_multi_instances_by_id(instance_ids):
         if instance.lifecycle == "spot":
             text = f"You can't stop the Spot Instance '{instance.id}' because it is of a one-time request."
@@ -68,15 +68,15 @@ def terminate(original: Any, self: Any) -> Any:
     return original(self)
 
 
-def _by_whom(original: Callable[[Any], Any], self: Any) -> Any:
+def _set_reason(original: Callable[[Any], Any], self: Any) -> Any:
     """Set the reason. If the lab itself stops or terminates an instance, its host has powered itself off."""
     result = original(self)
     if next((mark for mark, kind in AGENTS.items() if kind == "lab"), "") in self.headers.get("User-Agent", ""):
         for instance in self.ec2_backend.get_multi_instances_by_id(self._get_param("InstanceIds", [])):
-            instance.state_reason = BY_ITSELF
+            instance.state_reason = INSTANCE_INITIATED
             instance._reason = ""
     return result
 
 
-replaces(InstanceResponse, "stop_instances")(_by_whom)
-replaces(InstanceResponse, "terminate_instances")(_by_whom)
+replaces(InstanceResponse, "stop_instances")(_set_reason)
+replaces(InstanceResponse, "terminate_instances")(_set_reason)

@@ -24,15 +24,15 @@ def describe(original: Any, self: Any) -> Any:
     (moto also lists deleted resources, has other resource types, and lacks that filter and pages.)
     """
     self.error_on_dryrun()
-    living = _living(self.ec2_backend)
+    listed = _listed_ids(self.ec2_backend)
     matching = [
         {"ResourceId": id, "ResourceType": _kind(id), "Key": key, "Value": value}
         for id, tags in sorted(self.ec2_backend.tags.items())
-        if id in living
+        if id in listed
         for key, value in sorted(tags.items())
     ]
     filters = self._filters_from_querystring()
-    return _page(self, [tag for tag in matching if all(_fits(tag, *wanted) for wanted in filters.items())])
+    return _page(self, [tag for tag in matching if all(_matches(tag, *item) for item in filters.items())])
 
 
 def _page(response: Any, found_tags: list[dict[str, str]]) -> Any:
@@ -41,14 +41,14 @@ def _page(response: Any, found_tags: list[dict[str, str]]) -> Any:
     return ActionResult({"Tags": found_tags[start:end], "NextToken": str(end) if end < len(found_tags) else None})
 
 
-def _fits(tag: dict[str, str], name: str, wanted: list[str]) -> bool:
+def _matches(tag: dict[str, str], name: str, patterns: list[str]) -> bool:
     if name.startswith("tag:"):
-        return tag["Key"] == name.removeprefix("tag:") and _any(wanted, tag["Value"])
+        return tag["Key"] == name.removeprefix("tag:") and _matches_any(patterns, tag["Value"])
     field = {"key": "Key", "value": "Value", "resource-id": "ResourceId", "resource-type": "ResourceType"}[name]
-    return _any(wanted, tag[field])
+    return _matches_any(patterns, tag[field])
 
 
-def _any(patterns: list[str], value: str) -> bool:
+def _matches_any(patterns: list[str], value: str) -> bool:
     return any(aws_api_matches(pattern, value) for pattern in patterns)
 
 
@@ -57,18 +57,18 @@ def _kind(id: str) -> str:
     return KINDS.get(kind, kind)
 
 
-def _living(backend: Any) -> set[str]:
+def _listed_ids(backend: Any) -> set[str]:
     """The ids that EC2 still lists, as AWS does for an hour also terminated instances and deleted NAT gateways."""
     nested = (backend.subnets, backend.groups)
     flat = (
         *(backend.vpcs, backend.internet_gateways, backend.nat_gateways, backend.route_tables, backend.flow_logs),
         *(backend.volumes, backend.snapshots, backend.enis, backend.amis, backend.launch_templates),
         *(backend.network_acls, backend.dhcp_options_sets, backend.managed_prefix_lists),
-        *(inner for outer in nested for inner in outer.values()),
+        *(collection for outer in nested for collection in outer.values()),
     )
-    groups = [group for inner in backend.groups.values() for group in inner.values()]
+    groups = [group for collection in backend.groups.values() for group in collection.values()]
     return {
-        *(id for inner in flat for id in inner),
+        *(id for collection in flat for id in collection),
         *(rule.id for group in groups for rule in (*group.ingress_rules, *group.egress_rules)),
         *(instance.id for reservation in backend.reservations.values() for instance in reservation.instances),
         *(key_pair.id for key_pair in backend.key_pairs.values()),
