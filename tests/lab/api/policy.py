@@ -27,10 +27,7 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, context: 
         _element(statement, "Action", action.lower(), str.lower)
         and _element(statement, "Resource", resource, str)
         and (not principal or _principal(statement, principal))
-        and all(
-            _condition_holds(operator, expected, context)
-            for operator, expected in statement.get("Condition", {}).items()
-        )
+        and all(_holds(operator, expected, context) for operator, expected in statement.get("Condition", {}).items())
     )
 
 
@@ -53,7 +50,7 @@ def _principal(statement: Mapping[str, Any], principal: str) -> bool:
     return any(names & set(_as_list(value)) for value in expected.values())
 
 
-def _condition_holds(operator: str, expected: Mapping[str, Any], context: Context) -> bool:
+def _holds(operator: str, expected: Mapping[str, Any], context: Context) -> bool:
     lenient = operator.endswith("IfExists")
     compare = OPERATORS.get(operator.removesuffix("IfExists"))
     if compare is None:

@@ -26,11 +26,9 @@ def list_tags(original: Any, self: Any) -> str:
 @replaces(BudgetsResponse, "describe_subscribers_for_notification")
 def subscribers(original: Any, self: Any) -> str:
     """List the subscribers of a notification (moto lacks the call)."""
-    expected = self._get_param("Notification")
+    asked = self._get_param("Notification")
     budget = self.backend.budgets[self._get_param("AccountId")][self._get_param("BudgetName")]
     for notification in budget.notifications:
-        if all(
-            notification.details.get(key) == value for key, value in expected.items() if key in notification.details
-        ):
+        if all(notification.details.get(key) == value for key, value in asked.items() if key in notification.details):
             return json.dumps({"Subscribers": notification.subscribers})
     return json.dumps({"Subscribers": []})

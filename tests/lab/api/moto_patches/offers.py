@@ -44,11 +44,8 @@ def offerings(original: Any, self: Any, location_type: str | None = None, filter
     """List the types that AWS offers, except those that a fault of the lab withdraws (moto lists all)."""
     zoned = location_type == "availability-zone"
     offers = original(self, location_type, filters)
-    return [
-        offer
-        for offer in offers
-        if current_state().faults.offered(offer["InstanceType"], offer["Location"] if zoned else "")
-    ]
+    faults = current_state().faults
+    return [offer for offer in offers if faults.offered(offer["InstanceType"], offer["Location"] if zoned else "")]
 
 
 @replaces(InstanceBackend, "run_instances")
