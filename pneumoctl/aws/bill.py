@@ -17,7 +17,7 @@ RUNNING = ("pending", "running")
 
 
 @dataclass(frozen=True)
-class Line:
+class BillLine:
     """A priced resource; `usd_per_hour` is None if the price is unknown. `note`: additional costs, or when it bills."""
 
     address: str
@@ -35,7 +35,7 @@ class Line:
 class Bill:
     """Priced lines; their total is a lower bound where `at_least`. The prices are of `date`, from `source`."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[BillLine, ...]
     date: str
     source: str
 
@@ -54,7 +54,7 @@ class Bill:
         """Whether a price is missing."""
         return any(line.usd_per_hour is None for line in self.lines)
 
-    def of(self, address: str) -> list[Line]:
+    def of(self, address: str) -> list[BillLine]:
         """The lines of one resource."""
         return [line for line in self.lines if line.address == address]
 
@@ -65,14 +65,14 @@ class Bill:
         return {"lines": lines, **_sums(self), "at_least": self.at_least, "prices": prices}
 
 
-def _sums(item: Line | Bill) -> dict[str, float | None]:
+def _sums(item: BillLine | Bill) -> dict[str, float | None]:
     sums = {"usd_per_hour": item.usd_per_hour, "usd_per_month": item.usd_per_month}
     return {name: None if usd is None else round(usd, 6) for name, usd in sums.items()}
 
 
 def changed(changes: Iterable[Change], prices: Prices) -> Bill:
     """The difference that each change makes: positive for what is created, negative for what is destroyed."""
-    lines: list[Line] = []
+    lines: list[BillLine] = []
     for change in changes:
         address, kind = change.address, change.type
         before = _by_what(_lines(address, kind, change.before, prices) if change.action != "create" else ())
@@ -94,7 +94,7 @@ def money(usd: float | None, at_least: bool = False, digits: int = 2) -> str:
 class BilledResource:
     """A resource that costs money now. `since`: its start; None: assume that of the stack's oldest resource."""
 
-    line: Line
+    line: BillLine
     since: datetime | None
 
 
@@ -120,31 +120,33 @@ def so_far(billed: Sequence[BilledResource], now: datetime) -> CostSoFar:
     return CostSoFar(total, any(usd is None for _, usd in each), tuple(each))
 
 
-def instance_line(address: str, kind: str, running: bool, prices: Prices) -> Line:
+def instance_line(address: str, kind: str, running: bool, prices: Prices) -> BillLine:
     """An instance; a stopped one bills its disk only."""
     usd = prices.of(kind)
     if running:
-        return Line(address, kind, usd)
-    return Line(address, kind, 0.0, f"stopped; {money(usd, digits=4)} an hour while it runs")
+        return BillLine(address, kind, usd)
+    return BillLine(address, kind, 0.0, f"stopped; {money(usd, digits=4)} an hour while it runs")
 
 
-def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> Line:
+def disk_line(address: str, gigabytes: float, kind: str, prices: Prices) -> BillLine:
     """An EBS volume, which bills while it exists."""
     usd = prices.of(DISK) if kind == "gp3" else None
-    return Line(address, f"disk {gigabytes:g} GB {kind}", None if usd is None else usd * gigabytes / HOURS)
+    return BillLine(address, f"disk {gigabytes:g} GB {kind}", None if usd is None else usd * gigabytes / HOURS)
 
 
-def nat_line(address: str, prices: Prices) -> Line:
+def nat_line(address: str, prices: Prices) -> BillLine:
     """A NAT gateway's hours; its traffic is billed in addition."""
-    return Line(address, "NAT gateway", prices.of(NAT), f"and {money(prices.of(NAT_GB), digits=3)} per GB through it")
+    return BillLine(
+        address, "NAT gateway", prices.of(NAT), f"and {money(prices.of(NAT_GB), digits=3)} per GB through it"
+    )
 
 
-def address_line(address: str, prices: Prices) -> Line:
+def address_line(address: str, prices: Prices) -> BillLine:
     """A public IPv4 address, in use or not."""
-    return Line(address, "public IPv4", prices.of(IPV4))
+    return BillLine(address, "public IPv4", prices.of(IPV4))
 
 
-def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -> Iterator[Line]:
+def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -> Iterator[BillLine]:
     match kind:
         case "aws_instance":
             yield instance_line(address, values.get("instance_type", "?"), _runs(values), prices)
@@ -155,9 +157,9 @@ def _lines(address: str, kind: str, values: Mapping[str, Any], prices: Prices) -
         case "aws_eip":
             yield address_line(address, prices)
         case "aws_s3_bucket":
-            yield Line(address, "bucket", 0.0, f"{money(prices.of(S3), digits=4)} per GB and month stored")
+            yield BillLine(address, "bucket", 0.0, f"{money(prices.of(S3), digits=4)} per GB and month stored")
         case "aws_flow_log":
-            yield Line(address, "flow logs", 0.0, f"{money(prices.of(LOGS), digits=2)} per GB written")
+            yield BillLine(address, "flow logs", 0.0, f"{money(prices.of(LOGS), digits=2)} per GB written")
 
 
 def _runs(values: Mapping[str, Any]) -> bool:
@@ -167,11 +169,11 @@ def _runs(values: Mapping[str, Any]) -> bool:
     return (values.get("instance_state") or "running") in RUNNING
 
 
-def _by_what(lines: Iterable[Line]) -> dict[str, Line]:
+def _by_what(lines: Iterable[BillLine]) -> dict[str, BillLine]:
     return {line.what: line for line in lines}
 
 
-def _difference(before: Line | None, after: Line | None) -> Line:
+def _difference(before: BillLine | None, after: BillLine | None) -> BillLine:
     line = after or before
     assert line is not None  # at least one of them exists
     if after is None:

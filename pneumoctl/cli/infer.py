@@ -8,7 +8,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.scoring import labelled, score
-from pneumoctl.scoring.api_client import Api, Endpoint
+from pneumoctl.scoring.api_client import ApiClient, Endpoint
 from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
@@ -53,7 +53,7 @@ def _scored(folder: Folder, endpoint: Endpoint, jobs: int | None, before: Any) -
     """Score every picture with the stack and return the result document."""
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
-    api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)
+    api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
     poster = labelled.Poster(api, api.version(), before)
     outcomes = []
     with console.progress("infer", len(files), "pictures") as advance:

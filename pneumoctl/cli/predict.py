@@ -13,9 +13,9 @@ from pneumoctl.cli.invocation import invocation, output_options
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files, report, score
-from pneumoctl.scoring.api_client import Api
+from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
-from pneumoctl.scoring.score import Outcome
+from pneumoctl.scoring.score import FileResult
 from pneumoctl.stack import settings
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
@@ -98,14 +98,14 @@ def _configured_model(config: Path | None) -> Path | None:
 def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
     """A scorer that uses the stack's API, and the version of its model ("" unless `versioned`)."""
     with target(*invocation({"stack": stack}, config)).api() as endpoint:
-        api = Api(endpoint.url, endpoint.token, jobs, endpoint.socket)
+        api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
         yield api.score, api.version() if versioned else ""
 
 
-def _shown(outcomes: Iterator[Outcome], files: list[str], csv: bool) -> Iterator[Outcome]:
+def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Iterator[FileResult]:
     """Print each outcome when it arrives, then yield it."""
     terminal = sys.stdout.isatty()
-    table = report.Table(files, console.colour and terminal and "NO_COLOR" not in os.environ)
+    table = report.ResultTable(files, console.colour and terminal and "NO_COLOR" not in os.environ)
     console.text(report.csv_row(report.CSV_COLUMNS) if csv else table.header(), verbatim=True)
     with ExitStack() as cleanup:
         progress = None

@@ -22,7 +22,7 @@ GRAFANA = "/etc/grafana"
 
 
 @dataclass(frozen=True)
-class Target:
+class ScrapeTarget:
     """An exporter that Prometheus scrapes."""
 
     address: str
@@ -95,12 +95,14 @@ systemctl enable --quiet grafana-server
 """
 
 
-def targets(inventory: Inventory) -> dict[str, tuple[Target, ...]]:
+def targets(inventory: Inventory) -> dict[str, tuple[ScrapeTarget, ...]]:
     """The targets that Prometheus scrapes, by job."""
-    jobs: dict[str, tuple[Target, ...]] = {"prometheus": (Target("127.0.0.1", 9090, "monitoring", "monitoring"),)}
+    jobs: dict[str, tuple[ScrapeTarget, ...]] = {
+        "prometheus": (ScrapeTarget("127.0.0.1", 9090, "monitoring", "monitoring"),)
+    }
     for job, name in JOBS.items():
         jobs[job] = tuple(
-            Target(host.address, (host.services or {})[name], host.name, host.role)
+            ScrapeTarget(host.address, (host.services or {})[name], host.name, host.role)
             for host in inventory.hosts
             if name in (host.services or {})
         )

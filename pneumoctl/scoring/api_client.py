@@ -25,7 +25,7 @@ class Endpoint(NamedTuple):
     socket: Path | None = None
 
 
-class Api:
+class ApiClient:
     """The prediction API of one stack. Every failure raises PneumoError; a failure never looks like a finding."""
 
     def __init__(self, url: str, token: str, connections: int = 1, socket: Path | None = None) -> None:

@@ -14,8 +14,8 @@ from model.serving.predict import identity
 from model.serving.prediction import Finding, Prediction
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files
-from pneumoctl.scoring.api_client import Api
-from pneumoctl.scoring.score import Outcome
+from pneumoctl.scoring.api_client import ApiClient
+from pneumoctl.scoring.score import FileResult
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # names of the folders; the index is the label
 _LABELLED = f"name a folder that contains {' and '.join(CLASSES)}; to download one: pneumoctl data fetch kermany"
@@ -72,7 +72,7 @@ class Poster:
     only what is missing. `before_first_post` is called once.
     """
 
-    def __init__(self, api: Api, version: str, before_first_post: Callable[[], None]) -> None:
+    def __init__(self, api: ApiClient, version: str, before_first_post: Callable[[], None]) -> None:
         self.posted = 0
         self._api, self._version, self._before_first_post = api, version, before_first_post
         self._lock = threading.Lock()
@@ -96,7 +96,7 @@ def anonymous_name(content: bytes, file: str) -> str:
     return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS] + (suffix if suffix in SUFFIXES else "")
 
 
-def summarize(outcomes: Iterable[Outcome], labels: dict[str, int]) -> dict[str, Any]:
+def summarize(outcomes: Iterable[FileResult], labels: dict[str, int]) -> dict[str, Any]:
     """The result for a whole folder: counts, and figures with 95 % intervals, None if no picture was scored."""
     outcomes = list(outcomes)
     documents = [(outcome.document, labels[outcome.file]) for outcome in outcomes if outcome.document]

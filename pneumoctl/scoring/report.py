@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pneumoctl.errors import Exit
-from pneumoctl.scoring.score import Outcome
+from pneumoctl.scoring.score import FileResult
 from pneumoctl.terminal.report import counted
 
 CSV_COLUMNS = (
@@ -26,7 +26,7 @@ _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
 
 
-class Table:
+class ResultTable:
     """Rows of aligned text; a row needs no other row, so it is printed as soon as its file is scored."""
 
     def __init__(self, files: Sequence[str], colour: bool) -> None:
@@ -37,7 +37,7 @@ class Table:
         """The line above the rows."""
         return self._line("FILE", "FINDING", "PROBABILITY", "THRESHOLD", "NOTE")
 
-    def row(self, outcome: Outcome) -> str:
+    def row(self, outcome: FileResult) -> str:
         """One file's line: a refusal is amber and says "not assessed", an error is red."""
         document = outcome.document
         name = _visible(outcome.file)
@@ -67,7 +67,7 @@ def csv_row(cells: Iterable[object]) -> str:
     return line.getvalue().removesuffix("\n")
 
 
-def csv_cells(outcome: Outcome) -> list[object]:
+def csv_cells(outcome: FileResult) -> list[object]:
     """The cells of CSV_COLUMNS for one file."""
     document: Mapping[str, Any] = outcome.document or {}
     refusal = document.get("refusal") or {}
@@ -87,7 +87,7 @@ def csv_cells(outcome: Outcome) -> list[object]:
     ]
 
 
-def summary(outcomes: Iterable[Outcome], skipped: int) -> dict[str, int]:
+def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
     """The number of files in all, by finding, not assessed, failed; and the number of skipped files."""
     counts = {"files": 0, "pneumonia": 0, "no pneumonia": 0, "not assessed": 0, "errors": 0, "skipped": skipped}
     for outcome in outcomes:

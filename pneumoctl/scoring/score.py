@@ -27,7 +27,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileResult:
     """The outcome of one file: a prediction document or an error message, never both."""
 
     file: str
@@ -102,14 +102,14 @@ def _missing(error: ImportError) -> PneumoError:
     return installation.missing_package("scoring on this machine", error, "predict")
 
 
-def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outcome]:
+def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[FileResult]:
     """Score every file and yield the outcomes in the order of the files, with few files in memory at a time."""
     if jobs == 1:
         yield from (_score(scorer, file) for file in files)
         return
 
     pool = ThreadPoolExecutor(jobs)
-    waiting: deque[Future[Outcome]] = deque()
+    waiting: deque[Future[FileResult]] = deque()
     try:
         for file in files:
             waiting.append(pool.submit(_score, scorer, file))
@@ -121,22 +121,22 @@ def score_all(files: Iterable[str], scorer: Scorer, jobs: int) -> Iterator[Outco
         pool.shutdown(cancel_futures=True)
 
 
-def _score(scorer: Scorer, file: str) -> Outcome:
+def _score(scorer: Scorer, file: str) -> FileResult:
     try:
         document = scorer(_read(file), file).copy()
         document["file"] = file
-        return Outcome(file, document)
+        return FileResult(file, document)
     except PneumoError as error:
-        return Outcome(file, None, error.message)
+        return FileResult(file, None, error.message)
     except OSError as error:
-        return Outcome(file, None, f"the result cannot be written: {error.strerror or error}")
+        return FileResult(file, None, f"the result cannot be written: {error.strerror or error}")
     except MemoryError:
-        return Outcome(file, None, "too large for this machine's memory")
+        return FileResult(file, None, "too large for this machine's memory")
     except ArithmeticError as error:
-        return Outcome(file, None, str(error))
+        return FileResult(file, None, str(error))
     except ImportError as error:
         missing = _missing(error)
-        return Outcome(file, None, f"{missing.message}: {missing.hint}")
+        return FileResult(file, None, f"{missing.message}: {missing.hint}")
 
 
 def _read(file: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.terminal import streams
-from pneumoctl.terminal.progress import Activities, Bars, Lines
+from pneumoctl.terminal.progress import Activities, Bars, PlainLines
 from pneumoctl.terminal.report import Report, Table
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Console:
             with Bars(title, stderr) as bars:
                 yield bars
         else:
-            yield Lines(self.note)
+            yield PlainLines(self.note)
 
     @contextmanager
     def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:

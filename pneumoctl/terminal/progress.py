@@ -28,7 +28,7 @@ class Activities(Protocol):
         """Show a line that belongs to no activity."""
 
 
-class Lines:
+class PlainLines:
     """One line for each activity that ended."""
 
     def __init__(self, note: Callable[[str, str], None]) -> None:

@@ -46,7 +46,7 @@ class HostEvent:
     lost: str = ""
 
 
-class Link(Protocol):
+class HostLink(Protocol):
     """The training host during a run. All methods raise PneumoError."""
 
     def wait_until_ready(self, timeout: float) -> None:
@@ -69,7 +69,7 @@ class Link(Protocol):
 
 
 class SshLink:
-    """See Link. `off`: whether EC2 says that an instance is off."""
+    """See HostLink. `off`: whether EC2 says that an instance is off."""
 
     def __init__(
         self, stack: Stack, inventory: Inventory, console_output: Callable[[str], str], off: Callable[[str], bool]
@@ -84,7 +84,7 @@ class SshLink:
         self._closed = threading.Event()
 
     def wait_until_ready(self, timeout: float) -> None:
-        """See Link."""
+        """See HostLink."""
 
         def is_off(host: Host) -> bool:
             return self._off(host.instance_id)
@@ -96,7 +96,7 @@ class SshLink:
         console.note(f"  {host.name}: {message}")
 
     def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
-        """See Link. The start has a plan of its own, made after the installation: that took some of the seconds."""
+        """See HostLink. The start has a plan of its own, made after the installation: that took some of the seconds."""
         code = local_release()
         self._agents.lease(self.host)
         steps = plans.plan(order, code, seconds()).steps
@@ -122,7 +122,7 @@ class SshLink:
         rollout.raise_for(rolled_out, "pneumoctl train --gpu")
 
     def next_event(self, timeout: float) -> HostEvent | None:
-        """See Link."""
+        """See HostLink."""
         if self._listener is None:
             self._listener = threading.Thread(target=self._listen, daemon=True)
             self._listener.start()
@@ -147,11 +147,11 @@ class SshLink:
             self._closed.wait(RECONNECT_S)
 
     def stop_run(self) -> None:
-        """See Link."""
+        """See HostLink."""
         self._run("systemctl", "stop", "--no-block", f"{plans.UNIT}.service")
 
     def power_off(self) -> None:
-        """See Link."""
+        """See HostLink."""
         self._run("systemctl", "poweroff", "--no-block")
 
     def _run(self, *argv: str) -> None:
@@ -160,7 +160,7 @@ class SshLink:
             raise PneumoError(f"{self.host.name}: {' '.join(argv)}: {output.tail(3)}")
 
     def close(self, release: bool = False) -> None:
-        """See Link."""
+        """See HostLink."""
         self._closed.set()
         if not release:  # a host that goes down does not answer
             self._connections.close()

@@ -9,7 +9,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.stack.runs import Receipt
 from pneumoctl.stack.stack import Stack
 from pneumoctl.training.artifacts import RunStore
-from pneumoctl.training.host_link import Link
+from pneumoctl.training.host_link import HostLink
 
 
 @dataclass
@@ -19,11 +19,11 @@ class RunContext:
     aws: Aws
     stack: Stack
     host: Instance
-    link: Link
+    link: HostLink
     store: RunStore
     show_progress: Callable[[Mapping[str, Any]], None]
     note: Callable[[str], None]
-    connect: Callable[[Instance], Link]
+    connect: Callable[[Instance], HostLink]
 
     def switch_host(self, host: Instance) -> None:
         """Continue on another host."""

@@ -169,7 +169,7 @@ class FakeAws(Aws):
 
 
 class FakeLink:
-    """See host_link.Link."""
+    """See host_link.HostLink."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -26,7 +26,7 @@ _INTERRUPTIBLE_LATER = ("terraform plan", "terraform apply")
 
 
 @dataclass(frozen=True)
-class Run:
+class TerraformRun:
     """A terraform process that was started. `since`: ISO 8601, UTC."""
 
     pid: int
@@ -59,10 +59,10 @@ class Runs:
                 os.close(handle)
         return False
 
-    def last(self) -> Run | None:
+    def last(self) -> TerraformRun | None:
         """The current or last run; None if there is no record."""
         try:
-            return Run(**json.loads(self.record.read_text()))
+            return TerraformRun(**json.loads(self.record.read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -123,10 +123,10 @@ class Runs:
         finally:
             os.close(handle)
         now = datetime.now(UTC).isoformat("T", "seconds")
-        self._save(Run(child.pid, " ".join(argv[:2]), now))
+        self._save(TerraformRun(child.pid, " ".join(argv[:2]), now))
         return child
 
-    def _save(self, run: Run) -> None:
+    def _save(self, run: TerraformRun) -> None:
         write_atomically(self.record, json.dumps(asdict(run)).encode(), 0o600)
 
     def _follow_to_end(
@@ -192,7 +192,7 @@ class Runs:
         return re.search(rb'"type":"(apply|refresh)_start"', self.output.read_bytes()) is not None
 
 
-def _continues(run: Run | None) -> str:
+def _continues(run: TerraformRun | None) -> str:
     who = f"terraform (process {run.pid})" if run else "terraform"
     return (
         f"{who} goes on by itself until the operations that it has begun are done: usually seconds, minutes for a NAT "

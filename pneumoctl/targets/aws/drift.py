@@ -30,7 +30,7 @@ DETAILS = {"differs": "differs from the deployed file", "missing": "is missing",
 
 
 @dataclass(frozen=True)
-class Row:
+class DriftRow:
     """Something that differs from the desired state: changed, added, stopped, gone, or unknown."""
 
     what: str
@@ -42,12 +42,12 @@ class Row:
 class Part:
     """A part of a host's desired state."""
 
-    row: Row  # reported if the probe fails
+    row: DriftRow  # reported if the probe fails
     probe: Probe
     put: Put | None = None
 
 
-def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
+def compare(settings: Settings, stack: Stack) -> tuple[list[DriftRow], list[str]]:
     """The differences in AWS and on the hosts, and the diffs of files. Queries AWS and the hosts at the same time."""
     with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
         inventory = stack.hosts()
@@ -57,23 +57,23 @@ def compare(settings: Settings, stack: Stack) -> tuple[list[Row], list[str]]:
         provision.prepare(context, last_applied_variables(context))
         rows = list(_in_aws(context))
         stopped = {host.name: host.id for host in provision.stopped_hosts(context)}
-        rows += [Row("stopped", *host) for host in stopped.items()]
+        rows += [DriftRow("stopped", *host) for host in stopped.items()]
         on_hosts, differences = asked.result() if asked else ([], [])
     # A stopped host cannot answer. It already has the row "stopped".
     return [*rows, *(row for row in on_hosts if row.what != "unknown" or row.where not in stopped)], differences
 
 
-def _in_aws(context: Context) -> Iterator[Row]:
+def _in_aws(context: Context) -> Iterator[DriftRow]:
     for change in provision.plan(context, refresh_only=True).drifted:
         if change.action == "delete":
-            yield Row("gone", change.address, "")
+            yield DriftRow("gone", change.address, "")
         else:
-            yield Row("changed", change.address, ", ".join(change.attributes))
+            yield DriftRow("changed", change.address, ", ".join(change.attributes))
     for rule in provision.foreign_rules(context):
-        yield Row("added", rule["GroupId"], describe_rule(rule))
+        yield DriftRow("added", rule["GroupId"], describe_rule(rule))
 
 
-def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[Row], list[str]]:
+def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[DriftRow], list[str]]:
     """The rows of all hosts, and the diffs of files. A host that does not answer has the row "unknown"."""
     releases = desired.our_releases(settings)
     hosts = [host for host in inventory.hosts if host.role != "train"]
@@ -81,11 +81,11 @@ def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tup
         agents = Agents(connections, holder="", who="", run="")
         questions = {host.name: partial(_host, settings, stack, host, agents, releases) for host in hosts}
         answers = host_facts.within(TIMEOUT_S, questions)
-    rows: list[Row] = []
+    rows: list[DriftRow] = []
     differences: list[str] = []
     for name, answer in answers.items():
         if isinstance(answer, PneumoError):
-            rows.append(Row("unknown", name, answer.message))
+            rows.append(DriftRow("unknown", name, answer.message))
         else:
             rows += answer[0]
             differences += answer[1]
@@ -94,7 +94,7 @@ def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tup
 
 def _host(
     settings: Settings, stack: Stack, host: Host, agents: Agents, releases: LocalReleases
-) -> tuple[list[Row], list[str]]:
+) -> tuple[list[DriftRow], list[str]]:
     seen = host_facts.see(agents, host)
     desired_parts = list(parts(host, host_facts.steps(settings, stack, host, seen, releases)))
     pending = agents.pending(host, [Step("", (host.name,), (), (part.probe,)) for part in desired_parts])
@@ -122,23 +122,23 @@ def _parts(host: Host, step: Step) -> Iterator[Part]:
     for probe in step.done_if:
         match probe.subject:
             case Put(path=path) as put:
-                yield Part(Row("changed", f"{host.name}: {path}", "contents or rights differ"), probe, put)
+                yield Part(DriftRow("changed", f"{host.name}: {path}", "contents or rights differ"), probe, put)
             case Unit(name, "running"):
-                yield Part(Row("stopped", f"{host.name}: {name}", "does not run"), probe)
+                yield Part(DriftRow("stopped", f"{host.name}: {name}", "does not run"), probe)
             case Unit(name, _):
                 yield Part(_boot(host, name), probe)
             case Packages(names):
                 for name in names:
-                    yield Part(Row("gone", f"{host.name}: package {name}", "is not installed"), installed((name,)))
+                    yield Part(DriftRow("gone", f"{host.name}: package {name}", "is not installed"), installed((name,)))
             case _:
-                yield Part(Row("changed", host.name, f"“{step.title}” would be done again"), probe)
+                yield Part(DriftRow("changed", host.name, f"“{step.title}” would be done again"), probe)
 
 
-def _boot(host: Host, unit: str) -> Row:
-    return Row("changed", f"{host.name}: {unit}", "does not start at boot")
+def _boot(host: Host, unit: str) -> DriftRow:
+    return DriftRow("changed", f"{host.name}: {unit}", "does not start at boot")
 
 
-def _releases(host: Host, seen: host_facts.HostFacts, agents: Agents) -> list[Row]:
+def _releases(host: Host, seen: host_facts.HostFacts, agents: Agents) -> list[DriftRow]:
     """The files of the current releases that differ from the deployed ones."""
     roots = [f"{ROOT}/{kind}/releases/{name}" for kind, name in seen.releases.items()]
     if not roots:
@@ -146,8 +146,8 @@ def _releases(host: Host, seen: host_facts.HostFacts, agents: Agents) -> list[Ro
     try:
         differences = agents.check_releases(host, roots, RELEASES_S)
     except Unreachable as error:
-        return [Row("unknown", f"{host.name}: releases", error.message)]
+        return [DriftRow("unknown", f"{host.name}: releases", error.message)]
     return [
-        Row("changed", f"{host.name}: {path}", DETAILS[kind] + (REPLACE if "/venv/" in path else ""))
+        DriftRow("changed", f"{host.name}: {path}", DETAILS[kind] + (REPLACE if "/venv/" in path else ""))
         for kind, path in differences
     ]

@@ -27,7 +27,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Journal:
+class SystemdJournal:
     """The journal of a host: that of some units, or of all if `units` is empty."""
 
     units: tuple[str, ...] = ()
@@ -54,11 +54,11 @@ class Steps:
     """The steps that pneumoctl did on a host."""
 
     def command(self, lines: int, follow: bool = False, after: Entry | None = None) -> tuple[str, ...]:
-        """See Journal. It has no cursors: the reader leaves out the lines that come again."""
+        """See SystemdJournal. It has no cursors: the reader leaves out the lines that come again."""
         return ("tail", f"--lines={_RESUMED if after else lines}", *(("-F",) if follow else ()), STEPS)
 
     def entry(self, host: str, line: str) -> Entry | None:
-        """See Journal."""
+        """See SystemdJournal."""
         document = _document(line)
         try:
             at = datetime.fromisoformat(document["at"]).timestamp()
@@ -71,7 +71,7 @@ class Steps:
 
 
 _F = {True: ("--follow",), False: ()}
-Log = Journal | Steps
+Log = SystemdJournal | Steps
 
 
 def merged(lists: Iterable[Sequence[Entry]], lines: int) -> list[Entry]:

@@ -54,14 +54,14 @@ def choose(inventory: Inventory, name: str | None) -> list[tuple[Host, Log]]:
     up = [host for host in inventory.hosts if host.role != "train"]
     hosts = {host.name: host for host in inventory.hosts}
     if name is None:
-        return [(host, log_sources.Journal(units.of(host))) for host in up]
+        return [(host, log_sources.SystemdJournal(units.of(host))) for host in up]
     if name == STEPS:
         return [(host, log_sources.Steps()) for host in up]
     if name in units.WITH_LOGS:  # before hosts: nginx is both
         unit = units.WITH_LOGS[name]
-        return [(host, log_sources.Journal((unit,))) for host in units.running(inventory, unit)]
+        return [(host, log_sources.SystemdJournal((unit,))) for host in units.running(inventory, unit)]
     if name in hosts:
-        return [(hosts[name], log_sources.Journal())]
+        return [(hosts[name], log_sources.SystemdJournal())]
     names = ", ".join(dict.fromkeys((*units.WITH_LOGS, STEPS, "terraform", *hosts)))
     raise PneumoError(f"unknown log {name!r}; choose one of: {names}", "pneumoctl logs api", Exit.USAGE)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pneumoctl.aws import bill, prices
-from pneumoctl.aws.bill import Bill, Line, money
+from pneumoctl.aws.bill import Bill, BillLine, money
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.terraform.runner import Planned
 from pneumoctl.errors import Exit
@@ -71,7 +71,7 @@ def blocks(planned: Planned, bill: Bill) -> tuple[str | Table, ...]:
     )
 
 
-def _lines(planned: Planned, bill: Bill) -> Iterator[tuple[str, str, Line | None]]:
+def _lines(planned: Planned, bill: Bill) -> Iterator[tuple[str, str, BillLine | None]]:
     """(action, what, price): a line for each priced or changed resource, and one for all others of a type."""
     many: Counter[tuple[str, str]] = Counter()
     for change in planned.changes:
@@ -86,7 +86,7 @@ def _lines(planned: Planned, bill: Bill) -> Iterator[tuple[str, str, Line | None
         yield action, f"{address} x {count}" if count > 1 else address, None
 
 
-def _row(action: str, what: str, line: Line | None) -> tuple[str, ...]:
+def _row(action: str, what: str, line: BillLine | None) -> tuple[str, ...]:
     if line is None:
         return SIGNS[action], what, "", "", ""
     priced = line.what + (f" ({line.note})" if line.note else "")

@@ -11,7 +11,7 @@ from pneumoctl.stack.settings import Settings
 
 
 @dataclass(frozen=True)
-class DesiredState:
+class LocalDesiredState:
     """Everything that the plan depends on."""
 
     settings: Settings

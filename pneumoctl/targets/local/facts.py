@@ -19,7 +19,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import port_reservation, processes
-from pneumoctl.targets.local.desired import DesiredState
+from pneumoctl.targets.local.desired import LocalDesiredState
 
 # The maximum resident memory of one API worker: 150 MB with the shipped bundle, and 220 MB for each of the two pictures
 # that it decodes at a time, if they are as large as model/images/decode.py allows (580 MB were measured).
@@ -31,12 +31,12 @@ INSTALL_REDIS = "install Redis 6.2 or newer (Debian, Ubuntu: sudo apt-get instal
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> DesiredState:
+def desired_state(settings: Settings, stack: Stack, secrets: Secrets, ports: Ports) -> LocalDesiredState:
     """Everything the plan of `up` needs. Changes nothing."""
     sources = tuple(tree(package(name)) for name in ("webapp", "model"))
     workers = settings.workers or workers_for(memory_limit(), os.cpu_count() or 1)
     bundle, source = model_bundle(settings)
-    return DesiredState(
+    return LocalDesiredState(
         settings=settings,
         layout=stack.layout,
         inventory=inventory.local(ports.assigned),

@@ -13,7 +13,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common import checks
 from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
-from pneumoctl.targets.local.desired import DesiredState
+from pneumoctl.targets.local.desired import LocalDesiredState
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
@@ -24,7 +24,7 @@ class Prepared:
     """The plan of `up`, the facts that it was made from, and its hosts."""
 
     stack: Stack
-    desired: DesiredState
+    desired: LocalDesiredState
     ports: Ports
     plan: Plan
     hosts: Mapping[str, HostAccess]

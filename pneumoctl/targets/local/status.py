@@ -7,7 +7,7 @@ from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import processes, supervisor
-from pneumoctl.targets.local.supervisor import State
+from pneumoctl.targets.local.supervisor import ServiceState
 from pneumoctl.terminal.report import Report, Table
 
 
@@ -37,7 +37,7 @@ def gather_status(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _service(name: str, port: int, states: Mapping[str, State] | None, listening: bool) -> dict[str, Any]:
+def _service(name: str, port: int, states: Mapping[str, ServiceState] | None, listening: bool) -> dict[str, Any]:
     import psutil
 
     state = (states or {}).get(name)

@@ -60,7 +60,7 @@ def stopped(root: Path, service: str) -> Probe:
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceState:
     """The state of one service, as supervisord reports it."""
 
     name: str
@@ -76,7 +76,7 @@ def connection(root: Path) -> ServerProxy:
     return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
 
 
-def states(root: Path) -> dict[str, State] | None:
+def states(root: Path) -> dict[str, ServiceState] | None:
     """Name -> state of all services; None if supervisord does not answer."""
     try:
         with connection(root) as proxy:
@@ -85,7 +85,7 @@ def states(root: Path) -> dict[str, State] | None:
         return None
     assert isinstance(infos, list)
     return {
-        info["name"]: State(
+        info["name"]: ServiceState(
             info["name"], info["statename"], info["pid"], float(info["now"] - info["start"]) if info["pid"] else 0.0
         )
         for info in infos

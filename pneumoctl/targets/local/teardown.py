@@ -17,17 +17,17 @@ from pneumoctl.stack.log import log_to
 from pneumoctl.stack.stack import Damaged, Stack, exports
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
-from pneumoctl.targets.local.teardown_plan import DesiredState, plan
+from pneumoctl.targets.local.teardown_plan import TeardownOptions, plan
 from pneumoctl.terminal.report import Report
 
 Read = TypeVar("Read")
 
 
-def prepare(stack: Stack, purge: bool) -> tuple[DesiredState, Mapping[str, HostAccess]]:
+def prepare(stack: Stack, purge: bool) -> tuple[TeardownOptions, Mapping[str, HostAccess]]:
     """The facts that the plan depends on, and the hosts of the stack. Changes nothing."""
     ports = _unless_damaged(stack.ports, purge)
     assigned = ports.assigned if ports else {}
-    desired = DesiredState(
+    desired = TeardownOptions(
         name=stack.name,
         layout=stack.layout,
         python=sys.executable,
@@ -83,7 +83,7 @@ def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
 
 
 def _carry_out(
-    stack: Stack, desired: DesiredState, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord
+    stack: Stack, desired: TeardownOptions, hosts: Mapping[str, HostAccess], agreed: bool, act: CommandRecord
 ) -> Report:
     secrets = _unless_damaged(stack.secrets, desired.export is None)
 

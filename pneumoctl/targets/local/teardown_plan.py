@@ -9,7 +9,7 @@ from pneumoctl.targets.local import supervisor
 
 
 @dataclass(frozen=True)
-class DesiredState:
+class TeardownOptions:
     """Everything that the plan depends on."""
 
     name: str
@@ -21,7 +21,7 @@ class DesiredState:
     has_models: bool
 
 
-def plan(desired: DesiredState) -> Plan:
+def plan(desired: TeardownOptions) -> Plan:
     """All steps of `teardown` on the local target."""
     steps: list[Step] = []
     if desired.export and desired.has_results:
@@ -33,13 +33,13 @@ def plan(desired: DesiredState) -> Plan:
     return Plan(f"tear down stack {desired.name}", tuple(steps))
 
 
-def _stop(desired: DesiredState, service: str, host: str) -> Step:
+def _stop(desired: TeardownOptions, service: str, host: str) -> Step:
     """Stop the services before the export: a result stored after it would be lost."""
     step = Step(f"Stop the {'page' if service == 'ui' else 'API'}", (host,), (Service(service, "stop"),))
     return replace(step, done_if=(supervisor.stopped(desired.layout.root, service),))
 
 
-def _redis(desired: DesiredState) -> Step:
+def _redis(desired: TeardownOptions) -> Step:
     """Start Redis if it is down: the results are read through it."""
     root = desired.layout.root
     daemon = Run(
@@ -54,7 +54,7 @@ def _redis(desired: DesiredState) -> Step:
     )
 
 
-def _results(desired: DesiredState, export: Path) -> Step:
+def _results(desired: TeardownOptions, export: Path) -> Step:
     environment = str(desired.layout.config("env/api.env"))
     command = (desired.python, "-P", "-m", "webapp.api.export", str(export / "results"))
     run = Run(
@@ -70,12 +70,12 @@ def _private(folder: Path) -> Run:
     return Run(("install", "-d", "-m", "700", str(folder)), title=f"make {folder} (700)")
 
 
-def _models(desired: DesiredState, export: Path) -> Step:
+def _models(desired: TeardownOptions, export: Path) -> Step:
     copy = Fetch(str(desired.layout.models), str(export / "models"))
     return Step("Export the model bundles", ("app",), (_private(export), copy))
 
 
-def _end(desired: DesiredState) -> Step:
+def _end(desired: TeardownOptions) -> Step:
     root = desired.layout.root
     ports = tuple(str(port) for port in desired.ports)
     prove = Probe((desired.python, "-P", "-m", "pneumoctl.targets.local.processes", "prove", str(root), *ports))
@@ -86,7 +86,7 @@ def _end(desired: DesiredState) -> Step:
     return Step("End every process and prove it", ("operator",), (end,), (prove,))
 
 
-def _remove(desired: DesiredState) -> Step:
+def _remove(desired: TeardownOptions) -> Step:
     root = str(desired.layout.root)
     # Renamed first: if this is killed, the stack is either complete or already gone.
     script = 'rm -rf "$0.removed" && { test ! -e "$0" || mv "$0" "$0.removed"; } && rm -rf "$0.removed"'

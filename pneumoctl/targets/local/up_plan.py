@@ -20,7 +20,7 @@ from pneumoctl.plan.steps import (
     tree_matches,
 )
 from pneumoctl.targets.local import supervisor
-from pneumoctl.targets.local.desired import DesiredState
+from pneumoctl.targets.local.desired import LocalDesiredState
 
 PROOF = "proof"
 MAX_PENDING = 16  # uploads that wait or run in one API worker; more are answered with 503
@@ -28,7 +28,7 @@ THREADS = MAX_PENDING + 8  # the others answer health probes while all uploads r
 STOP_TIMEOUTS = {"redis": 30, "api": 35, "ui": 35}  # seconds to stop in; gunicorn's own limit is 30
 
 
-def plan(desired: DesiredState) -> Plan:
+def plan(desired: LocalDesiredState) -> Plan:
     """All steps of `up` on the local target."""
     return Plan(
         f"stack {desired.settings.stack} ({desired.settings.target})",
@@ -44,17 +44,17 @@ def plan(desired: DesiredState) -> Plan:
     )
 
 
-def _release(desired: DesiredState) -> Step:
+def _release(desired: LocalDesiredState) -> Step:
     copies = tuple(Copy(tree, str(desired.code / Path(tree.source).name)) for tree in desired.sources)
     return Step(f"Copy release {desired.release}", ("app",), copies, tuple(tree_matches(copy) for copy in copies))
 
 
-def _bundle(desired: DesiredState) -> Step:
+def _bundle(desired: LocalDesiredState) -> Step:
     copy = Copy(desired.bundle_source, str(desired.model))
     return Step(f"Copy model {desired.bundle}", ("app",), (copy,), (tree_matches(copy),))
 
 
-def _supervisor(desired: DesiredState) -> Step:
+def _supervisor(desired: LocalDesiredState) -> Step:
     layout = desired.layout
     config = Put(
         render(
@@ -77,7 +77,7 @@ def _supervisor(desired: DesiredState) -> Step:
     )
 
 
-def _programs(desired: DesiredState) -> tuple[tuple[str, str], ...]:
+def _programs(desired: LocalDesiredState) -> tuple[tuple[str, str], ...]:
     layout, ports = desired.layout, desired.inventory.ports()
     redis = render_command((desired.redis_server, str(layout.config("redis/redis.conf"))))
     return (
@@ -87,7 +87,7 @@ def _programs(desired: DesiredState) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _gunicorn(desired: DesiredState, name: str, port: int, workers: int, *more: str) -> str:
+def _gunicorn(desired: LocalDesiredState, name: str, port: int, workers: int, *more: str) -> str:
     environment = desired.layout.config(f"env/{name}.env")
     options = (
         f"--bind=127.0.0.1:{port}",
@@ -110,7 +110,7 @@ def render_command(argv: tuple[str, ...]) -> str:
     return " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in argv)
 
 
-def _redis(desired: DesiredState) -> Step:
+def _redis(desired: LocalDesiredState) -> Step:
     layout = desired.layout
     acl = layout.config("redis/users.acl")
     files = (
@@ -142,7 +142,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _api(desired: DesiredState) -> Step:
+def _api(desired: LocalDesiredState) -> Step:
     layout = desired.layout
     environment = Put(
         render(
@@ -171,7 +171,7 @@ def _api(desired: DesiredState) -> Step:
     return _service(desired, "api", "Configure and start the API", "app", (environment,), links)
 
 
-def _ui(desired: DesiredState) -> Step:
+def _ui(desired: LocalDesiredState) -> Step:
     environment = Put(
         render(
             "env/ui.env",
@@ -190,7 +190,7 @@ def _ui(desired: DesiredState) -> Step:
 
 
 def _service(
-    desired: DesiredState, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
+    desired: LocalDesiredState, name: str, title: str, host: str, files: tuple[Put, ...], before: tuple[Action, ...]
 ) -> Step:
     """Write the files, restart the service and wait until it is ready. Already done if all of this is still true."""
     wait: tuple[Action, ...] = ()
@@ -204,12 +204,12 @@ def _service(
     return replace(step, done_if=(*(file_matches(file) for file in files), *step.done_if, alive))
 
 
-def _readiness(desired: DesiredState, verb: str, service: str, url: str) -> tuple[str, ...]:
+def _readiness(desired: LocalDesiredState, verb: str, service: str, url: str) -> tuple[str, ...]:
     module = "pneumoctl.targets.local.readiness"
     return (desired.python, "-P", "-m", module, verb, str(desired.layout.root), service, url)
 
 
-def _proof(desired: DesiredState) -> Step:
+def _proof(desired: LocalDesiredState) -> Step:
     url, bundle = desired.inventory.url("ui"), str(desired.model)
     gate = Run(
         (desired.python, "-P", "-m", "pneumoctl.targets.local.gate", url, bundle), timeout=150, title="the health gate"

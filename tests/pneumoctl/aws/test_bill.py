@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pneumoctl.aws.bill import BilledResource, Line, changed, money, so_far
+from pneumoctl.aws.bill import BilledResource, BillLine, changed, money, so_far
 from pneumoctl.aws.prices import Prices
 from pneumoctl.aws.terraform.plan_json import Change
 
@@ -23,7 +23,7 @@ def instance(kind: str, role: str = "web", gigabytes: int = 20, **more: object) 
     return {"instance_type": kind, "root_block_device": disk, "tags": {"pneumoctl:role": role}, **more}
 
 
-def shown(lines: tuple[Line, ...]) -> list[tuple[str, float | None]]:
+def shown(lines: tuple[BillLine, ...]) -> list[tuple[str, float | None]]:
     return [(line.what, None if line.usd_per_hour is None else round(line.usd_per_hour, 5)) for line in lines]
 
 
@@ -115,11 +115,11 @@ def test_nothing_changed_costs_nothing() -> None:
 def test_the_cost_so_far_counts_from_each_creation() -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     things = [
-        BilledResource(Line("web-0", "t3.small", 0.02), now - timedelta(hours=10)),
-        BilledResource(Line("nat", "NAT gateway", 0.045), now - timedelta(hours=20)),
-        BilledResource(Line("eip", "public IPv4", 0.005), None),  # AWS does not say: as old as the oldest
-        BilledResource(Line("odd", "m9.huge", None), now - timedelta(hours=1)),
-        BilledResource(Line("clock", "t3.micro", 0.01), now + timedelta(minutes=3)),  # their clock is ahead of ours
+        BilledResource(BillLine("web-0", "t3.small", 0.02), now - timedelta(hours=10)),
+        BilledResource(BillLine("nat", "NAT gateway", 0.045), now - timedelta(hours=20)),
+        BilledResource(BillLine("eip", "public IPv4", 0.005), None),  # AWS does not say: as old as the oldest
+        BilledResource(BillLine("odd", "m9.huge", None), now - timedelta(hours=1)),
+        BilledResource(BillLine("clock", "t3.micro", 0.01), now + timedelta(minutes=3)),  # their clock is ahead of ours
     ]
     spent = so_far(things, now)
     assert [usd for _, usd in spent.each] == [pytest.approx(0.2), pytest.approx(0.9), pytest.approx(0.1), None, 0.0]

@@ -7,10 +7,10 @@ import pytest
 
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
-from pneumoctl.targets.aws.drift import Row
+from pneumoctl.targets.aws.drift import DriftRow
 
-CHANGED = Row("changed", "app-0: /etc/redis/redis.conf", "contents or rights differ")
-UNKNOWN = Row("unknown", "app-1", "app-1 (10.20.0.11): asking its agent: no answer")
+CHANGED = DriftRow("changed", "app-0: /etc/redis/redis.conf", "contents or rights differ")
+UNKNOWN = DriftRow("unknown", "app-1", "app-1 (10.20.0.11): asking its agent: no answer")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ UNKNOWN = Row("unknown", "app-1", "app-1 (10.20.0.11): asking its agent: no answ
     [([], Exit.DONE), ([CHANGED], Exit.CHANGES), ([UNKNOWN], Exit.FAILED), ([CHANGED, UNKNOWN], Exit.FAILED)],
 )
 def test_the_exit_code_tells_no_drift_from_drift_and_from_a_host_that_could_not_be_asked(
-    rows: list[Row],
+    rows: list[DriftRow],
     code: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -215,7 +215,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
                 "threshold": 0.5, "model": {"name": "m", "version": "v"}, "created": "now",
             }  # fmt: skip
 
-    monkeypatch.setattr("pneumoctl.cli.predict.Api", Fake)
+    monkeypatch.setattr("pneumoctl.cli.predict.ApiClient", Fake)
     monkeypatch.setattr("pneumoctl.targets.local.api.remote_api", lambda name: Endpoint(f"http://{name}", "token"))
     monkeypatch.setattr("pneumoctl.scoring.score.local_scorer", lambda *words: pytest.fail("used the local model"))
     path = str(ward / "a-ill.png")

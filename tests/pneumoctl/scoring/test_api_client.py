@@ -11,7 +11,7 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
-from pneumoctl.scoring.api_client import Api
+from pneumoctl.scoring.api_client import ApiClient
 from tests.predictions import FINDING, INVALID, REFUSAL
 
 
@@ -69,14 +69,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def failure(server: Server) -> PneumoError:
     with pytest.raises(PneumoError) as caught:
-        Api(server.url, "t0ken").score(b"picture", "a.png")
+        ApiClient(server.url, "t0ken").score(b"picture", "a.png")
     assert "t0ken" not in caught.value.message + caught.value.hint
     return caught.value
 
 
 def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -> None:
     server.say(201, {"predictions": [FINDING]})
-    assert Api(server.url + "/", "t0ken").score(b"\x89PNG picture", "/ward 7/Mr X/a.png") == FINDING
+    assert ApiClient(server.url + "/", "t0ken").score(b"\x89PNG picture", "/ward 7/Mr X/a.png") == FINDING
     ((path, headers, body),) = server.asked
     assert path == "/v1/predictions" and headers["Authorization"] == "Bearer t0ken"
     assert re.search(rb'name="file"; filename="a.png"', body) and b"\x89PNG picture" in body
@@ -86,12 +86,12 @@ def test_picture_is_sent_with_the_token_and_its_last_name_only(server: Server) -
 def test_names_that_are_no_unicode_are_sent_all_the_same(server: Server) -> None:
     server.say(201, {"predictions": [FINDING]})
     for name in ("r\udcf6.png", "..", "/"):
-        assert Api(server.url, "t").score(b"x", name) == FINDING
+        assert ApiClient(server.url, "t").score(b"x", name) == FINDING
 
 
 def test_refusal_is_a_document_like_any_other(server: Server) -> None:
     server.say(201, {"predictions": [REFUSAL]})
-    assert Api(server.url, "t").score(b"x", "a.png") == REFUSAL
+    assert ApiClient(server.url, "t").score(b"x", "a.png") == REFUSAL
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_busy_api_is_asked_again(server: Server, status: int) -> None:
     server.say(status, {}, Retry_After="1")
     server.say(status, {})
     server.say(201, {"predictions": [FINDING]})
-    assert Api(server.url, "t").score(b"x", "a.png") == FINDING
+    assert ApiClient(server.url, "t").score(b"x", "a.png") == FINDING
     assert len(server.asked) == 3
 
 
@@ -163,7 +163,7 @@ def test_api_that_is_away_is_an_error() -> None:
     with Server() as gone:
         url = gone.url
     with pytest.raises(PneumoError, match=r"does not answer: .*refused") as caught:
-        Api(url, "t").score(b"x", "a.png")
+        ApiClient(url, "t").score(b"x", "a.png")
     assert caught.value.hint == "pneumoctl status" and "object at" not in caught.value.message
 
 
@@ -189,7 +189,7 @@ def test_api_that_hangs_up_once_is_asked_again(server: Server, monkeypatch: pyte
 
     monkeypatch.setattr(Handler, "do_POST", first_not)
     server.say(201, {"predictions": [FINDING]})
-    assert Api(server.url, "t").score(b"x", "a.png") == FINDING and len(calls) == 2
+    assert ApiClient(server.url, "t").score(b"x", "a.png") == FINDING and len(calls) == 2
 
 
 def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
 
 def test_the_version_is_that_reported_by_the_api(server: Server) -> None:
     server.say(200, {"status": "ready", "checks": {"model": {"ok": True, "fault": None, "version": "0123456789ab"}}})
-    assert Api(server.url, "t").version() == "0123456789ab"
+    assert ApiClient(server.url, "t").version() == "0123456789ab"
     assert server.asked[0][0] == "/readyz"
 
 
@@ -223,14 +223,14 @@ def test_the_version_is_that_reported_by_the_api(server: Server) -> None:
 def test_an_api_without_a_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
     server.say(status, body)
     with pytest.raises(PneumoError, match=words):
-        Api(server.url, "t").version()
+        ApiClient(server.url, "t").version()
 
 
 def test_a_stored_prediction_is_returned_and_none_otherwise(server: Server) -> None:
     for status, body in ((200, FINDING), (404, {"title": "Not found"}), (200, REFUSAL)):
         server.answers.clear()
         server.say(status, body)
-        assert Api(server.url, "t0ken").stored("0" * 32) == (body if status == 200 else None)
+        assert ApiClient(server.url, "t0ken").stored("0" * 32) == (body if status == 200 else None)
     path, headers, _ = server.asked[0]
     assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
 
@@ -239,11 +239,11 @@ def test_a_stored_prediction_is_returned_and_none_otherwise(server: Server) -> N
 def test_an_invalid_stored_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(200, body)
     with pytest.raises(PneumoError, match="is not a valid prediction"):
-        Api(server.url, "t0ken").stored("0" * 32)
+        ApiClient(server.url, "t0ken").stored("0" * 32)
 
 
 @pytest.mark.parametrize("status", [301, 401, 500, 503])
 def test_what_cannot_be_looked_up_is_an_error(server: Server, status: int) -> None:
     server.say(status, {"title": "Damaged", "detail": "pneumo:1:record"})
     with pytest.raises(PneumoError, match=f"{status}, Damaged"):
-        Api(server.url, "t0ken").stored("0" * 32)
+        ApiClient(server.url, "t0ken").stored("0" * 32)

@@ -7,7 +7,7 @@ import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import labelled
-from pneumoctl.scoring.score import Outcome
+from pneumoctl.scoring.score import FileResult
 from tests.predictions import FINDING, REFUSAL
 from webapp.api.intake import clean_name
 
@@ -19,14 +19,14 @@ def test_a_name_reveals_nothing_and_the_api_leaves_it_unchanged(file: str) -> No
     assert clean_name(name) == name and Path(name).suffix in ("", ".jpeg", ".dcm", ".png")
 
 
-def outcome(number: int, probability: float | None, version: str = "v") -> Outcome:
+def outcome(number: int, probability: float | None, version: str = "v") -> FileResult:
     document: Any = REFUSAL
     if probability is not None:
         document = FINDING | {
             "finding": "pneumonia" if probability >= 0.5 else "no pneumonia",
             "probability": probability,
         }
-    return Outcome(f"{number}", document | {"model": {"name": "m", "version": version}})
+    return FileResult(f"{number}", document | {"model": {"name": "m", "version": version}})
 
 
 LABELS = {str(number): int(number < 4) for number in range(8)}
@@ -34,7 +34,7 @@ LABELS = {str(number): int(number < 4) for number in range(8)}
 
 def test_figures_count_scored_pictures_only() -> None:
     outcomes = [outcome(0, 0.9), outcome(1, 0.8), outcome(2, 0.2), outcome(3, None), outcome(4, 0.1), outcome(5, 0.6)]
-    document = labelled.summarize([*outcomes, Outcome("6", None, "cut off")], LABELS)
+    document = labelled.summarize([*outcomes, FileResult("6", None, "cut off")], LABELS)
     assert (document["pictures"], document["scored"], document["refused"]) == (7, 5, 1)
     assert document["errors"] == [{"file": "6", "message": "cut off"}]
     figures = document["figures"]

@@ -8,11 +8,11 @@ import pytest
 
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import report
-from pneumoctl.scoring.score import Outcome
+from pneumoctl.scoring.score import FileResult
 
 
-def scored(file: str, finding: str, probability: float) -> Outcome:
-    return Outcome(file, document(finding, None, probability))
+def scored(file: str, finding: str, probability: float) -> FileResult:
+    return FileResult(file, document(finding, None, probability))
 
 
 def document(finding: str | None, refusal: dict[str, str] | None, probability: float | None) -> dict[str, Any]:
@@ -28,13 +28,13 @@ def document(finding: str | None, refusal: dict[str, str] | None, probability: f
     }
 
 
-REFUSED = Outcome("r.png", document(None, {"code": "not_an_xray", "reason": "it is a cat"}, None))
-FAILED = Outcome("e.png", None, "cannot be read: Permission denied")
+REFUSED = FileResult("r.png", document(None, {"code": "not_an_xray", "reason": "it is a cat"}, None))
+FAILED = FileResult("e.png", None, "cannot be read: Permission denied")
 
 
 def test_rows_line_up_and_say_what_was_found() -> None:
     outcomes = [scored("a.png", "pneumonia", 0.91234), scored("longer-name.png", "no pneumonia", 0.05), REFUSED, FAILED]
-    table = report.Table([outcome.file for outcome in outcomes], colour=False)
+    table = report.ResultTable([outcome.file for outcome in outcomes], colour=False)
     assert [table.header(), *map(table.row, outcomes)] == [
         "FILE             FINDING       PROBABILITY  THRESHOLD  NOTE",
         "a.png            pneumonia           0.912      0.250",
@@ -45,7 +45,7 @@ def test_rows_line_up_and_say_what_was_found() -> None:
 
 
 def test_refusals_are_amber_and_errors_red() -> None:
-    table = report.Table(["r.png"], colour=True)
+    table = report.ResultTable(["r.png"], colour=True)
     assert table.row(REFUSED).startswith("\x1b[33m") and table.row(REFUSED).endswith("\x1b[0m")
     assert table.row(FAILED).startswith("\x1b[31m")
     assert "\x1b" not in table.row(scored("a", "pneumonia", 0.9))
@@ -53,13 +53,13 @@ def test_refusals_are_amber_and_errors_red() -> None:
 
 def test_file_names_cannot_steer_the_terminal() -> None:
     name = "a\x1b[2J\r\n\udcf6\u202e.png"
-    row = report.Table([name], colour=False).row(scored(name, "pneumonia", 0.9))
+    row = report.ResultTable([name], colour=False).row(scored(name, "pneumonia", 0.9))
     assert row.startswith("a?[2J????.png  pneumonia")
 
 
 def test_long_names_keep_their_end() -> None:
     name = "/ward" * 40 + "/film.png"
-    row = report.Table([name], colour=False).row(scored(name, "pneumonia", 0.9))
+    row = report.ResultTable([name], colour=False).row(scored(name, "pneumonia", 0.9))
     assert row.startswith("...") and row.index("film.png") + len("film.png") == 60
 
 
@@ -113,5 +113,5 @@ def test_summary_counts_every_file_once() -> None:
         ([FAILED, FAILED], True, Exit.FAILED),
     ],
 )
-def test_exit_code(outcomes: list[Outcome], fail_on_positive: bool, code: Exit) -> None:
+def test_exit_code(outcomes: list[FileResult], fail_on_positive: bool, code: Exit) -> None:
     assert report.exit_code(report.summary(outcomes, 0), fail_on_positive) == code

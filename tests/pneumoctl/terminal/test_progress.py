@@ -4,12 +4,12 @@ import io
 
 from rich.console import Console
 
-from pneumoctl.terminal.progress import Bars, Lines
+from pneumoctl.terminal.progress import Bars, PlainLines
 
 
 def test_off_a_terminal_each_end_is_a_line() -> None:
     printed: list[tuple[str, str]] = []
-    lines = Lines(lambda text, style: printed.append((text, style)))
+    lines = PlainLines(lambda text, style: printed.append((text, style)))
     lines.end("before.the.total", "there")
     lines.expect(3)
     lines.begin("aws_vpc.main", "creating")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pneumoctl.aws.terraform import process as terraform_process
-from pneumoctl.aws.terraform.process import Run, Runs
+from pneumoctl.aws.terraform.process import Runs, TerraformRun
 from pneumoctl.errors import Exit, PneumoError
 from tests.pneumoctl import tiny_terraform
 from tests.pneumoctl.tiny_terraform import Tiny
@@ -135,7 +135,7 @@ def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
 STUBBORN = """
 import sys, time
 from pathlib import Path
-from pneumoctl.aws.terraform.process import Run, Runs
+from pneumoctl.aws.terraform.process import Runs, TerraformRun
 child = '''
 import os, signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: print("Interrupt received", flush=True))
@@ -189,7 +189,7 @@ time.sleep(600)
 FOLLOW = """
 import os, sys
 from pathlib import Path
-from pneumoctl.aws.terraform.process import Run, Runs
+from pneumoctl.aws.terraform.process import Runs, TerraformRun
 note = lambda text: print(text, flush=True)
 Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, note, note)
 """
@@ -326,7 +326,7 @@ def test_an_interrupt_between_the_start_and_its_record_waits_for_the_record(
     """Otherwise terraform would apply the whole plan after Ctrl-C."""
     runs, real = Runs(tmp_path), Runs._save
 
-    def interrupted(self: Runs, run: Run) -> None:
+    def interrupted(self: Runs, run: TerraformRun) -> None:
         if not run.asked_to_end:
             signal.raise_signal(signal.SIGINT)
         real(self, run)

@@ -7,7 +7,7 @@ import pytest
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack.inventory import from_outputs
 from pneumoctl.targets.aws import logs
-from pneumoctl.targets.aws.log_sources import Entry, Journal, Steps, merged
+from pneumoctl.targets.aws.log_sources import Entry, Steps, SystemdJournal, merged
 from tests.pneumoctl.examples import HOSTS_OUTPUT
 
 LINE = {
@@ -19,14 +19,14 @@ LINE = {
 
 
 def test_a_journal_is_asked_for_its_last_lines_and_then_for_what_came_after() -> None:
-    journal = Journal(("redis-server",))
+    journal = SystemdJournal(("redis-server",))
     entry = journal.entry("app-0", json.dumps(LINE))
 
     assert entry == Entry(1700000000.25, "app-0", "redis-server", "Ready to accept connections", "s=1;i=2")
     assert entry.time == "2023-11-14T22:13:20.250Z"
     assert journal.command(5)[-2:] == ("--unit=redis-server", "--lines=5")
     assert journal.command(5, True, entry)[-3:] == ("--after-cursor=s=1;i=2", "--lines=all", "--follow")
-    assert not [word for word in Journal().command(5) if "unit" in word]
+    assert not [word for word in SystemdJournal().command(5) if "unit" in word]
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_a_journal_is_asked_for_its_last_lines_and_then_for_what_came_after() ->
     [([104, 105, 255], "hi\ufffd"), (None, "(too long to be shown)"), (["a", "b"], "a\nb"), ("", "")],
 )
 def test_a_message_that_is_no_plain_text_is_readable(message: object, text: str) -> None:
-    entry = Journal().entry("app-0", json.dumps(LINE | {"MESSAGE": message}))
+    entry = SystemdJournal().entry("app-0", json.dumps(LINE | {"MESSAGE": message}))
 
     assert entry is not None and entry.text == text
 
 
 @pytest.mark.parametrize("line", ['{"MESSAGE": "half', "[]", "{}", "", "-- No entries --"])
 def test_what_is_no_entry_is_left_out(line: str) -> None:
-    assert Journal().entry("app-0", line) is None
+    assert SystemdJournal().entry("app-0", line) is None
     assert Steps().entry("app-0", line) is None
 
 
@@ -70,9 +70,9 @@ def test_a_service_is_asked_for_on_every_host_that_runs_it() -> None:
 
     apps = {host.name for host in hosts.hosts if host.role == "app"}
     up = {host.name for host in hosts.hosts if host.role != "train"}
-    assert asked("api") == dict.fromkeys(apps, Journal(("pneumoctl-api",)))
-    assert asked("nginx") == {"nginx": Journal(("nginx",))}
-    assert asked("monitoring") == {"monitoring": Journal()}
+    assert asked("api") == dict.fromkeys(apps, SystemdJournal(("pneumoctl-api",)))
+    assert asked("nginx") == {"nginx": SystemdJournal(("nginx",))}
+    assert asked("monitoring") == {"monitoring": SystemdJournal()}
     assert asked("pneumoctl") == dict.fromkeys(up, Steps())
     assert set(asked(None)) == up
     with pytest.raises(PneumoError, match=r"unknown log 'apis'; choose one of: nginx, ui, api, .*app-0") as error:

@@ -14,10 +14,10 @@ from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
-from pneumoctl.targets.local.desired import DesiredState
+from pneumoctl.targets.local.desired import LocalDesiredState
 
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
-DESIRED = DesiredState(
+DESIRED = LocalDesiredState(
     settings=Settings(target="local"),
     layout=Layout(Path("/s")),
     inventory=inventory.local({"redis": 1, "api": 2, "ui": 3}),
@@ -33,7 +33,7 @@ DESIRED = DesiredState(
 )
 
 
-def files(desired: DesiredState) -> dict[str, Put]:
+def files(desired: LocalDesiredState) -> dict[str, Put]:
     actions = [action for step in up_plan.plan(desired).steps for action in step.actions]
     return {action.path: action for action in actions if isinstance(action, Put)}
 
@@ -128,7 +128,7 @@ def test_redis_is_durable_closed_and_never_evicts() -> None:
 
 
 def test_the_whole_plan_of_teardown() -> None:
-    desired = teardown_plan.DesiredState("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
+    desired = teardown_plan.TeardownOptions("s", Layout(Path("/s")), "/py", (1, 2), Path("/out"), True, True)
     assert describe(teardown_plan.plan(desired)) == [
         "tear down stack s",
         "  + Stop the page on web",
@@ -152,7 +152,7 @@ def test_the_whole_plan_of_teardown() -> None:
 
 
 def test_purge_exports_nothing() -> None:
-    desired = teardown_plan.DesiredState("s", Layout(Path("/s")), "/py", (), None, True, True)
+    desired = teardown_plan.TeardownOptions("s", Layout(Path("/s")), "/py", (), None, True, True)
     assert [step.title for step in teardown_plan.plan(desired).steps] == [
         "End every process and prove it",
         "Remove the stack's directory",
