@@ -1,7 +1,7 @@
 """Make the README's pictures of the aws target, in the lab: the terminal, the page behind nginx, Prometheus' targets.
 
 `python -m tests.lab.pictures DIRECTORY [--name LAB]`: it starts a lab and a stack in it and ends both (an existing LAB
-with a stack stays). The X-rays are drawings.
+with a stack stays). The X-rays are synthetic.
 """
 
 import argparse
@@ -21,30 +21,30 @@ from model import phantom
 from tests.lab.machine.lab import Lab
 
 COLUMNS = 118
-SHOWN = (("up", "-y"), ("status",), ("cost",), ("drift",))
-LONG = 36  # maximum number of lines of a command; longer output is cut in the middle
+COMMANDS = (("up", "-y"), ("status",), ("cost",), ("drift",))
+MAX_LINES = 36  # maximum number of lines of a command; longer output is cut in the middle
 
 
 def terminal(lab: Lab, picture: Path) -> None:
     """A command and its output as an SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    for words in SHOWN:
-        result = lab.run(["pneumoctl", *words], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
+    for arguments in COMMANDS:
+        result = lab.run(["pneumoctl", *arguments], code=None, timeout=900, env={"COLUMNS": str(COLUMNS)})
         lines = (result.stderr + result.stdout).rstrip().splitlines()
-        if len(lines) > LONG:
-            lines = [*lines[: LONG // 2], f"  … {len(lines) - LONG} lines …", *lines[-LONG // 2 :]]
-        console.print(Text(f"$ pneumoctl {' '.join(words)}", style="bold"))
+        if len(lines) > MAX_LINES:
+            lines = [*lines[: MAX_LINES // 2], f"  … {len(lines) - MAX_LINES} lines …", *lines[-MAX_LINES // 2 :]]
+        console.print(Text(f"$ pneumoctl {' '.join(arguments)}", style="bold"))
         console.print(Text.from_ansi("\n".join(lines)))
         console.print()
     picture.write_text(console.export_svg(title="pneumoctl on AWS (in the lab)"))
 
 
 def browse(directory: Path, url: str, user: str, password: str) -> None:
-    """Inside the lab: upload two drawings and a broken file, take a picture; then one of Prometheus by a tunnel."""
+    """Inside the lab: upload two synthetic images and a broken file; take pictures of the page and of Prometheus."""
     from playwright.sync_api import sync_playwright
 
-    whole = phantom.png(22, 512, True)
-    files = [("drawing-1.png", whole), ("drawing-2.png", phantom.png(13, 512, False)), ("broken.png", whole[:9000])]
+    image = phantom.png(22, 512, True)
+    files = [("drawing-1.png", image), ("drawing-2.png", phantom.png(13, 512, False)), ("broken.png", image[:9000])]
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     tunnel = subprocess.Popen(["pneumoctl", "tunnel", "prometheus"], stdout=subprocess.PIPE, text=True)
     with sync_playwright() as play, tunnel:
@@ -79,16 +79,16 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--name", default="pictures")
     parser.add_argument("--inside", nargs=3, metavar=("URL", "USER", "PASSWORD_FILE"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    directory = arguments.directory.resolve()
-    if arguments.inside:
-        url, user, secret = arguments.inside
+    options = parser.parse_args()
+    directory = options.directory.resolve()
+    if options.inside:
+        url, user, secret = options.inside
         browse(directory, url, user, Path(secret).read_text())
         return
-    lab = Lab(arguments.name)
-    standing = lab.paths.home.exists()
+    lab = Lab(options.name)
+    already_up = lab.paths.home.exists()
     try:
-        if not standing:
+        if not already_up:
             lab.up()
         terminal(lab, directory / "aws.svg")
         login = json.loads(lab.run(["pneumoctl", "secrets", "show", "--json"]).stdout)
@@ -99,7 +99,7 @@ def main() -> None:
         argv = [sys.executable, "-m", "tests.lab.pictures", str(directory), *inside]
         lab.run(argv, timeout=300, env={"PYTHONPATH": str(root)})
     finally:
-        if not standing:
+        if not already_up:
             lab.down()
 
 

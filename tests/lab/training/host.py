@@ -1,4 +1,4 @@
-"""Training in the lab: a data set of drawings, the runs of an operator, and the state of the host."""
+"""Training in the lab: a synthetic data set, the runs of an operator, and the state of the host."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ PROGRESS = "/run/pneumoctl-train/progress.json"
 
 
 def synthetic_data_set(folder: Path) -> Path:
-    """Write a data set of drawings from which a model can learn a little."""
+    """Write a synthetic data set from which a model can learn a little."""
     phantom.tree(folder, patients=24, seed=1, size=96)
     return folder
 

@@ -16,11 +16,11 @@ from tests.lab.training.host import TrainingHost
 # The compact network for two epochs. With so few pictures, its threshold is not reliable.
 FLAGS = ("--epochs", "2", "--height", "96", "--width", "96", "--batch", "16", "--test", "--name", "few")
 TRAIN, TEST = 120, 25  # real pictures of each class
-PATIENTS = 24  # drawn, in each of the four folders
+PATIENTS = 24  # synthetic, in each of the four folders
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DataSet:
     """A labelled data set: its folder, the number of pictures, and how many of them are in the test split."""
 
     folder: Path
@@ -32,25 +32,29 @@ def count(folder: Path) -> int:
     return sum(path.is_file() for path in folder.rglob("*"))
 
 
-def drawn(folder: Path) -> Pictures:
+def synthetic_pictures(folder: Path) -> DataSet:
     phantom.tree(folder, PATIENTS, seed=3, size=128)
-    return Pictures(folder, count(folder), count(folder / "test"))
+    return DataSet(folder, count(folder), count(folder / "test"))
 
 
-def filmed(folder: Path, root: Path) -> Pictures:
+def real_pictures(folder: Path, root: Path) -> DataSet:
     """Some of the real pictures, in the folder layout of the full data set."""
-    for split, wanted in (("train", TRAIN), ("test", TEST)):
+    for split, number in (("train", TRAIN), ("test", TEST)):
         for label in ("NORMAL", "PNEUMONIA"):
             (folder / split / label).mkdir(parents=True)
-            for film in sorted((root / "kermany224" / split / label).iterdir())[:wanted]:
-                shutil.copy(film, folder / split / label)
-    return Pictures(folder, 2 * (TRAIN + TEST), 2 * TEST)
+            for picture in sorted((root / "kermany224" / split / label).iterdir())[:number]:
+                shutil.copy(picture, folder / split / label)
+    return DataSet(folder, 2 * (TRAIN + TEST), 2 * TEST)
 
 
-@pytest.fixture(params=["drawings", pytest.param("films", marks=[pytest.mark.data, pytest.mark.repeat])])
-def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Pictures:
+@pytest.fixture(params=["synthetic", pytest.param("real", marks=[pytest.mark.data, pytest.mark.repeat])])
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> DataSet:
     folder = tmp_path / "kermany"
-    return drawn(folder) if request.param == "drawings" else filmed(folder, request.getfixturevalue("data_root"))
+    return (
+        synthetic_pictures(folder)
+        if request.param == "synthetic"
+        else real_pictures(folder, request.getfixturevalue("data_root"))
+    )
 
 
 def page(training: TrainingHost, path: str) -> str:
@@ -60,31 +64,31 @@ def page(training: TrainingHost, path: str) -> str:
 
 
 def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
-    pictures: Pictures, training: TrainingHost
+    pictures: DataSet, training: TrainingHost
 ) -> None:
     operator = training.operator
-    pushed = operator.json("data", "push", str(pictures.folder))
-    assert pushed["files"] == pictures.count and pushed["objects"] > 0
+    push = operator.json("data", "push", str(pictures.folder))
+    assert push["files"] == pictures.count and push["objects"] > 0
     assert operator.json("data", "push", str(pictures.folder))["objects"] == 0
 
-    trained = operator.json("train", "--gpu", "--", *FLAGS)
-    receipt, bundle = trained["receipt"], trained["bundle"]
+    result = operator.json("train", "--gpu", "--", *FLAGS)
+    receipt, bundle = result["receipt"], result["bundle"]
     assert (receipt["exit"], receipt["why"]) == (0, "done") and receipt["billed_s"] > 0 and receipt["usd"] > 0
     assert training.state() == "stopped"
 
     model = f"{bundle['name']}-{bundle['version']}"
-    refused = operator.run("model", "promote", model, code=None)
-    if refused.returncode:  # after two epochs on few pictures, it may be worse than the model that serves
-        assert refused.returncode == 10 and "sensitivity" in refused.stderr
+    promotion = operator.run("model", "promote", model, code=None)
+    if promotion.returncode:  # after two epochs on few pictures, it may be worse than the model that serves
+        assert promotion.returncode == 10 and "sensitivity" in promotion.stderr
         operator.run("model", "promote", model, "--force", "--reason", "the lab's own test")
     operator.run("deploy", "model", "-y")
     assert releases.served(operator.lab, "app-0")["model"] == model
-    scored(training, pictures, bundle["version"])
+    check_scores(training, pictures, bundle["version"])
     acts = [act["command"] for act in operator.json("audit")["acts"]]
     assert {"data push", "train", "model promote", "deploy model", "infer"} <= set(acts)
 
 
-def scored(training: TrainingHost, pictures: Pictures, version: str) -> None:
+def check_scores(training: TrainingHost, pictures: DataSet, version: str) -> None:
     """The new model scores the pictures of the test split, and the page shows the results."""
     operator, test = training.operator, str(pictures.folder / "test")
     result = operator.run("infer", test, "--json", code=None)
