@@ -42,7 +42,7 @@ def change_by_hand(host: str, script: str) -> Prepare:
 
 def deploy_release(kind: str, lock: bool = False) -> Prepare:
     def prepare(operator: Operator, folder: Path) -> tuple[str, ...]:
-        source = releases.checkout(folder, kind, releases.HARMLESS, str(time.time_ns()))
+        source = releases.checkout(folder, kind, releases.NO_CHANGE, str(time.time_ns()))
         if lock:
             with (source / "webapp" / ("ui" if kind == "web" else "api") / "requirements.txt").open("a") as file:
                 file.write(f"# {time.time_ns()}\n")
@@ -52,7 +52,7 @@ def deploy_release(kind: str, lock: bool = False) -> Prepare:
 
 
 def deploy_model(operator: Operator, folder: Path) -> tuple[str, ...]:
-    return ("deploy", "model", "-y", "--bundle", str(releases.relabelled(folder / "model", f"m{time.time_ns()}")))
+    return ("deploy", "model", "-y", "--bundle", str(releases.renamed_model(folder / "model", f"m{time.time_ns()}")))
 
 
 def roll_back(kind: str) -> Prepare:

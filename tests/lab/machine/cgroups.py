@@ -70,7 +70,7 @@ class Group:
             time.sleep(0.02)
             switch.write_text("1")
 
-    def end(self, timeout: float = 120) -> None:
+    def kill_and_remove(self, timeout: float = 120) -> None:
         """Kill all processes in the group and remove it, also while a process that was just started joins it."""
         deadline = time.monotonic() + timeout
         while True:

@@ -67,7 +67,7 @@ class Lab:
         self._clients.clear()  # their connections are in the network that ends here
         for group in [other for other in with_prefix(self.paths.prefix) if other.path == self.paths.prefix]:
             group.leave()
-            group.end()
+            group.kill_and_remove()
         while self._programs:
             self._programs.pop().wait(120)
         mounts.unmount_below(self.paths.directory)

@@ -82,7 +82,7 @@ def test_a_model_is_trained_promoted_deployed_and_its_findings_are_shown(
         assert promotion.returncode == 10 and "sensitivity" in promotion.stderr
         operator.run("model", "promote", model, "--force", "--reason", "the lab's own test")
     operator.run("deploy", "model", "-y")
-    assert releases.served(operator.lab, "app-0")["model"] == model
+    assert releases.running_releases(operator.lab, "app-0")["model"] == model
     check_scores(training, pictures, bundle["version"])
     acts = [act["command"] for act in operator.json("audit")["acts"]]
     assert {"data push", "train", "model promote", "deploy model", "infer"} <= set(acts)
