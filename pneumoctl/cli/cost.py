@@ -20,13 +20,19 @@ def cost(invocation: Invocation) -> int:
     stack.require_aws("it costs nothing")
     aws, _ = context.login(settings, stack)
     orphans.start_alarm(aws)
-    list_prices = prices.current(aws, {one.type for one in aws.instances(settings.stack)})
+    list_prices = prices.current(aws, {instance.type for instance in aws.instances(settings.stack)})
     billed = spending.billed(aws, settings.stack, list_prices)
     spent = bill.so_far(billed, datetime.now(UTC))
-    whole = bill.Bill(tuple(one.line for one in billed), list_prices.date, list_prices.source)
+    whole = bill.Bill(tuple(resource.line for resource in billed), list_prices.date, list_prices.source)
     rows = [
-        (one.line.address, one.line.what, money(one.line.usd_per_hour, digits=4), money(usd), one.line.note)
-        for one, usd in spent.each
+        (
+            resource.line.address,
+            resource.line.what,
+            money(resource.line.usd_per_hour, digits=4),
+            money(usd),
+            resource.line.note,
+        )
+        for resource, usd in spent.each
     ]
     console.table(("resource", "priced", "USD/hour", "so far", ""), rows)
     hour, month = money(whole.usd_per_hour, whole.at_least, 4), money(whole.usd_per_month, whole.at_least)

@@ -76,8 +76,8 @@ def _with_options(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in options.items()
     ]
-    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *added]
+    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *added]
     command.__dict__.pop("__wrapped__", None)  # inspect would follow it to the signature of `function`
     command.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": int}
     return command

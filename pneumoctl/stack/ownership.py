@@ -59,4 +59,4 @@ def unreadable(path: Path, error: OSError) -> PneumoError:
 
 def _nearest(path: Path) -> Path:
     """The path itself, or the nearest folder above it that this user can see."""
-    return next(one for one in (path, *path.parents) if os.access(one, os.F_OK, effective_ids=True))
+    return next(candidate for candidate in (path, *path.parents) if os.access(candidate, os.F_OK, effective_ids=True))

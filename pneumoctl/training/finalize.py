@@ -102,7 +102,7 @@ def _describe_host(ending: _Ending) -> None:
     if ending.host_existed:
         with suppress(Exception):
             groups = context.aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[context.host.id])
-            ending.instance = next(dict(one) for group in groups for one in group["Instances"])
+            ending.instance = next(dict(described) for group in groups for described in group["Instances"])
 
 
 def _read_end_report(ending: _Ending) -> None:

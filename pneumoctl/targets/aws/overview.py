@@ -32,12 +32,12 @@ def gather_status(
         if inventory is None:
             raise cloud
         cloud = {"region": settings.region, "instances": (), "leases": {}, "bill": None, "error": cloud.message}
-    instances, leases = {one.id: one for one in cloud["instances"]}, cloud["leases"]
+    instances, leases = {instance.id: instance for instance in cloud["instances"]}, cloud["leases"]
     hosts = _rows(inventory, instances, "?" if cloud["error"] else "gone", answers)
     for row in hosts:
         row["good"] = row["good"] or row["instance"] in leases
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
-    strays = [one for one in instances.values() if one.id not in expected]
+    strays = [instance for instance in instances.values() if instance.id not in expected]
     door = _front(inventory, answers.get("front door"))
     whole = bool(hosts) and all(host["good"] for host in hosts) and not strays and door["serves"]
     return {
@@ -49,7 +49,7 @@ def gather_status(
         "address": inventory.bastion.public_address if inventory else "",
         "front_door": door,
         "hosts": hosts,
-        "strays": [{"instance": one.id, "name": one.name, "state": one.state} for one in strays],
+        "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
         "gpu_running": _unguarded(instances.values(), leases),
         "runs": list(leases.values()),
         "aws_error": cloud["error"],
@@ -80,8 +80,8 @@ def _steps(host: Host) -> str:
 
 def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list[str]:
     """The GPU hosts that are billed without a run."""
-    on = (one for one in instances if one.role == "train" and one.state not in HALTING | HALTED)
-    return [one.name for one in on if one.id not in leases]
+    on = (instance for instance in instances if instance.role == "train" and instance.state not in HALTING | HALTED)
+    return [instance.name for instance in on if instance.id not in leases]
 
 
 def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
     instances = aws.instances(settings.stack)
     leases = orphans.leases(aws, instances, settings.stack)
     listed = prices.bundled(aws.region)
-    lines = tuple(one.line for one in spending.billed(aws, settings.stack, listed))
+    lines = tuple(resource.line for resource in spending.billed(aws, settings.stack, listed))
     return {
         "region": aws.region,
         "instances": instances,
-        "leases": {id: {"run": one.run, "until": runs.format_time(one.until)} for id, one in leases.items()},
+        "leases": {id: {"run": lease.run, "until": runs.format_time(lease.until)} for id, lease in leases.items()},
         "bill": bill.Bill(lines, listed.date, listed.source),
         "error": "",
     }

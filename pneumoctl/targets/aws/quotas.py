@@ -76,8 +76,10 @@ def _offerings(aws: Aws, wanted: list[str]) -> Iterator[Mapping[str, Any]]:
 def _instead(aws: Aws, name: str, kind: str) -> str:
     """A fix that names the offered types, the most similar names first."""
     family = kind.split(".")[0]
-    likely = {f"{one}.{size}" for one in (family, "t3", "t3a") for size in SIZES}
-    others = sorted({one["InstanceType"] for one in _offerings(aws, sorted({*GPUS} if name == "gpu_type" else likely))})
+    likely = {f"{prefix}.{size}" for prefix in (family, "t3", "t3a") for size in SIZES}
+    others = sorted(
+        {offering["InstanceType"] for offering in _offerings(aws, sorted({*GPUS} if name == "gpu_type" else likely))}
+    )
     near = difflib.get_close_matches(kind, others, n=3, cutoff=0.0)
     return f"set {name} to a type that is" + (f": {', '.join(near)}" if near else "") + "; or use another region"
 
@@ -90,7 +92,7 @@ def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
     wanted.update({settings.web_type: settings.web_count})
     wanted.update({settings.app_type: settings.app_count})
     training = Counter({settings.gpu_type: 1})
-    cpus = _cpus(aws, {*wanted, *training, *(one.type for one in used)})
+    cpus = _cpus(aws, {*wanted, *training, *(instance.type for instance in used)})
 
     def total(kinds: Mapping[str, int], code: str) -> int:
         return sum(count * cpus.get(kind, 0) for kind, count in kinds.items() if quota_of(kind) == code)
@@ -99,7 +101,7 @@ def quotas(settings: Settings, aws: Aws) -> Iterator[Row]:
         later = total(wanted, code) + total(training, code)
         now = later if settings.gpu_host else total(wanted, code)
         if later:
-            others = total(Counter(one.type for one in used if not one.ours), code)
+            others = total(Counter(instance.type for instance in used if not instance.ours), code)
             yield _vcpus(aws, code, now, later, others)
     for kind in sorted(kind for kind in {**wanted, **training} if quota_of(kind) is None):
         yield Row(f"vCPU quota for {kind}", True, "not checked: its family has a quota of its own")
