@@ -86,7 +86,7 @@ def _same_log_handlers() -> Iterator[None]:
     """A command that ran in this process leaves no handler of its own: its stream is closed when the next test logs."""
     before, level = list(logging.root.handlers), logging.root.level
     yield
-    for handler in [one for one in logging.root.handlers if one not in before]:
+    for handler in [handler for handler in logging.root.handlers if handler not in before]:
         logging.root.removeHandler(handler)
     logging.root.setLevel(level)
 

@@ -78,11 +78,11 @@ class Bench:
     def fresh(self) -> contestants.Todo:
         """Replace every host by a new machine with an empty disk and pin its key. Returns the steps for each."""
         if self.lab.hosts():
-            for one in self.lab.hosts():
-                self.lab.fault.replace(one["id"])
+            for host in self.lab.hosts():
+                self.lab.fault.replace(host["id"])
             time.sleep(2)  # two of the reconciler's looks
-            for one in self.lab.hosts():
-                self.lab.wait_for_host(one["id"], "up")
+            for host in self.lab.hosts():
+                self.lab.wait_for_host(host["id"], "up")
             (self.ssh / "known_hosts").unlink()
         self.operated("provision")
         todo = contestants.read(self.operated("todo"))
@@ -171,7 +171,9 @@ def report(bench: Bench) -> bool:
     for what, times in bench.seconds.items():
         ratios = bench.ratios.get(what, [])
         comparison = (
-            f"{statistics.median(ratios):5.2f} x ours ({', '.join(f'{one:.2f}' for one in ratios)})" if ratios else ""
+            f"{statistics.median(ratios):5.2f} x ours ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+            if ratios
+            else ""
         )
         print(f"{what:<36} {statistics.median(times):6.1f} s  n={len(times)}  {comparison}")
     return all(statistics.median(ratios) >= GOAL for ratios in bench.ratios.values())

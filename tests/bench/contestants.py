@@ -16,19 +16,19 @@ ROOT_SH = "sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8"
 def actions(steps: list[dict[str, Any]]) -> list[Action]:
     """The actions on a host in order, without pneumoctl's own stamps."""
     listed = [action for step in steps for action in step["actions"]]
-    return [one for one in listed if not one.get("stamp") and one.get("argv", [""])[0] != "true"]
+    return [action for action in listed if not action.get("stamp") and action.get("argv", [""])[0] != "true"]
 
 
 def sources(todo: Todo, folder: Path) -> None:
     """Copy each tree that is to be copied to hosts, without what stays here; `source` names the copy from now on."""
     shutil.rmtree(folder, ignore_errors=True)
     made: dict[str, Path] = {}
-    for one in (one for steps in todo.values() for one in actions(steps) if one["do"] == "Copy"):
-        source = one["tree"]["source"]
+    for action in (action for steps in todo.values() for action in actions(steps) if action["do"] == "Copy"):
+        source = action["tree"]["source"]
         if source not in made:
             made[source] = folder / str(len(made))
             shutil.copytree(source, made[source], ignore=shutil.ignore_patterns(*NOT_COPIED))
-        one["tree"]["source"] = str(made[source])
+        action["tree"]["source"] = str(made[source])
 
 
 # by plain ssh
@@ -88,11 +88,13 @@ def _data(host: str, steps: list[dict[str, Any]], folder: Path) -> dict[str, Any
     """The operations of a host, by kind, in an order that works on each: packages, trees, then step by step."""
     listed = actions(steps)
     last = "--no-install-recommends"  # of apt-get's options
-    installs = [one["argv"] for one in listed if one["do"] == "Run" and last in one["argv"]]
+    installs = [action["argv"] for action in listed if action["do"] == "Run" and last in action["argv"]]
     packages = [word for argv in installs for word in argv[argv.index(last) + 1 :]]
-    trees = [{"source": one["tree"]["source"], "path": one["path"]} for one in listed if one["do"] == "Copy"]
+    trees = [
+        {"source": action["tree"]["source"], "path": action["path"]} for action in listed if action["do"] == "Copy"
+    ]
     groups = [_group(host, number, step, folder) for number, step in enumerate(steps)]
-    return {"packages": packages, "trees": trees, "groups": [one for one in groups if any(one.values())]}
+    return {"packages": packages, "trees": trees, "groups": [group for group in groups if any(group.values())]}
 
 
 def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[str, Any]:

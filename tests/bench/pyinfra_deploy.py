@@ -17,18 +17,18 @@ for tree in host.loop(host.data.trees):
 
 for group in host.loop(host.data.groups):
     changes = [
-        files.put(src=one["source"], dest=one["path"], mode=one["mode"], user="root", group=one["group"])
-        for one in host.loop(group["files"])
+        files.put(src=file["source"], dest=file["path"], mode=file["mode"], user="root", group=file["group"])
+        for file in host.loop(group["files"])
     ]
-    changes += [files.link(path=one["path"], target=one["target"]) for one in host.loop(group["links"])]
+    changes += [files.link(path=link["path"], target=link["target"]) for link in host.loop(group["links"])]
 
     def changed(changes=tuple(changes)):
-        return not changes or any(one.did_change() for one in changes)
+        return not changes or any(change.did_change() for change in changes)
 
     for command in host.loop(group["commands"]):
         server.shell(commands=[command], _if=changed)
-    for one in host.loop(group["enabled"]):
-        systemd.service(service=one["unit"], enabled=True, running=True if one["now"] else None)
-    for one in host.loop(group["services"]):
-        again = {"reloaded": True} if one["verb"] == "reload" else {"restarted": True}
-        systemd.service(service=one["unit"], running=True, **again, _if=changed)
+    for unit in host.loop(group["enabled"]):
+        systemd.service(service=unit["unit"], enabled=True, running=True if unit["now"] else None)
+    for unit in host.loop(group["services"]):
+        again = {"reloaded": True} if unit["verb"] == "reload" else {"restarted": True}
+        systemd.service(service=unit["unit"], running=True, **again, _if=changed)

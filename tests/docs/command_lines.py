@@ -189,6 +189,6 @@ def _loose_verb(words: Sequence[str]) -> list[str]:
     if verb is None:
         return [f"there is no command {' '.join(words[:2])!r}"]
     own = words[: list(words).index("--")] if "--" in words else words
-    spellings = {spelling for one in verb.command.params for spelling in one.opts} | {"--help"}
+    spellings = {spelling for parameter in verb.command.params for spelling in parameter.opts} | {"--help"}
     options = (word.partition("=")[0] for word in own if word.startswith("--"))
     return [f"{' '.join(verb.words)} has no option {option}" for option in options if option not in spellings]

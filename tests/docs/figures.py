@@ -58,12 +58,12 @@ def section(reports: Sequence[Report], commit: str, seeds: Sequence[str]) -> str
         "| part | tests | passed | failed | skipped | minutes |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {one.name} | {one.tests} | {one.passed} | {one.failed} | {one.skipped} | {one.seconds / 60:.1f} |"
-            for one in reports
+            f"| {part.name} | {part.tests} | {part.passed} | {part.failed} | {part.skipped} | {part.seconds / 60:.1f} |"
+            for part in reports
         ),
     ]
     if len(reports) > 1:
-        counts = [sum(getattr(one, name) for one in reports) for name in ("tests", "passed", "failed", "skipped")]
+        counts = [sum(getattr(report, name) for report in reports) for name in ("tests", "passed", "failed", "skipped")]
         lines.append(f"| all | {' | '.join(map(str, counts))} | |")
     return "\n".join(lines)
 

@@ -69,8 +69,8 @@ class Verb:
         return self._records("argument")
 
     def _records(self, kind: str) -> list[tuple[str, str]]:
-        chosen = (one for one in self.command.params if one.param_type_name == kind)
-        return [record for one in chosen if (record := one.get_help_record(self.context))]
+        chosen = (parameter for parameter in self.command.params if parameter.param_type_name == kind)
+        return [record for parameter in chosen if (record := parameter.get_help_record(self.context))]
 
 
 def verbs() -> Iterator[Verb]:
@@ -115,18 +115,18 @@ def _section(verb: Verb, shared: list[tuple[str, str]]) -> str:
 
 def settings() -> str:
     """The text of docs/settings.md."""
-    aws = [one for one in fields(Settings) if one.metadata["text"].startswith(_AWS)]
-    both = [one for one in fields(Settings) if one not in aws]
+    aws = [field for field in fields(Settings) if field.metadata["text"].startswith(_AWS)]
+    both = [field for field in fields(Settings) if field not in aws]
     sections = ("## Every target", _settings_table(both), "## AWS", _settings_table(aws), "## Other variables")
     return "\n\n".join(["# Settings", NOTICE, SETTINGS, *sections, VARIABLES])
 
 
 def _settings_table(rows: Iterable["Field[Any]"]) -> str:
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    for one in rows:
-        meaning = one.metadata["text"].removeprefix(_AWS)
-        default = json.dumps(one.default)
-        lines.append(f"| `{one.name}` | `{default}` | {_cell(meaning[0].upper() + meaning[1:])} |")
+    for row in rows:
+        meaning = row.metadata["text"].removeprefix(_AWS)
+        default = json.dumps(row.default)
+        lines.append(f"| `{row.name}` | `{default}` | {_cell(meaning[0].upper() + meaning[1:])} |")
     return "\n".join(lines)
 
 
@@ -151,7 +151,7 @@ def _bar(text: str) -> str:
 def _escaped(text: str) -> str:
     """Text outside of code, so that Markdown shows it as it is."""
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(one if one.startswith("`") else re.sub(r"([*_<])", r"\\\1", one) for one in parts)
+    return "".join(part if part.startswith("`") else re.sub(r"([*_<])", r"\\\1", part) for part in parts)
 
 
 GENERATED = {DOCS / "commands.md": commands, DOCS / "settings.md": settings}

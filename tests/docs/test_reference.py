@@ -38,8 +38,8 @@ def test_the_table_of_exit_codes_has_each_code_once() -> None:
 def test_the_table_of_dependencies_has_each_requirement() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [("base", one) for one in project["dependencies"]]
-    wanted += [(extra, one) for extra, requirements in extras.items() for one in requirements]
+    wanted = [("base", requirement) for requirement in project["dependencies"]]
+    wanted += [(extra, requirement) for extra, requirements in extras.items() for requirement in requirements]
     rows = dict(re.findall(r"^\| ([\w.-]+) \| ([^|]+) \|", (DOCS / "dependencies.md").read_text(), re.MULTILINE))
     for extra, requirement in wanted:
         name = re.split(r"[\s\[<>=!~;]", requirement.lower())[0]

@@ -122,7 +122,7 @@ def closure(wheel: Path, extra: str, path: Sequence[str] = sys.path) -> set[str]
 
 def metadata_of(wheel: Path) -> metadata.Distribution:
     """What a wheel says of itself."""
-    (folder,) = [one for one in zipfile.Path(wheel).iterdir() if one.name.endswith(".dist-info")]
+    (folder,) = [path for path in zipfile.Path(wheel).iterdir() if path.name.endswith(".dist-info")]
     return metadata.PathDistribution(folder)
 
 
@@ -133,9 +133,9 @@ def _requires(name: str, path: Sequence[str]) -> list[str]:
 
 
 def _wanted(requires: list[str], extras: set[str]) -> Iterator[Requirement]:
-    for one in map(Requirement, requires):
-        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras):
-            yield one
+    for requirement in map(Requirement, requires):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            yield requirement
 
 
 def _links(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
@@ -157,7 +157,7 @@ def _links(name: str, site: Path) -> Iterator[tuple[Path, Path]]:
 @cache
 def _owners() -> Counter[str]:
     """How many packages of this environment have files in each folder of its site-packages."""
-    records = (one.read_text("RECORD") or "" for one in metadata.distributions())
+    records = (distribution.read_text("RECORD") or "" for distribution in metadata.distributions())
     return Counter(top for record in records for top in {line.partition("/")[0] for line in record.splitlines()})
 
 

@@ -118,10 +118,10 @@ def test_the_base_alone_says_which_extra_is_missing_and_how_to_add_it(make: Make
     (tmp_path / "picture.png").write_bytes(b"")
     assert "[predict]" in base.run("pneumoctl", "predict", "picture.png", cwd=tmp_path, code=1).stderr
     assert "[aws]" in base.run("pneumoctl", "plan", "--target", "aws", code=1).stderr
-    (row,) = [one for one in _checks(base, "--target", "aws") if one["check"] == "packages"]
+    (row,) = [check for check in _checks(base, "--target", "aws") if check["check"] == "packages"]
     assert row["seen"] == "missing: " + ", ".join(installation.MODULES["aws"])
     assert "[aws]" in row["fix"]
-    (row,) = [one for one in _checks(base) if one["check"] == "python"]
+    (row,) = [check for check in _checks(base) if check["check"] == "python"]
     assert row["seen"].endswith("missing: " + ", ".join(sorted(installation.MODULES["local"])))
     assert "[local]" in row["fix"]
 

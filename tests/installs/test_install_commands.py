@@ -158,7 +158,7 @@ def test_uv_tool_installs_the_command_and_a_hint_names_what_adds_an_extra(
     sh(f"uv tool install -q {wheel}", shell, tmp_path)
     assert sh("pneumoctl --version", shell, tmp_path).stdout == f"pneumoctl {__version__}\n"
     checks = json.loads(sh("pneumoctl doctor --json", shell, tmp_path, code=4).stdout)["checks"]
-    (row,) = [one for one in checks if one["check"] == "python"]
+    (row,) = [check for check in checks if check["check"] == "python"]
     assert row["fix"] == f"uv tool install --force --python {shell['UV_PYTHON']} '{wheel}[local]'"
 
 

@@ -19,9 +19,9 @@ SHIPPED = (
 
 def test_the_wheel_holds_templates_terraform_and_the_model_and_no_tests(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).infolist()
-    assert not set(SHIPPED) - {one.filename for one in files}
-    assert not [one.filename for one in files if one.filename.startswith("tests/")]
-    assert sum(one.file_size for one in files if "pretrained" in one.filename) < 5e6
+    assert not set(SHIPPED) - {file.filename for file in files}
+    assert not [file.filename for file in files if file.filename.startswith("tests/")]
+    assert sum(file.file_size for file in files if "pretrained" in file.filename) < 5e6
 
 
 def test_the_wheel_holds_every_module_of_the_checkout(wheel: Path) -> None:

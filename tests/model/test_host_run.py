@@ -169,10 +169,10 @@ def test_a_failing_upload_is_reported_and_does_not_end_the_training(
 
 def test_the_heartbeat_counts_and_names_every_phase(whole: tuple[Host, "CompletedProcess[str]"]) -> None:
     host, _ = whole
-    news = [json.loads(one) for one in (host.run / "progress.jsonl").read_text().splitlines()]
+    news = [json.loads(line) for line in (host.run / "progress.jsonl").read_text().splitlines()]
 
-    assert [one["counter"] for one in news] == sorted({one["counter"] for one in news})
-    assert {"data", "proof", "train", "upload"} <= {one["phase"] for one in news}
+    assert [entry["counter"] for entry in news] == sorted({entry["counter"] for entry in news})
+    assert {"data", "proof", "train", "upload"} <= {entry["phase"] for entry in news}
     assert news[-1]["gpu"]["stand_in"] is True and news[-1]["step"] == news[-1]["steps"]
     assert news[-1]["sensitivity"] is not None and news[-1]["images_per_second"] > 0
 

@@ -321,7 +321,7 @@ def test_the_log_is_closed_and_the_loggers_restored_when_the_run_ends(tmp_path: 
     loggers = (logging.root, logging.getLogger("tf2onnx"))
     before = [(logger.level, list(logger.handlers)) for logger in loggers]
     with pytest.raises(ZeroDivisionError), run_dir.logging_to(tmp_path / "log"):
-        (to_file,) = [one for one in logging.root.handlers if isinstance(one, logging.FileHandler)]
+        (to_file,) = [handler for handler in logging.root.handlers if isinstance(handler, logging.FileHandler)]
         logging.getLogger("model").info("from us")
         raise ZeroDivisionError
     assert to_file.stream is None

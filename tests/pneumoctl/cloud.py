@@ -28,7 +28,7 @@ class Cloud:
         self.ask("POST", "faults", {"kind": kind, **more})
 
     def calls(self, since: int = 0) -> list[str]:
-        return [f"{one['service']}:{one['action']}" for one in self.ask("GET", f"calls?since={since}")["calls"]]
+        return [f"{call['service']}:{call['action']}" for call in self.ask("GET", f"calls?since={since}")["calls"]]
 
     def last(self) -> int:
         return int(self.ask("GET", "calls/last")["last"])
@@ -45,12 +45,17 @@ class Cloud:
         """Remove what a test left and what counts against a quota."""
         aws = self.aws()
         volumes = aws.items("ec2", "describe_instances", "Reservations")
-        running = [one["InstanceId"] for group in volumes for one in group["Instances"] if one["State"]["Code"] != 48]
+        running = [
+            instance["InstanceId"]
+            for group in volumes
+            for instance in group["Instances"]
+            if instance["State"]["Code"] != 48
+        ]
         if running:
             aws.call("ec2", "terminate_instances", InstanceIds=running)
         self.ask("DELETE", "terminated")
-        for one in aws.call("ec2", "describe_addresses")["Addresses"]:
-            aws.call("ec2", "release_address", AllocationId=one["AllocationId"])
+        for address in aws.call("ec2", "describe_addresses")["Addresses"]:
+            aws.call("ec2", "release_address", AllocationId=address["AllocationId"])
 
 
 @cache
@@ -75,7 +80,7 @@ def launch(aws: Aws, stack: str, name: str, role: str, kind: str = "t3.micro", o
     more = _owned(aws, stack) if own else {}
     number: dict[str, Any] = {"MinCount": 1, "MaxCount": 1, "TagSpecifications": put}
     aws.call("ec2", "run_instances", ImageId=image, InstanceType=kind, **number, **more)
-    return next(one for one in aws.instances(stack) if one.name == name)
+    return next(instance for instance in aws.instances(stack) if instance.name == name)
 
 
 def _owned(aws: Aws, stack: str) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _owned(aws: Aws, stack: str) -> dict[str, Any]:
 def guarded(aws: Aws, stack: str) -> None:
     """Create what terraform/guard.tf does: the schedule group and the role of its schedules, unless they exist."""
     group, role = f"pneumoctl-{stack}", f"pneumoctl-{stack}-scheduler-{REGION}"
-    if group in {one["Name"] for one in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")}:
+    if group in {group["Name"] for group in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")}:
         return
     made = aws.call("scheduler", "create_schedule_group", Name=group)
     trusted = {"StringEquals": {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": made["ScheduleGroupArn"]}}

@@ -51,10 +51,10 @@ class Tiny:
         self.terraform.apply(self.terraform.plan(), self.heard.append)
 
     def addresses(self) -> list[str]:
-        return [one.address for one in self.terraform.resources()]
+        return [resource.address for resource in self.terraform.resources()]
 
     def notes(self) -> str:
-        return "\n".join(one.text for one in self.heard if one.event == "note")
+        return "\n".join(event.text for event in self.heard if event.event == "note")
 
     @property
     def log(self) -> str:

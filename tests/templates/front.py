@@ -132,9 +132,9 @@ class Front:
         """The files that nginx's workers hold open, deleted ones too."""
         workers = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         files = set()
-        for one in [fd for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]:
+        for link in [fd for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]:
             with suppress(FileNotFoundError):  # closed meanwhile
-                files.add(str(one.readlink()))
+                files.add(str(link.readlink()))
         return files
 
     def logged(self, lines: int) -> list[str]:

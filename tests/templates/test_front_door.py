@@ -55,7 +55,7 @@ def gixy(path: Path) -> list[str]:
     """The problems that gixy finds in a file which nginx accepts; gixy reports no problem in an invalid file."""
     result = subprocess.run([checker("gixy"), "--format", "json", str(path)], text=True, capture_output=True)
     assert "WARNING" not in result.stderr, result.stderr
-    return [f"{one['plugin']}: {one['summary']}" for one in json.loads(result.stdout)]
+    return [f"{finding['plugin']}: {finding['summary']}" for finding in json.loads(result.stdout)]
 
 
 @pytest.mark.parametrize("acme", [False, True])
@@ -67,7 +67,7 @@ def test_gixy_would_find_something(folder: Path) -> None:
     path = written(folder, (Upstream("10.0.0.1"),))
     bad = path.read_text().replace("proxy_set_header Host $host;", "proxy_set_header Host $http_host;")
     path.write_text(bad.replace("server_tokens off;", "server_tokens on;"))
-    assert {one.partition(":")[0] for one in gixy(path)} == {"host_spoofing", "version_disclosure"}
+    assert {finding.partition(":")[0] for finding in gixy(path)} == {"host_spoofing", "version_disclosure"}
 
 
 # --- sslyze, against Mozilla's intermediate profile
@@ -88,7 +88,9 @@ def test_sslyze_finds_nothing_but_that_nobody_signed_the_certificate(front: Fron
     problems, output = sslyze(front, tmp_path)
     assert problems == ["certificate_path_validation"]
     versions = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2", "tls_1_3")
-    accepted = {one: len(output[f"{one}_cipher_suites"]["result"]["accepted_cipher_suites"]) for one in versions}
+    accepted = {
+        version: len(output[f"{version}_cipher_suites"]["result"]["accepted_cipher_suites"]) for version in versions
+    }
     assert accepted == {"ssl_2_0": 0, "ssl_3_0": 0, "tls_1_0": 0, "tls_1_1": 0, "tls_1_2": 3, "tls_1_3": 3}
     assert not output["heartbleed"]["result"]["is_vulnerable_to_heartbleed"]
     assert not output["openssl_ccs_injection"]["result"]["is_vulnerable_to_ccs_injection"]

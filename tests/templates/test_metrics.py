@@ -55,11 +55,11 @@ def exported_names(network: None, tmp_path_factory: pytest.TempPathFactory, tiny
 def named(text: str) -> set[str]:
     """The metrics in an expression or in all rules; parts of a histogram by the histogram's name."""
     names = set(re.findall(r"\b(?:pneumo|pneumoctl|node|nginx|redis)_\w+", re.sub(r'"[^"]*"', "", text)))
-    return {re.sub(r"_(bucket|count)$", "", one) for one in names}
+    return {re.sub(r"_(bucket|count)$", "", name) for name in names}
 
 
 def test_dashboards_and_alerts_use_exported_metrics_only(exported_names: set[str]) -> None:
-    shown = {one for expression in expressions().values() for one in named(expression)}
+    shown = {name for expression in expressions().values() for name in named(expression)}
     rules = re.findall(r"expr: (.*?)(?:for|labels):", render("prometheus/alerts.yml"), re.S)
     watched = set().union(*map(named, rules))
     assert len(shown) > 15 and len(watched) > 12

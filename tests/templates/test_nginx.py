@@ -166,7 +166,7 @@ def test_the_log_has_requests_but_no_patient_data(front: Front) -> None:
     routes = [line.split()[3] for line in lines]
     assert routes == ["/predictions/ID/image.png", "/results", "/predictions/ID", "other", "/static", "/"]
     assert all(
-        re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", one) for one in lines
+        re.match(r"[0-9a-f]{32} 127\.0\.0\.1 GET \S+ 200 in=\d+ out=\d+ s=[\d.]+ upstream=", line) for line in lines
     )
     assert not re.search(f"meier|{IDENTIFIER}|name=", "".join(lines))
 

@@ -148,7 +148,7 @@ def test_a_failed_power_off_is_forced(
         clock[0] = NOW + passed
         with pytest.raises(subprocess.SubprocessError):
             guard["main"]()
-    assert [one.count("--force") for one in calls if "poweroff" in one] == [0, 0, 1, 2]
+    assert [call.count("--force") for call in calls if "poweroff" in call] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '"x"'])

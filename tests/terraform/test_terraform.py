@@ -79,16 +79,20 @@ def faults(report: dict[str, Any], folder: str) -> list[str]:
     """The problems in a folder of the report. Checkov itself accepts files that it cannot read."""
     results = report["results"]
     passed, failed, skipped = (
-        [one for one in results[f"{kind}_checks"] if one["file_path"].startswith(f"/{folder}/")]
+        [check for check in results[f"{kind}_checks"] if check["file_path"].startswith(f"/{folder}/")]
         for kind in ("passed", "failed", "skipped")
     )
     return [
         *(f"cannot be read: {file}" for file in results["parsing_errors"] if Path(file).parent.name == folder),
-        *(f"{one['check_id']} {one['resource']}" for one in failed),
+        *(f"{check['check_id']} {check['resource']}" for check in failed),
         *(["too few resources"] if report["summary"]["resource_count"] < RESOURCES else []),
         *(["too few checks"] if len(passed) < 85 else []),
         *(["too many skips"] if len(skipped) > SKIPS else []),
-        *(f"no reason: {one['check_id']}" for one in skipped if len(one["check_result"]["suppress_comment"]) < 20),
+        *(
+            f"no reason: {check['check_id']}"
+            for check in skipped
+            if len(check["check_result"]["suppress_comment"]) < 20
+        ),
     ]
 
 

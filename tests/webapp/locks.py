@@ -19,11 +19,11 @@ def wanted(extra: str) -> set[str]:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names, pending = set(), [extra]
     while pending:
-        for one in extras[pending.pop()]:
-            if one.startswith("pneumoctl["):
-                pending += one.removeprefix("pneumoctl[").removesuffix("]").split(",")
+        for requirement in extras[pending.pop()]:
+            if requirement.startswith("pneumoctl["):
+                pending += requirement.removeprefix("pneumoctl[").removesuffix("]").split(",")
             else:
-                names.add(one)
+                names.add(requirement)
     return names
 
 

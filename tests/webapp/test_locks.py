@@ -48,10 +48,16 @@ def test_cuda_versions_match_tensorflow() -> None:
     """The lock has every package of tensorflow[and-cuda], within the range that tensorflow's metadata states."""
     cuda, version = pins(CUDA), pins(LOCKS["host"])["tensorflow"]
     names = ("tensorflow", "tensorflow-cpu")
-    installed = next(one for one in metadata.distributions() if canonicalize_name(one.name) in names)
+    installed = next(
+        distribution for distribution in metadata.distributions() if canonicalize_name(distribution.name) in names
+    )
     assert version == installed.version
-    requirements = [Requirement(one) for one in installed.requires or () if "and-cuda" in one]
-    named = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": "and-cuda"})]
+    requirements = [Requirement(requirement) for requirement in installed.requires or () if "and-cuda" in requirement]
+    named = [
+        requirement
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "and-cuda"})
+    ]
     assert len(named) > 5
     for requirement in named:
         locked = cuda.get(canonicalize_name(requirement.name))

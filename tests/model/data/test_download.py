@@ -195,7 +195,7 @@ def test_after_sigkill_only_the_rest_is_transferred(publisher: Publisher, tmp_pa
     assert 150_000 <= partial_size < len(CONTENT) and not (tmp_path / "file").exists()
     publisher.asked.clear()
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert [one["sent"] for one in publisher.asked] == [len(CONTENT) - partial_size]
+    assert [request["sent"] for request in publisher.asked] == [len(CONTENT) - partial_size]
     assert only(tmp_path, "file")
 
 
@@ -223,7 +223,7 @@ def test_a_file_of_another_size_is_restarted_without_a_validator(publisher: Publ
     publisher.headers = {}
     begun(tmp_path, publisher, b"x" * 99_999, validator="", total=600_000)
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert [one["range"] for one in publisher.asked] == ["bytes=99999-", None]
+    assert [request["range"] for request in publisher.asked] == ["bytes=99999-", None]
 
 
 def test_a_part_longer_than_the_file_is_restarted(publisher: Publisher, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_server_that_sends_a_little_each_time_is_retried_to_the_end(publisher:
 
     publisher.faults = [piece] * 6
     assert fetch(publisher.file(), tmp_path, policy=HASTE).read_bytes() == CONTENT
-    assert len(publisher.asked) == 7 and sum(one["sent"] for one in publisher.asked) == len(CONTENT)
+    assert len(publisher.asked) == 7 and sum(request["sent"] for request in publisher.asked) == len(CONTENT)
 
 
 def test_a_stalled_server_times_out(publisher: Publisher, tmp_path: Path) -> None:

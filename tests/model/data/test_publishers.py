@@ -77,7 +77,7 @@ def test_an_archive_is_unpacked_however_deep_and_without_junk(tmp_path: Path) ->
     assert (tmp_path / "kermany" / PLACES[1]).read_bytes() == PLACES[1].encode()
     assert progress == [(1, 3), (2, 3), (3, 3)]
     assert "10.17632/rscbjbr9sj" in (tmp_path / "kermany" / "SOURCE.txt").read_text()
-    assert files(tmp_path) == {"a.zip", *(f"kermany/{one}" for one in (*PLACES, "SOURCE.txt"))}
+    assert files(tmp_path) == {"a.zip", *(f"kermany/{name}" for name in (*PLACES, "SOURCE.txt"))}
 
 
 @pytest.mark.parametrize(

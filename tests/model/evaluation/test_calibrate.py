@@ -81,8 +81,8 @@ def test_threshold_is_the_largest_that_reaches_the_target(target: float, digits:
     at = threshold(probabilities, labels, target)
     positives = probabilities[labels == 1]
     assert np.mean(positives >= at) >= target
-    higher = [one for one in np.unique(probabilities) if one > at * (1 + 1e-5)]
-    assert all(np.mean(positives >= one) < target for one in higher)
+    higher = [value for value in np.unique(probabilities) if value > at * (1 + 1e-5)]
+    assert all(np.mean(positives >= value) < target for value in higher)
 
 
 def test_fourteen_of_twenty_five_is_fifty_six_in_a_hundred() -> None:

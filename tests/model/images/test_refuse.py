@@ -148,7 +148,7 @@ def real(data_root: Path) -> dict[str, Any]:
         digits = int("".join(letter for letter in row["patient_id"] if letter.isdigit()))
         paths[digits % 5 == 0].append(data_root / "kermany224" / "train" / row["label"] / row["file"])
     pictures = [decode(path.read_bytes()) for path in paths[False][:: len(paths[False]) // 1500]]
-    fitted = refuse.fit(np.stack([refuse.statistics(one.grey, one.colourful) for one in pictures]))
+    fitted = refuse.fit(np.stack([refuse.statistics(sample.grey, sample.colourful) for sample in pictures]))
     return {"block": fitted, "held_out": paths[True]}
 
 

@@ -172,10 +172,10 @@ def test_instances_of_this_stack_only(cloud: Cloud) -> None:
     aws = cloud.aws()
     mine, other = launch(aws, "i1", "web-0", "web"), launch(aws, "i1-b", "web-0", "web")
     aws.call("ec2", "terminate_instances", InstanceIds=[launch(aws, "i1", "gone", "app").id])
-    assert [(one.id, one.name, one.role, one.state) for one in aws.instances("i1")] == [
+    assert [(instance.id, instance.name, instance.role, instance.state) for instance in aws.instances("i1")] == [
         (mine.id, "web-0", "web", "running")
     ]
-    assert [one.id for one in aws.instances("i1-b")] == [other.id]
+    assert [instance.id for instance in aws.instances("i1-b")] == [other.id]
 
 
 def test_stop_waits_until_ec2_confirms(cloud: Cloud) -> None:

@@ -29,8 +29,8 @@ def aws(cloud: Cloud) -> Iterator[Aws]:
     cloud.ask("DELETE", "faults")
     for stack in ("r", "r-b"):
         left = search(aws, stack)
-        for one in left:
-            remove(aws, one)
+        for resource in left:
+            remove(aws, resource)
         assert not left or search(aws, stack) == []
 
 
@@ -48,7 +48,7 @@ def make_all(aws: Aws, stack: str) -> None:
     name = f"pneumoctl-{stack}-app-{REGION}"
     aws.call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=listed)
     aws.call("iam", "create_instance_profile", InstanceProfileName=name, Tags=listed)
-    plain = {one["Key"]: one["Value"] for one in tags(stack, "x", address="aws_cloudwatch_log_group.flows")}
+    plain = {tag["Key"]: tag["Value"] for tag in tags(stack, "x", address="aws_cloudwatch_log_group.flows")}
     aws.call("logs", "create_log_group", logGroupName=f"pneumoctl-{stack}-flow-logs", tags=plain)
     group = f"pneumoctl-{stack}"
     where = tags(stack, "x", address="aws_scheduler_schedule_group.stop")
@@ -100,7 +100,7 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
     make_all(aws, "r")
     name = f"pneumoctl-r-app-{REGION}"
     usual = bucket_name("r", ACCOUNT, REGION)
-    left = {one.kind: (one.id, one.address) for one in search(aws, "r")}
+    left = {resource.kind: (resource.id, resource.address) for resource in search(aws, "r")}
     assert left.pop("instance")[1] == 'aws_instance.host["web-0"]'
     assert left.pop("volume")[1] == ""
     assert left.pop("elastic-ip")[1] == "aws_eip.nat"
@@ -118,32 +118,38 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
 def test_a_stack_with_the_same_prefix_is_not_listed(aws: Aws) -> None:
     make_all(aws, "r-b")
     assert search(aws, "r") == []
-    assert {one.kind for one in search(aws, "r-b")} >= {"instance", "iam-role", "log-group", "schedule-group", "bucket"}
+    assert {resource.kind for resource in search(aws, "r-b")} >= {
+        "instance",
+        "iam-role",
+        "log-group",
+        "schedule-group",
+        "bucket",
+    }
 
 
 def test_a_terminated_instance_and_its_disk_do_not_count(aws: Aws) -> None:
     host = launch(aws, "r", "web-0", "web")
-    assert {one.kind for one in search(aws, "r")} == {"instance", "volume"}
+    assert {resource.kind for resource in search(aws, "r")} == {"instance", "volume"}
     aws.call("ec2", "terminate_instances", InstanceIds=[host.id])
     assert search(aws, "r") == []
 
 
 def test_a_bucket_without_tags_is_recognised_by_its_name(aws: Aws) -> None:
     make_bucket(aws, bucket_name("r", ACCOUNT, REGION), [])
-    assert [(one.kind, one.address) for one in search(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
+    assert [(resource.kind, resource.address) for resource in search(aws, "r")] == [("bucket", "aws_s3_bucket.main")]
 
 
 def test_a_bucket_that_the_settings_name_is_ours_only_by_its_tag(aws: Aws) -> None:
     make_bucket(aws, "somebodys-own", [])
     assert search(aws, "r", "somebodys-own") == []
     aws.call("s3", "put_bucket_tagging", Bucket="somebodys-own", Tagging={"TagSet": tags("r", "x")})
-    assert [one.id for one in search(aws, "r", "somebodys-own")] == ["somebodys-own"]
+    assert [resource.id for resource in search(aws, "r", "somebodys-own")] == ["somebodys-own"]
     aws.call("s3", "delete_bucket", Bucket="somebodys-own")
 
 
 def test_a_log_group_recreated_by_a_late_delivery_is_found(aws: Aws) -> None:
     aws.call("logs", "create_log_group", logGroupName="pneumoctl-r-flow-logs")
-    assert [one.kind for one in search(aws, "r")] == ["log-group"]
+    assert [resource.kind for resource in search(aws, "r")] == ["log-group"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_proof_waits_for_what_aws_still_lists(aws: Aws, monkeypatch: pytest.Monk
 
 def test_proof_names_what_stays(aws: Aws) -> None:
     launch(aws, "r", "web-0", "web")
-    assert {one.name for one in wait_until_gone(aws, "r", timeout=0.2)} == {"pneumoctl-r-web-0"}
+    assert {resource.name for resource in wait_until_gone(aws, "r", timeout=0.2)} == {"pneumoctl-r-web-0"}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def price_list(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[thread
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answering.wait()
-            filters = {one["Field"]: one["Value"] for one in asked["Filters"]}
+            filters = {filter["Field"]: filter["Value"] for filter in asked["Filters"]}
             body = json.dumps({"PriceList": answers(asked["ServiceCode"], filters)}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/x-amz-json-1.1")

@@ -14,7 +14,7 @@ pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 
 
 def rates(costs: list[BilledResource]) -> list[float]:
-    return [one.line.usd_per_hour or 0.0 for one in costs]
+    return [cost.line.usd_per_hour or 0.0 for cost in costs]
 
 
 def test_what_bills_now(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_what_bills_now(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.call("ec2", "create_nat_gateway", SubnetId=subnet, ConnectivityType="private", TagSpecifications=put)
 
     costs = billed(aws, "bill", bundled(REGION))
-    lines = {(one.line.address, one.line.what): one.line.usd_per_hour for one in costs}
+    lines = {(cost.line.address, cost.line.what): cost.line.usd_per_hour for cost in costs}
     disks = {key: lines.pop(key) for key in list(lines) if key[1].startswith("disk")}
     assert lines == {
         ('aws_instance.host["web-0"]', "t3.small"): 0.0228,

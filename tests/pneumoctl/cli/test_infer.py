@@ -94,7 +94,7 @@ def test_a_folder_is_scored_shown_and_judged(
     wilson = evaluate(labels, [0.9] * 14 + [0.1] * 4, 0.5)
     assert figures["specificity"] == wilson["specificity"] and figures["sensitivity"] == wilson["sensitivity"]
     assert document["model"] == records[0]["model"]
-    assert all("Miller" not in one["file"] and one["file"].endswith(".png") for one in records)
+    assert all("Miller" not in record["file"] and record["file"].endswith(".png") for record in records)
 
 
 def test_a_second_run_posts_nothing_and_records_nothing(
@@ -102,7 +102,7 @@ def test_a_second_run_posts_nothing_and_records_nothing(
 ) -> None:
     first = infer(capsys, str(drawings), "--jobs", "1")
     before, acts = stored(here), audit.chain(stack.find("t")).entries()
-    assert [one["event"] for one in acts] == ["begun", "ended"] and acts[1]["changed"] == ["18 predictions posted"]
+    assert [act["event"] for act in acts] == ["begun", "ended"] and acts[1]["changed"] == ["18 predictions posted"]
     assert "Miller" not in json.dumps(acts) and str(drawings) not in json.dumps(acts)
     again = infer(capsys, str(drawings), "--jobs", "7")
     assert again == {**first, "posted": 0} and stored(here) == before
@@ -210,7 +210,7 @@ def answering(api: Gunicorn, address: str, posts: int = 1000) -> Iterator[None]:
 def clients(user: User) -> list[int]:
     """Processes of ssh that use the stack's configuration."""
     config = str(user.farm.directory / "config")
-    return [one.pid for one in psutil.process_iter(["cmdline"]) if config in (one.info["cmdline"] or ())]
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if config in (process.info["cmdline"] or ())]
 
 
 def test_on_aws_it_goes_through_ssh_and_a_killed_run_is_resumed(

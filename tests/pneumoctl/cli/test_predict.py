@@ -56,8 +56,13 @@ def test_json_is_one_document(predict: Any, ward: Path, capsys: pytest.CaptureFi
     assert predict(ward, "--json", "--jobs", 2) == Exit.PARTLY
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"predictions", "errors", "summary"}
-    assert [one["finding"] for one in document["predictions"]] == ["pneumonia", "no pneumonia", None, None]
-    assert [one["file"] for one in document["predictions"]] == sorted(
+    assert [prediction["finding"] for prediction in document["predictions"]] == [
+        "pneumonia",
+        "no pneumonia",
+        None,
+        None,
+    ]
+    assert [prediction["file"] for prediction in document["predictions"]] == sorted(
         str(p) for p in ward.iterdir() if p.suffix != ".txt"
     )
     assert document["errors"] == []
@@ -173,7 +178,7 @@ def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
     maps = tmp_path / "new" / "maps"
     assert predict(ward, "--json", "--explain", maps) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]
-    expected = {f"{one['id']}.png" for one in predictions if one["finding"]}
+    expected = {f"{prediction['id']}.png" for prediction in predictions if prediction["finding"]}
     assert {path.name for path in maps.iterdir()} == expected and len(expected) == 2
     with Image.open(maps / expected.pop()) as drawn:
         assert drawn.mode == "RGB" and drawn.size == (256, 256)
@@ -247,10 +252,10 @@ def test_files_that_are_no_chest_film_never_have_a_finding(
     data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the shipped bundle, all real chest films are assessed and no other file is."""
-    kinds = sorted(one for one in (data_root / "ood").iterdir() if one.is_dir() and one.name != "lateral_chest")
+    kinds = sorted(path for path in (data_root / "ood").iterdir() if path.is_dir() and path.name != "lateral_chest")
     assert run(["predict", "--json", str(data_root / "dicom"), *map(str, kinds)]) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]
-    chest = [one for one in predictions if "dicom/chest" in one["file"]]
-    others = [one for one in predictions if "dicom/chest" not in one["file"]]
-    assert len(chest) == 5 and all(one["finding"] for one in chest)
-    assert len(others) == 28 and [one["file"] for one in others if one["finding"]] == []
+    chest = [prediction for prediction in predictions if "dicom/chest" in prediction["file"]]
+    others = [prediction for prediction in predictions if "dicom/chest" not in prediction["file"]]
+    assert len(chest) == 5 and all(prediction["finding"] for prediction in chest)
+    assert len(others) == 28 and [prediction["file"] for prediction in others if prediction["finding"]] == []

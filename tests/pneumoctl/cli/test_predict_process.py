@@ -94,7 +94,7 @@ def test_pipes_are_read_like_files(drawing: Path, tiny_bundle: Path) -> None:
     command = ["bash", "-c", line, sys.executable, str(tiny_bundle), str(drawing), str(fifo)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert result.returncode == Exit.DONE, result.stderr
-    probabilities = [one["probability"] for one in json.loads(result.stdout)["predictions"]]
+    probabilities = [prediction["probability"] for prediction in json.loads(result.stdout)["predictions"]]
     assert len(probabilities) == 3 and len(set(probabilities)) == 1
 
 

@@ -53,9 +53,9 @@ def test_stack_finds_what_this_machine_finds(
     assert run(["predict", "--model", str(tiny_bundle), str(ward), "--json"]) == Exit.PARTLY
     local = answer(capsys)
     assert remote["summary"] == local["summary"] and remote["summary"]["pneumonia"] == 1
-    for one, other in zip(remote["predictions"], local["predictions"], strict=True):
+    for prediction, other in zip(remote["predictions"], local["predictions"], strict=True):
         for key in ("file", "finding", "refusal", "probability", "threshold", "model", "input"):
-            assert one[key] == other[key]
+            assert prediction[key] == other[key]
 
 
 def test_wrong_token_is_an_error(

@@ -118,8 +118,8 @@ def test_a_tunnel_that_breaks_says_so(user: User) -> None:
     with serving(user.farm.servers["web-0"].address, 8080):
         child = user.start("tunnel", "ui")
         assert child.stdout is not None and child.stdout.readline().startswith("http://")
-        for one in psutil.Process(child.pid).children():
-            one.kill()
+        for descendant in psutil.Process(child.pid).children():
+            descendant.kill()
         assert child.wait(120) == 1
         assert "the connection of the tunnel to ui on web-0 was lost" in child.communicate()[1]
 

@@ -154,7 +154,7 @@ def test_guard_5_alone_reap_stops_what_runs_without_a_lease(
     capsys.readouterr()
     assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 0
     assert state(aws, train) == "stopped"
-    assert [one["id"] for one in json.loads(capsys.readouterr().out)["stopped"]] == [train.id]
+    assert [host["id"] for host in json.loads(capsys.readouterr().out)["stopped"]] == [train.id]
 
 
 def test_reap_leaves_a_run_alone(aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_reap_leaves_a_run_alone_that_began_while_it_asked(
     assert pneumoctl(["gpu", "reap", "--json"]) == 0
     assert state(aws, train) == "running"
     document = json.loads(capsys.readouterr().out)
-    assert (document["stopped"], [one["id"] for one in document["leased"]]) == ([], [train.id])
+    assert (document["stopped"], [host["id"] for host in document["leased"]]) == ([], [train.id])
 
 
 def test_all_enabled_regions_are_searched_and_a_failing_one_is_named(

@@ -10,7 +10,7 @@ from pneumoctl.gpu.signals import NUMBERS, Interrupted, Interrupts, ignore_outpu
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_interrupts_only_where_allowed(number: int) -> None:
-    before = {one: signal.getsignal(one) for one in NUMBERS}
+    before = {number: signal.getsignal(number) for number in NUMBERS}
     messages: list[str] = []
     with Interrupts(messages.append) as interrupts:
         os.kill(os.getpid(), number)
@@ -26,7 +26,7 @@ def test_a_signal_interrupts_only_where_allowed(number: int) -> None:
             pass
         os.kill(os.getpid(), number)
         assert len(messages) == 3
-    assert {one: signal.getsignal(one) for one in NUMBERS} == before
+    assert {number: signal.getsignal(number) for number in NUMBERS} == before
 
 
 def test_an_interrupt_is_no_exception_for_error_handlers() -> None:

@@ -44,8 +44,8 @@ def remaining(root: Path, wanted: str) -> set[str]:
     (action,) = old_releases.remove("app-0", {"api": wanted}, str(root)).actions
     subprocess.run(action.argv, check=True)  # type: ignore[union-attr]
     assert nothing_to_do(root, wanted)
-    there = {one.name for one in (root / "api/releases").iterdir()}
-    assert {one.name for one in (root / "venvs").iterdir()} == {f"of-{one}" for one in there}
+    there = {path.name for path in (root / "api/releases").iterdir()}
+    assert {path.name for path in (root / "venvs").iterdir()} == {f"of-{path}" for path in there}
     return there
 
 

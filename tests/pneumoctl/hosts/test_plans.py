@@ -142,7 +142,7 @@ def test_a_serving_web_host_is_drained_switched_and_filled_again() -> None:
         "Send requests to all web hosts again",
     ]
     assert named(plan, "Drain web-1 at the front door").id in named(plan, "Serve the web page on web-1").after
-    (down,) = (one for one in named(plan, shown[0]).actions if isinstance(one, Put))
+    (down,) = (action for action in named(plan, shown[0]).actions if isinstance(action, Put))
     assert [line for line in down.content.splitlines() if "10.20.1.12:8080" in line and "down" in line]
     assert not [line for line in down.content.splitlines() if "10.20.1.13:8080" in line and "down" in line]
     assert named(plan, shown[-1]).after_any_outcome == tuple(
@@ -181,7 +181,7 @@ def test_a_release_that_is_not_there_yet_counts_among_those_that_are_kept(
 
 def test_a_switch_remembers_the_release_for_a_rollback() -> None:
     step = named(configure.plan(replace(DESIRED, current_links=CURRENT_LINKS)), "Serve the API on app-0")
-    links = {one.path: one.target for one in step.actions if isinstance(one, Link)}
+    links = {action.path: action.target for action in step.actions if isinstance(action, Link)}
 
     assert links == {
         f"{ROOT}/api/previous": "releases/r1",
@@ -214,7 +214,7 @@ def test_an_existing_release_is_not_copied() -> None:
     existing = dict.fromkeys(DESIRED.releases, Code("r1"))
     plan = configure.plan(replace(DESIRED, releases=existing, models={"app-0": Model("m-1"), "app-1": Model("m-1")}))
 
-    assert not [one for step in plan.steps for one in step.actions if isinstance(one, Copy)]
+    assert not [action for step in plan.steps for action in step.actions if isinstance(action, Copy)]
 
 
 def test_both_passwords_are_valid_during_a_rotation() -> None:

@@ -109,7 +109,7 @@ def test_systemd_and_a_shell_read_the_same_in_an_environment_file(name: str, tmp
     file = tmp_path / "env"
     file.write_text(environment(name))
     values = dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
-    assert [one for one in values.values() if not ALIKE.fullmatch(one)] == []
+    assert [value for value in values.values() if not ALIKE.fullmatch(value)] == []
     read = ["sh", "-c", 'set -a; . "$0"; printf %s "$PYTHONPATH"', str(file)]
     assert subprocess.run(read, capture_output=True, text=True, check=True).stdout == ODD
 

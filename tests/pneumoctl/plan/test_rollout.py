@@ -83,8 +83,8 @@ def test_a_failure_stops_its_host_and_dependent_steps_only(tmp_path: Path, endin
     result = rolled_out(plan, runners, tmp_path)
 
     assert sorted(log) == ["a.one", "b.one", "b.two"]
-    assert [(one.host, one.step.title) for one in result.failures] == [("a", "one")]
-    assert [(name, one.title) for name, one in result.skipped] == [("a", "two"), ("c", "three")]
+    assert [(failure.host, failure.step.title) for failure in result.failures] == [("a", "one")]
+    assert [(name, skipped.title) for name, skipped in result.skipped] == [("a", "two"), ("c", "three")]
     with pytest.raises(PneumoError, match="a: “one” failed") as raised:
         raise_for(result, "pneumoctl configure")
     assert raised.value.code == Exit.PARTLY
@@ -122,7 +122,7 @@ def test_only_pending_steps_are_done_and_checks_always(tmp_path: Path) -> None:
     result = rolled_out(plan, runners, tmp_path)
 
     assert log == ["a.two", "a.prove"]
-    assert [one.title for _, one in result.done] == ["two"]
+    assert [done.title for _, done in result.done] == ["two"]
     assert result.outputs["prove"].stdout == "prove said"
 
 

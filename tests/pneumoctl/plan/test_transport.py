@@ -34,7 +34,7 @@ def test_put_replaces_whole_files_with_the_desired_mode(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two" == HERE.read(str(path))
     assert HERE.read(str(tmp_path / "absent")) is None
     assert path.stat().st_mode & 0o777 == 0o640
-    assert [one.name for one in path.parent.iterdir()] == ["file"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +58,8 @@ def test_copy_replaces_a_tree_and_leaves_out_what_is_excluded(tmp_path: Path) ->
     HERE.copy(str(source), str(target), ("__pycache__",))
     (source / "one.py").rename(source / "two.py")
     HERE.copy(str(source), str(target), ("__pycache__",))
-    assert [one.name for one in target.iterdir()] == ["two.py"]
-    assert [one.name for one in target.parent.iterdir()] == ["target"]
+    assert [path.name for path in target.iterdir()] == ["two.py"]
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_leftovers_of_an_interrupted_write_are_removed_by_the_next(tmp_path: Pat
     (tmp_path / "source").mkdir()
     HERE.put(b"x", str(tmp_path / "file"), 0o600)
     HERE.copy(str(tmp_path / "source"), str(tmp_path / "tree"), ())
-    assert {one.name for one in tmp_path.iterdir()} == {"file", "source", "tree"}
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "source", "tree"}

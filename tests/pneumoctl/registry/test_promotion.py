@@ -62,7 +62,7 @@ def promote(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> d
 
 
 def acts() -> list[dict[str, Any]]:
-    return [one for one in audit.chain(stack.find("t")).entries() if one["event"] == "begun"]
+    return [entry for entry in audit.chain(stack.find("t")).entries() if entry["event"] == "begun"]
 
 
 def test_a_stack_takes_the_promoted_model_unless_another_is_named(
@@ -139,7 +139,9 @@ def test_what_serves_counts_as_what_is_promoted(register_model: Any, capsys: pyt
     error = promote(capsys, register_model(375, data="e" * 64).id, code=Exit.GATE_FAILED)["error"]
     assert serves.id in error["message"]
     assert run(["model", "ls", "--json"]) == 0
-    marks = {one["model"]: (one["promoted"], one["serving"]) for one in json.loads(capsys.readouterr().out)["models"]}
+    marks = {
+        model["model"]: (model["promoted"], model["serving"]) for model in json.loads(capsys.readouterr().out)["models"]
+    }
     assert marks[serves.id] == (False, True) and marks[store.shipped().id] == (False, False)
 
 
@@ -213,7 +215,7 @@ def test_on_aws_the_hosts_are_asked_what_serves(
     assert run(["model", "ls", "--json"]) == 0
     captured = capsys.readouterr()
     assert "not known: nobody answers" in captured.err
-    assert {one["serving"] for one in json.loads(captured.out)["models"]} == {None}
+    assert {model["serving"] for model in json.loads(captured.out)["models"]} == {None}
 
 
 @pytest.fixture
@@ -254,7 +256,7 @@ def test_an_evaluation_is_stored_counted_and_used_for_comparison(
     ours = store.shipped()
     evaluate(ours.id, labelled)
     comparisons = promotion.compare(model, ours)
-    assert [one.same for one in comparisons] == [True] and "both on 16 pictures" in str(comparisons[0])
+    assert [comparison.same for comparison in comparisons] == [True] and "both on 16 pictures" in str(comparisons[0])
 
 
 def test_a_folder_that_is_no_labelled_one_is_refused(
@@ -316,7 +318,7 @@ def test_on_aws_the_promoted_model_is_in_the_bucket_first(
     assert registry_promotion.model_bundle(SETTINGS)[1] == bundle.pretrained()
     cloud.ask("DELETE", "faults")
     promote(capsys, good.id)
-    keys = {one.key for one in s3.objects(aws, BUCKET, ("bundles/",))}
+    keys = {item.key for item in s3.objects(aws, BUCKET, ("bundles/",))}
     assert f"bundles/{good.id}/bundle.json" in keys and f"bundles/{good.id}/model.onnx" in keys
 
 

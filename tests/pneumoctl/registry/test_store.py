@@ -49,7 +49,7 @@ def aws(cloud: Cloud) -> Iterator[Aws]:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_bundle_is_stored_completely_once_and_read_only(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -58,12 +58,12 @@ def test_a_bundle_is_stored_completely_once_and_read_only(tiny_bundle: Path, tmp
     registered = store.register(source, "20261123-060000-ab12")
     assert registered.directory == store.home() / registered.id and registered.origin == "20261123-060000-ab12"
     assert files(registered.directory) == sorted([*registered.manifest["files"], "bundle.json"])
-    assert all(one.stat().st_mode & 0o222 == 0 for one in registered.directory.rglob("*") if one.is_file())
+    assert all(path.stat().st_mode & 0o222 == 0 for path in registered.directory.rglob("*") if path.is_file())
     before = (registered.directory / "bundle.json").stat().st_mtime_ns
     again = store.register(source, "another-run")
     assert (again.id, again.origin) == (registered.id, registered.origin)
     assert (registered.directory / "bundle.json").stat().st_mtime_ns == before
-    assert [one.name for one in store.home().iterdir() if one.is_dir()] == [registered.id]
+    assert [path.name for path in store.home().iterdir() if path.is_dir()] == [registered.id]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason=needs.ROOT)
@@ -133,7 +133,7 @@ def test_two_registrations_at_once_store_one_model(tiny_bundle: Path, tmp_path: 
             for _ in range(3)]  # fmt: skip
     errors = [one.communicate(timeout=60)[1] for one in both]
     assert [one.returncode for one in both] == [0, 0, 0], errors
-    assert len(store.names()) == 1 and len([one for one in store.home().iterdir() if one.is_dir()]) == 1
+    assert len(store.names()) == 1 and len([path for path in store.home().iterdir() if path.is_dir()]) == 1
     store.get(store.names()[0])
 
 
@@ -160,7 +160,7 @@ def test_a_model_is_uploaded_once_and_downloaded(
     assert bucket_sync.upload(aws, BUCKET, registered) == len(registered.manifest["files"]) + 1
     since = cloud.last()
     assert bucket_sync.upload(aws, BUCKET, registered) == 0 and "s3:PutObject" not in cloud.calls(since)
-    keys = {one.key for one in s3.objects(aws, BUCKET, ("bundles/",))}
+    keys = {item.key for item in s3.objects(aws, BUCKET, ("bundles/",))}
     assert keys == {f"bundles/{registered.id}/{name}" for name in files(registered.directory)}
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))

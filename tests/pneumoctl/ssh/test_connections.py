@@ -62,7 +62,7 @@ def test_a_private_host_sees_the_bastion_as_the_client(farm: Farm, connections: 
 
 
 def test_one_connection_a_host_is_shared_by_all_threads(farm: Farm, connections: Connections) -> None:
-    logs = {name: one.folder / "log" for name, one in farm.servers.items()}
+    logs = {name: server.folder / "log" for name, server in farm.servers.items()}
     before = {name: log.read_text().count("Accepted publickey") for name, log in logs.items()}
     names = [name for name in farm.servers if name != "nginx"] * 3
     with ThreadPoolExecutor(9) as pool:

@@ -61,7 +61,9 @@ def test_all_hosts_are_pinned_and_waited_for(new_hosts: NewHosts) -> None:
     threading.Timer(0.5, lambda: new_hosts.output.update(later)).start()
     threading.Timer(2.5, lambda: new_hosts.mark.write_text("ok\n")).start()
     new_hosts.wait()
-    assert keys.pins(new_hosts.farm.directory) == {f"i-{name}": one.key for name, one in new_hosts.farm.servers.items()}
+    assert keys.pins(new_hosts.farm.directory) == {
+        f"i-{name}": server.key for name, server in new_hosts.farm.servers.items()
+    }
     for host in new_hosts.hosts:
         phases = [phase for name, phase in new_hosts.reports if name == host.name]
         assert phases[0] == "waiting for its host key" and phases[-1] == "up"

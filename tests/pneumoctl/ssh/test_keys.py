@@ -128,8 +128,8 @@ def test_openssh_reads_the_configuration_as_intended(tmp_path: Path, folder: str
     # monitoring also has a public address, which the firewall blocks
     assert (monitoring["hostname"], monitoring["proxyjump"]) == ("10.20.1.20", "nginx")
     assert (train["user"], train["hostkeyalias"], train["port"]) == ("ubuntu", "i-0d", "22")
-    for one in (nginx, train):
-        assert one["stricthostkeychecking"] == "true" and one["updatehostkeys"] == "false"
-        assert one["forwardagent"] == "no" and one["batchmode"] == "yes" and one["identityagent"] == "none"
-        assert int(one["connecttimeout"]) <= 10
-        assert int(one["serveraliveinterval"]) * (int(one["serveralivecountmax"]) + 1) <= 16
+    for options in (nginx, train):
+        assert options["stricthostkeychecking"] == "true" and options["updatehostkeys"] == "false"
+        assert options["forwardagent"] == "no" and options["batchmode"] == "yes" and options["identityagent"] == "none"
+        assert int(options["connecttimeout"]) <= 10
+        assert int(options["serveraliveinterval"]) * (int(options["serveralivecountmax"]) + 1) <= 16

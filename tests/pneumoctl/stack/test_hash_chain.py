@@ -33,8 +33,8 @@ def test_appended_entries_are_read_and_valid(chain: Chain) -> None:
     filled(chain)
     verdict = chain.verify()
     assert verdict.faults == () and list(verdict.entries) == chain.entries()
-    assert [one["number"] for one in verdict.entries] == [1, 2, 3, 4, 5, 6]
-    assert [one["command"] for one in verdict.entries[:4]] == list(WORDS)
+    assert [entry["number"] for entry in verdict.entries] == [1, 2, 3, 4, 5, 6]
+    assert [entry["command"] for entry in verdict.entries[:4]] == list(WORDS)
     assert verdict.head == verdict.entries[-1]["hash"] == json.loads(chain.head.read_bytes())["hash"]
     assert {file.stat().st_mode & 0o777 for file in (chain.path, chain.head)} == {0o600}
 
@@ -195,7 +195,7 @@ def test_processes_that_write_at_once_make_one_chain(chain: Chain) -> None:
     verdict = chain.verify()
     assert verdict.faults == () and len(verdict.entries) == 120
     for name in "abc":
-        assert [one["at"] for one in verdict.entries if one["by"] == name] == list(range(40))
+        assert [entry["at"] for entry in verdict.entries if entry["by"] == name] == list(range(40))
 
 
 def test_a_killed_writer_leaves_a_whole_chain(chain: Chain) -> None:

@@ -38,7 +38,9 @@ def test_a_file_of_three_secrets_gives_the_same_ones_at_every_reading(tmp_path: 
 
 def test_what_is_derived_depends_on_each_secret() -> None:
     variants = [Secrets(**{**OLD, name: "d" * 64}) for name in OLD] + [Secrets(**OLD)]
-    derived = {(one.redis_train_password, one.redis_exporter_password, one.web_password) for one in variants}
+    derived = {
+        (variant.redis_train_password, variant.redis_exporter_password, variant.web_password) for variant in variants
+    }
     assert len({each for three in derived for each in three}) == 12
 
 

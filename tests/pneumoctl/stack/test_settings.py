@@ -87,4 +87,4 @@ def test_the_template_has_every_setting_and_means_the_defaults(tmp_path: Path) -
     assert settings.load({}, file, {}) == settings.Settings()
 
     uncommented = "\n".join(line.removeprefix("#") for line in settings.template().splitlines() if line[:2] != "# ")
-    assert set(tomllib.loads(uncommented)) == {one.name for one in fields(settings.Settings)}
+    assert set(tomllib.loads(uncommented)) == {field.name for field in fields(settings.Settings)}

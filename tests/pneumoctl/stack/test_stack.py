@@ -72,7 +72,7 @@ def test_the_api_of_a_stack_that_is_not_there(tmp_path: Path, monkeypatch: pytes
 def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / one)}) for one in ("real", "link", "link/../real")}
+    reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / name)}) for name in ("real", "link", "link/../real")}
     assert reached == {tmp_path.resolve() / "real" / "pneumoctl"}
     assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
 

@@ -20,7 +20,7 @@ BUCKET = "training-store"
 @pytest.fixture
 def aws(cloud: Cloud) -> Aws:
     account = cloud.aws()
-    if BUCKET not in {one["Name"] for one in account.call("s3", "list_buckets")["Buckets"]}:
+    if BUCKET not in {bucket["Name"] for bucket in account.call("s3", "list_buckets")["Buckets"]}:
         where = {"LocationConstraint": REGION}
         account.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration=where)
     return account

@@ -69,7 +69,7 @@ def push(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict
 
 
 def keys(aws: Aws) -> dict[str, Any]:
-    return {one.key: one.modified for one in s3.objects(aws, NAME, ("data/",))}
+    return {item.key: item.modified for item in s3.objects(aws, NAME, ("data/",))}
 
 
 def read(aws: Aws, key: str) -> bytes:
@@ -87,10 +87,10 @@ def test_a_data_set_is_there_by_its_hashes_and_a_second_push_sends_nothing(
     assert hashlib.sha256(raw).hexdigest() == done["manifest"]
     manifest = json.loads(raw)
     assert manifest["name"] == "mine" and len(manifest["files"]) == 5
-    assert [one["path"] for one in manifest["files"]] == sorted(one["path"] for one in manifest["files"])
-    for one in manifest["files"]:
-        content = read(aws, f"data/objects/{one['sha256']}")
-        assert content == (xrays / one["path"]).read_bytes() and len(content) == one["size"]
+    assert [file["path"] for file in manifest["files"]] == sorted(file["path"] for file in manifest["files"])
+    for file in manifest["files"]:
+        content = read(aws, f"data/objects/{file['sha256']}")
+        assert content == (xrays / file["path"]).read_bytes() and len(content) == file["size"]
 
     since = cloud.last()
     again = push(capsys, str(xrays), "--name", "mine")
@@ -191,11 +191,11 @@ def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.
     assert [one.returncode for one in both] == [0, 0], outputs
     digests = {json.loads(out)["manifest"] for out, _ in outputs}
     assert read(aws, "data/latest").decode() in digests
-    assert len([one for one in keys(aws) if one.startswith("data/objects/")]) == 5
+    assert len([key for key in keys(aws) if key.startswith("data/objects/")]) == 5
     capsys.readouterr()
     assert run(["data", "ls", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["data"]
-    assert {one["name"] for one in listed} == {"one", "two"} and sum(one["latest"] for one in listed) == 1
+    assert {item["name"] for item in listed} == {"one", "two"} and sum(item["latest"] for item in listed) == 1
 
 
 def test_files_that_cannot_be_pushed_are_refused_without_their_names(
@@ -235,7 +235,7 @@ def test_no_message_of_a_push_names_a_file(aws: Aws, xrays: Path, capfd: pytest.
     captured = capfd.readouterr()
     assert "5 files" in captured.out and "person" not in captured.out + captured.err
     state = stack.home()
-    saved = "".join(one.read_text(errors="replace") for one in state.rglob("*") if one.is_file())
+    saved = "".join(path.read_text(errors="replace") for path in state.rglob("*") if path.is_file())
     assert "data push" in saved and "person" not in saved
 
 
@@ -308,8 +308,8 @@ def test_a_manifest_is_one_for_the_same_files_in_any_order() -> None:
         mixed = Manifest("n", tuple(chance.sample(files, len(files))))
         assert whole.content == mixed.content and whole.digest == mixed.digest
         back = json.loads(whole.content)
-        assert Manifest(back["name"], tuple(File(**one) for one in back["files"])).content == whole.content
-        assert [one["path"] for one in back["files"]] == sorted(one.path for one in files)
+        assert Manifest(back["name"], tuple(File(**file) for file in back["files"])).content == whole.content
+        assert [file["path"] for file in back["files"]] == sorted(file.path for file in files)
         changed = chance.randrange(len(files))
         other = [*files[:changed], File(files[changed].path, "0" * 64, files[changed].size), *files[changed + 1 :]]
         assert Manifest("n", tuple(other)).digest != whole.digest

@@ -25,7 +25,7 @@ def begin() -> Step:
 
 
 def put(step: Step, path: str) -> str:
-    (content,) = [one.content for one in step.actions if isinstance(one, Put) and one.path == path]
+    (content,) = [action.content for action in step.actions if isinstance(action, Put) and action.path == path]
     return content
 
 
@@ -45,8 +45,12 @@ def test_the_order_is_all_that_the_host_needs(begin: Step) -> None:
 
 
 def test_the_guard_knows_the_deadline_before_the_run_begins(begin: Step, tmp_path: Path) -> None:
-    commands = [one.argv for one in begin.actions if isinstance(one, Run)]
-    assert [one[:2] for one in commands] == [("python3", "-c"), ("systemctl", "daemon-reload"), ("systemctl", "start")]
+    commands = [action.argv for action in begin.actions if isinstance(action, Run)]
+    assert [command[:2] for command in commands] == [
+        ("python3", "-c"),
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "start"),
+    ]
     _, _, script, path, text = commands[0]
     assert path == host_plan.GUARD
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "guard.json"), text], check=True)
@@ -91,4 +95,4 @@ def test_no_run_starts_on_a_host_without_its_guard() -> None:
 
     assert put(guard, "/usr/local/sbin/pneumoctl-guard") == (bundled("terraform") / "user_data/guard.py").read_text()
     asked = ("systemctl", "is-active", "--quiet", "pneumoctl-guard.timer")
-    assert [one.argv for one in guard.verify] == [asked] and asked in [one.argv for one in guard.done_if]
+    assert [probe.argv for probe in guard.verify] == [asked] and asked in [probe.argv for probe in guard.done_if]

@@ -70,7 +70,7 @@ def run(aws: Aws) -> Run:
 
 def described(aws: Aws, id: str) -> dict[str, Any]:
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[id])
-    (description,) = [dict(one) for group in groups for one in group["Instances"]]
+    (description,) = [dict(instance) for group in groups for instance in group["Instances"]]
     return description
 
 

@@ -100,7 +100,7 @@ def test_metrics_run_the_checks_and_counts_start_at_zero(caller):
     def count(check: str, outcome: str) -> str:
         lines = caller.client.get("/metrics").get_data(as_text=True).splitlines()
         (line,) = (
-            one for one in lines if one.startswith(f'pneumo_checks_total{{check="{check}",outcome="{outcome}"}}')
+            line for line in lines if line.startswith(f'pneumo_checks_total{{check="{check}",outcome="{outcome}"}}')
         )
         return line.split()[-1]
 

@@ -193,7 +193,7 @@ def test_of_several_errors_the_known_one_comes_first_and_all_are_listed() -> Non
     ]
     error = explained(errors, Path("/s"), "r", "terraform apply")
     assert "no more VPCs" in error.message
-    assert [one["address"] for one in error.details["failed"]] == ["a.b", "aws_vpc.main"]  # type: ignore[attr-defined]
+    assert [failure["address"] for failure in error.details["failed"]] == ["a.b", "aws_vpc.main"]  # type: ignore[attr-defined]
 
 
 def test_no_error_at_all() -> None:

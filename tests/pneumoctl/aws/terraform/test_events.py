@@ -74,7 +74,10 @@ def test_the_values_around_an_error_are_not_kept(listener: Listener, log: io.Str
 def test_refreshing_is_shown_and_not_counted(listener: Listener, events: list[Progress]) -> None:
     listener.hear(hook("refresh_start"))
     listener.hear(hook("refresh_complete"))
-    assert [(one.event, one.action, one.done) for one in events] == [("start", "refresh", 0), ("done", "refresh", 0)]
+    assert [(event.event, event.action, event.done) for event in events] == [
+        ("start", "refresh", 0),
+        ("done", "refresh", 0),
+    ]
 
 
 @pytest.mark.parametrize(

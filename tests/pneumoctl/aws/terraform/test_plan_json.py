@@ -33,7 +33,7 @@ def document(drift: list[dict[str, Any]], **expressions: dict[str, Any]) -> dict
 )
 def test_actions(actions: list[str], expected: list[str]) -> None:
     changes, drifted = parse({"resource_changes": [entry("aws_vpc.main", actions)]})
-    assert [one.action for one in changes] == expected
+    assert [change.action for change in changes] == expected
     assert drifted == ()
 
 
@@ -83,7 +83,7 @@ def test_drift_is_only_of_what_the_configuration_sets() -> None:
     filled_in = entry("aws_thing.host", ["update"], {"type": "t3.micro", "ip": None}, {"type": "t3.micro", "ip": "1"})
     assert parse(document([filled_in], host=set_))[1] == ()
     changed = entry('aws_thing.host["a"]', ["update"], {"type": "t3.micro"}, {"type": "t3.large"})
-    assert [one.address for one in parse(document([changed], host=set_))[1]] == ['aws_thing.host["a"]']
+    assert [change.address for change in parse(document([changed], host=set_))[1]] == ['aws_thing.host["a"]']
     unset = entry("aws_thing.host", ["update"], {"tags": None}, {"tags": {}})
     assert parse(document([unset], host=set_))[1] == ()
 
@@ -95,12 +95,12 @@ def test_drift_in_a_nested_block() -> None:
     )
     opened = entry("aws_thing.a", ["update"], {"disk": [{"encrypted": True}]}, {"disk": [{"encrypted": False}]})
     gone = entry("aws_thing.a", ["update"], {"disk": [{"encrypted": True}]}, {"disk": []})
-    assert [len(parse(document([one], a=expressions))[1]) for one in (filled_in, opened, gone)] == [0, 1, 1]
+    assert [len(parse(document([change], a=expressions))[1]) for change in (filled_in, opened, gone)] == [0, 1, 1]
 
 
 def test_something_deleted_behind_our_back_is_always_drift() -> None:
     gone = entry("aws_thing.a", ["delete"], {"id": "x"})
-    assert [one.action for one in parse(document([gone]))[1]] == ["delete"]
+    assert [change.action for change in parse(document([gone]))[1]] == ["delete"]
 
 
 def test_a_replacement_is_two_operations() -> None:

@@ -90,8 +90,8 @@ def test_a_killed_pneumoctl_leaves_terraform_running_and_the_next_run_follows_it
     tiny.prepare("a", "b", seconds=2)
     assert not runs(tiny).is_running()
     assert f"terraform apply (process {run.pid}, since {run.since}) is still running" in tiny.notes()
-    done = [one for one in tiny.heard if one.event == "done"]
-    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    done = [event for event in tiny.heard if event.event == "done"]
+    assert [(event.done, event.total) for event in done] == [(1, 2), (2, 2)]
     assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
     assert tiny.terraform.plan().no_op  # a new plan: nothing is left to do
     assert tiny.terraform.suspect  # its end was not observed

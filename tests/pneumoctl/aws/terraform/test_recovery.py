@@ -46,7 +46,7 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
         thing("schedule-group", "pneumoctl-t", "aws_scheduler_schedule_group.stop"),
         thing("bucket", "pneumoctl-t-1-eu-west-1", "aws_s3_bucket.main"),
     ]
-    assert missing_from_state(remaining, {}) == [(one.address, one.id) for one in remaining]
+    assert missing_from_state(remaining, {}) == [(resource.address, resource.id) for resource in remaining]
 
 
 def test_parts_of_another_resource_are_not_adopted() -> None:
@@ -196,7 +196,7 @@ def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):
         child = runs._start(["terraform", *APPLY], terraform.directory, terraform._environment)
         deadline = time.monotonic() + 600
-        while action not in {one["action"] for one in api.ask("GET", "calls?mutating=true")["calls"]}:
+        while action not in {call["action"] for call in api.ask("GET", "calls?mutating=true")["calls"]}:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(child.pid, signal.SIGKILL)
@@ -233,7 +233,7 @@ def all_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> Non
 
     # As after a power cut with the state in S3, where terraform stores it every twenty seconds only; and the group
     # still has the rule that AWS gives it.
-    made = {one.address: one.id for one in terraform.resources()}
+    made = {resource.address: resource.id for resource in terraform.resources()}
     lost = ['aws_security_group.role["web"]', "aws_route_table_association.public"]
     lose(terraform.directory / "terraform.tfstate", lost)
     ec2, group = api.client("ec2"), made[lost[0]]
@@ -241,14 +241,14 @@ def all_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> Non
     ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[everything])
     terraform = replace(terraform)  # the next command's: this one has read the state
     assert adopted(terraform, aws) == set(lost)
-    assert {one.address: one.id for one in terraform.resources()} == made
+    assert {resource.address: resource.id for resource in terraform.resources()} == made
     assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"] == []
 
     planned = terraform.plan()
-    assert [(one.address, one.action, one.attributes) for one in planned.changes] == []
-    addresses = [one.address for one in leftovers.search(aws, "t") if one.address]
+    assert [(change.address, change.action, change.attributes) for change in planned.changes] == []
+    addresses = [resource.address for resource in leftovers.search(aws, "t") if resource.address]
     assert len(addresses) == len(set(addresses)) == len(made) - 1  # the association has no tag
 
     # What is known already, and what has gone meanwhile, is passed over.
     terraform.adopt([("aws_vpc.main", made["aws_vpc.main"]), ('aws_security_group.role["db"]', "sg-0123456789abcdef0")])
-    assert {one.address: one.id for one in terraform.resources()} == made
+    assert {resource.address: resource.id for resource in terraform.resources()} == made

@@ -24,17 +24,17 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
 def test_a_plan_is_applied_with_progress_and_the_state_can_be_read(tiny: Tiny) -> None:
     tiny.prepare("a", "b")
     planned = tiny.terraform.plan()
-    assert {(one.address, one.action) for one in planned.changes} == {
+    assert {(change.address, change.action) for change in planned.changes} == {
         ('terraform_data.thing["a"]', "create"),
         ('terraform_data.thing["b"]', "create"),
     }
     assert not planned.no_op and planned.operations == 2
     assert tiny.terraform.resources() == [] and tiny.terraform.outputs() == {}
     tiny.terraform.apply(planned, tiny.heard.append)
-    done = [one for one in tiny.heard if one.event == "done" and one.action == "create"]
-    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    done = [event for event in tiny.heard if event.event == "done" and event.action == "create"]
+    assert [(event.done, event.total) for event in done] == [(1, 2), (2, 2)]
     assert tiny.addresses() == ['terraform_data.thing["a"]', 'terraform_data.thing["b"]']
-    ids = {one.values["input"]["value"]: one.id for one in tiny.terraform.resources()}
+    ids = {resource.values["input"]["value"]: resource.id for resource in tiny.terraform.resources()}
     assert tiny.terraform.outputs() == {"things": ids}
     assert "made a" in tiny.log and '{"@level"' not in tiny.log
     assert not tiny.terraform.suspect
@@ -56,7 +56,7 @@ def test_a_plan_can_be_read_while_it_is_applied(tiny: Tiny) -> None:
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(tiny.terraform.read, saved)
         tiny.terraform.apply(saved)
-        assert [one.action for one in read.result().changes] == ["create", "create"]
+        assert [change.action for change in read.result().changes] == ["create", "create"]
     assert not saved.path.exists()
 
 
@@ -65,8 +65,8 @@ def test_destroy_removes_all_and_a_second_one_has_nothing_to_do(tiny: Tiny) -> N
     tiny.apply()
     tiny.heard.clear()
     tiny.terraform.destroy(tiny.heard.append)
-    done = [one for one in tiny.heard if one.event == "done" and one.action == "delete"]
-    assert [(one.done, one.total) for one in done] == [(1, 2), (2, 2)]
+    done = [event for event in tiny.heard if event.event == "done" and event.action == "delete"]
+    assert [(event.done, event.total) for event in done] == [(1, 2), (2, 2)]
     assert tiny.terraform.resources() == [] and not tiny.terraform.suspect
     tiny.terraform.destroy()
 
@@ -80,13 +80,15 @@ def test_a_failure_half_way_keeps_the_state_and_says_what_was_done(tiny: Tiny) -
     assert 'terraform_data.bad["no luck"]' in error.message and "exit status 3" in error.message
     assert "2 of 3 operations were done" in error.message
     assert "resumes" in error.hint
-    assert sorted(error.details["done"]) == [f'terraform_data.thing["{one}"] (create)' for one in "ab"]  # type: ignore[call-overload]
+    assert sorted(error.details["done"]) == [f'terraform_data.thing["{letter}"] (create)' for letter in "ab"]  # type: ignore[call-overload]
     assert error.details["begun"] == ['terraform_data.bad["no luck"]']
-    assert [one["address"] for one in error.details["failed"]] == ['terraform_data.bad["no luck"]']  # type: ignore[attr-defined]
+    assert [failure["address"] for failure in error.details["failed"]] == ['terraform_data.bad["no luck"]']  # type: ignore[attr-defined]
     assert tiny.terraform.suspect
     tiny.prepare("a", "b")  # mended: what was done is not done again, the broken half is taken away
     planned = tiny.terraform.plan()
-    assert [(one.address, one.action) for one in planned.changes] == [('terraform_data.bad["no luck"]', "delete")]
+    assert [(change.address, change.action) for change in planned.changes] == [
+        ('terraform_data.bad["no luck"]', "delete")
+    ]
     tiny.terraform.apply(planned)
     assert not tiny.terraform.suspect
 
@@ -240,4 +242,4 @@ def test_progress_is_optional(tiny: Tiny) -> None:
     tiny.prepare("a")
     tiny.terraform.apply(tiny.terraform.plan())
     assert tiny.addresses() == ['terraform_data.thing["a"]']
-    assert all(isinstance(one, Progress) for one in tiny.heard)
+    assert all(isinstance(event, Progress) for event in tiny.heard)

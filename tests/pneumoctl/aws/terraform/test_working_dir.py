@@ -198,13 +198,13 @@ def tiny(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     bucket = api.client("s3")
-    for one in bucket.list_objects_v2(Bucket="states").get("Contents", ()):
-        bucket.delete_object(Bucket="states", Key=one["Key"])
+    for item in bucket.list_objects_v2(Bucket="states").get("Contents", ()):
+        bucket.delete_object(Bucket="states", Key=item["Key"])
     return tiny_terraform.make(tmp_path, monkeypatch, environment)
 
 
 def in_s3(api: Api) -> list[str]:
-    return [one["Key"] for one in api.client("s3").list_objects_v2(Bucket="states").get("Contents", ())]
+    return [item["Key"] for item in api.client("s3").list_objects_v2(Bucket="states").get("Contents", ())]
 
 
 def test_the_state_moves_to_s3_and_back_and_a_copy_of_each_stays(api: Api, tiny: Tiny) -> None:
@@ -223,8 +223,8 @@ def test_the_state_moves_to_s3_and_back_and_a_copy_of_each_stays(api: Api, tiny:
     assert tiny.terraform.outputs() == things and tiny.terraform.plan().no_op
     assert sorted(things["things"]) == ["a", "b"]
     copies = sorted(directory.glob("terraform.tfstate.before-migration-*"))
-    assert [len(json.loads(one.read_text())["resources"][0]["instances"]) for one in copies] == [1, 2]
-    assert {one.stat().st_mode & 0o777 for one in copies} == {0o600}
+    assert [len(json.loads(saved_copy.read_text())["resources"][0]["instances"]) for saved_copy in copies] == [1, 2]
+    assert {saved_copy.stat().st_mode & 0o777 for saved_copy in copies} == {0o600}
 
 
 def test_a_new_stack_with_its_state_in_s3_needs_one_init(api: Api, tiny: Tiny) -> None:

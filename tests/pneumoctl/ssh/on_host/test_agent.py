@@ -206,7 +206,7 @@ def test_a_full_disk_changes_nothing(host: Path, act: Act, monkeypatch: pytest.M
     assert answer["state"] == "failed" and "No space left" in answer["what"]
     monkeypatch.undo()
     assert (host / "etc/conf").read_text() == "old"
-    assert [one.name for one in (host / "etc").iterdir()] == ["conf"]
+    assert [path.name for path in (host / "etc").iterdir()] == ["conf"]
 
 
 def test_there_is_one_holder_and_older_tokens_are_refused(host: Path) -> None:

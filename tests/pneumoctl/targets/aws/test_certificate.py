@@ -128,7 +128,7 @@ def signed(names: list[str] | None, begin: int = -1, end: int = 90, encrypt: boo
     builder = builder.serial_number(1).not_valid_before(NOW + timedelta(days=begin))
     builder = builder.not_valid_after(NOW + timedelta(days=end))
     if names is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
     pem = serialization.Encoding.PEM
     lock: Any = serialization.BestAvailableEncryption(b"secret") if encrypt else serialization.NoEncryption()
     secret = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, lock)

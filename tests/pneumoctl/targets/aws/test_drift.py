@@ -26,7 +26,7 @@ HOSTS = {host.name: host for host in DESIRED.inventory.hosts}
 
 def rows(name: str) -> set[tuple[str, str, str]]:
     """All findings that are possible for a host."""
-    steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
+    steps = [step for step in configure.plan(DESIRED).steps if name in step.hosts and not step.needed_by]
     return {(part.row.what, part.row.where, part.row.detail) for part in drift.parts(HOSTS[name], steps)}
 
 
@@ -42,7 +42,7 @@ def test_every_file_unit_and_package_of_a_host_is_looked_at_by_its_name() -> Non
 
 @pytest.mark.parametrize("name", sorted(name for name, host in HOSTS.items() if host.role != "train"))
 def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) -> None:
-    steps = [one for one in configure.plan(DESIRED).steps if name in one.hosts and not one.needed_by]
+    steps = [step for step in configure.plan(DESIRED).steps if name in step.hosts and not step.needed_by]
     probes = [part.probe for part in drift.parts(HOSTS[name], steps)]
 
     assert len(probes) == len(set(probes))
@@ -51,7 +51,7 @@ def test_no_probe_is_asked_twice_and_every_unit_must_start_at_boot(name: str) ->
 
 
 def test_only_the_fact_that_a_secret_file_differs_is_shown() -> None:
-    steps = [one for one in configure.plan(DESIRED).steps if "app-0" in one.hosts]
+    steps = [step for step in configure.plan(DESIRED).steps if "app-0" in step.hosts]
     puts = [part.put for part in drift.parts(HOSTS["app-0"], steps) if part.put]
 
     assert {put.path for put in puts if put.secret} >= {"/etc/pneumoctl/api.env", "/etc/redis/users.acl"}

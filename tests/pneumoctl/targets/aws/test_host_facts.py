@@ -69,7 +69,7 @@ def test_a_silent_host_does_not_delay_the_others() -> None:
     answers = host_facts.within(0.3, questions)
 
     assert answers["quick"] == "yes"
-    messages = {name: one.message for name, one in answers.items() if isinstance(one, PneumoError)}
+    messages = {name: answer.message for name, answer in answers.items() if isinstance(answer, PneumoError)}
     assert messages == {"silent": "no answer within 0.3 s", "cut": "cut", "broken": "KeyError: 'x'"}
     never.set()
 

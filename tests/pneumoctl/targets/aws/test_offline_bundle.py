@@ -139,7 +139,7 @@ def test_only_the_files_of_an_earlier_bundle_are_removed(tmp_path: Path) -> None
     assert isinstance(drop, Run)
     subprocess.run([*drop.argv[:4], f"{tmp_path}/debs-*", f"{tmp_path}/debs-2"], check=True)
 
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["debs-2", "sources.list", "wheels-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["debs-2", "sources.list", "wheels-1"]
 
 
 def test_apt_knows_the_bundle_alone() -> None:

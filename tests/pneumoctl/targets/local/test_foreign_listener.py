@@ -84,7 +84,7 @@ def thief(operator: Operator, folder: Path) -> Iterator[None]:
 
 
 def ports(operator: Operator) -> dict[str, int]:
-    return {one["name"]: one["port"] for one in operator.status_document()["services"]}
+    return {service["name"]: service["port"] for service in operator.status_document()["services"]}
 
 
 def killed(operator: Operator, word: str) -> None:
@@ -157,6 +157,6 @@ def pneumoctl_sends_nothing(operator: Operator, taken: dict[str, int], film: Pat
         result = operator.run("infer", str(film.parents[1]), code=Exit.FAILED)
         assert "pneumoctl up" in result.stderr
         shown = operator.json("status", code=Exit.FAILED)
-        assert not shown["serving"] and not any(one["listening"] for one in shown["services"])
+        assert not shown["serving"] and not any(service["listening"] for service in shown["services"])
         assert "checks" not in shown["api"]
         assert api == [] and redis == []

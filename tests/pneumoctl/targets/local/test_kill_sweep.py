@@ -24,7 +24,7 @@ def events(journal: Path) -> list[tuple[str, str]]:
         lines = journal.read_text().splitlines()
     except FileNotFoundError:  # before the first step, and once teardown has removed the directory
         return []
-    return [(one["event"], one.get("step", "")) for one in map(json.loads, lines)]
+    return [(event["event"], event.get("step", "")) for event in map(json.loads, lines)]
 
 
 def kill_in_step(operator: Operator, verb: str, title: str, delay: float) -> bool:
@@ -47,7 +47,7 @@ def kill_in_step(operator: Operator, verb: str, title: str, delay: float) -> boo
 def sweep(operator: Operator, verb: str, delay: float) -> int:
     """Kill a verb in each step that is still to do, from the first to the last; how often that was."""
     tried: list[str] = []
-    while title := next((one for one in titles(operator, verb) if one not in tried), None):
+    while title := next((title for title in titles(operator, verb) if title not in tried), None):
         if not kill_in_step(operator, verb, title, delay):
             break
         tried.append(title)
@@ -62,13 +62,13 @@ def end_state(operator: Operator) -> tuple[set[str], set[str]]:
     """The services that run, and the files of the stack (names of logs and Redis's own files aside)."""
     status = operator.json("status")
     root = operator.directory
-    files = {str(one.relative_to(root)) for one in root.rglob("*") if "__pycache__" not in one.parts}
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if "__pycache__" not in path.parts}
     stored = {
-        one
-        for one in files
-        if not one.startswith(("logs", "metrics/", "redis/data", "supervisor.sock", "supervisord.pid"))
+        file
+        for file in files
+        if not file.startswith(("logs", "metrics/", "redis/data", "supervisor.sock", "supervisord.pid"))
     }
-    return {one["name"] for one in status["services"] if one["state"] == "RUNNING"}, stored
+    return {service["name"] for service in status["services"] if service["state"] == "RUNNING"}, stored
 
 
 @contextmanager
@@ -126,26 +126,26 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
         process.kill()
     for folder in ("stamps", "models"):
         shutil.rmtree(operator.directory / folder)
-    (release,) = (one for one in (operator.directory / "releases").iterdir() if not one.is_symlink())
+    (release,) = (path for path in (operator.directory / "releases").iterdir() if not path.is_symlink())
     shutil.rmtree(release)
     assert sweep(operator, "up", 0.25) >= 3  # a quarter of a second is longer than some steps
     operator.run("up", "-y")
     running, files = end_state(operator)
     assert running == right[0]
     assert files ^ right[1] == set()
-    assert [stored(operator, one["id"]) for one in posted] == posted
+    assert [stored(operator, prediction["id"]) for prediction in posted] == posted
 
     assert sweep(operator, "teardown", 0.0) >= 5
     operator.run("teardown", "-y")
     assert not operator.directory.exists()
-    assert sorted(one.name for one in operator.directory.parent.iterdir()) == ["t.audit.head", "t.audit.jsonl"]
+    assert sorted(path.name for path in operator.directory.parent.iterdir()) == ["t.audit.head", "t.audit.jsonl"]
     assert operator.json("audit", "--verify")["unfinished"].count("teardown") >= 1  # killed there, and it shows
     assert processes.ours(operator.directory) == []
     written = list(operator.data.glob("pneumoctl/exports/*/results/results.jsonl"))
     assert written  # one a try that came so far
     for results in written:
         exported = {json.loads(line)["id"] for line in results.read_text().splitlines()}
-        assert {one["id"] for one in posted} <= exported
+        assert {prediction["id"] for prediction in posted} <= exported
 
 
 def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> str:

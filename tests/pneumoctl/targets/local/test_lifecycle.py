@@ -22,7 +22,7 @@ from tests.pneumoctl.stored_results import as_api, damage
 
 
 def pids(operator: Operator) -> dict[str, int]:
-    return {one["name"]: one["pid"] for one in operator.status_document()["services"]}
+    return {service["name"]: service["pid"] for service in operator.status_document()["services"]}
 
 
 def wait_serving(operator: Operator, timeout: float = 240) -> None:
@@ -54,7 +54,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     again = operator.json("up")  # without -y and without a terminal: it must not have to ask
     assert again["changed"] == [] and again["prediction"]["id"] != document["prediction"]["id"]
     assert pids(operator) == before
-    assert [one["id"] for one in listed(operator)] == [posted["id"]]  # without the known picture of either `up`
+    assert [service["id"] for service in listed(operator)] == [posted["id"]]  # without the known picture of either `up`
     assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
 
     # a worker, then Redis: what supervises them brings them back, and nothing stored is lost
@@ -124,7 +124,7 @@ def post_until_refused(url: str) -> list[str]:
         except urllib3.exceptions.HTTPError:
             break
         if answer.status == 201:
-            acknowledged += [one["id"] for one in answer.json()["predictions"]]
+            acknowledged += [prediction["id"] for prediction in answer.json()["predictions"]]
     return acknowledged
 
 

@@ -99,10 +99,10 @@ def test_many_uploads_leave_threads_for_the_probes() -> None:
     """Slow uploads may occupy every slot; other uploads must still get the answer `busy`."""
     conf = files(DESIRED)["/s/supervisor/supervisord.conf"].content
     for name in ("api", "ui"):
-        (line,) = (one for one in conf.splitlines() if f"webapp.{name}:" in one)
+        (line,) = (line for line in conf.splitlines() if f"webapp.{name}:" in line)
         threads = int(line.split("--threads=")[1].split('"')[0])
         environment = files(DESIRED)[f"/s/env/{name}.env"].content
-        (pending,) = (one.split("=")[1] for one in environment.splitlines() if one.startswith("MAX_PENDING="))
+        (pending,) = (line.split("=")[1] for line in environment.splitlines() if line.startswith("MAX_PENDING="))
         assert int(pending) + 4 <= threads
 
 

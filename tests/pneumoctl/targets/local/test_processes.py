@@ -37,7 +37,7 @@ def test_end_stops_exactly_the_marked_processes(tmp_path: Path) -> None:
     stubborn, _ = start(tmp_path, "stubborn")
     foreign, foreign_port = start(other)
     try:
-        assert {one.pid for one in processes.ours(tmp_path)} == {meek.pid, stubborn.pid}
+        assert {process.pid for process in processes.ours(tmp_path)} == {meek.pid, stubborn.pid}
         assert port in processes.listening(tmp_path)
         assert foreign_port not in processes.listening(tmp_path)
         left = processes.remains(tmp_path, [port])

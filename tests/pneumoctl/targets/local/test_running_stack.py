@@ -67,7 +67,9 @@ def operator(_shared: Operator, _right: dict[str, bytes]) -> Operator:
 
 
 def contents(operator: Operator) -> dict[str, bytes]:
-    files = {str(one.relative_to(operator.directory)): one for one in operator.directory.rglob("*") if one.is_file()}
+    files = {
+        str(path.relative_to(operator.directory)): path for path in operator.directory.rglob("*") if path.is_file()
+    }
     return {
         name: file.read_bytes()
         for name, file in files.items()
@@ -114,11 +116,11 @@ def test_changed_files_and_a_damaged_model_are_shown_and_repaired(operator: Oper
 
 
 def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
-    (api,) = (one["pid"] for one in operator.status_document()["services"] if one["name"] == "api")
+    (api,) = (service["pid"] for service in operator.status_document()["services"] if service["name"] == "api")
     master = psutil.Process(api)
     for process in (master, *master.children()):
         process.suspend()
-    (supervisor,) = (one for one in master.parents() if "supervisor.supervisord" in " ".join(one.cmdline()))
+    (supervisor,) = (process for process in master.parents() if "supervisor.supervisord" in " ".join(process.cmdline()))
     before = supervisor.cpu_times().user
     assert "Configure and start the API" in operator.json("up", "-y")["changed"]
     assert not master.is_running()
