@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.bench import contestants
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import ROOT
+from tests.lab.machine.paths import ROOT
 from tests.lab.machine.requirements import missing
 
 PYINFRA = "pyinfra==3.10.0"

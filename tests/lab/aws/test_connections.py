@@ -16,7 +16,7 @@ import pytest
 from pneumoctl.stack.inventory import PORTS
 from tests.lab.first_up import FirstUp
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import EXTERNAL_ADDRESSES
+from tests.lab.machine.paths import EXTERNAL_ADDRESSES
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab.faults import wrong_clock
-from tests.lab.machine.places import OPERATOR
+from tests.lab.machine.paths import OPERATOR
 from tests.lab.training.host import SMALL, TrainingHost
 from tests.lab.wait import wait_for
 

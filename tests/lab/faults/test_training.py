@@ -22,7 +22,7 @@ from tests.lab.faults import training_faults as faults
 from tests.lab.faults import training_table
 from tests.lab.faults.paused_run import BRIEF, LONG, PHASES, SHORT, PausedRun
 from tests.lab.faults.training_faults import Injection
-from tests.lab.machine.places import OPERATOR
+from tests.lab.machine.paths import OPERATOR
 from tests.lab.training.host import OFF_S, TrainingHost
 
 BUDGET_S, USUAL_S = 170, 55  # of all chosen faults; of one fault

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.lab.faults import wrong_clock
 from tests.lab.faults.paused_run import MEMORY, PHASE_TIMEOUT_S, PausedRun
-from tests.lab.machine.places import OPERATOR
+from tests.lab.machine.paths import OPERATOR
 from tests.lab.wait import wait_for
 
 AWAY_S = 40.0  # twice the time after which a connection counts as lost

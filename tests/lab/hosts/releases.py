@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model import bundle
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import ROOT
+from tests.lab.machine.paths import ROOT
 
 FACTORY = "def create_app(config: Mapping[str, object] | None = None) -> Flask:\n"
 DOCSTRING = '    """Spoiled by a test."""\n'

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.lab.machine.firewall import Cloud
 from tests.lab.machine.hosts import Seed
-from tests.lab.machine.places import API_URL, REGION
+from tests.lab.machine.paths import API_URL, REGION
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
 

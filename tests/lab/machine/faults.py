@@ -10,7 +10,7 @@ from typing import Any
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.hosts import leader
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import EXTERNAL_ADDRESSES, LabPaths
+from tests.lab.machine.paths import EXTERNAL_ADDRESSES, LabPaths
 
 FILLER = "full"  # is on the host's disk, but outside its files: the host cannot see or remove it
 ON_S = 120.0  # time limit: a host that a failed test left frozen never answers

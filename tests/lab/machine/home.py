@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.lab.machine.cloud import CREDENTIALS
-from tests.lab.machine.places import API_URL, OPERATOR, REGION, LabPaths
+from tests.lab.machine.paths import API_URL, OPERATOR, REGION, LabPaths
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 TERMINAL_VARIABLES = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS", "LINES", "NO_COLOR", "TF_LOG", "PYTHONPATH")

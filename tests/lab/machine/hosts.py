@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.machine import mounts
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import LabPaths
+from tests.lab.machine.paths import LabPaths
 
 REBOOTED = 133  # nspawn's exit code when the host reboots; 0 when it was powered off
 DISK = "8G"  # a sparse file: it only takes the space that is written

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.machine import mounts, requirements
-from tests.lab.machine.places import API_URL, REGION, all_labs
+from tests.lab.machine.paths import API_URL, REGION, all_labs
 from tests.webapp.locks import LOCKS
 
 # Packages of Debian's cloud image that a host needs at boot.
@@ -75,7 +75,7 @@ system_info:
     lock_passwd: true
 """,
     "etc/systemd/system.conf.d/lab.conf": f"[Manager]\nDefaultEnvironment={' '.join(HOST_ENVIRONMENT)}\n",
-    "etc/environment": "".join(f"{one}\n" for one in HOST_ENVIRONMENT),
+    "etc/environment": "".join(f"{variable}\n" for variable in HOST_ENVIRONMENT),
     "etc/machine-id": "",
     "etc/systemd/system/lab-imds.service": IMDS.format(region=REGION),
     "usr/local/lib/lab-imds.py": Path(__file__).with_name("imds.py").read_text(),
@@ -185,8 +185,8 @@ def _settle(root: Path, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    wanting = requirements.missing()
-    if wanting:
-        print(f"no image of the lab's hosts: {'; '.join(wanting)}")
+    missing_requirements = requirements.missing()
+    if missing_requirements:
+        print(f"no image of the lab's hosts: {'; '.join(missing_requirements)}")
     else:
         print(f"the image of the lab's hosts: {ensure()}")

@@ -13,7 +13,7 @@ from typing import Any
 from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network, requirements
 from tests.lab.machine.cgroups import Group, with_prefix
 from tests.lab.machine.faults import Faults
-from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, PORT, ROOT, LabPaths, all_labs
+from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, PORT, ROOT, LabPaths, all_labs
 
 
 class Lab:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, GATEWAY, LabPaths
+from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, GATEWAY, LabPaths
 
 # Drops all packets of a cut link in both directions.
 CUTS = """

@@ -14,7 +14,7 @@ from typing import Any
 from tests.lab.machine import cloud, firewall, image
 from tests.lab.machine.hosts import REBOOTED, Host
 from tests.lab.machine.network import Network
-from tests.lab.machine.places import API, EXTERNAL_ADDRESSES, PORT, LabPaths
+from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, PORT, LabPaths
 
 TICK = 0.1  # seconds between two checks of the hosts
 API_CHECK_TICKS = 5  # ticks between two checks of the API

@@ -12,7 +12,7 @@ import pytest
 from tests.lab.machine import mounts, network
 from tests.lab.machine.cgroups import with_prefix
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import ROOT, LabPaths
+from tests.lab.machine.paths import ROOT, LabPaths
 from tests.lab.two_host_vpc import IMAGE, TwoHostVpc
 from tests.lab.wait import wait_for
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.machine.lab import Lab
-from tests.lab.machine.places import LabPaths
+from tests.lab.machine.paths import LabPaths
 from tests.lab.two_host_vpc import TwoHostVpc, port
 from tests.lab.wait import wait_for
 
