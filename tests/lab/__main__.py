@@ -54,9 +54,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _up(lab: Lab, arguments: argparse.Namespace) -> int:
-    wanting = missing()
-    if wanting:
-        return _fail("this machine cannot run the lab", *wanting)
+    missing_requirements = missing()
+    if missing_requirements:
+        return _fail("this machine cannot run the lab", *missing_requirements)
     signal.signal(signal.SIGTERM, _interrupt)
     lab.up(lambda step: print(f"lab {lab.paths.name}: {step}", file=sys.stderr, flush=True))
     print(f"lab {lab.paths.name} is up; in it: python -m tests.lab --name {lab.paths.name} shell")

@@ -19,7 +19,7 @@ from tests.lab.stack_operator import Operator, ProcessRecorder
 from tests.lab.training.host import TrainingHost, synthetic_data_set
 
 LAB_FIXTURES = {"lab", "gpu_stack", "_shared_vpc", "interruption_tests"}
-Shared = TypeVar("Shared", SharedStack[Any], two_host_vpc.SharedVpc)
+SharedResource = TypeVar("SharedResource", SharedStack[Any], two_host_vpc.SharedVpc)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
@@ -33,21 +33,21 @@ STACKS: list[SharedStack[Any] | two_host_vpc.SharedVpc] = []
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """An empty lab for this test session; tests are skipped if this machine cannot run a lab."""
-    with own_lab() as made:
+    with new_lab() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def _healed() -> Iterator[None]:
+def _reset_labs() -> Iterator[None]:
     """After each test, switch all faults off and end all processes of the operator."""
     yield
     for lab in LABS:
-        lab.heal()
+        lab.reset()
 
 
 @pytest.fixture(scope="session")
 def _shared_vpc() -> Iterator[two_host_vpc.SharedVpc]:
-    with own_lab() as lab:
+    with new_lab() as lab:
         yield share(two_host_vpc.SharedVpc(lab))
 
 
@@ -86,7 +86,7 @@ def first_up(aws: SharedStack[FirstUp], operator: Operator) -> FirstUp:
 @pytest.fixture(scope="session")
 def gpu_stack() -> Iterator[SharedStack[CompletedProcess[str]]]:
     """A stack `default` in a separate lab, for the tests that train and the teardown: four hosts and a GPU host."""
-    with own_lab() as lab:
+    with new_lab() as lab:
         yield share(SharedStack(lab, GPU_SETTINGS, lambda operator: operator.run("up", "-y")))
 
 
@@ -104,24 +104,24 @@ def training(
     made.stop_host()
 
 
-def share(stack: Shared) -> Shared:
+def share(stack: SharedResource) -> SharedResource:
     """Share a stack between tests. After a failed test, it is repaired or rebuilt."""
     STACKS.append(stack)
     return stack
 
 
 @contextmanager
-def own_lab(heal: bool = True) -> Iterator[Lab]:
+def new_lab(reset: bool = True) -> Iterator[Lab]:
     """An empty lab, reset after each test; the test is skipped if this machine cannot run a lab."""
-    wanting = missing()
-    if wanting:
-        pytest.skip(f"no lab on this machine: {'; '.join(wanting)}")
-    with own_name() as name:
+    missing_requirements = missing()
+    if missing_requirements:
+        pytest.skip(f"no lab on this machine: {'; '.join(missing_requirements)}")
+    with unused_name() as name:
         made = Lab(name)
         made.down()  # the remains of a session that was killed
         try:
             made.up()
-            if heal:
+            if reset:
                 LABS.append(made)
             yield made
         finally:
@@ -131,7 +131,7 @@ def own_lab(heal: bool = True) -> Iterator[Lab]:
 
 
 @contextmanager
-def own_name() -> Iterator[str]:
+def unused_name() -> Iterator[str]:
     """A name that no other test session uses now."""
     for name in NAMES:
         path = Path(f"/run/lock/pneumolab-{name}")

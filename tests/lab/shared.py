@@ -56,7 +56,7 @@ class SharedStack(Generic[Evidence]):
         """After a failed test, repair the stack; if that fails, start again with an empty lab."""
         self.suspect = False
         with suppress(Exception):  # whatever it is: the empty lab below is always right
-            self.lab.heal()
+            self.lab.reset()
             if self.operator.directory.exists():
                 self.operator.run("gpu", "reap", "-y", code=None)
                 self.operator.run("gpu", "stop", code=None)

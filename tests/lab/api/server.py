@@ -78,17 +78,17 @@ class Application:
 
 
 def _wsgi(application: Any, request: Request) -> Answer:
-    got: list[Any] = []
+    response: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], broken: object = None) -> None:
-        got[:] = [int(status.split()[0]), headers]
+        response[:] = [int(status.split()[0]), headers]
 
     parts: Iterable[bytes] = application(_environ(request), start_response)
     body = b"".join(parts)
     close = getattr(parts, "close", None)
     if close:
         close()
-    return Answer(got[0], got[1], body)
+    return Answer(response[0], response[1], body)
 
 
 def _environ(request: Request) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def result_of(run: "Callable[[], subprocess.CompletedProcess[str]]") -> CommandR
 
 
 def repair(operator: Operator) -> None:
-    operator.lab.heal()
+    operator.lab.reset()
     wait_for("every host to answer", lambda: operator.run("status", code=None).stdout.count(" run ") >= 5)
 
 

@@ -80,8 +80,8 @@ def change_by_hand(operator: Operator) -> None:
         for permission in app["IpPermissions"]
         if permission["FromPort"] == API["FromPort"]
     )
-    gone = [{**API, "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]} for pair in pairs]
-    ec2.revoke_security_group_ingress(GroupId=app["GroupId"], IpPermissions=gone)
+    revoked = [{**API, "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]} for pair in pairs]
+    ec2.revoke_security_group_ingress(GroupId=app["GroupId"], IpPermissions=revoked)
     ec2.authorize_security_group_ingress(GroupId=groups_by_role["nginx"]["GroupId"], IpPermissions=[SSH_TO_ALL])
     ec2.terminate_instances(InstanceIds=[operator.instance_id("train")])
     ec2.stop_instances(InstanceIds=[operator.instance_id("web-0")])

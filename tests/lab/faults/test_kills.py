@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.lab.conftest import own_lab
+from tests.lab.conftest import new_lab
 from tests.lab.faults.interruptions import InterruptionTest
 
 USUAL_SEED = 1
@@ -33,7 +33,7 @@ def interruption_tests() -> Iterator[dict[str, "Future[None]"]]:
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         begun = {}
         for name, moments in (("killed", KILLED), ("interrupted", INTERRUPTED)):
-            lab = stack.enter_context(own_lab(heal=False))
+            lab = stack.enter_context(new_lab(reset=False))
             print(f"{lab.paths.name}: {name}, PNEUMO_SWEEP_SEED={seed}")
             begun[name] = pool.submit(
                 InterruptionTest(lab, random.Random(f"{name} {seed}")).interrupt_up_and_teardown, moments

@@ -100,8 +100,8 @@ def seed(ec2: Any, instance: dict[str, Any]) -> Seed:
 def shutdown_behaviour(ec2: Any, identity: str) -> str:
     """What EC2 does with a host that powers itself off: `stop` or `terminate`."""
     attribute = "instanceInitiatedShutdownBehavior"
-    got = ec2.describe_instance_attribute(InstanceId=identity, Attribute=attribute)
-    return str(got.get("InstanceInitiatedShutdownBehavior", {}).get("Value", "stop"))
+    attribute_values = ec2.describe_instance_attribute(InstanceId=identity, Attribute=attribute)
+    return str(attribute_values.get("InstanceInitiatedShutdownBehavior", {}).get("Value", "stop"))
 
 
 def short_name(instance: dict[str, Any]) -> str:

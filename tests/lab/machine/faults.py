@@ -32,7 +32,7 @@ class Faults:
         self._undo: dict[tuple[str, str], Callable[[], object]] = {}  # active faults, with the function that ends each
         self._ahead = 0.0
 
-    def heal(self) -> None:
+    def end_all(self) -> None:
         """Switch off all faults that this process switched on, the last one first."""
         while self._undo:
             _, undo = self._undo.popitem()

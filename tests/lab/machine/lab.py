@@ -156,9 +156,9 @@ class Lab:
         with self._network.in_network_of("operator"):
             return cloud.control(method, path, body, timeout)
 
-    def heal(self) -> None:
+    def reset(self) -> None:
         """Clean up after a test: end faults and the operator's processes, boot hosts that died."""
-        self.fault.heal()
+        self.fault.end_all()
         Group(f"{self.paths.prefix}/operator").kill()
         for host in self.hosts():
             if (host["state"], host["api"]) == ("dead", "running"):

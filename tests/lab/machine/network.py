@@ -56,18 +56,18 @@ class Network:
     def attach(self, host: str, address: str) -> None:
         """Create the link of a host; an existing one is replaced."""
         self.detach(host)
-        self._connect(self._paths.named(host), _cable(host), address)
+        self._connect(self._paths.named(host), _interface(host), address)
 
     def detach(self, host: str) -> None:
-        _ip("-n", self._router, "link", "delete", _cable(host), check=False)
+        _ip("-n", self._router, "link", "delete", _interface(host), check=False)
         _ip("netns", "delete", self._paths.named(host), check=False)
 
     def cut(self, host: str) -> None:
-        self._in_router("nft", f"add element ip cuts cables {{ {_cable(host)} }}")
+        self._in_router("nft", f"add element ip cuts cables {{ {_interface(host)} }}")
 
     def restore(self, host: str) -> None:
-        if _cable(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cables"):
-            self._in_router("nft", f"delete element ip cuts cables {{ {_cable(host)} }}")
+        if _interface(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cables"):
+            self._in_router("nft", f"delete element ip cuts cables {{ {_interface(host)} }}")
 
     def inside(self, namespace: str, argv: list[str]) -> list[str]:
         """The command that runs `argv` in a namespace. Not `ip netns exec`, which would hide the control groups."""
@@ -86,12 +86,12 @@ class Network:
             finally:
                 _setns(here.fileno())
 
-    def _connect(self, namespace: str, cable: str, address: str) -> None:
+    def _connect(self, namespace: str, interface: str, address: str) -> None:
         router = ("-n", self._router)
         _ip("netns", "add", namespace)
-        _ip(*router, "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        _ip(*router, "link", "set", cable, "up")
-        _ip(*router, "route", "add", f"{address}/32", "dev", cable)
+        _ip(*router, "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip(*router, "link", "set", interface, "up")
+        _ip(*router, "route", "add", f"{address}/32", "dev", interface)
         _ip("-n", namespace, "link", "set", "lo", "up")
         _ip("-n", namespace, "address", "add", f"{address}/32", "dev", "eth0")
         _ip("-n", namespace, "link", "set", "eth0", "up")
@@ -114,8 +114,8 @@ def destroy(prefix: str) -> None:
         _ip("netns", "delete", name)
 
 
-def _cable(namespace: str) -> str:
-    """The router's interface for a link. An interface name has at most 15 characters."""
+def _interface(namespace: str) -> str:
+    """The name of the router's interface for a link. It has at most 15 characters."""
     return namespace if namespace in EXTERNAL_ADDRESSES else "h" + namespace[-12:]
 
 

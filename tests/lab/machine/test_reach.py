@@ -16,10 +16,10 @@ from tests.lab.wait import wait_for
 
 
 def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(vpc: TwoHostVpc) -> None:
-    got = vpc.ssh(vpc.back, "hostname; sudo ls /var/lib/booted; id -un")
+    result = vpc.ssh(vpc.back, "hostname; sudo ls /var/lib/booted; id -un")
 
     address = vpc.address(vpc.back).replace(".", "-")
-    assert got.stdout.split() == [f"ip-{address}", "/var/lib/booted", "admin"], got.stderr
+    assert result.stdout.split() == [f"ip-{address}", "/var/lib/booted", "admin"], result.stderr
 
 
 def test_the_rules_hold_both_ways(vpc: TwoHostVpc) -> None:
@@ -109,9 +109,9 @@ def test_the_operators_environment_is_the_labs_own(lab: Lab, monkeypatch: pytest
     monkeypatch.setenv("AWS_PROFILE", "real")
     monkeypatch.setenv("TF_VAR_region", "us-east-1")
     lines = lab.run(["env"]).stdout.splitlines()
-    got = dict(line.split("=", 1) for line in lines if "=" in line)
+    environment = dict(line.split("=", 1) for line in lines if "=" in line)
 
-    assert not {"AWS_PROFILE", "TF_VAR_region", "TF_IN_AUTOMATION"} & set(got)
-    assert Path(got["XDG_STATE_HOME"]).is_relative_to(got["HOME"])
-    assert got["HOME"] == str(lab.paths.home)
+    assert not {"AWS_PROFILE", "TF_VAR_region", "TF_IN_AUTOMATION"} & set(environment)
+    assert Path(environment["XDG_STATE_HOME"]).is_relative_to(environment["HOME"])
+    assert environment["HOME"] == str(lab.paths.home)
     assert lab.run(["python", "-c", "import sys; print(sys.prefix)"]).stdout.strip() == sys.prefix
