@@ -172,18 +172,18 @@ class Runs:
 
         Waits until terraform has begun an operation: before that, it reports that it stops, but applies the whole plan.
         """
-        note(
-            "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "
-            "This may take some minutes; after a second Ctrl-C pneumoctl does not wait for it"
-        )
         run = self.last()
-        if not run or run.asked_to_end:
-            return
+        if run and run.asked_to_end:
+            run = None
         try:
-            if run.command in _INTERRUPTIBLE_LATER:
+            note(
+                "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "
+                "This may take some minutes; after a second Ctrl-C pneumoctl does not wait for it"
+            )
+            if run and run.command in _INTERRUPTIBLE_LATER:
                 await_start()
         finally:
-            if self.is_running():
+            if run and self.is_running():
                 self._save(replace(run, asked_to_end=True))
                 os.kill(run.pid, signal.SIGINT)
 

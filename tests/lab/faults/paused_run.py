@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.faults import wrong_clock
 from tests.lab.machine.paths import OPERATOR
 from tests.lab.training.host import SMALL, TrainingHost
 from tests.lab.wait import wait_for
 
+CLOCK_PROGRAM = Path(__file__).with_name("wrong_clock.py")  # not imported: that would change this process's clock
 PHASES = ("armed", "booting", "making ready", "data", "proof", "training", "upload", "stopping")
 PHASE_TIMEOUT_S = 900.0
 LONG, SHORT, BRIEF = 2000, 30, 4  # epochs: for a run that the fault ends; that ends by itself; that ends soon
@@ -45,7 +45,7 @@ class PausedRun:
     def start(self, phase: str) -> None:
         """Start the run. Slow down a phase that would otherwise be too short."""
         self.folder.mkdir(parents=True)
-        shutil.copy(wrong_clock.__file__, self.folder / "sitecustomize.py")
+        shutil.copy(CLOCK_PROGRAM, self.folder / "sitecustomize.py")
         clock = {"PYTHONPATH": str(self.folder), "SECONDS_AHEAD": str(self.clock_offset)}
         operator = self.training.operator
         self._earlier_runs = self._records()

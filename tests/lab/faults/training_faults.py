@@ -5,10 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from tests.lab.faults import wrong_clock
-from tests.lab.faults.paused_run import MEMORY, PHASE_TIMEOUT_S, PausedRun
+from tests.lab.faults.paused_run import CLOCK_PROGRAM, MEMORY, PHASE_TIMEOUT_S, PausedRun
 from tests.lab.machine.paths import OPERATOR
 from tests.lab.wait import wait_for
 
@@ -18,7 +16,7 @@ HOURS = 6 * 3600.0
 NO_GPU = """place=/run/systemd/system/pneumoctl-train.service.d; mkdir -p $place
 printf '[Service]\\nUnsetEnvironment=PNEUMOCTL_GPU_STAND_IN\\n' >$place/none.conf"""
 WRONG_CLOCK = f"""cat >/run/clock.py <<'END'
-{Path(wrong_clock.__file__).read_text()}
+{CLOCK_PROGRAM.read_text()}
 END
 mount --bind /run/clock.py $(python3 -c 'import sitecustomize; print(sitecustomize.__file__)')"""
 

@@ -120,7 +120,7 @@ def test_a_program_on_the_port_of_a_dead_service_is_sent_nothing(
     requested = operator.environment["PNEUMO_REDIS_PORT"]
     assert f"another program has taken port {requested} meanwhile" in result.stderr
     taken = ports(operator)
-    assert taken["redis"] != int(requested) and operator.look()["serving"]
+    assert taken["redis"] != int(requested) and operator.status_document()["serving"]
     killed(operator, "redis-server")
     the_api_sends_nothing(operator, taken, film)
     killed(operator, "webapp.api:create_app")

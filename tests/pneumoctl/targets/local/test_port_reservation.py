@@ -25,7 +25,7 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
         for child in started:
             _, stderr = child.communicate(timeout=300)
             assert child.returncode == 0, stderr
-        shown = [one.look() for one in both]
+        shown = [one.status_document() for one in both]
         assert len({service["port"] for document in shown for service in document["services"]}) == 6
         assert all(document["serving"] for document in shown)
     finally:

@@ -194,6 +194,6 @@ def test_redis_requires_the_password(operator: Operator) -> None:
 
 def test_teardown_in_a_folder_with_special_characters(operator: Operator) -> None:
     assert (operator.directory / "logs" / "redis.log").exists()
-    assert ODD in str(operator.directory) and operator.look()["serving"]
+    assert ODD in str(operator.directory) and operator.status_document()["serving"]
     assert operator.json("teardown", "-y")["left"] == []
     assert not operator.directory.exists()
