@@ -14,10 +14,12 @@ from pneumoctl import installation
 from pneumoctl.aws.errors import explained, skew_seconds
 from pneumoctl.errors import Exit, PneumoError
 
-# A dead endpoint is given up after ATTEMPTS x the longer of these plus the pauses between: about a minute.
-CONNECT_S = 3
-READ_S = 20  # a request that is repeated although it was carried out may be refused as a duplicate
+# A dead endpoint is given up after ATTEMPTS x the longest of these plus the pauses between: under 20 seconds for a
+# request that only reads. A request that was carried out may be refused as a duplicate when it is repeated, so it gets
+# more time.
+CONNECT_S, READ_S, CHANGE_S = 3, 5, 20
 ATTEMPTS = 3
+_READS = ("describe_", "get_", "list_", "head_")
 PRICING_REGION = "us-east-1"  # one of the few that answer for all
 
 
@@ -51,7 +53,7 @@ class Api:
             raise installation.missing_package("the aws target", error, "aws") from error
         self.profile = profile
         self._session = Session(profile=profile or None)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, float], Any] = {}
         self._account: Account | None = None
         self._lock = threading.Lock()
         with Translated("sts", "GetCallerIdentity", region):  # an unreadable profile raises here
@@ -66,21 +68,26 @@ class Api:
             raise PneumoError("no AWS region is set", hint, Exit.USAGE)
         return str(configured)
 
-    def client(self, service: str) -> Any:
-        """The botocore client of a service; `call`, `pages` and `items` translate its errors."""
+    def client(self, service: str, read_s: float | None = None) -> Any:
+        """The botocore client of a service; `call`, `pages` and `items` translate its errors.
+
+        `read_s`: how many seconds an answer may take, READ_S unless given.
+        """
         from botocore.config import Config
 
+        limit = read_s or READ_S
         with self._lock:
-            if service not in self._clients:
+            if (service, limit) not in self._clients:
                 retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-                limits = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries)
-                self._clients[service] = self._session.create_client(service, self.region, config=limits)
-            return self._clients[service]
+                limits = Config(connect_timeout=CONNECT_S, read_timeout=limit, retries=retries)
+                self._clients[service, limit] = self._session.create_client(service, self.region, config=limits)
+            return self._clients[service, limit]
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """One API call, for example `call("ec2", "describe_vpcs")`. Raises PneumoError, see aws.errors."""
+        limit = READ_S if operation.startswith(_READS) else CHANGE_S
         with self.translated(service, operation):
-            answer: dict[str, Any] = getattr(self.client(service), operation)(**arguments)
+            answer: dict[str, Any] = getattr(self.client(service, limit), operation)(**arguments)
             return answer
 
     def pages(self, service: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
@@ -103,11 +110,11 @@ class Api:
 
         with self.translated("pricing", "get_products"):
             with self._lock:
-                if "pricing" not in self._clients:
+                if ("pricing", 2) not in self._clients:
                     limits = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-                    self._clients["pricing"] = self._session.create_client("pricing", PRICING_REGION, config=limits)
+                    self._clients["pricing", 2] = self._session.create_client("pricing", PRICING_REGION, config=limits)
             wanted = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in filters.items()]
-            answer = self._clients["pricing"].get_products(ServiceCode=service, Filters=wanted, MaxResults=100)
+            answer = self._clients["pricing", 2].get_products(ServiceCode=service, Filters=wanted, MaxResults=100)
             return [str(product) for product in answer["PriceList"]]
 
     def identity(self) -> Account:

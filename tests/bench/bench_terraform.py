@@ -74,7 +74,7 @@ def plain(lab: Lab, times: Times, copy: Path) -> None:
 
 
 def row(what: str, ours: list[float], theirs: list[float]) -> str:
-    ratios = [pair / other for pair, other in zip(ours, theirs, strict=True)]
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     ratio, mine, others = map(statistics.median, (ratios, ours, theirs))
     each = " ".join(f"{ratio:.2f}" for ratio in ratios)
     return f"{what:<42} {mine:6.1f} s  plain {others:6.1f} s  ratio {ratio:.2f}  (each {each})"

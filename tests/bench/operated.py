@@ -34,7 +34,10 @@ def todo(marks: bool) -> dict[str, list[Step]]:
         links = desired.current_links(opened)
         plan = configure.plan(
             desired.desired_state(
-                stack, settings, opened.inventory, desired.ReleaseChoice(desired.our_releases(settings), links, ())
+                stack,
+                settings,
+                opened.inventory,
+                desired.ReleaseChoice(desired.available_releases(settings), links, ()),
             )
         )
         return rollout.pending(plan if marks else _unmarked(plan), opened.step_runners())

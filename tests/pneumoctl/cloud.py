@@ -94,7 +94,8 @@ def _owned(aws: Aws, stack: str) -> dict[str, Any]:
 def guarded(aws: Aws, stack: str) -> None:
     """Create what terraform/guard.tf does: the schedule group and the role of its schedules, unless they exist."""
     group, role = f"pneumoctl-{stack}", f"pneumoctl-{stack}-scheduler-{REGION}"
-    if group in {group["Name"] for group in aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")}:
+    existing = aws.items("scheduler", "list_schedule_groups", "ScheduleGroups")
+    if group in {listed["Name"] for listed in existing}:
         return
     made = aws.call("scheduler", "create_schedule_group", Name=group)
     trusted = {"StringEquals": {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": made["ScheduleGroupArn"]}}

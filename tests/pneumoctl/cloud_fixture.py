@@ -31,7 +31,8 @@ def cloud(cloud_process: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """The API without faults. The environment variables point all AWS clients to it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(api, "READ_S", 60)  # on a busy machine, the process may not run for seconds
+    for limit in ("READ_S", "CHANGE_S"):
+        monkeypatch.setattr(api, limit, 60)  # on a busy machine, the process may not run for seconds
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud_process.url)

@@ -176,10 +176,11 @@ class Runs:
         if run and run.asked_to_end:
             run = None
         try:
-            note(
-                "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "
-                "This may take some minutes; after a second Ctrl-C pneumoctl does not wait for it"
-            )
+            with contextlib.suppress(OSError):  # the terminal is closed
+                note(
+                    "interrupted: terraform finishes or cancels the operations that it has begun and writes its state. "
+                    "This may take some minutes; after a second Ctrl-C pneumoctl does not wait for it"
+                )
             if run and run.command in _INTERRUPTIBLE_LATER:
                 await_start()
         finally:

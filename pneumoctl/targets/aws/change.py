@@ -23,7 +23,7 @@ from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, rollback
-from pneumoctl.targets.aws.desired import LocalReleases, ReleaseChoice
+from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
@@ -46,7 +46,7 @@ class Task:
 
 def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
-    ours = desired.our_releases(settings, task.source)
+    ours = desired.available_releases(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
         desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
         if any(todo.values()) and not agreed:
@@ -65,7 +65,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
 def preview(settings: Settings, stack: Stack, task: Task) -> tuple[list[str], list[str], Todo]:
     """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
     with ssh_hosts.opened(stack, task.hosts, change=False) as hosts:
-        _, plan, todo = _planned(settings, stack, hosts, task, desired.our_releases(settings, task.source))
+        _, plan, todo = _planned(settings, stack, hosts, task, desired.available_releases(settings, task.source))
         lines: list[str] = []
         show(plan, todo, None, lines.append)
         return lines, hosts.differences(todo), todo
@@ -93,7 +93,7 @@ def show(plan: Plan, todo: Todo, hosts: Hosts | None, say: Callable[[str], None]
 
 
 def _planned(
-    settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: LocalReleases
+    settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: AvailableReleases
 ) -> tuple[DesiredState, Plan, Todo]:
     links = desired.current_links(hosts)
     earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""

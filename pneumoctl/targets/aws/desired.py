@@ -59,7 +59,7 @@ class FrontDoor:
 
 
 @dataclass(frozen=True)
-class LocalReleases:
+class AvailableReleases:
     """The releases of this pneumoctl, which deploy installs."""
 
     api: Code
@@ -69,7 +69,7 @@ class LocalReleases:
     offline: Offline | None = None
 
 
-def our_releases(settings: Settings, source: Path | None = None) -> LocalReleases:
+def available_releases(settings: Settings, source: Path | None = None) -> AvailableReleases:
     """The code of this pneumoctl, or of the checkout `source`, and the model bundle by the settings."""
     folder = source or package("webapp").parent
     trees = []
@@ -84,7 +84,7 @@ def our_releases(settings: Settings, source: Path | None = None) -> LocalRelease
     name, bundle = promotion.model_bundle(settings)
     code = {kind: _code(folder, kind, trees) for kind in ("api", "ui")}
     offline = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
-    return LocalReleases(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
+    return AvailableReleases(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
 
 
 def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:
@@ -100,7 +100,7 @@ class ReleaseChoice:
     current on each host, if there is one; kind `rollback` goes back to the release `earlier`.
     """
 
-    ours: LocalReleases
+    available: AvailableReleases
     links: Mapping[str, Mapping[str, str]]  # host -> link -> what it points to now
     update: Collection[str]
     rollback: str = ""
@@ -110,13 +110,13 @@ class ReleaseChoice:
         """The code for a host that serves the API or the web page."""
         kind = serving.KINDS[host.role]
         name = self._release(host, kind)
-        code: Code = getattr(self.ours, kind)
+        code: Code = getattr(self.available, kind)
         return Code(name) if name else code
 
     def model(self, host: Host) -> Model:
         """The model for a host that serves the API."""
         name = self._release(host, "model")
-        return Model(name) if name else self.ours.model
+        return Model(name) if name else self.available.model
 
     def _release(self, host: Host, kind: str) -> str:
         """The name of the release, as it is on the host; empty for ours."""
@@ -143,7 +143,7 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
         {host.name: choice.code(host) for host in hosts.hosts if host.role in serving.KINDS},
         {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
         choice.links,
-        choice.ours.offline,
+        choice.available.offline,
     )
 
 

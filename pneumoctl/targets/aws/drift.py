@@ -20,7 +20,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, host_facts, provision
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
-from pneumoctl.targets.aws.desired import LocalReleases
+from pneumoctl.targets.aws.desired import AvailableReleases
 
 TIMEOUT_S = 60.0  # seconds until the answers of all hosts must have arrived
 RELEASES_S = 45.0
@@ -75,7 +75,7 @@ def _in_aws(context: Context) -> Iterator[DriftRow]:
 
 def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tuple[list[DriftRow], list[str]]:
     """The rows of all hosts, and the diffs of files. A host that does not answer has the row "unknown"."""
-    releases = desired.our_releases(settings)
+    releases = desired.available_releases(settings)
     hosts = [host for host in inventory.hosts if host.role != "train"]
     with Connections(inventory, stack.ssh) as connections:
         agents = Agents(connections, holder="", who="", run="")
@@ -93,7 +93,7 @@ def compare_hosts(settings: Settings, stack: Stack, inventory: Inventory) -> tup
 
 
 def _host(
-    settings: Settings, stack: Stack, host: Host, agents: Agents, releases: LocalReleases
+    settings: Settings, stack: Stack, host: Host, agents: Agents, releases: AvailableReleases
 ) -> tuple[list[DriftRow], list[str]]:
     seen = host_facts.see(agents, host)
     desired_parts = list(parts(host, host_facts.steps(settings, stack, host, seen, releases)))

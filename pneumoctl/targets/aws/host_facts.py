@@ -114,7 +114,9 @@ def parse(output: str) -> HostFacts:
     return HostFacts(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
-def steps(settings: Settings, stack: Stack, host: Host, seen: HostFacts, releases: desired.LocalReleases) -> list[Step]:
+def steps(
+    settings: Settings, stack: Stack, host: Host, seen: HostFacts, releases: desired.AvailableReleases
+) -> list[Step]:
     """The steps of `configure` on one host, with the releases that are current there."""
     inventory = stack.hosts()
     if inventory is None:
@@ -125,7 +127,7 @@ def steps(settings: Settings, stack: Stack, host: Host, seen: HostFacts, release
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 
 
-def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.LocalReleases | None:
+def available_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.AvailableReleases | None:
     """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
 
     A read-only command must not make one, and hosts whose certificate is missing or expires soon differ in any case.
@@ -134,7 +136,7 @@ def our_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desi
         names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
         if not settings.certificate and not certificate.fits(_certificate(stack), names, datetime.now(UTC)):
             return None
-        return desired.our_releases(settings)
+        return desired.available_releases(settings)
     except (OSError, ValueError, PneumoError):
         return None
 

@@ -15,7 +15,7 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context, host_facts
-from pneumoctl.targets.aws.desired import LocalReleases
+from pneumoctl.targets.aws.desired import AvailableReleases
 from pneumoctl.targets.aws.host_facts import HostFacts
 
 TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
@@ -63,7 +63,7 @@ def _questions(
     """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
-        releases = host_facts.our_releases(settings, stack, inventory)
+        releases = host_facts.available_releases(settings, stack, inventory)
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[HostFacts] = Future()
@@ -122,7 +122,7 @@ def _pending(
     host: Host,
     agents: Agents,
     facts: Future[HostFacts],
-    releases: LocalReleases | None,
+    releases: AvailableReleases | None,
 ) -> int | None:
     """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
     if releases is None:

@@ -80,8 +80,9 @@ FAULTS = {
         faults.disconnect_for_a_while, codes("booting, making ready", 0, 8) | codes("training, upload", 0), epochs=SHORT
     ),
     "network away for good": Fault(faults.disconnect, codes("making ready, training", KILLED), epochs=SHORT, cost=300),
-    "host dies": Fault(
-        faults.kill_host, codes("booting", 8, 9) | codes("making ready, data, proof, training, upload", 8), cost=120
+    "host dies": Fault(faults.kill_host, codes("making ready, data, proof, training, upload", 8), cost=120),
+    "host dies while it boots": Fault(
+        faults.kill_host, codes("booting", 8, 9), cost=270, limits=("--max-runtime", "4m")
     ),
     "run hangs": Fault(
         faults.signal_run(signal.SIGSTOP), codes("data, proof, training, upload", 8), cost=240, limits=SHORT_STALL

@@ -138,7 +138,7 @@ class Traffic:
         )
 
     def _send_at_rate(self) -> None:
-        """Send requests at the rate, but at most AT_ONCE at a time, so that a busy machine gets fewer."""
+        """Send requests at the rate, but at most MAX_CONCURRENT at a time, so that a busy machine gets fewer."""
         free = threading.Semaphore(MAX_CONCURRENT)
 
         def answered(_: Future[None]) -> None:

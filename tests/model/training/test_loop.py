@@ -145,7 +145,6 @@ def test_a_requested_stop_saves_a_checkpoint_of_the_current_step(tmp_path: Path)
     assert saved["progress"]["step"] == 5
 
 
-@pytest.mark.usefixtures("eager")
 def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
     chosen = settings(head_epochs=1)
 

@@ -58,8 +58,8 @@ def loop(directory: Path, precision: str, tell: Callable[[Progress, int], None] 
     both = (dice.integers(0, 255, (16, SIDE, SIDE, 1), dtype=np.uint8), labels)
     keras.backend.clear_session()  # else the layers are numbered on
     keras.utils.set_random_seed(3)
-    places = Checkpoints(directory, "print")
-    return TrainingLoop(network.build(chosen), chosen, both, both, places, 1, tell, lambda: False)
+    checkpoints = Checkpoints(directory, "print")
+    return TrainingLoop(network.build(chosen), chosen, both, both, checkpoints, 1, tell, lambda: False)
 
 
 @pytest.mark.parametrize("precision", ["float16", pytest.param("bfloat16", marks=pytest.mark.repeat)])

@@ -152,17 +152,20 @@ def test_unreachable_hosts_fail_quickly(tmp_path: Path) -> None:
 
         marked = tmp_path / "begun"
         session = pool.submit(failing, "app-0", f"echo $$ >{marked}; exec sleep 3600")
-        while not marked.exists():
-            time.sleep(0.1)
-        with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
-            dead, mute = pool.submit(failing, "web-0", "true"), pool.submit(failing, "monitoring", "true")
-            for name, waited in (("web-0", dead), ("monitoring", mute)):
-                stderr = waited.result()
-                assert f"error: {name} (" in stderr and "pneumoctl status" in stderr
-            stderr = session.result()
-            assert "error: app-0" in stderr and "not responding" in stderr
-        with suppress(ProcessLookupError):  # the command may outlive the session that was cut
-            os.kill(int(marked.read_text()), signal.SIGKILL)
+        try:
+            while not marked.exists():
+                assert not session.done()
+                time.sleep(0.1)
+            with network.tongue_tied("monitoring"), network.cut("web-0"), network.cut("app-0"):
+                dead, mute = pool.submit(failing, "web-0", "true"), pool.submit(failing, "monitoring", "true")
+                for name, waited in (("web-0", dead), ("monitoring", mute)):
+                    stderr = waited.result()
+                    assert f"error: {name} (" in stderr and "pneumoctl status" in stderr
+                stderr = session.result()
+                assert "error: app-0" in stderr and "not responding" in stderr
+        finally:
+            with suppress(OSError, ValueError):  # the command may outlive the session that was cut
+                os.kill(int(marked.read_text()), signal.SIGKILL)
         with network.cut("nginx"):
             assert "the bastion nginx (198.51.100.2) does not answer" in failing("web-0", "true")
 

@@ -45,7 +45,7 @@ def remaining(root: Path, wanted: str) -> set[str]:
     subprocess.run(action.argv, check=True)  # type: ignore[union-attr]
     assert nothing_to_do(root, wanted)
     there = {path.name for path in (root / "api/releases").iterdir()}
-    assert {path.name for path in (root / "venvs").iterdir()} == {f"of-{path}" for path in there}
+    assert {path.name for path in (root / "venvs").iterdir()} == {f"of-{release}" for release in there}
     return there
 
 

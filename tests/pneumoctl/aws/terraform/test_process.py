@@ -131,6 +131,27 @@ def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     assert len(tiny.addresses()) < 12
 
 
+@pytest.fixture
+def run_python(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start a Python program with the folder as its argument. It and its terraform are killed after the test."""
+    children = []
+
+    def start(program: str, **environment: str) -> "subprocess.Popen[str]":
+        argv = [sys.executable, "-c", program, str(tmp_path)]
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), **environment}
+        quiet: dict[str, Any] = {"env": env, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        children.append(subprocess.Popen(argv, **quiet))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+    run = Runs(tmp_path).last()
+    if run and Runs(tmp_path).is_running():
+        os.kill(run.pid, signal.SIGKILL)
+
+
 # Runs a stand-in for a terraform that waits for AWS: it reports each interrupt and ends once the file `end` exists.
 STUBBORN = """
 import sys, time
@@ -148,12 +169,11 @@ runs.attach(note, note) or runs.run([sys.executable, "-c", child, end], Path("/"
 """
 
 
-def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", STUBBORN, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+def test_further_interrupts_do_not_reach_terraform(
+    tmp_path: Path, run_python: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     output_file = tmp_path / "output"
-    quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    first = subprocess.Popen(argv, **quiet)
+    first = run_python(STUBBORN)
     until(lambda: output_file.exists() and "ready" in output_file.read_text())
     first.send_signal(signal.SIGINT)
     until(lambda: "Interrupt received" in output_file.read_text())
@@ -162,7 +182,7 @@ def test_further_interrupts_do_not_reach_terraform(tmp_path: Path) -> None:
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end and Runs(tmp_path).is_running()
     assert f"terraform (process {run.pid}) goes on by itself" in output
-    second = subprocess.Popen(argv, **quiet)
+    second = run_python(STUBBORN)
     assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     (tmp_path / "end").touch()
@@ -197,14 +217,10 @@ Runs(Path(sys.argv[1])).run(["terraform", "apply"], Path("/"), os.environ, note,
 
 @pytest.mark.parametrize(("times", "heard"), [(1, "Interrupt received"), (2, "too early")])
 def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
-    tmp_path: Path, times: int, heard: str
+    tmp_path: Path, run_python: Callable[..., "subprocess.Popen[str]"], times: int, heard: str
 ) -> None:
-    (tmp_path / "terraform").write_text(SLOW_TO_START.format(python=sys.executable, begin=str(tmp_path / "begin")))
-    (tmp_path / "terraform").chmod(0o700)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "PATH": str(tmp_path)}
-    argv = [sys.executable, "-c", FOLLOW, str(tmp_path)]
-    ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert ours.stdout is not None and ours.stdout.readline() == "ready\n"
+    ours = slow_to_start(tmp_path, run_python)
+    assert ours.stdout is not None
     ours.send_signal(signal.SIGINT)
     assert "interrupted" in ours.stdout.readline()
     if times == 1:
@@ -215,8 +231,29 @@ def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
     until(lambda: heard in (tmp_path / "output").read_text())
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end
-    if Runs(tmp_path).is_running():
-        os.kill(run.pid, signal.SIGKILL)
+
+
+def test_an_interrupt_waits_for_terraform_although_the_terminal_is_closed(
+    tmp_path: Path, run_python: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    ours = slow_to_start(tmp_path, run_python)
+    assert ours.stdout is not None
+    ours.stdout.close()
+    ours.stdout = None
+    ours.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # an interrupt that does not wait arrives meanwhile
+    (tmp_path / "begin").touch()
+    until(lambda: "Interrupt received" in (tmp_path / "output").read_text())
+    assert "too early" not in (tmp_path / "output").read_text()
+
+
+def slow_to_start(folder: Path, run_python: Callable[..., "subprocess.Popen[str]"]) -> "subprocess.Popen[str]":
+    """A process that follows the stand-in, which is ready."""
+    (folder / "terraform").write_text(SLOW_TO_START.format(python=sys.executable, begin=str(folder / "begin")))
+    (folder / "terraform").chmod(0o700)
+    ours = run_python(FOLLOW, PATH=str(folder))
+    assert ours.stdout is not None and ours.stdout.readline() == "ready\n"
+    return ours
 
 
 def test_a_kill_of_terraform_leaves_no_lock_and_a_readable_state(

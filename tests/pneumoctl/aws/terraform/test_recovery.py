@@ -207,7 +207,7 @@ def lose(file: Path, addresses: list[str]) -> None:
     """Remove resources from a state file, as `terraform state rm` does, which takes two seconds of CPU time."""
     state = json.loads(file.read_text())
     names = {tuple(address.partition("[")[0].split(".")) for address in addresses}
-    left = [one for one in state["resources"] if (one["type"], one["name"]) not in names]
+    left = [made for made in state["resources"] if (made["type"], made["name"]) not in names]
     assert len(left) == len(state["resources"]) - len(addresses)
     file.write_text(json.dumps({**state, "serial": state["serial"] + 1, "resources": left}))
 

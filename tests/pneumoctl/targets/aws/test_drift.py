@@ -67,7 +67,7 @@ def release(tmp_path: Path) -> Path:
     for kind in ("api", "ui"):
         (source / "webapp" / kind).mkdir()
         (source / "webapp" / kind / "requirements.txt").write_text("")
-    digest = desired.our_releases(Settings(), source).api.digest
+    digest = desired.available_releases(Settings(), source).api.digest
     root = tmp_path / "releases" / digest
     for name in ("webapp", "model"):
         shutil.copytree(source / name, root / name)

@@ -97,13 +97,13 @@ def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
 
     with pytest.raises(PneumoError, match="not configured yet"):
         host_facts.door(settings, stack, hosts)
-    assert host_facts.our_releases(settings, stack, hosts) is None
+    assert host_facts.available_releases(settings, stack, hosts) is None
     assert list(tmp_path.iterdir()) == []
 
     then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
     old, _ = tls.load_or_make(tmp_path / "tls", (hosts.bastion.public_address,), then, "t")
     assert host_facts.door(settings, stack, hosts).fingerprint == tls.fingerprint(old)
-    assert host_facts.our_releases(settings, stack, hosts) is None
+    assert host_facts.available_releases(settings, stack, hosts) is None
     assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
 
 

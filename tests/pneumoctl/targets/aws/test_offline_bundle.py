@@ -36,11 +36,11 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_a_complete_bundle_is_copied(bundle: Path) -> None:
-    brought = desired.our_releases(Settings(offline_bundle=str(bundle))).offline
+    brought = desired.available_releases(Settings(offline_bundle=str(bundle))).offline
 
     assert brought == offline_bundle.read(bundle)
     assert brought is not None and brought.debs.source == str(bundle / "debs")
-    assert desired.our_releases(Settings()).offline is None
+    assert desired.available_releases(Settings()).offline is None
 
 
 @pytest.mark.parametrize(

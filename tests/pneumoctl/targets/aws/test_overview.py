@@ -33,7 +33,7 @@ def gather_status(monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any) ->
     cloud = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "error": "AWS is not asked here"}
     monkeypatch.setattr(overview, "TIMEOUT_S", 60.0)
     monkeypatch.setattr(overview, "_cloud", lambda *_: cloud)
-    monkeypatch.setattr(host_facts, "our_releases", lambda *_: cast(Any, object()))
+    monkeypatch.setattr(host_facts, "available_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
     document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, agents))
     return {row["name"]: row for row in document["hosts"]}

@@ -57,7 +57,7 @@ def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, stack: Stack) 
     assert not stack.directory.exists()
     checks = [row.check for row in every]
     for check in ("region", "credentials", "clock", "region enabled", "types", "vCPU quota", "elastic IPs", "VPCs"):
-        assert any(row.startswith(check) for row in checks), check
+        assert any(name.startswith(check) for name in checks), check
     for check in (
         "image Debian",
         "image GPU",
@@ -70,7 +70,7 @@ def test_a_ready_account_passes_and_nothing_is_made(cloud: Cloud, stack: Stack) 
         "disk",
         "operator",
     ):
-        assert any(row.startswith(check) for row in checks), check
+        assert any(name.startswith(check) for name in checks), check
     assert all(row.fix for row in every if not row.good)
 
 

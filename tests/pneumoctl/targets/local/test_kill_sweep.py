@@ -86,6 +86,7 @@ def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) 
     requested = operator.environment["PNEUMO_UI_PORT"]
     with listener(int(requested)):
         assert f"port {requested} is taken by another program: ui uses" in interrupt_up(operator, signal.SIGINT, 130)
+        assert kill_in_step(operator, "up", "Configure and start the API", 0.0)
         again = operator.start("up", "-y")
         try:
             assert_locked(operator, again)
@@ -109,9 +110,13 @@ def assert_locked(operator: Operator, first: "subprocess.Popen[str]") -> None:
     before, deadline = len(events(operator.directory / "journal.jsonl")), time.monotonic() + 600
     while len(events(operator.directory / "journal.jsonl")) == before and time.monotonic() < deadline:
         time.sleep(0.02)
-    for verb in ("up", "teardown"):
-        error = operator.json(verb, "-y", code=Exit.LOCKED)["error"]
-        assert error["holder"]["pid"] == first.pid and error["holder"]["command"] == "up"
+    first.send_signal(signal.SIGSTOP)  # else it might end before the others start
+    try:
+        for verb in ("up", "teardown"):
+            error = operator.json(verb, "-y", code=Exit.LOCKED)["error"]
+            assert error["holder"]["pid"] == first.pid and error["holder"]["command"] == "up"
+    finally:
+        first.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.repeat

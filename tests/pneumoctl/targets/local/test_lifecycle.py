@@ -54,7 +54,9 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     again = operator.json("up")  # without -y and without a terminal: it must not have to ask
     assert again["changed"] == [] and again["prediction"]["id"] != document["prediction"]["id"]
     assert pids(operator) == before
-    assert [service["id"] for service in listed(operator)] == [posted["id"]]  # without the known picture of either `up`
+    assert [prediction["id"] for prediction in listed(operator)] == [
+        posted["id"]
+    ]  # without the known picture of either `up`
     assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
 
     # a worker, then Redis: what supervises them brings them back, and nothing stored is lost
@@ -76,6 +78,14 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     operator.run("up", "-y")
     assert stored(operator, posted["id"]) == posted
 
+    # everything, as in a reboot
+    victims = processes.ours(operator.directory)
+    for process in victims:
+        process.kill()
+    psutil.wait_procs(victims, 120)
+    operator.run("up", "-y")
+    assert stored(operator, posted["id"]) == posted
+
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     teardown_exports_and_proves(operator, posted)
     the_audit_record_is_complete(operator, secrets)
@@ -84,11 +94,11 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
 def the_audit_record_is_complete(operator: Operator, secrets: Iterable[str]) -> None:
     """It survives the teardown. A teardown of nothing is not in it."""
     acts = operator.json("audit")["acts"]
-    assert [one["command"] for one in acts] == [*["up"] * 3, "teardown"] and {one["code"] for one in acts} == {0}
+    assert [one["command"] for one in acts] == [*["up"] * 4, "teardown"] and {one["code"] for one in acts} == {0}
     first, second, *_, last = acts
     assert "Configure and start Redis" in first["changed"] and second["changed"] == [] and last["changed"]
     assert last["options"] == {"yes": True} and first["plan"] == second["plan"] != last["plan"]
-    assert operator.json("audit", "--verify")["entries"] == 8
+    assert operator.json("audit", "--verify")["entries"] == 10
     record = (operator.state / "pneumoctl" / "t.audit.jsonl").read_text()
     assert not any(secret in record for secret in secrets)
 
