@@ -73,11 +73,10 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             command = [*self.inside, "/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "config")]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(200):
-            if b"Server listening" in (self.folder / "log").read_bytes():
-                return
+        deadline = time.monotonic() + 60
+        while b"Server listening" not in (self.folder / "log").read_bytes():
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.02)
-        raise AssertionError((self.folder / "log").read_text())
 
     def stop(self) -> None:
         if self.process:
@@ -197,6 +196,13 @@ def on_loopback(root: Path) -> Iterator[Farm]:
 @contextmanager
 def in_namespaces(root: Path) -> Iterator[Farm]:
     """Hosts in network namespaces. This thread and its children are in one that only reaches the bastion."""
+    with namespaces(root) as (farm, operator), entered(operator):
+        yield farm
+
+
+@contextmanager
+def namespaces(root: Path) -> Iterator[tuple[Farm, str]]:
+    """Hosts in network namespaces, and the name of a namespace that only reaches the bastion."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "nsenter"))):
         pytest.skip(f"{needs.ROOT}, with `apt-get install iproute2 nftables`")
     prefix = f"pnssh{os.getpid()}"
@@ -210,9 +216,8 @@ def in_namespaces(root: Path) -> Iterator[Farm]:
         _wire(operator, OPERATOR, bastion, "198.51.100.2", 0)
         for number, space in enumerate(private, 1):
             _wire(bastion, f"10.99.{number}.1", space, f"10.99.{number}.2", number)
-        stack.enter_context(_entered(operator))
         address = ["198.51.100.2", *(f"10.99.{number}.2" for number in range(1, len(NAMES)))]
-        yield servers_of(root, lambda number: (address[number], 22, spaces[number + 1]), stack)
+        yield servers_of(root, lambda number: (address[number], 22, spaces[number + 1]), stack), operator
 
 
 def _wire(near: str, address: str, far: str, opposite: str, number: int) -> None:
@@ -223,7 +228,7 @@ def _wire(near: str, address: str, far: str, opposite: str, number: int) -> None
 
 
 @contextmanager
-def _entered(space: str) -> Iterator[None]:
+def entered(space: str) -> Iterator[None]:
     """Put this thread, and the threads and processes that it starts, into a network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{space}").open() as there:

@@ -19,7 +19,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys, remote_command
 from pneumoctl.ssh.connections import Connections, Unreachable
 from tests.lab.wait import wait_for
-from tests.pneumoctl.sshd import Farm, in_namespaces, on_loopback
+from tests.pneumoctl.sshd import Farm, entered, namespaces, on_loopback
 
 MSG_CHANNEL_EOF = 96  # RFC 4254
 
@@ -31,9 +31,17 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    with in_namespaces(tmp_path_factory.mktemp("network")) as running_farm:
-        yield running_farm
+def hosts_in_namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Farm, str]]:
+    with namespaces(tmp_path_factory.mktemp("network")) as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def network(hosts_in_namespaces: tuple[Farm, str]) -> Iterator[Farm]:
+    """Hosts in network namespaces. During the test, this thread is in one that only reaches the bastion."""
+    farm, operator = hosts_in_namespaces
+    with entered(operator):
+        yield farm
 
 
 @pytest.fixture
