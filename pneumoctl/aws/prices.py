@@ -129,10 +129,10 @@ def generate(regions: Sequence[str], profile: str, file: Path = FILE) -> int:
     return sum(len(region) for region in table.values())
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """`python -m pneumoctl.aws.prices [PROFILE]`: update the table for the regions that it has."""
     try:
-        count = generate(sorted(_table()["regions"]), words[0] if words else "")
+        count = generate(sorted(_table()["regions"]), arguments[0] if arguments else "")
     except PneumoError as error:
         console.fail(error)
         return error.code

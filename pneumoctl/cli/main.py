@@ -28,12 +28,12 @@ def main(begin: Callable[[], object]) -> int:
 
 def run(argv: list[str], begin: Callable[[], object] = lambda: None) -> int:
     """Run one command line and report its error, if any; returns the exit code."""
-    words = console.configure(argv)
+    arguments = console.configure(argv)
     console.rewrite = lambda text: _with_stack(text, argv)
     code = 0
     try:
         begin()
-        code = int(app(args=words or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
+        code = int(app(args=arguments or ["--help"], prog_name="pneumoctl", standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
     except SystemExit as end:
@@ -77,17 +77,17 @@ def _with_stack(text: str, argv: list[str]) -> str:
 
     Typed as printed, the commands act on that stack. A stack named by PNEUMO_STACK or ./pneumo.toml needs no option.
     """
-    words = argv[: argv.index("--")] if "--" in argv else argv
-    options = [option for name in ("--stack", "--config") if (option := _given(name, words))]
+    arguments = argv[: argv.index("--")] if "--" in argv else argv
+    options = [option for name in ("--stack", "--config") if (option := _given(name, arguments))]
     if not options or "pneumoctl " not in text:
         return text
     return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, options), text)
 
 
-def _given(name: str, words: list[str]) -> str:
+def _given(name: str, arguments: list[str]) -> str:
     """The last occurrence of an option on the command line, its value quoted for the shell; empty if there is none."""
     last = ""
-    for word, following in itertools.pairwise([*words, ""]):
+    for word, following in itertools.pairwise([*arguments, ""]):
         if word == name and following:
             last = f"{name} {shlex.quote(following)}"
         elif word.startswith(f"{name}="):

@@ -52,8 +52,8 @@ def choose(hosts: Inventory, name: str) -> Host:
     raise PneumoError(f"there is no host {name!r}{suggestion} There are: {', '.join(names)}", hint, Exit.USAGE)
 
 
-def command(stack: Stack, host: Host, options: Sequence[str] = (), words: Sequence[str] = ()) -> list[str]:
-    """ssh's command line. A single word is a line for the host's shell; several words are passed to it unchanged.
+def command(stack: Stack, host: Host, options: Sequence[str] = (), arguments: Sequence[str] = ()) -> list[str]:
+    """ssh's command line. A single word is a line for the host's shell; several arguments are passed to it unchanged.
 
     Raises PneumoError if the client or the key is missing, or if the key of the host or of the bastion is not pinned.
     """
@@ -65,7 +65,7 @@ def command(stack: Stack, host: Host, options: Sequence[str] = (), words: Sequen
     for hop in (inventory(stack).bastion, host):
         if hop.instance_id not in pinned:
             raise PneumoError(f"the host key of {hop.name} is not pinned yet: `up` did not complete", "pneumoctl up")
-    line = [shlex.join(words)] if len(words) > 1 else list(words)
+    line = [shlex.join(arguments)] if len(arguments) > 1 else list(arguments)
     return [program, "-F", str(stack.ssh / keys.CONFIG), *options, "--", host.name, *line]
 
 

@@ -54,10 +54,10 @@ def train(stack: Stack, data: str, arguments: Sequence[str], runtime_s: int, sta
     run = replace(run, deadline=runs.format_time(now + timedelta(seconds=runtime_s)))
     runs.save(stack, run)
     out = runs.results_directory(stack, run.id)
-    words = [str(folder), "--out", str(out), *run.arguments, *(["--resume"] if resume else [])]
+    arguments = [str(folder), "--out", str(out), *run.arguments, *(["--resume"] if resume else [])]
     console.note(f"run {run.id}: {out}")
     with Interrupts(lambda text: console.note("the training is being ended", "yellow")) as interrupts:
-        run, ended = _run_child(stack, run, words, out, interrupts)
+        run, ended = _run_child(stack, run, arguments, out, interrupts)
     receipt = Receipt(run.id, int(ended.code), ended.why, ended.message, attempt=run.attempt)
     runs.save(stack, run.with_phase("ended", datetime.now(UTC)))
     runs.save_receipt(stack, receipt)
@@ -93,11 +93,13 @@ def _unfinished(stack: Stack) -> Run:
     return run
 
 
-def _run_child(stack: Stack, run: Run, words: Sequence[str], out: Path, interrupts: Interrupts) -> tuple[Run, Outcome]:
+def _run_child(
+    stack: Stack, run: Run, arguments: Sequence[str], out: Path, interrupts: Interrupts
+) -> tuple[Run, Outcome]:
     """Run the training; returns the record and the outcome. The child process never outlives this function."""
     # In a session of its own it does not get the terminal's Ctrl-C: it gets one signal from here.
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "model.train", *words], env=_environment(os.environ), start_new_session=True
+        [sys.executable, "-P", "-m", "model.train", *arguments], env=_environment(os.environ), start_new_session=True
     )
     try:
         run = replace(run, pid=child.pid).with_phase("begun", datetime.now(UTC))

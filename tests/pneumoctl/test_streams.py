@@ -72,14 +72,14 @@ def test_a_command_on_a_host_may_end_with_the_code_of_an_interrupt(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("words", [["status", "--watch"], ["logs", "--follow"]])
+@pytest.mark.parametrize("arguments", [["status", "--watch"], ["logs", "--follow"]])
 def test_what_runs_until_it_is_interrupted_ends_quietly(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("pneumoctl.stack.stack.Stack.target", "local")
     for verb in ("status", "logs"):
         monkeypatch.setattr(f"pneumoctl.targets.local.target.Target.{verb}", _interrupt)
-    assert run(words) == Exit.INTERRUPTED
+    assert run(arguments) == Exit.INTERRUPTED
     assert capsys.readouterr() == ("", "")
 
 

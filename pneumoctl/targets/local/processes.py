@@ -96,10 +96,10 @@ def _mentions(pid: int | None, directory: Path) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        words = " ".join([process.cwd(), *process.cmdline()])
+        arguments = " ".join([process.cwd(), *process.cmdline()])
     except psutil.Error:
         return False
-    return re.search(re.escape(str(directory)) + r"(/|\s|$)", words) is not None
+    return re.search(re.escape(str(directory)) + r"(/|\s|$)", arguments) is not None
 
 
 def main(argv: list[str]) -> int:

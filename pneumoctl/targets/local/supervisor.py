@@ -23,9 +23,9 @@ def socket(root: Path) -> Path:
     return root / "supervisor.sock"
 
 
-def ctl(root: Path, *words: str) -> tuple[str, ...]:
+def ctl(root: Path, *arguments: str) -> tuple[str, ...]:
     """A supervisorctl command."""
-    return (sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(config(root)), *words)
+    return (sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(config(root)), *arguments)
 
 
 def config(root: Path) -> Path:

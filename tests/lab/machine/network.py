@@ -17,9 +17,9 @@ from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, GATEWAY, LabPaths
 # Drops all packets of a cut link in both directions.
 CUTS = """
 table ip cuts {
-  set cables { type ifname; }
-  chain arriving { type filter hook prerouting priority -350; iifname @cables drop; }
-  chain leaving { type filter hook postrouting priority 350; oifname @cables drop; }
+  set cut_interfaces { type ifname; }
+  chain arriving { type filter hook prerouting priority -350; iifname @cut_interfaces drop; }
+  chain leaving { type filter hook postrouting priority 350; oifname @cut_interfaces drop; }
 }
 """
 
@@ -63,11 +63,11 @@ class Network:
         _ip("netns", "delete", self._paths.named(host), check=False)
 
     def cut(self, host: str) -> None:
-        self._in_router("nft", f"add element ip cuts cables {{ {_interface(host)} }}")
+        self._in_router("nft", f"add element ip cuts cut_interfaces {{ {_interface(host)} }}")
 
     def restore(self, host: str) -> None:
-        if _interface(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cables"):
-            self._in_router("nft", f"delete element ip cuts cables {{ {_interface(host)} }}")
+        if _interface(host) in self._in_router("nft", "list", "set", "ip", "cuts", "cut_interfaces"):
+            self._in_router("nft", f"delete element ip cuts cut_interfaces {{ {_interface(host)} }}")
 
     def inside(self, namespace: str, argv: list[str]) -> list[str]:
         """The command that runs `argv` in a namespace. Not `ip netns exec`, which would hide the control groups."""

@@ -25,7 +25,7 @@ from pneumoctl.stack.stack import Stack, find
 from pneumoctl.training import artifacts, local
 from pneumoctl.training import order as on_aws
 from pneumoctl.training.request import TrainingRequest
-from tests.pneumoctl.world import AT, FakeAws, World
+from tests.pneumoctl.gpu_simulation import AT, FakeAws, GpuSimulation
 
 REQUEST = TrainingRequest("", (), 7200, None, 1800, resume=False, detach=False)
 
@@ -108,7 +108,7 @@ def priced(monkeypatch: pytest.MonkeyPatch, usd: float | None) -> Any:
     price_list = {} if usd is None else {"g5.xlarge": usd}
     listed = Prices("eu-west-1", "2026-11-23", "test", price_list)
     monkeypatch.setattr(prices, "current", lambda *_: listed)
-    return FakeAws(World())
+    return FakeAws(GpuSimulation())
 
 
 def ordered(**more: Any) -> Run:
@@ -152,7 +152,7 @@ signal.signal(signal.SIGTERM, stop)
 what = pathlib.Path(data).name
 if what == "crash":
     sys.exit(1)
-if what == "deaf":
+if what == "ignores signals":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while what != "quick":
     if what == "busy":
@@ -257,7 +257,7 @@ def test_a_signal_saves_a_checkpoint_and_ends_it(stack: Stack, number: int) -> N
 def test_a_training_that_ignores_signals_is_killed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "CHECKPOINT_S", 0.2)
     with pytest.raises(PneumoError):
-        here(stack, "deaf", runtime=1)
+        here(stack, "ignores signals", runtime=1)
     run, _ = last(stack)
     assert not local._is_training(run, runs.results_directory(stack, run.id))
 

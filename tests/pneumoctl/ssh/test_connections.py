@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.ssh import connections as connections_module
 from pneumoctl.ssh import keys, remote_command
-from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.ssh.connections import Connections, HostConnection, Unreachable
+from pneumoctl.stack.inventory import Host
 from tests.lab.wait import wait_for
 from tests.pneumoctl.sshd import Farm, entered, namespaces, on_loopback
 
 MSG_CHANNEL_EOF = 96  # RFC 4254
+EARLY_S = 60.0  # generous for a busy machine; the commands and limits that must not be waited for are far longer
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +103,8 @@ def test_a_connection_that_is_lost_while_sending_or_closing_is_unreachable(
         transport._send_message = dead
         yield b"one more word"
 
-    seconds, error = timed(lambda: connections.execute(host, "cat", die(), BytesIO(), 60))
-    assert isinstance(error, Unreachable) and "the connection was lost" in error.message and seconds < 25
+    seconds, error = timed(lambda: connections.execute(host, "cat", die(), BytesIO(), 600))
+    assert isinstance(error, Unreachable) and "the connection was lost" in error.message and seconds < EARLY_S
     connections.close()
 
 
@@ -130,8 +134,8 @@ def test_a_command_that_ends_before_the_end_of_its_input_leaves_the_connection_o
 def test_close_ends_a_running_command(farm: Farm, connections: Connections) -> None:
     run(connections, farm, "app-0")
     threading.Timer(0.5, connections.close).start()
-    seconds, error = timed(lambda: run(connections, farm, "app-0", "sleep", "30"))
-    assert isinstance(error, Unreachable) and seconds < 25
+    seconds, error = timed(lambda: run(connections, farm, "app-0", "sleep", "600", limit=600))
+    assert isinstance(error, Unreachable) and seconds < EARLY_S
 
 
 @pytest.mark.parametrize("name", ["nginx", "web-0"])
@@ -185,16 +189,17 @@ def test_a_damaged_pin_is_reported(farm: Farm, connections: Connections) -> None
         farm.pin()
 
 
-def test_refusals_name_host_and_phase_at_once(farm: Farm, connections: Connections) -> None:
+def test_refusals_name_host_and_phase(farm: Farm, connections: Connections) -> None:
     farm.servers["web-0"].stop()
     try:
-        seconds, error = timed(lambda: run(connections, farm, "web-0"))
-        assert error.details == {"host": "web-0", "phase": "connecting through the bastion"} and seconds < 9
+        _, error = timed(lambda: run(connections, farm, "web-0"))
+        assert error.details == {"host": "web-0", "phase": "connecting through the bastion"}
+        assert "no answer" not in error.message
         assert error.hint == "pneumoctl status"
         connections.close()
         farm.servers["nginx"].stop()
-        seconds, error = timed(lambda: run(connections, farm, "web-0"))
-        assert error.details["host"] == "nginx" and "refused" in error.message and seconds < 9
+        _, error = timed(lambda: run(connections, farm, "web-0"))
+        assert error.details["host"] == "nginx" and "refused" in error.message
         assert error.hint == "your address may have changed: pneumoctl up"
     finally:
         farm.servers["web-0"].start()
@@ -228,7 +233,7 @@ def test_every_kind_of_silent_private_host_is_reported_in_time(network: Farm, tm
     with Connections(network.inventory, network.directory) as connections, ThreadPoolExecutor(5) as pool:
         for name in ("nginx", "app-0"):
             run(connections, network, name)
-        working = pool.submit(timed, lambda: run(connections, network, "app-0", "sleep", "60"))
+        working = pool.submit(timed, lambda: run(connections, network, "app-0", "sleep", "600", limit=600))
         file = tmp_path / "file"
         upload = ("sh", "-c", f"cat >{shlex.quote(str(file))}")
         chunks = (bytes(1 << 20) for _ in itertools.count())  # without end: only the cut ends it
@@ -244,12 +249,12 @@ def test_every_kind_of_silent_private_host_is_reported_in_time(network: Farm, tm
             while not all(one.done() for one in (working, sending, dead, mute)):
                 assert run(connections, network, "nginx", "echo", "fine") == "fine\n"
                 time.sleep(1)
-            assert time.monotonic() - began < 20
-        seconds, error = dead.result()
-        assert 9 < seconds < 13 and error.details["phase"] == "connecting through the bastion"
+            assert time.monotonic() - began < EARLY_S
+        _, error = dead.result()
+        assert error.details["phase"] == "connecting through the bastion"
         assert "web-0" in error.message and "no answer within 10 s" in error.message
-        seconds, error = mute.result()
-        assert 9 < seconds < 13 and error.details == {"host": "monitoring", "phase": "SSH handshake"}
+        _, error = mute.result()
+        assert error.details == {"host": "monitoring", "phase": "SSH handshake"}
         _, error = working.result()
         assert "app-0" in error.message and "lost" in error.message and "may still run" in error.message
         _, error = sending.result()
@@ -257,20 +262,41 @@ def test_every_kind_of_silent_private_host_is_reported_in_time(network: Farm, tm
         assert run(connections, network, "app-0", "echo", "back") == "back\n"
 
 
-def test_a_silent_bastion_is_reported_by_all_threads_at_once(network: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_bastion_is_reported_by_all_threads(network: Farm) -> None:
     with Connections(network.inventory, network.directory) as connections, ThreadPoolExecutor(5) as pool:
         run(connections, network, "web-0")
-        working = pool.submit(timed, lambda: run(connections, network, "web-0", "sleep", "60"))
+        working = pool.submit(timed, lambda: run(connections, network, "web-0", "sleep", "600", limit=600))
         time.sleep(0.5)
         with network.cut("nginx"):
-            began = time.monotonic()
-            seconds, error = timed(lambda: run(connections, network, "app-0"))
-            assert seconds < 13 and "bastion" in error.message and "address may have changed" in error.hint
-            working.result()
-            assert time.monotonic() - began < 20
-            connections.close()
-            monkeypatch.setattr(keys, "CONNECT", 2)
-            began = time.monotonic()  # no thread waits for another's time-out and then for its own
-            failed = list(pool.map(lambda name: timed(lambda: run(connections, network, name)), network.servers))
-            assert time.monotonic() - began < 4
-            assert all(error.details["host"] == "nginx" for _, error in failed)
+            _, error = timed(lambda: run(connections, network, "app-0"))
+            assert "bastion" in error.message and "address may have changed" in error.hint
+            seconds, _ = working.result()
+            assert seconds < EARLY_S
+
+
+def test_threads_that_wait_for_a_silent_bastion_share_one_attempt(
+    network: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "CONNECT", 1)
+    attempts, asked, dial, to = [], [], socket.create_connection, Connections.to
+
+    def dial_late(*arguments: Any, **options: Any) -> socket.socket:
+        attempts.append(arguments)
+        wait_for("every thread to ask for the bastion", lambda: len(asked) == len(network.servers))
+        return dial(*arguments, **options)
+
+    def ask(connections: Connections, host: Host) -> HostConnection:
+        if host.name == "nginx":
+            asked.append(host)
+        return to(connections, host)
+
+    monkeypatch.setattr(connections_module.socket, "create_connection", dial_late)
+    monkeypatch.setattr(Connections, "to", ask)
+    with (
+        Connections(network.inventory, network.directory) as connections,
+        network.cut("nginx"),
+        ThreadPoolExecutor(len(network.servers)) as pool,
+    ):
+        failed = list(pool.map(lambda name: timed(lambda: run(connections, network, name)), network.servers))
+    assert len(attempts) == 1
+    assert all(error.details["host"] == "nginx" for _, error in failed)

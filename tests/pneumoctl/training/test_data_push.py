@@ -60,9 +60,9 @@ def xrays(tmp_path: Path) -> Path:
     return root
 
 
-def push(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
+def push(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     capsys.readouterr()
-    assert run(["data", "push", *words, "--json"]) == code
+    assert run(["data", "push", *arguments, "--json"]) == code
     document = json.loads(capsys.readouterr().out)
     assert isinstance(document, dict)
     return document
@@ -181,10 +181,10 @@ def test_a_killed_push_is_resumed(aws: Aws, xrays: Path, capsys: pytest.CaptureF
 
 
 def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [sys.executable, "-m", "pneumoctl", "data", "push", str(xrays), "--json", "--name"]
+    arguments = [sys.executable, "-m", "pneumoctl", "data", "push", str(xrays), "--json", "--name"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     both = [
-        subprocess.Popen([*words, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*arguments, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
     outputs = [one.communicate(timeout=120) for one in both]
@@ -251,10 +251,10 @@ def test_a_disk_that_cannot_be_read_is_said(
 ) -> None:
     real = Path.open
 
-    def broken(self: Path, *words: Any, **more: Any) -> Any:
+    def broken(self: Path, *arguments: Any, **more: Any) -> Any:
         if self.name.startswith(PATIENT):
             raise OSError(5, "Input/output error", str(self))
-        return real(self, *words, **more)
+        return real(self, *arguments, **more)
 
     monkeypatch.setattr(Path, "open", broken)
     error = push(capsys, str(xrays), code=1)["error"]

@@ -14,7 +14,7 @@ from pneumoctl.training import outcome
 from pneumoctl.training import session as training
 from pneumoctl.training.run_context import Summary
 from pneumoctl.training.session import Session
-from tests.pneumoctl.world import RUN, World, on_one_clock, order, run, run_context
+from tests.pneumoctl.gpu_simulation import RUN, GpuSimulation, on_one_clock, order, run, run_context
 
 Fault = Callable[[], None]
 PHASES = {  # the call at which the fault is injected
@@ -36,12 +36,12 @@ class Signals:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return on_one_clock(World(), monkeypatch)
+def simulation(monkeypatch: pytest.MonkeyPatch) -> GpuSimulation:
+    return on_one_clock(GpuSimulation(), monkeypatch)
 
 
-def run_it(world: World, folder: Path, **more: Any) -> Summary:
-    session = Session(run_context(world, folder), run(**more))
+def run_it(simulation: GpuSimulation, folder: Path, **more: Any) -> Summary:
+    session = Session(run_context(simulation, folder), run(**more))
     signals: Any = Signals()
     summary = training.run_and_finalize(session, signals, lambda: session.run(order()))
     assert summary is not None
@@ -72,13 +72,15 @@ def after_calls(fault: Fault, calls: int) -> Fault:
     return delayed
 
 
-def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
-    summary = run_it(world, tmp_path)
+def test_a_run_that_succeeds(simulation: GpuSimulation, tmp_path: Path) -> None:
+    summary = run_it(simulation, tmp_path)
     receipt = summary.receipt
     assert (receipt.exit, receipt.why, receipt.guard) == (0, "done", "unit")
-    assert world.state == "stopped" and not world.armed and receipt.schedule == "deleted"
+    assert simulation.state == "stopped" and not simulation.armed and receipt.schedule == "deleted"
     assert receipt.billed_s and 360 < receipt.billed_s < 400 and receipt.usd == pytest.approx(0.105, abs=0.01)
-    done = [name for name in world.calls if name.endswith(("_schedule", "_instances", "start_run", "wait_until_ready"))]
+    done = [
+        name for name in simulation.calls if name.endswith(("_schedule", "_instances", "start_run", "wait_until_ready"))
+    ]
     without = [name for name in done if name != "describe_instances"]
     assert without[:6] == [
         "create_schedule",
@@ -89,9 +91,9 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
         "start_run",
     ]
     assert without[-1] == "delete_schedule", "the schedule goes last, when the stop is proven"
-    saved = runs.load(run_context(world, tmp_path).stack, RUN)
+    saved = runs.load(run_context(simulation, tmp_path).stack, RUN)
     assert [phase for phase, _ in saved.phases] == ["armed", "started", "up", "begun", "stopped"]
-    assert world.shown[-1]["counter"] > 200
+    assert simulation.shown[-1]["counter"] > 200
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -110,38 +112,40 @@ def test_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
     ids=["ctrl-c", "SIGTERM", "SIGHUP", "KeyboardInterrupt", "bug", "memory", "error", "disk full"],
 )
 def test_an_error_in_any_phase_stops_the_host(
-    world: World, tmp_path: Path, phase: str, error: BaseException, code: int
+    simulation: GpuSimulation, tmp_path: Path, phase: str, error: BaseException, code: int
 ) -> None:
-    world.faults[PHASES[phase]] = raising(error)
-    summary = run_it(world, tmp_path)
-    assert world.state == "stopped" and not world.armed and summary.stop_failure is None
+    simulation.faults[PHASES[phase]] = raising(error)
+    summary = run_it(simulation, tmp_path)
+    assert simulation.state == "stopped" and not simulation.armed and summary.stop_failure is None
     before = phase in ("arming", "reading back")
     if before and code == Exit.TRAINING_FAILED:
         assert summary.receipt.exit == (Exit.PREFLIGHT if isinstance(error, PneumoError) else Exit.FAILED)
     else:
         assert summary.receipt.exit == code
-    assert ("start_instances" in world.calls) is not before
+    assert ("start_instances" in simulation.calls) is not before
     never = before or phase == "starting"  # the fault is before the call to EC2
     assert summary.receipt.guard == ("" if never else "unit" if phase == "training" and code != 8 else "client")
-    saved = runs.load_receipt(run_context(world, tmp_path).stack, RUN)
+    saved = runs.load_receipt(run_context(simulation, tmp_path).stack, RUN)
     assert saved == summary.receipt
 
 
 def test_a_host_that_would_not_be_stopped_when_it_powers_itself_off_is_not_started(
-    world: World, tmp_path: Path
+    simulation: GpuSimulation, tmp_path: Path
 ) -> None:
-    world.when_off = "terminate"
-    summary = run_it(world, tmp_path)
+    simulation.when_off = "terminate"
+    summary = run_it(simulation, tmp_path)
     assert summary.receipt.exit == Exit.PREFLIGHT and "nothing was started" in summary.receipt.message
-    assert "start_instances" not in world.calls and not world.armed
+    assert "start_instances" not in simulation.calls and not simulation.armed
 
 
-def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once(world: World, tmp_path: Path) -> None:
-    world.faults["next_event"] = after_calls(raising(Interrupted(2)), 20)
-    summary = run_it(world, tmp_path)
-    assert world.asked and world.end and world.end["why"] == "stopped" and summary.receipt.exit == 130
+def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once(
+    simulation: GpuSimulation, tmp_path: Path
+) -> None:
+    simulation.faults["next_event"] = after_calls(raising(Interrupted(2)), 20)
+    summary = run_it(simulation, tmp_path)
+    assert simulation.asked and simulation.end and simulation.end["why"] == "stopped" and summary.receipt.exit == 130
 
-    again = World()
+    again = GpuSimulation()
     again.faults["next_event"] = raising(Interrupted(2), times=2)
     with pytest.MonkeyPatch.context() as patch:
         on_one_clock(again, patch)
@@ -149,50 +153,50 @@ def test_the_first_ctrl_c_lets_it_save_a_checkpoint_and_the_second_stops_at_once
     assert again.state == "stopped" and summary.receipt.exit == 130 and summary.receipt.guard == "client"
 
 
-def test_an_interrupt_waits_a_limited_time_for_a_hanging_run(world: World, tmp_path: Path) -> None:
-    world.hangs_at = 10
-    world.host_acts = False
-    world.faults["next_event"] = after_calls(raising(Interrupted(15)), 30)
-    summary = run_it(world, tmp_path)
-    assert summary.receipt.exit == 143 and summary.receipt.guard == "client" and world.state == "stopped"
-    assert world.seconds < 5 + 60 + 30 + training.CHECKPOINT_S + 60
+def test_an_interrupt_waits_a_limited_time_for_a_hanging_run(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.hangs_at = 10
+    simulation.host_acts = False
+    simulation.faults["next_event"] = after_calls(raising(Interrupted(15)), 30)
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == 143 and summary.receipt.guard == "client" and simulation.state == "stopped"
+    assert simulation.seconds < 5 + 60 + 30 + training.CHECKPOINT_S + 60
 
 
 @pytest.mark.parametrize("after", [0, 30, 250])
-def test_a_lost_connection_does_not_end_the_run(world: World, tmp_path: Path, after: int) -> None:
+def test_a_lost_connection_does_not_end_the_run(simulation: GpuSimulation, tmp_path: Path, after: int) -> None:
     cut = [0]
 
     def fault() -> None:
         cut[0] += 1
-        world.deaf = after <= cut[0] < after + 40
+        simulation.disconnected = after <= cut[0] < after + 40
 
-    world.faults["next_event"] = fault
-    summary = run_it(world, tmp_path)
+    simulation.faults["next_event"] = fault
+    summary = run_it(simulation, tmp_path)
     assert summary.receipt.exit == 0 and summary.receipt.guard == "unit"
-    assert not world.asked and world.state == "stopped"
-    assert sum("does not answer" in note for note in world.notes) == 1
+    assert not simulation.asked and simulation.state == "stopped"
+    assert sum("does not answer" in note for note in simulation.notes) == 1
 
 
-def test_the_training_hangs_and_only_the_client_sees_it(world: World, tmp_path: Path) -> None:
-    world.hangs_at, world.host_acts = 50, False
-    summary = run_it(world, tmp_path)
+def test_the_training_hangs_and_only_the_client_sees_it(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.hangs_at, simulation.host_acts = 50, False
+    summary = run_it(simulation, tmp_path)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (8, "stalled", "client")
-    assert world.asked and world.seconds < 5 + 60 + 50 + 600 + 100 + 60
+    assert simulation.asked and simulation.seconds < 5 + 60 + 50 + 600 + 100 + 60
 
 
-def test_the_host_s_kernel_dies_while_ec2_says_running(world: World, tmp_path: Path) -> None:
-    world.hangs_at, world.host_acts = 50, False
-    world.faults["next_event"] = after_calls(lambda: setattr(world, "deaf", True), 50)
-    summary = run_it(world, tmp_path)
+def test_the_host_s_kernel_dies_while_ec2_says_running(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.hangs_at, simulation.host_acts = 50, False
+    simulation.faults["next_event"] = after_calls(lambda: setattr(simulation, "disconnected", True), 50)
+    summary = run_it(simulation, tmp_path)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (8, "lost", "client")
-    assert world.seconds < 5 + 60 + 50 + 600 + 60
+    assert simulation.seconds < 5 + 60 + 50 + 600 + 60
 
 
-def test_a_host_that_never_boots_is_stopped(world: World, tmp_path: Path) -> None:
-    world.deaf = True
-    summary = run_it(world, tmp_path)
+def test_a_host_that_never_boots_is_stopped(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.disconnected = True
+    summary = run_it(simulation, tmp_path)
     assert (summary.receipt.exit, summary.receipt.guard) == (8, "client") and "SSH" in summary.receipt.message
-    assert world.seconds < training.BOOT_S + 60
+    assert simulation.seconds < training.BOOT_S + 60
 
 
 @pytest.mark.parametrize(
@@ -207,183 +211,192 @@ def test_a_host_that_never_boots_is_stopped(world: World, tmp_path: Path) -> Non
     ],
 )
 def test_how_the_host_says_that_it_ended(
-    world: World, tmp_path: Path, end: dict[str, Any], code: int, why: str
+    simulation: GpuSimulation, tmp_path: Path, end: dict[str, Any], code: int, why: str
 ) -> None:
-    world.end = end
-    summary = run_it(world, tmp_path)
+    simulation.end = end
+    summary = run_it(simulation, tmp_path)
     assert (summary.receipt.exit, summary.receipt.why) == (code, why)
-    assert summary.receipt.message == end["message"] and world.state == "stopped"
+    assert summary.receipt.message == end["message"] and simulation.state == "stopped"
 
 
-def test_trained_but_not_in_the_bucket_is_no_success(world: World, tmp_path: Path) -> None:
-    world.end = {"why": "done", "exit": 0, "message": "", "missed": ["s3://bucket/bundle/model.keras: cannot write"]}
-    summary = run_it(world, tmp_path)
-    assert (summary.receipt.exit, summary.receipt.why) == (8, "not sent") and world.state == "stopped"
-    assert "bundle/model.keras" in summary.receipt.message and not outcome.all_delivered(world.end)
+def test_trained_but_not_in_the_bucket_is_no_success(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.end = {
+        "why": "done",
+        "exit": 0,
+        "message": "",
+        "missed": ["s3://bucket/bundle/model.keras: cannot write"],
+    }
+    summary = run_it(simulation, tmp_path)
+    assert (summary.receipt.exit, summary.receipt.why) == (8, "not sent") and simulation.state == "stopped"
+    assert "bundle/model.keras" in summary.receipt.message and not outcome.all_delivered(simulation.end)
 
 
-def test_a_missing_end_report_in_the_bucket(world: World, tmp_path: Path) -> None:
-    world.faults["end_report"] = raising(PneumoError("AccessDenied"), 99)
-    summary = run_it(world, tmp_path)
-    assert summary.receipt.exit == 8 and "success, 0" in summary.receipt.message and world.state == "stopped"
+def test_a_missing_end_report_in_the_bucket(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["end_report"] = raising(PneumoError("AccessDenied"), 99)
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == 8 and "success, 0" in summary.receipt.message and simulation.state == "stopped"
 
 
-def test_a_deadline_on_the_host_uploads_the_checkpoint(world: World, tmp_path: Path) -> None:
-    world.trains_s = 1e6
-    summary = run_it(world, tmp_path, hours=0.25)
+def test_a_deadline_on_the_host_uploads_the_checkpoint(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.trains_s = 1e6
+    summary = run_it(simulation, tmp_path, hours=0.25)
     assert (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (9, "deadline", "unit")
-    assert world.end and world.seconds < 900 - 100
+    assert simulation.end and simulation.seconds < 900 - 100
 
 
-def test_the_api_is_down_at_the_moment_of_stopping(world: World, tmp_path: Path) -> None:
-    world.hangs_at, world.host_acts, world.deaf = 50, False, False
+def test_the_api_is_down_at_the_moment_of_stopping(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.hangs_at, simulation.host_acts, simulation.disconnected = 50, False, False
     down = PneumoError("AWS cannot be reached", aws="unreachable")
 
     def silent() -> None:
-        world.deaf = True
+        simulation.disconnected = True
         for name in ("describe_instances", "stop_instances"):
-            world.faults[name] = raising(down, 10**6)
+            simulation.faults[name] = raising(down, 10**6)
         raise Interrupted(2)
 
-    world.faults["next_event"] = after_calls(silent, 30)
-    summary = run_it(world, tmp_path)
+    simulation.faults["next_event"] = after_calls(silent, 30)
+    summary = run_it(simulation, tmp_path)
     assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and summary.stop_failure
     assert "aws ec2 stop-instances --region eu-west-1 --instance-ids i-gpu" in summary.stop_failure.hint
-    assert world.armed and summary.receipt.schedule == "kept" and summary.receipt.stopped is None
-    assert world.state == "running"
-    world.sleep(3600)
-    assert world.state == "stopped", "the account-side schedule fires"
+    assert simulation.armed and summary.receipt.schedule == "kept" and summary.receipt.stopped is None
+    assert simulation.state == "running"
+    simulation.sleep(3600)
+    assert simulation.state == "stopped", "the account-side schedule fires"
 
 
-def test_without_the_api_the_host_itself_is_told_to_power_off(world: World, tmp_path: Path) -> None:
-    world.faults["stop_instances"] = raising(PneumoError("down", aws="unreachable"), 10**6)
-    world.faults["next_event"] = raising(RuntimeError("bug"))
-    world.host_acts = False
-    summary = run_it(world, tmp_path)
-    assert "power_off" in world.calls and world.state == "stopped"
+def test_without_the_api_the_host_itself_is_told_to_power_off(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["stop_instances"] = raising(PneumoError("down", aws="unreachable"), 10**6)
+    simulation.faults["next_event"] = raising(RuntimeError("bug"))
+    simulation.host_acts = False
+    summary = run_it(simulation, tmp_path)
+    assert "power_off" in simulation.calls and simulation.state == "stopped"
     assert summary.stop_failure is None and summary.receipt.exit == 8
 
 
-def test_throttling_at_the_stop_only_takes_longer(world: World, tmp_path: Path) -> None:
-    world.faults["stop_instances"] = raising(PneumoError("throttled", aws="throttled"), 20)
-    world.faults["start_run"] = raising(PneumoError("no room"))
-    summary = run_it(world, tmp_path)
-    assert summary.stop_failure is None and world.state == "stopped" and summary.receipt.exit == 8
+def test_throttling_at_the_stop_only_takes_longer(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["stop_instances"] = raising(PneumoError("throttled", aws="throttled"), 20)
+    simulation.faults["start_run"] = raising(PneumoError("no room"))
+    summary = run_it(simulation, tmp_path)
+    assert summary.stop_failure is None and simulation.state == "stopped" and summary.receipt.exit == 8
 
 
-def test_a_lost_response_to_the_start_hides_no_running_gpu(world: World, tmp_path: Path) -> None:
+def test_a_lost_response_to_the_start_hides_no_running_gpu(simulation: GpuSimulation, tmp_path: Path) -> None:
     def lost() -> None:
-        world.launched = world.seconds
-        world.turn("pending")
+        simulation.launched = simulation.seconds
+        simulation.turn("pending")
         raise PneumoError("AWS cannot be reached", aws="unreachable")
 
-    world.faults["start_instances"] = lost
-    summary = run_it(world, tmp_path)
-    assert world.state == "stopped" and summary.receipt.exit == 8 and summary.receipt.guard == "client"
+    simulation.faults["start_instances"] = lost
+    summary = run_it(simulation, tmp_path)
+    assert simulation.state == "stopped" and summary.receipt.exit == 8 and summary.receipt.guard == "client"
 
 
-def test_no_capacity_is_no_bill(world: World, tmp_path: Path) -> None:
-    world.faults["start_instances"] = raising(PneumoError("AWS refused: InsufficientInstanceCapacity"))
-    summary = run_it(world, tmp_path)
-    assert summary.receipt.billed_s is None and summary.receipt.exit == 8 and not world.armed
+def test_no_capacity_is_no_bill(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["start_instances"] = raising(PneumoError("AWS refused: InsufficientInstanceCapacity"))
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.billed_s is None and summary.receipt.exit == 8 and not simulation.armed
 
 
-def test_a_schedule_that_is_denied_starts_nothing(world: World, tmp_path: Path) -> None:
-    world.faults["create_schedule"] = raising(PneumoError("AWS denies scheduler:CreateSchedule", aws="denied"))
-    summary = run_it(world, tmp_path)
-    assert summary.receipt.exit == Exit.PREFLIGHT and "start_instances" not in world.calls
+def test_a_schedule_that_is_denied_starts_nothing(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.faults["create_schedule"] = raising(PneumoError("AWS denies scheduler:CreateSchedule", aws="denied"))
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == Exit.PREFLIGHT and "start_instances" not in simulation.calls
 
 
 def test_an_unwritable_receipt_is_reported_and_the_host_stopped(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulation: GpuSimulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(runs, "write_atomically", full)
-    summary = run_it(world, tmp_path)
-    assert summary.receipt.exit == 0 and world.state == "stopped" and not world.armed
-    assert any("writing the receipt failed" in note for note in world.notes)
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == 0 and simulation.state == "stopped" and not simulation.armed
+    assert any("writing the receipt failed" in note for note in simulation.notes)
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["stopped", "not confirmed stopped"])
 def test_a_failed_finalizer_does_not_stop_the_others(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: bool
+    simulation: GpuSimulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: bool
 ) -> None:
     def fails(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(outcome, "switched_off_at", fails)
     if down:
-        world.host_acts = world.scheduler_acts = False
-        world.trains_s = 1e6
+        simulation.host_acts = simulation.scheduler_acts = False
+        simulation.trains_s = 1e6
         unreachable = PneumoError("AWS cannot be reached", aws="unreachable")
-        world.faults["power_off"] = raising(unreachable)
-        world.faults["stop_instances"] = raising(unreachable, 10**6)
-    summary = run_it(world, tmp_path, hours=0.5)
-    assert any("determining how the run ended failed: a bug" in note for note in world.notes)
+        simulation.faults["power_off"] = raising(unreachable)
+        simulation.faults["stop_instances"] = raising(unreachable, 10**6)
+    summary = run_it(simulation, tmp_path, hours=0.5)
+    assert any("determining how the run ended failed: a bug" in note for note in simulation.notes)
     assert summary.receipt.exit == (Exit.GPU_NOT_STOPPED if down else Exit.TRAINING_FAILED)
-    assert (summary.stop_failure is not None) is down and bool(world.armed) is down
+    assert (summary.stop_failure is not None) is down and bool(simulation.armed) is down
     assert summary.receipt.why == ("deadline" if down else "lost")
-    assert runs.load_receipt(run_context(world, tmp_path).stack, RUN) == summary.receipt
+    assert runs.load_receipt(run_context(simulation, tmp_path).stack, RUN) == summary.receipt
 
 
-def test_a_detached_run_continues_and_its_host_powers_off(world: World, tmp_path: Path) -> None:
-    session = Session(run_context(world, tmp_path), run(detached=True))
+def test_a_detached_run_continues_and_its_host_powers_off(simulation: GpuSimulation, tmp_path: Path) -> None:
+    session = Session(run_context(simulation, tmp_path), run(detached=True))
     signals: Any = Signals()
     assert training.run_and_finalize(session, signals, lambda: session.run(order())) is None
-    assert world.state == "running" and world.armed
-    world.sleep(5 * 3600)  # it is collected long after its deadline
-    assert world.state == "stopped" and world.reason == "Client.InstanceInitiatedShutdown"
+    assert simulation.state == "running" and simulation.armed
+    simulation.sleep(5 * 3600)  # it is collected long after its deadline
+    assert simulation.state == "stopped" and simulation.reason == "Client.InstanceInitiatedShutdown"
 
-    later = Session(run_context(world, tmp_path), session.record)
+    later = Session(run_context(simulation, tmp_path), session.record)
     summary = training.run_and_finalize(later, signals, later.attach)
     assert summary and (summary.receipt.exit, summary.receipt.why, summary.receipt.guard) == (0, "done", "unit")
-    assert not world.armed and summary.receipt.billed_s and summary.receipt.billed_s < 450
+    assert not simulation.armed and summary.receipt.billed_s and summary.receipt.billed_s < 450
 
 
 # Each guard alone: the others are off.
 
 
 @pytest.mark.parametrize("phase", ["starting", "booting", "bringing", "training"])
-def test_guard_1_alone(world: World, tmp_path: Path, phase: str) -> None:
+def test_guard_1_alone(simulation: GpuSimulation, tmp_path: Path, phase: str) -> None:
     """The client is killed, and the host does nothing by itself."""
 
     class Killed(BaseException):
         pass
 
-    world.host_acts, world.hangs_at = False, 50
+    simulation.host_acts, simulation.hangs_at = False, 50
     kill = raising(Killed())
-    world.faults[PHASES[phase]] = after_calls(kill, 5) if phase == "training" else kill
+    simulation.faults[PHASES[phase]] = after_calls(kill, 5) if phase == "training" else kill
     if phase == "starting":  # killed behind the call
-        world.faults[PHASES[phase]] = lambda: None
-        world.faults["wait_until_ready"] = kill
-    session = Session(run_context(world, tmp_path), run())
+        simulation.faults[PHASES[phase]] = lambda: None
+        simulation.faults["wait_until_ready"] = kill
+    session = Session(run_context(simulation, tmp_path), run())
     with pytest.raises(Killed):
         session.run(order())  # without `run_and_finalize`: nothing is finalized
-    assert world.state == "running"
-    world.sleep(3600 + 60)
-    assert world.state == "stopped" and world.reason == "Client.UserInitiatedShutdown" and world.seconds < 3800
+    assert simulation.state == "running"
+    simulation.sleep(3600 + 60)
+    assert (
+        simulation.state == "stopped"
+        and simulation.reason == "Client.UserInitiatedShutdown"
+        and simulation.seconds < 3800
+    )
 
 
-def test_guard_3_alone(world: World, tmp_path: Path) -> None:
+def test_guard_3_alone(simulation: GpuSimulation, tmp_path: Path) -> None:
     """The client is killed and no schedule acts: the end of the unit powers the host off."""
-    world.scheduler_acts = False
-    session = Session(run_context(world, tmp_path), run(detached=True))
+    simulation.scheduler_acts = False
+    session = Session(run_context(simulation, tmp_path), run(detached=True))
     session.run(order())
-    world.sleep(320)
-    assert world.state == "stopped"
+    simulation.sleep(320)
+    assert simulation.state == "stopped"
 
 
-def test_guard_4_alone(world: World, tmp_path: Path) -> None:
+def test_guard_4_alone(simulation: GpuSimulation, tmp_path: Path) -> None:
     """Neither the schedule nor the host acts at the end of the run or at the deadline."""
-    world.scheduler_acts = world.host_acts = False
-    assert run_it(world, tmp_path).receipt.guard == "client"
-    assert world.state == "stopped"
+    simulation.scheduler_acts = simulation.host_acts = False
+    assert run_it(simulation, tmp_path).receipt.guard == "client"
+    assert simulation.state == "stopped"
 
 
-def test_guard_4_alone_keeps_the_deadline(world: World, tmp_path: Path) -> None:
-    world.scheduler_acts = world.host_acts = False
-    world.trains_s = 1e6
-    summary = run_it(world, tmp_path, hours=0.5)
-    assert (summary.receipt.exit, summary.receipt.guard) == (9, "client") and world.seconds < 1800 + 60
+def test_guard_4_alone_keeps_the_deadline(simulation: GpuSimulation, tmp_path: Path) -> None:
+    simulation.scheduler_acts = simulation.host_acts = False
+    simulation.trains_s = 1e6
+    summary = run_it(simulation, tmp_path, hours=0.5)
+    assert (summary.receipt.exit, summary.receipt.guard) == (9, "client") and simulation.seconds < 1800 + 60

@@ -26,7 +26,7 @@ HOST = "i-gpu"
 
 
 @dataclass
-class World:
+class GpuSimulation:
     """The state of the simulation. `faults`: name of a call -> function that runs before it."""
 
     seconds: float = 0.0
@@ -48,7 +48,7 @@ class World:
     console: str = ""
     order: Order | None = None
     host_until: float = 1e9
-    deaf: bool = False  # the connection is cut
+    disconnected: bool = False  # the connection is cut
     when_off: str = "stop"  # what EC2 does with a host that powers itself off
     faults: dict[str, Callable[[], None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -114,130 +114,130 @@ class World:
 class FakeAws(Aws):
     """Simulates the calls to AWS. `stop` and `states` are the real methods."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.region, self.profile = world, "eu-west-1", ""
+    def __init__(self, simulation: GpuSimulation) -> None:
+        self.simulation, self.region, self.profile = simulation, "eu-west-1", ""
 
     def identity(self) -> Account:
         return Account("123456789012", "arn:aws:iam::123456789012:user/me", asked=AT, steady=0.0)
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
-        world = self.world
-        world.record_call(operation)
+        simulation = self.simulation
+        simulation.record_call(operation)
         match operation:
             case "create_schedule" | "update_schedule":
-                world.armed = arguments
+                simulation.armed = arguments
             case "get_schedule":
-                if not world.armed:
+                if not simulation.armed:
                     raise PneumoError("gone", aws_code="ResourceNotFoundException")
-                return dict(world.armed)
+                return dict(simulation.armed)
             case "delete_schedule":
-                world.armed = {}
+                simulation.armed = {}
             case "start_instances":
-                assert world.state == "stopped", "EC2 starts only what is stopped"
-                assert world.armed, "a GPU is never started without an armed stop"
-                world.launched = world.seconds
-                world.turn("pending")
+                assert simulation.state == "stopped", "EC2 starts only what is stopped"
+                assert simulation.armed, "a GPU is never started without an armed stop"
+                simulation.launched = simulation.seconds
+                simulation.turn("pending")
             case "describe_instance_attribute":
-                return {"InstanceInitiatedShutdownBehavior": {"Value": world.when_off}}
+                return {"InstanceInitiatedShutdownBehavior": {"Value": simulation.when_off}}
             case "stop_instances":
-                world.stop("Client.UserInitiatedShutdown")
+                simulation.stop("Client.UserInitiatedShutdown")
             case _:
                 raise AssertionError(operation)
         return {}
 
     def items(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
-        world = self.world
-        world.advance()
-        world.record_call(operation)
+        simulation = self.simulation
+        simulation.advance()
+        simulation.record_call(operation)
         yield {"Instances": [self._described()]}
 
     def _described(self) -> dict[str, Any]:
-        world = self.world
-        stopped = AT + timedelta(seconds=world.stopped)
-        by_itself = world.reason == "Client.InstanceInitiatedShutdown"  # EC2 then reports no time
+        simulation = self.simulation
+        stopped = AT + timedelta(seconds=simulation.stopped)
+        by_itself = simulation.reason == "Client.InstanceInitiatedShutdown"  # EC2 then reports no time
         return {
             "InstanceId": HOST,
-            "State": {"Name": world.state},
-            "LaunchTime": AT + timedelta(seconds=world.launched),
-            "StateReason": {"Code": world.reason},
+            "State": {"Name": simulation.state},
+            "LaunchTime": AT + timedelta(seconds=simulation.launched),
+            "StateReason": {"Code": simulation.reason},
             "StateTransitionReason": "" if by_itself else f"User initiated ({stopped:%Y-%m-%d %H:%M:%S} GMT)",
         }
 
     def console_output(self, instance_id: str) -> str:
-        self.world.record_call("console")
-        return self.world.console
+        self.simulation.record_call("console")
+        return self.simulation.console
 
 
 class FakeLink:
     """See host_link.HostLink."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, simulation: GpuSimulation) -> None:
+        self.simulation = simulation
 
     def wait_until_ready(self, timeout: float) -> None:
-        until = self.world.seconds + timeout
-        while self.world.state != "running" or self.world.deaf:
-            self.world.sleep(1)
-            if self.world.seconds > until:
+        until = self.simulation.seconds + timeout
+        while self.simulation.state != "running" or self.simulation.disconnected:
+            self.simulation.sleep(1)
+            if self.simulation.seconds > until:
                 raise PneumoError("SSH did not answer")
-        self.world.record_call("wait_until_ready")
+        self.simulation.record_call("wait_until_ready")
 
     def start_run(self, order: Order, seconds: Callable[[], float]) -> None:
-        self.world.sleep(60)
-        self.world.record_call("start_run")
-        self.world.order, self.world.began = order, self.world.seconds
-        self.world.host_until = self.world.seconds + seconds()
+        self.simulation.sleep(60)
+        self.simulation.record_call("start_run")
+        self.simulation.order, self.simulation.began = order, self.simulation.seconds
+        self.simulation.host_until = self.simulation.seconds + seconds()
 
     def next_event(self, timeout: float) -> HostEvent | None:
-        world = self.world
-        world.sleep(timeout)
-        world.record_call("next_event")
-        if world.deaf or world.state != "running":
+        simulation = self.simulation
+        simulation.sleep(timeout)
+        simulation.record_call("next_event")
+        if simulation.disconnected or simulation.state != "running":
             return HostEvent(lost="no answer")
-        if world.ended is not None and world.seconds - world.ended > 3:  # seconds after its last line
-            return HostEvent(ended=True, exit_code=world.code)
-        passed = min(world.seconds - (world.began or 0.0), world.hangs_at)
+        if simulation.ended is not None and simulation.seconds - simulation.ended > 3:  # seconds after its last line
+            return HostEvent(ended=True, exit_code=simulation.code)
+        passed = min(simulation.seconds - (simulation.began or 0.0), simulation.hangs_at)
         return HostEvent(progress={"run": RUN, "phase": "train", "counter": int(passed), "step": int(passed)})
 
     def stop_run(self) -> None:
-        self.world.record_call("stop_run")
-        if self.world.deaf:
+        self.simulation.record_call("stop_run")
+        if self.simulation.disconnected:
             raise PneumoError("no answer")
-        self.world.asked = True
+        self.simulation.asked = True
 
     def power_off(self) -> None:
-        self.world.record_call("power_off")
-        if self.world.deaf:
+        self.simulation.record_call("power_off")
+        if self.simulation.disconnected:
             raise PneumoError("no answer")
-        self.world.stop("Client.InstanceInitiatedShutdown")
+        self.simulation.stop("Client.InstanceInitiatedShutdown")
 
     def close(self, release: bool = False) -> None:
-        self.world.calls.append("close")
+        self.simulation.calls.append("close")
 
 
 class FakeStore:
     """See artifacts.RunStore."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.written = world, None
+    def __init__(self, simulation: GpuSimulation) -> None:
+        self.simulation, self.written = simulation, None
 
     def end_report(self) -> Mapping[str, Any] | None:
-        self.world.record_call("end_report")
-        return self.world.end
+        self.simulation.record_call("end_report")
+        return self.simulation.end
 
     def last_written(self) -> datetime | None:
-        world = self.world
-        hung = world.began is not None and world.seconds - world.began >= world.hangs_at
-        return AT if hung or world.began is None else world.now()
+        simulation = self.simulation
+        hung = simulation.began is not None and simulation.seconds - simulation.began >= simulation.hangs_at
+        return AT if hung or simulation.began is None else simulation.now()
 
 
-def run_context(world: World, folder: Path) -> RunContext:
+def run_context(simulation: GpuSimulation, folder: Path) -> RunContext:
     host = Instance(HOST, "train", "train", "stopped", "g5.xlarge", AT, "10.20.32.10", "")
-    show: Callable[[Mapping[str, Any]], None] = lambda progress: world.shown.append(dict(progress))  # noqa: E731
-    store: Any = FakeStore(world)
-    link = FakeLink(world)
+    show: Callable[[Mapping[str, Any]], None] = lambda progress: simulation.shown.append(dict(progress))  # noqa: E731
+    store: Any = FakeStore(simulation)
+    link = FakeLink(simulation)
     stack = Stack("t", folder / "t")
-    return RunContext(FakeAws(world), stack, host, link, store, show, world.notes.append, lambda _: link)
+    return RunContext(FakeAws(simulation), stack, host, link, store, show, simulation.notes.append, lambda _: link)
 
 
 def run(hours: float = 1.0, **more: Any) -> Run:
@@ -251,8 +251,8 @@ def order() -> Order:
     return Order(RUN, "t", "bucket", "eu-west-1", "f" * 64, stall_s=600)
 
 
-def on_one_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def on_one_clock(simulation: GpuSimulation, monkeypatch: pytest.MonkeyPatch) -> GpuSimulation:
     for module in (aws_module, scheduled_stop, session, finalize):
-        monkeypatch.setattr(module, "time", world)
-    monkeypatch.setattr(scheduled_stop, "now", lambda _: world.now())
-    return world
+        monkeypatch.setattr(module, "time", simulation)
+    monkeypatch.setattr(scheduled_stop, "now", lambda _: simulation.now())
+    return simulation
