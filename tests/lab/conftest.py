@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
 import pytest
@@ -18,14 +17,13 @@ from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import Operator, ProcessRecorder
 from tests.lab.training.host import TrainingHost, synthetic_data_set
 
-LAB_FIXTURES = {"lab", "gpu_stack", "_shared_vpc", "interruption_tests"}
+LAB_FIXTURES = {"lab", "_shared_vpc", "interruption_tests"}
 SharedResource = TypeVar("SharedResource", SharedStack[Any], two_host_vpc.SharedVpc)
 _NAME = os.environ.get("PNEUMO_TEST_LAB", "test")
 NAMES = (_NAME, *(f"{_NAME}{number}" for number in range(2, 10)))
 
 
 AWS_SETTINGS = {"PNEUMO_APP_COUNT": "2", "PNEUMO_GPU_HOST": "true"}
-GPU_SETTINGS = {"PNEUMO_APP_COUNT": "1", "PNEUMO_GPU_HOST": "true"}
 LABS: list[Lab] = []  # the labs that are up in this process
 STACKS: list[SharedStack[Any] | two_host_vpc.SharedVpc] = []
 
@@ -83,22 +81,13 @@ def first_up(aws: SharedStack[FirstUp], operator: Operator) -> FirstUp:
     return aws.evidence
 
 
-@pytest.fixture(scope="session")
-def gpu_stack() -> Iterator[SharedStack[CompletedProcess[str]]]:
-    """A stack `default` in a separate lab, for the tests that train and the teardown: four hosts and a GPU host."""
-    with new_lab() as lab:
-        yield share(SharedStack(lab, GPU_SETTINGS, lambda operator: operator.run("up", "-y")))
-
-
 @pytest.fixture
-def training(
-    gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TrainingHost]:
+def training(aws: SharedStack[FirstUp], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingHost]:
     """The training host, with a data set in the bucket. It is off before and after each test."""
-    made = TrainingHost(gpu_stack.ready())
-    if "data" not in gpu_stack.prepared:
+    made = TrainingHost(aws.ready())
+    if "data" not in aws.prepared:
         made.operator.run("data", "push", str(synthetic_data_set(tmp_path_factory.mktemp("data") / "drawings")))
-        gpu_stack.prepared.add("data")
+        aws.prepared.add("data")
     made.stop_host()
     yield made
     made.stop_host()

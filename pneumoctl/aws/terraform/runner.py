@@ -30,7 +30,7 @@ def _silent(_: Progress) -> None:
 
 @dataclass
 class _StateCache:
-    """The state as it was last read; None after terraform ran."""
+    """The state as it was last read; None after terraform changed it."""
 
     text: str | None = None
 
@@ -56,8 +56,10 @@ class Terraform:
 
     def attach(self, report: Report = _silent) -> bool:
         """Follow a terraform that an earlier pneumoctl left running until it ends; False if there is none."""
+        if not self.is_running:
+            return False
+        self._state.text = None
         with self._listening(report) as listener:
-            self._state.text = None
             return self._runs.attach(listener.hear, listener.note)
 
     def prepare(
@@ -69,6 +71,7 @@ class Terraform:
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.attach(report)
+        self._state.text = None
         if self._copy.restore_state():
             self._mark.touch(mode=0o600)
             report(Progress("note", text="a kill truncated terraform's state: using the last copy of it"))
@@ -124,7 +127,7 @@ class Terraform:
         return resources(self._pull())
 
     def _pull(self) -> str:
-        """The state: read once, and again after each run of terraform."""
+        """The state: read once, and again after each run of terraform that may change it."""
         if self._state.text is None:
             self._state.text = self._read(["state", "pull"])
         return self._state.text
@@ -187,7 +190,8 @@ class Terraform:
         self.attach(report)
         with self._listening(report) as listener:
             listener.note_in_log(f"terraform {' '.join(arguments)}")
-            self._state.text = None
+            if arguments[0] != "plan":  # what it refreshes is only in the plan
+                self._state.text = None
             argv = ["terraform", *arguments]
             code = self._runs.run(argv, cwd or self.directory, self._environment, listener.hear, listener.note)
         if code:

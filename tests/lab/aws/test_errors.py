@@ -12,6 +12,7 @@ from tests.lab.machine.lab import Lab
 AGENT = "boto3"  # without a terraform that still completes the work of another test
 OTHER = "other"  # a stack that is never created
 BUCKET = f"pneumoctl-{OTHER}-123456789012-eu-west-1"
+each_row = pytest.mark.repeat  # tests/pneumoctl/targets/aws/test_preflight.py tests each row of the preflight
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,7 @@ def failing_up(lab: Lab, code: int, *prefix: str, **env: str) -> str:
     return lab.run([*prefix, "pneumoctl", "up", "-y", "--stack", OTHER], code, env=env).stderr
 
 
+@each_row
 def test_without_terraform(lab: Lab, tmp_path: Path) -> None:
     tools = {"pneumoctl": lab.environment()["PATH"].split(":")[0] + "/pneumoctl", "ssh": "/usr/bin/ssh"}
     for name, program in tools.items():
@@ -45,6 +47,7 @@ def test_without_terraform(lab: Lab, tmp_path: Path) -> None:
     assert "next: install terraform, 1.10 or newer: https://developer.hashicorp.com/terraform/install" in stderr
 
 
+@each_row
 @pytest.mark.parametrize("version", ["1.9.8", "2.0.0"])
 def test_with_a_terraform_of_another_version(lab: Lab, tmp_path: Path, version: str) -> None:
     stub = tmp_path / "terraform"
@@ -63,6 +66,7 @@ def test_without_credentials(lab: Lab) -> None:
     assert "next: aws configure, or export AWS_PROFILE=NAME" in stderr
 
 
+@each_row
 def test_with_credentials_that_have_expired(lab: Lab) -> None:
     lab.fault.api("expired", agent=AGENT)
     stderr = failing_up(lab, 4)
@@ -71,6 +75,7 @@ def test_with_credentials_that_have_expired(lab: Lab) -> None:
     assert "next: aws sso login, or get new temporary credentials" in stderr
 
 
+@each_row
 def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
     lab.fault.api("invalid", agent=AGENT)
     stderr = failing_up(lab, 4)
@@ -81,6 +86,7 @@ def test_with_credentials_that_aws_does_not_know(lab: Lab) -> None:
     assert "next: aws sts get-caller-identity --region us-east-1" in stderr
 
 
+@each_row
 @pytest.mark.parametrize(
     ("code", "of", "gpu"), [("L-1216C47A", "standard", "false"), ("L-DB2E81BA", "G and VT", "true")]
 )
@@ -93,6 +99,7 @@ def test_without_quota(lab: Lab, code: str, of: str, gpu: str) -> None:
     assert f"--quota-code {code} --desired-value" in stderr
 
 
+@each_row
 def test_with_too_few_elastic_addresses(lab: Lab) -> None:
     lab.fault.clear()
     lab.fault.api("quota", name="L-0263D0A3", value=2)
@@ -100,6 +107,7 @@ def test_with_too_few_elastic_addresses(lab: Lab) -> None:
     assert "elastic IPs: 2 allowed, others use " in failing_up(lab, 4)
 
 
+@each_row
 def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
     lab.fault.api("not-offered", name="t3.medium")
     stderr = failing_up(lab, 4)
@@ -108,6 +116,7 @@ def test_with_a_type_that_is_offered_nowhere_near(lab: Lab) -> None:
     assert "next: set app_type to a type that is: t3" in stderr
 
 
+@each_row
 def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
     for name, zones in {"t3.medium": "a", "t3.small": "bc"}.items():
         for zone in zones:
@@ -118,6 +127,7 @@ def test_with_types_that_no_zone_offers_together(lab: Lab) -> None:
     assert "next: set web_type or app_type to another type" in stderr
 
 
+@each_row
 def test_with_a_region_that_does_not_exist(lab: Lab) -> None:
     stderr = failing_up(lab, 2, PNEUMO_REGION="eu-wset-1")
 
@@ -126,6 +136,7 @@ def test_with_a_region_that_does_not_exist(lab: Lab) -> None:
     assert calls_of_pneumoctl(lab.calls()) == []
 
 
+@each_row
 def test_with_a_bucket_that_is_somebody_elses(lab: Lab) -> None:
     lab.fault.api("bucket-taken", name=BUCKET)
     stderr = failing_up(lab, 4)
@@ -134,6 +145,7 @@ def test_with_a_bucket_that_is_somebody_elses(lab: Lab) -> None:
     assert 'next: set bucket = "ANOTHER-NAME" in pneumo.toml' in stderr
 
 
+@each_row
 def test_with_an_aws_that_throttles_every_call(lab: Lab) -> None:
     lab.fault.api("throttled", agent=AGENT)
     stderr = failing_up(lab, 4)

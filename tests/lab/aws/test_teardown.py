@@ -4,12 +4,12 @@ import json
 import random
 import re
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from tests.lab.faults.interruptions import InterruptionTest
+from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
 from tests.lab.stack_operator import HOSTS, Operator
 from tests.lab.training.host import SMALL, TrainingHost, synthetic_data_set
@@ -25,9 +25,9 @@ NEWEST_VERSIONS = {
 
 
 @pytest.fixture(scope="module")
-def run(gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> str:
+def run(aws: SharedStack[FirstUp], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of a run of the stack that was trained to its end."""
-    operator = gpu_stack.ready()
+    operator = aws.ready()
     for entry in operator.json("runs", "ls")["runs"]:
         if entry["receipt"] and entry["receipt"]["why"] == "done":
             return str(entry["run"]["id"])
@@ -37,12 +37,12 @@ def run(gpu_stack: SharedStack[CompletedProcess[str]], tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def teardown_output(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> str:
+def teardown_output(aws: SharedStack[FirstUp], run: str) -> str:
     """The output of a `teardown` that was killed while it destroyed the stack, and the result of the next one.
 
     Before that, files with older versions were put into the bucket.
     """
-    operator = gpu_stack.ready()
+    operator = aws.ready()
     s3 = operator.lab.client("s3")
     for body in (b"first", b"second"):
         s3.put_object(Bucket=BUCKET, Key="runs/1/log.txt", Body=body)
@@ -56,9 +56,9 @@ def teardown_output(gpu_stack: SharedStack[CompletedProcess[str]], run: str) -> 
 
 
 @pytest.fixture
-def operator(gpu_stack: SharedStack[CompletedProcess[str]]) -> Operator:
+def operator(aws: SharedStack[FirstUp]) -> Operator:
     """The operator after the teardown. No stack is brought up again for these tests."""
-    return gpu_stack.operator
+    return aws.operator
 
 
 def remaining_resources(operator: Operator) -> list[str]:
@@ -160,7 +160,7 @@ def test_the_same_stack_can_be_brought_up_again_in_one_uninterrupted_up(
 ) -> None:
     document = operator.json("up", "-y")
 
-    assert {host["name"] for host in document["hosts"]} == {*HOSTS, "train"} - {"app-1"}
+    assert {host["name"] for host in document["hosts"]} == {*HOSTS, "train"}
     assert operator.status()["up"]
     operator.run("teardown", "-y")
     assert remaining_resources(operator) == []

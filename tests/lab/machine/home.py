@@ -60,7 +60,9 @@ def environment(paths: LabPaths) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "TF_CLI_CONFIG_FILE": str(_configuration(paths)),
         "CHECKPOINT_DISABLE": "1",
-        "GOGC": "400",  # the many short runs of terraform take a quarter less CPU time
+        # The many short runs of terraform take a third less CPU time without a garbage collector.
+        "GOGC": "off",
+        "GOMEMLIMIT": "1200MiB",
         "PNEUMO_TARGET": "aws",
         "PNEUMO_OPERATOR_CIDR": f"{OPERATOR}/32",
         "PNEUMO_LAB": paths.name,

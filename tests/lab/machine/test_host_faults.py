@@ -8,6 +8,8 @@ import pytest
 from tests.lab.two_host_vpc import TwoHostVpc, configure_ssh, host_key, state
 from tests.lab.wait import wait_for
 
+pytestmark = pytest.mark.repeat  # the tests of the stack use the lab all the time
+
 
 def test_a_cut_link_is_silence_and_comes_back(vpc: TwoHostVpc) -> None:
     vpc.lab.fault.cut(vpc.back)

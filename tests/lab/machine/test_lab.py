@@ -16,6 +16,8 @@ from tests.lab.machine.paths import ROOT, LabPaths
 from tests.lab.two_host_vpc import IMAGE, TwoHostVpc
 from tests.lab.wait import wait_for
 
+pytestmark = pytest.mark.repeat  # the tests of the stack use the lab all the time
+
 
 @pytest.fixture
 def second(lab: Lab) -> Iterator[Lab]:

@@ -1,10 +1,14 @@
 """EC2 shows the state of a host, and a host follows the calls to EC2."""
 
+import pytest
+
 from tests.lab.machine import network
 from tests.lab.two_host_vpc import TwoHostVpc, console, instance, state
 from tests.lab.wait import wait_for
 
 STARTED = "cut -d ' ' -f 22 /proc/1/stat"  # start time of the first process
+
+pytestmark = pytest.mark.repeat  # the tests of the stack use the lab all the time
 
 
 def test_a_host_that_powers_itself_off_is_stopped_and_boots_the_same_disk(vpc: TwoHostVpc) -> None:

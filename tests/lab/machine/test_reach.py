@@ -14,6 +14,8 @@ from tests.lab.machine.paths import LabPaths
 from tests.lab.two_host_vpc import TwoHostVpc, port
 from tests.lab.wait import wait_for
 
+pytestmark = pytest.mark.repeat  # the tests of the stack use the lab all the time
+
 
 def test_a_private_host_is_reached_through_the_bastion_by_the_key_on_its_console(vpc: TwoHostVpc) -> None:
     result = vpc.ssh(vpc.back, "hostname; sudo ls /var/lib/booted; id -un")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.aws.terraform.query import version
+from pneumoctl.aws.terraform import runner
+from pneumoctl.aws.terraform.query import ask, version
 from pneumoctl.aws.terraform.runner import Progress, Terraform
 from pneumoctl.errors import Exit, PneumoError
 from tests.pneumoctl import tiny_terraform
@@ -38,6 +39,18 @@ def test_a_plan_is_applied_with_progress_and_the_state_can_be_read(tiny: Tiny) -
     assert tiny.terraform.outputs() == {"things": ids}
     assert "made a" in tiny.log and '{"@level"' not in tiny.log
     assert not tiny.terraform.suspect
+
+
+def test_the_state_is_read_again_only_after_terraform_changed_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled: list[object] = []
+    monkeypatch.setattr(runner, "ask", lambda argv, *others: (pulled.append(argv), ask(argv, *others))[1])
+    tiny.prepare("a")
+    assert tiny.terraform.resources() == []
+    planned = tiny.terraform.plan()
+    assert tiny.terraform.resources() == []
+    assert [argv for argv in pulled if "pull" in argv] == [["terraform", "state", "pull"]]
+    tiny.terraform.apply(planned)
+    assert [resource.address for resource in tiny.terraform.resources()] == ['terraform_data.thing["a"]']
 
 
 def test_an_unchanged_stack_has_no_changes_and_no_second_init(tiny: Tiny) -> None:
@@ -156,9 +169,9 @@ def test_a_damaged_state_is_reported_with_the_file_to_inspect(tiny: Tiny) -> Non
     tiny.apply()
     state = tiny.terraform.directory / "terraform.tfstate"
     state.write_text(state.read_text()[:100])
-    for ask in (tiny.terraform.plan, tiny.terraform.outputs, tiny.terraform.resources):
+    for question in (tiny.terraform.plan, tiny.terraform.outputs, tiny.terraform.resources):
         with pytest.raises(PneumoError, match="state is damaged") as caught:
-            ask()
+            question()
         assert str(tiny.terraform.directory) in caught.value.hint
 
 
@@ -208,13 +221,13 @@ def no_terraform(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_no_terraform_at_all(no_terraform: dict[str, str], tmp_path: Path) -> None:
     terraform = Terraform(tmp_path / "t", no_terraform, tmp_path / "log")
-    for ask in (
+    for question in (
         lambda: version(no_terraform),
         lambda: terraform.prepare({}, "", "eu-west-1", "t"),
         terraform.outputs,
     ):
         with pytest.raises(PneumoError, match="not installed") as caught:
-            ask()
+            question()
         assert caught.value.code == Exit.PREFLIGHT
         assert "https://" in caught.value.hint
 
