@@ -35,7 +35,7 @@ class Object:
 
 
 def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Object]:
-    """The current objects with the prefixes; empty if the bucket does not exist."""
+    """The current objects whose key has one of the prefixes; empty if the bucket does not exist."""
     current = []
     with _gone_is_empty():
         for prefix in prefixes:

@@ -74,7 +74,7 @@ def _by_ssh(action: Action, content: Path) -> tuple[str, str, str]:
 
 
 def deploy(todo: Todo, config: Path, folder: Path) -> list[str]:
-    """Lay inventory and data for pyinfra_deploy.py into `folder`; returns pyinfra's arguments."""
+    """Write inventory and data for pyinfra_deploy.py into `folder`; returns pyinfra's arguments."""
     folder.mkdir(parents=True, exist_ok=True)
     hosts = [(host, {"ssh_config_file": str(config), **_data(host, steps, folder)}) for host, steps in todo.items()]
     (folder / "inventory.py").write_text(f"hosts = {hosts!r}\n")

@@ -32,7 +32,7 @@ Terraform = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stack's terraform with its tests, where terraform may write."""
+    """A writable copy of the stack's terraform configuration and its tests."""
     return shutil.copytree(SOURCES, tmp_path_factory.mktemp("stack") / "terraform", ignore=shutil.ignore_patterns(".*"))
 
 

@@ -92,6 +92,7 @@ def test_after_its_death_another_machine_takes_over_when_the_lease_ends(
     assert operator.json("configure", "-y")["changed"] == []
 
 
+@pytest.mark.repeat
 def test_a_frozen_and_overtaken_command_makes_no_further_changes(
     operator: Operator, paused_configure: tuple["subprocess.Popen[str]", PausedStep], other_machine: dict[str, str]
 ) -> None:
