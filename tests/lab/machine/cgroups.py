@@ -3,6 +3,8 @@
 import errno
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,16 @@ def _hierarchies() -> tuple[Path, ...]:
     second = [Path(row[1]) for row in rows if row[2] == "cgroup2"]
     first = [Path(row[1]) for row in rows if row[2] == "cgroup" and "name=systemd" in row[3].split(",")]
     return (*second[:1], *first[:1])
+
+
+def _unless_removed(ask: Callable[[], bool]) -> bool:
+    """What `ask` finds in a group; False if the group does not exist, or no longer."""
+    try:
+        return ask()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return False
+        raise
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Group:
 
     def populated(self) -> bool:
         events = self._directories()[0] / "cgroup.events"
-        return events.exists() and "populated 1" in events.read_text()
+        return _unless_removed(lambda: "populated 1" in events.read_text())
 
     def processes(self, below: str) -> list[int]:
         """The process ids in a group of this name below this group."""
@@ -57,18 +69,15 @@ class Group:
     def kill(self, timeout: float = 120) -> None:
         """Kill all processes in the group at once, as a loss of power would; returns when none is left.
 
-        The switch is set again for a process that joins afterwards, as one that was just started does.
+        The switch is set again for a process that joins afterwards, as one that was just started does. The group may be
+        removed by somebody else as soon as it is empty.
         """
         switch = self._directories()[0] / "cgroup.kill"
-        if not switch.exists():
-            return
-        switch.write_text("1")
         deadline = time.monotonic() + timeout
-        while self.populated():
+        while _unless_removed(lambda: bool(switch.write_text("1"))) and self.populated():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"processes of {self.path} survive being killed")
             time.sleep(0.02)
-            switch.write_text("1")
 
     def kill_and_remove(self, timeout: float = 120) -> None:
         """Kill all processes in the group and remove it, also while a process that was just started joins it."""
@@ -85,9 +94,9 @@ class Group:
     def remove(self) -> None:
         """Remove the group and those below it. They must not contain processes."""
         for directory in self._directories():
-            below = [path for path in directory.rglob("*") if path.is_dir()] if directory.exists() else []
-            for path in [*sorted(below, key=lambda path: -len(path.parts)), directory]:
-                if path.exists():
+            below = [Path(path) for path, _, _ in os.walk(directory)]
+            for path in sorted(below, key=lambda path: -len(path.parts)):
+                with suppress(FileNotFoundError):
                     path.rmdir()
 
 
