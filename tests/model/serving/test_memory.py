@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.images import limits
 from model.images.decode import decode
-from model.images.dicom import COMPRESSED, UNCOMPRESSED
+from model.images.dicom_values import COMPRESSED, UNCOMPRESSED
 from model.images.limits import Refused
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ SLACK = 6_000_000  # what the interpreter and the allocator take besides
 SCRIPT = """
 import os, sys
 from pathlib import Path
-import gdcm, numpy, pydicom
+import imagecodecs, numpy, pydicom, simplejpeg
 from model.images.decode import decode
 
 def resident(name):

@@ -124,5 +124,17 @@ def test_cold_run_loads_nothing_heavy(drawing: Path, tiny_bundle: Path) -> None:
     result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=ROOT)
     loaded = {name.split(".")[0] for name in result.stderr.split()}
     assert result.returncode == Exit.DONE and {"onnxruntime", "PIL"} <= loaded
-    heavy = {"tensorflow", "keras", "pydicom", "gdcm", "rich", "jinja2", "boto3", "webapp", "flask", "urllib3", "scipy"}
+    heavy = {
+        "tensorflow",
+        "keras",
+        "pydicom",
+        "imagecodecs",
+        "rich",
+        "jinja2",
+        "boto3",
+        "webapp",
+        "flask",
+        "urllib3",
+        "scipy",
+    }
     assert not loaded & heavy
