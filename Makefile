@@ -35,7 +35,7 @@ endif
 down: $(VENV)/.local
 	$(BIN)/pneumoctl teardown -y
 
-## make test                     every behaviour once: 15 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
+## make test                     every behaviour once: 18 minutes on two cores (real X-rays: PNEUMO_DATA=folder)
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
 	@echo "the tests run in $(words $(PARTS)) parts, three beside each other; each is shown when it has ended"

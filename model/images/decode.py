@@ -80,6 +80,8 @@ def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Ima
         if name == "JPEG":
             jpeg_stream.check_entropy(content)
         image.load()
+        if name == "JPEG" and _ends_flat(image):
+            raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")
         grey, colourful = strips.to_grey(image)
         exif = image.info.get("exif")
         del image  # frees up to 4 bytes per pixel before the rotation copies the grey picture
@@ -114,3 +116,14 @@ def _rotate(grey: Image.Image, exif: bytes | None) -> Image.Image:
         return ImageOps.exif_transpose(grey)
     except Exception:  # damaged EXIF data does not damage the picture
         return grey
+
+
+def _ends_flat(image: Image.Image) -> bool:
+    """Whether the last rows have a single grey value, as in a damaged JPEG that was decoded and saved again.
+
+    Decoders fill missing data with the last brightness. An eighth of the height with exactly one value that is neither
+    black nor white (both occur as borders of real films) is therefore missing data.
+    """
+    tail = image.crop((0, image.height - max(16, image.height // 8), image.width, image.height))
+    ranges = [tail.getchannel(band).getextrema() for band in tail.getbands()]
+    return all(low == high for low, high in ranges) and 8 <= ranges[0][0] <= 247

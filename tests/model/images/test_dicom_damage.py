@@ -123,6 +123,14 @@ def test_a_jpeg_file_that_is_cut_is_refused_even_if_it_has_an_end(values: np.nda
         assert caught.value.code == "unreadable"
 
 
+def test_a_cut_jpeg_that_was_saved_again_is_refused(values: np.ndarray) -> None:
+    """Its stream is whole, but its last rows have the one grey with which a decoder filled them."""
+    filled = eight(values)
+    filled[-SIDE // 4 :] = 128
+    with pytest.raises(Refused, match="last rows are missing"):
+        decode(imagecodecs.jpeg8_encode(filled, level=90))
+
+
 @pytest.mark.parametrize("difference", [-SIDE * 2, -2, 2, SIDE * 50])
 def test_pixel_data_of_another_length_than_the_header_says_is_refused(
     films: Any, values: np.ndarray, difference: int
