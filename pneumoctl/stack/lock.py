@@ -34,12 +34,22 @@ def held(path: Path, command: str) -> Iterator[None]:
         _release(handle, path)
 
 
-def _acquire(path: Path) -> int:
+@contextmanager
+def waited_for(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`; wait while another process holds it. The file is removed at the end."""
+    handle = _acquire(path, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        _release(handle, path)
+
+
+def _acquire(path: Path, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
     """Lock the file at `path`; open it again if the previous holder removed it in between."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, mode)
         except BlockingIOError:
             error = _locked(handle)
             os.close(handle)

@@ -1,15 +1,13 @@
 """Port reservations of all stacks of a user on this machine: no two stacks have the same port."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pneumoctl.errors import PneumoError
+from pneumoctl.stack.lock import waited_for
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports, Stack
 from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.local import processes
+
+LOCK = ".ports.lock"  # of the ports of all stacks; no stack's lock has this name, since it starts with a dot
 
 
 class PortsTaken(PneumoError):
@@ -34,7 +32,7 @@ def of_others(stack: Stack) -> dict[int, str]:
 def save(stack: Stack, secrets: Secrets, ports: Ports) -> None:
     """Save the ports of a stack. Raises PortsTaken, and saves nothing, if another stack has taken one of them."""
     stack.make()
-    with _locked(stack):
+    with waited_for(stack.directory.with_name(LOCK)):
         others = of_others(stack)
         lost = {port for port in ports.assigned.values() if port in others} - processes.listening(stack.directory)
         if lost:
@@ -47,14 +45,3 @@ def lost(stack: Stack, ports: Ports) -> list[int]:
     """The ports of a stack that another program uses."""
     mine = processes.listening(stack.directory)
     return [port for port in ports.assigned.values() if port not in mine and not free(port)]
-
-
-@contextmanager
-def _locked(stack: Stack) -> Iterator[None]:
-    """Hold the lock on the ports of all stacks. No stack's lock has this name: it starts with a dot."""
-    handle = os.open(stack.directory.with_name(".ports.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_the_file_may_be_removed_by_its_holder(tmp_path: Path) -> None:
         path.unlink()
     with lock.held(path, "up"), pytest.raises(PneumoError), lock.held(path, "up"):
         pass
+
+
+def test_a_lock_is_waited_for_and_its_file_removed(tmp_path: Path) -> None:
+    path, order = tmp_path / "s.lock", []
+
+    def second() -> None:
+        with lock.waited_for(path):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with lock.waited_for(path):
+        thread.start()
+        thread.join(0.2)  # time to take a lock that is not held
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("call", [1, 2])
