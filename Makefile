@@ -39,7 +39,7 @@ down: $(VENV)/.local
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
 	@echo "the tests run in $(words $(PARTS)) parts, three beside each other; each is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
 	@test $@ = test || $(MAKE) --no-print-directory test-pythons
 	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $$(find build/reports -name 'python*.xml' | sort) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
