@@ -129,6 +129,7 @@ def _decoded(stream: bytes, name: str, shape: tuple[int, int], allocated: int) -
         if name in _LOSSLESS_JPEG:
             jpeg_stream.check_lossless(stream, values)
     elif name in _JPEG_LS:
+        jpeg_stream.check_end(stream)
         values = imagecodecs.jpegls_decode(stream)
     elif name in _JPEG_2000:
         jpeg2000_stream.check_tiles(stream)

@@ -14,6 +14,7 @@ _DAMAGED = "the JPEG data is damaged or incomplete"
 _SCAN_START = re.compile(rb"\xff\xda", re.DOTALL)  # in coded data, a byte FF is followed by 00
 _END_OF_DATA = re.compile(rb"\xff[^\x00]", re.DOTALL)
 _EXTRA_BITS = np.array([*range(16), 0])  # after the code of each category; -32768, the only value of 16, needs none
+_LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
 _STRIP = 500_000  # values that are looked at together
 
 
@@ -81,6 +82,15 @@ def _is_refined(stream: bytes, channels: int) -> bool:
             for coefficient in range(first, last + 1):
                 missing[channel, coefficient] = bits & 15
     return not any(missing.values())
+
+
+def check_end(stream: bytes) -> None:
+    """Refuse JPEG-LS data without an end of image, which CharLS reads on for seconds, however small it is.
+
+    ISO 14495-1 demands one; in coded data, a byte FF is followed by less than 80. Raises Refused.
+    """
+    if stream.rfind(b"\xff\xd9") < stream.rfind(b"\xff\xda") + _LS_SCAN_HEADER:
+        raise Refused("unreadable", _DAMAGED)
 
 
 def check_lossless(stream: bytes, values: np.ndarray) -> None:

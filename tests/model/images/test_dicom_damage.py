@@ -93,6 +93,18 @@ def test_a_stream_that_is_cut_is_refused_even_if_it_has_an_end(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("share", [0.3, 1])
+def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded(
+    films: Any, values: np.ndarray, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CharLS takes seconds for it, however small it is."""
+    stream = imagecodecs.jpegls_encode(values)
+    assert films.pixels(in_dicom(films, "JPEG-LS", values, stream + bytes(len(stream) % 2))).shape == values.shape
+    monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda *_: pytest.fail("decoded"))
+    cut = stream[: int(len(stream) * share) - len(END_OF_IMAGE)]
+    assert films.refusal(in_dicom(films, "JPEG-LS", values, cut)) == "unreadable"
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
 @pytest.mark.parametrize("length", [8, 2048])
 @pytest.mark.parametrize("name", [name for name in CODECS if name not in ("JPEG 2000", "RLE")])
