@@ -120,7 +120,7 @@ def test_the_same_step_gives_the_same_bits_on_several_cores(tmp_path: Path) -> N
     assert len(set(digests)) == 1
 
 
-# The command itself, with a network of one block. The line that lists the data comes when TensorFlow has been loaded by
+# The command itself, with a network of its stem alone. The line that lists the data comes when TensorFlow has been loaded by
 # the command, in its own order, and before the network is built.
 WHOLE = """
 import sys
@@ -130,7 +130,7 @@ class Small(Reporter):
     def line(self, text):
         super().line(text)
         if text.startswith("drawings: "):
-            sys.modules["model.training.network"].DAG_WIDTHS = (8,)
+            sys.modules["model.training.network"].DAG_WIDTHS = ()
 train.Reporter = Small
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -17,6 +17,8 @@ import pytest
 from botocore.exceptions import IncompleteReadError  # noqa: TID253
 from botocore.response import StreamingBody  # noqa: TID253
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from model import host_run, train
 from model.files import write_json
@@ -28,14 +30,20 @@ from model.training.checkpoint import Checkpoints
 NAME, REGION, RUN = "our-bucket", "eu-west-1", "20261123-053100-a1b2"
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "lab")
+        yield boto3.client("s3", region_name=REGION)
+
+
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "lab")
-    with mock_aws():
-        client = boto3.client("s3", region_name=REGION)
-        client.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield client
+def s3(aws: Any) -> Any:
+    """S3 with an empty bucket."""
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].reset()
+    aws.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return aws
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def loop(directory: Path, precision: str, tell: Callable[[Progress, int], None] 
     chosen = TrainSettings(height=SIDE, width=SIDE, batch=8, epochs=2, seed=4, precision=precision)
     dice, labels = np.random.default_rng(1), np.arange(16) % 2
     both = (dice.integers(0, 255, (16, SIDE, SIDE, 1), dtype=np.uint8), labels)
-    keras.backend.clear_session()  # else the layers are numbered on
+    keras.backend.clear_session(free_memory=False)  # else the layers are numbered on
     keras.utils.set_random_seed(3)
     checkpoints = Checkpoints(directory, "print")
     return TrainingLoop(network.build(chosen), chosen, both, both, checkpoints, 1, tell, lambda: False)
