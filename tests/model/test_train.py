@@ -120,8 +120,8 @@ def test_the_same_step_gives_the_same_bits_on_several_cores(tmp_path: Path) -> N
     assert len(set(digests)) == 1
 
 
-# The command itself, with a network of its stem alone. The line that lists the data comes when TensorFlow has been loaded by
-# the command, in its own order, and before the network is built.
+# The command itself, with a network of its stem alone. The line that lists the data comes when TensorFlow has been
+# loaded by the command, in its own order, and before the network is built.
 WHOLE = """
 import sys
 from model import train
