@@ -1,10 +1,13 @@
 """Ask whether services are ready, and describe the prediction that proves it. Loads nothing that draws or scores."""
 
+import json
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from model.serving import unix_socket
+from pneumoctl.targets.common.unix_http import UnixConnection
 
 
 def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
@@ -12,14 +15,18 @@ def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[b
 
     With `socket`, the request goes to that Unix socket.
     """
-    import urllib3
-
-    pool = unix_socket.pool(socket) if socket else urllib3.PoolManager()
+    parts = urlsplit(url)
+    connection = (
+        UnixConnection(socket, parts.netloc, timeout) if socket else HTTPConnection(parts.netloc, timeout=timeout)
+    )
     try:
-        answer = pool.request("GET", url, timeout=timeout, retries=False)
-        document = answer.json()
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+    except (OSError, HTTPException, ValueError) as error:
         return False, {"detail": f"no answer: {error.__class__.__name__}"}
+    finally:
+        connection.close()
     return answer.status == 200, document if isinstance(document, dict) else {}
 
 

@@ -1,6 +1,6 @@
 """Prepare the plan of `up` on this machine, and what it would change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pneumoctl.errors import Exit
@@ -33,9 +33,8 @@ class Prepared:
         """The steps that have something to do now."""
         return changes(self.plan, self.hosts)
 
-    def lines(self) -> list[str]:
-        """The same steps as text."""
-        todo = self.changes()
+    def lines(self, todo: Sequence[Step]) -> list[str]:
+        """Those steps as text."""
         return list(describe(self.plan, lambda step: step in todo)) if todo else ["nothing to do"]
 
 
@@ -56,7 +55,8 @@ def prepare(settings: Settings, stack: Stack) -> Prepared:
 def report(settings: Settings, stack: Stack) -> Report:
     """The steps that `up` would do, and the differences of every file."""
     prepared = prepare(settings, stack)
-    todo, changed = prepared.changes(), differences(prepared)
+    todo = prepared.changes()
+    changed = differences(prepared, todo)
     document = {
         "stack": stack.name,
         "target": settings.target,
@@ -65,14 +65,14 @@ def report(settings: Settings, stack: Stack) -> Report:
         "usd_per_hour": 0.0,
         "usd_per_month": 0.0,
     }
-    blocks = (*prepared.lines(), *changed, "price: nothing, the stack runs on this machine")
+    blocks = (*prepared.lines(todo), *changed, "price: nothing, the stack runs on this machine")
     return Report(document, blocks, Exit.CHANGES if todo else Exit.DONE)
 
 
-def differences(prepared: Prepared) -> list[str]:
+def differences(prepared: Prepared, todo: Sequence[Step]) -> list[str]:
     """Unified diffs between the files on the hosts and the desired ones; secret contents are not shown."""
     lines: list[str] = []
-    for step in prepared.changes():
+    for step in todo:
         host = prepared.hosts[step.hosts[0]].transport
         for put in planned_files((step,)):
             current = host.read(put.path)

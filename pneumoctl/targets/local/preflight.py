@@ -11,7 +11,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import preflight
 from pneumoctl.targets.common.checks import Row
-from pneumoctl.targets.local import facts, processes, supervisor
+from pneumoctl.targets.local import facts, processes, service_states, supervisor
 
 DISK_MB = 500
 
@@ -73,7 +73,7 @@ def _disk(settings: Settings, stack: Stack) -> Iterator[Row]:
 
 
 def _directory(settings: Settings, stack: Stack) -> Iterator[Row]:
-    socket = supervisor.socket(stack.directory)
+    socket = service_states.socket(stack.directory)
     short = len(str(socket)) <= supervisor.LONGEST_SOCKET
     seen = str(stack.directory) if short else f"{socket} is too long for a socket ({len(str(socket))} characters)"
     yield Row("directory", short, seen, "set XDG_STATE_HOME to a shorter path")

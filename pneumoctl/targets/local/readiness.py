@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.stack.layout import Layout
 from pneumoctl.targets.common.ready import ready
-from pneumoctl.targets.local import supervisor
+from pneumoctl.targets.local import service_states
 
 MOST_LIVES = 2  # a service that was restarted this often will not become ready
 
 
-def wait(url: str, root: Path | None = None, service: str = "", timeout: float = 90.0) -> None:
-    """Wait until `url` is ready. Raises PneumoError at the time limit, or at once if the service keeps ending."""
+def wait(
+    url: str, root: Path | None = None, service: str = "", socket: Path | None = None, timeout: float = 90.0
+) -> None:
+    """Wait until `url` is ready. Raises PneumoError at the time limit, or at once if the service keeps ending.
+
+    With `socket`, the requests go to that Unix socket.
+    """
     deadline = time.monotonic() + timeout
     lives: set[int] = set()
     while True:
-        good, document = ready(url, socket=_socket(root, service))
+        good, document = ready(url, socket=socket)
         if good:
             return
         lives |= {_pid(root, service)} if root else set()
@@ -40,27 +44,24 @@ def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
 
 
 def _pid(root: Path, service: str) -> int:
-    state = (supervisor.states(root) or {}).get(service)
+    state = (service_states.states(root) or {}).get(service)
     return state.pid if state else 0
 
 
-def serves(root: Path, service: str, url: str) -> bool:
+def serves(root: Path, service: str, url: str, socket: Path | None) -> bool:
     """Whether the supervisor runs a service and the service is ready. One that runs can hang."""
-    state = (supervisor.states(root) or {}).get(service)
-    return state is not None and state.state == "RUNNING" and ready(url, 10, _socket(root, service))[0]
-
-
-def _socket(root: Path | None, service: str) -> Path | None:
-    return Layout(root).api_socket if root and service == "api" else None
+    state = (service_states.states(root) or {}).get(service)
+    return state is not None and state.state == "RUNNING" and ready(url, 10, socket)[0]
 
 
 def main(argv: list[str]) -> int:
-    """`python -m pneumoctl.targets.local.readiness serves|wait ROOT SERVICE URL`."""
-    verb, root, service, url = argv
+    """`python -m pneumoctl.targets.local.readiness serves|wait ROOT SERVICE URL [SOCKET]`."""
+    verb, root, service, url, *sockets = argv
+    socket = Path(sockets[0]) if sockets else None
     if verb == "serves":
-        return Exit.DONE if serves(Path(root), service, url) else Exit.FAILED
+        return Exit.DONE if serves(Path(root), service, url, socket) else Exit.FAILED
     try:
-        wait(url, Path(root), service)
+        wait(url, Path(root), service, socket)
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")
         return error.code

@@ -6,8 +6,8 @@ from typing import Any
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.ready import ready
-from pneumoctl.targets.local import processes, supervisor
-from pneumoctl.targets.local.supervisor import ServiceState
+from pneumoctl.targets.local import processes, service_states
+from pneumoctl.targets.local.service_states import ServiceState
 from pneumoctl.terminal.report import Report, Table
 
 
@@ -17,7 +17,7 @@ def gather_status(stack: Stack) -> dict[str, Any]:
     if inventory is None:
         left = [process.pid for process in processes.ours(stack.directory)]
         return {"stack": stack.name, "serving": False, "exists": False, "services": [], "strays": left}
-    states = supervisor.states(stack.directory)
+    states = service_states.states(stack.directory)
     held = processes.listening(stack.directory)
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
     serves, checks = ready(f"{inventory.url('ui')}/readyz")

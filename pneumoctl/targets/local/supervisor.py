@@ -1,26 +1,21 @@
-"""The service manager of the local target: supervisord's commands, and the state of its services."""
+"""The service manager of the local target: supervisord's commands, and the probes of its services."""
 
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from xmlrpc.client import Fault, ServerProxy
 
 from pneumoctl.plan.steps import Probe, Service
 from pneumoctl.plan.transport import inherited
 from pneumoctl.targets.local import processes
+from pneumoctl.targets.local.service_states import states
 
 # AF_UNIX paths are limited to 108 bytes; supervisord appends a suffix while it binds.
 LONGEST_SOCKET = 90
+_CONTROL = (sys.executable, "-P", "-m", "pneumoctl.targets.local.service_control")
 # supervisord's parser ends a value at a line break, and at whitespace before one of these two. They cannot be escaped.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\s[#;]")
-
-
-def socket(root: Path) -> Path:
-    """The socket on which supervisord listens; only its owner can open it."""
-    return root / "supervisor.sock"
 
 
 def ctl(root: Path, *arguments: str) -> tuple[str, ...]:
@@ -46,50 +41,22 @@ def unwritable(path: str) -> str:
 
 def argv(root: Path, action: Service) -> tuple[str, ...]:
     """The command for a service action."""
-    return (sys.executable, "-P", "-m", "pneumoctl.targets.local.service_control", action.verb, str(root), action.name)
+    return (*_CONTROL, action.verb, str(root), action.name)
+
+
+def supervised(root: Path) -> Probe:
+    """A probe that succeeds when supervisord answers."""
+    return Probe((*_CONTROL, "supervised", str(root)), timeout=20)
 
 
 def running(root: Path, service: str) -> Probe:
     """A probe that succeeds when the service runs."""
-    return Probe(ctl(root, "status", service), timeout=20)
+    return Probe((*_CONTROL, "running", str(root), service), timeout=20)
 
 
 def stopped(root: Path, service: str) -> Probe:
     """A probe that succeeds when the service does not run, or supervisord itself does not run."""
-    return Probe(("sh", "-c", '! "$0" "$@"', *ctl(root, "status", service)), timeout=20)
-
-
-@dataclass(frozen=True)
-class ServiceState:
-    """The state of one service, as supervisord reports it."""
-
-    name: str
-    state: str  # RUNNING, STARTING, STOPPED, BACKOFF, FATAL, EXITED
-    pid: int
-    uptime: float  # seconds
-
-
-def connection(root: Path) -> ServerProxy:
-    """A connection to supervisord. Its calls raise OSError or Fault."""
-    from supervisor.xmlrpc import SupervisorTransport
-
-    return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket(root)}"))
-
-
-def states(root: Path) -> dict[str, ServiceState] | None:
-    """Name -> state of all services; None if supervisord does not answer."""
-    try:
-        with connection(root) as proxy:
-            infos = proxy.supervisor.getAllProcessInfo()
-    except (OSError, Fault):
-        return None
-    assert isinstance(infos, list)
-    return {
-        info["name"]: ServiceState(
-            info["name"], info["statename"], info["pid"], float(info["now"] - info["start"]) if info["pid"] else 0.0
-        )
-        for info in infos
-    }
+    return Probe((*_CONTROL, "stopped", str(root), service), timeout=20)
 
 
 def start(root: Path) -> int:

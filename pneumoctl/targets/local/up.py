@@ -28,8 +28,9 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     """Check, plan, ask, execute and prove; with `dry_run`, only show the plan."""
     if dry_run:
         prepared = prepare(settings, stack)
-        titles = [step.title for step in prepared.changes()]
-        return Report({"stack": stack.name, "changes": titles}, prepared.lines())
+        todo = prepared.changes()
+        titles = [step.title for step in todo]
+        return Report({"stack": stack.name, "changes": titles}, prepared.lines(todo))
     with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act:
         for _ in range(ATTEMPTS - 1):
             try:

@@ -19,7 +19,7 @@ from pneumoctl.plan.steps import (
     stamped,
     tree_matches,
 )
-from pneumoctl.targets.local import supervisor
+from pneumoctl.targets.local import service_states, supervisor
 from pneumoctl.targets.local.desired import LocalDesiredState
 
 PROOF = "proof"
@@ -60,7 +60,7 @@ def _supervisor(desired: LocalDesiredState) -> Step:
         render(
             "supervisor/supervisord.conf",
             layout=layout,
-            socket=supervisor.socket(layout.root),
+            socket=service_states.socket(layout.root),
             programs=[(name, command, STOP_TIMEOUTS[name]) for name, command in _programs(desired)],
         ),
         str(supervisor.config(layout.root)),
@@ -72,9 +72,7 @@ def _supervisor(desired: LocalDesiredState) -> Step:
     folders = Run(("mkdir", "-p", str(layout.logs), str(layout.redis_data)))
     step = Step("Start the supervisor", ("app",), (folders, config, start))
     step = stamped(step, str(layout.stamp("supervisor")))
-    return replace(
-        step, done_if=(file_matches(config), *step.done_if, Probe(supervisor.ctl(layout.root, "pid"), timeout=20))
-    )
+    return replace(step, done_if=(file_matches(config), *step.done_if, supervisor.supervised(layout.root)))
 
 
 def _programs(desired: LocalDesiredState) -> tuple[tuple[str, str], ...]:
@@ -206,7 +204,8 @@ def _service(
 
 def _readiness(desired: LocalDesiredState, verb: str, service: str, url: str) -> tuple[str, ...]:
     module = "pneumoctl.targets.local.readiness"
-    return (desired.python, "-P", "-m", module, verb, str(desired.layout.root), service, url)
+    socket = (str(desired.layout.api_socket),) if service == "api" else ()
+    return (desired.python, "-P", "-m", module, verb, str(desired.layout.root), service, url, *socket)
 
 
 def _proof(desired: LocalDesiredState) -> Step:
