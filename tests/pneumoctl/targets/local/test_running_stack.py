@@ -129,21 +129,11 @@ def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
 
 
 def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> None:
-    (operator.directory / "env" / "api.env").unlink()
+    key = operator.directory / "env" / "api.env"
+    saved = key.rename(operator.state / "api.env")
     assert "results are stored" in operator.json("teardown", "-y", code=Exit.FAILED)["error"]["message"]
     assert operator.status_document()["serving"]
-
-
-def test_a_damaged_result_stops_a_teardown_that_would_lose_it(operator: Operator) -> None:
-    posted = post(operator, "kept.png", 100)
-    with as_api(operator) as client:
-        picture, whole = damage(client, posted["id"])
-        try:
-            error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
-        finally:
-            client.set(picture, whole)
-    assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
-    assert operator.directory.exists()
+    saved.replace(key)
 
 
 def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
@@ -192,8 +182,18 @@ def test_redis_requires_the_password(operator: Operator) -> None:
                 api.execute_command(*forbidden)
 
 
-def test_teardown_in_a_folder_with_special_characters(operator: Operator) -> None:
-    assert (operator.directory / "logs" / "redis.log").exists()
-    assert ODD in str(operator.directory) and operator.status_document()["serving"]
+def test_a_damaged_result_stops_a_teardown_and_a_folder_with_special_characters_is_removed(
+    operator: Operator,
+) -> None:
+    assert (operator.directory / "logs" / "redis.log").exists() and ODD in str(operator.directory)
+    posted = post(operator, "kept.png", 100)
+    with as_api(operator) as client:
+        picture, whole = damage(client, posted["id"])
+        try:
+            error = operator.json("teardown", "-y", code=Exit.FAILED)["error"]
+        finally:
+            client.set(picture, whole)
+    assert "1 records, pictures or feedback entries are damaged" in error["message"] and "--purge" in error["hint"]
+    assert operator.directory.exists()
     assert operator.json("teardown", "-y")["left"] == []
     assert not operator.directory.exists()
