@@ -97,7 +97,7 @@ def main() -> None:
         inside = ["--inside", login["url"], login["user"], str(secret)]
         root = Path(__file__).resolve().parents[2]
         argv = [sys.executable, "-m", "tests.lab.pictures", str(directory), *inside]
-        lab.run(argv, timeout=300, env={"PYTHONPATH": str(root)})
+        lab.run(argv, timeout=900, env={"PYTHONPATH": str(root)})
     finally:
         if not already_up:
             lab.down()

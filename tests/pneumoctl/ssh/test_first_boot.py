@@ -26,7 +26,7 @@ class NewHosts:
         self.hosts = farm.inventory.hosts
         monkeypatch.setattr(first_boot, "MARK", str(self.mark))
         monkeypatch.setattr(first_boot, "LOG", str(self.log))
-        monkeypatch.setattr(first_boot, "PAUSE", 0.3)
+        monkeypatch.setattr(first_boot, "PAUSE", 0.8)
         keys.forget(farm.directory, set())
 
     def console_of(self, name: str) -> str:

@@ -162,7 +162,7 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
     try:
         started = [one.start("up", "-y") for one in both]
         for child in started:
-            _, stderr = child.communicate(timeout=300)
+            _, stderr = child.communicate(timeout=900)
             assert child.returncode == 0, stderr
         shown = [one.status_document() for one in both]
         assert len({service["port"] for document in shown for service in document["services"]}) == 6
