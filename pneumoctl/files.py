@@ -1,16 +1,17 @@
 """Atomic writes, digests of files and trees, and the folders that ship with the package. Standard library only.
 
-This module is part of the program that runs on hosts (ssh.on_host).
+This module is part of the program that runs on hosts (ssh.on_host), for trees and releases.
 """
 
 import glob
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from pneumoctl.atomic import replace_file
 
 _PACKAGE = Path(__file__).parent
 # Left out of every copied tree and of its digest: Python's caches, and model weights (they travel as bundles).
@@ -92,31 +93,6 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
     remove_leftovers(path)
     owner = path.parent.stat().st_uid if os.geteuid() == 0 else -1  # root works for the owner of the folder
     replace_file(path, content, mode, owner=owner)
-
-
-def replace_file(path: Path, content: bytes, mode: int, owner: int = -1, group: int = -1) -> None:
-    """Write to a temporary file, sync, rename: a reader or a crash sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            if (owner, group) != (-1, -1):
-                os.fchown(file.fileno(), owner, group)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def replace_link(path: Path, target: str) -> None:
-    """Point a symbolic link at a target atomically, whatever an interrupted attempt left behind."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(path)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pneumoctl.files import remove_leftovers, replace_link, write_atomically
+from pneumoctl.atomic import replace_link
+from pneumoctl.files import remove_leftovers, write_atomically
 
 # What commands and services get of the caller's environment. Everything else is ours to say: GUNICORN_CMD_ARGS,
 # PYTHONWARNINGS or PROMETHEUS_MULTIPROC_DIR of somebody's shell would change or end what we start.

@@ -8,14 +8,18 @@ from pathlib import Path
 from pneumoctl import files
 from pneumoctl.ssh import on_host
 
-# Reads the zip from stdin into an anonymous file in memory and runs it; the rest of stdin is the agent's input.
+# Reads the zip from stdin into an anonymous file in memory and runs it; the rest of stdin is the agent's input. Its end
+# is immediate: Python would take a tenth of the CPU time of a request to delete every object.
 _RUN_FROM_STDIN = f"""import os, sys
 program = os.memfd_create("pneumoctl")
 with open(program, "wb", closefd=False) as file:
     file.write(sys.stdin.buffer.read(int(sys.argv[1])))
 sys.path.insert(0, "/proc/self/fd/%d" % program)
 from {on_host.__name__}.agent import main
-main()"""
+main()
+os._exit(0)"""
+
+_IMPORTED = ("atomic.py", "files.py")  # what on_host imports of pneumoctl
 
 
 def command() -> tuple[str, ...]:
@@ -29,7 +33,7 @@ def archive() -> bytes:
     package = on_host.__name__.replace(".", "/")
     modules = Path(on_host.__path__[0]).glob("*.py")
     sources = {f"{package}/{file.name}": file.read_bytes() for file in modules}
-    sources["pneumoctl/files.py"] = Path(files.__file__).read_bytes()
+    sources |= {f"pneumoctl/{name}": Path(files.__file__).with_name(name).read_bytes() for name in _IMPORTED}
     parents = package.split("/")[:-1]
     sources |= {"/".join((*parents[: depth + 1], "__init__.py")): b"" for depth in range(len(parents))}
     buffer = io.BytesIO()

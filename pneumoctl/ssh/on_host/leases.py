@@ -1,25 +1,29 @@
 """Which pneumoctl may change the host: each new holder gets a higher token, and older tokens are refused."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-from pneumoctl.ssh.on_host.files import write
+from pneumoctl.ssh import on_host
+from pneumoctl.ssh.on_host import TYPE_CHECKING
+from pneumoctl.ssh.on_host.files import content, write
 
-Document = dict[str, Any]
-STATE = Path("/var/lib/pneumoctl")  # the last token survives a reboot
-RUNTIME = Path("/run/pneumoctl")  # leases and locks end with a reboot
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pneumoctl.ssh.on_host import Document
+    from pneumoctl.ssh.on_host.streams import Trees
 
 
 @contextlib.contextmanager
 def locked(name: str, wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock of this host. `wait` is called once per second while another process holds it."""
-    RUNTIME.mkdir(mode=0o700, exist_ok=True)
-    with open(RUNTIME / name, "a") as file:  # noqa: PTH123, held open
+    os.makedirs(on_host.RUNTIME, mode=0o700, exist_ok=True)
+    with open(f"{on_host.RUNTIME}/{name}", "a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if wait else 0))
@@ -39,7 +43,7 @@ def now() -> float:
 def current_lease() -> Document:
     """The lease in force; {} if there is none."""
     with contextlib.suppress(OSError, ValueError):
-        saved: Document = json.loads((RUNTIME / "lease").read_text())
+        saved: Document = json.loads(content(f"{on_host.RUNTIME}/lease"))
         if saved["until"] > now():
             return saved
     return {}
@@ -48,11 +52,11 @@ def current_lease() -> Document:
 def last_token() -> int:
     """The token of the last lease that was granted."""
     with contextlib.suppress(OSError, ValueError):
-        return int((STATE / "fence").read_text())
+        return int(content(f"{on_host.STATE}/fence"))
     return 0
 
 
-def lease(request: Document) -> Document:
+def lease(request: Document, _: Trees) -> Document:
     """Grant a new lease (token None) or renew one. A new holder's token is higher, which fences off older holders."""
     with locked("lease.lock"):
         current, token = current_lease(), request["token"]
@@ -60,19 +64,20 @@ def lease(request: Document) -> Document:
             return {"state": "held", "by": current["who"], "left": current["until"] - now()}
         if token is None:
             token = last_token() + 1
-            write(STATE / "fence", str(token).encode(), 0o600)
+            write(f"{on_host.STATE}/fence", str(token).encode(), 0o600)
         elif token != last_token():
             return {"state": "lost"}
         document = {"holder": request["holder"], "who": request["who"], "until": now() + request["seconds"]}
-        write(RUNTIME / "lease", json.dumps(document).encode(), 0o600)
+        write(f"{on_host.RUNTIME}/lease", json.dumps(document).encode(), 0o600)
     return {"state": "granted", "token": token}
 
 
-def release(request: Document) -> Document:
+def release(request: Document, _: Trees) -> Document:
     """End a lease; no effect if another holder has taken the host over."""
     with locked("lease.lock"):
         if request["token"] == last_token():
-            (RUNTIME / "lease").unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{on_host.RUNTIME}/lease")
     return {"state": "released"}
 
 

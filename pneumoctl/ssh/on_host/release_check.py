@@ -4,16 +4,29 @@ A release of code is named after the digest of its files, and its packages have 
 is named after the digest of its manifest, which lists the bundle's files.
 """
 
+from __future__ import annotations
+
 import base64
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from pneumoctl.files import release_digest, sha256, tree_digest
+from pneumoctl.ssh.on_host import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pneumoctl.ssh.on_host import Document
+    from pneumoctl.ssh.on_host.streams import Trees
 
 Difference = tuple[str, str]  # ("differs" | "missing" | "added", path)
+
+
+def check_releases(request: Document, _: Trees) -> Document:
+    """Which files differ from the deployed ones."""
+    return {"differences": differences(request["roots"])}
 
 
 def differences(roots: list[str]) -> list[Difference]:

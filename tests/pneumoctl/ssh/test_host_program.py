@@ -15,29 +15,44 @@ def test_the_same_sources_give_the_same_bytes() -> None:
     assert host_program.archive() == first
 
 
-def test_it_holds_every_module_of_on_host_and_compiles() -> None:
+def zipped() -> set[str]:
     with zipfile.ZipFile(io.BytesIO(host_program.archive())) as packed:
-        names = set(packed.namelist())
+        return set(packed.namelist())
+
+
+def test_it_holds_every_module_of_on_host_and_compiles() -> None:
+    names = zipped()
+    with zipfile.ZipFile(io.BytesIO(host_program.archive())) as packed:
         for name in names:
             compile(packed.read(name), name, "exec")
     modules = {file.name for file in Path(on_host.__path__[0]).glob("*.py")}
     assert names == {
         "pneumoctl/__init__.py",
+        "pneumoctl/atomic.py",
         "pneumoctl/files.py",
         "pneumoctl/ssh/__init__.py",
         *(f"pneumoctl/ssh/on_host/{name}" for name in modules),
     }
 
 
+# In place of the agent's main(): every module of the zip is imported, and its file printed.
+REPORT = """
+from pneumoctl.ssh.on_host.operations import MODULES, operation
+for name in MODULES:
+    operation(name)
+print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("pneumoctl.")), sep="\\n", flush=True)"""
+
+
 def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) -> None:
     _, *options, program, size = host_program.command()
-    report = "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('pneumoctl.')), sep='\\n')"
-    argv = [sys.executable, *options, program.removesuffix("main()") + report, size]
+    argv = [sys.executable, *options, program.replace("\nmain()", REPORT), size]
     result = subprocess.run(
         argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=60, check=True
     )
     paths = result.stdout.decode().split()
-    assert len(paths) >= 6 and all(path.startswith("/proc/self/fd/") for path in paths)
+    assert len(paths) == len(set(paths)) == len(zipped()) - 1 and all(
+        path.startswith("/proc/self/fd/") for path in paths
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from pneumoctl.files import tree
-from pneumoctl.ssh import archive, host_program
-from pneumoctl.ssh.on_host import agent, leases
+from pneumoctl.ssh import archive, host_program, on_host
+from pneumoctl.ssh.on_host import agent, leases, steps, undo
+from pneumoctl.ssh.on_host.streams import Trees
 
 GROUP = __import__("grp").getgrgid(os.getgid()).gr_name
 Act = Callable[..., dict[str, Any]]
+NO_TREES = Trees(io.BytesIO(), 0)
 
 
 @pytest.fixture
@@ -31,9 +33,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\ntest ! -e {tmp_path}/broken || ! grep -q bad {tmp_path}/etc/conf\n'
     )
     (tmp_path / "bin/manager").chmod(0o755)
-    monkeypatch.setattr(agent, "STATE", tmp_path / "var")
-    monkeypatch.setattr(leases, "STATE", tmp_path / "var")
-    monkeypatch.setattr(leases, "RUNTIME", tmp_path / "run")
+    monkeypatch.setattr(on_host, "STATE", str(tmp_path / "var"))
+    monkeypatch.setattr(on_host, "RUNTIME", str(tmp_path / "run"))
     return tmp_path
 
 
@@ -44,13 +45,14 @@ def act(host: Path) -> Act:
 
     def done(stream: bytes = b"", **step: Any) -> dict[str, Any]:
         request = {"op": "act", "run": "r", "holder": "us", "token": token, "step": document(**step)}
-        return agent.act(request, io.BytesIO(stream))
+        return steps.act(request, Trees(io.BytesIO(stream), len(stream)))
 
     return done
 
 
 def taken(holder: str, token: int | None = None, seconds: float = 30) -> dict[str, Any]:
-    return leases.lease({"holder": holder, "who": f"{holder}@here", "token": token, "seconds": seconds})
+    request = {"holder": holder, "who": f"{holder}@here", "token": token, "seconds": seconds}
+    return leases.lease(request, NO_TREES)
 
 
 def document(**step: Any) -> dict[str, Any]:
@@ -156,8 +158,8 @@ def test_a_tree_arrives_completely_or_not_at_all(host: Path, act: Act, tmp_path:
 
 def test_a_failed_step_also_undoes_what_a_killed_attempt_changed(host: Path, act: Act) -> None:
     (host / "etc/conf").write_text("old")
-    killed = agent.Undo("a step")
-    killed.save(host / "etc/conf")
+    killed = undo.Undo("a step")
+    killed.save(str(host / "etc/conf"))
     (host / "etc/conf").write_text("half-way")
 
     assert act(actions=[put(host / "etc/conf", "new"), run("false")])["state"] == "failed"
@@ -167,13 +169,13 @@ def test_a_failed_step_also_undoes_what_a_killed_attempt_changed(host: Path, act
 def test_a_step_killed_before_its_verification_is_done_again_and_then_final(host: Path, act: Act) -> None:
     conf = host / "etc/conf"
     conf.write_text("first")
-    killed = agent.Undo("a step")
-    killed.save(conf)
+    killed = undo.Undo("a step")
+    killed.save(str(conf))
     conf.write_text("second")  # and then came the kill
     second = {"actions": [put(conf, "second"), manager(host)], "done_if": [run("grep", "-q", "second", str(conf))]}
 
     asked = {"op": "probe", "steps": [("a step", second["done_if"]), ("another", second["done_if"])]}
-    assert agent.answer(asked, io.BytesIO()) == {"done": [False, True]}
+    assert steps.probe(asked, NO_TREES) == {"done": [False, True]}
     assert act(**second)["state"] == "done" and restarts(host) == 1
     assert act(**second)["state"] == "skip"
     assert act(actions=[put(conf, "third"), run("false")])["state"] == "failed"
@@ -182,10 +184,10 @@ def test_a_step_killed_before_its_verification_is_done_again_and_then_final(host
 
 def test_a_killed_step_undoes_nothing_that_a_later_step_wrote(host: Path, act: Act) -> None:
     conf, other = host / "etc/conf", host / "etc/other"
-    killed = agent.Undo("a step")
+    killed = undo.Undo("a step")
     for path in (conf, other):
         path.write_text("first")
-        killed.save(path)
+        killed.save(str(path))
         path.write_text("half-way")
 
     assert act(title="another", actions=[put(conf, "second"), run("false")])["state"] == "failed"
@@ -217,12 +219,12 @@ def test_there_is_one_holder_and_older_tokens_are_refused(host: Path) -> None:
     second = taken("b")
     assert second["token"] == first["token"] + 1
     assert taken("a", first["token"])["state"] == "held"
-    leases.release({"token": first["token"]})  # of no effect: it is not theirs any more
+    leases.release({"token": first["token"]}, NO_TREES)  # of no effect: it is not theirs any more
     step = document(title="late", actions=[put(host / "etc/conf", "late")])
     late = {"run": "r", "holder": "a", "token": first["token"], "step": step}
-    assert agent.act(late, io.BytesIO()) == {"state": "lost"}
+    assert steps.act(late, NO_TREES) == {"state": "lost"}
     assert not (host / "etc/conf").exists()
-    leases.release({"token": second["token"]})
+    leases.release({"token": second["token"]}, NO_TREES)
     assert taken("c")["token"] == second["token"] + 1
     assert taken("a", first["token"])["state"] == "held"
 
@@ -239,25 +241,44 @@ def test_the_next_command_of_the_same_stack_takes_over_at_once(host: Path) -> No
 
 
 # Run before the agent's main(): what the agent keeps goes into the test's folder.
-ELSEWHERE = """from pathlib import Path
-from pneumoctl.ssh.on_host import agent, leases
-agent.STATE = leases.STATE = Path({state!r})
-leases.RUNTIME = Path({runtime!r})
+ELSEWHERE = """
+from pneumoctl.ssh import on_host
+on_host.STATE, on_host.RUNTIME = {state!r}, {runtime!r}
 main()"""
 
 
-def started(host: Path, request: dict[str, Any]) -> "subprocess.Popen[bytes]":
-    """The agent as a host runs it: by a Python without our packages."""
+def started(host: Path, request: dict[str, Any], after: str = "") -> "subprocess.Popen[bytes]":
+    """The agent as a host runs it: by a Python without our packages. `after`: a statement that follows the answer."""
     _, *options, program, size = host_program.command()
-    elsewhere = ELSEWHERE.format(state=str(host / "var"), runtime=str(host / "run"))
-    assert program.endswith("\nmain()")
-    line = [sys.executable, *options, program.removesuffix("main()") + elsewhere, size]
+    elsewhere = ELSEWHERE.format(state=str(host / "var"), runtime=str(host / "run")) + f"\n{after}"
+    assert program.count("\nmain()") == 1
+    line = [sys.executable, *options, program.replace("\nmain()", elsewhere), size]
     child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=host)
     assert child.stdin
     child.stdin.write(host_program.archive() + json.dumps(request).encode() + b"\n")
     child.stdin.close()
     child.stdin = None
     return child
+
+
+# Together, they took three quarters of the CPU time of a request, and a lease is renewed every few seconds.
+HEAVY = {"typing", "pathlib", "tempfile", "shutil", "tarfile", "csv", "random"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "without"),
+    [
+        ({"op": "lease", "holder": "us", "who": "", "token": None, "seconds": 9}, {*HEAVY, "subprocess", "hashlib"}),
+        ({"op": "read", "paths": []}, {*HEAVY, "subprocess", "hashlib"}),
+        ({"op": "run", "argv": ["true"], "timeout": 9}, {*HEAVY, "hashlib"}),
+        ({"op": "probe", "steps": [["a step", []]]}, HEAVY),
+    ],
+)
+def test_a_askedimports_only_what_it_needs(host: Path, asked: dict[str, Any], without: set[str]) -> None:
+    child = started(host, asked, "print(*sys.modules, flush=True)")
+    answer, modules = child.communicate(timeout=120)[0].decode().splitlines()
+    assert "answer" in json.loads(answer)
+    assert "pneumoctl.ssh.on_host.agent" in modules.split() and not without & set(modules.split())
 
 
 def slow(host: Path, title: str = "slow") -> dict[str, Any]:
@@ -300,7 +321,7 @@ def test_after_a_kill_the_next_attempt_can_undo_the_step(host: Path, act: Act) -
     token = taken("us")["token"]
     step = document(verify=[run("false")], actions=[put(host / "etc/conf", "x")])
     request = {"run": "r", "holder": "us", "token": token, "step": step}
-    assert agent.act(request, io.BytesIO())["state"] == "failed"
+    assert steps.act(request, NO_TREES)["state"] == "failed"
     assert (host / "etc/conf").read_text() == "old"
 
 
@@ -328,9 +349,9 @@ def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Pat
 
 
 def test_the_record_of_steps_is_bounded(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "LONGEST_RECORD", 2000)
+    monkeypatch.setattr(steps, "LONGEST_RECORD", 2000)
     for number in range(100):
-        agent.record({"title": f"step {number}"})
+        steps.record({"title": f"step {number}"})
 
     lines = (host / "var/steps.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["title"] == "step 99" and json.loads(lines[0])
