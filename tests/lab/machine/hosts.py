@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.machine import mounts
 from tests.lab.machine.cgroups import Group
 from tests.lab.machine.network import Network
-from tests.lab.machine.paths import LabPaths
+from tests.lab.machine.paths import SEED, LabPaths
 
 REBOOTED = 133  # nspawn's exit code when the host reboots; 0 when it was powered off
 DISK = "8G"  # a sparse file: it only takes the space that is written
@@ -45,7 +45,7 @@ class Host:
         _run("mount", "-o", "loop,noatime", image, mounted)
         for name in ("upper", "work"):
             (mounted / name).mkdir()
-        seed = mounted / "upper/var/lib/cloud/seed/nocloud"
+        seed = mounted / "upper" / SEED
         seed.mkdir(parents=True)
         (seed / "user-data").write_bytes(self._seed.user_data)
         (seed / "meta-data").write_text(json.dumps(self._metadata()))

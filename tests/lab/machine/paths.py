@@ -15,6 +15,7 @@ STRANGER = "203.0.113.66"  # someone else on the internet
 EXTERNAL_ADDRESSES = {"operator": OPERATOR, "stranger": STRANGER}  # namespace (and interface of the router) -> address
 GATEWAY = "169.254.1.1"  # the router, for everyone who is connected to it
 
+SEED = "var/lib/cloud/seed/nocloud-net"  # on a host: what cloud-init reads in place of EC2's metadata
 ROOT = Path(__file__).resolve().parents[3]
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 
