@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,7 +153,7 @@ def _mirror(root: Path, run: Run) -> None:
     run("chroot", root, "apt-get", "-qq", "install", "-y", "--download-only", *OFFLINE_PACKAGES)
     packages.mkdir(parents=True)
     for archive in archives.glob("*.deb"):
-        archive.rename(packages / archive.name)
+        _store(archive, packages / archive.name, run)
     index = subprocess.run(
         ["dpkg-scanpackages", "--multiversion", "."], cwd=packages, capture_output=True, text=True, check=True
     )
@@ -170,6 +171,14 @@ def _mirror(root: Path, run: Run) -> None:
         options = ("--require-hashes", "--requirement", "/tmp/lock.txt")
         run("chroot", root, "python3", own_pip, *offline, "--break-system-packages", *options)
         (root / "tmp/lock.txt").unlink()
+
+
+def _store(archive: Path, stored: Path, run: Run) -> None:
+    """Pack a package again without compression, because every host unpacks it."""
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        run("dpkg-deb", "--raw-extract", archive, folder)
+        run("dpkg-deb", "-Znone", "--build", folder, stored)
+    archive.unlink()
 
 
 def _settle(root: Path, run: Run) -> None:
