@@ -1,5 +1,6 @@
 """The first `up` of a stack, and the output of every read-only command."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +21,12 @@ def test_up_from_nothing_makes_every_host(first_up: FirstUp, operator: Operator)
 
 def test_every_boot_script_has_ended_well(first_up: FirstUp, operator: Operator) -> None:
     assert {operator.lab.fault.run_on_host(name, ["cat", "/var/lib/pneumoctl/boot"]) for name in HOSTS} == {"ok\n"}
+
+
+def test_cloud_init_reports_no_error(first_up: FirstUp, operator: Operator) -> None:
+    status = json.loads(operator.lab.fault.run_on_host("nginx", ["cloud-init", "status", "--format", "json"]))
+    assert (status["status"], status["errors"]) == ("done", [])
+    assert status["datasource"].startswith("nocloud")
 
 
 def test_every_pinned_key_is_the_hosts_own(first_up: FirstUp, operator: Operator) -> None:
