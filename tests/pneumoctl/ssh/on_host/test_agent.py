@@ -274,7 +274,7 @@ HEAVY = {"typing", "pathlib", "tempfile", "shutil", "tarfile", "csv", "random"}
         ({"op": "probe", "steps": [["a step", []]]}, HEAVY),
     ],
 )
-def test_a_askedimports_only_what_it_needs(host: Path, asked: dict[str, Any], without: set[str]) -> None:
+def test_a_request_imports_only_what_it_needs(host: Path, asked: dict[str, Any], without: set[str]) -> None:
     child = started(host, asked, "print(*sys.modules, flush=True)")
     answer, modules = child.communicate(timeout=120)[0].decode().splitlines()
     assert "answer" in json.loads(answer)
