@@ -57,8 +57,8 @@ class Heartbeat:
             except OSError as error:  # a full disk must not end the run here
                 log.warning("progress cannot be reported: %s", error)
 
-    def step(self, progress: Progress, steps: int, settings: dict[str, Any], trouble: str = "") -> None:
-        """Report a step or the end of an epoch; `trouble`: why the last upload of a checkpoint failed."""
+    def step(self, progress: Progress, steps: int, settings: dict[str, Any], upload_error: str = "") -> None:
+        """Report a step or the end of an epoch; `upload_error`: why the last upload of a checkpoint failed."""
         last = progress.history[-1] if progress.history else {}
         total = steps * settings.get("epochs", 1)
         rate = progress.step / max(progress.seconds, 1e-9)
@@ -72,6 +72,6 @@ class Heartbeat:
             loss=progress.loss / progress.seen if progress.seen else last.get("loss"),
             sensitivity=last.get("val_recall"),
             images_per_second=rate * settings.get("batch", 0),
-            trouble=trouble,
+            upload_error=upload_error,
             eta_s=max(0, total - progress.step) / max(rate, 1e-9),
         )

@@ -49,7 +49,7 @@ KINDS = {
         "the account is not signed up for this service in {region} ({code} from {action})",
         "aws account enable-region --region-name {region}, or finish the account's sign-up in the console",
     ),
-    "trouble": ("AWS reports an internal error: {reason}", "run the same command again in some minutes"),
+    "internal": ("AWS reports an internal error: {reason}", "run the same command again in some minutes"),
     "unsupported": ("this AWS endpoint does not know {action}", "check AWS_ENDPOINT_URL"),
     "refused": ("AWS refused {action}: {reason}", ""),
 }
@@ -62,7 +62,7 @@ _CODES = {
     "throttled": "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException "
     "RequestLimitExceeded TooManyRequestsException BandwidthLimitExceeded SlowDown EC2ThrottledException",
     "opt-in": "OptInRequired SubscriptionRequiredException NotSignedUp",
-    "trouble": "InternalError InternalFailure InternalServiceError ServiceUnavailable Unavailable 500 502 503 504",
+    "internal": "InternalError InternalFailure InternalServiceError ServiceUnavailable Unavailable 500 502 503 504",
     "unsupported": "NotImplemented 501",
 }
 _CLASSES = {

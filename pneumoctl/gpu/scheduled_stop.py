@@ -21,7 +21,7 @@ ROLE = "arn:{partition}:iam::{account}:role/pneumoctl-{stack}-scheduler-{region}
 ATTEMPTS = 4
 PAUSE_S = 2.0
 CLOCK_TOLERANCE_S = 3.0  # AWS gives its time in whole seconds, and the answer takes a moment
-RETRIED = ("throttled", "unreachable", "trouble")  # kinds of errors that may not last
+RETRIED = ("throttled", "unreachable", "internal")  # kinds of errors that may not last
 MISSING = "ResourceNotFoundException"
 
 Answer = TypeVar("Answer")

@@ -90,6 +90,8 @@ def describe(progress: Mapping[str, Any], usd: float | None) -> str:
             parts.append(f"{progress['images_per_second']:.0f} images/s")
         if progress.get("eta_s") is not None:
             parts.append(f"{format_duration(progress['eta_s'])} left")
+        if progress.get("upload_error"):
+            parts.append(f"the last checkpoint is not in the bucket yet: {progress['upload_error']}")
     if usd is not None:
         parts.append(f"${usd:.2f}")
     return "  ".join(parts)

@@ -81,7 +81,7 @@ def _status(lab: Lab, arguments: argparse.Namespace) -> int:
     for host in lab.hosts():
         print(line.format(**host))
     if lab.reconciler_failure():
-        print(f"the reconciler has trouble: {lab.reconciler_failure()}")
+        print(f"the reconciler has failed: {lab.reconciler_failure()}")
     for fault in lab.ask("GET", "faults"):
         print("fault {id} of the API: {kind}, {service}:{action}, {matched} calls so far".format(**fault))
     return 0

@@ -17,7 +17,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from model import host_run, phantom
+from model.host.heartbeat import Heartbeat, RunPaths
 from model.training.devices import STAND_IN
+from model.training.loop import Progress
 from tests.model import forked
 
 # Three steps per epoch, of batches of one size: TensorFlow compiles a step for each size.
@@ -165,6 +167,15 @@ def test_a_failing_upload_is_reported_and_does_not_end_the_training(
     assert ended.returncode == 0, ended.stderr
     assert (host.end()["exit"], host.end()["why"]) == (0, "done")
     assert "the newest checkpoint is not in the bucket: AccessDenied" in host.end()["message"]
+
+
+def test_a_step_reports_why_the_last_upload_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/runs:{tmp_path}/data")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    paths = RunPaths({"run": "r"})
+    paths.run.mkdir(parents=True)
+    Heartbeat(paths, "r").step(Progress(), 3, {}, "AccessDenied")
+    assert json.loads(paths.progress.read_text())["upload_error"] == "AccessDenied"
 
 
 def test_the_heartbeat_counts_and_names_every_phase(whole: tuple[Host, "CompletedProcess[str]"]) -> None:

@@ -181,7 +181,7 @@ class Lab:
 
     def reconciler_failure(self) -> str:
         """What the reconciler failed to do at its last attempt; empty if it succeeded."""
-        return str(json.loads(self._overview.read_text())["trouble"])
+        return str(json.loads(self._overview.read_text())["failure"])
 
     def host(self, which: str) -> dict[str, Any]:
         """The existing host with a name, address or id. Raises KeyError if there is none."""

@@ -195,7 +195,7 @@ class Reconciler:
         """Write hosts.json, the state of all hosts, for the lab's commands."""
         states = {instance["InstanceId"]: instance for instance in self._listed}
         rows = [_row(managed, states.get(identity, {})) for identity, managed in self._managed_hosts.items()]
-        text = json.dumps({"trouble": self._failure, "hosts": rows})
+        text = json.dumps({"failure": self._failure, "hosts": rows})
         file = self._paths.directory / "hosts.json"
         if not file.exists() or file.read_text() != text:
             partial = Path(f"{file}.partial")

@@ -83,7 +83,7 @@ def test_clients_are_made_once(cloud: Cloud) -> None:
         ({"kind": "expired"}, "expired", "have expired", "aws sso login"),
         ({"kind": "invalid"}, "invalid", "does not accept the credentials", "enable-region --region-name eu-west-1"),
         ({"kind": "error", "code": "OptInRequired", "status": 401}, "opt-in", "not signed up", "enable-region"),
-        ({"kind": "error", "code": "InternalError", "status": 500}, "trouble", "an internal error", "some minutes"),
+        ({"kind": "error", "code": "InternalError", "status": 500}, "internal", "an internal error", "some minutes"),
         ({"kind": "error", "code": "Odd", "message": "No."}, "refused", "refused ec2:DescribeVpcs: No", ""),
         ({"kind": "down"}, "unreachable", "cannot be reached in eu-west-1", "AWS_ENDPOINT_URL"),
     ],

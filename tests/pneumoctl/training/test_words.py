@@ -34,6 +34,8 @@ def test_the_line_that_a_person_reads() -> None:
     assert training_progress.describe(news, 0.341) == (
         "train  epoch 3/20  step 120/800  loss 0.1235  sensitivity 0.970  85 images/s  12 min left  $0.34"
     )
+    late = training_progress.describe({"phase": "train", "step": 9, "upload_error": "AccessDenied"}, None)
+    assert late == "train  step 9  the last checkpoint is not in the bucket yet: AccessDenied"
     early = {"phase": "train", "epoch": 0, "step": 1, "sensitivity": None, "loss": None}
     assert training_progress.describe(early, None) == "train  epoch 0  step 1"
     assert training_progress.describe({"phase": "data", "files": 3, "files_total": 9}, None) == "data  3/9 files"
