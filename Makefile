@@ -39,8 +39,10 @@ down: $(VENV)/.local
 ## make test-all                 that, and all that repeats the proof: under more faults, at more moments, on more Pythons
 test test-all: prepared
 	@echo "the tests run in $(words $(PARTS)) parts, three beside each other; each is shown when it has ended"
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@)
-	@test $@ = test || $(MAKE) --no-print-directory test-pythons
+	@failed=; $(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(PARTS) WHOLE=$(filter test-all,$@) \
+		|| failed=1; \
+	test $@ = test || $(MAKE) --no-print-directory test-pythons || failed=1; \
+	test -z "$$failed"
 	@test $@ = test || $(BIN)/python -m tests.docs.figures $(PARTS:%=build/reports/%.xml) $$(find build/reports -name 'python*.xml' | sort) $(SEED:%=--seed PNEUMO_SWEEP_SEED=%)
 
 # All that the tests use, fetched side by side.

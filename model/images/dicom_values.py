@@ -61,11 +61,11 @@ def _uncompressed(dataset: "Dataset") -> np.ndarray:
         words = np.frombuffer(content, ">u2").astype("<u2").view(np.uint8)[:needed]
     else:
         words = np.frombuffer(content, f"{'>' if big_endian else '<'}u{size}", count=needed // size)
-    _check_end(words, dataset)
+    _check_ls_end(words, dataset)
     return words.reshape(shape)
 
 
-def _check_end(words: np.ndarray, dataset: "Dataset") -> None:
+def _check_ls_end(words: np.ndarray, dataset: "Dataset") -> None:
     """Refuse a picture that ends in one value, unless that is padding or a border.
 
     A border has straight edges: it begins with a row, or at its side it is as wide as in the row above. One that is not
@@ -129,7 +129,7 @@ def _decoded(stream: bytes, name: str, shape: tuple[int, int], allocated: int) -
         if name in _LOSSLESS_JPEG:
             jpeg_stream.check_lossless(stream, values)
     elif name in _JPEG_LS:
-        jpeg_stream.check_end(stream)
+        jpeg_stream.check_ls_end(stream)
         values = imagecodecs.jpegls_decode(stream)
     elif name in _JPEG_2000:
         jpeg2000_stream.check_tiles(stream)

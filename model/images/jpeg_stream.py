@@ -84,8 +84,8 @@ def _is_refined(stream: bytes, channels: int) -> bool:
     return not any(missing.values())
 
 
-def check_end(stream: bytes) -> None:
-    """Refuse JPEG-LS data without an end of image, which CharLS reads on for seconds, however small it is.
+def check_ls_end(stream: bytes) -> None:
+    """Refuse JPEG-LS data without an end of image: CharLS decodes even a small one for up to half a minute.
 
     ISO 14495-1 demands one; in coded data, a byte FF is followed by less than 80. Raises Refused.
     """

@@ -138,7 +138,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Extend the time limit: the first test that uses a lab may wait until the image is built and a stack is up."""
     for item in items:
         if LAB_FIXTURES & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(2400))
+            item.add_marker(pytest.mark.timeout(3600))
 
 
 @pytest.hookimpl(hookwrapper=True)

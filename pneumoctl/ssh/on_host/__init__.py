@@ -1,6 +1,6 @@
 """The program that hosts run: a zip of this package and what it imports of pneumoctl, sent with every request.
 
-Debian 12's Python runs it without any site-packages: the standard library only. It is never installed. Every request
+It is never installed. Debian 12's Python runs it without any site-packages: the standard library only. Every request
 starts it anew, so each module imports only what its operations need, and `operations` imports a module on demand.
 """
 

@@ -1,4 +1,4 @@
-"""The operations by name; a module is imported when a request needs it."""
+"""The operations that a request can name; a module is imported when a request needs it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pneumoctl.ssh.on_host import Document
+    from pneumoctl.ssh.on_host.streams import Trees
+
 MODULES = {
     "lease": "leases",
     "release": "leases",
@@ -17,13 +20,16 @@ MODULES = {
     "run": "commands",
     "probe": "steps",
     "act": "steps",
-    "validate": "staged_files",
-    "copy": "trees",
     "check_releases": "release_check",
 }
 
 
-def operation(name: str) -> Callable[..., Any]:
-    """The function of this name."""
-    function: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{MODULES[name]}"), name)
+def operation(name: str) -> Callable[[Document, Trees], Document]:
+    """The function that answers requests of this name."""
+    function: Callable[[Document, Trees], Document] = getattr(module(MODULES[name]), name)
     return function
+
+
+def module(name: str) -> Any:
+    """A module of this package, imported when a request or a step needs it."""
+    return importlib.import_module(f"{__package__}.{name}")

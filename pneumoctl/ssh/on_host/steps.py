@@ -16,7 +16,7 @@ from pneumoctl.ssh.on_host import TYPE_CHECKING
 from pneumoctl.ssh.on_host.commands import Failed, all_succeed, execute, run_or_fail
 from pneumoctl.ssh.on_host.files import content, link, write
 from pneumoctl.ssh.on_host.leases import is_valid, locked
-from pneumoctl.ssh.on_host.operations import operation
+from pneumoctl.ssh.on_host.operations import module
 from pneumoctl.ssh.on_host.streams import Terminated, emit
 from pneumoctl.ssh.on_host.undo import Undo
 
@@ -60,7 +60,7 @@ def act(request: Document, stream: Trees) -> Document:
 def carry_out(step: Document, stream: Trees) -> str:
     """Run the actions of a step in order and verify the result; returns the last output. Undoes all if it raises."""
     if step["validate"]:
-        operation("validate")(step)
+        module("staged_files").validate(step)
     undo = Undo(step["id"])
     output = ""
     try:
@@ -83,7 +83,7 @@ def do(action: Document, undo: Undo, stream: Trees) -> str:
     if action["do"] in ("run", "service"):
         return run_or_fail(action)
     if action["do"] == "copy":
-        operation("copy")(action, stream)
+        module("trees").copy(action, stream)
         return ""
     undo.save(action["path"])
     if action["do"] == "put":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,17 @@ from pneumoctl.targets.common.unix_http import UnixConnection
 def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
     """Whether a readiness URL answers 200, and its JSON document, which gives the reason if it does not.
 
-    With `socket`, the request goes to that Unix socket.
+    The URL is http and has no query. With `socket`, the request goes to that Unix socket.
     """
-    parts = urlsplit(url)
-    connection = (
-        UnixConnection(socket, parts.netloc, timeout) if socket else HTTPConnection(parts.netloc, timeout=timeout)
-    )
+    host, path = urlsplit(url)[1:3]
     try:
-        connection.request("GET", parts.path)
-        answer = connection.getresponse()
-        document = json.loads(answer.read())
+        made = UnixConnection(socket, timeout, host) if socket else HTTPConnection(host, timeout=timeout)
+        with closing(made) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            document = json.loads(answer.read())
     except (OSError, HTTPException, ValueError) as error:
         return False, {"detail": f"no answer: {error.__class__.__name__}"}
-    finally:
-        connection.close()
     return answer.status == 200, document if isinstance(document, dict) else {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 class UnixConnection(HTTPConnection):
     """A connection to the server that listens on the socket at `path`."""
 
-    def __init__(self, path: Path, host: str = "localhost", timeout: float | None = None) -> None:
+    def __init__(self, path: Path, timeout: float, host: str = "localhost") -> None:
         super().__init__(host, timeout=timeout)
         self._path = str(path)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.common.ready import ready
 from pneumoctl.targets.local import service_states
+from pneumoctl.targets.local.service_states import ServiceState
 
 MOST_LIVES = 2  # a service that was restarted this often will not become ready
 
@@ -44,13 +45,17 @@ def _hopeless(document: dict[str, Any], lives: set[int]) -> str:
 
 
 def _pid(root: Path, service: str) -> int:
-    state = (service_states.states(root) or {}).get(service)
+    state = _state(root, service)
     return state.pid if state else 0
+
+
+def _state(root: Path, service: str) -> ServiceState | None:
+    return (service_states.available_states(root) or {}).get(service)
 
 
 def serves(root: Path, service: str, url: str, socket: Path | None) -> bool:
     """Whether the supervisor runs a service and the service is ready. One that runs can hang."""
-    state = (service_states.states(root) or {}).get(service)
+    state = _state(root, service)
     return state is not None and state.state == "RUNNING" and ready(url, 10, socket)[0]
 
 

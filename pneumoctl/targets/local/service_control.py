@@ -1,7 +1,8 @@
 """Control or probe a service, as a program: `python -m pneumoctl.targets.local.service_control VERB ROOT [NAME]`.
 
-While supervisorctl waits for a service to stop, supervisord takes a whole core. This program polls it instead; it also
-starts in half the time.
+VERB: start, stop or restart changes a service; running or stopped tells its state; supervised, without NAME, tells
+whether supervisord answers. While supervisorctl waits for a service to stop, supervisord takes a whole core. This
+program polls it instead, and it starts in half the time that supervisorctl needs.
 """
 
 import sys
@@ -36,6 +37,11 @@ def restart(root: Path, service: str) -> str:
 def _change(root: Path, service: str, method: str) -> str:
     with suppress(Fault), service_states.connection(root) as proxy:  # its state says whether there was something to do
         getattr(proxy.supervisor, method)(service, False)
+    return settled(root, service)
+
+
+def settled(root: Path, service: str) -> str:
+    """The state of a service once it neither starts nor stops; ABSENT if supervisord does not run or know it."""
     while (state := _state(root, service)) in MOVING:
         time.sleep(PERIOD)
     return state
@@ -43,29 +49,29 @@ def _change(root: Path, service: str, method: str) -> str:
 
 def _state(root: Path, service: str) -> str:
     states = service_states.states(root)
-    return states[service].state if states and service in states else "UNKNOWN"
+    return states[service].state if states and service in states else "ABSENT"
 
 
 VERBS: dict[str, tuple[Callable[[Path, str], str], tuple[str, ...]]] = {
     "start": (start, ("RUNNING",)),
     "stop": (stop, ("STOPPED", "EXITED", "FATAL")),
     "restart": (restart, ("RUNNING",)),
-    "running": (_state, ("RUNNING",)),
-    "stopped": (_state, ("STOPPED", "EXITED", "FATAL", "UNKNOWN")),
+    "running": (settled, ("RUNNING",)),
+    "stopped": (settled, ("STOPPED", "EXITED", "FATAL", "ABSENT")),
 }
 
 
 def main(argv: list[str]) -> int:
     """Exit code 1, with the state on stderr, if the service is not in the wanted one afterwards."""
     verb, root, *names = argv
-    if verb == "supervised":
-        return 0 if service_states.states(Path(root)) is not None else 1
-    (service,) = names
-    act, wanted = VERBS[verb]
+    service = names[0] if names else "supervisord"
     try:
+        if verb == "supervised":
+            return 0 if service_states.states(Path(root)) is not None else 1
+        act, wanted = VERBS[verb]
         state = act(Path(root), service)
     except OSError as error:
-        state = f"supervisord does not answer: {error}"
+        state, wanted = f"supervisord does not answer: {error}", ()
     if state in wanted:
         return 0
     sys.stderr.write(f"{service}: {state}\n")

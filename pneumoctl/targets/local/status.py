@@ -17,7 +17,7 @@ def gather_status(stack: Stack) -> dict[str, Any]:
     if inventory is None:
         left = [process.pid for process in processes.ours(stack.directory)]
         return {"stack": stack.name, "serving": False, "exists": False, "services": [], "strays": left}
-    states = service_states.states(stack.directory)
+    states = service_states.available_states(stack.directory)
     held = processes.listening(stack.directory)
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
     serves, checks = ready(f"{inventory.url('ui')}/readyz")

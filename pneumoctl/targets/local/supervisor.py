@@ -9,7 +9,7 @@ from pathlib import Path
 from pneumoctl.plan.steps import Probe, Service
 from pneumoctl.plan.transport import inherited
 from pneumoctl.targets.local import processes
-from pneumoctl.targets.local.service_states import states
+from pneumoctl.targets.local.service_states import available_states
 
 # AF_UNIX paths are limited to 108 bytes; supervisord appends a suffix while it binds.
 LONGEST_SOCKET = 90
@@ -62,9 +62,9 @@ def stopped(root: Path, service: str) -> Probe:
 def start(root: Path) -> int:
     """Reload the configuration of a running supervisord, or start it; returns the exit code.
 
-    If supervisord was killed, its children still run. They are ended before a new one starts.
+    If supervisord was killed or does not answer, its children still run. They are ended before a new one starts.
     """
-    if states(root) is not None:
+    if available_states(root) is not None:
         return subprocess.run(ctl(root, "update"), check=False).returncode
     processes.end(root)
     daemon = (sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config(root)))

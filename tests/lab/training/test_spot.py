@@ -7,7 +7,6 @@ import pytest
 from tests.lab.stack_operator import COMMAND_TIMEOUT_S
 from tests.lab.training.host import TrainingHost
 
-pytestmark = pytest.mark.timeout(3600)  # two runs, each with its installation
 HOURS = 5 * 3600.0  # beyond the deadline of a run, which is four hours
 NOTICE = """mkdir -p /run/lab; echo '{"action": "terminate", "time": "2026-01-01T00:02:00Z"}' >/run/lab/spot-action"""
 

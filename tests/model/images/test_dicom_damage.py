@@ -97,7 +97,7 @@ def test_a_stream_that_is_cut_is_refused_even_if_it_has_an_end(
 def test_jpeg_ls_without_an_end_is_refused_before_it_is_decoded(
     films: Any, values: np.ndarray, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CharLS takes seconds for it, however small it is."""
+    """CharLS would decode it for seconds."""
     stream = imagecodecs.jpegls_encode(values)
     assert films.pixels(in_dicom(films, "JPEG-LS", values, stream + bytes(len(stream) % 2))).shape == values.shape
     monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda *_: pytest.fail("decoded"))

@@ -55,7 +55,7 @@ def state(trained: TrainingLoop, directory: Path) -> dict[str, np.ndarray]:
     return {**arrays, **{f"final/{n}": value for n, value in enumerate(trained.model.get_weights())}}
 
 
-# One step per epoch without augmentation, whose optimizer has no state: for runs that prove what the loop decides.
+# One step per epoch without augmentation, with a simple optimizer: for runs that prove what the loop decides.
 SHORT = {"batch": 16, "augment": 0.0, "optimizer": "sgd"}
 
 

@@ -70,18 +70,20 @@ def test_the_file_may_be_removed_by_its_holder(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_waited_for_and_its_file_removed(tmp_path: Path) -> None:
-    path, order = tmp_path / "s.lock", []
+    path, order, asks = tmp_path / "s.lock", [], threading.Event()
 
     def second() -> None:
+        asks.set()
         with lock.waited_for(path):
             order.append("second")
 
     thread = threading.Thread(target=second)
     with lock.waited_for(path):
         thread.start()
+        assert asks.wait(60)
         thread.join(0.2)  # time to take a lock that is not held
         order.append("first")
-    thread.join()
+    thread.join(60)
     assert order == ["first", "second"]
     assert not path.exists()
 

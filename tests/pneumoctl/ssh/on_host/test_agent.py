@@ -1,5 +1,6 @@
 """The agent on a host: steps that are done completely or undone, leases, and recovery after a kill."""
 
+import errno
 import io
 import json
 import os
@@ -272,6 +273,8 @@ HEAVY = {"typing", "pathlib", "tempfile", "shutil", "tarfile", "csv", "random"}
         ({"op": "read", "paths": []}, {*HEAVY, "subprocess", "hashlib"}),
         ({"op": "run", "argv": ["true"], "timeout": 9}, {*HEAVY, "hashlib"}),
         ({"op": "probe", "steps": [["a step", []]]}, HEAVY),
+        ({"op": "act", "run": "r", "holder": "us", "token": 1, "step": {"title": "a step"}}, HEAVY),
+        ({"op": "release", "token": 1}, {*HEAVY, "subprocess", "hashlib"}),
     ],
 )
 def test_a_request_imports_only_what_it_needs(host: Path, asked: dict[str, Any], without: set[str]) -> None:
@@ -279,6 +282,32 @@ def test_a_request_imports_only_what_it_needs(host: Path, asked: dict[str, Any],
     answer, modules = child.communicate(timeout=120)[0].decode().splitlines()
     assert "answer" in json.loads(answer)
     assert "pneumoctl.ssh.on_host.agent" in modules.split() and not without & set(modules.split())
+
+
+def test_a_large_answer_arrives_whole_and_a_malformed_request_is_no_success(host: Path) -> None:
+    (host / "large").write_text("x" * 5_000_000)
+    child = started(host, {"op": "read", "paths": [str(host / "large")]}, "os._exit(0)")
+    out, _ = child.communicate(timeout=120)
+    assert [len(text) for text in json.loads(out)["answer"]["texts"]] == [5_000_000] and child.returncode == 0
+
+    child = started(host, {"op": "unknown"}, "os._exit(0)")
+    assert child.communicate(timeout=120)[0] == b"" and child.returncode != 0
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_absent(
+    host: Path, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf, lstat = host / "etc/conf", os.lstat
+    conf.write_text("old")
+
+    def failing(path: str | os.PathLike[str], **options: Any) -> os.stat_result:
+        if str(path) == str(conf):
+            raise OSError(errno.EIO, "Input/output error")
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", failing)
+    assert act(actions=[put(conf, "new")])["state"] == "failed"
+    assert conf.read_text() == "old"
 
 
 def slow(host: Path, title: str = "slow") -> dict[str, Any]:

