@@ -61,7 +61,7 @@ endif
 $(PARTS): $(VENV)/.dev
 	$(if $(filter test-lab,$@),,nice -n 5) $(BIN)/python -m pytest $(if $(WHOLE),-m '' --junitxml=build/reports/$@.xml) $($@)
 test-training = $(addprefix tests/lab/,faults/test_training.py training)
-test-lab = $(addprefix tests/lab/,hosts faults training aws) $(if $(WHOLE),$(addprefix --ignore=,$(test-training)))
+test-lab = $(addprefix tests/lab/,hosts faults $(if $(WHOLE),,training) aws) $(if $(WHOLE),--ignore=tests/lab/faults/test_training.py)
 test-model = tests/model
 test-pneumoctl = tests/pneumoctl
 test-rest = $(addprefix --ignore=tests/,lab/hosts lab/faults lab/aws lab/training model pneumoctl)
