@@ -57,7 +57,7 @@ class Environment:
         command = [program, *words[1:]]
         where = cwd or self.state
         result = subprocess.run(
-            command, env=self.variables(), cwd=where, capture_output=True, text=True, timeout=400, check=False
+            command, env=self.variables(), cwd=where, capture_output=True, text=True, timeout=1500, check=False
         )
         assert result.returncode == code, f"{words}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         assert "Traceback" not in result.stderr, result.stderr

@@ -39,7 +39,7 @@ class TwoHostVpc:
         """Run a command with OpenSSH; any exit code is accepted."""
         options = ["-F", "ssh_config", "-o", f"ConnectTimeout={timeout}"]
         try:
-            return self.lab.run(["ssh", *options, self.address(instance), command], code=None, timeout=240)
+            return self.lab.run(["ssh", *options, self.address(instance), command], code=None, timeout=900)
         except subprocess.TimeoutExpired as late:  # ConnectTimeout does not apply after the bastion has answered
             return subprocess.CompletedProcess(late.cmd, 255, "", "timed out")
 

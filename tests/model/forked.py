@@ -14,7 +14,7 @@ from model import train
 ROOT = Path(train.__file__).parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 LOADED = ["pytest", "boto3", "model.host_run", "model.training.run"]
-TIMEOUT_S = 280
+TIMEOUT_S = 1500
 
 
 def start(program: Path, *words: object, **environment: str) -> "CompletedProcess[str]":

@@ -50,7 +50,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(arguments: tuple[str, ...], *words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments, *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500)
 
 
 def fork(directory: Path, program: str, *words: object) -> subprocess.CompletedProcess[str]:

@@ -59,7 +59,7 @@ def boot(evaluated: dict[str, Any], tmp_path: Path) -> Callable[..., Boot]:
             stub.chmod(0o755)
         script = tmp_path / "user-data"
         script.write_text(re.sub(r"(?<![\w/])/(?=(var|etc|dev/console|run|usr/local)\b)", f"{root}/", evaluated[name]))
-        subprocess.run(["bash", script], env={"PATH": f"{bin_}:{os.environ['PATH']}"}, capture_output=True, timeout=120)
+        subprocess.run(["bash", script], env={"PATH": f"{bin_}:{os.environ['PATH']}"}, capture_output=True, timeout=600)
         calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
         return Boot(script.read_text().splitlines(), root, calls)
 

@@ -26,7 +26,7 @@ def check(app: str, environment: Mapping[str, str]) -> tuple[int, dict, str]:
     """Exit code, the document, the last line of stderr."""
     mine = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     argv = [sys.executable, "-P", "-m", "webapp.check", app]
-    ran = subprocess.run(argv, env=mine, cwd="/", capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(argv, env=mine, cwd="/", capture_output=True, text=True, timeout=600)
     (line,) = ran.stdout.splitlines()
     return ran.returncode, json.loads(line), (ran.stderr.splitlines() or [""])[-1]
 
@@ -99,5 +99,5 @@ def test_a_page_without_an_api_fails():
 
 
 def test_a_missing_argument_is_a_usage_error():
-    ran = subprocess.run([sys.executable, "-m", "webapp.check"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-m", "webapp.check"], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 2 and "api|ui" in ran.stderr

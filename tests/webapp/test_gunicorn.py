@@ -58,7 +58,7 @@ def get(url: str) -> urllib3.BaseHTTPResponse:
 def test_a_missing_setting_stops_the_server_and_is_named(app, name):
     environment = {key: value for key, value in os.environ.items() if key not in ("MAC_KEY", "API_URL")}
     argv = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", f"{app}:create_app()"]
-    ran = subprocess.run(argv, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(argv, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600)
     assert ran.returncode != 0
     assert "EnvironmentInvalid" in ran.stderr
     assert f"{name} is not set" in ran.stderr

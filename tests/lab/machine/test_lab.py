@@ -107,7 +107,7 @@ def test_an_interrupted_up_leaves_nothing(second: Lab, begun: str, how: signal.S
     wait_for(begun, reached[begun], pause=0.01, pause_grows=False)
     up.send_signal(how)
 
-    assert up.wait(240) == 130
+    assert up.wait(900) == 130
     assert remains(second) == []
 
 

@@ -224,7 +224,7 @@ def test_paramikos_own_messages_never_reach_the_terminal(farm: Farm) -> None:
         threading.Thread(target=greet, daemon=True).start()
         argv = [sys.executable, "-c", script, str(farm.directory), str(server.getsockname()[1])]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        result = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        result = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert (result.stdout, result.stderr) == ("SSH handshake\n", "")
 
 

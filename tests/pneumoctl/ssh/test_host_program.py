@@ -47,7 +47,7 @@ def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) 
     _, *options, program, size = host_program.command()
     argv = [sys.executable, *options, program.replace("\nmain()", REPORT), size]
     result = subprocess.run(
-        argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=60, check=True
+        argv, input=host_program.archive(), capture_output=True, cwd=tmp_path, timeout=600, check=True
     )
     paths = result.stdout.decode().split()
     assert len(paths) == len(set(paths)) == len(zipped()) - 1 and all(
@@ -59,5 +59,5 @@ def test_every_module_comes_from_the_zip_and_nothing_is_written(tmp_path: Path) 
 def test_an_archive_that_was_cut_short_is_an_error(tmp_path: Path) -> None:
     argv = [sys.executable, *host_program.command()[1:]]
     cut = host_program.archive()[:-200]
-    result = subprocess.run(argv, input=cut, capture_output=True, cwd=tmp_path, timeout=60, check=False)
+    result = subprocess.run(argv, input=cut, capture_output=True, cwd=tmp_path, timeout=600, check=False)
     assert result.returncode != 0 and result.stdout == b""

@@ -187,7 +187,7 @@ def test_two_pushes_at_once_both_end_well(aws: Aws, xrays: Path, capsys: pytest.
         subprocess.Popen([*arguments, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    outputs = [one.communicate(timeout=120) for one in both]
+    outputs = [one.communicate(timeout=600) for one in both]
     assert [one.returncode for one in both] == [0, 0], outputs
     digests = {json.loads(out)["manifest"] for out, _ in outputs}
     assert read(aws, "data/latest").decode() in digests

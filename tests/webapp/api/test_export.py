@@ -31,7 +31,7 @@ def run(config: dict[str, str], out, *more: str) -> subprocess.CompletedProcess[
     """Run the command as an operator does."""
     environment = {**os.environ, **config, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-m", "webapp.api.export", str(out), *more]
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def lines(path) -> list[dict]:

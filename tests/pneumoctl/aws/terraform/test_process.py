@@ -104,7 +104,7 @@ def test_an_interrupt_lets_terraform_finish_started_operations_only(
     tiny.prepare(*"abcdefghijkl", seconds=2)  # ten at once, then two
     ours = start()
     ours.send_signal(number)
-    stdout, _ = ours.communicate(timeout=120)
+    stdout, _ = ours.communicate(timeout=600)
     assert ours.returncode == 128 + number
     assert stdout.count("note interrupted: terraform finishes") == 1
     assert not runs(tiny).is_running()
@@ -123,7 +123,7 @@ def test_an_interrupt_before_terraform_starts_is_not_lost(tiny: Tiny) -> None:
     ours = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
     until(lambda: (run := runs(tiny).last()) and "apply" in run.command)
     ours.send_signal(signal.SIGINT)
-    stdout, _ = ours.communicate(timeout=120)
+    stdout, _ = ours.communicate(timeout=600)
     assert ours.returncode == 130, stdout
     assert not runs(tiny).is_running()
     # In its first hundredths of a second terraform does not listen yet, and dies of the signal having begun nothing.
@@ -178,7 +178,7 @@ def test_further_interrupts_do_not_reach_terraform(
     first.send_signal(signal.SIGINT)
     until(lambda: "Interrupt received" in output_file.read_text())
     first.send_signal(signal.SIGINT)
-    output, _ = first.communicate(timeout=120)
+    output, _ = first.communicate(timeout=600)
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end and Runs(tmp_path).is_running()
     assert f"terraform (process {run.pid}) goes on by itself" in output
@@ -186,7 +186,7 @@ def test_further_interrupts_do_not_reach_terraform(
     assert second.stdout is not None and "is still running" in second.stdout.readline()
     second.send_signal(signal.SIGINT)
     (tmp_path / "end").touch()
-    second.communicate(timeout=120)  # it waits for the end
+    second.communicate(timeout=600)  # it waits for the end
     assert output_file.read_text().count("Interrupt received") == 1
     assert not Runs(tmp_path).is_running()
 
@@ -227,7 +227,7 @@ def test_the_first_interrupt_waits_for_terraform_and_the_second_does_not(
         (tmp_path / "begin").touch()
     else:
         ours.send_signal(signal.SIGINT)
-    ours.communicate(timeout=120)
+    ours.communicate(timeout=600)
     until(lambda: heard in (tmp_path / "output").read_text())
     run = Runs(tmp_path).last()
     assert run is not None and run.asked_to_end
@@ -289,7 +289,7 @@ def test_while_another_holds_the_states_lock_the_holder_is_named(tiny: Tiny) -> 
         with pytest.raises(PneumoError) as caught:
             tiny.terraform.plan()
     finally:
-        other.communicate(timeout=120)
+        other.communicate(timeout=600)
     assert caught.value.code == Exit.LOCKED
     assert "locked by " in caught.value.message and " s ago)" in caught.value.message
     assert "force-unlock" not in caught.value.hint  # that process lives: waiting is all there is to do

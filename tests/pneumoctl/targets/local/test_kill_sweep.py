@@ -166,7 +166,7 @@ def interrupt_up(operator: Operator, number: signal.Signals, code: int) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     child.send_signal(number)
-    _, stderr = child.communicate(timeout=240)
+    _, stderr = child.communicate(timeout=900)
     assert child.returncode == code, stderr
     assert "Traceback" not in stderr
     return stderr

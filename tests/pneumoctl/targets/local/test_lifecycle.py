@@ -26,7 +26,7 @@ def pids(operator: Operator) -> dict[str, int]:
     return {service["name"]: service["pid"] for service in operator.status_document()["services"]}
 
 
-def wait_serving(operator: Operator, timeout: float = 240) -> None:
+def wait_serving(operator: Operator, timeout: float = 900) -> None:
     deadline = time.monotonic() + timeout
     while not (
         ready(f"{operator.url}/readyz")[0] and operator.status_document()["serving"]
@@ -39,7 +39,7 @@ def kill_and_wait(operator: Operator, pid: int) -> None:
     """Kill a process of the stack; what supervises it brings it back."""
     process = psutil.Process(pid)
     process.kill()
-    gone, _ = psutil.wait_procs([process], 30)
+    gone, _ = psutil.wait_procs([process], 300)
     assert gone
     wait_serving(operator)
 
@@ -83,7 +83,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     victims = processes.ours(operator.directory)
     for process in victims:
         process.kill()
-    psutil.wait_procs(victims, 120)
+    psutil.wait_procs(victims, 300)
     operator.run("up", "-y")
     assert stored(operator, posted["id"]) == posted
 
