@@ -149,8 +149,12 @@ def test_a_requested_stop_saves_a_checkpoint_of_the_current_step(tmp_path: Path)
     assert (saved["progress"]["step"], saved["progress"]["epoch"], saved["progress"]["batch"]) == (3, 1, 1)
 
 
-@pytest.mark.usefixtures("eager")
-def test_both_phases_resume_each_with_its_own_optimizer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["eager", pytest.param("compiled", marks=pytest.mark.repeat)])
+def test_both_phases_resume_each_with_its_own_optimizer(
+    how: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if how == "eager":
+        request.getfixturevalue(how)
     chosen = settings(head_epochs=1, augment=0.0)
 
     def tell(progress: Progress, _: int) -> None:
