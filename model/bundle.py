@@ -78,6 +78,17 @@ class Bundle:
         return float(self.manifest["operating_point"]["threshold"])
 
     @property
+    def ages(self) -> tuple[int, int] | None:
+        """The youngest and the oldest age in the training pictures, in whole years; None if the bundle says nothing."""
+        ages = self.manifest["data"].get("ages")
+        return None if ages is None else (ages[0], ages[1])
+
+    @property
+    def caution_limit(self) -> float | None:
+        """The squared distance above which a picture is unlike the training pictures; None if the bundle has none."""
+        return self.manifest["refusal"].get("caution_limit")
+
+    @property
     def temperature(self) -> float:
         """Divisor of the logit that calibrates the probability."""
         return float(self.manifest["temperature"])
@@ -185,8 +196,18 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     shapes = [len(refusal["mean"]), len(refusal["precision"]), *(len(row) for row in refusal["precision"])]
     if any(length != count for length in shapes):
         raise BundleError(f"refusal has {count} names, but its mean or precision has another size")
+    _check_ages(manifest["data"].get("ages"))
     if NETWORK not in manifest["files"]:
         raise BundleError(f"files does not list {NETWORK}")
+
+
+def _check_ages(ages: Any) -> None:
+    """The ages of the patients in the training pictures: [youngest, oldest] in whole years, or nothing."""
+    if ages is None:
+        return
+    numbers = isinstance(ages, list) and len(ages) == 2 and all(type(age) is int for age in ages)
+    if not numbers or not 0 <= ages[0] <= ages[1] <= 150:
+        raise BundleError(f"data.ages is {ages!r}, expected the youngest and the oldest age in whole years")
 
 
 def _field(manifest: Mapping[str, Any], dotted: str) -> Any:

@@ -9,17 +9,20 @@ FINDING: dict[str, Any] = {
     "refusal": None,
     "probability": 0.7,
     "threshold": 0.5,
+    "cautions": [],
     "model": {"name": "m", "version": "v1"},
     "input": {"format": "PNG", "width": 100, "height": 100},
     "created": "2026-01-01T00:00:00.000Z",
     "elapsed_ms": 3.5,
 }
+AGE_UNKNOWN = {"code": "age_unknown", "sentence": "The file does not tell the patient's age."}
 NEGATIVE = FINDING | {"finding": "no pneumonia", "probability": 0.1}
 REFUSAL = FINDING | {"finding": None, "probability": None, "refusal": {"code": "too_small", "reason": "10 x 10 pixels"}}
 VALID = {
     "finding": FINDING,
     "negative": NEGATIVE,
     "refusal": REFUSAL,
+    "finding with cautions": FINDING | {"cautions": [AGE_UNKNOWN, {"code": "view_ap", "sentence": "An AP view."}]},
     "probability equal to the threshold": FINDING | {"probability": 0.5},
     "just below the threshold": NEGATIVE | {"probability": 0.49999},
     "probability 1 as integer": FINDING | {"probability": 1},
@@ -83,6 +86,12 @@ BROKEN: dict[str, Any] = {
     "threshold 0": FINDING | {"threshold": 0},
     "threshold 1": FINDING | {"threshold": 1, "probability": 1},
     "threshold 2": NEGATIVE | {"threshold": 2},
+    "cautions null": FINDING | {"cautions": None},
+    "cautions text": FINDING | {"cautions": "age unknown"},
+    "caution code unknown": FINDING | {"cautions": [{"code": "boring", "sentence": "s"}]},
+    "caution without sentence": FINDING | {"cautions": [{"code": "age_unknown"}]},
+    "caution sentence empty": FINDING | {"cautions": [{"code": "age_unknown", "sentence": ""}]},
+    "caution with a value": FINDING | {"cautions": [AGE_UNKNOWN | {"age": 71}]},
     "model null": FINDING | {"model": None},
     "model text": FINDING | {"model": "m"},
     "model empty object": FINDING | {"model": {}},

@@ -16,3 +16,6 @@ SOURCES = {
     ),
     "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
 }
+
+# The youngest and the oldest age of the patients, in whole years, where the publishers state it.
+AGES = {"kermany": [1, 5], "pneumoniamnist": [1, 5]}

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from model.images import dicom, jpeg_stream, strips
+from model.images.dicom_header import Stated
 from model.images.limits import Refused, check_size
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -16,11 +17,15 @@ _TEXT_BYTES = 4_000_000  # of uncompressed text in a PNG; the default of Pillow 
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # bytes per pixel in Pillow; 4 in other modes
 
 
+NOTHING_STATED = Stated()
+
+
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture: `grey` has mode "L"; `width` and `height` are in pixels, after the EXIF rotation.
 
     `format` is "PNG", "JPEG" or "DICOM"; `colourful` is the mean spread of the channels, from 0 (grey) to 1.
+    `stated` is what the header of a DICOM file says; other files say nothing.
     """
 
     grey: Image.Image
@@ -28,6 +33,7 @@ class Picture:
     width: int
     height: int
     colourful: float
+    stated: Stated = NOTHING_STATED
 
 
 def decode(content: bytes) -> Picture:
@@ -40,8 +46,8 @@ def decode(content: bytes) -> Picture:
     if content.startswith(_JPEG):
         return _decode_with_pillow(content, "JPEG", _open_jpeg)
     if dicom.is_dicom(content):
-        grey = dicom.decode(content)
-        return Picture(grey, "DICOM", grey.width, grey.height, 0.0)
+        grey, stated = dicom.decode(content)
+        return Picture(grey, "DICOM", grey.width, grey.height, 0.0, stated)
     if not content:
         raise Refused("unreadable", "the file is empty")
     raise Refused("unreadable", "the file is not a PNG, JPEG or DICOM file")

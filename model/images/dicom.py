@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from model.images.dicom_header import check_kind, turn
+from model.images.dicom_header import Stated, check_kind, stated, turn
 from model.images.dicom_values import stored_values
 from model.images.grayscale import to_display
 from model.images.limits import Refused
@@ -25,8 +25,8 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM" or _BARE.match(content) is not None
 
 
-def decode(content: bytes) -> Image.Image:
-    """The picture as a viewer shows it, mode "L": bone bright, air dark.
+def decode(content: bytes) -> tuple[Image.Image, Stated]:
+    """The picture as a viewer shows it, mode "L": bone bright, air dark; and what the header states about the film.
 
     Stored values go through the modality LUT and then the VOI LUT or window (the full range if there is none), and are
     inverted if low values are meant to be bright. A picture that is turned or mirrored, as its header says, is made
@@ -40,7 +40,7 @@ def decode(content: bytes) -> Image.Image:
         values, padding = stored_values(dataset)
         del dataset.PixelData  # frees it, unless the values are a view of it
         grey = to_display(values, dataset, padding)
-        return grey if upright is None else grey.transpose(upright)
+        return grey if upright is None else grey.transpose(upright), stated(dataset)
     except (Refused, MemoryError, ImportError):  # a missing library is not the fault of the file
         raise
     except Exception as error:  # pydicom and the decoders raise anything on damaged files

@@ -1,7 +1,9 @@
-"""Decide by a DICOM header whether a file is a frontal chest radiograph, and how its picture is turned."""
+"""Decide by a DICOM header whether a file is a frontal chest radiograph, how it is turned, and what it states."""
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Literal
 
 from PIL.Image import Transpose
 
@@ -51,6 +53,30 @@ _TURNS = {
     ("F", "R"): Transpose.ROTATE_270,
     ("H", "R"): Transpose.TRANSVERSE,
 }
+_AGE = re.compile(r"(\d{1,3}) ?([DWMY])")  # Age String (PS3.5 6.2)
+_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}
+_OLDEST = 125  # years; more is a placeholder for a birth date that was removed, as is the first day of 1900
+_NO_BIRTH_DATE = date(1900, 1, 1)
+_DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
+_AP_CODES, _PA_CODES = {"399348003", "R-10206"}, {"272479007", "R-10214"}
+_AP = re.compile(r"\b(AP|ANTERO ?POSTERIOR)\b")
+_PA = re.compile(r"\b(PA|POSTERO ?ANTERIOR)\b")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file states about its film. `ages` never leaves this process: it is patient data.
+
+    `ages`: the patient's age in whole years, by each statement of the header; empty if there is none.
+    """
+
+    ages: tuple[int, ...] = field(default=(), repr=False)
+    view: Literal["AP", "PA"] | None = None
+
+    def is_aged(self, low: int, high: int) -> bool | None:
+        """Whether the patient's age is from `low` to `high`; None if the header says nothing or contradicts itself."""
+        inside = {low <= age <= high for age in self.ages}
+        return inside.pop() if len(inside) == 1 else None
 
 
 def word(dataset: "Dataset", keyword: str) -> str:
@@ -81,6 +107,49 @@ def turn(dataset: "Dataset") -> Transpose | None:
     if {row, column} & {"A", "P"}:
         raise Refused("not_a_chest", "the DICOM file states a lateral view; only frontal chest X-rays are scored")
     return _TURNS.get((row, column))
+
+
+def stated(dataset: "Dataset") -> Stated:
+    """The age of the patient and the view, as the header states them."""
+    ages = (_stated_age(dataset), _age_by_dates(dataset))
+    return Stated(tuple(age for age in ages if age is not None and 0 <= age <= _OLDEST), _view(dataset))
+
+
+def _stated_age(dataset: "Dataset") -> int | None:
+    match = _AGE.fullmatch(word(dataset, "PatientAge"))
+    if match is None:
+        return None
+    return int(int(match[1]) / _PER_YEAR[match[2]])
+
+
+def _age_by_dates(dataset: "Dataset") -> int | None:
+    born = _date(dataset, "PatientBirthDate")
+    taken = next((day for keyword in _DATES if (day := _date(dataset, keyword))), None)
+    if born is None or born == _NO_BIRTH_DATE or taken is None:
+        return None
+    return taken.year - born.year - ((taken.month, taken.day) < (born.month, born.day))
+
+
+def _date(dataset: "Dataset", keyword: str) -> date | None:
+    try:
+        return date.fromisoformat(word(dataset, keyword).replace(".", ""))
+    except ValueError:
+        return None
+
+
+def _view(dataset: "Dataset") -> Literal["AP", "PA"] | None:
+    texts = [_spaced(word(dataset, "ViewPosition"))]
+    found: set[Literal["AP", "PA"]] = set()
+    for code, standard, meaning in _codes(dataset, "ViewCodeSequence"):
+        texts.append(meaning)
+        if standard and code in _AP_CODES | _PA_CODES:
+            found.add("AP" if code in _AP_CODES else "PA")
+    for text in texts:
+        if _AP.search(text):
+            found.add("AP")
+        if _PA.search(text):
+            found.add("PA")
+    return found.pop() if len(found) == 1 else None
 
 
 def _check_modality(dataset: "Dataset") -> None:

@@ -12,7 +12,7 @@ MIN_SIDE = 64  # below this neither a person nor a network can see a finding
 class Refused(Exception):
     """A picture that must not be scored, with a `code` for programs and a `reason` for people.
 
-    Codes: unreadable, too_small, too_large, multiple_frames, not_an_xray, not_a_chest.
+    Codes: RefusalCode in model/serving/prediction.py.
     """
 
     def __init__(self, code: str, reason: str) -> None:

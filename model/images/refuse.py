@@ -89,12 +89,14 @@ def distance(picture: Picture, model: Mapping[str, Any]) -> float:
     return _squared_distance(statistics(picture.grey, picture.colourful), model)
 
 
-def check(picture: Picture, model: Mapping[str, Any]) -> None:
-    """Raise Refused("not_an_xray", ..) if the picture has colours or its distance exceeds the limit of the model."""
+def check(picture: Picture, model: Mapping[str, Any]) -> float:
+    """The squared distance of a picture. Raises Refused("not_an_xray", ..) for colours, or if it exceeds the limit."""
     if picture.colourful > COLOUR_LIMIT:
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
-    if not distance(picture, model) <= model["limit"]:  # a NaN refuses, too
+    squared = distance(picture, model)
+    if not squared <= model["limit"]:  # a NaN refuses, too
         raise Refused("not_an_xray", "the picture does not look like a frontal chest X-ray")
+    return squared
 
 
 def _edges(light: np.ndarray) -> tuple[float, float]:

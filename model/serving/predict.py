@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,8 @@ from model.bundle import Bundle, BundleError
 from model.images import refuse
 from model.images.decode import Picture, decode, to_input
 from model.images.limits import Refused
-from model.serving.prediction import Input, Prediction, Reason
+from model.serving import cautions
+from model.serving.prediction import Caution, Input, OutsideUse, Prediction, Reason
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor  # not loaded to score a single file
@@ -26,12 +27,23 @@ if TYPE_CHECKING:
 _INPUT, _OUTPUT = "pixels", "logit"
 
 
+class Scored(NamedTuple):
+    """The outcome for a picture that is not refused."""
+
+    probability: float
+    cautions: list[Caution]
+
+
 class Classifier:
     """A loaded bundle, ready to score; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        """Load the network of `bundle`; `threads` per run, 0 for one per core. Raises BundleError."""
+    def __init__(self, bundle: Bundle, threads: int = 0, outside_use: OutsideUse = "refuse") -> None:
+        """Load the network of `bundle`; `threads` per run, 0 for one per core. Raises BundleError.
+
+        outside_use: "refuse" pictures that are known to be outside the intended use, or "score" them with a caution.
+        """
         self.bundle = bundle
+        self.outside_use = outside_use
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
             raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
         # Arrays, because converting lists for every picture would take longer than the check.
@@ -43,9 +55,9 @@ class Classifier:
         self._session = _session(bundle, threads)
 
     @classmethod
-    def open(cls, directory: Path | None = None, threads: int = 0) -> "Classifier":
+    def open(cls, directory: Path | None = None, threads: int = 0, outside_use: OutsideUse = "refuse") -> "Classifier":
         """Load the bundle in `directory`, or the one in the package. Raises BundleError."""
-        return cls(bundles.load(directory or bundles.pretrained()), threads)
+        return cls(bundles.load(directory or bundles.pretrained()), threads, outside_use)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """The output of the network, float32 [N], for inputs float32 [N, height, width, 1] in 0..255."""
@@ -70,25 +82,31 @@ class Classifier:
         """
         started = time.perf_counter()
         picture: Picture | None = None
-        refusal: Reason | None = None
-        probability: float | None = None
+        outcome: Scored | Reason
         try:
             picture = decode(content)
-            probability = self._probability_unless_refused(picture, pool)
+            outcome = self._score_unless_refused(picture, pool)
         except Refused as refused:
-            refusal = {"code": refused.code, "reason": refused.reason}
-        return self._document(content, file, picture, refusal, probability, started), picture
+            outcome = {"code": refused.code, "reason": refused.reason}
+        return self._document(content, file, picture, outcome, started), picture
 
-    def _probability_unless_refused(self, picture: Picture, pool: "Executor | None") -> float:
-        """P(pneumonia) of a picture. Raises Refused if it is refused, even if the network fails as well."""
+    def _score_unless_refused(self, picture: Picture, pool: "Executor | None") -> Scored:
+        """The score and the cautions of a picture. Raises Refused if it is refused, even if the network fails."""
         if pool is None:
-            refuse.check(picture, self._refusal)
-            return self.probability(picture.grey)
-        check = pool.submit(refuse.check, picture, self._refusal)
+            found = self._cautions_unless_refused(picture)
+            return Scored(self.probability(picture.grey), found)
+        check = pool.submit(self._cautions_unless_refused, picture)
         try:
-            return self.probability(picture.grey)
+            probability = self.probability(picture.grey)
         finally:
-            check.result()  # raises Refused, which replaces the result or the error above
+            found = check.result()  # raises Refused, which replaces the result or the error above
+        return Scored(probability, found)
+
+    def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
+        distance = refuse.check(picture, self._refusal)
+        if self.outside_use == "refuse":
+            cautions.check_age(picture.stated, self.bundle)
+        return cautions.find(picture, self.bundle, distance)
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""
@@ -101,21 +119,22 @@ class Classifier:
         content: bytes,
         file: str,
         picture: Picture | None,
-        refusal: Reason | None,
-        probability: float | None,
+        outcome: Scored | Reason,
         started: float,
     ) -> Prediction:
         labels = self.bundle.manifest["labels"]
         size: Input | None = None
         if picture is not None:
             size = {"format": picture.format, "width": picture.width, "height": picture.height}
+        scored = outcome if isinstance(outcome, Scored) else None
         return {
-            "id": identity(content, file, self.bundle.version),
+            "id": identity(content, file, self.bundle.version, self.outside_use),
             "file": file,
-            "finding": None if probability is None else labels[int(probability >= self.bundle.threshold)],
-            "refusal": refusal,
-            "probability": probability,
+            "finding": labels[int(scored.probability >= self.bundle.threshold)] if scored else None,
+            "refusal": None if isinstance(outcome, Scored) else outcome,
+            "probability": scored.probability if scored else None,
             "threshold": self.bundle.threshold,
+            "cautions": scored.cautions if scored else [],
             "model": {"name": self.bundle.name, "version": self.bundle.version},
             "input": size,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -123,9 +142,9 @@ class Classifier:
         }
 
 
-def identity(content: bytes, file: str, version: str) -> str:
-    """The id of a prediction, 32 hexadecimal digits; the same file, name and model give the same id."""
-    parts = (hashlib.sha256(content).hexdigest(), file, version)
+def identity(content: bytes, file: str, version: str, outside_use: OutsideUse = "refuse") -> str:
+    """The id of a prediction, 32 hexadecimal digits; the same file, name, model and setting give the same id."""
+    parts = (hashlib.sha256(content).hexdigest(), file, version, *(() if outside_use == "refuse" else (outside_use,)))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -1,6 +1,7 @@
 """The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
 
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_args
 
 from model.serving.schema import Invalid, checked
 
@@ -8,7 +9,30 @@ Identifier = Annotated[str, ("pattern", "^[0-9a-f]{32}$")]
 Text = Annotated[str, ("minLength", 1)]
 DateTime = Annotated[str, ("format", "date-time")]
 FindingLabel = Literal["pneumonia", "no pneumonia"]
-RefusalCode = Literal["unreadable", "too_small", "too_large", "multiple_frames", "not_an_xray", "not_a_chest"]
+RefusalCode = Literal[
+    "unreadable",
+    "too_small",
+    "too_large",
+    "multiple_frames",
+    "not_an_xray",
+    "not_a_chest",
+    "outside_intended_use",
+]
+CautionCode = Literal[
+    "age_outside",
+    "age_unknown",
+    "training_ages_unknown",
+    "unlike_training",
+    "view_ap",
+    "view_pa",
+    "low_resolution",
+    "clipped_black",
+    "clipped_white",
+    "not_checked",
+]
+# What happens to a picture that is known to be outside the intended use of the model.
+OutsideUse = Literal["refuse", "score"]
+OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
 
 
 class Model(TypedDict):
@@ -33,6 +57,13 @@ class Reason(TypedDict):
     reason: Text
 
 
+class Caution(TypedDict):
+    """A reason to trust a score less: a code for programs, a sentence for people."""
+
+    code: CautionCode
+    sentence: Text
+
+
 class _Scored(TypedDict):
     id: Identifier
     file: Text
@@ -41,6 +72,10 @@ class _Scored(TypedDict):
         ("exclusiveMinimum", 0),
         ("exclusiveMaximum", 1),
         ("description", "The finding is pneumonia if the probability is at least this."),
+    ]
+    cautions: Annotated[
+        list[Caution],
+        ("description", "Why the score may mean less than the model's figures say; empty for a refusal."),
     ]
     model: Model
     created: DateTime
@@ -68,6 +103,21 @@ class Refusal(_Scored):
 
 
 Prediction: TypeAlias = Finding | Refusal
+
+
+_NOT_CHECKED: Caution = {
+    "code": "not_checked",
+    "sentence": "An earlier version of this program scored the picture: it did not check the intended use.",
+}
+
+
+def current(stored: Mapping[str, Any]) -> Any:
+    """A document that an earlier version of this program stored, with the fields that it lacks.
+
+    A document without cautions gets one that says so: nobody looked for any.
+    """
+    missing = [_NOT_CHECKED] if stored.get("finding") is not None else []
+    return {"cautions": missing, **stored}
 
 
 def checked_prediction(value: Any) -> Prediction:

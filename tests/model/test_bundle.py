@@ -41,6 +41,12 @@ def test_whole_bundle_loads_with_its_facts(tiny_bundle: Path) -> None:
         assert len(loaded.version) == 12 and int(loaded.version, 16) >= 0
 
 
+def test_the_training_ages_are_optional(bundle_dir: Path) -> None:
+    assert bundle.load(bundle_dir).ages is None
+    rewrite(bundle_dir, lambda manifest: manifest["data"].update(ages=[1, 5]))
+    assert bundle.load(bundle_dir).ages == (1, 5)
+
+
 def test_the_version_is_the_hash_of_the_other_content(tiny_bundle: Path) -> None:
     manifest = json.loads((tiny_bundle / "bundle.json").read_text())
     version = manifest.pop("version")
@@ -164,6 +170,13 @@ def put(dotted: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("files", []),
         ("files", {"MODEL_CARD.md": "0" * 64}),
         ("name", 7),
+        ("data.ages", "1 to 5"),
+        ("data.ages", [1]),
+        ("data.ages", [5, 1]),
+        ("data.ages", [-1, 5]),
+        ("data.ages", [1, 500]),
+        ("data.ages", [1.5, 5]),
+        ("data.ages", [False, True]),
     ],
 )
 def test_impossible_value_is_refused(bundle_dir: Path, field: str, value: object) -> None:

@@ -303,6 +303,14 @@ def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundle
     assert "170 numbers of the official test part" in text
 
 
+@pytest.mark.parametrize(("source", "ages"), [("kermany", [1, 5]), ("drawings", None), ("My pictures", None)])
+def test_the_manifest_has_the_ages_that_the_publishers_state(
+    model, settings: TrainSettings, drawings: dataset.DataSet, source: str, ages: list[int] | None
+) -> None:
+    manifest = export._describe(model, settings, drawings, "small", provenance.Origin(source=source))
+    assert manifest["data"].get("ages") == ages
+
+
 def nothing_beside(out: Path) -> bool:
     return not out.exists() and not list(out.parent.glob(".*"))
 

@@ -23,7 +23,10 @@ from model.bundle import BundleError
 from model.images import decode, refuse
 from model.serving.predict import Classifier, identity
 
-KEYS = ["id", "file", "finding", "refusal", "probability", "threshold", "model", "input", "created", "elapsed_ms"]
+KEYS = [
+    *("id", "file", "finding", "refusal", "probability", "threshold", "cautions", "model", "input", "created"),
+    "elapsed_ms",
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 import model
 from model.serving import schema
-from model.serving.prediction import Prediction, RefusalCode, checked_prediction
+from model.serving.prediction import CautionCode, Prediction, RefusalCode, checked_prediction, current
 from model.serving.schema import Invalid
 from tests.predictions import BROKEN, CONTRADICTIONS, FINDING, INVALID, VALID
 
@@ -47,6 +47,22 @@ def test_every_refusal_code_of_the_classifier_is_described() -> None:
     """A code that the type does not have would make every reader reject the refusal."""
     sources = "".join(path.read_text() for path in Path(model.__file__).parent.rglob("*.py"))
     assert set(re.findall(r'Refused\(\s*"(\w+)"', sources)) == set(get_args(RefusalCode))
+
+
+def test_every_caution_code_is_described_and_made() -> None:
+    sources = (Path(model.__file__).parent / "serving" / "cautions.py").read_text()
+    made = {code for code in get_args(CautionCode) if f'"{code}"' in sources}
+    assert made == set(get_args(CautionCode)) - {"not_checked"}
+
+
+def test_a_document_of_an_earlier_version_says_that_nobody_looked_for_cautions() -> None:
+    for name, codes in (("finding", ["not_checked"]), ("negative", ["not_checked"]), ("refusal", [])):
+        stored = {key: value for key, value in VALID[name].items() if key != "cautions"}
+        document = checked_prediction(current(stored))
+        assert [caution["code"] for caution in document["cautions"]] == codes
+        assert document | {"cautions": []} == VALID[name]
+        assert current(document) == document
+    assert current(VALID["finding with cautions"]) == VALID["finding with cautions"]
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)

@@ -26,6 +26,7 @@ def record(number: int, probability: float | None = 0.75, millisecond: int | Non
         "refusal": refusal,
         "probability": probability,
         "threshold": 0.5,
+        "cautions": [],
         "model": {"name": "m", "version": "v"},
         "input": {"format": "PNG", "width": 9, "height": 9},
         "created": f"2026-01-01T00:00:{moment // 1000:02d}.{moment % 1000:03d}Z",
