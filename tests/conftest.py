@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -148,6 +149,28 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "intended_use": "tests of the serving code",
     }
     return bundle.write(directory, manifest).directory
+
+
+@pytest.fixture(scope="session")
+def bundle_of_children(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle, saying that it learned from children aged 1 to 5. Do not write into it: copy it first."""
+    from model import bundle
+
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("children") / "bundle"))
+    manifest = {key: value for key, value in bundle.load(copy).manifest.items() if key not in ("version", "files")}
+    return bundle.write(copy, {**manifest, "data": {**manifest["data"], "ages": [1, 5]}}).directory
+
+
+@pytest.fixture(scope="session")
+def adult_film() -> bytes:
+    """A drawing as a DICOM file, an AP view of a patient of 71 years."""
+    import numpy as np
+
+    from model import phantom
+    from tests.model.conftest import Films
+
+    window = {"WindowCenter": 127.5, "WindowWidth": 256}
+    return Films.content(Films.make(np.asarray(phantom.draw(101, 256)), PatientAge="071Y", ViewPosition="AP", **window))
 
 
 def _write_linear_network(path: Path, side: int, weights: "np.ndarray", bias: float) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict, get_args
 
-from model.serving.prediction import DateTime, Identifier, Prediction
+from model.serving.prediction import DateTime, Identifier, OutsideUse, Prediction
 
 Label = Literal["pneumonia", "no pneumonia", "unsure"]
 LABELS: tuple[Label, ...] = get_args(Label)
@@ -87,6 +87,7 @@ class Check(TypedDict):
     ok: bool
     fault: str | None
     version: NotRequired[str]
+    outside_use: NotRequired[OutsideUse]
 
 
 class Checks(TypedDict):

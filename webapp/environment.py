@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
+Choice = TypeVar("Choice", bound=str)
 
 
 class EnvironmentInvalid(Exception):
@@ -67,6 +68,15 @@ class Environment:
         if not low <= number <= high:
             self._faults.append(f"{name} is not between {low} and {high}")
         return number
+
+    def choice(self, name: str, choices: tuple[Choice, ...]) -> Choice:
+        """The value of `name`, one of `choices`; the first one is the default."""
+        value = self.text(name, choices[0])
+        for choice in choices:
+            if value == choice:
+                return choice
+        self._faults.append(f"{name} is not one of: {', '.join(choices)}")
+        return choices[0]
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """The comma-separated http and https addresses in `name`, at least one, without trailing slashes."""

@@ -19,7 +19,7 @@ from model.images import refuse
 from model.images.decode import Picture, decode, to_input
 from model.images.limits import Refused
 from model.serving import cautions
-from model.serving.prediction import Caution, Input, OutsideUse, Prediction, Reason
+from model.serving.prediction import Caution, Input, OutsideUse, Prediction, Reason, Scoring
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor  # not loaded to score a single file
@@ -43,7 +43,7 @@ class Classifier:
         outside_use: "refuse" pictures that are known to be outside the intended use, or "score" them with a caution.
         """
         self.bundle = bundle
-        self.outside_use = outside_use
+        self.scoring = Scoring(bundle.version, outside_use)
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
             raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
         # Arrays, because converting lists for every picture would take longer than the check.
@@ -104,7 +104,7 @@ class Classifier:
 
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
         distance = refuse.check(picture, self._refusal)
-        if self.outside_use == "refuse":
+        if self.scoring.outside_use == "refuse":
             cautions.check_age(picture.stated, self.bundle)
         return cautions.find(picture, self.bundle, distance)
 
@@ -128,7 +128,7 @@ class Classifier:
             size = {"format": picture.format, "width": picture.width, "height": picture.height}
         scored = outcome if isinstance(outcome, Scored) else None
         return {
-            "id": identity(content, file, self.bundle.version, self.outside_use),
+            "id": identity(content, file, self.scoring),
             "file": file,
             "finding": labels[int(scored.probability >= self.bundle.threshold)] if scored else None,
             "refusal": None if isinstance(outcome, Scored) else outcome,
@@ -142,9 +142,10 @@ class Classifier:
         }
 
 
-def identity(content: bytes, file: str, version: str, outside_use: OutsideUse = "refuse") -> str:
-    """The id of a prediction, 32 hexadecimal digits; the same file, name, model and setting give the same id."""
-    parts = (hashlib.sha256(content).hexdigest(), file, version, *(() if outside_use == "refuse" else (outside_use,)))
+def identity(content: bytes, file: str, scoring: Scoring) -> str:
+    """The id of a prediction, 32 hexadecimal digits; the same file, name and way of scoring give the same id."""
+    other_use = () if scoring.outside_use == "refuse" else (scoring.outside_use,)
+    parts = (hashlib.sha256(content).hexdigest(), file, scoring.version, *other_use)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

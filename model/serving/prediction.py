@@ -1,7 +1,7 @@
 """The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from model.serving.schema import Invalid, checked
 
@@ -103,6 +103,20 @@ class Refusal(_Scored):
 
 
 Prediction: TypeAlias = Finding | Refusal
+
+
+class Scoring(NamedTuple):
+    """What a prediction depends on beside its picture: the version of the model, and a setting."""
+
+    version: str
+    outside_use: OutsideUse = "refuse"
+
+    def made(self, document: Prediction) -> bool:
+        """Whether this way of scoring would give a document again that was made earlier, perhaps in another way."""
+        codes = {caution["code"] for caution in document["cautions"]}
+        refused = document["refusal"] is not None and document["refusal"]["code"] == "outside_intended_use"
+        other = refused if self.outside_use == "score" else "age_outside" in codes
+        return document["model"]["version"] == self.version and not other and "not_checked" not in codes
 
 
 _NOT_CHECKED: Caution = {

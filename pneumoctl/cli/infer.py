@@ -54,7 +54,7 @@ def _scored(folder: Folder, endpoint: Endpoint, jobs: int | None, before: Any) -
     files = list(folder.labels)
     jobs = jobs or max(2, score.default_jobs(len(files), score.MAX_BYTES))
     api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
-    poster = labelled.Poster(api, api.version(), before)
+    poster = labelled.Poster(api, before)
     outcomes = []
     with console.progress("infer", len(files), "pictures") as advance:
         for outcome in score.score_all(files, poster.score, jobs):

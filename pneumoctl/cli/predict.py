@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from model.serving.prediction import OutsideUse, Scoring
 from pneumoctl.cli.invocation import invocation, output_options
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
@@ -63,19 +64,22 @@ def predict(
     jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
-            scorer, version = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
+            scorer, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
-            scorer, version = score.local_scorer(model or _configured_model(config), jobs, explain)
+            scorer, scoring = _here(model, config, jobs, explain)
         if resume:
-            scorer = cleanup.enter_context(ResumeFile(resume, version)).scorer(scorer)
+            scorer = cleanup.enter_context(ResumeFile(resume, scoring)).scorer(scorer)
         outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
     counts = report.summary(outcomes, inputs.skipped)
     if console.json_mode:
         documents = [outcome.document for outcome in outcomes if outcome.document]
         errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
         console.result({"predictions": documents, "errors": errors, "summary": counts})
-    elif not csv and (counts["files"] > 1 or inputs.skipped):
-        console.text(report.summary_line(counts))
+    elif not csv:
+        if counts["files"] > 1 or inputs.skipped:
+            console.text(report.summary_line(counts))
+        for line in report.caution_lines(outcomes):
+            console.text(line)
     return report.exit_code(counts, fail_on_positive)
 
 
@@ -88,18 +92,19 @@ def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, exp
         )
 
 
-def _configured_model(config: Path | None) -> Path | None:
-    """The bundle that the settings name; None for the shipped one."""
-    model = settings.load({}, config, os.environ).model
-    return Path(model).expanduser() if model else None
+def _here(model: Path | None, config: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, Scoring]:
+    """A scorer on this machine, with the bundle `model`, or the one in the settings, or the shipped one."""
+    chosen = settings.load({}, config, os.environ)
+    configured = Path(chosen.model).expanduser() if chosen.model else None
+    return score.local_scorer(model or configured, jobs, explain, cast(OutsideUse, chosen.outside_use))
 
 
 @contextmanager
-def _remote(stack: str | None, config: Path | None, jobs: int, versioned: bool) -> Iterator[tuple[Scorer, str]]:
-    """A scorer that uses the stack's API, and the version of its model ("" unless `versioned`)."""
+def _remote(stack: str | None, config: Path | None, jobs: int, resumed: bool) -> Iterator[tuple[Scorer, Scoring]]:
+    """A scorer that uses the stack's API, and what it depends on, which only a `resumed` run needs."""
     with target(*invocation({"stack": stack}, config)).api() as endpoint:
         api = ApiClient(endpoint.url, endpoint.token, jobs, endpoint.socket)
-        yield api.score, api.version() if versioned else ""
+        yield api.score, api.scoring() if resumed else Scoring("")
 
 
 def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Iterator[FileResult]:

@@ -51,6 +51,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
             redis_port=(redis.services or {})["redis"],
             redis_socket=None,
             bundle=f"{ROOT}/model/current",
+            outside_use=desired.settings.outside_use,
             threads=1,
             metrics="/run/pneumoctl-api/metrics",
             code=f"{ROOT}/api/current",

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from model.serving import unix_socket
-from model.serving.prediction import Prediction, checked_prediction
+from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction
 from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
 
@@ -55,18 +55,19 @@ class ApiClient:
             raise PneumoError(f"the API refused the request: {_problem(status, body)}", _hint(status))
         return _document(b'{"predictions": [%b]}' % body)
 
-    def version(self) -> str:
-        """The version of the model that the API scores with."""
+    def scoring(self) -> Scoring:
+        """The version of the model that the API scores with, and its setting `outside_use`."""
         status, body = self._ask("GET", "/readyz", None)
         if status != 200:
             raise PneumoError(f"the API is not ready: {_problem(status, body)}", _hint(status))
         try:
-            version = json.loads(body)["checks"]["model"]["version"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            model = json.loads(body)["checks"]["model"]
+            version, outside_use = model["version"], model.get("outside_use", OUTSIDE_USE[0])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PneumoError("the API does not report the version of its model", "pneumoctl status") from error
-        if not isinstance(version, str) or not version:
+        if not isinstance(version, str) or not version or outside_use not in OUTSIDE_USE:
             raise PneumoError("the API does not report the version of its model", "pneumoctl status")
-        return version
+        return Scoring(version, outside_use)
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
         import urllib3

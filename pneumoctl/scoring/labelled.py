@@ -72,15 +72,15 @@ class Poster:
     only what is missing. `before_first_post` is called once.
     """
 
-    def __init__(self, api: ApiClient, version: str, before_first_post: Callable[[], None]) -> None:
+    def __init__(self, api: ApiClient, before_first_post: Callable[[], None]) -> None:
         self.posted = 0
-        self._api, self._version, self._before_first_post = api, version, before_first_post
+        self._api, self._scoring, self._before_first_post = api, api.scoring(), before_first_post
         self._lock = threading.Lock()
 
     def score(self, content: bytes, file: str) -> Prediction:
         """The prediction document of one picture, as the stack has stored it."""
         name = anonymous_name(content, file)
-        stored = self._api.stored(identity(content, name, self._version))
+        stored = self._api.stored(identity(content, name, self._scoring))
         if stored is not None:
             return stored
         with self._lock:

@@ -21,6 +21,8 @@ CSV_COLUMNS = (
     "version",
     "id",
     "created",
+    "caution_codes",
+    "cautions",
 )
 _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
@@ -47,7 +49,8 @@ class ResultTable:
         if document["refusal"]:
             note = f"{document['refusal']['code']}: {document['refusal']['reason']}"
             return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
-        return self._line(name, document["finding"], f"{document['probability']:.3f}", threshold, "")
+        note = f"caution: {', '.join(_codes(document))}" if document["cautions"] else ""
+        return self._line(name, document["finding"], f"{document['probability']:.3f}", threshold, note)
 
     def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
         cells = f"{name:<{self._width}}  {finding:<12}  {probability:>11}  {threshold:>9}  {note}"
@@ -84,6 +87,8 @@ def csv_cells(outcome: FileResult) -> list[object]:
         model.get("version"),
         document.get("id"),
         document.get("created"),
+        " ".join(_codes(document)),
+        " ".join(caution["sentence"] for caution in document.get("cautions", ())),
     ]
 
 
@@ -104,6 +109,21 @@ def summary_line(counts: dict[str, int]) -> str:
     parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed")]
     skipped = f"; {counted(counts['skipped'], 'other file')} skipped" if counts["skipped"] else ""
     return f"{counted(counts['files'], 'file')}: {', '.join(parts)}, {counted(counts['errors'], 'error')}{skipped}"
+
+
+def caution_lines(outcomes: Iterable[FileResult]) -> list[str]:
+    """Each caution in the table once, with its sentence."""
+    found = {
+        (caution["code"], caution["sentence"])
+        for outcome in outcomes
+        if outcome.document
+        for caution in outcome.document["cautions"]
+    }
+    return [f"caution {code}: {sentence}" for code, sentence in sorted(found)]
+
+
+def _codes(document: Mapping[str, Any]) -> list[str]:
+    return [caution["code"] for caution in document.get("cautions", ())]
 
 
 def exit_code(counts: dict[str, int], fail_on_positive: bool) -> Exit:

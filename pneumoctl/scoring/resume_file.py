@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from model.serving.prediction import Prediction, checked_prediction
+from model.serving.prediction import Prediction, Scoring, checked_prediction, current
 from pneumoctl.errors import PneumoError
 
 Scorer = Callable[[bytes, str], Prediction]
@@ -19,14 +19,14 @@ _HEAD, _MIDDLE = b'{"sha256": "', b'", "file": "'
 class ResumeFile:
     """A JSONL file of finished predictions; a line is {"sha256", "file", "prediction"}.
 
-    Pictures scored by another model version are scored again. Raises PneumoError, and leaves the file unchanged, if
-    it contains any other line. The only exception is an incomplete last line, as a killed run leaves it: it is
-    removed.
+    Pictures scored by another model version, with another setting, or before there were cautions, are scored again.
+    Raises PneumoError, and leaves the file unchanged, if it contains any other line. The only exception is an
+    incomplete last line, as a killed run leaves it: it is removed.
     """
 
-    def __init__(self, path: Path, version: str) -> None:
+    def __init__(self, path: Path, scoring: Scoring) -> None:
         self._path = path
-        self._version = version
+        self._scoring = scoring
         self._lock = threading.Lock()
         self._saved: dict[tuple[str, str], Prediction] = {}
         self.reused = 0
@@ -76,11 +76,11 @@ class ResumeFile:
             end += len(line)
             try:
                 entry = json.loads(line)
-                key, document = (entry["sha256"], entry["file"]), checked_prediction(entry["prediction"])
+                key, document = (entry["sha256"], entry["file"]), checked_prediction(current(entry["prediction"]))
                 hash(key)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._foreign(number) from error
-            if document["model"]["version"] == self._version:
+            if self._scoring.made(document):
                 self._saved[key] = document
         self._file.truncate(end)
 

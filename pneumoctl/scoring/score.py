@@ -13,7 +13,7 @@ from typing import Any
 from model.bundle import BundleError
 from model.serving.explain import occlusion, overlay
 from model.serving.predict import Classifier
-from model.serving.prediction import Prediction
+from model.serving.prediction import OutsideUse, Prediction, Scoring
 from pneumoctl import installation
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.find_files import STDIN
@@ -62,13 +62,17 @@ def free_memory() -> int:
     return max(0, min(free, limit - used + cached))
 
 
-def local_scorer(directory: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, str]:
-    """A scorer on this machine and the version of its model; overlays go to the folder `explain`, named by prediction.
+def local_scorer(
+    directory: Path | None, jobs: int, explain: Path | None, outside_use: OutsideUse = "refuse"
+) -> tuple[Scorer, Scoring]:
+    """A scorer on this machine and what it depends on; overlays go to the folder `explain`, named by prediction.
 
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
     try:
-        classifier = Classifier.open(directory, threads=0 if jobs == 1 else max(1, _cores() // jobs))
+        classifier = Classifier.open(
+            directory, threads=0 if jobs == 1 else max(1, _cores() // jobs), outside_use=outside_use
+        )
     except BundleError as error:
         raise PneumoError(f"the model cannot be used: {error}", "pneumoctl predict --model DIR") from error
     except ImportError as error:
@@ -82,7 +86,7 @@ def local_scorer(directory: Path | None, jobs: int, explain: Path | None) -> tup
             _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
         return prediction
 
-    return score, classifier.bundle.version
+    return score, classifier.scoring
 
 
 def _make(directory: Path) -> None:

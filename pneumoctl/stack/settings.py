@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from model.serving.prediction import OUTSIDE_USE
 from pneumoctl.errors import Exit, PneumoError
 
 FILE = Path("pneumo.toml")
@@ -42,6 +43,11 @@ class Settings:
         1024, "Memory limit for stored results (MB); uploads are refused when it is reached."
     )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
+    outside_use: str = _setting(
+        "refuse",
+        "A film that is known to be outside the model's intended use, as that of an adult for a model of children: "
+        "refuse it, or score it with a caution.",
+    )
     workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.")
     max_upload_mb: int = _setting(64, "Largest upload in one request (MB).")
     region: str = _setting("", "aws: the region; empty: from AWS_REGION or the profile.")
@@ -135,6 +141,7 @@ def _checked(settings: Settings) -> Settings:
             (0 < getattr(settings, name) < 65536, name, "a port from 1 to 65535")
             for name in ("ui_port", "api_port", "redis_port")
         ),
+        (settings.outside_use in OUTSIDE_USE, "outside_use", " or ".join(OUTSIDE_USE)),
         (0 <= settings.workers <= 64, "workers", "0 to 64"),
         (1 <= settings.max_upload_mb <= 1024, "max_upload_mb", "1 to 1024"),
         (settings.redis_memory_mb >= 16, "redis_memory_mb", "16 or more"),

@@ -47,6 +47,15 @@ def test_floats_outside_their_range(value):
         environment.check()
 
 
+def test_a_choice_is_one_of_the_choices():
+    assert Environment({"OUTSIDE_USE": "score"}).choice("OUTSIDE_USE", ("refuse", "score")) == "score"
+    assert Environment({"OUTSIDE_USE": ""}).choice("OUTSIDE_USE", ("refuse", "score")) == "refuse"
+    environment = Environment({"OUTSIDE_USE": "guess"})
+    assert environment.choice("OUTSIDE_USE", ("refuse", "score")) == "refuse"
+    with pytest.raises(EnvironmentInvalid, match="OUTSIDE_USE is not one of: refuse, score"):
+        environment.check()
+
+
 def test_a_short_key_is_rejected():
     environment = Environment({"MAC_KEY": "ab" * 31})
     environment.key("MAC_KEY")

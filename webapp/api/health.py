@@ -79,7 +79,12 @@ def blueprint(services: Services) -> Blueprint:
         checks: Checks = {
             "store": _row(store.fault()),
             "known_picture": _row(known_picture.fault()),
-            "model": {"ok": True, "fault": None, "version": services.scorer.version},
+            "model": {
+                "ok": True,
+                "fault": None,
+                "version": services.scorer.version,
+                "outside_use": services.settings.outside_use,
+            },
         }
         ready = checks["store"]["ok"] and checks["known_picture"]["ok"]
         document: Readiness = {"status": "ready" if ready else "not ready", "checks": checks}

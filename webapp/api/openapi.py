@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.serving.prediction import Finding, Identifier, Prediction, Refusal
+from model.serving.prediction import Caution, Finding, Identifier, Prediction, Refusal
 from model.serving.schema import Schema, schema
 from webapp import documents
 from webapp.api.intake import MAX_NAME
@@ -15,6 +15,7 @@ _TYPES = {
     "Prediction": Prediction,
     "Finding": Finding,
     "Refusal": Refusal,
+    "Caution": Caution,
     "Created": documents.Created,
     "PartlyCreated": documents.PartlyCreated,
     "Page": documents.Page,

@@ -35,7 +35,7 @@ class Services:
         return cls(
             settings=settings,
             store=Store.open(settings.store),
-            scorer=Scorer(settings.bundle, settings.threads),
+            scorer=Scorer(settings.bundle, settings.threads, settings.outside_use),
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=Metrics(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.serving.prediction import OUTSIDE_USE, OutsideUse
 from webapp.environment import Environment
 
 
@@ -44,6 +45,7 @@ class ApiSettings:
     token: str
     token_previous: str
     bundle: Path | None
+    outside_use: OutsideUse
     upload_bytes: int
     max_pending: int
     max_scoring: int
@@ -57,6 +59,7 @@ class ApiSettings:
 
         API_TOKEN_PREVIOUS: accepted as well, until all clients use the new token; empty or absent: none.
         MODEL_BUNDLE: directory of the bundle; absent: the bundle that ships with the package.
+        OUTSIDE_USE: "refuse" films that are known to be outside the intended use, or "score" them with a caution.
         MAX_UPLOAD_MB: size of all files of a request.
         MAX_PENDING: uploads that a worker accepts at the same time.
         MAX_SCORING: pictures that it decodes at the same time; they determine the memory that it needs.
@@ -71,6 +74,7 @@ class ApiSettings:
             token=environment.secret("API_TOKEN"),
             token_previous=environment.secret("API_TOKEN_PREVIOUS", default=""),
             bundle=Path(bundle) if bundle else None,
+            outside_use=environment.choice("OUTSIDE_USE", OUTSIDE_USE),
             upload_bytes=environment.number("MAX_UPLOAD_MB", 25, 1, 1024) * 1024 * 1024,
             max_pending=environment.number("MAX_PENDING", 16, 1, 1024),
             max_scoring=environment.number("MAX_SCORING", 2, 1, 64),

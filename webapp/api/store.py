@@ -11,7 +11,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from model.serving.prediction import Prediction
+from model.serving.prediction import Prediction, current
 from webapp.api import listing
 from webapp.api.seal import Seal, SealBroken, serialize
 from webapp.api.settings import StoreSettings
@@ -245,6 +245,7 @@ class Store:
             raise Missing("There is no prediction with that id.")
         key = _key("record", identifier)
         try:
-            return Record(**json.loads(self._seal.open(key, sealed)))
+            stored = json.loads(self._seal.open(key, sealed))
         except SealBroken as error:
             raise Damaged(key) from error
+        return Record(current(stored["prediction"]), stored["image"])

@@ -150,6 +150,7 @@ def _api(desired: LocalDesiredState) -> Step:
             redis_port=desired.inventory.port("redis"),
             redis_socket=layout.redis_socket,
             bundle=desired.model,
+            outside_use=desired.settings.outside_use,
             max_upload_mb=desired.settings.max_upload_mb,
             max_pending=MAX_PENDING,
             threads=desired.threads,

@@ -15,7 +15,7 @@ from model.images import refuse
 from model.images.decode import decode
 from model.serving.cautions import BLACK_LIMIT, WHITE_LIMIT, find
 from model.serving.predict import Classifier, identity
-from model.serving.prediction import OutsideUse, Prediction, checked_prediction
+from model.serving.prediction import OutsideUse, Prediction, Scoring, checked_prediction
 
 
 def changed(tiny_bundle: Path, section: str, **values: Any) -> Bundle:
@@ -102,8 +102,8 @@ def test_a_bundle_that_states_no_ages_calls_no_age_outside(tiny_bundle: Path, fi
 
 
 def test_the_setting_changes_the_id_of_a_prediction() -> None:
-    default = identity(b"x", "a.png", "v")
-    assert default == identity(b"x", "a.png", "v", "refuse") != identity(b"x", "a.png", "v", "score")
+    default = identity(b"x", "a.png", Scoring("v"))
+    assert default == identity(b"x", "a.png", Scoring("v", "refuse")) != identity(b"x", "a.png", Scoring("v", "score"))
 
 
 @pytest.mark.parametrize("view", ["AP", "PA"])

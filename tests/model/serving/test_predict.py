@@ -22,6 +22,7 @@ from model import bundle, phantom
 from model.bundle import BundleError
 from model.images import decode, refuse
 from model.serving.predict import Classifier, identity
+from model.serving.prediction import Scoring
 
 KEYS = [
     *("id", "file", "finding", "refusal", "probability", "threshold", "cautions", "model", "input", "created"),
@@ -66,16 +67,16 @@ def test_id_depends_on_content_name_and_model_only(classifier: Classifier) -> No
     parts = f"{hashlib.sha256(content).hexdigest()}\0a.png\0{classifier.bundle.version}"
     assert first["id"] == hashlib.sha256(parts.encode()).hexdigest()[:32]
     others = {
-        identity(content, "b.png", "v"),
-        identity(content, "a.png", "w"),
-        identity(b"", "a.png", "v"),
-        identity(content, "a.png", "v"),
+        identity(content, "b.png", Scoring("v")),
+        identity(content, "a.png", Scoring("w")),
+        identity(b"", "a.png", Scoring("v")),
+        identity(content, "a.png", Scoring("v")),
     }
     assert len(others) == 4
 
 
 def test_id_takes_file_names_that_are_no_unicode() -> None:
-    assert len(identity(b"x", "r\udcf6ntgen.png", "v")) == 32
+    assert len(identity(b"x", "r\udcf6ntgen.png", Scoring("v"))) == 32
 
 
 @pytest.mark.parametrize(

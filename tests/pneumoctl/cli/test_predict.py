@@ -30,6 +30,9 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+STATES_NO_AGES = "The model does not state the ages of the patients that it learned from."
+
+
 @pytest.fixture
 def predict(tiny_bundle: Path) -> Any:
     return lambda *words: run(["predict", "--model", str(tiny_bundle), *map(str, words)])
@@ -49,6 +52,8 @@ def test_table_says_what_was_found_and_what_was_not_assessed(
     assert "not assessed" in lines[3] and "not_an_xray: the picture has colours" in lines[3]
     assert "not assessed" in lines[4] and "unreadable" in lines[4]
     assert lines[5] == "4 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 0 errors; 1 other file skipped"
+    assert all(line.endswith("  caution: training_ages_unknown") for line in lines[1:3])
+    assert lines[6:] == ["caution training_ages_unknown: " + STATES_NO_AGES]
     assert err == ""
 
 
@@ -196,6 +201,43 @@ def test_resumed_run_scores_only_what_is_missing(
     assert len(record.read_text().splitlines()) == 4
 
 
+@pytest.fixture
+def adult(ward: Path, bundle_of_children: Path, predict: Any, adult_film: bytes) -> Any:
+    """Predict a film of an adult, which states its age, with a model of children."""
+    (ward / "adult.dcm").write_bytes(adult_film)
+    return lambda *words: predict(ward / "adult.dcm", "--json", "--model", bundle_of_children, *words)
+
+
+def test_a_setting_decides_about_a_film_outside_the_intended_use(
+    adult: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert adult() == Exit.PARTLY
+    text = capsys.readouterr().out
+    (refused,) = json.loads(text)["predictions"]
+    assert refused["refusal"]["code"] == "outside_intended_use" and "71" not in refused["refusal"]["reason"]
+    Path("pneumo.toml").write_text('outside_use = "score"')
+    assert adult() == Exit.DONE
+    (scored,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert scored["finding"] and [each["code"] for each in scored["cautions"]] == ["age_outside", "view_ap"]
+    monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "refuse")
+    assert adult() == Exit.PARTLY
+    monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "guess")
+    assert adult() == Exit.USAGE
+    assert "refuse or score" in capsys.readouterr().err
+
+
+def test_a_resumed_run_does_not_reuse_what_another_setting_decided(
+    adult: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = []
+    for use in ("refuse", "score", "refuse", "score"):
+        monkeypatch.setenv("PNEUMO_OUTSIDE_USE", use)
+        adult("--resume", tmp_path / "results.jsonl")
+        outcomes += json.loads(capsys.readouterr().out)["predictions"]
+    assert [document["finding"] is None for document in outcomes] == [True, False, True, False]
+    assert outcomes[0] == outcomes[2] and outcomes[1] == outcomes[3]
+
+
 def test_many_files_show_progress_on_stderr_only(
     predict: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,7 +259,7 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
             seen.append((*self.at, Path(file).name))
             return {
                 "id": "1", "file": "a-ill.png", "finding": "pneumonia", "refusal": None, "probability": 0.9,
-                "threshold": 0.5, "model": {"name": "m", "version": "v"}, "created": "now",
+                "threshold": 0.5, "cautions": [], "model": {"name": "m", "version": "v"}, "created": "now",
             }  # fmt: skip
 
     monkeypatch.setattr("pneumoctl.cli.predict.ApiClient", Fake)
@@ -249,9 +291,10 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_files_that_are_no_chest_film_never_have_a_finding(
-    data_root: Path, ward: Path, capsys: pytest.CaptureFixture[str]
+    data_root: Path, ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the shipped bundle, all real chest films are assessed and no other file is."""
+    monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "score")  # some of the films are of adults
     kinds = sorted(path for path in (data_root / "ood").iterdir() if path.is_dir() and path.name != "lateral_chest")
     assert run(["predict", "--json", str(data_root / "dicom"), *map(str, kinds)]) == Exit.PARTLY
     predictions = json.loads(capsys.readouterr().out)["predictions"]

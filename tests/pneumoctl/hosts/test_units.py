@@ -95,7 +95,14 @@ def environment(name: str) -> str:
             trusted_hosts=("a", "b"),
             **shared,
         )
-    more = {"redis_host": "10.0.0.7", "redis_port": 6379, "bundle": ODD, "threads": 1, "metrics": ODD}
+    more = {
+        "outside_use": "refuse",
+        "redis_host": "10.0.0.7",
+        "redis_port": 6379,
+        "bundle": ODD,
+        "threads": 1,
+        "metrics": ODD,
+    }
     return render("env/api.env", redis_socket=None, **more, **shared)
 
 

@@ -203,9 +203,11 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
     assert "does not answer" in failure(server).message
 
 
-def test_the_version_is_that_reported_by_the_api(server: Server) -> None:
-    server.say(200, {"status": "ready", "checks": {"model": {"ok": True, "fault": None, "version": "0123456789ab"}}})
-    assert ApiClient(server.url, "t").version() == "0123456789ab"
+@pytest.mark.parametrize(("said", "read"), [({}, "refuse"), ({"outside_use": "score"}, "score")])
+def test_version_and_setting_are_those_reported_by_the_api(server: Server, said: dict[str, str], read: str) -> None:
+    model = {"ok": True, "fault": None, "version": "0123456789ab", **said}
+    server.say(200, {"status": "ready", "checks": {"model": model}})
+    assert ApiClient(server.url, "t").scoring() == ("0123456789ab", read)
     assert server.asked[0][0] == "/readyz"
 
 
@@ -218,12 +220,14 @@ def test_the_version_is_that_reported_by_the_api(server: Server) -> None:
         (200, {"checks": {}}, "does not report"),
         (200, {"checks": {"model": {"version": None}}}, "does not report"),
         (200, {"checks": {"model": {"version": ""}}}, "does not report"),
+        (200, {"checks": {"model": "v"}}, "does not report"),
+        (200, {"checks": {"model": {"version": "v", "outside_use": "guess"}}}, "does not report"),
     ],
 )
 def test_an_api_without_a_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
     server.say(status, body)
     with pytest.raises(PneumoError, match=words):
-        ApiClient(server.url, "t").version()
+        ApiClient(server.url, "t").scoring()
 
 
 def test_a_stored_prediction_is_returned_and_none_otherwise(server: Server) -> None:

@@ -23,6 +23,7 @@ def document(finding: str | None, refusal: dict[str, str] | None, probability: f
         "refusal": refusal,
         "probability": probability,
         "threshold": 0.25,
+        "cautions": [],
         "model": {"name": "m", "version": "v"},
         "created": "2026-01-01T00:00:00.000Z",
     }
@@ -42,6 +43,30 @@ def test_rows_line_up_and_say_what_was_found() -> None:
         "r.png            not assessed            -      0.250  not_an_xray: it is a cat",
         "e.png            ERROR                   -          -  cannot be read: Permission denied",
     ]
+
+
+AGE, VIEW = {"code": "age_unknown", "sentence": "Nobody knows."}, {"code": "view_pa", "sentence": "A PA view."}
+
+
+def cautioned(file: str, *cautions: dict[str, str]) -> FileResult:
+    return FileResult(file, document("pneumonia", None, 0.9) | {"cautions": list(cautions)})
+
+
+def test_cautions_stand_beside_the_finding_and_are_explained_once() -> None:
+    outcomes = [cautioned("a.png", AGE, VIEW), cautioned("b.png", AGE), scored("c.png", "pneumonia", 0.9), FAILED]
+    table = report.ResultTable(["a.png"], colour=False)
+    assert table.row(outcomes[0]).endswith("0.250  caution: age_unknown, view_pa")
+    assert table.row(outcomes[1]).endswith("0.250  caution: age_unknown")
+    assert report.caution_lines(outcomes) == ["caution age_unknown: Nobody knows.", "caution view_pa: A PA view."]
+    assert report.caution_lines([REFUSED, FAILED]) == []
+
+
+def test_csv_has_codes_and_sentences_of_cautions() -> None:
+    lines = [report.csv_row(report.CSV_COLUMNS)]
+    lines += [report.csv_row(report.csv_cells(each)) for each in (cautioned("a.png", AGE, VIEW), REFUSED, FAILED)]
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines), newline="")))
+    assert [row["caution_codes"] for row in rows] == ["age_unknown view_pa", "", ""]
+    assert [row["cautions"] for row in rows] == ["Nobody knows. A PA view.", "", ""]
 
 
 def test_refusals_are_amber_and_errors_red() -> None:

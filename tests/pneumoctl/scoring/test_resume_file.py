@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from model.serving.prediction import Scoring
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import score_all
@@ -33,9 +34,9 @@ def counting(calls: list[str], version: str = "v1") -> Scorer:
 
 def test_recorded_files_are_not_scored_again(tmp_path: Path, files: list[str]) -> None:
     out, calls = tmp_path / "out.jsonl", []
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         first = list(score_all(files[:5], record.scorer(counting(calls)), jobs=2))
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         second = list(score_all(files[:8], record.scorer(counting(calls)), jobs=2))
         assert record.reused == 5
     assert sorted(calls) == files[:8] and second[:5] == first
@@ -46,24 +47,36 @@ def test_recorded_files_are_not_scored_again(tmp_path: Path, files: list[str]) -
 
 def test_a_pipe_cannot_be_resumed_and_the_error_says_so(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(PneumoError, match="not seekable"), ResumeFile(tmp_path / "pipe", "v1"):
+    with pytest.raises(PneumoError, match="not seekable"), ResumeFile(tmp_path / "pipe", Scoring("v1")):
         pass
 
 
 def test_changed_content_and_other_models_are_scored_again(tmp_path: Path, files: list[str]) -> None:
     out, calls = tmp_path / "out.jsonl", []
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
     Path(files[0]).write_bytes(b"another picture")
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
     assert calls == [*files[:3], files[0]]
-    with ResumeFile(out, "v2") as record:
+    with ResumeFile(out, Scoring("v2")) as record:
         list(score_all(files[:3], record.scorer(counting(calls, "v2")), jobs=1))
     assert calls[4:] == files[:3]
-    with ResumeFile(out, "v1") as record:  # the former one again: its results are still there
+    with ResumeFile(out, Scoring("v1")) as record:  # the former one again: its results are still there
         list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
     assert len(calls) == 7 and record.reused == 3
+
+
+def test_results_without_cautions_are_read_and_scored_again(tmp_path: Path, files: list[str]) -> None:
+    out, calls = tmp_path / "out.jsonl", []
+    with ResumeFile(out, Scoring("v1")) as record:
+        list(score_all(files[:2], record.scorer(counting(calls)), jobs=1))
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    del lines[0]["prediction"]["cautions"]  # as an earlier version wrote it
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with ResumeFile(out, Scoring("v1")) as record:
+        list(score_all(files[:2], record.scorer(counting(calls)), jobs=1))
+    assert calls[2:] == files[:1]
 
 
 def test_errors_are_not_recorded(tmp_path: Path, files: list[str]) -> None:
@@ -71,17 +84,17 @@ def test_errors_are_not_recorded(tmp_path: Path, files: list[str]) -> None:
         raise PneumoError("the API is away")
 
     out = tmp_path / "out.jsonl"
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:2], record.scorer(fail), jobs=1))
     assert out.read_bytes() == b""
 
 
 def test_line_cut_off_by_a_kill_is_scored_again(tmp_path: Path, files: list[str]) -> None:
     out, calls = tmp_path / "out.jsonl", []
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:3], record.scorer(counting([])), jobs=1))
     out.write_bytes(out.read_bytes()[:-20])
-    with ResumeFile(out, "v1") as record:
+    with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:3], record.scorer(counting(calls)), jobs=1))
     assert calls == [files[2]]
     assert len([json.loads(line) for line in out.read_text().splitlines()]) == 3
@@ -118,7 +131,7 @@ FOREIGN = {
 def test_file_that_is_no_record_is_left_alone(tmp_path: Path, name: str) -> None:
     out = tmp_path / "precious.jsonl"
     out.write_text(FOREIGN[name])
-    with pytest.raises(PneumoError, match=r"precious\.jsonl: line \d is not a result"), ResumeFile(out, "v"):
+    with pytest.raises(PneumoError, match=r"precious\.jsonl: line \d is not a result"), ResumeFile(out, Scoring("v")):
         pass
     assert out.read_text() == FOREIGN[name]
 
@@ -127,16 +140,16 @@ def test_file_that_is_no_record_is_left_alone(tmp_path: Path, name: str) -> None
 def test_our_own_line_may_be_cut_off_anywhere(tmp_path: Path, length: int) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text(whole_line() + whole_line()[:length])
-    with ResumeFile(out, "v"):
+    with ResumeFile(out, Scoring("v")):
         pass
     assert out.read_text() == whole_line()
     out.write_text(whole_line()[:length])
     if length >= 12:  # in a file without any whole line less than that could be anybody's
-        with ResumeFile(out, "v"):
+        with ResumeFile(out, Scoring("v")):
             pass
         assert out.read_text() == ""
 
 
 def test_record_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PneumoError, match="No such file"), ResumeFile(tmp_path / "no" / "out.jsonl", "v1"):
+    with pytest.raises(PneumoError, match="No such file"), ResumeFile(tmp_path / "no" / "out.jsonl", Scoring("v1")):
         pass

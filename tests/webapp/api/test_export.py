@@ -55,6 +55,7 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
         line = written[document["id"]]
         image = line.pop("image")
         assert line == document
+        assert [each["code"] for each in line["cautions"]] == ([] if document["refusal"] else ["training_ages_unknown"])
         assert (image is None) == (document["refusal"] is not None)
         if image:
             with Image.open(tmp_path / "out" / image) as exported:
