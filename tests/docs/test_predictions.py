@@ -4,7 +4,7 @@ import json
 import re
 from typing import get_args
 
-from model.serving.prediction import RefusalCode
+from model.serving.prediction import CautionCode, RefusalCode
 from tests.docs.documents import DOCS
 from webapp.api import openapi
 
@@ -20,6 +20,12 @@ def test_the_example_has_the_keys_of_a_prediction() -> None:
 def test_the_table_has_every_refusal() -> None:
     section = TEXT.partition("## Refusals")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(get_args(RefusalCode))
+
+
+def test_the_table_has_every_caution() -> None:
+    section = TEXT.partition("## Cautions")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert {code for row in rows for code in re.findall(r"`(\w+)`", row)} == set(get_args(CautionCode))
 
 
 def test_the_table_has_every_path() -> None:

@@ -37,6 +37,19 @@ def test_results_are_listed(page, clear_picture, opaque_picture):
     assert "a.png" not in text
 
 
+def test_cautions_are_shown_in_the_list_and_explained_on_each_result(page, clear_picture):
+    location = send(page, (clear_picture, "a.png")).location
+    sentence = "The model does not state the ages of the patients that it learned from."
+    for path in (location, f"/predictions/{location[-32:]}"):
+        assert f"<li>{sentence}</li>" in visible(page.get(path))
+    for path in ("/", "/predictions"):
+        assert f'title="{sentence}"><span aria-hidden="true">!</span> training ages unknown</li>' in visible(
+            page.get(path)
+        )
+    refused = send(page, (b"broken", "c.png")).location
+    assert 'class="cautions"' not in visible(page.get(refused))
+
+
 def test_a_result_has_a_page_with_picture_and_heat_map(page, opaque_picture):
     location = send(page, (opaque_picture, "b.png")).location
     identifier = location[-32:]
