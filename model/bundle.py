@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model import operating_points
 from model.files import file_digest, write_text
 
 SCHEMA = 1
@@ -197,6 +198,10 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     if any(length != count for length in shapes):
         raise BundleError(f"refusal has {count} names, but its mean or precision has another size")
     _check_ages(manifest["data"].get("ages"))
+    try:
+        operating_points.check(manifest)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
     if NETWORK not in manifest["files"]:
         raise BundleError(f"files does not list {NETWORK}")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card
+from model.bundling import card, operating_points
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
@@ -27,6 +27,7 @@ from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
 from model.images import refuse
+from model.operating_points import DEFAULT_POINT
 from model.run_dir import BEST, HISTORY, SETTINGS
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
@@ -157,19 +158,21 @@ def _statistics(sample: Sample) -> np.ndarray:
 
 
 def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
-    """Add the operating point and the metrics to the manifest, and draw the plots."""
+    """Add the operating points and the metrics to the manifest, and draw the plots."""
     classifier = Classifier(Bundle(work, manifest))
-    scored = {}
+    scored, refusals = {}, {}
     for part in ("validation", "test") if test else ("validation",):
         logits, labels, refused = score(classifier, dataset.part(part))
-        scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]), refused)
-    labels, probabilities, _ = scored["validation"]
-    threshold = calibrate.threshold(probabilities, labels, settings.target_sensitivity)
+        scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
+        refusals[part] = refused
+    points = operating_points.measure(scored, settings.target_sensitivity)
+    threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}
-    for part, (labels, probabilities, refused) in scored.items():
-        metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refused}
+    for part, (labels, probabilities) in scored.items():
+        metrics[part] = {**evaluate(labels, probabilities, threshold), "refused": refusals[part]}
         plots.report(labels, probabilities, threshold, work / "report", part)
     manifest["metrics"] = metrics
+    manifest["operating_points"] = points
     manifest["operating_point"] = {
         "threshold": threshold,
         "target_sensitivity": settings.target_sensitivity,

@@ -89,8 +89,27 @@ def _operating_point(manifest: Mapping[str, Any]) -> str:
         "because the threshold was chosen on these very pictures. The epoch to keep was also chosen there.\n\n"
         "The probability is sigmoid((logit + offset) / temperature), fitted on the validation part by Platt scaling: "
         f"offset {manifest['calibration']['offset']:.4g}, already in the last bias of the bundle's networks, and "
-        f"temperature {manifest['temperature']:.4g}."
+        f"temperature {manifest['temperature']:.4g}." + _operating_points(manifest)
     )
+
+
+def _operating_points(manifest: Mapping[str, Any]) -> str:
+    """A table of the named operating points; older bundles have none."""
+    rows = [
+        f"| {name} | {part} | {point['threshold']:.6g} | {_rate(point[part], 'sensitivity')} "
+        f"| {_rate(point[part], 'specificity')} |"
+        for name, point in manifest.get("operating_points", {}).items()
+        for part in ("validation", "test")
+        if point[part] is not None
+    ]
+    head = (
+        "\n\n| operating point | part | threshold | sensitivity | specificity |\n| --- | --- | ---: | ---: | ---: |\n"
+    )
+    return head + "\n".join(rows) if rows else ""
+
+
+def _rate(rates: Mapping[str, Any], name: str) -> str:
+    return "nothing to count" if rates[name] is None else _interval(rates[name])
 
 
 def _figures(part: str, metrics: Mapping[str, Any] | None) -> str:

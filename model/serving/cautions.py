@@ -7,7 +7,7 @@ from model.images.decode import Picture, to_input
 from model.images.dicom_header import Stated
 from model.images.limits import Refused
 from model.images.refuse import SIDE
-from model.serving.prediction import Caution, CautionCode
+from model.serving.prediction import Caution, CautionCode, OperatingPoint
 
 # The largest shares of pixels at black and at white, after resizing to SIDE x SIDE, that 99.9 % of the 5,206 training
 # and validation films of Kermany's set stay below (.220 and .0014, the largest .278 and .017), rounded up. Black
@@ -61,6 +61,14 @@ def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
         ),
     ]
     return [{"code": code, "sentence": sentence} for applies, code, sentence in checks if applies]
+
+
+def of_threshold(point: OperatingPoint | None) -> list[Caution]:
+    """The caution of a threshold that belongs to no operating point."""
+    if point is not None:
+        return []
+    sentence = "The threshold was given by hand: its sensitivity and specificity were not measured."
+    return [{"code": "threshold_by_hand", "sentence": sentence}]
 
 
 def _age(stated: Stated, bundle: Bundle) -> list[tuple[bool, CautionCode, str]]:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,14 @@ from model.bundle import Bundle, BundleError
 from model.images import refuse
 from model.images.decode import Picture, decode, to_input
 from model.images.limits import Refused
-from model.serving import cautions
-from model.serving.prediction import Caution, Input, OutsideUse, Prediction, Reason, Scoring
+from model.serving import cautions, operating_points
+from model.serving.operating_points import Point
+from model.serving.prediction import OUTSIDE_USE, Caution, Choices, Input, Prediction, Reason, Scoring
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor  # not loaded to score a single file
 
+DEFAULTS = Choices()
 _INPUT, _OUTPUT = "pixels", "logit"
 
 
@@ -37,13 +40,10 @@ class Scored(NamedTuple):
 class Classifier:
     """A loaded bundle, ready to score; safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0, outside_use: OutsideUse = "refuse") -> None:
-        """Load the network of `bundle`; `threads` per run, 0 for one per core. Raises BundleError.
-
-        outside_use: "refuse" pictures that are known to be outside the intended use, or "score" them with a caution.
-        """
+    def __init__(self, bundle: Bundle, threads: int = 0, choices: Choices = DEFAULTS) -> None:
+        """Load the network of `bundle`; `threads` per run, 0 for one per core. Raises BundleError."""
         self.bundle = bundle
-        self.scoring = Scoring(bundle.version, outside_use)
+        self._choices = choices
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
             raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
         # Arrays, because converting lists for every picture would take longer than the check.
@@ -55,9 +55,22 @@ class Classifier:
         self._session = _session(bundle, threads)
 
     @classmethod
-    def open(cls, directory: Path | None = None, threads: int = 0, outside_use: OutsideUse = "refuse") -> "Classifier":
+    def open(cls, directory: Path | None = None, threads: int = 0, choices: Choices = DEFAULTS) -> "Classifier":
         """Load the bundle in `directory`, or the one in the package. Raises BundleError."""
-        return cls(bundles.load(directory or bundles.pretrained()), threads, outside_use)
+        return cls(bundles.load(directory or bundles.pretrained()), threads, choices)
+
+    # Both are looked up when a document is made: a bundle that is being built has neither version nor threshold.
+    @cached_property
+    def point(self) -> Point:
+        """The operating point or threshold that was chosen. Raises ValueError if the bundle has no such point."""
+        return operating_points.choose(self.bundle.manifest, self._choices.operating_point, self._choices.threshold)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """What the documents depend on beside the picture."""
+        default = operating_points.choose(self.bundle.manifest)
+        other_threshold = None if self.point == default else self.point.threshold
+        return Scoring(self.bundle.version, self._choices.outside_use, other_threshold)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """The output of the network, float32 [N], for inputs float32 [N, height, width, 1] in 0..255."""
@@ -104,9 +117,9 @@ class Classifier:
 
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
         distance = refuse.check(picture, self._refusal)
-        if self.scoring.outside_use == "refuse":
+        if self._choices.outside_use == "refuse":
             cautions.check_age(picture.stated, self.bundle)
-        return cautions.find(picture, self.bundle, distance)
+        return cautions.find(picture, self.bundle, distance) + cautions.of_threshold(self.point.described)
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""
@@ -130,10 +143,11 @@ class Classifier:
         return {
             "id": identity(content, file, self.scoring),
             "file": file,
-            "finding": labels[int(scored.probability >= self.bundle.threshold)] if scored else None,
+            "finding": labels[int(scored.probability >= self.point.threshold)] if scored else None,
             "refusal": None if isinstance(outcome, Scored) else outcome,
             "probability": scored.probability if scored else None,
-            "threshold": self.bundle.threshold,
+            "threshold": self.point.threshold,
+            "operating_point": self.point.described,
             "cautions": scored.cautions if scored else [],
             "model": {"name": self.bundle.name, "version": self.bundle.version},
             "input": size,
@@ -144,8 +158,9 @@ class Classifier:
 
 def identity(content: bytes, file: str, scoring: Scoring) -> str:
     """The id of a prediction, 32 hexadecimal digits; the same file, name and way of scoring give the same id."""
-    other_use = () if scoring.outside_use == "refuse" else (scoring.outside_use,)
-    parts = (hashlib.sha256(content).hexdigest(), file, scoring.version, *other_use)
+    chosen = [scoring.outside_use] if scoring.outside_use != OUTSIDE_USE[0] else []
+    chosen += [] if scoring.other_threshold is None else [repr(scoring.other_threshold)]
+    parts = (hashlib.sha256(content).hexdigest(), file, scoring.version, *chosen)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
+from model.operating_points import DEFAULT_POINT
 from model.serving.schema import Invalid, checked
 
 Identifier = Annotated[str, ("pattern", "^[0-9a-f]{32}$")]
@@ -28,8 +29,10 @@ CautionCode = Literal[
     "low_resolution",
     "clipped_black",
     "clipped_white",
+    "threshold_by_hand",
     "not_checked",
 ]
+_Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
 # What happens to a picture that is known to be outside the intended use of the model.
 OutsideUse = Literal["refuse", "score"]
 OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
@@ -64,6 +67,30 @@ class Caution(TypedDict):
     sentence: Text
 
 
+class Interval(TypedDict):
+    """A share of n pictures, with its 95 % interval (Wilson)."""
+
+    value: _Share
+    low: _Share
+    high: _Share
+    n: Annotated[int, ("minimum", 1)]
+
+
+class Rates(TypedDict):
+    """What was measured on a part of the data; null if the part has no such picture."""
+
+    sensitivity: Interval | None
+    specificity: Interval | None
+
+
+class OperatingPoint(TypedDict):
+    """A named threshold of the model and what was measured there, where it was measured."""
+
+    name: Text
+    validation: Rates | None
+    test: Rates | None
+
+
 class _Scored(TypedDict):
     id: Identifier
     file: Text
@@ -72,6 +99,10 @@ class _Scored(TypedDict):
         ("exclusiveMinimum", 0),
         ("exclusiveMaximum", 1),
         ("description", "The finding is pneumonia if the probability is at least this."),
+    ]
+    operating_point: Annotated[
+        OperatingPoint | None,
+        ("description", "Where the threshold is from; null if it was given by hand, or scored by an earlier version."),
     ]
     cautions: Annotated[
         list[Caution],
@@ -105,18 +136,39 @@ class Refusal(_Scored):
 Prediction: TypeAlias = Finding | Refusal
 
 
+class Choices(NamedTuple):
+    """What a user chooses about scoring; without a name or a threshold, the operating point is DEFAULT_POINT.
+
+    outside_use: "refuse" pictures that are known to be outside the intended use, or "score" them with a caution.
+    """
+
+    outside_use: OutsideUse = "refuse"
+    operating_point: str | None = None
+    threshold: float | None = None
+
+
 class Scoring(NamedTuple):
-    """What a prediction depends on beside its picture: the version of the model, and a setting."""
+    """What a prediction depends on beside its picture: the version of the model, and settings.
+
+    `other_threshold`: the threshold if it is not that of DEFAULT_POINT.
+    """
 
     version: str
     outside_use: OutsideUse = "refuse"
+    other_threshold: float | None = None
 
     def made(self, document: Prediction) -> bool:
         """Whether this way of scoring would give a document again that was made earlier, perhaps in another way."""
         codes = {caution["code"] for caution in document["cautions"]}
         refused = document["refusal"] is not None and document["refusal"]["code"] == "outside_intended_use"
         other = refused if self.outside_use == "score" else "age_outside" in codes
-        return document["model"]["version"] == self.version and not other and "not_checked" not in codes
+        same = document["model"]["version"] == self.version and _other_threshold(document) == self.other_threshold
+        return same and not other and "not_checked" not in codes
+
+
+def _other_threshold(document: Prediction) -> float | None:
+    point = document["operating_point"]
+    return None if point is not None and point["name"] == DEFAULT_POINT else document["threshold"]
 
 
 _NOT_CHECKED: Caution = {
@@ -128,10 +180,10 @@ _NOT_CHECKED: Caution = {
 def current(stored: Mapping[str, Any]) -> Any:
     """A document that an earlier version of this program stored, with the fields that it lacks.
 
-    A document without cautions gets one that says so: nobody looked for any.
+    A document without cautions gets one that says so: nobody looked for any. It names no operating point.
     """
     missing = [_NOT_CHECKED] if stored.get("finding") is not None else []
-    return {"cautions": missing, **stored}
+    return {"operating_point": None, "cautions": missing, **stored}
 
 
 def checked_prediction(value: Any) -> Prediction:

@@ -289,6 +289,17 @@ def test_the_card_states_what_was_measured(built: bundles.Bundle) -> None:
     assert str(Path.home()) not in card and "/tmp" not in card
 
 
+def test_the_operating_points_are_named_and_measured_on_both_parts(built: bundles.Bundle) -> None:
+    points, metrics = built.manifest["operating_points"], built.manifest["metrics"]
+    assert list(points) == ["balanced", "screening"]
+    assert points["balanced"]["threshold"] == built.threshold >= points["screening"]["threshold"]
+    for part in ("validation", "test"):
+        assert points["balanced"][part] == {name: metrics[part][name] for name in ("sensitivity", "specificity")}
+    assert points["screening"]["validation"]["sensitivity"]["value"] >= 0.99
+    card = (built.directory / "MODEL_CARD.md").read_text()
+    assert "| balanced | validation |" in card and "| screening | test |" in card
+
+
 def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundles.Bundle) -> None:
     from model.bundling import card
 

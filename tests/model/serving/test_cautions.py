@@ -15,7 +15,7 @@ from model.images import refuse
 from model.images.decode import decode
 from model.serving.cautions import BLACK_LIMIT, WHITE_LIMIT, find
 from model.serving.predict import Classifier, identity
-from model.serving.prediction import OutsideUse, Prediction, Scoring, checked_prediction
+from model.serving.prediction import Choices, OutsideUse, Prediction, Scoring, checked_prediction
 
 
 def changed(tiny_bundle: Path, section: str, **values: Any) -> Bundle:
@@ -42,7 +42,7 @@ def codes(document: Prediction) -> list[str]:
 
 @pytest.fixture(scope="module", params=["refuse", "score"])
 def classifier(request: pytest.FixtureRequest, of_children: Bundle) -> Classifier:
-    return Classifier(of_children, threads=1, outside_use=request.param)
+    return Classifier(of_children, threads=1, choices=Choices(request.param))
 
 
 def test_a_picture_without_a_header_has_an_unknown_age(classifier: Classifier) -> None:
@@ -70,7 +70,7 @@ def test_a_film_of_another_age_is_refused_or_scored_with_its_caution(
 ) -> None:
     content = film(films, **tags)
     outcomes: dict[OutsideUse, Prediction] = {
-        use: Classifier(of_children, threads=1, outside_use=use).predict(content, "a.dcm")
+        use: Classifier(of_children, threads=1, choices=Choices(use)).predict(content, "a.dcm")
         for use in ("refuse", "score")
     }
     refused, scored = outcomes["refuse"], outcomes["score"]

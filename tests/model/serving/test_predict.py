@@ -25,8 +25,8 @@ from model.serving.predict import Classifier, identity
 from model.serving.prediction import Scoring
 
 KEYS = [
-    *("id", "file", "finding", "refusal", "probability", "threshold", "cautions", "model", "input", "created"),
-    "elapsed_ms",
+    *("id", "file", "finding", "refusal", "probability", "threshold", "operating_point"),
+    *("cautions", "model", "input", "created", "elapsed_ms"),
 ]
 
 

@@ -1,0 +1,66 @@
+"""Read the operating points of a bundle and choose one of them, or a threshold."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
+
+from model.operating_points import DEFAULT_POINT
+from model.serving.prediction import OperatingPoint, Rates
+from model.serving.schema import Invalid, checked
+
+
+class StoredPoint(TypedDict):
+    """An entry of "operating_points" in bundle.json."""
+
+    threshold: float
+    target_sensitivity: float
+    chosen_on: str
+    validation: Rates | None
+    test: Rates | None
+
+
+class Point(NamedTuple):
+    """A threshold, and the operating point that it belongs to; None if it was given by hand."""
+
+    threshold: float
+    described: OperatingPoint | None
+
+
+def read(manifest: Mapping[str, Any]) -> dict[str, Point]:
+    """The operating points of a checked manifest by name; an older bundle has DEFAULT_POINT alone."""
+    stored = manifest.get("operating_points") or {DEFAULT_POINT: _single(manifest)}
+    return {
+        name: Point(float(point["threshold"]), {"name": name, "validation": point["validation"], "test": point["test"]})
+        for name, point in stored.items()
+    }
+
+
+def choose(manifest: Mapping[str, Any], name: str | None = None, threshold: float | None = None) -> Point:
+    """The operating point of that name or threshold, DEFAULT_POINT without either.
+
+    Another threshold is one that was given by hand. Raises ValueError for an unknown name.
+    """
+    points = read(manifest)
+    if threshold is not None:
+        return next((point for point in points.values() if point.threshold == threshold), Point(threshold, None))
+    if name is not None and name not in points:
+        raise ValueError(f"the model has no operating point {name!r}; it has: {', '.join(points)}")
+    return points[name or DEFAULT_POINT]
+
+
+def _single(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The one operating point of an older bundle: its metrics were measured there."""
+    point = manifest["operating_point"]
+    return {
+        "threshold": point["threshold"],
+        "validation": _rates(point),
+        "test": _rates(manifest["metrics"].get("test")),
+    }
+
+
+def _rates(measured: Any) -> Rates | None:
+    """Sensitivity and specificity, if both were measured."""
+    try:
+        rates: Rates = checked({name: measured[name] for name in Rates.__annotations__}, Rates)
+    except (Invalid, KeyError, TypeError):
+        return None
+    return rates
