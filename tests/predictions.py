@@ -2,6 +2,12 @@
 
 from typing import Any
 
+RATE: dict[str, Any] = {"value": 0.97, "low": 0.95, "high": 0.99, "n": 400}
+POINT: dict[str, Any] = {
+    "name": "balanced",
+    "validation": {"sensitivity": RATE, "specificity": RATE | {"value": 0.999}},
+    "test": None,
+}
 FINDING: dict[str, Any] = {
     "id": "0" * 32,
     "file": "a.png",
@@ -9,6 +15,7 @@ FINDING: dict[str, Any] = {
     "refusal": None,
     "probability": 0.7,
     "threshold": 0.5,
+    "operating_point": POINT,
     "cautions": [],
     "model": {"name": "m", "version": "v1"},
     "input": {"format": "PNG", "width": 100, "height": 100},
@@ -22,6 +29,10 @@ VALID = {
     "finding": FINDING,
     "negative": NEGATIVE,
     "refusal": REFUSAL,
+    "threshold by hand": FINDING | {"operating_point": None},
+    "operating point without figures": FINDING | {"operating_point": POINT | {"validation": None}},
+    "operating point without specificity": FINDING
+    | {"operating_point": POINT | {"test": {"sensitivity": RATE, "specificity": None}}},
     "finding with cautions": FINDING | {"cautions": [AGE_UNKNOWN, {"code": "view_ap", "sentence": "An AP view."}]},
     "probability equal to the threshold": FINDING | {"probability": 0.5},
     "just below the threshold": NEGATIVE | {"probability": 0.49999},
@@ -86,6 +97,14 @@ BROKEN: dict[str, Any] = {
     "threshold 0": FINDING | {"threshold": 0},
     "threshold 1": FINDING | {"threshold": 1, "probability": 1},
     "threshold 2": NEGATIVE | {"threshold": 2},
+    "operating point text": FINDING | {"operating_point": "balanced"},
+    "operating point without name": FINDING | {"operating_point": {"validation": None, "test": None}},
+    "operating point name empty": FINDING | {"operating_point": POINT | {"name": ""}},
+    "sensitivity above 1": FINDING
+    | {"operating_point": POINT | {"test": {"sensitivity": RATE | {"value": 1.1}, "specificity": None}}},
+    "sensitivity text": FINDING | {"operating_point": POINT | {"test": {"sensitivity": "0.97", "specificity": None}}},
+    "sensitivity of no pictures": FINDING
+    | {"operating_point": POINT | {"test": {"sensitivity": RATE | {"n": 0}, "specificity": None}}},
     "cautions null": FINDING | {"cautions": None},
     "cautions text": FINDING | {"cautions": "age unknown"},
     "caution code unknown": FINDING | {"cautions": [{"code": "boring", "sentence": "s"}]},

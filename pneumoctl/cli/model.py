@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
 from pneumoctl.errors import PneumoError
@@ -57,13 +58,26 @@ def show(invocation: Invocation, name: Model) -> int:
     model = store.find(name)
     saved_evaluations = evaluations.of_model(model.id)
     facts = model_figures.document(model, _marks(invocation, live=False))
-    parts = ("created", "intended_use", "operating_point", "data", "metrics", "settings", "code_version", "files")
+    parts = (
+        "created",
+        "intended_use",
+        "operating_point",
+        "operating_points",
+        "data",
+        "metrics",
+        "settings",
+        "code_version",
+        "files",
+    )
     document = {**facts, **{part: model.manifest.get(part) for part in parts}, "evaluations": saved_evaluations}
     console.result({**document, "directory": str(model.directory)})
     console.text(f"{model.id}, made {model.manifest['created']}, from {model.origin or 'an unknown source'}")
     console.text(f"{model.directory}: the hash of every file matches")
-    point = model.manifest["operating_point"]
-    console.text(f"threshold {point['threshold']:.6g}, chosen on {point['chosen_on']}")
+    chosen_on = model.manifest["operating_point"]["chosen_on"]
+    for label, point in operating_points.read(model.manifest).items():
+        console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
+        for line in words.figures(point.described) if point.described else ():
+            console.text(f"  {line}")
     for part, figures in (model.manifest.get("metrics") or {}).items():
         _figures(f"{part} of {(model.manifest['data'] or {}).get('name', 'its data')}", figures)
     for entry in saved_evaluations:

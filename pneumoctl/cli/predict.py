@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from model.serving.prediction import OutsideUse, Scoring
+from model.serving.prediction import Choices, OutsideUse, Scoring
 from pneumoctl.cli.invocation import invocation, output_options
 from pneumoctl.cli.options import Config, StackName
 from pneumoctl.errors import Exit, PneumoError
@@ -49,6 +49,16 @@ def predict(
     fail_on_positive: Annotated[
         bool, typer.Option("--fail-on-positive", help="Exit with code 3 if pneumonia is found.")
     ] = False,
+    operating_point: Annotated[
+        str | None,
+        typer.Option(
+            "--operating-point", metavar="NAME", help="Threshold of the model: balanced (the default) or screening."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="X", help="Another threshold, above 0 and below 1: with a warning."),
+    ] = None,
     stack: StackName = None,
     config: Config = None,
 ) -> int:
@@ -59,14 +69,15 @@ def predict(
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
     precedence over 6); 1 every picture failed; 2 usage error.
     """
-    _check_together(console.json_mode, csv, remote, model, explain)
+    _check_together(console.json_mode, csv, remote, model or explain or operating_point or threshold is not None)
+    _check_threshold(operating_point, threshold)
     inputs = find_files.find(paths)
     jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
             scorer, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
-            scorer, scoring = _here(model, config, jobs, explain)
+            scorer, scoring = _here(model, config, jobs, explain, operating_point, threshold)
         if resume:
             scorer = cleanup.enter_context(ResumeFile(resume, scoring)).scorer(scorer)
         outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
@@ -83,20 +94,38 @@ def predict(
     return report.exit_code(counts, fail_on_positive)
 
 
-def _check_together(json: bool, csv: bool, remote: bool, model: Path | None, explain: Path | None) -> None:
+def _check_together(json: bool, csv: bool, remote: bool, local: object) -> None:
     if json and csv:
         raise PneumoError("--json cannot be combined with --csv", "pneumoctl predict --help", Exit.USAGE)
-    if remote and (model or explain):
-        raise PneumoError(
-            "--remote cannot be combined with --model or --explain", "pneumoctl predict --help", Exit.USAGE
-        )
+    if remote and local:
+        message = "--remote cannot be combined with --model, --explain, --operating-point or --threshold"
+        raise PneumoError(message, "pneumoctl predict --help", Exit.USAGE)
 
 
-def _here(model: Path | None, config: Path | None, jobs: int, explain: Path | None) -> tuple[Scorer, Scoring]:
+def _check_threshold(operating_point: str | None, threshold: float | None) -> None:
+    if threshold is None:
+        return
+    if operating_point is not None:
+        message = "--threshold cannot be combined with --operating-point"
+        raise PneumoError(message, "pneumoctl predict --help", Exit.USAGE)
+    if not 0 < threshold < 1:
+        raise PneumoError(f"--threshold {threshold} is not above 0 and below 1", "pneumoctl predict --help", Exit.USAGE)
+    console.warn(f"the threshold {threshold} was given by hand: what it finds and overlooks was not measured")
+
+
+def _here(
+    model: Path | None,
+    config: Path | None,
+    jobs: int,
+    explain: Path | None,
+    operating_point: str | None,
+    threshold: float | None,
+) -> tuple[Scorer, Scoring]:
     """A scorer on this machine, with the bundle `model`, or the one in the settings, or the shipped one."""
     chosen = settings.load({}, config, os.environ)
     configured = Path(chosen.model).expanduser() if chosen.model else None
-    return score.local_scorer(model or configured, jobs, explain, cast(OutsideUse, chosen.outside_use))
+    choices = Choices(cast(OutsideUse, chosen.outside_use), operating_point, threshold)
+    return score.local_scorer(model or configured, jobs, explain, choices)
 
 
 @contextmanager

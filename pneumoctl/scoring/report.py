@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from model.serving import words
 from pneumoctl.errors import Exit
 from pneumoctl.scoring.score import FileResult
 from pneumoctl.terminal.report import counted
@@ -23,6 +24,7 @@ CSV_COLUMNS = (
     "created",
     "caution_codes",
     "cautions",
+    "operating_point",
 )
 _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
@@ -46,10 +48,11 @@ class ResultTable:
         if document is None:
             return self._paint(_RED, self._line(name, "ERROR", "-", "-", outcome.error or ""))
         threshold = f"{document['threshold']:.3f}"
-        if document["refusal"]:
+        if document["refusal"] is not None:
             note = f"{document['refusal']['code']}: {document['refusal']['reason']}"
             return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
-        note = f"caution: {', '.join(_codes(document))}" if document["cautions"] else ""
+        note = words.finding(document)
+        note += f"; caution: {', '.join(_codes(document))}" if document["cautions"] else ""
         return self._line(name, document["finding"], f"{document['probability']:.3f}", threshold, note)
 
     def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
@@ -89,6 +92,7 @@ def csv_cells(outcome: FileResult) -> list[object]:
         document.get("created"),
         " ".join(_codes(document)),
         " ".join(caution["sentence"] for caution in document.get("cautions", ())),
+        (document.get("operating_point") or {}).get("name"),
     ]
 
 
@@ -106,7 +110,8 @@ def summary(outcomes: Iterable[FileResult], skipped: int) -> dict[str, int]:
 
 def summary_line(counts: dict[str, int]) -> str:
     """The counts of `summary` as one line of text."""
-    parts = [f"{counts[name]} {name}" for name in ("pneumonia", "no pneumonia", "not assessed")]
+    named = {"pneumonia": "pneumonia", "no pneumonia": "below the threshold", "not assessed": "not assessed"}
+    parts = [f"{counts[name]} {text}" for name, text in named.items()]
     skipped = f"; {counted(counts['skipped'], 'other file')} skipped" if counts["skipped"] else ""
     return f"{counted(counts['files'], 'file')}: {', '.join(parts)}, {counted(counts['errors'], 'error')}{skipped}"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from model.bundle import BundleError
 from model.serving.explain import occlusion, overlay
-from model.serving.predict import Classifier
-from model.serving.prediction import OutsideUse, Prediction, Scoring
+from model.serving.predict import DEFAULTS, Classifier
+from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.find_files import STDIN
 from pneumoctl.scoring.resume_file import Scorer
 
@@ -63,20 +63,21 @@ def free_memory() -> int:
 
 
 def local_scorer(
-    directory: Path | None, jobs: int, explain: Path | None, outside_use: OutsideUse = "refuse"
+    directory: Path | None, jobs: int, explain: Path | None, choices: Choices = DEFAULTS
 ) -> tuple[Scorer, Scoring]:
     """A scorer on this machine and what it depends on; overlays go to the folder `explain`, named by prediction.
 
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
     try:
-        classifier = Classifier.open(
-            directory, threads=0 if jobs == 1 else max(1, _cores() // jobs), outside_use=outside_use
-        )
+        classifier = Classifier.open(directory, 0 if jobs == 1 else max(1, _cores() // jobs), choices)
+        scoring = classifier.scoring
     except BundleError as error:
         raise PneumoError(f"the model cannot be used: {error}", "pneumoctl predict --model DIR") from error
     except ImportError as error:
         raise _missing(error) from error
+    except ValueError as error:  # no such operating point
+        raise PneumoError(str(error), "pneumoctl predict --help", Exit.USAGE) from error
     if explain:
         _make(explain)
 
@@ -86,7 +87,7 @@ def local_scorer(
             _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
         return prediction
 
-    return score, classifier.scoring
+    return score, scoring
 
 
 def _make(directory: Path) -> None:

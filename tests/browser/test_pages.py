@@ -42,7 +42,7 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
     expect(page.locator(FINDINGS)).to_have_count(2)
     expect(page.locator(REFUSED)).to_have_count(1)
     expect(page.get_by_text("Signs of pneumonia found by the model")).to_have_count(1)
-    expect(page.get_by_text("No sign of pneumonia found by the model")).to_have_count(1)
+    expect(page.get_by_text("Below the balanced operating point: sensitivity .90 on validation")).to_have_count(1)
     expect(page.locator("article.refused").get_by_text("Not assessed: the PNG file is damaged")).to_be_visible()
     expect(page.get_by_text("Not a medical device")).to_be_visible()
     expect(page.locator(".cautions li")).to_have_count(2)

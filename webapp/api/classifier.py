@@ -6,8 +6,8 @@ from pathlib import Path
 
 from model import phantom
 from model.serving.explain import occlusion, overlay
-from model.serving.predict import Classifier
-from model.serving.prediction import OutsideUse, Prediction
+from model.serving.predict import DEFAULTS, Classifier
+from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
 
 
@@ -31,9 +31,9 @@ class KnownPicture:
 class Scorer:
     """A loaded model bundle, safe to share between threads."""
 
-    def __init__(self, bundle: Path | None, threads: int, outside_use: OutsideUse = "refuse") -> None:
+    def __init__(self, bundle: Path | None, threads: int, choices: Choices = DEFAULTS) -> None:
         """Load the bundle in the directory, or the one that ships with the package. Raises model.bundle.BundleError."""
-        self._classifier = Classifier.open(bundle, threads, outside_use)
+        self._classifier = Classifier.open(bundle, threads, choices)
         # The check and the network mostly run without the interpreter lock: on two cores they take the time of one.
         # Encoding the preview in parallel as well gained nothing and cost more context switches.
         self._check_pool = ThreadPoolExecutor(2, "check")

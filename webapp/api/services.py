@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask, current_app
 
+from model.serving.prediction import Choices
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
@@ -35,7 +36,7 @@ class Services:
         return cls(
             settings=settings,
             store=Store.open(settings.store),
-            scorer=Scorer(settings.bundle, settings.threads, settings.outside_use),
+            scorer=Scorer(settings.bundle, settings.threads, Choices(settings.outside_use)),
             uploads=ConcurrencyLimit(settings.max_pending, retry_after=2),
             scoring=ConcurrencyLimit(settings.max_scoring, retry_after=5),
             metrics=Metrics(),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from flask import Flask
 from jinja2 import StrictUndefined
 
+from model.serving import words
 from webapp import requests
 from webapp.concurrency import ConcurrencyLimit
 from webapp.environment import Environment
@@ -49,6 +50,8 @@ def _configure_templates(app: Flask, settings: UiSettings) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["timestamp"] = _timestamp
     app.jinja_env.filters["probability"] = _probability
+    app.jinja_env.filters["words"] = words.finding
+    app.jinja_env.filters["figures"] = words.figures
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
 
 

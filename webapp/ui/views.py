@@ -32,7 +32,7 @@ _ORDERS = {"time": "newest first", "probability": "highest P(pneumonia) first"}
 _FINDINGS = {
     "all": "all",
     "pneumonia": "signs of pneumonia",
-    "no pneumonia": "no sign of pneumonia",
+    "no pneumonia": "below the operating point",
     "refused": "not assessed",
 }
 _PATH = "/predictions/<identifier:identifier>"

@@ -51,8 +51,9 @@ def test_table_says_what_was_found_and_what_was_not_assessed(
     assert " pneumonia " in lines[1] and " no pneumonia " in lines[2]
     assert "not assessed" in lines[3] and "not_an_xray: the picture has colours" in lines[3]
     assert "not assessed" in lines[4] and "unreadable" in lines[4]
-    assert lines[5] == "4 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 0 errors; 1 other file skipped"
-    assert all(line.endswith("  caution: training_ages_unknown") for line in lines[1:3])
+    assert lines[5] == "4 files: 1 pneumonia, 1 below the threshold, 2 not assessed, 0 errors; 1 other file skipped"
+    assert all(line.endswith(" on validation; caution: training_ages_unknown") for line in lines[1:3])
+    assert "  below the balanced operating point: sensitivity .90 on validation; " in lines[2]
     assert lines[6:] == ["caution training_ages_unknown: " + STATES_NO_AGES]
     assert err == ""
 
@@ -259,7 +260,8 @@ def test_remote_asks_the_stack(ward: Path, monkeypatch: pytest.MonkeyPatch, caps
             seen.append((*self.at, Path(file).name))
             return {
                 "id": "1", "file": "a-ill.png", "finding": "pneumonia", "refusal": None, "probability": 0.9,
-                "threshold": 0.5, "cautions": [], "model": {"name": "m", "version": "v"}, "created": "now",
+                "threshold": 0.5, "operating_point": None, "cautions": [],
+                "model": {"name": "m", "version": "v"}, "created": "now",
             }  # fmt: skip
 
     monkeypatch.setattr("pneumoctl.cli.predict.ApiClient", Fake)
@@ -279,9 +281,52 @@ def test_remote_without_a_stack_says_what_to_do(
     assert "pneumoctl up" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--model", "--explain"])
+@pytest.mark.parametrize("option", ["--model", "--explain", "--operating-point=balanced", "--threshold=0.3"])
 def test_remote_excludes_what_needs_the_local_model(ward: Path, option: str) -> None:
-    assert run(["predict", "--remote", option, str(ward), str(ward)]) == Exit.USAGE
+    value = [] if "=" in option else [str(ward)]
+    assert run(["predict", "--remote", option, *value, str(ward)]) == Exit.USAGE
+
+
+def test_a_threshold_by_hand_is_used_with_a_warning(
+    predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(ward / "a-ill.png", "--json") == Exit.DONE
+    (default,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert predict(ward / "a-ill.png", "--json", "--threshold", "0.9999") == Exit.DONE
+    out, err = capsys.readouterr()
+    (document,) = json.loads(out)["predictions"]
+    assert (default["finding"], document["finding"], document["threshold"]) == ("pneumonia", "no pneumonia", 0.9999)
+    assert document["operating_point"] is None and document["id"] != default["id"]
+    assert "threshold_by_hand" in [each["code"] for each in document["cautions"]]
+    assert "the threshold 0.9999 was given by hand" in err
+    assert predict(ward / "a-ill.png", "--threshold", "0.9999") == Exit.DONE
+    out, err = capsys.readouterr()
+    assert "below the threshold" in out and "was not measured" in err
+    assert "caution threshold_by_hand: The threshold was given by hand" in out
+
+
+@pytest.mark.parametrize("words", [("--threshold", "0"), ("--threshold", "1"), ("--threshold", "nan")])
+def test_an_impossible_threshold_is_a_usage_error(predict: Any, ward: Path, words: tuple[str, str]) -> None:
+    assert predict(ward, *words) == Exit.USAGE
+    assert predict(ward, "--threshold", "0.3", "--operating-point", "balanced") == Exit.USAGE
+
+
+def test_an_operating_point_is_chosen_by_name(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(ward / "a-ill.png", "--csv", "--operating-point", "balanced") == Exit.DONE
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert (row["operating_point"], row["threshold"]) == ("balanced", "0.5")
+    assert predict(ward / "a-ill.png", "--operating-point", "screening") == Exit.USAGE
+    assert "no operating point 'screening'; it has: balanced" in capsys.readouterr().err
+
+
+def test_a_resumed_run_does_not_reuse_another_threshold(
+    predict: Any, ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for words in ((), ("--threshold", "0.9999"), (), ("--threshold", "0.9998")):
+        predict(ward / "a-ill.png", "--json", "--resume", tmp_path / "results.jsonl", *words)
+        found += [each["threshold"] for each in json.loads(capsys.readouterr().out)["predictions"]]
+    assert found == [0.5, 0.9999, 0.5, 0.9998]
 
 
 def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,4 +229,6 @@ def test_the_list_shows_figures_and_what_is_damaged(
     output = capsys.readouterr().out
     assert "0.974 (0.953 to 0.986)" in output and "damaged" in output and "shipped with pneumoctl" in output
     assert run(["model", "show", good.id]) == 0
-    assert "0.953 to 0.986" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "0.953 to 0.986" in output and "operating point balanced: threshold 0.5" in output
+    assert "On validation: sensitivity 0.900 (0.800 to 0.950, n = 40)" in output

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from model.serving.prediction import Scoring
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
 from pneumoctl.scoring.api_client import ApiClient
@@ -207,7 +208,7 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
 def test_version_and_setting_are_those_reported_by_the_api(server: Server, said: dict[str, str], read: str) -> None:
     model = {"ok": True, "fault": None, "version": "0123456789ab", **said}
     server.say(200, {"status": "ready", "checks": {"model": model}})
-    assert ApiClient(server.url, "t").scoring() == ("0123456789ab", read)
+    assert ApiClient(server.url, "t").scoring() == Scoring("0123456789ab", read)
     assert server.asked[0][0] == "/readyz"
 
 

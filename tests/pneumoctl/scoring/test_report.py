@@ -9,6 +9,7 @@ import pytest
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import report
 from pneumoctl.scoring.score import FileResult
+from tests.predictions import POINT
 
 
 def scored(file: str, finding: str, probability: float) -> FileResult:
@@ -23,6 +24,7 @@ def document(finding: str | None, refusal: dict[str, str] | None, probability: f
         "refusal": refusal,
         "probability": probability,
         "threshold": 0.25,
+        "operating_point": POINT,
         "cautions": [],
         "model": {"name": "m", "version": "v"},
         "created": "2026-01-01T00:00:00.000Z",
@@ -38,8 +40,10 @@ def test_rows_line_up_and_say_what_was_found() -> None:
     table = report.ResultTable([outcome.file for outcome in outcomes], colour=False)
     assert [table.header(), *map(table.row, outcomes)] == [
         "FILE             FINDING       PROBABILITY  THRESHOLD  NOTE",
-        "a.png            pneumonia           0.912      0.250",
-        "longer-name.png  no pneumonia        0.050      0.250",
+        "a.png            pneumonia           0.912      0.250  "
+        "at or above the balanced operating point: specificity .99 on validation",
+        "longer-name.png  no pneumonia        0.050      0.250  "
+        "below the balanced operating point: sensitivity .97 on validation",
         "r.png            not assessed            -      0.250  not_an_xray: it is a cat",
         "e.png            ERROR                   -          -  cannot be read: Permission denied",
     ]
@@ -55,8 +59,8 @@ def cautioned(file: str, *cautions: dict[str, str]) -> FileResult:
 def test_cautions_stand_beside_the_finding_and_are_explained_once() -> None:
     outcomes = [cautioned("a.png", AGE, VIEW), cautioned("b.png", AGE), scored("c.png", "pneumonia", 0.9), FAILED]
     table = report.ResultTable(["a.png"], colour=False)
-    assert table.row(outcomes[0]).endswith("0.250  caution: age_unknown, view_pa")
-    assert table.row(outcomes[1]).endswith("0.250  caution: age_unknown")
+    assert table.row(outcomes[0]).endswith("specificity .99 on validation; caution: age_unknown, view_pa")
+    assert table.row(outcomes[1]).endswith("on validation; caution: age_unknown")
     assert report.caution_lines(outcomes) == ["caution age_unknown: Nobody knows.", "caution view_pa: A PA view."]
     assert report.caution_lines([REFUSED, FAILED]) == []
 
@@ -119,7 +123,7 @@ def test_summary_counts_every_file_once() -> None:
         "files": 5, "pneumonia": 1, "no pneumonia": 1, "not assessed": 2, "errors": 1, "skipped": 3,
     }  # fmt: skip
     assert report.summary_line(counts) == (
-        "5 files: 1 pneumonia, 1 no pneumonia, 2 not assessed, 1 error; 3 other files skipped"
+        "5 files: 1 pneumonia, 1 below the threshold, 2 not assessed, 1 error; 3 other files skipped"
     )
 
 

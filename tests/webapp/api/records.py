@@ -26,6 +26,7 @@ def record(number: int, probability: float | None = 0.75, millisecond: int | Non
         "refusal": refusal,
         "probability": probability,
         "threshold": 0.5,
+        "operating_point": {"name": "balanced", "validation": None, "test": None},
         "cautions": [],
         "model": {"name": "m", "version": "v"},
         "input": {"format": "PNG", "width": 9, "height": 9},

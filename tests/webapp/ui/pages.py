@@ -4,7 +4,7 @@ import re
 
 from urllib3 import encode_multipart_formdata
 
-VERDICTS = ("Signs of pneumonia found", "No sign of pneumonia found", "Not assessed:")
+VERDICTS = ("Signs of pneumonia found", "Below the balanced operating point", "Not assessed:")
 
 
 def send(page, *files: tuple[bytes, str], headers: dict[str, str] | None = None):

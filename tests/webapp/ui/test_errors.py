@@ -79,7 +79,7 @@ def test_the_page_recovers_when_redis_returns(clear_picture, api_app, page):
         error_page(page.get(path), 503)
     error_page(send(page, (clear_picture, "b.png")), 503)
     store._redis = alive
-    assert "No sign of pneumonia found" in visible(page.get(location))
+    assert "Below the balanced operating point" in visible(page.get(location))
 
 
 def test_failed_files_are_errors_and_the_others_are_shown(page, clear_picture, monkeypatch):
@@ -97,7 +97,7 @@ def test_failed_files_are_errors_and_the_others_are_shown(page, clear_picture, m
     assert 'role="alert"' in text
     assert "1 file without a result" in text
     assert "bad&lt;1&gt;.png" in text
-    assert text.count("No sign of pneumonia found") == 1
+    assert text.count("Below the balanced operating point") == 1
     document = send(page, (clear_picture, "a.png"), (clear_picture, "bad.png"), headers=JSON)
     assert document.status_code == 207
     assert [each["file"] for each in document.get_json()["errors"]] == ["bad.png"]
