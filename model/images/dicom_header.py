@@ -53,8 +53,9 @@ _TURNS = {
     ("F", "R"): Transpose.ROTATE_270,
     ("H", "R"): Transpose.TRANSVERSE,
 }
-_AGE = re.compile(r"(\d{1,3}) ?([DWMY])")  # Age String (PS3.5 6.2)
-_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}
+# Age String (PS3.5 6.2). Without a unit, which the standard requires, public sets of adults mean years (RSNA 2018).
+_AGE = re.compile(r"(\d{1,3}) ?([DWMY]?)")
+_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1, "": 1}
 _OLDEST = 125  # years; more is a placeholder for a birth date that was removed, as is the first day of 1900
 _NO_BIRTH_DATE = date(1900, 1, 1)
 _DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
