@@ -21,7 +21,7 @@ from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
 from model.data import dataset as data
-from model.data.attribution import AGES, SOURCES
+from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet, Sample
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
@@ -140,7 +140,7 @@ def _describe(
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
             "attribution": SOURCES.get(origin.source, origin.source),
-            **({"ages": AGES[origin.source]} if origin.source in AGES else {}),
+            **({"ages": stated} if (stated := ages(origin.source)) else {}),
             **{part: len(listed) for part, listed in samples.items()},
             "patients": {part: len(numbers) for part, numbers in patients.items()},
             "patient_numbers_in_test_too": len(patients["test"] & (patients["train"] | patients["validation"])),

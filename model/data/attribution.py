@@ -16,6 +16,12 @@ SOURCES = {
     ),
     "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
 }
+_AGES = {"kermany": [1, 5], "pneumoniamnist": [1, 5]}
 
-# The youngest and the oldest age of the patients, in whole years, where the publishers state it.
-AGES = {"kermany": [1, 5], "pneumoniamnist": [1, 5]}
+
+def ages(source: str) -> list[int] | None:
+    """The youngest and the oldest age of the patients in whole years, if the publishers state it.
+
+    source: a name in SOURCES, or the attribution of that name, as a bundle has it.
+    """
+    return next((_AGES.get(name) for name, text in SOURCES.items() if source in (name, text)), None)

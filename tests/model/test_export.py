@@ -314,7 +314,13 @@ def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundle
     assert "170 numbers of the official test part" in text
 
 
-@pytest.mark.parametrize(("source", "ages"), [("kermany", [1, 5]), ("drawings", None), ("My pictures", None)])
+@pytest.mark.parametrize(
+    ("source", "ages"),
+    [
+        *(("kermany", [1, 5]), (attribution.SOURCES["kermany"], [1, 5]), ("pneumoniamnist", [1, 5])),
+        *(("drawings", None), ("My pictures", None), ("", None)),
+    ],
+)
 def test_the_manifest_has_the_ages_that_the_publishers_state(
     model, settings: TrainSettings, drawings: dataset.DataSet, source: str, ages: list[int] | None
 ) -> None:
