@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import redis
@@ -199,10 +199,8 @@ class Store:
             values = self._redis.lrange(key, 0, -1)
         entries = []
         for value in values:
-            try:
+            with suppress(SealBroken):
                 entries.append(json.loads(self._seal.open(key, value)))
-            except SealBroken:
-                continue
         return entries, len(values) - len(entries)
 
     def probe(self) -> None:
