@@ -116,9 +116,9 @@ class Classifier:
         return Scored(probability, found)
 
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
-        distance = refuse.check(picture, self._refusal)
-        if self._choices.outside_use == "refuse":
+        if self._choices.outside_use == "refuse":  # first: what a header states is surer than how a picture looks
             cautions.check_age(picture.stated, self.bundle)
+        distance = refuse.check(picture, self._refusal)
         return cautions.find(picture, self.bundle, distance) + cautions.of_threshold(self.point.described)
 
     def self_check(self) -> tuple[float, float, float]:

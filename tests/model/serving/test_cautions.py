@@ -85,6 +85,15 @@ def test_a_film_of_another_age_is_refused_or_scored_with_its_caution(
         assert not {"71", "62", "1949", "2014", "2020", "003M"} & set(text.replace(".", " ").split())
 
 
+def test_a_known_age_is_the_reason_before_the_look_of_the_film(of_children: Bundle, films: Any) -> None:
+    blank = films.content(films.make(np.full((300, 200), 120, dtype=np.uint8), PatientAge="071Y"))
+    codes = [
+        Classifier(of_children, threads=1, choices=Choices(use)).predict(blank, "a.dcm")["refusal"]["code"]
+        for use in ("refuse", "score")
+    ]
+    assert codes == ["outside_intended_use", "not_an_xray"]
+
+
 def test_refusing_is_the_default(of_children: Bundle, films: Any) -> None:
     assert Classifier(of_children, threads=1).predict(film(films, PatientAge="071Y"), "a.dcm")["refusal"]
 
