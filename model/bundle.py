@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model import refusal_section
 from model.files import file_digest, write_text
 
 SCHEMA = 1
@@ -180,11 +181,10 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     for field, (low, high) in ranges.items():
         if not low < _field(manifest, field) < high:
             raise BundleError(f"{field} is {_field(manifest, field)!r}, expected between {low} and {high}")
-    refusal = manifest["refusal"]
-    count = len(refusal["names"])
-    shapes = [len(refusal["mean"]), len(refusal["precision"]), *(len(row) for row in refusal["precision"])]
-    if any(length != count for length in shapes):
-        raise BundleError(f"refusal has {count} names, but its mean or precision has another size")
+    try:
+        refusal_section.check(manifest["refusal"])
+    except ValueError as error:
+        raise BundleError(str(error)) from None
     if NETWORK not in manifest["files"]:
         raise BundleError(f"files does not list {NETWORK}")
 

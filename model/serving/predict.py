@@ -34,12 +34,7 @@ class Classifier:
         self.bundle = bundle
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
             raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
-        # Arrays, because converting lists for every picture would take longer than the check.
-        self._refusal = {
-            **bundle.manifest["refusal"],
-            "mean": np.asarray(bundle.manifest["refusal"]["mean"]),
-            "precision": np.asarray(bundle.manifest["refusal"]["precision"]),
-        }
+        self.refusal = refuse.with_arrays(bundle.manifest["refusal"])
         self._session = _session(bundle, threads)
 
     @classmethod
@@ -82,9 +77,9 @@ class Classifier:
     def _probability_unless_refused(self, picture: Picture, pool: "Executor | None") -> float:
         """P(pneumonia) of a picture. Raises Refused if it is refused, even if the network fails as well."""
         if pool is None:
-            refuse.check(picture, self._refusal)
+            refuse.check(picture, self.refusal)
             return self.probability(picture.grey)
-        check = pool.submit(refuse.check, picture, self._refusal)
+        check = pool.submit(refuse.check, picture, self.refusal)
         try:
             return self.probability(picture.grey)
         finally:
