@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import operating_points
+from model import operating_points, refusal_section
 from model.files import file_digest, write_text
 
 SCHEMA = 1
@@ -192,13 +192,9 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     for field, (low, high) in ranges.items():
         if not low < _field(manifest, field) < high:
             raise BundleError(f"{field} is {_field(manifest, field)!r}, expected between {low} and {high}")
-    refusal = manifest["refusal"]
-    count = len(refusal["names"])
-    shapes = [len(refusal["mean"]), len(refusal["precision"]), *(len(row) for row in refusal["precision"])]
-    if any(length != count for length in shapes):
-        raise BundleError(f"refusal has {count} names, but its mean or precision has another size")
     _check_ages(manifest["data"].get("ages"))
     try:
+        refusal_section.check(manifest["refusal"])
         operating_points.check(manifest)
     except ValueError as error:
         raise BundleError(str(error)) from None

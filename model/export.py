@@ -1,41 +1,39 @@
-"""Make a bundle from a trained network: export, compare, calibrate, measure; the bundle appears only if all succeed."""
+"""Make a bundle from a trained network: export, compare, calibrate, measure; the bundle appears only if all succeed.
+
+From an existing bundle it makes one with the same networks and calibration; refusal and figures are made anew.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, operating_points
+from model.bundling import card, operating_points, refusal
+from model.bundling import trained as trained_networks
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
-from model.bundling.provenance import Origin, code_version, command, now
+from model.bundling.provenance import Origin, code_version, command, command_from_base, now
+from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.data import dataset as data
 from model.data.attribution import SOURCES, ages
-from model.data.dataset import DataSet, Sample
+from model.data.dataset import DataSet
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
-from model.images import refuse
 from model.operating_points import DEFAULT_POINT
-from model.run_dir import BEST, HISTORY, SETTINGS
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
 
 if TYPE_CHECKING:
     import keras
 
-KERAS_FILE = "model.keras"
 UNKNOWN_ORIGIN = Origin()
 
 
@@ -50,13 +48,15 @@ def build_bundle(
     origin: Origin = UNKNOWN_ORIGIN,
     progress: Callable[[str], None] = lambda _: None,
     replace: bool = False,
+    base: Bundle | None = None,
 ) -> Bundle:
     """Make the bundle `out_dir` from a trained model; a failure or a kill at any point leaves no bundle there.
 
-    dataset: split as in training. Calibration and threshold are fitted on the validation part, the refusal statistics
-    on the training part; the test part is scored only if `test` is set. The offset of the calibration is added to the
-    last bias of the exported networks; `model` is not changed. The same arguments on the same machine give the same
-    version. Raises ExportError (the exported files differ from `model`, or the health check could never pass),
+    dataset: split as in training. Calibration, threshold and the limits of refusal are fitted on the validation part,
+    the refusal statistics on the training part; the test part is scored only if `test` is set. The offset of the
+    calibration is added to the last bias of the exported networks; `model` is not changed. base: the bundle that
+    `model` was read from; its networks and its calibration are kept. The same arguments on the same machine give the
+    same version. Raises ExportError (the exported files differ from `model`, or the health check could never pass),
     ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty and `replace` is not set).
     """
     if not replace and out_dir.exists() and any(out_dir.iterdir()):
@@ -65,10 +65,10 @@ def build_bundle(
     shutil.rmtree(work, ignore_errors=True)  # from a killed export
     (work / "report").mkdir(parents=True)
     try:
-        manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress)
+        manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress, base)
         if history:
-            plots.history(history, work / "report" / "history.png")
-        _write_card(manifest, work, origin.command or command(settings, name, test, origin.source))
+            plots.history(history, work / HISTORY_PLOT)
+        _write_card(manifest, work, origin.command or _commands(settings, name, test, origin.source, base))
         bundles.write(work, manifest)
         verify(work)
         if replace:
@@ -89,21 +89,35 @@ def _build_manifest(
     test: bool,
     origin: Origin,
     progress: Callable[[str], None],
+    base: Bundle | None,
 ) -> dict[str, Any]:
     """Write networks and plots into `work`; returns the manifest."""
+    if base is None:
+        temperature, offset = _export_calibrated(model, dataset, work, progress)
+    else:
+        temperature, offset = trained_networks.keep_networks(model, base, work)
+    manifest = _describe(model, settings, dataset, name, origin)
+    manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
+    manifest |= trained_networks.lineage(base, test)
+    progress("fitting the refusal on the training part and on altered copies of it")
+    manifest["refusal"] = refusal.fit(dataset, settings.seed)
+    manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
+    progress("scoring the validation part" + (" and the test part" if test else ""))
+    _measure(manifest, work, dataset, settings, test)
+    return manifest
+
+
+def _export_calibrated(
+    model: keras.Model, dataset: DataSet, work: Path, progress: Callable[[str], None]
+) -> tuple[float, float]:
+    """Write the networks with the offset of the calibration into `work`; returns (temperature, offset)."""
     progress("calibrating on the validation part")
     temperature, offset = _calibration(model, dataset)
     progress("exporting and comparing with ONNX Runtime")
     calibrated = with_offset(model, offset)
     export(calibrated, work)
     compare(calibrated, work / bundles.NETWORK, temperature)
-    progress("computing the refusal statistics of the training part")
-    manifest = _describe(model, settings, dataset, name, origin)
-    manifest |= {"temperature": temperature, "calibration": {"chosen_on": "validation", "offset": offset}}
-    manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
-    progress("scoring the validation part" + (" and the test part" if test else ""))
-    _measure(manifest, work, dataset, settings, test)
-    return manifest
+    return temperature, offset
 
 
 def _calibration(model: keras.Model, dataset: DataSet) -> tuple[float, float]:
@@ -128,14 +142,11 @@ def _describe(
     height, width = model.input_shape[1:3]
     samples = {part: dataset.part(part) for part in ("train", "validation", "test")}
     patients = {part: {sample.patient for sample in listed} for part, listed in samples.items()}
-    with ThreadPoolExecutor() as pool:
-        statistics = np.stack(list(pool.map(_statistics, samples["train"])))
     return {
         "name": name,
         "created": origin.created or now(),
         "input": {"height": height, "width": width, "channels": 1, "range": [0, 255], "resize": "squash-bilinear"},
         "labels": ["no pneumonia", "pneumonia"],
-        "refusal": refuse.fit(statistics),
         "data": {
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
@@ -150,11 +161,6 @@ def _describe(
         "code_version": code_version(),
         "intended_use": card.INTENDED_USE,
     }
-
-
-def _statistics(sample: Sample) -> np.ndarray:
-    picture = data.picture(sample)
-    return refuse.statistics(picture.grey, picture.colourful)
 
 
 def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: TrainSettings, test: bool) -> None:
@@ -187,13 +193,22 @@ def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:
     (work / "MODEL_CARD.md").write_text(card.text(manifest, commands, plot_names), encoding="utf-8")
 
 
-_DESCRIPTION = "Make a bundle from the best network of a finished training run."
+def _commands(settings: TrainSettings, name: str, test: bool, source: str, base: Bundle | None) -> str:
+    if base is None:
+        return command(settings, name, test, source)
+    return command_from_base(settings, name, test, source, base.version)
+
+
+_DESCRIPTION = (
+    "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks and "
+    "calibration are kept while refusal and figures are made anew."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make a bundle from the best network of a finished training run. Exit 0 done, 1 failed, 2 usage."""
+    """Make a bundle from the best network of a training run, or from a bundle. Exit 0 done, 1 failed, 2 usage."""
     parser = argparse.ArgumentParser(prog="python -m model.export", description=_DESCRIPTION)
-    parser.add_argument("run", type=Path, help="run directory of model.train")
+    parser.add_argument("trained", type=Path, metavar="RUN|BUNDLE", help="run directory of model.train, or a bundle")
     parser.add_argument("data", type=Path, help="the data that the run was trained on")
     parser.add_argument("--out", type=Path, required=True, help="directory of the new bundle")
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
@@ -203,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        bundle = _from_run(options)
+        bundle = _from_run_or_bundle(options)
     except (ExportError, bundles.BundleError, data.DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -211,30 +226,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def default_name(settings: TrainSettings, dataset: DataSet) -> str:
-    """The default name of a bundle: ARCH-DATA."""
-    return f"{settings.arch}-{dataset.name}".lower().replace("_", "-")
-
-
-def _from_run(options: argparse.Namespace) -> Bundle:
-    import keras
-
-    saved = json.loads((options.run / SETTINGS).read_text())
-    settings = TrainSettings.from_dict(saved["settings"])
-    dataset = data.load(options.data)
-    if saved["data"]["manifest_sha256"] != dataset.manifest_sha256:
-        raise ValueError(f"{options.data} is not the data that {options.run} was trained on")
+def _from_run_or_bundle(options: argparse.Namespace) -> Bundle:
+    trained = trained_networks.open_trained(options.trained, options.data)
     return build_bundle(
-        keras.models.load_model(options.run / BEST, compile=False),
-        settings,
-        data.split(dataset, settings.validation_share, settings.seed),
+        trained.model,
+        trained.settings,
+        trained.dataset,
         options.out,
-        options.name or default_name(settings, dataset),
+        options.name or trained.name,
         test=options.test,
-        history=json.loads((options.run / HISTORY).read_text()),
-        origin=Origin(source=options.source),
+        history=trained.history,
+        origin=Origin(source=options.source or trained.source),
         progress=lambda line: print(line, file=sys.stderr),
         replace=options.replace,
+        base=trained.base,
     )
 
 

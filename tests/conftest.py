@@ -111,6 +111,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
 
     from model import bundle, phantom
+    from model.bundling import refusal
     from model.images import decode, refuse
 
     side = 32
@@ -140,7 +141,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "sensitivity": interval,
             "specificity": interval,
         },
-        "refusal": refuse.fit(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings])),
+        "refusal": refusal.by_distance(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings])),
         "known_picture": {**known_picture, "probability": float(1 / (1 + np.exp(-logit))), "tolerance": 0.01},
         "metrics": {"validation": {}, "test": None},
         "data": {"name": "drawings", "manifest_sha256": "0" * 64, "train": len(drawings), "validation": 0, "test": 0},

@@ -1,1 +1,1 @@
-"""The parts of a bundle besides the network: its ONNX file, model card, known picture and provenance."""
+"""The parts of a bundle besides the network: its ONNX file, refusal, model card, known picture and provenance."""

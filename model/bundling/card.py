@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.bundling.refusal import QUANTILE
 from model.evaluation.metrics import TITLES
 
 INTENDED_USE = (
@@ -21,7 +22,10 @@ _LIMITS = (
     "so the network may have learned shapes that say nothing about the lung.",
     "Probabilities carry the share of pneumonia in the validation part. Where pneumonia is rarer they are too high.",
     "The refusal compares simple statistics with those of the training pictures. It stops most photographs and "
-    "documents; it does not prove that a picture is a chest X-ray, nor that it is of a child.",
+    "documents; it does not prove that a picture is a chest X-ray, nor that it is of a child. Side views of a chest "
+    "and films of bones are its weak point where the file does not say what it shows, as PNG and JPEG do not.",
+    "Chest films unlike the training pictures, such as those of adults or of other equipment, are refused more often "
+    "than the tables above say.",
     "Intervals take every picture as independent. Where patients have several, true intervals are somewhat wider.",
 )
 _SHARED = (
@@ -48,6 +52,7 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         _operating_point(manifest),
         "## Figures",
         *[_figures(part, manifest["metrics"][part]) for part in ("validation", "test")],
+        *_readings(manifest),
         "## Refusals",
         _refusal(manifest),
         "## Limits",
@@ -133,6 +138,18 @@ def _figures(part: str, metrics: Mapping[str, Any] | None) -> str:
     return head + "\n".join(rows) + tail + ("\n\n" + _METHODS if part == "validation" else "")
 
 
+def _readings(manifest: Mapping[str, Any]) -> list[str]:
+    """How often the test part was read, if for several versions of the same network."""
+    if "base" not in manifest:
+        return []
+    count = manifest["test_readings"]
+    how = {0: "never read", 1: "read once"}.get(count, f"read {count} times, once for each version,")
+    return [
+        f"Networks and calibration are those of version {manifest['base']}; the refusal and all figures were made "
+        f"anew. The test part was {how} for these networks."
+    ]
+
+
 _METHODS = (
     "AUC: DeLong, on the logit scale. Rates: Wilson. F1: Wilson's interval of tp / (tp + fp + fn), carried over; "
     "its number of pictures is that denominator."
@@ -146,11 +163,40 @@ def _refusal(manifest: Mapping[str, Any]) -> str:
         for part, metrics in manifest["metrics"].items()
         if metrics is not None
     ]
-    return (
+    classifier = (
+        "" if "classifier" not in block else ", or when a small classifier of these statistics takes it for unsuitable"
+    )
+    text = (
         f"A picture is not scored when its {len(block['names'])} statistics lie too far (squared Mahalanobis distance "
-        f"above {block['limit']:.4g}) from those of the {manifest['data']['train']} training pictures. "
+        f"above {block['limit']:.4g}) from those of the {manifest['data']['train']} training pictures{classifier}. "
         f"That refuses {' and '.join(refused)}; they are counted in the figures above all the same."
     )
+    return f"{text}\n\n{_measured(block['measured'])}" if "measured" in block else text
+
+
+def _measured(measured: Mapping[str, Any]) -> str:
+    """What is refused of altered validation pictures, by kind."""
+    wanted = {"untouched": measured["films"], **measured["harmless"], "drawings by model.phantom": measured["drawings"]}
+    unsuitable = measured["unsuitable"]
+    return "\n".join(
+        [
+            "The classifier was trained on altered copies of the training pictures. Each of the two limits lies above "
+            f"{QUANTILE:.1%} of the validation pictures and their harmless copies. The tables count what is refused of "
+            "copies of the validation pictures. The classifier saw copies of the same kinds in training: unsuitable "
+            "pictures of other kinds are refused less surely.\n",
+            *_refused_table("unsuitable copies, to be refused", unsuitable),
+            "",
+            *_refused_table("suitable pictures and harmless copies, to be accepted", wanted),
+        ]
+    )
+
+
+def _refused_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    head = [f"| {title} | refused | 95 % interval | pictures |", "| --- | ---: | ---: | ---: |"]
+    return head + [
+        f"| {kind} | {rate['value']:.3f} | {rate['low']:.3f} to {rate['high']:.3f} | {rate['n']} |"
+        for kind, rate in rows.items()
+    ]
 
 
 def _made_by(manifest: Mapping[str, Any], reproduce: str) -> str:

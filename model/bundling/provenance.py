@@ -46,6 +46,13 @@ def command(settings: TrainSettings, name: str, test: bool, source: str) -> str:
     return f"{shlex.join(train)}\n{shlex.join(export)}"
 
 
+def command_from_base(settings: TrainSettings, name: str, test: bool, source: str, base_version: str) -> str:
+    """Like `command`, and the one that makes the same bundle from the networks of another one, at the path BASE."""
+    export = ["python", "-m", "model.export", "BASE", "DATA", "--out", "BUNDLE", "--name", name]
+    export += ["--test"] if test else []
+    return f"{command(settings, name, test, source)}\n# from version {base_version}:\n{shlex.join(export)}"
+
+
 def now() -> str:
     """The creation time of a bundle: SOURCE_DATE_EPOCH if set (reproducible builds), else the current time."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")

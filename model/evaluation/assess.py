@@ -20,12 +20,12 @@ def score(classifier: Classifier, samples: Sequence[Sample]) -> tuple[np.ndarray
     refused: the number of samples that serving would refuse. They are scored, too.
     """
     height, width = classifier.bundle.height, classifier.bundle.width
-    model, logits, refused = classifier.bundle.manifest["refusal"], [], 0
+    logits, refused = [], 0
     for sample in samples:
         decoded = picture(sample)
         logits.append(classifier.logits(to_input(decoded.grey, height, width)[np.newaxis])[0])
         try:
-            refuse.check(decoded, model)
+            refuse.check(decoded, classifier.refusal)
         except Refused:
             refused += 1
     labels = np.array([sample.label for sample in samples], dtype=np.int64)

@@ -1,10 +1,13 @@
 """Refuse pictures that do not look like the chest X-rays of the training set, by simple statistics.
 
 The statistics are brightness, contrast, fine and coarse edges, symmetry, colour and the brightness of 8 x 8 cells.
-The squared Mahalanobis distance (Mahalanobis 1936) of a picture from the training pictures must not exceed a limit.
-This refuses photographs, documents and most other body parts. It does not prove that a picture is a chest X-ray.
+The squared Mahalanobis distance (Mahalanobis 1936) of a picture from the training pictures must not exceed a limit,
+nor must the score of a small classifier, which tells films from turned, cut or badly exposed copies and from drawings
+of other parts. model/bundling/refusal.py fits both. This does not prove that a picture is a chest X-ray.
 """
 
+import binascii
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +20,7 @@ from model.images.limits import Refused
 SIDE = 128  # pixels of the copy from which statistics are computed
 MAP = 8  # cells per side of the brightness map
 COLOUR_LIMIT = 0.05  # mean channel spread; grey X-rays in colour files are below 0.01
-MARGIN = 1.5  # factor on the distance within which 99.9 % of the training pictures are
-_QUANTILE = 0.999
-_SHRINK = 0.02  # shrinkage of the correlation matrix, so that it is invertible although neighbouring cells correlate
-_MIN_SPREAD = 0.01  # so that rounding errors of a statistic that did not vary in training do not refuse a picture
+CLIP = 8.0  # standard deviations at which the inputs of the classifier end
 # The shares of black and of white are left out: clipped films are common elsewhere, but absent in the training set.
 # With these shares 62 of 105 training films brightened by 30 % were refused, without them none, and no unsuitable
 # picture was accepted because of that.
@@ -63,40 +63,66 @@ def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
     return np.concatenate([plain, cells])
 
 
-def fit(matrix: np.ndarray) -> dict[str, Any]:
-    """The "refusal" section of a bundle, from the statistics of the training pictures, float [n, len(NAMES)].
-
-    The limit is MARGIN times the 99.9 % quantile of their distances; it is larger for few pictures, whose distances
-    underestimate those of new pictures. Raises ValueError for another shape or non-finite values.
-    """
-    count, width = matrix.shape
-    if width != len(NAMES) or count < 2 or not np.isfinite(matrix).all():
-        raise ValueError(f"expected at least 2 rows of {len(NAMES)} finite statistics, got {matrix.shape}")
-    mean = matrix.mean(axis=0)
-    spread = np.maximum(matrix.std(axis=0), _MIN_SPREAD)
-    scaled = (matrix - mean) / spread
-    share = max(_SHRINK, width / (width + count))
-    correlation = (1 - share) * (scaled.T @ scaled / count) + share * np.eye(width)
-    precision = np.linalg.inv(correlation) / np.outer(spread, spread)
-    model: dict[str, Any] = {"names": list(NAMES), "mean": _rounded(mean), "precision": _rounded(precision)}
-    distances = np.array([_squared_distance(row, model) for row in matrix])
-    model["limit"] = float(np.quantile(distances, _QUANTILE) * MARGIN * (1 + width / count))
-    return model
-
-
 def distance(picture: Picture, model: Mapping[str, Any]) -> float:
     """The squared Mahalanobis distance of a picture from the training pictures. model: "refusal" of a bundle."""
     return _squared_distance(statistics(picture.grey, picture.colourful), model)
 
 
+def score(values: np.ndarray, classifier: Mapping[str, Any]) -> np.ndarray:
+    """The classifier's score of statistics; the higher, the less they are those of a whole and upright chest film.
+
+    values: [.., len(NAMES)]; the scores are [..]. classifier: "classifier" of `with_arrays`, a perceptron with ReLU
+    between its layers.
+    """
+    layer = np.clip((values - classifier["mean"]) / classifier["spread"], -CLIP, CLIP)
+    *hidden, last = zip(classifier["weights"], classifier["biases"], strict=True)
+    for weights, bias in hidden:
+        layer = np.maximum(layer @ weights + bias, 0)
+    return (layer @ last[0] + last[1])[..., 0]
+
+
 def check(picture: Picture, model: Mapping[str, Any]) -> float:
-    """The squared distance of a picture. Raises Refused("not_an_xray", ..) for colours, or if it exceeds the limit."""
+    """The squared distance of a picture. Raises Refused("not_an_xray", ..) for colours, or beyond a limit."""
     if picture.colourful > COLOUR_LIMIT:
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
-    squared = distance(picture, model)
+    values = statistics(picture.grey, picture.colourful)
+    squared = _squared_distance(values, model)
     if not squared <= model["limit"]:  # a NaN refuses, too
         raise Refused("not_an_xray", "the picture does not look like a frontal chest X-ray")
+    classifier = model.get("classifier")
+    if classifier is not None and not score(values, classifier) <= classifier["limit"]:
+        raise Refused(
+            "not_an_xray", "the picture does not look like a whole, upright, well exposed frontal chest X-ray"
+        )
     return squared
+
+
+def with_arrays(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The section "refusal" of a bundle with arrays in place of lists and texts, as `check` needs it.
+
+    It is made once: converting the lists for every picture takes longer than the check.
+    """
+    arrays = {**model, "mean": np.asarray(model["mean"]), "precision": np.asarray(model["precision"])}
+    classifier = model.get("classifier")
+    if classifier is not None:
+        sizes = list(itertools.pairwise(classifier["layers"]))
+        arrays["classifier"] = {
+            **classifier,
+            "mean": np.asarray(classifier["mean"]),
+            "spread": np.asarray(classifier["spread"]),
+            "weights": [_unpacked(text).reshape(size) for text, size in zip(classifier["weights"], sizes, strict=True)],
+            "biases": [_unpacked(text) for text in classifier["biases"]],
+        }
+    return arrays
+
+
+def packed(values: np.ndarray) -> str:
+    """The base64 of values as float32, which is how a bundle holds the classifier's tables."""
+    return binascii.b2a_base64(values.astype("<f4").tobytes(), newline=False).decode()
+
+
+def _unpacked(text: str) -> np.ndarray:
+    return np.frombuffer(binascii.a2b_base64(text), "<f4").astype(np.float64)
 
 
 def _edges(light: np.ndarray) -> tuple[float, float]:
@@ -115,10 +141,3 @@ def _cells(light: np.ndarray, count: int) -> np.ndarray:
 def _squared_distance(values: np.ndarray, model: Mapping[str, Any]) -> float:
     difference = values - np.asarray(model["mean"])
     return float(difference @ np.asarray(model["precision"]) @ difference)
-
-
-def _rounded(values: np.ndarray) -> Any:
-    """Nested lists of numbers with 7 significant digits, which keeps bundle.json small."""
-    if values.ndim > 1:
-        return [_rounded(row) for row in values]
-    return [float(f"{value:.7g}") for value in values]

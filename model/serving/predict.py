@@ -46,12 +46,7 @@ class Classifier:
         self._choices = choices
         if bundle.manifest["refusal"]["names"] != list(refuse.NAMES):
             raise BundleError(f"{bundle.directory}: its refusal statistics are not those of this program")
-        # Arrays, because converting lists for every picture would take longer than the check.
-        self._refusal = {
-            **bundle.manifest["refusal"],
-            "mean": np.asarray(bundle.manifest["refusal"]["mean"]),
-            "precision": np.asarray(bundle.manifest["refusal"]["precision"]),
-        }
+        self.refusal = refuse.with_arrays(bundle.manifest["refusal"])
         self._session = _session(bundle, threads)
 
     @classmethod
@@ -118,7 +113,7 @@ class Classifier:
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
         if self._choices.outside_use == "refuse":  # first: what a header states is surer than how a picture looks
             cautions.check_age(picture.stated, self.bundle)
-        distance = refuse.check(picture, self._refusal)
+        distance = refuse.check(picture, self.refusal)
         return cautions.find(picture, self.bundle, distance) + cautions.of_threshold(self.point.described)
 
     def self_check(self) -> tuple[float, float, float]:

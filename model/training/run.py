@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf  # noqa: TID253 - model.train imports this module after it has checked its arguments
 
 from model import export, run_dir
-from model.bundling import onnx
+from model.bundling import onnx, trained
 from model.bundling.provenance import Origin
 from model.data import dataset as data
 from model.data.dataset import DataSet
@@ -84,7 +84,7 @@ def build_bundle(
         settings,
         dataset,
         out / BUNDLE,
-        options.name or export.default_name(settings, dataset),
+        options.name or trained.default_name(settings, dataset),
         test=options.test,
         history=progress.history,
         origin=Origin(source=options.source),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,11 +15,10 @@ import pytest
 
 from model import bundle as bundles
 from model import export, phantom
-from model.bundling import known_picture, onnx, provenance
+from model.bundling import known_picture, onnx, provenance, refusal
 from model.bundling.onnx import ExportError
 from model.data import attribution, dataset
 from model.evaluation import calibrate
-from model.images import refuse
 from model.serving.predict import Classifier
 from model.settings import TrainSettings, choose
 
@@ -358,8 +358,8 @@ def test_a_failure_anywhere_leaves_no_bundle(
 def test_a_bundle_whose_health_gate_could_not_pass_is_not_made(
     model, settings, drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = refuse.fit
-    monkeypatch.setattr("model.export.refuse.fit", lambda matrix: {**fit(matrix), "limit": 1e-9})
+    fit = refusal.fit
+    monkeypatch.setattr("model.export.refusal.fit", lambda *parts: {**fit(*parts), "limit": 1e-9})
     with pytest.raises(ExportError, match="refuse every drawing"):
         export.build_bundle(model, settings, drawings, tmp_path / "bundle", "small", origin=ORIGIN)
     assert nothing_beside(tmp_path / "bundle")
@@ -395,6 +395,70 @@ def test_the_command_makes_a_bundle_of_a_run(model, settings, drawings, built, t
     (run / "settings.json").write_text(json.dumps({**facts, "data": {"manifest_sha256": "other"}}))
     assert export.main([*arguments, "--replace"]) == 1
     assert "is not the data" in capsys.readouterr().err
+
+
+def test_the_command_makes_a_bundle_of_a_bundle_with_the_same_networks(
+    drawings: dataset.DataSet, built: bundles.Bundle, tmp_path: Path, capsys
+) -> None:
+    source = drawings.samples[0].entry.path.parents[2]
+    arguments = [str(built.directory), str(source), "--out", str(tmp_path / "b")]
+    assert export.main(arguments) == 0
+    made = bundles.load(tmp_path / "b", deep=True)
+    kept = ("model.keras", "model.onnx", "report/history.png")
+    assert [made.manifest["files"][name] for name in kept] == [built.manifest["files"][name] for name in kept]
+    for key in ("name", "temperature", "calibration", "operating_point", "known_picture", "settings"):
+        assert made.manifest[key] == built.manifest[key], key
+    assert made.manifest["metrics"] == {**built.manifest["metrics"], "test": None}
+    assert (made.manifest["base"], made.manifest["test_readings"]) == (built.version, 1)
+    card = (made.directory / "MODEL_CARD.md").read_text()
+    assert f"those of version {built.version}" in card and "The test part was read once for these networks" in card
+    assert "model.export BASE DATA --out BUNDLE" in card
+    assert export.main([*arguments, "--replace", "--test"]) == 0
+    again = bundles.load(tmp_path / "b", deep=True)
+    assert again.manifest["test_readings"] == 2 and again.manifest["metrics"]["test"]["n"] > 0
+    assert "was read 2 times, once for each version, for these" in (again.directory / "MODEL_CARD.md").read_text()
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{built.name} {again.version}")
+
+
+def test_a_bundle_replaces_itself(built: bundles.Bundle, drawings: dataset.DataSet, tmp_path: Path) -> None:
+    """It may be of an earlier version, which had fewer settings and did not count the readings of the test part."""
+    here = Path(shutil.copytree(built.directory, tmp_path / "b"))
+    earlier = {key: value for key, value in built.manifest.items() if key not in ("version", "files", "test_readings")}
+    earlier["settings"] = {key: value for key, value in earlier["settings"].items() if key != "precision"}
+    before = bundles.write(here, earlier)
+    source = drawings.samples[0].entry.path.parents[2]
+    assert export.main([str(here), str(source), "--out", str(here), "--replace"]) == 0
+    made = bundles.load(here, deep=True)
+    assert made.manifest["base"] == before.version != made.version
+    assert made.manifest["test_readings"] == 1 and made.manifest["settings"] == built.manifest["settings"]
+
+
+def test_a_bundle_of_other_data_or_without_its_network_makes_none(
+    built: bundles.Bundle, drawings: dataset.DataSet, tiny_bundle: Path, tmp_path: Path, capsys
+) -> None:
+    phantom.tree(tmp_path / "other", 3, seed=9)
+    out = ["--out", str(tmp_path / "b")]
+    assert export.main([str(built.directory), str(tmp_path / "other"), *out]) == 1
+    assert "is not the data" in capsys.readouterr().err
+    source = drawings.samples[0].entry.path.parents[2]
+    assert export.main([str(tiny_bundle), str(source), *out]) == 1
+    assert "give the run that it was made from" in capsys.readouterr().err
+    assert nothing_beside(tmp_path / "b")
+
+
+def test_the_card_tells_what_is_refused_by_kind(built: bundles.Bundle) -> None:
+    from model.bundling import card
+    from model.evaluation.intervals import proportion
+
+    refused, accepted = proportion(190, 200), proportion(1, 200)
+    measured = {"films": accepted, "drawings": accepted, "harmless": {"noise": accepted}}
+    section = {**built.manifest["refusal"], "measured": {**measured, "unsuitable": {"inverted": refused}}}
+    section["classifier"] = {}
+    text = card.text({**built.manifest, "refusal": section}, "a command", [])
+    assert "| inverted | 0.950 | 0.910 to 0.973 | 200 |" in text
+    for kind in ("untouched", "noise", "drawings by model.phantom"):
+        assert f"| {kind} | 0.005 | 0.001 to 0.028 | 200 |" in text
+    assert "a small classifier" in text and "Side views of a chest and films of bones are its weak point" in text
 
 
 def test_the_reproducing_command_gives_the_same_settings() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from model import phantom
+from model.bundling import refusal
 from model.images import refuse
 from model.images.decode import Picture, decode
 from model.images.limits import Refused
@@ -22,7 +24,7 @@ def picture(grey: Image.Image, colourful: float = 0.0) -> Picture:
 @pytest.fixture(scope="module")
 def block() -> dict[str, Any]:
     drawings = [phantom.draw(seed, 160, seed % 2 == 0) for seed in range(200)]
-    return refuse.fit(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings]))
+    return refusal.by_distance(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings]))
 
 
 def test_statistics_are_named_and_finite_for_any_picture() -> None:
@@ -104,38 +106,30 @@ def test_block_survives_json(block: dict[str, Any]) -> None:
     assert set(block) == {"names", "mean", "precision", "limit"}
 
 
-def test_distance_is_mahalanobis() -> None:
-    """Against the definition, on independent normal values: the mean squared distance is the dimension."""
-    matrix = np.random.default_rng(2).normal(3, 2, (5000, len(refuse.NAMES)))
-    fitted = refuse.fit(matrix)
-    inverse = np.linalg.inv(np.cov(matrix.T))
-    away = matrix[:50] - matrix.mean(axis=0)
-    expected = np.einsum("ni,ij,nj->n", away, inverse, away)
-    measured = [float(row @ np.asarray(fitted["precision"]) @ row) for row in away]
-    assert measured == pytest.approx(expected, rel=0.05)
-    assert np.mean(expected) == pytest.approx(len(refuse.NAMES), rel=0.1)
+def test_the_score_is_that_of_a_perceptron(block: dict[str, Any]) -> None:
+    """Against the definition, on one picture; a score above the limit refuses, and so does a NaN."""
+    rng, width = np.random.default_rng(3), len(refuse.NAMES)
+    weights, biases = [rng.normal(size=(width, 5)), rng.normal(size=(5, 1))], [rng.normal(size=5), rng.normal(size=1)]
+    classifier = {"mean": np.zeros(width), "spread": np.full(width, 0.5), "weights": weights, "biases": biases}
+    drawing = phantom.draw(1000, 256)
+    inputs = np.clip(refuse.statistics(drawing, 0.0) / 0.5, -8, 8)
+    expected = float(np.maximum(inputs @ weights[0] + biases[0], 0) @ weights[1][:, 0] + biases[1][0])
+    assert refuse.score(refuse.statistics(drawing, 0.0), classifier) == pytest.approx(expected)
+    refuse.check(picture(drawing), block | {"classifier": classifier | {"limit": expected + 1e-6}})
+    for limit in (expected - 1e-6, float("nan")):
+        with pytest.raises(Refused, match="whole, upright"):
+            refuse.check(picture(drawing), block | {"classifier": classifier | {"limit": limit}})
 
 
-def test_few_pictures_and_statistics_that_never_vary_still_fit() -> None:
-    drawings = [phantom.draw(seed, 96) for seed in range(6)]
-    few = refuse.fit(np.stack([refuse.statistics(drawing, 0.0) for drawing in drawings]))
-    for seed in range(100, 110):
-        refuse.check(picture(phantom.draw(seed, 96)), few)
-    with pytest.raises(Refused):
-        refuse.check(picture(Image.new("L", (96, 96))), few)
+def test_a_refusal_costs_no_import() -> None:
+    """The fitting and scikit-learn stay away from a process that serves."""
+    import subprocess
 
-
-@pytest.mark.parametrize("matrix", [np.zeros((5, 3)), np.zeros((1, len(refuse.NAMES)))])
-def test_fit_refuses_other_shapes(matrix: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="finite statistics"):
-        refuse.fit(matrix)
-
-
-def test_fit_refuses_what_is_no_number() -> None:
-    matrix = np.zeros((5, len(refuse.NAMES)))
-    matrix[2, 7] = np.nan
-    with pytest.raises(ValueError, match="finite statistics"):
-        refuse.fit(matrix)
+    code = "import sys, model.serving.predict; print(*sorted(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert "model.images.refuse" in loaded
+    assert not {"sklearn", "scipy", "model.bundling.refusal", "model.bundling.altered_films"} & loaded
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +142,7 @@ def real(data_root: Path) -> dict[str, Any]:
         digits = int("".join(letter for letter in row["patient_id"] if letter.isdigit()))
         paths[digits % 5 == 0].append(data_root / "kermany224" / "train" / row["label"] / row["file"])
     pictures = [decode(path.read_bytes()) for path in paths[False][:: len(paths[False]) // 1500]]
-    fitted = refuse.fit(np.stack([refuse.statistics(sample.grey, sample.colourful) for sample in pictures]))
+    fitted = refusal.by_distance(np.stack([refuse.statistics(sample.grey, sample.colourful) for sample in pictures]))
     return {"block": fitted, "held_out": paths[True]}
 
 
