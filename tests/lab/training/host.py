@@ -12,9 +12,10 @@ from tests.lab.machine.cgroups import Group
 from tests.lab.stack_operator import Operator
 from tests.lab.wait import wait_for
 
-# A run of a few seconds on two cores, without early stopping. Tests that need a longer one set more epochs.
+# A run of a few seconds on two cores, which neither early stopping nor a collapse ends. Tests that need a longer one
+# set more epochs.
 SMALL = ("--height", "64", "--width", "64", "--batch", "9", "--validation-share", "0.25", "--checkpoint-steps", "3")
-SMALL += ("--patience", "1000")
+SMALL += ("--patience", "1000", "--grace", "1000")
 OFF_S = 900.0  # time limit until a host is off, generous for a busy machine
 PROGRESS = "/run/pneumoctl-train/progress.json"
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 from xmlrpc.client import dumps
 
 import pytest
@@ -20,10 +20,14 @@ Answer = Callable[[], bytes]
 def supervisord(root: Path, answer: Answer) -> Iterator[None]:
     """A stand-in for supervisord, which cannot be brought into every state; it gives one answer to every request."""
 
-    class Handler(BaseRequestHandler):
+    class Handler(StreamRequestHandler):
         def handle(self) -> None:
-            self.request.recv(65536)
-            self.request.sendall(answer())
+            length = 0
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            self.rfile.read(length)  # whole: what is left unread resets the connection
+            self.wfile.write(answer())
 
     with ThreadingUnixStreamServer(str(service_states.socket(root)), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
