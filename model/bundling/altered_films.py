@@ -16,6 +16,7 @@ from model.bundling import drawn_parts
 Alteration = Callable[[Image.Image, np.random.Generator], Image.Image]
 SIDE = 256  # pixels of the longer side from which copies are made; the statistics are computed at half of that
 _TURN = Image.Transpose
+_WARP_CELLS = 4  # on each side, whose corners are moved
 
 
 def reduced(film: Image.Image) -> Image.Image:
@@ -99,6 +100,41 @@ def _marker(film: Image.Image, rng: np.random.Generator) -> Image.Image:
     return marked
 
 
+def _reshaped(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cut on two opposite sides: pressed to a square, a film of another shape shows a wider or longer chest."""
+    cut = rng.uniform(0, 0.14)
+    return _part(film, cut, 0, 1 - cut, 1) if rng.random() < 0.7 else _part(film, 0, cut, 1, 1 - cut)
+
+
+def _sharpened(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """With stronger edges, as the processing of many vendors draws them."""
+    return film.filter(ImageFilter.UnsharpMask(rng.uniform(1, 12), int(rng.uniform(30, 150)), 0))
+
+
+def _evened(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """On the way to an even histogram, as processing for contrast goes."""
+    return Image.blend(film, ImageOps.equalize(film), rng.uniform(0.2, 0.7))
+
+
+def _shaded(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Brighter towards one side, as by the heel effect or a grid out of centre."""
+    across, down = (rng.uniform(-0.25, 0.25) * np.linspace(-1, 1, side) for side in film.size)
+    values = np.asarray(film, np.float32) * (1 + across[None, :] + down[:, None])
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+def _warped(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A chest of another build: the film is stretched and pressed smoothly, by up to 5 % of its size."""
+    lines, size = np.linspace(0, 1, _WARP_CELLS + 1), np.array(film.size)
+    points = np.stack(np.meshgrid(lines, lines), axis=-1) + rng.uniform(-0.05, 0.05, (_WARP_CELLS + 1,) * 2 + (2,))
+    mesh = []
+    for row, column in np.ndindex(_WARP_CELLS, _WARP_CELLS):
+        box = [*(size * (lines[column], lines[row])), *(size * (lines[column + 1], lines[row + 1]))]
+        corners = [points[row, column], points[row + 1, column], points[row + 1, column + 1], points[row, column + 1]]
+        mesh.append((tuple(round(edge) for edge in box), tuple((size * corners).ravel())))
+    return film.transform(film.size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+
+
 def _overexposed(film: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Medium grey becomes nearly white, or would become brighter than white."""
     gain = rng.uniform(1.3, 2.5)
@@ -163,6 +199,11 @@ HARMLESS: Final[dict[str, Alteration]] = {
     "black borders": _border,
     "slightly soft": _soft,
     "a marker": _marker,
+    "another shape of film": _reshaped,
+    "sharpened": _sharpened,
+    "histogram evened": _evened,
+    "shaded to one side": _shaded,
+    "another build": _warped,
 }
 UNSUITABLE: Final[dict[str, Alteration]] = {
     "turned by 90 degrees": lambda film, _: film.transpose(_TURN.ROTATE_90),
