@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import operating_points, refusal_section
+from model import heat_map_section, operating_points, refusal_section
 from model.files import file_digest, write_text
 
 SCHEMA = 1
@@ -88,6 +88,11 @@ class Bundle:
     def caution_limit(self) -> float | None:
         """The squared distance above which a picture is unlike the training pictures; None if the bundle has none."""
         return self.manifest["refusal"].get("caution_limit")
+
+    @property
+    def heat_map(self) -> dict[str, Any] | None:
+        """The mean heat map of films, and what covering its cells does; None if the bundle has none."""
+        return self.manifest.get("heat_map")
 
     @property
     def temperature(self) -> float:
@@ -196,6 +201,7 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     try:
         refusal_section.check(manifest["refusal"])
         operating_points.check(manifest)
+        heat_map_section.check(manifest)
     except ValueError as error:
         raise BundleError(str(error)) from None
     if NETWORK not in manifest["files"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import BundleError
-from model.serving.explain import occlusion, overlay
+from model.serving.explain import heat_map
 from model.serving.predict import DEFAULTS, Classifier
 from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
@@ -100,7 +100,7 @@ def _make(directory: Path) -> None:
 
 
 def _draw_overlay(classifier: Classifier, grey: Any, path: Path) -> None:
-    overlay(grey, occlusion(classifier, grey)).save(path, "PNG")
+    heat_map(classifier, grey).save(path, "PNG")
 
 
 def _missing(error: ImportError) -> PneumoError:

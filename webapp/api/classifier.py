@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model import phantom
-from model.serving.explain import occlusion, overlay
+from model.serving.explain import heat_map
 from model.serving.predict import DEFAULTS, Classifier
 from model.serving.prediction import Choices, Prediction
 from webapp.api.preview import Preview, decode, make_preview, to_png
@@ -49,9 +49,8 @@ class Scorer:
         return Scored(document, None if picture is None else make_preview(picture.grey))
 
     def heatmap(self, preview: bytes) -> bytes:
-        """The stored picture as PNG, with an overlay of the areas that lower P(pneumonia) when they are covered."""
-        grey = decode(preview)
-        return to_png(overlay(grey, occlusion(self._classifier, grey)))
+        """The stored picture as PNG, with a heat map over it and the legend below."""
+        return to_png(heat_map(self._classifier, decode(preview)))
 
     def self_check(self) -> tuple[float, float, float]:
         """P(pneumonia) of the known picture now, at export, and the difference allowed."""

@@ -187,7 +187,7 @@ def test_heat_maps_are_named_by_id_and_drawn_for_findings_only(
     expected = {f"{prediction['id']}.png" for prediction in predictions if prediction["finding"]}
     assert {path.name for path in maps.iterdir()} == expected and len(expected) == 2
     with Image.open(maps / expected.pop()) as drawn:
-        assert drawn.mode == "RGB" and drawn.size == (256, 256)
+        assert drawn.mode == "RGB" and drawn.width == 512 < drawn.height  # enlarged, with a legend
 
 
 def test_resumed_run_scores_only_what_is_missing(

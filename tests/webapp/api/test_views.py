@@ -208,10 +208,11 @@ def test_bad_list_parameters_are_rejected(caller, query, code):
 
 def test_picture_and_heatmap(caller, opaque_picture, redis_server, monkeypatch):
     (document,) = caller.sent((opaque_picture, "a.png"))
-    for name, mode in (("image", "L"), ("heatmap", "RGB")):
+    for name, mode, width in (("image", "L", 192), ("heatmap", "RGB", 512)):
         answer = caller.get(f"/v1/predictions/{document['id']}/{name}.png")
         shown = Image.open(BytesIO(answer.data))
-        assert (answer.mimetype, shown.format, shown.mode, shown.size) == ("image/png", "PNG", mode, (192, 192))
+        assert (answer.mimetype, shown.format, shown.mode, shown.width) == ("image/png", "PNG", mode, width)
+        assert (shown.height > shown.width) == (name == "heatmap")  # the legend is below the map
     monkeypatch.setattr(Scorer, "heatmap", lambda *_: pytest.fail("computed although it is kept"))
     assert caller.get(f"/v1/predictions/{document['id']}/heatmap.png").data == answer.data
 

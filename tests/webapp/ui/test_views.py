@@ -58,7 +58,9 @@ def test_a_result_has_a_page_with_picture_and_heat_map(page, opaque_picture):
     assert "Threshold" in text
     assert "not a diagnosis" in text
     assert "heatmap.png" not in text
-    assert "heatmap.png" in visible(page.get(f"/predictions/{identifier}?heatmap=1"))
+    text = visible(page.get(f"/predictions/{identifier}?heatmap=1"))
+    assert "heatmap.png" in text and "Red: covering this part lowers" in text
+    assert "not at where a disease is" in text
     for name in ("image.png", "heatmap.png"):
         picture = page.get(f"/predictions/{identifier}/{name}")
         assert picture.data.startswith(b"\x89PNG")
