@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, operating_points, refusal
+from model.bundling import card, heat_map, operating_points, refusal
 from model.bundling import trained as trained_networks
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
@@ -104,6 +104,8 @@ def _build_manifest(
     manifest["known_picture"] = known_picture(Classifier(Bundle(work, manifest)))  # it may fail, and is quick
     progress("scoring the validation part" + (" and the test part" if test else ""))
     _measure(manifest, work, dataset, settings, test)
+    progress("measuring the heat map on the validation part")
+    manifest |= heat_map.section(Classifier(Bundle(work, manifest)), dataset.part("validation"), settings.seed)
     return manifest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.bundling import heat_map
 from model.bundling.refusal import QUANTILE
 from model.evaluation.metrics import TITLES
 
@@ -55,6 +56,7 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         *_readings(manifest),
         "## Refusals",
         _refusal(manifest),
+        *(["## Heat map", heat_map.text(manifest["heat_map"])] if "heat_map" in manifest else []),
         "## Limits",
         "\n".join(f"- {line}" for line in (population, *_LIMITS)),
         "## Plots",

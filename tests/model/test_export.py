@@ -15,10 +15,11 @@ import pytest
 
 from model import bundle as bundles
 from model import export, phantom
-from model.bundling import known_picture, onnx, provenance, refusal
+from model.bundling import heat_map, known_picture, onnx, provenance, refusal
 from model.bundling.onnx import ExportError
 from model.data import attribution, dataset
 from model.evaluation import calibrate
+from model.serving.occlusion import occlusion
 from model.serving.predict import Classifier
 from model.settings import TrainSettings, choose
 
@@ -444,6 +445,25 @@ def test_a_bundle_of_other_data_or_without_its_network_makes_none(
     assert export.main([str(tiny_bundle), str(source), *out]) == 1
     assert "give the run that it was made from" in capsys.readouterr().err
     assert nothing_beside(tmp_path / "b")
+
+
+def test_a_bundle_of_many_films_has_their_mean_heat_map(
+    built: bundles.Bundle, drawings: dataset.DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert built.heat_map is None and "## Heat map" not in (built.directory / "MODEL_CARD.md").read_text()
+    monkeypatch.setattr(heat_map, "LEAST_FILMS", 2)
+    monkeypatch.setattr(heat_map, "LEAST_CALLED", 1)
+    source = drawings.samples[0].entry.path.parents[2]
+    assert export.main([str(built.directory), str(source), "--out", str(tmp_path / "b")]) == 0
+    made = bundles.load(tmp_path / "b", deep=True)
+    films = [dataset.read(sample) for sample in drawings.part("validation")]
+    mean = np.mean([occlusion(Classifier(made), film) for film in films], axis=0)
+    assert np.asarray(made.heat_map["mean"]) == pytest.approx(mean, abs=1e-3)
+    called = sum(Classifier(made).probability(film) >= made.threshold for film in films)
+    assert made.heat_map["films"] == len(films)
+    assert made.heat_map["occlusion_test"]["drops"]["own"]["n"] == called
+    card = (made.directory / "MODEL_CARD.md").read_text()
+    assert "## Heat map" in card and heat_map.text(made.heat_map) in card
 
 
 def test_the_card_tells_what_is_refused_by_kind(built: bundles.Bundle) -> None:
