@@ -40,7 +40,7 @@ def with_legend(picture: Image.Image, colour: Colour, full: float, text: str) ->
         pen.line((at, bar[3], at, bar[3] + gap // 2), _INK)
         label = _label(share, full)
         half = font.getlength(label) / 2
-        pen.text((min(max(at, half + 2), width - half - 2), bar[3] + gap), label, _INK, font, "ma")
+        pen.text((min(max(at, half + gap), width - half - gap), bar[3] + gap), label, _INK, font, "ma")
     for number, line in enumerate(lines, 1):
         pen.text((size, bar[3] + gap + number * line_height), line, _INK, font, "la")
     return page

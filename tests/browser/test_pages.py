@@ -65,6 +65,7 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
     page.get_by_role("link", name="Show heat map").click()
     heatmap = page.get_by_alt_text("Heat map over the picture")
     page.wait_for_function("image => image.complete && image.naturalWidth === 512", arg=heatmap.element_handle())
+    shoot(page, "heat-map")
     page.get_by_label("unsure").check()
     page.get_by_label("Comment").fill("for the test")
     page.get_by_role("button", name="Save").click()

@@ -99,9 +99,16 @@ def test_each_selection_takes_the_strongest_cells_of_its_map() -> None:
     maps[0].flat[:8], maps[1].flat[4:12], maps[2].flat[4:12] = 5, 6, 6
     chosen = dict(zip(SELECTIONS, heat_map.selections(maps, 0, np.random.default_rng(1)), strict=True))
     assert set(chosen["own"]) == set(range(8))
-    assert set(chosen["mean_of_others"]) == set(range(4, 12))  # of the others: the film itself has no say
+    assert set(chosen["mean_of_others"]) == set(range(4, 12))
     assert set(chosen["own_minus_mean"]) >= {0, 1, 2, 3} and not set(chosen["own_minus_mean"]) & set(range(4, 12))
     assert len(set(chosen["random"])) == COVERED and set(chosen["random"]) < set(range(64))
+
+
+def test_a_film_has_no_say_in_the_mean_map_of_the_others() -> None:
+    maps = np.zeros((3, GRID, GRID))
+    maps[0].flat[:8], maps[1].flat[4:12] = 50, 1
+    chosen = dict(zip(SELECTIONS, heat_map.selections(maps, 0, np.random.default_rng(1)), strict=True))
+    assert set(chosen["mean_of_others"]) == set(range(4, 12))
 
 
 def test_the_cells_are_covered_together() -> None:

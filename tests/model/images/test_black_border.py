@@ -42,7 +42,7 @@ def test_a_mark_in_the_border_is_kept() -> None:
         framed((200, 100), (0, 0, 200, 100), content=14),
         framed((200, 100), (90, 0, 110, 100)),
         framed((200, 100), (0, 49, 200, 51)),
-        framed((200, 100), (0, 0, 200, 100), border=40),
+        framed((200, 100), (60, 0, 200, 100), border=14),
     ],
 )
 def test_no_border_is_the_whole_picture(picture: Image.Image) -> None:
