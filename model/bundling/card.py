@@ -182,9 +182,10 @@ def _measured(measured: Mapping[str, Any]) -> str:
     unsuitable = measured["unsuitable"]
     return "\n".join(
         [
-            "The classifier was trained on altered copies of the training pictures. Each of the two limits lies above "
+            "The classifier was trained on altered copies of the training pictures. Each limit lies above at least "
             f"{QUANTILE:.1%} of the validation pictures and their harmless copies. The tables count what is refused of "
-            "copies of the validation pictures. The classifier saw copies of the same kinds in training: unsuitable "
+            "the validation pictures and their copies. They flatter a little: the limits were chosen on the pictures "
+            "of the second table, and the classifier saw copies of the same kinds in training, so unsuitable "
             "pictures of other kinds are refused less surely.\n",
             *_refused_table("unsuitable copies, to be refused", unsuitable),
             "",

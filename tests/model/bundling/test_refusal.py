@@ -71,7 +71,9 @@ def test_the_limits_are_quantiles_of_the_validation_films_and_their_harmless_cop
     tables = {"weights": [refuse.packed(np.eye(width)[:, :1])], "biases": [refuse.packed(np.zeros(1))]}
     first = {"mean": [0.0] * width, "spread": [1.0] * width, "layers": [width, 1], **tables}
     chosen = refusal.limits(films, accepted, section | {"classifier": first})
-    assert np.mean(refusal.distances(accepted, section) > chosen["limit"]) == pytest.approx(0.005, abs=0.0005)
+    assert chosen["limit"] == section["limit"]
+    wider = refusal.limits(films, 2 * accepted, section | {"classifier": first})["limit"]
+    assert np.mean(refusal.distances(2 * accepted, section) > wider) == pytest.approx(0.005, abs=0.0005)
     assert np.mean(refusal.distances(films, section) > chosen["caution_limit"]) == pytest.approx(0.05, abs=0.001)
     assert np.mean(np.clip(accepted[:, 0], -8, 8) > chosen["classifier"]["limit"]) <= 0.005
     drawing = phantom.draw(1, 96)
