@@ -1,6 +1,5 @@
 """The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from model.operating_points import DEFAULT_POINT
@@ -177,13 +176,15 @@ _NOT_CHECKED: Caution = {
 }
 
 
-def current(stored: Mapping[str, Any]) -> Any:
-    """A document that an earlier version of this program stored, with the fields that it lacks.
+def current(document: Any) -> Any:
+    """A document that an earlier version of this program made, with the fields that it lacks; not checked.
 
-    A document without cautions gets one that says so: nobody looked for any. It names no operating point.
+    It gets a caution that says so: nobody looked for any. It names no operating point. Any other value is unchanged.
     """
-    missing = [_NOT_CHECKED] if stored.get("finding") is not None else []
-    return {"operating_point": None, "cautions": missing, **stored}
+    if not isinstance(document, dict) or "cautions" in document or "operating_point" in document:
+        return document
+    missing = [_NOT_CHECKED] if document.get("finding") is not None else []
+    return {"operating_point": None, "cautions": missing, **document}
 
 
 def checked_prediction(value: Any) -> Prediction:

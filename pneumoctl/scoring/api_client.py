@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from model.serving import unix_socket
-from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction
+from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction, current
 from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
 
@@ -110,9 +110,10 @@ def _document(body: bytes) -> Prediction:
         (document,) = answer["predictions"]
         if answer.get("errors"):
             raise Invalid("it lists errors beside the prediction")
-        return checked_prediction(document)
+        return checked_prediction(current(document))
     except Invalid as error:
-        raise PneumoError(f"the API's answer is not a valid prediction: {error}", "pneumoctl status") from error
+        message = f"the API's answer is not a valid prediction: {error}"
+        raise PneumoError(message, "pneumoctl up (the API may be of another version)") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PneumoError("the API's answer is not a valid prediction", "pneumoctl status") from error
 

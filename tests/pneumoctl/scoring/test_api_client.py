@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from model.serving.prediction import Scoring
+from model.serving.prediction import Scoring, current
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
 from pneumoctl.scoring.api_client import ApiClient
-from tests.predictions import FINDING, INVALID, REFUSAL
+from tests.predictions import EARLIER, FINDING, INVALID, REFUSAL
 
 
 class Server(ThreadingHTTPServer):
@@ -113,6 +113,21 @@ def test_refusal_is_a_document_like_any_other(server: Server) -> None:
 def test_answer_that_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(201, body)
     assert "is not a valid prediction" in failure(server).message
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_an_api_of_an_earlier_version_is_understood(server: Server, name: str) -> None:
+    server.say(201, {"predictions": [EARLIER[name]]})
+    scored = ApiClient(server.url, "t").score(b"x", "a.png")
+    server.answers.clear()
+    server.say(200, EARLIER[name])
+    assert ApiClient(server.url, "t").stored("0" * 32) == scored == current(EARLIER[name])
+    assert [each["code"] for each in scored["cautions"]] == ([] if name == "refusal" else ["not_checked"])
+
+
+def test_an_api_of_a_later_version_is_an_error_with_the_way_out(server: Server) -> None:
+    server.say(201, {"predictions": [FINDING | {"field_of_tomorrow": 1}]})
+    assert failure(server).hint == "pneumoctl up (the API may be of another version)"
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 413, 500, 502])
