@@ -32,6 +32,9 @@ CautionCode = Literal[
     "not_checked",
 ]
 _Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
+# Of the document; 2 added cautions and operating_point. It is part of each id: a picture that was scored in an earlier
+# format is scored again when it is sent again.
+FORMAT = 2
 # What happens to a picture that is known to be outside the intended use of the model.
 OutsideUse = Literal["refuse", "score"]
 OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
@@ -157,7 +160,7 @@ class Scoring(NamedTuple):
     other_threshold: float | None = None
 
     def made(self, document: Prediction) -> bool:
-        """Whether this way of scoring would give a document again that was made earlier, perhaps in another way."""
+        """Whether a document was made in this way: if not, its picture must be scored again."""
         codes = {caution["code"] for caution in document["cautions"]}
         refused = document["refusal"] is not None and document["refusal"]["code"] == "outside_intended_use"
         other = refused if self.outside_use == "score" else "age_outside" in codes
