@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pneumoctl.errors import Exit
+from tests.ages import states_adult
 
 
 @pytest.fixture
@@ -22,10 +23,12 @@ def test_a_setting_decides_about_a_film_outside_the_intended_use(
     assert adult() == Exit.PARTLY
     text = capsys.readouterr().out
     (refused,) = json.loads(text)["predictions"]
-    assert refused["refusal"]["code"] == "outside_intended_use" and "71" not in refused["refusal"]["reason"]
+    assert refused["refusal"]["code"] == "outside_intended_use" and not states_adult(text)
     Path("pneumo.toml").write_text('outside_use = "score"')
     assert adult() == Exit.DONE
-    (scored,) = json.loads(capsys.readouterr().out)["predictions"]
+    text = capsys.readouterr().out
+    (scored,) = json.loads(text)["predictions"]
+    assert not states_adult(text)
     assert scored["finding"] and [each["code"] for each in scored["cautions"]] == ["age_outside", "view_ap"]
     monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "refuse")
     assert adult() == Exit.PARTLY
