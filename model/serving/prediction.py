@@ -32,12 +32,12 @@ CautionCode = Literal[
     "not_checked",
 ]
 _Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
-# Of the document; 2 added cautions and operating_point. It is part of each id: a picture that was scored in an earlier
-# format is scored again when it is sent again.
-FORMAT = 2
 # What happens to a picture that is known to be outside the intended use of the model.
 OutsideUse = Literal["refuse", "score"]
 OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
+# Of the document; 2 added cautions and operating_point. It is part of each id: a picture that was scored in an earlier
+# format is scored again when it is sent again.
+FORMAT = 2
 
 
 class Model(TypedDict):
