@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import operating_points, refusal_section
+from model import operating_points_section, refusal_section
 from model.files import file_digest, write_text
 
 SCHEMA = 1
@@ -195,7 +195,7 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     _check_ages(manifest["data"].get("ages"))
     try:
         refusal_section.check(manifest["refusal"])
-        operating_points.check(manifest)
+        operating_points_section.check(manifest)
     except ValueError as error:
         raise BundleError(str(error)) from None
     if NETWORK not in manifest["files"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, operating_points, refusal
+from model.bundling import card, refusal, thresholds
 from model.bundling import trained as trained_networks
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
@@ -27,7 +27,7 @@ from model.data.dataset import DataSet
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
-from model.operating_points import DEFAULT_POINT
+from model.operating_points_section import DEFAULT_POINT
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
 
@@ -171,7 +171,7 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
         logits, labels, refused = score(classifier, dataset.part(part))
         scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
         refusals[part] = refused
-    points = operating_points.measure(scored, settings.target_sensitivity)
+    points = thresholds.measure(scored, settings.target_sensitivity)
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}
     for part, (labels, probabilities) in scored.items():

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
 
-from model.operating_points import DEFAULT_POINT
+from model.operating_points_section import DEFAULT_POINT
+from model.schema import Invalid, checked
 from model.serving.prediction import OperatingPoint, Rates
-from model.serving.schema import Invalid, checked
 
 
 class StoredPoint(TypedDict):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
-from model.operating_points import DEFAULT_POINT
-from model.serving.schema import Invalid, checked
+from model.operating_points_section import DEFAULT_POINT
+from model.schema import Invalid, checked
 
 Identifier = Annotated[str, ("pattern", "^[0-9a-f]{32}$")]
 Text = Annotated[str, ("minLength", 1)]
