@@ -1,0 +1,116 @@
+"""The fields of bundle.json: a missing or impossible one is refused, and the message names it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model import bundle
+from model.bundle import BundleError
+from tests.model.manifests import put, rewrite
+
+
+def test_the_training_ages_are_optional(bundle_dir: Path) -> None:
+    assert bundle.load(bundle_dir).ages is None
+    rewrite(bundle_dir, lambda manifest: manifest["data"].update(ages=[1, 5]))
+    assert bundle.load(bundle_dir).ages == (1, 5)
+
+
+REQUIRED = [
+    "schema",
+    "name",
+    "version",
+    "created",
+    "input",
+    "input.height",
+    "input.width",
+    "input.resize",
+    "labels",
+    "temperature",
+    "operating_point",
+    "operating_point.threshold",
+    "operating_point.chosen_on",
+    "refusal",
+    "refusal.names",
+    "refusal.limit",
+    "known_picture",
+    "known_picture.probability",
+    "metrics",
+    "data",
+    "files",
+    "intended_use",
+]
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+def test_missing_field_is_named(bundle_dir: Path, field: str) -> None:
+    def remove(manifest: dict[str, Any]) -> None:
+        *parents, last = field.split(".")
+        for key in parents:
+            manifest = manifest[key]
+        del manifest[last]
+
+    rewrite(bundle_dir, remove, honest=field != "version")
+    with pytest.raises(BundleError, match=field.partition(".")[0]) as caught:
+        bundle.load(bundle_dir)
+    assert str(bundle_dir / "bundle.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema", 2),
+        ("schema", "1"),
+        ("operating_point.threshold", 0),
+        ("operating_point.threshold", 1),
+        ("operating_point.threshold", -0.1),
+        ("operating_point.threshold", None),
+        ("operating_point.threshold", "0.5"),
+        ("operating_point.threshold", True),
+        ("temperature", 0),
+        ("temperature", -1),
+        ("labels", ["pneumonia", "no pneumonia"]),
+        ("input.channels", 3),
+        ("input.range", [0, 1]),
+        ("input.resize", "crop"),
+        ("input.height", 0),
+        ("input.height", 64.5),
+        ("refusal.limit", 0),
+        ("refusal.mean", [1.0]),
+        ("refusal.precision", [[1.0]]),
+        ("refusal.precision", [["1"] * 73] * 73),
+        ("refusal.mean", [None] * 73),
+        ("refusal.caution_limit", 0),
+        ("refusal.caution_limit", "3"),
+        ("refusal.classifier", []),
+        ("known_picture.probability", 1.5),
+        ("known_picture.size", 10),
+        ("files", []),
+        ("files", {"MODEL_CARD.md": "0" * 64}),
+        ("name", 7),
+        ("data.ages", "1 to 5"),
+        ("data.ages", [1]),
+        ("data.ages", [5, 1]),
+        ("data.ages", [-1, 5]),
+        ("data.ages", [1, 500]),
+        ("data.ages", [1.5, 5]),
+        ("data.ages", [False, True]),
+    ],
+)
+def test_impossible_value_is_refused(bundle_dir: Path, field: str, value: object) -> None:
+    rewrite(bundle_dir, put(field, value))
+    with pytest.raises(BundleError, match=field.partition(".")[0]):
+        bundle.load(bundle_dir)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_nan_and_infinity_are_refused_everywhere(bundle_dir: Path, word: str) -> None:
+    path = bundle_dir / "bundle.json"
+    for field in ('"limit": ', '"threshold": ', '"temperature": '):
+        text = (bundle_dir / "bundle.json").read_text()
+        at = text.index(field) + len(field)
+        end = min(text.index(mark, at) for mark in ",\n}" if mark in text[at:])
+        path.write_text(text[:at] + word + text[end:])
+        with pytest.raises(BundleError, match=r"not valid JSON|not finite"):
+            bundle.load(bundle_dir)
+        path.write_text(text)
