@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # To be stated wherever the pictures, or a bundle trained on them, are used.
 SOURCES = {
     "kermany": (
@@ -16,12 +18,23 @@ SOURCES = {
     ),
     "drawings": "Drawings of model/phantom.py, no X-rays: this model has never seen a patient and finds nothing.",
 }
+OLDEST = 150  # years; more is no age
 _AGES = {"kermany": [1, 5], "pneumoniamnist": [1, 5]}
 
 
-def ages(source: str) -> list[int] | None:
+def ages(source: Any) -> list[int] | None:
     """The youngest and the oldest age of the patients in whole years, if the publishers state it.
 
     source: a name in SOURCES, or the attribution of that name, as a bundle has it.
     """
     return next((_AGES.get(name) for name, text in SOURCES.items() if source in (name, text)), None)
+
+
+def are_ages(value: Any) -> bool:
+    """Whether these are the youngest and the oldest age of patients, in whole years."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(age) is int for age in value)
+        and 0 <= value[0] <= value[1] <= OLDEST
+    )

@@ -7,13 +7,73 @@ import pytest
 
 from model import bundle
 from model.bundle import BundleError
-from tests.model.manifests import put, rewrite
+from model.data.attribution import SOURCES
+from tests.model.manifests import classifier, put, rewrite
 
 
 def test_the_training_ages_are_optional(bundle_dir: Path) -> None:
     assert bundle.load(bundle_dir).ages is None
     rewrite(bundle_dir, lambda manifest: manifest["data"].update(ages=[1, 5]))
     assert bundle.load(bundle_dir).ages == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("facts", "ages"),
+    [
+        ({"attribution": SOURCES["kermany"]}, (1, 5)),
+        ({"attribution": SOURCES["pneumoniamnist"]}, (1, 5)),
+        ({"attribution": SOURCES["kermany"], "ages": [2, 9]}, (2, 9)),
+        ({"attribution": SOURCES["drawings"]}, None),
+        ({"attribution": "Films of our hospital"}, None),
+        ({"attribution": ""}, None),
+        ({"attribution": 7}, None),
+    ],
+)
+def test_a_bundle_that_states_no_ages_has_those_of_its_attribution(
+    bundle_dir: Path, facts: dict[str, Any], ages: tuple[int, int] | None
+) -> None:
+    rewrite(bundle_dir, lambda manifest: manifest["data"].update(facts))
+    assert bundle.load(bundle_dir).ages == ages
+
+
+def test_the_shipped_bundle_is_of_children() -> None:
+    assert bundle.load(bundle.pretrained()).ages == (1, 5)
+
+
+def rest(directory: Path) -> dict[str, Any]:
+    return {key: value for key, value in bundle.load(directory).manifest.items() if key not in ("version", "files")}
+
+
+POINT = {"threshold": 0.5, "target_sensitivity": 0.97, "chosen_on": "validation", "validation": None, "test": None}
+NEWER = [
+    ("data.ages", [1, 5]),
+    ("operating_points", {"balanced": POINT}),
+    ("refusal.caution_limit", 3.5),
+    ("refusal.classifier", classifier(73)),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), NEWER)
+def test_an_earlier_program_refuses_a_bundle_with_what_it_would_ignore(
+    bundle_dir: Path, field: str, value: object
+) -> None:
+    """It reads schema 1 alone, and would take a bundle of that schema without a word about the rest."""
+    manifest = rest(bundle_dir)
+    assert manifest["schema"] == bundle.write(bundle_dir, manifest).manifest["schema"] == 1
+    put(field, value)(manifest)
+    assert bundle.write(bundle_dir, manifest).manifest["schema"] == 2
+
+
+def test_a_bundle_without_them_is_of_schema_1_again(bundle_dir: Path) -> None:
+    manifest = rest(bundle_dir)
+    version = bundle.load(bundle_dir).version
+    assert bundle.write(bundle_dir, manifest | {"schema": 2}).version == version
+
+
+def test_both_schemas_are_read(bundle_dir: Path) -> None:
+    for schema in (1, 2):
+        rewrite(bundle_dir, put("schema", schema))
+        assert bundle.load(bundle_dir).manifest["schema"] == schema
 
 
 REQUIRED = [
@@ -59,8 +119,13 @@ def test_missing_field_is_named(bundle_dir: Path, field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("schema", 2),
+        ("schema", 0),
+        ("schema", 3),
         ("schema", "1"),
+        ("schema", True),
+        ("schema", 1.0),
+        ("schema", None),
+        ("schema", [1]),
         ("operating_point.threshold", 0),
         ("operating_point.threshold", 1),
         ("operating_point.threshold", -0.1),

@@ -1,7 +1,5 @@
 """The section "refusal" of bundle.json: its tables fit together, or the bundle is refused."""
 
-import base64
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +7,14 @@ import pytest
 
 from model import bundle
 from model.bundle import BundleError
-from tests.model.manifests import rewrite
-
-
-def packed(count: int, value: float = 0.5) -> str:
-    """float32 values as a bundle holds them."""
-    return base64.b64encode(struct.pack("<f", value) * count).decode()
+from tests.model.manifests import classifier, packed, rewrite
 
 
 def with_classifier(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Add a classifier of the right shape: one hidden layer of two units."""
-    count = len(manifest["refusal"]["names"])
-    layers = {"layers": [count, 2, 1], "weights": [packed(2 * count), packed(2)], "biases": [packed(2), packed(1)]}
-    classifier = {"mean": [0.0] * count, "spread": [1.0] * count, **layers, "limit": -2.5}
-    manifest["refusal"] |= {"caution_limit": 3.5, "classifier": classifier}
-    return classifier
+    """Add a classifier of the right shape."""
+    added = classifier(len(manifest["refusal"]["names"]))
+    manifest["refusal"] |= {"caution_limit": 3.5, "classifier": added}
+    return added
 
 
 def test_a_classifier_of_unsuitable_pictures_is_optional(bundle_dir: Path) -> None:
