@@ -1,7 +1,9 @@
-"""The attribution of each data set, as model cards state it."""
+"""The attribution of each data set, as model cards state it, and the ages of its patients."""
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 # To be stated wherever the pictures, or a bundle trained on them, are used.
@@ -20,6 +22,60 @@ SOURCES = {
 }
 OLDEST = 150  # years; more is no age
 _AGES = {"kermany": [1, 5], "pneumoniamnist": [1, 5]}
+
+
+SOURCE_FILE = "SOURCE.txt"  # of a data set that is a folder
+LONGEST = 2000  # characters of an attribution
+
+
+def source_file(data: Path) -> Path:
+    """The file that holds the attribution of a data set, a folder or a file; `model.fetch` writes it."""
+    if data.is_dir():
+        return data / SOURCE_FILE
+    return data.with_name(SOURCE_FILE if data.name == "manifest.csv" else f"{data.stem}.source.txt")
+
+
+def of_data(data: Path) -> str:
+    """The attribution in the file beside a data set, by its name in SOURCES if it has one; "" if there is no file."""
+    path = source_file(data)
+    if not path.is_file():
+        return ""
+    text = "".join(sign if sign.isprintable() else " " for sign in path.read_text("utf-8", "replace"))
+    text = " ".join(text.split())[:LONGEST]
+    return name_of(text)
+
+
+def name_of(text: str) -> str:
+    """The name in SOURCES of an attribution; any other text is returned as it is."""
+    return next((name for name, known in SOURCES.items() if known == text), text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state where the pictures are from, and whose they are."""
+    parser.add_argument(
+        "--source",
+        default="",
+        help=f"attribution of the data: {', '.join(SOURCES)} or a text (default: {SOURCE_FILE} of the data)",
+    )
+    parser.add_argument(
+        "--ages",
+        nargs=2,
+        type=int,
+        action=_StoreAges,
+        metavar=("LOW", "HIGH"),
+        help="youngest and oldest patient in whole years (default: as the publishers of --source state)",
+    )
+
+
+class _StoreAges(argparse.Action):
+    """Store two ages. Impossible ones end the command before it trains for hours."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        if not are_ages(values):
+            raise argparse.ArgumentError(self, f"expected 0 <= LOW <= HIGH <= {OLDEST}, in whole years")
+        setattr(namespace, self.dest, values)
 
 
 def ages(source: Any) -> list[int] | None:
