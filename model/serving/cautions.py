@@ -76,7 +76,10 @@ def _age(stated: Stated, bundle: Bundle) -> list[tuple[bool, CautionCode, str]]:
         sentence = "The model does not state the ages of the patients that it learned from."
         return [(True, "training_ages_unknown", sentence)]
     low, high = bundle.ages
-    unknown = f"The file does not tell the patient's age; this model learned from patients of {low} to {high} years."
+    unknown = (
+        "The file does not tell the patient's age, or not clearly; "
+        f"this model learned from patients of {low} to {high} years."
+    )
     return [
         (_is_other_age(stated, bundle), "age_outside", f"The patient's age is outside the {_ages(bundle)}."),
         (stated.is_aged(low, high) is None, "age_unknown", unknown),
