@@ -15,7 +15,7 @@ from model.files import file_digest, write_text
 # A bundle with a part that changes what is scored, refused or said is of schema 2: earlier programs, which know none of
 # these parts and would ignore them, refuse it.
 SCHEMAS = (1, 2)
-_OF_SCHEMA_2 = {"data.ages", "operating_points", "refusal.caution_limit", "refusal.classifier"}
+_OF_SCHEMA_2 = {"data.ages", "operating_points", "refusal.caution_limit", "refusal.classifier", "refusal.exposure"}
 MANIFEST = "bundle.json"
 NETWORK = "model.onnx"
 _OBJECT, _NUMBER = (dict,), (int, float)

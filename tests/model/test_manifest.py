@@ -50,6 +50,7 @@ NEWER = [
     ("operating_points", {"balanced": POINT}),
     ("refusal.caution_limit", 3.5),
     ("refusal.classifier", classifier(73)),
+    ("refusal.exposure", {"mean": [0.3, 0.66], "spread": [0.12, 0.3]}),
 ]
 
 

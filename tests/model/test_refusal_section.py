@@ -7,7 +7,7 @@ import pytest
 
 from model import bundle
 from model.bundle import BundleError
-from tests.model.manifests import classifier, packed, rewrite
+from tests.model.manifests import classifier, packed, put, rewrite
 
 
 def with_classifier(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -60,4 +60,34 @@ def test_an_impossible_classifier_is_refused(bundle_dir: Path, key: str, value: 
 def test_an_incomplete_classifier_is_refused(bundle_dir: Path, key: str) -> None:
     rewrite(bundle_dir, lambda manifest: with_classifier(manifest).pop(key))
     with pytest.raises(BundleError, match=rf"refusal\.classifier\.{key} is missing"):
+        bundle.load(bundle_dir)
+
+
+EXPOSURE = {"mean": [0.3, 0.66], "spread": [0.12, 0.3]}
+
+
+def test_the_exposure_of_films_is_optional(bundle_dir: Path) -> None:
+    rewrite(bundle_dir, put("refusal.exposure", EXPOSURE))
+    assert bundle.load(bundle_dir).manifest["refusal"]["exposure"] == EXPOSURE
+
+
+@pytest.mark.parametrize(
+    "exposure",
+    [
+        None,
+        [],
+        {},
+        {"mean": [0.3, 0.66]},
+        EXPOSURE | {"median": [0.3, 0.66]},
+        EXPOSURE | {"mean": [0.66, 0.3]},
+        EXPOSURE | {"mean": [0.3]},
+        EXPOSURE | {"mean": 0.3},
+        EXPOSURE | {"spread": ["0.12", "0.3"]},
+        EXPOSURE | {"spread": [False, True]},
+        EXPOSURE | {"spread": None},
+    ],
+)
+def test_an_impossible_exposure_is_refused(bundle_dir: Path, exposure: object) -> None:
+    rewrite(bundle_dir, put("refusal.exposure", exposure))
+    with pytest.raises(BundleError, match=r"refusal\.exposure"):
         bundle.load(bundle_dir)

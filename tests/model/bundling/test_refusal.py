@@ -125,6 +125,15 @@ def test_what_is_measured_is_what_serving_refuses(fitted: dict[str, Any], drawin
     assert 0 < fitted["caution_limit"] < fitted["limit"]
 
 
+def test_the_exposures_are_those_of_nearly_all_validation_films(fitted: dict[str, Any], drawings: DataSet) -> None:
+    films = [refuse.statistics(dataset.read(sample), 0.0) for sample in drawings.part("validation")]
+    assert set(fitted["exposure"]) == {"mean", "spread"}
+    for name, limits in fitted["exposure"].items():
+        values = np.array(films)[:, refuse.NAMES.index(name)]
+        assert limits == pytest.approx([np.quantile(values, 0.005), np.quantile(values, 0.995)])
+        assert values.min() < limits[0] < limits[1] < values.max()
+
+
 def test_the_section_survives_json(fitted: dict[str, Any]) -> None:
     again = json.loads(json.dumps(fitted, allow_nan=False))
     assert again == fitted

@@ -167,6 +167,37 @@ def test_a_clipped_picture_is_said_to_be_badly_exposed(
         assert (code in [each["code"] for each in find(picture, of_children, 0.0)]) is clipped
 
 
+OFF = [
+    ("mean", (0.001, 1.0), "under_exposed", "darker"),
+    ("mean", (-1.0, -0.001), "over_exposed", "brighter"),
+    ("spread", (0.001, 1.0), "low_contrast", "less contrast"),
+    ("spread", (-1.0, -0.001), "high_contrast", "more contrast"),
+]
+
+
+@pytest.mark.parametrize(("statistic", "away", "code", "words"), OFF)
+def test_a_picture_beyond_the_exposures_of_validation_films_is_said_to_be_badly_exposed(
+    of_children: Bundle, statistic: str, away: tuple[float, float], code: str, words: str
+) -> None:
+    picture = decode(phantom.png(5, 256))
+    values = dict(zip(refuse.NAMES, refuse.statistics(picture.grey, 0.0), strict=True))
+    inside = {name: [values[name] - 0.001, values[name] + 0.001] for name in ("mean", "spread")}
+    beyond = inside | {statistic: [values[statistic] + each for each in away]}
+    for exposure, expected in ((inside, []), (beyond, [code])):
+        refusal = {**of_children.manifest["refusal"], "exposure": exposure}
+        bundled = Bundle(of_children.directory, {**of_children.manifest, "refusal": refusal})
+        found = [each for each in find(picture, bundled, 0.0) if each["code"] != "age_unknown"]
+        assert [each["code"] for each in found] == expected
+        assert all(words in each["sentence"] for each in found)
+
+
+def test_a_bundle_without_exposures_knows_clipped_pixels_alone(of_children: Bundle) -> None:
+    assert "exposure" not in of_children.manifest["refusal"]
+    for shift in (0.2, 0.5):
+        dark = decode(png((np.asarray(phantom.draw(5, 256)) * shift + 1).astype(np.uint8)))
+        assert [each["code"] for each in find(dark, of_children, 0.0)] == ["age_unknown"]
+
+
 def png(values: np.ndarray) -> bytes:
     file = BytesIO()
     Image.fromarray(values).save(file, "PNG")
