@@ -146,7 +146,7 @@ def test_a_picture_below_the_networks_input_is_said_to_be_enlarged(of_children: 
 
 def test_a_picture_between_the_limits_is_unlike_training(tiny_bundle: Path) -> None:
     content = phantom.png(5, 256)
-    squared = refuse.distance(decode(content), bundle.load(tiny_bundle).manifest["refusal"])
+    squared = refuse.check(decode(content), bundle.load(tiny_bundle).manifest["refusal"])
     for limit, unlike in ((squared * 1.01, False), (squared * 0.99, True)):
         limited = changed(tiny_bundle, "refusal", caution_limit=limit)
         found = codes(Classifier(limited, threads=1).predict(content, "a.png"))
