@@ -23,8 +23,9 @@ from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_
 from model.bundling.provenance import Origin, code_version, command, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.data import dataset as data
-from model.data.attribution import SOURCES, add_options, ages
+from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet
+from model.data.options import add_options
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 UNKNOWN_ORIGIN = Origin()
-_NO_AGES = (
-    "the bundle states no ages of patients: no film is refused for the age in its header, and every result says so; "
-    "to state them: --ages LOW HIGH"
-)
+_NO_AGES = "the bundle states no ages of patients: no film is refused for its patient's age; give --ages LOW HIGH"
 
 
 def build_bundle(

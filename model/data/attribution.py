@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -48,34 +47,6 @@ def of_data(data: Path) -> str:
 def name_of(text: str) -> str:
     """The name in SOURCES of an attribution; any other text is returned as it is."""
     return next((name for name, known in SOURCES.items() if known == text), text)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that state where the pictures are from, and whose they are."""
-    parser.add_argument(
-        "--source",
-        default="",
-        help=f"attribution of the data: {', '.join(SOURCES)} or a text (default: {SOURCE_FILE} of the data)",
-    )
-    parser.add_argument(
-        "--ages",
-        nargs=2,
-        type=int,
-        action=_StoreAges,
-        metavar=("LOW", "HIGH"),
-        help="youngest and oldest patient in whole years (default: as the publishers of --source state)",
-    )
-
-
-class _StoreAges(argparse.Action):
-    """Store two ages. Impossible ones end the command before it trains for hours."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
-    ) -> None:
-        if not are_ages(values):
-            raise argparse.ArgumentError(self, f"expected 0 <= LOW <= HIGH <= {OLDEST}, in whole years")
-        setattr(namespace, self.dest, values)
 
 
 def ages(source: Any) -> list[int] | None:

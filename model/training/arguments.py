@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from model import settings as choices
-from model.data.attribution import add_options
+from model.data.options import add_options
 from model.settings import TrainSettings
 
 _DESCRIPTION = "Train a classifier. A run that was killed at any step continues with --resume to the same result."

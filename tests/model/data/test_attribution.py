@@ -1,6 +1,5 @@
-"""What is known of the patients in a data set: from the text beside it, or from the options of the command."""
+"""The attribution of a data set is that in the file beside it."""
 
-import argparse
 from pathlib import Path
 
 import pytest
@@ -37,22 +36,3 @@ def test_a_text_of_any_bytes_is_read(tmp_path: Path) -> None:
     assert attribution.of_data(tmp_path) == "Films\ufffd [2K of us"
     (tmp_path / "SOURCE.txt").write_text("a" * 10_000)
     assert len(attribution.of_data(tmp_path)) == attribution.LONGEST
-
-
-def parsed(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="any")
-    attribution.add_options(parser)
-    return parser.parse_args(words)
-
-
-def test_the_ages_are_two_whole_numbers() -> None:
-    assert (parsed().source, parsed().ages) == ("", None)
-    assert parsed("--ages", "18", "90", "--source", "Ours").ages == [18, 90]
-    assert parsed("--ages", "0", "0").ages == [0, 0]
-
-
-@pytest.mark.parametrize("words", [("5", "1"), ("-1", "5"), ("1", "500"), ("1.5", "5"), ("1",), ("1", "5", "9")])
-def test_other_ages_are_refused_before_anything_starts(words: tuple[str, ...], capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as ended:
-        parsed("--ages", *words)
-    assert ended.value.code == 2 and "error: " in capsys.readouterr().err
