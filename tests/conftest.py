@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pneumoctl.stack.settings import RESERVED
-from tests import needs
+from tests import ages, needs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,14 +164,15 @@ def bundle_of_children(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def adult_film() -> bytes:
-    """A drawing as a DICOM file, an AP view of a patient of 71 years."""
+    """A drawing as a DICOM file, an AP view of a patient of ages.ADULT years."""
     import numpy as np
 
     from model import phantom
     from tests.model.conftest import Films
 
     window = {"WindowCenter": 127.5, "WindowWidth": 256}
-    return Films.content(Films.make(np.asarray(phantom.draw(101, 256)), PatientAge="071Y", ViewPosition="AP", **window))
+    drawn = np.asarray(phantom.draw(101, 256))
+    return Films.content(Films.make(drawn, PatientAge=f"{ages.ADULT:03}Y", ViewPosition="AP", **window))
 
 
 def _write_linear_network(path: Path, side: int, weights: "np.ndarray", bias: float) -> None:

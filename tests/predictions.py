@@ -40,6 +40,11 @@ VALID = {
     "probability 0 as integer": NEGATIVE | {"probability": 0},
     "refusal of a file that could not be decoded": REFUSAL | {"input": None},
 }
+# As version 0.2 of this program made them: without cautions and without an operating point.
+EARLIER = {
+    name: {key: value for key, value in VALID[name].items() if key not in ("cautions", "operating_point")}
+    for name in ("finding", "negative", "refusal")
+}
 
 NAN, INFINITY = float("nan"), float("inf")
 # The prediction's schema cannot express these: a finding on the wrong side of the threshold.

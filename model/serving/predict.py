@@ -21,7 +21,7 @@ from model.images.decode import Picture, decode, to_input
 from model.images.limits import Refused
 from model.serving import cautions, operating_points
 from model.serving.operating_points import Point
-from model.serving.prediction import OUTSIDE_USE, Caution, Choices, Input, Prediction, Reason, Scoring
+from model.serving.prediction import FORMAT, OUTSIDE_USE, Caution, Choices, Input, Prediction, Reason, Scoring
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor  # not loaded to score a single file
@@ -152,10 +152,10 @@ class Classifier:
 
 
 def identity(content: bytes, file: str, scoring: Scoring) -> str:
-    """The id of a prediction, 32 hexadecimal digits; the same file, name and way of scoring give the same id."""
+    """The id of a prediction, 32 hexadecimal digits: the same for the same file, name, way of scoring and format."""
     chosen = [scoring.outside_use] if scoring.outside_use != OUTSIDE_USE[0] else []
     chosen += [] if scoring.other_threshold is None else [repr(scoring.other_threshold)]
-    parts = (hashlib.sha256(content).hexdigest(), file, scoring.version, *chosen)
+    parts = (str(FORMAT), hashlib.sha256(content).hexdigest(), file, scoring.version, *chosen)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -1,6 +1,5 @@
 """The prediction document: what the classifier returns, the API stores and publishes, and every reader checks."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from model.operating_points_section import DEFAULT_POINT, PointName, Rates
@@ -40,6 +39,9 @@ CautionCode = Literal[
 # What happens to a picture that is known to be outside the intended use of the model.
 OutsideUse = Literal["refuse", "score"]
 OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
+# Of the document; 2 added cautions and operating_point. It is part of each id: a picture that was scored in an earlier
+# format is scored again when it is sent again.
+FORMAT = 2
 
 
 class Model(TypedDict):
@@ -146,7 +148,7 @@ class Scoring(NamedTuple):
     other_threshold: float | None = None
 
     def made(self, document: Prediction) -> bool:
-        """Whether this way of scoring would give a document again that was made earlier, perhaps in another way."""
+        """Whether a document was made in this way: if not, its picture must be scored again."""
         codes = {caution["code"] for caution in document["cautions"]}
         refused = document["refusal"] is not None and document["refusal"]["code"] == "outside_intended_use"
         other = refused if self.outside_use == "score" else "age_outside" in codes
@@ -165,13 +167,15 @@ _NOT_CHECKED: Caution = {
 }
 
 
-def current(stored: Mapping[str, Any]) -> Any:
-    """A document that an earlier version of this program stored, with the fields that it lacks.
+def current(document: Any) -> Any:
+    """A document that an earlier version of this program made, with the fields that it lacks; not checked.
 
-    A document without cautions gets one that says so: nobody looked for any. It names no operating point.
+    It gets a caution that says so: nobody looked for any. It names no operating point. Any other value is unchanged.
     """
-    missing = [_NOT_CHECKED] if stored.get("finding") is not None else []
-    return {"operating_point": None, "cautions": missing, **stored}
+    if not isinstance(document, dict) or "cautions" in document or "operating_point" in document:
+        return document
+    missing = [_NOT_CHECKED] if document.get("finding") is not None else []
+    return {"operating_point": None, "cautions": missing, **document}
 
 
 def checked_prediction(value: Any) -> Prediction:

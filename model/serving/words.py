@@ -2,33 +2,43 @@
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
-from model.serving.prediction import Finding, Interval, OperatingPoint
+from model.serving.prediction import Finding, Interval, OperatingPoint, Rates
 
 
 def finding(document: Finding) -> str:
     """Where the score lies, and the figure that says how often this side is wrong.
 
-    Below a point it is the sensitivity (the share of pneumonias that lie above it), otherwise the specificity.
+    Below a point it is the sensitivity (the share of pneumonias that lie above it), otherwise the specificity: the
+    lower of those on validation and test.
     """
     below = document["finding"] == "no pneumonia"
     point = document["operating_point"]
     side = "below" if below else "at or above"
     if point is None:
         return f"{side} the threshold"
-    name = "sensitivity" if below else "specificity"
-    rates = point["validation"]
-    rate = None if rates is None else rates["sensitivity" if below else "specificity"]
-    figure = "" if rate is None else f": {name} {_rounded_down(rate['value'])} on validation"
+    name: Literal["sensitivity", "specificity"] = "sensitivity" if below else "specificity"
+    measured = [(rate["value"], part) for part, rates in _parts(point) if (rate := rates[name]) is not None]
+    figure = ""
+    if measured:
+        value, part = min(measured, key=lambda each: each[0])
+        figure = f": {name} {_rounded_down(value)} on {part}"
     return f"{side} the {point['name']} operating point{figure}"
 
 
 def figures(point: OperatingPoint) -> Iterator[str]:
     """What was measured at an operating point, with 95 % intervals: a sentence for each part of the data."""
+    for part, rates in _parts(point):
+        sensitivity, specificity = _interval(rates["sensitivity"]), _interval(rates["specificity"])
+        yield f"On {part}: sensitivity {sensitivity}, specificity {specificity}."
+
+
+def _parts(point: OperatingPoint) -> Iterator[tuple[str, Rates]]:
+    """The parts of the data that were measured at an operating point."""
     for part, rates in (("validation", point["validation"]), ("test", point["test"])):
         if rates is not None:
-            sensitivity, specificity = _interval(rates["sensitivity"]), _interval(rates["specificity"])
-            yield f"On {part}: sensitivity {sensitivity}, specificity {specificity}."
+            yield part, rates
 
 
 def _interval(rate: Interval | None) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 import typer
 
@@ -24,41 +24,49 @@ from pneumoctl.terminal.console import console
 _MANY = 20  # show a progress bar from this number of files on
 
 
+_Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders or quoted globs; - reads stdin.")]
+_Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
+_Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="DIR", help="Directory of the model bundle (default: the setting model)."),
+]
+_Explain = Annotated[
+    Path | None,
+    typer.Option("--explain", metavar="DIR", help="Write a heat map of each finding to this directory."),
+]
+_Remote = Annotated[bool, typer.Option("--remote", help="Use the running stack instead of this machine.")]
+_Jobs = Annotated[
+    int | None, typer.Option("--jobs", metavar="N", min=1, max=64, help="Pictures scored at the same time.")
+]
+_Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", metavar="FILE", help="Append results to this JSONL file; skip those in it."),
+]
+_FailOnPositive = Annotated[bool, typer.Option("--fail-on-positive", help="Exit with code 3 if pneumonia is found.")]
+_OperatingPoint = Annotated[
+    str | None,
+    typer.Option(
+        "--operating-point", metavar="NAME", help="Threshold of the model: balanced (the default) or screening."
+    ),
+]
+_Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="X", help="Another threshold, above 0 and below 1: with a warning."),
+]
+
+
 @output_options
 def predict(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Files, folders or quoted globs; - reads stdin.")
-    ],
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="DIR", help="Directory of the model bundle (default: the setting model)."),
-    ] = None,
-    explain: Annotated[
-        Path | None,
-        typer.Option("--explain", metavar="DIR", help="Write a heat map of each finding to this directory."),
-    ] = None,
-    remote: Annotated[bool, typer.Option("--remote", help="Use the running stack instead of this machine.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", min=1, max=64, help="Pictures scored at the same time.")
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", metavar="FILE", help="Append results to this JSONL file; skip those in it."),
-    ] = None,
-    fail_on_positive: Annotated[
-        bool, typer.Option("--fail-on-positive", help="Exit with code 3 if pneumonia is found.")
-    ] = False,
-    operating_point: Annotated[
-        str | None,
-        typer.Option(
-            "--operating-point", metavar="NAME", help="Threshold of the model: balanced (the default) or screening."
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", metavar="X", help="Another threshold, above 0 and below 1: with a warning."),
-    ] = None,
+    paths: _Paths,
+    csv: _Csv = False,
+    model: _Model = None,
+    explain: _Explain = None,
+    remote: _Remote = False,
+    jobs: _Jobs = None,
+    resume: _Resume = None,
+    fail_on_positive: _FailOnPositive = False,
+    operating_point: _OperatingPoint = None,
+    threshold: _Threshold = None,
     stack: StackName = None,
     config: Config = None,
 ) -> int:
@@ -69,63 +77,56 @@ def predict(
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 3 pneumonia found, with --fail-on-positive (takes
     precedence over 6); 1 every picture failed; 2 usage error.
     """
-    _check_together(console.json_mode, csv, remote, model or explain or operating_point or threshold is not None)
-    _check_threshold(operating_point, threshold)
+    local = _Local(model, explain, operating_point, threshold)
+    _check_together(csv, remote, local)
     inputs = find_files.find(paths)
     jobs = jobs or score.default_jobs(len(inputs.files), score.MAX_BYTES if remote else score.HERE_BYTES)
     with ExitStack() as cleanup:
         if remote:
             scorer, scoring = cleanup.enter_context(_remote(stack, config, jobs, resume is not None))
         else:
-            scorer, scoring = _here(model, config, jobs, explain, operating_point, threshold)
+            scorer, scoring = _here(local, config, jobs)
         if resume:
             scorer = cleanup.enter_context(ResumeFile(resume, scoring)).scorer(scorer)
         outcomes = list(_shown(score.score_all(inputs.files, scorer, jobs), inputs.files, csv))
     counts = report.summary(outcomes, inputs.skipped)
-    if console.json_mode:
-        documents = [outcome.document for outcome in outcomes if outcome.document]
-        errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
-        console.result({"predictions": documents, "errors": errors, "summary": counts})
-    elif not csv:
-        if counts["files"] > 1 or inputs.skipped:
-            console.text(report.summary_line(counts))
-        for line in report.caution_lines(outcomes):
-            console.text(line)
+    _print_end(outcomes, counts, csv)
     return report.exit_code(counts, fail_on_positive)
 
 
-def _check_together(json: bool, csv: bool, remote: bool, local: object) -> None:
-    if json and csv:
-        raise PneumoError("--json cannot be combined with --csv", "pneumoctl predict --help", Exit.USAGE)
-    if remote and local:
+class _Local(NamedTuple):
+    """The options that need the model on this machine."""
+
+    model: Path | None
+    explain: Path | None
+    operating_point: str | None
+    threshold: float | None
+
+
+def _check_together(csv: bool, remote: bool, local: _Local) -> None:
+    """Raise PneumoError (usage) for options that exclude each other, and for an impossible threshold."""
+    message = None
+    if console.json_mode and csv:
+        message = "--json cannot be combined with --csv"
+    elif remote and any(option is not None for option in local):
         message = "--remote cannot be combined with --model, --explain, --operating-point or --threshold"
-        raise PneumoError(message, "pneumoctl predict --help", Exit.USAGE)
-
-
-def _check_threshold(operating_point: str | None, threshold: float | None) -> None:
-    if threshold is None:
-        return
-    if operating_point is not None:
+    elif local.threshold is not None and local.operating_point is not None:
         message = "--threshold cannot be combined with --operating-point"
+    elif local.threshold is not None and not 0 < local.threshold < 1:
+        message = f"--threshold {local.threshold} is not above 0 and below 1"
+    if message:
         raise PneumoError(message, "pneumoctl predict --help", Exit.USAGE)
-    if not 0 < threshold < 1:
-        raise PneumoError(f"--threshold {threshold} is not above 0 and below 1", "pneumoctl predict --help", Exit.USAGE)
-    console.warn(f"the threshold {threshold} was given by hand: what it finds and overlooks was not measured")
 
 
-def _here(
-    model: Path | None,
-    config: Path | None,
-    jobs: int,
-    explain: Path | None,
-    operating_point: str | None,
-    threshold: float | None,
-) -> tuple[Scorer, Scoring]:
-    """A scorer on this machine, with the bundle `model`, or the one in the settings, or the shipped one."""
+def _here(local: _Local, config: Path | None, jobs: int) -> tuple[Scorer, Scoring]:
+    """A scorer on this machine, with the bundle of --model, or the one in the settings, or the shipped one."""
     chosen = settings.load({}, config, os.environ)
     configured = Path(chosen.model).expanduser() if chosen.model else None
-    choices = Choices(cast(OutsideUse, chosen.outside_use), operating_point, threshold)
-    return score.local_scorer(model or configured, jobs, explain, choices)
+    choices = Choices(cast(OutsideUse, chosen.outside_use), local.operating_point, local.threshold)
+    scorer, scoring, point = score.local_scorer(local.model or configured, jobs, local.explain, choices)
+    if point.described is None:
+        console.warn(f"the threshold {point.threshold} was given by hand: what it finds and overlooks was not measured")
+    return scorer, scoring
 
 
 @contextmanager
@@ -150,3 +151,16 @@ def _shown(outcomes: Iterator[FileResult], files: list[str], csv: bool) -> Itera
             if progress:
                 progress(1)
             yield outcome
+
+
+def _print_end(outcomes: list[FileResult], counts: dict[str, int], csv: bool) -> None:
+    """Print what follows the last file: the JSON document, or the summary and the cautions below the table."""
+    if console.json_mode:
+        documents = [outcome.document for outcome in outcomes if outcome.document]
+        errors = [{"file": outcome.file, "message": outcome.error} for outcome in outcomes if outcome.error]
+        console.result({"predictions": documents, "errors": errors, "summary": counts})
+    elif not csv:
+        if counts["files"] > 1 or counts["skipped"]:
+            console.text(report.summary_line(counts))
+        for line in report.caution_lines(outcomes):
+            console.text(line)

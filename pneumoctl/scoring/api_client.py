@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from model.schema import Invalid
 from model.serving import unix_socket
-from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction
+from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction, current
 from pneumoctl.errors import PneumoError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 ATTEMPTS = 4  # of a request that the API answers with 429 or 503, or whose connection breaks
 LONGEST_WAIT = 30.0  # seconds; a longer Retry-After is cut to this
+_OTHER_VERSION = "pneumoctl up (the API may be of another version)"
 
 
 class Endpoint(NamedTuple):
@@ -65,8 +66,10 @@ class ApiClient:
             version, outside_use = model["version"], model.get("outside_use", OUTSIDE_USE[0])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PneumoError("the API does not report the version of its model", "pneumoctl status") from error
-        if not isinstance(version, str) or not version or outside_use not in OUTSIDE_USE:
+        if not isinstance(version, str) or not version:
             raise PneumoError("the API does not report the version of its model", "pneumoctl status")
+        if outside_use not in OUTSIDE_USE:
+            raise PneumoError("the API reports an unknown value of its setting outside_use", _OTHER_VERSION)
         return Scoring(version, outside_use)
 
     def _ask(self, method: str, path: str, fields: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -110,9 +113,10 @@ def _document(body: bytes) -> Prediction:
         (document,) = answer["predictions"]
         if answer.get("errors"):
             raise Invalid("it lists errors beside the prediction")
-        return checked_prediction(document)
+        return checked_prediction(current(document))
     except Invalid as error:
-        raise PneumoError(f"the API's answer is not a valid prediction: {error}", "pneumoctl status") from error
+        message = f"the API's answer is not a valid prediction: {error}"
+        raise PneumoError(message, _OTHER_VERSION) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PneumoError("the API's answer is not a valid prediction", "pneumoctl status") from error
 

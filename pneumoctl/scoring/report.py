@@ -25,6 +25,7 @@ CSV_COLUMNS = (
     "caution_codes",
     "cautions",
     "operating_point",
+    "words",
 )
 _AMBER, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 _LONGEST_NAME = 60
@@ -93,6 +94,7 @@ def csv_cells(outcome: FileResult) -> list[object]:
         " ".join(_codes(document)),
         " ".join(caution["sentence"] for caution in document.get("cautions", ())),
         (document.get("operating_point") or {}).get("name"),
+        words.finding(outcome.document) if outcome.document and outcome.document["refusal"] is None else None,
     ]
 
 

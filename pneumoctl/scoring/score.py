@@ -12,6 +12,7 @@ from typing import Any
 
 from model.bundle import BundleError
 from model.serving.explain import occlusion, overlay
+from model.serving.operating_points import Point
 from model.serving.predict import DEFAULTS, Classifier
 from model.serving.prediction import Choices, Prediction, Scoring
 from pneumoctl import installation
@@ -64,14 +65,15 @@ def free_memory() -> int:
 
 def local_scorer(
     directory: Path | None, jobs: int, explain: Path | None, choices: Choices = DEFAULTS
-) -> tuple[Scorer, Scoring]:
-    """A scorer on this machine and what it depends on; overlays go to the folder `explain`, named by prediction.
+) -> tuple[Scorer, Scoring, Point]:
+    """A scorer on this machine, what it depends on, and its operating point or threshold.
 
+    Overlays go to the folder `explain`, named by prediction.
     ONNX Runtime is loaded here and pydicom with the first DICOM file; neither belongs to the base install.
     """
     try:
         classifier = Classifier.open(directory, 0 if jobs == 1 else max(1, _cores() // jobs), choices)
-        scoring = classifier.scoring
+        scoring, point = classifier.scoring, classifier.point
     except BundleError as error:
         raise PneumoError(f"the model cannot be used: {error}", "pneumoctl predict --model DIR") from error
     except ImportError as error:
@@ -87,7 +89,7 @@ def local_scorer(
             _draw_overlay(classifier, picture.grey, explain / f"{prediction['id']}.png")
         return prediction
 
-    return score, scoring
+    return score, scoring, point
 
 
 def _make(directory: Path) -> None:

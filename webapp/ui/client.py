@@ -178,11 +178,11 @@ def _read(response: urllib3.BaseHTTPResponse, parse: Callable[[object], Document
     try:
         return parse(json.loads(response.data))
     except (ValueError, RecursionError) as error:  # Invalid is a ValueError
-        raise _invalid_response() from error
+        raise _invalid_response("It may be of another version. To update both, run: pneumoctl up") from error
 
 
-def _invalid_response() -> ApiError:
-    return ApiError(502, "The assessment service gave an invalid answer", "It is not shown.")
+def _invalid_response(hint: str = "") -> ApiError:
+    return ApiError(502, "The assessment service gave an invalid answer", f"The answer is not shown. {hint}".strip())
 
 
 def _status_error(response: urllib3.BaseHTTPResponse) -> ApiError:

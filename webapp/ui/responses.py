@@ -1,11 +1,14 @@
-"""Check the API's answers: each must match its published type and fit the request, or it is an error."""
+"""Check the API's answers: each must match its published type and fit the request, or it is an error.
+
+Predictions by an API of an earlier version are read, too: page and API are not updated at the same moment.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from model.schema import Invalid, checked
-from model.serving.prediction import Prediction, checked_prediction
+from model.serving.prediction import Prediction, checked_prediction, current
 from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Problem
 
 
@@ -37,7 +40,7 @@ class ResultPage:
 
 def prediction(value: object, identifier: str) -> Prediction:
     """The prediction with that id; raises Invalid."""
-    document = checked_prediction(value)
+    document = checked_prediction(current(value))
     if document["id"] != identifier:
         raise Invalid("document.id is not the one that was requested")
     return document
@@ -46,7 +49,7 @@ def prediction(value: object, identifier: str) -> Prediction:
 def upload_result(value: object, sent: int) -> UploadResult:
     """The answer to an upload: all `sent` files are accounted for and scored by one model; raises Invalid."""
     partly = isinstance(value, dict) and "errors" in value
-    answer: Any = checked(value, PartlyCreated if partly else Created)
+    answer: Any = checked(_current_answer(value), PartlyCreated if partly else Created)
     predictions = _predictions(answer["predictions"])
     failures = [_failure(each["file"], each["error"]) for each in answer["errors"]] if partly else []
     if len(predictions) + len(failures) != sent:
@@ -58,7 +61,7 @@ def upload_result(value: object, sent: int) -> UploadResult:
 
 def result_page(value: object) -> ResultPage:
     """A page of the list; raises Invalid."""
-    page: Page = checked(value, Page)
+    page: Page = checked(_current_answer(value), Page)
     damaged = [_failure(each["id"], each["error"]) for each in page["damaged"]]
     return ResultPage(_predictions(page["predictions"]), damaged, page["next"], page["total"])
 
@@ -67,6 +70,13 @@ def feedback(value: object) -> list[Feedback]:
     """The feedback on a prediction; raises Invalid."""
     entries: FeedbackList = checked(value, FeedbackList)
     return entries["feedback"]
+
+
+def _current_answer(value: object) -> object:
+    """An answer that lists predictions, each as this version describes it."""
+    if not isinstance(value, dict) or not isinstance(value.get("predictions"), list):
+        return value
+    return value | {"predictions": [current(each) for each in value["predictions"]]}
 
 
 def _predictions(values: Iterable[object]) -> list[Prediction]:

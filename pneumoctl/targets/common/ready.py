@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from model.serving import words
+from model.serving.prediction import current
 from pneumoctl.targets.common.unix_http import UnixConnection
 
 
@@ -31,8 +33,8 @@ def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[b
 def proof(prediction: Mapping[str, Any], door: str) -> str:
     """One line about the prediction that proves that a stack serves."""
     model = prediction["model"]
+    place = words.finding(current(prediction))  # the page may be of an earlier version
     return (
-        f"proof: a drawn radiograph through the {door}: {prediction['finding']}, "
-        f"P(pneumonia) {prediction['probability']:.3f}, threshold {prediction['threshold']:.3f}, "
-        f"model {model['name']} {model['version']}"
+        f"proof: a drawn radiograph through the {door}: P(pneumonia) {prediction['probability']:.3f} is {place} "
+        f"(threshold {prediction['threshold']:.3f}), model {model['name']} {model['version']}"
     )

@@ -22,7 +22,7 @@ from model import bundle, phantom
 from model.bundle import BundleError
 from model.images import decode, refuse
 from model.serving.predict import Classifier, identity
-from model.serving.prediction import Scoring
+from model.serving.prediction import FORMAT, Scoring
 
 KEYS = [
     *("id", "file", "finding", "refusal", "probability", "threshold", "operating_point"),
@@ -60,11 +60,11 @@ def test_document_has_exactly_the_agreed_fields(classifier: Classifier) -> None:
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
-def test_id_depends_on_content_name_and_model_only(classifier: Classifier) -> None:
+def test_id_depends_on_content_name_model_and_format_only(classifier: Classifier) -> None:
     content = phantom.png(3, 256)
     first, second = classifier.predict(content, "a.png"), classifier.predict(content, "a.png")
     assert first["id"] == second["id"] and re.fullmatch("[0-9a-f]{32}", first["id"])
-    parts = f"{hashlib.sha256(content).hexdigest()}\0a.png\0{classifier.bundle.version}"
+    parts = f"{FORMAT}\0{hashlib.sha256(content).hexdigest()}\0a.png\0{classifier.bundle.version}"
     assert first["id"] == hashlib.sha256(parts.encode()).hexdigest()[:32]
     others = {
         identity(content, "b.png", Scoring("v")),

@@ -13,7 +13,7 @@ import model
 from model import schema
 from model.schema import Invalid
 from model.serving.prediction import CautionCode, Prediction, RefusalCode, checked_prediction, current
-from tests.predictions import BROKEN, CONTRADICTIONS, FINDING, INVALID, POINT, VALID
+from tests.predictions import BROKEN, CONTRADICTIONS, EARLIER, FINDING, INVALID, POINT, VALID
 
 # What Python's regular expressions and date parser see differently from other implementations of JSON Schema.
 _DIALECT = {"id with line break", "created word", "created without time zone"}
@@ -57,13 +57,19 @@ def test_every_caution_code_is_described_and_made() -> None:
 
 def test_a_document_of_an_earlier_version_says_that_nobody_looked_for_cautions() -> None:
     for name, codes in (("finding", ["not_checked"]), ("negative", ["not_checked"]), ("refusal", [])):
-        stored = {key: value for key, value in VALID[name].items() if key not in ("cautions", "operating_point")}
-        document = checked_prediction(current(stored))
+        document = checked_prediction(current(EARLIER[name]))
         assert [caution["code"] for caution in document["cautions"]] == codes
         assert document["operating_point"] is None
         assert document | {"cautions": [], "operating_point": POINT} == VALID[name]
         assert current(document) == document
     assert current(VALID["finding with cautions"]) == VALID["finding with cautions"]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_nothing_that_is_invalid_becomes_a_document_of_an_earlier_version(name: str) -> None:
+    """A document without one of the new fields is a damaged one: no version made it."""
+    with pytest.raises(Invalid):
+        checked_prediction(current(INVALID[name]))
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)

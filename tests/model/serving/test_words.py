@@ -37,6 +37,34 @@ def test_a_finding_in_words(document: Any, text: str) -> None:
     assert words.finding(document) == text
 
 
+def on_both(document: dict[str, Any], validation: float | None, test: float | None) -> Any:
+    """The document with the same sensitivity and specificity for each part; None if nothing was measured."""
+    rates = [None if value is None else RATE | {"value": value} for value in (validation, test)]
+    parts = [{"sensitivity": rate, "specificity": rate} for rate in rates]
+    return document | {"operating_point": POINT | dict(zip(("validation", "test"), parts, strict=True))}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "text"),
+    [
+        (0.98, 0.782, ".78 on test"),
+        (0.782, 0.98, ".78 on validation"),
+        (0.9, 0.9, ".90 on validation"),
+        (0.98, None, ".98 on validation"),
+        (None, 0.782, ".78 on test"),
+    ],
+)
+def test_the_words_use_the_lower_of_both_parts_and_name_it(
+    validation: float | None, test: float | None, text: str
+) -> None:
+    assert words.finding(on_both(NEGATIVE, validation, test)) == f"{BELOW}: sensitivity {text}"
+    assert words.finding(on_both(FINDING, validation, test)).endswith(f" operating point: specificity {text}")
+
+
+def test_nothing_measured_gives_no_figure() -> None:
+    assert words.finding(on_both(NEGATIVE, None, None)) == BELOW
+
+
 def test_figures_have_intervals_for_each_part_that_was_measured() -> None:
     assert list(words.figures(POINT | {"test": {"sensitivity": None, "specificity": RATE}})) == [
         "On validation: sensitivity 0.970 (0.950 to 0.990, n = 400), specificity 0.999 (0.950 to 0.990, n = 400).",

@@ -9,33 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from model import phantom
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
 from pneumoctl.scoring import score as scoring
 from pneumoctl.scoring.api_client import Endpoint
 
-
-@pytest.fixture
-def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two findings, one photograph, one damaged file and one text file."""
-    folder = tmp_path / "ward"
-    folder.mkdir()
-    (folder / "a-ill.png").write_bytes(phantom.png(101, 256, opacity=True))
-    (folder / "b-well.png").write_bytes(phantom.png(101, 256))
-    Image.new("RGB", (200, 200), (250, 10, 10)).save(folder / "c-red.jpg")
-    (folder / "d-half.png").write_bytes(phantom.png(102, 256)[:5000])
-    (folder / "e.txt").write_text("no picture")
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
 STATES_NO_AGES = "The model does not state the ages of the patients that it learned from."
-
-
-@pytest.fixture
-def predict(tiny_bundle: Path) -> Any:
-    return lambda *words: run(["predict", "--model", str(tiny_bundle), *map(str, words)])
 
 
 def test_table_says_what_was_found_and_what_was_not_assessed(
@@ -202,43 +181,6 @@ def test_resumed_run_scores_only_what_is_missing(
     assert len(record.read_text().splitlines()) == 4
 
 
-@pytest.fixture
-def adult(ward: Path, bundle_of_children: Path, predict: Any, adult_film: bytes) -> Any:
-    """Predict a film of an adult, which states its age, with a model of children."""
-    (ward / "adult.dcm").write_bytes(adult_film)
-    return lambda *words: predict(ward / "adult.dcm", "--json", "--model", bundle_of_children, *words)
-
-
-def test_a_setting_decides_about_a_film_outside_the_intended_use(
-    adult: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert adult() == Exit.PARTLY
-    text = capsys.readouterr().out
-    (refused,) = json.loads(text)["predictions"]
-    assert refused["refusal"]["code"] == "outside_intended_use" and "71" not in refused["refusal"]["reason"]
-    Path("pneumo.toml").write_text('outside_use = "score"')
-    assert adult() == Exit.DONE
-    (scored,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert scored["finding"] and [each["code"] for each in scored["cautions"]] == ["age_outside", "view_ap"]
-    monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "refuse")
-    assert adult() == Exit.PARTLY
-    monkeypatch.setenv("PNEUMO_OUTSIDE_USE", "guess")
-    assert adult() == Exit.USAGE
-    assert "refuse or score" in capsys.readouterr().err
-
-
-def test_a_resumed_run_does_not_reuse_what_another_setting_decided(
-    adult: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outcomes = []
-    for use in ("refuse", "score", "refuse", "score"):
-        monkeypatch.setenv("PNEUMO_OUTSIDE_USE", use)
-        adult("--resume", tmp_path / "results.jsonl")
-        outcomes += json.loads(capsys.readouterr().out)["predictions"]
-    assert [document["finding"] is None for document in outcomes] == [True, False, True, False]
-    assert outcomes[0] == outcomes[2] and outcomes[1] == outcomes[3]
-
-
 def test_many_files_show_progress_on_stderr_only(
     predict: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,54 +221,6 @@ def test_remote_without_a_stack_says_what_to_do(
     monkeypatch.setenv("XDG_STATE_HOME", str(ward / "state"))
     assert run(["predict", "--remote", str(ward)]) == Exit.FAILED
     assert "pneumoctl up" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", ["--model", "--explain", "--operating-point=balanced", "--threshold=0.3"])
-def test_remote_excludes_what_needs_the_local_model(ward: Path, option: str) -> None:
-    value = [] if "=" in option else [str(ward)]
-    assert run(["predict", "--remote", option, *value, str(ward)]) == Exit.USAGE
-
-
-def test_a_threshold_by_hand_is_used_with_a_warning(
-    predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert predict(ward / "a-ill.png", "--json") == Exit.DONE
-    (default,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert predict(ward / "a-ill.png", "--json", "--threshold", "0.9999") == Exit.DONE
-    out, err = capsys.readouterr()
-    (document,) = json.loads(out)["predictions"]
-    assert (default["finding"], document["finding"], document["threshold"]) == ("pneumonia", "no pneumonia", 0.9999)
-    assert document["operating_point"] is None and document["id"] != default["id"]
-    assert "threshold_by_hand" in [each["code"] for each in document["cautions"]]
-    assert "the threshold 0.9999 was given by hand" in err
-    assert predict(ward / "a-ill.png", "--threshold", "0.9999") == Exit.DONE
-    out, err = capsys.readouterr()
-    assert "below the threshold" in out and "was not measured" in err
-    assert "caution threshold_by_hand: The threshold was given by hand" in out
-
-
-@pytest.mark.parametrize("words", [("--threshold", "0"), ("--threshold", "1"), ("--threshold", "nan")])
-def test_an_impossible_threshold_is_a_usage_error(predict: Any, ward: Path, words: tuple[str, str]) -> None:
-    assert predict(ward, *words) == Exit.USAGE
-    assert predict(ward, "--threshold", "0.3", "--operating-point", "balanced") == Exit.USAGE
-
-
-def test_an_operating_point_is_chosen_by_name(predict: Any, ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert predict(ward / "a-ill.png", "--csv", "--operating-point", "balanced") == Exit.DONE
-    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
-    assert (row["operating_point"], row["threshold"]) == ("balanced", "0.5")
-    assert predict(ward / "a-ill.png", "--operating-point", "screening") == Exit.USAGE
-    assert "no operating point 'screening'; it has: balanced" in capsys.readouterr().err
-
-
-def test_a_resumed_run_does_not_reuse_another_threshold(
-    predict: Any, ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = []
-    for words in ((), ("--threshold", "0.9999"), (), ("--threshold", "0.9998")):
-        predict(ward / "a-ill.png", "--json", "--resume", tmp_path / "results.jsonl", *words)
-        found += [each["threshold"] for each in json.loads(capsys.readouterr().out)["predictions"]]
-    assert found == [0.5, 0.9999, 0.5, 0.9998]
 
 
 def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,71 +1,18 @@
-"""The client of the stack's API: every failure is an error and never a finding."""
+"""Pictures sent to the stack's API: every failure is an error and never a finding."""
 
 import json
 import re
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from model.serving.prediction import Scoring
+from model.serving.prediction import current
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring import api_client
 from pneumoctl.scoring.api_client import ApiClient
-from tests.predictions import FINDING, INVALID, REFUSAL
-
-
-class Server(ThreadingHTTPServer):
-    """Returns the prepared answers one after another and repeats the last one; records the requests."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[tuple[int, Any, dict[str, str]]] = []
-        self.asked: list[tuple[str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def say(self, status: int, body: Any, **headers: str) -> None:
-        self.answers.append((status, body, headers))
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"] or 0)
-        self.server.asked.append((self.path, dict(self.headers), self.rfile.read(length)))
-        answers = self.server.answers
-        status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *words: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(api_client.time, "sleep", lambda seconds: None)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+from tests.pneumoctl.scoring.prepared_api import Handler, Server
+from tests.predictions import EARLIER, FINDING, INVALID, REFUSAL
 
 
 def failure(server: Server) -> PneumoError:
@@ -113,6 +60,21 @@ def test_refusal_is_a_document_like_any_other(server: Server) -> None:
 def test_answer_that_is_no_prediction_is_an_error(server: Server, body: Any) -> None:
     server.say(201, body)
     assert "is not a valid prediction" in failure(server).message
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_an_api_of_an_earlier_version_is_understood(server: Server, name: str) -> None:
+    server.say(201, {"predictions": [EARLIER[name]]})
+    scored = ApiClient(server.url, "t").score(b"x", "a.png")
+    server.answers.clear()
+    server.say(200, EARLIER[name])
+    assert ApiClient(server.url, "t").stored("0" * 32) == scored == current(EARLIER[name])
+    assert [each["code"] for each in scored["cautions"]] == ([] if name == "refusal" else ["not_checked"])
+
+
+def test_an_api_of_a_later_version_is_an_error_with_the_way_out(server: Server) -> None:
+    server.say(201, {"predictions": [FINDING | {"field_of_tomorrow": 1}]})
+    assert failure(server).hint == "pneumoctl up (the API may be of another version)"
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 413, 500, 502])
@@ -202,53 +164,3 @@ def test_answer_cut_short_is_an_error(server: Server, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Handler, "do_POST", half)
     assert "does not answer" in failure(server).message
-
-
-@pytest.mark.parametrize(("said", "read"), [({}, "refuse"), ({"outside_use": "score"}, "score")])
-def test_version_and_setting_are_those_reported_by_the_api(server: Server, said: dict[str, str], read: str) -> None:
-    model = {"ok": True, "fault": None, "version": "0123456789ab", **said}
-    server.say(200, {"status": "ready", "checks": {"model": model}})
-    assert ApiClient(server.url, "t").scoring() == Scoring("0123456789ab", read)
-    assert server.asked[0][0] == "/readyz"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "words"),
-    [
-        (503, {"status": "not ready", "checks": {"model": {"version": "v"}}}, "not ready: 503"),
-        (404, {}, "not ready: 404"),
-        (200, b"<html>It works!</html>", "does not report"),
-        (200, {"checks": {}}, "does not report"),
-        (200, {"checks": {"model": {"version": None}}}, "does not report"),
-        (200, {"checks": {"model": {"version": ""}}}, "does not report"),
-        (200, {"checks": {"model": "v"}}, "does not report"),
-        (200, {"checks": {"model": {"version": "v", "outside_use": "guess"}}}, "does not report"),
-    ],
-)
-def test_an_api_without_a_version_is_an_error(server: Server, status: int, body: Any, words: str) -> None:
-    server.say(status, body)
-    with pytest.raises(PneumoError, match=words):
-        ApiClient(server.url, "t").scoring()
-
-
-def test_a_stored_prediction_is_returned_and_none_otherwise(server: Server) -> None:
-    for status, body in ((200, FINDING), (404, {"title": "Not found"}), (200, REFUSAL)):
-        server.answers.clear()
-        server.say(status, body)
-        assert ApiClient(server.url, "t0ken").stored("0" * 32) == (body if status == 200 else None)
-    path, headers, _ = server.asked[0]
-    assert path == f"/v1/predictions/{'0' * 32}" and headers["Authorization"] == "Bearer t0ken"
-
-
-@pytest.mark.parametrize("body", [*INVALID.values(), b"", b"x", b'"', b"{}, {}", b"null"])
-def test_an_invalid_stored_prediction_is_an_error(server: Server, body: Any) -> None:
-    server.say(200, body)
-    with pytest.raises(PneumoError, match="is not a valid prediction"):
-        ApiClient(server.url, "t0ken").stored("0" * 32)
-
-
-@pytest.mark.parametrize("status", [301, 401, 500, 503])
-def test_what_cannot_be_looked_up_is_an_error(server: Server, status: int) -> None:
-    server.say(status, {"title": "Damaged", "detail": "pneumo:1:record"})
-    with pytest.raises(PneumoError, match=f"{status}, Damaged"):
-        ApiClient(server.url, "t0ken").stored("0" * 32)

@@ -73,6 +73,18 @@ def test_csv_has_codes_and_sentences_of_cautions() -> None:
     assert [row["cautions"] for row in rows] == ["Nobody knows. A PA view.", "", ""]
 
 
+def test_csv_says_a_finding_in_words() -> None:
+    outcomes = [scored("a.png", "no pneumonia", 0.1), scored("b.png", "pneumonia", 0.9), REFUSED, FAILED]
+    lines = [report.csv_row(report.CSV_COLUMNS), *(report.csv_row(report.csv_cells(each)) for each in outcomes)]
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines), newline="")))
+    assert [row["words"] for row in rows] == [
+        "below the balanced operating point: sensitivity .97 on validation",
+        "at or above the balanced operating point: specificity .99 on validation",
+        "",
+        "",
+    ]
+
+
 def test_refusals_are_amber_and_errors_red() -> None:
     table = report.ResultTable(["r.png"], colour=True)
     assert table.row(REFUSED).startswith("\x1b[33m") and table.row(REFUSED).endswith("\x1b[0m")

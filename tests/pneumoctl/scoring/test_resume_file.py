@@ -11,7 +11,7 @@ from model.serving.prediction import Scoring
 from pneumoctl.errors import PneumoError
 from pneumoctl.scoring.resume_file import ResumeFile, Scorer
 from pneumoctl.scoring.score import score_all
-from tests.predictions import FINDING
+from tests.predictions import EARLIER, FINDING
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_results_without_cautions_are_read_and_scored_again(tmp_path: Path, file
     with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:2], record.scorer(counting(calls)), jobs=1))
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    del lines[0]["prediction"]["cautions"]  # as an earlier version wrote it
+    lines[0]["prediction"] = EARLIER["finding"]
     out.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with ResumeFile(out, Scoring("v1")) as record:
         list(score_all(files[:2], record.scorer(counting(calls)), jobs=1))

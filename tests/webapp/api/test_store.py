@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model.serving.prediction import checked_prediction
 from tests.webapp.api.records import PICTURE, put, record, walk
 from webapp.api import listing
 from webapp.api.store import PROBE_SECONDS, FeedbackFull, Missing, Record
@@ -29,18 +28,6 @@ def test_an_unlisted_record_can_be_read_and_expires(store, redis_server):
     client = redis_server.client()
     lives = [client.ttl(key) for key in client.scan_iter("*")]
     assert len(lives) == 2 and all(0 < life <= PROBE_SECONDS for life in lives)
-
-
-def test_a_record_of_an_earlier_version_says_that_nobody_looked_for_cautions(store):
-    for number, probability, codes in ((1, 0.75, ["not_checked"]), (2, None, [])):
-        new = record(number, probability)
-        old = {key: value for key, value in new.prediction.items() if key != "cautions"}
-        put(store, Record(old, new.image))
-        read = store.get(new.id).prediction
-        assert checked_prediction(read)["file"] == f"{number}.png"
-        assert [each["code"] for each in read["cautions"]] == codes
-        assert store.put(new, PICTURE).prediction == read  # the same file, sent again
-    assert len(store.page("time", "all", None, 10).records) == 2
 
 
 def test_the_first_record_is_never_replaced(store):

@@ -1,7 +1,5 @@
 """The API's routes: requests and responses."""
 
-import json
-import logging
 from io import BytesIO
 
 import pytest
@@ -33,47 +31,6 @@ def test_sending_a_file_again_returns_the_first_record(caller, clear_picture):
     assert again == first
     assert other["id"] != first["id"]
     assert caller.get("/v1/predictions").get_json()["total"] == 2
-
-
-@pytest.fixture
-def callers(config, bundle_of_children):
-    """APIs with a model of children: one that refuses what is outside its use, and one that scores it."""
-    made = {
-        use: Caller(api.create_app({**config, "MODEL_BUNDLE": bundle_of_children, "OUTSIDE_USE": use}).test_client())
-        for use in ("refuse", "score")
-    }
-    return made | {"default": Caller(api.create_app({**config, "MODEL_BUNDLE": bundle_of_children}).test_client())}
-
-
-def test_a_setting_decides_about_a_film_outside_the_intended_use(callers, adult_film, caplog):
-    (refused,) = callers["default"].sent((adult_film, "a.dcm"))
-    assert refused["refusal"]["code"] == "outside_intended_use" and refused["finding"] is None
-    assert callers["refuse"].sent((adult_film, "a.dcm")) == [refused]
-    (scored,) = callers["score"].sent((adult_film, "a.dcm"))  # another record: the refusal is not repeated
-    assert scored["finding"] and [each["code"] for each in scored["cautions"]] == ["age_outside", "view_ap"]
-    assert callers["refuse"].sent((adult_film, "a.dcm")) == [refused]
-    for use, caller in callers.items():
-        assert caller.client.get("/readyz").get_json()["checks"]["model"]["outside_use"] == use.replace(
-            "default", "refuse"
-        )
-
-
-def test_the_age_of_a_patient_is_nowhere(callers, adult_film, redis_server, caplog):
-    caplog.set_level(logging.DEBUG)
-    for caller in callers.values():
-        documents = caller.sent((adult_film, "a.dcm"))
-        metrics = caller.client.get("/metrics").get_data(as_text=True)
-        for text in (json.dumps(documents[0]["cautions"]), json.dumps(documents[0]["refusal"])):
-            assert "71" not in text
-        assert "071Y" not in metrics + caplog.text
-    client = redis_server.client()
-    assert all(b"071Y" not in client.get(key) for key in client.scan_iter("pneumo:1:record:*"))
-
-
-def test_a_picture_that_states_no_age_is_scored_with_a_caution(callers, clear_picture):
-    for caller in callers.values():
-        (document,) = caller.sent((clear_picture, "a.png"))
-        assert document["finding"] and [each["code"] for each in document["cautions"]] == ["age_unknown"]
 
 
 @pytest.mark.parametrize(

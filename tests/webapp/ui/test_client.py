@@ -60,6 +60,7 @@ def test_an_invalid_response_is_an_error(fake_api, status, body):
     error = failure(lambda: client(fake_api.url).predict([("a.png", BytesIO(b"x"))], REQUEST))
     assert error.status == 502
     assert "invalid answer" in error.title
+    assert error.detail.endswith("It may be of another version. To update both, run: pneumoctl up")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from model.schema import Invalid
-from tests.predictions import FINDING, INVALID, VALID
+from tests.predictions import EARLIER, FINDING, INVALID, VALID
 from webapp.ui import responses
 
 PROBLEM = {
@@ -14,6 +14,7 @@ PROBLEM = {
     "code": "internal",
     "instance": "urn:pneumoctl:request:none",
 }
+FAILED = {"file": "b.png", "position": 1, "error": PROBLEM}
 DAMAGED = {"id": "x", "error": PROBLEM}
 PAGE = {"predictions": [FINDING], "damaged": [DAMAGED], "next": "c", "total": 2}
 FEEDBACK = {"prediction": "0" * 32, "label": "unsure", "comment": "", "created": "2026-01-01T00:00:00.000000Z"}
@@ -25,6 +26,21 @@ def test_valid_predictions_are_accepted_everywhere(name):
     assert responses.prediction(document, document["id"]) == document
     assert responses.upload_result({"predictions": [document]}, 1).predictions == [document]
     assert responses.result_page(PAGE | {"predictions": [document]}).predictions == [document]
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_predictions_by_an_api_of_an_earlier_version_are_accepted_everywhere(name):
+    """The page may be newer than the API: nobody looked for cautions, and the result says so."""
+    document = EARLIER[name]
+    for read in (
+        responses.prediction(document, document["id"]),
+        responses.upload_result({"predictions": [document]}, 1).predictions[0],
+        responses.upload_result({"predictions": [document], "errors": [FAILED]}, 2).predictions[0],
+        responses.result_page(PAGE | {"predictions": [document]}).predictions[0],
+    ):
+        codes = [each["code"] for each in read["cautions"]]
+        assert (codes, read["operating_point"]) == ([] if name == "refusal" else ["not_checked"], None)
+        assert read["finding"] == document["finding"]
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -53,8 +69,7 @@ def test_the_id_of_another_prediction_is_rejected():
 
 
 def test_every_file_is_accounted_for():
-    failed = {"file": "b.png", "position": 1, "error": PROBLEM}
-    result = responses.upload_result({"predictions": [FINDING], "errors": [failed]}, 2)
+    result = responses.upload_result({"predictions": [FINDING], "errors": [FAILED]}, 2)
     assert (len(result.predictions), result.failures[0].name, result.failures[0].detail) == (1, "b.png", "it broke")
     for answer, sent in (
         ({"predictions": []}, 0),
@@ -66,8 +81,8 @@ def test_every_file_is_accounted_for():
         ({"predictions": [FINDING], "more": []}, 1),
         ({"predictions": None}, 0),
         ({"predictions": [FINDING], "errors": [{"file": "b.png"}]}, 2),
-        ({"predictions": [FINDING], "errors": [failed | {"file": None}]}, 2),
-        ({"predictions": [FINDING], "errors": [failed | {"error": {"detail": 5}}]}, 2),
+        ({"predictions": [FINDING], "errors": [FAILED | {"file": None}]}, 2),
+        ({"predictions": [FINDING], "errors": [FAILED | {"error": {"detail": 5}}]}, 2),
     ):
         with pytest.raises(Invalid):
             responses.upload_result(answer, sent)

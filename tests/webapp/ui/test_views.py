@@ -37,6 +37,14 @@ def test_results_are_listed(page, clear_picture, opaque_picture):
     assert "a.png" not in text
 
 
+def test_the_list_says_each_finding_in_words(page, clear_picture, opaque_picture):
+    send(page, (clear_picture, "a.png"), (opaque_picture, "b.png"), (b"broken", "c.png"))
+    for path in ("/", "/predictions"):
+        text = re.sub(r"<[^>]*>", "", visible(page.get(path)))  # without attributes: what is seen without a mouse
+        assert text.count("below the balanced operating point: sensitivity .90 on validation") == 1
+        assert text.count("at or above the balanced operating point: specificity .90 on validation") == 1
+
+
 def test_cautions_are_shown_in_the_list_and_explained_on_each_result(page, clear_picture):
     location = send(page, (clear_picture, "a.png")).location
     sentence = "The model does not state the ages of the patients that it learned from."
