@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model import heat_map_section, operating_points, refusal_section
+from model import heat_map_section, operating_points_section, refusal_section
+from model.data import attribution
 from model.files import file_digest, write_text
 
-SCHEMA = 1
+# A bundle with a part that changes what is scored, refused or said is of schema 2: earlier programs, which know none of
+# these parts and would ignore them, refuse it.
+SCHEMAS = (1, 2)
+_OF_SCHEMA_2 = {"data.ages", "operating_points", "refusal.caution_limit", "refusal.classifier", "refusal.exposure"}
 MANIFEST = "bundle.json"
 NETWORK = "model.onnx"
 _OBJECT, _NUMBER = (dict,), (int, float)
@@ -80,8 +84,12 @@ class Bundle:
 
     @property
     def ages(self) -> tuple[int, int] | None:
-        """The youngest and the oldest age in the training pictures, in whole years; None if the bundle says nothing."""
-        ages = self.manifest["data"].get("ages")
+        """The youngest and the oldest age in the training pictures, in whole years; None if the bundle says nothing.
+
+        Earlier bundles state the data set alone.
+        """
+        facts = self.manifest["data"]
+        ages = facts.get("ages") or attribution.ages(facts.get("attribution"))
         return None if ages is None else (ages[0], ages[1])
 
     @property
@@ -140,10 +148,10 @@ def load(directory: Path, deep: bool = False) -> Bundle:
 def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
     """Make a bundle of the files in `directory`: hash them, compute the version, and write bundle.json atomically.
 
-    `manifest` is everything except "version" and "files". Raises BundleError if the result would not load.
+    `manifest` is everything except "schema", "version" and "files". Raises BundleError if the result would not load.
     """
-    document: dict[str, Any] = {"schema": SCHEMA, **manifest}
-    document.pop("version", None)
+    content = {key: value for key, value in manifest.items() if key not in ("schema", "version")}
+    document: dict[str, Any] = {"schema": _schema(content), **content}
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and MANIFEST not in path.name)
     document["files"] = {path.relative_to(directory).as_posix(): file_digest(path) for path in paths}
     try:
@@ -158,6 +166,12 @@ def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
     return load(directory, deep=True)
 
 
+def _schema(manifest: Mapping[str, Any]) -> int:
+    sections = {name: content for name, content in manifest.items() if isinstance(content, dict)}
+    parts = {f"{name}.{key}" for name, content in sections.items() for key in content}
+    return SCHEMAS[1] if parts.union(manifest) & _OF_SCHEMA_2 else SCHEMAS[0]
+
+
 def _version(manifest: Mapping[str, Any]) -> str:
     content = {key: value for key, value in manifest.items() if key != "version"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -165,8 +179,9 @@ def _version(manifest: Mapping[str, Any]) -> str:
 
 
 def _check(manifest: Mapping[str, Any]) -> None:
-    if manifest.get("schema") != SCHEMA:
-        raise BundleError(f"its schema is {manifest.get('schema')!r}, but this program reads {SCHEMA}")
+    schema = manifest.get("schema")
+    if type(schema) is not int or schema not in SCHEMAS:
+        raise BundleError(f"its schema is {schema!r}, but this program reads {' and '.join(map(str, SCHEMAS))}")
     try:
         version = _version(manifest)
     except ValueError:  # JSON has no infinity, but 1e999 is parsed as one
@@ -197,24 +212,17 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     for field, (low, high) in ranges.items():
         if not low < _field(manifest, field) < high:
             raise BundleError(f"{field} is {_field(manifest, field)!r}, expected between {low} and {high}")
-    _check_ages(manifest["data"].get("ages"))
+    ages = manifest["data"].get("ages")
+    if ages is not None and not attribution.are_ages(ages):
+        raise BundleError(f"data.ages is {ages!r}, expected the youngest and the oldest age in whole years")
     try:
         refusal_section.check(manifest["refusal"])
-        operating_points.check(manifest)
+        operating_points_section.check(manifest)
         heat_map_section.check(manifest)
     except ValueError as error:
         raise BundleError(str(error)) from None
     if NETWORK not in manifest["files"]:
         raise BundleError(f"files does not list {NETWORK}")
-
-
-def _check_ages(ages: Any) -> None:
-    """The ages of the patients in the training pictures: [youngest, oldest] in whole years, or nothing."""
-    if ages is None:
-        return
-    numbers = isinstance(ages, list) and len(ages) == 2 and all(type(age) is int for age in ages)
-    if not numbers or not 0 <= ages[0] <= ages[1] <= 150:
-        raise BundleError(f"data.ages is {ages!r}, expected the youngest and the oldest age in whole years")
 
 
 def _field(manifest: Mapping[str, Any], dotted: str) -> Any:

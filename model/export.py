@@ -6,6 +6,7 @@ From an existing bundle it makes one with the same networks and calibration; ref
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -15,26 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from model import bundle as bundles
 from model.bundle import Bundle
-from model.bundling import card, heat_map, operating_points, refusal
+from model.bundling import card, heat_map, refusal, thresholds
 from model.bundling import trained as trained_networks
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
-from model.bundling.provenance import Origin, code_version, command, command_from_base, now
+from model.bundling.provenance import Origin, code_version, command, now
 from model.bundling.trained import HISTORY_PLOT, KERAS_FILE
 from model.data import dataset as data
 from model.data.attribution import SOURCES, ages
 from model.data.dataset import DataSet
+from model.data.options import add_options
 from model.evaluation import calibrate, plots
 from model.evaluation.assess import score
 from model.evaluation.metrics import evaluate
-from model.operating_points import DEFAULT_POINT
+from model.operating_points_section import DEFAULT_POINT
 from model.serving.predict import Classifier
 from model.settings import TrainSettings
 
 if TYPE_CHECKING:
     import keras
 
+log = logging.getLogger(__name__)
 UNKNOWN_ORIGIN = Origin()
+_NO_AGES = "the bundle states no ages of patients: no film is refused for its patient's age; give --ages LOW HIGH"
 
 
 def build_bundle(
@@ -68,8 +72,9 @@ def build_bundle(
         manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress, base)
         if history:
             plots.history(history, work / HISTORY_PLOT)
-        _write_card(manifest, work, origin.command or _commands(settings, name, test, origin.source, base))
-        bundles.write(work, manifest)
+        _write_card(manifest, work, origin.command or command(settings, name, test, origin, base))
+        if bundles.write(work, manifest).ages is None:
+            log.warning(_NO_AGES)
         verify(work)
         if replace:
             shutil.rmtree(out_dir, ignore_errors=True)
@@ -153,7 +158,7 @@ def _describe(
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
             "attribution": SOURCES.get(origin.source, origin.source),
-            **({"ages": stated} if (stated := ages(origin.source)) else {}),
+            **({"ages": list(stated)} if (stated := origin.ages or ages(origin.source)) else {}),
             **{part: len(listed) for part, listed in samples.items()},
             "patients": {part: len(numbers) for part, numbers in patients.items()},
             "patient_numbers_in_test_too": len(patients["test"] & (patients["train"] | patients["validation"])),
@@ -173,7 +178,7 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
         logits, labels, refused = score(classifier, dataset.part(part))
         scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
         refusals[part] = refused
-    points = operating_points.measure(scored, settings.target_sensitivity)
+    points = thresholds.measure(scored, settings.target_sensitivity)
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}
     for part, (labels, probabilities) in scored.items():
@@ -195,12 +200,6 @@ def _write_card(manifest: Mapping[str, Any], work: Path, commands: str) -> None:
     (work / "MODEL_CARD.md").write_text(card.text(manifest, commands, plot_names), encoding="utf-8")
 
 
-def _commands(settings: TrainSettings, name: str, test: bool, source: str, base: Bundle | None) -> str:
-    if base is None:
-        return command(settings, name, test, source)
-    return command_from_base(settings, name, test, source, base.version)
-
-
 _DESCRIPTION = (
     "Make a bundle from the best network of a finished training run, or from an existing bundle, whose networks and "
     "calibration are kept while refusal and figures are made anew."
@@ -215,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="directory of the new bundle")
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
     parser.add_argument("--test", action="store_true", help="score the test part once, for the model card")
-    parser.add_argument("--source", default="", help=f"attribution of the data: {', '.join(SOURCES)} or a text")
+    add_options(parser)
     parser.add_argument("--replace", action="store_true", help="replace the bundle in --out")
     options = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -238,7 +237,7 @@ def _from_run_or_bundle(options: argparse.Namespace) -> Bundle:
         options.name or trained.name,
         test=options.test,
         history=trained.history,
-        origin=Origin(source=options.source or trained.source),
+        origin=Origin(source=options.source or trained.source, ages=options.ages or trained.ages),
         progress=lambda line: print(line, file=sys.stderr),
         replace=options.replace,
         base=trained.base,

@@ -9,20 +9,33 @@ from typing import Any
 
 _NUMBERS = {int, float}  # not bool; infinity and NaN are refused while bundle.json is read
 
+EXPOSURE = ("mean", "spread")  # the statistics that tell how a film is exposed
+
 
 def check(section: Mapping[str, Any]) -> None:
     """Raise ValueError if tables do not fit together or hold what is no number.
 
     The classifier's tables are packed as text, because thousands of decimal numbers would slow down every start.
-    "caution_limit" and "classifier" are optional: older bundles, and those of few pictures, have neither.
+    "caution_limit", "exposure" and "classifier" are optional: older bundles, and those of few pictures, have none.
     """
     count = len(section["names"])
     _numbers("mean", section["mean"], count)
     _table("precision", section["precision"], count, count)
     if "caution_limit" in section and not (_is_number(section["caution_limit"]) and section["caution_limit"] > 0):
         raise ValueError(f"refusal.caution_limit is {section['caution_limit']!r}, expected a number above 0")
+    if "exposure" in section:
+        _check_exposure(section["exposure"])
     if "classifier" in section:
         _check_classifier(section["classifier"], count)
+
+
+def _check_exposure(exposure: Any) -> None:
+    if not isinstance(exposure, dict) or set(exposure) != set(EXPOSURE):
+        raise ValueError(f"refusal.exposure is {exposure!r}, expected ranges of {' and '.join(EXPOSURE)}")
+    for name, limits in exposure.items():
+        _numbers(f"exposure.{name}", limits, 2)
+        if not limits[0] <= limits[1]:
+            raise ValueError(f"refusal.exposure.{name} is {limits!r}, expected the lower limit first")
 
 
 def _check_classifier(classifier: Any, count: int) -> None:

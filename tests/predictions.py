@@ -105,6 +105,9 @@ BROKEN: dict[str, Any] = {
     "operating point text": FINDING | {"operating_point": "balanced"},
     "operating point without name": FINDING | {"operating_point": {"validation": None, "test": None}},
     "operating point name empty": FINDING | {"operating_point": POINT | {"name": ""}},
+    "operating point name of several lines": FINDING | {"operating_point": POINT | {"name": "balanced\nforged row"}},
+    "operating point name with an escape": FINDING | {"operating_point": POINT | {"name": "\x1b[2Kbalanced"}},
+    "operating point name too long": FINDING | {"operating_point": POINT | {"name": "a" * 31}},
     "sensitivity above 1": FINDING
     | {"operating_point": POINT | {"test": {"sensitivity": RATE | {"value": 1.1}, "specificity": None}}},
     "sensitivity text": FINDING | {"operating_point": POINT | {"test": {"sensitivity": "0.97", "specificity": None}}},

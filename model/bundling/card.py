@@ -17,6 +17,7 @@ _CHILDREN = (
     "Trained on children aged 1 to 5 from one hospital and one country. On adults, on other equipment and on other "
     "populations expect clearly worse figures; a good figure here says little about them."
 )
+_AGED = "Trained on patients aged {} to {}. The figures may not hold for other patients."
 _UNKNOWN = "The patients in the training pictures are not described here. The figures may not hold for other patients."
 _LIMITS = (
     "Every picture is pressed to a square, whatever its shape. In Kermany's set pneumonia films are wider on average, "
@@ -41,7 +42,7 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
     reproduce: the commands that make the same bundle; plots: names of the files in report/.
     """
     size = manifest["input"]
-    population = _CHILDREN if "aged 1 to 5" in manifest["data"]["attribution"] else _UNKNOWN
+    population = _population(manifest["data"])
     parts = [
         f"# {manifest['name']}",
         manifest["intended_use"],
@@ -65,6 +66,13 @@ def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:
         _made_by(manifest, reproduce),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _population(data: Mapping[str, Any]) -> str:
+    if "aged 1 to 5" in data["attribution"]:
+        return _CHILDREN
+    ages = data.get("ages")
+    return _AGED.format(*ages) if ages else _UNKNOWN
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from model.bundle import Bundle
 from model.settings import TrainSettings, choose
 
 
@@ -18,17 +20,34 @@ from model.settings import TrainSettings, choose
 class Origin:
     """The provenance of a bundle, for its card.
 
-    source: a key of SOURCES, or the attribution of the data; command: the commands that make the same bundle (derived
+    source: a key of SOURCES, or the attribution of the data; ages: the youngest and the oldest patient, if not those
+    that its publishers state; command: the commands that make the same bundle (derived
     from the settings if empty); created: ISO 8601 time, which is part of the hash that gives the version.
     """
 
     source: str = ""
+    ages: Sequence[int] | None = None
     command: str = ""
     created: str = ""
 
 
-def command(settings: TrainSettings, name: str, test: bool, source: str) -> str:
-    """The two commands that train and export the same bundle; DATA, RUN and BUNDLE are placeholders for paths."""
+def command(settings: TrainSettings, name: str, test: bool, origin: Origin, base: Bundle | None = None) -> str:
+    """The commands that train and export the same bundle, and the one that makes it from the networks of `base`.
+
+    DATA, RUN, BUNDLE and BASE are placeholders for paths.
+    """
+    ages = ["--ages", *map(str, origin.ages)] if origin.ages else []
+    source = ["--source", origin.source] if origin.source else []
+    ending = [*ages, *(["--test"] if test else [])]
+    export = ["python", "-m", "model.export", "RUN", "DATA", "--out", "BUNDLE", "--name", name, *source, *ending]
+    commands = [shlex.join(_training(settings)), shlex.join(export)]
+    if base is not None:
+        again = ["python", "-m", "model.export", "BASE", "DATA", "--out", "BUNDLE", "--name", name, *ending]
+        commands += [f"# from version {base.version}:", shlex.join(again)]
+    return "\n".join(commands)
+
+
+def _training(settings: TrainSettings) -> list[str]:
     defaults = choose(arch=settings.arch, optimizer=settings.optimizer, epochs=settings.epochs)
     train = ["python", "-m", "model.train", "DATA", "--out", "RUN", "--arch", settings.arch]
     for key, value in settings.to_dict().items():
@@ -40,17 +59,7 @@ def command(settings: TrainSettings, name: str, test: bool, source: str) -> str:
             train += [f"--{option}", *map(str, value)]
         elif key != "arch" and not isinstance(value, bool | list) and (value != default or key in ("epochs", "seed")):
             train += [f"--{option}", Path(value).name if key == "weights" else str(value)]
-    export = ["python", "-m", "model.export", "RUN", "DATA", "--out", "BUNDLE", "--name", name]
-    export += ["--source", source] if source else []
-    export += ["--test"] if test else []
-    return f"{shlex.join(train)}\n{shlex.join(export)}"
-
-
-def command_from_base(settings: TrainSettings, name: str, test: bool, source: str, base_version: str) -> str:
-    """Like `command`, and the one that makes the same bundle from the networks of another one, at the path BASE."""
-    export = ["python", "-m", "model.export", "BASE", "DATA", "--out", "BUNDLE", "--name", name]
-    export += ["--test"] if test else []
-    return f"{command(settings, name, test, source)}\n# from version {base_version}:\n{shlex.join(export)}"
+    return train
 
 
 def now() -> str:

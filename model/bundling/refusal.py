@@ -16,6 +16,7 @@ from model.bundling.altered_films import HARMLESS, UNSUITABLE, harmless
 from model.data.dataset import DataSet
 from model.evaluation.intervals import proportion
 from model.images import refuse
+from model.refusal_section import EXPOSURE
 
 LEAST_TRAINING, LEAST_VALIDATION = 500, 100  # films below which there is no classifier
 # The least limit of the distance: this factor on the distance of 99.9 % of the training films. Without it, twice as
@@ -24,6 +25,7 @@ MARGIN, MARGIN_QUANTILE = 1.5, 0.999
 QUANTILE = 0.995  # of validation films and their harmless copies lie within each limit of refusal
 CAUTION_QUANTILE = 0.95  # of the distances of validation films lie within the limit of the caution
 HIDDEN, EPOCHS = 64, 25  # units of the classifier's hidden layer, passes over the copies
+EXPOSURE_QUANTILES = (0.005, 0.995)  # of validation films, outside of which a picture has a caution
 _SHRINK = 0.02  # shrinkage of the correlation matrix, so that it is invertible although neighbouring cells correlate
 _MIN_SPREAD = 0.01  # so that rounding errors of a statistic that did not vary in training do not refuse a picture
 DRAWINGS = {"train": range(1_010_000, 1_011_000), "validation": range(1_020_000, 1_020_500)}  # seeds
@@ -43,6 +45,7 @@ def fit(dataset: DataSet, seed: int) -> dict[str, Any]:
     films = copies.films(validation)
     accepted = copies.by_kind(validation, {**HARMLESS, copies.SEVERAL: harmless}, seed)
     section |= limits(films, np.concatenate([films, *accepted.values()]), section)
+    section["exposure"] = exposure(films)
     groups = {"harmless": accepted, "unsuitable": copies.by_kind(validation, UNSUITABLE, seed)}
     section["measured"] = {
         "films": _refused(films, section),
@@ -106,6 +109,12 @@ def limits(films: np.ndarray, accepted: np.ndarray, section: Mapping[str, Any]) 
             "limit": float(np.quantile(scores(accepted, section), QUANTILE)),
         },
     }
+
+
+def exposure(films: np.ndarray) -> dict[str, list[float]]:
+    """The brightness and the contrast of nearly all validation films, as [low, high]."""
+    columns = {name: films[:, refuse.NAMES.index(name)] for name in EXPOSURE}
+    return {name: _rounded(np.quantile(values, EXPOSURE_QUANTILES)) for name, values in columns.items()}
 
 
 def distances(matrix: np.ndarray, section: Mapping[str, Any]) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from model import bundle as bundles
 from model.bundle import Bundle
 from model.bundling.onnx import compare
+from model.data import attribution
 from model.data import dataset as data
-from model.data.attribution import SOURCES
 from model.data.dataset import DataSet
 from model.run_dir import BEST, HISTORY, SETTINGS
 from model.settings import TrainSettings, choose
@@ -29,7 +29,8 @@ HISTORY_PLOT = "report/history.png"
 class Trained:
     """A trained network with its settings and its data, split as in training.
 
-    name, source: defaults of the new bundle; history: figures of each epoch; base: the bundle that it was read from.
+    name, source, ages: defaults of the new bundle; history: figures of each epoch; base: the bundle that it was read
+    from.
     """
 
     model: keras.Model
@@ -37,6 +38,7 @@ class Trained:
     dataset: DataSet
     name: str
     source: str = ""
+    ages: Sequence[int] | None = None
     history: Sequence[Mapping[str, float]] = ()
     base: Bundle | None = None
 
@@ -56,7 +58,8 @@ def _from_run(run: Path, source: Path) -> Trained:
     settings = TrainSettings.from_dict(saved["settings"])
     dataset = _same_data(run, source, saved["data"]["manifest_sha256"], settings)
     history = json.loads((run / HISTORY).read_text())
-    return Trained(_network(run / BEST), settings, dataset, default_name(settings, dataset), history=history)
+    name, stated = default_name(settings, dataset), attribution.of_data(source)
+    return Trained(_network(run / BEST), settings, dataset, name, stated, history=history)
 
 
 def _from_bundle(directory: Path, source: Path) -> Trained:
@@ -67,8 +70,9 @@ def _from_bundle(directory: Path, source: Path) -> Trained:
     settings = TrainSettings.from_dict({**choose().to_dict(), **base.manifest["settings"]})
     facts = base.manifest["data"]
     dataset = _same_data(directory, source, facts["manifest_sha256"], settings)
-    key = next((key for key, text in SOURCES.items() if text == facts["attribution"]), facts["attribution"])
-    return Trained(_network(directory / KERAS_FILE), settings, dataset, base.name, source=key, base=base)
+    stated = attribution.name_of(facts["attribution"]) or attribution.of_data(source)
+    ages = None if facts.get("ages") == attribution.ages(stated) else facts.get("ages")  # None: as the publishers state
+    return Trained(_network(directory / KERAS_FILE), settings, dataset, base.name, stated, ages, base=base)
 
 
 def _same_data(trained: Path, source: Path, manifest_sha256: str, settings: TrainSettings) -> DataSet:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from model.data.attribution import SOURCES
+from model.data.attribution import SOURCE_FILE, SOURCES, source_file
 from model.data.download import DEFAULT_POLICY, Download, Progress, RetryPolicy, fetch
 from model.data.partial_file import FetchError
 from model.images.limits import SUFFIXES
@@ -53,7 +53,7 @@ def fetch_pneumoniamnist(
     if size not in SIZES:
         raise ValueError(f"PneumoniaMNIST has the sizes {', '.join(map(str, SIZES))}, not {size}")
     path = fetch(pneumoniamnist(size), directory, progress, policy)
-    _write_source(path.with_name(f"{path.stem}.source.txt"), "pneumoniamnist")
+    write_source(source_file(path), "pneumoniamnist")
     return path
 
 
@@ -95,7 +95,7 @@ def unpack(archive: Path, folder: Path, progress: Progress = lambda *_: None) ->
                 with source.open(info) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
                 progress(number, len(pictures))
-        _write_source(temporary / "SOURCE.txt", "kermany")
+        write_source(temporary / SOURCE_FILE, "kermany")
         temporary.replace(folder)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise FetchError(f"{archive} is damaged: {error}", "remove it and run the same command again") from error
@@ -139,5 +139,6 @@ def _check_size(archive: Path, directory: Path, infos: Sequence[zipfile.ZipInfo]
         raise OSError(None, f"{needed:,} bytes are needed, {free:,} are free")
 
 
-def _write_source(path: Path, key: str) -> None:
+def write_source(path: Path, key: str) -> None:
+    """Write the attribution of a data set of SOURCES."""
     path.write_text(SOURCES[key] + "\n", encoding="utf-8")

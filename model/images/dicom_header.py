@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from PIL.Image import Transpose
 
+from model.images import patient_age
 from model.images.limits import Refused
 
 if TYPE_CHECKING:
@@ -53,12 +53,6 @@ _TURNS = {
     ("F", "R"): Transpose.ROTATE_270,
     ("H", "R"): Transpose.TRANSVERSE,
 }
-# Age String (PS3.5 6.2). Without a unit, which the standard requires, public sets of adults mean years (RSNA 2018).
-_AGE = re.compile(r"(\d{1,3}) ?([DWMY]?)")
-_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1, "": 1}
-_OLDEST = 125  # years; more is a placeholder for a birth date that was removed, as is the first day of 1900
-_NO_BIRTH_DATE = date(1900, 1, 1)
-_DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
 _AP_CODES, _PA_CODES = {"399348003", "R-10206"}, {"272479007", "R-10214"}
 _AP = re.compile(r"\b(AP|ANTERO ?POSTERIOR)\b")
 _PA = re.compile(r"\b(PA|POSTERO ?ANTERIOR)\b")
@@ -68,7 +62,8 @@ _PA = re.compile(r"\b(PA|POSTERO ?ANTERIOR)\b")
 class Stated:
     """What a file states about its film. `ages` never leaves this process: it is patient data.
 
-    `ages`: the patient's age in whole years, by each statement of the header; empty if there is none.
+    `ages`: the patient's age in whole years, by each statement of the header, or each that it allows; empty if there is
+    none.
     """
 
     ages: tuple[int, ...] = field(default=(), repr=False)
@@ -112,30 +107,7 @@ def turn(dataset: "Dataset") -> Transpose | None:
 
 def stated(dataset: "Dataset") -> Stated:
     """The age of the patient and the view, as the header states them."""
-    ages = (_stated_age(dataset), _age_by_dates(dataset))
-    return Stated(tuple(age for age in ages if age is not None and 0 <= age <= _OLDEST), _view(dataset))
-
-
-def _stated_age(dataset: "Dataset") -> int | None:
-    match = _AGE.fullmatch(word(dataset, "PatientAge"))
-    if match is None:
-        return None
-    return int(int(match[1]) / _PER_YEAR[match[2]])
-
-
-def _age_by_dates(dataset: "Dataset") -> int | None:
-    born = _date(dataset, "PatientBirthDate")
-    taken = next((day for keyword in _DATES if (day := _date(dataset, keyword))), None)
-    if born is None or born == _NO_BIRTH_DATE or taken is None:
-        return None
-    return taken.year - born.year - ((taken.month, taken.day) < (born.month, born.day))
-
-
-def _date(dataset: "Dataset", keyword: str) -> date | None:
-    try:
-        return date.fromisoformat(word(dataset, keyword).replace(".", ""))
-    except ValueError:
-        return None
+    return Stated(patient_age.ages(dataset), _view(dataset))
 
 
 def _view(dataset: "Dataset") -> Literal["AP", "PA"] | None:

@@ -63,11 +63,6 @@ def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
     return np.concatenate([plain, cells])
 
 
-def distance(picture: Picture, model: Mapping[str, Any]) -> float:
-    """The squared Mahalanobis distance of a picture from the training pictures. model: "refusal" of a bundle."""
-    return _squared_distance(statistics(picture.grey, picture.colourful), model)
-
-
 def score(values: np.ndarray, classifier: Mapping[str, Any]) -> np.ndarray:
     """The classifier's score of statistics; the higher, the less they are those of a whole and upright chest film.
 

@@ -9,10 +9,11 @@ from model.images.limits import Refused
 from model.images.refuse import SIDE
 from model.serving.prediction import Caution, CautionCode, OperatingPoint
 
-# The largest shares of pixels at black and at white, after resizing to SIDE x SIDE, that 99.9 % of the 5,206 training
-# and validation films of Kermany's set stay below (.220 and .0014, the largest .278 and .017), rounded up. Black
+# Shares of pixels at black and at white, after resizing to SIDE x SIDE. They lie above those that 99.9 % of the 5,206
+# training and validation films of Kermany's set stay below (.220 and .0014; the largest are .278 and .017). Black
 # borders and air are part of every film; white at the end of the range is not.
 BLACK_LIMIT, WHITE_LIMIT = 0.25, 0.01
+_Check = tuple[bool, CautionCode, str]  # whether the caution applies, its code and its sentence
 
 
 def check_age(stated: Stated, bundle: Bundle) -> None:
@@ -26,8 +27,7 @@ def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
 
     distance: the squared distance of the picture from the training pictures, of model.images.refuse.
     """
-    black, white = _clipped(picture)
-    checks: list[tuple[bool, CautionCode, str]] = [
+    checks: list[_Check] = [
         *_age(picture.stated, bundle),
         (
             bundle.caution_limit is not None and distance > bundle.caution_limit,
@@ -49,16 +49,7 @@ def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
             "low_resolution",
             f"The picture is smaller than the network's input ({bundle.width} x {bundle.height}): it was enlarged.",
         ),
-        (
-            black > BLACK_LIMIT,
-            "clipped_black",
-            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: it looks under-exposed or badly windowed.",
-        ),
-        (
-            white > WHITE_LIMIT,
-            "clipped_white",
-            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: it looks over-exposed or badly windowed.",
-        ),
+        *_exposure(picture, bundle),
     ]
     return [{"code": code, "sentence": sentence} for applies, code, sentence in checks if applies]
 
@@ -71,12 +62,15 @@ def of_threshold(point: OperatingPoint | None) -> list[Caution]:
     return [{"code": "threshold_by_hand", "sentence": sentence}]
 
 
-def _age(stated: Stated, bundle: Bundle) -> list[tuple[bool, CautionCode, str]]:
+def _age(stated: Stated, bundle: Bundle) -> list[_Check]:
     if bundle.ages is None:
         sentence = "The model does not state the ages of the patients that it learned from."
         return [(True, "training_ages_unknown", sentence)]
     low, high = bundle.ages
-    unknown = f"The file does not tell the patient's age; this model learned from patients of {low} to {high} years."
+    unknown = (
+        "The file does not tell the patient's age, or not clearly; "
+        f"this model learned from patients of {low} to {high} years."
+    )
     return [
         (_is_other_age(stated, bundle), "age_outside", f"The patient's age is outside the {_ages(bundle)}."),
         (stated.is_aged(low, high) is None, "age_unknown", unknown),
@@ -92,7 +86,29 @@ def _ages(bundle: Bundle) -> str:
     return f"ages of the patients that this model learned from ({low} to {high} years)"
 
 
-def _clipped(picture: Picture) -> tuple[float, float]:
-    """The shares of pixels that are pure black and pure white."""
+def _exposure(picture: Picture, bundle: Bundle) -> list[_Check]:
+    """Brightness and contrast outside those of validation films, which older bundles do not state; clipped pixels."""
     pixels = to_input(picture.grey, SIDE, SIDE)
-    return float(np.mean(pixels <= 0)), float(np.mean(pixels >= 255))
+    light = pixels.astype(np.float64) / 255  # as in refuse.statistics
+    black, white = float(np.mean(pixels <= 0)), float(np.mean(pixels >= 255))
+    limits = bundle.manifest["refusal"].get("exposure", {})
+    dark, bright = limits.get("mean", (0, 1))
+    flat, hard = limits.get("spread", (0, 1))
+    mean, spread = float(light.mean()), float(light.std())
+    films = "nearly all films that this model learned from"
+    return [
+        (mean < dark, "under_exposed", f"The picture is darker than {films}: under-exposed or badly windowed."),
+        (mean > bright, "over_exposed", f"The picture is brighter than {films}: over-exposed or badly windowed."),
+        (spread < flat, "low_contrast", f"The picture has less contrast than {films}."),
+        (spread > hard, "high_contrast", f"The picture has more contrast than {films}."),
+        (
+            black > BLACK_LIMIT,
+            "clipped_black",
+            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: it looks under-exposed or badly windowed.",
+        ),
+        (
+            white > WHITE_LIMIT,
+            "clipped_white",
+            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: it looks over-exposed or badly windowed.",
+        ),
+    ]

@@ -1,21 +1,11 @@
 """Read the operating points of a bundle and choose one of them, or a threshold."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
-from model.operating_points import DEFAULT_POINT
-from model.serving.prediction import OperatingPoint, Rates
-from model.serving.schema import Invalid, checked
-
-
-class StoredPoint(TypedDict):
-    """An entry of "operating_points" in bundle.json."""
-
-    threshold: float
-    target_sensitivity: float
-    chosen_on: str
-    validation: Rates | None
-    test: Rates | None
+from model.operating_points_section import DEFAULT_POINT, Rates
+from model.schema import Invalid, checked
+from model.serving.prediction import OperatingPoint
 
 
 class Point(NamedTuple):

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
-from model.operating_points import DEFAULT_POINT
-from model.serving.schema import Invalid, checked
+from model.operating_points_section import DEFAULT_POINT, PointName, Rates
+from model.operating_points_section import Interval as Interval
+from model.schema import Invalid, checked
 
 Identifier = Annotated[str, ("pattern", "^[0-9a-f]{32}$")]
 Text = Annotated[str, ("minLength", 1)]
@@ -26,12 +27,15 @@ CautionCode = Literal[
     "view_ap",
     "view_pa",
     "low_resolution",
+    "under_exposed",
+    "over_exposed",
+    "low_contrast",
+    "high_contrast",
     "clipped_black",
     "clipped_white",
     "threshold_by_hand",
     "not_checked",
 ]
-_Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
 # What happens to a picture that is known to be outside the intended use of the model.
 OutsideUse = Literal["refuse", "score"]
 OUTSIDE_USE: tuple[OutsideUse, ...] = get_args(OutsideUse)
@@ -69,26 +73,10 @@ class Caution(TypedDict):
     sentence: Text
 
 
-class Interval(TypedDict):
-    """A share of n pictures, with its 95 % interval (Wilson)."""
-
-    value: _Share
-    low: _Share
-    high: _Share
-    n: Annotated[int, ("minimum", 1)]
-
-
-class Rates(TypedDict):
-    """What was measured on a part of the data; null if the part has no such picture."""
-
-    sensitivity: Interval | None
-    specificity: Interval | None
-
-
 class OperatingPoint(TypedDict):
     """A named threshold of the model and what was measured there, where it was measured."""
 
-    name: Text
+    name: PointName
     validation: Rates | None
     test: Rates | None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from model import settings as choices
+from model.data.options import add_options
 from model.settings import TrainSettings
 
 _DESCRIPTION = "Train a classifier. A run that was killed at any step continues with --resume to the same result."
@@ -24,9 +25,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="run directory: settings, log, checkpoints, history, bundle")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out with its saved settings")
     parser.add_argument("--name", help="name of the bundle (default: ARCH-DATA)")
-    parser.add_argument(
-        "--source", default="", help="data source to attribute in the model card (kermany, pneumoniamnist, ..)"
-    )
+    add_options(parser)
     parser.add_argument("--test", action="store_true", help="score the test split once, for the model card")
     parser.add_argument("--checkpoint-steps", type=int, default=50, help="steps between checkpoints (default 50)")
     _add_choices(parser)

@@ -14,6 +14,7 @@ import tensorflow as tf  # noqa: TID253 - model.train imports this module after 
 from model import export, run_dir
 from model.bundling import onnx, trained
 from model.bundling.provenance import Origin
+from model.data import attribution
 from model.data import dataset as data
 from model.data.dataset import DataSet
 from model.evaluation import plots
@@ -87,5 +88,5 @@ def build_bundle(
         options.name or trained.default_name(settings, dataset),
         test=options.test,
         history=progress.history,
-        origin=Origin(source=options.source),
+        origin=Origin(source=options.source or attribution.of_data(Path(options.data)), ages=options.ages),
     )

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from model.schema import Invalid
 from model.serving import unix_socket
 from model.serving.prediction import OUTSIDE_USE, Prediction, Scoring, checked_prediction, current
-from model.serving.schema import Invalid
 from pneumoctl.errors import PneumoError
 
 CONNECT_SECONDS = 5.0

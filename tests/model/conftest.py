@@ -1,6 +1,8 @@
 """Builders of DICOM files for the tests of decoding and of grayscale conversion."""
 
+import shutil
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,3 +76,9 @@ def film() -> np.ndarray:
     values = np.asarray(phantom.draw(1, 96)).copy()
     values[0, :2] = (0, 255)
     return values
+
+
+@pytest.fixture
+def bundle_dir(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle that a test may break."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))

@@ -16,7 +16,9 @@ import pytest
 from model import bundle as bundles
 from model import export, phantom
 from model.bundling import heat_map, known_picture, onnx, provenance, refusal
+from model.bundling import trained as trained_networks
 from model.bundling.onnx import ExportError
+from model.bundling.trained import Trained
 from model.data import attribution, dataset
 from model.evaluation import calibrate
 from model.serving.occlusion import occlusion
@@ -316,17 +318,52 @@ def test_the_card_of_kermanys_pictures_names_them_and_their_limits(built: bundle
 
 
 @pytest.mark.parametrize(
-    ("source", "ages"),
+    ("source", "given", "ages"),
     [
-        *(("kermany", [1, 5]), (attribution.SOURCES["kermany"], [1, 5]), ("pneumoniamnist", [1, 5])),
-        *(("drawings", None), ("My pictures", None), ("", None)),
+        *(("kermany", None, [1, 5]), (attribution.SOURCES["kermany"], None, [1, 5]), ("pneumoniamnist", None, [1, 5])),
+        *(("drawings", None, None), ("My pictures", None, None), ("", None, None)),
+        *(("My pictures", (18, 90), [18, 90]), ("kermany", [2, 4], [2, 4])),
     ],
 )
-def test_the_manifest_has_the_ages_that_the_publishers_state(
-    model, settings: TrainSettings, drawings: dataset.DataSet, source: str, ages: list[int] | None
+def test_the_manifest_has_the_ages_that_the_publishers_state_or_that_were_given(
+    model, settings: TrainSettings, drawings: dataset.DataSet, source: str, given, ages: list[int] | None
 ) -> None:
-    manifest = export._describe(model, settings, drawings, "small", provenance.Origin(source=source))
+    manifest = export._describe(model, settings, drawings, "small", provenance.Origin(source=source, ages=given))
     assert manifest["data"].get("ages") == ages
+
+
+def test_a_bundle_without_ages_is_made_with_a_warning(
+    settings, drawings, built: bundles.Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import keras
+
+    model = keras.models.load_model(built.directory / "model.keras", compile=False)
+    given = provenance.Origin(source="Films of our hospital", ages=[18, 90])
+    made = export.build_bundle(model, settings, drawings, tmp_path / "b", "small", origin=given, base=built)
+    assert made.ages == (18, 90) and not [record for record in caplog.records if "--ages" in record.message]
+    card = (made.directory / "MODEL_CARD.md").read_text()
+    assert "Trained on patients aged 18 to 90." in card and card.count("--ages 18 90") == 2
+    unknown = provenance.Origin(source="Films of our hospital")
+    made = export.build_bundle(model, settings, drawings, tmp_path / "c", "small", origin=unknown, base=built)
+    assert made.ages is None and "are not described here" in (made.directory / "MODEL_CARD.md").read_text()
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "states no ages" in warning.message and "--ages LOW HIGH" in warning.message
+
+
+def test_source_and_ages_are_those_of_the_options_then_of_what_is_exported(
+    drawings: dataset.DataSet, built: bundles.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = Trained(None, None, drawings, "name", source="kermany", ages=[2, 4])
+    origins = []
+    monkeypatch.setattr(trained_networks, "open_trained", lambda *_: trained)
+    monkeypatch.setattr(export, "build_bundle", lambda *_, origin, **__: origins.append(origin) or built)
+    for words in ((), ("--source", "Ours"), ("--ages", "18", "90")):
+        assert export.main(["run", "data", "--out", str(tmp_path / "b"), *words]) == 0
+    assert [(origin.source, origin.ages) for origin in origins] == [
+        ("kermany", [2, 4]),
+        ("Ours", [2, 4]),
+        ("kermany", [18, 90]),
+    ]
 
 
 def nothing_beside(out: Path) -> bool:
@@ -374,7 +411,9 @@ def test_an_existing_bundle_is_not_overwritten(model, settings, drawings, tmp_pa
     assert (tmp_path / "bundle" / "bundle.json").read_text() == "mine"
 
 
-def test_the_command_makes_a_bundle_of_a_run(model, settings, drawings, built, tmp_path: Path, capsys) -> None:
+def test_the_command_makes_a_bundle_of_a_run(
+    model, settings, drawings, built, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
     run.mkdir()
     facts = {"settings": settings.to_dict(), "data": {"manifest_sha256": drawings.manifest_sha256}}
@@ -382,9 +421,11 @@ def test_the_command_makes_a_bundle_of_a_run(model, settings, drawings, built, t
     (run / "history.json").write_text(json.dumps(HISTORY))
     model.save(run / "best.keras")
     source = drawings.samples[0].entry.path.parents[2]
-    arguments = [str(run), str(source), "--out", str(tmp_path / "b"), "--source", "drawings"]
+    arguments = [str(run), str(source), "--out", str(tmp_path / "b")]
+    monkeypatch.setattr(attribution, "of_data", lambda path: {source: "kermany"}[path])
     assert export.main(arguments) == 0
     made = bundles.load(tmp_path / "b", deep=True)
+    assert (made.manifest["data"]["attribution"], made.ages) == (attribution.SOURCES["kermany"], (1, 5))
     assert made.name == "dag-tree" and made.threshold == built.threshold
     assert made.manifest["files"]["model.onnx"] == built.manifest["files"]["model.onnx"]
     assert f"dag-tree {made.version}" in capsys.readouterr().out
@@ -487,15 +528,17 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     from model.training import arguments
 
     wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
-    first, second = provenance.command(wanted, "a name", True, "kermany").splitlines()
+    first, second = provenance.command(wanted, "a name", True, provenance.Origin("kermany")).splitlines()
     options = arguments.parser().parse_args(first.split()[3:])
     assert train.choose_settings(options, Path("nowhere")) == wanted
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
+    _, second = provenance.command(wanted, "a", False, provenance.Origin("Ours", [18, 90])).splitlines()
+    assert second == "python -m model.export RUN DATA --out BUNDLE --name a --source Ours --ages 18 90"
 
 
 def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "start.keras").touch()
-    command = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, "")
+    command = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, provenance.Origin())
     assert "--weights start.keras" in command and str(tmp_path) not in command
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from model import bundle, phantom
 from model.bundle import BundleError
-from model.bundling import operating_points as bundling
+from model.bundling import thresholds
 from model.evaluation.intervals import proportion
 from model.serving.operating_points import Point, choose, read
 from model.serving.predict import Classifier, identity
@@ -37,8 +37,8 @@ def test_thresholds_are_chosen_on_validation_and_measured_on_every_part() -> Non
     for part, shift in (("validation", 1.5), ("test", 0.5)):
         labels = np.repeat([0, 1], 500)
         scored[part] = (labels, 1 / (1 + np.exp(-random.normal(np.where(labels == 1, shift, -shift)))))
-    points = bundling.measure(scored, 0.9)
-    alone = bundling.measure({"validation": scored["validation"]}, 0.9)
+    points = thresholds.measure(scored, 0.9)
+    alone = thresholds.measure({"validation": scored["validation"]}, 0.9)
     assert {name: point["threshold"] for name, point in points.items()} == {
         name: point["threshold"] for name, point in alone.items()
     }
@@ -55,7 +55,7 @@ def test_thresholds_are_chosen_on_validation_and_measured_on_every_part() -> Non
 
 def test_a_higher_target_is_that_of_screening_too() -> None:
     labels = np.repeat([0, 1], 50)
-    points = bundling.measure({"validation": (labels, np.linspace(0.01, 0.99, 100))}, 0.995)
+    points = thresholds.measure({"validation": (labels, np.linspace(0.01, 0.99, 100))}, 0.995)
     assert points["screening"] == points["balanced"]
 
 
@@ -90,6 +90,13 @@ def test_the_shipped_bundle_says_what_was_measured_at_its_point() -> None:
         {"screening": POINT},
         {"balanced": None},
         {"balanced": POINT, "": POINT},
+        {"balanced": POINT, "a" * 31: POINT},
+        {"balanced": POINT, "Screening": POINT},
+        {"balanced": POINT, "screening\n": POINT},
+        {"balanced": POINT, "\x1b[2Kscreening": POINT},
+        {"balanced": POINT | {"test": {"sensitivity": RATE, "specificity": RATE | {"low": 0.92}}}},
+        {"balanced": POINT | {"validation": {"sensitivity": RATE | {"high": 0.89}, "specificity": RATE}}},
+        {"balanced": POINT | {"other": 1}},
         {"balanced": POINT | {"threshold": 0.4}},
         {"balanced": POINT, "screening": POINT | {"threshold": 1}},
         {"balanced": POINT, "screening": POINT | {"threshold": "0.1"}},

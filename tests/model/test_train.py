@@ -45,6 +45,7 @@ sys.exit(train.main(sys.argv[2:]))
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("data") / "drawings"
     phantom.tree(directory, patients=8, seed=1, size=64)
+    (directory / "SOURCE.txt").write_text("Drawings for a test\n")
     return directory
 
 
@@ -140,7 +141,7 @@ sys.exit(train.main(sys.argv[1:]))
 def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One whole run as a person starts it, with its bundle."""
     out = tmp_path_factory.mktemp("run") / "out"
-    return out, start(("-c", WHOLE), tree, "--out", out, *SMALL, "--epochs", 1, "--name", "drawn")
+    return out, start(("-c", WHOLE), tree, "--out", out, *SMALL, "--epochs", 1, "--name", "drawn", "--ages", 2, 9)
 
 
 def test_a_run_writes_all_documented_files(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -154,6 +155,8 @@ def test_a_run_writes_all_documented_files(finished: tuple[Path, subprocess.Comp
     assert TrainSettings.from_dict(saved["settings"]).height == 48
     assert len(saved["data"]["manifest_sha256"]) == 64
     assert {path.name for path in (out / "bundle").iterdir()} >= {"model.keras", "model.onnx", "bundle.json"}
+    facts = json.loads((out / "bundle" / "bundle.json").read_text())["data"]
+    assert (facts["attribution"], facts["ages"]) == ("Drawings for a test", [2, 9])
     assert (out / "bundle" / "model.onnx").stat().st_size < 100_000  # the network was the small one
     assert (out / "history.png").stat().st_size > 1000
 
@@ -164,6 +167,7 @@ def test_only_our_own_lines_are_printed(finished: tuple[Path, subprocess.Complet
     lines = done.stderr.splitlines()
     assert lines[0] == "running"
     assert lines[-1] == "done"
+    assert not [line for line in lines if "states no ages" in line]
     assert not [line for line in lines if "oneDNN" in line or "Warning" in line or "\r" in line]
 
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from model.schema import Schema, schema
 from model.serving.prediction import Caution, Finding, Identifier, Prediction, Refusal
-from model.serving.schema import Schema, schema
 from webapp import documents
 from webapp.api.intake import MAX_NAME
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify, request, url_for
 
-from model.serving.schema import Invalid, checked
+from model.schema import Invalid, checked
 from webapp.api import intake, listing, openapi
 from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from model.schema import Invalid, checked
 from model.serving.prediction import Prediction, checked_prediction, current
-from model.serving.schema import Invalid, checked
 from webapp.documents import Created, Feedback, FeedbackList, Page, PartlyCreated, Problem
 
 

@@ -78,7 +78,7 @@ def test_the_limits_are_quantiles_of_the_validation_films_and_their_harmless_cop
     assert np.mean(np.clip(accepted[:, 0], -8, 8) > chosen["classifier"]["limit"]) <= 0.005
     drawing = phantom.draw(1, 96)
     alone = refusal.distances(refuse.statistics(drawing, 0.0)[np.newaxis], section)[0]
-    assert refuse.distance(picture(drawing), section) == pytest.approx(alone)
+    assert refuse.check(picture(drawing), {**section, "limit": np.inf}) == pytest.approx(alone)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,15 @@ def test_what_is_measured_is_what_serving_refuses(fitted: dict[str, Any], drawin
     assert set(measured["unsuitable"]) == set(UNSUITABLE) and set(HARMLESS) < set(measured["harmless"])
     assert all(rate["n"] == len(samples) for rate in measured["unsuitable"].values())
     assert 0 < fitted["caution_limit"] < fitted["limit"]
+
+
+def test_the_exposures_are_those_of_nearly_all_validation_films(fitted: dict[str, Any], drawings: DataSet) -> None:
+    films = [refuse.statistics(dataset.read(sample), 0.0) for sample in drawings.part("validation")]
+    assert set(fitted["exposure"]) == {"mean", "spread"}
+    for name, limits in fitted["exposure"].items():
+        values = np.array(films)[:, refuse.NAMES.index(name)]
+        assert limits == pytest.approx([np.quantile(values, 0.005), np.quantile(values, 0.995)])
+        assert values.min() < limits[0] < limits[1] < values.max()
 
 
 def test_the_section_survives_json(fitted: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from model import fetch, phantom
-from model.data import dataset, publishers
+from model.data import attribution, dataset, publishers
 from model.data.download import Download
 from model.data.partial_file import FetchError
 from model.files import file_digest
@@ -77,6 +77,7 @@ def test_an_archive_is_unpacked_however_deep_and_without_junk(tmp_path: Path) ->
     assert (tmp_path / "kermany" / PLACES[1]).read_bytes() == PLACES[1].encode()
     assert progress == [(1, 3), (2, 3), (3, 3)]
     assert "10.17632/rscbjbr9sj" in (tmp_path / "kermany" / "SOURCE.txt").read_text()
+    assert attribution.of_data(tmp_path / "kermany") == "kermany"
     assert files(tmp_path) == {"a.zip", *(f"kermany/{name}" for name in (*PLACES, "SOURCE.txt"))}
 
 
@@ -191,6 +192,7 @@ def test_the_command_prints_the_path_and_names_the_source(tmp_path: Path, monkey
     assert fetch.main(["pneumoniamnist", "--size", "64", "--to", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "64.npz")
     assert "MedMNIST" in (tmp_path / "64.source.txt").read_text()
+    assert attribution.of_data(tmp_path / "64.npz") == "pneumoniamnist"
 
 
 def test_the_command_reports_the_failure_and_the_next_step(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -10,9 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 import model
-from model.serving import schema
+from model import schema
+from model.schema import Invalid
 from model.serving.prediction import CautionCode, Prediction, RefusalCode, checked_prediction, current
-from model.serving.schema import Invalid
 from tests.predictions import BROKEN, CONTRADICTIONS, EARLIER, FINDING, INVALID, POINT, VALID
 
 # What Python's regular expressions and date parser see differently from other implementations of JSON Schema.

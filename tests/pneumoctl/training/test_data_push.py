@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from model.data import attribution
 from pneumoctl.aws import s3
 from pneumoctl.aws import s3 as uploads
 from pneumoctl.aws.ec2 import Aws
@@ -75,6 +76,13 @@ def keys(aws: Aws) -> dict[str, Any]:
 def read(aws: Aws, key: str) -> bytes:
     with aws.translated("s3", "get_object"):
         return bytes(aws.client("s3").get_object(Bucket=NAME, Key=key)["Body"].read())
+
+
+def test_the_attribution_of_a_data_set_goes_with_it(xrays: Path) -> None:
+    """The training on the host reads it, and the ages of the patients with it."""
+    source = attribution.source_file(xrays)
+    source.write_text(attribution.SOURCES["kermany"])
+    assert source in data_sets.find_files(xrays)
 
 
 def test_a_data_set_is_there_by_its_hashes_and_a_second_push_sends_nothing(

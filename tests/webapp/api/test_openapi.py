@@ -5,7 +5,7 @@ import re
 import pytest
 from jsonschema import Draft202012Validator
 
-from model.serving.schema import Invalid, checked
+from model.schema import Invalid, checked
 from tests.predictions import BROKEN, VALID
 from tests.webapp.conftest import Caller
 from webapp import api, documents

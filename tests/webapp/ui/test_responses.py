@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.serving.schema import Invalid
+from model.schema import Invalid
 from tests.predictions import EARLIER, FINDING, INVALID, VALID
 from webapp.ui import responses
 

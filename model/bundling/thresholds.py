@@ -7,9 +7,7 @@ import numpy as np
 
 from model.evaluation import calibrate
 from model.evaluation.metrics import evaluate
-from model.operating_points import DEFAULT_POINT
-from model.serving.operating_points import StoredPoint
-from model.serving.prediction import Rates
+from model.operating_points_section import DEFAULT_POINT, Rates, StoredPoint
 
 SCREENING = "screening"
 SCREENING_SENSITIVITY = 0.99  # at least: fewer overlooked films, more false alarms

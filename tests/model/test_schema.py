@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 import pytest
 from jsonschema import Draft202012Validator
 
-from model.serving.schema import Invalid, checked, schema
+from model.schema import Invalid, checked, schema
 
 
 class Leaf(TypedDict):
