@@ -145,7 +145,9 @@ def _headers(values: np.ndarray) -> Iterator[Whole]:
         "high bit": {"HighBit": 12},
     }
     for name, changed in tags.items():
-        yield _whole(f"native with {name}", "native", Films.make(values << np.uint16(name == "high bit"), 12, **changed))
+        yield _whole(
+            f"native with {name}", "native", Films.make(values << np.uint16(name == "high bit"), 12, **changed)
+        )
     for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
         table = Dataset()
         table.add_new("LUTDescriptor", "US", [4096, 0, 12])
@@ -190,7 +192,9 @@ def _pictures() -> Iterator[Whole]:
     yield _picture("PNG transparent", grey, "PNG", transparency=200)
     for mode in ("L", "RGB", "CMYK"):
         for progressive in (False, True):
-            yield _picture(f"JPEG {mode}{' progressive' * progressive}", grey.convert(mode), "JPEG", progressive=progressive)
+            yield _picture(
+                f"JPEG {mode}{' progressive' * progressive}", grey.convert(mode), "JPEG", progressive=progressive
+            )
     yield _picture("JPEG turned", grey, "JPEG", exif=turned)
     yield _picture("JPEG with restarts", grey, "JPEG", restart_marker_blocks=3)
     yield _picture("JPEG full colour", grey.convert("RGB"), "JPEG", subsampling=0)
@@ -230,7 +234,7 @@ def _real(path: Path) -> Whole:
             warnings.simplefilter("ignore")
             dataset = dcmread(BytesIO(content), force=True)
             codec = _CODECS[dataset.file_meta.TransferSyntaxUID.removeprefix(_ROOT)]
-            (stream,) = generate_fragments(dataset.PixelData)
-    except (AttributeError, KeyError, ValueError):  # no DICOM, not compressed, or several fragments
+            _, stream = generate_fragments(dataset.PixelData)
+    except (AttributeError, KeyError, ValueError):  # no DICOM, not compressed, or more fragments than the table and one
         return unknown
     return located(path.name, codec, content, stream)

@@ -84,9 +84,17 @@ class Report:
         """Several lines for people."""
         total = self.results.total()
         refused = sum(count for result, count in self.results.items() if result not in ("scored", "undecoded"))
-        lines = [f"{total} files: {self.results['scored']} scored, {refused} refused, {self.results['undecoded']} undecoded"]
-        lines += [f"  refused {code}: {count}" for code, count in self.results.most_common() if code not in ("scored", "undecoded")]
-        lines += [f"  scored with another picture, {kind}: {count}" for kind, count in self.other_pictures.most_common()]
+        lines = [
+            f"{total} files: {self.results['scored']} scored, {refused} refused, {self.results['undecoded']} undecoded"
+        ]
+        lines += [
+            f"  refused {code}: {count}"
+            for code, count in self.results.most_common()
+            if code not in ("scored", "undecoded")
+        ]
+        lines += [
+            f"  scored with another picture, {kind}: {count}" for kind, count in self.other_pictures.most_common()
+        ]
         lines += [f"slowest: {self.slowest[0]:.2f} s of CPU time, seed {self.slowest[1]}"]
         lines += [f"GDCM ended without a word: {self.unasked}"] * bool(self.unasked)
         return "\n".join([*lines, f"failures: {len(self.failures)}"])
