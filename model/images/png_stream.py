@@ -10,7 +10,7 @@ _DAMAGED = "the PNG file is damaged or incomplete"
 
 
 def check_chunks(content: bytes) -> None:
-    """Refuse a file in which a critical chunk (PNG 3rd edition, 5.3) is cut or has another checksum, or the end is missing.
+    """Refuse a file whose last chunk is missing, or a critical chunk (PNG 3rd edition, 5.3) cut or of another checksum.
 
     The decoder stops at the last pixel and does not look at what follows, such as the checksum. Raises Refused.
     """

@@ -87,6 +87,9 @@ _ENCODERS: list[tuple[str, str, tuple[int, ...], Encoder]] = [
 ]
 
 
+_SIGNED = {"4.57", "4.70", "4.80", "5"}  # here; JPEG 2000 knows signs of its own
+
+
 def _lossless(words: np.ndarray, bits: int, predictor: int) -> bytes:
     stream: bytes = imagecodecs.jpeg8_encode(words, lossless=True, predictor=predictor, bitspersample=bits)
     return stream
@@ -162,7 +165,7 @@ def _whole(name: str, codec: str, dataset: Dataset) -> Whole:
 def _compressed() -> Iterator[Whole]:
     for codec, syntax, depths, encode in _ENCODERS:
         for bits, signed in product(depths, (False, True)):
-            if signed and codec in ("JPEG", "JPEG 2000") or (signed and syntax == "4.81"):
+            if signed and syntax not in _SIGNED:
                 continue
             values = _drawn(bits, signed)
             dataset = Films.make(values, bits, PhotometricInterpretation=f"MONOCHROME{1 + signed}")
@@ -213,9 +216,13 @@ def built() -> list[Whole]:
 
 
 _CODECS = {
-    **{"4.50": "JPEG", "4.51": "JPEG", "4.57": "JPEG lossless", "4.70": "JPEG lossless", "4.80": "JPEG-LS"},
-    **{"4.81": "JPEG-LS", "4.90": "JPEG 2000", "4.91": "JPEG 2000", "5": "RLE"},
+    "JPEG": ("4.50", "4.51"),
+    "JPEG lossless": ("4.57", "4.70"),
+    "JPEG-LS": ("4.80", "4.81"),
+    "JPEG 2000": ("4.90", "4.91"),
+    "RLE": ("5",),
 }
+_BY_SYNTAX = {_ROOT + syntax: codec for codec, syntaxes in _CODECS.items() for syntax in syntaxes}
 
 
 def real(root: Path) -> list[Whole]:
@@ -233,7 +240,7 @@ def _real(path: Path) -> Whole:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = dcmread(BytesIO(content), force=True)
-            codec = _CODECS[dataset.file_meta.TransferSyntaxUID.removeprefix(_ROOT)]
+            codec = _BY_SYNTAX[dataset.file_meta.TransferSyntaxUID]
             _, stream = generate_fragments(dataset.PixelData)
     except (AttributeError, KeyError, ValueError):  # no DICOM, not compressed, or more fragments than the table and one
         return unknown

@@ -8,7 +8,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable
-from functools import cache
 from io import BytesIO
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -27,15 +26,19 @@ _ALSO_GDCM = {"JPEG", "JPEG lossless", "JPEG-LS", "JPEG 2000"}
 
 
 class Outcome(NamedTuple):
-    """Of one file. `result`: "scored" or the code of its refusal; `failure`: what must not be, "" if all is well."""
+    """Of one file. `result`: "scored", or the code of its refusal, or "undecoded".
+
+    `kind`: codec and damage. `failure`: what must not be, "" if all is well.
+    """
 
     result: str
-    cpu_s: float
+    cpu_s: float = 0.0
+    kind: str = ""
     failure: str = ""
     is_same: bool = False  # the picture is that of the whole file
 
 
-ASKING = Outcome("asking", 0.0)  # another decoder is asked next, and may crash
+ASKING = Outcome("asking")  # another decoder is asked next, and may crash
 
 
 class Printed:
@@ -66,7 +69,7 @@ def run(cases: Iterable[tuple[Whole, Twin, bytes]], outcomes: Connection) -> Non
     warnings.simplefilter("always")  # not only at the first file that gives one
     for whole, twin, picture in cases:
         _limit_time()
-        outcome = _decoded(twin, picture, printed)
+        outcome = _decoded(twin, picture, printed)._replace(kind=f"{whole.codec or 'other'}, {twin.kind}")
         if outcome.result == "scored" and not outcome.failure and twin.is_stream and whole.codec in _ALSO_GDCM:
             outcomes.send(ASKING)
             _limit_time()
@@ -101,7 +104,7 @@ def _decoded(twin: Twin, picture: bytes, printed: Printed) -> Outcome:
     seconds = time.process_time() - start
     if text := printed.taken():
         failure = f"printed {text[:200]}"
-    return Outcome(result, seconds, failure, is_same)
+    return Outcome(result, seconds, failure=failure, is_same=is_same)
 
 
 def _complaint(whole: Whole, twin: Twin, printed: Printed) -> str:

@@ -72,32 +72,39 @@ class Batch:
 
 @dataclass
 class Report:
-    """What became of the files. `failures`: of each seed."""
+    """What became of the files. `kinds`: files by their damage."""
 
     results: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     other_pictures: Counter[str] = field(default_factory=Counter)
     failures: dict[int, str] = field(default_factory=dict)
     slowest: tuple[float, int] = (0.0, 0)
     unasked: int = 0
 
+    def add(self, seed: int, outcome: decoding.Outcome) -> None:
+        self.results[outcome.result] += 1
+        self.kinds[outcome.kind] += 1
+        if outcome.result == "scored" and not outcome.is_same:
+            self.other_pictures[outcome.kind] += 1
+        self.slowest = max(self.slowest, (outcome.cpu_s, seed))
+        if outcome.failure:
+            self.failures[seed] = outcome.failure
+
     def text(self) -> str:
         """Several lines for people."""
-        total = self.results.total()
-        refused = sum(count for result, count in self.results.items() if result not in ("scored", "undecoded"))
-        lines = [
-            f"{total} files: {self.results['scored']} scored, {refused} refused, {self.results['undecoded']} undecoded"
-        ]
-        lines += [
-            f"  refused {code}: {count}"
-            for code, count in self.results.most_common()
-            if code not in ("scored", "undecoded")
-        ]
-        lines += [
-            f"  scored with another picture, {kind}: {count}" for kind, count in self.other_pictures.most_common()
-        ]
-        lines += [f"slowest: {self.slowest[0]:.2f} s of CPU time, seed {self.slowest[1]}"]
-        lines += [f"GDCM ended without a word: {self.unasked}"] * bool(self.unasked)
-        return "\n".join([*lines, f"failures: {len(self.failures)}"])
+        codes = {code: count for code, count in self.results.most_common() if code not in ("scored", "undecoded")}
+        return "\n".join(
+            [
+                f"{self.results.total()} files: {self.results['scored']} scored, {sum(codes.values())} refused, "
+                f"{self.results['undecoded']} undecoded",
+                *(f"  refused {code}: {count}" for code, count in codes.items()),
+                "scored with another picture, though no decoder sees the damage, of the files with each:",
+                *(f"  {kind}: {count} of {self.kinds[kind]}" for kind, count in sorted(self.other_pictures.items())),
+                f"slowest: {self.slowest[0]:.2f} s of CPU time, seed {self.slowest[1]}",
+                *[f"GDCM ended with its process: {self.unasked} times"] * bool(self.unasked),
+                f"failures: {len(self.failures)}",
+            ]
+        )
 
 
 class Fuzz:
@@ -150,32 +157,25 @@ class Fuzz:
             return range(0)
         if batch.is_asking:
             self.report.unasked += 1
-            self._count(batch.at, decoding.Outcome("scored", 0.0))
+            self._count(batch.at, decoding.Outcome("scored", is_same=True))
         else:
             name = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
             reason = f"used {decoding.LIMIT_S} s of CPU time" if name == "SIGPROF" else f"ended its process: {name}"
-            self._count(batch.at, decoding.Outcome("undecoded", 0.0, reason))
+            self._count(batch.at, decoding.Outcome("undecoded", failure=reason))
         return range(batch.at + 1, batch.seeds.stop)
 
     def _count(self, seed: int, outcome: decoding.Outcome) -> None:
-        report = self.report
-        report.results[outcome.result] += 1
-        report.slowest = max(report.slowest, (outcome.cpu_s, seed))
-        if outcome.result == "scored" and not outcome.is_same:
-            whole, twin, _ = self.files.case(seed)
-            report.other_pictures[f"{whole.codec or 'unknown'}, {twin.kind}"] += 1
+        self.report.add(seed, outcome)
         if outcome.failure:
             self._save(seed, outcome.failure)
-        total = report.results.total()
-        if total % 10_000 == 0:
-            print(f"{total} files, {len(report.failures)} failures", flush=True)
+        if self.report.results.total() % 10_000 == 0:
+            print(f"{self.report.results.total()} files, {len(self.report.failures)} failures", flush=True)
 
     def _save(self, seed: int, failure: str) -> None:
         whole, twin, _ = self.files.case(seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{seed}-{re.sub('[^A-Za-z0-9]+', '-', f'{whole.name} {twin.kind}')}"
         path.write_bytes(twin.content)
-        self.report.failures[seed] = failure
         print(f"seed {seed}, {whole.name}, {twin.kind}: {failure}\n  {path}", flush=True)
 
 

@@ -1,0 +1,123 @@
+"""A block of zeros that storage left in a coded stream is refused where no encoder writes so many zeros."""
+
+import re
+from io import BytesIO
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.encaps import encapsulate
+
+from model import phantom
+from model.images.decode import decode
+from model.images.limits import Refused
+
+SIDE = 512
+JPEGS: dict[str, dict[str, Any]] = {"the usual tables": {}, "tables of its own": {"optimize": True}}
+# Where each is written by other encoders than the library's own choice.
+WAVELETS: dict[str, dict[str, Any]] = {
+    "one tile": {},
+    "tiles": {"tile_size": (128, 128)},
+    "precincts": {"precinct_size": (128, 128)},
+    "layers": {"irreversible": True, "quality_layers": [40, 10, 4]},
+}
+
+
+@pytest.fixture(scope="module")
+def film() -> np.ndarray:
+    """A drawing with the noise of a detector and a black border, uint8 [SIDE, SIDE]."""
+    drawn = np.asarray(phantom.draw(3, SIDE), np.float64)
+    noisy = (drawn + np.random.default_rng(0).normal(0, 1.5, drawn.shape)).clip(1, 254).astype(np.uint8)
+    noisy[:, :100] = noisy[-60:] = 0
+    return noisy
+
+
+def saved(film: np.ndarray, kind: str, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(film).save(file, kind, **options)
+    return file.getvalue()
+
+
+def in_dicom(films: Any, film: np.ndarray, stream: bytes) -> bytes:
+    dataset = films.make(film)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    dataset.PixelData = encapsulate([stream])
+    content: bytes = films.content(dataset)
+    return content
+
+
+def lost(stream: bytes, start: int, share: float, block: bytes) -> bytes:
+    at = start + int((len(stream) - start) * share)
+    return stream[:at] + block + stream[at + len(block) :]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.6, 0.75])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_a_jpeg_that_lost_a_block_is_refused(
+    films: Any, film: np.ndarray, bits: int, options: dict[str, Any], share: float
+) -> None:
+    """Of 64 bytes, which the decoder may read as just as many coefficients as were there."""
+    if bits == 8:
+        stream = saved(film, "JPEG", quality=90, **options)
+    else:
+        stream = imagecodecs.jpeg8_encode(film.astype(np.uint16) << 4, level=90, bitspersample=12, **options)
+    whole, damaged = (dicom_jpeg(films, film, each, bits) for each in (stream, lost(stream, 0, share, bytes(64))))
+    assert films.pixels(whole).shape == film.shape
+    assert films.refusal(damaged) == "unreadable"
+
+
+def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int) -> bytes:
+    dataset = films.make(film if bits == 8 else film.astype(np.uint16), bits)
+    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{50 + (bits == 12)}"
+    dataset.PixelData = encapsulate([stream])
+    content: bytes = films.content(dataset)
+    return content
+
+
+@pytest.mark.parametrize("quality", [30, 60, 95])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_flat_parts_of_a_jpeg_are_no_lost_blocks(film: np.ndarray, options: dict[str, Any], quality: int) -> None:
+    """Their blocks are short codes, which may be zeros from one to the next."""
+    assert decode(saved(film, "JPEG", quality=quality, **options)).width == SIDE
+    flat = np.zeros((SIDE, SIDE), np.uint8)
+    flat[200:300, 200:300] = 200
+    assert decode(saved(flat, "JPEG", quality=quality, **options)).width == SIDE
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("options", WAVELETS.values(), ids=WAVELETS)
+def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
+    films: Any, film: np.ndarray, options: dict[str, Any], share: float
+) -> None:
+    """The decoder makes a picture of any bytes."""
+    stream = saved(film, "JPEG2000", no_jp2=True, **options)
+    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
+    for block in (bytes(4096), b"\xff\xd9", b"\xff\xff"):
+        damaged = in_dicom(films, film, lost(stream, stream.index(b"\xff\x93"), share, block))
+        assert films.refusal(damaged) == "unreadable"
+
+
+def test_marks_of_packets_are_no_damage(films: Any, film: np.ndarray) -> None:
+    """A header that declares them (SOP and EPH), and a mark in the data; undeclared they are refused."""
+    stream = saved(film, "JPEG2000", no_jp2=True)
+    style = stream.index(b"\xff\x52") + 4
+    start = stream.index(b"\xff\x93") + 2
+    for bit, mark in ((2, b"\xff\x91\x00\x04\x00\x00"), (4, b"\xff\x92")):
+        declared = stream[:style] + bytes([stream[style] | bit]) + stream[style + 1 :]
+        for header, is_allowed in ((declared, True), (stream, False)):
+            marked = header[:start] + mark + header[start:]
+            marked = re.sub(rb"(\xff\x90\x00\x0a..)....", lambda found: found[1] + bytes(4), marked, count=1)
+            assert _is_accepted(marked) == is_allowed
+
+
+def _is_accepted(stream: bytes) -> bool:
+    from model.images import jpeg2000_stream
+
+    try:
+        jpeg2000_stream.check_tiles(stream)
+    except Refused:
+        return False
+    return True
