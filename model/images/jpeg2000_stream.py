@@ -15,7 +15,7 @@ _CODING = {b"\xff\x52", b"\xff\x53"}  # COD, and COC for one channel
 # and EPH (ISO 15444-1 A.8).
 _MARK = re.compile(rb"\xff\x91\x00\x04..|\xff[\x90-\xff]", re.DOTALL)
 _BYPASS = 1  # of the code-block styles: some bits are stored as they are, and may all be zero
-_ZEROS = 64  # bytes
+_ZEROS = 24  # bytes that no coded data has in a row
 _DAMAGED = "the JPEG 2000 data is damaged or incomplete"
 
 

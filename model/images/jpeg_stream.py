@@ -116,14 +116,30 @@ def check_ls_end(stream: bytes) -> None:
         raise Refused("unreadable", _DAMAGED)
 
 
-def check_lossless(stream: bytes, values: np.ndarray) -> None:
-    """Refuse a lossless JPEG (ISO 10918-1 annex H) whose data is longer or shorter than its decoded values need.
+def lossless_values(stream: bytes) -> np.ndarray:
+    """Decode a lossless JPEG (ISO 10918-1 annex H) to uint8 or uint16 [rows, columns].
 
-    values: uint8 or uint16 [rows, columns], as decoded. A damaged stream gives other values, so that bytes are left
-    over or missing at its end; libjpeg-turbo overlooks some of them. Raises Refused.
+    A damaged stream gives other values, which leave their range, or need more or fewer bytes than there are;
+    libjpeg-turbo overlooks both. It is told that values have 16 bits, so that it keeps those out of range. Raises
+    Refused, and anything for damaged data.
     """
-    header, scan = frame(stream), _scan(stream)
-    if header is None or scan is None:
+    import imagecodecs
+
+    header = frame(stream)
+    if header is None or header.kind != _LOSSLESS or not 2 <= header.bits <= 16:
+        raise Refused("unreadable", _DAMAGED)
+    values: np.ndarray = imagecodecs.jpeg8_decode(stream[: header.at] + b"\x10" + stream[header.at + 1 :])
+    values -= np.uint16((1 << 15) - (1 << (header.bits - 1)))  # the first prediction is half of the range
+    if int(values.max()) >> header.bits:
+        raise Refused("unreadable", _DAMAGED)
+    _check_length(stream, header, values)
+    return values.astype(np.uint8) if header.bits <= 8 else values
+
+
+def _check_length(stream: bytes, header: Frame, values: np.ndarray) -> None:
+    """Refuse lossless data that is longer or shorter than its decoded values need."""
+    scan = _scan(stream)
+    if scan is None:
         raise Refused("unreadable", _DAMAGED)
     if scan.interval:  # with restarts, the decoder checks each interval
         return
