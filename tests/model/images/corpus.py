@@ -163,14 +163,15 @@ def _whole(name: str, codec: str, dataset: Dataset) -> Whole:
 
 
 def _compressed() -> Iterator[Whole]:
-    for codec, syntax, depths, encode in _ENCODERS:
+    for number, (codec, syntax, depths, encode) in enumerate(_ENCODERS):
         for bits, signed in product(depths, (False, True)):
             if signed and syntax not in _SIGNED:
                 continue
             values = _drawn(bits, signed)
             dataset = Films.make(values, bits, PhotometricInterpretation=f"MONOCHROME{1 + signed}")
             stream = encode(_words(values, bits), bits)
-            yield _packed(f"{codec} {syntax} {bits} bits{' signed' * signed}", codec, syntax, dataset, stream)
+            name = f"{codec} {syntax} {bits} bits{' signed' * signed}, encoder {number}"
+            yield _packed(name, codec, syntax, dataset, stream)
     for bits in (8, 12, 16):
         values = _drawn(bits, True)
         stream = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, bitspersample=bits)

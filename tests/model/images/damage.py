@@ -106,6 +106,10 @@ def _bits(whole: Whole, rng: random.Random) -> Twin:
     return _twin(whole, bytes(stream), shown=whole.codec == "PNG" and _data(whole) <= at < _end(whole) - 12)
 
 
+def _noise(whole: Whole, rng: random.Random) -> Twin:
+    return _twin(whole, noise(whole.stream, rng), shown=False)
+
+
 _KINDS: dict[str, Callable[[Whole, random.Random], Twin]] = {
     "file cut": _cut_file,
     "stream cut": _cut,
@@ -114,6 +118,7 @@ _KINDS: dict[str, Callable[[Whole, random.Random], Twin]] = {
     "stream with a false end": _false_end,
     "stream with zeros": _zeros,
     "stream with a flipped bit": _bits,
+    "stream with noise": _noise,
 }
 
 

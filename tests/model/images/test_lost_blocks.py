@@ -65,18 +65,30 @@ def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits:
     """Wherever the 64 bytes were: the decoder may read zeros as just as many coefficients as there would be."""
     part = noisy_film(96)
     if bits == 8:
-        stream = saved(part, "JPEG", quality=90, **options)
+        syntax, stream = "50", saved(part, "JPEG", quality=90, **options)
     else:
+        syntax = "51"
         stream = imagecodecs.jpeg8_encode(part.astype(np.uint16) << 4, level=90, bitspersample=12, **options)
-    assert films.pixels(dicom_jpeg(films, part, stream, bits)).shape == part.shape
+    assert films.pixels(dicom_jpeg(films, part, stream, bits, syntax)).shape == part.shape
     for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 66, 16):
         damaged = stream[:at] + bytes(64) + stream[at + 64 :]
-        assert films.refusal(dicom_jpeg(films, part, damaged, bits)) == "unreadable"
+        assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
 
 
-def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int) -> bytes:
+@pytest.mark.parametrize("predictor", [1, 4, 7])
+def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
+    """Zeros change all later values, some of which leave the range of 8 bits and would return to it if they were cut."""
+    part = noisy_film(96)
+    stream = imagecodecs.jpeg8_encode(part, lossless=True, predictor=predictor)
+    assert (films.pixels(dicom_jpeg(films, part, stream, 8, "57")) == part).all()
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 66, 8):
+        damaged = stream[:at] + bytes(64) + stream[at + 64 :]
+        assert films.refusal(dicom_jpeg(films, part, damaged, 8, "57")) == "unreadable"
+
+
+def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: str) -> bytes:
     dataset = films.make(film if bits == 8 else film.astype(np.uint16), bits)
-    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{50 + (bits == 12)}"
+    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{syntax}"
     dataset.PixelData = encapsulate([stream])
     content: bytes = films.content(dataset)
     return content
