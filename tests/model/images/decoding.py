@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import tempfile
@@ -23,6 +24,8 @@ from tests.model.images.damage import Twin
 LIMIT_S = 2.0  # of CPU time for one file
 _SLACK = 40_000_000  # bytes besides those of decoding: stacks, and what allocators keep
 _ALSO_GDCM = {"JPEG", "JPEG lossless", "JPEG-LS", "JPEG 2000"}
+# libjpeg-turbo reads 8 bytes ahead: of so few before a restart it cannot tell that they are left over.
+_READ_AHEAD = re.compile(r"(Corrupt JPEG data: [1-7] extraneous bytes before marker 0xd[0-7]\n?)+")
 
 
 class Outcome(NamedTuple):
@@ -73,7 +76,10 @@ def run(cases: Iterable[tuple[Whole, Twin, bytes]], outcomes: Connection) -> Non
         if outcome.result == "scored" and not outcome.failure and twin.is_stream and whole.codec in _ALSO_GDCM:
             outcomes.send(ASKING)
             _limit_time()
-            if complaint := _complaint(whole, twin, printed):
+            complaint = _complaint(whole, twin, printed)
+            if _READ_AHEAD.fullmatch(complaint):
+                outcome = outcome._replace(kind=f"{outcome.kind}, bytes left before a restart marker")
+            elif complaint:
                 outcome = outcome._replace(failure=f"scored, but GDCM says: {complaint}")
         outcomes.send(outcome)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from model import phantom
-from model.images import jpeg2000_stream
+from model.images import jpeg2000_stream, jpeg_stream
 from model.images.decode import decode
 from model.images.limits import Refused
 
@@ -75,15 +75,16 @@ def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits:
         assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
 
 
-@pytest.mark.parametrize("predictor", [1, 4, 7])
+@pytest.mark.parametrize("predictor", [1, 4])
 def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
-    """Zeros change all later values, some of which leave the range of 8 bits and would return to it if they were cut."""
-    part = noisy_film(96)
+    """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""
+    part = noisy_film(64) ^ 0x80  # as words of signed values
     stream = imagecodecs.jpeg8_encode(part, lossless=True, predictor=predictor)
     assert (films.pixels(dicom_jpeg(films, part, stream, 8, "57")) == part).all()
-    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 66, 8):
-        damaged = stream[:at] + bytes(64) + stream[at + 64 :]
-        assert films.refusal(dicom_jpeg(films, part, damaged, 8, "57")) == "unreadable"
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34):
+        damaged = stream[:at] + bytes(32) + stream[at + 32 :]
+        with pytest.raises(Refused, match="damaged"):
+            jpeg_stream.lossless_values(damaged)
 
 
 def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: str) -> bytes:
