@@ -40,10 +40,11 @@ class Corpus:
 
     def __init__(self, data: Path | None) -> None:
         self.built, self.real = corpus.built(), corpus.real(data) if data else []
-        self._pictures = {whole.name: self._picture(whole) for whole in self.built + self.real}
+        self._pictures = {whole.name: self.picture(whole) for whole in self.built + self.real}
 
     @staticmethod
-    def _picture(whole: Whole) -> bytes | None:
+    def picture(whole: Whole) -> bytes | None:
+        """The grey values of a whole file, None if it is refused."""
         try:
             return decode(whole.content).grey.tobytes()
         except Refused:

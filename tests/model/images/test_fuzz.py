@@ -102,4 +102,4 @@ def test_the_whole_files_are_of_every_codec_and_scored() -> None:
     files = built()
     assert {whole.codec for whole in files} == CODECS
     assert len({whole.name for whole in files}) == len(files)
-    assert all(Corpus._picture(whole) and whole.holding(whole.stream) == whole.content for whole in files)
+    assert all(Corpus.picture(whole) and whole.holding(whole.stream) == whole.content for whole in files)
