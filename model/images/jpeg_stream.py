@@ -17,6 +17,7 @@ _NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a segment: none
 _DAMAGED = "the JPEG data is damaged or incomplete"
 _SCAN_START = re.compile(rb"\xff\xda", re.DOTALL)  # in coded data, a byte FF is followed by 00
 _END_OF_DATA = re.compile(rb"\xff[^\x00]", re.DOTALL)
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
 _EXTRA_BITS = np.array([*range(16), 0])  # after the code of each category; -32768, the only value of 16, needs none
 _LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
 _STRIP = 500_000  # values that are looked at together
@@ -88,7 +89,8 @@ def _has_lost_block(stream: bytes) -> bool:
             skipped, bits = divmod(symbol, 16)
             block = dc_length + dc_bits + ceil(63 / (skipped + 1)) * (length + bits)
             # The first of two may have begun before the zeros.
-            return bits > 0 and stream.find(bytes((2 * block + 64) // 8), end) >= 0
+            after = _END_OF_SCAN.search(stream, end)
+            return bits > 0 and stream.find(bytes((2 * block + 64) // 8), end, after and after.start()) >= 0
     return False
 
 

@@ -23,6 +23,7 @@ from tests.model.images.damage import Twin
 
 LIMIT_S = 2.0  # of CPU time for one file
 _SLACK = 40_000_000  # bytes besides those of decoding: stacks, and what allocators keep
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _ALSO_GDCM = {"JPEG", "JPEG lossless", "JPEG-LS", "JPEG 2000"}
 # libjpeg-turbo reads 8 bytes ahead: of so few before a restart it cannot tell that they are left over.
 _READ_AHEAD = re.compile(r"(Corrupt JPEG data: [1-7] extraneous bytes before marker 0xd[0-7]\n?)+")
@@ -67,6 +68,7 @@ class Printed:
 
 def run(cases: Iterable[tuple[Whole, Twin, bytes]], outcomes: Connection) -> None:
     """Decode each twin and send its outcome; the third part of a case is the picture of the whole file."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     printed = Printed()
     _limit_memory()
     warnings.simplefilter("always")  # not only at the first file that gives one

@@ -75,6 +75,13 @@ def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits:
         assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
 
 
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
+def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.ndarray, options: dict[str, Any]) -> None:
+    stream = saved(film, "JPEG", **options) + bytes(4096)
+    assert decode(stream).width == SIDE
+    assert films.pixels(dicom_jpeg(films, film, stream, 8, "50")).shape == film.shape
+
+
 @pytest.mark.parametrize("predictor", [1, 4])
 def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
     """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""
