@@ -1,5 +1,6 @@
 """Decode a picture file to a grey picture, and convert a grey picture to the input of the network."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -7,7 +8,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from model.images import dicom, jpeg_stream, strips
+from model.images import dicom, jpeg_stream, png_stream, strips
 from model.images.dicom_header import Stated
 from model.images.limits import Refused, check_size
 
@@ -42,9 +43,9 @@ def decode(content: bytes) -> Picture:
     Raises Refused for anything but one complete picture within the size limits.
     """
     if content.startswith(_PNG):
-        return _decode_with_pillow(content, "PNG", _open_png)
+        return _decode_with_pillow(content, "PNG", _open_png, png_stream.check_chunks)
     if content.startswith(_JPEG):
-        return _decode_with_pillow(content, "JPEG", _open_jpeg)
+        return _decode_with_pillow(content, "JPEG", _open_jpeg, jpeg_stream.check_entropy)
     if dicom.is_dicom(content):
         grey, stated = dicom.decode(content)
         return Picture(grey, "DICOM", grey.width, grey.height, 0.0, stated)
@@ -75,16 +76,18 @@ def _open_jpeg(content: bytes) -> Image.Image:
     return JpegImageFile(BytesIO(content))
 
 
-def _decode_with_pillow(content: bytes, name: str, opener: Callable[[bytes], Image.Image]) -> Picture:
+def _decode_with_pillow(
+    content: bytes, name: str, opener: Callable[[bytes], Image.Image], check_stream: Callable[[bytes], None]
+) -> Picture:
     # The plugin instead of Image.open: it can open no other format, prints no decompression bomb warning for a size
     # that check_size refuses anyway, and does not import four unused plugins.
+    warnings.filterwarnings("ignore", module=r"(PIL|model\.images)\b")  # for each file: filters may have been reset
     try:
         image = opener(content)
         check_size(*image.size, _bytes_per_pixel(image))
         if getattr(image, "n_frames", 1) > 1 or "mp" in image.info:
             raise Refused("multiple_frames", "the file contains more than one picture")
-        if name == "JPEG":
-            jpeg_stream.check_entropy(content)
+        check_stream(content)
         image.load()
         if name == "JPEG" and _ends_flat(image):
             raise Refused("unreadable", "the JPEG file is damaged: its last rows are missing")

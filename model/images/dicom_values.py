@@ -125,9 +125,8 @@ def _decoded(stream: bytes, name: str, shape: tuple[int, int], allocated: int) -
 
     if name in _JPEG:
         jpeg_stream.check_entropy(stream)
-        values: np.ndarray = imagecodecs.jpeg8_decode(stream)
-        if name in _LOSSLESS_JPEG:
-            jpeg_stream.check_lossless(stream, values)
+        lossless = name in _LOSSLESS_JPEG
+        values: np.ndarray = jpeg_stream.lossless_values(stream) if lossless else imagecodecs.jpeg8_decode(stream)
     elif name in _JPEG_LS:
         jpeg_stream.check_ls_end(stream)
         values = imagecodecs.jpegls_decode(stream)

@@ -1,36 +1,95 @@
-"""Check that a JPEG 2000 codestream is whole: every tile is there, and it ends where its parts end."""
+"""Check that a JPEG 2000 codestream is whole: every tile is there, its data is possible, and it ends where it says."""
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from math import ceil
+from typing import NamedTuple
 
 from model.images.limits import Refused
 
 MOST_TILES = 4096  # the decoder allocates memory for each
-_SOT, _EOC = b"\xff\x90", b"\xff\xd9"
+_SOT, _SOD, _EOC, _COD = b"\xff\x90", b"\xff\x93", b"\xff\xd9", b"\xff\x52"
+_CODING = {b"\xff\x52", b"\xff\x53"}  # COD, and COC for one channel
+# In coded data, a byte FF is followed by less than 90, but for the optional marks of a packet: SOP, with its number,
+# and EPH (ISO 15444-1 A.8).
+_MARK = re.compile(rb"\xff\x91\x00\x04..|\xff[\x90-\xff]", re.DOTALL)
+_BYPASS = 1  # of the code-block styles: some bits are stored as they are, and may all be zero
+_ZEROS = 24  # bytes that no coded data has in a row
 _DAMAGED = "the JPEG 2000 data is damaged or incomplete"
 
 
-def check_tiles(stream: bytes) -> None:
-    """Refuse a codestream (ISO 15444-1 A.4 and A.5) that misses a tile, a part of one or its end.
+class _Coding(NamedTuple):
+    """What the main header says of packets: their marks, and how many zero bytes may follow each other among them."""
 
-    The decoder leaves missing tiles black without a word. Raises Refused.
+    marks: tuple[bytes, ...]
+    zeros: int | None
+
+
+def check_tiles(stream: bytes) -> None:
+    """Refuse a codestream (ISO 15444-1 A.4 and A.5) that misses a tile, a part of one or its end, or has other bytes.
+
+    The decoder leaves missing tiles black, and decodes any bytes to something, without a word. Raises Refused.
     """
-    expected = _tile_count(stream)
+    expected, coding = _tile_count(stream), _coding(stream)
     at, parts, declared = _first_part(stream), Counter[int](), {}
     while stream[at : at + 2] == _SOT:
         tile, length = (int.from_bytes(stream[at + 4 : at + 6], "big"), int.from_bytes(stream[at + 6 : at + 10], "big"))
         parts[tile] += 1
         if count := stream[at + 11 : at + 12] and stream[at + 11]:
             declared[tile] = count
-        if length == 0:  # up to the end
-            at = stream.rfind(_EOC)
-            break
-        if length < 14:
+        end = at + length if length else stream.rfind(_EOC)  # 0: up to the end
+        if (length and length < 14) or not _is_possible(stream, at, end, coding):
             raise Refused("unreadable", _DAMAGED)
-        at += length
+        at = end
+        if not length:
+            break
     complete = set(parts) == set(range(expected)) and all(parts[tile] == count for tile, count in declared.items())
     if at < 0 or stream[at : at + 2] != _EOC or not complete:
         raise Refused("unreadable", _DAMAGED)
+
+
+def _is_possible(stream: bytes, at: int, end: int, coding: _Coding) -> bool:
+    """Whether the tile part [at, end) has data that an encoder can write: no markers, and no lost block of zeros."""
+    start, zeros = at + 12, coding.zeros
+    while (marker := stream[start : start + 2]) != _SOD:
+        length = int.from_bytes(stream[start + 2 : start + 4], "big")
+        if length < 2 or start >= end:
+            return False
+        zeros = None if marker in _CODING else zeros  # this part is coded in another way
+        start += 2 + length
+    if zeros is not None and stream.find(bytes(zeros + 1), start, end) >= 0:
+        return False
+    found = (mark.group()[:2] for mark in _MARK.finditer(stream, start + len(_SOD), end))
+    return all(mark in coding.marks for mark in found)
+
+
+def _coding(stream: bytes) -> _Coding:
+    """The coding style (ISO 15444-1 A.6.1)."""
+    segments = dict(_segments(stream))
+    style = segments.get(_COD, b"")
+    if len(style) < 10:
+        raise Refused("unreadable", _DAMAGED)
+    marks = (b"\xff\x91",) * bool(style[0] & 2) + (b"\xff\x92",) * bool(style[0] & 4)
+    bypass = style[8] & _BYPASS or len(segments.keys() & _CODING) > 1
+    return _Coding(marks, None if bypass else _most_zeros(stream, style))
+
+
+def _most_zeros(stream: bytes, style: bytes) -> int:
+    """How many zero bytes may follow each other: one for each empty packet, and a bit for each code block in it."""
+    layers, levels = int.from_bytes(style[2:4], "big"), style[5]
+    width, height = (int.from_bytes(stream[start : start + 4], "big") for start in (24, 28))
+    right, bottom = (int.from_bytes(stream[start : start + 4], "big") for start in (8, 12))
+    width, height = min(width, right), min(height, bottom)
+    blocks = (ceil(width / (4 << style[6])) + levels) * (ceil(height / (4 << style[7])) + levels)
+    precincts = 0
+    for level in range(levels + 1):
+        size = style[10 + level] if len(style) > 10 + level else 0xFF
+        across, down = (
+            ceil(side / (1 << (levels - level + bits))) + 1 for side, bits in ((width, size & 15), (height, size >> 4))
+        )
+        precincts += across * down
+    return _ZEROS + layers * (precincts + blocks // 4)
 
 
 def _tile_count(stream: bytes) -> int:
@@ -48,10 +107,15 @@ def _tile_count(stream: bytes) -> int:
 
 def _first_part(stream: bytes) -> int:
     """The position of the first tile part, after the segments of the main header."""
+    return 2 + sum(4 + len(content) for _, content in _segments(stream))
+
+
+def _segments(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The marker and the content of each segment of the main header."""
     at = 2
-    while stream[at : at + 2] != _SOT:
+    while (marker := stream[at : at + 2]) != _SOT:
         length = int.from_bytes(stream[at + 2 : at + 4], "big")
         if length < 2 or at >= len(stream):
             raise Refused("unreadable", _DAMAGED)
+        yield marker, stream[at + 4 : at + 2 + length]
         at += 2 + length
-    return at

@@ -1,18 +1,23 @@
 """Check that a JPEG stream is whole: its frame header, and its entropy-coded data against what was decoded from it."""
 
 import re
+from collections.abc import Iterator
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 
 from model.images.limits import Refused
 
-_PROGRESSIVE, _LOSSLESS, _JPEG_LS = 0xC2, 0xC3, 0xF7
+_BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
+_TABLES, _SCAN, _INTERVAL = 0xC4, 0xDA, 0xDD
+_AC = 0x10  # added to the number of a table: it is of coefficients other than the first
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # among C0 to CF: Huffman tables, reserved, arithmetic conditioning
 _NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a segment: none of them belongs before the frame
 _DAMAGED = "the JPEG data is damaged or incomplete"
 _SCAN_START = re.compile(rb"\xff\xda", re.DOTALL)  # in coded data, a byte FF is followed by 00
 _END_OF_DATA = re.compile(rb"\xff[^\x00]", re.DOTALL)
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
 _EXTRA_BITS = np.array([*range(16), 0])  # after the code of each category; -32768, the only value of 16, needs none
 _LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
 _STRIP = 500_000  # values that are looked at together
@@ -31,18 +36,11 @@ class Frame(NamedTuple):
 
 def frame(stream: bytes) -> Frame | None:
     """The frame header of a JPEG or JPEG-LS stream, None if there is none."""
-    at = 2
-    while at + 10 <= len(stream) and stream[at] == 0xFF:
-        marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in _NO_LENGTH or length < 2:
-            return None
-        elif marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME):
-            rows, columns = (int.from_bytes(stream[start : start + 2], "big") for start in (at + 5, at + 7))
-            return Frame(at + 4, marker, stream[at + 4], rows, columns, stream[at + 9])
-        else:
-            at += 2 + length
+    for marker, content, end in _segments(stream):
+        is_frame = marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME)
+        if is_frame and len(content) >= 6:
+            rows, columns = (int.from_bytes(content[start : start + 2], "big") for start in (1, 3))
+            return Frame(end - len(content), marker, content[0], rows, columns, content[5])
     return None
 
 
@@ -58,6 +56,8 @@ def check_entropy(stream: bytes) -> None:
     header = frame(stream)
     if header is None or (header.kind == _PROGRESSIVE and not _is_refined(stream, header.channels)):
         raise Refused("unreadable", _DAMAGED)
+    if header.kind in (_BASELINE, _EXTENDED) and header.channels == 1 and _has_lost_block(stream):
+        raise Refused("unreadable", _DAMAGED)
     if header.bits != 8:
         stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
     smallest = {} if header.kind == _LOSSLESS else {"min_height": 1, "min_width": 1, "min_factor": 1}
@@ -67,6 +67,31 @@ def check_entropy(stream: bytes) -> None:
         simplejpeg.decode_jpeg(stream, "GRAY", strict=True, **smallest)
     except ValueError as error:
         raise Refused("unreadable", _DAMAGED) from error
+
+
+def _has_lost_block(stream: bytes) -> bool:
+    """Whether the data of one channel has more zero bytes in a row than a picture can have: a part of it was lost.
+
+    Zeros are the first code of a table. Unless that ends a block, they give its 63 coefficients one and the same value.
+    """
+    first: dict[int, tuple[int, int]] = {}  # of each table: the length of its first code, and what that stands for
+    for marker, content, end in _segments(stream):
+        if marker == _TABLES:
+            while len(content) > 17:
+                length = next((at for at in range(1, 17) if content[at]), 16)
+                first[content[0]] = (length, content[17])
+                content = content[17 + sum(content[1:17]) :]
+        elif marker == _SCAN:
+            dc, ac = content[2] >> 4, _AC + (content[2] & 15)
+            if not {dc, ac} <= first.keys():
+                return False
+            (dc_length, dc_bits), (length, symbol) = first[dc], first[ac]
+            skipped, bits = divmod(symbol, 16)
+            block = dc_length + dc_bits + ceil(63 / (skipped + 1)) * (length + bits)
+            # The first of two may have begun before the zeros.
+            after = _END_OF_SCAN.search(stream, end)
+            return bits > 0 and stream.find(bytes((2 * block + 64) // 8), end, after and after.start()) >= 0
+    return False
 
 
 def _is_refined(stream: bytes, channels: int) -> bool:
@@ -93,14 +118,30 @@ def check_ls_end(stream: bytes) -> None:
         raise Refused("unreadable", _DAMAGED)
 
 
-def check_lossless(stream: bytes, values: np.ndarray) -> None:
-    """Refuse a lossless JPEG (ISO 10918-1 annex H) whose data is longer or shorter than its decoded values need.
+def lossless_values(stream: bytes) -> np.ndarray:
+    """Decode a lossless JPEG (ISO 10918-1 annex H) to uint8 or uint16 [rows, columns].
 
-    values: uint8 or uint16 [rows, columns], as decoded. A damaged stream gives other values, so that bytes are left
-    over or missing at its end; libjpeg-turbo overlooks some of them. Raises Refused.
+    A damaged stream gives other values, which leave their range, or need more or fewer bytes than there are;
+    libjpeg-turbo overlooks both. It is told that values have 16 bits, so that it keeps those out of range. Raises
+    Refused, and anything for damaged data.
     """
-    header, scan = frame(stream), _scan(stream)
-    if header is None or scan is None:
+    import imagecodecs
+
+    header = frame(stream)
+    if header is None or header.kind != _LOSSLESS or not 2 <= header.bits <= 16:
+        raise Refused("unreadable", _DAMAGED)
+    values: np.ndarray = imagecodecs.jpeg8_decode(stream[: header.at] + b"\x10" + stream[header.at + 1 :])
+    values -= np.uint16((1 << 15) - (1 << (header.bits - 1)))  # the first prediction is half of the range
+    if int(values.max()) >> header.bits:
+        raise Refused("unreadable", _DAMAGED)
+    _check_length(stream, header, values)
+    return values.astype(np.uint8) if header.bits <= 8 else values
+
+
+def _check_length(stream: bytes, header: Frame, values: np.ndarray) -> None:
+    """Refuse lossless data that is longer or shorter than its decoded values need."""
+    scan = _scan(stream)
+    if scan is None:
         raise Refused("unreadable", _DAMAGED)
     if scan.interval:  # with restarts, the decoder checks each interval
         return
@@ -129,28 +170,34 @@ class _Scan(NamedTuple):
 
 def _scan(stream: bytes) -> _Scan | None:
     """The only scan of a stream of one channel, None if it is not as ISO 10918-1 annex B requires."""
-    at, interval, tables = 2, 0, {}
-    while at + 4 <= len(stream) and stream[at] == 0xFF:
-        marker, end = stream[at + 1], at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-        content = stream[at + 4 : end]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker in _NO_LENGTH or end < at + 4:
-            return None
-        if marker == 0xC4:
+    interval, tables = 0, {}
+    for marker, content, end in _segments(stream):
+        if marker == _TABLES:
             tables |= _code_lengths(content)
-        elif marker == 0xDD:
+        elif marker == _INTERVAL:
             interval = int.from_bytes(content[:2], "big")
-        elif marker == 0xDA:
+        elif marker == _SCAN:
             table, predictor, shift = content[2] >> 4, content[3], content[5] & 15
             after = _END_OF_DATA.search(stream, end)
             data = stream[end : after.start() if after else len(stream)]
             if table not in tables or not 1 <= predictor <= 7:
                 return None
             return _Scan(predictor, shift, interval, tables[table], len(data) - data.count(b"\xff\x00"))
-        at = end
     return None
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The marker, the content and the end of each segment, up to the first that is none."""
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == 0xFF:
+        marker, end = stream[at + 1], at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker in _NO_LENGTH or end < at + 4:
+            return
+        else:
+            yield marker, stream[at + 4 : end], end
+            at = end
 
 
 def _code_lengths(content: bytes) -> dict[int, np.ndarray]:

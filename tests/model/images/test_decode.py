@@ -214,11 +214,26 @@ def test_picture_is_turned_upright_as_its_exif_says(kind: str, orientation: int)
     assert np.abs(np.asarray(picture.grey, dtype=int) - np.asarray(upright)).mean() < 2
 
 
-def test_damaged_exif_is_no_damage_to_the_picture(grey: Image.Image) -> None:
-    content = encode(grey, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+@pytest.mark.parametrize("entry", [b"\xff" * 12, struct.pack("<HHII", 0x0112, 2, 1000, 500)])
+def test_damaged_exif_is_no_damage_to_the_picture(grey: Image.Image, entry: bytes) -> None:
+    """And nothing is printed about it: the second one has an orientation beyond its end."""
+    content = encode(grey, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
         assert decode(content).width == 128
+    assert not seen
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "I;16"])
+def test_a_png_is_checked_to_its_end(grey: Image.Image, mode: str) -> None:
+    """Pillow reads as far as the last pixel, even if the rest of the data, its checksum or the end is missing."""
+    image = grey.convert("I").point(lambda value: value * 257).convert("I;16") if mode == "I;16" else grey.convert(mode)
+    whole = encode(image)
+    assert decode(whole + b"more").width == 128
+    end = whole.index(b"IEND") - 4
+    changed = [whole[:end], whole[: end + 8], whole[: end - 4] + bytes(4) + whole[end:], whole[:-4] + bytes(4)]
+    changed += [whole[: end - kept] + bytes(kept) for kept in range(1, 12)]
+    assert [refusal(content) for content in changed] == ["unreadable"] * len(changed)
 
 
 def test_colour_is_measured(grey: Image.Image) -> None:

@@ -1,0 +1,146 @@
+"""A block of zeros that storage left in a coded stream is refused where no encoder writes so many zeros."""
+
+import re
+from io import BytesIO
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.encaps import encapsulate
+
+from model import phantom
+from model.images import jpeg2000_stream, jpeg_stream
+from model.images.decode import decode
+from model.images.limits import Refused
+
+SIDE = 512
+JPEGS: dict[str, dict[str, Any]] = {"the usual tables": {}, "tables of its own": {"optimize": True}}
+WAVELETS: dict[str, dict[str, Any]] = {
+    "one tile": {},
+    "tiles": {"tile_size": (128, 128)},
+    "precincts": {"precinct_size": (128, 128)},
+    "layers": {"irreversible": True, "quality_layers": [40, 10, 4]},
+}
+
+
+def noisy_film(side: int) -> np.ndarray:
+    """A drawing with the noise of a detector, uint8 [side, side]."""
+    drawn = np.asarray(phantom.draw(3, side), np.float64)
+    return (drawn + np.random.default_rng(0).normal(0, 1.5, drawn.shape)).clip(1, 254).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def film() -> np.ndarray:
+    """A film with a black border, uint8 [SIDE, SIDE]."""
+    noisy = noisy_film(SIDE)
+    noisy[:, :100] = noisy[-60:] = 0
+    return noisy
+
+
+def saved(film: np.ndarray, kind: str, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(film).save(file, kind, **options)
+    return file.getvalue()
+
+
+def in_dicom(films: Any, film: np.ndarray, stream: bytes) -> bytes:
+    dataset = films.make(film)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    dataset.PixelData = encapsulate([stream])
+    content: bytes = films.content(dataset)
+    return content
+
+
+def lost(stream: bytes, share: float, block: bytes) -> bytes:
+    start = stream.index(b"\xff\x93")
+    at = start + int((len(stream) - start) * share)
+    return stream[:at] + block + stream[at + len(block) :]
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits: int, options: dict[str, Any]) -> None:
+    """Wherever the 64 bytes were: the decoder may read zeros as just as many coefficients as there would be."""
+    part = noisy_film(96)
+    if bits == 8:
+        syntax, stream = "50", saved(part, "JPEG", quality=90, **options)
+    else:
+        syntax = "51"
+        stream = imagecodecs.jpeg8_encode(part.astype(np.uint16) << 4, level=90, bitspersample=12, **options)
+    assert films.pixels(dicom_jpeg(films, part, stream, bits, syntax)).shape == part.shape
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 66, 16):
+        damaged = stream[:at] + bytes(64) + stream[at + 64 :]
+        assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
+def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.ndarray, options: dict[str, Any]) -> None:
+    stream = saved(film, "JPEG", **options) + bytes(4096)
+    assert decode(stream).width == SIDE
+    assert films.pixels(dicom_jpeg(films, film, stream, 8, "50")).shape == film.shape
+
+
+@pytest.mark.parametrize("predictor", [1, 4])
+def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
+    """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""
+    part = noisy_film(64) ^ 0x80  # as words of signed values
+    stream = imagecodecs.jpeg8_encode(part, lossless=True, predictor=predictor)
+    assert (films.pixels(dicom_jpeg(films, part, stream, 8, "57")) == part).all()
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34):
+        damaged = stream[:at] + bytes(32) + stream[at + 32 :]
+        with pytest.raises(Refused, match="damaged"):
+            jpeg_stream.lossless_values(damaged)
+
+
+def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: str) -> bytes:
+    dataset = films.make(film if bits == 8 else film.astype(np.uint16), bits)
+    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{syntax}"
+    dataset.PixelData = encapsulate([stream])
+    content: bytes = films.content(dataset)
+    return content
+
+
+@pytest.mark.parametrize("quality", [30, 60, 95])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_flat_parts_of_a_jpeg_are_no_lost_blocks(film: np.ndarray, options: dict[str, Any], quality: int) -> None:
+    """Their blocks are short codes, which may be zeros from one to the next."""
+    assert decode(saved(film, "JPEG", quality=quality, **options)).width == SIDE
+    flat = np.zeros((SIDE, SIDE), np.uint8)
+    flat[200:300, 200:300] = 200
+    assert decode(saved(flat, "JPEG", quality=quality, **options)).width == SIDE
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("options", WAVELETS.values(), ids=WAVELETS)
+def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
+    films: Any, film: np.ndarray, options: dict[str, Any], share: float
+) -> None:
+    """The decoder makes a picture of any bytes."""
+    stream = saved(film, "JPEG2000", no_jp2=True, **options)
+    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
+    for block in (bytes(4096), b"\xff\xd9", b"\xff\xff"):
+        damaged = in_dicom(films, film, lost(stream, share, block))
+        assert films.refusal(damaged) == "unreadable"
+
+
+def test_marks_of_packets_are_no_damage(films: Any, film: np.ndarray) -> None:
+    """A header that declares them (SOP and EPH), and a mark in the data; undeclared they are refused."""
+    stream = saved(film, "JPEG2000", no_jp2=True)
+    style = stream.index(b"\xff\x52") + 4
+    start = stream.index(b"\xff\x93") + 2
+    for bit, mark in ((2, b"\xff\x91\x00\x04\x00\x00"), (4, b"\xff\x92")):
+        declared = stream[:style] + bytes([stream[style] | bit]) + stream[style + 1 :]
+        for header, is_allowed in ((declared, True), (stream, False)):
+            marked = header[:start] + mark + header[start:]
+            marked = re.sub(rb"(\xff\x90\x00\x0a..)....", lambda found: found[1] + bytes(4), marked, count=1)
+            assert _is_accepted(marked) == is_allowed
+
+
+def _is_accepted(stream: bytes) -> bool:
+    try:
+        jpeg2000_stream.check_tiles(stream)
+    except Refused:
+        return False
+    return True
