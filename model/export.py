@@ -149,6 +149,7 @@ def _describe(
     height, width = model.input_shape[1:3]
     samples = {part: dataset.part(part) for part in ("train", "validation", "test")}
     patients = {part: {sample.patient for sample in listed} for part, listed in samples.items()}
+    stated = origin.ages or ages(origin.source)
     return {
         "name": name,
         "created": origin.created or now(),
@@ -158,7 +159,7 @@ def _describe(
             "name": dataset.name,
             "manifest_sha256": dataset.manifest_sha256,
             "attribution": SOURCES.get(origin.source, origin.source),
-            **({"ages": list(stated)} if (stated := origin.ages or ages(origin.source)) else {}),
+            **({"ages": list(stated)} if stated else {}),
             **{part: len(listed) for part, listed in samples.items()},
             "patients": {part: len(numbers) for part, numbers in patients.items()},
             "patient_numbers_in_test_too": len(patients["test"] & (patients["train"] | patients["validation"])),
@@ -166,7 +167,7 @@ def _describe(
         # The name alone: the path of a weights file belongs to one machine.
         "settings": {**settings.to_dict(), "weights": Path(settings.weights).name},
         "code_version": code_version(),
-        "intended_use": card.INTENDED_USE,
+        "intended_use": card.intended_use(stated),
     }
 
 

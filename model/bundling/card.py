@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.bundling import heat_map
 from model.bundling.refusal import QUANTILE
 from model.evaluation.metrics import TITLES
 
-INTENDED_USE = (
-    "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays of children for signs of "
-    "pneumonia. Not a medical device: not for diagnosis, triage or treatment, and not reviewed by any authority."
+_INTENDED_USE = (
+    "Research, teaching and the demonstration of a deployment: scoring frontal chest X-rays{} for signs of pneumonia. "
+    "Not a medical device: not for diagnosis, triage or treatment, and not reviewed by any authority."
 )
 _CHILDREN = (
     "Trained on children aged 1 to 5 from one hospital and one country. On adults, on other equipment and on other "
@@ -34,6 +34,11 @@ _SHARED = (
     " {} numbers of the official test part occur in the training or validation part with another kind of finding; "
     "whether they are the same children nobody has published."
 )
+
+
+def intended_use(ages: Sequence[int] | None) -> str:
+    """The intended use of a model. ages: the youngest and oldest age of its training patients, if known."""
+    return _INTENDED_USE.format("" if ages is None else f" of patients aged {ages[0]} to {ages[1]}")
 
 
 def text(manifest: Mapping[str, Any], reproduce: str, plots: list[str]) -> str:

@@ -330,6 +330,7 @@ def test_the_manifest_has_the_ages_that_the_publishers_state_or_that_were_given(
 ) -> None:
     manifest = export._describe(model, settings, drawings, "small", provenance.Origin(source=source, ages=given))
     assert manifest["data"].get("ages") == ages
+    assert ("X-rays for signs" in manifest["intended_use"]) == (ages is None)
 
 
 def test_a_bundle_without_ages_is_made_with_a_warning(
@@ -342,7 +343,8 @@ def test_a_bundle_without_ages_is_made_with_a_warning(
     made = export.build_bundle(model, settings, drawings, tmp_path / "b", "small", origin=given, base=built)
     assert made.ages == (18, 90) and not [record for record in caplog.records if "--ages" in record.message]
     card = (made.directory / "MODEL_CARD.md").read_text()
-    assert "Trained on patients aged 18 to 90." in card and card.count("--ages 18 90") == 2
+    assert "X-rays of patients aged 18 to 90 for signs" in card and "Trained on patients aged 18 to 90." in card
+    assert card.count("--ages 18 90") == 2
     unknown = provenance.Origin(source="Films of our hospital")
     made = export.build_bundle(model, settings, drawings, tmp_path / "c", "small", origin=unknown, base=built)
     assert made.ages is None and "are not described here" in (made.directory / "MODEL_CARD.md").read_text()
