@@ -56,7 +56,7 @@ def check_entropy(stream: bytes) -> None:
     header = frame(stream)
     if header is None or (header.kind == _PROGRESSIVE and not _is_refined(stream, header.channels)):
         raise Refused("unreadable", _DAMAGED)
-    if header.kind in (_BASELINE, _EXTENDED) and header.channels == 1 and _has_lost_block(stream):
+    if header.kind in (_BASELINE, _EXTENDED) and not _is_possible(stream):
         raise Refused("unreadable", _DAMAGED)
     if header.bits != 8:
         stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
@@ -69,8 +69,8 @@ def check_entropy(stream: bytes) -> None:
         raise Refused("unreadable", _DAMAGED) from error
 
 
-def _has_lost_block(stream: bytes) -> bool:
-    """Whether the data of one channel has more zero bytes in a row than a picture can have: a part of it was lost.
+def _is_possible(stream: bytes) -> bool:
+    """Whether the first scan has its tables, and, if it is of one channel, no more zero bytes in a row than a picture.
 
     Zeros are the first code of a table. Unless that ends a block, they give its 63 coefficients one and the same value.
     """
@@ -82,15 +82,15 @@ def _has_lost_block(stream: bytes) -> bool:
                 first[content[0]] = (length, content[17])
                 content = content[17 + sum(content[1:17]) :]
         elif marker == _SCAN:
-            dc, ac = content[2] >> 4, _AC + (content[2] & 15)
-            if not {dc, ac} <= first.keys():
-                return False
-            (dc_length, dc_bits), (length, symbol) = first[dc], first[ac]
+            pairs = [(names >> 4, _AC + (names & 15)) for names in content[2 : 1 + 2 * content[0] : 2]]
+            if not {name for pair in pairs for name in pair} <= first.keys():
+                return False  # the decoder takes the usual ones
+            (dc_length, dc_bits), (length, symbol) = first[pairs[0][0]], first[pairs[0][1]]
             skipped, bits = divmod(symbol, 16)
             block = dc_length + dc_bits + ceil(63 / (skipped + 1)) * (length + bits)
-            # The first of two may have begun before the zeros.
+            zeros = bytes((2 * block + 64) // 8)  # the first of two blocks may have begun before them
             after = _END_OF_SCAN.search(stream, end)
-            return bits > 0 and stream.find(bytes((2 * block + 64) // 8), end, after and after.start()) >= 0
+            return len(pairs) > 1 or not bits or stream.find(zeros, end, after and after.start()) < 0
     return False
 
 

@@ -82,6 +82,19 @@ def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.nd
     assert films.pixels(dicom_jpeg(films, film, stream, 8, "50")).shape == film.shape
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> None:
+    """The decoder takes the usual tables instead."""
+    stream = saved(np.asarray(Image.fromarray(film).convert(mode)), "JPEG")
+    tables = [found.start() for found in re.finditer(rb"\xff\xc4", stream[: stream.index(b"\xff\xda")])]
+    assert len(tables) == (2 if mode == "L" else 4)
+    for at in tables:
+        length = 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        for damaged in (stream[:at] + stream[at + length :], stream[: at + 4] + b"\x03" + stream[at + 5 :]):
+            with pytest.raises(Refused, match="damaged"):
+                decode(damaged)
+
+
 @pytest.mark.parametrize("predictor", [1, 4])
 def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
     """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""

@@ -129,24 +129,32 @@ def test_bytes_a_pixel_of_dicom(films: Any, kind: str, tags: dict[str, Any], mos
     assert growth(small, large) <= most * SIDE**2 + SLACK
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"])
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90"])
 def test_bytes_a_pixel_of_packed_dicom(films: Any, syntax: str, growth: Growth) -> None:
     """The memory of third-party decoders is within the limit for their files."""
     contents = []
     for side in (100, SIDE):
         dataset = films.make(np.zeros((side, side), "<u2"), 12)
-        dataset.compress(syntax, encoding_plugin="pydicom") if syntax.endswith(".5") else pack(dataset)
+        if syntax.endswith(".5"):
+            dataset.compress(syntax, encoding_plugin="pydicom")
+        else:
+            pack(dataset, syntax)
         contents.append(films.content(dataset))
     assert growth(*contents) <= COMPRESSED * SIDE**2 + SLACK
 
 
-def pack(dataset: Any) -> None:
-    """Compress a black film of 16 bits as JPEG 2000, in place."""
+def pack(dataset: Any, syntax: str) -> None:
+    """Compress a black film of 16 bits as JPEG 2000 or lossless JPEG, in place."""
+    import imagecodecs
     from pydicom.encaps import encapsulate
 
+    black = np.zeros((dataset.Rows, dataset.Columns), np.uint16)
     file = BytesIO()
-    Image.new("I;16", (dataset.Columns, dataset.Rows)).save(file, "JPEG2000", no_jp2=True, irreversible=False)
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    if syntax.endswith(".70"):
+        file.write(imagecodecs.jpeg8_encode(black, lossless=True, predictor=1, bitspersample=16))
+    else:
+        Image.fromarray(black).save(file, "JPEG2000", no_jp2=True, irreversible=False)
+    dataset.file_meta.TransferSyntaxUID = syntax
     dataset.BitsStored, dataset.HighBit = 16, 15
     dataset.PixelData = encapsulate([file.getvalue()])
 
