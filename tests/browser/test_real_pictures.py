@@ -22,9 +22,10 @@ def real_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_only_x_rays_are_assessed(real_stack: Stack, watched: Watched, data_root: Path, shoot):
     train = data_root / "kermany224" / "train"
     films = [sorted((train / label).iterdir())[7] for label in ("NORMAL", "PNEUMONIA")]
-    films.append(next((data_root / "dicom" / "chest").glob("philips_cr_pa_mono1_jpegls*")))
+    films.append(next((data_root / "dicom" / "chest").glob("canon_dx_pa_mono1_j2k*")))
     others = [data_root / "ood" / "photo" / "astronaut.png", next((data_root / "dicom" / "other").glob("CT_small*"))]
     others += sorted((data_root / "dicom" / "broken").glob("hip_*"))
+    others += sorted((data_root / "dicom" / "chest").glob("philips_cr_pa_mono1_jpegls*"))  # of an adult, by its header
     page = watched.page
     assess(page, real_stack, [*films, *others])
     page.wait_for_url("**/results?*")
