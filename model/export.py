@@ -56,12 +56,11 @@ def build_bundle(
 ) -> Bundle:
     """Make the bundle `out_dir` from a trained model; a failure or a kill at any point leaves no bundle there.
 
-    dataset: split as in training. Calibration, threshold and the limits of refusal are fitted on the validation part,
-    the refusal statistics on the training part; the test part is scored only if `test` is set. The offset of the
-    calibration is added to the last bias of the exported networks; `model` is not changed. base: the bundle that
-    `model` was read from; its networks and its calibration are kept. The same arguments on the same machine give the
-    same version. Raises ExportError (the exported files differ from `model`, or the health check could never pass),
-    ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty and `replace` is not set).
+    dataset: split as in training. All is fitted on the training and validation parts; the test part is scored only if
+    `test` is set. The offset of the calibration is added to the last bias of the exported networks; `model` stays. base:
+    the bundle that `model` was read from; its networks and calibration are kept. The same arguments on the same machine
+    give the same version. Raises ExportError (the exported files differ from `model`, or the health check could never
+    pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty and `replace` is not set).
     """
     if not replace and out_dir.exists() and any(out_dir.iterdir()):
         raise FileExistsError(f"{out_dir} already exists; give --replace, remove it, or name another directory")

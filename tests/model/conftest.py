@@ -82,3 +82,11 @@ def film() -> np.ndarray:
 def bundle_dir(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny bundle that a test may break."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small network, trained one step."""
+    from tests.model import small_network
+
+    return small_network.trained()

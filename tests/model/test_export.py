@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,38 +23,12 @@ from model.evaluation import calibrate
 from model.serving.occlusion import occlusion
 from model.serving.predict import Classifier
 from model.settings import TrainSettings, choose
+from tests.model.small_network import SIDE
 
 # Keras 3 asks TensorFlow for arrays in a way that NumPy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-SIDE = 32
 ORIGIN = provenance.Origin(source="drawings", created="2026-01-01T00:00:00Z")
 HISTORY = [{"loss": 1 / n, "val_loss": 1 / n, "val_auc": 0.9, "val_recall": 0.8} for n in (1, 2, 3)]
-
-
-def small(seed: int = 1):
-    """A network with what ours have: a normalization, branches that join, a dropout."""
-    import keras
-    from keras import layers
-
-    keras.utils.set_random_seed(seed)
-    pixels = keras.Input((SIDE, SIDE, 1), name="pixels")
-    x = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False)(pixels)
-    x = layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = layers.Concatenate()([layers.Conv2D(4, 1)(x), layers.Conv2D(4, 3, padding="same")(x)])
-    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(pixels, layers.Dense(1, name="logit")(x))
-
-
-@pytest.fixture(scope="module")
-def model():
-    """That network, compiled and trained one step."""
-    import keras
-
-    model = small()
-    model.compile(optimizer="adam", loss=keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(onnx.trial_pictures(SIDE, SIDE), np.arange(12) % 2, verbose=0)
-    return model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,137 +55,6 @@ def drawings(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) 
 def built(model, settings: TrainSettings, drawings: dataset.DataSet, tmp_path_factory) -> bundles.Bundle:
     out = tmp_path_factory.mktemp("out") / "bundle"
     return export.build_bundle(model, settings, drawings, out, "small", test=True, history=HISTORY, origin=ORIGIN)
-
-
-def test_the_exported_file_has_the_one_interface(model, tmp_path: Path) -> None:
-    onnx.to_onnx(model, tmp_path / "model.onnx")
-    runtime = onnx.session(tmp_path / "model.onnx")
-    (model_input,), (answer,) = runtime.get_inputs(), runtime.get_outputs()
-    assert (model_input.name, model_input.type, model_input.shape) == ("pixels", "tensor(float)", ["N", SIDE, SIDE, 1])
-    assert (answer.name, answer.type, answer.shape) == ("logit", "tensor(float)", ["N", 1])
-    pictures = onnx.trial_pictures(SIDE, SIDE)
-    many = runtime.run(["logit"], {"pixels": pictures})[0][:, 0]
-    assert onnx.logits(runtime, pictures) == pytest.approx(many, abs=1e-5)
-    assert many == pytest.approx(np.asarray(model(pictures))[:, 0], abs=1e-4)
-    assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
-
-
-def test_compare_measures_the_largest_difference(model, tmp_path: Path) -> None:
-    onnx.to_onnx(model, tmp_path / "model.onnx")
-    assert onnx.compare(model, tmp_path / "model.onnx") <= onnx.TOLERANCE
-    with pytest.raises(ExportError, match="differ by"):
-        onnx.compare(small(seed=2), tmp_path / "model.onnx")
-
-
-def test_a_difference_that_the_temperature_brings_out_is_found(model, tmp_path: Path) -> None:
-    import keras
-
-    onnx.to_onnx(model, tmp_path / "model.onnx")
-    nudged = keras.models.clone_model(model)
-    *other_weights, bias = model.get_weights()
-    nudged.set_weights([*other_weights, bias + 2e-5])
-    assert onnx.compare(nudged, tmp_path / "model.onnx") <= onnx.TOLERANCE
-    with pytest.raises(ExportError, match="differ by"):
-        onnx.compare(nudged, tmp_path / "model.onnx", temperature=0.1)
-
-
-def test_a_network_that_gives_no_number_is_refused(tmp_path: Path) -> None:
-    model = small()
-    *other_weights, bias = model.get_weights()
-    model.set_weights([*other_weights, bias * np.nan])
-    onnx.to_onnx(model, tmp_path / "model.onnx")
-    with pytest.raises(ExportError, match="differ by nan"):
-        onnx.compare(model, tmp_path / "model.onnx")
-
-
-def test_a_file_that_onnx_runtime_refuses_is_refused(model, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"no network")
-    with pytest.raises(ExportError, match="cannot load the exported model"):
-        onnx.compare(model, tmp_path / "model.onnx")
-
-
-class Fake:
-    """Replaces a Keras model by one with another exporter."""
-
-    input_shape = (None, SIDE, SIDE, 1)
-
-    def __init__(self, write) -> None:
-        self.export = write
-
-    def __call__(self, pictures: np.ndarray, training: bool) -> np.ndarray:
-        return pictures.mean(axis=(1, 2))
-
-
-def fake_export(inputs: list, outputs: list):
-    """A replacement for a Keras model whose exporter reports success with this signature."""
-    from onnx import TensorProto, helper, save
-
-    def write(path: str, **_: object) -> None:
-        nodes = [helper.make_node("Identity", [inputs[0][0]], [name]) for name, _ in outputs]
-        values = [
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side]
-            for side in (inputs, outputs)
-        ]
-        save(helper.make_model(helper.make_graph(nodes, "fake", *values)), path)
-
-    return Fake(write)
-
-
-PIXELS, LOGIT = ("pixels", ["n", SIDE, SIDE, 1]), ("logit", ["n", 1])
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "words"),
-    [
-        ([PIXELS, ("preprocessed", ["n", 3])], [LOGIT], "2 inputs and 1 outputs"),
-        ([PIXELS], [LOGIT, ("second", ["n", 1])], "1 inputs and 2 outputs"),
-        ([("pixels", ["n", 64, 64, 1])], [LOGIT], "input of the exported model"),
-        ([PIXELS], [("logit", ["n", 2])], "output of the exported model"),
-    ],
-)
-def test_an_export_with_another_signature_is_refused(inputs, outputs, words: str, tmp_path: Path) -> None:
-    """Preprocessing outside a layer is exported as a second, unused input, and the exporter reports success."""
-    with pytest.raises(ExportError, match=words):
-        onnx.to_onnx(fake_export(inputs, outputs), tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.repeat  # a bundle's version, of its files' digests, is the same below
-def test_both_files_are_the_same_bytes_each_time(model, tmp_path: Path) -> None:
-    for number in (1, 2):
-        onnx.to_onnx(model, tmp_path / f"{number}.onnx")
-        onnx.save_keras(model, tmp_path / f"{number}.keras")
-    assert (tmp_path / "1.onnx").read_bytes() == (tmp_path / "2.onnx").read_bytes()
-    assert (tmp_path / "1.keras").read_bytes() == (tmp_path / "2.keras").read_bytes()
-
-
-def test_the_keras_file_is_whole_and_has_no_optimizer(model, tmp_path: Path) -> None:
-    import keras
-
-    onnx.save_keras(model, tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert not loaded.compiled
-    for mine, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        assert np.array_equal(mine, theirs)
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        assert json.loads(archive.read("metadata.json"))["date_saved"] == ""
-    assert model.optimizer is not None  # the run may go on
-
-
-def test_an_offset_goes_into_the_last_bias_of_a_copy(model) -> None:
-    pictures = onnx.trial_pictures(SIDE, SIDE)
-    before = np.asarray(model(pictures))
-    assert np.asarray(onnx.with_offset(model, 1.25)(pictures)) == pytest.approx(before + 1.25, abs=1e-5)
-    assert np.array_equal(np.asarray(model(pictures)), before)
-
-
-def test_a_network_without_a_last_bias_is_refused() -> None:
-    import keras
-
-    pixels = keras.Input((SIDE, SIDE, 1))
-    pooled = keras.layers.GlobalAveragePooling2D()(pixels)
-    with pytest.raises(ExportError, match="no single bias"):
-        onnx.with_offset(keras.Model(pixels, keras.layers.Dense(1, use_bias=False)(pooled)), 1.0)
 
 
 def test_a_bundle_serves_the_models_logits_calibrated_on_validation(built, model, drawings) -> None:
@@ -522,41 +364,6 @@ def test_the_card_tells_what_is_refused_by_kind(built: bundles.Bundle) -> None:
     for kind in ("untouched", "noise", "drawings by model.phantom"):
         assert f"| {kind} | 0.005 | 0.001 to 0.028 | 200 |" in text
     assert "a small classifier" in text and "Side views of a chest and films of bones are its weak point" in text
-
-
-def test_the_reproducing_command_gives_the_same_settings() -> None:
-    """What the card prints goes through the trainer's own parser and yields these settings again."""
-    from model import train
-    from model.training import arguments
-
-    wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
-    first, second = provenance.command(wanted, "a name", True, provenance.Origin("kermany")).splitlines()
-    options = arguments.parser().parse_args(first.split()[3:])
-    assert train.choose_settings(options, Path("nowhere")) == wanted
-    assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
-    _, second = provenance.command(wanted, "a", False, provenance.Origin("Ours", [18, 90])).splitlines()
-    assert second == "python -m model.export RUN DATA --out BUNDLE --name a --source Ours --ages 18 90"
-
-
-def test_only_the_name_of_the_initial_weights_is_recorded(tmp_path: Path) -> None:
-    (tmp_path / "start.keras").touch()
-    command = provenance.command(choose(weights=str(tmp_path / "start.keras")), "x", False, provenance.Origin())
-    assert "--weights start.keras" in command and str(tmp_path) not in command
-
-
-def test_creation_time_follows_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
-    assert provenance.now() == "2026-01-01T00:00:00Z"
-    monkeypatch.delenv("SOURCE_DATE_EPOCH")
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", provenance.now())
-
-
-def test_code_version_names_the_commit_of_a_checkout() -> None:
-    code_version = provenance.code_version()
-    if (Path(provenance.__file__).parents[2] / ".git").exists():
-        assert re.search(r"\+[0-9a-f]{12}(-dirty)?$", code_version)
-    else:
-        assert re.fullmatch(r"[0-9.]+|unpackaged", code_version)
 
 
 def test_help_works_without_tensorflow() -> None:

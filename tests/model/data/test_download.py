@@ -68,8 +68,9 @@ class Publisher:
         request.end_headers()
 
     def send(self, request: BaseHTTPRequestHandler, data: bytes) -> None:
-        request.wfile.write(data)
+        # Counted first: the client can end before this thread continues after the last write.
         self.asked[-1]["sent"] = self.asked[-1].get("sent", 0) + len(data)
+        request.wfile.write(data)
 
 
 @pytest.fixture
