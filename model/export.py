@@ -57,10 +57,10 @@ def build_bundle(
     """Make the bundle `out_dir` from a trained model; a failure or a kill at any point leaves no bundle there.
 
     dataset: split as in training. All is fitted on the training and validation parts; the test part is scored only if
-    `test` is set. The offset of the calibration is added to the last bias of the exported networks; `model` stays. base:
-    the bundle that `model` was read from; its networks and calibration are kept. The same arguments on the same machine
-    give the same version. Raises ExportError (the exported files differ from `model`, or the health check could never
-    pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty and `replace` is not set).
+    `test` is set. The offset of the calibration is added to the last bias of the exported networks, not of `model`.
+    base: the bundle that `model` was read from; its networks and calibration are kept. The same arguments on the same
+    machine give the same version. Raises ExportError (the exported files differ from `model`, or the health check could
+    never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without `replace`).
     """
     if not replace and out_dir.exists() and any(out_dir.iterdir()):
         raise FileExistsError(f"{out_dir} already exists; give --replace, remove it, or name another directory")
