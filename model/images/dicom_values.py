@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.images import jpeg2000_stream, jpeg_stream
+from model.images import filled_values, jpeg2000_stream, jpeg_stream
+from model.images.filled_values import Range
 from model.images.limits import Refused, check_size
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ _JPEG_2000 = {"4.90", "4.91"}
 # Peak memory of decoding in bytes per pixel (measured by tests/model/serving/test_memory.py). Compressed values are
 # copied several times by the decoders.
 UNCOMPRESSED, COMPRESSED = 4.0, 11.0
-_SAME_END = 0.01  # of an uncompressed picture: the end of a file whose transfer broke off is filled with one value
-_WITHIN = 16  # values at least by which such an end begins before the content of the row above ends
-Range = tuple[int, int]
 
 
 def stored_values(dataset: "Dataset") -> tuple[np.ndarray, Range | None]:
@@ -34,7 +32,10 @@ def stored_values(dataset: "Dataset") -> tuple[np.ndarray, Range | None]:
     _check_shape(dataset)
     syntax = dataset.file_meta.TransferSyntaxUID
     words = _compressed(dataset) if syntax.is_encapsulated else _uncompressed(dataset)
-    return _significant(words, dataset)
+    values, padding = _significant(words, dataset)
+    if not syntax.is_encapsulated:
+        filled_values.check(values, dataset, padding)
+    return values, padding
 
 
 def _check_shape(dataset: "Dataset") -> None:
@@ -61,44 +62,7 @@ def _uncompressed(dataset: "Dataset") -> np.ndarray:
         words = np.frombuffer(content, ">u2").astype("<u2").view(np.uint8)[:needed]
     else:
         words = np.frombuffer(content, f"{'>' if big_endian else '<'}u{size}", count=needed // size)
-    _check_ls_end(words, dataset)
     return words.reshape(shape)
-
-
-def _check_ls_end(words: np.ndarray, dataset: "Dataset") -> None:
-    """Refuse a picture that ends in one value, unless that is padding or a border.
-
-    A border has straight edges: it begins with a row, or at its side it is as wide as in the row above. One that is not
-    dark is at another side, too.
-    """
-    columns, value = int(dataset.Columns), int(words[-1])
-    others = words != value
-    filled = len(words) - 1 - int(np.argmax(others[::-1])) if others.any() else -1  # the last other value
-    if len(words) - 1 - filled < max(columns, _SAME_END * len(words)) or _is_padding(words[-1:], dataset):
-        return
-    row, column = divmod(filled, columns)
-    above = others[(row - 1) * columns : row * columns] if row > 0 else np.zeros(1, bool)
-    missing = above[column + 1 : columns - int(np.argmax(above[::-1]))]  # what the row above has there
-    picture = others.reshape(-1, columns)
-    framed = not (picture[0].any() and picture[:, 0].any() and picture[:, -1].any())
-    begins_within = len(missing) >= _WITHIN and missing.mean() > 0.9
-    if begins_within or (_is_bright(words, dataset) and not framed):
-        raise Refused("unreadable", "the DICOM file is incomplete: the end of its picture was filled with one value")
-
-
-def _is_padding(words: np.ndarray, dataset: "Dataset") -> bool:
-    signed = dataset.PixelRepresentation == 1
-    padding = _padding(dataset, signed)
-    return padding is not None and bool(_within(_signed(words, signed), padding).all())
-
-
-def _is_bright(words: np.ndarray, dataset: "Dataset") -> bool:
-    """Whether the last value is white; zero counts as such if there are negative values, which makes it grey."""
-    value, signed = int(words[-1]), dataset.PixelRepresentation == 1
-    if signed:
-        return value == 0 and int(_signed(words, True).min()) < 0
-    white = ((1 << dataset.BitsStored) - 1) << (dataset.HighBit + 1 - dataset.BitsStored)
-    return value == (0 if dataset.PhotometricInterpretation == "MONOCHROME1" else white)
 
 
 def _compressed(dataset: "Dataset") -> np.ndarray:

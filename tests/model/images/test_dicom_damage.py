@@ -253,3 +253,31 @@ def test_a_dark_border_is_no_damage(films: Any, values: np.ndarray) -> None:
     bordered = values.copy()
     bordered[-30:] = bordered[:, -40:] = 0
     assert films.pixels(films.make(bordered, 12)).shape == values.shape
+
+
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.61, 0.9])
+def test_a_block_of_zeros_amid_plain_values_is_refused(
+    films: Any, values: np.ndarray, share: float, polarity: str
+) -> None:
+    """In MONOCHROME1 a white bar of eight rows turned a pneumonia of .97 into "no pneumonia"."""
+    damaged = values.copy()
+    start = int(share * values.size) // SIDE * SIDE + SIDE // 3
+    damaged.reshape(-1)[start : start + 8 * SIDE] = 0
+    assert films.refusal(films.make(damaged, 12, PhotometricInterpretation=polarity)) == "unreadable"
+
+
+def test_a_beginning_of_zeros_that_would_be_white_is_refused(films: Any, values: np.ndarray) -> None:
+    damaged = values.copy()
+    damaged[:20] = 0
+    assert films.refusal(films.make(damaged, 12, PhotometricInterpretation="MONOCHROME1")) == "unreadable"
+    assert films.pixels(films.make(damaged, 12)).shape == values.shape
+
+
+def test_dark_rows_between_a_label_and_a_film_are_no_damage(films: Any, values: np.ndarray) -> None:
+    labelled = values.copy()
+    labelled[10:30] = 0
+    assert films.pixels(films.make(labelled, 12)).shape == values.shape
+    padded = values.copy()
+    padded.reshape(-1)[30 * SIDE + 70 : 50 * SIDE + 90] = 0
+    assert films.pixels(films.make(padded, 12, PixelPaddingValue=0)).shape == values.shape
