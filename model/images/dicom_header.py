@@ -29,9 +29,9 @@ _ELSEWHERE = re.compile(
     "|SINUS|SKULL|SPINE|STERNUM|TEETH|THIGH|THUMB|TIBIA|TOE|TOOTH|ULNA|WRIST|ZYGOMA"
 )
 # The terms of PS3.3 C.8.7.1.1.2, and what devices and public data sets write instead.
-_SIDE_VIEW = re.compile(
-    r"\b(LL|RL|LLD|RLD|LLO|RLO|[LR]?T?LAT\w*|LAO|RAO|LPO|RPO|OBL\w*|SAG\w*|AXIAL|TANGENTIAL|DECUB\w*|SWIMMERS?|PROFIL\w*"
-    r"|PERFIL|SEITLICH)\b"
+_OTHER_VIEW = re.compile(
+    r"\b(LL|RL|[LR] [LR]|LLD|RLD|LLO|RLO|[LR]?T?LAT\w*|LAO|RAO|LPO|RPO|OBL\w*|SAG\w*|AXIAL|TANGENTIAL|DECUB\w*"
+    r"|SWIMMERS?|PROFIL\w*|PERFIL|SEIT\w*|LORDO\w*|APICAL|CC|MLO)\b"
 )
 _FRONTAL_VIEW = re.compile(r"\b(PA|AP|FRONTAL|(POSTERO|ANTERO) ?(ANTERIOR|POSTERIOR))\b")
 # SNOMED CT, and the older codes of the same terms (PS3.16 CID 4010 and 4031).
@@ -86,8 +86,10 @@ def check_kind(dataset: "Dataset") -> None:
     _check_modality(dataset)
     if _is_elsewhere(dataset):
         raise Refused("not_a_chest", "the DICOM file states a body part other than the chest")
-    if _is_side_view(dataset):
-        raise Refused("not_a_chest", "the DICOM file states a lateral view; only frontal chest X-rays are scored")
+    if _is_other_view(dataset):
+        raise Refused(
+            "not_a_chest", "the DICOM file states a view other than a frontal one; only frontal chest X-rays are scored"
+        )
 
 
 def turn(dataset: "Dataset") -> Transpose | None:
@@ -99,10 +101,12 @@ def turn(dataset: "Dataset") -> Transpose | None:
     directions = [value] if isinstance(value, str) else list(value or ())
     if len(directions) != 2 or not all(directions):
         return None
-    row, column = (str(direction).strip().upper()[:1] for direction in directions)
-    if {row, column} & {"A", "P"}:
-        raise Refused("not_a_chest", "the DICOM file states a lateral view; only frontal chest X-rays are scored")
-    return _TURNS.get((row, column))
+    row, column = (str(direction).strip().upper() for direction in directions)
+    if {*row, column[:1]} & {"A", "P"}:
+        raise Refused(
+            "not_a_chest", "the DICOM file states a view other than a frontal one; only frontal chest X-rays are scored"
+        )
+    return _TURNS.get((row[:1], column[:1]))
 
 
 def stated(dataset: "Dataset") -> Stated:
@@ -150,11 +154,11 @@ def _names_other_part(text: str) -> bool:
     return bool(_ELSEWHERE.search(text)) and not (_CHEST.search(text) and "SPINE" not in text)
 
 
-def _is_side_view(dataset: "Dataset") -> bool:
-    if _SIDE_VIEW.search(_spaced(word(dataset, "ViewPosition"))):
+def _is_other_view(dataset: "Dataset") -> bool:
+    if _OTHER_VIEW.search(_spaced(word(dataset, "ViewPosition"))):
         return True
     return any(
-        _SIDE_VIEW.search(meaning) or (standard and code not in _FRONTAL_CODES and not _FRONTAL_VIEW.search(meaning))
+        _OTHER_VIEW.search(meaning) or (standard and code not in _FRONTAL_CODES and not _FRONTAL_VIEW.search(meaning))
         for code, standard, meaning in _codes(dataset, "ViewCodeSequence")
     )
 

@@ -95,20 +95,20 @@ def _exposure(picture: Picture, bundle: Bundle) -> list[_Check]:
     dark, bright = limits.get("mean", (0, 1))
     flat, hard = limits.get("spread", (0, 1))
     mean, spread = float(light.mean()), float(light.std())
-    films = "nearly all films that this model learned from"
+    films = "nearly all films on which this model was measured"
     return [
-        (mean < dark, "under_exposed", f"The picture is darker than {films}: under-exposed or badly windowed."),
-        (mean > bright, "over_exposed", f"The picture is brighter than {films}: over-exposed or badly windowed."),
+        (mean < dark, "too_dark", f"The picture is darker than {films}: badly exposed or windowed."),
+        (mean > bright, "too_bright", f"The picture is brighter than {films}: badly exposed or windowed."),
         (spread < flat, "low_contrast", f"The picture has less contrast than {films}."),
         (spread > hard, "high_contrast", f"The picture has more contrast than {films}."),
         (
             black > BLACK_LIMIT,
             "clipped_black",
-            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: it looks under-exposed or badly windowed.",
+            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: it looks badly exposed or windowed.",
         ),
         (
             white > WHITE_LIMIT,
             "clipped_white",
-            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: it looks over-exposed or badly windowed.",
+            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: it looks badly exposed or windowed.",
         ),
     ]

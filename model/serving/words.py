@@ -34,6 +34,15 @@ def figures(point: OperatingPoint) -> Iterator[str]:
         yield f"On {part}: sensitivity {sensitivity}, specificity {specificity}."
 
 
+def probability(value: float, other: float) -> str:
+    """A number from 0 to 1 with three digits; with six if it would look equal to `other`, never a false 0 or 1."""
+    if value != other and abs(value - other) < 0.001:
+        return f"{value:.6f}"
+    if 0.9995 <= value < 1:
+        return "> 0.999"
+    return "< 0.001" if 0 < value < 0.0005 else f"{value:.3f}"
+
+
 def _parts(point: OperatingPoint) -> Iterator[tuple[str, Rates]]:
     """The parts of the data that were measured at an operating point."""
     for part, rates in (("validation", point["validation"]), ("test", point["test"])):

@@ -54,7 +54,13 @@ class ResultTable:
             return self._paint(_AMBER, self._line(name, "not assessed", "-", threshold, note))
         note = words.finding(document)
         note += f"; caution: {', '.join(_codes(document))}" if document["cautions"] else ""
-        return self._line(name, document["finding"], f"{document['probability']:.3f}", threshold, note)
+        return self._line(
+            name,
+            document["finding"],
+            words.probability(document["probability"], document["threshold"]),
+            threshold,
+            note,
+        )
 
     def _line(self, name: str, finding: str, probability: str, threshold: str, note: str) -> str:
         cells = f"{name:<{self._width}}  {finding:<12}  {probability:>11}  {threshold:>9}  {note}"

@@ -46,7 +46,7 @@ class Settings:
     outside_use: str = _setting(
         "refuse",
         "A film that is known to be outside the model's intended use, as that of an adult for a model of children: "
-        "refuse it, or score it with a caution.",
+        '"refuse" it, or "score" it with a caution.',
     )
     workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.")
     max_upload_mb: int = _setting(64, "Largest upload in one request (MB).")

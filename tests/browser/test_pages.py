@@ -61,7 +61,7 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
         page.reload()
     shoot(page, "list")
     page.get_by_role("link", name="opacity.png").click()
-    expect(page.get_by_alt_text("The picture that was assessed")).to_have_js_property("complete", True)
+    expect(page.get_by_alt_text("The picture that was sent")).to_have_js_property("complete", True)
     page.get_by_role("link", name="Show heat map").click()
     heatmap = page.get_by_alt_text("Heat map over the picture")
     page.wait_for_function("image => image.complete && image.naturalWidth === 512", arg=heatmap.element_handle())

@@ -49,19 +49,10 @@ def _configure_templates(app: Flask, settings: UiSettings) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["timestamp"] = _timestamp
-    app.jinja_env.filters["probability"] = _probability
+    app.jinja_env.filters["probability"] = words.probability
     app.jinja_env.filters["words"] = words.finding
     app.jinja_env.filters["figures"] = words.figures
     app.jinja_env.globals["upload_bytes"] = settings.upload_bytes
-
-
-def _probability(value: float, other: float) -> str:
-    """A number from 0 to 1 with three digits; with six if it would look equal to `other`, never a false 0 or 1."""
-    if value != other and abs(value - other) < 0.001:
-        return f"{value:.6f}"
-    if 0.9995 <= value < 1:
-        return "> 0.999"
-    return "< 0.001" if 0 < value < 0.0005 else f"{value:.3f}"
 
 
 def _timestamp(created: str) -> str:

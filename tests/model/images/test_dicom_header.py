@@ -18,9 +18,10 @@ def code(value: str, scheme: str, meaning: str = "") -> list[Dataset]:
     [
         *("LL", "RL", "LLAT", "RLAT", "LAT", "LATERAL", "LEFT LATERAL", "XTABLE LATERAL", "LAO"),
         *("RAO", "LPO", "RPO", "OBLIQUE", "LLD", "AP LLD", "PA RLD", "SWIMMERS", "AP AXIAL", "L LAT", "LATL", "PROFIL"),
+        *("SEITE", "R L", "LORDOTIC", "APICAL", "MLO"),
     ],
 )
-def test_a_side_view_is_refused_in_every_spelling(films: Any, film: np.ndarray, view: str) -> None:
+def test_a_view_that_is_not_frontal_is_refused_in_every_spelling(films: Any, film: np.ndarray, view: str) -> None:
     assert films.refusal(films.make(film, ViewPosition=view)) == "not_a_chest"
 
 
@@ -117,7 +118,7 @@ def test_a_turned_film_is_made_upright(films: Any, film: np.ndarray, directions:
     assert (films.pixels(dataset) == film[:80]).all()
 
 
-@pytest.mark.parametrize("directions", [["A", "F"], ["P", "F"], ["AL", "F"], ["F", "P"]])
+@pytest.mark.parametrize("directions", [["A", "F"], ["P", "F"], ["AL", "F"], ["LA", "F"], ["F", "P"]])
 def test_a_film_seen_from_the_side_is_refused(films: Any, film: np.ndarray, directions: list[str]) -> None:
     assert films.refusal(films.make(film, PatientOrientation=directions)) == "not_a_chest"
 

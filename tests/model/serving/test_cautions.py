@@ -168,8 +168,8 @@ def test_a_clipped_picture_is_said_to_be_badly_exposed(
 
 
 OFF = [
-    ("mean", (0.001, 1.0), "under_exposed", "darker"),
-    ("mean", (-1.0, -0.001), "over_exposed", "brighter"),
+    ("mean", (0.001, 1.0), "too_dark", "darker"),
+    ("mean", (-1.0, -0.001), "too_bright", "brighter"),
     ("spread", (0.001, 1.0), "low_contrast", "less contrast"),
     ("spread", (-1.0, -0.001), "high_contrast", "more contrast"),
 ]

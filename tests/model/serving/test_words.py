@@ -71,3 +71,22 @@ def test_figures_have_intervals_for_each_part_that_was_measured() -> None:
         "On test: sensitivity not measured, specificity 0.970 (0.950 to 0.990, n = 400).",
     ]
     assert list(words.figures(POINT | {"validation": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "shown"),
+    [
+        (0.25, 0.5, "0.250"),
+        (0.0, 0.5, "0.000"),
+        (1.0, 0.5, "1.000"),
+        (0.99999, 0.5, "> 0.999"),
+        (0.00001, 0.5, "< 0.001"),
+        (0.5, 0.5, "0.500"),
+        (0.64151, 0.641551, "0.641510"),
+        (0.641551, 0.64151, "0.641551"),
+    ],
+)
+def test_a_probability_is_never_rounded_to_certainty_or_to_its_threshold(
+    value: float, other: float, shown: str
+) -> None:
+    assert words.probability(value, other) == shown
