@@ -1,4 +1,4 @@
-"""The options of training and export that state where the images are from, and whose they are."""
+"""The options of training and export that state where the images are from, and the ages of the patients."""
 
 import argparse
 from typing import Any
@@ -7,7 +7,7 @@ from model.data.attribution import OLDEST, SOURCE_FILE, SOURCES, are_ages
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that state where the pictures are from, and whose they are."""
+    """Add the options that state where the pictures are from, and the ages of the patients."""
     parser.add_argument(
         "--source",
         default="",

@@ -23,7 +23,7 @@ class Box(NamedTuple):
         """(left, top, right, bottom) in pixels of a picture of this size."""
         left, right = (round(edge * width) for edge in (self.left, self.right))
         top, bottom = (round(edge * height) for edge in (self.top, self.bottom))
-        return left, top, right, bottom
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)

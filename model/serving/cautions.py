@@ -47,7 +47,7 @@ def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
         (
             picture.height < bundle.height or picture.width < bundle.width,
             "low_resolution",
-            f"The picture is smaller than the network's input ({bundle.width} x {bundle.height}): it was enlarged.",
+            f"The picture has fewer pixels on a side than the network's input ({bundle.width} x {bundle.height}).",
         ),
         *_exposure(picture, bundle),
     ]
@@ -104,11 +104,11 @@ def _exposure(picture: Picture, bundle: Bundle) -> list[_Check]:
         (
             black > BLACK_LIMIT,
             "clipped_black",
-            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: it looks badly exposed or windowed.",
+            f"More than {BLACK_LIMIT:.0%} of the picture is pure black: a wide border, or badly windowed.",
         ),
         (
             white > WHITE_LIMIT,
             "clipped_white",
-            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: it looks badly exposed or windowed.",
+            f"More than {WHITE_LIMIT:.0%} of the picture is pure white: labels, or badly windowed.",
         ),
     ]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # the mean map is subtracted.
 FULL_COLOUR = 3.0
 MIN_SIDE, MAX_SIDE = 512, 1024  # pixels of the longer side of a picture with a heat map; the map itself is coarse
-_FOR = np.array([230, 60, 30], dtype=np.float32)  # increases the score
+_FOR = np.array(
+    [230, 60, 30], dtype=np.float32
+)  # positive: the cell increases the score, more than in other films if their mean was subtracted
 _AGAINST = np.array([40, 110, 230], dtype=np.float32)
 _STRENGTH = 0.55  # largest opacity of the colour, so that the picture stays visible
 _LEGEND = "Logits lost when a part is covered, "
@@ -40,7 +42,7 @@ def heat_map(classifier: "Classifier", grey: Image.Image) -> Image.Image:
 def overlay(grey: Image.Image, heat: np.ndarray) -> Image.Image:
     """Draw a map over its picture; returns mode "RGB" with MIN_SIDE to MAX_SIDE pixels on the longer side.
 
-    Red cells increase the score, blue ones decrease it. The colour depends on the logits alone, so that maps of two
+    Red cells are positive, blue ones negative. The colour depends on the logits alone, so that maps of two
     pictures can be compared. A black border has no colour.
     """
     longer = max(grey.size)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model import phantom
-from model.images.black_border import WHOLE, inside
+from model.images.black_border import WHOLE, Box, inside
 
 
 def framed(size: tuple[int, int], box: tuple[int, int, int, int], border: int = 0, content: int = 130) -> Image.Image:
@@ -58,3 +58,7 @@ def test_a_black_area_in_the_middle_is_no_border() -> None:
 def test_a_large_picture_is_measured_to_within_a_thousandth() -> None:
     box = inside(framed((4000, 3000), (403, 301, 3590, 2702)))
     assert box == pytest.approx((403 / 4000, 301 / 3000, 3590 / 4000, 2702 / 3000), abs=0.002)
+
+
+def test_a_part_of_a_narrow_picture_has_a_pixel_at_least() -> None:
+    assert Box(0.2, 0.2, 0.3, 0.3).within(1, 2) == (0, 0, 1, 1)
