@@ -73,9 +73,12 @@ def _after_last(row: np.ndarray) -> int:
 
 
 def _same_at_start(others: np.ndarray) -> int:
-    """How many pixels from the first one on are not among `others`, bool [rows, columns]."""
-    flat = others.ravel()
-    return int(np.argmax(flat)) if flat.any() else flat.size
+    """How many pixels from the first one on are not among `others`, bool [rows, columns]; it makes no copy of them."""
+    filled = others.any(axis=1)
+    if not filled.any():
+        return others.size
+    row = int(np.argmax(filled))
+    return row * others.shape[1] + int(np.argmax(others[row]))
 
 
 def _is_framed(others: np.ndarray) -> bool:
