@@ -11,12 +11,18 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from model import phantom
-from model.images import jpeg2000_stream, jpeg_stream
+from model.images import jpeg2000_stream, lossless_jpeg
 from model.images.decode import decode
 from model.images.limits import Refused
 
 SIDE = 512
 JPEGS: dict[str, dict[str, Any]] = {"the usual tables": {}, "tables of its own": {"optimize": True}}
+COLOURS: dict[str, dict[str, Any]] = {
+    "small channels": {"quality": 95},
+    "large channels": {"quality": 95, "subsampling": 0},
+    "highest quality": {"quality": 100},
+    "tables of its own": {"quality": 100, "optimize": True},
+}
 WAVELETS: dict[str, dict[str, Any]] = {
     "one tile": {},
     "tiles": {"tile_size": (128, 128)},
@@ -75,6 +81,25 @@ def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits:
         assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
 
 
+@pytest.mark.parametrize("options", COLOURS.values(), ids=COLOURS)
+@pytest.mark.parametrize("length", [64, 512])
+def test_a_colour_jpeg_that_lost_a_block_is_refused(length: int, options: dict[str, Any]) -> None:
+    """The blocks of its channels alternate."""
+    stream = saved(np.stack([noisy_film(96)] * 3, axis=2), "JPEG", **options)
+    assert decode(stream).width == 96
+    for at in range(stream.rfind(b"\xff\xda") + 14, len(stream) - length - 2, 16):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(length) + stream[at + length :])
+
+
+@pytest.mark.parametrize("quality", [90, 100])
+def test_a_grey_jpeg_that_lost_a_small_block_is_refused(quality: int) -> None:
+    stream = saved(noisy_film(96), "JPEG", quality=quality)
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34, 8):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(32) + stream[at + 32 :])
+
+
 @pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
 def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.ndarray, options: dict[str, Any]) -> None:
     stream = saved(film, "JPEG", **options) + bytes(4096)
@@ -104,7 +129,7 @@ def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int
     for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34):
         damaged = stream[:at] + bytes(32) + stream[at + 32 :]
         with pytest.raises(Refused, match="damaged"):
-            jpeg_stream.lossless_values(damaged)
+            lossless_jpeg.decode(damaged)
 
 
 def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: str) -> bytes:
@@ -122,7 +147,8 @@ def test_flat_parts_of_a_jpeg_are_no_lost_blocks(film: np.ndarray, options: dict
     assert decode(saved(film, "JPEG", quality=quality, **options)).width == SIDE
     flat = np.zeros((SIDE, SIDE), np.uint8)
     flat[200:300, 200:300] = 200
-    assert decode(saved(flat, "JPEG", quality=quality, **options)).width == SIDE
+    for picture in (flat, np.stack([flat] * 3, axis=2), np.stack([film] * 3, axis=2)):
+        assert decode(saved(picture, "JPEG", quality=quality, **options)).width == SIDE
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
