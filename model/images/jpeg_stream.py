@@ -7,6 +7,7 @@ from typing import NamedTuple
 from model.images.limits import Refused
 
 _BASELINE, _EXTENDED, _PROGRESSIVE, LOSSLESS, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
+_HUFFMAN = {_BASELINE, _EXTENDED, _PROGRESSIVE, LOSSLESS}  # decoded one after the other, not as differences
 TABLES, SCAN = 0xC4, 0xDA
 _AC = 0x10  # added to the number of a table: it is of coefficients other than the first
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # among C0 to CF: Huffman tables, reserved, arithmetic conditioning
@@ -41,7 +42,7 @@ def frame(stream: bytes) -> Frame | None:
 
 
 def check_entropy(stream: bytes) -> None:
-    """Refuse a Huffman-coded JPEG whose data ends too early or late, or cannot be decoded.
+    """Refuse a JPEG whose data ends too early or late, cannot be decoded, or is not Huffman-coded.
 
     The decoders replace what is missing by grey and only count a warning; libjpeg-turbo's strict mode raises an error.
     It reads 8 bits only. How data is coded does not depend on the precision, so another one is replaced for the check.
@@ -50,6 +51,8 @@ def check_entropy(stream: bytes) -> None:
     import simplejpeg
 
     header = frame(stream)
+    if header is not None and header.kind not in _HUFFMAN:  # decoders do not notice that arithmetic codes end early
+        raise Refused("unreadable", "the JPEG data is coded in an unsupported way")
     if header is None or (header.kind == _PROGRESSIVE and not _is_refined(stream, header.channels)):
         raise Refused("unreadable", DAMAGED)
     if header.kind in (_BASELINE, _EXTENDED) and not _is_possible(stream):

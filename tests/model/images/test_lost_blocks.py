@@ -120,6 +120,19 @@ def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> Non
                 decode(damaged)
 
 
+@pytest.mark.parametrize("kind", [0xC9, 0xCA, 0xC5, 0xCB])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_of_arithmetic_codes_or_differences_is_refused(films: Any, kind: int, channels: int) -> None:
+    """No decoder notices that arithmetic codes end early. Any data is such codes."""
+    part = noisy_film(96)
+    stream = saved(part if channels == 1 else np.stack([part] * 3, axis=2), "JPEG", progressive=kind == 0xCA)
+    stream = re.sub(rb"\xff[\xc0\xc2](?=\x00[\x0b\x11]\x08\x00)", bytes([0xFF, kind]), stream, count=1)
+    assert bytes([0xFF, kind]) in stream
+    for content in [stream, dicom_jpeg(films, part, stream, 8, "50")][: 1 if channels == 3 else 2]:
+        with pytest.raises(Refused, match="the JPEG data is coded in an unsupported way"):
+            decode(content)
+
+
 @pytest.mark.parametrize("predictor", [1, 4])
 def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
     """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""
