@@ -13,7 +13,6 @@ _AC = 0x10  # added to the number of a table: it is of coefficients other than t
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # among C0 to CF: Huffman tables, reserved, arithmetic conditioning
 _NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a segment: none of them belongs before the frame
 DAMAGED = "the JPEG data is damaged or incomplete"
-_SCAN_START = re.compile(rb"\xff\xda", re.DOTALL)  # in coded data, a byte FF is followed by 00
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
 _EQUAL = 24  # coefficients in a row that have one value other than 0; no picture has as many
 _UNIT = 10  # blocks that belong together at most (ISO 10918-1 B.2.3)
@@ -117,12 +116,12 @@ def _is_refined(stream: bytes, channels: int) -> bool:
     """Whether the scans of a progressive stream code every bit of every coefficient (ISO 10918-1 G.1.1)."""
     missing = {(channel, coefficient): 1 for channel in range(channels) for coefficient in range(64)}
     names: dict[int, int] = {}
-    for found in _SCAN_START.finditer(stream):
-        at = found.end() + 2
-        count = stream[at]
-        for selector in stream[at + 1 : at + 1 + 2 * count : 2]:
+    for marker, content, _ in segments(stream):
+        if marker != SCAN:
+            continue
+        selectors, (first, last, bits) = content[1 : 1 + 2 * content[0] : 2], content[1 + 2 * content[0] :][:3]
+        for selector in selectors:
             channel = names.setdefault(selector, len(names))
-            first, last, bits = stream[at + 1 + 2 * count : at + 4 + 2 * count]
             for coefficient in range(first, last + 1):
                 missing[channel, coefficient] = bits & 15
     return not any(missing.values())

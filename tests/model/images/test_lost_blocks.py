@@ -120,6 +120,34 @@ def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> Non
                 decode(damaged)
 
 
+@pytest.fixture(scope="module")
+def thumbnail() -> bytes:
+    """An APP1 segment that holds a JPEG."""
+    small = saved(noisy_film(32), "JPEG")
+    return b"\xff\xe1" + (len(small) + 8).to_bytes(2, "big") + b"Exif\0\0" + small
+
+
+def test_other_pictures_in_a_file_do_not_complete_a_progressive_one(film: np.ndarray, thumbnail: bytes) -> None:
+    """A thumbnail, and what follows the end, have scans of their own."""
+    stream = saved(film, "JPEG", progressive=True)
+    scans = [found.start() for found in re.finditer(rb"\xff\xc4(?:(?!\xff\xc4).){20,99}?\xff\xda", stream, re.DOTALL)]
+    assert len(scans) > 2
+    for at in scans[1:]:
+        cut = stream[:at] + b"\xff\xd9"
+        for damaged in (cut, cut[:2] + thumbnail + cut[2:], cut + saved(film, "JPEG"), cut + stream):
+            with pytest.raises(Refused, match="damaged"):
+                decode(damaged)
+
+
+def test_other_data_in_a_progressive_file_is_no_damage(film: np.ndarray, thumbnail: bytes) -> None:
+    """It may look like scans."""
+    stream = saved(film, "JPEG", progressive=True)
+    data = b"\xff\xda\x00\x08\x01\x07\x00\x00\x3f\x05" * 1000
+    segment = b"\xff\xe7" + (len(data) + 2).to_bytes(2, "big") + data
+    for whole in (stream[:2] + segment + stream[2:], stream + data, stream[:2] + thumbnail + stream[2:]):
+        assert decode(whole).width == SIDE
+
+
 @pytest.mark.parametrize("kind", [0xC9, 0xCA, 0xC5, 0xCB])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_jpeg_of_arithmetic_codes_or_differences_is_refused(films: Any, kind: int, channels: int) -> None:
