@@ -58,7 +58,8 @@ def _is_possible(stream: bytes, at: int, end: int, coding: _Coding) -> bool:
             return False
         zeros = None if marker in _CODING else zeros  # this part is coded in another way
         start += 2 + length
-    if zeros is not None and stream.find(bytes(zeros + 1), start, end) >= 0:
+    longest = min(end, len(stream)) - start
+    if zeros is not None and zeros < longest and stream.find(bytes(zeros + 1), start, end) >= 0:
         return False
     found = (mark.group()[:2] for mark in _MARK.finditer(stream, start + len(_SOD), end))
     return all(mark in coding.marks for mark in found)

@@ -205,6 +205,22 @@ def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
         assert films.refusal(damaged) == "unreadable"
 
 
+def test_a_jpeg_2000_header_asks_for_no_memory(films: Any) -> None:
+    """Its numbers are not checked before: far corners, and empty packets in any number."""
+    film = noisy_film(128)
+    stream = saved(film, "JPEG2000", no_jp2=True)
+    far = b"".join(number.to_bytes(4, "big") for number in (2**32 - 1,) * 2 + (2**32 - 129,) * 2 + (2**32 - 1,) * 2)
+    style = stream.index(b"\xff\x52")
+    content = stream[style + 4 : stream.index(b"\xff", style + 2)]
+    packets = bytes([content[0] | 1, content[1], 0xFF, 0xFF, *content[4:], *bytes(content[5] + 1)])
+    segment = b"\xff\x52" + (len(packets) + 2).to_bytes(2, "big") + packets
+    for damaged in (
+        stream[:8] + far + stream[32:],
+        stream[:style] + segment + stream[style + 4 + len(content) :],
+    ):
+        assert films.refusal(in_dicom(films, film, damaged)) == "unreadable"
+
+
 def test_marks_of_packets_are_no_damage(films: Any, film: np.ndarray) -> None:
     """A header that declares them (SOP and EPH), and a mark in the data; undeclared they are refused."""
     stream = saved(film, "JPEG2000", no_jp2=True)
