@@ -205,6 +205,15 @@ def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
         assert films.refusal(damaged) == "unreadable"
 
 
+@pytest.mark.parametrize(("side", "length"), [(224, 32), (1000, 64)])
+def test_a_jpeg_2000_stream_that_lost_a_small_block_is_refused(films: Any, side: int, length: int) -> None:
+    film = noisy_film(side)
+    stream = imagecodecs.jpeg2k_encode(film, codecformat="j2k", reversible=True)
+    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
+    for share in (0.2, 0.4, 0.6, 0.8, 0.95):
+        assert films.refusal(in_dicom(films, film, lost(stream, share, bytes(length)))) == "unreadable"
+
+
 def test_a_jpeg_2000_header_asks_for_no_memory(films: Any) -> None:
     """Its numbers are not checked before: far corners, and empty packets in any number."""
     film = noisy_film(128)
