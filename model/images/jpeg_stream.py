@@ -16,6 +16,7 @@ DAMAGED = "the JPEG data is damaged or incomplete"
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
 _EQUAL = 24  # coefficients in a row that have one value other than 0; no picture has as many
 _UNIT = 10  # blocks that belong together at most (ISO 10918-1 B.2.3)
+_PROGRESSIVE_ZEROS, _REFINING_ZEROS = 64, 256  # bytes in a row; films have 2 and 117 at most
 _LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
 
 
@@ -55,6 +56,8 @@ def check_entropy(stream: bytes) -> None:
     if header is None or (header.kind == _PROGRESSIVE and not _is_refined(stream, header.channels)):
         raise Refused("unreadable", DAMAGED)
     if header.kind in (_BASELINE, _EXTENDED) and not _is_possible(stream):
+        raise Refused("unreadable", DAMAGED)
+    if header.kind == _PROGRESSIVE and not _is_possible_progressive(stream):
         raise Refused("unreadable", DAMAGED)
     if header.bits != 8:
         stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
@@ -117,14 +120,45 @@ def _is_refined(stream: bytes, channels: int) -> bool:
     missing = {(channel, coefficient): 1 for channel in range(channels) for coefficient in range(64)}
     names: dict[int, int] = {}
     for marker, content, _ in segments(stream):
-        if marker != SCAN:
-            continue
-        selectors, (first, last, bits) = content[1 : 1 + 2 * content[0] : 2], content[1 + 2 * content[0] :][:3]
-        for selector in selectors:
-            channel = names.setdefault(selector, len(names))
-            for coefficient in range(first, last + 1):
-                missing[channel, coefficient] = bits & 15
+        if marker == SCAN:
+            selectors, first, last, bits = _scan_header(content)
+            for selector in selectors:
+                channel = names.setdefault(selector, len(names))
+                for coefficient in range(first, last + 1):
+                    missing[channel, coefficient] = bits & 15
     return not any(missing.values())
+
+
+def _is_possible_progressive(stream: bytes) -> bool:
+    """Whether each scan of a progressive stream has its tables, and no more zero bytes in a row than an encoder writes.
+
+    If the first codes stand for no difference or end a block, zeros are a flat part, as are bits that refine the first
+    coefficients. Encoders write at most 937 bits in a row that refine others.
+    """
+    first: dict[int, tuple[int, int]] = {}
+    for marker, content, end in segments(stream):
+        if marker == TABLES:
+            first |= _first_codes(content)
+        elif marker == SCAN:
+            channels, coefficient, _, bits = _scan_header(content)
+            is_refining = bits >> 4 > 0
+            if is_refining and coefficient == 0:
+                continue
+            names = content[2 : 1 + 2 * len(channels) : 2]
+            tables = {_AC + (name & 15) if coefficient else name >> 4 for name in names}
+            if not tables <= first.keys():
+                return False
+            most = bytes(_REFINING_ZEROS if is_refining else _PROGRESSIVE_ZEROS)
+            is_flat = not any(first[table][1] for table in tables)
+            if not is_flat and stream.find(most, end, _scan_end(stream, end)) >= 0:
+                return False
+    return True
+
+
+def _scan_header(content: bytes) -> tuple[bytes, int, int, int]:
+    """The channels, the first and the last coefficient and the bits of a scan (ISO 10918-1 B.2.3)."""
+    first, last, bits = content[1 + 2 * content[0] :][:3]
+    return content[1 : 1 + 2 * content[0] : 2], first, last, bits
 
 
 def check_ls_end(stream: bytes) -> None:

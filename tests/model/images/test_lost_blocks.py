@@ -120,6 +120,28 @@ def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> Non
                 decode(damaged)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_progressive_jpeg_that_lost_a_block_is_refused(mode: str) -> None:
+    """Where the scan has other coefficients than the first, and its first code does not end a block."""
+    stream = saved(np.asarray(Image.fromarray(noisy_film(SIDE)).convert(mode)), "JPEG", quality=95, progressive=True)
+    assert decode(stream).width == SIDE
+    scan = stream.index(b"\xff\xda", stream.index(b"\x01\x05\x02") + 3)  # the second of coefficients after the first
+    for at in range(scan + 10, len(stream) - 514, 2048):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(512) + stream[at + 512 :])
+
+
+@pytest.mark.parametrize("pattern", [4, 16])
+def test_a_progressive_jpeg_of_a_pattern_is_no_damage(pattern: int) -> None:
+    """The bits that refine its coefficients are all zero: as many of them follow each other as a decoder can expect."""
+    part = (np.arange(SIDE) // pattern % 2 * 255).astype(np.uint8)
+    small = np.asarray(Image.fromarray(noisy_film(SIDE)[200 : 200 + pattern, 200 : 200 + pattern]))
+    for picture in (np.tile(part, (SIDE, 1)), np.tile(small, (SIDE // pattern, SIDE // pattern))):
+        again = Image.open(BytesIO(saved(picture, "JPEG", quality=60)))
+        for quality in (80, 95, 98):
+            assert decode(saved(np.asarray(again), "JPEG", quality=quality, progressive=True)).width == SIDE
+
+
 @pytest.fixture(scope="module")
 def thumbnail() -> bytes:
     """An APP1 segment that holds a JPEG."""
