@@ -16,7 +16,7 @@ DAMAGED = "the JPEG data is damaged or incomplete"
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
 _EQUAL = 24  # coefficients in a row that have one value other than 0; no picture has as many
 _UNIT = 10  # blocks that belong together at most (ISO 10918-1 B.2.3)
-_PROGRESSIVE_ZEROS, _REFINING_ZEROS = 64, 256  # bytes in a row; films have 2 and 117 at most
+_PROGRESSIVE_ZEROS, _REFINING_ZEROS = 64, 256  # bytes in a row; films have 3 and 117 at most
 _LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
 
 

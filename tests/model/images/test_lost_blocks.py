@@ -125,8 +125,9 @@ def test_a_progressive_jpeg_that_lost_a_block_is_refused(mode: str) -> None:
     """Where the scan has other coefficients than the first, and its first code does not end a block."""
     stream = saved(np.asarray(Image.fromarray(noisy_film(SIDE)).convert(mode)), "JPEG", quality=95, progressive=True)
     assert decode(stream).width == SIDE
+    first = stream.index(b"\xff\xda") + 20
     scan = stream.index(b"\xff\xda", stream.index(b"\x01\x05\x02") + 3)  # the second of coefficients after the first
-    for at in range(scan + 10, len(stream) - 514, 2048):
+    for at in (first, first + 1024, *range(scan + 10, len(stream) - 514, 2048)):
         with pytest.raises(Refused, match="damaged"):
             decode(stream[:at] + bytes(512) + stream[at + 512 :])
 
