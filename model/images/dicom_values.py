@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.images import filled_values, jpeg2000_stream, jpeg_stream
+from model.images import filled_values, jpeg2000_stream, jpeg_stream, lossless_jpeg
 from model.images.filled_values import Range
 from model.images.limits import Refused, check_size
 
@@ -90,7 +90,7 @@ def _decoded(stream: bytes, name: str, shape: tuple[int, int], allocated: int) -
     if name in _JPEG:
         jpeg_stream.check_entropy(stream)
         lossless = name in _LOSSLESS_JPEG
-        values: np.ndarray = jpeg_stream.lossless_values(stream) if lossless else imagecodecs.jpeg8_decode(stream)
+        values: np.ndarray = lossless_jpeg.decode(stream) if lossless else imagecodecs.jpeg8_decode(stream)
     elif name in _JPEG_LS:
         jpeg_stream.check_ls_end(stream)
         values = imagecodecs.jpegls_decode(stream)

@@ -15,7 +15,7 @@ _CODING = {b"\xff\x52", b"\xff\x53"}  # COD, and COC for one channel
 # and EPH (ISO 15444-1 A.8).
 _MARK = re.compile(rb"\xff\x91\x00\x04..|\xff[\x90-\xff]", re.DOTALL)
 _BYPASS = 1  # of the code-block styles: some bits are stored as they are, and may all be zero
-_ZEROS = 24  # bytes that no coded data has in a row
+_ZEROS = 16  # more bytes than the coded data of a film has in a row: 7 at most of 1,470 streams
 _DAMAGED = "the JPEG 2000 data is damaged or incomplete"
 
 
@@ -58,7 +58,8 @@ def _is_possible(stream: bytes, at: int, end: int, coding: _Coding) -> bool:
             return False
         zeros = None if marker in _CODING else zeros  # this part is coded in another way
         start += 2 + length
-    if zeros is not None and stream.find(bytes(zeros + 1), start, end) >= 0:
+    longest = min(end, len(stream)) - start
+    if zeros is not None and zeros < longest and stream.find(bytes(zeros + 1), start, end) >= 0:
         return False
     found = (mark.group()[:2] for mark in _MARK.finditer(stream, start + len(_SOD), end))
     return all(mark in coding.marks for mark in found)
@@ -76,20 +77,30 @@ def _coding(stream: bytes) -> _Coding:
 
 
 def _most_zeros(stream: bytes, style: bytes) -> int:
-    """How many zero bytes may follow each other: one for each empty packet, and a bit for each code block in it."""
+    """How many zero bytes may follow each other: one for each empty packet, and a bit for each code block of another.
+
+    The header of a packet that is not empty begins with a one, so that only one such packet counts.
+    """
     layers, levels = int.from_bytes(style[2:4], "big"), style[5]
-    width, height = (int.from_bytes(stream[start : start + 4], "big") for start in (24, 28))
-    right, bottom = (int.from_bytes(stream[start : start + 4], "big") for start in (8, 12))
-    width, height = min(width, right), min(height, bottom)
-    blocks = (ceil(width / (4 << style[6])) + levels) * (ceil(height / (4 << style[7])) + levels)
+    right, bottom, left, top, width, height = (
+        int.from_bytes(stream[start : start + 4], "big") for start in range(8, 32, 4)
+    )
+    width, height = min(width, max(right - left, 0)), min(height, max(bottom - top, 0))
+    blocks = (ceil(width / (4 << style[6])) + 2) * (ceil(height / (4 << style[7])) + 2)
     precincts = 0
     for level in range(levels + 1):
         size = style[10 + level] if len(style) > 10 + level else 0xFF
         across, down = (
-            ceil(side / (1 << (levels - level + bits))) + 1 for side, bits in ((width, size & 15), (height, size >> 4))
+            _parts(length, last, levels - level + bits)
+            for length, last, bits in ((width, right, size & 15), (height, bottom, size >> 4))
         )
         precincts += across * down
-    return _ZEROS + layers * (precincts + blocks // 4)
+    return _ZEROS + layers * precincts + blocks // 8
+
+
+def _parts(length: int, last: int, bits: int) -> int:
+    """How many parts of the grid of the given size a length can touch that ends at `last` at most."""
+    return min(ceil(length / (1 << bits)) + 1, ceil(last / (1 << bits)))
 
 
 def _tile_count(stream: bytes) -> int:

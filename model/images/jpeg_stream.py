@@ -1,26 +1,23 @@
-"""Check that a JPEG stream is whole: its frame header, and its entropy-coded data against what was decoded from it."""
+"""Check that a JPEG stream is whole: its headers, and its entropy-coded data as far as a decoder tells."""
 
 import re
 from collections.abc import Iterator
-from math import ceil
 from typing import NamedTuple
-
-import numpy as np
 
 from model.images.limits import Refused
 
-_BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
-_TABLES, _SCAN, _INTERVAL = 0xC4, 0xDA, 0xDD
+_BASELINE, _EXTENDED, _PROGRESSIVE, LOSSLESS, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xC3, 0xF7
+_HUFFMAN = {_BASELINE, _EXTENDED, _PROGRESSIVE, LOSSLESS}  # decoded one after the other, not as differences
+TABLES, SCAN = 0xC4, 0xDA
 _AC = 0x10  # added to the number of a table: it is of coefficients other than the first
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # among C0 to CF: Huffman tables, reserved, arithmetic conditioning
 _NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a segment: none of them belongs before the frame
-_DAMAGED = "the JPEG data is damaged or incomplete"
-_SCAN_START = re.compile(rb"\xff\xda", re.DOTALL)  # in coded data, a byte FF is followed by 00
-_END_OF_DATA = re.compile(rb"\xff[^\x00]", re.DOTALL)
+DAMAGED = "the JPEG data is damaged or incomplete"
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # no restart either
-_EXTRA_BITS = np.array([*range(16), 0])  # after the code of each category; -32768, the only value of 16, needs none
+_EQUAL = 24  # coefficients in a row that have one value other than 0; no picture has as many
+_UNIT = 10  # blocks that belong together at most (ISO 10918-1 B.2.3)
+_PROGRESSIVE_ZEROS, _REFINING_ZEROS = 64, 256  # bytes in a row; films have 3 and 117 at most
 _LS_SCAN_HEADER = 10  # bytes, its marker included, for one channel (ISO 14495-1 C.2.3)
-_STRIP = 500_000  # values that are looked at together
 
 
 class Frame(NamedTuple):
@@ -36,7 +33,7 @@ class Frame(NamedTuple):
 
 def frame(stream: bytes) -> Frame | None:
     """The frame header of a JPEG or JPEG-LS stream, None if there is none."""
-    for marker, content, end in _segments(stream):
+    for marker, content, end in segments(stream):
         is_frame = marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME)
         if is_frame and len(content) >= 6:
             rows, columns = (int.from_bytes(content[start : start + 2], "big") for start in (1, 3))
@@ -45,7 +42,7 @@ def frame(stream: bytes) -> Frame | None:
 
 
 def check_entropy(stream: bytes) -> None:
-    """Refuse a Huffman-coded JPEG whose data ends too early or late, or cannot be decoded.
+    """Refuse a JPEG whose data ends too early or late, cannot be decoded, or is not Huffman-coded.
 
     The decoders replace what is missing by grey and only count a warning; libjpeg-turbo's strict mode raises an error.
     It reads 8 bits only. How data is coded does not depend on the precision, so another one is replaced for the check.
@@ -54,59 +51,114 @@ def check_entropy(stream: bytes) -> None:
     import simplejpeg
 
     header = frame(stream)
+    if header is not None and header.kind not in _HUFFMAN:  # decoders do not notice that arithmetic codes end early
+        raise Refused("unreadable", "the JPEG data is coded in an unsupported way")
     if header is None or (header.kind == _PROGRESSIVE and not _is_refined(stream, header.channels)):
-        raise Refused("unreadable", _DAMAGED)
+        raise Refused("unreadable", DAMAGED)
     if header.kind in (_BASELINE, _EXTENDED) and not _is_possible(stream):
-        raise Refused("unreadable", _DAMAGED)
+        raise Refused("unreadable", DAMAGED)
+    if header.kind == _PROGRESSIVE and not _is_possible_progressive(stream):
+        raise Refused("unreadable", DAMAGED)
     if header.bits != 8:
         stream = stream[: header.at] + b"\x08" + stream[header.at + 1 :]
-    smallest = {} if header.kind == _LOSSLESS else {"min_height": 1, "min_width": 1, "min_factor": 1}
+    smallest = {} if header.kind == LOSSLESS else {"min_height": 1, "min_width": 1, "min_factor": 1}
     try:
         if simplejpeg.decode_jpeg_header(stream)[:2] != (header.rows, header.columns):
-            raise Refused("unreadable", _DAMAGED)
+            raise Refused("unreadable", DAMAGED)
         simplejpeg.decode_jpeg(stream, "GRAY", strict=True, **smallest)
     except ValueError as error:
-        raise Refused("unreadable", _DAMAGED) from error
+        raise Refused("unreadable", DAMAGED) from error
 
 
 def _is_possible(stream: bytes) -> bool:
-    """Whether the first scan has its tables, and, if it is of one channel, no more zero bytes in a row than a picture.
+    """Whether each scan has its tables, and no more zero bytes in a row than an encoder writes.
 
-    Zeros are the first code of a table. Unless that ends a block, they give its 63 coefficients one and the same value.
+    A zero bit is the first code of each table. If the first code of other coefficients ends a block in every table of a
+    scan, zeros are a flat picture. Otherwise some block reads zeros as 63 coefficients of one value: no picture has 24.
     """
     first: dict[int, tuple[int, int]] = {}  # of each table: the length of its first code, and what that stands for
-    for marker, content, end in _segments(stream):
-        if marker == _TABLES:
-            while len(content) > 17:
-                length = next((at for at in range(1, 17) if content[at]), 16)
-                first[content[0]] = (length, content[17])
-                content = content[17 + sum(content[1:17]) :]
-        elif marker == _SCAN:
+    scans = 0
+    for marker, content, end in segments(stream):
+        if marker == TABLES:
+            first |= _first_codes(content)
+        elif marker == SCAN:
+            scans += 1
             pairs = [(names >> 4, _AC + (names & 15)) for names in content[2 : 1 + 2 * content[0] : 2]]
             if not {name for pair in pairs for name in pair} <= first.keys():
                 return False  # the decoder takes the usual ones
-            (dc_length, dc_bits), (length, symbol) = first[pairs[0][0]], first[pairs[0][1]]
-            skipped, bits = divmod(symbol, 16)
-            block = dc_length + dc_bits + ceil(63 / (skipped + 1)) * (length + bits)
-            zeros = bytes((2 * block + 64) // 8)  # the first of two blocks may have begun before them
-            after = _END_OF_SCAN.search(stream, end)
-            return len(pairs) > 1 or not bits or stream.find(zeros, end, after and after.start()) < 0
-    return False
+            most = _most_zeros([(first[dc], first[ac]) for dc, ac in pairs])
+            if most is not None and stream.find(bytes(most), end, _scan_end(stream, end)) >= 0:
+                return False
+    return scans > 0
+
+
+def _first_codes(content: bytes) -> dict[int, tuple[int, int]]:
+    """The length and the symbol of the first code of each table in a segment of Huffman tables."""
+    first = {}
+    while len(content) > 17:
+        length = next((at for at in range(1, 17) if content[at]), 16)
+        first[content[0]] = (length, content[17])
+        content = content[17 + sum(content[1:17]) :]
+    return first
+
+
+def _most_zeros(codes: list[tuple[tuple[int, int], tuple[int, int]]]) -> int | None:
+    """The number of zero bytes that the scan of a picture has not, None if it may have any number.
+
+    codes: of each channel, the first codes for the first and for the other coefficients of a block. A run of zeros may
+    begin and end within a block with long codes; between them are at most the other blocks of a unit, all empty.
+    """
+    if not any(symbol & 15 for _, (_, symbol) in codes):
+        return None
+    block = max(sum(dc) + _EQUAL * (length + (symbol & 15)) for dc, (length, symbol) in codes)
+    others = _UNIT * max(sum(dc) + length for dc, (length, _) in codes)
+    return (2 * block + others + 7) // 8
 
 
 def _is_refined(stream: bytes, channels: int) -> bool:
     """Whether the scans of a progressive stream code every bit of every coefficient (ISO 10918-1 G.1.1)."""
     missing = {(channel, coefficient): 1 for channel in range(channels) for coefficient in range(64)}
     names: dict[int, int] = {}
-    for found in _SCAN_START.finditer(stream):
-        at = found.end() + 2
-        count = stream[at]
-        for selector in stream[at + 1 : at + 1 + 2 * count : 2]:
-            channel = names.setdefault(selector, len(names))
-            first, last, bits = stream[at + 1 + 2 * count : at + 4 + 2 * count]
-            for coefficient in range(first, last + 1):
-                missing[channel, coefficient] = bits & 15
+    for marker, content, _ in segments(stream):
+        if marker == SCAN:
+            selectors, first, last, bits = _scan_header(content)
+            for selector in selectors:
+                channel = names.setdefault(selector, len(names))
+                for coefficient in range(first, last + 1):
+                    missing[channel, coefficient] = bits & 15
     return not any(missing.values())
+
+
+def _is_possible_progressive(stream: bytes) -> bool:
+    """Whether each scan of a progressive stream has its tables, and no more zero bytes in a row than an encoder writes.
+
+    If the first codes stand for no difference or end a block, zeros are a flat part, as are bits that refine the first
+    coefficients. Encoders write at most 937 bits in a row that refine others.
+    """
+    first: dict[int, tuple[int, int]] = {}
+    for marker, content, end in segments(stream):
+        if marker == TABLES:
+            first |= _first_codes(content)
+        elif marker == SCAN:
+            channels, coefficient, _, bits = _scan_header(content)
+            is_refining = bits >> 4 > 0
+            if is_refining and coefficient == 0:
+                continue
+            names = content[2 : 1 + 2 * len(channels) : 2]
+            tables = {_AC + (name & 15) if coefficient else name >> 4 for name in names}
+            if not tables <= first.keys():
+                return False
+            most = bytes(_REFINING_ZEROS if is_refining else _PROGRESSIVE_ZEROS)
+            is_flat = not any(first[table][1] for table in tables)
+            if not is_flat and stream.find(most, end, _scan_end(stream, end)) >= 0:
+                return False
+    return True
+
+
+def _scan_header(content: bytes) -> tuple[bytes, int, int, int]:
+    """The channels, the first and the last coefficient and the bits of a scan (ISO 10918-1 B.2.3)."""
+    first, last, bits = content[1 + 2 * content[0] :][:3]
+    return content[1 : 1 + 2 * content[0] : 2], first, last, bits
 
 
 def check_ls_end(stream: bytes) -> None:
@@ -115,79 +167,11 @@ def check_ls_end(stream: bytes) -> None:
     ISO 14495-1 demands one; in coded data, a byte FF is followed by less than 80. Raises Refused.
     """
     if stream.rfind(b"\xff\xd9") < stream.rfind(b"\xff\xda") + _LS_SCAN_HEADER:
-        raise Refused("unreadable", _DAMAGED)
+        raise Refused("unreadable", DAMAGED)
 
 
-def lossless_values(stream: bytes) -> np.ndarray:
-    """Decode a lossless JPEG (ISO 10918-1 annex H) to uint8 or uint16 [rows, columns].
-
-    A damaged stream gives other values, which leave their range, or need more or fewer bytes than there are;
-    libjpeg-turbo overlooks both. It is told that values have 16 bits, so that it keeps those out of range. Raises
-    Refused, and anything for damaged data.
-    """
-    import imagecodecs
-
-    header = frame(stream)
-    if header is None or header.kind != _LOSSLESS or not 2 <= header.bits <= 16:
-        raise Refused("unreadable", _DAMAGED)
-    values: np.ndarray = imagecodecs.jpeg8_decode(stream[: header.at] + b"\x10" + stream[header.at + 1 :])
-    values -= np.uint16((1 << 15) - (1 << (header.bits - 1)))  # the first prediction is half of the range
-    if int(values.max()) >> header.bits:
-        raise Refused("unreadable", _DAMAGED)
-    _check_length(stream, header, values)
-    return values.astype(np.uint8) if header.bits <= 8 else values
-
-
-def _check_length(stream: bytes, header: Frame, values: np.ndarray) -> None:
-    """Refuse lossless data that is longer or shorter than its decoded values need."""
-    scan = _scan(stream)
-    if scan is None:
-        raise Refused("unreadable", _DAMAGED)
-    if scan.interval:  # with restarts, the decoder checks each interval
-        return
-    rows = max(1, _STRIP // header.columns)
-    bits = 0
-    for start in range(0, len(values), rows):
-        strip = values[max(start - 1, 0) : start + rows].astype(np.int32) >> scan.shift
-        differences = _differences(strip, scan.predictor, 1 << (header.bits - scan.shift - 1), first=start == 0)
-        categories = np.bincount(_category(differences).ravel(), minlength=17)
-        if (categories[scan.lengths == 0] > 0).any():
-            raise Refused("unreadable", _DAMAGED)
-        bits += int(categories @ (scan.lengths + _EXTRA_BITS))
-    if (bits + 7) // 8 != scan.size:
-        raise Refused("unreadable", _DAMAGED)
-
-
-class _Scan(NamedTuple):
-    """lengths: of the Huffman code of each category, 0 if it has none, int [17]. size: bytes, without stuffed ones."""
-
-    predictor: int
-    shift: int
-    interval: int
-    lengths: np.ndarray
-    size: int
-
-
-def _scan(stream: bytes) -> _Scan | None:
-    """The only scan of a stream of one channel, None if it is not as ISO 10918-1 annex B requires."""
-    interval, tables = 0, {}
-    for marker, content, end in _segments(stream):
-        if marker == _TABLES:
-            tables |= _code_lengths(content)
-        elif marker == _INTERVAL:
-            interval = int.from_bytes(content[:2], "big")
-        elif marker == _SCAN:
-            table, predictor, shift = content[2] >> 4, content[3], content[5] & 15
-            after = _END_OF_DATA.search(stream, end)
-            data = stream[end : after.start() if after else len(stream)]
-            if table not in tables or not 1 <= predictor <= 7:
-                return None
-            return _Scan(predictor, shift, interval, tables[table], len(data) - data.count(b"\xff\x00"))
-    return None
-
-
-def _segments(stream: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """The marker, the content and the end of each segment, up to the first that is none."""
+def segments(stream: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The marker, the content and the end of each segment, up to the first that is none; coded data is passed over."""
     at = 2
     while at + 4 <= len(stream) and stream[at] == 0xFF:
         marker, end = stream[at + 1], at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
@@ -197,50 +181,10 @@ def _segments(stream: bytes) -> Iterator[tuple[int, bytes, int]]:
             return
         else:
             yield marker, stream[at + 4 : end], end
-            at = end
+            at = _scan_end(stream, end) if marker == SCAN else end
 
 
-def _code_lengths(content: bytes) -> dict[int, np.ndarray]:
-    """The lengths of the codes of each table in a segment of Huffman tables (ISO 10918-1 B.2.4.2)."""
-    tables = {}
-    while len(content) >= 17:
-        counts, lengths = content[1:17], np.zeros(17, np.int64)
-        symbols = content[17 : 17 + sum(counts)]
-        for symbol, length in zip(symbols, np.repeat(np.arange(1, 17), list(counts)), strict=True):
-            lengths[min(symbol, 16)] = length
-        tables[content[0]] = lengths  # below 16: of the class that lossless data uses
-        content = content[17 + len(symbols) :]
-    return tables
-
-
-def _differences(strip: np.ndarray, predictor: int, middle: int, first: bool) -> np.ndarray:
-    """What is coded of each value: its difference from the prediction (ISO 10918-1 H.1.2), modulo 65536.
-
-    strip: int32 [rows, columns]; unless `first`, its first row is the one above.
-    """
-    left, above, corner = strip[1:, :-1], strip[:-1, 1:], strip[:-1, :-1]
-    predicted = np.empty_like(strip)
-    predicted[0, 0], predicted[0, 1:], predicted[1:, 0] = middle, strip[0, :-1], strip[:-1, 0]
-    match predictor:
-        case 1:
-            inner = left
-        case 2:
-            inner = above
-        case 3:
-            inner = corner
-        case 4:
-            inner = left + above - corner
-        case 5:
-            inner = left + ((above - corner) >> 1)
-        case 6:
-            inner = above + ((left - corner) >> 1)
-        case _:
-            inner = (left + above) >> 1
-    predicted[1:, 1:] = inner
-    differences: np.ndarray = (strip - predicted)[0 if first else 1 :]
-    return ((differences + 32768) & 65535) - 32768
-
-
-def _category(differences: np.ndarray) -> np.ndarray:
-    """The number of bits of each magnitude (ISO 10918-1 table H.2), 0 to 16."""
-    return np.frexp(np.abs(differences).astype(np.float32))[1]
+def _scan_end(stream: bytes, start: int) -> int:
+    """The end of the coded data of a scan: the position of the next marker that is no restart."""
+    after = _END_OF_SCAN.search(stream, start)
+    return after.start() if after else len(stream)

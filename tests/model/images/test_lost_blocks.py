@@ -11,12 +11,18 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from model import phantom
-from model.images import jpeg2000_stream, jpeg_stream
+from model.images import jpeg2000_stream, lossless_jpeg
 from model.images.decode import decode
 from model.images.limits import Refused
 
 SIDE = 512
 JPEGS: dict[str, dict[str, Any]] = {"the usual tables": {}, "tables of its own": {"optimize": True}}
+COLOURS: dict[str, dict[str, Any]] = {
+    "small channels": {"quality": 95},
+    "large channels": {"quality": 95, "subsampling": 0},
+    "highest quality": {"quality": 100},
+    "tables of its own": {"quality": 100, "optimize": True},
+}
 WAVELETS: dict[str, dict[str, Any]] = {
     "one tile": {},
     "tiles": {"tile_size": (128, 128)},
@@ -75,6 +81,25 @@ def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits:
         assert films.refusal(dicom_jpeg(films, part, damaged, bits, syntax)) == "unreadable"
 
 
+@pytest.mark.parametrize("options", COLOURS.values(), ids=COLOURS)
+@pytest.mark.parametrize("length", [64, 512])
+def test_a_colour_jpeg_that_lost_a_block_is_refused(length: int, options: dict[str, Any]) -> None:
+    """The blocks of its channels alternate."""
+    stream = saved(np.stack([noisy_film(96)] * 3, axis=2), "JPEG", **options)
+    assert decode(stream).width == 96
+    for at in range(stream.rfind(b"\xff\xda") + 14, len(stream) - length - 2, 16):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(length) + stream[at + length :])
+
+
+@pytest.mark.parametrize("quality", [90, 100])
+def test_a_grey_jpeg_that_lost_a_small_block_is_refused(quality: int) -> None:
+    stream = saved(noisy_film(96), "JPEG", quality=quality)
+    for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34, 8):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(32) + stream[at + 32 :])
+
+
 @pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
 def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.ndarray, options: dict[str, Any]) -> None:
     stream = saved(film, "JPEG", **options) + bytes(4096)
@@ -95,6 +120,70 @@ def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> Non
                 decode(damaged)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_progressive_jpeg_that_lost_a_block_is_refused(mode: str) -> None:
+    """Where the scan has other coefficients than the first, and its first code does not end a block."""
+    stream = saved(np.asarray(Image.fromarray(noisy_film(SIDE)).convert(mode)), "JPEG", quality=95, progressive=True)
+    assert decode(stream).width == SIDE
+    first = stream.index(b"\xff\xda") + 20
+    scan = stream.index(b"\xff\xda", stream.index(b"\x01\x05\x02") + 3)  # the second of coefficients after the first
+    for at in (first, first + 1024, *range(scan + 10, len(stream) - 514, 2048)):
+        with pytest.raises(Refused, match="damaged"):
+            decode(stream[:at] + bytes(512) + stream[at + 512 :])
+
+
+@pytest.mark.parametrize("pattern", [4, 16])
+def test_a_progressive_jpeg_of_a_pattern_is_no_damage(pattern: int) -> None:
+    """The bits that refine its coefficients are all zero: as many of them follow each other as a decoder can expect."""
+    part = (np.arange(SIDE) // pattern % 2 * 255).astype(np.uint8)
+    small = np.asarray(Image.fromarray(noisy_film(SIDE)[200 : 200 + pattern, 200 : 200 + pattern]))
+    for picture in (np.tile(part, (SIDE, 1)), np.tile(small, (SIDE // pattern, SIDE // pattern))):
+        again = Image.open(BytesIO(saved(picture, "JPEG", quality=60)))
+        for quality in (80, 95, 98):
+            assert decode(saved(np.asarray(again), "JPEG", quality=quality, progressive=True)).width == SIDE
+
+
+@pytest.fixture(scope="module")
+def thumbnail() -> bytes:
+    """An APP1 segment that holds a JPEG."""
+    small = saved(noisy_film(32), "JPEG")
+    return b"\xff\xe1" + (len(small) + 8).to_bytes(2, "big") + b"Exif\0\0" + small
+
+
+def test_other_pictures_in_a_file_do_not_complete_a_progressive_one(film: np.ndarray, thumbnail: bytes) -> None:
+    """A thumbnail, and what follows the end, have scans of their own."""
+    stream = saved(film, "JPEG", progressive=True)
+    scans = [found.start() for found in re.finditer(rb"\xff\xc4(?:(?!\xff\xc4).){20,99}?\xff\xda", stream, re.DOTALL)]
+    assert len(scans) > 2
+    for at in scans[1:]:
+        cut = stream[:at] + b"\xff\xd9"
+        for damaged in (cut, cut[:2] + thumbnail + cut[2:], cut + saved(film, "JPEG"), cut + stream):
+            with pytest.raises(Refused, match="damaged"):
+                decode(damaged)
+
+
+def test_other_data_in_a_progressive_file_is_no_damage(film: np.ndarray, thumbnail: bytes) -> None:
+    """It may look like scans."""
+    stream = saved(film, "JPEG", progressive=True)
+    data = b"\xff\xda\x00\x08\x01\x07\x00\x00\x3f\x05" * 1000
+    segment = b"\xff\xe7" + (len(data) + 2).to_bytes(2, "big") + data
+    for whole in (stream[:2] + segment + stream[2:], stream + data, stream[:2] + thumbnail + stream[2:]):
+        assert decode(whole).width == SIDE
+
+
+@pytest.mark.parametrize("kind", [0xC9, 0xCA, 0xC5, 0xCB])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_of_arithmetic_codes_or_differences_is_refused(films: Any, kind: int, channels: int) -> None:
+    """No decoder notices that arithmetic codes end early. Any data is such codes."""
+    part = noisy_film(96)
+    stream = saved(part if channels == 1 else np.stack([part] * 3, axis=2), "JPEG", progressive=kind == 0xCA)
+    stream = re.sub(rb"\xff[\xc0\xc2](?=\x00[\x0b\x11]\x08\x00)", bytes([0xFF, kind]), stream, count=1)
+    assert bytes([0xFF, kind]) in stream
+    for content in [stream, dicom_jpeg(films, part, stream, 8, "50")][: 1 if channels == 3 else 2]:
+        with pytest.raises(Refused, match="the JPEG data is coded in an unsupported way"):
+            decode(content)
+
+
 @pytest.mark.parametrize("predictor", [1, 4])
 def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int) -> None:
     """Zeros change all later values. Cut to the range of 8 bits, they could seem to need as many bytes as there are."""
@@ -104,7 +193,7 @@ def test_a_lossless_jpeg_that_lost_a_block_is_refused(films: Any, predictor: int
     for at in range(stream.rfind(b"\xff\xda") + 10, len(stream) - 34):
         damaged = stream[:at] + bytes(32) + stream[at + 32 :]
         with pytest.raises(Refused, match="damaged"):
-            jpeg_stream.lossless_values(damaged)
+            lossless_jpeg.decode(damaged)
 
 
 def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: str) -> bytes:
@@ -122,7 +211,8 @@ def test_flat_parts_of_a_jpeg_are_no_lost_blocks(film: np.ndarray, options: dict
     assert decode(saved(film, "JPEG", quality=quality, **options)).width == SIDE
     flat = np.zeros((SIDE, SIDE), np.uint8)
     flat[200:300, 200:300] = 200
-    assert decode(saved(flat, "JPEG", quality=quality, **options)).width == SIDE
+    for picture in (flat, np.stack([flat] * 3, axis=2), np.stack([film] * 3, axis=2)):
+        assert decode(saved(picture, "JPEG", quality=quality, **options)).width == SIDE
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
@@ -136,6 +226,31 @@ def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
     for block in (bytes(4096), b"\xff\xd9", b"\xff\xff"):
         damaged = in_dicom(films, film, lost(stream, share, block))
         assert films.refusal(damaged) == "unreadable"
+
+
+@pytest.mark.parametrize(("side", "length"), [(224, 32), (1000, 64)])
+def test_a_jpeg_2000_stream_that_lost_a_small_block_is_refused(films: Any, side: int, length: int) -> None:
+    film = noisy_film(side)
+    stream = imagecodecs.jpeg2k_encode(film, codecformat="j2k", reversible=True)
+    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
+    for share in (0.2, 0.4, 0.6, 0.8, 0.95):
+        assert films.refusal(in_dicom(films, film, lost(stream, share, bytes(length)))) == "unreadable"
+
+
+def test_a_jpeg_2000_header_asks_for_no_memory(films: Any) -> None:
+    """Its numbers are not checked before: far corners, and empty packets in any number."""
+    film = noisy_film(128)
+    stream = saved(film, "JPEG2000", no_jp2=True)
+    far = b"".join(number.to_bytes(4, "big") for number in (2**32 - 1,) * 2 + (2**32 - 129,) * 2 + (2**32 - 1,) * 2)
+    style = stream.index(b"\xff\x52")
+    content = stream[style + 4 : stream.index(b"\xff", style + 2)]
+    packets = bytes([content[0] | 1, content[1], 0xFF, 0xFF, *content[4:], *bytes(content[5] + 1)])
+    segment = b"\xff\x52" + (len(packets) + 2).to_bytes(2, "big") + packets
+    for damaged in (
+        stream[:8] + far + stream[32:],
+        stream[:style] + segment + stream[style + 4 + len(content) :],
+    ):
+        assert films.refusal(in_dicom(films, film, damaged)) == "unreadable"
 
 
 def test_marks_of_packets_are_no_damage(films: Any, film: np.ndarray) -> None:
