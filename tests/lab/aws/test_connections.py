@@ -72,6 +72,7 @@ def topology(aws: SharedStack[FirstUp]) -> Iterator[Topology]:
     operator = aws.ready()
     ec2 = operator.lab.client()
     train = operator.instance_id("train")
+    operator.lab.wait_for_host("train", "down")  # EC2 says that it is stopped a moment before it is
     ec2.start_instances(InstanceIds=[train])
     operator.lab.wait_for_host("train", "up")
     yield describe_topology(operator)
