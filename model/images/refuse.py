@@ -9,6 +9,7 @@ of other parts. model/bundling/refusal.py fits both. This does not prove that a 
 import binascii
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,28 @@ _PLAIN = (
 NAMES = (*_PLAIN, *(f"cell_{row}_{column}" for row in range(MAP) for column in range(MAP)))
 
 
+@dataclass(frozen=True)
+class Appearance:
+    """How an accepted picture looks: its squared distance from the training pictures, and its exposure (0 to 1)."""
+
+    distance: float
+    mean: float  # brightness
+    spread: float  # contrast, the standard deviation of the brightness
+    black: float  # the share of black pixels
+    white: float  # the share of white pixels
+
+
 def statistics(grey: Image.Image, colourful: float) -> np.ndarray:
     """The statistics of a picture (mode "L", any size), float64 [len(NAMES)] in the order of NAMES."""
-    pixels = to_input(grey, SIDE, SIDE)[:, :, 0].astype(np.float64)
+    return _statistics(_small(grey), colourful)
+
+
+def _small(grey: Image.Image) -> np.ndarray:
+    """A picture as float64 [SIDE, SIDE] from 0 to 255."""
+    return to_input(grey, SIDE, SIDE)[:, :, 0].astype(np.float64)
+
+
+def _statistics(pixels: np.ndarray, colourful: float) -> np.ndarray:
     light = pixels / 255
     shares = np.histogram(pixels, bins=64, range=(0, 256))[0] / pixels.size
     shares = shares[shares > 0]
@@ -76,11 +96,12 @@ def score(values: np.ndarray, classifier: Mapping[str, Any]) -> np.ndarray:
     return (layer @ last[0] + last[1])[..., 0]
 
 
-def check(picture: Picture, model: Mapping[str, Any]) -> float:
-    """The squared distance of a picture. Raises Refused("not_an_xray", ..) for colours, or beyond a limit."""
+def check(picture: Picture, model: Mapping[str, Any]) -> Appearance:
+    """The appearance of a picture. Raises Refused("not_an_xray", ..) for colours, or beyond a limit."""
     if picture.colourful > COLOUR_LIMIT:
         raise Refused("not_an_xray", "the picture has colours; an X-ray is grey")
-    values = statistics(picture.grey, picture.colourful)
+    pixels = _small(picture.grey)
+    values = _statistics(pixels, picture.colourful)
     squared = _squared_distance(values, model)
     if not squared <= model["limit"]:  # a NaN refuses, too
         raise Refused("not_an_xray", "the picture does not look like a frontal chest X-ray")
@@ -89,7 +110,8 @@ def check(picture: Picture, model: Mapping[str, Any]) -> float:
         raise Refused(
             "not_an_xray", "the picture does not look like a whole, upright, well exposed frontal chest X-ray"
         )
-    return squared
+    mean, spread = (float(values[NAMES.index(name)]) for name in ("mean", "spread"))
+    return Appearance(squared, mean, spread, black=float(np.mean(pixels <= 0)), white=float(np.mean(pixels >= 255)))
 
 
 def with_arrays(model: Mapping[str, Any]) -> dict[str, Any]:

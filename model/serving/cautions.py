@@ -1,17 +1,15 @@
 """Decide what a person should know before trusting a score: where a picture differs from the training pictures."""
 
-import numpy as np
-
 from model.bundle import Bundle
-from model.images.decode import Picture, to_input
+from model.images.decode import Picture
 from model.images.dicom_header import Stated
 from model.images.limits import Refused
-from model.images.refuse import SIDE
+from model.images.refuse import Appearance
 from model.serving.prediction import Caution, CautionCode, OperatingPoint
 
-# Shares of pixels at black and at white, after resizing to SIDE x SIDE. They lie above those that 99.9 % of the 5,206
-# training and validation films of Kermany's set stay below (.220 and .0014; the largest are .278 and .017). Black
-# borders and air are part of every film; white at the end of the range is not.
+# Shares of black and of white pixels, counted as model.images.refuse does. They lie above those that 99.9 % of the
+# 5,206 training and validation films of Kermany's set stay below (.220 and .0014; the largest are .278 and .017).
+# Black borders and air are part of every film; white at the end of the range is not.
 BLACK_LIMIT, WHITE_LIMIT = 0.25, 0.01
 _Check = tuple[bool, CautionCode, str]  # whether the caution applies, its code and its sentence
 
@@ -22,15 +20,12 @@ def check_age(stated: Stated, bundle: Bundle) -> None:
         raise Refused("outside_intended_use", f"the patient's age is outside the {_ages(bundle)}")
 
 
-def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
-    """The cautions of a picture. No sentence contains a value of its header.
-
-    distance: the squared distance of the picture from the training pictures, of model.images.refuse.
-    """
+def find(picture: Picture, bundle: Bundle, seen: Appearance) -> list[Caution]:
+    """The cautions of a picture that was not refused. No sentence contains a value of its header."""
     checks: list[_Check] = [
         *_age(picture.stated, bundle),
         (
-            bundle.caution_limit is not None and distance > bundle.caution_limit,
+            bundle.caution_limit is not None and seen.distance > bundle.caution_limit,
             "unlike_training",
             "The picture is unlike nearly all films that this model learned from.",
         ),
@@ -49,7 +44,7 @@ def find(picture: Picture, bundle: Bundle, distance: float) -> list[Caution]:
             "low_resolution",
             f"The picture has fewer pixels on a side than the network's input ({bundle.width} x {bundle.height}).",
         ),
-        *_exposure(picture, bundle),
+        *_exposure(seen, bundle),
     ]
     return [{"code": code, "sentence": sentence} for applies, code, sentence in checks if applies]
 
@@ -86,28 +81,24 @@ def _ages(bundle: Bundle) -> str:
     return f"ages of the patients that this model learned from ({low} to {high} years)"
 
 
-def _exposure(picture: Picture, bundle: Bundle) -> list[_Check]:
+def _exposure(seen: Appearance, bundle: Bundle) -> list[_Check]:
     """Brightness and contrast outside those of validation films, which older bundles do not state; clipped pixels."""
-    pixels = to_input(picture.grey, SIDE, SIDE)
-    light = pixels.astype(np.float64) / 255  # as in refuse.statistics
-    black, white = float(np.mean(pixels <= 0)), float(np.mean(pixels >= 255))
     limits = bundle.manifest["refusal"].get("exposure", {})
     dark, bright = limits.get("mean", (0, 1))
     flat, hard = limits.get("spread", (0, 1))
-    mean, spread = float(light.mean()), float(light.std())
     films = "nearly all films on which this model was measured"
     return [
-        (mean < dark, "too_dark", f"The picture is darker than {films}: badly exposed or windowed."),
-        (mean > bright, "too_bright", f"The picture is brighter than {films}: badly exposed or windowed."),
-        (spread < flat, "low_contrast", f"The picture has less contrast than {films}."),
-        (spread > hard, "high_contrast", f"The picture has more contrast than {films}."),
+        (seen.mean < dark, "too_dark", f"The picture is darker than {films}: badly exposed or windowed."),
+        (seen.mean > bright, "too_bright", f"The picture is brighter than {films}: badly exposed or windowed."),
+        (seen.spread < flat, "low_contrast", f"The picture has less contrast than {films}."),
+        (seen.spread > hard, "high_contrast", f"The picture has more contrast than {films}."),
         (
-            black > BLACK_LIMIT,
+            seen.black > BLACK_LIMIT,
             "clipped_black",
             f"More than {BLACK_LIMIT:.0%} of the picture is pure black: a wide border, or badly windowed.",
         ),
         (
-            white > WHITE_LIMIT,
+            seen.white > WHITE_LIMIT,
             "clipped_white",
             f"More than {WHITE_LIMIT:.0%} of the picture is pure white: labels, or badly windowed.",
         ),

@@ -113,8 +113,8 @@ class Classifier:
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
         if self._choices.outside_use == "refuse":  # first: what a header states is surer than how a picture looks
             cautions.check_age(picture.stated, self.bundle)
-        distance = refuse.check(picture, self.refusal)
-        return cautions.find(picture, self.bundle, distance) + cautions.of_threshold(self.point.described)
+        seen = refuse.check(picture, self.refusal)
+        return cautions.find(picture, self.bundle, seen) + cautions.of_threshold(self.point.described)
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""

@@ -138,11 +138,11 @@ def test_a_refusal_overrides_the_network(tiny_bundle: Path, pool, network: str, 
             raise ArithmeticError("the network gave no number")
         return 0.99
 
-    def checked(picture: decode.Picture, block: dict) -> None:
+    def checked(picture: decode.Picture, block: dict) -> refuse.Appearance:
         try:
             if network != "answers last":
                 assert turn.wait(120)
-            check(picture, block)
+            return check(picture, block)
         finally:
             turn.set()
 
