@@ -1,60 +1,53 @@
-"""Check the section "heat_map" of a bundle: the mean map of films, and what covering their cells does."""
+"""The section "heat_map" of a bundle: the mean map of films, and what covering their cells does."""
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from model.schema import checked
 
 GRID = 8  # rows and columns of cells of a heat map
-SELECTIONS = ("own", "own_minus_mean", "mean_of_others", "random")  # the cells that the occlusion test covers
+_Row = Annotated[list[float], ("minItems", GRID), ("maxItems", GRID)]
+_Count = Annotated[int, ("minimum", 1)]
+
+
+class Measured(TypedDict):
+    """A number that was measured on n films, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: _Count
+
+
+class Drops(TypedDict):
+    """The mean drop of the logit, by the map whose strongest cells are covered."""
+
+    own: Measured
+    own_minus_mean: Measured
+    mean_of_others: Measured
+    random: Measured
+
+
+SELECTIONS = tuple(Drops.__annotations__)
+
+
+class OcclusionTest(TypedDict):
+    """What covering `cells` cells together does. ratio: the mean map's drop divided by that of a film's own map."""
+
+    cells: _Count
+    drops: Drops
+    ratio: Measured | None
+
+
+class HeatMap(TypedDict):
+    """The mean map of `films` films, in logits; bundles of few films have no test."""
+
+    mean: Annotated[list[_Row], ("minItems", GRID), ("maxItems", GRID)]
+    films: _Count
+    occlusion_test: NotRequired[OcclusionTest]
 
 
 def check(manifest: Mapping[str, Any]) -> None:
     """Raise ValueError if the section is not valid; older bundles and those of few films have none."""
-    section = manifest.get("heat_map")
-    if section is None:
-        return
-    if not isinstance(section, dict) or not section.keys() <= {"mean", "films", "occlusion_test"}:
-        raise ValueError("heat_map is not an object of mean, films and occlusion_test")
-    if not _is_map(section.get("mean")):
-        raise ValueError(f"heat_map.mean has another size than {GRID} rows of {GRID} numbers")
-    if not _is_count(section.get("films")):
-        raise ValueError(f"heat_map.films is {section.get('films')!r}, expected a number of films")
-    if "occlusion_test" in section and not _is_test(section["occlusion_test"]):
-        raise ValueError("heat_map.occlusion_test does not hold what was measured")
-
-
-def _is_map(rows: Any) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) == GRID
-        and all(isinstance(row, list) and len(row) == GRID and all(map(_is_number, row)) for row in rows)
-    )
-
-
-def _is_test(test: Any) -> bool:
-    return (
-        isinstance(test, dict)
-        and test.keys() == {"cells", "drops", "ratio"}
-        and _is_count(test["cells"])
-        and isinstance(test["drops"], dict)
-        and test["drops"].keys() == set(SELECTIONS)
-        and all(map(_is_interval, test["drops"].values()))
-        and (test["ratio"] is None or _is_interval(test["ratio"]))
-    )
-
-
-def _is_interval(measured: Any) -> bool:
-    return (
-        isinstance(measured, dict)
-        and measured.keys() == {"value", "low", "high", "n"}
-        and all(_is_number(measured[key]) for key in ("value", "low", "high"))
-        and _is_count(measured["n"])
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in {int, float} and math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+    if manifest.get("heat_map") is not None:
+        checked(manifest["heat_map"], HeatMap, "heat_map")

@@ -56,10 +56,7 @@ def _check_point(name: str, point: Any) -> None:
         checked(name, PointName)
     except Invalid:
         raise ValueError(f"operating_points has the name {name[:40]!r}, expected 1 to 30 of a-z, 0-9 and -") from None
-    try:
-        stored: StoredPoint = checked(point, StoredPoint)
-    except Invalid as error:
-        raise ValueError(str(error).replace("document", f"operating_points.{name}", 1)) from None
+    stored: StoredPoint = checked(point, StoredPoint, f"operating_points.{name}")
     for part in (stored["validation"], stored["test"]):
         for rate in (part or {}).values():
             if rate is not None and not rate["low"] <= rate["value"] <= rate["high"]:

@@ -1,89 +1,96 @@
-"""Check the section "refusal" of a bundle: the sizes of its tables and the numbers in them."""
+"""The section "refusal" of a bundle: what of its form is checked, and that its tables fit together."""
 
 import binascii
 import itertools
 import math
 from array import array
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
-_NUMBERS = {int, float}  # not bool; infinity and NaN are refused while bundle.json is read
+from model.schema import checked
 
-EXPOSURE = ("mean", "spread")  # the statistics that tell how a film is exposed
+_Range = Annotated[list[float], ("minItems", 2), ("maxItems", 2)]
+
+
+class Exposure(TypedDict):
+    """The range of each statistic that tells how a film is exposed, over nearly all validation films."""
+
+    mean: _Range
+    spread: _Range
+
+
+EXPOSURE = tuple(Exposure.__annotations__)
+
+
+class Network(TypedDict):
+    """The classifier of unsuitable pictures: layers of these sizes, with tables packed as text.
+
+    As decimal numbers, the tables would slow down every start.
+    """
+
+    mean: list[float]
+    spread: list[Annotated[float, ("exclusiveMinimum", 0)]]
+    layers: Annotated[list[Annotated[int, ("minimum", 1), ("maximum", 9999)]], ("minItems", 2)]
+    weights: list[str]
+    biases: list[str]
+    limit: float
+
+
+class Optional(TypedDict):
+    """What older bundles, and those of few pictures, do not have."""
+
+    caution_limit: NotRequired[Annotated[float, ("exclusiveMinimum", 0)]]
+    exposure: NotRequired[Exposure]
+    classifier: NotRequired[Network]
 
 
 def check(section: Mapping[str, Any]) -> None:
-    """Raise ValueError if tables do not fit together or hold what is no number.
-
-    The classifier's tables are packed as text, because thousands of decimal numbers would slow down every start.
-    "caution_limit", "exposure" and "classifier" are optional: older bundles, and those of few pictures, have none.
-    """
+    """Raise ValueError if the section is not valid, or its tables do not fit together."""
     count = len(section["names"])
     _numbers("mean", section["mean"], count)
-    _table("precision", section["precision"], count, count)
-    if "caution_limit" in section and not (_is_number(section["caution_limit"]) and section["caution_limit"] > 0):
-        raise ValueError(f"refusal.caution_limit is {section['caution_limit']!r}, expected a number above 0")
-    if "exposure" in section:
-        _check_exposure(section["exposure"])
-    if "classifier" in section:
-        _check_classifier(section["classifier"], count)
+    _table("precision", section["precision"], count)
+    optional: Optional = checked(
+        {name: section[name] for name in Optional.__annotations__ if name in section}, Optional, "refusal"
+    )
+    for name, (low, high) in optional.get("exposure", {}).items():
+        if low > high:
+            raise ValueError(f"refusal.exposure.{name} is {low} to {high}, expected the lower limit first")
+    if "classifier" in optional:
+        _check_network(optional["classifier"], count)
 
 
-def _check_exposure(exposure: Any) -> None:
-    if not isinstance(exposure, dict) or set(exposure) != set(EXPOSURE):
-        raise ValueError(f"refusal.exposure is {exposure!r}, expected ranges of {' and '.join(EXPOSURE)}")
-    for name, limits in exposure.items():
-        _numbers(f"exposure.{name}", limits, 2)
-        if not limits[0] <= limits[1]:
-            raise ValueError(f"refusal.exposure.{name} is {limits!r}, expected the lower limit first")
-
-
-def _check_classifier(classifier: Any, count: int) -> None:
-    if not isinstance(classifier, dict):
-        raise ValueError(f"refusal.classifier is {classifier!r}, expected an object")
-    missing = [key for key in ("mean", "spread", "layers", "weights", "biases", "limit") if key not in classifier]
-    if missing:
-        raise ValueError(f"refusal.classifier.{missing[0]} is missing")
-    if not _is_number(classifier["limit"]):
-        raise ValueError(f"refusal.classifier.limit is {classifier['limit']!r}, expected a number")
-    _numbers("classifier.mean", classifier["mean"], count)
-    _numbers("classifier.spread", classifier["spread"], count)
-    if min(classifier["spread"]) <= 0:
-        raise ValueError("refusal.classifier.spread has a value that is not above 0")
-    sizes = classifier["layers"]
-    if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 10_000 for size in sizes):
-        raise ValueError(f"refusal.classifier.layers is {sizes!r}, expected sizes of layers")
-    if len(sizes) < 2 or (sizes[0], sizes[-1]) != (count, 1):
+def _check_network(network: Network, count: int) -> None:
+    for name, values in (("mean", network["mean"]), ("spread", network["spread"])):
+        _numbers(f"classifier.{name}", values, count)
+    sizes = network["layers"]
+    if (sizes[0], sizes[-1]) != (count, 1):
         raise ValueError(f"refusal.classifier.layers is {sizes!r}, expected layers from {count} to 1")
-    pairs = list(itertools.pairwise(sizes))
-    for key, lengths in (("weights", [low * high for low, high in pairs]), ("biases", sizes[1:])):
-        if not isinstance(classifier[key], list) or len(classifier[key]) != len(lengths):
-            raise ValueError(f"refusal.classifier.{key} has not one text for each layer")
-        for text, length in zip(classifier[key], lengths, strict=True):
-            _check_packed(key, text, length)
+    _check_packed("weights", network["weights"], [low * high for low, high in itertools.pairwise(sizes)])
+    _check_packed("biases", network["biases"], sizes[1:])
 
 
-def _check_packed(key: str, text: Any, length: int) -> None:
-    """Raise ValueError unless `text` is the base64 of `length` finite float32 values."""
-    try:
-        values = array("f", binascii.a2b_base64(text, strict_mode=True))
-    except (TypeError, ValueError):
-        raise ValueError(f"refusal.classifier.{key} is not base64 of float32 values") from None
-    if len(values) != length or not all(map(math.isfinite, values)):
-        raise ValueError(f"refusal.classifier.{key} has another size than {length}, or holds what is no number")
+def _check_packed(name: str, texts: list[str], lengths: list[int]) -> None:
+    """Raise ValueError unless each text is the base64 of as many finite float32 values as its length says."""
+    if len(texts) != len(lengths):
+        raise ValueError(f"refusal.classifier.{name} has not one text for each layer")
+    for text, length in zip(texts, lengths, strict=True):
+        try:
+            values = array("f", binascii.a2b_base64(text, strict_mode=True))
+        except ValueError:
+            raise ValueError(f"refusal.classifier.{name} is not base64 of float32 values") from None
+        if len(values) != length or not all(map(math.isfinite, values)):
+            raise ValueError(f"refusal.classifier.{name} has another size than {length}, or a value that is not finite")
 
 
-def _table(name: str, rows: Any, height: int, width: int) -> None:
-    if not isinstance(rows, list) or len(rows) != height:
-        raise ValueError(f"refusal.{name} has another size than {height} rows of {width} numbers")
+def _table(name: str, rows: Any, count: int) -> None:
+    if not isinstance(rows, list) or len(rows) != count:
+        raise ValueError(f"refusal.{name} has another size than {count} rows of {count} numbers")
     for row in rows:
-        _numbers(name, row, width)
+        _numbers(name, row, count)
 
 
 def _numbers(name: str, values: Any, count: int) -> None:
-    if not isinstance(values, list) or len(values) != count or not set(map(type, values)) <= _NUMBERS:
-        raise ValueError(f"refusal.{name} has another size than {count}, or holds what is no number")
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in _NUMBERS
+    # Not by `checked`, which needs longer for the thousands of numbers of a start. A bool is not a number here.
+    # Infinity and NaN are refused while bundle.json is read.
+    if not isinstance(values, list) or len(values) != count or not set(map(type, values)) <= {int, float}:
+        raise ValueError(f"refusal.{name} has another size than {count}, or an element that is not a number")

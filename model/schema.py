@@ -49,9 +49,9 @@ def schema(hint: Any, names: Mapping[Any, str] = _NO_NAMES) -> Schema:
     return {"type": _TYPE_NAMES[hint]}
 
 
-def checked(value: object, hint: Any) -> Any:
-    """The value, if it matches the type hint in every field; otherwise raises Invalid."""
-    _check(value, _cached_schema(hint), "document")
+def checked(value: object, hint: Any, name: str = "document") -> Any:
+    """The value, if it matches the type hint in every field; otherwise raises Invalid, which calls the value `name`."""
+    _check(value, _cached_schema(hint), name)
     return value
 
 
@@ -126,6 +126,7 @@ _KEYWORDS: dict[str, Callable[[Any, Any], bool]] = {
     "minLength": lambda value, limit: len(value) >= limit,
     "maxLength": lambda value, limit: len(value) <= limit,
     "minItems": lambda value, limit: len(value) >= limit,
+    "maxItems": lambda value, limit: len(value) <= limit,
     "minimum": lambda value, limit: value >= limit,
     "maximum": lambda value, limit: value <= limit,
     "exclusiveMinimum": lambda value, limit: value > limit,
