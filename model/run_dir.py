@@ -9,10 +9,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model.files import write_json
 from model.settings import TrainSettings
@@ -63,9 +63,20 @@ def saved_settings(out: Path) -> TrainSettings | None:
     return TrainSettings.from_dict(json.loads(path.read_text())["settings"]) if path.is_file() else None
 
 
-def record_settings(out: Path, settings: TrainSettings, dataset: DataSet) -> str:
+def description(out: Path, **given: Any) -> dict[str, Any]:
+    """The `name` of the bundle, and the `source` and `ages` of its data, as given now or when the run was started.
+
+    Empty values count as not given.
+    """
+    path = out / SETTINGS
+    earlier = json.loads(path.read_text()).get("bundle", {}) if path.is_file() else {}
+    return {**earlier, **{key: value for key, value in given.items() if value}}
+
+
+def record_settings(out: Path, settings: TrainSettings, dataset: DataSet, description: Mapping[str, Any]) -> str:
     """Write settings.json; returns the hash of settings and data, which checkpoints carry as their fingerprint.
 
+    description: of the bundle. It may change when a run is resumed, so it is no part of the hash.
     Raises CheckpointError if the run was started with other data.
     """
     data = {"name": dataset.name, "manifest_sha256": dataset.manifest_sha256, **dataset.counts()}
@@ -73,7 +84,7 @@ def record_settings(out: Path, settings: TrainSettings, dataset: DataSet) -> str
     path = out / SETTINGS
     if path.is_file() and json.loads(path.read_text())["data"] != data:
         raise CheckpointError(f"the run in {out} was started with other data; start a new run for new data")
-    write_json(path, document)
+    write_json(path, {**document, "bundle": dict(description)})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from model.bundling.onnx import compare
 from model.data import attribution
 from model.data import dataset as data
 from model.data.dataset import DataSet
-from model.run_dir import BEST, HISTORY, SETTINGS
+from model.run_dir import BEST, HISTORY, SETTINGS, description
 from model.settings import TrainSettings, choose
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ def _from_run(run: Path, source: Path) -> Trained:
     settings = TrainSettings.from_dict(saved["settings"])
     dataset = _same_data(run, source, saved["data"]["manifest_sha256"], settings)
     history = json.loads((run / HISTORY).read_text())
-    name, stated = default_name(settings, dataset), attribution.of_data(source)
-    return Trained(_network(run / BEST), settings, dataset, name, stated, history=history)
+    said = description(run)
+    name = said.get("name") or default_name(settings, dataset)
+    stated = said.get("source") or attribution.of_data(source)
+    return Trained(_network(run / BEST), settings, dataset, name, stated, said.get("ages"), history=history)
 
 
 def _from_bundle(directory: Path, source: Path) -> Trained:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,8 @@ def train_and_bundle(
     loop.make_deterministic(settings.seed)
     dataset = data.split(data.load(options.data), settings.validation_share, settings.seed)
     reporter.line(f"{dataset.name}: " + ", ".join(f"{count} {name}" for name, count in dataset.counts().items()))
-    fingerprint = run_dir.record_settings(out, settings, dataset)
+    description = run_dir.description(out, name=options.name, source=options.source, ages=options.ages)
+    fingerprint = run_dir.record_settings(out, settings, dataset, description)
     parts = [data.arrays(dataset.part(name), settings.height, settings.width) for name in ("train", "validation")]
     reporter.images, reporter.epochs = len(parts[0][1]), settings.epochs
     distribution = devices.distribution(settings.batch)
@@ -63,14 +64,19 @@ def train_and_bundle(
     observer.on_phase("train")
     progress = training.run()
     observer.on_phase("evaluate")
-    build_bundle(model, settings, dataset, progress, options)
+    build_bundle(model, settings, dataset, progress, options, description)
     reporter.line(f"epoch {progress.best_epoch + 1} was the best; bundle in {out / BUNDLE}")
 
 
 def build_bundle(
-    model: Any, settings: TrainSettings, dataset: DataSet, progress: Progress, options: argparse.Namespace
+    model: Any,
+    settings: TrainSettings,
+    dataset: DataSet,
+    progress: Progress,
+    options: argparse.Namespace,
+    description: Mapping[str, Any],
 ) -> None:
-    """Save the best weights, then make the bundle."""
+    """Save the best weights, then make the bundle. description: of model.run_dir.description."""
     out = Path(options.out)
     if settings.precision != "float32" or loop.distribution_of(model):
         # Other processors serve it: copy the weights into a float32 network without a distribution.
@@ -85,8 +91,10 @@ def build_bundle(
         settings,
         dataset,
         out / BUNDLE,
-        options.name or trained.default_name(settings, dataset),
+        description.get("name") or trained.default_name(settings, dataset),
         test=options.test,
         history=progress.history,
-        origin=Origin(source=options.source or attribution.of_data(Path(options.data)), ages=options.ages),
+        origin=Origin(
+            source=description.get("source") or attribution.of_data(Path(options.data)), ages=description.get("ages")
+        ),
     )

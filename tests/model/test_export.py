@@ -278,6 +278,15 @@ def test_the_command_makes_a_bundle_of_a_run(
     assert bundles.load(tmp_path / "b").version == made.version
     assert export.main([*arguments, "--replace", "--name", "other"]) == 0
     assert bundles.load(tmp_path / "b", deep=True).name == "other"
+    said = {"name": "said", "source": "drawings", "ages": [2, 9]}
+    (run / "settings.json").write_text(json.dumps({**facts, "bundle": said}))
+    assert export.main([*arguments, "--replace"]) == 0
+    made = bundles.load(tmp_path / "b")
+    assert (made.name, made.ages, made.manifest["data"]["attribution"]) == (
+        "said",
+        (2, 9),
+        attribution.SOURCES["drawings"],
+    )
     (run / "settings.json").write_text(json.dumps({**facts, "data": {"manifest_sha256": "other"}}))
     assert export.main([*arguments, "--replace"]) == 1
     assert "is not the data" in capsys.readouterr().err

@@ -154,6 +154,7 @@ def test_a_run_writes_all_documented_files(finished: tuple[Path, subprocess.Comp
     saved = json.loads((out / "settings.json").read_text())
     assert TrainSettings.from_dict(saved["settings"]).height == 48
     assert len(saved["data"]["manifest_sha256"]) == 64
+    assert saved["bundle"] == {"name": "drawn", "ages": [2, 9]}
     assert {path.name for path in (out / "bundle").iterdir()} >= {"model.keras", "model.onnx", "bundle.json"}
     facts = json.loads((out / "bundle" / "bundle.json").read_text())["data"]
     assert (facts["attribution"], facts["ages"]) == ("Drawings for a test", [2, 9])
@@ -294,7 +295,25 @@ def test_a_resume_with_other_data_is_refused(tree: Path, tmp_path: Path) -> None
 
     begun(tmp_path / "run", TrainSettings())
     with pytest.raises(CheckpointError, match="other data"):
-        run_dir.record_settings(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7))
+        run_dir.record_settings(tmp_path / "run", TrainSettings(), dataset.split(dataset.load(tree), 0.25, 7), {})
+
+
+def test_what_is_said_of_the_bundle_is_kept_in_the_run(tree: Path, tmp_path: Path) -> None:
+    """A resumed run needs no option twice, may change one, and continues from the same checkpoints."""
+    from model.data import dataset
+
+    drawings = dataset.split(dataset.load(tree), 0.25, 7)
+    steps = [
+        ({"name": "drawn", "source": "", "ages": [2, 9]}, {"name": "drawn", "ages": [2, 9]}),
+        ({"name": None, "source": "", "ages": None}, {"name": "drawn", "ages": [2, 9]}),
+        ({"source": "ours", "ages": [3, 9]}, {"name": "drawn", "source": "ours", "ages": [3, 9]}),
+    ]
+    fingerprints = set()
+    for given, expected in steps:
+        said = run_dir.description(tmp_path, **given)
+        assert said == expected
+        fingerprints.add(run_dir.record_settings(tmp_path, TrainSettings(), drawings, said))
+    assert len(fingerprints) == 1
 
 
 def test_two_processes_do_not_train_into_one_directory(tmp_path: Path, capsys) -> None:
