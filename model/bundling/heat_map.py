@@ -124,9 +124,9 @@ def text(measured: Mapping[str, Any]) -> str:
         for name, lost in ((name, test["drops"][name]) for name in SELECTIONS)
     ]
     how = (
-        f"Test: on each of these films that is called pneumonia, the {test['cells']} cells that increase the score "
-        "most by some map are covered together. A map that names what the score depends on makes the logit drop far. "
-        "Intervals: bootstrap over films."
+        f"Test: on each of these films that is called pneumonia, the {test['cells']} strongest cells of a map are "
+        "covered together; each row is another map. A map that names what the score depends on makes the logit drop "
+        "far. Intervals: bootstrap over films."
     )
     table = ["| cells chosen by | mean drop of the logit | 95 % interval | films |", "| --- | ---: | ---: | ---: |"]
     return "\n\n".join([head, how, "\n".join([*table, *rows]), _meaning(test["ratio"])])

@@ -10,9 +10,10 @@ _DAMAGED = "the PNG file is damaged or incomplete"
 
 
 def check_chunks(content: bytes) -> None:
-    """Refuse a file whose last chunk is missing, or a critical chunk (PNG 3rd edition, 5.3) cut or of another checksum.
+    """Raise Refused if a chunk is cut, the last one is missing, or the checksum of a critical chunk is wrong.
 
-    The decoder stops at the last pixel and does not look at what follows, such as the checksum. Raises Refused.
+    The decoder does not notice: it stops at the last pixel and does not read what follows, such as the checksum.
+    Critical chunks are those without which a picture cannot be decoded (PNG, third edition, section 5.4).
     """
     at, kind, view = _SIGNATURE, b"", memoryview(content)
     while kind != b"IEND":
