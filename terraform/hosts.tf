@@ -61,6 +61,9 @@ resource "aws_instance" "host" {
   ebs_optimized                        = true
   monitoring                           = each.value.type == var.gpu_type # detailed monitoring (every minute) for the most expensive host only
 
+  # All that can stop a GPU host exists before it.
+  depends_on = [aws_iam_role_policy.scheduler, aws_scheduler_schedule_group.stop]
+
   user_data = templatefile("${path.module}/user_data/boot.sh.tftpl", {
     name = each.key
     part = each.value.role == "train" ? local.train : ""

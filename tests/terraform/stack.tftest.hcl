@@ -193,6 +193,22 @@ run "gpu_host" {
     error_message = "Its first boot arms the power-off."
   }
   assert {
+    condition     = jsondecode(aws_scheduler_schedule.first_boot["train"].target[0].input) == { InstanceIds = [aws_instance.host["train"].id] }
+    error_message = "A stop in the account is armed for it."
+  }
+  assert {
+    condition = (
+      aws_scheduler_schedule.first_boot["train"].target[0].arn == "arn:aws:scheduler:::aws-sdk:ec2:stopInstances" &&
+      aws_scheduler_schedule.first_boot["train"].target[0].role_arn == aws_iam_role.scheduler.arn &&
+      aws_scheduler_schedule.first_boot["train"].group_name == aws_scheduler_schedule_group.stop.name
+    )
+    error_message = "It acts as the role that may stop this stack's GPU."
+  }
+  assert {
+    condition     = can(regex("^at\\(20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\)$", aws_scheduler_schedule.first_boot["train"].schedule_expression))
+    error_message = "It acts once: ${aws_scheduler_schedule.first_boot["train"].schedule_expression}"
+  }
+  assert {
     condition     = !anytrue([for name, host in aws_instance.host : strcontains(host.user_data, "poweroff") if name != "train"])
     error_message = "No other host powers itself off."
   }

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ def test_the_gpu_host_arms_its_power_off_before_anything_else(boot: Callable[...
     assert "OnUnitInactiveSec=30\n" in result.read("etc/systemd/system/pneumoctl-guard.timer")
     assert "OnFailure=poweroff.target\n" in result.read("etc/systemd/system/pneumoctl-guard.service")
     assert result.read("usr/local/sbin/pneumoctl-guard").replace(str(result.root), "") == GUARD.read_text()
+
+
+def test_the_gpu_host_announces_its_key_at_every_later_boot(boot: Callable[..., Boot]) -> None:
+    result = boot("train")
+    unit = result.read("etc/systemd/system/pneumoctl-host-key.service")
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    result.root.joinpath("dev/console").write_text("")
+    subprocess.run(shlex.split(command), check=True)
+    assert result.read("dev/console") == f"pneumoctl-host-key: {KEY}\n"
+    assert "systemctl enable pneumoctl-host-key.service" in result.calls
 
 
 @pytest.mark.parametrize("failing", ["hostnamectl", "systemd-run"])
