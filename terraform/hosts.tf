@@ -26,9 +26,23 @@ locals {
   gpu_image = var.gpu_image != "" ? [var.gpu_image] : local.gpu_images[startswith(var.gpu_type, "p3") ? "p3" : "other"]
 }
 
+# EC2 refuses the option for types without it, as t2.
+data "aws_ec2_instance_types" "ebs_optimized" {
+  filter {
+    name   = "instance-type"
+    values = toset([for host in local.hosts : host.type])
+  }
+
+  filter {
+    name   = "ebs-info.ebs-optimized-support"
+    values = ["default", "supported"]
+  }
+}
+
 data "aws_ami" "debian" {
-  most_recent = true
-  owners      = ["136693071363"] # Debian
+  most_recent        = true
+  include_deprecated = true             # AWS deprecates every image two years after its creation; it can still be used
+  owners             = ["136693071363"] # Debian
 
   filter {
     name   = "name"
@@ -58,7 +72,7 @@ resource "aws_instance" "host" {
   key_name                             = aws_key_pair.operator.key_name
   iam_instance_profile                 = try(aws_iam_instance_profile.host[each.value.role].name, null)
   instance_initiated_shutdown_behavior = "stop"
-  ebs_optimized                        = true
+  ebs_optimized                        = contains(data.aws_ec2_instance_types.ebs_optimized.instance_types, each.value.type)
   monitoring                           = each.value.type == var.gpu_type # detailed monitoring (every minute) for the most expensive host only
 
   # All that can stop a GPU host exists before it.

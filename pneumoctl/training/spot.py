@@ -34,11 +34,24 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
     try:
         made = aws.call("ec2", "run_instances", **_launch_request(aws, host, run))
     except PneumoError as error:
-        if error.details.get("aws_code") not in UNAVAILABLE:
+        code = str(error.details.get("aws_code", ""))
+        if code.startswith("InvalidAMIID."):
+            raise _image_gone(aws, host, error) from error
+        if code not in UNAVAILABLE:
             raise
         message = f"EC2 has no spot {host.type} now: {error.message}"
         raise PneumoError(message, "try again later, or with --fallback", Exit.PREFLIGHT, spot="none") from error
     return instance(made["Instances"][0], run.stack)
+
+
+def _image_gone(aws: Aws, host: Instance, error: PneumoError) -> PneumoError:
+    terminate = f"aws ec2 terminate-instances --region {aws.region} --instance-ids {host.id}"
+    return PneumoError(
+        f"the image of the GPU host {host.id} was deregistered, and a spot instance needs it: {error.message}",
+        f"train on the GPU host: pneumoctl train --gpu; or make it anew, with a new image: {terminate}; pneumoctl up",
+        Exit.PREFLIGHT,
+        spot="none",
+    )
 
 
 def wait_until_visible(aws: Aws, host: Instance) -> None:
@@ -94,7 +107,7 @@ def _launch_request(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
         "SubnetId": like["SubnetId"],
         "SecurityGroupIds": [group["GroupId"] for group in like["SecurityGroups"]],
         "IamInstanceProfile": {"Arn": like["IamInstanceProfile"]["Arn"]},
-        "EbsOptimized": True,
+        "EbsOptimized": like.get("EbsOptimized", False),
         "Monitoring": {"Enabled": True},
         "MetadataOptions": {name: like["MetadataOptions"][name] for name in options},
         "BlockDeviceMappings": [_root_disk(aws, like)],

@@ -3,6 +3,9 @@ mock_provider "aws" {
   mock_data "aws_ec2_instance_type_offerings" {
     defaults = { locations = ["eu-west-1c", "eu-west-1-lax-1a", "eu-west-1b"] } # unsorted, and with a local zone
   }
+  mock_data "aws_ec2_instance_types" {
+    defaults = { instance_types = ["t3.micro", "t3.small", "t3.medium", "g5.xlarge", "p3.2xlarge"] }
+  }
   mock_data "aws_caller_identity" {
     defaults = { account_id = "123456789012" }
   }

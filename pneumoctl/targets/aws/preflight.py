@@ -18,7 +18,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import quotas
+from pneumoctl.targets.aws import instance_types, quotas
 from pneumoctl.targets.common import preflight
 from pneumoctl.targets.common.checks import Row
 
@@ -76,6 +76,7 @@ def _there(settings: Settings, aws: Aws) -> dict[str, Check]:
     return {
         "region enabled": lambda: _region(aws),
         "types": lambda: quotas.types(settings, aws),
+        "processors": lambda: instance_types.processors_and_gpus(settings, aws),
         "vCPU quota": lambda: quotas.quotas(settings, aws),
         "elastic IPs": lambda: quotas.addresses(settings, aws),
         "VPCs": lambda: quotas.vpcs(settings, aws),

@@ -10,6 +10,7 @@ from typing import Any
 from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
+from pneumoctl.targets.aws import instance_types
 from pneumoctl.targets.common.checks import Row
 
 # Each group shares a subnet, and so a zone, which must offer all its types (terraform/network.tf).
@@ -170,9 +171,8 @@ def _quota_uses(aws: Aws, stack: str) -> Iterator[QuotaUse]:
 
 
 def _cpus(aws: Aws, kinds: Iterable[str]) -> dict[str, int]:
-    only = [{"Name": "instance-type", "Values": sorted(kinds)}]
-    types = aws.items("ec2", "describe_instance_types", "InstanceTypes", Filters=only)
-    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for kind in types}
+    types = instance_types.describe(aws, set(kinds))
+    return {kind: described["VCpuInfo"]["DefaultVCpus"] for kind, described in types.items()}
 
 
 def _quota(aws: Aws, service: str, code: str) -> float | None:

@@ -13,6 +13,8 @@ A fault is a JSON object with a `kind`:
 | bucket-taken | a bucket's name belongs to another account | name |
 | skew | the Date of all answers is wrong | seconds |
 | no-console | EC2 shows no console output | name (a host's id, "" = all) |
+| deprecated | images are only listed if deprecated ones are asked for | name (an image's id, "" = all) |
+| deregistered | an image is not listed, and no instance can be made from it | name (an image's id) |
 | no-user-data | a new host boots without its user data, as when cloud-init fails | name (`train`) |
 
 Faults that match calls have the fields `service` (signing name), `action`, `agent` and `source` (globs, default `*`),
@@ -76,7 +78,7 @@ MESSAGES = {
     "invalid": "The security token included in the request is invalid.",
 }
 CALL_FAULTS = {"error", "slow", "down", "bucket-taken", *CODES}
-STATES = {"quota", "not-offered", "skew", "no-console", "no-user-data"}
+STATES = {"quota", "not-offered", "skew", "no-console", "no-user-data", "deprecated", "deregistered"}
 
 
 @dataclass
