@@ -86,6 +86,16 @@ def test_a_successful_boot(boot: Callable[..., Boot], name: str) -> None:
     assert not any("poweroff" in call for call in result.calls)
 
 
+@pytest.mark.parametrize("failing", [(), ("systemctl",)])
+def test_the_clock_follows_the_link_local_address(boot: Callable[..., Boot], failing: tuple[str, ...]) -> None:
+    """No security group filters it, and no host may reach another time server. An image has one of the two programs."""
+    result = boot("web-0", failing=failing)
+    assert result.read("etc/systemd/timesyncd.conf.d/pneumoctl.conf") == "[Time]\nNTP=169.254.169.123\n"
+    assert result.read("etc/chrony/sources.d/pneumoctl.sources").startswith("server 169.254.169.123 prefer ")
+    assert {"systemctl try-restart systemd-timesyncd", "systemctl try-restart chrony"} <= {*result.calls}
+    assert result.mark == "ok\n"
+
+
 def test_a_failed_boot_names_the_line(boot: Callable[..., Boot]) -> None:
     result = boot("web-0", failing=("hostnamectl",))
     line = 1 + result.script.index("hostnamectl set-hostname web-0")
