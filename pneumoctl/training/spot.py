@@ -23,6 +23,7 @@ UNAVAILABLE = {
     "UnfulfillableCapacity",
     "VcpuLimitExceeded",
 }
+NO_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 
 
 def launch(aws: Aws, host: Instance, run: Run) -> Instance:
@@ -37,11 +38,22 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
         code = str(error.details.get("aws_code", ""))
         if code.startswith("InvalidAMIID."):
             raise _image_gone(aws, host, error) from error
+        if code == NO_ROLE:
+            raise _no_role(error) from error
         if code not in UNAVAILABLE:
             raise
         message = f"EC2 has no spot {host.type} now: {error.message}"
         raise PneumoError(message, "try again later, or with --fallback", Exit.PREFLIGHT, spot="none") from error
     return instance(made["Instances"][0], run.stack)
+
+
+def _no_role(error: PneumoError) -> PneumoError:
+    return PneumoError(
+        f"the account has no role for spot instances, and these credentials may not create it: {error.message}",
+        "have somebody who may: aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+        Exit.PREFLIGHT,
+        spot="none",
+    )
 
 
 def _image_gone(aws: Aws, host: Instance, error: PneumoError) -> PneumoError:

@@ -78,6 +78,7 @@ def _there(settings: Settings, aws: Aws) -> dict[str, Check]:
         "types": lambda: quotas.types(settings, aws),
         "processors": lambda: instance_types.processors_and_gpus(settings, aws),
         "vCPU quota": lambda: quotas.quotas(settings, aws),
+        "spot": lambda: quotas.spot(settings, aws),
         "elastic IPs": lambda: quotas.addresses(settings, aws),
         "VPCs": lambda: quotas.vpcs(settings, aws),
         "image Debian": lambda: _image(aws, "image Debian", *DEBIAN, needed=True),

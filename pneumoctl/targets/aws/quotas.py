@@ -23,6 +23,8 @@ _STANDARD, _G, _P = "L-1216C47A", "L-DB2E81BA", "L-417A185B"
 QUOTAS = {_STANDARD: "standard", _G: "G and VT", _P: "P"}
 _LETTERS = {"standard": _STANDARD, "g": _G, "gr": _G, "vt": _G, "p": _P}
 _LETTERS |= dict.fromkeys(("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"), _STANDARD)
+SPOT_QUOTAS = {_G: "L-3819A6DF", _P: "L-7212CCBC"}  # on-demand quota -> that of spot requests
+SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 VPC_QUOTA = ("vpc", "L-F678F1CE")
 ADDRESS_QUOTA = ("ec2", "L-0263D0A3")
 
@@ -120,6 +122,31 @@ def _vcpus(aws: Aws, code: str, now: int, later: int, others: int) -> Row:
         if now <= free < later:
             seen += ": request an increase before that"
     return Row(check, now <= free, seen, _more(aws, "ec2", code, others + later))
+
+
+def spot(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """Whether `train --spot` could get its instance. Nothing else needs it, so neither row fails."""
+    code = SPOT_QUOTAS.get(quota_of(settings.gpu_type) or "")
+    if code:
+        needed = _cpus(aws, {settings.gpu_type}).get(settings.gpu_type, 0)
+        value = _quota(aws, "ec2", code)
+        seen = "Service Quotas does not report" if value is None else f"{value:g}, train --spot needs {needed}"
+        short = value is not None and value < needed
+        more = f": request an increase before that ({_more(aws, 'ec2', code, needed)})" if short else ""
+        yield Row(f"spot vCPU quota ({code})", True, f"{seen}{more}")
+    yield Row("spot role", True, _spot_role(aws))
+
+
+def _spot_role(aws: Aws) -> str:
+    """The state of the role with which EC2 manages spot instances."""
+    try:
+        aws.call("iam", "get_role", RoleName=SPOT_ROLE)
+    except PneumoError as error:
+        if error.details.get("aws_code") == "NoSuchEntity":
+            make = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
+            return f"{SPOT_ROLE} is missing; before the first train --spot: {make}"
+        return f"not known: {error.message}"
+    return SPOT_ROLE
 
 
 def quota_of(kind: str) -> str | None:

@@ -263,6 +263,28 @@ def test_no_gpu_quota(cloud: Cloud, stack: Stack, kind: str, code: str) -> None:
     assert f"--quota-code {code}" in row.fix
 
 
+@pytest.mark.parametrize(("kind", "code", "needed"), [("g5.xlarge", "L-3819A6DF", 4), ("p3.2xlarge", "L-7212CCBC", 8)])
+def test_the_quota_of_spot_instances_is_told(cloud: Cloud, stack: Stack, kind: str, code: str, needed: int) -> None:
+    settings = replace(SETTINGS, gpu_type=kind, gpu_host=True)
+    check = f"spot vCPU quota ({code})"
+    assert row_of(stack, check, settings) == Row(check, True, f"8, train --spot needs {needed}")
+    cloud.fault("quota", name=code, value=0)
+    row = row_of(stack, check, settings)
+    assert row.good and f"--quota-code {code} --desired-value {needed})" in row.seen
+
+
+def test_the_role_of_spot_instances_is_told(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "spot role")
+    assert row.good and "create-service-linked-role --aws-service-name spot.amazonaws.com" in row.seen
+    cloud.aws().call("iam", "create_role", RoleName=quotas.SPOT_ROLE, AssumeRolePolicyDocument="{}")
+    seen = row_of(stack, "spot role").seen
+    cloud.aws().call("iam", "delete_role", RoleName=quotas.SPOT_ROLE)
+    assert seen == quotas.SPOT_ROLE
+    cloud.fault("denied", service="iam", action="GetRole")
+    row = row_of(stack, "spot role")
+    assert row.good and "not known: AWS denies iam:GetRole" in row.seen
+
+
 def test_a_family_with_a_quota_of_its_own_is_said(cloud: Cloud, stack: Stack) -> None:
     assert row_of(stack, "vCPU quota for x1e.xlarge", replace(SETTINGS, app_type="x1e.xlarge")).good
 
