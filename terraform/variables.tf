@@ -131,6 +131,17 @@ variable "gpu_type" {
   }
 }
 
+variable "gpu_zone" {
+  description = "Zone of a new training subnet; empty: the first by name that offers gpu_type. An existing one stays."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.gpu_zone == "" || can(regex("^${var.region}[a-z]$", var.gpu_zone))
+    error_message = "gpu_zone: a zone of the region, as ${var.region}a."
+  }
+}
+
 variable "gpu_image" {
   description = "Name pattern (with * and ?) of Amazon's image for the training host; empty: chosen by gpu_type."
   type        = string

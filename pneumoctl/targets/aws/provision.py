@@ -1,6 +1,6 @@
 """Create and destroy the hosts of a stack on aws: terraform, SSH keys, pinned host keys, first boot."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -26,7 +26,8 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
 from pneumoctl.terminal.report import counted
 
-GPU_ADDRESSES = {'aws_instance.host["train"]', leftovers.FIRST_BOOT_ADDRESS}
+GPU_ADDRESS = 'aws_instance.host["train"]'
+GPU_ADDRESSES = {GPU_ADDRESS, leftovers.FIRST_BOOT_ADDRESS}
 HERE = "here"  # the setting state_bucket for the stack's directory
 Recover = Literal["nothing", "killed", "all"]
 FIRST_BOOT = 300.0  # seconds for the boot script of a new training host, which then powers it off
@@ -84,10 +85,10 @@ def plan(context: Context, refresh_only: bool = False) -> Planned:
     return context.terraform.read(save_plan(context, refresh_only))
 
 
-def save_plan(context: Context, refresh_only: bool = False) -> Saved:
+def save_plan(context: Context, refresh_only: bool = False, options: Sequence[str] = ()) -> Saved:
     """Make terraform's plan, and show its progress."""
     with console.activities("plan") as shown:
-        return context.terraform.save_plan(refresh_only, partial(_show, shown))
+        return context.terraform.save_plan(refresh_only, partial(_show, shown), options)
 
 
 def apply(context: Context, saved: Saved) -> None:

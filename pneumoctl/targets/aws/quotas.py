@@ -59,6 +59,11 @@ def types(settings: Settings, aws: Aws) -> Iterator[Row]:
             yield Row(check, False, f"no zone of {aws.region} offers {' and '.join(wanted.values())} together", fix)
 
 
+def zones(aws: Aws, kind: str) -> list[str]:
+    """The availability zones that offer an instance type, by name."""
+    return sorted(_offered(aws, (kind,))[kind])
+
+
 def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
     """Instance type -> the availability zones that offer it, without local zones."""
     usual = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
@@ -68,6 +73,11 @@ def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
     for offering in _offerings(aws, sorted(offered)):
         offered[offering["InstanceType"]] |= {offering["Location"]} & zones
     return offered
+
+
+def offered_gpus(aws: Aws) -> list[str]:
+    """Types with a GPU that the region offers, of those that the training was made for."""
+    return sorted({offering["InstanceType"] for offering in _offerings(aws, sorted(GPUS))})
 
 
 def _offerings(aws: Aws, wanted: list[str]) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The GPU host's first boot: nothing on the host works and pneumoctl is gone, or EC2 shows no console output."""
+"""A new GPU host: a first boot that fails and that nobody watches, no console output, no capacity in the first zone."""
 
 import os
 import signal
@@ -55,6 +55,25 @@ def test_the_account_stops_a_gpu_host_whose_first_boot_fails_and_that_nobody_wat
     fired = [run for run in lab.ask("GET", "clock")["fired"] if run["instances"] == [host]]
     assert [run["outcome"] for run in fired] == ["ok"]
     assert not [call for call in lab.mutating_calls() if call["action"] == "StopInstances"]
+
+
+def test_a_gpu_host_is_made_in_another_zone_if_the_first_has_no_capacity(without_gpu_host: Operator) -> None:
+    operator, lab = without_gpu_host, without_gpu_host.lab
+    before = _zone(operator)
+    lab.fault.api("no-capacity", name="g5.xlarge", zone=before)
+    made = operator.run("up", "-y")
+    assert f"AWS has no capacity for g5.xlarge in {before}: trying " in made.stderr
+    assert _zone(operator) != before
+    assert operator.state(operator.instance_id("train")) == "stopped"
+    lab.fault.clear()
+    assert operator.json("up", "-y")["changed"] == []
+    assert operator.json("drift")["drift"] == []
+
+
+def _zone(operator: Operator) -> str:
+    named = [{"Name": "tag:Name", "Values": ["pneumoctl-default-train"]}]
+    (subnet,) = operator.lab.client().describe_subnets(Filters=named)["Subnets"]
+    return str(subnet["AvailabilityZone"])
 
 
 @pytest.mark.repeat

@@ -53,7 +53,7 @@ def offerings(original: Any, self: Any, location_type: str | None = None, filter
 
 @replaces(InstanceBackend, "run_instances")
 def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """Refuse a type in a zone that does not offer it, as EC2 does (moto runs it)."""
+    """Refuse a type in a zone that does not offer it, or that has none left, as EC2 does (moto runs it)."""
     interfaces = kwargs.get("nics") or []
     subnet = kwargs.get("subnet_id") or next(
         (interface["SubnetId"] for interface in interfaces if "SubnetId" in interface), ""
@@ -63,4 +63,7 @@ def run(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     if not current_state().faults.offered(kind, zone):
         text = f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone})."
         raise EC2ClientError("Unsupported", text)
+    if not current_state().faults.has_capacity(kind, zone):
+        text = f"We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone})."
+        raise EC2ClientError("InsufficientInstanceCapacity", text)
     return original(self, *args, **kwargs)
