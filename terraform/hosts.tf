@@ -17,11 +17,12 @@ locals {
   train   = templatefile("${path.module}/user_data/train.sh.tftpl", { guard = file("${path.module}/user_data/guard.py") })
   subnets = { public = aws_subnet.public, service = aws_subnet.service, train = aws_subnet.train }
 
-  # Amazon's base images with an NVIDIA driver. The open driver supports no GPU older than Turing, so the V100 of p3
+  # Amazon's base images with an NVIDIA driver, and Python 3.12 (Ubuntu 22.04 has a release candidate of Python 3.11, and
+  # nothing newer). The open driver supports no GPU older than Turing, so the V100 of p3
   # needs the proprietary driver of branch 580 or older: the images up to 2025 (those of 2026 have 595).
   gpu_images = {
     p3    = [for year in [2024, 2025] : "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) ${year}????"]
-    other = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????"]
+    other = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????"]
   }
   gpu_image = var.gpu_image != "" ? [var.gpu_image] : local.gpu_images[startswith(var.gpu_type, "p3") ? "p3" : "other"]
 }

@@ -70,7 +70,10 @@ def _guard() -> Step:
 
 
 def _packages() -> Step:
-    """Install Python and the exporter. Ubuntu 22.04's default Python is too old; it also packages 3.11."""
+    """Install Python and the exporter.
+
+    The default Python of Ubuntu 22.04, which only the images for p3 have, is too old; its python3.11 is 3.11.0rc1.
+    """
     install = Run(("sh", "-c", _PACKAGES), INSTALL_S, "apt-get install python3-venv, prometheus-node-exporter")
     probe = Probe(("sh", "-c", f"{_NAMES}\n{_INSTALLED}"))
     return Step("Install the packages of train", (HOST,), (install,), (probe, installed(("prometheus-node-exporter",))))

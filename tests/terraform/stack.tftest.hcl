@@ -188,7 +188,7 @@ run "gpu_host" {
     error_message = "The GPU host, in its own subnet."
   }
   assert {
-    condition     = one(data.aws_ami.gpu["train"].filter).values == toset(["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????"])
+    condition     = one(data.aws_ami.gpu["train"].filter).values == toset(["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????"])
     error_message = "The image with the open driver."
   }
   assert {

@@ -26,7 +26,7 @@ DISK_MB = 1000  # terraform's provider is most of it
 LONGEST_BUCKET = 63
 # As terraform/hosts.tf chooses them: owner and names.
 DEBIAN = ("136693071363", "debian-12-amd64-*")
-GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????")
+GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????")
 GPU_P3 = (
     "amazon",
     "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) 2024????",
