@@ -126,7 +126,7 @@ variable "gpu_type" {
   default     = "g5.xlarge"
 
   validation {
-    condition     = can(regex("^(g|p)[0-9][a-z0-9-]*\\.[a-z0-9-]+$", var.gpu_type))
+    condition     = can(regex("^(g|gr|p)[0-9][a-z0-9-]*\\.[a-z0-9-]+$", var.gpu_type))
     error_message = "gpu_type: an EC2 type with a GPU, as g5.xlarge or p3.2xlarge."
   }
 }

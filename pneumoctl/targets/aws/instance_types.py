@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pneumoctl.aws.ec2 import Aws
-from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.settings import Settings, gpu_choices
 from pneumoctl.targets.common.checks import Row
 
 ARCHITECTURE = "x86_64"  # of the images that terraform/hosts.tf chooses
 HOST_TYPES = ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
 # GPUs older than Volta (p2, g2, g3): no driver of the images runs them, or TensorFlow has no code for them.
 TOO_OLD = {"K80", "K520", "M60"}
-GPU_EXAMPLE = "set gpu_type to a type with an NVIDIA GPU of 2017 or later, as g4dn.xlarge, g5.xlarge or p3.2xlarge"
+GPU_EXAMPLE = "set gpu_type or gpu_types to types with an NVIDIA GPU of 2017 or later, as g4dn.xlarge or g5.xlarge"
 
 
 def processors_and_gpus(settings: Settings, aws: Aws) -> Iterator[Row]:
     """A row for the processors and one for the GPU. Types that EC2 does not list here have a row of their own."""
-    kinds = {name: getattr(settings, name) for name in HOST_TYPES}
-    described = describe(aws, set(kinds.values()))
+    kinds, gpus = {name: getattr(settings, name) for name in HOST_TYPES}, gpu_choices(settings)
+    described = describe(aws, {*kinds.values(), *gpus})
     wrong = {
         name: f"{kind} has an {'/'.join(architectures)} processor"
         for name, kind in kinds.items()
@@ -26,8 +26,9 @@ def processors_and_gpus(settings: Settings, aws: Aws) -> Iterator[Row]:
     }
     seen = f"{'; '.join(wrong.values())}, and the images are for {ARCHITECTURE}" if wrong else ARCHITECTURE
     yield Row("processors", not wrong, seen, f"set {', '.join(wrong)} to a type for {ARCHITECTURE}, as t3.small")
-    if settings.gpu_type in described:
-        yield _gpu(settings, described[settings.gpu_type])
+    for kind in gpus:
+        if kind in described:
+            yield _gpu(kind, described[kind], settings.gpu_host)
 
 
 def describe(aws: Aws, kinds: set[str]) -> dict[str, Mapping[str, Any]]:
@@ -39,13 +40,13 @@ def describe(aws: Aws, kinds: set[str]) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _gpu(settings: Settings, described: Mapping[str, Any]) -> Row:
+def _gpu(kind: str, described: Mapping[str, Any], needed: bool) -> Row:
     gpus = described.get("GpuInfo", {}).get("Gpus", ())
     why = gpu_unusable(gpus)
-    if why and not settings.gpu_host:
-        return Row("GPU", True, f"{settings.gpu_type} has {why}: training will need another gpu_type")
+    if why and not needed:
+        return Row("GPU", True, f"{kind} has {why}: training will need another type")
     names = ", ".join(f"{gpu['Count']} x {gpu['Manufacturer']} {gpu['Name']}" for gpu in gpus)
-    return Row("GPU", not why, f"{settings.gpu_type} has {why or names}", GPU_EXAMPLE)
+    return Row("GPU", not why, f"{kind} has {why or names}", GPU_EXAMPLE)
 
 
 def gpu_unusable(gpus: list[Mapping[str, Any]]) -> str:

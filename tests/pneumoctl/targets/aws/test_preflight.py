@@ -172,7 +172,7 @@ def test_a_gpu_that_the_training_cannot_use_fails_only_with_a_gpu_host(
     cloud: Cloud, stack: Stack, kind: str, why: str
 ) -> None:
     row = row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind))
-    assert (row.good, row.seen) == (True, f"{why}: training will need another gpu_type")
+    assert (row.good, row.seen) == (True, f"{why}: training will need another type")
     row = row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind, gpu_host=True))
     assert (row.good, row.seen) == (False, why) and "g5.xlarge" in row.fix
 
@@ -180,6 +180,11 @@ def test_a_gpu_that_the_training_cannot_use_fails_only_with_a_gpu_host(
 @pytest.mark.parametrize("kind", ["g4dn.xlarge", "g5.xlarge", "g6.xlarge", "p3.2xlarge", "p4d.24xlarge"])
 def test_a_gpu_that_the_training_can_use(cloud: Cloud, stack: Stack, kind: str) -> None:
     assert row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind, gpu_host=True)).good
+
+
+def test_every_type_that_the_gpu_host_may_have_is_checked(cloud: Cloud, stack: Stack) -> None:
+    failed = failed_rows(stack, replace(SETTINGS, gpu_types="g4dn.xlarge g4ad.xlarge", gpu_host=True))
+    assert [row.seen for row in failed] == ["g4ad.xlarge has an AMD Radeon Pro V520, which has no CUDA"]
 
 
 def test_a_type_with_another_processor_than_the_images(cloud: Cloud, stack: Stack) -> None:
