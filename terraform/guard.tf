@@ -60,6 +60,39 @@ resource "aws_iam_role_policy" "scheduler_spot" {
   })
 }
 
+# A new GPU host starts running, so its stop is armed as soon as its id is known: it acts also if user data never ran and
+# everything that could stop the host was killed. A training run disables it. With the key written out, it depends on this
+# host alone: with each.key, terraform would make it only after all other hosts, and not at all if one of them failed.
+resource "aws_scheduler_schedule" "first_boot" {
+  #checkov:skip=CKV_AWS_297:It holds the id of an instance, nothing secret; a key of our own costs money.
+  for_each                     = toset(local.roles.train.names)
+  name                         = "first-boot-${aws_instance.host["train"].id}" # so that each new host gets a new one
+  group_name                   = aws_scheduler_schedule_group.stop.name
+  description                  = "pneumoctl: stops the new GPU host of ${var.stack}"
+  schedule_expression          = "at(${formatdate("YYYY-MM-DD'T'hh:mm:ss", timeadd(timestamp(), "15m"))})" # from its creation
+  schedule_expression_timezone = "UTC"
+  depends_on                   = [aws_iam_role_policy.scheduler]
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = "${local.arn}:scheduler:::aws-sdk:ec2:stopInstances"
+    role_arn = aws_iam_role.scheduler.arn
+    input    = jsonencode({ InstanceIds = [aws_instance.host["train"].id] })
+
+    retry_policy {
+      maximum_event_age_in_seconds = 86400
+      maximum_retry_attempts       = 185
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [schedule_expression, state]
+  }
+}
+
 resource "aws_cloudwatch_log_group" "flows" {
   #checkov:skip=CKV_AWS_158:CloudWatch encrypts it; a key of our own costs money and stays 7 days after teardown.
   name              = "${local.name}-flow-logs"

@@ -17,18 +17,33 @@ locals {
   train   = templatefile("${path.module}/user_data/train.sh.tftpl", { guard = file("${path.module}/user_data/guard.py") })
   subnets = { public = aws_subnet.public, service = aws_subnet.service, train = aws_subnet.train }
 
-  # Amazon's base images with an NVIDIA driver. The open driver supports no GPU older than Turing, so the V100 of p3
+  # Amazon's base images with an NVIDIA driver, and Python 3.12 (Ubuntu 22.04 has a release candidate of Python 3.11, and
+  # nothing newer). The open driver supports no GPU older than Turing, so the V100 of p3
   # needs the proprietary driver of branch 580 or older: the images up to 2025 (those of 2026 have 595).
   gpu_images = {
     p3    = [for year in [2024, 2025] : "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) ${year}????"]
-    other = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????"]
+    other = ["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????"]
   }
   gpu_image = var.gpu_image != "" ? [var.gpu_image] : local.gpu_images[startswith(var.gpu_type, "p3") ? "p3" : "other"]
 }
 
+# EC2 refuses the option for types without it, as t2.
+data "aws_ec2_instance_types" "ebs_optimized" {
+  filter {
+    name   = "instance-type"
+    values = toset([for host in local.hosts : host.type])
+  }
+
+  filter {
+    name   = "ebs-info.ebs-optimized-support"
+    values = ["default", "supported"]
+  }
+}
+
 data "aws_ami" "debian" {
-  most_recent = true
-  owners      = ["136693071363"] # Debian
+  most_recent        = true
+  include_deprecated = true             # AWS deprecates every image two years after its creation; it can still be used
+  owners             = ["136693071363"] # Debian
 
   filter {
     name   = "name"
@@ -58,8 +73,11 @@ resource "aws_instance" "host" {
   key_name                             = aws_key_pair.operator.key_name
   iam_instance_profile                 = try(aws_iam_instance_profile.host[each.value.role].name, null)
   instance_initiated_shutdown_behavior = "stop"
-  ebs_optimized                        = true
+  ebs_optimized                        = contains(data.aws_ec2_instance_types.ebs_optimized.instance_types, each.value.type)
   monitoring                           = each.value.type == var.gpu_type # detailed monitoring (every minute) for the most expensive host only
+
+  # All that can stop a GPU host exists before it.
+  depends_on = [aws_iam_role_policy.scheduler, aws_scheduler_schedule_group.stop]
 
   user_data = templatefile("${path.module}/user_data/boot.sh.tftpl", {
     name = each.key

@@ -23,7 +23,8 @@ locals {
   # The first zone by name, so that a zone that AWS adds later changes nothing. If no zone offers the type, for example
   # that of the GPU host, any existing zone: the precondition of the host then fails, if there is such a host.
   some_zone = try(sort(local.fitting["service"])[0], "${var.region}a")
-  zone      = { for place, zones in local.fitting : place => try(sort(zones)[0], local.some_zone) }
+  first     = { for place, zones in local.fitting : place => try(sort(zones)[0], local.some_zone) }
+  zone      = merge(local.first, var.gpu_zone == "" ? {} : { train = var.gpu_zone })
   places    = ["public", "service", "train"]
   cidr      = { for number, place in local.places : place => cidrsubnet(var.vpc_cidr, 4, number) }
 }

@@ -126,8 +126,19 @@ variable "gpu_type" {
   default     = "g5.xlarge"
 
   validation {
-    condition     = can(regex("^(g|p)[0-9][a-z0-9-]*\\.[a-z0-9-]+$", var.gpu_type))
+    condition     = can(regex("^(g|gr|p)[0-9][a-z0-9-]*\\.[a-z0-9-]+$", var.gpu_type))
     error_message = "gpu_type: an EC2 type with a GPU, as g5.xlarge or p3.2xlarge."
+  }
+}
+
+variable "gpu_zone" {
+  description = "Zone of a new training subnet; empty: the first by name that offers gpu_type. An existing one stays."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.gpu_zone == "" || can(regex("^${var.region}[a-z]$", var.gpu_zone))
+    error_message = "gpu_zone: a zone of the region, as ${var.region}a."
   }
 }
 

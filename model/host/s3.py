@@ -21,6 +21,10 @@ class BucketError(Exception):
     """A failed operation on the bucket; the message says which."""
 
 
+class DeniedError(BucketError):
+    """An operation that S3 denied."""
+
+
 class Bucket:
     """The objects of a bucket below a prefix. All methods raise BucketError."""
 
@@ -42,8 +46,17 @@ class Bucket:
             self._call("write", key, lambda at: self._client.put_object(**at, Body=file))
 
     def get(self, key: str) -> bytes | None:
-        """The content of an object, None if it does not exist."""
-        content = self._call("read", key, self._read, missing=True)
+        """The content of an object, None if it does not exist.
+
+        S3 may deny the read of a missing key: only those who may list all keys are told that it is missing. This
+        host's role may list those below its prefixes, so the list decides.
+        """
+        try:
+            content = self._call("read", key, self._read, missing=True)
+        except DeniedError:
+            if key in self.keys(key):
+                raise
+            return None
         return None if content is None else bytes(content)
 
     def _read(self, at: dict[str, str]) -> bytes:
@@ -89,7 +102,8 @@ class Bucket:
                 code = error.response["Error"]["Code"]
                 if missing and code in ("NoSuchKey", "404"):
                     return None
-                raise BucketError(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {code}") from error
+                kind = DeniedError if code in ("AccessDenied", "403") else BucketError
+                raise kind(f"s3://{self.name}/{self._prefix}{key}: cannot {verb}: {code}") from error
             except (BotoCoreError, HTTPClientError, OSError) as error:
                 # botocore retries requests, but not an answer that is interrupted within its body.
                 if verb != "read" or not left or not isinstance(error, interrupted):

@@ -12,6 +12,8 @@ from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.errors import PneumoError
 
 ADDRESS_TAG = "pneumoctl:address"
+FIRST_BOOT = "first-boot-"  # begins the name of the schedule that terraform makes for a new GPU host, not for a run
+FIRST_BOOT_ADDRESS = 'aws_scheduler_schedule.first_boot["train"]'  # schedules have no tags
 BUCKET_ADDRESS = "aws_s3_bucket.main"  # a bucket may still lack its tags: S3 sets them after the creation
 TIMEOUT_S = 60.0
 PAUSE_S = 2.0
@@ -176,7 +178,8 @@ def _schedules(aws: Aws, stack: str) -> Iterator[Remaining]:
             continue
         yield _named("schedule-group", group["Name"], tags)
         for each in aws.items("scheduler", "list_schedules", "Schedules", GroupName=group["Name"]):
-            yield Remaining("schedule", f"{group['Name']}/{each['Name']}", "", each["Name"])
+            where = FIRST_BOOT_ADDRESS if each["Name"].startswith(FIRST_BOOT) else ""
+            yield Remaining("schedule", f"{group['Name']}/{each['Name']}", where, each["Name"])
 
 
 def _bucket(aws: Aws, stack: str, account: Account, chosen: str) -> Iterator[Remaining]:

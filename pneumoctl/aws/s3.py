@@ -204,11 +204,15 @@ def write(aws: Aws, bucket: str, key: str, body: object, digest: str) -> None:
 
 
 def read(aws: Aws, bucket: str, key: str) -> bytes | None:
-    """An object's contents, None if it does not exist."""
+    """An object's contents, None if it does not exist.
+
+    S3 denies the read of a missing key to those who may not list the whole bucket: then the list of its prefix decides.
+    """
     try:
         with aws.translated("s3", "get_object"):
             return bytes(aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     except PneumoError as error:
-        if error.details.get("aws_code") in ("NoSuchKey", "404"):
+        missing = error.details.get("aws_code") in ("NoSuchKey", "404")
+        if missing or (error.details.get("aws") == "denied" and key not in listed(aws, bucket, key)):
             return None
         raise

@@ -9,6 +9,7 @@ from typing import Any
 from pneumoctl.aws import prices
 from pneumoctl.aws.bill import money
 from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
+from pneumoctl.aws.leftovers import FIRST_BOOT
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import attribution, scheduled_stop
 from pneumoctl.gpu import stop as gpu
@@ -52,7 +53,7 @@ class Gpu:
         price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, digits=4)} an hour"
         if not self.bills:
             return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}; {price} while it is on"
-        lease = f"run {self.lease.run}, at most until {self.lease.until:%F %T} UTC" if self.lease else "NO LEASE"
+        lease = f"{self.lease.title}, at most until {self.lease.until:%F %T} UTC" if self.lease else "NO LEASE"
         hint = "" if self.lease else "; next: pneumoctl gpu stop"
         return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}, {price}, {lease}{hint}"
 
@@ -97,7 +98,7 @@ def guards(aws: Aws, stack: Stack) -> list[Guard]:
     hosts = gpu_hosts(aws, stack)
     on = [host for host in hosts if host.bills]
     unleased = [host for host in on if not host.lease]
-    leases = ", ".join(f"{host.lease.run} until {host.lease.until:%F %T} UTC" for host in on if host.lease)
+    leases = ", ".join(f"{host.lease.title} until {host.lease.until:%F %T} UTC" for host in on if host.lease)
     behaviour = all(gpu.shutdown_ends_billing(aws, each.host) for each in hosts)
     state = "on" if on else "stopped" if hosts else "there is no GPU host"
     return [
@@ -134,6 +135,7 @@ def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
     until = scheduled_stop.now(aws).replace(microsecond=0) + timedelta(seconds=lease_s)
     console_text, ended = "", False
     with Interrupts(lambda text: console.note(text, "yellow")) as interrupts:
+        scheduled_stop.delete(aws, stack.name, FIRST_BOOT + host.id)
         scheduled_stop.arm(aws, stack.name, run, host, until)
         try:
             with interrupts.raising():

@@ -63,7 +63,8 @@ def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
     """Instance id -> the lease of the run that is under way on it. Raises PneumoError if the leases cannot be read."""
     on = [host for host in hosts if host.role == "train" and host.state in ON]
     listed = scheduled_stop.listed(aws, stack) if on else []
-    by_host = {host.id: scheduled_stop.lease_covering(listed, host.id, scheduled_stop.now(aws)) for host in on}
+    of_runs = [lease for lease in listed if lease.of_run]
+    by_host = {host.id: scheduled_stop.lease_covering(of_runs, host.id, scheduled_stop.now(aws)) for host in on}
     return {id: lease for id, lease in by_host.items() if lease}
 
 

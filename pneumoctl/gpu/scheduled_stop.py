@@ -1,7 +1,8 @@
 """Guard 1: a one-time schedule in the account that stops the GPU host; while it is armed the host has a lease.
 
 It needs neither this machine nor the host to act. A spot instance cannot be stopped: it is terminated. This module
-arms the schedule, reads it back and deletes it.
+arms the schedule of a run, reads it back and deletes it. That of a new host's first boot is terraform's
+(terraform/guard.tf): it is disabled, not deleted.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from pneumoctl.aws.api import steady
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.aws.leftovers import FIRST_BOOT
 from pneumoctl.errors import Exit, PneumoError
 
 TARGET = "arn:{partition}:scheduler:::aws-sdk:ec2:"
@@ -20,9 +22,13 @@ STOP, TERMINATE = "stopInstances", "terminateInstances"
 ROLE = "arn:{partition}:iam::{account}:role/pneumoctl-{stack}-scheduler-{region}"  # its name in terraform/guard.tf
 ATTEMPTS = 4
 PAUSE_S = 2.0
+ROLE_S = 60.0  # until the services of a region know a role that IAM has just made
 CLOCK_TOLERANCE_S = 3.0  # AWS gives its time in whole seconds, and the answer takes a moment
 RETRIED = ("throttled", "unreachable", "internal")  # kinds of errors that may not last
 MISSING = "ResourceNotFoundException"
+# What an update must repeat of a schedule: it resets everything that it is not given.
+_KEPT = {"Name", "GroupName", "Description", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow"}
+_KEPT |= {"ActionAfterCompletion", "Target"}
 
 Answer = TypeVar("Answer")
 
@@ -35,6 +41,16 @@ class Lease:
     instances: tuple[str, ...]
     until: datetime
     act: str = STOP
+
+    @property
+    def of_run(self) -> bool:
+        """Whether a run was given this lease, and not the first boot of a new host."""
+        return not self.run.startswith(FIRST_BOOT)
+
+    @property
+    def title(self) -> str:
+        """What the host is on for."""
+        return f"run {self.run}" if self.of_run else "first boot"
 
     def covers(self, instance: str, now: datetime) -> bool:
         """Whether that instance may be on at that time."""
@@ -69,7 +85,7 @@ def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Leas
         armed = _retry(lambda: read(aws, stack, run))
     except PneumoError as error:
         message = f"the account-side stop of the GPU cannot be armed: {error.message}; {started}"
-        raise PneumoError(message, error.hint, Exit.PREFLIGHT) from error
+        raise PneumoError(message, error.hint or "pneumoctl up", Exit.PREFLIGHT) from error
     if armed != wanted:
         message = f"the account-side stop of the GPU reads back as {armed}, not as {wanted}; {started}"
         raise PneumoError(message, "pneumoctl up", Exit.PREFLIGHT)
@@ -102,16 +118,27 @@ def listed(aws: Aws, stack: str) -> list[Lease]:
 
 
 def delete(aws: Aws, stack: str, run: str) -> None:
-    """Delete a schedule; no error if it is gone already."""
+    """Delete a schedule, or disable that of the first boot; no error if it is gone already."""
+    remove = _disable if run.startswith(FIRST_BOOT) else _delete
 
     def once() -> None:
         try:
-            aws.call("scheduler", "delete_schedule", GroupName=group(stack), Name=run)
+            remove(aws, stack, run)
         except PneumoError as error:
             if error.details.get("aws_code") != MISSING:
                 raise
 
     _retry(once)
+
+
+def _delete(aws: Aws, stack: str, run: str) -> None:
+    aws.call("scheduler", "delete_schedule", GroupName=group(stack), Name=run)
+
+
+def _disable(aws: Aws, stack: str, run: str) -> None:
+    schedule = aws.call("scheduler", "get_schedule", GroupName=group(stack), Name=run)
+    same = {name: value for name, value in schedule.items() if name in _KEPT}
+    aws.call("scheduler", "update_schedule", **same, State="DISABLED")
 
 
 def lease_covering(leases: Iterable[Lease], instance: str, at: datetime) -> Lease | None:
@@ -170,12 +197,19 @@ def _lease(schedule: dict[str, Any]) -> Lease | None:
 
 
 def _retry(ask: Callable[[], Answer]) -> Answer:
-    """Retry after errors that may not last, ATTEMPTS times in all."""
-    for left in range(ATTEMPTS - 1, -1, -1):
+    """Retry after errors that may not last, ATTEMPTS times in all; longer if the scheduler refuses a new role."""
+    left, end = ATTEMPTS, time.monotonic() + ROLE_S
+    while True:
         try:
             return ask()
         except PneumoError as error:
-            if not left or error.details.get("aws") not in RETRIED:
+            left -= 1
+            again = left and error.details.get("aws") in RETRIED
+            if not again and not (_role_is_new(error) and time.monotonic() < end):
                 raise
         time.sleep(PAUSE_S)
-    raise AssertionError("not reached")
+
+
+def _role_is_new(error: PneumoError) -> bool:
+    """Whether the scheduler refuses the role, as it does for some seconds after IAM made it."""
+    return error.details.get("aws_code") == "ValidationException" and "assume the role" in error.message

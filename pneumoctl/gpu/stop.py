@@ -18,15 +18,17 @@ def stop_training_hosts(
     expected: bool,
     boot_s: float = 0.0,
     leave_on: Callable[[Instance], bool] = lambda _: False,
+    read_console: Callable[[str], str] | None = None,
 ) -> None:
     """Stop every training host that is not stopped; a new one gets `boot_s` seconds to finish its first boot.
 
-    `leave_on`: hosts on which a run is under way. `expected`: whether there may be a training host. If so, anything
-    that prevents the proof of the stop, Ctrl-C included, raises PneumoError with exit code 7; else the caller's own
-    error matters more, and only a host that is known not to be stopped raises.
+    `leave_on`: hosts on which a run is under way. `read_console`: reads the console of an instance that boots.
+    `expected`: whether there may be a training host. If so, anything that prevents the proof of the stop, Ctrl-C
+    included, raises PneumoError with exit code 7; else the caller's own error matters more, and only a host that is
+    known not to be stopped raises.
     """
     try:
-        _stop(aws, stack, time.monotonic() + boot_s, leave_on)
+        _stop(aws, stack, time.monotonic() + boot_s, leave_on, read_console or aws.console_output)
     except PneumoError as error:
         if error.code == Exit.GPU_NOT_STOPPED:
             raise
@@ -60,13 +62,19 @@ def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
     )
 
 
-def _stop(aws: Aws, stack: str, boot_until: float, leave_on: Callable[[Instance], bool]) -> None:
+def _stop(
+    aws: Aws,
+    stack: str,
+    boot_until: float,
+    leave_on: Callable[[Instance], bool],
+    read_console: Callable[[str], str],
+) -> None:
     while running := [
         host
         for host in aws.instances(stack)
         if host.role == "train" and host.state not in HALTED and not leave_on(host)
     ]:
-        if time.monotonic() < boot_until and not all(_has_booted(aws, host) for host in running):
+        if time.monotonic() < boot_until and not all(_has_booted(read_console, host) for host in running):
             time.sleep(POLL_S)
             continue
         console.note(f"stopping the GPU host {', '.join(host.id for host in running)}")
@@ -74,9 +82,9 @@ def _stop(aws: Aws, stack: str, boot_until: float, leave_on: Callable[[Instance]
         return
 
 
-def _has_booted(aws: Aws, host: Instance) -> bool:
+def _has_booted(read_console: Callable[[str], str], host: Instance) -> bool:
     """Whether the console shows the end of the first boot; an unreadable console only costs waiting time."""
     try:
-        return serial_console.boot_mark(aws.console_output(host.id)) is not None
+        return serial_console.boot_mark(read_console(host.id)) is not None
     except PneumoError:
         return False

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.hosts.layout import INSTALL_S, STAMPS
-from pneumoctl.hosts.steps import answers, hosts_of, service, staged
+from pneumoctl.hosts.steps import APT_INSTALL, APT_UPDATE, answers, hosts_of, service, staged
 from pneumoctl.plan.render import render
 from pneumoctl.plan.steps import Probe, Put, Run, Service, Step, file_matches, stamped
 from pneumoctl.stack.inventory import Inventory
@@ -84,13 +84,14 @@ _DONE = """key=https://apt.grafana.com/gpg.key
 { dpkg -s grafana || curl -sf --max-time 2 -o /dev/null "$key"; } >/dev/null 2>&1 || exit 0
 grep -qx "$1" "$2"
 """
-_INSTALL = """set -eu
+_INSTALL = f"""set -eu
+{APT_UPDATE}
 install -d /etc/apt/keyrings
 curl -fsS --max-time 60 https://apt.grafana.com/gpg.key -o /etc/apt/keyrings/grafana.asc
 echo "deb [signed-by=/etc/apt/keyrings/grafana.asc] https://apt.grafana.com stable main" \\
     >/etc/apt/sources.list.d/grafana.list
-apt-get -q -o DPkg::Lock::Timeout=300 update
-apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install --no-install-recommends grafana
+update
+{APT_INSTALL} grafana
 systemctl enable --quiet grafana-server
 """
 

@@ -8,6 +8,20 @@ from pneumoctl.hosts.layout import COPY_S, INSTALL_S, ROOT, STAGED, STAMPS, UNIT
 from pneumoctl.plan.steps import Copy, Link, Packages, Probe, Put, Run, Service, Step, Unit, file_matches, stamped
 from pneumoctl.stack.inventory import Inventory
 
+# A new host may still run its own first update, for minutes: wait for its locks. apt's own time limit covers the lock
+# of the packages, not that of their lists.
+APT_UPDATE = """update() {
+  end=$(($(date +%s) + 300))
+  until said=$(LC_ALL=C apt-get -q "$@" update 2>&1); do
+    case $said in *"Could not get lock"*) ;; *) end=0 ;; esac
+    test "$(date +%s)" -lt "$end" || { echo "$said" >&2; return 100; }
+    sleep 2
+  done
+}"""
+_APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold")
+_INSTALL = ("install", "--no-install-recommends")
+APT_INSTALL = " ".join((*_APT, *_INSTALL))
+
 
 def hosts_of(inventory: Inventory, *roles: str) -> tuple[str, ...]:
     """The names of the hosts of these roles."""
@@ -16,27 +30,13 @@ def hosts_of(inventory: Inventory, *roles: str) -> tuple[str, ...]:
 
 def packages(title: str, hosts: tuple[str, ...], names: tuple[str, ...], offline: Offline | None = None) -> Step:
     """Install Debian packages from the host's own sources or from an offline bundle."""
-    options: tuple[str, ...] = ("-o", "DPkg::Lock::Timeout=300")  # a new host may still run its own first update
+    options: tuple[str, ...] = ()
     if offline:
         keep_lists = ("-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0")
-        options = (*options, "-o", f"Dir::Etc::sourcelist={offline.apt}", *keep_lists)
+        options = ("-o", f"Dir::Etc::sourcelist={offline.apt}", *keep_lists)
     actions = (
-        Run(("apt-get", "-q", *options, "update"), INSTALL_S, "apt-get update"),
-        Run(
-            (
-                "apt-get",
-                "-q",
-                "-y",
-                *options,
-                "-o",
-                "Dpkg::Options::=--force-confold",
-                "install",
-                "--no-install-recommends",
-                *names,
-            ),
-            INSTALL_S,
-            f"apt-get install {' '.join(names)}",
-        ),
+        Run(("sh", "-c", f'{APT_UPDATE}\nupdate "$@"', "sh", *options), INSTALL_S, "apt-get update"),
+        Run((*_APT, *options, *_INSTALL, *names), INSTALL_S, f"apt-get install {' '.join(names)}"),
     )
     return Step(title, hosts, actions, (installed(names),))
 

@@ -70,23 +70,6 @@ def wait(
         stop.set()
 
 
-def pin_stopped(host: Host, console: Console, directory: Path) -> None:
-    """Pin the key of a host that powered itself off after its first boot.
-
-    Raises BootFailed if its console does not report a successful boot. Does nothing if the host is pinned already: EC2
-    discards the console output of a stopped instance.
-    """
-    if host.instance_id in keys.pins(directory):
-        return
-    output = console(host.instance_id)
-    mark, key = serial_console.boot_mark(output), serial_console.host_key(output)
-    if mark != "ok" or key is None:
-        error = BootFailed(host, f"its boot script {mark or 'did not end'}", "the console", output)
-        error.hint = f"terminate instance {host.instance_id}, then create it again: pneumoctl up"
-        raise error
-    keys.pin(directory, host, key)
-
-
 class _Stopped(Exception):
     """Another host failed, or the operator interrupted the command."""
 

@@ -19,6 +19,7 @@ FILE = Path("pneumo.toml")
 _FOR_TESTS = ("DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS", "TEST_LAB", "TRAFFIC", "SWEEP", "SWEEP_SEED")
 RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", *_FOR_TESTS)}
 TARGETS = ("local", "aws")
+TYPE, ARM = r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "[a-z]+[0-9]+g"  # of EC2's instance types, and of those with Arm processors
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -62,6 +63,11 @@ class Settings:
     web_type: str = _setting("t3.small", "aws: instance type of the web hosts.")
     app_type: str = _setting("t3.medium", "aws: instance type of the API hosts.")
     gpu_type: str = _setting("g5.xlarge", "aws: instance type of the training host.")
+    gpu_types: str = _setting(
+        "",
+        "aws: other types for the training host, the preferred one first, if no zone has capacity for `gpu_type`, as "
+        '"g4dn.xlarge g6.xlarge"; a host keeps its type while one of these settings names it.',
+    )
     gpu_host: bool = _setting(False, "aws: whether `up` creates the training host; it is left stopped.")
     domain: str = _setting("", "aws: DNS name of the web page, which you manage; empty: it is reached by its address.")
     certificate: str = _setting("", "aws: file of your certificate for `domain` (PEM); empty: pneumoctl creates one.")
@@ -76,6 +82,11 @@ class Settings:
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now."
     )
+
+
+def gpu_choices(settings: Settings) -> tuple[str, ...]:
+    """The types that the training host may have, the preferred one first."""
+    return tuple(dict.fromkeys((settings.gpu_type, *settings.gpu_types.replace(",", " ").split())))
 
 
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -148,7 +159,7 @@ def _checked(settings: Settings) -> Settings:
         (_host_cidr(settings.operator_cidr), "operator_cidr", "one public IPv4 address, as 203.0.113.7/32"),
         *((1 <= getattr(settings, name) <= 8, name, "1 to 8") for name in ("web_count", "app_count")),
         *(
-            (re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", getattr(settings, name)), name, "an EC2 type, as t3.small")
+            (re.fullmatch(TYPE, getattr(settings, name)), name, "an EC2 type, as t3.small")
             for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
         ),
         (re.fullmatch(r"|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", settings.domain), "domain", "a DNS name"),
@@ -162,9 +173,14 @@ def _checked(settings: Settings) -> Settings:
         ),
         (not (settings.certificate and settings.acme_email), "acme_email", "not together with certificate"),
         *(
-            (not re.match(r"[a-z]+[0-9]+g", getattr(settings, name)), name, "an x86-64 type, not an Arm type")
+            (not re.match(ARM, getattr(settings, name)), name, "an x86-64 type, not an Arm type")
             for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
         ),
+        *(
+            (re.fullmatch(TYPE, kind), "gpu_types", "EC2 types, as g4dn.xlarge g6.xlarge")
+            for kind in gpu_choices(settings)
+        ),
+        *((not re.match(ARM, kind), "gpu_types", "x86-64 types, no Arm types") for kind in gpu_choices(settings)),
         *(
             (re.fullmatch(r"|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", getattr(settings, name)), name, "a bucket's name")
             for name in ("bucket", "state_bucket")

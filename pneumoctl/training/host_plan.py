@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pneumoctl.files import Tree, bundled
 from pneumoctl.hosts.configure import node_exporter
 from pneumoctl.hosts.layout import ETC, INSTALL_S, ROOT, UNITS
-from pneumoctl.hosts.steps import active, installed, link_matches
+from pneumoctl.hosts.steps import APT_INSTALL, APT_UPDATE, active, installed, link_matches
 from pneumoctl.plan.render import render
 from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, file_matches, tree_matches
 
@@ -70,7 +70,10 @@ def _guard() -> Step:
 
 
 def _packages() -> Step:
-    """Install Python and the exporter. Ubuntu 22.04's default Python is too old; it also packages 3.11."""
+    """Install Python and the exporter.
+
+    The default Python of Ubuntu 22.04, which only the images for p3 have, is too old; its python3.11 is 3.11.0rc1.
+    """
     install = Run(("sh", "-c", _PACKAGES), INSTALL_S, "apt-get install python3-venv, prometheus-node-exporter")
     probe = Probe(("sh", "-c", f"{_NAMES}\n{_INSTALLED}"))
     return Step("Install the packages of train", (HOST,), (install,), (probe, installed(("prometheus-node-exporter",))))
@@ -82,9 +85,9 @@ python=python3
 """
 _INSTALLED = '"$python" -c "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null'
 _PACKAGES = f"""{_NAMES}
-apt() {{ DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }}
-apt update
-apt -y -o Dpkg::Options::=--force-confold install --no-install-recommends "$python-venv" prometheus-node-exporter curl
+{APT_UPDATE}
+update
+DEBIAN_FRONTEND=noninteractive {APT_INSTALL} "$python-venv" prometheus-node-exporter curl
 """
 
 

@@ -23,6 +23,7 @@ UNAVAILABLE = {
     "UnfulfillableCapacity",
     "VcpuLimitExceeded",
 }
+NO_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 
 
 def launch(aws: Aws, host: Instance, run: Run) -> Instance:
@@ -34,11 +35,35 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
     try:
         made = aws.call("ec2", "run_instances", **_launch_request(aws, host, run))
     except PneumoError as error:
-        if error.details.get("aws_code") not in UNAVAILABLE:
+        code = str(error.details.get("aws_code", ""))
+        if code.startswith("InvalidAMIID."):
+            raise _image_gone(aws, host, error) from error
+        if code == NO_ROLE:
+            raise _no_role(error) from error
+        if code not in UNAVAILABLE:
             raise
         message = f"EC2 has no spot {host.type} now: {error.message}"
         raise PneumoError(message, "try again later, or with --fallback", Exit.PREFLIGHT, spot="none") from error
     return instance(made["Instances"][0], run.stack)
+
+
+def _no_role(error: PneumoError) -> PneumoError:
+    return PneumoError(
+        f"the account has no role for spot instances, and these credentials may not create it: {error.message}",
+        "have somebody who may: aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+        Exit.PREFLIGHT,
+        spot="none",
+    )
+
+
+def _image_gone(aws: Aws, host: Instance, error: PneumoError) -> PneumoError:
+    terminate = f"aws ec2 terminate-instances --region {aws.region} --instance-ids {host.id}"
+    return PneumoError(
+        f"the image of the GPU host {host.id} was deregistered, and a spot instance needs it: {error.message}",
+        f"train on the GPU host: pneumoctl train --gpu; or make it anew, with a new image: {terminate}; pneumoctl up",
+        Exit.PREFLIGHT,
+        spot="none",
+    )
 
 
 def wait_until_visible(aws: Aws, host: Instance) -> None:
@@ -94,7 +119,7 @@ def _launch_request(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
         "SubnetId": like["SubnetId"],
         "SecurityGroupIds": [group["GroupId"] for group in like["SecurityGroups"]],
         "IamInstanceProfile": {"Arn": like["IamInstanceProfile"]["Arn"]},
-        "EbsOptimized": True,
+        "EbsOptimized": like.get("EbsOptimized", False),
         "Monitoring": {"Enabled": True},
         "MetadataOptions": {name: like["MetadataOptions"][name] for name in options},
         "BlockDeviceMappings": [_root_disk(aws, like)],

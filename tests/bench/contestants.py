@@ -112,7 +112,7 @@ def _group(host: str, number: int, step: dict[str, Any], folder: Path) -> dict[s
             made["services"].append({"unit": action["name"], "verb": action["verb"]})
         elif action["do"] == "Run" and "systemctl enable --quiet" in " ".join(action["argv"]):
             made["enabled"].append({"unit": action["argv"][-1], "now": "--now" in action["argv"]})
-        elif action["do"] == "Run" and action["argv"][0] != "apt-get":
+        elif action["do"] == "Run" and not {"apt-get", "apt-get update"} & {action["argv"][0], action.get("title")}:
             made["commands"].append(shlex.join(action["argv"]))
     return made
 

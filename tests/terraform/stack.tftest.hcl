@@ -3,6 +3,9 @@ mock_provider "aws" {
   mock_data "aws_ec2_instance_type_offerings" {
     defaults = { locations = ["eu-west-1c", "eu-west-1-lax-1a", "eu-west-1b"] } # unsorted, and with a local zone
   }
+  mock_data "aws_ec2_instance_types" {
+    defaults = { instance_types = ["t3.micro", "t3.small", "t3.medium", "g5.xlarge", "p3.2xlarge"] }
+  }
   mock_data "aws_caller_identity" {
     defaults = { account_id = "123456789012" }
   }
@@ -185,12 +188,28 @@ run "gpu_host" {
     error_message = "The GPU host, in its own subnet."
   }
   assert {
-    condition     = one(data.aws_ami.gpu["train"].filter).values == toset(["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????"])
+    condition     = one(data.aws_ami.gpu["train"].filter).values == toset(["Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????"])
     error_message = "The image with the open driver."
   }
   assert {
     condition     = strcontains(aws_instance.host["train"].user_data, "systemctl enable --now pneumoctl-guard.timer")
     error_message = "Its first boot arms the power-off."
+  }
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.first_boot["train"].target[0].input) == { InstanceIds = [aws_instance.host["train"].id] }
+    error_message = "A stop in the account is armed for it."
+  }
+  assert {
+    condition = (
+      aws_scheduler_schedule.first_boot["train"].target[0].arn == "arn:aws:scheduler:::aws-sdk:ec2:stopInstances" &&
+      aws_scheduler_schedule.first_boot["train"].target[0].role_arn == aws_iam_role.scheduler.arn &&
+      aws_scheduler_schedule.first_boot["train"].group_name == aws_scheduler_schedule_group.stop.name
+    )
+    error_message = "It acts as the role that may stop this stack's GPU."
+  }
+  assert {
+    condition     = can(regex("^at\\(20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\)$", aws_scheduler_schedule.first_boot["train"].schedule_expression))
+    error_message = "It acts once: ${aws_scheduler_schedule.first_boot["train"].schedule_expression}"
   }
   assert {
     condition     = !anytrue([for name, host in aws_instance.host : strcontains(host.user_data, "poweroff") if name != "train"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,16 @@ def test_a_successful_boot(boot: Callable[..., Boot], name: str) -> None:
     assert not any("poweroff" in call for call in result.calls)
 
 
+@pytest.mark.parametrize("failing", [(), ("systemctl",)])
+def test_the_clock_follows_the_link_local_address(boot: Callable[..., Boot], failing: tuple[str, ...]) -> None:
+    """No security group filters it, and no host may reach another time server. An image has one of the two programs."""
+    result = boot("web-0", failing=failing)
+    assert result.read("etc/systemd/timesyncd.conf.d/pneumoctl.conf") == "[Time]\nNTP=169.254.169.123\n"
+    assert result.read("etc/chrony/sources.d/pneumoctl.sources").startswith("server 169.254.169.123 prefer ")
+    assert {"systemctl try-restart systemd-timesyncd", "systemctl try-restart chrony"} <= {*result.calls}
+    assert result.mark == "ok\n"
+
+
 def test_a_failed_boot_names_the_line(boot: Callable[..., Boot]) -> None:
     result = boot("web-0", failing=("hostnamectl",))
     line = 1 + result.script.index("hostnamectl set-hostname web-0")
@@ -111,6 +122,16 @@ def test_the_gpu_host_arms_its_power_off_before_anything_else(boot: Callable[...
     assert "OnUnitInactiveSec=30\n" in result.read("etc/systemd/system/pneumoctl-guard.timer")
     assert "OnFailure=poweroff.target\n" in result.read("etc/systemd/system/pneumoctl-guard.service")
     assert result.read("usr/local/sbin/pneumoctl-guard").replace(str(result.root), "") == GUARD.read_text()
+
+
+def test_the_gpu_host_announces_its_key_at_every_later_boot(boot: Callable[..., Boot]) -> None:
+    result = boot("train")
+    unit = result.read("etc/systemd/system/pneumoctl-host-key.service")
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    result.root.joinpath("dev/console").write_text("")
+    subprocess.run(shlex.split(command), check=True)
+    assert result.read("dev/console") == f"pneumoctl-host-key: {KEY}\n"
+    assert "systemctl enable pneumoctl-host-key.service" in result.calls
 
 
 @pytest.mark.parametrize("failing", ["hostnamectl", "systemd-run"])

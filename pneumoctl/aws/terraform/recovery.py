@@ -21,6 +21,7 @@ KINDS = {
     "aws_nat_gateway": "natgateway",
     "aws_route_table": "route-table",
     "aws_s3_bucket": "bucket",
+    "aws_scheduler_schedule": "schedule",
     "aws_scheduler_schedule_group": "schedule-group",
     "aws_security_group": "security-group",
     "aws_subnet": "subnet",

@@ -1,7 +1,7 @@
 """Terraform for a stack: prepare, plan, apply, read, import."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -90,10 +90,10 @@ class Terraform:
         """Make a plan and read it. With `refresh_only` its `drifted` has the drift."""
         return self.read(self.save_plan(refresh_only, report))
 
-    def save_plan(self, refresh_only: bool = False, report: Report = _silent) -> Saved:
-        """Make a plan, ready to be applied."""
+    def save_plan(self, refresh_only: bool = False, report: Report = _silent, options: Sequence[str] = ()) -> Saved:
+        """Make a plan, ready to be applied. `options`: more of terraform's, as -replace=ADDRESS."""
         path = self.directory / working_dir.OURS / "plan"
-        modes = ["-refresh-only"] * refresh_only
+        modes = [*["-refresh-only"] * refresh_only, *options]
         heard = self._run(["plan", "-json", "-input=false", f"-out={path}", *modes], report)
         return Saved(path, heard.total, not heard.changes, heard.drift)
 

@@ -13,7 +13,7 @@ from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.settings import Settings, gpu_choices
 from pneumoctl.stack.stack import Cloud, Stack
 
 
@@ -32,6 +32,13 @@ class Context:
         """The name of the stack's bucket."""
         default = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
         return self.settings.bucket or default
+
+    @property
+    def gpu_type(self) -> str:
+        """The type of the training host: that which it has, if the settings name it; else the preferred one."""
+        inventory, choices = self.stack.hosts(), gpu_choices(self.settings)
+        current = [host.type for host in inventory.hosts if host.role == "train"] if inventory else []
+        return next((kind for kind in current if kind in choices), self.settings.gpu_type)
 
     @property
     def may_have_training_host(self) -> bool:
@@ -82,7 +89,7 @@ def save_stack(context: Context) -> None:
 
 def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str, Any]:
     """Terraform's variables according to the settings."""
-    names = ("web_count", "app_count", "nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
+    names = ("web_count", "app_count", "nginx_type", "monitoring_type", "web_type", "app_type")
     return {
         "stack": context.settings.stack,
         "region": context.settings.region,
@@ -90,6 +97,7 @@ def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str
         "public_key": public_key,
         "bucket": context.bucket,
         "train_count": int(context.settings.gpu_host),
+        "gpu_type": context.gpu_type,
         **{name: getattr(context.settings, name) for name in names},
     }
 

@@ -18,7 +18,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import quotas
+from pneumoctl.targets.aws import instance_types, quotas
 from pneumoctl.targets.common import preflight
 from pneumoctl.targets.common.checks import Row
 
@@ -26,7 +26,7 @@ DISK_MB = 1000  # terraform's provider is most of it
 LONGEST_BUCKET = 63
 # As terraform/hosts.tf chooses them: owner and names.
 DEBIAN = ("136693071363", "debian-12-amd64-*")
-GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) ????????")
+GPU = ("amazon", "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) ????????")
 GPU_P3 = (
     "amazon",
     "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 2?.04) 2024????",
@@ -76,7 +76,9 @@ def _there(settings: Settings, aws: Aws) -> dict[str, Check]:
     return {
         "region enabled": lambda: _region(aws),
         "types": lambda: quotas.types(settings, aws),
+        "processors": lambda: instance_types.processors_and_gpus(settings, aws),
         "vCPU quota": lambda: quotas.quotas(settings, aws),
+        "spot": lambda: quotas.spot(settings, aws),
         "elastic IPs": lambda: quotas.addresses(settings, aws),
         "VPCs": lambda: quotas.vpcs(settings, aws),
         "image Debian": lambda: _image(aws, "image Debian", *DEBIAN, needed=True),

@@ -1,6 +1,6 @@
 """Create and destroy the hosts of a stack on aws: terraform, SSH keys, pinned host keys, first boot."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from pneumoctl.files import write_atomically
 from pneumoctl.gpu import orphans, stop
 from pneumoctl.ssh import first_boot, keys
 from pneumoctl.ssh.connections import Connections
+from pneumoctl.ssh.console_watch import ConsoleWatch
+from pneumoctl.ssh.first_boot import Console
 from pneumoctl.stack import inventory, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.journal import Journal
@@ -25,6 +27,7 @@ from pneumoctl.terminal.progress import Activities
 from pneumoctl.terminal.report import counted
 
 GPU_ADDRESS = 'aws_instance.host["train"]'
+GPU_ADDRESSES = {GPU_ADDRESS, leftovers.FIRST_BOOT_ADDRESS}
 HERE = "here"  # the setting state_bucket for the stack's directory
 Recover = Literal["nothing", "killed", "all"]
 FIRST_BOOT = 300.0  # seconds for the boot script of a new training host, which then powers it off
@@ -82,10 +85,10 @@ def plan(context: Context, refresh_only: bool = False) -> Planned:
     return context.terraform.read(save_plan(context, refresh_only))
 
 
-def save_plan(context: Context, refresh_only: bool = False) -> Saved:
+def save_plan(context: Context, refresh_only: bool = False, options: Sequence[str] = ()) -> Saved:
     """Make terraform's plan, and show its progress."""
     with console.activities("plan") as shown:
-        return context.terraform.save_plan(refresh_only, partial(_show, shown))
+        return context.terraform.save_plan(refresh_only, partial(_show, shown), options)
 
 
 def apply(context: Context, saved: Saved) -> None:
@@ -115,7 +118,7 @@ def _act(context: Context, title: str, operations: int, act: Callable[[Report], 
 
 
 def wait_until_ready(context: Context) -> Inventory:
-    """Wait until every host has booted, and pin the host keys. Afterwards the training hosts are stopped."""
+    """Wait until every host has booted, and pin the host keys. The training hosts are stopped first."""
     outputs = context.terraform.outputs()
     hosts = inventory.from_outputs(outputs["hosts"], outputs["bastion"])
     context.stack.save_hosts(hosts)
@@ -123,6 +126,7 @@ def wait_until_ready(context: Context) -> Inventory:
     keys.forget(context.stack.ssh, training | {host.instance_id for host in hosts.hosts})
     write_atomically(context.stack.ssh / keys.CONFIG, keys.ssh_config(hosts, context.stack.ssh).encode(), 0o600)
     _start_stopped_hosts(context)
+    watches = _stop_training_hosts_after_boot(context, hosts)
     awaited = [host for host in hosts.hosts if host.role != "train"]
     with Connections(hosts, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(awaited))
@@ -131,15 +135,27 @@ def wait_until_ready(context: Context) -> Inventory:
             shown.end(host.name, state) if state == "up" else shown.begin(host.name, state)
 
         first_boot.wait(awaited, connections, context.aws.console_output, context.stack.ssh, report)
-    if len(awaited) < len(hosts.hosts):
-        stop_training_hosts(context, FIRST_BOOT)
-    for host in hosts.hosts:
-        if host not in awaited:
-            first_boot.pin_stopped(host, context.aws.console_output, context.stack.ssh)
+    for watch in watches:
+        watch.check(console.note)
     return hosts
 
 
-def stop_training_hosts(context: Context, timeout: float = 0.0, spare_leased: bool = True) -> None:
+def _stop_training_hosts_after_boot(context: Context, hosts: Inventory) -> list[ConsoleWatch]:
+    """Stop the training hosts, a new one once it has booted; returns the watches of the new ones."""
+    console_output, directory = context.aws.console_output, context.stack.ssh
+    training = [host for host in hosts.hosts if host.role == "train"]
+    pinned = keys.pins(directory)
+    watches = [ConsoleWatch(host, console_output, directory) for host in training if host.instance_id not in pinned]
+    for watch in watches:
+        stop_training_hosts(context, FIRST_BOOT, read_console=watch.read)
+    if training and not watches:
+        stop_training_hosts(context)
+    return watches
+
+
+def stop_training_hosts(
+    context: Context, timeout: float = 0.0, spare_leased: bool = True, read_console: Console | None = None
+) -> None:
     """Stop the training hosts (see gpu.stop); with `spare_leased`, hosts of runs that hold a lease keep running.
 
     Also raises PneumoError (exit 7) if a terraform that we left running may still make or start one.
@@ -149,7 +165,7 @@ def stop_training_hosts(context: Context, timeout: float = 0.0, spare_leased: bo
     def leased(host: Instance) -> bool:
         return spare_leased and host.id in orphans.leases(context.aws, [host], context.settings.stack)
 
-    stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased)
+    stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased, read_console)
     if expected and context.terraform.is_running:
         raise stop.unconfirmed(
             context.aws,
@@ -164,7 +180,7 @@ def refuse_while_training(context: Context, changes: Callable[[], Collection[str
         return
     leases = orphans.leases(context.aws, context.aws.instances(context.settings.stack), context.settings.stack)
     for lease in leases.values():
-        if GPU_ADDRESS in changes():
+        if GPU_ADDRESSES & {*changes()}:
             hint = f"wait for it, or: pneumoctl runs cancel {lease.run}; to keep the GPU host, set gpu_host = true"
             raise PneumoError(f"run {lease.run} is active, and its host would be changed", hint, Exit.LOCKED)
         until = f"{lease.until:%Y-%m-%d %H:%M} UTC"

@@ -10,6 +10,7 @@ from typing import Any
 from pneumoctl.aws.ec2 import STACK_TAG, Aws
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.settings import Settings
+from pneumoctl.targets.aws import instance_types
 from pneumoctl.targets.common.checks import Row
 
 # Each group shares a subnet, and so a zone, which must offer all its types (terraform/network.tf).
@@ -22,6 +23,8 @@ _STANDARD, _G, _P = "L-1216C47A", "L-DB2E81BA", "L-417A185B"
 QUOTAS = {_STANDARD: "standard", _G: "G and VT", _P: "P"}
 _LETTERS = {"standard": _STANDARD, "g": _G, "gr": _G, "vt": _G, "p": _P}
 _LETTERS |= dict.fromkeys(("a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"), _STANDARD)
+SPOT_QUOTAS = {_G: "L-3819A6DF", _P: "L-7212CCBC"}  # on-demand quota -> that of spot requests
+SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 VPC_QUOTA = ("vpc", "L-F678F1CE")
 ADDRESS_QUOTA = ("ec2", "L-0263D0A3")
 
@@ -56,6 +59,11 @@ def types(settings: Settings, aws: Aws) -> Iterator[Row]:
             yield Row(check, False, f"no zone of {aws.region} offers {' and '.join(wanted.values())} together", fix)
 
 
+def zones(aws: Aws, kind: str) -> list[str]:
+    """The availability zones that offer an instance type, by name."""
+    return sorted(_offered(aws, (kind,))[kind])
+
+
 def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
     """Instance type -> the availability zones that offer it, without local zones."""
     usual = [{"Name": "opt-in-status", "Values": ["opt-in-not-required"]}, {"Name": "state", "Values": ["available"]}]
@@ -65,6 +73,11 @@ def _offered(aws: Aws, wanted: Iterable[str]) -> dict[str, set[str]]:
     for offering in _offerings(aws, sorted(offered)):
         offered[offering["InstanceType"]] |= {offering["Location"]} & zones
     return offered
+
+
+def offered_gpus(aws: Aws) -> list[str]:
+    """Types with a GPU that the region offers, of those that the training was made for."""
+    return sorted({offering["InstanceType"] for offering in _offerings(aws, sorted(GPUS))})
 
 
 def _offerings(aws: Aws, wanted: list[str]) -> Iterator[Mapping[str, Any]]:
@@ -121,6 +134,31 @@ def _vcpus(aws: Aws, code: str, now: int, later: int, others: int) -> Row:
     return Row(check, now <= free, seen, _more(aws, "ec2", code, others + later))
 
 
+def spot(settings: Settings, aws: Aws) -> Iterator[Row]:
+    """Whether `train --spot` could get its instance. Nothing else needs it, so neither row fails."""
+    code = SPOT_QUOTAS.get(quota_of(settings.gpu_type) or "")
+    if code:
+        needed = _cpus(aws, {settings.gpu_type}).get(settings.gpu_type, 0)
+        value = _quota(aws, "ec2", code)
+        seen = "Service Quotas does not report" if value is None else f"{value:g}, train --spot needs {needed}"
+        short = value is not None and value < needed
+        more = f": request an increase before that ({_more(aws, 'ec2', code, needed)})" if short else ""
+        yield Row(f"spot vCPU quota ({code})", True, f"{seen}{more}")
+    yield Row("spot role", True, _spot_role(aws))
+
+
+def _spot_role(aws: Aws) -> str:
+    """The state of the role with which EC2 manages spot instances."""
+    try:
+        aws.call("iam", "get_role", RoleName=SPOT_ROLE)
+    except PneumoError as error:
+        if error.details.get("aws_code") == "NoSuchEntity":
+            make = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
+            return f"{SPOT_ROLE} is missing; before the first train --spot: {make}"
+        return f"not known: {error.message}"
+    return SPOT_ROLE
+
+
 def quota_of(kind: str) -> str | None:
     """The code of the quota that counts a type's vCPUs; None for a family with a quota of its own."""
     letters = re.match(r"[a-z]+", kind)
@@ -170,9 +208,8 @@ def _quota_uses(aws: Aws, stack: str) -> Iterator[QuotaUse]:
 
 
 def _cpus(aws: Aws, kinds: Iterable[str]) -> dict[str, int]:
-    only = [{"Name": "instance-type", "Values": sorted(kinds)}]
-    types = aws.items("ec2", "describe_instance_types", "InstanceTypes", Filters=only)
-    return {kind["InstanceType"]: kind["VCpuInfo"]["DefaultVCpus"] for kind in types}
+    types = instance_types.describe(aws, set(kinds))
+    return {kind: described["VCpuInfo"]["DefaultVCpus"] for kind, described in types.items()}
 
 
 def _quota(aws: Aws, service: str, code: str) -> float | None:

@@ -11,7 +11,7 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change, plan, provision
+from pneumoctl.targets.aws import change, gpu_placement, plan, provision
 from pneumoctl.targets.aws.context import Context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
@@ -39,7 +39,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
         try:
-            provision.apply(context, saved)
+            gpu_placement.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
         finally:

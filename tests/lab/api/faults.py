@@ -12,6 +12,11 @@ A fault is a JSON object with a `kind`:
 | not-offered | an instance type is not offered, in the region or in one zone | name (`g5.xlarge`), zone ("" = region) |
 | bucket-taken | a bucket's name belongs to another account | name |
 | skew | the Date of all answers is wrong | seconds |
+| no-capacity | EC2 has none of an instance type left, in the region or in one zone | name, zone ("" = region) |
+| no-console | EC2 shows no console output | name (a host's id, "" = all) |
+| deprecated | images are only listed if deprecated ones are asked for | name (an image's id, "" = all) |
+| deregistered | an image is not listed, and no instance can be made from it | name (an image's id) |
+| no-user-data | a new host boots without its user data, as when cloud-init fails | name (`train`) |
 
 Faults that match calls have the fields `service` (signing name), `action`, `agent` and `source` (globs, default `*`),
 `after` (this number of matching calls pass first) and `times` (this number of calls fail; absent: all). The provider
@@ -74,7 +79,7 @@ MESSAGES = {
     "invalid": "The security token included in the request is invalid.",
 }
 CALL_FAULTS = {"error", "slow", "down", "bucket-taken", *CODES}
-STATES = {"quota", "not-offered", "skew"}
+STATES = {"quota", "not-offered", "skew", "no-console", "no-user-data", "deprecated", "deregistered", "no-capacity"}
 
 
 @dataclass
@@ -167,6 +172,14 @@ class ActiveFaults:
     def offered(self, kind: str, zone: str) -> bool:
         """Whether an instance type is offered in a zone (zone empty: anywhere in the region)."""
         return not any(fault.name == kind and fault.zone in ("", zone) for fault in self._of("not-offered"))
+
+    def has_capacity(self, kind: str, zone: str) -> bool:
+        """Whether EC2 can launch or start an instance of a type in a zone."""
+        return not any(fault.name == kind and fault.zone in ("", zone) for fault in self._of("no-capacity"))
+
+    def applies(self, kind: str, name: str) -> bool:
+        """Whether a fault of this kind is on for something of that name."""
+        return any(fault.name in ("", name) for fault in self._of(kind))
 
     def skew(self) -> float:
         return sum(fault.seconds for fault in self._of("skew"))

@@ -8,7 +8,7 @@ DEBIAN_DAILY = "903794441882"
 AMAZON = "898082745236"
 STRANGER = "999988887777"  # anyone may publish an image under any name
 
-OSS = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)"  # g4dn, g5, p4 and later
+OSS = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)"  # g4dn, g5, p4 and later
 PROPRIETARY = "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 22.04)"  # for Volta (p3)
 
 
@@ -56,6 +56,7 @@ IMAGES = (
     _learning(5, PROPRIETARY, "20250602"),
     _learning(8, PROPRIETARY, "20260310"),
     _learning(9, "Deep Learning Base Proprietary Nvidia Driver GPU AMI (Ubuntu 20.04)", "20240611"),
+    _learning(10, "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)", "20260610"),
     _learning(6, "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023)", "20250610"),
     _learning(7, "Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.6 (Ubuntu 22.04)", "20250602"),
 )
@@ -64,7 +65,7 @@ LEARNING = "/aws/service/deeplearning/ami/x86_64"
 PARAMETERS = {
     "/aws/service/debian/release/12/latest/amd64": "ami-0deb0000000000003",
     "/aws/service/debian/release/12/latest/arm64": "ami-0deb0000000000004",
-    f"{LEARNING}/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id": "ami-0d1a0000000000003",
+    f"{LEARNING}/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id": "ami-0d1a0000000000003",
     f"{LEARNING}/base-proprietary-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id": "ami-0d1a0000000000008",
 }
 

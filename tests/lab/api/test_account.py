@@ -32,7 +32,7 @@ def newest(ec2: Any, owner: str, name: str) -> str:
 def test_images_are_found_by_owner_and_date(api: Api, region: str) -> None:
     ec2 = api.client("ec2", region=region)
     assert newest(ec2, DEBIAN, "debian-12-amd64-*") == "debian-12-amd64-20250814-2204"
-    assert newest(ec2, "amazon", "Deep Learning Base OSS * (Ubuntu 22.04) *").endswith("20250523")
+    assert newest(ec2, "amazon", "Deep Learning Base OSS * (Ubuntu 24.04) *").endswith("20250523")
     assert newest(ec2, "amazon", "*Proprietary*(Ubuntu 22.04) 2025*").endswith("20250602")
     parameter = api.client("ssm", region=region).get_parameter(Name="/aws/service/debian/release/12/latest/amd64")
     (image,) = ec2.describe_images(ImageIds=[parameter["Parameter"]["Value"]])["Images"]

@@ -93,6 +93,8 @@ def test_a_call_repeated_with_its_token_runs_nothing_more(ec2: Any, net: VpcIds)
     ("options", "expected"),
     [
         ({"ImageId": "ami-00000000000000000"}, "InvalidAMIID.NotFound"),
+        ({"InstanceType": "t2.micro", "EbsOptimized": True}, "Unsupported"),
+        ({"InstanceType": "t4g.micro"}, "InvalidParameterValue"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}]}, "InvalidBlockDeviceMapping"),
     ],
 )

@@ -89,12 +89,14 @@ def network(ec2: Any, listed: list[dict[str, Any]]) -> Cloud:
 def seed(ec2: Any, instance: dict[str, Any]) -> Seed:
     """User data and keys of an instance, and whether its image is Ubuntu."""
     identity = instance["InstanceId"]
+    lost = [fault["name"] for fault in control("GET", "faults") if fault["kind"] == "no-user-data"]
     coded = ec2.describe_instance_attribute(InstanceId=identity, Attribute="userData")["UserData"].get("Value", "")
     names = [instance["KeyName"]] if instance.get("KeyName") else []
     pairs = ec2.describe_key_pairs(KeyNames=names, IncludePublicKey=True)["KeyPairs"] if names else []
     images = ec2.describe_images(ImageIds=[instance["ImageId"]])["Images"]
     ubuntu = any("ubuntu" in image.get("Name", "").lower() for image in images)
-    return Seed(base64.b64decode(coded), tuple(pair["PublicKey"] for pair in pairs), ubuntu)
+    user_data = b"" if short_name(instance) in lost else base64.b64decode(coded)
+    return Seed(user_data, tuple(pair["PublicKey"] for pair in pairs), ubuntu)
 
 
 def shutdown_behaviour(ec2: Any, identity: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import boto3  # noqa: TID253
 import numpy as np
 import pytest
-from botocore.exceptions import IncompleteReadError  # noqa: TID253
+from botocore.exceptions import ClientError, IncompleteReadError  # noqa: TID253
 from botocore.response import StreamingBody  # noqa: TID253
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -68,6 +68,21 @@ def test_a_checkpoint_is_announced_after_its_files(
     step = "checkpoints/step-00000003"
     files = [f"{step}/arrays.npz", f"{step}/state.json", f"{step}/manifest.json"]
     assert written == ["settings.json", *files, "checkpoints/latest"]
+
+
+def test_a_missing_object_is_no_error_where_s3_denies_its_read(
+    bucket: Bucket, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 does so where the role may only list the keys below a prefix, as that of the training host."""
+
+    def deny(**_: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+
+    monkeypatch.setattr(bucket._client, "get_object", deny)
+    s3.put_object(Bucket=NAME, Key=f"runs/{RUN}/settings.json", Body=b"{}")
+    assert bucket.get("history.json") is None and bucket.get("settings") is None
+    with pytest.raises(BucketError, match=r"settings\.json: cannot read: AccessDenied"):
+        bucket.get("settings.json")
 
 
 def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(bucket: Bucket, s3: Any, tmp_path: Path) -> None:

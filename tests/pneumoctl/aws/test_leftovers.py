@@ -54,15 +54,9 @@ def make_all(aws: Aws, stack: str) -> None:
     where = tags(stack, "x", address="aws_scheduler_schedule_group.stop")
     aws.call("scheduler", "create_schedule_group", Name=group, Tags=where)
     target = {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:stopInstances", "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
-    aws.call(
-        "scheduler",
-        "create_schedule",
-        Name="stop",
-        GroupName=group,
-        ScheduleExpression="at(2099-01-01T00:00:00)",
-        FlexibleTimeWindow={"Mode": "OFF"},
-        Target=target,
-    )
+    at = {"ScheduleExpression": "at(2099-01-01T00:00:00)", "FlexibleTimeWindow": {"Mode": "OFF"}}
+    for name in ("first-boot-i-1", "stop"):
+        aws.call("scheduler", "create_schedule", Name=name, GroupName=group, Target=target, **at)
     make_bucket(aws, bucket_name(stack, ACCOUNT, REGION), tags(stack, "x", address="aws_s3_bucket.main"))
 
 
@@ -100,7 +94,9 @@ def test_each_kind_is_found_with_the_address_that_terraform_knows(aws: Aws) -> N
     make_all(aws, "r")
     name = f"pneumoctl-r-app-{REGION}"
     usual = bucket_name("r", ACCOUNT, REGION)
-    left = {resource.kind: (resource.id, resource.address) for resource in search(aws, "r")}
+    found = search(aws, "r")
+    left = {resource.kind: (resource.id, resource.address) for resource in found}
+    assert Remaining("schedule", "pneumoctl-r/first-boot-i-1", leftovers.FIRST_BOOT_ADDRESS, "first-boot-i-1") in found
     assert left.pop("instance")[1] == 'aws_instance.host["web-0"]'
     assert left.pop("volume")[1] == ""
     assert left.pop("elastic-ip")[1] == "aws_eip.nat"

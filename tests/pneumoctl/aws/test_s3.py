@@ -108,3 +108,12 @@ def test_no_key_leads_out_of_the_folder(aws: Aws, tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="is not a file path"):
         s3.download(aws, NAME, s3.objects(aws, NAME), tmp_path / "in")
     assert not (tmp_path / "outside").exists()
+
+
+def test_a_missing_object_is_no_error_where_s3_denies_its_read(cloud: Cloud, aws: Aws) -> None:
+    put(aws, "runs/1/end.json", b"{}")
+    assert (s3.read(aws, NAME, "runs/1/end.json"), s3.read(aws, NAME, "runs/1/end")) == (b"{}", None)
+    cloud.fault("denied", service="s3", action="GetObject")
+    assert s3.read(aws, NAME, "runs/1/end") is None
+    with pytest.raises(PneumoError, match="denies s3:GetObject"):
+        s3.read(aws, NAME, "runs/1/end.json")

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from pneumoctl.aws import ec2 as aws_module
+from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.aws.leftovers import FIRST_BOOT
 from pneumoctl.cli.main import run as pneumoctl
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
@@ -209,6 +211,37 @@ def test_up_keeps_a_run_and_teardown_stops_it(aws: Aws, train: Instance, tmp_pat
     assert caught.value.code == 5
     provision.stop_training_hosts(context, spare_leased=False)
     assert state(aws, train) == "stopped"
+
+
+def test_the_stop_of_a_first_boot_is_no_run(aws: Aws, train: Instance, stack: Stack, tmp_path: Path) -> None:
+    scheduled_stop.arm(aws, "watch", FIRST_BOOT + train.id, train, scheduled_stop.now(aws) + timedelta(minutes=15))
+    (running,) = orphans.running_hosts(aws)
+    assert running.lease and running.lease.title == "first boot"  # a stop is armed: no alarm
+    assert orphans.leases(aws, [train], "watch") == {}
+    context: Any = aws_context(aws)
+    context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
+    provision.refuse_while_training(context, lambda: {leftovers.FIRST_BOOT_ADDRESS})
+    lease(aws, train)
+    with pytest.raises(PneumoError, match="its host would be changed"):  # a new schedule would stop the run
+        provision.refuse_while_training(context, lambda: {leftovers.FIRST_BOOT_ADDRESS})
+    scheduled_stop.delete(aws, "watch", RUN)
+    provision.stop_training_hosts(context)
+    assert state(aws, train) == "stopped"
+
+
+def test_the_stop_of_a_first_boot_does_not_stop_a_run(aws: Aws, stack: Stack, train: Instance) -> None:
+    from pneumoctl.training import collect
+    from pneumoctl.training import order as on_aws
+
+    scheduled_stop.arm(aws, "watch", FIRST_BOOT + train.id, train, scheduled_stop.now(aws) + timedelta(minutes=15))
+    on_aws._ensure_hosts_free(aws, stack)
+    assert state(aws, train) == "stopped"
+    on_aws._settle_earlier_runs(aws, stack, collect.training_host(aws, stack))
+    assert scheduled_stop.listed(aws, "watch") == []
+    assert (
+        aws.call("scheduler", "get_schedule", GroupName="pneumoctl-watch", Name=FIRST_BOOT + train.id)["State"]
+        == "DISABLED"
+    )
 
 
 def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack, train: Instance) -> None:

@@ -1,5 +1,7 @@
 """The scheduled stop: it is created and read back before a run starts, with limited retries, and deleted after it."""
 
+import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from pneumoctl.aws.api import Account, steady
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.aws.leftovers import FIRST_BOOT
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import scheduled_stop
@@ -16,6 +19,7 @@ from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 RUN = "20261123-061500-a1b2"
+FIRST_BOOT_OF_HOST = f"{FIRST_BOOT}i-1"
 HOST = Instance("i-1", "train", "train", "stopped", "g5.xlarge", datetime(2026, 1, 1, tzinfo=UTC), "", "")
 UNTIL = datetime(2030, 1, 2, 3, 4, 5, 999, tzinfo=UTC)
 
@@ -59,6 +63,49 @@ def test_the_role_is_the_one_that_terraform_makes() -> None:
 def test_temporary_errors_are_retried(aws: Aws, cloud: Cloud) -> None:
     cloud.fault("throttled", service="scheduler", times=4)
     assert scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL).run == RUN
+
+
+def test_a_role_that_the_scheduler_does_not_know_yet_is_waited_for(
+    aws: Aws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+    fault = {"code": "ValidationException", "message": refusal, "service": "scheduler", "action": "CreateSchedule"}
+    cloud.fault("error", **fault, times=2 * scheduled_stop.ATTEMPTS)
+    assert scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL).run == RUN
+
+    monkeypatch.setattr(scheduled_stop, "ROLE_S", 0.1)
+    cloud.fault("error", **fault)
+    with pytest.raises(
+        PneumoError, match="cannot be armed: AWS refused scheduler:CreateSchedule: The execution"
+    ) as caught:
+        scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
+    assert (caught.value.code, caught.value.hint) == (Exit.PREFLIGHT, "pneumoctl up")
+
+
+def test_the_schedule_of_the_first_boot_is_disabled_and_stays(aws: Aws) -> None:
+    lease = scheduled_stop.arm(aws, "arm", FIRST_BOOT_OF_HOST, HOST, UNTIL)
+    named = {"GroupName": "pneumoctl-arm", "Name": FIRST_BOOT_OF_HOST}
+    before = aws.call("scheduler", "get_schedule", **named)
+    assert scheduled_stop.listed(aws, "arm") == [lease] and not lease.of_run
+    for _ in range(2):
+        scheduled_stop.delete(aws, "arm", FIRST_BOOT_OF_HOST)
+    after = aws.call("scheduler", "get_schedule", **named)
+    assert scheduled_stop.listed(aws, "arm") == [] and after["State"] == "DISABLED"
+    assert {name: after[name] for name in scheduled_stop._KEPT} == {name: before[name] for name in scheduled_stop._KEPT}
+    scheduled_stop.delete(aws, "never-made", FIRST_BOOT_OF_HOST)
+
+
+def test_terraform_arms_the_same_schedule_for_a_first_boot(aws: Aws) -> None:
+    text = (bundled("terraform") / "guard.tf").read_text()
+    (block,) = re.findall(r'^resource "aws_scheduler_schedule" "first_boot" {\n(.*?)^}', text, re.M | re.S)
+    scheduled_stop.arm(aws, "arm", RUN, HOST, UNTIL)
+    target = aws.call("scheduler", "get_schedule", GroupName="pneumoctl-arm", Name=RUN)["Target"]
+    assert f'name = "{FIRST_BOOT}${{aws_instance.host["train"].id}}"' in re.sub(" +=", " =", block)
+    assert "host[each.key]" not in block  # terraform would wait for all other hosts
+    assert target["Arn"].partition(":scheduler:")[2] in block
+    assert set(json.loads(target["Input"])) == {"InstanceIds"} and "{ InstanceIds = [" in block
+    for limit in target["RetryPolicy"].values():
+        assert f"= {limit}\n" in block
 
 
 def test_a_denied_schedule_starts_nothing(aws: Aws, cloud: Cloud) -> None:

@@ -61,6 +61,7 @@ def test_data_is_the_newest_and_none_is_exit_4(aws: Aws) -> None:
 
 
 def test_access_denied_is_not_a_missing_object(aws: Aws, cloud: Cloud) -> None:
+    put(aws, f"runs/{RUN}/end.json", "{}")
     cloud.fault("denied", service="s3", action="GetObject")
     with pytest.raises(PneumoError, match="denies"):
         RunStore(aws, BUCKET, RUN).end_report()

@@ -90,6 +90,23 @@ def test_a_spot_instance_matches_the_stacks_host_and_terminates_on_shutdown(aws:
     assert found["PrivateIpAddress"] == made.private_ip != host.private_ip
 
 
+def test_an_image_that_was_deregistered_is_said(aws: Aws, cloud: Cloud, host: Instance, run: Run) -> None:
+    cloud.fault("deregistered", name=described(aws, host.id)["ImageId"])
+    with pytest.raises(PneumoError, match=f"the image of the GPU host {host.id} was deregistered") as caught:
+        spot.launch(aws, host, run)
+    assert caught.value.code == Exit.PREFLIGHT and caught.value.details["spot"] == "none"
+    assert f"terminate-instances --region {REGION} --instance-ids {host.id}; pneumoctl up" in caught.value.hint
+    assert spot.instance_of(aws, run) is None
+
+
+def test_an_account_without_the_role_for_spot_is_said(aws: Aws, cloud: Cloud, host: Instance, run: Run) -> None:
+    cloud.fault("error", service="ec2", action="RunInstances", code=spot.NO_ROLE, message="may not", status=403)
+    with pytest.raises(PneumoError, match="the account has no role for spot instances") as caught:
+        spot.launch(aws, host, run)
+    assert caught.value.code == Exit.PREFLIGHT and caught.value.details["spot"] == "none"
+    assert "create-service-linked-role" in caught.value.hint
+
+
 def test_its_disk_is_of_the_same_size_encrypted_and_goes_with_it(aws: Aws, host: Instance, run: Run) -> None:
     made = spot.launch(aws, host, run)
     disks = [described(aws, id)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"] for id in (host.id, made.id)]

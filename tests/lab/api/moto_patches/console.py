@@ -19,7 +19,7 @@ def output(original: Any, self: Any) -> Any:
     """Return the end of the host's console output (moto returns a fixed text of 2006)."""
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     file = current_state().directory / "hosts" / instance.id / "console.log"
-    if not file.is_file():
+    if not file.is_file() or current_state().faults.applies("no-console", instance.id):
         return ActionResult({"InstanceId": instance.id, "Timestamp": datetime.now(UTC)})
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     text = Base64EncodedString.from_encoded_bytes(b64encode(file.read_bytes()[-KEPT:]))

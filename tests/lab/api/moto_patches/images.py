@@ -3,10 +3,12 @@
 from typing import Any
 
 from moto.ec2.models.amis import Ami, AmiBackend
+from moto.ec2.responses.amis import AmisResponse
 from moto.ssm.models import Parameter, ParameterDict
 
 from tests.lab.api import images
 from tests.lab.api.moto_patches.patch import replaces
+from tests.lab.api.state import current_state
 
 
 @replaces(AmiBackend, "_load_amis")
@@ -17,6 +19,22 @@ def load(original: Any, self: Any) -> None:
     """
     for image in images.IMAGES:
         self.amis[image.id] = _made(self, image)
+
+
+@replaces(AmisResponse, "describe_images")
+def available(original: Any, self: Any) -> Any:
+    """Leave out deprecated images unless they are asked for, and deregistered ones (moto has neither)."""
+    answer = original(self)
+    if self._get_param("ImageIds", []):
+        return answer
+    faults, deprecated_too = current_state().faults, self._get_param("IncludeDeprecated")
+    answer.result["Images"] = [
+        image
+        for image in answer.result["Images"]
+        if not faults.applies("deregistered", image.id)
+        and (deprecated_too or not faults.applies("deprecated", image.id))
+    ]
+    return answer
 
 
 def _made(backend: Any, image: images.Image) -> Any:

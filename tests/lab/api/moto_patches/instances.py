@@ -1,15 +1,18 @@
 """Create and change instances: monitoring, security groups, shutdown behaviour, size of the root disk."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.monitoring import Monitoring
 
 from tests.lab.api import images
 from tests.lab.api.moto_patches.patch import replaces
+from tests.lab.api.state import current_state
 
 DEFAULT_TOKEN = "ABCDE"  # moto's client token if none is given
 
@@ -80,13 +83,30 @@ def modify_groups(original: Any, self: Any) -> bool:
 
 @replaces(InstanceResponse, "run_instances")
 def check_image_and_disk(original: Any, self: Any) -> Any:
-    """Refuse an unknown image, and a root disk smaller than the image's snapshot, as EC2 does (moto accepts both)."""
+    """Refuse an unknown image, a type that does not fit, and a root disk that is too small, as EC2 does.
+
+    (moto accepts all of them.)
+    """
     image = images.named(self._get_param("ImageId") or "")
     if image is None:
         raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{self._get_param('ImageId')}]' does not exist")
+    if current_state().faults.applies("deregistered", image.id):
+        text = f"The image ID '{image.id}' is no longer available: it was deregistered"
+        raise EC2ClientError("InvalidAMIID.Unavailable", text)
+    _check_type(INSTANCE_TYPES.get(self._get_param("InstanceType") or "", {}), image, self._get_param("EbsOptimized"))
     for disk in self._get_param("BlockDeviceMappings", []):
         size = int(disk.get("Ebs", {}).get("VolumeSize") or image.gigabytes)
         if disk.get("DeviceName") == image.device and size < image.gigabytes:
             text = f"Volume of size {size}GB is smaller than snapshot, expect size >= {image.gigabytes}GB"
             raise EC2ClientError("InvalidBlockDeviceMapping", text)
     return original(self)
+
+
+def _check_type(kind: Mapping[str, Any], image: images.Image, ebs_optimized: bool | None) -> None:
+    if ebs_optimized and kind.get("EbsInfo", {}).get("EbsOptimizedSupport") == "unsupported":
+        text = "EBS-optimized instances are not supported for your requested configuration."
+        raise EC2ClientError("Unsupported", text)
+    architectures = kind.get("ProcessorInfo", {}).get("SupportedArchitectures", [image.architecture])
+    if image.architecture not in architectures:
+        text = f"The architecture of {kind['InstanceType']} does not match the architecture '{image.architecture}'"
+        raise EC2ClientError("InvalidParameterValue", f"{text} of the specified AMI.")

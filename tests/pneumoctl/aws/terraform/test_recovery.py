@@ -44,6 +44,7 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
         thing("iam-role", "pneumoctl-t-app-eu-west-1", 'aws_iam_role.host["app"]'),
         thing("instance-profile", "pneumoctl-t-app-eu-west-1", 'aws_iam_instance_profile.host["app"]'),
         thing("schedule-group", "pneumoctl-t", "aws_scheduler_schedule_group.stop"),
+        thing("schedule", "pneumoctl-t/first-boot-i-1", leftovers.FIRST_BOOT_ADDRESS),
         thing("bucket", "pneumoctl-t-1-eu-west-1", "aws_s3_bucket.main"),
     ]
     assert missing_from_state(remaining, {}) == [(resource.address, resource.id) for resource in remaining]

@@ -1,5 +1,6 @@
 """The aws target's preflight: every check passing and failing, each failure with its fix, without creating anything."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +158,51 @@ def test_a_gpu_type_that_is_not_offered_fails_only_with_a_gpu_host(cloud: Cloud,
     assert row.fix.startswith("set gpu_type to a type that is: g")
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("g4ad.xlarge", "g4ad.xlarge has an AMD Radeon Pro V520, which has no CUDA"),
+        ("p2.xlarge", "p2.xlarge has an NVIDIA K80, which is too old for the images' driver"),
+        ("g3.4xlarge", "g3.4xlarge has an NVIDIA M60, which is too old for the images' driver"),
+        ("g6f.large", "g6f.large has a part of an NVIDIA L4, which needs a driver that the images lack"),
+        ("t3.large", "t3.large has no GPU"),
+    ],
+)
+def test_a_gpu_that_the_training_cannot_use_fails_only_with_a_gpu_host(
+    cloud: Cloud, stack: Stack, kind: str, why: str
+) -> None:
+    row = row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind))
+    assert (row.good, row.seen) == (True, f"{why}: training will need another type")
+    row = row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind, gpu_host=True))
+    assert (row.good, row.seen) == (False, why) and "g5.xlarge" in row.fix
+
+
+@pytest.mark.parametrize("kind", ["g4dn.xlarge", "g5.xlarge", "g6.xlarge", "p3.2xlarge", "p4d.24xlarge"])
+def test_a_gpu_that_the_training_can_use(cloud: Cloud, stack: Stack, kind: str) -> None:
+    assert row_of(stack, "GPU", replace(SETTINGS, gpu_type=kind, gpu_host=True)).good
+
+
+def test_every_type_that_the_gpu_host_may_have_is_checked(cloud: Cloud, stack: Stack) -> None:
+    failed = failed_rows(stack, replace(SETTINGS, gpu_types="g4dn.xlarge g4ad.xlarge", gpu_host=True))
+    assert [row.seen for row in failed] == ["g4ad.xlarge has an AMD Radeon Pro V520, which has no CUDA"]
+
+
+def test_a_type_with_another_processor_than_the_images(cloud: Cloud, stack: Stack) -> None:
+    settings = replace(SETTINGS, web_type="t4g.small", gpu_type="g5g.xlarge")
+    row = row_of(stack, "processors", settings)
+    assert (row.good, row.seen) == (False, "t4g.small has an arm64 processor, and the images are for x86_64")
+    assert row.fix == "set web_type to a type for x86_64, as t3.small"
+    row = row_of(stack, "processors", replace(settings, gpu_host=True))
+    assert not row.good and "g5g.xlarge has an arm64 processor" in row.seen
+
+
+def test_deprecated_images_are_found_as_by_terraform(cloud: Cloud, stack: Stack) -> None:
+    cloud.fault("deprecated", name="")
+    assert "debian-12-amd64" in row_of(stack, "image Debian").seen
+    text = (TERRAFORM / "hosts.tf").read_text()
+    assert text.count('data "aws_ami"') == len(re.findall(r"include_deprecated += true", text)) == 2
+
+
 def test_images(cloud: Cloud, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "debian-12-amd64" in row_of(stack, "image Debian").seen
     monkeypatch.setattr(preflight, "DEBIAN", ("136693071363", "debian-99-*"))
@@ -220,6 +266,28 @@ def test_no_gpu_quota(cloud: Cloud, stack: Stack, kind: str, code: str) -> None:
     row = next(row for row in rows(replace(settings, gpu_host=True), stack) if code in row.check)
     assert not row.good
     assert f"--quota-code {code}" in row.fix
+
+
+@pytest.mark.parametrize(("kind", "code", "needed"), [("g5.xlarge", "L-3819A6DF", 4), ("p3.2xlarge", "L-7212CCBC", 8)])
+def test_the_quota_of_spot_instances_is_told(cloud: Cloud, stack: Stack, kind: str, code: str, needed: int) -> None:
+    settings = replace(SETTINGS, gpu_type=kind, gpu_host=True)
+    check = f"spot vCPU quota ({code})"
+    assert row_of(stack, check, settings) == Row(check, True, f"8, train --spot needs {needed}")
+    cloud.fault("quota", name=code, value=0)
+    row = row_of(stack, check, settings)
+    assert row.good and f"--quota-code {code} --desired-value {needed})" in row.seen
+
+
+def test_the_role_of_spot_instances_is_told(cloud: Cloud, stack: Stack) -> None:
+    row = row_of(stack, "spot role")
+    assert row.good and "create-service-linked-role --aws-service-name spot.amazonaws.com" in row.seen
+    cloud.aws().call("iam", "create_role", RoleName=quotas.SPOT_ROLE, AssumeRolePolicyDocument="{}")
+    seen = row_of(stack, "spot role").seen
+    cloud.aws().call("iam", "delete_role", RoleName=quotas.SPOT_ROLE)
+    assert seen == quotas.SPOT_ROLE
+    cloud.fault("denied", service="iam", action="GetRole")
+    row = row_of(stack, "spot role")
+    assert row.good and "not known: AWS denies iam:GetRole" in row.seen
 
 
 def test_a_family_with_a_quota_of_its_own_is_said(cloud: Cloud, stack: Stack) -> None:

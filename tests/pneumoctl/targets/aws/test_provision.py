@@ -12,10 +12,11 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import stop as gpu
+from pneumoctl.stack import inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws import context, provision
-from tests.pneumoctl.examples import aws_context
+from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
 GPU = Instance("i-1", "train", "train", "running", "g5.xlarge", datetime.now(UTC), "10.20.32.10", "")
 WEB = replace(GPU, id="i-2", name="web-0", role="web")
@@ -124,6 +125,18 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
     with pytest.raises(PneumoError, match="is in account 123456789012") as caught:
         context.login(Settings(stack="t", region="eu-west-1"), stack)
     assert caught.value.code == Exit.USAGE
+
+
+def test_a_gpu_host_keeps_its_type_while_the_settings_name_it(tmp_path: Path) -> None:
+    def gpu_type(**settings: str) -> str:
+        aws_ctx = replace(aws_context(Ec2(), **settings), stack=Stack("t", tmp_path))
+        return str(context.variables(aws_ctx, "203.0.113.7/32", "ssh-ed25519 AAAA")["gpu_type"])
+
+    assert gpu_type(gpu_types="g4dn.xlarge, g6.xlarge") == "g5.xlarge"
+    hosts = {name: {**host, "type": "g4dn.xlarge"} for name, host in HOSTS_OUTPUT.items()}
+    Stack("t", tmp_path).save_hosts(inventory.from_outputs(hosts, "198.51.100.1"))
+    assert gpu_type(gpu_types="g4dn.xlarge, g6.xlarge") == "g4dn.xlarge"
+    assert gpu_type(gpu_types="g6.xlarge") == gpu_type() == "g5.xlarge"
 
 
 def test_the_state_is_moved_only_on_request(tmp_path: Path) -> None:
