@@ -84,13 +84,12 @@ def _change(
         plan=lambda desired: releases.plan(desired, kind),
         source=source,
     )
-    with stack.locked(verb):
-        if dry_run:
-            lines, differences, _ = change.preview(settings, stack, task)
-            for line in (*lines, *differences):
-                console.text(line)
-            console.result({"stack": stack.name, "plan": lines, "differences": differences})
-            return 0
-        with audit.recorded(stack, verb, {"yes": agreed}) as act:
-            document = change.change(settings, stack, task, agreed, act)
+    if dry_run:
+        lines, differences, _ = change.preview(settings, stack, task)
+        for line in (*lines, *differences):
+            console.text(line)
+        console.result({"stack": stack.name, "plan": lines, "differences": differences})
+        return 0
+    with stack.locked(verb), audit.recorded(stack, verb, {"yes": agreed}) as act:
+        document = change.change(settings, stack, task, agreed, act)
     return console.report(Report(document, change.lines(document, "this release is served already")))

@@ -107,7 +107,7 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
         raise PneumoError(message, "pneumoctl gpu guard --drill schedule", Exit.USAGE)
     if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
         raise PneumoError("cancelled: the GPU host was not started", f"pneumoctl gpu guard --drill {drill} --yes")
-    with stack.locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
+    with stack.gpu_locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
         host = training_host(aws, stack)
         act.begin(audit.plan_digest(drill))
         seen = guards.drill(aws, stack, host, drill)
@@ -128,8 +128,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     settings = invocation.settings
     findings = orphans.search(Aws(settings.profile, settings.region))
     for host in findings.leased:
-        run = host.lease.run if host.lease else ""
-        console.note(f"{host.region}: {host.id} of stack {host.stack} runs {run}: left alone")
+        console.note(f"{host.region}: {host.id} of stack {host.stack} is used by {host.lease}: left alone")
     for _, host in findings.orphans:
         console.alarm(
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"

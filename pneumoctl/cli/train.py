@@ -134,7 +134,7 @@ def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
         "market": request.market,
     }
     options |= {"max_runtime_s": request.max_runtime_s, "max_cost": request.max_cost}
-    with stack.locked("train"), audit.recorded(stack, "train", options) as act:
+    with stack.gpu_locked("train --gpu"), audit.recorded(stack, "train", options) as act:
         aws, account = context.login(settings, stack)
         orphans.start_alarm(aws)
         act.arn = account.arn

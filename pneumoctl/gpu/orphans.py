@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,8 @@ from pneumoctl.terminal.console import console
 
 ON = ["pending", "running"]
 REGIONS_AT_ONCE = 8
+ARMING_S = 15.0  # from the launch of a spot instance until its stop is armed
+POLL_S = 1.0
 TIMEOUT_S = 3.0  # for the search, at the end of a command that does not need AWS
 
 
@@ -65,6 +68,14 @@ def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
     listed = scheduled_stop.listed(aws, stack) if on else []
     by_host = {host.id: scheduled_stop.lease_covering(listed, host.id, scheduled_stop.now(aws)) for host in on}
     return {id: lease for id, lease in by_host.items() if lease}
+
+
+def awaited_lease(aws: Aws, host: Instance, stack: str) -> Lease | None:
+    """The lease of a host. A spot instance exists before its stop can be armed, so it gets some seconds for it."""
+    give_up = time.monotonic() + (ARMING_S if host.spot else 0.0)
+    while (lease := leases(aws, [host], stack).get(host.id)) is None and time.monotonic() < give_up:
+        time.sleep(POLL_S)
+    return lease
 
 
 def _running_host(aws: Aws, instance: dict[str, Any], stack: str, leases: list[Lease] | str) -> RunningGpuHost:
@@ -145,7 +156,7 @@ def stop(orphans: Sequence[tuple[Aws, RunningGpuHost]]) -> tuple[list[RunningGpu
     failure: PneumoError | None = None
     for there, host in orphans:
         try:
-            if leases(there, [host.instance], host.stack):
+            if awaited_lease(there, host.instance, host.stack):
                 in_use.append(host)
                 console.note(f"{host.region}: a run has started on {host.id}: not stopped")
                 continue

@@ -63,12 +63,16 @@ class Stack:
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock; its file lies beside the directory, so that teardown can remove the directory."""
         ownership.require_writable(self.directory)
-        return held(self.lock, command)
+        return held(self.directory.with_name(f"{self.name}.lock"), command)
 
-    @property
-    def lock(self) -> Path:
-        """The file of the lock."""
-        return self.directory.with_name(f"{self.name}.lock")
+    def gpu_locked(self, command: str) -> AbstractContextManager[None]:
+        """Hold the lock of the GPU host: no other pneumoctl of this machine uses or changes it.
+
+        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop).
+        """
+        ownership.require_writable(self.directory)
+        hint = "or end the run: pneumoctl runs cancel"
+        return held(self.directory.with_name(f"{self.name}.gpu.lock"), command, f"the GPU host of {self.name}", hint)
 
     @property
     def journal(self) -> Path:

@@ -101,7 +101,7 @@ def cancel(aws: Aws, stack: Stack, run: Run) -> int:
         raise PneumoError(message, f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
     context = run_context(aws, stack, host, run)
     try:
-        with stack.locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
+        with stack.gpu_locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
             act.begin(audit.plan_digest(run))
             summary = _cancel_and_finalize(context, run)
             return fetch_and_report(stack, context.store, run, summary)

@@ -37,7 +37,7 @@ def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
     for host in on:
         if lease := scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws)):
             hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"
-            raise PneumoError(f"run {lease.run} goes on there, at most until {lease.until}", hint, Exit.LOCKED)
+            raise PneumoError(f"the GPU host {host.id} is used by {lease}", hint, Exit.LOCKED)
     if on:
         console.note("the GPU host is on without a lease: stopping it first", "red")
         aws.stop(on)

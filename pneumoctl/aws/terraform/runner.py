@@ -37,11 +37,15 @@ class _StateCache:
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile."""
+    """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile.
+
+    `lock`: whether a plan locks the state.
+    """
 
     directory: Path
     environment: Mapping[str, str]
     log: Path
+    lock: bool = True
     _state: _StateCache = field(default_factory=_StateCache, init=False, compare=False)
 
     @property
@@ -93,9 +97,9 @@ class Terraform:
     def save_plan(self, refresh_only: bool = False, report: Report = _silent) -> Saved:
         """Make a plan, ready to be applied."""
         path = self.directory / working_dir.OURS / "plan"
-        modes = ["-refresh-only"] * refresh_only
+        modes = ["-refresh-only"] * refresh_only + ["-lock=false"] * (not self.lock)
         heard = self._run(["plan", "-json", "-input=false", f"-out={path}", *modes], report)
-        return Saved(path, heard.total, not heard.changes, heard.drift)
+        return Saved(path, heard.total, not heard.changes, heard.drift, frozenset(heard.planned))
 
     def read(self, saved: Saved) -> Planned:
         """Read a saved plan. This takes terraform some seconds; the plan may be applied at the same time."""
@@ -240,7 +244,7 @@ class Terraform:
 
     @property
     def _mark(self) -> Path:
-        return self.directory / working_dir.OURS / "applying"
+        return self.directory / working_dir.OURS / working_dir.APPLYING
 
     @property
     def _region(self) -> str:

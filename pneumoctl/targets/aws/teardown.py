@@ -15,7 +15,7 @@ from pneumoctl.stack import audit, runs
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, exports
 from pneumoctl.targets.aws import provision
-from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
+from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 from pneumoctl.training import collect
@@ -25,18 +25,21 @@ EVERYTHING = ("",)  # all prefixes
 
 def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Destroy the stack; success if it is gone already. Raises PneumoError with the names of what remains."""
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    if dry_run:
+        return _preview(settings, stack, purge)
+    with (
+        stack.locked("teardown"),
+        stack.gpu_locked("teardown"),
+        audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act,
+    ):
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
-        if not stack.exists and not leftovers.search(context.aws, settings.stack, context.bucket):
+        if _is_gone(context):
             _forget(stack)
             return _end(context, [], None, [])
-        provision.prepare(context, last_applied_variables(context), "nothing" if dry_run else "all")
-        doomed = [resource.address for resource in context.terraform.resources()]
-        lines = list(_description(context, doomed, purge))
-        if dry_run:
-            return Report(_document(context, doomed, None), lines)
-        console.show(lines, stderr=True)
+        provision.prepare(context, last_applied_variables(context), "all")
+        doomed = _doomed(context)
+        console.show(list(_description(context, doomed, purge)), stderr=True)
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
@@ -50,6 +53,26 @@ def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_ru
         if not left:
             _forget(stack)
     return _end(context, doomed, exported, left)
+
+
+def _preview(settings: Settings, stack: Stack, purge: bool) -> Report:
+    """What a teardown would destroy."""
+    context = open_context(settings, stack)
+    orphans.start_alarm(context.aws)
+    if _is_gone(context):
+        return _end(context, [], None, [])
+    with read_only(settings, stack) as copy:
+        provision.prepare(copy, last_applied_variables(copy))
+        doomed = _doomed(copy)
+        return Report(_document(copy, doomed, None), list(_description(copy, doomed, purge)))
+
+
+def _is_gone(context: Context) -> bool:
+    return not context.stack.exists and not leftovers.search(context.aws, context.settings.stack, context.bucket)
+
+
+def _doomed(context: Context) -> list[str]:
+    return [resource.address for resource in context.terraform.resources()]
 
 
 def _end_runs(context: Context) -> None:

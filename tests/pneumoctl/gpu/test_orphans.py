@@ -203,12 +203,48 @@ def test_up_keeps_a_run_and_teardown_stops_it(aws: Aws, train: Instance, tmp_pat
     lease(aws, train)
     provision.stop_training_hosts(context)
     assert state(aws, train) == "running"
-    provision.refuse_while_training(context, lambda: ())
-    with pytest.raises(PneumoError, match="its host would be changed") as caught:
-        provision.refuse_while_training(context, lambda: {'aws_instance.host["train"]'})
-    assert caught.value.code == 5
+    with provision.gpu_host_reserved(context, ()):
+        pass
+    with (
+        pytest.raises(PneumoError, match=f"would be changed, and is used by run {RUN} of .+@.+, until 2") as caught,
+        provision.gpu_host_reserved(context, {provision.GPU_ADDRESS}),
+    ):
+        pass
+    assert caught.value.code == 5 and f"pneumoctl runs cancel {RUN}" in caught.value.hint
     provision.stop_training_hosts(context, spare_leased=False)
     assert state(aws, train) == "stopped"
+
+
+def test_up_keeps_trainings_from_a_gpu_host_that_it_changes_and_only_from_that(
+    aws: Aws, stack: Stack, train: Instance
+) -> None:
+    context: Any = replace(aws_context(aws), stack=stack)
+    context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
+    with provision.gpu_host_reserved(context, {'aws_instance.host["web-0"]'}), stack.gpu_locked("train --gpu"):
+        pass
+    with (
+        pytest.raises(PneumoError, match=r"the GPU host of watch is locked by pneumoctl up \(process") as caught,
+        provision.gpu_host_reserved(context, {provision.GPU_ADDRESS}),
+        stack.gpu_locked("train --gpu"),
+    ):
+        pass
+    assert caught.value.code == 5
+
+
+def test_a_spot_instance_whose_stop_is_being_armed_is_left_on(
+    aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "POLL_S", 0.01)
+    spot, asked = replace(train, spot=True), list[int]()
+
+    def arm_at_the_third_question(*_: Any) -> dict[str, Any]:
+        asked.append(1)
+        return {train.id: "lease"} if len(asked) == 3 else {}
+
+    monkeypatch.setattr(orphans, "leases", arm_at_the_third_question)
+    assert orphans.awaited_lease(aws, spot, "watch") == "lease"
+    asked.clear()
+    assert orphans.awaited_lease(aws, train, "watch") is None and len(asked) == 1
 
 
 def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack, train: Instance) -> None:
@@ -238,7 +274,7 @@ def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: 
     run = Run(RUN, "watch", "gpu", later, [], 600, 3600, instance=train.id, bucket="none", deadline=later)
     runs.save(stack, run)
     lease(aws, train)
-    with pytest.raises(PneumoError, match=f"run {RUN} goes on there") as caught:
+    with pytest.raises(PneumoError, match=f"is used by run {RUN} of ") as caught:
         on_aws._ensure_hosts_free(aws, stack)
     assert caught.value.code == 5
     aws.stop([train], timeout=20)

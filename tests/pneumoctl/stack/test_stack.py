@@ -77,6 +77,16 @@ def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
 
 
+def test_a_training_and_a_change_of_what_serves_do_not_exclude_each_other(tmp_path: Path) -> None:
+    demo_stack = Stack("t", tmp_path / "t")
+    with demo_stack.gpu_locked("train --gpu"), demo_stack.locked("deploy api"):
+        with pytest.raises(PneumoError, match="the GPU host of t is locked by pneumoctl train --gpu"):
+            demo_stack.gpu_locked("gpu guard").__enter__()
+        with pytest.raises(PneumoError, match="the stack is locked by pneumoctl deploy api"):
+            demo_stack.locked("up").__enter__()
+        assert demo_stack.records() == []
+
+
 def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
     demo_stack = Stack("t", tmp_path / "t")
     demo_stack.removed.mkdir()
