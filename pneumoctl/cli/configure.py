@@ -6,7 +6,6 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
-from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change
@@ -33,7 +32,6 @@ def configure(
     """
     settings, stack = invocation
     stack.require_aws("`up` brings it to its desired state", "pneumoctl up")
-    orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)
     if diff:

@@ -76,7 +76,7 @@ def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def push(
     invocation: Invocation,
     directory: Annotated[
@@ -113,7 +113,7 @@ def push(
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def ls(invocation: Invocation) -> int:
     """List the data sets in the stack's bucket; training uses the latest."""
     aws, _, bucket = _bucket(invocation)

@@ -9,7 +9,6 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change
@@ -76,7 +75,6 @@ def _change(
         )
     settings, stack = invocation
     stack.require_aws("`up` deploys this version of the code", "pneumoctl up")
-    orphans.start_alarm_for(stack)
     task = change.Task(
         verb,
         () if rollback else (kind,),

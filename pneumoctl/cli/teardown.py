@@ -10,7 +10,7 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
-@on_stack("target")
+@on_stack("target", alarm=False)
 def teardown(
     invocation: Invocation,
     purge: Annotated[bool, typer.Option("--purge", help="Delete results and models without exporting them.")] = False,

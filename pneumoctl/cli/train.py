@@ -82,7 +82,7 @@ Fallback = Annotated[
 ]
 
 
-@on_stack()
+@on_stack(alarm=False)
 def train(
     invocation: Invocation,
     words: Words = None,

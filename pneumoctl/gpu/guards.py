@@ -80,7 +80,9 @@ def gpu_hosts(aws: Aws, stack: Stack) -> list[Gpu]:
     hosts = aws.training_hosts(stack.name)
     if not hosts:
         return []
-    listed, leases, now = prices.bundled(aws.region), scheduled_stop.listed(aws, stack.name), scheduled_stop.now(aws)
+    on = any(host.state not in HALTED for host in hosts)
+    leases = scheduled_stop.listed(aws, stack.name) if on else []
+    listed, now = prices.bundled(aws.region), scheduled_stop.now(aws)
     return [
         Gpu(
             host,

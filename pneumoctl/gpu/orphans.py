@@ -14,6 +14,7 @@ from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
+from pneumoctl.gpu.stop import confirming
 from pneumoctl.stack import runs
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
@@ -156,11 +157,12 @@ def stop(orphans: Sequence[tuple[Aws, RunningGpuHost]]) -> tuple[list[RunningGpu
     failure: PneumoError | None = None
     for there, host in orphans:
         try:
-            if awaited_lease(there, host.instance, host.stack):
-                in_use.append(host)
-                console.note(f"{host.region}: a run has started on {host.id}: not stopped")
-                continue
-            there.stop([host.instance])
+            with confirming(there, host.stack):
+                if awaited_lease(there, host.instance, host.stack):
+                    in_use.append(host)
+                    console.note(f"{host.region}: a run has started on {host.id}: not stopped")
+                    continue
+                there.stop([host.instance])
             stopped.append(host)
         except PneumoError as error:
             console.fail(error)
@@ -179,11 +181,14 @@ def start_alarm(aws: Aws) -> None:
 
 
 def start_alarm_for(stack: Stack) -> None:
-    """Like start_alarm, for a command that does not use AWS.
+    """Like start_alarm, for a command that does not use AWS; does nothing for a stack that never had a GPU host.
 
-    The command waits at most TIMEOUT_S seconds for the search before it exits.
+    The command waits at most TIMEOUT_S seconds for the search before it exits. It reports damaged files itself.
     """
-    cloud, inventory = stack.cloud(), stack.hosts()
+    try:
+        cloud, inventory = stack.cloud(), stack.hosts()
+    except PneumoError:
+        return
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
     if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu import scheduled_stop, stop
 from pneumoctl.gpu.signals import Interrupts, ignore_output_errors
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.runs import Run
@@ -93,8 +93,9 @@ def finalize_unattended(aws: Aws, stack: Stack, host: Instance, run: Run, verb: 
 
 def cancel(aws: Aws, stack: Stack, run: Run) -> int:
     """End an active run. If another pneumoctl follows it, only ask the run to stop: the other one finalizes it."""
-    host = host_of(aws, stack, run)
-    leases = scheduled_stop.listed(aws, stack.name)
+    with stop.confirming(aws, stack.name):
+        host = host_of(aws, stack, run)
+        leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
         message = f"the run that is under way on the host is {lease.run}"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pneumoctl.aws import prices
 from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu import scheduled_stop, stop
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.runs import Run
@@ -33,7 +33,8 @@ def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) 
 def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
     """Raise PneumoError (exit 5) if a run is active; stop a host that is on without a lease."""
     on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
-    leases = scheduled_stop.listed(aws, stack.name) if on else []
+    with stop.confirming(aws, stack.name):
+        leases = scheduled_stop.listed(aws, stack.name) if on else []
     for host in on:
         if lease := scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws)):
             hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from pneumoctl import cli
 from pneumoctl.aws import ec2 as aws_module
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.cli import model
 from pneumoctl.cli.main import run as pneumoctl
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
@@ -99,10 +102,21 @@ def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     assert document["stopped"] == [] and any(train.id in where for where in document["unknown"])
 
 
-@pytest.mark.parametrize("words", [("cost",), ("audit",), ("secrets", "show")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("cost",), ("audit",), ("secrets", "show"), ("runs", "ls"), ("runs", "show"), ("model", "ls")],
+    ids=" ".join,
+)
 def test_every_command_on_a_stack_says_it_in_red(
-    aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    aws: Aws,
+    stack: Stack,
+    train: Instance,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
 ) -> None:
+    monkeypatch.setattr(model, "serving", lambda _: None)
+    runs.save(stack, Run(RUN, "watch", "here", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600))
     words = (*words, "--stack", "watch")
     assert pneumoctl(words) == 0
     _settle()
@@ -111,6 +125,18 @@ def test_every_command_on_a_stack_says_it_in_red(
     assert pneumoctl(words) == 0
     _settle()
     assert "ALARM" not in capsys.readouterr().err
+
+
+def test_only_commands_that_search_themselves_leave_the_search_out() -> None:
+    """Each of these calls orphans.start_alarm once it has logged in, or shows the GPU host itself."""
+    silent = set[tuple[str, str]]()
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        found = re.findall(r"^@on_stack\(.*alarm=False\)\ndef (\w+)", path.read_text(), re.MULTILINE)
+        silent |= {(path.stem, name) for name in found}
+    in_aws = {(verb, verb) for verb in ("cost", "drift", "plan", "teardown", "train", "up")}
+    in_aws |= {("data", "push"), ("data", "ls"), ("model", "pull")}
+    shown = {("gpu", "status"), ("gpu", "stop"), ("gpu", "guard"), ("gpu", "reap"), ("status", "status")}
+    assert silent == in_aws | shown
 
 
 def test_a_command_that_needs_no_aws_does_not_wait_for_it(
@@ -316,8 +342,66 @@ def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(
     assert scheduled_stop.listed(aws, "watch")
 
 
+def test_credentials_alone_stop_a_leased_gpu_of_a_stack_that_another_machine_made(
+    aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    lease(aws, train)
+    words = ["--stack", "watch", "--region", REGION]
+    assert pneumoctl(["gpu", "status", *words]) == 0
+    assert f"run {RUN} of " in capsys.readouterr().out
+    assert pneumoctl(["gpu", "stop", *words, "--json"]) == 0
+    assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
+    document = json.loads(capsys.readouterr().out)
+    assert (document["changed"], document["hosts"][0]["state"]) == ([train.id], "stopped")
+    assert pneumoctl(["gpu", "stop", *words]) == 0
+
+
+def test_a_stack_that_is_nowhere_is_an_error_that_names_what_is_on(
+    aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pneumoctl(["gpu", "stop", "--stack", "wacht", "--region", REGION]) == 2
+    error = capsys.readouterr().err
+    assert "no stack 'wacht' on this machine" in error and f"{train.id} of stack watch" in error
+    assert state(aws, train) == "running"
+
+
+@pytest.mark.parametrize("words", [("gpu", "stop"), ("gpu", "status"), ("runs", "cancel", RUN)], ids=" ".join)
+def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    now = runs.format_time(scheduled_stop.now(aws))
+    runs.save(stack, Run(RUN, "watch", "gpu", now, [], 600, 3600, instance=train.id, bucket="none", deadline=now))
+    cloud.fault("denied", service="ec2", action="DescribeInstances")
+    assert pneumoctl([*words, "--stack", "watch"]) == 7
+    error = capsys.readouterr().err
+    assert "not confirmed stopped" in error and f"aws ec2 stop-instances --region {REGION}" in error
+
+
+def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease(aws, train)
+    cloud.fault("denied", service="scheduler")
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert state(aws, train) == "stopped"
+    assert "the next train deletes it" in capsys.readouterr().err
+
+
+def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(
+    aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
+
+    def denied(*_: Any) -> None:
+        raise PneumoError("AWS denies it")
+
+    monkeypatch.setattr(orphans, "awaited_lease", denied)
+    assert pneumoctl(["gpu", "reap", "-y"]) == 7
+
+
 def test_the_guards_are_shown(aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pneumoctl(["gpu", "guard", "--stack", "watch", "--json"]) == 1
+    assert pneumoctl(["gpu", "guard", "--stack", "watch", "--json"]) == 7
     rows = json.loads(capsys.readouterr().out)["guards"]
     assert [row["good"] for row in rows] == [False, True, True, True, True, False]
     lease(aws, train)
