@@ -152,7 +152,7 @@ def fetch_and_report(stack: Stack, store: RunStore, run: Run, summary: Summary) 
     bill = "" if receipt.billed_s is None else f"; the GPU is off after {receipt.billed_s} s{_usd(receipt.usd)}"
     message = f"run {run.id}: {receipt.why}: {receipt.message or 'the reason is unknown'}{bill}"
     hint = f"pneumoctl runs logs {run.id}; to resume it from its checkpoint: pneumoctl train --gpu --resume"
-    raise PneumoError(message, hint, receipt.exit, **details)
+    raise PneumoError(message, summary.hint or hint, receipt.exit, **details)
 
 
 def _usd(usd: float | None) -> str:
