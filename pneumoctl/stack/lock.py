@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ def held(path: Path, command: str, what: str = "the stack", hint: str = "") -> I
     try:
         holder = {
             "pid": os.getpid(),
+            "host": socket.gethostname(),
             "command": command,
             "since": datetime.now(UTC).isoformat("T", "seconds"),
         }

@@ -14,7 +14,7 @@ from pneumoctl.files import write_atomically
 from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
-from pneumoctl.stack.lock import held
+from pneumoctl.stack.lock import held, waited_for
 from pneumoctl.stack.secrets import Secrets  # also imported from here by other modules
 from pneumoctl.stack.settings import Settings
 
@@ -65,14 +65,15 @@ class Stack:
         ownership.require_writable(self.directory)
         return held(self.directory.with_name(f"{self.name}.lock"), command)
 
-    def gpu_locked(self, command: str) -> AbstractContextManager[None]:
+    def gpu_locked(self, command: str, wait: bool = False) -> AbstractContextManager[None]:
         """Hold the lock of the GPU host: no other pneumoctl of this machine uses or changes it.
 
-        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop).
+        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop). `wait`: until
+        the other pneumoctl has ended.
         """
         ownership.require_writable(self.directory)
-        hint = "or end the run: pneumoctl runs cancel"
-        return held(self.directory.with_name(f"{self.name}.gpu.lock"), command, f"the GPU host of {self.name}", hint)
+        path, hint = self.directory.with_name(f"{self.name}.gpu.lock"), "or end the run: pneumoctl runs cancel"
+        return waited_for(path) if wait else held(path, command, f"the GPU host of {self.name}", hint)
 
     @property
     def journal(self) -> Path:

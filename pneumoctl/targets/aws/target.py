@@ -44,9 +44,9 @@ class Target:
             return service_logs.show(self.stack, service, lines, follow)
         return logs.logs(self.stack, service, lines, follow)
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
         """See Target."""
-        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run)
+        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run, end_training)
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""

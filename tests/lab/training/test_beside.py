@@ -21,6 +21,8 @@ def test_a_training_excludes_only_what_uses_or_ends_its_host(training: TrainingH
 
     second = operator.run("train", "--gpu", "--", *SMALL, code=5).stderr
     assert f"is locked by pneumoctl train --gpu (process {client.pid}" in second and "pneumoctl runs cancel" in second
+    refused = operator.run("teardown", "-y", code=5).stderr
+    assert "nothing was destroyed" in refused and f"run {run} of " in refused and "--end-training" in refused
     assert f"run {run} of {getpass.getuser()}@" in operator.run("gpu", "status").stdout
 
     operator.run("runs", "cancel", run)

@@ -273,25 +273,6 @@ def test_a_spot_instance_whose_stop_is_being_armed_is_left_on(
     assert orphans.awaited_lease(aws, train, "watch") is None and len(asked) == 1
 
 
-def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack, train: Instance) -> None:
-    from pneumoctl.targets.aws import teardown
-
-    run = Run(
-        RUN, "watch", "gpu", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none"
-    )
-    later = scheduled_stop.now(aws) + timedelta(hours=1)
-    runs.save(stack, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
-    lease(aws, train)
-    context: Any = aws_context(aws)
-    context = replace(context, settings=replace(context.settings, stack="watch"), stack=stack)
-    teardown._end_runs(context)
-    assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
-    receipt = runs.load_receipt(stack, RUN)
-    assert receipt and (receipt.why, receipt.guard, receipt.exit) == ("cancelled", "client", 8)
-    assert receipt.billed_s is not None and receipt.usd is not None
-    teardown._end_runs(context)
-
-
 def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.training import collect
     from pneumoctl.training import order as on_aws
