@@ -58,12 +58,24 @@ def _reached(invocation: Invocation) -> Iterator[tuple[Stack, Aws]]:
     settings, stack = invocation
     if stack.target:
         stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    aws = Aws(settings.profile, settings.region)
+    aws = _region_of(invocation)
     with confirming(aws, stack.name):
         context.login(settings, stack)
         if not stack.target and not aws.instances(stack.name):
             raise _unknown(aws, stack)
         yield stack, aws
+
+
+def _region_of(invocation: Invocation) -> Aws:
+    """AWS in the region of the stack. Raises PneumoError (usage) if nothing says which region that is."""
+    settings, stack = invocation
+    try:
+        return Aws(settings.profile, settings.region)
+    except PneumoError as error:
+        if stack.target:
+            raise
+        message = f"there is no stack {stack.name!r} on this machine, and for one of another: {error.message}"
+        raise PneumoError(message, "pneumoctl gpu stop --stack NAME --region REGION", Exit.USAGE) from error
 
 
 def _unknown(aws: Aws, stack: Stack) -> PneumoError:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
 from pneumoctl.gpu import orphans
-from pneumoctl.stack import settings
+from pneumoctl.stack import ownership, settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
 
@@ -64,7 +64,9 @@ def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..
 
 def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
     """The settings from flags, environment and file, completed by those that the stack has saved, and the stack."""
-    return Invocation(*resolve(settings.load(flags, config, os.environ)))
+    called = Invocation(*resolve(settings.load(flags, config, os.environ)))
+    ownership.close_to_others(called.stack.directory)
+    return called
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.files import write_atomically
+from pneumoctl.files import make_private, write_atomically
 from pneumoctl.stack.inventory import PORTS, Host, Inventory
 from pneumoctl.stack.lock import waited_for
 
@@ -131,7 +131,7 @@ def _quoted(path: Path) -> str:
 
 def _pinning(directory: Path) -> AbstractContextManager[None]:
     """Hold the lock of the pins: all are lines of one file, and threads and processes pin hosts at the same time."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(directory)
     return waited_for(directory / f".{KNOWN_HOSTS}.lock")
 
 

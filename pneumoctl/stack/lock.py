@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import make_private
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def held(path: Path, command: str, what: str = "the stack", hint: str = "") -> I
     is removed at the end; a killed process leaves it. Do not remove the file of a running process: the next process
     would make and lock a new one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     try:
         handle = _acquire(path)
     except _Taken as taken:

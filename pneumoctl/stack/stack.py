@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import write_atomically
+from pneumoctl.files import make_private, write_atomically
 from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
@@ -165,7 +165,7 @@ class Stack:
         ownership.require_writable(self.directory)
         if self.removed.exists():
             shutil.rmtree(self.removed)
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.directory)
 
     def save(self, secrets: Secrets, ports: Ports) -> None:
         """Create the directory and save both with mode 0600."""

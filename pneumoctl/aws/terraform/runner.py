@@ -19,7 +19,7 @@ from pneumoctl.aws.terraform.state import Resource, outputs, resources
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import bundled, write_atomically
+from pneumoctl.files import bundled, make_private, write_atomically
 
 __all__ = ["Planned", "Progress", "Resource", "Terraform"]
 
@@ -73,7 +73,7 @@ class Terraform:
 
         Migrates the state if the backend changes, and saves a copy of the old state.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.directory)
         self.attach(report)
         self._state.text = None
         if self._copy.restore_state():
@@ -225,7 +225,7 @@ class Terraform:
 
     @contextmanager
     def _listening(self, report: Report) -> Iterator[Listener]:
-        self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.log.parent)
         self.log.touch(mode=0o600)
         with self.log.open("a") as log:
             yield Listener(partial(self._keeping, report), log)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import APPLYING, OURS, WorkingCopy
+from pneumoctl.files import make_private
 
 PREFIX = "terraform-copy-"  # before the id of the process
 
@@ -17,7 +18,7 @@ PREFIX = "terraform-copy-"  # before the id of the process
 def copied(terraform: Terraform) -> Iterator[Terraform]:
     """A Terraform on a copy of the working directory as it is now. The copy is removed at the end."""
     folder = terraform.directory.parent
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(folder)
     _remove_leftovers(folder)
     directory = folder / f"{PREFIX}{os.getpid()}"
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.aws.terraform.state import serial
-from pneumoctl.files import sha256, write_atomically
+from pneumoctl.files import make_private, sha256, write_atomically
 
 VARIABLES = "terraform.tfvars.json"
 BACKEND = "backend.tf.json"
@@ -60,14 +60,14 @@ class WorkingCopy:
         state = next((state for state in states if serial(state) >= 0), b"")  # it may be written right now
         contents = {"terraform.tfstate": state} if state and not self.backend() else {}
         record = self._backend_record.relative_to(self.directory)
-        for name in (BACKEND, f"{OURS}/{_PREPARED}", str(record)):
+        for name in (BACKEND, _LOCK, f"{OURS}/{_PREPARED}", str(record)):
             contents[name] = _bytes(self.directory / name)
         for name, content in contents.items():
             if content:
                 _put(target / name, content, 0o600)
         providers = self.directory / _PROVIDERS
-        providers.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (target / _PROVIDERS).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(providers)
+        make_private((target / _PROVIDERS).parent)
         (target / _PROVIDERS).symlink_to(providers)
 
     def variables(self) -> dict[str, Any]:

@@ -75,6 +75,18 @@ def test_a_state_that_is_being_written_is_replaced_by_its_last_copy(tiny: Tiny) 
     assert state.read_bytes() == complete[:100]
 
 
+def test_the_choice_of_providers_and_the_providers_are_those_of_the_stack(tiny: Tiny) -> None:
+    tiny.prepare()
+    lock, program = (tiny.terraform.directory / name for name in (".terraform.lock.hcl", ".terraform/providers/p"))
+    lock.write_text("# versions")
+    program.parent.mkdir(parents=True)
+    program.touch()
+    with snapshot.copied(tiny.terraform) as copy:
+        assert (copy.directory / lock.name).read_text() == "# versions"
+        assert (copy.directory / ".terraform/providers/p").exists()
+    assert program.exists()
+
+
 def test_a_killed_terraform_is_known_in_the_copy(tiny: Tiny) -> None:
     tiny.prepare("a")
     (tiny.terraform.directory / ".pneumoctl" / "applying").touch()
