@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model import run_dir
-from model import settings as choices
 from model.data.sources import DataError
 from model.run_dir import BUNDLE, HISTORY, LOG, RUN, CheckpointError, UsageError
 from model.settings import SettingsError, TrainSettings
-from model.training.arguments import parser
+from model.training.arguments import choose_settings, chosen, parser
 from model.training.errors import Collapsed, Stopped, TrainingError
 from model.training.observer import Observer
 from model.training.reporter import Reporter
@@ -38,22 +37,19 @@ def train(arguments: Sequence[str] | None, observer: Observer) -> int:
     """Train and return the exit code. Raises SettingsError or UsageError for invalid arguments."""
     options = parser().parse_args(arguments)
     out = Path(options.out)
-    settings = choose_settings(options, out)
+    settings = settings_of_run(options, out)
     run_dir.prepare(out, options.resume)
     with run_dir.locked(out), run_dir.logging_to(out / LOG):
         return _start(options, settings, out, observer)
 
 
-def choose_settings(options: argparse.Namespace, out: Path) -> TrainSettings:
+def settings_of_run(options: argparse.Namespace, out: Path) -> TrainSettings:
     """The settings of the arguments or, to resume, those of the run; an argument that differs from them is refused."""
-    chosen = {name: getattr(options, name, None) for name in TrainSettings.__dataclass_fields__}
-    chosen = {name: tuple(value) if name == "dense" else value for name, value in chosen.items() if value is not None}
-    if options.checkpoint_steps < 1:
-        raise UsageError(f"--checkpoint-steps is {options.checkpoint_steps}: it must be at least 1")
     saved = run_dir.saved_settings(out) if options.resume else None
     if saved is None:
-        return choices.choose(**chosen)
-    differing = [name for name, value in chosen.items() if value != "auto" and getattr(saved, name) != value]
+        return choose_settings(options)
+    given = chosen(options).items()
+    differing = [name for name, value in given if value != "auto" and getattr(saved, name) != value]
     if differing:
         raise UsageError(
             f"the run in {out} was started with another {', '.join(differing)}; omit that argument to resume it"

@@ -87,9 +87,15 @@ def give_to_owner(handle: int, folder: Path) -> None:
         os.fchown(handle, owner, -1)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and each missing one above it, for the owner alone; mkdir's own `parents` opens them to others."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Replace a file of a stack's directory atomically; missing parent folders are created for the owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     remove_leftovers(path)
     owner = path.parent.stat().st_uid if os.geteuid() == 0 else -1  # root works for the owner of the folder
     replace_file(path, content, mode, owner=owner)

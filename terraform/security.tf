@@ -21,7 +21,6 @@ locals {
       { from = "nginx", to = ["web"], ports = ["ui"] },
       { from = "web", to = ["app"], ports = ["api"] },
       { from = "app", to = ["app"], ports = ["redis"] },
-      { from = "train", to = ["app"], ports = ["redis"] },
       { from = "monitoring", to = ["nginx", "web", "app", "train"], ports = ["node_exporter"] },
       { from = "monitoring", to = ["nginx"], ports = ["nginx_exporter"] },
       { from = "monitoring", to = ["web"], ports = ["ui"] },

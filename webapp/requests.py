@@ -27,14 +27,15 @@ def is_identifier(text: str) -> bool:
     return _HEX_ID.fullmatch(text) is not None
 
 
-def register(app: Flask, observe: Observer) -> None:
-    """Give each request of `app` an id and report it to `observe` when it is answered."""
+def register(app: Flask, *observers: Observer) -> None:
+    """Give each request of `app` an id and report it to the observers when it is answered."""
     app.url_map.converters["identifier"] = IdentifierConverter
     app.before_request(_begin)
 
     def finish(response: Response) -> Response:
         seconds = time.perf_counter() - g.get("start", time.perf_counter())
-        observe(request.url_rule, request.method, response.status_code, seconds)
+        for observe in observers:
+            observe(request.url_rule, request.method, response.status_code, seconds)
         return response
 
     app.after_request(finish)

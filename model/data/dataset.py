@@ -74,7 +74,7 @@ def load(source: Path | str) -> DataSet:
     (patient and subtype) in both train and test, and if train lacks a class.
     """
     source = Path(source).resolve()
-    samples = _parallel(_sample, sources.entries(source))
+    samples = _samples(sources.entries(source))
     _refuse_two_labels(samples)
     _refuse_shared(samples, "equal pictures", lambda sample: sample.pixel_sha256)
     _refuse_shared(samples, "patients", lambda sample: (sample.patient, sample.subtype))
@@ -138,6 +138,23 @@ def arrays(samples: Sequence[Sample], height: int, width: int) -> tuple[np.ndarr
 
     _parallel(fill, range(len(samples)))
     return pixels, np.array([sample.label for sample in samples], np.int64)
+
+
+def _samples(entries: Sequence[Entry]) -> list[Sample]:
+    """Read every picture. Raises one DataError for all that cannot be read: they can be repaired together."""
+
+    def attempt(entry: Entry) -> Sample | DataError:
+        try:
+            return _sample(entry)
+        except DataError as error:
+            return error
+
+    read_samples = _parallel(attempt, entries)
+    errors = list(dict.fromkeys(str(error) for error in read_samples if isinstance(error, DataError)))
+    if errors:
+        several = f"{len(errors)} pictures cannot be used: " if len(errors) > 1 else ""
+        raise DataError(several + _first(errors))
+    return [sample for sample in read_samples if isinstance(sample, Sample)]
 
 
 def _sample(entry: Entry) -> Sample:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from model import settings as choices
 from model.data.options import add_options
-from model.settings import TrainSettings
+from model.settings import SettingsError, TrainSettings
 
 _DESCRIPTION = "Train a classifier. A run that was killed at any step continues with --resume to the same result."
 _EPILOG = (
@@ -31,6 +32,19 @@ def parser() -> argparse.ArgumentParser:
     _add_choices(parser)
     _add_numbers(parser)
     return parser
+
+
+def choose_settings(options: argparse.Namespace) -> TrainSettings:
+    """The settings of a new run, from parsed arguments. Raises SettingsError for a value that is not allowed."""
+    if options.checkpoint_steps < 1:
+        raise SettingsError(f"--checkpoint-steps is {options.checkpoint_steps}: it must be at least 1")
+    return choices.choose(**chosen(options))
+
+
+def chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """Those settings that the arguments name."""
+    given = {name: getattr(options, name, None) for name in TrainSettings.__dataclass_fields__}
+    return {name: tuple(value) if name == "dense" else value for name, value in given.items() if value is not None}
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:

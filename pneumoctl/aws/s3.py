@@ -146,7 +146,7 @@ def _gone_is_empty() -> Iterator[None]:
 
 
 class Changed(Exception):
-    """A file changed after it was hashed. No message has its name, which may be a patient's."""
+    """A file changed after it was hashed; its message is the path."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def put(aws: Aws, bucket: str, wanted: Sequence[Upload], advance: Callable[[int]
 def _put(aws: Aws, bucket: str, item: Upload) -> int:
     # S3 compares the checksum, too; this finds a change before anything is sent.
     if sha256(item.path) != item.sha256:
-        raise Changed
+        raise Changed(item.path)
     with item.path.open("rb") as body:
         write(aws, bucket, item.key, body, item.sha256)
     return item.size

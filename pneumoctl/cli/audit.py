@@ -7,7 +7,6 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit as audit_
 from pneumoctl.stack.hash_chain import Entry, Verification
 from pneumoctl.terminal.console import console
@@ -25,7 +24,6 @@ def audit(
     names the line.
     """
     stack = invocation.stack
-    orphans.start_alarm_for(stack)
     chain = audit_.chain(stack)
     if verify:
         return _verdict(stack.name, chain.verify())

@@ -6,7 +6,6 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
-from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change
@@ -33,17 +32,15 @@ def configure(
     """
     settings, stack = invocation
     stack.require_aws("`up` brings it to its desired state", "pneumoctl up")
-    orphans.start_alarm_for(stack)
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)
-    with stack.locked("configure"):
-        if diff:
-            lines, differences, todo = change.preview(settings, stack, task)
-            for line in (*lines, *differences):
-                console.text(line)
-            changes = [{"host": name, "step": step.title} for name, steps in todo.items() for step in steps]
-            console.result({"stack": stack.name, "changes": changes, "differences": differences})
-            return 0
-        with audit.recorded(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
-            document = change.change(settings, stack, task, yes, act)
+    if diff:
+        lines, differences, todo = change.preview(settings, stack, task)
+        for line in (*lines, *differences):
+            console.text(line)
+        changes = [{"host": name, "step": step.title} for name, steps in todo.items() for step in steps]
+        console.result({"stack": stack.name, "changes": changes, "differences": differences})
+        return 0
+    with stack.locked("configure"), audit.recorded(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
+        document = change.change(settings, stack, task, yes, act)
     return console.report(Report(document, change.lines(document, "the hosts are in their desired state")))

@@ -10,7 +10,7 @@ from pneumoctl.targets.aws import context
 from pneumoctl.terminal.console import console
 
 
-@on_stack()
+@on_stack(alarm=False)
 def cost(invocation: Invocation) -> int:
     """Show what the stack costs (aws).
 

@@ -76,7 +76,7 @@ def fetch(name: Name = "pneumoniamnist", size: Size = None, directory: Directory
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def push(
     invocation: Invocation,
     directory: Annotated[
@@ -91,7 +91,7 @@ def push(
 
     `pneumoctl train --gpu` uses the latest one. Only files that the bucket lacks are sent; an interrupted upload
     resumes when you run the command again. Hidden files are not sent. File names are sent, because the training must
-    know which pictures are of the same patient; they are neither shown nor logged.
+    know which pictures are of the same patient; only an error shows one, of a file that must be repaired.
     """
     stack = invocation.stack
     aws, account, bucket = _bucket(invocation)
@@ -113,7 +113,7 @@ def push(
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def ls(invocation: Invocation) -> int:
     """List the data sets in the stack's bucket; training uses the latest."""
     aws, _, bucket = _bucket(invocation)
@@ -150,7 +150,7 @@ def _check(root: Path, push: Push) -> str:
     """Decode the pictures as the training does. Raises PneumoError if one cannot be read."""
     console.busy("checking the pictures")
     try:
-        counts = data_sets.count_pictures(root, push.manifest.files)
+        counts = data_sets.count_pictures(root)
     finally:
         console.idle()
     pictures = sum(counts.values())

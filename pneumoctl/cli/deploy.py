@@ -9,7 +9,6 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change
@@ -76,7 +75,6 @@ def _change(
         )
     settings, stack = invocation
     stack.require_aws("`up` deploys this version of the code", "pneumoctl up")
-    orphans.start_alarm_for(stack)
     task = change.Task(
         verb,
         () if rollback else (kind,),
@@ -84,13 +82,12 @@ def _change(
         plan=lambda desired: releases.plan(desired, kind),
         source=source,
     )
-    with stack.locked(verb):
-        if dry_run:
-            lines, differences, _ = change.preview(settings, stack, task)
-            for line in (*lines, *differences):
-                console.text(line)
-            console.result({"stack": stack.name, "plan": lines, "differences": differences})
-            return 0
-        with audit.recorded(stack, verb, {"yes": agreed}) as act:
-            document = change.change(settings, stack, task, agreed, act)
+    if dry_run:
+        lines, differences, _ = change.preview(settings, stack, task)
+        for line in (*lines, *differences):
+            console.text(line)
+        console.result({"stack": stack.name, "plan": lines, "differences": differences})
+        return 0
+    with stack.locked(verb), audit.recorded(stack, verb, {"yes": agreed}) as act:
+        document = change.change(settings, stack, task, agreed, act)
     return console.report(Report(document, change.lines(document, "this release is served already")))

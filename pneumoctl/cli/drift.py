@@ -6,7 +6,7 @@ from pneumoctl.targets.aws.drift import compare
 from pneumoctl.terminal.console import console
 
 
-@on_stack()
+@on_stack(alarm=False)
 def drift(invocation: Invocation) -> int:
     """Show what differs from what `up` made (aws).
 

@@ -1,5 +1,7 @@
 """`pneumoctl gpu`: show what the GPU costs now, stop it, test its guards, stop orphaned GPU hosts in all regions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +12,8 @@ from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
+from pneumoctl.gpu.scheduled_stop import Lease
+from pneumoctl.gpu.stop import confirming
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
@@ -44,15 +48,55 @@ def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     return stack, context.login(settings, stack)[0]
 
 
+@contextmanager
+def _reached(invocation: Invocation) -> Iterator[tuple[Stack, Aws]]:
+    """The stack and its AWS, for what needs credentials alone: the stack may be one that another machine made.
+
+    What prevents the command is exit code 7, because the GPU may be on. Raises PneumoError (usage) for a stack that is
+    not on aws, or of which there is nothing in the region.
+    """
+    settings, stack = invocation
+    if stack.target:
+        stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
+    aws = _region_of(invocation)
+    with confirming(aws, stack.name):
+        context.login(settings, stack)
+        if not stack.target and not aws.instances(stack.name):
+            raise _unknown(aws, stack)
+        yield stack, aws
+
+
+def _region_of(invocation: Invocation) -> Aws:
+    """AWS in the region of the stack. Raises PneumoError (usage) if nothing says which region that is."""
+    settings, stack = invocation
+    try:
+        return Aws(settings.profile, settings.region)
+    except PneumoError as error:
+        if stack.target:
+            raise
+        message = f"there is no stack {stack.name!r} on this machine, and for one of another: {error.message}"
+        raise PneumoError(message, "pneumoctl gpu stop --stack NAME --region REGION", Exit.USAGE) from error
+
+
+def _unknown(aws: Aws, stack: Stack) -> PneumoError:
+    """The error for a stack that is neither on this machine nor in the region: perhaps its name is another one."""
+    on = [f"{host.id} of stack {host.stack}" for host in orphans.running_hosts(aws)]
+    message = f"there is no stack {stack.name!r} on this machine, and no host of it in {aws.region}"
+    others = f"GPU hosts that are on in {aws.region}: {', '.join(on) or 'none'}"
+    return PneumoError(message, f"name it with --stack and --region; {others}", Exit.USAGE)
+
+
 @app.command()
-@on_stack()
+@on_stack("region", alarm=False)
 def status(invocation: Invocation) -> int:
     """Show whether the stack's GPU costs money, and until when at most.
 
-    Exit code 7 if it runs without a lease, which is what limits its time.
+    With --stack and --region, AWS credentials suffice: the stack may be one that another machine made.
+
+    Exit code 7 if it runs without a lease, which is what limits its time, or if AWS does not say.
     """
-    stack, aws = _opened(invocation)
-    hosts = guards.gpu_hosts(aws, stack)
+    with _reached(invocation) as (stack, aws):
+        hosts = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "hosts": [host.document() for host in hosts]})
     if not hosts:
         console.text(f"stack {stack.name} has no GPU host")
@@ -63,36 +107,61 @@ def status(invocation: Invocation) -> int:
 
 
 @app.command()
-@on_stack()
+@on_stack("region", alarm=False)
 def stop(invocation: Invocation) -> int:
     """Stop the stack's GPU now and prove that it is off.
 
-    Does not ask, and takes no lock. A run keeps only its last checkpoint; `pneumoctl runs cancel` saves one first.
+    Does not ask, and takes no lock. With --stack and --region, AWS credentials suffice: the stack may be one that
+    another machine made. A run keeps only its last checkpoint; `pneumoctl runs cancel` saves one first.
+
+    Exit code 7 if the GPU is not confirmed stopped.
     """
-    stack, aws = _opened(invocation)
-    with audit.recorded(stack, "gpu stop", {}) as act:
-        armed = scheduled_stop.listed(aws, stack.name)  # a stop that is scheduled after this belongs to a new run
+    with _reached(invocation) as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
         hosts = aws.training_hosts(stack.name)
+        armed, unread = _armed(aws, stack)
         act.begin(audit.plan_digest([host.id for host in hosts]))
         aws.stop(hosts)
         act.changed = [host.id for host in hosts if host.state not in ("stopped", "terminated")]
-    for lease in armed:
-        scheduled_stop.delete(aws, stack.name, lease.run)
-    gpus = guards.gpu_hosts(aws, stack)
+        gpus = guards.gpu_hosts(aws, stack)
     console.result({"stack": stack.name, "changed": act.changed, "hosts": [gpu.document() for gpu in gpus]})
     for gpu in gpus:
         console.text(gpu.line())
+    if not gpus:
+        console.text(f"stack {stack.name} has no GPU host in {aws.region}")
+    _disarm(aws, stack, armed, unread)
     return 0
 
 
+def _armed(aws: Aws, stack: Stack) -> tuple[list[Lease], str]:
+    """The scheduled stops before the host is stopped, or why they cannot be read. A later one belongs to a new run."""
+    try:
+        return scheduled_stop.listed(aws, stack.name), ""
+    except PneumoError as error:
+        return [], error.message
+
+
+def _disarm(aws: Aws, stack: Stack, armed: list[Lease], unread: str) -> None:
+    """Delete the scheduled stops of hosts that are off; one that stays deletes itself when it is due."""
+    try:
+        for lease in armed:
+            scheduled_stop.delete(aws, stack.name, lease.run)
+    except PneumoError as error:
+        unread = error.message
+    if unread:
+        console.warn(
+            f"a stop that is scheduled in the account may stay until it is due; the next train deletes it: {unread}"
+        )
+
+
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
     """Show the guards of the GPU, or test one with --drill.
 
     A drill starts the GPU without work and checks that this guard alone stops it. It costs a few minutes of GPU time.
 
-    Exit code 7 if the guard did not act; the GPU is then stopped, or the message says how to stop it.
+    Exit code 7 if the GPU runs without a lease, or if the tested guard did not act; then the GPU is stopped, or the
+    message says how to stop it.
     """
     stack, aws = _opened(invocation)
     if drill is None:
@@ -101,13 +170,15 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
         console.table(
             ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
         )
+        if not rows[0].good:
+            return Exit.GPU_NOT_STOPPED
         return Exit.DONE if all(row.good for row in rows) else Exit.FAILED
     if drill not in guards.DRILLS:
         message = f"unknown drill {drill!r}; choose one of: {', '.join(guards.DRILLS)}"
         raise PneumoError(message, "pneumoctl gpu guard --drill schedule", Exit.USAGE)
     if not yes and not console.ask("This starts the GPU host, which costs money until the guard stops it. Continue?"):
         raise PneumoError("cancelled: the GPU host was not started", f"pneumoctl gpu guard --drill {drill} --yes")
-    with stack.locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
+    with stack.gpu_locked("gpu guard"), audit.recorded(stack, "gpu guard", {"drill": drill}) as act:
         host = training_host(aws, stack)
         act.begin(audit.plan_digest(drill))
         seen = guards.drill(aws, stack, host, drill)
@@ -117,7 +188,7 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def reap(invocation: Invocation, yes: Yes = False) -> int:
     """Stop GPU hosts without a lease, in all enabled regions.
 
@@ -128,8 +199,7 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
     settings = invocation.settings
     findings = orphans.search(Aws(settings.profile, settings.region))
     for host in findings.leased:
-        run = host.lease.run if host.lease else ""
-        console.note(f"{host.region}: {host.id} of stack {host.stack} runs {run}: left alone")
+        console.note(f"{host.region}: {host.id} of stack {host.stack} is used by {host.lease}: left alone")
     for _, host in findings.orphans:
         console.alarm(
             f"{host.region}: {host.id} ({host.type}) of stack {host.stack}, on since {host.launched:%F %T} UTC"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
-from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, StackName, Target
-from pneumoctl.stack import settings
+from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
+from pneumoctl.gpu import orphans
+from pneumoctl.stack import ownership, settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
 
@@ -17,7 +18,7 @@ Body = Callable[Concatenate["Invocation", P], int]
 # The console reads these from argv itself, so that they also apply to the message of a usage error.
 _OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
 _STACK = {"stack": (StackName, None), "config": (Config, None)}
-_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None)}
+_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None), "region": (Region, None)}
 
 
 class Invocation(NamedTuple):
@@ -37,10 +38,11 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
     return _with_options(command, function, 0, _OUTPUT)
 
 
-def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
+def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..., int]]:
     """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
-    `flags`: settings that are options of this command, too (target, offline_bundle).
+    `flags`: settings that are options of this command, too (target, offline_bundle, region). `alarm`: whether to show
+    GPU hosts without a lease; False for a command that does so itself, once it has logged in to AWS.
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:
@@ -50,7 +52,10 @@ def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
         def command(**values: Any) -> int:
             own = {name: value for name, value in values.items() if name not in options}
             named = {name: _plain(values[name]) for name in ("stack", *flags)}
-            return function(invocation(named, values["config"]), **own)  # type: ignore[call-arg]
+            called = invocation(named, values["config"])
+            if alarm:
+                orphans.start_alarm_for(called.stack)
+            return function(called, **own)  # type: ignore[call-arg]
 
         return _with_options(command, function, 1, options)
 
@@ -59,7 +64,9 @@ def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
 
 def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
     """The settings from flags, environment and file, completed by those that the stack has saved, and the stack."""
-    return Invocation(*resolve(settings.load(flags, config, os.environ)))
+    called = Invocation(*resolve(settings.load(flags, config, os.environ)))
+    ownership.close_to_others(called.stack.directory)
+    return called
 
 
 def _plain(value: Any) -> Any:

@@ -73,12 +73,12 @@ def _system_error(error: OSError) -> PneumoError:
 
 
 def _with_stack(text: str, argv: list[str]) -> str:
-    """The text with --stack and --config added to each command in it that takes them, if this command line had them.
+    """The text with the --stack, --config and --region of this command line added to each command that takes them.
 
     Typed as printed, the commands act on that stack. A stack named by PNEUMO_STACK or ./pneumo.toml needs no option.
     """
     arguments = argv[: argv.index("--")] if "--" in argv else argv
-    options = [option for name in ("--stack", "--config") if (option := _given(name, arguments))]
+    options = {name: option for name in ("--stack", "--config", "--region") if (option := _given(name, arguments))}
     if not options or "pneumoctl " not in text:
         return text
     return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, options), text)
@@ -95,14 +95,16 @@ def _given(name: str, arguments: list[str]) -> str:
     return last
 
 
-def _of_stack(command: re.Match[str], options: list[str]) -> str:
-    """`pneumoctl VERB [SUBVERB]` with the options after it, if that command takes them and does not name a stack."""
+def _of_stack(command: re.Match[str], options: dict[str, str]) -> str:
+    """`pneumoctl VERB [SUBVERB]` with those options after it that it takes, unless it names a stack."""
     verb, second = command.groups()
     rest = re.split(r"[,;()\n]", command.string[command.end() :])[0]
     if "--stack" in rest:
         return command[0]
     if second and takes((verb, second), "--stack"):
-        return " ".join((command[0], *options))
-    if takes((verb,), "--stack"):
-        return command[0].replace(verb, " ".join((verb, *options)), 1)
-    return command[0]
+        return " ".join((command[0], *_taken((verb, second), options)))
+    return command[0].replace(verb, " ".join((verb, *_taken((verb,), options))), 1)
+
+
+def _taken(words: tuple[str, ...], options: dict[str, str]) -> list[str]:
+    return [option for name, option in options.items() if takes(words, name)]

@@ -136,7 +136,7 @@ def register(
 
 
 @app.command()
-@on_stack()
+@on_stack(alarm=False)
 def pull(
     invocation: Invocation, name: Annotated[str, typer.Argument(metavar="MODEL", help="Name and version of the model.")]
 ) -> int:

@@ -12,6 +12,10 @@ Config = Annotated[
 Target = Annotated[
     str | None, typer.Option("--target", metavar="local|aws", help="Where the stack runs: local is this machine.")
 ]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", help="AWS region of a stack that another machine made.", metavar="REGION"),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 OfflineBundle = Annotated[

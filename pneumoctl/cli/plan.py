@@ -10,7 +10,7 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
-@on_stack("target")
+@on_stack("target", alarm=False)
 def plan(
     invocation: Invocation,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with code 3 if there are changes.")] = False,

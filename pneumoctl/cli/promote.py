@@ -6,7 +6,6 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.registry import bucket_sync, promotion, store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit
@@ -113,7 +112,6 @@ def _to_bucket(settings: Settings, stack: Stack, model: Registered) -> None:
     """Upload the model to the stack's bucket, if the stack is on aws."""
     if (cloud := stack.cloud()) is not None:
         aws, _ = context.login(settings, stack)
-        orphans.start_alarm(aws)
         bucket_sync.upload(aws, cloud.bucket, model)
 
 

@@ -11,7 +11,6 @@ from pneumoctl.aws.bill import money
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.stack import runs as run_records
 from pneumoctl.stack.runs import Run
 from pneumoctl.stack.settings import Settings
@@ -44,7 +43,6 @@ def _login(stack: Stack) -> Aws:
     stack.require_aws("its runs are on this machine already", "pneumoctl runs ls")
     settings, _ = resolve(Settings(stack=stack.name))
     aws, _ = context.login(settings, stack)
-    orphans.start_alarm(aws)
     return aws
 
 

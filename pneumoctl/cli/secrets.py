@@ -7,7 +7,6 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
 from pneumoctl.targets.aws import change
 from pneumoctl.targets.aws.desired import LOGIN
@@ -26,7 +25,6 @@ def show(invocation: Invocation) -> int:
     """Print the login of the web page."""
     stack = invocation.stack
     stack.require_aws(NONE_HERE)
-    orphans.start_alarm_for(stack)
     secrets, hosts = stack.secrets(), stack.hosts()
     password = secrets.web_password if secrets else ""
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
@@ -45,7 +43,6 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     """
     settings, stack = invocation
     stack.require_aws(NONE_HERE)
-    orphans.start_alarm_for(stack)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:
         secrets = stack.secrets()

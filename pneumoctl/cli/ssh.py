@@ -11,7 +11,6 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.terminal.console import console
@@ -40,7 +39,6 @@ def ssh(
     host's shell. The exit code is that of the command. Only the pinned host key is accepted.
     """
     stack = invocation.stack
-    orphans.start_alarm_for(stack)
     return _connect(stack, host, tuple(command or ()), dry_run)
 
 

@@ -15,14 +15,15 @@ from pneumoctl.terminal.report import Report
 PAUSE_S = 2.0  # seconds between two reports of --watch
 
 
-@on_stack("target")
+@on_stack("target", alarm=False)
 def status(
     invocation: Invocation,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until Ctrl-C.")] = False,
 ) -> int:
     """Show what runs, what answers and what it serves.
 
-    Asks the processes and the services themselves. Exit code 1 unless all of them serve.
+    Asks the processes and the services themselves. Exit code 1 unless all of them serve, 7 if a GPU
+    host runs without a lease.
     """
     if watch and console.json_mode:
         raise PneumoError("--watch cannot be combined with --json", "pneumoctl status --json", Exit.USAGE)

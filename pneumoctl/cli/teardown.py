@@ -10,15 +10,19 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
-@on_stack("target")
+@on_stack("target", alarm=False)
 def teardown(
     invocation: Invocation,
     purge: Annotated[bool, typer.Option("--purge", help="Delete results and models without exporting them.")] = False,
+    end_training: Annotated[
+        bool, typer.Option("--end-training", help="End a training that is under way, without asking (aws).")
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
     """End the stack and prove that nothing remains.
 
-    Results and model bundles are exported first, unless you give --purge. Safe to repeat.
+    Results and model bundles are exported first, unless you give --purge. Safe to repeat. If a training is under way on
+    the GPU host, it asks whether to end that, also with --yes.
     """
-    return console.report(target(*invocation).teardown(purge, yes, dry_run))
+    return console.report(target(*invocation).teardown(purge, yes, dry_run, end_training))

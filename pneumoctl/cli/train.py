@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from model.settings import TrainSettings
-from model.training.arguments import parser
+from model.settings import SettingsError
+from model.training.arguments import choose_settings, parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.installation import install_command, missing
+from pneumoctl.registry import store
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -82,7 +83,7 @@ Fallback = Annotated[
 ]
 
 
-@on_stack()
+@on_stack(alarm=False)
 def train(
     invocation: Invocation,
     words: Words = None,
@@ -134,7 +135,7 @@ def _on_gpu(settings: Settings, stack: Stack, request: TrainingRequest) -> int:
         "market": request.market,
     }
     options |= {"max_runtime_s": request.max_runtime_s, "max_cost": request.max_cost}
-    with stack.locked("train"), audit.recorded(stack, "train", options) as act:
+    with stack.gpu_locked("train --gpu"), audit.recorded(stack, "train", options) as act:
         aws, account = context.login(settings, stack)
         orphans.start_alarm(aws)
         act.arn = account.arn
@@ -173,7 +174,7 @@ def _request(
     for valid, message in rules:
         if not valid:
             raise PneumoError(message, "pneumoctl train --help", Exit.USAGE)
-    arch = _parsed(arguments)
+    arch = _parsed(arguments, gpu)
     return TrainingRequest(first, tuple(arguments), runtime, max_cost, stall * 60, resume, detach, arch=arch)
 
 
@@ -191,8 +192,8 @@ def _on_spot(request: TrainingRequest, gpu: bool, spot: bool, retries: int | Non
     return replace(request, market="spot", spot_retries=RETRIES if retries is None else retries, fallback=fallback)
 
 
-def _parsed(arguments: list[str]) -> str:
-    """Check the flags for model.train before anything is started, and return the name of the network.
+def _parsed(arguments: list[str], gpu: bool) -> str:
+    """Check the flags for model.train and their values before anything is started; return the name of the network.
 
     The name is empty if --name is given.
     """
@@ -207,4 +208,13 @@ def _parsed(arguments: list[str]) -> str:
         raise PneumoError(
             f"{' and '.join(OURS)} cannot follow --: pneumoctl sets them", "pneumoctl train --help", Exit.USAGE
         )
-    return "" if parsed.name else str(parsed.arch or TrainSettings.arch)
+    if gpu and parsed.weights not in (None, "imagenet", "none"):
+        message = f"--weights {parsed.weights}: the GPU host has no files of this machine"
+        raise PneumoError(message, "pneumoctl train --gpu -- --weights imagenet; or none", Exit.USAGE)
+    if parsed.name:
+        store.require_valid_name(parsed.name)
+    try:
+        settings = choose_settings(parsed)
+    except SettingsError as error:
+        raise PneumoError(f"flags for model.train: {error}", "python -m model.train --help", Exit.USAGE) from None
+    return "" if parsed.name else settings.arch

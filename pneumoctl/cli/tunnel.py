@@ -12,7 +12,6 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans
 from pneumoctl.ssh import openssh
 from pneumoctl.ssh.openssh import ANSWER
 from pneumoctl.stack.inventory import Host
@@ -60,7 +59,6 @@ def tunnel(
         hint = f"pneumoctl tunnel {near[0] if near else 'grafana'}"
         raise PneumoError(f"unknown service {service!r}; choose one of: {', '.join(_SERVICES)}", hint, Exit.USAGE)
     stack = invocation.stack
-    orphans.start_alarm_for(stack)
     return _forward(stack, service, port, dry_run)
 
 

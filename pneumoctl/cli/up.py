@@ -6,7 +6,7 @@ from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
 
-@on_stack("target", "offline_bundle")
+@on_stack("target", "offline_bundle", alarm=False)
 def up(invocation: Invocation, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Bring the stack up and prove that it serves.
 

@@ -43,7 +43,8 @@ class Gpu:
 
     def document(self) -> dict[str, Any]:
         """The JSON value."""
-        lease = {"run": self.lease.run, "until": runs.format_time(self.lease.until)} if self.lease else None
+        until = runs.format_time(self.lease.until) if self.lease else ""
+        lease = {"run": self.lease.run, "until": until, "who": self.lease.who} if self.lease else None
         spent = self.hours * self.usd_per_hour if self.usd_per_hour is not None and self.bills else None
         host = {name: getattr(self.host, name) for name in ("id", "name", "type", "state")}
         return {**host, "bills": self.bills, "usd_per_hour": self.usd_per_hour, "usd_so_far": spent, "lease": lease}
@@ -53,9 +54,8 @@ class Gpu:
         price = f"{'spot, at most ' if self.host.spot else ''}{money(self.usd_per_hour, digits=4)} an hour"
         if not self.bills:
             return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}; {price} while it is on"
-        lease = f"{self.lease.title}, at most until {self.lease.until:%F %T} UTC" if self.lease else "NO LEASE"
-        hint = "" if self.lease else "; next: pneumoctl gpu stop"
-        return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}, {price}, {lease}{hint}"
+        lease = self.lease or "NO LEASE; next: pneumoctl gpu stop"
+        return f"{self.host.name} {self.host.id} ({self.host.type}): {self.host.state}, {price}, {lease}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def gpu_hosts(aws: Aws, stack: Stack) -> list[Gpu]:
     hosts = aws.training_hosts(stack.name)
     if not hosts:
         return []
-    listed, leases, now = prices.bundled(aws.region), scheduled_stop.listed(aws, stack.name), scheduled_stop.now(aws)
+    on = any(host.state not in HALTED for host in hosts)
+    leases = scheduled_stop.listed(aws, stack.name) if on else []
+    listed, now = prices.bundled(aws.region), scheduled_stop.now(aws)
     return [
         Gpu(
             host,

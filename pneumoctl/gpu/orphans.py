@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,12 +14,15 @@ from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
+from pneumoctl.gpu.stop import confirming
 from pneumoctl.stack import runs
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
 ON = ["pending", "running"]
 REGIONS_AT_ONCE = 8
+ARMING_S = 15.0  # from the launch of a spot instance until its stop is armed
+POLL_S = 1.0
 TIMEOUT_S = 3.0  # for the search, at the end of a command that does not need AWS
 
 
@@ -66,6 +70,14 @@ def leases(aws: Aws, hosts: Sequence[Instance], stack: str) -> dict[str, Lease]:
     of_runs = [lease for lease in listed if lease.of_run]
     by_host = {host.id: scheduled_stop.lease_covering(of_runs, host.id, scheduled_stop.now(aws)) for host in on}
     return {id: lease for id, lease in by_host.items() if lease}
+
+
+def awaited_lease(aws: Aws, host: Instance, stack: str) -> Lease | None:
+    """The lease of a host. A spot instance exists before its stop can be armed, so it gets some seconds for it."""
+    give_up = time.monotonic() + (ARMING_S if host.spot else 0.0)
+    while (lease := leases(aws, [host], stack).get(host.id)) is None and time.monotonic() < give_up:
+        time.sleep(POLL_S)
+    return lease
 
 
 def _running_host(aws: Aws, instance: dict[str, Any], stack: str, leases: list[Lease] | str) -> RunningGpuHost:
@@ -146,11 +158,12 @@ def stop(orphans: Sequence[tuple[Aws, RunningGpuHost]]) -> tuple[list[RunningGpu
     failure: PneumoError | None = None
     for there, host in orphans:
         try:
-            if leases(there, [host.instance], host.stack):
-                in_use.append(host)
-                console.note(f"{host.region}: a run has started on {host.id}: not stopped")
-                continue
-            there.stop([host.instance])
+            with confirming(there, host.stack):
+                if awaited_lease(there, host.instance, host.stack):
+                    in_use.append(host)
+                    console.note(f"{host.region}: a run has started on {host.id}: not stopped")
+                    continue
+                there.stop([host.instance])
             stopped.append(host)
         except PneumoError as error:
             console.fail(error)
@@ -169,11 +182,14 @@ def start_alarm(aws: Aws) -> None:
 
 
 def start_alarm_for(stack: Stack) -> None:
-    """Like start_alarm, for a command that does not use AWS.
+    """Like start_alarm, for a command that does not use AWS; does nothing for a stack that never had a GPU host.
 
-    The command waits at most TIMEOUT_S seconds for the search before it exits.
+    The command waits at most TIMEOUT_S seconds for the search before it exits. It reports damaged files itself.
     """
-    cloud, inventory = stack.cloud(), stack.hosts()
+    try:
+        cloud, inventory = stack.cloud(), stack.hosts()
+    except PneumoError:
+        return
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
     if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
         return

@@ -8,7 +8,7 @@ arms the schedule of a run, reads it back and deletes it. That of a new host's f
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from pneumoctl.aws.api import steady
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.aws.leftovers import FIRST_BOOT
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack import audit
 
 TARGET = "arn:{partition}:scheduler:::aws-sdk:ec2:"
 STOP, TERMINATE = "stopInstances", "terminateInstances"
@@ -29,18 +30,24 @@ MISSING = "ResourceNotFoundException"
 # What an update must repeat of a schedule: it resets everything that it is not given.
 _KEPT = {"Name", "GroupName", "Description", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow"}
 _KEPT |= {"ActionAfterCompletion", "Target"}
+ARMED_BY = "; armed by "  # in a schedule's description, before the user
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Lease:
-    """An armed schedule: the run that it is named after, what it stops, when, and the EC2 action."""
+    """An armed schedule: the run that it is named after, what it stops, when, the EC2 action, and who armed it."""
 
     run: str
     instances: tuple[str, ...]
     until: datetime
     act: str = STOP
+    who: str = field(default="", compare=False)  # user@host; only shown
+
+    def __str__(self) -> str:
+        of = f" of {self.who}" if self.who else ""
+        return f"{self.title}{of}, until {self.until:%Y-%m-%d %H:%M:%S} UTC at most"
 
     @property
     def of_run(self) -> bool:
@@ -77,7 +84,8 @@ def role(aws: Aws, stack: str) -> str:
 
 def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Lease:
     """Create or update the schedule, then read it back. Raises PneumoError (exit 4) if it is not as requested."""
-    wanted = Lease(run, (host.id,), until.replace(microsecond=0), TERMINATE if host.spot else STOP)
+    act, who = TERMINATE if host.spot else STOP, audit.current_user()
+    wanted = Lease(run, (host.id,), until.replace(microsecond=0), act, who)
     started = "it is terminated" if host.spot else "nothing was started"  # a spot instance is on from its launch
     schedule = _schedule(aws, stack, wanted)
     try:
@@ -87,7 +95,7 @@ def arm(aws: Aws, stack: str, run: str, host: Instance, until: datetime) -> Leas
         message = f"the account-side stop of the GPU cannot be armed: {error.message}; {started}"
         raise PneumoError(message, error.hint or "pneumoctl up", Exit.PREFLIGHT) from error
     if armed != wanted:
-        message = f"the account-side stop of the GPU reads back as {armed}, not as {wanted}; {started}"
+        message = f"the account-side stop of the GPU reads back as {armed!r}, not as {wanted!r}; {started}"
         raise PneumoError(message, "pneumoctl up", Exit.PREFLIGHT)
     return armed
 
@@ -150,7 +158,7 @@ def _schedule(aws: Aws, stack: str, lease: Lease) -> dict[str, Any]:
     return {
         "GroupName": group(stack),
         "Name": lease.run,
-        "Description": f"pneumoctl: stops the GPU host of {stack}",
+        "Description": f"pneumoctl: stops the GPU host of {stack}{ARMED_BY}{lease.who}",
         "ScheduleExpression": f"at({lease.until:%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
         "State": "ENABLED",
@@ -193,7 +201,8 @@ def _lease(schedule: dict[str, Any]) -> Lease | None:
     service, _, act = target.get("Arn", "").rpartition(":")
     if not service.endswith(":aws-sdk:ec2") or act not in (STOP, TERMINATE):
         return None
-    return Lease(schedule["Name"], instances, until, act)
+    _, _, who = schedule.get("Description", "").partition(ARMED_BY)
+    return Lease(schedule["Name"], instances, until, act, who)
 
 
 def _retry(ask: Callable[[], Answer]) -> Answer:

@@ -1,7 +1,8 @@
 """Stop a GPU host, and prove that it is off."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
@@ -28,16 +29,27 @@ def stop_training_hosts(
     known not to be stopped raises.
     """
     try:
-        _stop(aws, stack, time.monotonic() + boot_s, leave_on, read_console or aws.console_output)
+        with confirming(aws, stack) if expected else nullcontext():
+            _stop(aws, stack, time.monotonic() + boot_s, leave_on, read_console or aws.console_output)
     except PneumoError as error:
         if error.code == Exit.GPU_NOT_STOPPED:
             raise
-        if expected:
-            raise unconfirmed(aws, stack, error.message) from error
+
+
+@contextmanager
+def confirming(aws: Aws, stack: str) -> Iterator[None]:
+    """Turn whatever prevents the proof that a GPU host is off into exit code 7: AWS's errors, Ctrl-C.
+
+    A usage error and a lock stay what they are: their commands have not begun.
+    """
+    try:
+        yield
+    except PneumoError as error:
+        if error.code in (Exit.GPU_NOT_STOPPED, Exit.USAGE, Exit.LOCKED):
+            raise
+        raise unconfirmed(aws, stack, error.message, error.hint) from error
     except (KeyboardInterrupt, SystemExit) as error:
-        if expected:
-            raise unconfirmed(aws, stack, "interrupted") from error
-        raise
+        raise unconfirmed(aws, stack, "interrupted") from error
 
 
 def shutdown_ends_billing(aws: Aws, host: Instance) -> bool:
@@ -47,17 +59,17 @@ def shutdown_ends_billing(aws: Aws, host: Instance) -> bool:
     return bool(attribute["InstanceInitiatedShutdownBehavior"]["Value"] == ("terminate" if host.spot else "stop"))
 
 
-def unconfirmed(aws: Aws, stack: str, why: str) -> PneumoError:
-    """The error with exit code 7, and the commands that show and stop the host."""
+def unconfirmed(aws: Aws, stack: str, why: str, hint: str = "") -> PneumoError:
+    """The error with exit code 7, and the commands that show and stop the host; `hint`: what to do before them."""
     where = f"--region {aws.region}" + (f" --profile {aws.profile}" if aws.profile else "")
     tags = f"Name=tag:{STACK_TAG},Values={stack} Name=tag:{ROLE_TAG},Values=train"
     find_command = (
         f"aws ec2 describe-instances {where} --filters {tags} --query 'Reservations[].Instances[].[InstanceId,State]'"
     )
+    stop_command = f"aws ec2 stop-instances {where} --instance-ids ID (a spot instance: terminate-instances)"
     return PneumoError(
         f"the GPU host of stack {stack} is not confirmed stopped and may be billing: {why}",
-        f"find it: {find_command}; stop it: aws ec2 stop-instances {where} --instance-ids ID (a spot instance: "
-        "terminate-instances)",
+        f"{hint}{'; ' if hint else ''}find it: {find_command}; stop it: {stop_command}",
         Exit.GPU_NOT_STOPPED,
     )
 

@@ -125,7 +125,6 @@ def _users(desired: DesiredState) -> dict[str, tuple[str, ...]]:
     secrets = desired.secrets
     passwords = {
         "api": (secrets.redis_password, secrets.redis_password_previous),
-        "train": (secrets.redis_train_password, secrets.redis_train_password_previous),
         "exporter": (secrets.redis_exporter_password, secrets.redis_exporter_password_previous),
     }
     return {

@@ -19,7 +19,8 @@ from pneumoctl.stack import ownership, stack
 
 MANIFEST = "bundle.json"
 SHIPPED = "shipped with pneumoctl"
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}-[0-9a-f]{12}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+ID = re.compile(f"{NAME.pattern}-[0-9a-f]{{12}}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that ZIPs of the same bundle are identical
 
 
@@ -88,20 +89,25 @@ def find(word: str, deep: bool = True) -> Registered:
     return default if matches[0] == default.id else get(matches[0], deep)
 
 
+def require_valid_name(name: str) -> None:
+    """Raise PneumoError (usage) for the name of a bundle that cannot be registered."""
+    if not NAME.fullmatch(name):
+        raise PneumoError(
+            f"{name!r} is not a valid model name: use at most 100 letters, digits, '.', '_' and '-', and start with a "
+            "letter or digit",
+            "train it under another --name",
+            Exit.USAGE,
+        )
+
+
 def register(directory: Path, origin: str = "") -> Registered:
     """Verify a bundle and copy it to the registry, unless it is there already. `origin`: the run that made it.
 
     Raises PneumoError if the bundle, or the one that the registry has under its name, is damaged.
     """
     bundle = _verified(directory)
+    require_valid_name(bundle.name)
     name = f"{bundle.name}-{bundle.version}"
-    if not ID.fullmatch(name):
-        raise PneumoError(
-            f"{bundle.name!r} is not a valid model name: use at most 100 letters, digits, '.', '_' and '-', and start "
-            "with a letter or digit",
-            "train it under another --name",
-            Exit.USAGE,
-        )
     if (home() / name).exists():
         return get(name)
     ownership.require_writable(home())

@@ -2,21 +2,20 @@
 
 import shlex
 import stat
-import threading
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pneumoctl.errors import PneumoError
-from pneumoctl.files import write_atomically
+from pneumoctl.files import make_private, write_atomically
 from pneumoctl.stack.inventory import PORTS, Host, Inventory
+from pneumoctl.stack.lock import waited_for
 
 PRIVATE, KNOWN_HOSTS, CONFIG = "id_ed25519", "known_hosts", "config"
 # Time limits of every SSH connection in seconds, of Fabric's and of the OpenSSH client's.
 CONNECT = 10
 ALIVE = 3  # interval of keepalive requests
 SILENCES = 3  # unanswered requests after which the connection counts as lost; OpenSSH allows one more: 12 s in all
-
-_pinning = threading.Lock()  # hosts are pinned in parallel, and all pins are lines of one file
 
 
 def key_pair(directory: Path) -> str:
@@ -60,7 +59,7 @@ def pins(directory: Path) -> dict[str, str]:
 
 def pin(directory: Path, host: Host, key: str) -> None:
     """Save the host key of an instance. Raises PneumoError if another key is pinned: host keys do not change."""
-    with _pinning:
+    with _pinning(directory):
         pinned = pins(directory)
         shown = " ".join(key.split()[:2])
         if pinned.get(host.instance_id, shown) != shown:
@@ -71,7 +70,7 @@ def pin(directory: Path, host: Host, key: str) -> None:
 
 def forget(directory: Path, existing: Collection[str]) -> None:
     """Remove the pins of all instances that are not in `existing`."""
-    with _pinning:
+    with _pinning(directory):
         pinned = pins(directory)
         remaining = {instance: key for instance, key in pinned.items() if instance in existing}
         if remaining != pinned:
@@ -128,6 +127,12 @@ def _quoted(path: Path) -> str:
     """A path as one word: OpenSSH splits at spaces and expands %."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
+
+
+def _pinning(directory: Path) -> AbstractContextManager[None]:
+    """Hold the lock of the pins: all are lines of one file, and threads and processes pin hosts at the same time."""
+    make_private(directory)
+    return waited_for(directory / f".{KNOWN_HOSTS}.lock")
 
 
 def _write(directory: Path, pinned: dict[str, str]) -> None:

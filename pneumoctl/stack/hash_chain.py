@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumoctl.files import give_to_owner, write_atomically
+from pneumoctl.files import give_to_owner, make_private, write_atomically
 
 Entry = dict[str, Any]
 _NONE: Entry = {"number": 0, "hash": ""}  # the predecessor of the first entry
@@ -51,7 +51,7 @@ class Chain:
 
     def append(self, fields: Mapping[str, Any]) -> Entry:
         """Append an entry after the last complete one and flush it to the disk. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.path.parent)
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "r+b", buffering=0) as file:
             give_to_owner(file.fileno(), self.path.parent)

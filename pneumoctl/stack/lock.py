@@ -1,29 +1,38 @@
-"""The lock of a stack: one pneumoctl process at a time. The kernel releases it when the process ends."""
+"""Locks between the pneumoctl processes of one machine. The kernel releases a lock when its process ends."""
 
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import make_private
 
 
 @contextmanager
-def held(path: Path, command: str) -> Iterator[None]:
+def held(path: Path, command: str, what: str = "the stack", hint: str = "") -> Iterator[None]:
     """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
+
+    For the error: `what` is locked, and `hint` is the next command, if waiting is not the only one.
 
     The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand. The file
     is removed at the end; a killed process leaves it. Do not remove the file of a running process: the next process
     would make and lock a new one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = _acquire(path)
+    make_private(path.parent)
+    try:
+        handle = _acquire(path)
+    except _Taken as taken:
+        raise _locked(taken.holder, what, hint) from None
     try:
         holder = {
             "pid": os.getpid(),
+            "host": socket.gethostname(),
             "command": command,
             "since": datetime.now(UTC).isoformat("T", "seconds"),
         }
@@ -44,16 +53,24 @@ def waited_for(path: Path) -> Iterator[None]:
         _release(handle, path)
 
 
+class _Taken(Exception):
+    """Another process holds the lock; `holder` is what it wrote about itself."""
+
+    def __init__(self, holder: dict[str, Any]) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
 def _acquire(path: Path, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
-    """Lock the file at `path`; open it again if the previous holder removed it in between."""
+    """Lock the file at `path`; open it again if the previous holder removed it in between. Raises _Taken."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, mode)
         except BlockingIOError:
-            error = _locked(handle)
+            holder = _holder(handle)
             os.close(handle)
-            raise error from None
+            raise _Taken(holder) from None
         if _is_at(path, handle):
             return handle
         os.close(handle)
@@ -77,13 +94,21 @@ def _release(handle: int, path: Path) -> None:
         os.close(handle)
 
 
-def _locked(handle: int) -> PneumoError:
-    """The error that names the holder, read from the open file: the holder may have removed its name."""
+def _holder(handle: int) -> dict[str, Any]:
+    """The holder, read from the open file, because the holder may have removed its name; {} if it is not known."""
     try:
         holder = json.loads(os.pread(handle, 4096, 0))
-        who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})"
-    except (ValueError, KeyError, OSError):
-        holder, who = {}, "another pneumoctl"
+        return holder if {"command", "pid", "since"} <= holder.keys() else {}
+    except (ValueError, AttributeError, OSError):
+        return {}
+
+
+def _locked(holder: dict[str, Any], what: str, hint: str) -> PneumoError:
+    who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})" if holder else ""
+    wait = "wait for it to end, then run this again"
     return PneumoError(
-        f"the stack is locked by {who}", "wait for it to end, then run this again", Exit.LOCKED, holder=holder
+        f"{what} is locked by {who or 'another pneumoctl'}",
+        f"{wait}; {hint}" if hint else wait,
+        Exit.LOCKED,
+        holder=holder,
     )

@@ -2,6 +2,7 @@
 
 import logging
 
+from pneumoctl.files import make_private
 from pneumoctl.stack.stack import Stack
 
 
@@ -21,7 +22,7 @@ class _Masked(logging.Formatter):
 
 def log_to(stack: Stack, secrets: tuple[str, ...]) -> None:
     """Write every command and its result to the stack's own log, 0600, secrets masked."""
-    stack.layout.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(stack.layout.logs)
     path = stack.layout.logs / "pneumoctl.log"
     path.touch(mode=0o600)
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")

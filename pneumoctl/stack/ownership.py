@@ -36,6 +36,12 @@ def require_writable(folder: Path) -> None:
         raise unusable(folder, "it is not writable")
 
 
+def close_to_others(folder: Path) -> None:
+    """Close this user's own folder to all others; earlier versions left that of a stack on aws open."""
+    if folder.is_dir() and (found := folder.stat()).st_mode & 0o077 and found.st_uid == os.geteuid():
+        folder.chmod(0o700)
+
+
 def unusable(path: Path, reason: str) -> PneumoError:
     """The error for a path that this user cannot reach, read or write: it names the nearest part that exists."""
     nearest = _nearest(path)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import write_atomically
+from pneumoctl.files import make_private, write_atomically
 from pneumoctl.stack import inventory, ownership
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
-from pneumoctl.stack.lock import held
+from pneumoctl.stack.lock import held, waited_for
 from pneumoctl.stack.secrets import Secrets  # also imported from here by other modules
 from pneumoctl.stack.settings import Settings
 
@@ -63,12 +63,17 @@ class Stack:
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock; its file lies beside the directory, so that teardown can remove the directory."""
         ownership.require_writable(self.directory)
-        return held(self.lock, command)
+        return held(self.directory.with_name(f"{self.name}.lock"), command)
 
-    @property
-    def lock(self) -> Path:
-        """The file of the lock."""
-        return self.directory.with_name(f"{self.name}.lock")
+    def gpu_locked(self, command: str, wait: bool = False) -> AbstractContextManager[None]:
+        """Hold the lock of the GPU host: no other pneumoctl of this machine uses or changes it.
+
+        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop). `wait`: until
+        the other pneumoctl has ended.
+        """
+        ownership.require_writable(self.directory)
+        path, hint = self.directory.with_name(f"{self.name}.gpu.lock"), "or end the run: pneumoctl runs cancel"
+        return waited_for(path) if wait else held(path, command, f"the GPU host of {self.name}", hint)
 
     @property
     def journal(self) -> Path:
@@ -160,7 +165,7 @@ class Stack:
         ownership.require_writable(self.directory)
         if self.removed.exists():
             shutil.rmtree(self.removed)
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.directory)
 
     def save(self, secrets: Secrets, ports: Ports) -> None:
         """Create the directory and save both with mode 0600."""

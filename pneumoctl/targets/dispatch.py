@@ -30,8 +30,11 @@ class Target(Protocol):
     def logs(self, service: str | None, lines: int, follow: bool) -> int:
         """Print the last lines of one log or of all, and with `follow` new lines; returns the exit code."""
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
-        """Export unless `purge`, remove the stack and prove it; asks unless `agreed`."""
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
+        """Export unless `purge`, remove the stack and prove it; asks unless `agreed`.
+
+        `end_training`: whether a training of the stack's own may be ended; asks if not.
+        """
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """The address of the stack's API, and its bearer token."""

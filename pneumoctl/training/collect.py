@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu import scheduled_stop, stop
 from pneumoctl.gpu.signals import Interrupts, ignore_output_errors
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.runs import Run
@@ -93,15 +93,16 @@ def finalize_unattended(aws: Aws, stack: Stack, host: Instance, run: Run, verb: 
 
 def cancel(aws: Aws, stack: Stack, run: Run) -> int:
     """End an active run. If another pneumoctl follows it, only ask the run to stop: the other one finalizes it."""
-    host = host_of(aws, stack, run)
-    leases = scheduled_stop.listed(aws, stack.name)
+    with stop.confirming(aws, stack.name):
+        host = host_of(aws, stack, run)
+        leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
         message = f"the run that is under way on the host is {lease.run}"
         raise PneumoError(message, f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
     context = run_context(aws, stack, host, run)
     try:
-        with stack.locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
+        with stack.gpu_locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:
             act.begin(audit.plan_digest(run))
             summary = _cancel_and_finalize(context, run)
             return fetch_and_report(stack, context.store, run, summary)
@@ -151,7 +152,7 @@ def fetch_and_report(stack: Stack, store: RunStore, run: Run, summary: Summary) 
     bill = "" if receipt.billed_s is None else f"; the GPU is off after {receipt.billed_s} s{_usd(receipt.usd)}"
     message = f"run {run.id}: {receipt.why}: {receipt.message or 'the reason is unknown'}{bill}"
     hint = f"pneumoctl runs logs {run.id}; to resume it from its checkpoint: pneumoctl train --gpu --resume"
-    raise PneumoError(message, hint, receipt.exit, **details)
+    raise PneumoError(message, summary.hint or hint, receipt.exit, **details)
 
 
 def _usd(usd: float | None) -> str:

@@ -1,7 +1,7 @@
 """Upload a data set to the stack's bucket: files under their hashes, then the manifest, then `latest`.
 
-File names may contain patients' names. The manifest contains them, because the training groups pictures by patient;
-messages do not.
+File names may contain patients' names. The manifest contains them, because the training groups pictures by patient. An
+error names a file that must be repaired; nothing else shows a name, and nothing stores one on this machine.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,7 @@ from pneumoctl.files import hash_files
 from pneumoctl.training import artifacts
 
 OBJECTS, MANIFESTS, LATEST = "data/objects/", "data/manifests/", artifacts.LATEST
+SHOWN = 5  # names in an error
 _TRAIN = tuple(f"train/{label}/" for label in ("normal", "pneumonia"))
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -134,16 +135,19 @@ def _is_utf8(path: Path) -> bool:
 
 def _refuse(root: Path, bad: Sequence[Path], what: str, search: str, remedy: str) -> None:
     if bad:
-        raise PneumoError(
-            f"{root} has {what}: {len(bad)}", f"to list them: find {quote(str(root))} {search}; {remedy}", Exit.USAGE
-        )
+        message = f"{root} has {what}: {len(bad)}: {_named(root, bad)}"
+        raise PneumoError(message, f"to list them: find {quote(str(root))} {search}; {remedy}", Exit.USAGE)
+
+
+def _named(root: Path, paths: Sequence[Path]) -> str:
+    """The names of the first files, printable whatever bytes they have."""
+    names = [str(path.relative_to(root)).encode(errors="backslashreplace").decode() for path in paths[:SHOWN]]
+    return ", ".join(names) + (", .." if len(paths) > SHOWN else "")
 
 
 def _unreadable(root: Path, error: OSError) -> PneumoError:
-    """An error without the file's name; the command of the hint finds it."""
-    search = f"find {quote(str(root))} -type f -exec cat {{}} + > /dev/null"
-    hint = f"to find it: {search}; repair or remove it, then try again"
-    return PneumoError(f"a file in {root} cannot be read: {error.strerror or error}", hint)
+    name = error.filename or f"a file in {root}"
+    return PneumoError(f"{name} cannot be read: {error.strerror or error}", "repair or remove it, then push again")
 
 
 def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callable[[int], None]) -> Manifest:
@@ -153,9 +157,8 @@ def build_manifest(root: Path, name: str, paths: Sequence[Path], advance: Callab
     except OSError as error:
         raise _unreadable(root, error) from error
     files = [File(path.relative_to(root).as_posix(), *each) for path, each in zip(paths, hashes, strict=True)]
-    if any(file.size > s3.LARGEST for file in files):
-        message = f"{root} contains a file larger than 5 GiB, the limit of one S3 upload"
-        raise PneumoError(message, f"to list such files: find {quote(str(root))} -type f -size +5G", Exit.USAGE)
+    large = [root / file.path for file in files if file.size > s3.LARGEST]
+    _refuse(root, large, "files larger than 5 GiB, the limit of one S3 upload", "-type f -size +5G", "remove them")
     return Manifest(name, tuple(files))
 
 
@@ -185,7 +188,7 @@ def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int
     except OSError as error:
         raise _unreadable(root, error) from error
     except s3.Changed as error:
-        raise PneumoError(f"a file in {root} changed while it was pushed", "run the same command again") from error
+        raise PneumoError(f"{error} changed while it was pushed", "run the same command again") from error
     manifest = push.manifest
     if not push.in_bucket:
         s3.write(aws, bucket, manifest.key, manifest.content, manifest.digest)
@@ -194,7 +197,7 @@ def upload(aws: Aws, bucket: str, root: Path, push: Push, advance: Callable[[int
         s3.write(aws, bucket, LATEST, line, hashlib.sha256(line).hexdigest())
 
 
-def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
+def count_pictures(root: Path) -> dict[str, int]:
     """The number of pictures of each split, decoded as the training does.
 
     Raises PneumoError for a data set that the training would refuse, before a GPU host is started.
@@ -202,18 +205,8 @@ def count_pictures(root: Path, files: Iterable[File]) -> dict[str, int]:
     try:
         return dataset.load(root).counts()
     except dataset.DataError as error:
-        script = "import sys; from model.data.dataset import load; load(sys.argv[1])"
-        hint = f"python -c '{script}' {quote(str(root))} names the files"
-        raise PneumoError(
-            f"the training refuses the data set: {_anonymous(str(error), files)}", hint, Exit.PREFLIGHT
-        ) from error
-
-
-def _anonymous(message: str, files: Iterable[File]) -> str:
-    names = {Path(file.path).name for file in files}
-    for name in sorted((name for name in names if name in message), key=len, reverse=True):
-        message = message.replace(name, "...")
-    return message
+        hint = "then run the same command again; nothing was sent"
+        raise PneumoError(f"the training refuses the data set: {error}", hint, Exit.PREFLIGHT) from error
 
 
 def list_data_sets(aws: Aws, bucket: str) -> list[dict[str, Any]]:

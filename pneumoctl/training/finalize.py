@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import attribution, scheduled_stop, stop
+from pneumoctl.gpu import attribution, refusals, scheduled_stop, stop
 from pneumoctl.gpu.stop import SETTLE_S
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
@@ -54,8 +54,9 @@ class _Ending:
 
     @property
     def host_existed(self) -> bool:
-        """Whether there was a host; a spot instance may never have been launched."""
-        return self.milestones.start_requested and self.context.host.spot == self.run.spot
+        """Whether a host was started; EC2 may have refused it, and a spot instance may never have been launched."""
+        started = self.milestones.start_requested and (self.stopped_here or not self.milestones.start_refused)
+        return started and self.context.host.spot == self.run.spot
 
     @property
     def deadline(self) -> datetime:
@@ -85,7 +86,7 @@ def finalize_run(context: RunContext, run: Run, milestones: Milestones, ended: O
             finalizer(ending)
         except Exception as error:
             context.note(f"{what} failed: {error}")
-    return Summary(ending.receipt(), ending.stop_failure)
+    return Summary(ending.receipt(), ending.stop_failure, ending.outcome.hint)
 
 
 def _stop_host(ending: _Ending) -> None:
@@ -119,15 +120,17 @@ def _read_end_report(ending: _Ending) -> None:
 def _determine_outcome(ending: _Ending) -> None:
     """How the run ended, when the host went off, what that cost and which guard ended the billing."""
     run, instance, report, stopped_here = ending.run, ending.instance, ending.report, ending.stopped_here
-    launched = _launched(run, instance)
+    reason = (instance.get("StateReason") or {}).get("Code", "")
+    given_up = reason.startswith(refusals.GIVEN_UP)
+    launched = None if given_up else _launched(run, instance)
     transition = instance.get("StateTransitionReason") or ""
     off = outcome.switched_off_at(transition, stopped_here, report, launched, ending.now, ending.deadline)
-    reason = (instance.get("StateReason") or {}).get("Code", "")
     ended = ending.outcome
     if ending.ask_host:
         late = off >= host_deadline(run)
         ended = outcome.outcome_from_host(report, late, ending.console, ending.milestones.exit_code)
-    ending.outcome = outcome.as_spot_reclaim(ended, reason)
+    ended = outcome.as_spot_reclaim(ended, reason)
+    ending.outcome = outcome.as_capacity_refusal(ended, run.type, reason)
     if launched:
         ending.figures = runs.billing_figures(launched, off if ending.stop_failure is None else None, run.usd_per_hour)
     if (

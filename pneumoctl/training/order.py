@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pneumoctl.aws import prices
 from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import orphans, scheduled_stop
+from pneumoctl.gpu import orphans, scheduled_stop, stop
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.runs import Run
@@ -33,9 +33,11 @@ def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) 
 def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
     """Raise PneumoError (exit 5) if a run is active; stop a host that is on without a lease."""
     on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
-    for lease in orphans.leases(aws, on, stack.name).values():
+    with stop.confirming(aws, stack.name):
+        leases = orphans.leases(aws, on, stack.name)
+    for host, lease in leases.items():
         hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"
-        raise PneumoError(f"run {lease.run} goes on there, at most until {lease.until}", hint, Exit.LOCKED)
+        raise PneumoError(f"the GPU host {host} is used by {lease}", hint, Exit.LOCKED)
     if on:
         console.note("the GPU host is on without a lease: stopping it first", "red")
         aws.stop(on)

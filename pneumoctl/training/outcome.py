@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import refusals
 from pneumoctl.gpu.attribution import SPOT_RECLAIM, TIMER_LINE, UNIT_LINE, last_match
 
 SPOT_RECLAIMED, NO_SPOT = "spot", "no spot"  # why the attempt of a run on a spot instance ended
+NO_CAPACITY = "no capacity"  # why a run on the stack's host ended before its start
 POWER_OFF_TIME = timedelta(seconds=60)  # from the end report to the instance off: an upper estimate
 _CODES = {"done": Exit.DONE, "deadline": Exit.CAP_REACHED, SPOT_RECLAIMED: Exit.CAP_REACHED}
 _TIMER_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "no gpu"}  # as guard.py writes them
@@ -18,11 +20,15 @@ _TIMER_REASONS = {"deadline": "deadline", "stalled": "stalled", "no GPU seen": "
 
 @dataclass(frozen=True)
 class Outcome:
-    """The reason `why` in one or two words, a message, and the exit code, which is only valid if the GPU is off."""
+    """The reason `why` in one or two words, a message, and the exit code, which is only valid if the GPU is off.
+
+    `hint`: the next command, if this outcome has one of its own.
+    """
 
     why: str
     message: str = ""
     code: int = Exit.TRAINING_FAILED
+    hint: str = ""
 
 
 def outcome_from_host(
@@ -63,13 +69,26 @@ def as_spot_reclaim(outcome: Outcome, reason: str) -> Outcome:
     return outcome
 
 
+def as_capacity_refusal(outcome: Outcome, type: str, reason: str) -> Outcome:
+    """The outcome of a run whose instance EC2 accepted to start and then did not; any other is returned as it is.
+
+    reason: EC2's, for the state of the host.
+    """
+    if not reason.startswith(refusals.GIVEN_UP):
+        return outcome
+    error = refusals.no_capacity(type, f"the host is off again ({reason})")
+    return Outcome(NO_CAPACITY, error.message, error.code, error.hint)
+
+
 def outcome_from_error(error: BaseException, started: bool) -> Outcome:
     """The outcome for an error of this client; the run failed only if its instance was started."""
     if not isinstance(error, PneumoError):
         return Outcome("failed", f"{type(error).__name__}: {error}", Exit.TRAINING_FAILED if started else Exit.FAILED)
     if error.details.get("spot"):  # no instance was launched
-        return Outcome(NO_SPOT, f"{error.message}; {error.hint}", error.code)
-    return Outcome("failed", error.message, Exit.TRAINING_FAILED if started else error.code)
+        return Outcome(NO_SPOT, error.message, error.code, error.hint)
+    if error.details.get("unavailable"):
+        return Outcome(NO_CAPACITY, error.message, error.code, error.hint)
+    return Outcome("failed", error.message) if started else Outcome("failed", error.message, error.code, error.hint)
 
 
 def switched_off_at(

@@ -35,6 +35,7 @@ class Milestones:
     """The points that a run has reached."""
 
     start_requested: bool = False  # the instance may be on because of this run
+    start_refused: bool = False  # EC2 answered that it does not start the instance
     run_started: bool = False  # the training may have begun on the host
     unit_ended: bool = False  # the host's training unit is known to have ended
     exit_code: int | None = None  # of the unit's main process
@@ -42,7 +43,11 @@ class Milestones:
 
 @dataclass(frozen=True)
 class Summary:
-    """The receipt of a run, and why the GPU is not confirmed off, with the command to type; None if it is off."""
+    """The receipt of a run, and why the GPU is not confirmed off, with the command to type; None if it is off.
+
+    `hint`: the next command, if this outcome has one of its own.
+    """
 
     receipt: Receipt
     stop_failure: PneumoError | None
+    hint: str = ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu import refusals, scheduled_stop
 from pneumoctl.gpu import stop as gpu
 from pneumoctl.gpu.signals import Interrupted, Interrupts
 from pneumoctl.stack import runs
@@ -96,7 +96,13 @@ class Session:
         deadline = self.record.deadline
         self.context.note(f"starting the GPU host {host.id} ({host.type}); the account stops it at {deadline}")
         self.milestones.start_requested = True  # before the request: its answer may get lost
-        aws.call("ec2", "start_instances", InstanceIds=[host.id])
+        try:
+            aws.call("ec2", "start_instances", InstanceIds=[host.id])
+        except PneumoError as error:
+            self.milestones.start_refused = refusals.is_refusal(error)
+            if refusals.is_unavailable(error):
+                raise refusals.no_capacity(host.type, error.message) from error
+            raise
         if scheduled_stop.read(aws, self.record.stack, self.record.id) is None:  # deleted by somebody since
             scheduled_stop.arm(aws, self.record.stack, self.record.id, host, datetime.fromisoformat(deadline))
 
@@ -186,7 +192,8 @@ def run_and_finalize(session: Session, interrupts: Interrupts, action: Callable[
         if session.milestones.run_started:
             _save_checkpoint(session, interrupts)
     except BaseException as error:  # any error at all: a GPU may be on
-        ended = outcome.outcome_from_error(error, session.milestones.start_requested)
+        milestones = session.milestones
+        ended = outcome.outcome_from_error(error, milestones.start_requested and not milestones.start_refused)
     if ended is None:
         session.context.link.close(release=True)
         return None

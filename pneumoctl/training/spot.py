@@ -11,18 +11,11 @@ from typing import Any
 
 from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, UNSEEN_S, Aws, Instance, instance
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import refusals
 from pneumoctl.stack.runs import Run
 
 RUN_TAG, ATTEMPT_TAG, NAME = "pneumoctl:run", "pneumoctl:attempt", "train-spot"
 POLL_S = 1.0
-# EC2's error codes for no capacity and no quota. Nothing was launched then.
-UNAVAILABLE = {
-    "InsufficientInstanceCapacity",
-    "MaxSpotInstanceCountExceeded",
-    "SpotMaxPriceTooLow",
-    "UnfulfillableCapacity",
-    "VcpuLimitExceeded",
-}
 NO_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 
 
@@ -40,7 +33,7 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
             raise _image_gone(aws, host, error) from error
         if code == NO_ROLE:
             raise _no_role(error) from error
-        if code not in UNAVAILABLE:
+        if not refusals.is_unavailable(error):
             raise
         message = f"EC2 has no spot {host.type} now: {error.message}"
         raise PneumoError(message, "try again later, or with --fallback", Exit.PREFLIGHT, spot="none") from error

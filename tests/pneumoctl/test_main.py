@@ -116,6 +116,7 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
     ("argv", "hint"),
     [
         (["up", "--stack", "x"], "pneumoctl logs --stack x, then: pneumoctl up --stack x"),
+        (["gpu", "stop", "--stack", "x", "--region", "r"], "pneumoctl logs --stack x, then: pneumoctl up --stack x"),
         (["up", "--stack=x"], "pneumoctl logs --stack=x, then: pneumoctl up --stack=x"),
         (["up"], "pneumoctl logs, then: pneumoctl up"),
         (["ssh", "web-0", "--", "x", "--stack", "y"], "pneumoctl logs, then: pneumoctl up"),
@@ -123,6 +124,8 @@ def test_an_error_under_json_is_exactly_one_document(capsys: pytest.CaptureFixtu
 )
 def test_a_hint_is_about_the_stack_of_the_command(argv: list[str], hint: str) -> None:
     assert _with_stack("pneumoctl logs, then: pneumoctl up", argv) == hint
+    gpu_stop = _with_stack("next: pneumoctl gpu stop", ["gpu", "status", "--stack", "x", "--region", "r"])
+    assert gpu_stop == "next: pneumoctl gpu stop --stack x --region r"
     assert _with_stack("leave it out, or: pneumoctl teardown --stack y", argv).endswith("teardown --stack y")
     assert _with_stack("pneumoctl up --target aws --stack y", argv) == "pneumoctl up --target aws --stack y"
 

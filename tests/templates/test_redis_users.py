@@ -21,9 +21,9 @@ from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Store, StoreUnavailable
+from webapp.api.store import Store
 
-USERS = ("api", "train", "exporter")
+USERS = ("api", "exporter")
 FORBIDDEN = [
     "FLUSHALL",
     "FLUSHDB",
@@ -117,28 +117,6 @@ def test_the_api_can_do_all_its_work_and_has_no_right_beyond_it(server: RedisSer
     assert (used(server), refused(server)) == (granted("api"), [])
 
 
-def test_the_training_host_can_store_a_result_and_has_no_right_beyond_it(server: RedisServer) -> None:
-    train_store = store(server, "train")
-    train_store.wait(60)
-    one = record(1)
-    assert train_store.put(one, b"picture") == train_store.put(one, b"picture") == one
-    assert (used(server), refused(server)) == (granted("train"), [])
-    assert store(server, "api").get(one.id) == one
-
-
-def test_the_training_host_touches_nothing_else(server: RedisServer) -> None:
-    train_store = store(server, "train")
-    for forbidden in (
-        train_store.probe,
-        lambda: train_store.page("time", "all", None, 20),
-        lambda: train_store.cache_heatmap("1" * 32, b"x"),
-        lambda: train_store.feedback("1" * 32),
-        lambda: list(train_store.ids()),
-    ):
-        with pytest.raises(StoreUnavailable, match="NoPermissionError"):
-            forbidden()
-
-
 def test_the_exporter_gives_its_figures_and_has_no_right_beyond_it(server: RedisServer) -> None:
     store(server, "api").put(record(2), None)
     server.client().config_resetstat()
@@ -192,7 +170,7 @@ def test_while_a_password_is_replaced_both_let_in(server: RedisServer) -> None:
 
 
 def test_a_user_without_a_password_does_not_exist() -> None:
-    text = render("redis/users.acl", users={"api": (digest("x"),), "train": ()})
+    text = render("redis/users.acl", users={"api": (digest("x"),), "exporter": ()})
     assert [line.split()[1] for line in text.splitlines()] == ["default", "api"]
 
 

@@ -146,7 +146,7 @@ run "flows" {
       "monitoring-nginx-nginx_exporter", "monitoring-nginx-node_exporter",
       "monitoring-train-node_exporter", "monitoring-web-node_exporter", "monitoring-web-ui", "nginx-app-ssh",
       "nginx-monitoring-ssh", "nginx-train-ssh", "nginx-web-ssh", "nginx-web-ui", "operator-nginx-ssh",
-      "train-app-redis", "web-app-api", "world-nginx-http", "world-nginx-https",
+      "web-app-api", "world-nginx-http", "world-nginx-https",
     ])
     error_message = "Exactly the flows that are wanted: ${join(" ", keys(aws_vpc_security_group_ingress_rule.flow))}"
   }

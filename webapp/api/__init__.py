@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flask import Flask, Response
 
-from webapp import requests
+from webapp import access_log, requests
 from webapp.api import health, problems
 from webapp.api.services import Services, attach
 from webapp.api.settings import ApiSettings
@@ -30,7 +30,8 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     app.config["MAX_FORM_PARTS"] = 64
     services = Services.open(settings)
     attach(app, services)
-    requests.register(app, services.metrics.requests.answered)
+    access_log.configure()
+    requests.register(app, services.metrics.requests.answered, access_log.answered)
     problems.register(app)
     app.register_blueprint(api)
     app.register_blueprint(health.blueprint(services))

@@ -12,6 +12,7 @@ from pneumoctl.aws.errors import KINDS
 from pneumoctl.aws.terraform.events import Diagnostic
 from pneumoctl.errors import Exit, PneumoError
 
+NOT_EMPTY = "bucket not empty"
 AGAIN = "run the same command again: it resumes"
 _QUOTA = "pneumoctl doctor --target aws shows what is allowed and how to ask for more; then " + AGAIN
 _STATE = "compare {directory}/terraform.tfstate with its .backup and the copies beside it; versions of it are in S3"
@@ -83,6 +84,12 @@ MEANINGS = (
         r"creating S3 Bucket \((?P<name>[^)]+)\).*BucketAlreadyExists",
         "the bucket's name {name} is taken by another AWS account",
         "set bucket in pneumo.toml to another name; then " + AGAIN,
+    ),
+    Meaning(
+        NOT_EMPTY,
+        r"deleting S3 Bucket \((?P<name>[^)]+)\).*BucketNotEmpty",
+        "something was written to the bucket {name} after it was emptied",
+        AGAIN,
     ),
     Meaning(
         "state bucket",

@@ -55,6 +55,7 @@ class Listener:
         self.finished: list[tuple[str, str]] = []  # address, action
         self.unfinished: dict[str, str] = {}  # address -> action
         self.changes = False  # the plan would change something
+        self.planned: list[str] = []  # addresses of the resources that the plan would change
         self.drift = False  # the plan found changes made outside terraform
 
     def note_in_log(self, text: str) -> None:
@@ -112,6 +113,7 @@ class Listener:
     def _planned(self, kind: str, message: Mapping[str, Any]) -> None:
         if kind == "planned_change":
             self.total += _OPERATIONS.get(message["change"]["action"], 0)
+            self.planned.append(message["change"]["resource"]["addr"])
             self.changes = True
         elif kind == "resource_drift":
             self.drift = True

@@ -37,12 +37,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Saved:
-    """A saved plan that was not read yet. `operations`: how many operations terraform will do."""
+    """A saved plan that was not read yet.
+
+    `operations`: how many operations terraform will do. `addresses`: of the resources that they change.
+    """
 
     path: Path
     operations: int
     no_op: bool  # applying it would do nothing at all
     drift: bool = False  # it found changes made outside terraform
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

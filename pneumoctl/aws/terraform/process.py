@@ -17,7 +17,7 @@ from pathlib import Path
 from pneumoctl.aws.terraform.query import INSTALL
 from pneumoctl.aws.terraform.tail import Lines, follow
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import write_atomically
+from pneumoctl.files import make_private, write_atomically
 
 BEGIN_S = 60.0
 SILENT_S, SILENCES = 60.0, 15  # after an interrupt: the creation of a NAT gateway takes minutes
@@ -99,7 +99,7 @@ class Runs:
         return True
 
     def _start(self, argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        self.output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.output.parent)
         handle = os.open(self.output, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

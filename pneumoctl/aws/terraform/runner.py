@@ -19,7 +19,7 @@ from pneumoctl.aws.terraform.state import Resource, outputs, resources
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import bundled, write_atomically
+from pneumoctl.files import bundled, make_private, write_atomically
 
 __all__ = ["Planned", "Progress", "Resource", "Terraform"]
 
@@ -37,11 +37,15 @@ class _StateCache:
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile."""
+    """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile.
+
+    `lock`: whether a plan locks the state.
+    """
 
     directory: Path
     environment: Mapping[str, str]
     log: Path
+    lock: bool = True
     _state: _StateCache = field(default_factory=_StateCache, init=False, compare=False)
 
     @property
@@ -69,7 +73,7 @@ class Terraform:
 
         Migrates the state if the backend changes, and saves a copy of the old state.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.directory)
         self.attach(report)
         self._state.text = None
         if self._copy.restore_state():
@@ -93,9 +97,9 @@ class Terraform:
     def save_plan(self, refresh_only: bool = False, report: Report = _silent, options: Sequence[str] = ()) -> Saved:
         """Make a plan, ready to be applied. `options`: more of terraform's, as -replace=ADDRESS."""
         path = self.directory / working_dir.OURS / "plan"
-        modes = [*["-refresh-only"] * refresh_only, *options]
+        modes = [*["-refresh-only"] * refresh_only, *["-lock=false"] * (not self.lock), *options]
         heard = self._run(["plan", "-json", "-input=false", f"-out={path}", *modes], report)
-        return Saved(path, heard.total, not heard.changes, heard.drift)
+        return Saved(path, heard.total, not heard.changes, heard.drift, frozenset(heard.planned))
 
     def read(self, saved: Saved) -> Planned:
         """Read a saved plan. This takes terraform some seconds; the plan may be applied at the same time."""
@@ -221,7 +225,7 @@ class Terraform:
 
     @contextmanager
     def _listening(self, report: Report) -> Iterator[Listener]:
-        self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.log.parent)
         self.log.touch(mode=0o600)
         with self.log.open("a") as log:
             yield Listener(partial(self._keeping, report), log)
@@ -240,7 +244,7 @@ class Terraform:
 
     @property
     def _mark(self) -> Path:
-        return self.directory / working_dir.OURS / "applying"
+        return self.directory / working_dir.OURS / working_dir.APPLYING
 
     @property
     def _region(self) -> str:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.aws.terraform.state import serial
-from pneumoctl.files import sha256, write_atomically
+from pneumoctl.files import make_private, sha256, write_atomically
 
 VARIABLES = "terraform.tfvars.json"
 BACKEND = "backend.tf.json"
 OURS = ".pneumoctl"  # the folder for pneumoctl's own files beside terraform's
+APPLYING = "applying"  # the file in OURS that exists from the start of an apply until it has succeeded
 KEEP_S = 0.3
 _LOCK = ".terraform.lock.hcl"
+_PROVIDERS = ".terraform/providers"
+_PREPARED = "prepared.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,25 @@ class WorkingCopy:
             _put(self.directory / BACKEND, json.dumps(document, indent=2).encode(), 0o600)
         else:
             (self.directory / BACKEND).unlink(missing_ok=True)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy what `terraform plan` needs besides the configuration: the state, its location, and the providers.
+
+        The providers are a link: they are large, and `terraform init` only adds to them.
+        """
+        states = [_bytes(self.directory / name) for name in ("terraform.tfstate", f"{OURS}/state")]
+        state = next((state for state in states if serial(state) >= 0), b"")  # it may be written right now
+        contents = {"terraform.tfstate": state} if state and not self.backend() else {}
+        record = self._backend_record.relative_to(self.directory)
+        for name in (BACKEND, _LOCK, f"{OURS}/{_PREPARED}", str(record)):
+            contents[name] = _bytes(self.directory / name)
+        for name, content in contents.items():
+            if content:
+                _put(target / name, content, 0o600)
+        providers = self.directory / _PROVIDERS
+        make_private(providers)
+        make_private((target / _PROVIDERS).parent)
+        (target / _PROVIDERS).symlink_to(providers)
 
     def variables(self) -> dict[str, Any]:
         """The variables of the last `write`; {} before the first."""
@@ -111,7 +133,7 @@ class WorkingCopy:
         """Whether each provider of the lock file has its program, which may be a broken link into a mirror."""
         lock = self.directory / _LOCK
         names = re.findall(r'^provider "([^"]+)"', lock.read_text(), re.MULTILINE) if lock.exists() else []
-        programs = self.directory / ".terraform" / "providers"
+        programs = self.directory / _PROVIDERS
         return all(any(file.exists() for file in programs.glob(f"{name}/*/*/*")) for name in names)
 
     @property
@@ -120,10 +142,10 @@ class WorkingCopy:
         return self.directory / ".terraform" / "terraform.tfstate"
 
     def _remembered(self, name: str, default: Any) -> Any:
-        return _json(self.directory / OURS / "prepared.json").get(name, default)
+        return _json(self.directory / OURS / _PREPARED).get(name, default)
 
     def _remember(self, **values: Any) -> None:
-        at = self.directory / OURS / "prepared.json"
+        at = self.directory / OURS / _PREPARED
         _put(at, json.dumps(_json(at) | values).encode(), 0o600)
 
 

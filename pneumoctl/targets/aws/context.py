@@ -1,6 +1,8 @@
 """The context of commands on a stack on aws: its account, bucket and terraform, and terraform's variables."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,6 +10,7 @@ from pneumoctl.aws import leftovers
 from pneumoctl.aws.api import Account
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.public_address import public_address
+from pneumoctl.aws.terraform import snapshot
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
@@ -15,6 +18,7 @@ from pneumoctl.ssh import keys
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings, gpu_choices
 from pneumoctl.stack.stack import Cloud, Stack
+from pneumoctl.terminal.console import console
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,16 @@ def _environment(profile: str, region: str) -> dict[str, str]:
         keys_ = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
         return {name: value for name, value in environment.items() if name not in keys_} | {"AWS_PROFILE": profile}
     return environment
+
+
+@contextmanager
+def read_only(settings: Settings, stack: Stack) -> Iterator[Context]:
+    """Log in, and yield a context for a command that changes nothing: it needs no lock, and locks nothing."""
+    context = open_context(settings, stack)
+    if context.terraform.is_running:
+        console.warn("terraform is changing the stack right now: what is shown may be out of date")
+    with snapshot.copied(context.terraform) as terraform:
+        yield replace(context, terraform=terraform)
 
 
 def save_stack(context: Context) -> None:

@@ -19,7 +19,7 @@ from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import desired, host_facts, provision
-from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
+from pneumoctl.targets.aws.context import Context, last_applied_variables, read_only
 from pneumoctl.targets.aws.desired import AvailableReleases
 
 TIMEOUT_S = 60.0  # seconds until the answers of all hosts must have arrived
@@ -49,10 +49,9 @@ class Part:
 
 def compare(settings: Settings, stack: Stack) -> tuple[list[DriftRow], list[str]]:
     """The differences in AWS and on the hosts, and the diffs of files. Queries AWS and the hosts at the same time."""
-    with stack.locked("drift"), ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(1) as aside, read_only(settings, stack) as context:
         inventory = stack.hosts()
         asked = aside.submit(compare_hosts, settings, stack, inventory) if inventory else None
-        context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
         provision.prepare(context, last_applied_variables(context))
         rows = list(_in_aws(context))

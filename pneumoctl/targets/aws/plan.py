@@ -16,7 +16,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change as hosts
 from pneumoctl.targets.aws import preflight as preflight_aws
 from pneumoctl.targets.aws import provision
-from pneumoctl.targets.aws.context import Context, desired_variables, open_context
+from pneumoctl.targets.aws.context import Context, desired_variables, read_only
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
 
@@ -26,8 +26,10 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 
 def report(settings: Settings, stack: Stack) -> Report:
     """Run the preflight, then report terraform's plan, its prices, and the changes on the hosts. Read-only in AWS."""
-    with stack.locked("plan"):
-        context = prepare(settings, stack)
+    check(settings, stack)
+    with read_only(settings, stack) as context:
+        orphans.start_alarm(context.aws)
+        provision.prepare(context, desired_variables(context))
         planned = provision.plan(context)
         bill = price(context, planned)
         following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
@@ -37,17 +39,10 @@ def report(settings: Settings, stack: Stack) -> Report:
     )
 
 
-def prepare(settings: Settings, stack: Stack, up: bool = False) -> Context:
-    """Run the preflight (exit 4 if it fails) and make the working copy. Changes nothing in AWS.
-
-    For `up`, also move the state if the settings say so, and import what a killed terraform left.
-    """
+def check(settings: Settings, stack: Stack) -> None:
+    """Run the preflight. Raises PneumoError (exit 4) if it fails."""
     Aws(settings.profile, settings.region)  # a wrong region is a usage error, not a failed check
     checks.require(preflight_aws.rows(settings, stack))
-    context = open_context(settings, stack)
-    orphans.start_alarm(context.aws)
-    provision.prepare(context, desired_variables(context), "killed" if up else "nothing", move=up)
-    return context
 
 
 def price(context: Context, planned: Planned) -> Bill:

@@ -1,7 +1,8 @@
 """Create and destroy the hosts of a stack on aws: terraform, SSH keys, pinned host keys, first boot."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -75,7 +76,7 @@ def _unknown_stack(context: Context, count: int) -> PneumoError:
 def _state_bucket(context: Context, move: bool) -> str:
     """The bucket of terraform's state; empty if that is in the stack's directory. A new stack follows the settings."""
     setting, copy = context.settings.state_bucket, WorkingCopy(context.stack.terraform)
-    if (move or not copy.directory.exists()) and setting:
+    if (move or copy.backend() is None) and setting:
         return "" if setting == HERE else setting
     return str((copy.backend() or {}).get("bucket", ""))
 
@@ -163,7 +164,7 @@ def stop_training_hosts(
     expected = context.may_have_training_host
 
     def leased(host: Instance) -> bool:
-        return spare_leased and host.id in orphans.leases(context.aws, [host], context.settings.stack)
+        return spare_leased and orphans.awaited_lease(context.aws, host, context.settings.stack) is not None
 
     stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased, read_console)
     if expected and context.terraform.is_running:
@@ -174,17 +175,26 @@ def stop_training_hosts(
         )
 
 
-def refuse_while_training(context: Context, changes: Callable[[], Collection[str]]) -> None:
-    """Name each active run. Raises PneumoError (exit 5) if its host is among the addresses that would be changed."""
-    if not context.may_have_training_host:
-        return
+@contextmanager
+def gpu_host_reserved(context: Context, changes: Collection[str]) -> Iterator[None]:
+    """Name each active run. If the GPU host is among the addresses to be changed, keep runs from starting meanwhile.
+
+    Raises PneumoError (exit 5) if a run uses a host that would be changed, or if a training is about to start there.
+    """
+    changed = bool(GPU_ADDRESSES & {*changes})
+    if context.may_have_training_host:
+        _name_active_runs(context, changed)
+    with context.stack.gpu_locked("up") if changed else nullcontext():
+        yield
+
+
+def _name_active_runs(context: Context, changed: bool) -> None:
     leases = orphans.leases(context.aws, context.aws.instances(context.settings.stack), context.settings.stack)
     for lease in leases.values():
-        if GPU_ADDRESSES & {*changes()}:
+        if changed:
             hint = f"wait for it, or: pneumoctl runs cancel {lease.run}; to keep the GPU host, set gpu_host = true"
-            raise PneumoError(f"run {lease.run} is active, and its host would be changed", hint, Exit.LOCKED)
-        until = f"{lease.until:%Y-%m-%d %H:%M} UTC"
-        console.note(f"run {lease.run} is active on the GPU host, until {until} at most: left alone", "yellow")
+            raise PneumoError(f"the GPU host would be changed, and is used by {lease}", hint, Exit.LOCKED)
+        console.note(f"the GPU host is used by {lease}: left alone", "yellow")
 
 
 def foreign_rules(context: Context) -> list[dict[str, Any]]:

@@ -46,7 +46,8 @@ def report(document: Mapping[str, Any]) -> Report:
         console.alarm(
             "the GPU host runs and costs money (next: pneumoctl up, which stops it; at once: pneumoctl gpu reap)"
         )
-    return Report(document, (table, *_lines(document)), Exit.DONE if document["up"] else Exit.FAILED)
+    code = Exit.GPU_NOT_STOPPED if document["gpu_running"] else Exit.DONE if document["up"] else Exit.FAILED
+    return Report(document, (table, *_lines(document)), code)
 
 
 def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from pneumoctl.gpu import orphans
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -25,7 +24,6 @@ class Target:
 
     def checks(self) -> list[Row]:
         """See Target."""
-        orphans.start_alarm_for(self.stack)
         return preflight.rows(self.settings, self.stack)
 
     def plan(self) -> Report:
@@ -44,16 +42,14 @@ class Target:
         """See Target."""
         if service in ON_THIS_MACHINE:
             return service_logs.show(self.stack, service, lines, follow)
-        orphans.start_alarm_for(self.stack)
         return logs.logs(self.stack, service, lines, follow)
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
         """See Target."""
-        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run)
+        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run, end_training)
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""
-        orphans.start_alarm_for(self.stack)
         return api.forwarded(self.stack)
 
     def served_models(self) -> set[str]:

@@ -2,49 +2,53 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pneumoctl.aws import leftovers, s3
 from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
+from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.stack import audit, runs
+from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, exports
-from pneumoctl.targets.aws import provision
-from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
+from pneumoctl.targets.aws import provision, trainings
+from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
-from pneumoctl.training import collect
 
 EVERYTHING = ("",)  # all prefixes
+ATTEMPTS = 3  # to empty the bucket and destroy it before something is written to it
 
 
-def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
+def teardown(
+    settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_run: bool, end_training: bool = False
+) -> Report:
     """Destroy the stack; success if it is gone already. Raises PneumoError with the names of what remains."""
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    if dry_run:
+        return _preview(settings, stack, purge)
+    options = {"purge": purge, "yes": agreed, "end_training": end_training}
+    with stack.locked("teardown"), ExitStack() as held, audit.recorded(stack, "teardown", options) as act:
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
-        if not stack.exists and not leftovers.search(context.aws, settings.stack, context.bucket):
+        if _is_gone(context):
             _forget(stack)
             return _end(context, [], None, [])
-        provision.prepare(context, last_applied_variables(context), "nothing" if dry_run else "all")
-        doomed = [resource.address for resource in context.terraform.resources()]
-        lines = list(_description(context, doomed, purge))
-        if dry_run:
-            return Report(_document(context, doomed, None), lines)
-        console.show(lines, stderr=True)
+        provision.prepare(context, last_applied_variables(context), "all")
+        doomed = _doomed(context)
+        console.show(list(_description(context, doomed, purge)), stderr=True)
+        under_way = trainings.find(context, held)
+        trainings.require_agreement(under_way, end_training)
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
-        _end_runs(context)
+        trainings.end(context, under_way, held)
         # Before anything that may fail: a running GPU costs money.
         provision.stop_training_hosts(context, spare_leased=False)
-        exported = _empty_bucket(context, purge)
-        provision.destroy(context, doomed)
+        exported = _empty_and_destroy(context, purge, doomed)
         act.changed = doomed
         left = _prove(context)
         if not left:
@@ -52,17 +56,24 @@ def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_ru
     return _end(context, doomed, exported, left)
 
 
-def _end_runs(context: Context) -> None:
-    """Finalize open runs, with a receipt each. Run records that cannot be read do not stop the teardown."""
-    opened, hosts = list[runs.Run](), {host.id: host for host in context.aws.instances(context.settings.stack)}
-    with suppress(PneumoError):
-        opened = runs.list_open(context.stack)
-    for run in opened:
-        if run.instance in hosts and context.stack.hosts() is not None:
-            console.note(f"run {run.id} is ended by this teardown", "yellow")
-            closed = collect.finalize_unattended(context.aws, context.stack, hosts[run.instance], run, "teardown")
-            if closed.stop_failure is not None:
-                raise closed.stop_failure
+def _preview(settings: Settings, stack: Stack, purge: bool) -> Report:
+    """What a teardown would destroy."""
+    context = open_context(settings, stack)
+    orphans.start_alarm(context.aws)
+    if _is_gone(context):
+        return _end(context, [], None, [])
+    with read_only(settings, stack) as copy:
+        provision.prepare(copy, last_applied_variables(copy))
+        doomed = _doomed(copy)
+        return Report(_document(copy, doomed, None), list(_description(copy, doomed, purge)))
+
+
+def _is_gone(context: Context) -> bool:
+    return not context.stack.exists and not leftovers.search(context.aws, context.settings.stack, context.bucket)
+
+
+def _doomed(context: Context) -> list[str]:
+    return [resource.address for resource in context.terraform.resources()]
 
 
 def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[str]:
@@ -91,12 +102,30 @@ def _bucket_name(context: Context) -> str:
     return next((resource.id for resource in context.terraform.resources() if resource.address == BUCKET_ADDRESS), "")
 
 
-def _empty_bucket(context: Context, purge: bool) -> Path | None:
+def _empty_and_destroy(context: Context, purge: bool, doomed: list[str]) -> Path | None:
+    """Export the bucket's files, empty it and destroy everything; returns the folder of the export.
+
+    Hosts go off after the bucket was emptied, and colleagues may push data: what was written meanwhile is exported and
+    deleted, too.
+    """
+    folder = exports() / f"{context.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for left in range(ATTEMPTS - 1, -1, -1):
+        _empty_bucket(context, purge, folder)
+        try:
+            provision.destroy(context, doomed)
+            break
+        except PneumoError as error:
+            if not left or error.details.get("terraform") != NOT_EMPTY:
+                raise
+            console.note("something was written to the bucket after it was emptied: once more", "yellow")
+    return folder if folder.exists() else None
+
+
+def _empty_bucket(context: Context, purge: bool, folder: Path) -> None:
     """Export the bucket's files unless `purge`, and empty it, because AWS deletes only empty buckets."""
     name = _bucket_name(context)
     if not name:
-        return None
-    folder = exports() / f"{context.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        return
     saved: set[s3.Object] = set()
     while not purge and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -105,7 +134,6 @@ def _empty_bucket(context: Context, purge: bool) -> Path | None:
         saved |= new
         console.note(f"exported {counted(len(saved), 'file')} to {folder}")
     s3.empty(context.aws, name)
-    return folder if saved else None
 
 
 def _prove(context: Context) -> list[Remaining]:

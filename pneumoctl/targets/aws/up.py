@@ -1,18 +1,21 @@
 """`up` on aws: check, plan, ask, apply, wait for the hosts, configure them, and prove that the stack serves."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from pneumoctl.aws.bill import Bill
 from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.plan_json import Planned, Saved
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change, gpu_placement, plan, provision
-from pneumoctl.targets.aws.context import Context, save_stack
+from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
@@ -20,14 +23,18 @@ from pneumoctl.terminal.report import Report, counted
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     """Provision, wait for every host, configure it, and have a picture scored through the front door."""
-    with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
-        context = plan.prepare(settings, stack, up=not dry_run)
+    if dry_run:
+        return replace(plan.report(settings, stack), code=Exit.DONE)
+    with (
+        stack.locked("up"),
+        audit.recorded(stack, "up", {"yes": agreed}) as act,
+        ThreadPoolExecutor(1) as aside,
+        ExitStack() as reserved,
+    ):
+        context = _prepare(settings, stack)
         saved = provision.save_plan(context)
-        if dry_run:
-            planned, bill = _read(context, saved)
-            return Report(plan.document(context, planned, bill), plan.blocks(planned, bill))
+        reserved.enter_context(provision.gpu_host_reserved(context, saved.addresses))
         read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
-        provision.refuse_while_training(context, lambda: {resource.address for resource in read.result()[0].changes})
         foreign = provision.foreign_rules(context)
         for rule in foreign:
             console.note(
@@ -49,6 +56,15 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         act.changed = changed
         document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
     return _report(inventory, changed, document)
+
+
+def _prepare(settings: Settings, stack: Stack) -> Context:
+    """Run the preflight, move the state if the settings say so, and import what a killed terraform left."""
+    plan.check(settings, stack)
+    context = open_context(settings, stack)
+    orphans.start_alarm(context.aws)
+    provision.prepare(context, desired_variables(context), "killed", move=True)
+    return context
 
 
 def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:

@@ -41,7 +41,7 @@ class Target:
         """See Target."""
         return service_logs.show(self.stack, service, lines, follow)
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
         """See Target."""
         return teardown.teardown(self.stack, purge, agreed, dry_run)
 

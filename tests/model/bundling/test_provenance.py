@@ -17,7 +17,7 @@ def test_the_reproducing_command_gives_the_same_settings() -> None:
     wanted = choose(arch="dag", loss="focal", epochs=9, seed=3, dense=(64, 8), mirror=True, class_weights=False)
     first, second = provenance.command(wanted, "a name", True, provenance.Origin("kermany")).splitlines()
     options = arguments.parser().parse_args(first.split()[3:])
-    assert train.choose_settings(options, Path("nowhere")) == wanted
+    assert train.settings_of_run(options, Path("nowhere")) == wanted
     assert second == "python -m model.export RUN DATA --out BUNDLE --name 'a name' --source kermany --test"
     _, second = provenance.command(wanted, "a", False, provenance.Origin("Ours", [18, 90])).splitlines()
     assert second == "python -m model.export RUN DATA --out BUNDLE --name a --source Ours --ages 18 90"

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from pneumoctl import cli
 from pneumoctl.aws import ec2 as aws_module
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.aws.leftovers import FIRST_BOOT
+from pneumoctl.cli import model
 from pneumoctl.cli.main import run as pneumoctl
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
@@ -101,10 +104,21 @@ def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     assert document["stopped"] == [] and any(train.id in where for where in document["unknown"])
 
 
-@pytest.mark.parametrize("words", [("cost",), ("audit",), ("secrets", "show")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("cost",), ("audit",), ("secrets", "show"), ("runs", "ls"), ("runs", "show"), ("model", "ls")],
+    ids=" ".join,
+)
 def test_every_command_on_a_stack_says_it_in_red(
-    aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    aws: Aws,
+    stack: Stack,
+    train: Instance,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
 ) -> None:
+    monkeypatch.setattr(model, "serving", lambda _: None)
+    runs.save(stack, Run(RUN, "watch", "here", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600))
     words = (*words, "--stack", "watch")
     assert pneumoctl(words) == 0
     _settle()
@@ -113,6 +127,18 @@ def test_every_command_on_a_stack_says_it_in_red(
     assert pneumoctl(words) == 0
     _settle()
     assert "ALARM" not in capsys.readouterr().err
+
+
+def test_only_commands_that_search_themselves_leave_the_search_out() -> None:
+    """Each of these calls orphans.start_alarm once it has logged in, or shows the GPU host itself."""
+    silent = set[tuple[str, str]]()
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        found = re.findall(r"^@on_stack\(.*alarm=False\)\ndef (\w+)", path.read_text(), re.MULTILINE)
+        silent |= {(path.stem, name) for name in found}
+    in_aws = {(verb, verb) for verb in ("cost", "drift", "plan", "teardown", "train", "up")}
+    in_aws |= {("data", "push"), ("data", "ls"), ("model", "pull")}
+    shown = {("gpu", "status"), ("gpu", "stop"), ("gpu", "guard"), ("gpu", "reap"), ("status", "status")}
+    assert silent == in_aws | shown
 
 
 def test_a_command_that_needs_no_aws_does_not_wait_for_it(
@@ -205,10 +231,14 @@ def test_up_keeps_a_run_and_teardown_stops_it(aws: Aws, train: Instance, tmp_pat
     lease(aws, train)
     provision.stop_training_hosts(context)
     assert state(aws, train) == "running"
-    provision.refuse_while_training(context, lambda: ())
-    with pytest.raises(PneumoError, match="its host would be changed") as caught:
-        provision.refuse_while_training(context, lambda: {'aws_instance.host["train"]'})
-    assert caught.value.code == 5
+    with provision.gpu_host_reserved(context, ()):
+        pass
+    with (
+        pytest.raises(PneumoError, match=f"would be changed, and is used by run {RUN} of .+@.+, until 2") as caught,
+        provision.gpu_host_reserved(context, {provision.GPU_ADDRESS}),
+    ):
+        pass
+    assert caught.value.code == 5 and f"pneumoctl runs cancel {RUN}" in caught.value.hint
     provision.stop_training_hosts(context, spare_leased=False)
     assert state(aws, train) == "stopped"
 
@@ -218,12 +248,16 @@ def test_the_stop_of_a_first_boot_is_no_run(aws: Aws, train: Instance, stack: St
     (running,) = orphans.running_hosts(aws)
     assert running.lease and running.lease.title == "first boot"  # a stop is armed: no alarm
     assert orphans.leases(aws, [train], "watch") == {}
-    context: Any = aws_context(aws)
+    context: Any = replace(aws_context(aws), stack=stack)
     context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
-    provision.refuse_while_training(context, lambda: {leftovers.FIRST_BOOT_ADDRESS})
-    lease(aws, train)
-    with pytest.raises(PneumoError, match="its host would be changed"):  # a new schedule would stop the run
-        provision.refuse_while_training(context, lambda: {leftovers.FIRST_BOOT_ADDRESS})
+    changes = {leftovers.FIRST_BOOT_ADDRESS}
+    with provision.gpu_host_reserved(context, changes):
+        lease(aws, train)
+    with (
+        pytest.raises(PneumoError, match="would be changed, and is used by run"),  # a new schedule would stop the run
+        provision.gpu_host_reserved(context, changes),
+    ):
+        pass
     scheduled_stop.delete(aws, "watch", RUN)
     provision.stop_training_hosts(context)
     assert state(aws, train) == "stopped"
@@ -244,23 +278,36 @@ def test_the_stop_of_a_first_boot_does_not_stop_a_run(aws: Aws, stack: Stack, tr
     )
 
 
-def test_teardown_ends_a_run_first_and_its_receipt_stays(aws: Aws, stack: Stack, train: Instance) -> None:
-    from pneumoctl.targets.aws import teardown
+def test_up_keeps_trainings_from_a_gpu_host_that_it_changes_and_only_from_that(
+    aws: Aws, stack: Stack, train: Instance
+) -> None:
+    context: Any = replace(aws_context(aws), stack=stack)
+    context = replace(context, settings=replace(context.settings, stack="watch", gpu_host=True))
+    with provision.gpu_host_reserved(context, {'aws_instance.host["web-0"]'}), stack.gpu_locked("train --gpu"):
+        pass
+    with (
+        pytest.raises(PneumoError, match=r"the GPU host of watch is locked by pneumoctl up \(process") as caught,
+        provision.gpu_host_reserved(context, {provision.GPU_ADDRESS}),
+        stack.gpu_locked("train --gpu"),
+    ):
+        pass
+    assert caught.value.code == 5
 
-    run = Run(
-        RUN, "watch", "gpu", runs.format_time(scheduled_stop.now(aws)), [], 600, 3600, instance=train.id, bucket="none"
-    )
-    later = scheduled_stop.now(aws) + timedelta(hours=1)
-    runs.save(stack, replace(run, deadline=runs.format_time(later), usd_per_hour=1.0))
-    lease(aws, train)
-    context: Any = aws_context(aws)
-    context = replace(context, settings=replace(context.settings, stack="watch"), stack=stack)
-    teardown._end_runs(context)
-    assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
-    receipt = runs.load_receipt(stack, RUN)
-    assert receipt and (receipt.why, receipt.guard, receipt.exit) == ("cancelled", "client", 8)
-    assert receipt.billed_s is not None and receipt.usd is not None
-    teardown._end_runs(context)
+
+def test_a_spot_instance_whose_stop_is_being_armed_is_left_on(
+    aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "POLL_S", 0.01)
+    spot, asked = replace(train, spot=True), list[int]()
+
+    def arm_at_the_third_question(*_: Any) -> dict[str, Any]:
+        asked.append(1)
+        return {train.id: "lease"} if len(asked) == 3 else {}
+
+    monkeypatch.setattr(orphans, "leases", arm_at_the_third_question)
+    assert orphans.awaited_lease(aws, spot, "watch") == "lease"
+    asked.clear()
+    assert orphans.awaited_lease(aws, train, "watch") is None and len(asked) == 1
 
 
 def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: Stack, train: Instance) -> None:
@@ -271,7 +318,7 @@ def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: 
     run = Run(RUN, "watch", "gpu", later, [], 600, 3600, instance=train.id, bucket="none", deadline=later)
     runs.save(stack, run)
     lease(aws, train)
-    with pytest.raises(PneumoError, match=f"run {RUN} goes on there") as caught:
+    with pytest.raises(PneumoError, match=f"is used by run {RUN} of ") as caught:
         on_aws._ensure_hosts_free(aws, stack)
     assert caught.value.code == 5
     aws.stop([train], timeout=20)
@@ -313,8 +360,66 @@ def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(
     assert scheduled_stop.listed(aws, "watch")
 
 
+def test_credentials_alone_stop_a_leased_gpu_of_a_stack_that_another_machine_made(
+    aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    lease(aws, train)
+    words = ["--stack", "watch", "--region", REGION]
+    assert pneumoctl(["gpu", "status", *words]) == 0
+    assert f"run {RUN} of " in capsys.readouterr().out
+    assert pneumoctl(["gpu", "stop", *words, "--json"]) == 0
+    assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
+    document = json.loads(capsys.readouterr().out)
+    assert (document["changed"], document["hosts"][0]["state"]) == ([train.id], "stopped")
+    assert pneumoctl(["gpu", "stop", *words]) == 0
+
+
+def test_a_stack_that_is_nowhere_is_an_error_that_names_what_is_on(
+    aws: Aws, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pneumoctl(["gpu", "stop", "--stack", "wacht", "--region", REGION]) == 2
+    error = capsys.readouterr().err
+    assert "no stack 'wacht' on this machine" in error and f"{train.id} of stack watch" in error
+    assert state(aws, train) == "running"
+
+
+@pytest.mark.parametrize("words", [("gpu", "stop"), ("gpu", "status"), ("runs", "cancel", RUN)], ids=" ".join)
+def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    now = runs.format_time(scheduled_stop.now(aws))
+    runs.save(stack, Run(RUN, "watch", "gpu", now, [], 600, 3600, instance=train.id, bucket="none", deadline=now))
+    cloud.fault("denied", service="ec2", action="DescribeInstances")
+    assert pneumoctl([*words, "--stack", "watch"]) == 7
+    error = capsys.readouterr().err
+    assert "not confirmed stopped" in error and f"aws ec2 stop-instances --region {REGION}" in error
+
+
+def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease(aws, train)
+    cloud.fault("denied", service="scheduler")
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert state(aws, train) == "stopped"
+    assert "the next train deletes it" in capsys.readouterr().err
+
+
+def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(
+    aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "regions", lambda _: [REGION])
+
+    def denied(*_: Any) -> None:
+        raise PneumoError("AWS denies it")
+
+    monkeypatch.setattr(orphans, "awaited_lease", denied)
+    assert pneumoctl(["gpu", "reap", "-y"]) == 7
+
+
 def test_the_guards_are_shown(aws: Aws, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pneumoctl(["gpu", "guard", "--stack", "watch", "--json"]) == 1
+    assert pneumoctl(["gpu", "guard", "--stack", "watch", "--json"]) == 7
     rows = json.loads(capsys.readouterr().out)["guards"]
     assert [row["good"] for row in rows] == [False, True, True, True, True, False]
     lease(aws, train)

@@ -143,3 +143,15 @@ def test_a_file_that_cannot_be_removed_hides_no_error_and_holds_no_lock(
             raise ValueError("of the command")
     with lock.held(path, "teardown"):
         assert json.loads(path.read_text())["command"] == "teardown"
+
+
+def test_the_error_names_what_is_locked_and_the_next_command(tmp_path: Path) -> None:
+    path = tmp_path / "s.gpu.lock"
+    with (
+        lock.held(path, "train --gpu"),
+        pytest.raises(PneumoError) as caught,
+        lock.held(path, "train --gpu", "the GPU host", "or end it: pneumoctl runs cancel"),
+    ):
+        pass
+    assert caught.value.message.startswith("the GPU host is locked by pneumoctl train --gpu (process ")
+    assert caught.value.hint == "wait for it to end, then run this again; or end it: pneumoctl runs cancel"

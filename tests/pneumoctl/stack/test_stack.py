@@ -8,6 +8,7 @@ import pytest
 
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import write_atomically
 from pneumoctl.registry import promotion
 from pneumoctl.stack import stack
 from pneumoctl.stack.inventory import Host, Inventory
@@ -75,6 +76,34 @@ def test_directories_are_resolved_to_one_path(tmp_path: Path) -> None:
     reached = {stack.home({"XDG_STATE_HOME": str(tmp_path / name)}) for name in ("real", "link", "link/../real")}
     assert reached == {tmp_path.resolve() / "real" / "pneumoctl"}
     assert stack.home({"XDG_STATE_HOME": "relative"}) == stack.home({})
+
+
+def test_a_training_and_a_change_of_what_serves_do_not_exclude_each_other(tmp_path: Path) -> None:
+    demo_stack = Stack("t", tmp_path / "t")
+    with demo_stack.gpu_locked("train --gpu"), demo_stack.locked("deploy api"):
+        with pytest.raises(PneumoError, match="the GPU host of t is locked by pneumoctl train --gpu"):
+            demo_stack.gpu_locked("gpu guard").__enter__()
+        with pytest.raises(PneumoError, match="the stack is locked by pneumoctl deploy api"):
+            demo_stack.locked("up").__enter__()
+        assert demo_stack.records() == []
+
+
+@pytest.mark.parametrize("name", ["ssh/id", "terraform/.pneumoctl/run.json", "logs/deep/er/log"])
+def test_every_folder_on_the_way_to_a_file_is_for_the_owner_alone(tmp_path: Path, name: str) -> None:
+    write_atomically(tmp_path / "pneumoctl" / "t" / name, b"", 0o600)
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700} and len(folders) >= 3
+
+
+def test_the_directory_of_a_stack_made_by_an_earlier_version_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    demo_stack = stack.find("t")
+    demo_stack.save(Secrets.generate(), PORTS)
+    demo_stack.directory.chmod(0o755)
+    assert run(["audit", "--stack", "t"]) == 0
+    assert demo_stack.directory.stat().st_mode & 0o777 == 0o700
 
 
 def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
@@ -149,9 +178,22 @@ def test_a_command_for_aws_names_the_target_of_the_stack_and_what_helps(
         assert "stack here runs on this machine (target local)" in error["message"], words
         assert error["hint"].endswith("make one: pneumoctl up --target aws --stack NAME"), words
         assert re.match(r"pneumoctl \w+|name a stack on aws", error["hint"]), words
+        if words in ("gpu status", "gpu stop"):  # credentials are enough for these
+            continue
         assert run([*words.split(), "--stack", "none", "--json"]) == Exit.FAILED, words
         error = json.loads(capsys.readouterr().out)["error"]
         assert (words, error["hint"]) == (words, "pneumoctl up --stack none --target aws")
+
+
+def test_a_gpu_of_a_stack_of_another_machine_needs_its_region(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    assert run(["gpu", "stop", "--stack", "none"]) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert "there is no stack 'none' on this machine" in error and "gpu stop --stack NAME --region REGION" in error
 
 
 @pytest.mark.parametrize("words", [["logs"], ["logs", "--follow"], ["logs", "api"], ["predict", "--remote", "-"]])

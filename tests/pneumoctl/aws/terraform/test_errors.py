@@ -96,6 +96,14 @@ SAID = [
         "set bucket in pneumo.toml",
     ),
     (
+        "deleting S3 Bucket (my-bucket): operation error S3: DeleteBucket, https response error StatusCode: 409, api "
+        "error BucketNotEmpty: The bucket you tried to delete is not empty",
+        "bucket not empty",
+        1,
+        "written to the bucket my-bucket",
+        "run the same command again",
+    ),
+    (
         'Failed to get existing workspaces: S3 bucket "states" does not exist.',
         "state bucket",
         4,

@@ -143,6 +143,7 @@ def test_the_state_is_moved_only_on_request(tmp_path: Path) -> None:
     aws_ctx = replace(aws_context(Ec2(), state_bucket="mine"), stack=Stack("t", tmp_path))
     assert provision._state_bucket(aws_ctx, move=False) == "mine"  # a new stack
     aws_ctx.stack.terraform.mkdir()
+    (aws_ctx.stack.terraform / "terraform.tfstate").touch()
     assert provision._state_bucket(aws_ctx, move=False) == ""
     assert provision._state_bucket(aws_ctx, move=True) == "mine"
     there = replace(aws_ctx, settings=replace(aws_ctx.settings, state_bucket="here"))

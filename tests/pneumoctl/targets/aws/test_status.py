@@ -91,6 +91,6 @@ def test_an_unhealthy_front_door_and_an_unreachable_aws_are_shown(capsys: pytest
 
 def test_a_running_gpu_host_is_shown_as_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     stray = {"instance": "i-9", "name": "old", "state": "running"}
-    assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 1
+    assert show(GOOD | {"up": False, "strays": [stray], "gpu_running": ["train"]}) == 7
     captured = capsys.readouterr()
     assert "costs money" in captured.err and "i-9" in captured.out

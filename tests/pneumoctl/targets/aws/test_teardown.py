@@ -1,0 +1,216 @@
+"""Beside a training, `teardown` asks; what is written to the bucket meanwhile is exported and does not break it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws import ec2
+from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.aws.leftovers import BUCKET_ADDRESS
+from pneumoctl.aws.terraform.errors import NOT_EMPTY
+from pneumoctl.aws.terraform.state import Resource
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import scheduled_stop
+from pneumoctl.stack import runs
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.runs import Run
+from pneumoctl.stack.stack import Cloud as Where
+from pneumoctl.stack.stack import find
+from pneumoctl.targets.aws import teardown, trainings
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.trainings import Trainings
+from pneumoctl.terminal.console import Console
+from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
+from tests.pneumoctl.examples import aws_context
+
+pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
+RUN = "20261123-061500-a1b2"
+NONE = Trainings((), None)
+# Holds the lock of the GPU host until it is asked to end, as a client that follows a run.
+FOLLOWER = """
+import signal, socket, sys
+from pathlib import Path
+from pneumoctl.stack.stack import Stack
+socket.gethostname = lambda real=socket.gethostname(): sys.argv[2] or real
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+with Stack("end", Path(sys.argv[1])).gpu_locked("train --gpu"):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    monkeypatch.setattr(ec2, "POLL_S", 0.05)
+    monkeypatch.setattr(scheduled_stop, "PAUSE_S", 0.01)
+    account = cloud.aws()
+    guarded(account, "end")
+    yield account
+    cloud.ask("DELETE", "faults")
+    for lease in scheduled_stop.listed(account, "end"):
+        scheduled_stop.delete(account, "end", lease.run)
+
+
+@pytest.fixture
+def train(aws: Aws) -> Instance:
+    return launch(aws, "end", "train", "train", "g5.xlarge")
+
+
+@pytest.fixture
+def context(aws: Aws, train: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    stack = find("end")
+    stack.save_cloud(Where(REGION, "", ACCOUNT, "bucket"))
+    host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
+    front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
+    stack.save_hosts(Inventory((front, host)))
+    made = aws_context(aws)
+    return replace(made, settings=replace(made.settings, stack="end"), stack=stack)
+
+
+@pytest.fixture
+def follow(context: Context) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    started = list["subprocess.Popen[str]"]()
+
+    def start(hostname: str = "") -> "subprocess.Popen[str]":
+        words = [sys.executable, "-c", FOLLOWER, str(context.stack.directory), hostname]
+        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+        stdout = started[-1].stdout
+        assert stdout is not None and stdout.readline() == "held\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def lease(aws: Aws, host: Instance) -> None:
+    scheduled_stop.arm(aws, "end", RUN, host, scheduled_stop.now(aws) + timedelta(hours=1))
+
+
+def test_without_a_training_nothing_is_asked_and_none_can_start(context: Context) -> None:
+    with ExitStack() as held:
+        found = trainings.find(context, held)
+        trainings.require_agreement(found, agreed=False)
+        with pytest.raises(PneumoError, match="is locked by pneumoctl teardown"):
+            context.stack.gpu_locked("train --gpu").__enter__()
+    assert found == NONE
+
+
+def test_beside_a_training_it_asks_although_yes_was_given(
+    aws: Aws, context: Context, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease(aws, train)
+    with ExitStack() as held:
+        found = trainings.find(context, held)
+    with pytest.raises(PneumoError, match=f"nothing was destroyed: the GPU host is used by run {RUN} of ") as caught:
+        trainings.require_agreement(found, agreed=False)
+    assert caught.value.code == Exit.LOCKED
+    assert f"pneumoctl runs cancel {RUN}; or: pneumoctl teardown --end-training" in caught.value.hint
+    trainings.require_agreement(found, agreed=True)
+    monkeypatch.setattr(Console, "ask", lambda *_: True)
+    trainings.require_agreement(found, agreed=False)
+
+
+def test_a_lease_that_cannot_be_read_may_be_a_training(context: Context, cloud: Cloud) -> None:
+    cloud.fault("denied", service="scheduler")
+    with ExitStack() as held:
+        found = trainings.find(context, held)
+    with pytest.raises(PneumoError, match=r"a run that is not known .*denies"):
+        trainings.require_agreement(found, agreed=False)
+    trainings.require_agreement(found, agreed=True)
+
+
+def test_a_client_that_follows_a_run_here_ends_it_before_the_teardown_goes_on(
+    context: Context, follow: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    client = follow()
+    with ExitStack() as held:
+        found = trainings.find(context, held)
+        assert str(found) == f"pneumoctl train --gpu (process {client.pid})"
+        with pytest.raises(PneumoError):
+            trainings.require_agreement(found, agreed=False)
+        assert client.poll() is None
+        trainings.end(context, found, held)
+        assert client.wait() == 143
+        with pytest.raises(PneumoError, match="is locked by"):
+            context.stack.gpu_locked("train --gpu").__enter__()
+
+
+def test_a_process_of_another_machine_is_not_signalled(
+    context: Context, follow: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    client = follow("elsewhere")
+    with pytest.raises(PneumoError, match="is locked by pneumoctl train --gpu") as caught, ExitStack() as held:
+        trainings.find(context, held)
+    assert caught.value.code == Exit.LOCKED and client.poll() is None
+
+
+def test_a_run_that_nobody_follows_is_ended_and_its_receipt_stays(aws: Aws, context: Context, train: Instance) -> None:
+    now = scheduled_stop.now(aws)
+    run = Run(RUN, "end", "gpu", runs.format_time(now), [], 600, 3600, instance=train.id, bucket="none")
+    later = runs.format_time(now + timedelta(hours=1))
+    runs.save(context.stack, replace(run, deadline=later, usd_per_hour=1.0))
+    lease(aws, train)
+    trainings.end(context, NONE, ExitStack())
+    assert aws.states([train.id])[train.id] == "stopped" and scheduled_stop.listed(aws, "end") == []
+    receipt = runs.load_receipt(context.stack, RUN)
+    assert receipt and (receipt.why, receipt.guard, receipt.exit) == ("cancelled", "client", 8)
+    assert receipt.billed_s is not None and receipt.usd is not None
+    trainings.end(context, NONE, ExitStack())
+
+
+@dataclass
+class Terraform:
+    """Destroys the bucket if it is empty. `late`: keys that are written to it after it was emptied."""
+
+    aws: Aws
+    bucket: str
+    late: list[str]
+    left: list[Resource] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = [Resource(BUCKET_ADDRESS, "aws_s3_bucket", self.bucket, {})]
+
+    def resources(self) -> list[Resource]:
+        return self.left
+
+    def destroy(self, report: Any) -> None:
+        if self.late:
+            self.aws.call("s3", "put_object", Bucket=self.bucket, Key=self.late.pop(), Body=b"late")
+        try:
+            self.aws.call("s3", "delete_bucket", Bucket=self.bucket)
+        except PneumoError as error:
+            assert error.details["aws_code"] == "BucketNotEmpty"
+            raise PneumoError(error.message, terraform=NOT_EMPTY) from error
+        self.left = []
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_what_is_written_while_the_bucket_is_emptied_is_exported_and_deleted(
+    aws: Aws, context: Context, purge: bool
+) -> None:
+    bucket = f"late-{purge}".lower()
+    aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.call("s3", "put_object", Bucket=bucket, Key="runs/1/early", Body=b"early")
+    made: Any = Terraform(aws, bucket, ["runs/1/late", "runs/1/later"])
+    folder = teardown._empty_and_destroy(replace(context, terraform=made), purge, [BUCKET_ADDRESS])
+    names = {path.name for path in folder.rglob("*") if path.is_file()} if folder else set()
+    assert names == (set() if purge else {"early", "late", "later"}) and made.left == []
+
+
+def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: Context) -> None:
+    aws.call("s3", "create_bucket", Bucket="busy", CreateBucketConfiguration={"LocationConstraint": REGION})
+    made: Any = Terraform(aws, "busy", [f"runs/1/{number}" for number in range(9)])
+    with pytest.raises(PneumoError):
+        teardown._empty_and_destroy(replace(context, terraform=made), True, [BUCKET_ADDRESS])
+    assert len(made.late) == 9 - teardown.ATTEMPTS

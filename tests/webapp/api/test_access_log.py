@@ -1,0 +1,49 @@
+"""The API's access log has the request id that nginx passed on, and nothing of a patient."""
+
+import logging
+
+import pytest
+
+from webapp import access_log
+
+ID = "0123456789abcdef" * 2
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, access_log.__name__)
+    return lambda: [record.getMessage() for record in caplog.records if record.name == access_log.__name__]
+
+
+def test_each_request_is_a_line_with_the_id_that_was_passed_on(caller, lines, clear_picture):
+    (sent,) = caller.sent((clear_picture, "Doe^Jane.png"))
+    caller.headers["X-Request-ID"] = ID
+    caller.get(f"/v1/predictions/{sent['id']}?order=Doe")
+    caller.headers["X-Request-ID"] = "not an id"
+    caller.get("/v1/predictions/none")
+    posted, shown, unknown = lines()
+    assert " POST /v1/predictions 201 s=0." in posted
+    assert shown.startswith(f"request {ID} GET /v1/predictions/<identifier:identifier> 200 s=0.")
+    assert " GET unknown 404 s=0." in unknown and "not an id" not in unknown
+    assert not any(word in line for line in lines() for word in ("Doe", sent["id"], "none"))
+
+
+def test_what_asks_every_few_seconds_is_logged_only_if_it_fails(caller, lines, monkeypatch):
+    for path in ("/livez", "/metrics"):
+        assert caller.client.get(path).status_code == 200
+    assert lines() == []
+    assert caller.client.post("/livez").status_code == 405
+    assert " POST " in lines()[0]
+
+
+def test_a_method_that_a_client_invented_is_not_logged(caller, lines):
+    caller.client.open("/v1/predictions", method="DOE")
+    assert " other " in lines()[0]
+
+
+def test_the_lines_go_to_stderr_once(capfd, monkeypatch):
+    monkeypatch.setattr(access_log.log, "handlers", [])
+    access_log.configure()
+    access_log.configure()
+    access_log.log.info("a line")
+    assert capfd.readouterr().err == "a line\n"
