@@ -6,6 +6,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun, Yes
+from pneumoctl.targets.common.keep import keep
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
@@ -13,12 +14,19 @@ from pneumoctl.terminal.console import console
 @on_stack("target")
 def teardown(
     invocation: Invocation,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete results and models without exporting them.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete results and files without exporting them.")] = False,
+    results_only: Annotated[
+        bool,
+        typer.Option(
+            "--results-only", help="Export the results, but neither the model bundles nor the files in the bucket."
+        ),
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> int:
     """End the stack and prove that nothing remains.
 
-    Results and model bundles are exported first, unless you give --purge. Safe to repeat.
+    The results in the store, the model bundles and (aws) the files in the bucket are exported first. If that fails,
+    nothing is destroyed. Safe to repeat.
     """
-    return console.report(target(*invocation).teardown(purge, yes, dry_run))
+    return console.report(target(*invocation).teardown(keep(purge, results_only), yes, dry_run))

@@ -70,7 +70,7 @@ def every_package() -> tuple[str, ...]:
 
 
 def _redis(desired: DesiredState) -> list[Step]:
-    host = next(host for host in desired.inventory.hosts if "redis" in (host.services or {}))
+    host = desired.inventory.store
     port = (host.services or {})["redis"]
     config, users = "/etc/redis/redis.conf", "/etc/redis/users.acl"
     files = (

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.report import Report
 
 
@@ -30,8 +32,11 @@ class Target(Protocol):
     def logs(self, service: str | None, lines: int, follow: bool) -> int:
         """Print the last lines of one log or of all, and with `follow` new lines; returns the exit code."""
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
-        """Export unless `purge`, remove the stack and prove it; asks unless `agreed`."""
+    def teardown(self, keep: Keep, agreed: bool, dry_run: bool) -> Report:
+        """Export what `keep` says, remove the stack and prove it; asks unless `agreed`."""
+
+    def results(self) -> AbstractContextManager[ResultStore]:
+        """The store of the stack's results, to export them or to import some."""
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """The address of the stack's API, and its bearer token."""

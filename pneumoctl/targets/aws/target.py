@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pneumoctl.gpu import orphans
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import api, logs, plan, preflight, status, teardown, up
+from pneumoctl.targets.aws import api, logs, plan, preflight, results, status, teardown, up
 from pneumoctl.targets.common import service_logs
 from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.report import Report
 
 ON_THIS_MACHINE = ("terraform",)  # what logs here
@@ -47,9 +49,14 @@ class Target:
         orphans.start_alarm_for(self.stack)
         return logs.logs(self.stack, service, lines, follow)
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool) -> Report:
+    def teardown(self, keep: Keep, agreed: bool, dry_run: bool) -> Report:
         """See Target."""
-        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run)
+        return teardown.teardown(self.settings, self.stack, keep, agreed, dry_run)
+
+    def results(self) -> AbstractContextManager[ResultStore]:
+        """See Target."""
+        orphans.start_alarm_for(self.stack)
+        return results.opened(self.stack)
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""

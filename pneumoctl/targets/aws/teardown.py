@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from pneumoctl.aws import leftovers, s3
 from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, exports
-from pneumoctl.targets.aws import provision
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import provision, store_loss
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
+from pneumoctl.targets.common.keep import RESULTS, Keep, new_folder
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 from pneumoctl.training import collect
@@ -23,19 +25,28 @@ from pneumoctl.training import collect
 EVERYTHING = ("",)  # all prefixes
 
 
-def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
+@dataclass(frozen=True)
+class Exported:
+    """The folder of an export, None if there was nothing to export, and what it holds of the store."""
+
+    folder: Path | None = None
+    results: Summary | None = None
+
+
+def teardown(settings: Settings, stack: Stack, keep: Keep, agreed: bool, dry_run: bool) -> Report:
     """Destroy the stack; success if it is gone already. Raises PneumoError with the names of what remains."""
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", options) as act:
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
         if not stack.exists and not leftovers.search(context.aws, settings.stack, context.bucket):
             _forget(stack)
-            return _end(context, [], None, [])
+            return _end(context, [], Exported(), [])
         provision.prepare(context, last_applied_variables(context), "nothing" if dry_run else "all")
         doomed = [resource.address for resource in context.terraform.resources()]
-        lines = list(_description(context, doomed, purge))
+        lines = list(_description(context, doomed, keep))
         if dry_run:
-            return Report(_document(context, doomed, None), lines)
+            return Report(_document(context, doomed, Exported()), lines)
         console.show(lines, stderr=True)
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
@@ -43,7 +54,7 @@ def teardown(settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_ru
         _end_runs(context)
         # Before anything that may fail: a running GPU costs money.
         provision.stop_training_hosts(context, spare_leased=False)
-        exported = _empty_bucket(context, purge)
+        exported = _export(context, keep)
         provision.destroy(context, doomed)
         act.changed = doomed
         left = _prove(context)
@@ -65,18 +76,20 @@ def _end_runs(context: Context) -> None:
                 raise closed.stop_failure
 
 
-def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[str]:
+def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[str]:
     """The resources that will be destroyed, as lines of text."""
     if not doomed:
         return
     yield f"tear down stack {context.settings.stack} in {context.settings.region} (account {context.account.id})"
     for address in doomed:
         yield f"  - {address}"
+    if stored := store_loss.described(context, doomed):
+        yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
     name = _bucket_name(context)
     files = s3.objects(context.aws, name, EVERYTHING) if name else []
     if files:
         size = sum(file.size for file in files) / 1e6
-        fate = "deleted without export" if purge else "exported first"
+        fate = "exported first" if keep == "everything" else "deleted without export"
         yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {name}: {fate}"
 
 
@@ -91,21 +104,28 @@ def _bucket_name(context: Context) -> str:
     return next((resource.id for resource in context.terraform.resources() if resource.address == BUCKET_ADDRESS), "")
 
 
-def _empty_bucket(context: Context, purge: bool) -> Path | None:
-    """Export the bucket's files unless `purge`, and empty it, because AWS deletes only empty buckets."""
+def _export(context: Context, keep: Keep) -> Exported:
+    """Export what `keep` says, verified, then empty the bucket. Raises PneumoError with nothing deleted."""
+    folder = new_folder(context.stack)
+    results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
+    files = _empty_bucket(context, folder if keep == "everything" else None)
+    return Exported(folder if results or files else None, results)
+
+
+def _empty_bucket(context: Context, folder: Path | None) -> int:
+    """Export the bucket's files to `folder`, if given, and empty it, because AWS deletes only empty buckets."""
     name = _bucket_name(context)
     if not name:
-        return None
-    folder = exports() / f"{context.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        return 0
     saved: set[s3.Object] = set()
-    while not purge and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
+    while folder and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with console.progress("export", sum(file.size for file in new), "bytes") as advance:
             s3.download(context.aws, name, sorted(new, key=lambda file: file.key), folder, advance)
         saved |= new
         console.note(f"exported {counted(len(saved), 'file')} to {folder}")
     s3.empty(context.aws, name)
-    return folder if saved else None
+    return len(saved)
 
 
 def _prove(context: Context) -> list[Remaining]:
@@ -124,28 +144,31 @@ def _forget(stack: Stack) -> None:
         shutil.rmtree(stack.removed)
 
 
-def _end(context: Context, changed: list[str], exported: Path | None, left: list[Remaining]) -> Report:
+def _end(context: Context, changed: list[str], exported: Exported, left: list[Remaining]) -> Report:
     if left:
         named = ", ".join(f"{resource.kind} {resource.id}" for resource in left)
         kinds = [{"kind": resource.kind, "id": resource.id, "name": resource.name} for resource in left]
         raise PneumoError(f"resources remain in AWS: {named}", "pneumoctl teardown", left=kinds)
     lines = [f"proof: searched by tag and name, nothing of the stack remains in {context.settings.region}"]
-    if exported:
-        lines.insert(0, f"exported to {exported}")
+    if exported.folder:
+        what = f"{exported.results} " if exported.results else ""
+        lines.insert(0, f"exported {what}to {exported.folder}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
     if records := context.stack.records():
         lines.append(
-            f"its records (audit, training runs, promoted model) stay on this machine: {', '.join(map(str, records))}"
+            "its records (audit, training runs, promoted model, MAC keys of the exports) stay on this machine: "
+            + ", ".join(map(str, records))
         )
     return Report(_document(context, changed, exported), lines)
 
 
-def _document(context: Context, changed: list[str], exported: Path | None) -> dict[str, Any]:
+def _document(context: Context, changed: list[str], exported: Exported) -> dict[str, Any]:
     return {
         "stack": context.settings.stack,
         "changed": changed,
-        "exported": exported,
+        "exported": exported.folder,
+        "results": dict(exported.results.counts) if exported.results else None,
         "left": [],
         "records": context.stack.records(),
     }
