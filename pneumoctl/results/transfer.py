@@ -15,6 +15,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
 LAST = "last-export.json"
+WANTED = "wanted-import.json"
 NOTHING = 66  # exit code instead of the program's: nothing was ever stored
 _DAMAGED = 6  # exit code of the export: it is complete, and some parts are damaged
 
@@ -120,6 +121,28 @@ def set_final(stack: Stack, value: bool) -> None:
         stack.write(LAST, {**saved, "final": value})
 
 
+def want_import(stack: Stack, path: Path) -> None:
+    """Record that an export has to be imported into the store that replaces the one it was made of."""
+    stack.write(WANTED, {"path": str(path)})
+
+
+def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
+    """Import the export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
+    path = wanted(stack)
+    assert path is not None
+    done = restore(stack, store, path)
+    (stack.directory / WANTED).unlink()
+    return done
+
+
+def wanted(stack: Stack) -> Path | None:
+    """The export that has to be imported, None if there is none."""
+    try:
+        return Path(json.loads((stack.directory / WANTED).read_text())["path"])
+    except FileNotFoundError:
+        return None
+
+
 def last_export(stack: Stack) -> Mapping[str, Any] | None:
     """The path, the contents and the counts of the last export, None if there is none or it is gone."""
     try:
@@ -127,6 +150,17 @@ def last_export(stack: Stack) -> Mapping[str, Any] | None:
         return saved if Path(saved["path"]).exists() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def exported(stack: Stack, held: Summary) -> bool:
+    """Whether the last export holds all that the store holds, read back from its files."""
+    saved = last_export(stack)
+    if saved is None or saved.get("contents") != held.contents:
+        return False
+    try:
+        return archive.verify(Path(saved["path"])).contents == held.contents
+    except PneumoError:
+        return False
 
 
 def require_intact(exported: Summary, target: Path) -> None:

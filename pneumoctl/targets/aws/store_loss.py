@@ -1,10 +1,12 @@
-"""What a stack on aws loses with the host of its store, and its export before a teardown."""
+"""What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
 
 import json
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import Summary
@@ -71,3 +73,60 @@ def _never_configured(stack: Stack) -> bool:
         with suppress(ValueError):  # a line that was cut off
             hosts.add(json.loads(line).get("host"))
     return STORE not in hosts
+
+
+def lines(context: Context, changes: Sequence[Change]) -> list[str]:
+    """What a plan does to the store, as text; no line if it leaves it alone."""
+    change = next((change for change in changes if change.address == ADDRESS), None)
+    if change is not None and change.destroys and (lost := described(context, (ADDRESS,))):
+        return [f"! {STORE}, which holds the store, would be replaced. Lost with it: {lost}"]
+    if change is not None and change.action == "create" and context.stack.hosts() is not None:
+        saved = transfer.last_export(context.stack)
+        source = shlex.quote(saved["path"]) if saved else "PATH"
+        return [f"! {STORE} is gone, and its results with it. After `up`: pneumoctl results import {source}"]
+    return []
+
+
+def refuse(context: Context, changed: Collection[str], agreed_to_lose: bool) -> None:
+    """Raise PneumoError if a change loses results that no export holds; otherwise stop uploads, and want the export.
+
+    `changed`: the addresses of the resources that are replaced or deleted.
+    """
+    if ADDRESS not in changed or agreed_to_lose or not _may_hold(context):
+        return
+    try:
+        held = results.held(context.stack)
+    except PneumoError as error:
+        raise _refusal(f"an unknown number of results ({error.message})") from error
+    if held is None or not any(held.counts.values()):
+        return
+    saved = transfer.last_export(context.stack)
+    if saved is None or not transfer.exported(context.stack, held):
+        raise _refusal(f"{held}, which no export holds")
+    with results.opened(context.stack) as store, results.uploads_stopped(context.stack, store.connections):
+        results.require_unchanged(store, held)
+        transfer.want_import(context.stack, Path(saved["path"]))
+
+
+def import_wanted(stack: Stack) -> dict[str, int] | None:
+    """Import the export into the store that replaced the one it was made of; None if there is nothing to import."""
+    path = transfer.wanted(stack)
+    if path is None:
+        return None
+    console.busy(f"importing {path}")
+    try:
+        with results.opened(stack) as store:
+            return transfer.import_wanted(stack, store)
+    except PneumoError as error:
+        hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
+        raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
+    finally:
+        console.idle()
+
+
+def _refusal(lost: str) -> PneumoError:
+    hint = (
+        "pneumoctl results export PATH, then: pneumoctl up, which imports it again "
+        "(or, losing the results: pneumoctl up --lose-results)"
+    )
+    return PneumoError(f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed", hint)

@@ -30,7 +30,7 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
+    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
         """See Target."""
         return up.up(self.settings, self.stack, agreed, dry_run)
 

@@ -1,11 +1,15 @@
-"""Results on real hosts, exported and imported."""
+"""Results on real hosts: exported, imported, and not lost with their host without a word."""
 
 import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from model import phantom
 from tests.lab.stack_operator import Operator
+
+ADDRESS = 'aws_instance.host["app-0"]'
 
 
 def upload(operator: Operator, name: str, seed: int) -> str:
@@ -29,3 +33,19 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     imported = operator.json("results", "import", str(target), "-y")
     assert (imported["added"], imported["present"]) == (0, exported["results"])
     operator.lab.fault.run_on_host("app-0", ["sh", "-c", f"redis-cli -v >/dev/null; ! grep -rl {identifier} /tmp /run"])
+
+
+@pytest.mark.repeat  # tests/pneumoctl/targets/aws/test_store_loss.py; here with a real plan
+def test_up_refuses_to_replace_the_host_of_unexported_results(operator: Operator) -> None:
+    upload(operator, "patient-two.png", 102)
+    copy = operator.directory / "terraform"
+    operator.lab.run(["terraform", f"-chdir={copy}", "taint", ADDRESS])
+    try:
+        (lost,) = operator.json("plan", code=None)["lost"]
+        assert "Lost with it: " in lost and " on app-0" in lost
+        refused = operator.json("up", "-y", code=1)["error"]
+        assert "which no export holds. Nothing was changed" in refused["message"]
+        assert operator.status()["up"]
+    finally:
+        operator.lab.run(["terraform", f"-chdir={copy}", "untaint", ADDRESS])
+    operator.run("up", "-y")

@@ -59,6 +59,7 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     held = transfer.count(made.reached)
     exported = transfer.export(made.stack, made.reached, target)
     assert str(exported) == "2 results, 1 picture, 1 review" and exported.contents == held.contents
+    assert transfer.exported(made.stack, held)
     assert [path.name for path in target.parent.iterdir()] == [name]
     inside = [target, *target.rglob("*")]
     assert not [path for path in inside if stat.S_IMODE(path.stat().st_mode) & 0o077]
@@ -68,6 +69,19 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     assert transfer.restore(made.stack, made.reached, target) == NONE
     assert made.store.get(record(1).id) == record(1) and made.store.picture(record(1).id) == PICTURE
     assert made.store.feedback(record(1).id) == ([REVIEW], 0)
+
+
+def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
+    assert not transfer.exported(made.stack, transfer.count(made.reached))
+    transfer.export(made.stack, made.reached, tmp_path / "second")
+    assert transfer.exported(made.stack, transfer.count(made.reached))
+    (tmp_path / "second" / "images" / f"{record(1).id}.jpg").write_bytes(b"damaged")
+    assert not transfer.exported(made.stack, transfer.count(made.reached))
+    shutil.rmtree(tmp_path / "second")
+    assert transfer.last_export(made.stack) is None
 
 
 @pytest.mark.parametrize("name", ["out", "out.tar"])

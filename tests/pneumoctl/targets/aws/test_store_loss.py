@@ -1,4 +1,4 @@
-"""The host of the store is not destroyed before its results are exported, unless it can hold none."""
+"""The host of the store is not destroyed before its results are exported, or unless it can hold none."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pneumoctl.aws.ec2 import Instance
+from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
@@ -26,6 +27,7 @@ from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
 APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC), "10.20.1.3", "")
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
+EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
 REPLACED = (store_loss.ADDRESS,)
 
 
@@ -71,7 +73,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(transfer, "count", made.count)
     monkeypatch.setattr(transfer, "export", made.export)
     monkeypatch.setattr(remote_command, "run", made.tell)
+    monkeypatch.setattr(transfer, "exported", lambda stack, held: _fresh(stack, held))
     return made
+
+
+def _fresh(stack: Stack, held: Summary) -> bool:
+    return (saved := transfer.last_export(stack)) is not None and saved["contents"] == held.contents
 
 
 UPLOADS = {"web-0", "app-0", "app-1"}
@@ -137,6 +144,7 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
     world.held = [NothingStored("nothing was ever stored on app-0")]
     assert store_loss.export(world.context, tmp_path / "out") is None
     assert store_loss.described(world.context, REPLACED) == ""
+    store_loss.refuse(world.context, REPLACED, False)
 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
@@ -146,6 +154,66 @@ def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world:
     transfer.set_final(world.context.stack, False)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
+
+
+def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
+    with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which no export") as error:
+        store_loss.refuse(world.context, REPLACED, False)
+    assert "pneumoctl results export" in error.value.hint and "--lose-results" in error.value.hint
+    assert world.told == []
+    world.export(world.context.stack, None, tmp_path / "out")
+    store_loss.refuse(world.context, REPLACED, False)
+    assert {verb for _, verb in world.told} == {"stop"}
+    world.held = [HELD, replace(HELD, contents="one more")]  # uploaded between the two looks
+    with pytest.raises(PneumoError, match="results were added"):
+        store_loss.refuse(world.context, REPLACED, False)
+    assert world.told[-1][1] == "start"
+
+
+def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, imported = world.context.stack, []
+
+    def restore(_: Stack, store: object, path: Path) -> dict[str, int]:
+        imported.append(path)
+        if len(imported) == 1:
+            raise PneumoError("nearly full")
+        return {"added": 3}
+
+    monkeypatch.setattr(transfer, "restore", restore)
+    world.export(stack, None, tmp_path / "out")
+    assert store_loss.import_wanted(stack) is None
+    store_loss.refuse(world.context, REPLACED, False)
+    world.export(stack, None, tmp_path / "of the new store")
+    with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
+        store_loss.import_wanted(stack)
+    assert error.value.hint == f"pneumoctl up, or: pneumoctl results import {tmp_path}/out"
+    assert store_loss.import_wanted(stack) == {"added": 3}  # by the next `up`
+    assert store_loss.import_wanted(stack) is None and imported == [tmp_path / "out"] * 2
+
+
+def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
+    store_loss.refuse(world.context, ('aws_instance.host["app-1"]',), False)
+    store_loss.refuse(world.context, REPLACED, True)
+    world.held = [AWAY]
+    with pytest.raises(PneumoError, match="an unknown number of results"):
+        store_loss.refuse(world.context, REPLACED, False)
+    world.held = [EMPTY]
+    store_loss.refuse(world.context, REPLACED, False)
+
+
+def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
+    def lines(action: Any, address: str = store_loss.ADDRESS) -> list[str]:
+        return store_loss.lines(world.context, [Change(address, "aws_instance", action, {}, {})])
+
+    (line,) = lines("replace")
+    assert line.endswith("would be replaced. Lost with it: 3 results, 2 pictures, 1 review on app-0")
+    assert lines("update") == [] == lines("replace", 'aws_instance.host["web-0"]')
+    world.export(world.context.stack, None, tmp_path / "o u t")
+    world.instances = []
+    (line,) = lines("create")
+    assert line.endswith(f"After `up`: pneumoctl results import '{tmp_path}/o u t'")
 
 
 def test_purge_and_results_only_contradict() -> None:
