@@ -131,8 +131,13 @@ def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
     path = wanted(stack)
     assert path is not None
     done = restore(stack, store, path)
-    (stack.directory / WANTED).unlink()
+    forget_wanted(stack)
     return done
+
+
+def forget_wanted(stack: Stack) -> None:
+    """Record that nothing has to be imported any more."""
+    (stack.directory / WANTED).unlink()
 
 
 def wanted(stack: Stack) -> Path | None:
