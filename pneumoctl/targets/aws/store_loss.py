@@ -42,9 +42,8 @@ def export(context: Context, target: Path) -> Summary | None:
     try:
         exported = results.export(context.stack, target) if _may_hold(context) else None
     except PneumoError as error:
-        saved = transfer.last_export(context.stack)
-        if saved and saved.get("final"):
-            console.note(f"the results were exported to {saved['path']} by a teardown that was interrupted")
+        if transfer.is_final(context.stack):
+            console.note("a teardown that was interrupted had exported all results before")
             return None
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:

@@ -94,7 +94,7 @@ def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, 
     exported = store_loss.export(world.context, tmp_path / "out")
     assert exported is not None and exported.counts["results"] == 3
     assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
-    assert transfer.last_export(world.context.stack)["final"]
+    assert transfer.is_final(world.context.stack)
 
 
 def test_a_teardown_whose_export_failed_destroys_nothing_and_uploads_go_on(world: World, tmp_path: Path) -> None:
@@ -149,13 +149,15 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
     assert store_loss.export(world.context, tmp_path / "out") is None
     assert store_loss.described(world.context, REPLACED) == ""
     store_loss.secure(world.context, REPLACE, False)
+    world.held = [AWAY]  # the bastion was destroyed by a teardown that was killed then
+    assert store_loss.export(world.context, tmp_path / "out") is None
 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
     store_loss.export(world.context, tmp_path / "out")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
-    transfer.set_final(world.context.stack, False)  # as `up` and `configure` do: uploads are possible again
+    transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
 
