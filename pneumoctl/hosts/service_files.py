@@ -44,7 +44,7 @@ def _environment_file(desired: DesiredState, host: Host) -> str:
         "max_pending": MAX_PENDING[host.role],
     }
     if host.role == "app":
-        redis = next(host for host in inventory.hosts if "redis" in (host.services or {}))
+        redis = inventory.store
         return render(
             "env/api.env",
             redis_host=redis.address,

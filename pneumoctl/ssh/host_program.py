@@ -1,21 +1,13 @@
 """The program that is sent to hosts with every request: a zip that runs from memory and leaves no file on the host."""
 
 import functools
-import io
-import zipfile
 from pathlib import Path
 
-from pneumoctl import files
+from pneumoctl import files, memory_program
 from pneumoctl.ssh import on_host
 
-# Reads the zip from stdin into an anonymous file in memory and runs it; the rest of stdin is the agent's input. Its end
-# is immediate: Python would take a tenth of the CPU time of a request to delete every object.
-_RUN_FROM_STDIN = f"""import os, sys
-program = os.memfd_create("pneumoctl")
-with open(program, "wb", closefd=False) as file:
-    file.write(sys.stdin.buffer.read(int(sys.argv[1])))
-sys.path.insert(0, "/proc/self/fd/%d" % program)
-from {on_host.__name__}.agent import main
+# Its end is immediate: Python would take a tenth of the CPU time of a request to delete every object.
+_RUN_FROM_STDIN = f"""{memory_program.PRELUDE}from {on_host.__name__}.agent import main
 main()
 os._exit(0)"""
 
@@ -34,10 +26,4 @@ def archive() -> bytes:
     modules = Path(on_host.__path__[0]).glob("*.py")
     sources = {f"{package}/{file.name}": file.read_bytes() for file in modules}
     sources |= {f"pneumoctl/{name}": Path(files.__file__).with_name(name).read_bytes() for name in _IMPORTED}
-    parents = package.split("/")[:-1]
-    sources |= {"/".join((*parents[: depth + 1], "__init__.py")): b"" for depth in range(len(parents))}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, source in sorted(sources.items()):
-            packed.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return memory_program.pack(sources)

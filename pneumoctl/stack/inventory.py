@@ -24,6 +24,8 @@ SERVICES = {
     "train": (),
 }
 
+STORE = "app-0"  # aws: the host of Redis
+
 
 @dataclass(frozen=True)
 class Host:
@@ -58,6 +60,11 @@ class Inventory:
         """The host through which all others are reached. Raises KeyError on the local target."""
         return self.only("nginx")
 
+    @property
+    def store(self) -> Host:
+        """The host of Redis, where every result is stored. Raises StopIteration if there is none."""
+        return next(host for host in self.hosts if "redis" in (host.services or {}))
+
     def port(self, service: str) -> int:
         """The port of a service, on whichever host it runs."""
         return next(h.services[service] for h in self.hosts if h.services and service in h.services)
@@ -89,7 +96,7 @@ def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Invent
     for name, output in sorted(hosts.items()):
         role = output["role"]
         services = {service: PORTS[service] for service in (*SERVICES[role], "node_exporter")}
-        if name == "app-0":
+        if name == STORE:
             services |= {"redis": PORTS["redis"], "redis_exporter": PORTS["redis_exporter"]}
         public = bastion if role == "nginx" else output["public_ip"] or ""
         user = "ubuntu" if role == "train" else "admin"

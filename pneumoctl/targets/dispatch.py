@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.report import Report
 
 
@@ -21,8 +23,11 @@ class Target(Protocol):
     def plan(self) -> Report:
         """The changes that `up` would make; exit code 3 if there are any. Changes nothing."""
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
-        """Bring the stack up and prove that it serves; asks unless `agreed`."""
+    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
+        """Bring the stack up and prove that it serves; asks unless `agreed`.
+
+        Raises PneumoError, unless `lose_results`, if a host with results of which there is no copy would be replaced.
+        """
 
     def status(self) -> Iterator[Report]:
         """The current state for each report; exit code 1 unless everything serves."""
@@ -30,11 +35,14 @@ class Target(Protocol):
     def logs(self, service: str | None, lines: int, follow: bool) -> int:
         """Print the last lines of one log or of all, and with `follow` new lines; returns the exit code."""
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
-        """Export unless `purge`, remove the stack and prove it; asks unless `agreed`.
+    def teardown(self, keep: Keep, agreed: bool, dry_run: bool, end_training: bool = False) -> Report:
+        """Export what `keep` says, remove the stack and prove it; asks unless `agreed`.
 
-        `end_training`: whether a training of the stack's own may be ended; asks if not.
+        `end_training`: whether a training on the stack's GPU host may be ended; asks if not.
         """
+
+    def results(self) -> AbstractContextManager[ResultStore]:
+        """The store of the stack's results, to export them or to import some."""
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """The address of the stack's API, and its bearer token."""

@@ -1,101 +1,148 @@
-"""Export every stored prediction to a directory: `python -m webapp.api.export OUT`, with the API's environment."""
+"""Write every stored result to stdout as a tar archive: `python -m webapp.api.export`, with the API's environment.
+
+The archive holds, for people, results.jsonl, feedback.jsonl and images/; for an import, sealed.jsonl with the records
+and reviews as they are stored; damaged/ with the bytes of what failed its integrity check; and as its last member
+manifest.json with the counts and the digest of every other member. An archive without a manifest is incomplete.
+"""
 
 import argparse
+import hashlib
+import io
 import json
-import os
-import shutil
 import sys
+import tarfile
+import tempfile
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
-from typing import TextIO
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import IO
 
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Damaged, Missing, Record, Store, StoreUnavailable
+from webapp.api.store import StoreUnavailable
+from webapp.api.store_copy import Contents, Item, StoreCopy, Verified
 from webapp.environment import Environment, EnvironmentInvalid
 
+FORMAT = 1
+MANIFEST, SEALED, RESULTS, FEEDBACK = "manifest.json", "sealed.jsonl", "results.jsonl", "feedback.jsonl"
 DAMAGED = 6  # exit code
+WAIT_S = 120.0  # for a Redis that loads its file
 
 
-def export(store: Store, out: Path) -> dict[str, object]:
-    """Write results.jsonl, feedback.jsonl and images/ to `out`, which appears only when it is complete.
-
-    A record that fails its integrity check goes unchanged to damaged/. Returns the counts.
-    Raises FileExistsError if `out` exists, StoreUnavailable if Redis cannot be reached.
-    """
-    if out.exists():
-        raise FileExistsError(f"{out} exists already")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "images").mkdir(parents=True)
-    counts: Counter[str] = Counter(records=0, images=0, feedback=0, damaged=0, damaged_images=0, damaged_feedback=0)
-    with (partial / "results.jsonl").open("w") as results, (partial / "feedback.jsonl").open("w") as feedback:
-        for identifier in sorted(set(store.ids())):
-            with suppress(Missing):  # deleted in the meantime
-                try:
-                    record = store.get(identifier)
-                except Damaged:
-                    _write_damaged(store, identifier, partial / "damaged")
-                    counts["damaged"] += 1
-                    continue
-                counts.update(_write(store, record, partial, results, feedback))
-        for stream in (results, feedback):
-            stream.flush()
-            os.fsync(stream.fileno())
-    partial.rename(out)
-    return {"out": str(out), **counts}
+def picture_name(identifier: str) -> str:
+    """The member of a picture."""
+    return f"images/{identifier}.jpg"
 
 
-def _write(store: Store, record: Record, folder: Path, results: TextIO, feedback: TextIO) -> Counter[str]:
-    """Write a record with its picture and feedback; returns how much was written and how much was damaged."""
-    counts: Counter[str] = Counter(records=1)
-    line: dict[str, object] = {**record.prediction, "image": None}
-    if record.image is not None:
-        try:
-            picture = store.picture(record.id)
-            line["image"] = f"images/{record.id}.jpg"
-            (folder / "images" / f"{record.id}.jpg").write_bytes(picture)
-            counts["images"] += 1
-        except Damaged:
-            line["image"] = None
-            counts["damaged_images"] += 1
-    results.write(json.dumps(line) + "\n")
-    entries, damaged = store.feedback(record.id)
-    feedback.writelines(json.dumps(entry) + "\n" for entry in entries)
-    counts.update(feedback=len(entries), damaged_feedback=damaged)
-    return counts
+class _Archive:
+    """A tar archive that is written to a stream, with the digest and the size of each member."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self.files: dict[str, tuple[str, int]] = {}
+        self._packed = tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
+
+    def write(self, name: str, content: IO[bytes]) -> None:
+        """Add a member."""
+        member = tarfile.TarInfo(name)
+        member.mode, member.size = 0o600, content.seek(0, io.SEEK_END)
+        content.seek(0)
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        self._packed.addfile(member, content)
+        self.files[name] = (digest, member.size)
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._packed.close()
 
 
-def _write_damaged(store: Store, identifier: str, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    # The id was read from a damaged store: use it as a file name only if it looks like an id.
-    name = identifier if identifier.isalnum() and len(identifier) <= 64 else identifier.encode().hex()[:64]
-    (folder / f"{name}.bin").write_bytes(store.raw(identifier))
+def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
+    """Write the archive; returns the counts. Raises StoreUnavailable if Redis cannot be reached."""
+    counts: Counter[str] = Counter(results=0, pictures=0, reviews=0, damaged=0)
+    keys: Counter[str] = Counter()
+    archive, contents = _Archive(out), Contents()
+    with ExitStack() as held:
+        lists = {name: held.enter_context(tempfile.TemporaryFile()) for name in (RESULTS, FEEDBACK, SEALED)}
+        for identifier in store.result_ids():
+            item = store.item(identifier)
+            if item is None:  # deleted in the meantime
+                continue
+            verified = store.verified(item)
+            _write(archive, lists, item, verified)
+            contents.add(identifier, len(item.feedback))
+            counts += _counted(verified)
+            keys.update([verified.sealed_with] if verified.record else [])
+        for name, lines in lists.items():
+            archive.write(name, lines)
+    manifest = {
+        "format": FORMAT,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": {name: counts[name] for name in ("results", "pictures", "reviews", "damaged")},
+        "keys": dict(keys),
+        "contents": contents.hexdigest(),
+        "files": archive.files,
+    }
+    archive.write(MANIFEST, io.BytesIO(json.dumps(manifest, indent=1).encode()))
+    archive.close()
+    return manifest["counts"]
+
+
+def _counted(verified: Verified) -> Counter[str]:
+    return Counter(
+        results=verified.record is not None,
+        pictures=verified.picture is not None,
+        reviews=len(verified.feedback),
+        damaged=len(verified.damaged),
+    )
+
+
+def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified: Verified) -> None:
+    """Write the parts of a result."""
+    for part, content in verified.damaged.items():
+        archive.write(f"damaged/{_file_name(item.id)}.{part}.bin", io.BytesIO(content))
+    for document in verified.feedback:
+        lists[FEEDBACK].write(_line(document))
+    if verified.record is None:
+        return
+    picture = None
+    if verified.picture is not None:
+        picture = picture_name(item.id)
+        archive.write(picture, io.BytesIO(verified.picture))
+    lists[RESULTS].write(_line({**verified.record.prediction, "image": picture}))
+    intact = [sealed for number, sealed in enumerate(item.feedback) if f"review-{number}" not in verified.damaged]
+    feedback = [sealed.decode("ascii") for sealed in intact]
+    lists[SEALED].write(_line({"id": item.id, "record": item.record.decode("ascii"), "feedback": feedback}))
+
+
+def _line(document: object) -> bytes:
+    return json.dumps(document).encode() + b"\n"
+
+
+def _file_name(identifier: str) -> str:
+    """The id, which was read from a store that may be damaged: as it is only if it looks like an id."""
+    return identifier if identifier.isalnum() and len(identifier) <= 64 else identifier.encode().hex()[:64]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Export; the counts go to stdout as a line of JSON. Returns 0, DAMAGED, or 1 with the reason on stderr."""
+    """Export, or count; returns 0, DAMAGED, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m webapp.api.export", description=__doc__)
-    parser.add_argument("out", type=Path, help="directory to create")
-    parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for Redis (default: %(default).0f)")
+    parser.add_argument("--count", action="store_true", help="only print the counts and a digest of the ids")
+    parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds to wait for Redis (default: %(default).0f)")
     arguments = parser.parse_args(argv)
     try:
         environment = Environment()
         settings = StoreSettings.read(environment)
         environment.check()
-        store = Store.open(settings)
+        store = StoreCopy.open(settings)
         store.wait(arguments.wait)
-        counts = export(store, arguments.out)
+        if arguments.count:
+            sys.stdout.write(json.dumps(store.summary()) + "\n")
+            return 0
+        counts = export(store, sys.stdout.buffer)
+        sys.stdout.flush()
     except (EnvironmentInvalid, StoreUnavailable, OSError) as error:
         sys.stderr.write(f"export failed: {error}\n")
         return 1
-    sys.stdout.write(json.dumps(counts) + "\n")
-    damaged = sum(number for name, number in counts.items() if name.startswith("damaged"))
-    if damaged:
-        sys.stderr.write(
-            f"{damaged} records, pictures or feedback entries are damaged; all others are in {arguments.out}\n"
-        )
-    return DAMAGED if damaged else 0
+    return DAMAGED if counts["damaged"] else 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milli
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
 _HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
-_PUT_ATTEMPTS = 5
+PUT_ATTEMPTS = 5
 PROBE_SECONDS = 120
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
 
@@ -67,19 +67,22 @@ class Page:
 
 
 @contextmanager
-def _redis_errors() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
+    """Translate the errors of Redis."""
     try:
         yield
     except redis.RedisError as error:
         raise StoreUnavailable(type(error).__name__) from error
 
 
-def _key(kind: str, identifier: str) -> str:
+def key_of(kind: str, identifier: str) -> str:
+    """The key of a part of a result."""
     return f"{_PREFIX}{kind}:{identifier}"
 
 
-def _index(order: str, list_filter: str) -> str:
-    return _key("index", f"{order}:{list_filter.replace(' ', '-')}")
+def index_of(order: str, list_filter: str) -> str:
+    """The key of an index."""
+    return key_of("index", f"{order}:{list_filter.replace(' ', '-')}")
 
 
 class Store:
@@ -111,19 +114,19 @@ class Store:
         A record that is not `listed` is in no index and expires after PROBE_SECONDS.
         """
         expiry = None if listed else PROBE_SECONDS
-        sealed = self._seal.close(_key("record", record.id), serialize(asdict(record)))
-        with _redis_errors(), self._redis.pipeline() as pipe:
-            for _ in range(_PUT_ATTEMPTS):
-                pipe.watch(_key("record", record.id))
-                first = pipe.get(_key("record", record.id))
+        sealed = self._seal.close(key_of("record", record.id), serialize(asdict(record)))
+        with redis_errors(), self._redis.pipeline() as pipe:
+            for _ in range(PUT_ATTEMPTS):
+                pipe.watch(key_of("record", record.id))
+                first = pipe.get(key_of("record", record.id))
                 if first is not None:
-                    return self._open_record(record.id, first)
+                    return self.open_record(record.id, first)
                 pipe.multi()
-                pipe.set(_key("record", record.id), sealed, ex=expiry)
+                pipe.set(key_of("record", record.id), sealed, ex=expiry)
                 if picture is not None:
-                    pipe.set(_key("image", record.id), picture, ex=expiry)
+                    pipe.set(key_of("image", record.id), picture, ex=expiry)
                 for order, list_filter, member in listing.memberships(record.prediction) if listed else ():
-                    pipe.zadd(_index(order, list_filter), {member: 0})
+                    pipe.zadd(index_of(order, list_filter), {member: 0})
                 try:
                     pipe.execute()
                     return record
@@ -133,24 +136,24 @@ class Store:
 
     def get(self, identifier: str) -> Record:
         """The record with that id; raises Missing or Damaged."""
-        with _redis_errors():
-            return self._open_record(identifier, self._redis.get(_key("record", identifier)))
+        with redis_errors():
+            return self.open_record(identifier, self._redis.get(key_of("record", identifier)))
 
     def page(self, order: str, list_filter: str, cursor: str | None, limit: int) -> Page:
         """At most `limit` records, newest or most probable first; raises listing.CursorInvalid."""
         start = "+" if cursor is None else "(" + listing.from_cursor(order, list_filter, cursor)
-        with _redis_errors():
+        with redis_errors():
             with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zrevrangebylex(_index(order, list_filter), start, "-", 0, limit + 1)
-                pipe.zcard(_index(order, list_filter))
+                pipe.zrevrangebylex(index_of(order, list_filter), start, "-", 0, limit + 1)
+                pipe.zcard(index_of(order, list_filter))
                 raw_members, total = pipe.execute()
             members = [each.decode("ascii", "replace") for each in raw_members]
             ids = [listing.id_of(each) for each in members[:limit]]
-            values = self._redis.mget([_key("record", identifier) for identifier in ids]) if ids else []
+            values = self._redis.mget([key_of("record", identifier) for identifier in ids]) if ids else []
         records, damaged = [], []
         for identifier, value in zip(ids, values, strict=True):
             try:
-                records.append(self._open_record(identifier, value))
+                records.append(self.open_record(identifier, value))
             except (Damaged, Missing):
                 damaged.append(identifier)
         following = listing.to_cursor(order, list_filter, members[limit - 1]) if len(members) > limit else None
@@ -161,16 +164,16 @@ class Store:
         image = self.get(identifier).image
         if image is None:
             raise Missing("No picture is stored with this prediction.")
-        with _redis_errors():
-            content = self._redis.get(_key("image", identifier))
+        with redis_errors():
+            content = self._redis.get(key_of("image", identifier))
         if content is None or hashlib.sha256(content).hexdigest() != image["sha256"]:
-            raise Damaged(_key("image", identifier))
+            raise Damaged(key_of("image", identifier))
         return content
 
     def heatmap(self, identifier: str) -> bytes | None:
         """The cached PNG, if there is one and it is undamaged."""
-        key = _key("heatmap", identifier)
-        with _redis_errors():
+        key = key_of("heatmap", identifier)
+        with redis_errors():
             sealed = self._redis.get(key)
         try:
             return None if sealed is None else self._seal.open(key, sealed)
@@ -179,34 +182,35 @@ class Store:
 
     def cache_heatmap(self, identifier: str, png: bytes) -> None:
         """Cache a PNG for an hour."""
-        key = _key("heatmap", identifier)
-        with _redis_errors():
+        key = key_of("heatmap", identifier)
+        with redis_errors():
             self._redis.set(key, self._seal.close(key, png), ex=_HEATMAP_SECONDS)
 
     def add_feedback(self, identifier: str, document: Feedback) -> None:
         """Add feedback to a prediction; raises Missing, Damaged or FeedbackFull."""
         self.get(identifier)
-        key = _key("feedback", identifier)
-        with _redis_errors():
+        key = key_of("feedback", identifier)
+        with redis_errors():
             if self._redis.llen(key) >= _MAX_FEEDBACK:
                 raise FeedbackFull(f"A prediction can have at most {_MAX_FEEDBACK} feedback entries.")
             self._redis.rpush(key, self._seal.close(key, serialize(document)))
 
     def feedback(self, identifier: str) -> tuple[list[Feedback], int]:
         """The feedback on a prediction, oldest first, and how many entries are damaged and left out."""
-        key = _key("feedback", identifier)
-        with _redis_errors():
+        key = key_of("feedback", identifier)
+        with redis_errors():
             values = self._redis.lrange(key, 0, -1)
         entries = []
         for value in values:
             with suppress(SealBroken):
                 entries.append(json.loads(self._seal.open(key, value)))
+        entries.sort(key=lambda entry: entry.get("created", ""))  # an import appends older ones
         return entries, len(values) - len(entries)
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless Redis answers, accepts a write, and has free memory."""
-        with _redis_errors():
-            self._redis.set(_key("probe", "write"), str(time.time()), ex=60)
+        with redis_errors():
+            self._redis.set(key_of("probe", "write"), str(time.time()), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("nearly full")
@@ -229,19 +233,15 @@ class Store:
 
     def ids(self) -> Iterator[str]:
         """The id of every stored record, unordered; records added meanwhile may or may not be included."""
-        with _redis_errors():
-            for name in self._redis.scan_iter(match=_key("record", "*"), count=500):
+        with redis_errors():
+            for name in self._redis.scan_iter(match=key_of("record", "*"), count=500):
                 yield name.decode("ascii", "replace").rpartition(":")[2]
 
-    def raw(self, identifier: str) -> bytes:
-        """The stored bytes of a record, damaged or not."""
-        with _redis_errors():
-            return self._redis.get(_key("record", identifier)) or b""
-
-    def _open_record(self, identifier: str, sealed: bytes | None) -> Record:
+    def open_record(self, identifier: str, sealed: bytes | None) -> Record:
+        """The record in the sealed bytes; raises Missing or Damaged."""
         if sealed is None:
             raise Missing("There is no prediction with that id.")
-        key = _key("record", identifier)
+        key = key_of("record", identifier)
         try:
             stored = json.loads(self._seal.open(key, sealed))
         except SealBroken as error:

@@ -29,6 +29,11 @@ class Change:
     reason: str = ""  # terraform's own, as replace_because_tainted
 
     @property
+    def destroys(self) -> bool:
+        """Whether the resource that exists now will be gone."""
+        return self.action in ("replace", "delete")
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """The sorted names of the attributes that differ."""
         names = {*self.before, *self.after}

@@ -14,6 +14,7 @@ from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Plan, Step, describe
+from pneumoctl.results import transfer
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack import audit
@@ -107,6 +108,7 @@ def _carry_out(
     settings: Settings, stack: Stack, hosts: Hosts, plan: Plan, todo: Todo, task: Task, bundle: Path
 ) -> Result:
     secrets, inventory = stack.secrets(), stack.hosts()
+    transfer.reopen(stack)
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
     if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly

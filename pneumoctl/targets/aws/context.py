@@ -112,6 +112,7 @@ def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str
         "bucket": context.bucket,
         "train_count": int(context.settings.gpu_host),
         "gpu_type": context.gpu_type,
+        "backup_days": context.settings.backup_days,
         **{name: getattr(context.settings, name) for name in names},
     }
 

@@ -15,7 +15,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change as hosts
 from pneumoctl.targets.aws import preflight as preflight_aws
-from pneumoctl.targets.aws import provision
+from pneumoctl.targets.aws import provision, store_loss
 from pneumoctl.targets.aws.context import Context, desired_variables, read_only
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
@@ -33,9 +33,12 @@ def report(settings: Settings, stack: Stack) -> Report:
         planned = provision.plan(context)
         bill = price(context, planned)
         following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
+        lost = store_loss.lines(context, planned.changes)
     code = Exit.CHANGES if planned.changes else Exit.DONE
     return Report(
-        document(context, planned, bill) | {"configure": following}, (*blocks(planned, bill), *following), code
+        document(context, planned, bill) | {"configure": following, "lost": lost},
+        (*blocks(planned, bill), *lost, *following),
+        code,
     )
 
 

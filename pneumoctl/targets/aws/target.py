@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import api, logs, plan, preflight, status, teardown, up
+from pneumoctl.targets.aws import api, logs, plan, preflight, results, status, teardown, up
 from pneumoctl.targets.common import service_logs
 from pneumoctl.targets.common.checks import Row
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.report import Report
 
 ON_THIS_MACHINE = ("terraform",)  # what logs here
@@ -30,9 +32,9 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
+    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
         """See Target."""
-        return up.up(self.settings, self.stack, agreed, dry_run)
+        return up.up(self.settings, self.stack, agreed, dry_run, lose_results)
 
     def status(self) -> Iterator[Report]:
         """See Target."""
@@ -44,9 +46,13 @@ class Target:
             return service_logs.show(self.stack, service, lines, follow)
         return logs.logs(self.stack, service, lines, follow)
 
-    def teardown(self, purge: bool, agreed: bool, dry_run: bool, end_training: bool) -> Report:
+    def teardown(self, keep: Keep, agreed: bool, dry_run: bool, end_training: bool = False) -> Report:
         """See Target."""
-        return teardown.teardown(self.settings, self.stack, purge, agreed, dry_run, end_training)
+        return teardown.teardown(self.settings, self.stack, keep, agreed, dry_run, end_training)
+
+    def results(self) -> AbstractContextManager[ResultStore]:
+        """See Target."""
+        return results.opened(self.stack)
 
     def api(self) -> AbstractContextManager[Endpoint]:
         """See Target."""

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack, exports
-from pneumoctl.targets.aws import provision, trainings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import provision, store_loss, trainings
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
+from pneumoctl.targets.common.keep import RESULTS, Keep, new_folder
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
@@ -24,22 +26,31 @@ EVERYTHING = ("",)  # all prefixes
 ATTEMPTS = 3  # to empty the bucket and destroy it before something is written to it
 
 
+@dataclass(frozen=True)
+class Exported:
+    """The folder of an export, None if there was nothing to export, and what it holds of the store."""
+
+    folder: Path | None = None
+    results: Summary | None = None
+
+
 def teardown(
-    settings: Settings, stack: Stack, purge: bool, agreed: bool, dry_run: bool, end_training: bool = False
+    settings: Settings, stack: Stack, keep: Keep, agreed: bool, dry_run: bool, end_training: bool = False
 ) -> Report:
     """Destroy the stack; success if it is gone already. Raises PneumoError with the names of what remains."""
     if dry_run:
-        return _preview(settings, stack, purge)
-    options = {"purge": purge, "yes": agreed, "end_training": end_training}
+        return _preview(settings, stack, keep)
+    options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
+    options["end_training"] = end_training
     with stack.locked("teardown"), ExitStack() as held, audit.recorded(stack, "teardown", options) as act:
         context = open_context(settings, stack)
         orphans.start_alarm(context.aws)
         if _is_gone(context):
             _forget(stack)
-            return _end(context, [], None, [])
+            return _end(context, [], Exported(), [])
         provision.prepare(context, last_applied_variables(context), "all")
         doomed = _doomed(context)
-        console.show(list(_description(context, doomed, purge)), stderr=True)
+        console.show(list(_description(context, doomed, keep)), stderr=True)
         under_way = trainings.find(context, held)
         trainings.require_agreement(under_way, end_training)
         _ask(context, doomed, agreed)
@@ -48,7 +59,7 @@ def teardown(
         trainings.end(context, under_way, held)
         # Before anything that may fail: a running GPU costs money.
         provision.stop_training_hosts(context, spare_leased=False)
-        exported = _empty_and_destroy(context, purge, doomed)
+        exported = _export_and_destroy(context, keep, doomed)
         act.changed = doomed
         left = _prove(context)
         if not left:
@@ -56,16 +67,16 @@ def teardown(
     return _end(context, doomed, exported, left)
 
 
-def _preview(settings: Settings, stack: Stack, purge: bool) -> Report:
+def _preview(settings: Settings, stack: Stack, keep: Keep) -> Report:
     """What a teardown would destroy."""
     context = open_context(settings, stack)
     orphans.start_alarm(context.aws)
     if _is_gone(context):
-        return _end(context, [], None, [])
+        return _end(context, [], Exported(), [])
     with read_only(settings, stack) as copy:
         provision.prepare(copy, last_applied_variables(copy))
         doomed = _doomed(copy)
-        return Report(_document(copy, doomed, None), list(_description(copy, doomed, purge)))
+        return Report(_document(copy, doomed, Exported()), list(_description(copy, doomed, keep)))
 
 
 def _is_gone(context: Context) -> bool:
@@ -76,18 +87,20 @@ def _doomed(context: Context) -> list[str]:
     return [resource.address for resource in context.terraform.resources()]
 
 
-def _description(context: Context, doomed: list[str], purge: bool) -> Iterator[str]:
+def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[str]:
     """The resources that will be destroyed, as lines of text."""
     if not doomed:
         return
     yield f"tear down stack {context.settings.stack} in {context.settings.region} (account {context.account.id})"
     for address in doomed:
         yield f"  - {address}"
+    if stored := store_loss.described(context, doomed):
+        yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
     name = _bucket_name(context)
     files = s3.objects(context.aws, name, EVERYTHING) if name else []
     if files:
         size = sum(file.size for file in files) / 1e6
-        fate = "deleted without export" if purge else "exported first"
+        fate = "exported first" if keep == "everything" else "deleted without export"
         yield f"  {counted(len(files), 'file')} ({size:.1f} MB) in bucket {name}: {fate}"
 
 
@@ -102,15 +115,16 @@ def _bucket_name(context: Context) -> str:
     return next((resource.id for resource in context.terraform.resources() if resource.address == BUCKET_ADDRESS), "")
 
 
-def _empty_and_destroy(context: Context, purge: bool, doomed: list[str]) -> Path | None:
-    """Export the bucket's files, empty it and destroy everything; returns the folder of the export.
+def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
+    """Export what `keep` says, verified, empty the bucket and destroy everything.
 
-    Hosts go off after the bucket was emptied, and colleagues may push data: what was written meanwhile is exported and
-    deleted, too.
+    Raises PneumoError with nothing deleted if the export fails. Hosts go off after the bucket was emptied, and
+    colleagues may push data: what was written meanwhile is exported and deleted, too.
     """
-    folder = exports() / f"{context.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = new_folder(context.stack)
+    results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
     for left in range(ATTEMPTS - 1, -1, -1):
-        _empty_bucket(context, purge, folder)
+        _empty_bucket(context, folder if keep == "everything" else None)
         try:
             provision.destroy(context, doomed)
             break
@@ -118,16 +132,16 @@ def _empty_and_destroy(context: Context, purge: bool, doomed: list[str]) -> Path
             if not left or error.details.get("terraform") != NOT_EMPTY:
                 raise
             console.note("something was written to the bucket after it was emptied: once more", "yellow")
-    return folder if folder.exists() else None
+    return Exported(folder if folder.exists() else None, results)
 
 
-def _empty_bucket(context: Context, purge: bool, folder: Path) -> None:
-    """Export the bucket's files unless `purge`, and empty it, because AWS deletes only empty buckets."""
+def _empty_bucket(context: Context, folder: Path | None) -> None:
+    """Export the bucket's files to `folder`, if given, and empty it, because AWS deletes only empty buckets."""
     name = _bucket_name(context)
     if not name:
         return
     saved: set[s3.Object] = set()
-    while not purge and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
+    while folder and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with console.progress("export", sum(file.size for file in new), "bytes") as advance:
             s3.download(context.aws, name, sorted(new, key=lambda file: file.key), folder, advance)
@@ -152,28 +166,31 @@ def _forget(stack: Stack) -> None:
         shutil.rmtree(stack.removed)
 
 
-def _end(context: Context, changed: list[str], exported: Path | None, left: list[Remaining]) -> Report:
+def _end(context: Context, changed: list[str], exported: Exported, left: list[Remaining]) -> Report:
     if left:
         named = ", ".join(f"{resource.kind} {resource.id}" for resource in left)
         kinds = [{"kind": resource.kind, "id": resource.id, "name": resource.name} for resource in left]
         raise PneumoError(f"resources remain in AWS: {named}", "pneumoctl teardown", left=kinds)
     lines = [f"proof: searched by tag and name, nothing of the stack remains in {context.settings.region}"]
-    if exported:
-        lines.insert(0, f"exported to {exported}")
+    if exported.folder:
+        what = f"{exported.results} " if exported.results else ""
+        lines.insert(0, f"exported {what}to {exported.folder}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
     if records := context.stack.records():
         lines.append(
-            f"its records (audit, training runs, promoted model) stay on this machine: {', '.join(map(str, records))}"
+            "its records (audit, training runs, promoted model, MAC keys of the exports) stay on this machine: "
+            + ", ".join(map(str, records))
         )
     return Report(_document(context, changed, exported), lines)
 
 
-def _document(context: Context, changed: list[str], exported: Path | None) -> dict[str, Any]:
+def _document(context: Context, changed: list[str], exported: Exported) -> dict[str, Any]:
     return {
         "stack": context.settings.stack,
         "changed": changed,
-        "exported": exported,
+        "exported": exported.folder,
+        "results": dict(exported.results.counts) if exported.results else None,
         "left": [],
         "records": context.stack.records(),
     }

@@ -14,20 +14,20 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change, gpu_placement, plan, provision
+from pneumoctl.targets.aws import change, gpu_placement, plan, provision, store_loss
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
 
-def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
+def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_results: bool) -> Report:
     """Provision, wait for every host, configure it, and have a picture scored through the front door."""
     if dry_run:
         return replace(plan.report(settings, stack), code=Exit.DONE)
     with (
         stack.locked("up"),
-        audit.recorded(stack, "up", {"yes": agreed}) as act,
+        audit.recorded(stack, "up", {"yes": agreed, "lose_results": lose_results}) as act,
         ThreadPoolExecutor(1) as aside,
         ExitStack() as reserved,
     ):
@@ -43,6 +43,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
+        store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results)
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
         try:
@@ -55,6 +56,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         changed += [rule["SecurityGroupRuleId"] for rule in foreign]
         act.changed = changed
         document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
+        document["imported"] = store_loss.import_wanted(stack)
     return _report(inventory, changed, document)
 
 
@@ -75,7 +77,7 @@ def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:
 def _show(context: Context, saved: Saved) -> tuple[Planned, Bill]:
     """Read the plan and print it, for the question."""
     planned, bill = _read(context, saved)
-    console.show(plan.blocks(planned, bill), stderr=True)
+    console.show((*plan.blocks(planned, bill), *store_loss.lines(context, planned.changes)), stderr=True)
     return planned, bill
 
 
@@ -85,9 +87,11 @@ def _report(inventory: Inventory, provisioned: list[str], document: dict[str, An
     address = inventory.bastion.public_address
     document["changed"] = [*provisioned, *document["changed"]]
     stopped = "; the GPU host is stopped" if len(serving) < len(hosts) else ""
+    imported = document["imported"]
     lines = (
         *change.lines(document, "the stack is up"),
         f"{counted(len(serving), 'host')} up, host keys pinned: pneumoctl ssh {serving[0].name}{stopped}",
         f"web page: https://{address} (user {LOGIN}; its password: pneumoctl secrets show)",
+        *([f"{counted(imported['added'], 'result')} imported into the new store"] if imported else ()),
     )
     return Report({**document, "address": address, "url": f"https://{address}", "hosts": hosts}, lines)

@@ -1,8 +1,8 @@
 """Remove a stack from this machine: export its results, end it, and prove that nothing remains."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,21 +10,24 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.plan.apply import apply, changes
 from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
+from pneumoctl.results.transfer import described
 from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
-from pneumoctl.stack.stack import Damaged, Stack, exports
+from pneumoctl.stack.stack import Damaged, Stack
+from pneumoctl.targets.common.keep import Keep, new_folder
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
-from pneumoctl.targets.local.teardown_plan import TeardownOptions, plan
+from pneumoctl.targets.local.teardown_plan import EXPORT, TeardownOptions, plan
 from pneumoctl.terminal.report import Report
 
 Read = TypeVar("Read")
 
 
-def prepare(stack: Stack, purge: bool) -> tuple[TeardownOptions, Mapping[str, HostAccess]]:
+def prepare(stack: Stack, keep: Keep) -> tuple[TeardownOptions, Mapping[str, HostAccess]]:
     """The facts that the plan depends on, and the hosts of the stack. Changes nothing."""
+    purge = keep == "nothing"
     ports = _unless_damaged(stack.ports, purge)
     assigned = ports.assigned if ports else {}
     desired = TeardownOptions(
@@ -32,9 +35,9 @@ def prepare(stack: Stack, purge: bool) -> tuple[TeardownOptions, Mapping[str, Ho
         layout=stack.layout,
         python=sys.executable,
         ports=tuple(assigned.values()),
-        export=None if purge else _export_folder(stack),
+        export=None if purge else new_folder(stack),
         has_results=_has_results(stack, purge),
-        has_models=_any(stack.layout.models),
+        has_models=keep == "everything" and _any(stack.layout.models),
     )
     return desired, reach(stack, inventory.local(assigned or dict.fromkeys(("redis", "api", "ui"), 0)))
 
@@ -65,15 +68,11 @@ def _any(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _export_folder(stack: Stack) -> Path:
-    """A new folder for every attempt: an earlier export is never overwritten."""
-    return exports() / f"{stack.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-
-
-def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
+def teardown(stack: Stack, keep: Keep, agreed: bool, dry_run: bool) -> Report:
     """Export, end every process, remove the directory and prove it; with `dry_run`, only show the plan."""
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
-        desired, hosts = prepare(stack, purge)
+    options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", options) as act:
+        desired, hosts = prepare(stack, keep)
         if not dry_run:
             return _carry_out(stack, desired, hosts, agreed, act)
         planned = plan(desired)
@@ -106,15 +105,15 @@ def _carry_out(
         message = f"processes, ports or files of the stack remain: {', '.join(left)}"
         raise PneumoError(message, "pneumoctl teardown", left=left)
     exported = str(desired.export) if desired.export and desired.export.exists() else None
+    counts = json.loads(applied.outputs[EXPORT].stdout) if EXPORT in applied.outputs else None
     lines: list[str] = []
     if not applied.changed:
         lines.append(f"nothing to do: there is no stack {stack.name}")
     elif exported:
-        lines.append(f"exported to {exported}")
+        lines.append(f"exported {described(counts)} to {exported}" if counts else f"exported to {exported}")
     records = [str(path) for path in stack.records()]
-    except_for = (
-        f", except for its records (audit, training runs, promoted model): {', '.join(records)}" if records else ""
-    )
+    kept = "audit, training runs, promoted model, MAC keys of the exports"
+    except_for = f", except for its records ({kept}): {', '.join(records)}" if records else ""
     lines.append(f"proof: no process, no port and no file of the stack remains{except_for}")
-    document = {"stack": stack.name, "changed": list(applied.changed), "exported": exported}
+    document = {"stack": stack.name, "changed": list(applied.changed), "exported": exported, "results": counts}
     return Report({**document, "left": left, "records": records}, lines)

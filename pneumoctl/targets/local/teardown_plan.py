@@ -5,7 +5,11 @@ from pathlib import Path
 
 from pneumoctl.plan.steps import Fetch, Plan, Probe, Run, Service, Step
 from pneumoctl.stack.layout import Layout
+from pneumoctl.targets.common.keep import RESULTS
 from pneumoctl.targets.local import supervisor
+
+EXPORT = "export"
+_EXPORT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,13 @@ def _redis(desired: TeardownOptions) -> Step:
 
 
 def _results(desired: TeardownOptions, export: Path) -> Step:
-    environment = str(desired.layout.config("env/api.env"))
-    command = (desired.python, "-P", "-m", "webapp.api.export", str(export / "results"))
+    module, root = "pneumoctl.targets.local.results", str(desired.layout.root)
     run = Run(
-        ("sh", "-c", 'set -a && . "$0" && exec "$@"', environment, *command),
-        timeout=600,
+        (desired.python, "-P", "-m", module, root, str(export / RESULTS)),
+        timeout=_EXPORT_S,
         title=f"read the results from Redis into {export}",
     )
-    return Step("Export the results", ("app",), (_private(export), run))
+    return Step("Export the results", ("app",), (_private(export), run), id=EXPORT)
 
 
 def _private(folder: Path) -> Run:

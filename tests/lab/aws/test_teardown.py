@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model import phantom
 from tests.lab.faults.interruptions import InterruptionTest
 from tests.lab.first_up import FirstUp
 from tests.lab.shared import SharedStack
@@ -22,6 +23,7 @@ NEWEST_VERSIONS = {
     "bundles/a/model.onnx": b"m" * 100_000,
     "data/train/a.png": b"picture",
 }
+PICTURE = "patient-three.png"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,9 @@ def teardown_output(aws: SharedStack[FirstUp], run: str) -> str:
     Before that, files with older versions were put into the bucket.
     """
     operator = aws.ready()
+    picture = operator.lab.paths.home / PICTURE
+    picture.write_bytes(phantom.png(103, 192, opacity=True))
+    operator.run("predict", "--remote", str(picture))
     s3 = operator.lab.client("s3")
     for body in (b"first", b"second"):
         s3.put_object(Bucket=BUCKET, Key="runs/1/log.txt", Body=body)
@@ -125,6 +130,13 @@ def test_what_was_in_the_bucket_was_taken_out_first(teardown_output: str, operat
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert NEWEST_VERSIONS.items() <= files.items() and "runs/2/gone.txt" not in files
     assert folder.is_relative_to(operator.lab.paths.home / ".local/share/pneumoctl/exports")
+
+
+def test_the_results_of_the_store_were_taken_out_first(teardown_output: str, operator: Operator) -> None:
+    exports = operator.lab.paths.home / ".local/share/pneumoctl/exports"
+    lists = [file.read_text().splitlines() for file in exports.glob("*/results/results.jsonl")]
+    assert any(json.loads(line)["file"] == PICTURE for lines in lists for line in lines)
+    assert operator.directory.with_name("default.mac-keys.json").stat().st_mode & 0o077 == 0
 
 
 def test_nothing_is_left_here(teardown_output: str, operator: Operator) -> None:

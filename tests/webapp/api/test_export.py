@@ -1,10 +1,16 @@
-"""The export writes every intact record, separates damaged ones, and appears on disk only when complete."""
+"""The export holds every intact result, separates damaged parts, and ends with its manifest only when complete."""
 
+import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,26 +18,49 @@ from PIL import Image
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.webapp.api.records import PICTURE, put, record
 from tests.webapp.conftest import Caller
-from tests.webapp.servers import ROOT, RedisServer, redis_binary
+from tests.webapp.servers import MAC_KEY, ROOT, RedisServer, redis_binary
 from webapp import api
-from webapp.api.export import export, main
+from webapp.api.export import DAMAGED, export, main
+from webapp.api.seal import key_id
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Store, StoreUnavailable
+from webapp.api.store import StoreUnavailable
+from webapp.api.store_copy import StoreCopy
 from webapp.environment import Environment
 
 
 @pytest.fixture
-def store(config) -> Store:
+def store(config) -> StoreCopy:
     """The store behind the API."""
-    return Store.open(StoreSettings.read(Environment(config)))
+    return StoreCopy.open(StoreSettings.read(Environment(config)))
 
 
-def run(config: dict[str, str], out, *more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as an operator does."""
+def run(config: dict[str, str], *more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command as pneumoctl does."""
     environment = {**os.environ, **config, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "webapp.api.export", str(out), *more]
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600)
+    argv = [sys.executable, "-m", "webapp.api.export", *more]
+    return subprocess.run(argv, env=environment, capture_output=True, timeout=600)
+
+
+def unpacked(content: bytes, folder: Path) -> dict:
+    """Unpack an archive whose members all have the digests in its manifest; returns the manifest."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as packed:
+        packed.extractall(folder, filter="data")
+        names = packed.getnames()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert names == [*manifest["files"], "manifest.json"]
+    for name, (digest, size) in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (digest, size)
+    return manifest
+
+
+def exported(store: StoreCopy, folder: Path) -> dict:
+    """Export to a folder; returns the manifest."""
+    out = io.BytesIO()
+    export(store, out)
+    return unpacked(out.getvalue(), folder)
 
 
 def lines(path) -> list[dict]:
@@ -43,13 +72,13 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
     documents = caller.sent((clear_picture, "a.png"), (opaque_picture, "b.png"), (b"x", "c.png"))
     path = f"/v1/predictions/{documents[0]['id']}/feedback"
     caller.client.post(path, json={"label": "unsure"}, headers=caller.headers)
-    ran = run(config, tmp_path / "out")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    counts = json.loads(ran.stdout)
-    assert counts.pop("out") == str(tmp_path / "out")
-    assert counts == {
-        "records": 3, "images": 2, "feedback": 1, "damaged": 0, "damaged_images": 0, "damaged_feedback": 0,
-    }  # fmt: skip
+    ran = run(config)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    manifest = unpacked(ran.stdout, tmp_path / "out")
+    assert manifest["counts"] == {"results": 3, "pictures": 2, "reviews": 1, "damaged": 0}
+    assert manifest["keys"] == {key_id(bytes.fromhex(MAC_KEY)): 3} and MAC_KEY.encode() not in ran.stdout
+    counted = json.loads(run(config, "--count").stdout)
+    assert counted == {"results": 3, "pictures": 2, "reviews": 1, "contents": manifest["contents"]}
     written = {line["id"]: line for line in lines(tmp_path / "out/results.jsonl")}
     for document in documents:
         line = written[document["id"]]
@@ -64,52 +93,57 @@ def test_everything_is_exported(caller, config, tmp_path, clear_picture, opaque_
     assert not (tmp_path / "out/damaged").exists()
 
 
-def test_damaged_records_are_counted_and_written_separately(caller, store, tmp_path, redis_server, clear_picture):
+def test_damaged_parts_are_counted_and_written_separately(caller, store, config, tmp_path, redis_server, clear_picture):
     hurt, faceless, whole = caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
+    for identifier in (hurt["id"], whole["id"]):
+        path = f"/v1/predictions/{identifier}/feedback"
+        caller.client.post(path, json={"label": "unsure"}, headers=caller.headers)
     client = redis_server.client()
     key = f"pneumo:1:record:{hurt['id']}"
     client.set(key, client.get(key).replace(b"no pneumonia", b"pneumonia   "))
     client.set(f"pneumo:1:image:{faceless['id']}", b"another picture")
     client.set("pneumo:1:record:../../evil", b"not ours")
-    counts = export(store, tmp_path / "out")
-    assert (counts["records"], counts["damaged"], counts["images"], counts["damaged_images"]) == (2, 2, 1, 1)
+    client.rpush(f"pneumo:1:feedback:{whole['id']}", b"not sealed")
+    manifest = exported(store, tmp_path / "out")
+    assert manifest["counts"] == {"results": 2, "pictures": 1, "reviews": 2, "damaged": 5}
     assert {line["id"]: line["image"] for line in lines(tmp_path / "out/results.jsonl")} == {
         faceless["id"]: None,
         whole["id"]: f"images/{whole['id']}.jpg",
     }
-    assert (tmp_path / f"out/damaged/{hurt['id']}.bin").read_bytes() == client.get(key)
-    assert len(list((tmp_path / "out/damaged").iterdir())) == 2
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["out"]
+    assert {line["prediction"] for line in lines(tmp_path / "out/feedback.jsonl")} == {hurt["id"], whole["id"]}
+    assert {line["id"] for line in lines(tmp_path / "out/sealed.jsonl")} == {faceless["id"], whole["id"]}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out/damaged").iterdir()} == {
+        f"{hurt['id']}.record.bin": client.get(key),
+        f"{hurt['id']}.picture.bin": client.get(f"pneumo:1:image:{hurt['id']}"),
+        f"{faceless['id']}.picture.bin": b"another picture",
+        f"{whole['id']}.review-1.bin": b"not sealed",
+        f"{b'../../evil'.hex()}.record.bin": b"not ours",
+    }
+    assert run(config).returncode == DAMAGED
 
 
-def test_a_record_without_index_entries_is_exported(caller, store, tmp_path, redis_server, clear_picture):
-    caller.sent((clear_picture, "a.png"))
+def test_a_result_without_index_entries_is_exported_and_a_probe_is_not(store, tmp_path, redis_server):
+    put(store, record(1), record(2))
     for name in redis_server.client().keys("pneumo:1:index:*"):
         redis_server.client().delete(name)
-    assert export(store, tmp_path / "out")["records"] == 1
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    probe = record(3)
+    store.put(replace(probe, prediction={**probe.prediction, "created": now}), PICTURE, listed=False)
+    manifest = exported(store, tmp_path / "out")
+    assert manifest["counts"] == {"results": 2, "pictures": 2, "reviews": 0, "damaged": 0}
+    assert {line["file"] for line in lines(tmp_path / "out/results.jsonl")} == {"1.png", "2.png"}
+    assert store.summary() == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"]}
 
 
 def test_an_empty_store_is_exported(store, tmp_path, redis_server):
-    assert export(store, tmp_path / "out")["records"] == 0
+    assert exported(store, tmp_path / "out")["counts"]["results"] == 0
     assert (tmp_path / "out/results.jsonl").read_text() == ""
 
 
-def test_nothing_is_overwritten_and_a_partial_export_is_replaced(caller, store, tmp_path, clear_picture):
-    caller.sent((clear_picture, "a.png"))
-    (tmp_path / "out.partial/images").mkdir(parents=True)
-    (tmp_path / "out.partial/old").write_text("from a crash")
-    export(store, tmp_path / "out")
-    assert not (tmp_path / "out/old").exists()
-    with pytest.raises(FileExistsError):
-        export(store, tmp_path / "out")
-
-
-def test_an_export_without_redis_fails(config, tmp_path):
-    ran = run({**config, "REDIS_PORT": "1"}, tmp_path / "out", "--wait=0.3")
-    assert ran.returncode == 1
-    assert "StoreUnavailable" not in ran.stdout
-    assert "export failed: ConnectionError" in ran.stderr
-    assert not (tmp_path / "out").exists()
+def test_an_export_without_redis_fails(config):
+    ran = run({**config, "REDIS_PORT": "1"}, "--wait=0.3")
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert b"export failed: ConnectionError" in ran.stderr
 
 
 def loading(server: RedisServer) -> None:
@@ -142,23 +176,24 @@ def test_the_export_waits_while_redis_loads(own_redis, config, tmp_path, clear_p
     loading(own_redis)
     for name, value in config.items():
         monkeypatch.setenv(name, value)
-    assert main([str(tmp_path / "none"), "--wait=0"]) == 1
+    assert main(["--wait=0", "--count"]) == 1
     assert capsys.readouterr().err == "export failed: BusyLoadingError\n"
-    assert not (tmp_path / "none").exists()
-    assert main([str(tmp_path / "out")]) == 0
+    ran = run(config)
+    assert ran.returncode == 0
+    unpacked(ran.stdout, tmp_path / "out")
     assert [line["id"] for line in lines(tmp_path / "out/results.jsonl")] == [document["id"]]
 
 
-def test_a_rejected_login_fails_immediately(config, tmp_path):
+def test_a_rejected_login_fails_immediately(config):
     start = time.monotonic()
-    ran = run({**config, "REDIS_PASSWORD": "not-the-password"}, tmp_path / "out")
-    assert (ran.returncode, ran.stderr) == (1, "export failed: AuthenticationError\n")
+    ran = run({**config, "REDIS_PASSWORD": "not-the-password"})
+    assert (ran.returncode, ran.stderr) == (1, b"export failed: AuthenticationError\n")
     assert time.monotonic() - start < 30
 
 
-def test_losing_redis_during_an_export_leaves_no_complete_export(caller, store, tmp_path, clear_picture, monkeypatch):
+def test_losing_redis_during_an_export_leaves_an_archive_without_its_end(caller, store, clear_picture, monkeypatch):
     caller.sent(*((clear_picture, f"{number}.png") for number in range(3)))
-    asked, whole = [], store.feedback
+    asked, whole = [], store.item
 
     def once(identifier):
         if asked:
@@ -166,14 +201,15 @@ def test_losing_redis_during_an_export_leaves_no_complete_export(caller, store, 
         asked.append(identifier)
         return whole(identifier)
 
-    monkeypatch.setattr(store, "feedback", once)
+    monkeypatch.setattr(store, "item", once)
+    out = io.BytesIO()
     with pytest.raises(StoreUnavailable):
-        export(store, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        export(store, out)
+    assert b"manifest.json" not in out.getvalue()
 
 
-def test_a_missing_setting_is_named(config, tmp_path, monkeypatch):
+def test_a_missing_setting_is_named(config, monkeypatch):
     monkeypatch.delenv("MAC_KEY", raising=False)
-    ran = run({name: value for name, value in config.items() if name != "MAC_KEY"}, tmp_path / "out")
+    ran = run({name: value for name, value in config.items() if name != "MAC_KEY"})
     assert ran.returncode == 1
-    assert "MAC_KEY" in ran.stderr
+    assert b"MAC_KEY" in ran.stderr

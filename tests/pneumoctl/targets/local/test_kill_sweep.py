@@ -105,7 +105,7 @@ def test_up_and_teardown_converge_from_a_kill_in_the_middle(operator: Operator) 
     assert kill_in_step(operator, "teardown", "Stop the API", 0.0)
     operator.run("teardown", "-y")
     assert processes.ours(operator.directory) == []
-    assert left(operator) == ["t.audit.head", "t.audit.jsonl"]
+    assert left(operator) == ["t.audit.head", "t.audit.jsonl", "t.mac-keys.json"]
     assert operator.json("audit", "--verify")["unfinished"].count("teardown") == 1  # killed there, and it shows
     (*_, results) = operator.data.glob("pneumoctl/exports/*/results/results.jsonl")
     assert posted["id"] in {json.loads(line)["id"] for line in results.read_text().splitlines()}
@@ -148,7 +148,7 @@ def test_up_and_teardown_converge_from_a_kill_in_every_step(operator: Operator) 
 
     assert sweep(operator, "teardown", 0.0) >= 5
     operator.run("teardown", "-y")
-    assert left(operator) == ["t.audit.head", "t.audit.jsonl"]
+    assert left(operator) == ["t.audit.head", "t.audit.jsonl", "t.mac-keys.json"]
     assert operator.json("audit", "--verify")["unfinished"].count("teardown") >= 1  # killed there, and it shows
     assert processes.ours(operator.directory) == []
     written = list(operator.data.glob("pneumoctl/exports/*/results/results.jsonl"))

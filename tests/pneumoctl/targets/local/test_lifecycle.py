@@ -115,6 +115,7 @@ def teardown_exports_and_proves(operator: Operator, posted: dict) -> None:
     exported = Path(document["exported"])
     records = [json.loads(line) for line in (exported / "results" / "results.jsonl").read_text().splitlines()]
     assert acknowledged and {posted["id"], *acknowledged} <= {record["id"] for record in records}
+    assert document["results"]["results"] == len(records) and document["results"]["damaged"] == 0
     assert next(exported.glob("models/*/bundle.json")).is_file()
     assert exported.stat().st_mode & 0o077 == 0
     assert not operator.directory.exists()

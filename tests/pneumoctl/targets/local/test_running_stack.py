@@ -15,7 +15,7 @@ from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator, operating
-from tests.pneumoctl.page_client import post
+from tests.pneumoctl.page_client import post, stored
 from tests.pneumoctl.stored_results import as_api, damage
 
 HOSTILE = {
@@ -32,7 +32,17 @@ HOSTILE = {
     "LD_PRELOAD_OF_NO_MEANING": "1",
 }
 ODD = "%o%(h)s#$x '\\\"`;é"  # the name of the state's folder; short: a socket lies below it
-MUTABLE = ("logs", "metrics", "redis/data", "audit", "journal.jsonl", "supervisor.sock", "supervisord.pid", "api.sock")
+MUTABLE = (
+    "last-export.json",
+    "logs",
+    "metrics",
+    "redis/data",
+    "audit",
+    "journal.jsonl",
+    "supervisor.sock",
+    "supervisord.pid",
+    "api.sock",
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +190,24 @@ def test_redis_requires_the_password(operator: Operator) -> None:
         for forbidden in (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "*"], ["GET", "other:key"], ["SHUTDOWN"]):
             with pytest.raises(redis.ResponseError):
                 api.execute_command(*forbidden)
+
+
+def test_results_are_exported_and_imported_while_the_stack_serves(operator: Operator, tmp_path: Path) -> None:
+    posted, target = post(operator, "patient.png", 104), str(tmp_path / "out.tar")
+    exported = operator.json("results", "export", target)
+    assert exported["path"] == target and exported["results"] == exported["pictures"] > 0 == exported["damaged"]
+    with as_api(operator) as client:
+        damage(client, posted["id"])
+    assert operator.json("results", "export", target + "2", code=Exit.PARTLY)["damaged"] == 1
+    assert operator.json("results", "import", target, "-y")["repaired"] == 1
+    assert operator.json("results", "import", target, "-y")["present"] == exported["results"]
+    assert "cancelled" in operator.json("results", "import", target, code=Exit.FAILED)["error"]["message"]
+    assert stored(operator, posted["id"]) == posted
+    acts = [act for act in operator.json("audit")["acts"] if act["command"].startswith("results ")]
+    assert [(act["command"].split()[1], act["code"]) for act in acts] == [
+        ("export", 0), ("export", Exit.PARTLY), ("import", 0), ("import", 0)
+    ]  # fmt: skip
+    assert not any(word in json.dumps(acts) for word in ("patient", posted["id"], str(tmp_path)))
 
 
 def test_a_damaged_result_stops_a_teardown_and_a_folder_with_special_characters_is_removed(

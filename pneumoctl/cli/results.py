@@ -1,0 +1,83 @@
+"""`pneumoctl results`: export the results in the stack's store, and import an export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoctl.cli.invocation import Invocation, on_stack
+from pneumoctl.cli.options import Yes
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import archive, transfer
+from pneumoctl.stack import audit
+from pneumoctl.targets.dispatch import target
+from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
+
+app = typer.Typer(
+    name="results", help="Export the stored results; import an export.", rich_markup_mode=None, no_args_is_help=True
+)
+
+Export = Annotated[Path, typer.Argument(metavar="FILE.tar|FOLDER", help="A name that ends with .tar is one file.")]
+
+
+@app.command()
+@on_stack()
+def export(invocation: Invocation, path: Export) -> int:
+    """Export all results to a new file or folder.
+
+    It holds results, pictures and reviews, and only you can read it. The stack goes on serving. Every file is read back
+    and compared with its digest. An export never contains the keys that seal its results: they are kept beside the
+    stack's directory, in STACK.mac-keys.json. Back up both.
+
+    Exit codes: 6 parts of the store are damaged; they are in the export as they are.
+    """
+    stack, place = invocation.stack, path.expanduser().absolute()
+    with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
+        act.begin()
+        console.busy(f"reading the store on {store.host}")
+        exported = transfer.export(stack, store, place)
+        console.idle()
+        act.changed = []
+        act.code = Exit.PARTLY if exported.counts["damaged"] else Exit.DONE
+    console.result({"stack": stack.name, "path": place, **exported.counts})
+    console.text(f"exported {exported} to {place}")
+    return act.code
+
+
+@app.command(name="import")
+@on_stack()
+def import_(
+    invocation: Invocation,
+    path: Export,
+    mac_keys: Annotated[
+        Path | None,
+        typer.Option("--mac-keys", metavar="FILE", help="The kept keys of the stack that made the export."),
+    ] = None,
+    yes: Yes = False,
+) -> int:
+    """Add the results of an export to the stack's store.
+
+    The export is verified as a whole before anything is stored: its digests, and the seal of each result. Results that
+    another stack sealed are sealed anew with this stack's key, once their own seal was verified. A stored result is
+    never replaced, unless it is damaged, so that importing twice changes nothing.
+    """
+    stack, place = invocation.stack, path.expanduser().absolute()
+    manifest = archive.verify(place)
+    question = f"Add {transfer.described(manifest.counts)} to the store of stack {stack.name}?"
+    if not yes and not console.ask(question):
+        raise PneumoError("cancelled: nothing was imported", "answer y, or give --yes")
+    with stack.locked("results import"), audit.recorded(stack, "results import", {}) as act:
+        with target(*invocation).results() as store:
+            act.begin(audit.plan_digest(manifest.contents))
+            console.busy(f"importing into the store on {store.host}")
+            done = transfer.restore(stack, store, place, mac_keys)
+            console.idle()
+        act.changed = [
+            f"{name}: {number}" for name, number in done.items() if number and name not in ("present", "kept")
+        ]
+    console.result({"stack": stack.name, "path": place, **done})
+    added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
+    before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
+    console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
+    return 0

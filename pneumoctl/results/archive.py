@@ -1,0 +1,189 @@
+"""Exports as a file (tar) or a folder: verified by the manifest, appear only when complete, never replace another."""
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import sha256
+
+FORMAT = 1
+MANIFEST, SEALED, PICTURES = "manifest.json", "sealed.jsonl", "images/"  # as webapp/api/export.py names them
+TAR = ".tar"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an export holds. `contents`: the digest of what the store held; `keys`: id of each MAC key -> results."""
+
+    counts: Mapping[str, int]
+    contents: str
+    keys: Mapping[str, int]
+    files: Mapping[str, tuple[str, int]]  # name -> (sha256, size in bytes)
+
+
+def partial(target: Path) -> Path:
+    """The file that an export is written to, beside its target."""
+    return target.with_name(f".{target.name}.partial")
+
+
+def prepare(target: Path) -> Path:
+    """Make the folder of the target, and remove what a killed export left; returns the file to write to."""
+    if target.exists() or target.is_symlink():
+        raise PneumoError(f"{target} exists already", "name another file or folder", Exit.USAGE)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    spool = partial(target)
+    spool.unlink(missing_ok=True)
+    shutil.rmtree(_folder(target), ignore_errors=True)
+    return spool
+
+
+def finish(target: Path) -> Manifest:
+    """Verify what was written and give it its name; returns what it holds. Raises PneumoError and removes it."""
+    spool, folder = partial(target), _folder(target)
+    try:
+        manifest = _verify_tar(spool)
+        if target.suffix == TAR:
+            spool.rename(target)
+        else:
+            _unpack(spool, folder)
+            verify(folder)
+            folder.rename(target)
+        _sync(target.parent)
+        return manifest
+    finally:
+        spool.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(target: Path) -> Path:
+    return target.with_name(f".{target.name}.folder")
+
+
+def verify(path: Path) -> Manifest:
+    """Read every file of an export back and compare its digest; returns what it holds. Raises PneumoError."""
+    if not path.exists():
+        raise PneumoError(f"there is no export {path}", "pneumoctl results export PATH", Exit.USAGE)
+    if path.is_file():
+        return _verify_tar(path)
+    try:
+        manifest = _parse((path / MANIFEST).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(path, f"its {MANIFEST} is missing or damaged") from error
+    for name, (digest, _) in manifest.files.items():
+        file = path / _safe(name, path)
+        if not file.is_file() or sha256(file) != digest:
+            raise _unusable(path, f"{_kind(name)} is missing or damaged")
+    return manifest
+
+
+def _verify_tar(path: Path) -> Manifest:
+    found: dict[str, tuple[str, int]] = {}
+    manifest: Manifest | None = None
+    try:
+        with tarfile.open(path, "r|") as packed:
+            for member in packed:
+                content = packed.extractfile(member)
+                if content is None:
+                    raise ValueError("not a file")
+                if member.name == MANIFEST:
+                    manifest = _parse(content.read())
+                else:
+                    found[member.name] = _digest(content)
+    except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(path, "it is cut off, or not an export") from error
+    if manifest is None:
+        raise _unusable(path, "it is cut off: its end is missing")
+    if found != manifest.files:
+        wrong = next(name for name in {**found, **manifest.files} if found.get(name) != manifest.files.get(name))
+        raise _unusable(path, f"{_kind(wrong)} is missing or damaged")
+    return manifest
+
+
+def _digest(content: IO[bytes]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while part := content.read(1 << 20):
+        digest.update(part)
+        size += len(part)
+    return digest.hexdigest(), size
+
+
+def _parse(text: bytes) -> Manifest:
+    """Raises ValueError, KeyError or TypeError."""
+    document = json.loads(text)
+    if document["format"] != FORMAT:
+        raise ValueError("a format of another version")
+    files = {name: (digest, size) for name, (digest, size) in document["files"].items()}
+    return Manifest(document["counts"], document["contents"], document["keys"], files)
+
+
+def _unusable(path: Path, why: str) -> PneumoError:
+    return PneumoError(f"the export {path} cannot be used: {why}", "use another export, or make a new one")
+
+
+def _kind(name: str) -> str:
+    """What a file of an export is."""
+    return "a picture" if name.startswith(PICTURES) else "a damaged part" if "/" in name else name
+
+
+def _safe(name: str, path: Path) -> str:
+    """The name, which must lie within the export."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise _unusable(path, "it names a file outside of itself")
+    return name
+
+
+def _unpack(spool: Path, folder: Path) -> None:
+    """Write each file for the owner alone, synced."""
+    folder.mkdir(mode=0o700)
+    with tarfile.open(spool, "r|") as packed:
+        for member in packed:
+            file = folder / _safe(member.name, spool)
+            file.parent.mkdir(exist_ok=True, mode=0o700)
+            with open_private(file) as out, packed.extractfile(member) or BytesIO() as content:
+                shutil.copyfileobj(content, out)
+                out.flush()
+                os.fsync(out.fileno())
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """A new file that only its owner can read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_for_import(path: Path, out: IO[bytes]) -> int:
+    """Write the tar that an import needs, of a verified export; returns its size."""
+    if path.is_file():
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, out)
+    else:
+        with tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as packed:
+            for name in _needed(path):
+                packed.add(path / name, arcname=name, recursive=False)
+    return out.tell()
+
+
+def _needed(folder: Path) -> Iterable[str]:
+    yield from (MANIFEST, SEALED)
+    yield from (f"{PICTURES}{file.name}" for file in sorted((folder / PICTURES).glob("*.jpg")))
+
+
+def parts(source: IO[bytes]) -> Iterator[bytes]:
+    """The contents of a file, in parts."""
+    while part := source.read(1 << 16):
+        yield part

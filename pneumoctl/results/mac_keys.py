@@ -1,0 +1,76 @@
+"""The MAC keys of exported results, kept beside the stack's directory: without its key, no export can be imported.
+
+An export names the keys that sealed it by their ids and never contains them. A teardown removes the secrets of a stack;
+these keys stay on this machine, in NAME.mac-keys.json (0600).
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import write_atomically
+from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.stack import Stack, home
+
+SUFFIX = ".mac-keys.json"
+
+
+def key_id(key: str) -> str:
+    """A name for a key (in hexadecimal) that does not disclose it; webapp/api/seal.py gives the same."""
+    return hmac.new(bytes.fromhex(key), b"pneumoctl key id", hashlib.sha256).hexdigest()[:16]
+
+
+def of_stack(secrets: Secrets | None) -> dict[str, str]:
+    """Id -> key of every key with which a result of the stack may be sealed."""
+    keys = (secrets.mac_key, *secrets.mac_keys_accepted) if secrets else ()
+    return {key_id(key): key for key in keys}
+
+
+def path(stack: Stack) -> Path:
+    """The file of a stack's kept keys."""
+    return stack.directory.with_name(f"{stack.name}{SUFFIX}")
+
+
+def keep(stack: Stack, ids: Collection[str]) -> None:
+    """Keep the keys of these ids beside the stack's directory, which a teardown removes."""
+    file = path(stack)
+    kept = _read(file) if file.exists() else {}
+    new = {name: key for name, key in of_stack(stack.secrets()).items() if name in ids}
+    if new.items() - kept.items():
+        write_atomically(file, json.dumps({"keys": {**kept, **new}}, indent=2).encode(), 0o600)
+
+
+def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> list[str]:
+    """The keys of these ids that the stack itself does not have, from `file` or those kept on this machine.
+
+    Raises PneumoError if one is not found. `what`: the export, for the message.
+    """
+    own = of_stack(stack.secrets())
+    wanted = sorted(set(ids) - set(own))
+    if not wanted:
+        return []
+    files = [file] if file else sorted(home().glob(f"*{SUFFIX}"))
+    known = {name: key for each in files for name, key in _read(each).items()}
+    if missing := [name for name in wanted if name not in known]:
+        message = f"{what} has results sealed with MAC key {', '.join(missing)}, which stack {stack.name} does not have"
+        hint = (
+            f"give the file STACK{SUFFIX} of the machine that made the export (beside its stacks, {home()}): "
+            "pneumoctl results import PATH --mac-keys FILE"
+        )
+        raise PneumoError(message, hint)
+    return [known[name] for name in wanted]
+
+
+def _read(file: Path) -> Mapping[str, str]:
+    """The keys in a file, each under the id that it really has."""
+    try:
+        keys = json.loads(file.read_text())["keys"]
+        return {key_id(key): key for key in keys.values()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{file} is not a readable file of MAC keys ({type(error).__name__})"
+        raise PneumoError(
+            message, f"restore {file} from a backup, or name another: --mac-keys FILE", Exit.USAGE
+        ) from error

@@ -1,0 +1,183 @@
+"""Count, export and import the results of a store."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import archive, mac_keys, program
+from pneumoctl.stack.stack import Stack
+from pneumoctl.terminal.report import counted
+
+LAST = "last-export.json"
+WANTED, FINAL = "wanted-import.json", "final-export.json"
+NOTHING = 66  # exit code instead of the program's: nothing was ever stored
+_DAMAGED = 6  # exit code of the export: it is complete, and some parts are damaged
+
+
+class NothingStored(PneumoError):
+    """The stack's API was never installed, so that nothing can be stored."""
+
+
+class ResultStore(Protocol):
+    """The store of a stack, and how to run a program beside it."""
+
+    @property
+    def host(self) -> str:
+        """The name of the host, for messages."""
+
+    def run(self, options: Sequence[str], stdin: Iterator[bytes], stdout: IO[bytes]) -> tuple[int, str]:
+        """Run the API's Python with its environment; returns exit code and stderr. Raises PneumoError."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews."""
+
+    counts: Mapping[str, int]
+    contents: str
+
+    def __str__(self) -> str:
+        return described(self.counts)
+
+
+def described(counts: Mapping[str, int]) -> str:
+    """The counts as text: `3 results, 3 pictures, 1 review`."""
+    named = [counted(counts[name], name.removesuffix("s")) for name in ("results", "pictures", "reviews")]
+    return ", ".join([*named, f"{counts['damaged']} damaged"] if counts.get("damaged") else named)
+
+
+def count(store: ResultStore) -> Summary:
+    """What the store holds now."""
+    document = json.loads(_run(store, program.EXPORT, ("--count",)))
+    contents = document.pop("contents")
+    return Summary(document, contents)
+
+
+def _run(store: ResultStore, module: str, arguments: Sequence[str], stdin: Iterable[bytes] = ()) -> bytes:
+    out = BytesIO()
+    options = program.options(module, *arguments)
+    code, stderr = store.run(options, chain((program.archive(),), stdin), out)
+    if code:
+        raise _failed(store, code, stderr)
+    return out.getvalue()
+
+
+def _failed(store: ResultStore, code: int, stderr: str) -> PneumoError:
+    if code == NOTHING:
+        return NothingStored(f"nothing was ever stored on {store.host}", "pneumoctl up")
+    last = stderr.strip().splitlines()[-1:] or [f"exit {code}"]
+    return PneumoError(f"the store on {store.host} cannot be used: {last[0]}", "pneumoctl status, and: pneumoctl logs")
+
+
+def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
+    """Export all results to a new file (tar) or folder, verified; keep the keys that sealed them.
+
+    Raises PneumoError; nothing then lies at `target`. Damaged parts are in the export, and are counted.
+    """
+    spool = archive.prepare(target)
+    try:
+        with archive.open_private(spool) as out:
+            options = program.options(program.EXPORT)
+            code, stderr = store.run(options, iter((program.archive(),)), out)
+        if code not in (0, _DAMAGED):
+            raise _failed(store, code, stderr)
+        manifest = archive.finish(target)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise PneumoError(f"{target} cannot be written: {why}", "check the free space and the permissions") from error
+    finally:
+        spool.unlink(missing_ok=True)
+    mac_keys.keep(stack, manifest.keys)
+    stack.write(LAST, {"path": str(target), "contents": manifest.contents, "counts": dict(manifest.counts)})
+    return Summary(manifest.counts, manifest.contents)
+
+
+def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, int]:
+    """Import an export; returns how many results were added, repaired, present and kept, and how many reviews added.
+
+    Importing it again changes nothing, and a stored result is never replaced. Raises PneumoError with nothing stored
+    if a file of the export is damaged or a seal does not match.
+    """
+    manifest = archive.verify(path)
+    foreign = mac_keys.find(stack, manifest.keys, keys, str(path))
+    with tempfile.TemporaryFile() as spool:
+        size = archive.write_for_import(path, spool)
+        spool.seek(0)
+        order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
+        answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+    return answer
+
+
+def set_final(stack: Stack, export: Path | None) -> None:
+    """Record that uploads are stopped, and that `export` holds all results; None: nothing was ever stored."""
+    stack.write(FINAL, {"export": str(export) if export else None})
+
+
+def is_final(stack: Stack) -> bool:
+    """Whether nothing can have been stored since the export before a teardown."""
+    return (stack.directory / FINAL).exists()
+
+
+def reopen(stack: Stack) -> None:
+    """Record that uploads are possible again."""
+    (stack.directory / FINAL).unlink(missing_ok=True)
+
+
+def want_import(stack: Stack, path: Path) -> None:
+    """Record that an export has to be imported into the store that replaces the one it was made of."""
+    stack.write(WANTED, {"path": str(path)})
+
+
+def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
+    """Import the export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
+    path = wanted(stack)
+    assert path is not None
+    done = restore(stack, store, path)
+    forget_wanted(stack)
+    return done
+
+
+def forget_wanted(stack: Stack) -> None:
+    """Record that nothing has to be imported any more."""
+    (stack.directory / WANTED).unlink()
+
+
+def wanted(stack: Stack) -> Path | None:
+    """The export that has to be imported, None if there is none."""
+    try:
+        return Path(json.loads((stack.directory / WANTED).read_text())["path"])
+    except FileNotFoundError:
+        return None
+
+
+def last_export(stack: Stack) -> Mapping[str, Any] | None:
+    """The path, the contents and the counts of the last export, None if there is none or it is gone."""
+    try:
+        saved: dict[str, Any] = json.loads((stack.directory / LAST).read_text())
+        return saved if Path(saved["path"]).exists() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def exported(stack: Stack, held: Summary) -> bool:
+    """Whether the last export holds all that the store holds, read back from its files."""
+    saved = last_export(stack)
+    if saved is None or saved.get("contents") != held.contents:
+        return False
+    try:
+        return archive.verify(Path(saved["path"])).contents == held.contents
+    except PneumoError:
+        return False
+
+
+def require_intact(exported: Summary, target: Path) -> None:
+    """Raise PneumoError (exit 6) if parts of the store were damaged."""
+    if damaged := exported.counts["damaged"]:
+        message = f"{damaged} records, pictures or feedback entries are damaged; all others are in {target}"
+        raise PneumoError(message, f"what is left of them is in {target}/damaged", Exit.PARTLY)

@@ -1,0 +1,176 @@
+"""Exports are complete, verified and atomic; an import needs the keys that sealed them; on a real store."""
+
+import json
+import shutil
+import stat
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.results import archive, mac_keys, transfer
+from pneumoctl.targets.local.results import LocalStore
+from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
+from tests.webapp.api.records import PICTURE, put, record
+from tests.webapp.servers import MAC_KEY, RedisServer
+from webapp.api.seal import key_id
+
+StackOf = Callable[..., StackWithStore]
+REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
+ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1}
+NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0}
+
+
+@dataclass
+class Cut:
+    """A store whose answer is cut off after some bytes, with the exit code of success."""
+
+    whole: LocalStore
+    size: int
+    host: str = "app-0"
+
+    def run(self, options: Sequence[str], stdin: Iterator[bytes], stdout: IO[bytes]) -> tuple[int, str]:
+        result = self.whole.run(options, stdin, stdout)
+        stdout.truncate(self.size)
+        return result
+
+
+def filled(stack_of: StackOf) -> StackWithStore:
+    """A stack with two results, one of them with a picture and a review."""
+    made = stack_of()
+    put(made.store, record(1), record(2, None))
+    made.store.add_feedback(record(1).id, REVIEW)
+    return made
+
+
+def test_keys_have_the_same_ids_on_both_sides() -> None:
+    assert mac_keys.key_id(MAC_KEY) == key_id(bytes.fromhex(MAC_KEY)) != mac_keys.key_id(OTHER_KEY)
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar"])
+def test_an_export_is_imported_after_everything_else_is_lost(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path, name: str
+) -> None:
+    made, target = filled(stack_of), tmp_path / "made" / name
+    held = transfer.count(made.reached)
+    exported = transfer.export(made.stack, made.reached, target)
+    assert str(exported) == "2 results, 1 picture, 1 review" and exported.contents == held.contents
+    assert transfer.exported(made.stack, held)
+    assert [path.name for path in target.parent.iterdir()] == [name]
+    inside = [target, *target.rglob("*")]
+    assert not [path for path in inside if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert not [path for path in inside if path.is_file() and MAC_KEY.encode() in path.read_bytes()]
+    server.client().flushall()
+    assert transfer.restore(made.stack, made.reached, target) == ALL
+    assert transfer.restore(made.stack, made.reached, target) == NONE
+    assert made.store.get(record(1).id) == record(1) and made.store.picture(record(1).id) == PICTURE
+    assert made.store.feedback(record(1).id) == ([REVIEW], 0)
+
+
+def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
+    assert not transfer.exported(made.stack, transfer.count(made.reached))
+    transfer.export(made.stack, made.reached, tmp_path / "second")
+    assert transfer.exported(made.stack, transfer.count(made.reached))
+    (tmp_path / "second" / "images" / f"{record(1).id}.jpg").write_bytes(b"damaged")
+    assert not transfer.exported(made.stack, transfer.count(made.reached))
+    shutil.rmtree(tmp_path / "second")
+    assert transfer.last_export(made.stack) is None
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar"])
+@pytest.mark.parametrize("size", [0, 1000, 5000])
+def test_a_cut_off_answer_leaves_nothing(stack_of: StackOf, tmp_path: Path, size: int, name: str) -> None:
+    made, target = filled(stack_of), tmp_path / "made" / name
+    with pytest.raises(PneumoError, match=r"cannot be used: .* (cut off|damaged)"):
+        transfer.export(made.stack, Cut(made.reached, size), target)
+    assert list(target.parent.iterdir()) == [] and not made.kept.exists()
+    assert transfer.last_export(made.stack) is None
+
+
+def test_an_export_never_replaces_another_and_removes_what_a_killed_one_left(stack_of: StackOf, tmp_path: Path) -> None:
+    made, target = filled(stack_of), tmp_path / "made" / "out"
+    for left in (archive.partial(target), target.with_name(".out.folder") / "x"):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("left")
+    transfer.export(made.stack, made.reached, target)
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    with pytest.raises(PneumoError, match="exists already"):
+        transfer.export(made.stack, made.reached, target)
+
+
+def test_a_store_that_does_not_answer_is_named(stack_of: StackOf, server: RedisServer, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    made.reached.environment.write_text(made.reached.environment.read_text().replace("REDIS_PASSWORD=", "REDIS_X="))
+    with pytest.raises(PneumoError, match=r"the store on this machine cannot be used: .*REDIS_PASSWORD is not set"):
+        transfer.export(made.stack, made.reached, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_stack_imports_with_the_kept_keys_and_refuses_without(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path
+) -> None:
+    made, target = filled(stack_of), tmp_path / "out.tar"
+    transfer.export(made.stack, made.reached, target)
+    assert made.kept_keys() == {mac_keys.key_id(MAC_KEY): MAC_KEY} and stat.S_IMODE(made.kept.stat().st_mode) == 0o600
+    shutil.rmtree(made.stack.directory)  # as a teardown does
+    server.client().flushall()
+    other = stack_of("other", OTHER_KEY)
+    elsewhere = made.kept.rename(tmp_path / "copied.json")
+    with pytest.raises(
+        PneumoError, match=f"sealed with MAC key {mac_keys.key_id(MAC_KEY)}, which stack other"
+    ) as error:
+        transfer.restore(other.stack, other.reached, target)
+    assert "--mac-keys FILE" in error.value.hint and transfer.count(other.reached).counts["results"] == 0
+    assert transfer.restore(other.stack, other.reached, target, elsewhere) == ALL
+    elsewhere.rename(made.kept)
+    assert transfer.restore(other.stack, other.reached, target) == NONE  # found beside the stacks of this machine
+    assert other.store.get(record(1).id) == record(1)  # opened with the key of the other stack
+
+
+def test_a_changed_picture_or_a_lost_file_is_refused_before_anything_is_sent(stack_of: StackOf, tmp_path: Path) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    picture = target / "images" / f"{record(1).id}.jpg"
+    picture.write_bytes(PICTURE + b"x")
+    with pytest.raises(PneumoError, match="a picture is missing or damaged"):
+        transfer.restore(made.stack, made.reached, target)
+    picture.write_bytes(PICTURE)
+    (target / "sealed.jsonl").unlink()
+    with pytest.raises(PneumoError, match=r"sealed\.jsonl is missing or damaged"):
+        transfer.restore(made.stack, made.reached, target)
+
+
+def test_a_forged_result_with_matching_digests_is_refused_by_its_seal(stack_of: StackOf, tmp_path: Path) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    transfer.export(made.stack, made.reached, target)
+    sealed, manifest = target / "sealed.jsonl", target / "manifest.json"
+    sealed.write_text(sealed.read_text().replace("0.75", "0.25"))
+    document = json.loads(manifest.read_text())
+    document["files"]["sealed.jsonl"] = (archive.sha256(sealed), sealed.stat().st_size)
+    manifest.write_text(json.dumps(document))
+    with pytest.raises(PneumoError, match=r"1 of 2 results .* not as they were sealed"):
+        transfer.restore(made.stack, made.reached, target)
+
+
+def test_a_file_that_is_no_export_and_one_that_leaves_its_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.tar").write_text("text")
+    with pytest.raises(PneumoError, match="cut off, or not an export"):
+        archive.verify(tmp_path / "text.tar")
+    with pytest.raises(PneumoError, match="there is no export"):
+        archive.verify(tmp_path / "none")
+    (tmp_path / "outside").mkdir()
+    manifest = {"format": 1, "counts": {}, "contents": "", "keys": {}, "files": {"../text.tar": ["", 0]}}
+    (tmp_path / "outside" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(PneumoError, match="outside of itself"):
+        archive.verify(tmp_path / "outside")
+    with tarfile.open(tmp_path / "folder.tar", "w") as packed:
+        packed.add(tmp_path / "outside", "images")
+    with pytest.raises(PneumoError, match="cut off, or not an export"):
+        archive.verify(tmp_path / "folder.tar")

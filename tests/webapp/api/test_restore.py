@@ -1,0 +1,157 @@
+"""An import adds what is missing, verifies every seal first, and never replaces a stored result."""
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.api.records import PICTURE, put, record, settings
+from tests.webapp.servers import MAC_KEY, RedisServer
+from webapp.api.export import export
+from webapp.api.restore import Refused, restore
+from webapp.api.seal import Seal
+from webapp.api.store import StoreUnavailable
+from webapp.api.store_copy import StoreCopy
+
+OTHER_KEY = "a5" * 32
+OWN = Seal(bytes.fromhex(MAC_KEY))
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> StoreCopy:
+    """A store on an empty Redis."""
+    return StoreCopy.open(settings(redis_server.port))
+
+
+def review(number: int, second: int = 0) -> dict:
+    """A review of the record of that number."""
+    created = f"2026-01-02T00:00:{second:02d}.000000Z"
+    return {"prediction": f"{number:032x}", "label": "unsure", "comment": "", "created": created}
+
+
+def archive(store: StoreCopy) -> tarfile.TarFile:
+    """An export of the store, opened."""
+    out = io.BytesIO()
+    export(store, out)
+    return tarfile.open(fileobj=io.BytesIO(out.getvalue()))
+
+
+def changed(packed: tarfile.TarFile, name: str, old: bytes, new: bytes) -> tarfile.TarFile:
+    """The archive with another text in one member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as copy:
+        for member in packed.getmembers():
+            content = packed.extractfile(member).read()
+            if member.name == name:
+                assert old in content
+                content = content.replace(old, new)
+            member.size = len(content)
+            copy.addfile(member, io.BytesIO(content))
+    return tarfile.open(fileobj=io.BytesIO(out.getvalue()))
+
+
+def contents(server: RedisServer) -> dict[str, object]:
+    """Every key of the store with its value."""
+    client, values = server.client(), {}
+    for key in client.keys("pneumo:1:*"):
+        kind = client.type(key)
+        read = {b"string": client.get, b"list": lambda key: client.lrange(key, 0, -1)}
+        values[key] = read.get(kind, lambda key: client.zrange(key, 0, -1))(key)
+    return values
+
+
+def test_an_export_fills_an_empty_store_with_the_same_bytes_and_twice_changes_nothing(store, redis_server):
+    put(store, record(1), record(2, 0.1), record(3, None))
+    store.add_feedback(record(1).id, review(1))
+    packed, before = archive(store), contents(redis_server)
+    redis_server.client().flushall()
+    assert restore(store, OWN, packed) == {"added": 3, "present": 0, "kept": 0, "repaired": 0, "reviews": 1}
+    assert contents(redis_server) == before
+    assert restore(store, OWN, packed) == {"added": 0, "present": 3, "kept": 0, "repaired": 0, "reviews": 0}
+    assert contents(redis_server) == before
+
+
+def test_a_stored_result_stays_and_gets_only_missing_reviews(store, redis_server):
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    packed = archive(store)
+    redis_server.client().flushall()
+    newer = replace(record(1), prediction={**record(1).prediction, "file": "newer.png"})
+    put(store, newer)
+    store.add_feedback(record(1).id, review(1, 5))
+    assert restore(store, OWN, packed) == {"added": 0, "present": 0, "kept": 1, "repaired": 0, "reviews": 1}
+    assert store.get(record(1).id) == newer
+    assert store.feedback(record(1).id) == ([review(1), review(1, 5)], 0)  # oldest first
+
+
+def test_damaged_results_and_pictures_are_repaired(store, redis_server):
+    put(store, record(1), record(2))
+    packed, before = archive(store), contents(redis_server)
+    redis_server.client().set(f"pneumo:1:record:{record(1).id}", b"damaged")
+    redis_server.client().set(f"pneumo:1:image:{record(2).id}", b"damaged")
+    assert restore(store, OWN, packed)["repaired"] == 2
+    assert contents(redis_server) == before
+
+
+def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, redis_server):
+    there = StoreCopy.open(replace(settings(redis_server.port), mac_key=bytes.fromhex(OTHER_KEY)))
+    put(there, record(1))
+    there.add_feedback(record(1).id, review(1))
+    packed = archive(there)
+    redis_server.client().flushall()
+    with pytest.raises(Refused, match="1 of 1 results"):
+        restore(store, OWN, packed)
+    assert contents(redis_server) == {}
+    both = StoreCopy.open(replace(settings(redis_server.port), mac_keys_previous=(bytes.fromhex(OTHER_KEY),)))
+    assert restore(both, OWN, packed)["added"] == 1
+    assert store.get(record(1).id) == record(1)  # opened with this store's key alone
+    assert (store.picture(record(1).id), store.feedback(record(1).id)) == (PICTURE, ([review(1)], 0))
+    assert [each.id for each in store.page("time", "all", None, 10).records] == [record(1).id]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("sealed.jsonl", b"0.75", b"0.25"),
+        (f"images/{1:032x}.jpg", PICTURE, PICTURE + b"x"),
+        ("sealed.jsonl", b"unsure", b"surely"),
+        ("manifest.json", b'"results": 1', b'"results": 2'),
+    ],
+)
+def test_a_changed_archive_is_refused_as_a_whole(store, redis_server, name, old, new):
+    put(store, record(1))
+    store.add_feedback(record(1).id, review(1))
+    packed = changed(archive(store), name, old, new)
+    redis_server.client().flushall()
+    with pytest.raises(Refused):
+        restore(store, OWN, packed)
+    assert contents(redis_server) == {}
+
+
+def test_an_import_that_was_broken_off_is_completed_by_the_next(store, redis_server, monkeypatch):
+    put(store, *(record(number) for number in range(1, 6)))
+    packed, before = archive(store), contents(redis_server)
+    redis_server.client().flushall()
+    add, added = store.add, []
+
+    def twice(item, own):
+        if len(added) == 2:
+            raise StoreUnavailable("gone")
+        added.append(item.id)
+        return add(item, own)
+
+    monkeypatch.setattr(store, "add", twice)
+    with pytest.raises(StoreUnavailable):
+        restore(store, OWN, packed)
+    monkeypatch.undo()
+    assert restore(store, OWN, packed) == {"added": 3, "present": 2, "kept": 0, "repaired": 0, "reviews": 0}
+    assert contents(redis_server) == before
+
+
+def test_a_sealed_line_is_what_the_store_held(store):
+    put(store, record(1))
+    line = json.loads(archive(store).extractfile("sealed.jsonl").read())
+    assert line["record"].encode() == store.item(record(1).id).record and Path(line["id"]).name == record(1).id

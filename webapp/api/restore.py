@@ -1,0 +1,104 @@
+"""Add the results of an export to the store: `python -m webapp.api.restore`, with the API's environment.
+
+stdin: a line of JSON with `size`, the bytes of the archive that follows, and `keys`, the MAC keys in hexadecimal that
+sealed it beside those of this store. The archive is verified as a whole before anything is stored. stdout: the counts.
+"""
+
+import io
+import json
+import sys
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import IO
+
+from webapp.api.export import MANIFEST, SEALED, WAIT_S, picture_name
+from webapp.api.seal import Seal
+from webapp.api.settings import StoreSettings
+from webapp.api.store import StoreUnavailable
+from webapp.api.store_copy import Item, StoreCopy
+from webapp.environment import Environment, EnvironmentInvalid
+
+_CHUNK = 1 << 20
+
+
+class Refused(Exception):
+    """The archive is not stored; the message says why."""
+
+
+def restore(store: StoreCopy, own: Seal, archive: tarfile.TarFile) -> dict[str, int]:
+    """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more."""
+    expected = json.loads(_read(archive, MANIFEST))["counts"]
+    results, broken = 0, 0
+    for item in _items(archive):
+        results += 1
+        broken += bool(store.verified(item).damaged)
+    if broken or results != expected["results"]:
+        raise Refused(
+            f"{broken} of {results} results ({expected['results']} were exported) are not as they were sealed, "
+            "or were sealed with a key that is not known here"
+        )
+    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0)
+    for item in _items(archive):
+        counts.update(store.add(item, own))
+    return dict(counts)
+
+
+def _items(archive: tarfile.TarFile) -> Iterator[Item]:
+    for line in io.BytesIO(_read(archive, SEALED)):
+        entry = json.loads(line)
+        picture = None
+        with suppress(KeyError):
+            picture = _read(archive, picture_name(entry["id"]))
+        feedback = tuple(each.encode("ascii") for each in entry["feedback"])
+        yield Item(entry["id"], entry["record"].encode("ascii"), picture, feedback)
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    """A member; raises KeyError if there is none."""
+    member = archive.extractfile(name)
+    if member is None:
+        raise KeyError(name)
+    return member.read()
+
+
+def _spool(source: IO[bytes], size: int) -> IO[bytes]:
+    """The next `size` bytes, in a file without a name."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115
+    while size and (part := source.read(min(size, _CHUNK))):
+        spool.write(part)
+        size -= len(part)
+    spool.seek(0)
+    return spool
+
+
+def main() -> int:
+    """Restore; returns 0, or 1 with the reason on stderr."""
+    order = json.loads(sys.stdin.buffer.readline())
+    with _spool(sys.stdin.buffer, order["size"]) as spool:
+        try:
+            environment = Environment()
+            settings = StoreSettings.read(environment)
+            environment.check()
+            foreign = tuple(bytes.fromhex(key) for key in order["keys"])
+            known = replace(settings, mac_keys_previous=(*settings.mac_keys_previous, *foreign))
+            store = StoreCopy.open(known)
+            store.wait(WAIT_S)
+            own = Seal(settings.mac_key, settings.mac_keys_previous)
+            with tarfile.open(fileobj=spool, mode="r:") as archive:
+                counts = restore(store, own, archive)
+        except (EnvironmentInvalid, StoreUnavailable, Refused, OSError) as error:
+            sys.stderr.write(f"import failed: {error}\n")
+            return 1
+        except (tarfile.TarError, KeyError, ValueError) as error:  # their messages may quote the archive
+            sys.stderr.write(f"import failed: the archive is damaged ({type(error).__name__})\n")
+            return 1
+    sys.stdout.write(json.dumps(counts) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Results as they lie in the store, with their seals: read them for an export, and add those of an export."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import redis
+
+from webapp.api import listing
+from webapp.api.seal import Seal, SealBroken
+from webapp.api.store import (
+    PROBE_SECONDS,
+    PUT_ATTEMPTS,
+    Damaged,
+    Missing,
+    Record,
+    Store,
+    StoreUnavailable,
+    index_of,
+    key_of,
+    redis_errors,
+)
+from webapp.documents import Feedback
+
+_BATCH = 500  # keys of one request
+_CLOCKS_S = 60  # that the clocks of two hosts may differ
+
+
+@dataclass(frozen=True)
+class Item:
+    """A result as stored: the sealed record, the picture, the sealed feedback. Nothing of it is verified."""
+
+    id: str
+    record: bytes
+    picture: bytes | None
+    feedback: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The intact parts of an item, and the bytes of its damaged ones by name. `sealed_with`: the id of the key."""
+
+    record: Record | None = None
+    picture: bytes | None = None
+    feedback: tuple[Feedback, ...] = ()
+    damaged: dict[str, bytes] = field(default_factory=dict)
+    sealed_with: str = ""
+
+
+class Contents:
+    """A digest of what a store holds: results never change, and reviews are only added."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, identifier: str, reviews: int) -> None:
+        """Count in a result; the ids must be sorted."""
+        self._digest.update(f"{identifier} {reviews}\n".encode())
+
+    def hexdigest(self) -> str:
+        """The digest of all results so far."""
+        return self._digest.hexdigest()
+
+
+class StoreCopy(Store):
+    """The store, result by result. Every method may raise StoreUnavailable."""
+
+    def result_ids(self) -> list[str]:
+        """The ids of all results, sorted.
+
+        A probe's record, which nobody lists and which expires, is none. A result whose index entry was lost is one.
+        """
+        with redis_errors():
+            members = self._redis.zrevrangebylex(index_of("time", "all"), "+", "-")
+        listed = {listing.id_of(member.decode("ascii", "replace")) for member in members}
+        stored = set(self.ids())
+        return sorted(stored & listed | {each for each in stored - listed if not self._is_probe(each)})
+
+    def _is_probe(self, identifier: str) -> bool:
+        """Whether a record without an index entry may be a probe's: a record that is older would have expired."""
+        try:
+            created = datetime.fromisoformat(self.get(identifier).prediction["created"])
+        except Missing:  # expired in the meantime
+            return True
+        except Damaged:
+            return False
+        age = (datetime.now(UTC) - created).total_seconds()
+        return -_CLOCKS_S <= age <= PROBE_SECONDS + _CLOCKS_S
+
+    def item(self, identifier: str) -> Item | None:
+        """A result as stored; None if it has expired."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(key_of("record", identifier))
+            pipe.get(key_of("image", identifier))
+            pipe.lrange(key_of("feedback", identifier), 0, -1)
+            record, picture, feedback = pipe.execute()
+        return None if record is None else Item(identifier, record, picture, tuple(feedback))
+
+    def summary(self) -> dict[str, object]:
+        """How many results, pictures and reviews there are, and the digest of the contents. Reads no picture."""
+        counts, contents = Counter(results=0, pictures=0, reviews=0), Contents()
+        ids = self.result_ids()
+        with redis_errors():
+            pictures = {each.decode("ascii", "replace").rpartition(":")[2] for each in self._scan("image")}
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                for identifier in batch:
+                    pipe.llen(key_of("feedback", identifier))
+                lengths = pipe.execute()
+            for identifier, reviews in zip(batch, lengths, strict=True):
+                contents.add(identifier, reviews)
+                counts.update(results=1, pictures=identifier in pictures, reviews=reviews)
+        return {**counts, "contents": contents.hexdigest()}
+
+    def _scan(self, kind: str) -> Iterator[bytes]:
+        return self._redis.scan_iter(match=key_of(kind, "*"), count=_BATCH)
+
+    def verified(self, item: Item) -> Verified:
+        """The intact and the damaged parts of an item."""
+        damaged: dict[str, bytes] = {}
+        record, picture, key = None, item.picture, ""
+        try:
+            record = self.open_record(item.id, item.record)
+            key = self._seal.sealed_with(key_of("record", item.id), item.record)
+        except Damaged:
+            damaged["record"] = item.record
+        if record is not None and record.image is None:
+            picture = None
+        elif record is None or picture is None or hashlib.sha256(picture).hexdigest() != record.image["sha256"]:
+            damaged |= {"picture": picture or b""} if record is not None or picture is not None else {}
+            picture = None
+        feedback = []
+        for number, sealed in enumerate(item.feedback):
+            try:
+                feedback.append(json.loads(self._seal.open(key_of("feedback", item.id), sealed)))
+            except SealBroken:
+                damaged[f"review-{number}"] = sealed
+        return Verified(record, picture, tuple(feedback), damaged, key)
+
+    def add(self, item: Item, own: Seal) -> Counter[str]:
+        """Add the result of an export, which must be intact; returns what was added.
+
+        A stored result stays as it is, unless it is damaged. Of a result that is stored, only missing reviews are
+        added. What was sealed with a key that is not one of `own` is sealed anew.
+        """
+        new = self.verified(item)
+        keys = [key_of(kind, item.id) for kind in ("record", "image", "feedback")]
+        with redis_errors(), self._redis.pipeline() as pipe:
+            for _ in range(PUT_ATTEMPTS):
+                pipe.watch(*keys)
+                old = Item(item.id, pipe.get(keys[0]) or b"", pipe.get(keys[1]), tuple(pipe.lrange(keys[2], 0, -1)))
+                pipe.multi()
+                counts = self._queue(pipe, item, new, old, own)
+                try:
+                    pipe.execute()
+                    return counts
+                except redis.WatchError:
+                    continue  # changed in the meantime: compare again
+        raise StoreUnavailable("contended")
+
+    def _queue(self, pipe: redis.client.Pipeline, item: Item, new: Verified, old: Item, own: Seal) -> Counter[str]:
+        """Queue the commands that add what is missing in `old`; returns what they add."""
+        stored = self.verified(old) if old.record else Verified()
+        if stored.record is None:
+            pipe.set(key_of("record", item.id), _sealed_by(own, self._seal, key_of("record", item.id), item.record))
+            for order, list_filter, member in listing.memberships(new.record.prediction):
+                pipe.zadd(index_of(order, list_filter), {member: 0})
+        same = stored.record in (None, new.record)
+        if same and new.picture is not None and stored.picture is None:
+            pipe.set(key_of("image", item.id), new.picture)
+        missing = [
+            sealed
+            for sealed, document in zip(item.feedback, new.feedback, strict=True)
+            if document not in stored.feedback
+        ]
+        for sealed in missing:
+            pipe.rpush(key_of("feedback", item.id), _sealed_by(own, self._seal, key_of("feedback", item.id), sealed))
+        return Counter({_outcome(old, stored, new): 1, "reviews": len(missing)})
+
+
+def _outcome(old: Item, stored: Verified, new: Verified) -> str:
+    if not old.record:
+        return "added"
+    if stored.record is None or (stored.record == new.record and stored.picture is None and new.picture is not None):
+        return "repaired"
+    return "present" if stored.record == new.record else "kept"
+
+
+def _sealed_by(own: Seal, any_key: Seal, key_name: str, sealed: bytes) -> bytes:
+    """The content under a seal of this store: the same bytes if it can open them, otherwise sealed anew."""
+    try:
+        own.open(key_name, sealed)
+        return sealed
+    except SealBroken:
+        return own.close(key_name, any_key.open(key_name, sealed))
