@@ -177,6 +177,11 @@ def foreign_rules(context: Context) -> list[dict[str, Any]]:
     return recovery.foreign_rules(context.aws, groups) if groups else []
 
 
+def removal(rule: Mapping[str, Any]) -> str:
+    """A line that says that a rule will be removed."""
+    return f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}"
+
+
 def stopped_hosts(context: Context) -> list[Instance]:
     """Hosts that were stopped outside pneumoctl; terraform does not notice that."""
     serving = (host for host in context.aws.instances(context.settings.stack) if host.role != "train")

@@ -1,12 +1,13 @@
 """`up` on aws: check, plan, ask, apply, wait for the hosts, configure them, and prove that the stack serves."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from pneumoctl.aws.bill import Bill
 from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.plan_json import Planned, Saved
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
@@ -19,20 +20,17 @@ from pneumoctl.terminal.report import Report, counted
 
 
 def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
-    """Provision, wait for every host, configure it, and have a picture scored through the front door."""
+    """Provision, wait for every host, configure it, and have a picture scored; with `dry_run`, only show the plan."""
+    if dry_run:
+        return replace(plan.report(settings, stack), code=Exit.DONE)
     with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
-        context = plan.prepare(settings, stack, up=not dry_run)
+        context = plan.prepare(settings, stack, up=True)
         saved = provision.save_plan(context)
-        if dry_run:
-            planned, bill = _read(context, saved)
-            return Report(plan.document(context, planned, bill), plan.blocks(planned, bill))
         read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
         provision.refuse_while_training(context, lambda: {resource.address for resource in read.result()[0].changes})
         foreign = provision.foreign_rules(context)
         for rule in foreign:
-            console.note(
-                f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red"
-            )
+            console.note(provision.removal(rule), "red")
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
@@ -51,14 +49,10 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
     return _report(inventory, changed, document)
 
 
-def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:
-    planned = context.terraform.read(saved)
-    return planned, plan.price(context, planned)
-
-
 def _show(context: Context, saved: Saved) -> tuple[Planned, Bill]:
     """Read the plan and print it, for the question."""
-    planned, bill = _read(context, saved)
+    planned = context.terraform.read(saved)
+    bill = plan.price(context, planned)
     console.show(plan.blocks(planned, bill), stderr=True)
     return planned, bill
 
