@@ -3,12 +3,17 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
+
+# `holder` locks the file itself for some microseconds. Whoever finds it locked tries again, several times.
+LOOKS, LOOK_S = 4, 0.025
 
 
 @contextmanager
@@ -44,12 +49,36 @@ def waited_for(path: Path) -> Iterator[None]:
         _release(handle, path)
 
 
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock at `path` (pid, command, since; empty if the file does not say); None if nobody does."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _recorded(handle)
+    finally:
+        os.close(handle)
+    return None
+
+
+def take(handle: int, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> None:
+    """Lock an open file. Raises BlockingIOError if another process holds it, and does not only look at it."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(handle, mode)
+        time.sleep(LOOK_S)
+    return fcntl.flock(handle, mode)
+
+
 def _acquire(path: Path, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
     """Lock the file at `path`; open it again if the previous holder removed it in between."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, mode)
+            take(handle, mode)
         except BlockingIOError:
             error = _locked(handle)
             os.close(handle)
@@ -77,13 +106,19 @@ def _release(handle: int, path: Path) -> None:
         os.close(handle)
 
 
-def _locked(handle: int) -> PneumoError:
-    """The error that names the holder, read from the open file: the holder may have removed its name."""
+def _recorded(handle: int) -> dict[str, Any]:
+    """What the holder wrote into the open file; empty if that cannot be read."""
     try:
         holder = json.loads(os.pread(handle, 4096, 0))
-        who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})"
-    except (ValueError, KeyError, OSError):
-        holder, who = {}, "another pneumoctl"
+    except (ValueError, OSError):
+        return {}
+    return holder if isinstance(holder, dict) and {"command", "pid", "since"} <= set(holder) else {}
+
+
+def _locked(handle: int) -> PneumoError:
+    """The error that names the holder, read from the open file: the holder may have removed its name."""
+    holder = _recorded(handle)
+    who = "pneumoctl {command} (process {pid}, since {since})".format(**holder) if holder else "another pneumoctl"
     return PneumoError(
         f"the stack is locked by {who}", "wait for it to end, then run this again", Exit.LOCKED, holder=holder
     )

@@ -150,7 +150,7 @@ def stop_training_hosts(context: Context, timeout: float = 0.0, spare_leased: bo
         return spare_leased and host.id in orphans.leases(context.aws, [host], context.settings.stack)
 
     stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased)
-    if expected and context.terraform.is_running:
+    if expected and context.terraform.current:
         raise stop.unconfirmed(
             context.aws,
             context.settings.stack,
