@@ -22,7 +22,8 @@ def status(
 ) -> int:
     """Show what runs, what answers and what it serves.
 
-    Asks the processes and the services themselves. Exit code 1 unless all of them serve.
+    Asks the processes and the services themselves, also whether they are ready and uploads can be stored, the disks and
+    the certificate. Exit code 1 unless all is well; each fault is shown with the next command.
     """
     if watch and console.json_mode:
         raise PneumoError("--watch cannot be combined with --json", "pneumoctl status --json", Exit.USAGE)
