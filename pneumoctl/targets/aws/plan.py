@@ -42,6 +42,13 @@ def report(settings: Settings, stack: Stack) -> Report:
     return Report(document(context, planned, bill) | more, text, code)
 
 
+def bill_of_all(settings: Settings, stack: Stack) -> Bill:
+    """The price of all that the first `up` will make. Runs the preflight; read-only in AWS."""
+    with stack.locked("cost"):
+        context = prepare(settings, stack)
+        return price(context, provision.plan(context))
+
+
 def new_hosts(planned: Planned) -> list[str]:
     """The hosts that terraform will make, or destroy and make again."""
     made = (change for change in planned.changes if change.action in ("create", "replace"))
