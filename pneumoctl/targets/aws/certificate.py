@@ -18,18 +18,20 @@ CERTIFICATE, KEY = "certificate.pem", "key.pem"
 
 
 def load_or_make(directory: Path, names: Collection[str], now: datetime, common_name: str) -> tuple[bytes, bytes]:
-    """Certificate and key in this directory; replaced by new ones if they are missing or no longer valid."""
-    certificate, key = directory / CERTIFICATE, directory / KEY
+    """Certificate and key in this directory; new ones, which are not saved, if they are missing or no longer valid."""
     try:
-        pair = certificate.read_bytes(), key.read_bytes()
+        pair = (directory / CERTIFICATE).read_bytes(), (directory / KEY).read_bytes()
         if fits(pair[0], names, now) and _belongs(*pair):
             return pair
     except (FileNotFoundError, ValueError, TypeError):
         pass
-    pair = make(names, now, common_name)
-    write_atomically(key, pair[1], 0o600)
-    write_atomically(certificate, pair[0], 0o600)
-    return pair
+    return make(names, now, common_name)
+
+
+def save(directory: Path, certificate: bytes, key: bytes) -> None:
+    """Write both into this directory with mode 0600."""
+    write_atomically(directory / KEY, key, 0o600)
+    write_atomically(directory / CERTIFICATE, certificate, 0o600)
 
 
 def make(names: Collection[str], now: datetime, common_name: str = "pneumoctl") -> tuple[bytes, bytes]:

@@ -55,6 +55,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
             if not console.ask("Continue?"):
                 raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.begin(audit.plan_digest(todo))
+        desired.save_certificate(stack, desired_state, [step for steps in todo.values() for step in steps])
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, ours.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]

@@ -20,7 +20,7 @@ from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Step
 from pneumoctl.ssh import first_boot
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate, desired
@@ -153,40 +153,6 @@ def steps(
     choice = desired.ReleaseChoice(releases, links, update=())
     plan = configure.plan(desired.desired_state(stack, settings, replace(inventory, hosts=(host,)), choice))
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
-
-
-def available_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.AvailableReleases | None:
-    """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
-
-    A read-only command must not make one, and hosts whose certificate is missing or expires soon differ in any case.
-    """
-    try:
-        names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-        if not settings.certificate and not certificate.fits(_certificate(stack), names, datetime.now(UTC)):
-            return None
-        return desired.available_releases(settings)
-    except (OSError, ValueError, PneumoError):
-        return None
-
-
-def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.WebEndpoint:
-    """As desired.front_door, with the certificate that was installed, even if it expired.
-
-    Raises PneumoError if there is none.
-    """
-    if settings.certificate or settings.acme_email:
-        return desired.front_door(stack, settings, inventory)
-    secrets = stack.secrets()
-    try:
-        fingerprint = certificate.fingerprint(_certificate(stack))
-    except (OSError, ValueError) as error:
-        raise PneumoError("the front door is not configured yet") from error
-    login = (desired.LOGIN, secrets.web_password) if secrets else None
-    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
-
-
-def _certificate(stack: Stack) -> bytes:
-    return (stack.directory / "tls" / certificate.CERTIFICATE).read_bytes()
 
 
 def check_front_door(door: health.WebEndpoint) -> float:

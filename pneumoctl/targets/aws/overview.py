@@ -16,7 +16,7 @@ from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import context, faults, host_facts
+from pneumoctl.targets.aws import context, desired, faults, host_facts
 from pneumoctl.targets.aws.desired import AvailableReleases
 from pneumoctl.targets.aws.host_facts import HostFacts
 from pneumoctl.targets.common import faults as common_faults
@@ -75,14 +75,22 @@ def _questions(
     """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
-        releases = host_facts.available_releases(settings, stack, inventory)
+        releases = _available_releases(settings)
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[HostFacts] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
                 questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, releases)
-        questions["front door"] = lambda: host_facts.check_front_door(host_facts.door(settings, stack, inventory))
+        questions["front door"] = lambda: host_facts.check_front_door(desired.front_door(stack, settings, inventory))
     return questions
+
+
+def _available_releases(settings: Settings) -> AvailableReleases | None:
+    """The releases of this pneumoctl, to compare the hosts with; None if they cannot be read."""
+    try:
+        return desired.available_releases(settings)
+    except (OSError, ValueError, PneumoError):
+        return None
 
 
 def _steps(host: Host) -> str:

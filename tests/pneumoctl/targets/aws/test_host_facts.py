@@ -15,8 +15,6 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import units
 from pneumoctl.stack.inventory import from_outputs
-from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
@@ -132,22 +130,6 @@ def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
     assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
 
 
-def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
-    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
-    stack, settings = Stack("t", tmp_path), Settings(target="aws")
-
-    with pytest.raises(PneumoError, match="not configured yet"):
-        host_facts.door(settings, stack, hosts)
-    assert host_facts.available_releases(settings, stack, hosts) is None
-    assert list(tmp_path.iterdir()) == []
-
-    then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
-    old, _ = tls.load_or_make(tmp_path / "tls", (hosts.bastion.public_address,), then, "t")
-    assert host_facts.door(settings, stack, hosts).fingerprint == tls.fingerprint(old)
-    assert host_facts.available_releases(settings, stack, hosts) is None
-    assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
-
-
 @contextmanager
 def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterator[WebEndpoint]:
     """A web page over TLS that wants a login. `ago`: when its certificate was made."""
@@ -161,7 +143,8 @@ def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterato
         def log_message(self, *_: object) -> None:
             """Keep the log out of the test's output."""
 
-    certificate, _ = tls.load_or_make(folder, ("127.0.0.1",), datetime.now(UTC) - ago, "test")
+    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC) - ago, "test")
+    tls.save(folder, certificate, key)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)

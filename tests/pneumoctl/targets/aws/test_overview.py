@@ -41,7 +41,7 @@ def gather_status(monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any) ->
     """The rows of the hosts, by name."""
     monkeypatch.setattr(overview, "TIMEOUT_S", 60.0)
     monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"error": "AWS is not asked here"})
-    monkeypatch.setattr(host_facts, "available_releases", lambda *_: cast(Any, object()))
+    monkeypatch.setattr(overview, "_available_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
     document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, agents))
     return {row["name"]: row for row in document["hosts"]}
