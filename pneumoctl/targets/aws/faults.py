@@ -1,12 +1,13 @@
 """What keeps a stack on aws from serving as it should, each with the next command, from `status`'s document. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pneumoctl.hosts import units
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
 
+BASTION = "nginx"
 DISK_FULL = 90  # percent; the alert DiskNearlyFull fires from there, too
 Document = Mapping[str, Any]
 
@@ -17,12 +18,28 @@ def of_stack(document: Document) -> Iterator[Fault]:
         unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
         yield Fault("AWS", unknown, document["aws_next"] or "pneumoctl doctor")
     yield from _of_terraform(document)
-    for host in document["hosts"]:
-        yield from of_host(host)
+    yield from _of_hosts(document["hosts"])
     yield from _of_strays(document)
     door = document["front_door"]
     if door["error"]:
         yield Fault("", door["error"], door["next"])
+
+
+def _of_hosts(hosts: Sequence[Document]) -> Iterator[Fault]:
+    """The faults of each host. While nginx is silent, nothing is known of the others: they are reached through it."""
+    silent = [host["name"] for host in hosts if _is_silent(host)]
+    behind = [name for name in silent if name != BASTION] if BASTION in silent else []
+    for host in hosts:
+        if host["name"] not in behind:
+            yield from of_host(host)
+    if behind:
+        yield Fault(", ".join(behind), f"not asked, because {BASTION} does not answer", "pneumoctl up")
+
+
+def _is_silent(host: Document) -> bool:
+    """Whether a host that runs, as far as EC2 is known to say, has not answered."""
+    runs = host["role"] != "train" and host["state"] in ("running", "?")
+    return runs and host["disk_percent"] is None
 
 
 def of_host(host: Document) -> Iterator[Fault]:

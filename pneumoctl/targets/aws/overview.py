@@ -228,5 +228,7 @@ def _boot(host: Host, facts: HostFacts | PneumoError | None) -> tuple[str, str]:
 
 def _restart(host: Host, region: str) -> str:
     """The commands for a host that does not answer."""
-    again = f"aws ec2 reboot-instances --region {region} --instance-ids {host.instance_id}"
-    return f"pneumoctl ssh {host.name}; if it stays silent: {again}"
+    first = (
+        "pneumoctl up, which repairs its address and rules" if host.role == "nginx" else f"pneumoctl ssh {host.name}"
+    )
+    return f"{first}; if it stays silent: aws ec2 reboot-instances --region {region} --instance-ids {host.instance_id}"

@@ -135,7 +135,11 @@ ENDED = {
             GOOD | {"hosts": [HOST | {"disk_percent": 100}]},
             ["app-0: its disk is 100 % full; next: pneumoctl ssh app-0"],
         ),
-        (GOOD | {"hosts": [HOST | {"disk_percent": None}]}, []),
+        (GOOD | {"hosts": [HOST, SILENT]}, ["web-0: no answer within 4 s; next: pneumoctl ssh web-0"]),
+        (
+            GOOD | {"hosts": [SILENT | {"name": "app-0"}, SILENT | {"name": "nginx"}, SILENT]},
+            ["nginx: no answer within 4 s; next: ", "app-0, web-0: not asked, because nginx does not answer; next: "],
+        ),
         (GOOD | {"hosts": [HOST | {"units": {}}]}, ["app-0: it does not report its services"]),
         (GOOD | {"hosts": [HOST | {"state": "stopped"}]}, ["app-0: it is stopped in EC2; next: pneumoctl up"]),
         (GOOD | {"hosts": [TRAIN | {"state": "gone"}]}, ["train: it is gone in EC2, not stopped; next: pneumoctl up"]),
