@@ -21,7 +21,7 @@ output "bucket" {
 
 output "bastion" {
   description = "Public address of the nginx host, which is the front door and the SSH bastion."
-  value       = aws_eip.host["nginx"].public_ip
+  value       = try(aws_eip.host["nginx"].public_ip, null) # null in the plan that only looks, once the address is gone
 }
 
 output "scheduler_role_arn" {

@@ -6,9 +6,10 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
+from pneumoctl.errors import Exit
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change
+from pneumoctl.targets.aws import change, preview
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -35,12 +36,9 @@ def configure(
     chosen = [openssh.choose(openssh.inventory(stack), name).name for name in host or ()]
     task = change.Task(" ".join(("configure", *chosen)), update=(), hosts=chosen, prove=not chosen)
     if diff:
-        lines, differences, todo = change.preview(settings, stack, task)
-        for line in (*lines, *differences):
-            console.text(line)
-        changes = [{"host": name, "step": step.title} for name, steps in todo.items() for step in steps]
-        console.result({"stack": stack.name, "changes": changes, "differences": differences})
-        return 0
+        shown = preview.preview(settings, stack, task)
+        code = Exit.FAILED if shown.unknown else Exit.DONE
+        return console.report(Report({"stack": stack.name, **shown.document()}, shown.lines, code))
     with stack.locked("configure"), audit.recorded(stack, "configure", {"yes": yes, "hosts": " ".join(chosen)}) as act:
         document = change.change(settings, stack, task, yes, act)
     return console.report(Report(document, change.lines(document, "the hosts are in their desired state")))

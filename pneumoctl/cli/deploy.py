@@ -11,7 +11,7 @@ from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change
+from pneumoctl.targets.aws import change, preview
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
@@ -83,11 +83,10 @@ def _change(
         source=source,
     )
     if dry_run:
-        lines, differences, _ = change.preview(settings, stack, task)
-        for line in (*lines, *differences):
-            console.text(line)
-        console.result({"stack": stack.name, "plan": lines, "differences": differences})
-        return 0
+        shown = preview.preview(settings, stack, task)
+        code = Exit.FAILED if shown.unknown else Exit.DONE
+        document = {"stack": stack.name, "plan": list(shown.steps), **shown.document()}
+        return console.report(Report(document, shown.lines, code))
     with stack.locked(verb), audit.recorded(stack, verb, {"yes": agreed}) as act:
         document = change.change(settings, stack, task, agreed, act)
     return console.report(Report(document, change.lines(document, "this release is served already")))

@@ -13,7 +13,9 @@ from pneumoctl.terminal.console import console
 @on_stack("target", alarm=False)
 def plan(
     invocation: Invocation,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with code 3 if there are changes.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with code 3 if there are changes, 1 if a host could not be asked.")
+    ] = False,
 ) -> int:
     """Show what `up` would change.
 

@@ -3,11 +3,12 @@
 import atexit
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
@@ -178,7 +179,7 @@ def start_alarm(aws: Aws) -> None:
 
     The command waits for the search before it exits. A failure of the search is not reported.
     """
-    threading.Thread(target=_alarm, args=(aws,), name="gpu alarm").start()
+    threading.Thread(target=_alarm, args=(lambda: aws,), name="gpu alarm").start()
 
 
 def start_alarm_for(stack: Stack) -> None:
@@ -193,14 +194,15 @@ def start_alarm_for(stack: Stack) -> None:
     has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
     if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
         return
-    search = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
+    log_in = partial(Aws, cloud.profile, cloud.region)
+    search = threading.Thread(target=_alarm, args=(log_in,), name="gpu alarm", daemon=True)
     search.start()
     atexit.register(search.join, TIMEOUT_S)
 
 
-def _alarm(aws: Aws) -> None:
-    with suppress(Exception):
-        for host in running_hosts(aws):
+def _alarm(log_in: Callable[[], Aws]) -> None:
+    with suppress(Exception):  # also of the login: the profile may be unknown
+        for host in running_hosts(log_in()):
             if host.lease is None:
                 console.alarm(
                     f"GPU host {host.id} ({host.type}) of stack {host.stack} runs without a lease and bills since "

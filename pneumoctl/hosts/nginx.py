@@ -91,6 +91,11 @@ def _keys(desired: DesiredState, host: str) -> Step:
     return Step(title, (host,), (*files, link, _CHANGED), (*probes, link_matches(link)))
 
 
+def installs_certificate(step: Step) -> bool:
+    """Whether the step writes the certificate of the front door."""
+    return any(isinstance(action, Put) and action.path == f"{OWN}/{CERTIFICATE}" for action in step.actions)
+
+
 def _acme(desired: DesiredState, host: str) -> Step:
     """Get a certificate from Let's Encrypt (over port 80); Debian's timer renews it, and a hook reloads nginx."""
     domain = desired.settings.domain

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private
+
+# `holder` locks the file itself for some microseconds. Whoever finds it locked tries again, several times.
+LOOKS, LOOK_S = 4, 0.025
 
 
 @contextmanager
@@ -61,14 +65,38 @@ class _Taken(Exception):
         self.holder = holder
 
 
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock at `path` (pid, command, since; empty if the file does not say); None if nobody does."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _recorded(handle)
+    finally:
+        os.close(handle)
+    return None
+
+
+def take(handle: int, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> None:
+    """Lock an open file. Raises BlockingIOError if another process holds it, and does not only look at it."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(handle, mode)
+        time.sleep(LOOK_S)
+    return fcntl.flock(handle, mode)
+
+
 def _acquire(path: Path, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:
     """Lock the file at `path`; open it again if the previous holder removed it in between. Raises _Taken."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, mode)
+            take(handle, mode)
         except BlockingIOError:
-            holder = _holder(handle)
+            holder = _recorded(handle)
             os.close(handle)
             raise _Taken(holder) from None
         if _is_at(path, handle):
@@ -94,13 +122,13 @@ def _release(handle: int, path: Path) -> None:
         os.close(handle)
 
 
-def _holder(handle: int) -> dict[str, Any]:
-    """The holder, read from the open file, because the holder may have removed its name; {} if it is not known."""
+def _recorded(handle: int) -> dict[str, Any]:
+    """What the holder wrote, read from the open file, because it may have removed its name; empty if not readable."""
     try:
         holder = json.loads(os.pread(handle, 4096, 0))
-        return holder if {"command", "pid", "since"} <= holder.keys() else {}
-    except (ValueError, AttributeError, OSError):
+    except (ValueError, OSError):
         return {}
+    return holder if isinstance(holder, dict) and {"command", "pid", "since"} <= set(holder) else {}
 
 
 def _locked(holder: dict[str, Any], what: str, hint: str) -> PneumoError:

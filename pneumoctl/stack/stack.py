@@ -63,7 +63,12 @@ class Stack:
     def locked(self, command: str) -> AbstractContextManager[None]:
         """Hold the stack's lock; its file lies beside the directory, so that teardown can remove the directory."""
         ownership.require_writable(self.directory)
-        return held(self.directory.with_name(f"{self.name}.lock"), command)
+        return held(self.lock, command)
+
+    @property
+    def lock(self) -> Path:
+        """The file of the lock."""
+        return self.directory.with_name(f"{self.name}.lock")
 
     def gpu_locked(self, command: str, wait: bool = False) -> AbstractContextManager[None]:
         """Hold the lock of the GPU host: no other pneumoctl of this machine uses or changes it.

@@ -20,12 +20,14 @@ class FirstUp:
     """How a stack came up. The tests report what went wrong.
 
     interrupted: whether the first `up` was interrupted. small_stack: the document of the next `up`, which completed it.
-    concurrent_up: the result of another `up` at the same time. differences: how the stack then differed from its
-    settings. traffic: the requests while hosts were added. document: that of the `up` which added them.
+    concurrent_up, status: the results of another `up` and of `status` at the same time. differences: how the stack then
+    differed from its settings. traffic: the requests while hosts were added. document: that of the `up` which added
+    them.
     """
 
     interrupted: bool
     concurrent_up: subprocess.CompletedProcess[str]
+    status: subprocess.CompletedProcess[str]
     small_stack: dict[str, Any]
     differences: str
     traffic: Traffic
@@ -38,7 +40,7 @@ def bring_up_in_steps(operator: Operator) -> FirstUp:
     operator.settings = FEWER
     interruption = InterruptionTest(operator.lab, random.Random(0), FEWER)
     interrupted = interruption.run_and_interrupt("up", "apply", "i", at_once=True)
-    concurrent_up, small_stack = _resume(operator)
+    concurrent_up, status, small_stack = _resume(operator)
     differences = ""
     try:
         interruption.check_consistent()
@@ -49,11 +51,13 @@ def bring_up_in_steps(operator: Operator) -> FirstUp:
     with suppress(AssertionError), traffic:
         document = operator.json("up", "-y")
     assert operator.applied == all_hosts, "the stack did not grow"
-    return FirstUp(interrupted, concurrent_up, small_stack, differences, traffic, document)
+    return FirstUp(interrupted, concurrent_up, status, small_stack, differences, traffic, document)
 
 
-def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-    """Complete the interrupted `up`. Returns the result of another `up` at the same time, and the document."""
+def _resume(
+    operator: Operator,
+) -> tuple[subprocess.CompletedProcess[str], subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Complete the interrupted `up`. Returns what another `up` and `status` said meanwhile, and the document."""
     up = operator.start("up", "-y", "--json")
     lock = operator.directory.with_name("default.lock")
 
@@ -64,7 +68,8 @@ def _resume(operator: Operator) -> tuple[subprocess.CompletedProcess[str], dict[
 
     wait_for("`up` to lock the stack", locked, pause_grows=False)
     concurrent_up = operator.run("up", "-y", code=None)
+    status = operator.run("status", code=None)  # there is no inventory yet
     out, err = up.communicate(timeout=COMMAND_TIMEOUT_S)
     assert up.returncode == 0, f"the `up` after the interrupted one ended with {up.returncode}:\n{out}\n{err}"
     operator.applied = dict(operator.settings)
-    return concurrent_up, json.loads(out)
+    return concurrent_up, status, json.loads(out)

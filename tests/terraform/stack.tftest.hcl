@@ -89,6 +89,20 @@ run "refuses_the_whole_world_as_one_host" {
   expect_failures = [var.operator_cidr, var.vpc_cidr]
 }
 
+# As of `drift`: nothing is in AWS, and the plan that only looks must say so instead of failing.
+run "everything_is_gone" {
+  command = plan
+
+  plan_options {
+    mode = refresh-only
+  }
+
+  assert {
+    condition     = output.bastion == null && length(output.hosts) == 0
+    error_message = "No address and no host: ${jsonencode(output.hosts)}"
+  }
+}
+
 run "by_default" {
   assert {
     condition     = join(" ", keys(aws_instance.host)) == "app-0 monitoring nginx web-0"

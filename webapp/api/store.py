@@ -23,6 +23,8 @@ _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
 _HEADROOM = 4 * 1024 * 1024  # bytes; with less free memory the API is not ready for uploads
 PUT_ATTEMPTS = 5
+# Bytes; they need a new block of the disk. The last block of a file takes a small write on a full disk, too.
+_PROBE_SIZE = 8192
 PROBE_SECONDS = 120
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
 
@@ -208,9 +210,9 @@ class Store:
         return entries, len(values) - len(entries)
 
     def probe(self) -> None:
-        """Raise StoreUnavailable unless Redis answers, accepts a write, and has free memory."""
+        """Raise StoreUnavailable unless Redis answers, writes to its disk, and has free memory."""
         with redis_errors():
-            self._redis.set(key_of("probe", "write"), str(time.time()), ex=60)
+            self._redis.set(key_of("probe", "write"), str(time.time()).ljust(_PROBE_SIZE), ex=60)
             memory = self._redis.info("memory")
         if 0 < memory["maxmemory"] < memory["used_memory"] + _HEADROOM:
             raise StoreUnavailable("nearly full")

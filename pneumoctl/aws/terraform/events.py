@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
-_OPERATIONS = {"create": 1, "update": 1, "delete": 1, "read": 1, "replace": 2}
+# Reading a data source is no operation: terraform also reads while it plans, which no planned change announces.
+_OPERATIONS = {"create": 1, "update": 1, "delete": 1, "replace": 2}
 _EVENTS: dict[str, tuple[Literal["start", "running", "done", "failed"], str]] = {
     "refresh_start": ("start", "refresh"),
     "refresh_complete": ("done", "refresh"),
@@ -97,9 +98,9 @@ class Listener:
         event, action = _EVENTS[kind]
         action = action or hook.get("action", "")
         address = hook["resource"]["addr"]
-        if kind == "apply_start":
+        if kind == "apply_start" and action in _OPERATIONS:
             self.unfinished[address] = action
-        elif kind == "apply_complete":
+        elif kind == "apply_complete" and action in _OPERATIONS:
             self.unfinished.pop(address, None)
             self.finished.append((address, action))
         elapsed = float(hook.get("elapsed_seconds", 0))

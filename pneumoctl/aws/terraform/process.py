@@ -1,7 +1,6 @@
 """Terraform as a process that outlives pneumoctl: start it, follow its output, attach to it later, interrupt it."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from pneumoctl.aws.terraform.query import INSTALL
 from pneumoctl.aws.terraform.tail import Lines, follow
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private, write_atomically
+from pneumoctl.stack import lock
 
 BEGIN_S = 60.0
 SILENT_S, SILENCES = 60.0, 15  # after an interrupt: the creation of a NAT gateway takes minutes
@@ -49,15 +49,11 @@ class Runs:
 
     def is_running(self) -> bool:
         """Whether a terraform is running now."""
-        with contextlib.suppress(FileNotFoundError):
-            handle = os.open(self.output, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            finally:
-                os.close(handle)
-        return False
+        return lock.holder(self.output) is not None
+
+    def current(self) -> TerraformRun | None:
+        """The terraform that is running now; None if there is none."""
+        return (self.last() or TerraformRun(0, "terraform", "")) if self.is_running() else None
 
     def last(self) -> TerraformRun | None:
         """The current or last run; None if there is no record."""
@@ -102,7 +98,7 @@ class Runs:
         make_private(self.output.parent)
         handle = os.open(self.output, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.take(handle)
             os.ftruncate(handle, 0)
             self.record.unlink(missing_ok=True)  # so that no record names the previous process
             child = subprocess.Popen(

@@ -13,7 +13,7 @@ from pneumoctl.aws.terraform import working_dir
 from pneumoctl.aws.terraform.errors import explained
 from pneumoctl.aws.terraform.events import Listener, Progress, Report, errors_in
 from pneumoctl.aws.terraform.plan_json import Planned, Saved, parse
-from pneumoctl.aws.terraform.process import Runs
+from pneumoctl.aws.terraform.process import Runs, TerraformRun
 from pneumoctl.aws.terraform.query import ask, environment
 from pneumoctl.aws.terraform.state import Resource, outputs, resources
 from pneumoctl.aws.terraform.stub import stub
@@ -54,13 +54,13 @@ class Terraform:
         return self._mark.exists()
 
     @property
-    def is_running(self) -> bool:
-        """Whether a terraform is running in the stack's directory, also one that an earlier pneumoctl left."""
-        return self._runs.is_running()
+    def current(self) -> TerraformRun | None:
+        """The terraform that is running in the stack's directory, also one that an earlier pneumoctl left."""
+        return self._runs.current()
 
     def attach(self, report: Report = _silent) -> bool:
         """Follow a terraform that an earlier pneumoctl left running until it ends; False if there is none."""
-        if not self.is_running:
+        if self.current is None:
             return False
         self._state.text = None
         with self._listening(report) as listener:

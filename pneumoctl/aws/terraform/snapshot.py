@@ -23,7 +23,7 @@ def copied(terraform: Terraform) -> Iterator[Terraform]:
     directory = folder / f"{PREFIX}{os.getpid()}"
     try:
         WorkingCopy(terraform.directory).copy_to(directory)
-        if terraform.suspect and not terraform.is_running:  # else it is at work, and was not killed
+        if terraform.suspect and not terraform.current:  # else it is at work, and was not killed
             (directory / OURS / APPLYING).touch(mode=0o600)
         yield replace(terraform, directory=directory, lock=False)
     finally:

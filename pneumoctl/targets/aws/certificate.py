@@ -18,18 +18,20 @@ CERTIFICATE, KEY = "certificate.pem", "key.pem"
 
 
 def load_or_make(directory: Path, names: Collection[str], now: datetime, common_name: str) -> tuple[bytes, bytes]:
-    """Certificate and key in this directory; replaced by new ones if they are missing or no longer valid."""
-    certificate, key = directory / CERTIFICATE, directory / KEY
+    """Certificate and key in this directory; new ones, which are not saved, if they are missing or no longer valid."""
     try:
-        pair = certificate.read_bytes(), key.read_bytes()
+        pair = (directory / CERTIFICATE).read_bytes(), (directory / KEY).read_bytes()
         if fits(pair[0], names, now) and _belongs(*pair):
             return pair
     except (FileNotFoundError, ValueError, TypeError):
         pass
-    pair = make(names, now, common_name)
-    write_atomically(key, pair[1], 0o600)
-    write_atomically(certificate, pair[0], 0o600)
-    return pair
+    return make(names, now, common_name)
+
+
+def save(directory: Path, certificate: bytes, key: bytes) -> None:
+    """Write both into this directory with mode 0600."""
+    write_atomically(directory / KEY, key, 0o600)
+    write_atomically(directory / CERTIFICATE, certificate, 0o600)
 
 
 def make(names: Collection[str], now: datetime, common_name: str = "pneumoctl") -> tuple[bytes, bytes]:
@@ -68,6 +70,11 @@ def days_left(certificate: bytes, now: datetime) -> float:
     return (_leaf(certificate).not_valid_after_utc - now) / timedelta(days=1)
 
 
+def begun(certificate: bytes, now: datetime) -> bool:
+    """Whether the certificate's time has begun. Raises ValueError if it is no certificate."""
+    return _leaf(certificate).not_valid_before_utc <= now
+
+
 def fingerprint(certificate: bytes) -> str:
     """SHA-256 of a certificate (of the first one of a chain), in hexadecimal digits."""
     from cryptography.hazmat.primitives import hashes
@@ -77,8 +84,7 @@ def fingerprint(certificate: bytes) -> str:
 
 def fits(certificate: bytes, names: Collection[str], now: datetime, renew_days: float = RENEW_DAYS) -> bool:
     """Whether it covers the names, now and for `renew_days` more days. Raises ValueError if it is no certificate."""
-    started = _leaf(certificate).not_valid_before_utc <= now
-    return started and days_left(certificate, now) >= renew_days and not missing(certificate, names)
+    return begun(certificate, now) and days_left(certificate, now) >= renew_days and not missing(certificate, names)
 
 
 def missing(certificate: bytes, names: Collection[str]) -> list[str]:
@@ -111,7 +117,7 @@ def read_user_certificate(certificate: Path, key: Path, names: Collection[str], 
         )
     if days_left(pair[0], now) <= 0:
         raise _unfit(f"{certificate} expired on {_leaf(pair[0]).not_valid_after_utc:%Y-%m-%d}", "renew it")
-    if _leaf(pair[0]).not_valid_before_utc > now:
+    if not begun(pair[0], now):
         raise _unfit(f"{certificate} is valid only from {_leaf(pair[0]).not_valid_before_utc:%Y-%m-%d}")
     if uncovered := missing(pair[0], names):
         raise _unfit(f"{certificate} does not cover {', '.join(uncovered)} (no such subject alternative name)")

@@ -49,27 +49,20 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
     ours = desired.available_releases(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
-        desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
+        desired_state, plan, todo = planned(settings, stack, hosts, task, ours)
         if any(todo.values()) and not agreed:
-            show(plan, todo, hosts, console.note)
+            for line in (*description(plan, todo), *hosts.differences(todo)):
+                console.note(line)
             if not console.ask("Continue?"):
                 raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.begin(audit.plan_digest(todo))
+        desired.save_certificate(stack, desired_state, [step for steps in todo.values() for step in steps])
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, ours.bundle)
     changed = [f"{host}: {step.title}" for host, step in result.done]
     act.changed = [*(act.changed or ()), *changed]
     proof = result.outputs.get(configure.PROOF)
     return {"stack": stack.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
-
-
-def preview(settings: Settings, stack: Stack, task: Task) -> tuple[list[str], list[str], Todo]:
-    """The lines of the plan, those of the files that differ, and the steps by host; changes nothing."""
-    with ssh_hosts.opened(stack, task.hosts, change=False) as hosts:
-        _, plan, todo = _planned(settings, stack, hosts, task, desired.available_releases(settings, task.source))
-        lines: list[str] = []
-        show(plan, todo, None, lines.append)
-        return lines, hosts.differences(todo), todo
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
@@ -79,23 +72,20 @@ def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
     return [done, ready.proof(prediction, "front door")] if prediction else [done]
 
 
-def show(plan: Plan, todo: Todo, hosts: Hosts | None, say: Callable[[str], None]) -> None:
-    """The pending steps, and how files differ where `hosts` are given."""
+def description(plan: Plan, todo: Todo) -> list[str]:
+    """The pending steps as lines of text."""
     if not any(todo.values()):
-        say("nothing to do: the hosts are in their desired state")
-        return
+        return ["nothing to do: the hosts are in their desired state"]
     waiting = [
         replace(step, hosts=tuple(name for name in step.hosts if step in todo.get(name, ()))) for step in plan.steps
     ]
-    for line in describe(replace(plan, steps=tuple(step for step in waiting if step.hosts))):
-        say(line)
-    for line in hosts.differences(todo) if hosts else ():
-        say(line)
+    return describe(replace(plan, steps=tuple(step for step in waiting if step.hosts)))
 
 
-def _planned(
+def planned(
     settings: Settings, stack: Stack, hosts: Hosts, task: Task, ours: AvailableReleases
 ) -> tuple[DesiredState, Plan, Todo]:
+    """The desired state of the hosts, the plan of a task for them, and the steps that are pending there."""
     links = desired.current_links(hosts)
     earlier = rollback.release(stack, links, task.rollback) if task.rollback else ""
     choice = ReleaseChoice(ours, links, task.update, task.rollback, earlier)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pneumoctl import files as pneumoctl_files
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import Tree, package
+from pneumoctl.hosts import nginx
 from pneumoctl.hosts import releases as serving
 from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
@@ -26,6 +27,7 @@ from pneumoctl.targets.aws import htpasswd, offline_bundle
 from pneumoctl.targets.common import health
 
 LOGIN = "clinician"
+TLS = "tls"  # the folder of the stack's own certificate
 LINKS = tuple(f"{kind}/{link}" for kind in ("api", "web", "model") for link in ("current", "previous"))
 _READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %s\\n" "$one" "$(readlink "$one")"; done'
 
@@ -150,23 +152,37 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
 
 
 def certified(stack: Stack, settings: Settings, inventory: Inventory) -> tuple[bytes, bytes]:
-    """The certificate and key of the front door: the user's, or the stack's own, renewed before it expires."""
+    """The certificate and key that the front door should have: the user's, or the stack's own, in time a new one."""
     now = datetime.now(UTC)
     if settings.certificate:
         files = Path(settings.certificate).expanduser(), Path(settings.certificate_key).expanduser()
         return tls.read_user_certificate(*files, (settings.domain,), now)
     names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-    return tls.load_or_make(stack.directory / "tls", names, now, f"pneumoctl {stack.name}")
+    return tls.load_or_make(stack.directory / TLS, names, now, f"pneumoctl {stack.name}")
+
+
+def save_certificate(stack: Stack, desired: DesiredState, steps: Sequence[Step]) -> None:
+    """Save the stack's own certificate if one of these steps installs it: `front_door` expects the saved one."""
+    if not desired.settings.certificate and any(nginx.installs_certificate(step) for step in steps):
+        tls.save(stack.directory / TLS, desired.certificate.encode(), desired.key.encode())
 
 
 def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.WebEndpoint:
-    """How the operator reaches the page: by its address, where the stack's own certificate is expected."""
+    """How the operator reaches the page: by its address, where the certificate is expected that was installed.
+
+    Raises PneumoError if there is none yet.
+    """
     secrets = stack.secrets()
     login = (LOGIN, secrets.web_password) if secrets else None
     if settings.acme_email:
         return health.WebEndpoint(f"https://{settings.domain}", login=login)
-    certificate, _ = certified(stack, settings, inventory)
-    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", tls.fingerprint(certificate), login)
+    try:
+        own = stack.directory / TLS / tls.CERTIFICATE
+        certificate = certified(stack, settings, inventory)[0] if settings.certificate else own.read_bytes()
+        fingerprint = tls.fingerprint(certificate)
+    except (OSError, ValueError) as error:
+        raise PneumoError("the front door is not configured yet", "pneumoctl up") from error
+    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
 
 
 def limited(plan: Plan, hosts: Collection[str]) -> Plan:

@@ -2,13 +2,14 @@
 
 import hashlib
 import http.client
+import json
 import ssl
 import threading
 import time
 import urllib.parse
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar, cast
@@ -19,15 +20,20 @@ from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Step
 from pneumoctl.ssh import first_boot
 from pneumoctl.ssh.agent_client import Agents
-from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate, desired
-from pneumoctl.targets.common import health
+from pneumoctl.targets.common import health, ready
 
 QUESTION_S = 20.0
 FRONT_DOOR_S = 3.0
-_ASK = """root=$1 mark=$2 links=$3; shift 3
+READINESS = ("api", "ui")  # services that say whether they are ready
+_ASK = """root=$1 mark=$2 links=$3 pages=$4; shift 4
+for one in $pages; do
+  said=$(curl -s --max-time 2 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
+  printf 'ready=%s %s\\n' "${one%%=*}" "$said"
+done
 printf 'boot=%s\\n' "$(head -c 200 "$mark" 2>/dev/null | tr '\\n' ' ')"
 for one in $links; do printf '%s=%s\\n' "$one" "$(readlink "$root/$one")"; done
 df -P / | awk 'END {sub("%", "", $5); print "disk=" $5}'
@@ -49,6 +55,7 @@ class HostFacts:
     memory: int
     units: Mapping[str, str]  # the units that should run -> active, inactive, failed, activating
     failed: tuple[str, ...]  # every failed unit of the host
+    not_ready: Mapping[str, str] = field(default_factory=dict)  # service (api, ui) -> why its readiness is not 200
 
     @property
     def releases(self) -> dict[str, str]:
@@ -88,7 +95,9 @@ def within(
 
 def see(agents: Agents, host: Host) -> HostFacts:
     """Get the facts of one host with one request. Raises ssh.Unreachable."""
-    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
+    services = {name: port for name, port in (host.services or {}).items() if name in READINESS}
+    pages = " ".join(f"{name}=http://{host.address}:{port}/readyz" for name, port in services.items())
+    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), pages, *units.of(host))
     return parse(agents.run(host, argv, QUESTION_S).stdout)
 
 
@@ -97,6 +106,7 @@ def parse(output: str) -> HostFacts:
     facts: dict[str, str] = {}
     states: dict[str, str] = {}
     failed: list[str] = []
+    not_ready: dict[str, str] = {}
     unit: dict[str, str] = {}
     for line in (*output.splitlines(), ""):
         name, _, value = line.partition("=")
@@ -104,6 +114,10 @@ def parse(output: str) -> HostFacts:
             unit[name] = value
         elif name == "failed":
             failed.append(value)
+        elif name == "ready":
+            service, _, answer = value.partition(" ")
+            if reason := _reason(answer):
+                not_ready[service] = reason
         elif name:
             facts[name] = value.strip()
         elif unit:
@@ -111,7 +125,21 @@ def parse(output: str) -> HostFacts:
             unit = {}
     links = {link: facts[link] for link in desired.LINKS if facts.get(link)}
     percent: dict[str, int] = {name: int(facts.get(name) or -1) for name in ("disk", "memory")}
-    return HostFacts(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
+    shares = percent["disk"], percent["memory"]
+    return HostFacts(facts.get("boot", ""), links, *shares, states, tuple(failed), not_ready)
+
+
+def _reason(answer: str) -> str:
+    """Why a service is not ready: empty if its answer, the document and the HTTP status, is 200."""
+    document, _, code = answer.rpartition(" ")
+    if code == "200":
+        return ""
+    if code in ("", "000"):
+        return "no answer"
+    try:
+        return ready.reason(json.loads(document))
+    except (ValueError, AttributeError):
+        return f"it answers {code}"
 
 
 def steps(
@@ -127,44 +155,10 @@ def steps(
     return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
 
 
-def available_releases(settings: Settings, stack: Stack, inventory: Inventory) -> desired.AvailableReleases | None:
-    """The releases of this pneumoctl, to compare the hosts with; None if the plan would make a new certificate.
-
-    A read-only command must not make one, and hosts whose certificate is missing or expires soon differ in any case.
-    """
-    try:
-        names = (inventory.bastion.public_address, *((settings.domain,) if settings.domain else ()))
-        if not settings.certificate and not certificate.fits(_certificate(stack), names, datetime.now(UTC)):
-            return None
-        return desired.available_releases(settings)
-    except (OSError, ValueError, PneumoError):
-        return None
-
-
-def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.WebEndpoint:
-    """As desired.front_door, with the certificate that was installed, even if it expired.
-
-    Raises PneumoError if there is none.
-    """
-    if settings.certificate or settings.acme_email:
-        return desired.front_door(stack, settings, inventory)
-    secrets = stack.secrets()
-    try:
-        fingerprint = certificate.fingerprint(_certificate(stack))
-    except (OSError, ValueError) as error:
-        raise PneumoError("the front door is not configured yet") from error
-    login = (desired.LOGIN, secrets.web_password) if secrets else None
-    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
-
-
-def _certificate(stack: Stack) -> bytes:
-    return (stack.directory / "tls" / certificate.CERTIFICATE).read_bytes()
-
-
 def check_front_door(door: health.WebEndpoint) -> float:
     """Request the page from the front door, as its users do; returns the days until its certificate expires.
 
-    Raises PneumoError unless the page is shown.
+    Negative: it has expired. Raises PneumoError unless the page is shown.
     """
     address = urllib.parse.urlsplit(door.url)
     head = {"Authorization": f"Basic {b64encode(':'.join(door.login).encode()).decode()}"} if door.login else {}
@@ -189,4 +183,9 @@ def check_front_door(door: health.WebEndpoint) -> float:
         raise PneumoError(f"the front door does not answer: {reason}") from error
     if code != 200:
         raise PneumoError(f"the front door answers {code}")
-    return certificate.days_left(ssl.DER_cert_to_PEM_cert(shown).encode(), datetime.now(UTC))
+    now, pem = datetime.now(UTC), ssl.DER_cert_to_PEM_cert(shown).encode()
+    if not certificate.begun(pem, now):
+        raise PneumoError(
+            "the certificate of the front door is not valid yet", "compare this machine's clock with that of nginx"
+        )
+    return certificate.days_left(pem, now)

@@ -7,54 +7,66 @@ from typing import Any
 
 from pneumoctl.aws import bill, prices, spending
 from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
+from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.ssh import first_boot
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import context, host_facts
+from pneumoctl.targets.aws import context, desired, faults, host_facts
 from pneumoctl.targets.aws.desired import AvailableReleases
 from pneumoctl.targets.aws.host_facts import HostFacts
+from pneumoctl.targets.common import faults as common_faults
 
 TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
+STATUS = "pneumoctl status"  # the hint of errors on the way to a host, which is no help here
 CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
 
 
 def gather_status(
     settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Any]:
-    """The state of the stack as one document. Raises PneumoError if AWS does not answer and there is no inventory."""
+    """The state of the stack as one document. Raises PneumoError if AWS does not answer and nothing is known here."""
     answers = host_facts.within(TIMEOUT_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
-    cloud = answers["aws"]
+    cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
+    working = [*common_faults.working(stack), *_running(terraform)]
     if isinstance(cloud, PneumoError):
-        if inventory is None:
+        if inventory is None and not working:
             raise cloud
-        cloud = {"region": settings.region, "instances": (), "leases": {}, "bill": None, "error": cloud.message}
-    instances, leases = {instance.id: instance for instance in cloud["instances"]}, cloud["leases"]
-    hosts = _rows(inventory, instances, "?" if cloud["error"] else "gone", answers)
-    for row in hosts:
-        row["good"] = row["good"] or row["instance"] in leases
+        cloud = _unknown_cloud(settings, cloud)
+    instances, leases = cloud["instances"], cloud["leases"]
+    hosts = _rows(inventory, cloud, answers)
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
-    strays = [instance for instance in instances.values() if instance.id not in expected]
-    door = _front(inventory, answers.get("front door"))
-    whole = bool(hosts) and all(host["good"] for host in hosts) and not strays and door["serves"]
-    return {
+    strays = [instance for instance in instances if instance.id not in expected]
+    document = {
         "stack": settings.stack,
         "target": "aws",
         "region": cloud["region"],
-        "exists": bool(hosts or strays),
-        "up": whole and not cloud["error"],
+        "exists": bool(hosts or strays or working or terraform.suspect),
         "address": inventory.bastion.public_address if inventory else "",
-        "front_door": door,
+        "front_door": _front(settings, inventory, answers.get("front door")),
         "hosts": hosts,
         "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
-        "gpu_running": _unguarded(instances.values(), leases),
+        "elsewhere": stack.cloud() is None,
+        "working": working,
+        "unfinished": terraform.suspect,
+        "gpu_running": _unguarded(instances, leases),
         "runs": list(leases.values()),
         "aws_error": cloud["error"],
+        "aws_next": cloud["next"],
         "bill": _priced(cloud["bill"]),
     }
+    found = list(faults.of_stack(document))
+    return {**document, "up": bool(hosts) and not found, "faults": common_faults.as_dicts(found)}
+
+
+def _running(terraform: Terraform) -> list[dict[str, Any]]:
+    """The terraform that runs in the stack's directory, if there is one."""
+    run = terraform.current
+    return [{"command": run.command, "pid": run.pid, "since": run.since}] if run else []
 
 
 def _questions(
@@ -63,14 +75,22 @@ def _questions(
     """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
-        releases = host_facts.available_releases(settings, stack, inventory)
+        releases = _available_releases(settings)
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[HostFacts] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
                 questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, releases)
-        questions["front door"] = lambda: host_facts.check_front_door(host_facts.door(settings, stack, inventory))
+        questions["front door"] = lambda: host_facts.check_front_door(desired.front_door(stack, settings, inventory))
     return questions
+
+
+def _available_releases(settings: Settings) -> AvailableReleases | None:
+    """The releases of this pneumoctl, to compare the hosts with; None if they cannot be read."""
+    try:
+        return desired.available_releases(settings)
+    except (OSError, ValueError, PneumoError):
+        return None
 
 
 def _steps(host: Host) -> str:
@@ -82,6 +102,12 @@ def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list
     """The GPU hosts that are billed without a run."""
     on = (instance for instance in instances if instance.role == "train" and instance.state not in HALTING | HALTED)
     return [instance.name for instance in on if instance.id not in leases]
+
+
+def _unknown_cloud(settings: Settings, error: PneumoError) -> dict[str, Any]:
+    """As `_cloud`, if AWS did not answer."""
+    nothing: dict[str, Any] = {"instances": (), "leases": {}, "bill": None}
+    return {**nothing, "region": settings.region, "error": error.message, "next": error.hint}
 
 
 def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
@@ -97,6 +123,7 @@ def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
         "leases": {id: {"run": lease.run, "until": runs.format_time(lease.until)} for id, lease in leases.items()},
         "bill": bill.Bill(lines, listed.date, listed.source),
         "error": "",
+        "next": "",
     }
 
 
@@ -130,48 +157,78 @@ def _pending(
     return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), releases)))
 
 
-def _front(inventory: Inventory | None, answer: Any) -> dict[str, Any]:
-    reason = answer.message if isinstance(answer, PneumoError) else ""
-    days = round(answer, 1) if isinstance(answer, float) else None
+def _front(settings: Settings, inventory: Inventory | None, answer: Any) -> dict[str, Any]:
+    """The answer of the front door, which is not good if its certificate has ended."""
+    days = answer if isinstance(answer, float) else None
+    error, following = (answer.message, answer.hint) if isinstance(answer, PneumoError) else ("", "")
+    if days is not None and days <= 0:
+        error, following = f"the certificate of the front door ended {-days:.1f} days ago", _renewal(settings)
     url = f"https://{inventory.bastion.public_address}" if inventory else ""
-    return {"url": url, "serves": days is not None, "error": reason, "certificate_days": days}
+    serves = days is not None and not error
+    following = following or ("pneumoctl logs nginx" if error else "")
+    left = None if days is None else round(days, 1)
+    return {"url": url, "serves": serves, "error": error, "next": following, "certificate_days": left}
 
 
-def _rows(
-    inventory: Inventory | None, instances: Mapping[str, Instance], absent: str, answers: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """A row for each host of the inventory. `absent`: the state of a host that EC2 does not list."""
-    hosts = inventory.hosts if inventory else ()
-    return [
-        _row(host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(_steps(host)))
-        for host in hosts
-    ]
+def _renewal(settings: Settings) -> str:
+    """The command that renews the certificate of the front door."""
+    if settings.acme_email:
+        return "pneumoctl ssh nginx -- sudo certbot renew"
+    return f"{'renew yours, then: ' if settings.certificate else ''}pneumoctl configure"
+
+
+def _rows(inventory: Inventory | None, cloud: Mapping[str, Any], answers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each host of the inventory."""
+    instances = {instance.id: instance for instance in cloud["instances"]}
+    absent = "?" if cloud["error"] else "gone"  # a host that EC2 does not list
+    rows = []
+    for host in inventory.hosts if inventory else ():
+        row = _row(host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(_steps(host)))
+        row["leased"] = host.instance_id in cloud["leases"]
+        row["next"] = row["next"] or _restart(host, cloud["region"])
+        rows.append({**row, "good": not any(faults.of_host(row))})
+    return rows
 
 
 def _row(
     host: Host, instance: Instance | None, absent: str, facts: HostFacts | PneumoError | None, pending: Any
 ) -> dict[str, Any]:
-    state = instance.state if instance else absent
     seen = facts if isinstance(facts, HostFacts) else None
-    ssh = facts.message if isinstance(facts, PneumoError) else ""
-    if seen is not None:
-        ssh = "booted" if seen.boot == "ok" else seen.boot or "no boot mark yet"
-    units = dict(seen.units) if seen else {}
-    serves = state in ("running", "?") and ssh == "booted" and set(units.values()) == {"active"}
+    ssh, following = _boot(host, facts)
     return {
         "name": host.name,
+        "role": host.role,
         "instance": host.instance_id,
         "type": host.type,
-        "state": state,
+        "state": instance.state if instance else absent,
         "since": instance.launched.isoformat() if instance else None,
         "private": host.address,
         "public": host.public_address,
         "ssh": ssh,
-        "units": units,
+        "next": following,
+        "units": dict(seen.units) if seen else {},
         "failed": list(seen.failed) if seen else [],
+        "not_ready": dict(seen.not_ready) if seen else {},
         "releases": seen.releases if seen else {},
         "disk_percent": seen.disk if seen else None,
         "memory_percent": seen.memory if seen else None,
         "steps_pending": pending if isinstance(pending, int) else None,
-        "good": state == "stopped" if host.role == "train" else serves,
     }
+
+
+def _boot(host: Host, facts: HostFacts | PneumoError | None) -> tuple[str, str]:
+    """The state of SSH to a host or of its boot, and the next command if it is known."""
+    if isinstance(facts, HostFacts):
+        log = f"pneumoctl ssh {host.name} -- sudo tail -n 50 {first_boot.LOG}"
+        return ("booted" if facts.boot == "ok" else facts.boot or "no boot mark yet"), log
+    if facts is None:
+        return "", ""
+    return facts.message, facts.hint if facts.hint != STATUS else ""
+
+
+def _restart(host: Host, region: str) -> str:
+    """The commands for a host that does not answer."""
+    first = (
+        "pneumoctl up, which repairs its address and rules" if host.role == "nginx" else f"pneumoctl ssh {host.name}"
+    )
+    return f"{first}; if it stays silent: aws ec2 reboot-instances --region {region} --instance-ids {host.instance_id}"

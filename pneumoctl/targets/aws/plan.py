@@ -1,7 +1,8 @@
-"""What `up` would change on aws: terraform's plan with prices, then the changes on the hosts."""
+"""What `up` would change on aws: terraform's plan with prices, other repairs in AWS, then the changes on the hosts."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from pneumoctl.aws import bill, prices
@@ -10,13 +11,13 @@ from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.terraform.runner import Planned
 from pneumoctl.errors import Exit
 from pneumoctl.gpu import orphans
-from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change as hosts
 from pneumoctl.targets.aws import preflight as preflight_aws
-from pneumoctl.targets.aws import provision, store_loss
+from pneumoctl.targets.aws import preview, provision, store_loss
+from pneumoctl.targets.aws.change import Task
 from pneumoctl.targets.aws.context import Context, desired_variables, read_only
+from pneumoctl.targets.aws.preview import Preview
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
 
@@ -25,21 +26,48 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 
 
 def report(settings: Settings, stack: Stack) -> Report:
-    """Run the preflight, then report terraform's plan, its prices, and the changes on the hosts. Read-only in AWS."""
+    """Run the preflight, then report all that `up` would change in AWS and on the hosts. Read-only, without a lock."""
     check(settings, stack)
     with read_only(settings, stack) as context:
         orphans.start_alarm(context.aws)
         provision.prepare(context, desired_variables(context))
         planned = provision.plan(context)
         bill = price(context, planned)
-        following = configuring(settings, stack) if stack.hosts() and not planned.changes else []
         lost = store_loss.lines(context, planned.changes)
-    code = Exit.CHANGES if planned.changes else Exit.DONE
-    return Report(
-        document(context, planned, bill) | {"configure": following, "lost": lost},
-        (*blocks(planned, bill), *lost, *following),
-        code,
-    )
+        stopped = [host.name for host in provision.stopped_hosts(context)] if stack.hosts() else []
+        repairs = [provision.removal(rule) for rule in provision.foreign_rules(context)]
+        repairs += [f"+  start {name}, which was stopped outside pneumoctl" for name in stopped]
+        new = new_hosts(planned)
+        on_hosts = _on_hosts(settings, stack, {*new, *stopped})
+    gets = (f"{name} is new: it gets everything" for name in new)
+    text = (*blocks(planned, bill), *lost, *repairs, *gets, *on_hosts.lines)
+    more = {"repairs": repairs, "new_hosts": new, "lost": lost, "configure": list(on_hosts.lines)}
+    code = Exit.CHANGES if planned.changes or repairs else on_hosts.code
+    return Report(document(context, planned, bill) | more | {"hosts": on_hosts.document()}, text, code)
+
+
+def bill_of_all(settings: Settings, stack: Stack) -> Bill:
+    """The price of all that the first `up` will make. Runs the preflight; read-only, without a lock."""
+    check(settings, stack)
+    with read_only(settings, stack) as context:
+        orphans.start_alarm(context.aws)
+        provision.prepare(context, desired_variables(context))
+        return price(context, provision.plan(context))
+
+
+def new_hosts(planned: Planned) -> list[str]:
+    """The hosts that terraform will make, or destroy and make again."""
+    made = (change for change in planned.changes if change.action in ("create", "replace"))
+    names = (re.fullmatch(r'aws_instance\.host\["(.+)"\]', change.address) for change in made)
+    return [name[1] for name in names if name and name[1] != "train"]
+
+
+def _on_hosts(settings: Settings, stack: Stack, without: Collection[str]) -> Preview:
+    """What would change on the hosts that run and stay."""
+    inventory = stack.hosts()
+    hosts = inventory.hosts if inventory else ()
+    names = [host.name for host in hosts if host.role != "train" and host.name not in without]
+    return preview.preview(settings, stack, Task("up", hosts=names)) if names else preview.NOTHING
 
 
 def check(settings: Settings, stack: Stack) -> None:
@@ -100,12 +128,3 @@ def document(context: Context, planned: Planned, bill: Bill) -> dict[str, Any]:
         "changes": [{"address": change.address, "action": change.action} for change in planned.changes],
         **bill.as_dict(),
     }
-
-
-def configuring(settings: Settings, stack: Stack) -> list[str]:
-    """The steps and files that would change on the hosts, as text."""
-    try:
-        lines, differences, _ = hosts.preview(settings, stack, hosts.Task("up"))
-    except Unreachable as error:
-        return [f"what would change on the hosts is not known: {error.message}"]
-    return [*lines, *differences]

@@ -167,7 +167,7 @@ def stop_training_hosts(
         return spare_leased and orphans.awaited_lease(context.aws, host, context.settings.stack) is not None
 
     stop.stop_training_hosts(context.aws, context.settings.stack, expected, timeout, leased, read_console)
-    if expected and context.terraform.is_running:
+    if expected and context.terraform.current:
         raise stop.unconfirmed(
             context.aws,
             context.settings.stack,
@@ -201,6 +201,11 @@ def foreign_rules(context: Context) -> list[dict[str, Any]]:
     """Rules that somebody else added to the stack's security groups, as EC2 describes them."""
     groups = [resource.id for resource in context.terraform.resources() if resource.type == "aws_security_group"]
     return recovery.foreign_rules(context.aws, groups) if groups else []
+
+
+def removal(rule: Mapping[str, Any]) -> str:
+    """A line that says that a rule will be removed."""
+    return f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}"
 
 
 def stopped_hosts(context: Context) -> list[Instance]:

@@ -12,8 +12,11 @@ from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import overview
+from pneumoctl.targets.common import faults
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, Table
+
+SOON_DAYS = 14  # the alert CertificateExpiring fires from there, too
 
 
 def reports(settings: Settings, stack: Stack) -> Iterator[Report]:
@@ -35,19 +38,28 @@ def _agents(inventory: Inventory | None, stack: Stack) -> Iterator[Agents | None
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """A table of the hosts. Exit code 0 if every host is in its desired state and the front door shows the page."""
+    """A table of the hosts, then the faults. Exit code 0 if the stack serves as it should."""
     if not document["exists"]:
         line = f"stack {document['stack']} has no hosts in {document['region']} (pneumoctl up --target aws)"
         return Report(document, (line,), Exit.FAILED)
-    columns = ("host", "state", "address", "services", "release", "model", "disk", "memory", "differs")
-    styles = ["" if host["good"] else "bold red" for host in document["hosts"]]
-    table = Table(columns, [_cells(host) for host in document["hosts"]], styles)
     if document["gpu_running"]:
         console.alarm(
             "the GPU host runs and costs money (next: pneumoctl up, which stops it; at once: pneumoctl gpu reap)"
         )
+    blocks: tuple[str | Table, ...] = (*_tables(document), *faults.lines(document), *_lines(document))
     code = Exit.GPU_NOT_STOPPED if document["gpu_running"] else Exit.DONE if document["up"] else Exit.FAILED
-    return Report(document, (table, *_lines(document)), code)
+    return Report(document, blocks, code)
+
+
+def _tables(document: Mapping[str, Any]) -> Iterator[Table]:
+    """The hosts; before there is an inventory, the instances that EC2 lists."""
+    if document["hosts"]:
+        columns = ("host", "state", "address", "services", "release", "model", "disk", "memory", "differs")
+        styles = ["" if host["good"] else "bold red" for host in document["hosts"]]
+        yield Table(columns, [_cells(host) for host in document["hosts"]], styles)
+    elif document["strays"]:
+        rows = [(stray["name"], stray["state"], stray["instance"]) for stray in document["strays"]]
+        yield Table(("host", "state", "instance"), rows)
 
 
 def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
@@ -69,29 +81,28 @@ def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _services(host: Mapping[str, Any]) -> str:
-    """How many units run, or the units that do not run or failed; without facts, the reason."""
+    """How many units run, or what does not run, failed or is not ready; without facts, the reason."""
     if host["ssh"] != "booted":
         return str(host["ssh"])
     wrong = [f"{unit} {state}" for unit, state in host["units"].items() if state != "active"]
     named = {f"{unit}.service" for unit in host["units"]}
     wrong += [f"{unit} failed" for unit in host["failed"] if unit not in named]
+    wrong += [f"{service} not ready" for service in host["not_ready"]]
     return ", ".join(wrong) or f"{len(host['units'])} run"
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """The lines below the table."""
-    for stray in document["strays"]:
-        yield f"not in the inventory: {stray['name']} {stray['instance']} ({stray['state']}); next: pneumoctl up"
-    if document["aws_error"]:
-        yield f"AWS: {document['aws_error']}; whether a GPU host costs money is not known"
+    """The lines below the faults."""
     if any(host["steps_pending"] for host in document["hosts"]):
         yield "hosts differ from their desired state; to see how: pneumoctl plan"
     for run in document["runs"]:
         until = f"until {run['until']} at most (pneumoctl train --gpu --resume)"
         yield f"run {run['run']} is active on the GPU host, {until}"
     door, bill = document["front_door"], document["bill"]
-    days = door["certificate_days"]
-    yield door["error"] or f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days"
+    if door["serves"]:
+        days = door["certificate_days"]
+        soon = "; renew it soon" if days < SOON_DAYS else ""
+        yield f"front door {door['url']} shows the page; its certificate is good for {days:.0f} days{soon}"
     price = f"; {money(bill['usd_per_hour'], bill['at_least'], 4)} an hour" if bill else ""
-    word = "up" if document["up"] else "DEGRADED (next: pneumoctl up)"
+    word = "up" if document["up"] else "DEGRADED" if document["hosts"] else "NOT UP"
     yield f"stack {document['stack']} in {document['region']}: {word}{price}"

@@ -37,9 +37,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_resul
         read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
         foreign = provision.foreign_rules(context)
         for rule in foreign:
-            console.note(
-                f"-  rule that pneumoctl did not make in {rule['GroupId']}: {recovery.describe_rule(rule)}", "red"
-            )
+            console.note(provision.removal(rule), "red")
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn

@@ -12,6 +12,11 @@ from model.serving import words
 from model.serving.prediction import current
 from pneumoctl.targets.common.unix_http import UnixConnection
 
+_CHECKS = {  # of the API -> what it means if one fails
+    "store": "uploads cannot be stored",
+    "known_picture": "the known picture does not score as it did at export",
+}
+
 
 def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[bool, dict[str, Any]]:
     """Whether a readiness URL answers 200, and its JSON document, which gives the reason if it does not.
@@ -28,6 +33,15 @@ def ready(url: str, timeout: float = 3.0, socket: Path | None = None) -> tuple[b
     except (OSError, HTTPException, ValueError) as error:
         return False, {"detail": f"no answer: {error.__class__.__name__}"}
     return answer.status == 200, document if isinstance(document, dict) else {}
+
+
+def reason(document: Mapping[str, Any]) -> str:
+    """Why a service is not ready, from the document of its readiness URL."""
+    checks = document.get("checks")
+    rows = checks.items() if isinstance(checks, Mapping) else ()
+    failed = [(name, row.get("fault")) for name, row in rows if isinstance(row, Mapping) and not row.get("ok", True)]
+    said = "; ".join(f"{_CHECKS.get(name, name)} ({fault})" for name, fault in failed)
+    return said or str(document.get("detail", "")) or "it gives no reason"
 
 
 def proof(prediction: Mapping[str, Any], door: str) -> str:

@@ -1,12 +1,15 @@
-"""The status of a local stack: its processes, and the answers of its services."""
+"""The status of a local stack: its processes, the answers of its services, and what is wrong with them."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pneumoctl.errors import Exit
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.common.ready import ready
-from pneumoctl.targets.local import processes, service_states
+from pneumoctl.targets.common import faults
+from pneumoctl.targets.common.faults import Fault
+from pneumoctl.targets.common.ready import ready, reason
+from pneumoctl.targets.local import preflight, processes, service_states
 from pneumoctl.targets.local.service_states import ServiceState
 from pneumoctl.terminal.report import Report, Table
 
@@ -14,9 +17,11 @@ from pneumoctl.terminal.report import Report, Table
 def gather_status(stack: Stack) -> dict[str, Any]:
     """The status document of a stack, from supervisord, the processes and the services, not from saved files."""
     inventory = stack.inventory()
+    shared = {"stack": stack.name, "working": faults.working(stack)}
     if inventory is None:
         left = [process.pid for process in processes.ours(stack.directory)]
-        return {"stack": stack.name, "serving": False, "exists": False, "services": [], "strays": left}
+        document = {**shared, "serving": False, "exists": False, "services": [], "strays": left}
+        return {**document, "faults": faults.as_dicts(_strays(document))}
     states = service_states.available_states(stack.directory)
     held = processes.listening(stack.directory)
     services = [_service(name, port, states, port in held) for name, port in inventory.ports().items()]
@@ -24,8 +29,8 @@ def gather_status(stack: Stack) -> dict[str, Any]:
     _, api = ready(f"{inventory.url('api')}/readyz", socket=stack.layout.api_socket)
     service_pids = {service["pid"] for service in services}
     strays = [] if states is not None else [p.pid for p in processes.ours(stack.directory) if p.pid not in service_pids]
-    return {
-        "stack": stack.name,
+    document = {
+        **shared,
         "exists": True,
         "supervised": states is not None,
         "serving": serves and all(service["state"] == "RUNNING" and service["listening"] for service in services),
@@ -33,8 +38,41 @@ def gather_status(stack: Stack) -> dict[str, Any]:
         "services": services,
         "page": checks,
         "api": api,
+        "disk_free_mb": shutil.disk_usage(stack.directory).free // 2**20,
         "strays": strays,
     }
+    return {**document, "faults": faults.as_dicts(_faults(document, serves))}
+
+
+def _faults(document: Mapping[str, Any], page_ready: bool) -> Iterator[Fault]:
+    """What is wrong with a stack that exists."""
+    if not document["supervised"]:
+        yield Fault("", "no supervisor runs its services", "pneumoctl up")
+    else:
+        yield from _of_services(document["services"])
+        if not page_ready:
+            api = document["api"]
+            why = reason(document["page"] if api.get("status") == "ready" else api)
+            yield Fault("", f"it is not ready: {why}", "pneumoctl logs")
+    if document["disk_free_mb"] < preflight.DISK_MB:
+        free = f"{document['disk_free_mb']} MB of the disk are free, and `up` needs {preflight.DISK_MB} MB"
+        yield Fault("", free, "free some, then: pneumoctl status")
+    yield from _strays(document)
+
+
+def _of_services(services: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
+    for service in services:
+        logs = f"pneumoctl logs {service['name']}; pneumoctl up"
+        if service["state"] != "RUNNING":
+            yield Fault(service["name"], f"it is {service['state'].lower()}", logs)
+        elif not service["listening"]:
+            yield Fault(service["name"], f"it does not listen on port {service['port']}", logs)
+
+
+def _strays(document: Mapping[str, Any]) -> Iterator[Fault]:
+    if document["strays"]:
+        pids = ", ".join(map(str, document["strays"]))
+        yield Fault("", f"processes without a supervisor: {pids}", "pneumoctl up, or pneumoctl teardown")
 
 
 def _service(name: str, port: int, states: Mapping[str, ServiceState] | None, listening: bool) -> dict[str, Any]:
@@ -60,21 +98,22 @@ def _service(name: str, port: int, states: Mapping[str, ServiceState] | None, li
 
 
 def report(document: Mapping[str, Any]) -> Report:
-    """The document as a table; the exit code is 1 unless the stack serves."""
+    """The document as a table and its faults; the exit code is 1 unless the stack serves and has none."""
     blocks: list[str | Table] = []
-    if not document["exists"]:
-        blocks.append(f"stack {document['stack']} does not exist (next: pneumoctl up)")
-    else:
+    if document["exists"]:
         blocks.append(_table(document["services"]))
         model = document["api"].get("checks", {}).get("model", {})
         if "version" in model:
             blocks.append(f"model version {model['version']}")
-        word = "serving" if document["serving"] else "NOT SERVING (next: pneumoctl logs, pneumoctl up)"
-        blocks.append(f"stack {document['stack']}: {word} at {document['url']}")
-    if document["strays"]:
-        pids = ", ".join(map(str, document["strays"]))
-        blocks.append(f"processes without a supervisor: {pids} (next: pneumoctl up, or pneumoctl teardown)")
-    return Report(document, blocks, Exit.DONE if document["serving"] else Exit.FAILED)
+        word = "serving" if document["serving"] else "NOT SERVING"
+        last = f"stack {document['stack']}: {word} at {document['url']}"
+    elif document["working"]:
+        last = f"stack {document['stack']} is not up yet"
+    else:
+        last = f"stack {document['stack']} does not exist (next: pneumoctl up)"
+    blocks += [*faults.lines(document), last]
+    good = document["serving"] and not document["faults"]
+    return Report(document, blocks, Exit.DONE if good else Exit.FAILED)
 
 
 def _table(services: Sequence[Mapping[str, Any]]) -> Table:

@@ -50,6 +50,12 @@ def test_another_up_at_the_same_time_names_the_holder_of_the_lock(first_up: Firs
     assert "next: wait for it to end" in first_up.concurrent_up.stderr
 
 
+def test_status_during_the_first_up_names_the_command_that_works(first_up: FirstUp) -> None:
+    assert first_up.status.returncode == 1 and "Traceback" not in first_up.status.stderr
+    assert re.search(r"^pneumoctl up \(process \d+, since 20.*\) works on the stack$", first_up.status.stdout, re.M)
+    assert "stack default in eu-west-1: NOT UP" in first_up.status.stdout
+
+
 def test_status_shows_every_host_as_it_should_be(first_up: FirstUp, operator: Operator) -> None:
     document = operator.status()
 

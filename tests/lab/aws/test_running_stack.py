@@ -193,8 +193,11 @@ def test_what_somebody_changed_by_hand_is_shown_and_put_back(first_up: FirstUp, 
     operator.lab.fault.run_on_host(
         "nginx", ["sed", "-i", "s/server_tokens off/server_tokens on/", "/etc/nginx/nginx.conf"]
     )
+    planned = operator.json("plan", "--exit-code", code=3)
     shown = operator.run("configure", "--diff", "nginx").stdout
 
+    assert planned["changes"] == []  # AWS is as planned
+    assert planned["hosts"]["changes"] == [{"host": "nginx", "step": "Configure the front door"}]
     assert "-    server_tokens on;" in shown and "+    server_tokens off;" in shown
     assert [step.split(": ")[1] for step in operator.json("configure", "-y", "nginx")["changed"]] == [
         "Configure the front door"

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +63,36 @@ def test_reachable_hosts_are_shown_beside_unreachable_ones(status_with_unreachab
     assert {hosts[name]["ssh"] for name in UNREACHABLE} == {"no answer within 3.5 s"}
     assert {host["state"] for host in hosts.values()} == {"running"}  # according to EC2
     assert not status_with_unreachable_hosts["front_door"]["serves"] and not status_with_unreachable_hosts["up"]
+
+
+def test_a_full_disk_is_named_with_what_it_prevents(first_up: FirstUp, operator: Operator) -> None:
+    documents: list[dict[str, Any]] = []
+
+    def faults() -> list[str]:
+        documents.append(operator.json("status", code=None))
+        return [f"{fault['where']}: {fault['what']}" for fault in documents[-1]["faults"] if fault["next"]]
+
+    operator.lab.fault.fill("app-0")
+    try:
+        wait_for("the full disk to be noticed", lambda: any("uploads cannot be stored" in fault for fault in faults()))
+        shown = operator.run("status", code=1)
+    finally:
+        operator.lab.fault.drain("app-0")
+    assert re.search(r"^app-0: its disk is (9\d|100) % full; next: pneumoctl ssh app-0 -- ", shown.stdout, re.M)
+    assert re.search(r"^app-[01]: api is not ready: .*; next: pneumoctl logs redis", shown.stdout, re.M)
+    wait_for("the stack to be well again", lambda: not faults())
+
+
+def test_status_on_another_machine_shows_the_instances(first_up: FirstUp, operator: Operator, tmp_path: Path) -> None:
+    outputs: list[str] = []
+
+    def answered() -> bool:
+        status = operator.lab.run(["pneumoctl", "status"], code=1, env={"XDG_STATE_HOME": str(tmp_path)})
+        outputs.append(status.stdout)
+        return "made from another machine" in outputs[-1]
+
+    wait_for("AWS to answer", answered)
+    assert all(name in outputs[-1] for name in HOSTS)
 
 
 def test_status_waits_for_no_lock_and_takes_no_lease(first_up: FirstUp, operator: Operator) -> None:

@@ -164,6 +164,15 @@ def test_a_failed_check_for_orphans_breaks_no_command(
     _settle()
 
 
+def test_an_unknown_profile_breaks_no_command_that_needs_no_aws(
+    aws: Aws, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.save_cloud(Where(REGION, "nobody", ACCOUNT, "bucket"))
+    assert pneumoctl(["audit", "--stack", "watch"]) == 0
+    _settle()
+    assert capsys.readouterr().err == ""
+
+
 def _settle() -> None:
     import threading
 

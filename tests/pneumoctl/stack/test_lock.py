@@ -35,12 +35,33 @@ def test_a_second_process_names_the_holder_and_a_killed_holder_releases_the_lock
         assert caught.value.code == Exit.LOCKED
         assert f"pneumoctl up (process {holder.pid}, since 2" in caught.value.message
         assert caught.value.details["holder"]["pid"] == holder.pid
+        assert (lock.holder(path) or {})["pid"] == holder.pid
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
         holder.stdout.close()
+    assert path.exists() and lock.holder(path) is None  # a killed process leaves the file
     with lock.held(path, "up"):
         assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_can_be_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "s.lock"
+    assert lock.holder(path) is None and not path.exists()
+    with lock.held(path, "up"):
+        assert (lock.holder(path) or {})["command"] == "up"
+        path.write_text('["no", "holder"]')
+        assert lock.holder(path) == {}
+
+
+def test_a_look_at_a_lock_keeps_nobody_from_taking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.lock"
+    path.touch()
+    looking = os.open(path, os.O_RDONLY)
+    lock.fcntl.flock(looking, lock.fcntl.LOCK_SH)
+    monkeypatch.setattr(lock.time, "sleep", lambda _: os.close(looking))  # the look ends meanwhile
+    with lock.held(path, "up"):
+        assert (lock.holder(path) or {})["command"] == "up"
 
 
 def test_the_file_of_a_released_lock_is_gone(tmp_path: Path) -> None:
@@ -124,7 +145,7 @@ def test_a_holder_does_not_remove_the_file_of_the_next_holder(tmp_path: Path) ->
 def test_the_holder_is_named_although_its_file_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, flock = tmp_path / "s.lock", lock.fcntl.flock
     with lock.held(path, "up"):
-        monkeypatch.setattr(lock.fcntl, "flock", lambda *arguments: (path.unlink(), flock(*arguments)))
+        monkeypatch.setattr(lock.fcntl, "flock", lambda *arguments: (path.unlink(missing_ok=True), flock(*arguments)))
         with pytest.raises(PneumoError, match="locked by pneumoctl up"), lock.held(path, "teardown"):
             pass
 

@@ -1,5 +1,6 @@
 """The store with flipped bytes and deleted records, and with a Redis that is dead, hanging, full or locked."""
 
+import resource
 import signal
 import time
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_a_full_store_stores_no_partial_record(tmp_path):
             store.probe()
     finally:
         server.kill()
+
+
+def test_a_file_that_cannot_grow_by_a_block_takes_no_upload(own_redis):
+    """As on a full disk, whose last block still takes some bytes: too little for an upload."""
+    store = Store.open(settings(own_redis.port))
+    put(store, record(1))
+    written = max(file.stat().st_size for file in own_redis.directory.rglob("*.aof"))
+    resource.prlimit(own_redis.process.pid, resource.RLIMIT_FSIZE, (written + 2000, written + 2000))
+    with pytest.raises(StoreUnavailable):
+        store.probe()
 
 
 def test_a_wrong_password_is_rejected_without_secrets_in_the_message(redis_server):

@@ -64,6 +64,20 @@ def test_a_failed_operation_does_not_count_as_done(listener: Listener, events: l
     assert listener.errors() == [Diagnostic("error", "deleting", "no", HOST)]
 
 
+def test_reading_a_data_source_is_no_operation(listener: Listener, events: list[Progress]) -> None:
+    """`destroy` reads data sources that its plan does not mention: 101 of 94 operations were reported as done."""
+    source = "data.aws_ami.debian"
+    for action in ("read", "delete"):
+        listener.hear(planned(action))
+    listener.hear(hook("apply_start", source, action="read"))
+    assert listener.unfinished == {}
+    listener.hear(hook("apply_complete", source, action="read", elapsed_seconds=1))
+    listener.hear(hook("apply_start", action="delete"))
+    listener.hear(hook("apply_complete", action="delete", elapsed_seconds=2))
+    assert listener.finished == [(HOST, "delete")] and listener.total == 1
+    assert (events[-1].done, events[-1].total) == (1, 1)
+
+
 def test_the_values_around_an_error_are_not_kept(listener: Listener, log: io.StringIO) -> None:
     snippet = {"values": [{"traversal": "var.password", "statement": 'is "hunter2"'}]}
     listener.hear(line("diagnostic", diagnostic={"severity": "error", "summary": "bad", "snippet": snippet}))

@@ -98,8 +98,12 @@ def test_it_serves_until_a_month_before_its_end(pair: tuple[bytes, bytes]) -> No
 
 def test_the_certificate_is_renewed_only_when_necessary(tmp_path: Path) -> None:
     def kept(names: tuple[str, ...] = NAMES, days: int = 0) -> tuple[bytes, bytes]:
-        return tls.load_or_make(tmp_path / "tls", names, NOW + timedelta(days=days), "ward")
+        pair = tls.load_or_make(tmp_path / "tls", names, NOW + timedelta(days=days), "ward")
+        tls.save(tmp_path / "tls", *pair)
+        return pair
 
+    tls.load_or_make(tmp_path / "tls", NAMES, NOW, "ward")
+    assert list(tmp_path.iterdir()) == []  # whoever only looks saves nothing
     first = kept()
     assert kept() == first and kept(days=300) == first
     assert (tmp_path / "tls" / tls.KEY).stat().st_mode & 0o777 == 0o600

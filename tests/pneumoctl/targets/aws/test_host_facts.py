@@ -2,6 +2,7 @@
 
 import http.server
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,14 +15,13 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import units
 from pneumoctl.stack.inventory import from_outputs
-from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
 from tests.pneumoctl.examples import HOSTS_OUTPUT
 
-SAID = """boot=ok\x20
+SAID = """ready=api {"checks":{"store":{"fault":"StoreUnavailable: x=y","ok":false}},"status":"not ready"} 503
+boot=ok\x20
 api/current=releases/0123456789ab
 api/previous=
 web/current=
@@ -48,6 +48,45 @@ def test_a_host_is_read() -> None:
     assert (seen.disk, seen.memory) == (41, 17)
     assert seen.units == {"pneumoctl-api": "active", "redis-server": "failed"}
     assert seen.failed == ("fwupd.service",)
+    assert seen.not_ready == {"api": "uploads cannot be stored (StoreUnavailable: x=y)"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ('{"status":"ready"} 200', ""),
+        (" 000", "no answer"),
+        ("", "no answer"),  # there is no curl yet
+        ("<html> 502", "it answers 502"),
+        ("[] 503", "it answers 503"),
+        ('{"detail":"The API does not answer: timeout","status":"not ready"} 503', "The API does not answer: timeout"),
+        ('{"checks":{"known_picture":{"ok":false,"fault":"OutOfBand"}}} 503', "the known picture does not score as it"),
+        ('{"checks":[1]} 503', "it gives no reason"),
+    ],
+)
+def test_the_reason_why_a_service_is_not_ready_is_read(answer: str, reason: str) -> None:
+    not_ready = host_facts.parse(f"ready=ui {answer}\n").not_ready
+    assert list(not_ready) == (["ui"] if reason else [])
+    assert not_ready.get("ui", "").startswith(reason)
+
+
+def test_readiness_is_asked_of_the_service_itself() -> None:
+    """The script that a host runs, here against a page of this machine."""
+    handler = type("Ready", (http.server.BaseHTTPRequestHandler,), {"do_GET": _unready, "log_message": lambda *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pages = f"api=http://127.0.0.1:{server.server_address[1]}/readyz"
+        script = host_facts._ASK.rsplit("for one in $(systemctl", 1)[0]  # without what only a host has
+        said = subprocess.run(["sh", "-c", script, "sh", "/", "/mark", "", pages], capture_output=True, text=True)
+        server.shutdown()
+    seen = host_facts.parse(said.stdout)
+    assert seen.not_ready == {"api": "uploads cannot be stored (full)"} and 0 <= seen.disk <= 100
+
+
+def _unready(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.send_response(503 if request.path == "/readyz" else 404)
+    request.end_headers()
+    request.wfile.write(b'{"checks": {"store": {"ok": false, "fault": "full"}}}\n')
 
 
 def test_a_host_without_output_is_not_good() -> None:
@@ -91,25 +130,9 @@ def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
     assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
 
 
-def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
-    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
-    stack, settings = Stack("t", tmp_path), Settings(target="aws")
-
-    with pytest.raises(PneumoError, match="not configured yet"):
-        host_facts.door(settings, stack, hosts)
-    assert host_facts.available_releases(settings, stack, hosts) is None
-    assert list(tmp_path.iterdir()) == []
-
-    then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
-    old, _ = tls.load_or_make(tmp_path / "tls", (hosts.bastion.public_address,), then, "t")
-    assert host_facts.door(settings, stack, hosts).fingerprint == tls.fingerprint(old)
-    assert host_facts.available_releases(settings, stack, hosts) is None
-    assert (tmp_path / "tls" / tls.CERTIFICATE).read_bytes() == old
-
-
 @contextmanager
-def page(folder: Path, code: int = 200) -> Iterator[WebEndpoint]:
-    """A web page over TLS that wants a login."""
+def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterator[WebEndpoint]:
+    """A web page over TLS that wants a login. `ago`: when its certificate was made."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -120,7 +143,8 @@ def page(folder: Path, code: int = 200) -> Iterator[WebEndpoint]:
         def log_message(self, *_: object) -> None:
             """Keep the log out of the test's output."""
 
-    certificate, _ = tls.load_or_make(folder, ("127.0.0.1",), datetime.now(UTC), "test")
+    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC) - ago, "test")
+    tls.save(folder, certificate, key)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
@@ -136,6 +160,13 @@ def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
         assert 364 < host_facts.check_front_door(door) <= 365
         with pytest.raises(PneumoError, match="answers 401"):
             host_facts.check_front_door(WebEndpoint(door.url, door.fingerprint))
+
+
+def test_the_time_of_a_certificate_is_told_though_it_is_the_expected_one(tmp_path: Path) -> None:
+    with page(tmp_path / "old", ago=timedelta(days=tls.DAYS + 2)) as door:
+        assert -2.1 < host_facts.check_front_door(door) <= -2
+    with page(tmp_path / "new", ago=timedelta(days=-2)) as door, pytest.raises(PneumoError, match="not valid yet"):
+        host_facts.check_front_door(door)
 
 
 def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import redis
 from pneumoctl.errors import Exit
 from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.targets.local import processes
+from pneumoctl.targets.local import preflight, processes, status
+from pneumoctl.terminal.console import console
 from tests.pneumoctl.conftest import Operator, operating
 from tests.pneumoctl.page_client import post, stored
 from tests.pneumoctl.stored_results import as_api, damage
@@ -136,6 +138,34 @@ def test_an_api_that_hangs_is_restarted(operator: Operator) -> None:
     assert not master.is_running()
     assert operator.status_document()["serving"]
     assert supervisor.cpu_times().user - before < 5  # of the 35 s for which it waits for the API to stop
+
+
+def test_status_says_why_nothing_can_be_stored(operator: Operator) -> None:
+    (redis_pid,) = (service["pid"] for service in operator.status_document()["services"] if service["name"] == "redis")
+    psutil.Process(redis_pid).suspend()
+    try:
+        wait_until(lambda: not operator.status_document()["serving"])  # the API reuses an answer for two seconds
+        document = operator.json("status", code=Exit.FAILED)
+    finally:
+        psutil.Process(redis_pid).resume()
+    assert "uploads cannot be stored" in document["faults"][0]["what"] and document["faults"][0]["next"]
+    wait_until(lambda: operator.status_document()["serving"])
+
+
+def test_status_is_not_good_while_the_disk_is_nearly_full(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preflight, "DISK_MB", 10**12)
+    document = operator.status_document()
+    assert document["serving"] and console.report(status.report(document)) == Exit.FAILED
+    assert "MB of the disk are free, and `up` needs 1000000000000 MB" in capsys.readouterr().out
+
+
+def wait_until(fact: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> None:

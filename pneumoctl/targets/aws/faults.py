@@ -1,0 +1,105 @@
+"""What keeps a stack on aws from serving as it should, each with the next command, from `status`'s document. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pneumoctl.hosts import units
+from pneumoctl.targets.common.faults import Fault
+from pneumoctl.terminal.report import counted
+
+BASTION = "nginx"
+DISK_FULL = 90  # percent; the alert DiskNearlyFull fires from there, too
+Document = Mapping[str, Any]
+
+
+def of_stack(document: Document) -> Iterator[Fault]:
+    """Everything that is wrong; nothing if the stack serves as it should."""
+    if document["aws_error"]:
+        unknown = f"{document['aws_error']}; whether a GPU host costs money is not known"
+        yield Fault("AWS", unknown, document["aws_next"] or "pneumoctl doctor")
+    yield from _of_terraform(document)
+    yield from _of_hosts(document["hosts"])
+    yield from _of_strays(document)
+    door = document["front_door"]
+    if door["error"]:
+        yield Fault("", door["error"], door["next"])
+
+
+def _of_hosts(hosts: Sequence[Document]) -> Iterator[Fault]:
+    """The faults of each host. While nginx is silent, nothing is known of the others: they are reached through it."""
+    silent = [host["name"] for host in hosts if _is_silent(host)]
+    behind = [name for name in silent if name != BASTION] if BASTION in silent else []
+    for host in hosts:
+        if host["name"] not in behind:
+            yield from of_host(host)
+    if behind:
+        yield Fault(", ".join(behind), f"not asked, because {BASTION} does not answer", "pneumoctl up")
+
+
+def _is_silent(host: Document) -> bool:
+    """Whether a host that runs, as far as EC2 is known to say, has not answered."""
+    runs = host["role"] != "train" and host["state"] in ("running", "?")
+    return runs and host["disk_percent"] is None
+
+
+def of_host(host: Document) -> Iterator[Fault]:
+    """What is wrong with a host, by its row. A GPU host is as it should be when it is stopped or works for a run."""
+    name, state = host["name"], host["state"]
+    if host["role"] == "train":
+        if state != "stopped" and not host["leased"]:
+            on = state in ("pending", "running")
+            yield Fault(name, f"it is {state} in EC2, not stopped", "pneumoctl gpu reap" if on else "pneumoctl up")
+    elif state not in ("running", "?"):
+        yield Fault(name, f"it is {state} in EC2", "pneumoctl up")
+    elif host["ssh"] != "booted":
+        yield Fault(name, host["ssh"], host["next"])
+    else:
+        yield from _of_services(host)
+
+
+def _of_services(host: Document) -> Iterator[Fault]:
+    name, disk = host["name"], host["disk_percent"]
+    if disk is not None and disk >= DISK_FULL:
+        yield Fault(name, f"its disk is {disk} % full", f"pneumoctl ssh {name} -- sudo du -xhd 2 --threshold=100M /")
+    if not host["units"]:
+        yield Fault(name, "it does not report its services", f"pneumoctl ssh {name}")
+    for unit, state in host["units"].items():
+        if state != "active":
+            yield Fault(name, f"{unit} is {state}", _log_of(name, unit))
+    for service, reason in host["not_ready"].items():
+        logs = "pneumoctl logs redis; pneumoctl logs api" if service == "api" else f"pneumoctl logs {service}"
+        yield Fault(name, f"{service} is not ready: {reason}", logs)
+
+
+def _log_of(host: str, unit: str) -> str:
+    """The command that shows what a unit wrote."""
+    logs = {of_log: log for log, of_log in units.WITH_LOGS.items()}
+    return (
+        f"pneumoctl logs {logs[unit]}" if unit in logs else f"pneumoctl ssh {host} -- sudo journalctl -n 50 -u {unit}"
+    )
+
+
+def _of_terraform(document: Document) -> Iterator[Fault]:
+    """A terraform that changes the stack without a pneumoctl, or whose last change was not completed."""
+    commands = [command["command"] for command in document["working"]]
+    if any(command.startswith("pneumoctl") for command in commands):
+        return
+    if "terraform apply" in commands:
+        left = "it still changes the stack, left by a command that was killed"
+        yield Fault("terraform", left, "pneumoctl up, which waits for it")
+    elif document["unfinished"]:
+        lost = "its last change of the stack was not completed"
+        yield Fault("terraform", lost, "pneumoctl up, which resumes it (or pneumoctl teardown)")
+
+
+def _of_strays(document: Document) -> Iterator[Fault]:
+    """Instances of the stack that are in no inventory."""
+    strays = document["strays"]
+    if strays and document["elsewhere"]:
+        made = f"{counted(len(strays), 'instance')} of this stack in {document['region']}, made from another machine"
+        other = "use that machine; if its state is in S3, set state_bucket, then: pneumoctl up"
+        yield Fault("", f"{made}: this one has neither its directory nor its keys", f"{other}; or pneumoctl teardown")
+    elif document["hosts"] or not document["working"]:  # otherwise a first `up` is making them
+        for stray in strays:
+            which = f"{stray['name']} {stray['instance']} ({stray['state']})"
+            yield Fault("", f"not in the inventory: {which}", "pneumoctl up")

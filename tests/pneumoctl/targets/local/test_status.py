@@ -1,0 +1,83 @@
+"""The status of a local stack as text: every fault with its next command, and who works on the stack."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.errors import Exit
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.common.faults import as_dicts
+from pneumoctl.targets.local import status
+from pneumoctl.terminal.console import console
+
+API: dict[str, Any] = {
+    "name": "api",
+    "state": "RUNNING",
+    "pid": 7,
+    "uptime_s": 9,
+    "memory_mb": 80,
+    "port": 5000,
+    "listening": True,
+}
+FULL = {"status": "not ready", "checks": {"store": {"ok": False, "fault": "StoreUnavailable: ConnectionError"}}}
+GOOD: dict[str, Any] = {
+    "stack": "t",
+    "exists": True,
+    "supervised": True,
+    "serving": True,
+    "url": "http://127.0.0.1:8080",
+    "services": [API],
+    "page": {"status": "ready"},
+    "api": {"status": "ready", "checks": {"store": {"ok": True, "fault": None}}},
+    "disk_free_mb": 501,
+    "strays": [],
+    "working": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "ready", "expected"),
+    [
+        ({}, True, []),
+        (
+            {"services": [API | {"state": "FATAL", "listening": False}]},
+            True,
+            ["api: it is fatal; next: pneumoctl logs api"],
+        ),
+        (
+            {"services": [API | {"listening": False}]},
+            True,
+            ["api: it does not listen on port 5000; next: pneumoctl logs"],
+        ),
+        ({"api": FULL, "page": {}}, False, ["it is not ready: uploads cannot be stored (StoreUnavailable: Connection"]),
+        (
+            {"page": {"detail": "no answer: TimeoutError"}},
+            False,
+            ["it is not ready: no answer: TimeoutError; next: pneu"],
+        ),
+        ({"disk_free_mb": 499}, True, ["499 MB of the disk are free, and `up` needs 500 MB; next: free some"]),
+        (
+            {"supervised": False, "strays": [8, 9]},
+            False,
+            ["no supervisor runs its", "processes without a supervisor: 8, 9"],
+        ),
+    ],
+)
+def test_every_fault_is_named_and_makes_the_exit_code(
+    changed: dict[str, Any], ready: bool, expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = {**GOOD, **changed}
+    found = list(status._faults(document, ready))
+    assert [str(fault)[: len(start)] for fault, start in zip(found, expected, strict=True)] == expected
+    code = console.report(status.report({**document, "faults": as_dicts(found)}))
+    assert code == (Exit.FAILED if expected else Exit.DONE)
+    assert all(start in capsys.readouterr().out for start in expected[:1])
+
+
+def test_during_the_first_up_the_command_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = Stack("t", tmp_path / "t")
+    with stack.locked("up"):
+        assert console.report(status.report(status.gather_status(stack))) == Exit.FAILED
+    output = capsys.readouterr().out
+    assert "pneumoctl up (process " in output and "works on the stack\nstack t is not up yet" in output
