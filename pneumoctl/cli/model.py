@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from model.operating_points_section import Interval
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
@@ -78,12 +79,12 @@ def show(invocation: Invocation, name: Model) -> int:
         console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
         for line in words.figures(point.described) if point.described else ():
             console.text(f"  {line}")
-    for part, figures in (model.manifest.get("metrics") or {}).items():
-        _figures(f"{part} of {(model.manifest['data'] or {}).get('name', 'its data')}", figures)
+    for part, figures in model_figures.measured(model).items():
+        _figures(f"{part} of {model_figures.data_name(model)}", figures)
     for entry in saved_evaluations:
         _figures(
             f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}, evaluated {entry['at']}",
-            entry["metrics"],
+            model_figures.read(entry["metrics"]),
         )
     console.text(f"Intended use: {model.manifest['intended_use']}")
     return 0
@@ -111,7 +112,8 @@ def evaluate(
     entry = evaluation.evaluate(model, pictures)
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
-    _figures(f"{model.id} on {counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}", entry["metrics"])
+    figures = model_figures.read(entry["metrics"])
+    _figures(f"{model.id} on {counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}", figures)
     console.text(f"{entry['refused']} of them would be refused in use; they are included above")
     if count > 1:
         console.warn(
@@ -172,7 +174,7 @@ def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | No
     return {"promoted": {promoted["model"]} if promoted else set(), "serving": serving(invocation) if live else None}
 
 
-def _figures(title: str, figures: dict[str, Any]) -> None:
+def _figures(title: str, figures: dict[str, Interval]) -> None:
     if lines := list(model_figures.figure_rows(figures)):
         console.text(f"\n{title}:")
         console.table(model_figures.COLUMNS, lines)

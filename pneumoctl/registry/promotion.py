@@ -12,7 +12,7 @@ from typing import Any
 from model import bundle as bundles
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
-from pneumoctl.registry import evaluations, store
+from pneumoctl.registry import evaluations, figures, store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.lock import held
@@ -58,16 +58,17 @@ class Comparison:
 
 def measurements(model: Registered) -> list[Measurement]:
     """All measurements of a model's sensitivity: its test, its evaluations (newest first), its validation."""
-    data, settings, metrics = (model.manifest.get(part) or {} for part in ("data", "settings", "metrics"))
-    name, digest = data.get("name", "its data"), data.get("manifest_sha256", "")
+    parts, name = figures.measured(model), figures.data_name(model)
+    digest, settings = model.manifest["data"].get("manifest_sha256", ""), model.manifest.get("settings") or {}
     split = f"{settings.get('seed')} {settings.get('validation_share')}"
-    results = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
+    results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}))]
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
-        results.append(Measurement(entry["pictures"], on, entry["metrics"]))
-    validation = metrics.get("validation") or {}
-    results.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))
-    return [measurement for measurement in results if measurement.figures.get("sensitivity")]
+        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"])))
+    validation = Measurement(
+        f"{digest} validation {split}", f"validation of {name}", parts.get("validation", {}), chosen_on=True
+    )
+    return [measurement for measurement in (*results, validation) if "sensitivity" in measurement.figures]
 
 
 def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
