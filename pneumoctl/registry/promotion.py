@@ -149,6 +149,12 @@ def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared
     return document
 
 
+def default(stack: Stack) -> str:
+    """NAME-VERSION of the promoted model, else of the shipped one."""
+    current = promoted(stack)
+    return current["model"] if current else store.shipped().id
+
+
 def bundle(stack: Stack) -> Path:
     """Directory of the promoted model, else of the shipped one."""
     current = promoted(stack)
