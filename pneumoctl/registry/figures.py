@@ -59,16 +59,20 @@ def list_row(model: Mapping[str, Any]) -> tuple[str, ...]:
     if "damaged" in model:
         return model["model"], "", f"damaged: {model['damaged']}", "", "", "", ""
     sensitivity = model["sensitivity"]
-    with_interval = f"{_value(sensitivity)} ({_interval(sensitivity)})" if sensitivity else "-"
     marks = ", ".join(name for name in ("promoted", "serving") if model[name])
     measured, auc, specificity = model["measured_on"] or "-", _value(model["auc"]), _value(model["specificity"])
-    return model["model"], model["from"], measured, auc, with_interval, specificity, marks
+    return model["model"], model["from"], measured, auc, with_interval(sensitivity), specificity, marks
 
 
 def figure_rows(figures: Mapping[str, Interval]) -> Iterator[tuple[str, ...]]:
     """A row for each figure."""
     for name, figure in figures.items():
         yield name, _value(figure), _interval(figure), str(figure["n"])
+
+
+def with_interval(figure: Interval | None) -> str:
+    """A figure and its 95 % interval."""
+    return f"{_value(figure)} ({_interval(figure)})" if figure else "-"
 
 
 def _value(figure: Interval | None) -> str:
