@@ -28,6 +28,7 @@ from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
+from pneumoctl.terminal.report import counted
 
 Todo = dict[str, list["Step"]]
 PROMOTED = "pneumoctl deploy model, without --bundle and the setting model"
@@ -76,12 +77,15 @@ def preview(settings: Settings, stack: Stack, task: Task) -> tuple[list[str], li
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
     """The number of steps done, and the proof; `nothing` is the text if there was nothing to do."""
-    done = f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}"
-    prediction = document["prediction"]
-    if not prediction:
-        return [done]
+    done = f"{counted(len(document['changed']), 'step')} done" if document["changed"] else f"nothing to do: {nothing}"
+    return [done, *proof_lines(document)]
+
+
+def proof_lines(document: Mapping[str, Any]) -> list[str]:
+    """The prediction that proves what serves, and whether that is the promoted model; empty if nothing was proven."""
+    if not (prediction := document["prediction"]):
+        return []
     return [
-        done,
         ready.proof(prediction, "front door"),
         *ready.other_model(prediction, document["promoted_model"], PROMOTED),
     ]

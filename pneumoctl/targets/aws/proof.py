@@ -63,7 +63,7 @@ def _running(agents: Agents, host: Host) -> Manifest:
         raise health.failed(f"the API on {host.name} does not run")
     if changed := agents.check_releases(host, [root], HASHED_S):
         kind, path = changed[0]
-        raise health.failed(f"the model on {host.name} is not the deployed one: {path} {kind}")
+        raise health.failed(f"the model on {host.name} is not the deployed one: {path} {kind}; deploy that model again")
     (content,) = agents.read(host, [f"{root}/{bundle.MANIFEST}"])
     try:
         manifest = bundle.read((content or "").encode())
