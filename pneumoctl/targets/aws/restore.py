@@ -47,7 +47,10 @@ def after(
     for host in back:
         names = " and ".join(f"{kind} {name}" for kind, name in before(desired, host).items())
         lines.append(f"{host.name} {'does not serve' if releases.serve_id(host) in undone else 'serves'} {names} again")
-    lines += [f"{failure.host}: {failure.error.message}" for failure in outcome.failures]
+    for failure in outcome.failures:
+        proof = failure.step.id == configure.PROOF
+        where = "the test prediction fails with these releases" if proof else failure.host
+        lines.append(f"{where}: {failure.error.message}")
     if configure.PROOF in outcome.outputs:
         lines.append("the test prediction passes with these releases")
     return Restored(tuple(lines), not new and not any(releases.serve_id(host) in undone for host in back))
