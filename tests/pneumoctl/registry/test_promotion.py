@@ -11,10 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from model import bundle, phantom
 from model.evaluation.intervals import proportion
+from model.serving.predict import Classifier
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.main import run
@@ -22,6 +25,8 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.registry import evaluations, gate, promotion, store
 from pneumoctl.registry import promotion as registry_promotion
 from pneumoctl.registry.store import Registered
+from pneumoctl.scoring.labelled import summarize
+from pneumoctl.scoring.score import FileResult
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
@@ -315,6 +320,32 @@ def test_an_evaluation_is_stored_counted_and_used_for_comparison(
     evaluate(ours.id, labelled)
     comparisons = gate.compare(model, ours)
     assert [comparison.same for comparison in comparisons] == [True] and "on 16 pictures" in str(comparisons[0])
+
+
+def test_an_evaluation_counts_what_serving_refuses(
+    bundle_of_children: Path, labelled: Path, adult_film: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its looks and by the patient's age; the figures are of the others, as those of `infer` are."""
+    model = store.register(bundle_of_children)
+    noise = np.random.default_rng(1).integers(0, 256, (192, 192), dtype=np.uint8)
+    Image.fromarray(noise).save(labelled / "NORMAL" / "noise.png")
+    (labelled / "PNEUMONIA" / "adult.dcm").write_bytes(adult_film)
+    classifier = Classifier(bundle.load(model.directory))
+    files = {path: int(path.parent.name == "PNEUMONIA") for path in labelled.rglob("*.*")}
+    outcomes = [FileResult(str(path), classifier.predict(path.read_bytes(), path.name)) for path in files]
+    served = summarize(outcomes, {str(path): label for path, label in files.items()})
+    assert served["refused"] == 2
+
+    assert run(["model", "evaluate", model.id, str(labelled), "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["metrics"]["n"], entry["refused"], entry["in_use"]["n"]) == (18, 2, 16)
+    assert {name: entry["in_use"][name] for name in served["figures"]} == served["figures"]
+    assert run(["model", "evaluate", model.id, str(labelled)]) == 0
+    output = capsys.readouterr().out
+    assert "18 pictures: 16 scored, 2 refused, 0 errors; the figures are of the scored pictures" in output
+    assert output.count("sensitivity") == 2 and "with the refused pictures" in output
+    assert run(["model", "show", model.id]) == 0
+    assert "the 2 refused ones included" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_labelled_one_is_refused(
