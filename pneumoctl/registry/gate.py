@@ -68,8 +68,9 @@ class Comparison:
 def measurements(model: Registered) -> list[Measurement]:
     """All measurements of a model: its test, its evaluations (newest first), its validation."""
     parts, name = figures.measured(model), figures.data_name(model)
-    digest, settings = model.manifest["data"].get("manifest_sha256", ""), model.manifest.get("settings") or {}
-    split = f"{settings.get('seed')} {settings.get('validation_share')}"
+    settings = model.manifest.get("settings") or {}
+    split = f"{settings.get('seed')} {settings.get('validation_share')}" if settings else model.id
+    digest = model.manifest["data"].get("manifest_sha256") or model.id  # without a digest, the pictures are its own
     results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}))]
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"

@@ -175,6 +175,11 @@ def test_models_that_scored_no_films_in_common_are_not_compared(
     assert both in error["hint"] and "--force --reason WHY" in error["hint"]
 
 
+def test_pictures_without_a_digest_are_never_the_same(register_model: Any) -> None:
+    first, second = register_model(386, data=""), register_model(385, data="")
+    assert [comparison.same for comparison in gate.compare(second, first)] == [False]
+
+
 def test_a_model_that_was_never_measured_is_refused(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
     error = promote(capsys, register_model(None).id, code=Exit.GATE_FAILED)["error"]
     assert "its sensitivity was not measured on no pictures" not in error["message"]
@@ -244,11 +249,13 @@ def test_one_promotion_at_a_time(register_model: Any, capsys: pytest.CaptureFixt
 def test_what_thresholds_were_chosen_on_counts_only_where_nothing_better_is_known(register_model: Any) -> None:
     figures = {"n": 100, "sensitivity": {"value": 0.97, "low": 0.93, "high": 0.99, "n": 100}}
     worse = {"n": 100, "sensitivity": {"value": 0.9, "low": 0.85, "high": 0.94, "n": 100}}
-    first, second = register_model(None, validation=figures), register_model(None, validation=worse)
+    split = {"settings": {"seed": 7, "validation_share": 0.12}}
+    first, second = (register_model(None, validation=validation, **split) for validation in (figures, worse))
     (comparison,) = gate.compare(second, first)
     assert comparison.same and comparison.candidate_on == "validation of xrays"
     assert list(comparison.faults()) == [f"sensitivity 0.900 is below the 95 % interval 0.930 to 0.990 of {first.id}"]
-    tested = register_model(380, validation=worse), register_model(380, validation=figures)
+    assert gate.compare(register_model(None, validation=worse), first)[0].same is False  # another split, perhaps
+    tested = register_model(380, validation=worse, **split), register_model(380, validation=figures, **split)
     assert [comparison.candidate_on for comparison in gate.compare(*tested)] == ["test of xrays"]
     assert gate.compare(register_model(380), first)[0].same is False
 
@@ -259,13 +266,12 @@ def test_on_aws_the_hosts_are_asked_what_serves(
     serves, demo_stack = register_model(389), stack.find("t")
     asked: list[tuple[list[str], bool]] = []
     standing = {"app-0": {"model/current": f"releases/{serves.id}"}, "app-1": {}}
+    silent: dict[str, PneumoError] = {}
 
     @contextmanager
     def opened(_: object, only: list[str], change: bool) -> Iterator[Any]:
         asked.append((only, change))
-        if not standing:
-            raise PneumoError("nobody answers")
-        yield SimpleNamespace()
+        yield SimpleNamespace(unreachable=silent)
 
     monkeypatch.setattr(api.ssh_hosts, "opened", opened)
     monkeypatch.setattr(api.desired, "current_links", lambda _: standing)
@@ -274,11 +280,13 @@ def test_on_aws_the_hosts_are_asked_what_serves(
         Inventory(tuple(Host(f"{role}-0", role, address="10.0.0.1") for role in ("nginx", "app", "train")))
     )
     assert api.served_models(demo_stack) == {serves.id} and asked == [(["app-0"], False)]
-    standing.clear()
+    silent["app-1"] = PneumoError("app-1 does not answer")
     assert run(["model", "ls", "--json"]) == 0
     captured = capsys.readouterr()
-    assert "not known: nobody answers" in captured.err
+    assert "not known: app-1 does not answer" in captured.err
     assert {model["serving"] for model in json.loads(captured.out)["models"]} == {None}
+    error = promote(capsys, register_model(386).id, code=Exit.GATE_FAILED)["error"]
+    assert "which model serves is not known" in error["faults"]
 
 
 @pytest.fixture
