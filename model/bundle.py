@@ -130,19 +130,25 @@ def load(directory: Path, deep: bool = False) -> Bundle:
     """
     path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        manifest = read(path.read_bytes())
+        _check_files(directory, manifest["files"], list(manifest["files"]) if deep else [NETWORK])
     except FileNotFoundError:
         raise BundleError(f"{directory} is not a model bundle: it has no {MANIFEST}") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{path} is not a JSON object")
-    try:
-        _check(manifest)
-        _check_files(directory, manifest["files"], list(manifest["files"]) if deep else [NETWORK])
-    except BundleError as error:
+    except (OSError, BundleError) as error:
         raise BundleError(f"{path}: {error}") from None
     return Bundle(directory, manifest)
+
+
+def read(content: bytes) -> dict[str, Any]:
+    """The manifest that is the content of a bundle.json, checked, also against its own version, which is its digest."""
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise BundleError(f"it is not JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise BundleError("it is not a JSON object")
+    _check(manifest)
+    return manifest
 
 
 def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
@@ -155,9 +161,8 @@ def write(directory: Path, manifest: Mapping[str, Any]) -> Bundle:
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and MANIFEST not in path.name)
     document["files"] = {path.relative_to(directory).as_posix(): file_digest(path) for path in paths}
     try:
-        document = json.loads(
-            json.dumps(document, allow_nan=False)
-        )  # convert tuples and number keys to what load reads
+        # Tuples and keys that are numbers become what load reads.
+        document = json.loads(json.dumps(document, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest cannot be written as JSON: {error}") from error
     document["version"] = _version(document)
@@ -184,7 +189,7 @@ def _check(manifest: Mapping[str, Any]) -> None:
         raise BundleError(f"its schema is {schema!r}, but this program reads {' and '.join(map(str, SCHEMAS))}")
     try:
         version = _version(manifest)
-    except ValueError:  # JSON has no infinity, but 1e999 is parsed as one
+    except ValueError:  # the parser reads NaN, Infinity and 1e999
         raise BundleError("it contains a number that is not finite") from None
     for field, types in _REQUIRED.items():
         value = _field(manifest, field)
@@ -243,7 +248,3 @@ def _check_files(directory: Path, files: Mapping[str, Any], names: list[str]) ->
             raise BundleError(f"{name} is missing")
         if file_digest(path) != files[name]:
             raise BundleError(f"{name} does not have the recorded sha256: it was damaged or replaced")
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"it contains {constant}, which is not valid JSON")

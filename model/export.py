@@ -177,7 +177,7 @@ def _measure(manifest: dict[str, Any], work: Path, dataset: DataSet, settings: T
     for part in ("validation", "test") if test else ("validation",):
         logits, labels, refused = score(classifier, dataset.part(part))
         scored[part] = (labels, calibrate.sigmoid(logits, manifest["temperature"]))
-        refusals[part] = refused
+        refusals[part] = int(refused.sum())
     points = thresholds.measure(scored, settings.target_sensitivity)
     threshold = points[DEFAULT_POINT]["threshold"]
     metrics: dict[str, Any] = {"validation": None, "test": None}

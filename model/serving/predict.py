@@ -111,10 +111,14 @@ class Classifier:
         return Scored(probability, found)
 
     def _cautions_unless_refused(self, picture: Picture) -> list[Caution]:
+        seen = self.check(picture)
+        return cautions.find(picture, self.bundle, seen) + cautions.of_threshold(self.point.described)
+
+    def check(self, picture: Picture) -> refuse.Appearance:
+        """The appearance of a picture. Raises Refused if it is not to be scored."""
         if self._choices.outside_use == "refuse":  # first: what a header states is surer than how a picture looks
             cautions.check_age(picture.stated, self.bundle)
-        seen = refuse.check(picture, self.refusal)
-        return cautions.find(picture, self.bundle, seen) + cautions.of_threshold(self.point.described)
+        return refuse.check(picture, self.refusal)
 
     def self_check(self) -> tuple[float, float, float]:
         """Draw and score the known picture of the bundle: (measured, expected, tolerance)."""

@@ -28,8 +28,8 @@ def configure(
     Works on all hosts at the same time; a failure on one does not stop the others. Safe to repeat: only what differs is
     changed.
 
-    Exit codes: 5 another pneumoctl works on the stack; 6 a host failed, and is named; 10 a service did not become
-    ready, and its earlier configuration was restored.
+    Exit codes: 5 another pneumoctl works on the stack; 6 a host failed, and is named; 10 a health gate failed: a
+    service that did not become ready has its earlier configuration again.
     """
     settings, stack = invocation
     stack.require_aws("`up` brings it to its desired state", "pneumoctl up")

@@ -38,7 +38,7 @@ def deploy(
     """Deploy a release of the API, the web page or the model (aws).
 
     The new release starts beside the one that serves and must score a known picture correctly. Then the hosts are
-    switched and checked one by one. No request is dropped.
+    switched and checked one by one, and a picture is sent through the front door. No request is dropped.
 
     Exit code 10: the new release failed, and the previous one serves.
     """
@@ -54,6 +54,8 @@ def rollback(invocation: Invocation, kind: Kind, yes: Yes = False, dry_run: DryR
 
     An interrupted rollback resumes when you run it again. After a complete one, another rollback returns to the newer
     release.
+
+    Exit code 10: the earlier release failed, and the one before the rollback serves.
     """
     return _change(invocation, kind, yes, dry_run, None, f"rollback {kind}", rollback=True)
 

@@ -13,7 +13,6 @@ from pneumoctl.scoring.labelled import Folder
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
-from pneumoctl.terminal.report import counted
 
 
 @on_stack()
@@ -32,7 +31,8 @@ def infer(
     """Have the stack score a labelled folder.
 
     The web page then shows the results. Not a medical device. File names are not sent: each picture is named by a hash
-    of its content. Safe to repeat: pictures that the stack has scored already are not sent again.
+    of its content. Safe to repeat: pictures that the stack has scored already are not sent again. Refused pictures are
+    counted and are not in the figures.
 
     Exit codes: 0 all pictures scored; 6 some were refused or failed; 1 every picture failed; 2 usage error.
     """
@@ -67,8 +67,7 @@ def _report(document: dict[str, Any]) -> None:
     console.result(document)
     for error in document["errors"][:5]:
         console.warn(f"{error['file']}: {error['message']}")
-    counts = f"{counted(document['pictures'], 'picture')}: {document['scored']} scored, {document['refused']} refused, "
-    counts += f"{counted(len(document['errors']), 'error')}; {document['posted']} posted, the others were there already"
+    counts = labelled.count_line(document["pictures"], document["refused"], len(document["errors"]))
     model, figures = document["model"], document["figures"]
     if figures:
         named = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))
@@ -77,6 +76,7 @@ def _report(document: dict[str, Any]) -> None:
         )
         console.text(f"model {model['name']} {model['version']}, threshold {figures['threshold']:.3f}")
     console.text(counts)
+    console.text(f"{document['posted']} posted, the others were there already")
 
 
 def _row(title: str, interval: dict[str, Any] | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from model.operating_points_section import Interval
 from model.serving import operating_points, words
 from pneumoctl.cli.invocation import Invocation, on_stack, output_options
 from pneumoctl.cli.promote import Model, promote, serving
@@ -78,12 +79,13 @@ def show(invocation: Invocation, name: Model) -> int:
         console.text(f"operating point {label}: threshold {point.threshold:.6g}, chosen on {chosen_on}")
         for line in words.figures(point.described) if point.described else ():
             console.text(f"  {line}")
-    for part, figures in (model.manifest.get("metrics") or {}).items():
-        _figures(f"{part} of {(model.manifest['data'] or {}).get('name', 'its data')}", figures)
+    for part, figures in model_figures.measured(model).items():
+        _figures(f"{part} of {model_figures.data_name(model)}", figures)
     for entry in saved_evaluations:
+        refused = f", the {entry['refused']} refused ones included" if entry["refused"] else ""
         _figures(
-            f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}, evaluated {entry['at']}",
-            entry["metrics"],
+            f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}, evaluated {entry['at']}{refused}",
+            model_figures.read(entry["metrics"]),
         )
     console.text(f"Intended use: {model.manifest['intended_use']}")
     return 0
@@ -104,6 +106,9 @@ def evaluate(
 
     `model promote` compares models by them. Nothing is sent. The output says how often these pictures were used
     before: once a model was chosen by them, they no longer are an independent test.
+
+    Pictures that are refused in use are counted and are not in the figures, as with `infer`. If there are any, a second
+    table has them, too: by that one models are compared.
     """
     model = store.find(name)
     pictures = labelled.find(folder, os.environ.get("PNEUMO_DATA"), f"pneumoctl model evaluate {name}")
@@ -111,8 +116,11 @@ def evaluate(
     entry = evaluation.evaluate(model, pictures)
     count = evaluations.count(entry["pictures"])
     console.result({**entry, "readings": count})
-    _figures(f"{model.id} on {counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}", entry["metrics"])
-    console.text(f"{entry['refused']} of them would be refused in use; they are included above")
+    everything, of_all = model_figures.read(entry["metrics"]), entry["metrics"]["n"]
+    _figures(f"{model.id} on {counted(of_all, 'picture')} {entry['pictures'][:8]}", model_figures.read(entry["in_use"]))
+    console.text(labelled.count_line(of_all, entry["refused"]))
+    if entry["refused"]:
+        _figures("with the refused pictures, as `model promote` compares models", everything)
     if count > 1:
         console.warn(
             f"these pictures were evaluated {count} times, this time included: they are no longer an independent test"
@@ -172,7 +180,7 @@ def _marks(invocation: Invocation, live: bool = True) -> dict[str, set[str] | No
     return {"promoted": {promoted["model"]} if promoted else set(), "serving": serving(invocation) if live else None}
 
 
-def _figures(title: str, figures: dict[str, Any]) -> None:
+def _figures(title: str, figures: dict[str, Interval]) -> None:
     if lines := list(model_figures.figure_rows(figures)):
         console.text(f"\n{title}:")
         console.table(model_figures.COLUMNS, lines)

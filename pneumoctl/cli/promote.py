@@ -1,4 +1,4 @@
-"""`pneumoctl model promote`: compare the sensitivity of a model, then make it the default model of the stack."""
+"""`pneumoctl model promote`: compare a model with those that serve, then make it the default model of the stack."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import typer
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.registry import bucket_sync, promotion, store
+from pneumoctl.registry import bucket_sync, gate, promotion, store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
@@ -42,19 +42,22 @@ def promote(
 
     `pneumoctl audit` shows who promoted what, and why.
 
-    Exit code 10: refused, because its sensitivity is not known, or is below the 95 % interval of the model that serves
-    or is promoted.
+    Its sensitivity, specificity and AUC are compared with those of the models that serve or are promoted, on the same
+    pictures: those of a test that both have, or of `model evaluate`.
+
+    Exit code 10: refused, because there are no such pictures, or a figure is below the 95 % interval of the other
+    model, or its own interval begins below the floor (sensitivity and specificity 0.5, AUC 0.8).
     """
     if force and not reason.strip():
         raise PneumoError("--force needs a reason", "pneumoctl model promote MODEL --force --reason WHY", Exit.USAGE)
     settings, stack = invocation
     model = store.find(name)
     with promotion.locked(stack):
-        promoted, references = promotion.promoted(stack), _references(invocation)
+        promoted, (references, unknown) = promotion.promoted(stack), _references(invocation)
         if promoted and promoted["model"] == model.id:
             _promoted({**promoted, "changed": False}, settings, stack)
             return 0
-        compared, forced = _gated(model, references, force)
+        compared, forced = _gated(model, references, unknown, force)
         options: dict[str, audit.Option] = {
             "model": model.id,
             "force": forced,
@@ -79,30 +82,27 @@ def serving(invocation: Invocation) -> set[str] | None:
         return None
 
 
-def _references(invocation: Invocation) -> list[Registered]:
-    """The models that a candidate is compared with: those that serve, and the promoted one (else the shipped one)."""
-    ours, promoted_model = store.shipped(), promotion.promoted(invocation.stack)
-    wanted = {promoted_model["model"] if promoted_model else ours.id, *(serving(invocation) or ())}
-    references = []
-    for name in sorted(wanted):
+def _references(invocation: Invocation) -> tuple[list[Registered], list[str]]:
+    """The models that serve, and the promoted one (else the shipped one); and why others cannot be compared with."""
+    ours, served = store.shipped(), serving(invocation)
+    references, unknown = [], [] if served is not None else ["which model serves is not known"]
+    for name in sorted({promotion.default(invocation.stack), *(served or ())}):
         try:
             references.append(ours if name == ours.id else store.get(name, deep=False))
         except PneumoError as error:
-            console.warn(f"not compared with {name}: {error.message}")
-    return references
+            unknown.append(f"it cannot be compared with {name}: {error.message} ({error.hint})")
+    return references, unknown
 
 
-def _gated(model: Registered, references: list[Registered], force: bool) -> tuple[list[str], bool]:
+def _gated(model: Registered, references: list[Registered], unknown: list[str], force: bool) -> tuple[list[str], bool]:
     """Apply the gate: return the comparisons, and whether only --force let the model pass."""
     try:
-        compared = [str(reference) for reference in promotion.gate(model, references)]
+        compared = [str(comparison) for comparison in gate.check(model, references, unknown)]
     except PneumoError as error:
         if not force:
             raise
-        console.warn(f"{error.message}: forced")
+        console.warn(f"{error.message}\nforced")
         return [error.message], True
-    if not compared and any(reference.id != model.id for reference in references):
-        console.warn("not compared: no sensitivity is known of the models that serve or are promoted")
     for line in compared:
         console.note(line)
     return compared, False

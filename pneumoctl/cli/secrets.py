@@ -58,6 +58,8 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
         stack.write("secrets.json", asdict(secrets.finish_rotation()))
         second = change.change(settings, stack, task, True, act)
     changed = [*first["changed"], *second["changed"]]
-    console.result({"stack": stack.name, "changed": changed})
+    console.result({**second, "changed": changed})
     console.text(f"every secret is new ({len(changed)} steps on the hosts); the page's login: pneumoctl secrets show")
+    for line in change.proof_lines(second):
+        console.text(line)
     return 0

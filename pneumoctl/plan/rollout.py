@@ -161,16 +161,21 @@ class _Rollout:
             self.changed.notify_all()
 
 
-def raise_for(result: Result, again: str) -> None:
-    """Raise PneumoError if anything failed: exit 6, or 10 for a health gate, 5 for a host with another's lease."""
+def raise_for(result: Result, again: str, then: Sequence[str] = (), mixed: bool = False) -> None:
+    """Raise PneumoError if anything failed: exit 6, or 10 for a health gate, 5 for a host with another's lease.
+
+    `then`: what was done about it. `mixed`: hosts serve different releases now, so that it is exit 6 in any case.
+    """
     if not result.failures:
         return
     codes = {failure.error.code for failure in result.failures}
-    code = next((special for special in (Exit.GATE_FAILED, Exit.LOCKED) if special in codes), Exit.PARTLY)
+    special = () if mixed else (Exit.GATE_FAILED, Exit.LOCKED)
+    code = next((code for code in special if code in codes), Exit.PARTLY)
     lines = [f"{failure.host}: “{failure.step.title}” failed: {failure.error.message}" for failure in result.failures]
     blocked = {name for name, _ in result.skipped}
     if blocked:
         lines.append(f"skipped because of that: {len(result.skipped)} steps on {', '.join(sorted(blocked))}")
+    lines += then
     hosts = sorted({failure.host for failure in result.failures} | blocked)
     failed = [
         {"host": failure.host, "step": failure.step.title, "message": failure.error.message}

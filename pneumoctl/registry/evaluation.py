@@ -34,6 +34,7 @@ def evaluate(model: Registered, folder: Folder) -> dict[str, Any]:
         "pictures": dataset.manifest_sha256,
         "metrics": document["metrics"],
         "refused": document["refused"],
+        "in_use": document["in_use"],
     }
     chain().append(entry)
     return entry

@@ -3,8 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from model.operating_points_section import Interval
+from model.schema import Invalid, checked
 from pneumoctl.registry.store import Registered
 
+PARTS = ("test", "validation")  # of the data of a training, the better evidence first
 NAMED = ("auc", "sensitivity", "specificity", "precision", "f1", "accuracy")
 COLUMNS = ("figure", "value", "95 % interval", "pictures")
 LISTED = ("model", "from", "measured on", "AUC", "sensitivity", "specificity", "")
@@ -15,16 +18,40 @@ def document(model: Registered, marks: Mapping[str, Collection[str] | None]) -> 
 
     marks: name -> ids of the models that have the mark; None, and null in the document, if that is unknown.
     """
-    metrics = model.manifest.get("metrics") or {}
-    part = next((name for name in ("test", "validation") if metrics.get(name)), None)
-    figures = metrics[part] if part else {}
+    parts = measured(model)
+    part = next((name for name in PARTS if name in parts), None)
+    figures = parts[part] if part else {}
     return {
         "model": model.id,
         "from": model.origin,
-        "measured_on": f"{part} of {model.manifest['data'].get('name', '')}" if part else None,
+        "measured_on": f"{part} of {data_name(model)}" if part else None,
         **{name: figures.get(name) for name in ("auc", "sensitivity", "specificity")},
         **{name: None if ids is None else model.id in ids for name, ids in marks.items()},
     }
+
+
+def measured(model: Registered) -> dict[str, dict[str, Interval]]:
+    """The figures of each part of the data on which the model was measured. A bundle need not state any."""
+    metrics = model.manifest["metrics"]
+    return {part: figures for part, stated in metrics.items() if (figures := read(stated))}
+
+
+def read(stated: Any) -> dict[str, Interval]:
+    """The named figures among those that a bundle or an evaluation states, without what was not measured."""
+    return {name: stated[name] for name in NAMED if isinstance(stated, dict) and _is_interval(stated.get(name))}
+
+
+def _is_interval(value: Any) -> bool:
+    try:
+        checked(value, Interval)
+    except Invalid:
+        return False
+    return True
+
+
+def data_name(model: Registered) -> str:
+    """The name of the data set on which the model was trained."""
+    return str(model.manifest["data"].get("name") or "its data")
 
 
 def list_row(model: Mapping[str, Any]) -> tuple[str, ...]:
@@ -32,22 +59,25 @@ def list_row(model: Mapping[str, Any]) -> tuple[str, ...]:
     if "damaged" in model:
         return model["model"], "", f"damaged: {model['damaged']}", "", "", "", ""
     sensitivity = model["sensitivity"]
-    with_interval = f"{_value(sensitivity)} ({_interval(sensitivity)})" if sensitivity else "-"
     marks = ", ".join(name for name in ("promoted", "serving") if model[name])
     measured, auc, specificity = model["measured_on"] or "-", _value(model["auc"]), _value(model["specificity"])
-    return model["model"], model["from"], measured, auc, with_interval, specificity, marks
+    return model["model"], model["from"], measured, auc, with_interval(sensitivity), specificity, marks
 
 
-def figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """A row for each figure that was measured."""
-    for name in NAMED:
-        if figure := figures.get(name):
-            yield name, _value(figure), _interval(figure), str(figure["n"])
+def figure_rows(figures: Mapping[str, Interval]) -> Iterator[tuple[str, ...]]:
+    """A row for each figure."""
+    for name, figure in figures.items():
+        yield name, _value(figure), _interval(figure), str(figure["n"])
 
 
-def _value(figure: Mapping[str, Any] | None) -> str:
+def with_interval(figure: Interval | None) -> str:
+    """A figure and its 95 % interval."""
+    return f"{_value(figure)} ({_interval(figure)})" if figure else "-"
+
+
+def _value(figure: Interval | None) -> str:
     return f"{figure['value']:.3f}" if figure else "-"
 
 
-def _interval(figure: Mapping[str, Any]) -> str:
+def _interval(figure: Interval) -> str:
     return f"{figure['low']:.3f} to {figure['high']:.3f}"

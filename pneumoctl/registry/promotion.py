@@ -1,10 +1,9 @@
-"""The promoted model of a stack, which it serves unless another is named, and the sensitivity gate of a promotion."""
+"""The promoted model of a stack, which it serves unless another is named."""
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,106 +11,12 @@ from typing import Any
 from model import bundle as bundles
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
-from pneumoctl.registry import evaluations, store
+from pneumoctl.registry import store
 from pneumoctl.registry.store import Registered
 from pneumoctl.stack import audit, ownership
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, find
-from pneumoctl.terminal.report import counted
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A model's figures on a set of pictures; the same `key` means exactly the same pictures."""
-
-    key: str
-    on: str
-    figures: Mapping[str, Any]
-    chosen_on: bool = False  # the threshold was chosen on these pictures, so that the sensitivity is the targeted one
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A candidate's sensitivity compared with that of a model that is served or promoted."""
-
-    reference: str
-    candidate_on: str
-    reference_on: str
-    same: bool  # exactly the same pictures
-    candidate: float
-    low: float
-    high: float
-
-    @property
-    def worse(self) -> bool:
-        """Whether the candidate lies below the reference's interval."""
-        return self.candidate < self.low
-
-    def __str__(self) -> str:
-        different = f"on different pictures: {self.candidate_on} and {self.reference_on}"
-        where = f"both on {self.candidate_on}" if self.same else different
-        position = "below" if self.worse else "above" if self.candidate > self.high else "within"
-        interval = f"the 95 % interval {self.low:.3f} to {self.high:.3f} of {self.reference}"
-        return f"sensitivity {self.candidate:.3f}, {position} {interval} ({where})"
-
-
-def measurements(model: Registered) -> list[Measurement]:
-    """All measurements of a model's sensitivity: its test, its evaluations (newest first), its validation."""
-    data, settings, metrics = (model.manifest.get(part) or {} for part in ("data", "settings", "metrics"))
-    name, digest = data.get("name", "its data"), data.get("manifest_sha256", "")
-    split = f"{settings.get('seed')} {settings.get('validation_share')}"
-    results = [Measurement(f"{digest} test", f"test of {name}", metrics.get("test") or {})]
-    for entry in reversed(evaluations.of_model(model.id)):
-        on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
-        results.append(Measurement(entry["pictures"], on, entry["metrics"]))
-    validation = metrics.get("validation") or {}
-    results.append(Measurement(f"{digest} validation {split}", f"validation of {name}", validation, chosen_on=True))
-    return [measurement for measurement in results if measurement.figures.get("sensitivity")]
-
-
-def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
-    """Compare two models on each set of pictures on which both were measured, else by the best measurement of each.
-
-    Empty if one of them has no measurement.
-    """
-    ours, theirs = measurements(candidate), measurements(reference)
-    by_key = {measurement.key: measurement for measurement in reversed(theirs)}
-    pairs = [(measurement, by_key[measurement.key]) for measurement in ours if measurement.key in by_key]
-    # Pictures on which the thresholds were chosen count only where there are no others.
-    pairs = [pair for pair in pairs if not pair[0].chosen_on] or pairs
-    if not pairs and ours and theirs:
-        pairs = [(ours[0], theirs[0])]
-    comparisons = (_comparison(reference, *pair) for pair in pairs)
-    return list({str(comparison): comparison for comparison in comparisons}.values())
-
-
-def _comparison(reference: Registered, candidate: Measurement, other: Measurement) -> Comparison:
-    interval = other.figures["sensitivity"]
-    value = candidate.figures["sensitivity"]["value"]
-    same = candidate.key == other.key
-    return Comparison(reference.id, candidate.on, other.on, same, value, interval["low"], interval["high"])
-
-
-def gate(candidate: Registered, references: Sequence[Registered]) -> list[Comparison]:
-    """Compare a candidate with the served and promoted models. Raises PneumoError (exit 10) if it is worse than one."""
-    if not measurements(candidate):
-        raise PneumoError(
-            f"the sensitivity of {candidate.id} was never measured",
-            f"pneumoctl model evaluate {candidate.id} DIR",
-            Exit.GATE_FAILED,
-        )
-    others = [model for model in references if model.id != candidate.id]
-    comparisons = [comparison for model in others for comparison in compare(candidate, model)]
-    if worse := [str(comparison) for comparison in comparisons if comparison.worse]:
-        raise PneumoError(
-            f"{candidate.id} is not promoted: {'; '.join(worse)}",
-            f"evaluate both on the same pictures: pneumoctl model evaluate MODEL DIR; or: "
-            f"pneumoctl model promote {candidate.id} --force --reason WHY (which is recorded)",
-            Exit.GATE_FAILED,
-            comparisons=[asdict(comparison) for comparison in comparisons],
-        )
-    return comparisons
 
 
 def locked(stack: Stack) -> AbstractContextManager[None]:
@@ -146,6 +51,12 @@ def promote(stack: Stack, model: Registered, reason: str, forced: bool, compared
     }
     write_atomically(_file(stack), json.dumps(document, indent=2).encode(), 0o600)
     return document
+
+
+def default(stack: Stack) -> str:
+    """NAME-VERSION of the promoted model, else of the shipped one."""
+    current = promoted(stack)
+    return current["model"] if current else store.shipped().id
 
 
 def bundle(stack: Stack) -> Path:

@@ -16,6 +16,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring import find_files
 from pneumoctl.scoring.api_client import ApiClient
 from pneumoctl.scoring.score import FileResult
+from pneumoctl.terminal.report import counted
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # names of the folders; the index is the label
 _LABELLED = f"name a folder that contains {' and '.join(CLASSES)}; to download one: pneumoctl data fetch kermany"
@@ -113,6 +114,13 @@ def summarize(outcomes: Iterable[FileResult], labels: dict[str, int]) -> dict[st
         "model": next(iter(models.values()), None),
         "figures": _figures(scored) if scored else None,
     }
+
+
+def count_line(pictures: int, refused: int, errors: int = 0) -> str:
+    """How many pictures there are, and what became of them."""
+    scored = pictures - refused - errors
+    line = f"{counted(pictures, 'picture')}: {scored} scored, {refused} refused, {counted(errors, 'error')}"
+    return f"{line}; the figures are of the scored pictures" if refused else line
 
 
 def _figures(scored: Sequence[tuple[Finding, int]]) -> dict[str, Any]:

@@ -17,10 +17,9 @@ PORTS = {"PNEUMO_REDIS_PORT": "9310", "PNEUMO_API_PORT": "9320", "PNEUMO_UI_PORT
 DRAWING = ("python", "-m", "model.phantom", "drawing.png", "--seed", "7", "--opacity")
 PROVE = """
 import sys
-from pathlib import Path
-import model
+from model import bundle
 from pneumoctl.targets.common.health import WebEndpoint, gate
-gate(WebEndpoint(sys.argv[1]), Path(model.__file__).parent / "pretrained")
+gate(WebEndpoint(sys.argv[1]), bundle.load(bundle.pretrained()).manifest)
 """
 # Our modules that the commands of the extra import.
 OURS = {

@@ -308,6 +308,8 @@ def test_refused_pictures_are_counted_and_reported(tiny_bundle: Path, tmp_path: 
         Image.fromarray(pixels).save(root / part / label / f"{part}{label}.png")
     assert evaluation.main([str(tiny_bundle), str(root)]) == 0
     assert "2 of them would be refused" in capsys.readouterr().out
+    assert evaluation.main([str(tiny_bundle), str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["in_use"] is None
 
 
 def test_the_validation_part_of_other_data_is_refused(tiny_bundle: Path, drawings: Path, capsys) -> None:

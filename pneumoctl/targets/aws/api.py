@@ -40,5 +40,7 @@ def served_models(stack: Stack) -> set[str]:
     if not names:
         return set()
     with ssh_hosts.opened(stack, names, change=False) as hosts:
+        for error in hosts.unreachable.values():
+            raise error
         links = [links["model/current"] for links in desired.current_links(hosts).values() if "model/current" in links]
     return {Path(link).name for link in links}

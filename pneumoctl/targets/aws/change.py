@@ -14,6 +14,7 @@ from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Plan, Step, describe
+from pneumoctl.registry import promotion
 from pneumoctl.results import transfer
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
@@ -23,13 +24,15 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, rollback
+from pneumoctl.targets.aws import desired, proof, restore, rollback
 from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
+from pneumoctl.terminal.report import counted
 
 Todo = dict[str, list["Step"]]
+PROMOTED = "pneumoctl deploy model, without --bundle and the setting model"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Task:
 
 def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
-    ours = desired.available_releases(settings, task.source)
+    ours, promoted = desired.available_releases(settings, task.source), promotion.default(stack)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
         desired_state, plan, todo = planned(settings, stack, hosts, task, ours)
         if any(todo.values()) and not agreed:
@@ -58,18 +61,28 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         act.begin(audit.plan_digest(todo))
         desired.save_certificate(stack, desired_state, [step for steps in todo.values() for step in steps])
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
-            result = _carry_out(settings, stack, hosts, plan, todo, task, ours.bundle)
+            result = _carry_out(settings, stack, hosts, plan, todo, task, desired_state)
     changed = [f"{host}: {step.title}" for host, step in result.done]
     act.changed = [*(act.changed or ()), *changed]
-    proof = result.outputs.get(configure.PROOF)
-    return {"stack": stack.name, "changed": changed, "prediction": json.loads(proof.stdout) if proof else None}
+    proven = result.outputs.get(configure.PROOF)
+    prediction = json.loads(proven.stdout) if proven else None
+    return {"stack": stack.name, "changed": changed, "prediction": prediction, "promoted_model": promoted}
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
     """The number of steps done, and the proof; `nothing` is the text if there was nothing to do."""
-    done = f"{len(document['changed'])} steps done" if document["changed"] else f"nothing to do: {nothing}"
-    prediction = document["prediction"]
-    return [done, ready.proof(prediction, "front door")] if prediction else [done]
+    done = f"{counted(len(document['changed']), 'step')} done" if document["changed"] else f"nothing to do: {nothing}"
+    return [done, *proof_lines(document)]
+
+
+def proof_lines(document: Mapping[str, Any]) -> list[str]:
+    """The prediction that proves what serves, and whether that is the promoted model; empty if nothing was proven."""
+    if not (prediction := document["prediction"]):
+        return []
+    return [
+        ready.proof(prediction, "front door"),
+        *ready.other_model(prediction, document["promoted_model"], PROMOTED),
+    ]
 
 
 def description(plan: Plan, todo: Todo) -> list[str]:
@@ -95,14 +108,20 @@ def planned(
 
 
 def _carry_out(
-    settings: Settings, stack: Stack, hosts: Hosts, plan: Plan, todo: Todo, task: Task, bundle: Path
+    settings: Settings,
+    stack: Stack,
+    hosts: Hosts,
+    plan: Plan,
+    todo: Todo,
+    task: Task,
+    desired_state: DesiredState,
 ) -> Result:
     secrets, inventory = stack.secrets(), stack.hosts()
     transfer.reopen(stack)
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
     if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly
-        runners[layout.OPERATOR] = desired.FrontDoor(desired.front_door(stack, settings, inventory), bundle)
+        runners[layout.OPERATOR] = proof.FrontDoor(desired.front_door(stack, settings, inventory), hosts)
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
     journal = Journal(stack.journal, task.verb)
     journal.write("begin")
@@ -111,9 +130,11 @@ def _carry_out(
         if shown:
             shown.expect(count)
         result = rollout.roll_out(plan, runners, todo, journal, _reporter(shown))
+        expect = (lambda more: shown.expect(count + more)) if shown else (lambda _: None)
+        restored = restore.after(result, desired_state, runners, journal, _reporter(shown), expect)
     journal.write("end", detail=f"{len(result.done)} steps")
     result.failures += [rollout.Failure(name, rollout.CONNECT, error) for name, error in hosts.unreachable.items()]
-    rollout.raise_for(result, _again(settings, task))
+    rollout.raise_for(result, _again(settings, task), restored.lines, not restored.complete)
     return result
 
 

@@ -1,6 +1,5 @@
 """The desired state of the hosts of a stack on aws: releases, certificate, login; and the releases they serve now."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,8 +13,7 @@ from pneumoctl.hosts import nginx
 from pneumoctl.hosts import releases as serving
 from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.plan.steps import Plan, Step
-from pneumoctl.plan.transport import Output
+from pneumoctl.plan.steps import Plan
 from pneumoctl.registry import promotion
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.hosts import Hosts
@@ -45,29 +43,12 @@ def _links(agents: Agents, host: Host) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class FrontDoor:
-    """Runs the proof on this machine: a picture sent through the front door, as a person would upload it."""
-
-    door: health.WebEndpoint
-    bundle: Path
-
-    def pending(self, steps: Sequence[Step]) -> list[bool]:
-        """See rollout.StepRunner."""
-        return [True for _ in steps]
-
-    def act(self, step: Step) -> tuple[str, Output]:
-        """See rollout.StepRunner."""
-        return "done", Output(0, json.dumps(health.gate(self.door, self.bundle)), "")
-
-
-@dataclass(frozen=True)
 class AvailableReleases:
     """The releases of this pneumoctl, which deploy installs."""
 
     api: Code
     web: Code
     model: Model
-    bundle: Path
     offline: Offline | None = None
 
 
@@ -86,7 +67,7 @@ def available_releases(settings: Settings, source: Path | None = None) -> Availa
     name, bundle = promotion.model_bundle(settings)
     code = {kind: _code(folder, kind, trees) for kind in ("api", "ui")}
     offline = offline_bundle.read(Path(settings.offline_bundle).expanduser()) if settings.offline_bundle else None
-    return AvailableReleases(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), bundle, offline)
+    return AvailableReleases(code["api"], code["ui"], Model(name, pneumoctl_files.tree(bundle)), offline)
 
 
 def _code(folder: Path, kind: str, trees: list[Tree]) -> Code:

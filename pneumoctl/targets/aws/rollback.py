@@ -22,7 +22,9 @@ def release(stack: Stack, current_links: CurrentLinks, kind: str) -> str:
         links = (f"{kind}/current", f"{kind}/previous")
         if any(host.get(link) == f"releases/{name}" for host in current_links.values() for link in links):
             return name
-    previous = [links[f"{kind}/previous"] for links in current_links.values() if f"{kind}/previous" in links]
+    pairs = [(links.get(f"{kind}/previous"), links.get(f"{kind}/current")) for links in current_links.values()]
+    # They are the same after a first new release was taken back.
+    previous = [previous for previous, current in pairs if previous and previous != current]
     if not previous:
         raise PneumoError(f"there is no previous release of {kind} to go back to", f"pneumoctl deploy {kind}")
     return previous[0].removeprefix("releases/")

@@ -1,9 +1,8 @@
 """The health gate: send a known picture through the web page."""
 
-import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from model import phantom
@@ -27,29 +26,41 @@ class WebEndpoint:
     login: tuple[str, str] | None = None
 
 
-def gate(door: WebEndpoint, bundle: Path) -> dict[str, Any]:
-    """Send the bundle's known picture through the web page and read the stored result back.
+def gate(door: WebEndpoint, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Send the known picture of the model that serves through the web page, and read the stored result back.
 
+    `manifest`: that of the bundle on the hosts. What the answer says of its model is compared with it, never believed.
     Returns the stored prediction document. Raises PneumoError (exit 10) if a request fails or the score is wrong.
     """
-    recorded = json.loads((bundle / "bundle.json").read_text())["known_picture"]
-    picture = phantom.png(recorded["seed"], recorded["size"], recorded["opacity"])
+    known = manifest["known_picture"]
+    picture = phantom.png(known["seed"], known["size"], known["opacity"])
     name = PICTURE.format(secrets.token_hex(8))  # a new name: no stored prediction answers
     sent = _json(door, "POST", "/predictions", fields={"file": (name, picture, "image/png")})
     try:
         (prediction,) = sent["predictions"]
         stored = _json(door, "GET", f"/predictions/{prediction['id']}")
-        probability = stored["probability"]
-        near = abs(probability - recorded["probability"]) <= recorded["tolerance"]
+        fault = _fault(stored, manifest)
+        if not fault and stored["probability"] != prediction["probability"]:
+            fault = f"{prediction['probability']} was answered, and {stored['probability']} is stored"
     except (KeyError, TypeError, ValueError) as error:
-        raise _closed(f"the answer is no prediction: {error!r}") from error
-    if stored["refusal"] is not None or stored["finding"] is None:
-        raise _closed(f"the known picture was refused: {stored['refusal']}")
-    if not near or probability != prediction["probability"]:
-        raise _closed(
-            f"the known picture scored {probability}, not {recorded['probability']} +- {recorded['tolerance']}"
-        )
+        raise failed(f"the answer is no prediction: {error!r}") from error
+    if fault:
+        raise failed(fault)
     return stored
+
+
+def _fault(answer: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Why the answer is not that of this model to its known picture; empty if it is."""
+    if answer["refusal"] is not None or answer["finding"] is None:
+        return f"the known picture was refused: {answer['refusal']}"
+    model, known = f"{manifest['name']}-{manifest['version']}", manifest["known_picture"]
+    answered, threshold = f"{answer['model']['name']}-{answer['model']['version']}", answer["threshold"]
+    if answered != model or threshold != manifest["operating_point"]["threshold"]:
+        return f"{answered} answered with the threshold {threshold}, but the hosts serve {model}"
+    if not abs(answer["probability"] - known["probability"]) <= known["tolerance"]:  # written so that NaN fails
+        expected = f"{known['probability']} +- {known['tolerance']}"
+        return f"the known picture of {model} scored {answer['probability']}, not {expected}"
+    return ""
 
 
 def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -70,13 +81,17 @@ def _json(door: WebEndpoint, method: str, path: str, **more: Any) -> dict[str, A
         answer = pool.request(
             method, url, headers=head, timeout=urllib3.Timeout(connect=5, read=30), retries=busy, **more
         )
+    except urllib3.exceptions.HTTPError as error:
+        raise failed(f"{method} {url} gave no answer: {error}") from error
+    try:
         document = answer.json()
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise _closed(f"{method} {url} gave no answer: {error}") from error
+    except ValueError:
+        document = None
     if answer.status not in (200, 201) or not isinstance(document, dict):
-        raise _closed(f"{method} {url} answered {answer.status}: {json.dumps(document)[:500]}")
+        raise failed(f"{method} {url} answered {answer.status}: {answer.data.decode(errors='replace')[:500]}")
     return document
 
 
-def _closed(why: str) -> PneumoError:
+def failed(why: str) -> PneumoError:
+    """The error of a health gate that failed."""
     return PneumoError(f"health gate: {why}", "pneumoctl logs", Exit.GATE_FAILED)

@@ -52,3 +52,9 @@ def proof(prediction: Mapping[str, Any], door: str) -> str:
         f"proof: a drawn radiograph through the {door}: P(pneumonia) {prediction['probability']:.3f} is {place} "
         f"(threshold {prediction['threshold']:.3f}), model {model['name']} {model['version']}"
     )
+
+
+def other_model(prediction: Mapping[str, Any], promoted: str, remedy: str) -> list[str]:
+    """A line if another model than the promoted one serves, with what serves the promoted one."""
+    serves = f"{prediction['model']['name']}-{prediction['model']['version']}"
+    return [] if serves == promoted else [f"{serves} serves, not the promoted model {promoted}; to serve it: {remedy}"]

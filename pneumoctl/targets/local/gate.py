@@ -4,15 +4,20 @@ import json
 import sys
 from pathlib import Path
 
+from model import bundle
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.common.health import WebEndpoint, gate
 
 
 def main(argv: list[str]) -> int:
     """`python -m pneumoctl.targets.local.gate UI_URL BUNDLE`."""
-    url, bundle = argv
+    url, directory = argv
     try:
-        sys.stdout.write(json.dumps(gate(WebEndpoint(url), Path(bundle))) + "\n")
+        manifest = bundle.load(Path(directory), deep=True).manifest
+        sys.stdout.write(json.dumps(gate(WebEndpoint(url), manifest)) + "\n")
+    except bundle.BundleError as error:
+        sys.stderr.write(f"the model that serves: {error}\n")
+        return Exit.GATE_FAILED
     except PneumoError as error:
         sys.stderr.write(error.message + "\n")
         return error.code

@@ -6,6 +6,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.plan.apply import apply
 from pneumoctl.plan.executor import StepFailed
 from pneumoctl.plan.steps import Service
+from pneumoctl.registry import promotion
 from pneumoctl.stack import audit
 from pneumoctl.stack.audit import CommandRecord
 from pneumoctl.stack.journal import Journal
@@ -21,6 +22,7 @@ from pneumoctl.targets.local.up_plan import PROOF
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 
+PROMOTED = "pneumoctl up, without the setting model"
 ATTEMPTS = 3  # each with other ports, if another stack takes a port after it was chosen
 
 
@@ -42,6 +44,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
 
 def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     stack, desired = prepared.stack, prepared.desired
+    promoted = promotion.default(stack)
 
     def begin() -> None:
         act.begin(audit.plan_digest(prepared.plan))
@@ -64,8 +67,9 @@ def _carry_out(prepared: Prepared, agreed: bool, act: CommandRecord) -> Report:
     prediction = json.loads(applied.outputs[PROOF].stdout)
     url = desired.inventory.url("ui")
     document = {"stack": stack.name, "url": url, "changed": list(applied.changed), "prediction": prediction}
-    nothing = () if applied.changed else ("nothing to do: the stack is up",)
-    return Report(document, (*nothing, ready.proof(prediction, "web page"), f"web page: {url}"))
+    lines = [] if applied.changed else ["nothing to do: the stack is up"]
+    lines += [ready.proof(prediction, "web page"), *ready.other_model(prediction, promoted, PROMOTED)]
+    return Report({**document, "promoted_model": promoted}, (*lines, f"web page: {url}"))
 
 
 def _last_log_lines(prepared: Prepared, error: StepFailed) -> str:

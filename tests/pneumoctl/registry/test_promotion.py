@@ -1,4 +1,4 @@
-"""Promotion: the gate on sensitivity, --force with a recorded reason, and the model that a stack deploys."""
+"""Promotion: the gate on the figures, --force with a recorded reason, and the model that a stack deploys."""
 
 import json
 import os
@@ -11,16 +11,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from model import bundle, phantom
+from model.evaluation.intervals import proportion
+from model.serving.predict import Classifier
 from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.registry import evaluations, promotion, store
+from pneumoctl.registry import evaluations, gate, promotion, store
 from pneumoctl.registry import promotion as registry_promotion
 from pneumoctl.registry.store import Registered
+from pneumoctl.scoring.labelled import summarize
+from pneumoctl.scoring.score import FileResult
 from pneumoctl.stack import audit, stack
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
@@ -90,11 +96,50 @@ def test_the_gate_compares_sensitivity_with_the_interval_on_the_same_test(
     just, below = register_model(380), register_model(379)
     assert 379 / 390 < low < 380 / 390  # the two sides of the bound
     error = promote(capsys, below.id, code=Exit.GATE_FAILED)["error"]
-    assert "below the 95 % interval" in error["message"] and first.id in error["message"]
-    assert "both on test of xrays" in error["message"] and "--force" in error["hint"]
+    assert f"sensitivity 0.972 is below the 95 % interval 0.974 to 0.996 of {first.id}" in error["message"]
+    assert error["hint"] == f"pneumoctl model promote {below.id} --force --reason WHY (which is recorded)"
     assert registry_promotion.model_bundle(SETTINGS)[0] == first.id and len(acts()) == 1
     done = promote(capsys, just.id)
-    assert "within the 95 % interval" in done["compared"][0]
+    assert "sensitivity 0.974 (0.953 to 0.986); 0.990 (0.974 to 0.996)" in done["compared"][0]
+
+
+@pytest.mark.parametrize(
+    ("figures", "fault"),
+    [
+        ({"spared": 13}, "specificity 0.130 is below the 95 % interval 0.711 to 0.867 of {other}"),
+        ({"spared": 13}, "its specificity is not shown to be at least 0.5: 0.130 (0.078 to 0.210) on test of xrays"),
+        ({"auc": 900}, "AUC 0.900 is below the 95 % interval 0.975 to 0.991 of {other}"),
+        ({"auc": 800}, "its AUC is not shown to be at least 0.8: 0.800 (0.774 to 0.824) on test of xrays"),
+    ],
+)
+def test_every_figure_is_compared_and_has_a_floor(
+    register_model: Any, capsys: pytest.CaptureFixture[str], figures: dict[str, int], fault: str
+) -> None:
+    first = register_model(386)
+    promote(capsys, first.id)
+    error = promote(capsys, register_model(388, **figures).id, code=Exit.GATE_FAILED)["error"]
+    assert fault.format(other=first.id) in error["faults"]
+    for line in error["faults"]:  # one message, with both models' figures
+        assert f"- {line}" in error["message"]
+    assert "specificity  " in error["message"] and "0.800 (0.711 to 0.867)" in error["message"]
+
+
+def test_floors_hold_whatever_serves(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    poor = register_model(386, spared=13, auc=600)
+    promote(capsys, poor.id, "--force", "--reason", "a demonstration")
+    error = promote(capsys, register_model(387, spared=14, auc=610).id, code=Exit.GATE_FAILED)["error"]
+    assert [fault for fault in error["faults"] if "at least 0.5" in fault] and "below" not in error["message"]
+
+
+def test_few_films_prove_nothing(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of three cases were found."""
+    all_of_three = proportion(3, 3)
+    few = {"n": 6, "sensitivity": all_of_three, "specificity": all_of_three, "auc": proportion(6, 6)}
+    metrics = {"metrics": {"validation": few, "test": few}}
+    first, second = (register_model(1, name=name, **metrics) for name in ("first", "second"))
+    promote(capsys, first.id, "--force", "--reason", "a demonstration")
+    error = promote(capsys, second.id, code=Exit.GATE_FAILED)["error"]
+    assert "its sensitivity is not shown to be at least 0.5: 1.000 (0.439 to 1.000) on test of xrays" in error["faults"]
 
 
 def test_force_needs_a_reason_which_is_recorded(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,17 +162,40 @@ def test_force_needs_a_reason_which_is_recorded(register_model: Any, capsys: pyt
     assert promote(capsys, register_model(386).id, "--force", "--reason", "sure")["forced"] is False
 
 
-def test_a_comparison_of_different_tests_says_so(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    promote(capsys, register_model(386).id)
-    done = promote(capsys, register_model(388, data="e" * 64).id)
-    assert "on different pictures" in done["compared"][0]
-    error = promote(capsys, register_model(300, data="f" * 64).id, code=Exit.GATE_FAILED)["error"]
-    assert "on different pictures" in error["message"] and error["comparisons"][0]["same"] is False
+def test_models_that_scored_no_films_in_common_are_not_compared(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = register_model(386)
+    promote(capsys, first.id)
+    better = register_model(390, data="e" * 64)
+    error = promote(capsys, better.id, code=Exit.GATE_FAILED)["error"]
+    assert error["faults"] == [f"no pictures were scored by both, it and {first.id}"]
+    assert error["comparisons"][0]["same"] is False and "1.000 (0.990 to 1.000); 0.990" in error["message"]
+    both = f"pneumoctl model evaluate {better.id} DIR; pneumoctl model evaluate {first.id} DIR"
+    assert both in error["hint"] and "--force --reason WHY" in error["hint"]
 
 
-def test_a_model_of_unknown_sensitivity_is_refused(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_without_a_digest_are_never_the_same(register_model: Any) -> None:
+    first, second = register_model(386, data=""), register_model(385, data="")
+    assert [comparison.same for comparison in gate.compare(second, first)] == [False]
+
+
+def test_a_model_that_was_never_measured_is_refused(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
     error = promote(capsys, register_model(None).id, code=Exit.GATE_FAILED)["error"]
-    assert "was never measured" in error["message"] and "model evaluate" in error["hint"]
+    assert "its sensitivity was not measured on no pictures" not in error["message"]
+    assert "its figures were never measured" in error["faults"] and "model evaluate" in error["hint"]
+
+
+def test_a_model_that_serves_and_is_not_here_is_not_ignored(
+    register_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, other = register_model(386), "elsewhere-0123456789ab"
+    demo_stack = stack.find("t")
+    demo_stack.layout.models.mkdir(parents=True)
+    (demo_stack.layout.models / "current").symlink_to(other)
+    error = promote(capsys, good.id, code=Exit.GATE_FAILED)["error"]
+    assert f"it cannot be compared with {other}" in error["message"] and f"model pull {other}" in error["message"]
+    assert promote(capsys, good.id, "--force", "--reason", "it is gone")["forced"]
 
 
 def test_what_serves_counts_as_what_is_promoted(register_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,14 +248,16 @@ def test_one_promotion_at_a_time(register_model: Any, capsys: pytest.CaptureFixt
 
 def test_what_thresholds_were_chosen_on_counts_only_where_nothing_better_is_known(register_model: Any) -> None:
     figures = {"n": 100, "sensitivity": {"value": 0.97, "low": 0.93, "high": 0.99, "n": 100}}
-    better = {"n": 100, "sensitivity": {"value": 0.9, "low": 0.85, "high": 0.94, "n": 100}}
-    first, second = register_model(None, validation=figures), register_model(None, validation=better)
-    assert [(str(comparison), comparison.same) for comparison in promotion.compare(second, first)] == [
-        (f"sensitivity 0.900, below the 95 % interval 0.930 to 0.990 of {first.id} (both on validation of xrays)", True)
-    ]
-    tested = register_model(380, validation=better), register_model(380, validation=figures)
-    assert [comparison.candidate_on for comparison in promotion.compare(*tested)] == ["test of xrays"]
-    assert promotion.compare(register_model(380), first)[0].same is False
+    worse = {"n": 100, "sensitivity": {"value": 0.9, "low": 0.85, "high": 0.94, "n": 100}}
+    split = {"settings": {"seed": 7, "validation_share": 0.12}}
+    first, second = (register_model(None, validation=validation, **split) for validation in (figures, worse))
+    (comparison,) = gate.compare(second, first)
+    assert comparison.same and comparison.candidate_on == "validation of xrays"
+    assert list(comparison.faults()) == [f"sensitivity 0.900 is below the 95 % interval 0.930 to 0.990 of {first.id}"]
+    assert gate.compare(register_model(None, validation=worse), first)[0].same is False  # another split, perhaps
+    tested = register_model(380, validation=worse, **split), register_model(380, validation=figures, **split)
+    assert [comparison.candidate_on for comparison in gate.compare(*tested)] == ["test of xrays"]
+    assert gate.compare(register_model(380), first)[0].same is False
 
 
 def test_on_aws_the_hosts_are_asked_what_serves(
@@ -196,13 +266,12 @@ def test_on_aws_the_hosts_are_asked_what_serves(
     serves, demo_stack = register_model(389), stack.find("t")
     asked: list[tuple[list[str], bool]] = []
     standing = {"app-0": {"model/current": f"releases/{serves.id}"}, "app-1": {}}
+    silent: dict[str, PneumoError] = {}
 
     @contextmanager
     def opened(_: object, only: list[str], change: bool) -> Iterator[Any]:
         asked.append((only, change))
-        if not standing:
-            raise PneumoError("nobody answers")
-        yield SimpleNamespace()
+        yield SimpleNamespace(unreachable=silent)
 
     monkeypatch.setattr(api.ssh_hosts, "opened", opened)
     monkeypatch.setattr(api.desired, "current_links", lambda _: standing)
@@ -211,11 +280,13 @@ def test_on_aws_the_hosts_are_asked_what_serves(
         Inventory(tuple(Host(f"{role}-0", role, address="10.0.0.1") for role in ("nginx", "app", "train")))
     )
     assert api.served_models(demo_stack) == {serves.id} and asked == [(["app-0"], False)]
-    standing.clear()
+    silent["app-1"] = PneumoError("app-1 does not answer")
     assert run(["model", "ls", "--json"]) == 0
     captured = capsys.readouterr()
-    assert "not known: nobody answers" in captured.err
+    assert "not known: app-1 does not answer" in captured.err
     assert {model["serving"] for model in json.loads(captured.out)["models"]} == {None}
+    error = promote(capsys, register_model(386).id, code=Exit.GATE_FAILED)["error"]
+    assert "which model serves is not known" in error["faults"]
 
 
 @pytest.fixture
@@ -255,8 +326,34 @@ def test_an_evaluation_is_stored_counted_and_used_for_comparison(
 
     ours = store.shipped()
     evaluate(ours.id, labelled)
-    comparisons = promotion.compare(model, ours)
-    assert [comparison.same for comparison in comparisons] == [True] and "both on 16 pictures" in str(comparisons[0])
+    comparisons = gate.compare(model, ours)
+    assert [comparison.same for comparison in comparisons] == [True] and "on 16 pictures" in str(comparisons[0])
+
+
+def test_an_evaluation_counts_what_serving_refuses(
+    bundle_of_children: Path, labelled: Path, adult_film: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its looks and by the patient's age; the figures are of the others, as those of `infer` are."""
+    model = store.register(bundle_of_children)
+    noise = np.random.default_rng(1).integers(0, 256, (192, 192), dtype=np.uint8)
+    Image.fromarray(noise).save(labelled / "NORMAL" / "noise.png")
+    (labelled / "PNEUMONIA" / "adult.dcm").write_bytes(adult_film)
+    classifier = Classifier(bundle.load(model.directory))
+    files = {path: int(path.parent.name == "PNEUMONIA") for path in labelled.rglob("*.*")}
+    outcomes = [FileResult(str(path), classifier.predict(path.read_bytes(), path.name)) for path in files]
+    served = summarize(outcomes, {str(path): label for path, label in files.items()})
+    assert served["refused"] == 2
+
+    assert run(["model", "evaluate", model.id, str(labelled), "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["metrics"]["n"], entry["refused"], entry["in_use"]["n"]) == (18, 2, 16)
+    assert {name: entry["in_use"][name] for name in served["figures"]} == served["figures"]
+    assert run(["model", "evaluate", model.id, str(labelled)]) == 0
+    output = capsys.readouterr().out
+    assert "18 pictures: 16 scored, 2 refused, 0 errors; the figures are of the scored pictures" in output
+    assert output.count("sensitivity") == 2 and "with the refused pictures" in output
+    assert run(["model", "show", model.id]) == 0
+    assert "the 2 refused ones included" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_labelled_one_is_refused(

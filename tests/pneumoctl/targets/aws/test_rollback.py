@@ -55,3 +55,5 @@ def test_a_deploy_or_a_missing_release_ends_a_rollback(stack: Stack) -> None:
 def test_a_rollback_without_a_previous_release_is_refused(stack: Stack) -> None:
     with pytest.raises(PneumoError, match="no previous release of web"):
         rollback.release(stack, {"web-0": {"web/current": GOOD}}, "web")
+    with pytest.raises(PneumoError, match="no previous release of web"):
+        rollback.release(stack, {"web-0": {"web/current": GOOD, "web/previous": GOOD}}, "web")

@@ -4,7 +4,6 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,9 @@ from pneumoctl.targets.common import health
 from pneumoctl.targets.local import readiness
 
 KNOWN = {"seed": 7, "size": 192, "opacity": True, "probability": 0.9, "tolerance": 0.01}
-GOOD = {"id": "i", "finding": "pneumonia", "refusal": None, "probability": 0.9}
+MANIFEST = {"name": "m", "version": "1", "operating_point": {"threshold": 0.5}, "known_picture": KNOWN}
+SERVED = {"model": {"name": "m", "version": "1"}, "threshold": 0.5}
+GOOD = {"id": "i", "finding": "pneumonia", "refusal": None, "probability": 0.9, **SERVED}
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -44,21 +45,16 @@ def page() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    (tmp_path / "bundle.json").write_text(json.dumps({"known_picture": KNOWN}))
-    return tmp_path
-
-
-def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
+def test_the_gate_passes_with_the_known_score(page: str) -> None:
     Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD]})), "GET": (200, json.dumps(GOOD))}
-    assert health.gate(health.WebEndpoint(page), bundle) == GOOD
+    assert health.gate(health.WebEndpoint(page), MANIFEST) == GOOD
 
 
 @pytest.mark.parametrize(
     ("sent", "stored"),
     [
         ((500, "{}"), (200, json.dumps(GOOD))),
+        ((500, "broken"), (200, json.dumps(GOOD))),
         ((201, ""), (200, json.dumps(GOOD))),
         ((201, "[]"), (200, json.dumps(GOOD))),
         ((201, '{"predictions": []}'), (200, json.dumps(GOOD))),
@@ -70,11 +66,27 @@ def test_the_gate_passes_with_the_known_score(page: str, bundle: Path) -> None:
         ((201, json.dumps({"predictions": [GOOD | {"probability": 0.905}]})), (200, json.dumps(GOOD))),
     ],
 )
-def test_the_gate_fails(page: str, bundle: Path, sent: tuple[int, str], stored: tuple[int, str]) -> None:
+def test_the_gate_fails(page: str, sent: tuple[int, str], stored: tuple[int, str]) -> None:
     Page.answers = {"POST": sent, "GET": stored}
     with pytest.raises(PneumoError) as caught:
-        health.gate(health.WebEndpoint(page), bundle)
+        health.gate(health.WebEndpoint(page), MANIFEST)
     assert caught.value.code == Exit.GATE_FAILED
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"model": {"name": "m", "version": "2"}}, "m-2 answered with the threshold 0.5, but the hosts serve m-1"),
+        ({"threshold": 0.3}, "m-1 answered with the threshold 0.3, but the hosts serve m-1"),
+        ({"probability": float("nan")}, "the known picture of m-1 scored nan, not 0.9"),
+    ],
+)
+def test_what_the_answer_says_of_its_model_is_not_believed(page: str, other: dict[str, object], reason: str) -> None:
+    """A bundle with the same networks scores the same, with another threshold."""
+    answer = GOOD | other
+    Page.answers = {"POST": (201, json.dumps({"predictions": [GOOD | other]})), "GET": (200, json.dumps(answer))}
+    with pytest.raises(PneumoError, match=reason):
+        health.gate(health.WebEndpoint(page), MANIFEST)
 
 
 def test_waiting_ends_with_the_last_answer(page: str) -> None:

@@ -19,3 +19,9 @@ from tests.predictions import EARLIER, FINDING, NEGATIVE
 def test_the_proof_says_where_the_score_lies(document: dict[str, Any], text: str) -> None:
     line = ready.proof(document, "web page")
     assert line == f"proof: a drawn radiograph through the web page: P(pneumonia) {text}, model m v1"
+
+
+def test_another_model_than_the_promoted_one_is_named() -> None:
+    (line,) = ready.other_model(NEGATIVE, "good-0123", "pneumoctl up")
+    assert line == "m-v1 serves, not the promoted model good-0123; to serve it: pneumoctl up"
+    assert ready.other_model(NEGATIVE, "m-v1", "pneumoctl up") == []

@@ -1,0 +1,141 @@
+"""The gate of a promotion: a candidate's figures beside those of the models that serve, on the same pictures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from model.operating_points_section import Interval
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.registry import evaluations, figures
+from pneumoctl.registry.store import Registered
+from pneumoctl.terminal.report import counted
+
+# What a candidate must reach, whatever serves. It counts with the lower end of its 95 % interval, so that a few lucky
+# pictures prove nothing. Sensitivity and specificity: below a half, most of the ill or of the healthy are called
+# wrongly. AUC: Hosmer and Lemeshow's textbook calls a discrimination excellent from 0.8 on.
+FLOORS = {"sensitivity": 0.5, "specificity": 0.5, "auc": 0.8}
+TITLES = {"sensitivity": "sensitivity", "specificity": "specificity", "auc": "AUC"}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model's figures on a set of pictures; the same `key`, a digest, means exactly the same pictures."""
+
+    key: str
+    on: str
+    figures: Mapping[str, Interval]
+    chosen_on: bool = False  # the threshold was chosen on these pictures, so that the sensitivity is the targeted one
+
+
+NONE = Measurement("", "no pictures", {})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside a model that is served or promoted; `same`: on exactly the same pictures."""
+
+    candidate: str
+    reference: str
+    candidate_on: str
+    reference_on: str
+    same: bool
+    candidate_figures: Mapping[str, Interval]
+    reference_figures: Mapping[str, Interval]
+
+    def faults(self) -> Iterator[str]:
+        """Why the candidate cannot take the reference's place: no common pictures, or a figure below the interval."""
+        if not self.same:
+            yield f"no pictures were scored by both, it and {self.reference}"
+            return
+        for name, title in TITLES.items():
+            ours, theirs = self.candidate_figures.get(name), self.reference_figures.get(name)
+            if ours and theirs and ours["value"] < theirs["low"]:
+                interval = f"{theirs['low']:.3f} to {theirs['high']:.3f}"
+                yield f"{title} {ours['value']:.3f} is below the 95 % interval {interval} of {self.reference}"
+
+    def table(self) -> Iterator[str]:
+        """Both models' figures with their intervals, as lines."""
+        ours, theirs = f"{self.candidate} on {self.candidate_on}", f"{self.reference} on {self.reference_on}"
+        yield f"value (95 % interval) of {ours}; of {theirs}:"
+        for name, title in TITLES.items():
+            pair = self.candidate_figures.get(name), self.reference_figures.get(name)
+            yield f"  {title:11}  {'; '.join(map(figures.with_interval, pair))}"
+
+    def __str__(self) -> str:
+        lines = list(self.table())
+        return f"{lines[0]} {', '.join(' '.join(line.split()) for line in lines[1:])}"
+
+
+def measurements(model: Registered) -> list[Measurement]:
+    """All measurements of a model: its test, its evaluations (newest first), its validation."""
+    parts, name = figures.measured(model), figures.data_name(model)
+    settings = model.manifest.get("settings") or {}
+    split = f"{settings.get('seed')} {settings.get('validation_share')}" if settings else model.id
+    digest = model.manifest["data"].get("manifest_sha256") or model.id  # without a digest, the pictures are its own
+    results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}))]
+    for entry in reversed(evaluations.of_model(model.id)):
+        on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
+        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"])))
+    validation = Measurement(
+        f"{digest} validation {split}", f"validation of {name}", parts.get("validation", {}), chosen_on=True
+    )
+    return [measurement for measurement in (*results, validation) if measurement.figures]
+
+
+def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
+    """Two models on each set of pictures on which both were measured; if there is none, by the first of each."""
+    ours, theirs = measurements(candidate), measurements(reference)
+    by_key = {measurement.key: measurement for measurement in reversed(theirs)}
+    pairs = [(measurement, by_key[measurement.key]) for measurement in ours if measurement.key in by_key]
+    # Films on which the thresholds were chosen count only where there are no others.
+    pairs = [pair for pair in pairs if not pair[0].chosen_on] or pairs
+    pairs = pairs or [(next(iter(ours), NONE), next(iter(theirs), NONE))]
+    newest = {pair[0].key: pair for pair in reversed(pairs)}
+    return [_comparison(candidate.id, reference.id, *pair) for pair in reversed(newest.values())]
+
+
+def _comparison(candidate: str, reference: str, ours: Measurement, theirs: Measurement) -> Comparison:
+    same = ours.key == theirs.key and ours is not NONE
+    return Comparison(candidate, reference, ours.on, theirs.on, same, ours.figures, theirs.figures)
+
+
+def check(candidate: Registered, references: Sequence[Registered], unknown: Sequence[str] = ()) -> list[Comparison]:
+    """Compare a candidate with the served and promoted models. Raises PneumoError (exit 10) unless it is as good.
+
+    `unknown`: why other models that may serve cannot be compared with it.
+    """
+    comparisons = [one for model in references if model.id != candidate.id for one in compare(candidate, model)]
+    common = [(one.candidate_on, one.candidate_figures) for one in comparisons if one.same]
+    first = next(iter(measurements(candidate)), NONE)
+    faults = [*unknown, *(fault for one in comparisons for fault in one.faults())]
+    faults += [fault for on, measured in common or [(first.on, first.figures)] for fault in _below_floor(on, measured)]
+    if faults:
+        lines = [f"{candidate.id} is not promoted:", *(f"- {fault}" for fault in dict.fromkeys(faults))]
+        lines += [line for one in comparisons for line in one.table()]
+        raise PneumoError(
+            "\n".join(lines),
+            _hint(candidate, comparisons),
+            Exit.GATE_FAILED,
+            faults=list(dict.fromkeys(faults)),
+            comparisons=[asdict(one) for one in comparisons],
+        )
+    return comparisons
+
+
+def _below_floor(on: str, measured: Mapping[str, Interval]) -> Iterator[str]:
+    if not measured:
+        yield "its figures were never measured"
+        return
+    for name, floor in FLOORS.items():
+        figure = measured.get(name)
+        if figure is None:
+            yield f"its {TITLES[name]} was not measured on {on}"
+        elif figure["low"] < floor:
+            yield f"its {TITLES[name]} is not shown to be at least {floor}: {figures.with_interval(figure)} on {on}"
+
+
+def _hint(candidate: Registered, comparisons: Sequence[Comparison]) -> str:
+    others = dict.fromkeys(one.reference for one in comparisons if not one.same)
+    names = [candidate.id, *others] if others or not measurements(candidate) else []
+    evaluate = [f"pneumoctl model evaluate {name} DIR" for name in names]
+    first = f"score the same pictures with each: {'; '.join(evaluate)}; or: " if names else ""
+    return f"{first}pneumoctl model promote {candidate.id} --force --reason WHY (which is recorded)"

@@ -1,0 +1,78 @@
+"""Prove what serves: the hosts' running model, identified by digest, has scored a picture through the front door."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from model import bundle
+from pneumoctl.plan.steps import Step
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.hosts import Hosts
+from pneumoctl.stack.inventory import Host
+from pneumoctl.targets.common import health
+
+HASHED_S = 60.0  # in which a host hashes the files of its model
+# The process and not the link says what serves: a service resolves `current` when it starts.
+_RUNNING = (
+    r"""tr '\0' '\n' <"/proc/$(systemctl show -P MainPID pneumoctl-api)/environ" | sed -n 's/^MODEL_BUNDLE=//p'"""
+)
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """Runs the proof on this machine: a picture sent through the front door, as a person would upload it."""
+
+    door: health.WebEndpoint
+    hosts: Hosts
+
+    def pending(self, steps: Sequence[Step]) -> list[bool]:
+        """See rollout.StepRunner."""
+        return [True for _ in steps]
+
+    def act(self, step: Step) -> tuple[str, Output]:
+        """See rollout.StepRunner."""
+        return "done", Output(0, json.dumps(health.gate(self.door, served(self.hosts))), "")
+
+
+def served(hosts: Hosts) -> Manifest:
+    """The manifest of the one model that all API hosts run. Raises PneumoError (exit 10) unless there is one.
+
+    Neither what the operator's machine has promoted nor what an answer says of itself counts.
+    """
+    apis = [host for host in hosts.inventory.hosts if host.role == "app"]
+    with ThreadPoolExecutor(len(apis) or 1) as pool:
+        manifests = list(pool.map(lambda host: _running(hosts.agents, host), apis))
+    models = {_name(manifest): manifest for manifest in manifests}
+    if len(models) != 1:
+        pairs = zip(apis, manifests, strict=True)
+        serves = ", ".join(f"{host.name} {_name(manifest)}" for host, manifest in pairs)
+        raise health.failed(f"the hosts serve different models: {serves} (pneumoctl deploy model makes them the same)")
+    return next(iter(models.values()))
+
+
+def _running(agents: Agents, host: Host) -> Manifest:
+    """The manifest of the model that the API of a host runs, after every file of it was hashed."""
+    root = agents.run(host, ("sh", "-c", _RUNNING)).stdout.strip()
+    if not root:
+        raise health.failed(f"the API on {host.name} does not run")
+    if changed := agents.check_releases(host, [root], HASHED_S):
+        kind, path = changed[0]
+        raise health.failed(f"the model on {host.name} is not the deployed one: {path} {kind}; deploy that model again")
+    (content,) = agents.read(host, [f"{root}/{bundle.MANIFEST}"])
+    try:
+        manifest = bundle.read((content or "").encode())
+    except bundle.BundleError as error:
+        raise health.failed(f"the model on {host.name}: {error}") from error
+    if _name(manifest) != PurePosixPath(root).name:
+        raise health.failed(f"{root} on {host.name} contains {_name(manifest)}")
+    return manifest
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest['name']}-{manifest['version']}"
