@@ -13,7 +13,7 @@ from pneumoctl.hosts import nginx
 from pneumoctl.hosts import releases as serving
 from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.plan.steps import Plan
+from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.hosts import Hosts
