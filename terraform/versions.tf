@@ -15,6 +15,10 @@ terraform {
 provider "aws" {
   region = var.region
 
+  # About half a minute. The provider also repeats a launch for which a zone has no capacity, by default for an hour;
+  # pneumoctl tries the other zones instead.
+  max_retries = 9
+
   default_tags {
     tags = { "pneumoctl:stack" = var.stack }
   }

@@ -46,13 +46,14 @@ class ConsoleWatch:
     def check(self, note: Callable[[str], None]) -> None:
         """Judge the boot of the stopped host. Raises BootFailed if the console shows that it failed.
 
-        A console that is still empty is only noted: the host announces its key at each later boot, too, and a run reads
-        the result of its boot script before it begins.
+        A console that is still empty is only noted: the host announces its key at each later boot, too. One that lacks
+        the end of a boot script that began is no failure: a run reads the result of the script before it begins.
         """
         end = time.monotonic() + LATE_S
         while not (self.pinned and self.mark) and self._read_again() and time.monotonic() < end:
             time.sleep(PAUSE_S)
-        if self.mark not in (None, "ok") or (self.output and not self.pinned):
+        began = self.pinned and (self.mark or serial_console.announced(self.output))
+        if self.mark not in (None, "ok") or (self.output and not began):
             error = BootFailed(self.host, self._failure(), "the console", self.output)
             error.hint = f"terminate instance {self.host.instance_id}, then create it again: pneumoctl up"
             raise error

@@ -40,6 +40,11 @@ def boot_mark(console: str) -> str | None:
     return marks[-1] if marks else None
 
 
+def announced(console: str) -> bool:
+    """Whether the boot script has announced the key. cloud-init writes keys, too, also if that script never ran."""
+    return any(_ANNOUNCED in line for line in lines(console))
+
+
 def begins(line: str) -> bool:
     """Whether this line is from the beginning of a boot."""
     return bool(_BOOT.search(line)) or _ANNOUNCED in line

@@ -174,7 +174,7 @@ class ActiveFaults:
         return not any(fault.name == kind and fault.zone in ("", zone) for fault in self._of("not-offered"))
 
     def has_capacity(self, kind: str, zone: str) -> bool:
-        """Whether EC2 can launch or start an instance of a type in a zone."""
+        """Whether EC2 can launch an instance of a type in a zone."""
         return not any(fault.name == kind and fault.zone in ("", zone) for fault in self._of("no-capacity"))
 
     def applies(self, kind: str, name: str) -> bool:

@@ -57,6 +57,7 @@ def test_the_account_stops_a_gpu_host_whose_first_boot_fails_and_that_nobody_wat
     assert not [call for call in lab.mutating_calls() if call["action"] == "StopInstances"]
 
 
+@pytest.mark.repeat
 def test_a_gpu_host_is_made_in_another_zone_if_the_first_has_no_capacity(without_gpu_host: Operator) -> None:
     operator, lab = without_gpu_host, without_gpu_host.lab
     before = _zone(operator)

@@ -33,7 +33,9 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 def aws(cloud: Cloud) -> Aws:
     account = cloud.aws()
     guarded(account, "arm")
-    scheduled_stop.delete(account, "arm", RUN)
+    group = {"GroupName": "pneumoctl-arm"}
+    for schedule in account.items("scheduler", "list_schedules", "Schedules", **group):
+        account.call("scheduler", "delete_schedule", **group, Name=schedule["Name"])
     return account
 
 
@@ -93,6 +95,15 @@ def test_the_schedule_of_the_first_boot_is_disabled_and_stays(aws: Aws) -> None:
     assert scheduled_stop.listed(aws, "arm") == [] and after["State"] == "DISABLED"
     assert {name: after[name] for name in scheduled_stop._KEPT} == {name: before[name] for name in scheduled_stop._KEPT}
     scheduled_stop.delete(aws, "never-made", FIRST_BOOT_OF_HOST)
+
+
+def test_a_first_boot_that_is_over_needs_no_disabling(aws: Aws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduled_stop.arm(aws, "arm", FIRST_BOOT_OF_HOST, HOST, UNTIL)
+    cloud.fault("error", service="scheduler", action="UpdateSchedule", code="ValidationException", message="the past")
+    with pytest.raises(PneumoError, match="the past"):
+        scheduled_stop.delete(aws, "arm", FIRST_BOOT_OF_HOST)
+    monkeypatch.setattr(scheduled_stop, "now", lambda _: UNTIL + timedelta(seconds=1))
+    scheduled_stop.delete(aws, "arm", FIRST_BOOT_OF_HOST)
 
 
 def test_terraform_arms_the_same_schedule_for_a_first_boot(aws: Aws) -> None:

@@ -14,6 +14,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZG
 BOOTING = "Linux version 6\n"
 ANNOUNCED = f"{BOOTING}pneumoctl-host-key: {KEY}\n"
 BOOTED = f"{ANNOUNCED}pneumoctl-boot: ok\n"
+CLOUD_INIT = f"-----BEGIN SSH HOST KEY KEYS-----\n{KEY} root@x\n-----END SSH HOST KEY KEYS-----\n"
 HOST = Host("train", "train", "10.20.32.10", instance_id="i-1")
 
 
@@ -73,6 +74,7 @@ def test_a_console_without_the_end_of_the_boot_is_no_failure_once_the_key_is_kno
         (f"{ANNOUNCED}pneumoctl-boot: failed line 4: hostnamectl (exit 3)\n", "its boot script failed line 4"),
         (BOOTING, "its boot script did not end"),
         (f"{BOOTING}pneumoctl-boot: ok\n", "its console shows no host key"),
+        (f"{BOOTING}{CLOUD_INIT}", "its boot script did not end"),  # user data never ran
     ],
 )
 def test_a_failed_boot_is_shown(tmp_path: Path, output: str, why: str) -> None:

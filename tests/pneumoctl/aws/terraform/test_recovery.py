@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -16,16 +15,15 @@ import pytest
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.leftovers import Remaining
-from pneumoctl.aws.terraform import recovery, runner
+from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.recovery import missing_from_state
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.stub import stub
 from pneumoctl.files import bundled
-from tests import needs
 from tests.attached_provider import attached
 from tests.lab.api.client import Api, running
-from tests.lab.machine.home import CONFIGURATION, plugin_mirror
+from tests.pneumoctl.provider_terraform import with_provider
 
 
 def thing(kind: str, id: str, address: str) -> Remaining:
@@ -163,27 +161,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def terraform(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terraform:
-    mirror = plugin_mirror()
-    if shutil.which("terraform") is None or mirror is None:
-        pytest.skip(needs.PROVIDER if shutil.which("terraform") else needs.TERRAFORM)
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "main.tf").write_text(MAIN)
-    (tmp_path / "terraformrc").write_text(CONFIGURATION.format(mirror=mirror))
-    ours = {
-        "AWS_ENDPOINT_URL": api.url,
-        "AWS_ACCESS_KEY_ID": "lab",
-        "AWS_SECRET_ACCESS_KEY": "lab",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REGION": "eu-west-1",
-        "TF_CLI_CONFIG_FILE": str(tmp_path / "terraformrc"),
-        "GOGC": "400",  # a quarter less CPU time
-    }
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in ours.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(runner, "bundled", lambda name: tmp_path / "source")
-    return Terraform(tmp_path / "stack" / "terraform", dict(os.environ), tmp_path / "stack" / "log")
+    return with_provider(api, tmp_path, monkeypatch, MAIN)
 
 
 # Each start of the provider takes seconds: here no plan is saved and read first.

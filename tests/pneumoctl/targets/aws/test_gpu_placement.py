@@ -1,16 +1,23 @@
 """The GPU host is made where AWS has capacity: in another zone, of another type. Other failures end the apply."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pneumoctl.aws import prices
+from pneumoctl.aws.ec2 import Aws
 from pneumoctl.aws.terraform.plan_json import Saved
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import gpu_placement, provision, quotas
+from tests.attached_provider import attached
+from tests.lab.api.client import Api, running
 from tests.pneumoctl.examples import aws_context
+from tests.pneumoctl.provider_terraform import with_provider
 
 SUBNET = Resource("aws_subnet.train", "aws_subnet", "subnet-1", {"availability_zone": "eu-west-1a"})
 
@@ -84,3 +91,66 @@ def test_another_failure_ends_the_apply(monkeypatch: pytest.MonkeyPatch, other: 
     with pytest.raises(PneumoError) as caught:
         applies.run()
     assert caught.value is other and applies.plans == [()]
+
+
+# --- the real thing: terraform with its AWS provider against the lab's API, with the resources of a GPU host --------
+
+MAIN = """
+variable "region" { type = string }
+variable "stack" { type = string }
+variable "gpu_type" { default = "g5.xlarge" }
+variable "gpu_zone" { default = "" }
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+provider "aws" {
+  region      = var.region
+  max_retries = 1
+}
+resource "aws_vpc" "main" { cidr_block = "10.20.0.0/16" }
+resource "terraform_data" "gpu" { input = var.gpu_type }
+resource "aws_subnet" "train" {
+  vpc_id            = aws_vpc.main.id
+  cidr_block        = "10.20.1.0/24"
+  availability_zone = var.gpu_zone != "" ? var.gpu_zone : "eu-west-1a"
+  lifecycle {
+    ignore_changes       = [availability_zone]
+    replace_triggered_by = [terraform_data.gpu]
+  }
+}
+resource "aws_instance" "host" {
+  for_each      = toset(["train"])
+  ami           = "ami-0deb0000000000003"
+  instance_type = var.gpu_type
+  subnet_id     = aws_subnet.train.id
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with running(tmp_path_factory.mktemp("api")) as running_api:
+        yield running_api
+
+
+def test_terraform_moves_the_subnet_and_a_second_plan_is_empty(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terraform = with_provider(api, tmp_path, monkeypatch, MAIN)
+    terraform.prepare({"region": "eu-west-1", "stack": "t"}, "", "eu-west-1", "t")
+    aws_ctx: Any = aws_context(Aws("", "eu-west-1"), gpu_types="g4dn.xlarge")
+    with attached(terraform.directory, terraform.environment) as environment:
+        provided = replace(terraform, environment=environment)
+        aws_ctx = replace(aws_ctx, terraform=provided, stack=Stack("t", tmp_path / "stack"))
+        faults = [{"name": "g5.xlarge", "zone": ""}, {"name": "g4dn.xlarge", "zone": "eu-west-1a"}]
+        for fault in faults:
+            api.ask("POST", "faults", {"kind": "no-capacity", **fault})
+        gpu_placement.apply(aws_ctx, provided.save_plan())
+        made = {resource.address: resource.values for resource in provided.resources()}
+        again = provided.save_plan(options=("-var=gpu_type=g4dn.xlarge",))  # as the next `up`: see Context.gpu_type
+
+    assert made["aws_subnet.train"]["availability_zone"] == "eu-west-1b"
+    assert made[provision.GPU_ADDRESS]["instance_type"] == "g4dn.xlarge"
+    assert again.no_op

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import stop as gpu
+from pneumoctl.ssh import keys
 from pneumoctl.stack import inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack
@@ -125,6 +127,38 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
     with pytest.raises(PneumoError, match="is in account 123456789012") as caught:
         context.login(Settings(stack="t", region="eu-west-1"), stack)
     assert caught.value.code == Exit.USAGE
+
+
+class Applied:
+    """A terraform that has made six hosts, one of them for training, and has ended."""
+
+    is_running = False
+
+    def outputs(self) -> dict[str, object]:
+        hosts = {
+            name: {**host, "instance_id": "i-1"} if name == "train" else host for name, host in HOSTS_OUTPUT.items()
+        }
+        return {"hosts": hosts, "bastion": "198.51.100.1"}
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_gpu_host_is_stopped_before_the_other_hosts_are_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    ec2, stack, failed = Ec2(boots=4), Stack("t", tmp_path), PneumoError("web-0 did not boot")
+
+    def wait(*_: object) -> None:
+        assert ec2.stopped == ["i-1"]
+        raise failed
+
+    monkeypatch.setattr(provision.first_boot, "wait", wait)
+    monkeypatch.setattr(provision.orphans, "leases", lambda *_: {})
+    if known:  # a host that has booted before has nothing to wait for
+        keys.pin(stack.ssh, inventory.Host("train", "train", "10.20.32.10", instance_id="i-1"), "ssh-ed25519 AAAA")
+    aws_ctx: Any = replace(aws_context(ec2, gpu_host=True), stack=stack, terraform=Applied())  # type: ignore[arg-type]
+    with pytest.raises(PneumoError) as caught:
+        provision.wait_until_ready(aws_ctx)
+    assert caught.value is failed and (ec2.looks <= 2) is known
 
 
 def test_a_gpu_host_keeps_its_type_while_the_settings_name_it(tmp_path: Path) -> None:
