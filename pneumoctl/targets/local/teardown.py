@@ -72,14 +72,14 @@ def _export_folder(stack: Stack) -> Path:
 
 def teardown(stack: Stack, purge: bool, agreed: bool, dry_run: bool) -> Report:
     """Export, end every process, remove the directory and prove it; with `dry_run`, only show the plan."""
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+    if dry_run:
         desired, hosts = prepare(stack, purge)
-        if not dry_run:
-            return _carry_out(stack, desired, hosts, agreed, act)
         planned = plan(desired)
         todo = changes(planned, hosts)
         lines = list(describe(planned, lambda step: step in todo))
         return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", {"purge": purge, "yes": agreed}) as act:
+        return _carry_out(stack, *prepare(stack, purge), agreed, act)
 
 
 def _carry_out(
