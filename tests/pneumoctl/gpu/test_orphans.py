@@ -369,6 +369,20 @@ def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
     assert "the next train deletes it" in capsys.readouterr().err
 
 
+def test_the_schedule_of_a_run_that_starts_meanwhile_is_kept(
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Aws.training_hosts
+
+    def start_a_run(self: Aws, name: str) -> list[Instance]:
+        lease(aws, train)
+        return listed(self, name)
+
+    monkeypatch.setattr(Aws, "training_hosts", start_a_run)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [armed.run for armed in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
 def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(
     aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
