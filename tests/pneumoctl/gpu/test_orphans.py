@@ -409,8 +409,11 @@ def test_the_guards_are_shown(aws: Aws, stack: Stack, train: Instance, capsys: p
 def test_a_drill_starts_the_gpu_and_the_account_alone_stops_it(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 5  # it runs
+    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 7  # on without a lease
+    lease(aws, train)
+    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 5  # used by a run
     aws.stop([train], timeout=20)
+    scheduled_stop.delete(aws, "watch", RUN)
     monkeypatch.setattr(guards, "DRILLS", {"schedule": (2.0, 30.0)})
     assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch", "--json"]) == 0
     assert state(aws, train) == "stopped"
