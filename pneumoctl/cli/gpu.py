@@ -117,8 +117,8 @@ def stop(invocation: Invocation) -> int:
     Exit code 7 if the GPU is not confirmed stopped.
     """
     with _reached(invocation) as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
+        armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
         hosts = aws.training_hosts(stack.name)
-        armed, unread = _armed(aws, stack)
         act.begin(audit.plan_digest([host.id for host in hosts]))
         aws.stop(hosts)
         act.changed = [host.id for host in hosts if host.state not in ("stopped", "terminated")]
@@ -133,7 +133,7 @@ def stop(invocation: Invocation) -> int:
 
 
 def _armed(aws: Aws, stack: Stack) -> tuple[list[Lease], str]:
-    """The scheduled stops before the host is stopped, or why they cannot be read. A later one belongs to a new run."""
+    """The scheduled stops, or why they cannot be read: that must not keep the host running."""
     try:
         return scheduled_stop.listed(aws, stack.name), ""
     except PneumoError as error:

@@ -1,6 +1,7 @@
 """The options that every command has, and the settings and the stack that a command is called with."""
 
 import functools
+import importlib
 import inspect
 import os
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
-from pneumoctl.gpu import orphans
 from pneumoctl.stack import ownership, settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
@@ -54,7 +54,7 @@ def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..
             named = {name: _plain(values[name]) for name in ("stack", *flags)}
             called = invocation(named, values["config"])
             if alarm:
-                orphans.start_alarm_for(called.stack)
+                _start_alarm(called)
             return function(called, **own)  # type: ignore[call-arg]
 
         return _with_options(command, function, 1, options)
@@ -67,6 +67,12 @@ def invocation(flags: dict[str, Any], config: Path | None) -> Invocation:
     called = Invocation(*resolve(settings.load(flags, config, os.environ)))
     ownership.close_to_others(called.stack.directory)
     return called
+
+
+def _start_alarm(called: Invocation) -> None:
+    """Show GPU hosts without a lease. Imported by name, so that a stack on this machine loads no module for AWS."""
+    if called.settings.target == "aws":
+        importlib.import_module("pneumoctl.gpu.orphans").start_alarm_for(called.stack)
 
 
 def _plain(value: Any) -> Any:

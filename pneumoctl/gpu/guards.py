@@ -10,7 +10,7 @@ from pneumoctl.aws import prices
 from pneumoctl.aws.bill import money
 from pneumoctl.aws.ec2 import HALTED, HALTING, Aws, Instance
 from pneumoctl.aws.leftovers import FIRST_BOOT
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import attribution, scheduled_stop
 from pneumoctl.gpu import stop as gpu
 from pneumoctl.gpu.scheduled_stop import Lease
@@ -131,7 +131,7 @@ def _on_host(stops: bool) -> str:
 def drill(aws: Aws, stack: Stack, host: Instance, name: str) -> dict[str, Any]:
     """Start the host with a lease and no run, and wait for the guard; stop the host if the guard is late."""
     if host.state != "stopped":
-        raise PneumoError(f"the GPU host is {host.state}, not stopped", "pneumoctl gpu status", Exit.LOCKED)
+        raise gpu.in_use(aws, stack.name, host, host.state)
     lease_s, timeout = DRILLS[name]
     run, began = runs.new_id(scheduled_stop.now(aws)), time.monotonic()
     until = scheduled_stop.now(aws).replace(microsecond=0) + timedelta(seconds=lease_s)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.gpu import scheduled_stop
 from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
 
@@ -57,6 +58,20 @@ def shutdown_ends_billing(aws: Aws, host: Instance) -> bool:
     name = "instanceInitiatedShutdownBehavior"
     attribute = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute=name)
     return bool(attribute["InstanceInitiatedShutdownBehavior"]["Value"] == ("terminate" if host.spot else "stop"))
+
+
+def in_use(aws: Aws, stack: str, host: Instance, state: str, run: str = "") -> PneumoError:
+    """The error for a GPU host that should be stopped and is not. `run`: the caller's own, whose lease does not count.
+
+    Its code is 5 if another run uses the host, and 7 if it is on without a lease.
+    """
+    others = [lease for lease in scheduled_stop.listed(aws, stack) if lease.run != run]
+    if lease := scheduled_stop.lease_covering(others, host.id, scheduled_stop.now(aws)):
+        hint = f"wait for it, or end it: pneumoctl runs cancel {lease.run}"
+        return PneumoError(f"the GPU host {host.id} is used by {lease}", hint, Exit.LOCKED)
+    if state in HALTED or state == "gone":
+        return PneumoError(f"the GPU host {host.id} is {state}, not stopped", "pneumoctl up")
+    return unconfirmed(aws, stack, f"{host.id} is {state}", "pneumoctl gpu stop")
 
 
 def unconfirmed(aws: Aws, stack: str, why: str, hint: str = "") -> PneumoError:

@@ -59,6 +59,11 @@ class _Ending:
         return started and self.context.host.spot == self.run.spot
 
     @property
+    def is_off(self) -> bool:
+        """Whether the host is off as far as this run is concerned: stopped and proven, or never touched while off."""
+        return self.stop_failure is None and self.outcome.code != Exit.GPU_NOT_STOPPED
+
+    @property
     def deadline(self) -> datetime:
         """When the account stops the host."""
         return datetime.fromisoformat(self.run.deadline)
@@ -143,7 +148,7 @@ def _determine_outcome(ending: _Ending) -> None:
 
 def _delete_schedule(ending: _Ending) -> None:
     """Delete the schedule. If this fails, it has no effect on a stopped host, and deletes itself after the deadline."""
-    if ending.stop_failure is not None:
+    if not ending.is_off:  # then it must act
         return
     try:
         scheduled_stop.delete(ending.context.aws, ending.run.stack, ending.run.id)
@@ -154,7 +159,7 @@ def _delete_schedule(ending: _Ending) -> None:
 
 
 def _write_record(ending: _Ending) -> None:
-    phase = "stopped" if ending.stop_failure is None else "not confirmed stopped"
+    phase = "stopped" if ending.is_off else "not confirmed stopped"
     runs.save(ending.context.stack, ending.run.with_phase(phase, ending.now))
 
 

@@ -88,7 +88,7 @@ class Session:
         give_up = time.monotonic() + STOPPING_S
         while (state := aws.states([host.id]).get(host.id, "gone")) != "stopped":
             if state != "stopping" or time.monotonic() > give_up:
-                raise PneumoError(f"the GPU host {host.id} is {state}, not stopped", "pneumoctl gpu status")
+                raise gpu.in_use(aws, self.record.stack, host, state, self.record.id)
             time.sleep(2)
         if not gpu.shutdown_ends_billing(aws, host):
             message = f"EC2 would not stop the GPU host {host.id} when it powers itself off; nothing was started"

@@ -149,6 +149,9 @@ class FakeAws(Aws):
         simulation = self.simulation
         simulation.advance()
         simulation.record_call(operation)
+        if operation == "list_schedules":
+            yield from [{"Name": simulation.armed["Name"]}] if simulation.armed else []
+            return
         yield {"Instances": [self._described()]}
 
     def _described(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _interrupt(*_: object) -> None:
 def test_an_interrupt_is_one_error_with_the_next_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pneumoctl.cli.invocation.orphans.start_alarm_for", _interrupt)
+    monkeypatch.setattr("pneumoctl.cli.audit.audit_.chain", _interrupt)
     assert run(["audit", "--stack", "a", "--json"]) == Exit.INTERRUPTED
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error"]["code"] == Exit.INTERRUPTED

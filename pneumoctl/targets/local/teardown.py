@@ -70,15 +70,15 @@ def _any(folder: Path) -> bool:
 
 def teardown(stack: Stack, keep: Keep, agreed: bool, dry_run: bool) -> Report:
     """Export, end every process, remove the directory and prove it; with `dry_run`, only show the plan."""
-    options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
-    with stack.locked("teardown"), audit.recorded(stack, "teardown", options) as act:
+    if dry_run:
         desired, hosts = prepare(stack, keep)
-        if not dry_run:
-            return _carry_out(stack, desired, hosts, agreed, act)
         planned = plan(desired)
         todo = changes(planned, hosts)
         lines = list(describe(planned, lambda step: step in todo))
         return Report({"stack": stack.name, "changes": [step.title for step in todo]}, lines)
+    options = {"purge": keep == "nothing", "results_only": keep == "results", "yes": agreed}
+    with stack.locked("teardown"), audit.recorded(stack, "teardown", options) as act:
+        return _carry_out(stack, *prepare(stack, keep), agreed, act)
 
 
 def _carry_out(

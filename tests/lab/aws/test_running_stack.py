@@ -1,6 +1,7 @@
 """The hosts after `up`: the web page behind nginx with TLS, the metrics in Prometheus, and a rerun."""
 
 import json
+import re
 import ssl
 import urllib.parse
 from collections.abc import Callable
@@ -55,6 +56,22 @@ def test_up_ends_with_a_real_prediction_through_the_front_door(first_up: FirstUp
 
     assert proof["finding"] in ("pneumonia", "no pneumonia") and proof["refusal"] is None
     assert 0 <= proof["probability"] <= 1 and proof["model"]["name"]
+
+
+def test_a_request_has_the_same_id_in_the_logs_of_nginx_and_of_the_api(
+    operator: Operator, page: Callable[..., urllib3.BaseHTTPResponse]
+) -> None:
+    def journal(host: str, *of: str) -> str:
+        return operator.lab.fault.run_on_host(host, ["journalctl", "-q", "-o", "cat", *of])
+
+    page("GET", "/")
+
+    def logged() -> bool:
+        ids = re.findall(r"^([0-9a-f]{32}) \S+ GET / 200 ", journal("nginx", "-t", "nginx"), re.MULTILINE)
+        lines = "".join(journal(host, "-u", "pneumoctl-api") for host in ("app-0", "app-1"))
+        return bool(ids) and f"request {ids[-1]} GET /v1/predictions 200 " in lines
+
+    wait_for("the request in both logs", logged)
 
 
 def test_a_radiograph_is_assessed_by_the_page_and_stays_on_it(page: Callable[..., urllib3.BaseHTTPResponse]) -> None:

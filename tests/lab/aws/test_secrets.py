@@ -67,7 +67,7 @@ def files_below(*directories: Path) -> list[Path]:
 def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[bytes]) -> None:
     """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
     if not (operator.directory / PLAN).exists():
-        operator.run("plan")  # keeps its saved plan, as an `up` without changes does
+        operator.run("up", "-y")  # without changes: it keeps its saved plan
     files = files_below(operator.lab.paths.home)
     names = {str(path.relative_to(operator.directory)) for path in files if path.is_relative_to(operator.directory)}
 

@@ -60,7 +60,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("pneumoctl.cli.invocation.orphans.start_alarm_for", refuse)
+    monkeypatch.setattr("pneumoctl.cli.audit.audit_.chain", refuse)
 
 
 @pytest.mark.parametrize("filename", ["state.json", 7])

@@ -415,6 +415,20 @@ def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
     assert "the next train deletes it" in capsys.readouterr().err
 
 
+def test_the_schedule_of_a_run_that_starts_meanwhile_is_kept(
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Aws.training_hosts
+
+    def start_a_run(self: Aws, name: str) -> list[Instance]:
+        lease(aws, train)
+        return listed(self, name)
+
+    monkeypatch.setattr(Aws, "training_hosts", start_a_run)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [armed.run for armed in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
 def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(
     aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,8 +455,11 @@ def test_the_guards_are_shown(aws: Aws, stack: Stack, train: Instance, capsys: p
 def test_a_drill_starts_the_gpu_and_the_account_alone_stops_it(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 5  # it runs
+    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 7  # on without a lease
+    lease(aws, train)
+    assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch"]) == 5  # used by a run
     aws.stop([train], timeout=20)
+    scheduled_stop.delete(aws, "watch", RUN)
     monkeypatch.setattr(guards, "DRILLS", {"schedule": (2.0, 30.0)})
     assert pneumoctl(["gpu", "guard", "--drill", "schedule", "-y", "--stack", "watch", "--json"]) == 0
     assert state(aws, train) == "stopped"

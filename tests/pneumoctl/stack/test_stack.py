@@ -106,6 +106,15 @@ def test_the_directory_of_a_stack_made_by_an_earlier_version_is_closed(
     assert demo_stack.directory.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_teardown_that_only_shows_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    demo_stack = stack.find("t")
+    demo_stack.save(Secrets.generate(), PORTS)
+    with demo_stack.locked("up"):
+        assert run(["teardown", "--dry-run", "--stack", "t"]) == 0
+        assert run(["teardown", "-y", "--stack", "t"]) == Exit.LOCKED
+
+
 def test_saving_removes_what_a_killed_teardown_left(tmp_path: Path) -> None:
     demo_stack = Stack("t", tmp_path / "t")
     demo_stack.removed.mkdir()

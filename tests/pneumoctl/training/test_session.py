@@ -291,6 +291,15 @@ def test_a_lost_response_to_the_start_hides_no_running_gpu(simulation: GpuSimula
     assert simulation.state == "stopped" and summary.receipt.exit == 8 and summary.receipt.guard == "client"
 
 
+def test_a_host_that_somebody_started_meanwhile_is_exit_7_and_its_stop_stays_armed(
+    simulation: GpuSimulation, tmp_path: Path
+) -> None:
+    simulation.faults["get_schedule"] = lambda: simulation.turn("running")
+    summary = run_it(simulation, tmp_path)
+    assert summary.receipt.exit == Exit.GPU_NOT_STOPPED and "is running" in summary.receipt.message
+    assert simulation.armed and "start_instances" not in simulation.calls and "gpu stop" in summary.hint
+
+
 def just_made(simulation: GpuSimulation) -> None:
     """`up` made the host a minute ago and stopped it after 47 seconds."""
     simulation.launched, simulation.stopped, simulation.reason = -60, -13, "Client.UserInitiatedShutdown"
