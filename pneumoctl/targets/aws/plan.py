@@ -34,7 +34,7 @@ def report(settings: Settings, stack: Stack) -> Report:
         stopped = [host.name for host in provision.stopped_hosts(context)] if stack.hosts() else []
         repairs = [provision.removal(rule) for rule in provision.foreign_rules(context)]
         repairs += [f"+  start {name}, which was stopped outside pneumoctl" for name in stopped]
-        new = new_hosts(planned)
+        new = new_hosts(planned) if stack.hosts() else []
         on_hosts = _on_hosts(settings, stack, {*new, *stopped})
     text = (*blocks(planned, bill), *repairs, *(f"{name} is new: it gets everything" for name in new), *on_hosts.lines)
     more = {"repairs": repairs, "new_hosts": new, "configure": list(on_hosts.lines), "hosts": on_hosts.document()}

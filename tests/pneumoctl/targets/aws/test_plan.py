@@ -145,7 +145,8 @@ def test_a_change_in_aws_hides_no_change_on_the_hosts_that_stay(planning: Planni
 def test_before_the_first_up_no_host_is_asked(planning: Planning, tmp_path: Path) -> None:
     (tmp_path / "t" / "inventory.json").unlink()
     new = Change('aws_instance.host["nginx"]', "aws_instance", "create", {}, {})
-    document, code, _ = planning([new], silent=["nginx"])
+    document, code, text = planning([new], silent=["nginx"])
+    assert document["new_hosts"] == [] and "is new" not in text  # all of them are
     assert code == Exit.CHANGES and document["hosts"] == {"changes": [], "differences": [], "unknown": {}}
 
 
