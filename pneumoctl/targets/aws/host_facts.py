@@ -38,10 +38,10 @@ for one in $(systemctl list-units --failed --plain --no-legend | cut -d" " -f1);
 systemctl show --property=Id,ActiveState,SubState "$@"
 """
 _READY = """for one in "$@"; do
-  said=$(curl -s --max-time 2.5 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
+  said=$(curl -s --max-time 4.5 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
   printf '%s %s\\n' "${one%%=*}" "$said"
 done
-"""  # longer than the 2 s after which the API gives up on Redis
+"""  # longer than twice the 2 s after which the API gives up on Redis: another check may be under way
 
 Answer = TypeVar("Answer")
 

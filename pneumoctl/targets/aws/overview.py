@@ -22,7 +22,7 @@ from pneumoctl.targets.aws.host_rows import PENDING, READINESS
 from pneumoctl.targets.common import faults as common_faults
 
 TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
-READY_S = 6.5  # of services whose host has answered by then: a service may wait for Redis
+READY_S = 8.5  # of services whose host has answered by then: a service may wait for Redis
 CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
 
 
