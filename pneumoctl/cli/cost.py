@@ -40,7 +40,7 @@ def _of_plan(settings: Settings, stack: Stack) -> int:
     """What a stack will cost that does not exist yet."""
     planned = plan.bill_of_all(settings, stack)
     _show(planned, ["" for _ in planned.lines])
-    console.text(f"nothing so far: `pneumoctl up` makes the stack. Without {bill.LEFT_OUT}")
+    console.text("nothing so far: `pneumoctl up` makes the stack (prices without traffic)")
     console.result({"stack": settings.stack, "usd_so_far": 0.0, "leaves_out": bill.LEFT_OUT, **planned.as_dict()})
     return 0
 

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar, cast
@@ -29,11 +29,7 @@ from pneumoctl.targets.common import health, ready
 QUESTION_S = 20.0
 FRONT_DOOR_S = 3.0
 READINESS = ("api", "ui")  # services that say whether they are ready
-_ASK = """root=$1 mark=$2 links=$3 pages=$4; shift 4
-for one in $pages; do
-  said=$(curl -s --max-time 2 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
-  printf 'ready=%s %s\\n' "${one%%=*}" "$said"
-done
+_ASK = """root=$1 mark=$2 links=$3; shift 3
 printf 'boot=%s\\n' "$(head -c 200 "$mark" 2>/dev/null | tr '\\n' ' ')"
 for one in $links; do printf '%s=%s\\n' "$one" "$(readlink "$root/$one")"; done
 df -P / | awk 'END {sub("%", "", $5); print "disk=" $5}'
@@ -41,6 +37,11 @@ awk '/^MemTotal/ {all = $2} /^MemAvailable/ {left = $2} END {print "memory=" int
 for one in $(systemctl list-units --failed --plain --no-legend | cut -d" " -f1); do printf 'failed=%s\\n' "$one"; done
 systemctl show --property=Id,ActiveState,SubState "$@"
 """
+_READY = """for one in "$@"; do
+  said=$(curl -s --max-time 4.5 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
+  printf '%s %s\\n' "${one%%=*}" "$said"
+done
+"""  # longer than twice the 2 s after which the API gives up on Redis: another check may be under way
 
 Answer = TypeVar("Answer")
 
@@ -55,7 +56,6 @@ class HostFacts:
     memory: int
     units: Mapping[str, str]  # the units that should run -> active, inactive, failed, activating
     failed: tuple[str, ...]  # every failed unit of the host
-    not_ready: Mapping[str, str] = field(default_factory=dict)  # service (api, ui) -> why its readiness is not 200
 
     @property
     def releases(self) -> dict[str, str]:
@@ -95,10 +95,22 @@ def within(
 
 def see(agents: Agents, host: Host) -> HostFacts:
     """Get the facts of one host with one request. Raises ssh.Unreachable."""
-    services = {name: port for name, port in (host.services or {}).items() if name in READINESS}
-    pages = " ".join(f"{name}=http://{host.address}:{port}/readyz" for name, port in services.items())
-    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), pages, *units.of(host))
+    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
     return parse(agents.run(host, argv, QUESTION_S).stdout)
+
+
+def readiness_urls(host: Host) -> dict[str, str]:
+    """Service -> the URL at which it says whether it is ready."""
+    services = {name: port for name, port in (host.services or {}).items() if name in READINESS}
+    return {name: f"http://{host.address}:{port}/readyz" for name, port in services.items()}
+
+
+def not_ready(agents: Agents, host: Host) -> dict[str, str]:
+    """Service -> why it is not ready, for those that are not. Raises ssh.Unreachable."""
+    pages = (f"{name}={url}" for name, url in readiness_urls(host).items())
+    output = agents.run(host, ("sh", "-c", _READY, "sh", *pages), QUESTION_S).stdout
+    answers = (line.strip().partition(" ") for line in output.splitlines())
+    return {service: reason for service, _, answer in answers if (reason := _reason(answer))}
 
 
 def parse(output: str) -> HostFacts:
@@ -106,7 +118,6 @@ def parse(output: str) -> HostFacts:
     facts: dict[str, str] = {}
     states: dict[str, str] = {}
     failed: list[str] = []
-    not_ready: dict[str, str] = {}
     unit: dict[str, str] = {}
     for line in (*output.splitlines(), ""):
         name, _, value = line.partition("=")
@@ -114,10 +125,6 @@ def parse(output: str) -> HostFacts:
             unit[name] = value
         elif name == "failed":
             failed.append(value)
-        elif name == "ready":
-            service, _, answer = value.partition(" ")
-            if reason := _reason(answer):
-                not_ready[service] = reason
         elif name:
             facts[name] = value.strip()
         elif unit:
@@ -125,8 +132,7 @@ def parse(output: str) -> HostFacts:
             unit = {}
     links = {link: facts[link] for link in desired.LINKS if facts.get(link)}
     percent: dict[str, int] = {name: int(facts.get(name) or -1) for name in ("disk", "memory")}
-    shares = percent["disk"], percent["memory"]
-    return HostFacts(facts.get("boot", ""), links, *shares, states, tuple(failed), not_ready)
+    return HostFacts(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
 
 
 def _reason(answer: str) -> str:

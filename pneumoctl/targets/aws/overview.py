@@ -10,19 +10,19 @@ from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
-from pneumoctl.ssh import first_boot
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import context, desired, faults, host_facts
+from pneumoctl.targets.aws import context, desired, faults, host_facts, host_rows
 from pneumoctl.targets.aws.desired import AvailableReleases
 from pneumoctl.targets.aws.host_facts import HostFacts
+from pneumoctl.targets.aws.host_rows import PENDING, READINESS
 from pneumoctl.targets.common import faults as common_faults
 
 TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
-STATUS = "pneumoctl status"  # the hint of errors on the way to a host, which is no help here
+READY_S = 8.5  # of services whose host has answered by then: a service may wait for Redis
 CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
 
 
@@ -30,7 +30,9 @@ def gather_status(
     settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Any]:
     """The state of the stack as one document. Raises PneumoError if AWS does not answer and nothing is known here."""
-    answers = host_facts.within(TIMEOUT_S, _questions(settings, stack, inventory, agents), {"aws": CLOUD_S})
+    questions = _questions(settings, stack, inventory, agents)
+    longer = {"aws": CLOUD_S} | {name: READY_S for name in questions if name.endswith(READINESS)}
+    answers = host_facts.within(TIMEOUT_S, questions, longer)
     cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
     working = [*common_faults.working(stack), *_running(terraform)]
     if isinstance(cloud, PneumoError):
@@ -38,7 +40,7 @@ def gather_status(
             raise cloud
         cloud = _unknown_cloud(settings, cloud)
     instances, leases = cloud["instances"], cloud["leases"]
-    hosts = _rows(inventory, cloud, answers)
+    hosts = host_rows.rows(inventory, cloud, answers)
     expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
     strays = [instance for instance in instances if instance.id not in expected]
     document = {
@@ -72,7 +74,7 @@ def _running(terraform: Terraform) -> list[dict[str, Any]]:
 def _questions(
     settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
 ) -> dict[str, Callable[[], Any]]:
-    """Name -> query: AWS, the facts and the pending steps of each host, the front door."""
+    """Name -> query: AWS, the facts, the readiness and the pending steps of each host, the front door."""
     questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
     if inventory and agents:
         releases = _available_releases(settings)
@@ -80,7 +82,9 @@ def _questions(
             if host.role != "train":
                 facts: Future[HostFacts] = Future()
                 questions[host.name] = partial(_facts, agents, host, facts)
-                questions[_steps(host)] = partial(_pending, settings, stack, host, agents, facts, releases)
+                if host_facts.readiness_urls(host):
+                    questions[host.name + READINESS] = partial(_not_ready, agents, host, facts)
+                questions[host.name + PENDING] = partial(_pending, settings, stack, host, agents, facts, releases)
         questions["front door"] = lambda: host_facts.check_front_door(desired.front_door(stack, settings, inventory))
     return questions
 
@@ -91,11 +95,6 @@ def _available_releases(settings: Settings) -> AvailableReleases | None:
         return desired.available_releases(settings)
     except (OSError, ValueError, PneumoError):
         return None
-
-
-def _steps(host: Host) -> str:
-    """The name of the query for a host's pending steps."""
-    return f"{host.name}: pending steps"
 
 
 def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list[str]:
@@ -143,6 +142,12 @@ def _facts(agents: Agents, host: Host, facts: Future[HostFacts]) -> HostFacts:
     return facts.result()
 
 
+def _not_ready(agents: Agents, host: Host, facts: Future[HostFacts]) -> dict[str, str]:
+    """The services of a host that are not ready; a host that is silent is not asked."""
+    facts.result(TIMEOUT_S)
+    return host_facts.not_ready(agents, host)
+
+
 def _pending(
     settings: Settings,
     stack: Stack,
@@ -175,60 +180,3 @@ def _renewal(settings: Settings) -> str:
     if settings.acme_email:
         return "pneumoctl ssh nginx -- sudo certbot renew"
     return f"{'renew yours, then: ' if settings.certificate else ''}pneumoctl configure"
-
-
-def _rows(inventory: Inventory | None, cloud: Mapping[str, Any], answers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each host of the inventory."""
-    instances = {instance.id: instance for instance in cloud["instances"]}
-    absent = "?" if cloud["error"] else "gone"  # a host that EC2 does not list
-    rows = []
-    for host in inventory.hosts if inventory else ():
-        row = _row(host, instances.get(host.instance_id), absent, answers.get(host.name), answers.get(_steps(host)))
-        row["leased"] = host.instance_id in cloud["leases"]
-        row["next"] = row["next"] or _restart(host, cloud["region"])
-        rows.append({**row, "good": not any(faults.of_host(row))})
-    return rows
-
-
-def _row(
-    host: Host, instance: Instance | None, absent: str, facts: HostFacts | PneumoError | None, pending: Any
-) -> dict[str, Any]:
-    seen = facts if isinstance(facts, HostFacts) else None
-    ssh, following = _boot(host, facts)
-    return {
-        "name": host.name,
-        "role": host.role,
-        "instance": host.instance_id,
-        "type": host.type,
-        "state": instance.state if instance else absent,
-        "since": instance.launched.isoformat() if instance else None,
-        "private": host.address,
-        "public": host.public_address,
-        "ssh": ssh,
-        "next": following,
-        "units": dict(seen.units) if seen else {},
-        "failed": list(seen.failed) if seen else [],
-        "not_ready": dict(seen.not_ready) if seen else {},
-        "releases": seen.releases if seen else {},
-        "disk_percent": seen.disk if seen else None,
-        "memory_percent": seen.memory if seen else None,
-        "steps_pending": pending if isinstance(pending, int) else None,
-    }
-
-
-def _boot(host: Host, facts: HostFacts | PneumoError | None) -> tuple[str, str]:
-    """The state of SSH to a host or of its boot, and the next command if it is known."""
-    if isinstance(facts, HostFacts):
-        log = f"pneumoctl ssh {host.name} -- sudo tail -n 50 {first_boot.LOG}"
-        return ("booted" if facts.boot == "ok" else facts.boot or "no boot mark yet"), log
-    if facts is None:
-        return "", ""
-    return facts.message, facts.hint if facts.hint != STATUS else ""
-
-
-def _restart(host: Host, region: str) -> str:
-    """The commands for a host that does not answer."""
-    first = (
-        "pneumoctl up, which repairs its address and rules" if host.role == "nginx" else f"pneumoctl ssh {host.name}"
-    )
-    return f"{first}; if it stays silent: aws ec2 reboot-instances --region {region} --instance-ids {host.instance_id}"

@@ -37,8 +37,8 @@ def report(settings: Settings, stack: Stack) -> Report:
         stopped = [host.name for host in provision.stopped_hosts(context)] if stack.hosts() else []
         repairs = [provision.removal(rule) for rule in provision.foreign_rules(context)]
         repairs += [f"+  start {name}, which was stopped outside pneumoctl" for name in stopped]
-        new = new_hosts(planned)
-        on_hosts = _on_hosts(settings, stack, {*new, *stopped})
+        new = hosts_with(planned, "create", "replace") if stack.hosts() else []
+        on_hosts = _on_hosts(settings, stack, {*new, *stopped, *hosts_with(planned, "delete")})
     gets = (f"{name} is new: it gets everything" for name in new)
     text = (*blocks(planned, bill), *lost, *repairs, *gets, *on_hosts.lines)
     more = {"repairs": repairs, "new_hosts": new, "lost": lost, "configure": list(on_hosts.lines)}
@@ -55,10 +55,10 @@ def bill_of_all(settings: Settings, stack: Stack) -> Bill:
         return price(context, provision.plan(context))
 
 
-def new_hosts(planned: Planned) -> list[str]:
-    """The hosts that terraform will make, or destroy and make again."""
-    made = (change for change in planned.changes if change.action in ("create", "replace"))
-    names = (re.fullmatch(r'aws_instance\.host\["(.+)"\]', change.address) for change in made)
+def hosts_with(planned: Planned, *actions: str) -> list[str]:
+    """The hosts with which terraform will do one of these actions; not the training host, which is not configured."""
+    addresses = (change.address for change in planned.changes if change.action in actions)
+    names = (re.fullmatch(r'aws_instance\.host\["(.+)"\]', address) for address in addresses)
     return [name[1] for name in names if name and name[1] != "train"]
 
 

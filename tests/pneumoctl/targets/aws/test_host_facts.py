@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +14,15 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import units
-from pneumoctl.stack.inventory import from_outputs
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.stack.inventory import Host, from_outputs
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
 from tests.pneumoctl.examples import HOSTS_OUTPUT
 
-SAID = """ready=api {"checks":{"store":{"fault":"StoreUnavailable: x=y","ok":false}},"status":"not ready"} 503
-boot=ok\x20
+SAID = """boot=ok\x20
 api/current=releases/0123456789ab
 api/previous=
 web/current=
@@ -48,7 +49,6 @@ def test_a_host_is_read() -> None:
     assert (seen.disk, seen.memory) == (41, 17)
     assert seen.units == {"pneumoctl-api": "active", "redis-server": "failed"}
     assert seen.failed == ("fwupd.service",)
-    assert seen.not_ready == {"api": "uploads cannot be stored (StoreUnavailable: x=y)"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_host_is_read() -> None:
     ],
 )
 def test_the_reason_why_a_service_is_not_ready_is_read(answer: str, reason: str) -> None:
-    not_ready = host_facts.parse(f"ready=ui {answer}\n").not_ready
+    not_ready = host_facts.not_ready(Running(f"ui {answer}\n"), WEB)
     assert list(not_ready) == (["ui"] if reason else [])
     assert not_ready.get("ui", "").startswith(reason)
 
@@ -75,12 +75,25 @@ def test_readiness_is_asked_of_the_service_itself() -> None:
     handler = type("Ready", (http.server.BaseHTTPRequestHandler,), {"do_GET": _unready, "log_message": lambda *_: None})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        pages = f"api=http://127.0.0.1:{server.server_address[1]}/readyz"
-        script = host_facts._ASK.rsplit("for one in $(systemctl", 1)[0]  # without what only a host has
-        said = subprocess.run(["sh", "-c", script, "sh", "/", "/mark", "", pages], capture_output=True, text=True)
+        app = Host("app-0", "app", services={"api": server.server_address[1], "node_exporter": 9100})
+        assert host_facts.not_ready(Running(), app) == {"api": "uploads cannot be stored (full)"}
         server.shutdown()
-    seen = host_facts.parse(said.stdout)
-    assert seen.not_ready == {"api": "uploads cannot be stored (full)"} and 0 <= seen.disk <= 100
+    assert host_facts.not_ready(Running(), app) == {"api": "no answer"}
+
+
+class Running(Agents):
+    """Agents whose host is this machine, or has a given output."""
+
+    def __init__(self, output: str = "") -> None:
+        self.output = output
+
+    def run(self, host: Host, argv: Sequence[str], timeout: float = 20.0) -> Output:
+        assert argv[0] == "sh"
+        said = self.output or subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+        return Output(0, said, "")
+
+
+WEB = Host("web-0", "web", services={"ui": 8080})
 
 
 def _unready(request: http.server.BaseHTTPRequestHandler) -> None:

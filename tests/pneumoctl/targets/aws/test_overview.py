@@ -22,7 +22,8 @@ from pneumoctl.targets.aws.host_facts import HostFacts
 
 BOOTED = HostFacts("ok", {"api/current": "releases/0123"}, 41, 17, {"pneumoctl-api": "active"}, ())
 CLOUD: dict[str, Any] = {"region": "eu-west-1", "instances": (), "leases": {}, "bill": None, "error": "", "next": ""}
-INVENTORY = Inventory((Host("nginx", "nginx", address="10.0.0.1"), Host("app-0", "app", address="10.0.0.2")))
+APP = Host("app-0", "app", address="10.0.0.2", services={"api": 5000})
+INVENTORY = Inventory((Host("nginx", "nginx", address="10.0.0.1"), APP))
 
 
 class FakeAgents:
@@ -37,12 +38,15 @@ class FakeAgents:
         return []
 
 
-def gather_status(monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any) -> dict[str, dict[str, Any]]:
+def gather_status(
+    monkeypatch: pytest.MonkeyPatch, stack: Stack, agents: Any, not_ready: Any = lambda *_: {}
+) -> dict[str, dict[str, Any]]:
     """The rows of the hosts, by name."""
     monkeypatch.setattr(overview, "TIMEOUT_S", 60.0)
     monkeypatch.setattr(overview, "_cloud", lambda *_: CLOUD | {"error": "AWS is not asked here"})
     monkeypatch.setattr(overview, "_available_releases", lambda *_: cast(Any, object()))
     monkeypatch.setattr(host_facts, "steps", lambda *_: [])
+    monkeypatch.setattr(host_facts, "not_ready", not_ready)
     document = overview.gather_status(Settings(target="aws"), stack, INVENTORY, cast(Agents, agents))
     return {row["name"]: row for row in document["hosts"]}
 
@@ -71,6 +75,17 @@ def test_a_host_whose_pending_steps_are_not_known_is_shown_with_its_facts(
     row = gather_status(monkeypatch, stack, FakeAgents(PneumoError("connection lost")))["app-0"]
     assert (row["ssh"], row["units"], row["steps_pending"]) == ("booted", {"pneumoctl-api": "active"}, None)
     assert row["good"] and row["releases"] == {"api": "0123"}
+
+
+def test_a_service_that_does_not_say_that_it_is_ready_is_not_good(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: object) -> None:
+        raise PneumoError("no answer within 6 s")
+
+    monkeypatch.setattr(host_facts, "see", lambda *_: BOOTED)
+    row = gather_status(monkeypatch, stack, FakeAgents(), hang)["app-0"]
+    assert row["not_ready"] == {"api": "no answer within 6 s"} and row["disk_percent"] == 41 and not row["good"]
 
 
 def test_a_host_that_does_not_answer_is_shown_with_the_reason(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,12 +131,12 @@ def test_what_up_repairs_beside_terraform_is_a_change(planning: Planning) -> Non
 
 
 def test_a_change_in_aws_hides_no_change_on_the_hosts_that_stay(planning: Planning) -> None:
-    addresses = {"app-0": "replace", "web-2": "create", "train": "create"}
+    addresses = {"app-0": "replace", "web-2": "create", "train": "create", "web-1": "delete"}
     changes = [
         Change(f'aws_instance.host["{name}"]', "aws_instance", cast(Any, action), {}, {})
         for name, action in addresses.items()
     ]
-    document, code, text = planning(changes, pending=[FRONT_DOOR, "Configure Redis"], silent=["app-0"])
+    document, code, text = planning(changes, pending=[FRONT_DOOR, "Configure Redis"], silent=["app-0", "web-1"])
     assert code == Exit.CHANGES and document["hosts"]["unknown"] == {}
     assert document["new_hosts"] == ["app-0", "web-2"] and "web-2 is new: it gets everything" in text
     assert document["hosts"]["changes"] == [{"host": "nginx", "step": FRONT_DOOR}]
@@ -145,7 +145,8 @@ def test_a_change_in_aws_hides_no_change_on_the_hosts_that_stay(planning: Planni
 def test_before_the_first_up_no_host_is_asked(planning: Planning, tmp_path: Path) -> None:
     (tmp_path / "t" / "inventory.json").unlink()
     new = Change('aws_instance.host["nginx"]', "aws_instance", "create", {}, {})
-    document, code, _ = planning([new], silent=["nginx"])
+    document, code, text = planning([new], silent=["nginx"])
+    assert document["new_hosts"] == [] and "is new" not in text  # all of them are
     assert code == Exit.CHANGES and document["hosts"] == {"changes": [], "differences": [], "unknown": {}}
 
 
