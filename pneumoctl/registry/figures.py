@@ -41,6 +41,11 @@ def read(stated: Any) -> dict[str, Interval]:
     return {name: stated[name] for name in NAMED if isinstance(stated, dict) and _is_interval(stated.get(name))}
 
 
+def refused(stated: Mapping[str, Any]) -> str:
+    """How many of the pictures are refused in use; "-" if that was not counted."""
+    return f"{stated['refused']} of {stated['n']}" if {"refused", "n"} <= stated.keys() else "-"
+
+
 def _is_interval(value: Any) -> bool:
     try:
         checked(value, Interval)

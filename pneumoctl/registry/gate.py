@@ -23,6 +23,7 @@ class Measurement:
     key: str
     on: str
     figures: Mapping[str, Interval]
+    refused: str = "-"  # of how many pictures; they are in the figures, so that these are of the same pictures
     chosen_on: bool = False  # the threshold was chosen on these pictures, so that the sensitivity is the targeted one
 
 
@@ -40,6 +41,8 @@ class Comparison:
     same: bool
     candidate_figures: Mapping[str, Interval]
     reference_figures: Mapping[str, Interval]
+    candidate_refused: str
+    reference_refused: str
 
     def faults(self) -> Iterator[str]:
         """Why the candidate cannot take the reference's place: no common pictures, or a figure below the interval."""
@@ -59,6 +62,7 @@ class Comparison:
         for name, title in TITLES.items():
             pair = self.candidate_figures.get(name), self.reference_figures.get(name)
             yield f"  {title:11}  {'; '.join(map(figures.with_interval, pair))}"
+        yield f"  {'refused':11}  {self.candidate_refused}; {self.reference_refused}"
 
     def __str__(self) -> str:
         lines = list(self.table())
@@ -68,16 +72,19 @@ class Comparison:
 def measurements(model: Registered) -> list[Measurement]:
     """All measurements of a model: its test, its evaluations (newest first), its validation."""
     parts, name = figures.measured(model), figures.data_name(model)
-    settings = model.manifest.get("settings") or {}
-    split = f"{settings.get('seed')} {settings.get('validation_share')}" if settings else model.id
+    settings = model.manifest.get("settings")
+    split = model.id  # without a seed, the validation part is its own
+    if isinstance(settings, dict) and "seed" in settings:
+        split = f"{settings['seed']} {settings.get('validation_share')}"
     digest = model.manifest["data"].get("manifest_sha256") or model.id  # without a digest, the pictures are its own
-    results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}))]
+    refused = {part: figures.refused(model.manifest["metrics"][part]) for part in parts}
+    results = [Measurement(f"{digest} test", f"test of {name}", parts.get("test", {}), refused.get("test", "-"))]
     for entry in reversed(evaluations.of_model(model.id)):
         on = f"{counted(entry['metrics']['n'], 'picture')} {entry['pictures'][:8]}"
-        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"])))
-    validation = Measurement(
-        f"{digest} validation {split}", f"validation of {name}", parts.get("validation", {}), chosen_on=True
-    )
+        shown = figures.refused({**entry["metrics"], "refused": entry["refused"]})
+        results.append(Measurement(entry["pictures"], on, figures.read(entry["metrics"]), shown))
+    key, on = f"{digest} validation {split}", f"validation of {name}"
+    validation = Measurement(key, on, parts.get("validation", {}), refused.get("validation", "-"), chosen_on=True)
     return [measurement for measurement in (*results, validation) if measurement.figures]
 
 
@@ -95,7 +102,9 @@ def compare(candidate: Registered, reference: Registered) -> list[Comparison]:
 
 def _comparison(candidate: str, reference: str, ours: Measurement, theirs: Measurement) -> Comparison:
     same = ours.key == theirs.key and ours is not NONE
-    return Comparison(candidate, reference, ours.on, theirs.on, same, ours.figures, theirs.figures)
+    return Comparison(
+        candidate, reference, ours.on, theirs.on, same, ours.figures, theirs.figures, ours.refused, theirs.refused
+    )
 
 
 def check(candidate: Registered, references: Sequence[Registered], unknown: Sequence[str] = ()) -> list[Comparison]:

@@ -328,6 +328,7 @@ def test_an_evaluation_is_stored_counted_and_used_for_comparison(
     evaluate(ours.id, labelled)
     comparisons = gate.compare(model, ours)
     assert [comparison.same for comparison in comparisons] == [True] and "on 16 pictures" in str(comparisons[0])
+    assert str(comparisons[0]).endswith("refused 0 of 16; 0 of 16")
 
 
 def test_an_evaluation_counts_what_serving_refuses(

@@ -47,6 +47,8 @@ def kill_and_wait(operator: Operator, pid: int) -> None:
 def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operator) -> None:
     document = operator.json("up", "-y")
     assert document["prediction"]["finding"] in ("pneumonia", "no pneumonia")
+    assert document["prediction"]["model"]["name"] == "tiny-linear"  # by the setting model
+    assert document["promoted_model"].startswith("dag-kermany-")
     assert len(document["changed"]) == 6
     assert listed(operator) == []  # the known picture is scored, but not listed
     posted = post(operator, "kept.png", 100)
