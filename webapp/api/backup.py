@@ -1,7 +1,8 @@
 """Back the store up into the stack's bucket: `python -m webapp.api.backup`, on the host of the store.
 
-Writes an export (see webapp.api.export) to backups/results/TIME.tar, with the digest of its contents as metadata. A
-store that has not changed since the last backup is backed up again only after a day, because backups expire.
+Writes an export (see webapp.api.export) to backups/results/DATE.tar, with the digest of its contents as metadata; the
+bucket keeps what it replaces as older versions. A store that has not changed since the last backup is backed up again
+only after a day, because backups expire.
 """
 
 import json
@@ -35,7 +36,7 @@ def backup(store: StoreCopy, bucket: Bucket, state: Path, now: datetime) -> str:
         counts = export(store, archive)
         contents = str(held["contents"])  # counted before: what came since may be in the backup, too
         metadata = {"contents": contents, **{name: str(number) for name, number in counts.items()}}
-        key = f"{PREFIX}{now:%Y%m%dT%H%M%SZ}.tar"
+        key = f"{PREFIX}{now:%Y%m%d}.tar"
         s3_upload.put(bucket, key, archive, metadata, s3_upload.role_credentials())
     state.write_text(json.dumps({"contents": contents, "at": now.isoformat()}))
     return f"backed up {counts['results']} results, {counts['pictures']} pictures, {counts['reviews']} reviews"

@@ -1,17 +1,17 @@
 """The backups of the results in the stack's bucket: make one now, and fetch the newest."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pneumoctl.aws import s3
+from pneumoctl.aws.leftovers import BUCKET_ADDRESS
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.backups import UNIT
-from pneumoctl.results import archive
+from pneumoctl.results import archive, mac_keys
 from pneumoctl.results.transfer import Summary
 from pneumoctl.ssh import remote_command
-from pneumoctl.stack.stack import exports
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.results import HostStore
+from pneumoctl.targets.common import keep
 from pneumoctl.terminal.console import console
 
 PREFIX = "backups/results/"
@@ -25,19 +25,27 @@ def make(store: HostStore) -> None:
         console.warn(f"the results on {store.host} were not backed up: pneumoctl ssh {store.host} journalctl -u {UNIT}")
 
 
-def fetch(context: Context) -> tuple[Path, Summary] | None:
-    """Download the newest backup to the exports of this machine, verified; None if there is none."""
-    found = s3.objects(context.aws, context.bucket, (PREFIX,))
+def new_folder(context: Context) -> Path:
+    """A folder for a backup among the exports of this machine."""
+    folder = keep.new_folder(context.stack)
+    return folder.with_name(f"{folder.name}-backup")
+
+
+def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
+    """Download the newest backup to a folder, verified, and keep the keys that sealed it; None if there is none."""
+    resources = context.terraform.resources()  # a bucket that terraform did not make is not the stack's
+    bucket = next((resource.id for resource in resources if resource.address == BUCKET_ADDRESS), "")
+    found = s3.objects(context.aws, bucket, (PREFIX,)) if bucket else []
     if not found:
         return None
     newest = max(found, key=lambda item: item.key)
-    folder = exports() / f"{context.settings.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-backup"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    s3.download(context.aws, context.bucket, [newest], folder, prefix=PREFIX)
+    s3.download(context.aws, bucket, [newest], folder, prefix=PREFIX)
     path = folder / newest.key.removeprefix(PREFIX)
     try:
         manifest = archive.verify(path)
     except PneumoError as error:
         console.warn(f"the newest backup of the results is not used: {error.message}")
         return None
+    mac_keys.keep(context.stack, manifest.keys)
     return path, Summary(manifest.counts, manifest.contents)

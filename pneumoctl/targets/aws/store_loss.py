@@ -10,7 +10,6 @@ from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
-from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import backups, results
@@ -20,6 +19,15 @@ from pneumoctl.terminal.console import console
 
 ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
 _GONE = ("shutting-down", "terminated")
+
+
+class LosesResults(PneumoError):
+    """`up` would replace the host of the store, and lose results."""
+
+    def __init__(self, lost: str) -> None:
+        message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
+        copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
+        super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
 
 
 def described(context: Context, doomed: Collection[str]) -> str:
@@ -36,11 +44,14 @@ def described(context: Context, doomed: Collection[str]) -> str:
 def export(context: Context, target: Path) -> Summary | None:
     """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
 
-    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts.
+    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts. If the
+    host is gone, the newest backup is all that is left.
     """
     console.busy(f"exporting the results on {STORE}")
     try:
-        exported = results.export(context.stack, target) if _may_hold(context) else None
+        if not _may_hold(context):
+            return _newest_backup(context, target.parent)
+        exported = results.export(context.stack, target)
     except PneumoError as error:
         if transfer.is_final(context.stack):
             console.note("a teardown that was interrupted had exported all results before")
@@ -56,6 +67,13 @@ def export(context: Context, target: Path) -> Summary | None:
     if exported:
         console.note(f"exported {exported} to {target}")
     return exported
+
+
+def _newest_backup(context: Context, folder: Path) -> Summary | None:
+    if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
+        return None
+    console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
+    return found[1]
 
 
 def _may_hold(context: Context) -> bool:
@@ -99,8 +117,10 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
         return
-    if change.action == "create" and context.stack.hosts() is not None and (found := backups.fetch(context)):
-        transfer.want_import(context.stack, found[0])
+    if change.action == "create" and context.stack.hosts() is not None:
+        found = backups.fetch(context, backups.new_folder(context))
+        if found is not None:
+            transfer.want_import(context.stack, found[0])
     if not change.destroys or not _may_hold(context):
         return
     try:
@@ -110,8 +130,10 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
                 _secure(context, store)
     except NothingStored:
         return
-    except Unreachable as error:
-        raise _refusal(f"an unknown number of results ({error.message})") from error
+    except LosesResults:
+        raise
+    except PneumoError as error:
+        raise LosesResults(f"an unknown number of results ({error.message})") from error
 
 
 def _secure(context: Context, store: HostStore) -> None:
@@ -120,7 +142,7 @@ def _secure(context: Context, store: HostStore) -> None:
         return
     copy = _export_of(context.stack, held) or _backup_of(context, store, held)
     if copy is None:
-        raise _refusal(f"{held}, which neither an export nor a backup holds")
+        raise LosesResults(f"{held}, which neither an export nor a backup holds")
     transfer.want_import(context.stack, copy)
 
 
@@ -132,7 +154,7 @@ def _export_of(stack: Stack, held: Summary) -> Path | None:
 def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
     if context.settings.backup_minutes:
         backups.make(store)
-    found = backups.fetch(context)
+    found = backups.fetch(context, backups.new_folder(context))
     return found[0] if found and found[1].contents == held.contents else None
 
 
@@ -154,11 +176,3 @@ def import_wanted(stack: Stack) -> dict[str, int] | None:
         raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
     finally:
         console.idle()
-
-
-def _refusal(lost: str) -> PneumoError:
-    hint = (
-        "pneumoctl results export PATH, then: pneumoctl up, which imports it again "
-        "(or, losing the results: pneumoctl up --lose-results)"
-    )
-    return PneumoError(f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed", hint)

@@ -37,7 +37,7 @@ def test_results_are_exported_and_imported_while_the_stack_serves(operator: Oper
     operator.lab.fault.run_on_host("app-0", ["sh", "-c", f"redis-cli -v >/dev/null; ! grep -rl {identifier} /tmp /run"])
 
 
-def test_a_backup_is_written_to_the_bucket_with_the_rights_of_the_host(operator: Operator) -> None:
+def test_a_backup_is_written_to_the_bucket_with_the_credentials_of_the_host(operator: Operator) -> None:
     identifier = upload(operator, "patient-four.png", 104)
     operator.lab.fault.run_on_host("app-0", ["systemctl", "start", "pneumoctl-backup"])
     assert identifier in backed_up(operator)[-1]

@@ -77,7 +77,7 @@ def test_a_backup_is_an_export_with_its_digest_and_is_made_again_only_after_a_ch
     bucket, state = Bucket("the-bucket", "eu-west-1", f"http://{service.address}"), tmp_path / "last.json"
     assert backup.backup(store, bucket, state, NOW) == "backed up 1 results, 1 pictures, 0 reviews"
     ((path, (headers, body)),) = service.objects.items()
-    assert path == "/the-bucket/backups/results/20260102T030405Z.tar"
+    assert path == "/the-bucket/backups/results/20260102.tar"
     with tarfile.open(fileobj=io.BytesIO(body)) as packed:
         manifest = json.loads(packed.extractfile("manifest.json").read())
     assert headers["x-amz-meta-contents"] == manifest["contents"] == store.summary()["contents"]
@@ -85,7 +85,7 @@ def test_a_backup_is_an_export_with_its_digest_and_is_made_again_only_after_a_ch
     assert backup.backup(store, bucket, state, NOW + timedelta(hours=25)).startswith("backed up 1")
     put(store, record(2))
     assert backup.backup(store, bucket, state, NOW + timedelta(hours=26)).startswith("backed up 2")
-    assert len(service.objects) == 3
+    assert [each.rpartition("/")[2] for each in service.objects] == ["20260102.tar", "20260103.tar"]
 
 
 def test_a_backup_that_failed_is_not_recorded(store, service, tmp_path: Path):

@@ -8,6 +8,7 @@ import tarfile
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,29 +43,37 @@ def context(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     made = aws_context(cloud.aws(), bucket=f"backups-{uuid.uuid4().hex[:12]}")
     configuration = {"LocationConstraint": "eu-west-1"}
     made.aws.call("s3", "create_bucket", Bucket=made.bucket, CreateBucketConfiguration=configuration)
-    return made
+    return with_bucket(made, made.bucket)
 
 
-def test_there_may_be_none(context: Context) -> None:
-    assert backups.fetch(context) is None
-    assert backups.fetch(replace(context, settings=replace(context.settings, bucket="no-such-bucket"))) is None
+def with_bucket(context: Context, name: str) -> Context:
+    """The context of a stack whose terraform made a bucket of this name; empty: none."""
+    resources = [SimpleNamespace(address="aws_s3_bucket.main", id=name)] if name else []
+    return replace(context, terraform=SimpleNamespace(resources=lambda: resources))
+
+
+def test_there_may_be_none(context: Context, tmp_path: Path) -> None:
+    assert backups.fetch(context, tmp_path / "none") is None
+    for name in ("no-such-bucket", ""):
+        assert backups.fetch(with_bucket(context, name), tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_newest_is_fetched_for_its_owner_alone_and_a_damaged_one_is_not_used(
     context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for day, contents in ((1, "old"), (3, "new"), (2, "between")):
-        key = f"backups/results/2026010{day}T000000Z.tar"
+        key = f"backups/results/2026010{day}.tar"
         context.aws.call("s3", "put_object", Bucket=context.bucket, Key=key, Body=export(contents))
     context.aws.call("s3", "put_object", Bucket=context.bucket, Key="backups/z", Body=b"something else")
-    path, held = backups.fetch(context) or pytest.fail("no backup")
-    assert (held.contents, held.counts, path.name) == ("new", COUNTS, "20260103T000000Z.tar")
+    path, held = backups.fetch(context, backups.new_folder(context)) or pytest.fail("no backup")
+    assert (held.contents, held.counts, path.name) == ("new", COUNTS, "20260103.tar")
     assert path.is_relative_to(tmp_path / "share") and path.parent.stat().st_mode & 0o077 == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     cut_off = export("newest")[:700]
-    key = "backups/results/20260104T000000Z.tar"
+    key = "backups/results/20260104.tar"
     context.aws.call("s3", "put_object", Bucket=context.bucket, Key=key, Body=cut_off)
-    assert backups.fetch(context) is None
+    assert backups.fetch(context, backups.new_folder(context)) is None
     assert "the newest backup of the results is not used" in capsys.readouterr().err
 
 

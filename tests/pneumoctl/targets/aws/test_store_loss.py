@@ -76,7 +76,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(transfer, "export", made.export)
     monkeypatch.setattr(remote_command, "run", made.tell)
     monkeypatch.setattr(backups, "make", lambda _: made.told.append(("app-0", "back up")))
-    monkeypatch.setattr(backups, "fetch", lambda _: made.backup)
+    monkeypatch.setattr(backups, "fetch", lambda *_: made.backup)
     monkeypatch.setattr(transfer, "exported", lambda stack, held: _fresh(stack, held))
     return made
 
@@ -126,6 +126,8 @@ def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: 
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "out") is None
     assert store_loss.described(world.context, REPLACED) == ""
+    world.backup = (tmp_path / "newest.tar", HELD)
+    assert store_loss.export(world.context, tmp_path / "out") == HELD
 
 
 def test_only_a_host_that_was_never_configured_from_here_may_be_silent(world: World, tmp_path: Path) -> None:
