@@ -66,6 +66,7 @@ def test_a_plan_can_be_read_while_it_is_applied(tiny: Tiny) -> None:
     tiny.prepare("a", "b", seconds=2)
     saved = tiny.terraform.save_plan()
     assert (saved.operations, saved.no_op) == (2, False)
+    assert saved.addresses == {'terraform_data.thing["a"]', 'terraform_data.thing["b"]'}
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(tiny.terraform.read, saved)
         tiny.terraform.apply(saved)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl.aws.terraform import snapshot
 from pneumoctl.aws.terraform.process import Runs
 from pneumoctl.aws.terraform.working_dir import WorkingCopy, s3
 from pneumoctl.errors import Exit, PneumoError
@@ -236,6 +237,17 @@ def test_a_new_stack_with_its_state_in_s3_needs_one_init(api: Api, tiny: Tiny) -
     subprocess.run(["rm", "-r", tiny.terraform.directory / ".terraform"], check=True)
     tiny.prepare("a", state_bucket="states")
     assert tiny.log.count("# terraform init") == 2 and tiny.terraform.plan().no_op
+
+
+def test_a_plan_in_a_copy_reads_the_state_in_s3_while_another_machine_holds_its_lock(api: Api, tiny: Tiny) -> None:
+    tiny.prepare("a", state_bucket="states")
+    tiny.apply()
+    lock = f"{S3['key']}.tflock"
+    api.client("s3").put_object(Bucket="states", Key=lock, Body=b'{"ID": "of another machine"}')
+    with snapshot.copied(tiny.terraform) as copy:
+        copy.prepare({"region": "eu-west-1", "names": ["a", "b"]}, "states", "eu-west-1", "t")
+        assert [change.address for change in copy.plan().changes] == ['terraform_data.thing["b"]']
+    assert in_s3(api) == [S3["key"], lock] and tiny.log.count("# terraform init") == 1
 
 
 def test_a_state_bucket_that_is_not_there(tiny: Tiny) -> None:
