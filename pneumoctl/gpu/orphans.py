@@ -172,9 +172,8 @@ def start_alarm_for(stack: Stack) -> None:
 
     The command waits at most TIMEOUT_S seconds for the search before it exits.
     """
-    cloud, inventory = stack.cloud(), stack.hosts()
-    has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
-    if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
+    cloud = stack.cloud()
+    if cloud is None or not (stack.may_have_training_host or runs.runs_directory(stack).is_dir()):
         return
     search = threading.Thread(target=lambda: _alarm(Aws(cloud.profile, cloud.region)), name="gpu alarm", daemon=True)
     search.start()

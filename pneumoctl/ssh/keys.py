@@ -51,7 +51,7 @@ def check_mode(directory: Path) -> None:
 def pins(directory: Path) -> dict[str, str]:
     """The pinned host keys: instance id -> "type base64"."""
     try:
-        lines = (directory / KNOWN_HOSTS).read_text().splitlines()
+        lines = (directory / KNOWN_HOSTS).read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     entries = (line.split() for line in lines if line and not line.startswith("#"))

@@ -82,7 +82,7 @@ def _locked(handle: int) -> PneumoError:
     try:
         holder = json.loads(os.pread(handle, 4096, 0))
         who = f"pneumoctl {holder['command']} (process {holder['pid']}, since {holder['since']})"
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, TypeError, OSError):
         holder, who = {}, "another pneumoctl"
     return PneumoError(
         f"the stack is locked by {who}", "wait for it to end, then run this again", Exit.LOCKED, holder=holder

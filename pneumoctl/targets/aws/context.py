@@ -12,9 +12,10 @@ from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
+from pneumoctl.stack.saved import Cloud
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Cloud, Stack
+from pneumoctl.stack.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,15 @@ class Context:
     @property
     def may_have_training_host(self) -> bool:
         """Whether there may be a training host: by the settings, the inventory, or terraform's last variables."""
-        inventory = self.stack.hosts()
-        train = any(host.role == "train" for host in inventory.hosts) if inventory else False
-        return self.settings.gpu_host or train or bool(WorkingCopy(self.stack.terraform).variables().get("train_count"))
+        variables = WorkingCopy(self.stack.terraform).variables()
+        return self.settings.gpu_host or self.stack.may_have_training_host or bool(variables.get("train_count"))
 
 
 def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
     """Log in. Raises PneumoError without credentials or region, or if they are of another account than the stack."""
     aws = Aws(settings.profile, settings.region)
     account, cloud = aws.identity(), stack.cloud()
-    if cloud is not None and cloud.account != account.id:
+    if cloud is not None and cloud.account not in ("", account.id):
         raise PneumoError(
             f"stack {stack.name} is in account {cloud.account}, and these credentials are of account {account.id}",
             "use credentials of that account: AWS_PROFILE, or the setting profile",

@@ -56,9 +56,9 @@ def _end_runs(context: Context) -> None:
     """Finalize open runs, with a receipt each. Run records that cannot be read do not stop the teardown."""
     opened, hosts = list[runs.Run](), {host.id: host for host in context.aws.instances(context.settings.stack)}
     with suppress(PneumoError):
-        opened = runs.list_open(context.stack)
+        opened = runs.list_open(context.stack) if context.stack.hosts() is not None else []
     for run in opened:
-        if run.instance in hosts and context.stack.hosts() is not None:
+        if run.instance in hosts:
             console.note(f"run {run.id} is ended by this teardown", "yellow")
             closed = collect.finalize_unattended(context.aws, context.stack, hosts[run.instance], run, "teardown")
             if closed.stop_failure is not None:

@@ -12,9 +12,10 @@ from pneumoctl.plan.executor import HostAccess, StepFailed
 from pneumoctl.plan.steps import describe
 from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import CommandRecord
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
-from pneumoctl.stack.stack import Damaged, Stack, exports
+from pneumoctl.stack.stack import Stack, exports
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach
 from pneumoctl.targets.local.teardown_plan import TeardownOptions, plan

@@ -270,6 +270,20 @@ def test_status_and_stop(aws: Aws, stack: Stack, train: Instance, capsys: pytest
     assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_gpu_is_stopped_although_files_of_the_stack_are_damaged(
+    aws: Aws, stack: Stack, train: Instance, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.terraform.mkdir()
+    variables = {"stack": "watch", "region": REGION, "bucket": f"pneumoctl-watch-{ACCOUNT}-{REGION}"}
+    (stack.terraform / "terraform.tfvars.json").write_text(json.dumps(variables))
+    for name in ("aws.json", "inventory.json", "secrets.json"):
+        (stack.directory / name).write_text(content)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert state(aws, train) == "stopped"
+    assert "aws.json is damaged" in capsys.readouterr().err
+
+
 def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
 ) -> None:

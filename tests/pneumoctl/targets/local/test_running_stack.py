@@ -15,7 +15,7 @@ from pneumoctl.plan.transport import INHERITED
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.targets.local import processes
 from tests.pneumoctl.conftest import Operator, operating
-from tests.pneumoctl.page_client import post
+from tests.pneumoctl.page_client import post, stored
 from tests.pneumoctl.stored_results import as_api, damage
 
 HOSTILE = {
@@ -94,6 +94,20 @@ def test_the_callers_environment_and_packages_reach_no_service(operator: Operato
         }
         assert not strange, f"{process.cmdline()}: {strange}"
         assert process.environ().get("PROMETHEUS_MULTIPROC_DIR") != "/nonexistent"
+
+
+def test_damaged_secrets_and_ports_are_read_back_and_results_stay_readable(operator: Operator) -> None:
+    before = {name: json.loads((operator.directory / name).read_text()) for name in ("secrets.json", "ports.json")}
+    identity = post(operator, "kept.png", 107)["id"]
+    (operator.directory / "secrets.json").unlink()
+    (operator.directory / "ports.json").write_text("")
+    assert operator.json("status")["serving"]
+    assert "ports.json is damaged" in operator.run("up", "-y").stderr
+    after = {name: json.loads((operator.directory / name).read_text()) for name in before}
+    assert after["ports.json"]["assigned"] == before["ports.json"]["assigned"]
+    for name in ("mac_key", "api_token", "redis_password"):
+        assert after["secrets.json"][name] == before["secrets.json"][name]
+    assert stored(operator, identity)["id"] == identity
 
 
 def test_changed_files_and_a_damaged_model_are_shown_and_repaired(operator: Operator) -> None:
