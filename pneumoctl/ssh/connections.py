@@ -32,6 +32,14 @@ class Unreachable(PneumoError):
         super().__init__(f"{host.name} ({host.address}): {phase}: {why}", hint, host=host.name, phase=phase)
 
 
+class LoginRefused(Unreachable):
+    """A host answers, and does not accept the stack's key; a retry does not help."""
+
+    def __init__(self, host: Host) -> None:
+        hint = "restore the key from a backup; or have the hosts accept it (they restart): pneumoctl secrets ssh-key"
+        super().__init__(host, "login", f"the stack's key was not accepted for user {host.user}", hint)
+
+
 @dataclass(frozen=True)
 class HostConnection:
     """An open connection to a host."""
@@ -231,7 +239,7 @@ def _translated(host: Host, sock: KeepaliveSocket) -> Iterator[None]:
         raise keys.changed(host) from error
     except AuthenticationException as error:
         sock.close()
-        raise Unreachable(host, "login", f"the stack's key was not accepted for user {host.user}") from error
+        raise LoginRefused(host) from error
     except ssh_errors() as error:
         sock.close()
         raise Unreachable(host, "SSH handshake", reason(error)) from error

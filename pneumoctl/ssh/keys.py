@@ -16,7 +16,13 @@ CONNECT = 10
 ALIVE = 3  # interval of keepalive requests
 SILENCES = 3  # unanswered requests after which the connection counts as lost; OpenSSH allows one more: 12 s in all
 
+WAY_BACK = "restore it from a backup; or have the hosts accept a new one (they restart): pneumoctl secrets ssh-key"
+
 _pinning = threading.Lock()  # hosts are pinned in parallel, and all pins are lines of one file
+
+
+class DamagedKey(PneumoError):
+    """The stack's private key is there, and is no private key."""
 
 
 def key_pair(directory: Path) -> str:
@@ -27,19 +33,33 @@ def key_pair(directory: Path) -> str:
     private = directory / PRIVATE
     if not private.exists():
         write_atomically(private, _new_private_key(), 0o600)
-    check_mode(directory)
-    public = _public_line(private)
+    public = public_key(directory)
     public_file = directory / f"{PRIVATE}.pub"
-    if not public_file.exists() or public_file.read_text() != public + "\n":
+    if not public_file.exists() or public_file.read_text(errors="replace") != public + "\n":
         write_atomically(public_file, (public + "\n").encode(), 0o644)
     return public
+
+
+def public_key(directory: Path) -> str:
+    """The public key line of the stack's pair. Raises PneumoError if the private key is missing, damaged or open."""
+    check_mode(directory)
+    private = directory / PRIVATE
+    try:
+        return _public_line(private.read_bytes())
+    except (ValueError, TypeError) as error:
+        raise DamagedKey(f"the stack's private key {private} is damaged", WAY_BACK) from error
+
+
+def unsaved_public_key() -> str:
+    """A public key line in place of the one that `up` will make, for a plan, which writes no key."""
+    return _public_line(_new_private_key())
 
 
 def check_mode(directory: Path) -> None:
     """Raise PneumoError if the private key is missing, or if others may read it or open its folder."""
     private = directory / PRIVATE
     if not private.is_file():
-        raise PneumoError(f"the stack's private key {private} is missing", "restore it from a backup, or: pneumoctl up")
+        raise PneumoError(f"the stack's private key {private} is missing, and its hosts accept no other", WAY_BACK)
     for path, desired in ((private, 0o600), (directory, 0o700)):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
@@ -144,13 +164,10 @@ def _new_private_key() -> bytes:
     )
 
 
-def _public_line(private: Path) -> str:
+def _public_line(private: bytes) -> str:
+    """The public key line of a private key. Raises ValueError or TypeError if it is none."""
     from cryptography.hazmat.primitives import serialization
 
-    try:
-        key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        hint = "restore it from a backup, or delete the stack's hosts: pneumoctl teardown"
-        raise PneumoError(f"the stack's private key {private} is damaged", hint) from error
+    key = serialization.load_ssh_private_key(private, password=None)
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return f"{line.decode()} pneumoctl"

@@ -57,7 +57,7 @@ def secrets(directory: Path) -> Secrets | None:
     """The secrets of a stack; None if it has none, or if those of a stack on aws are only on its hosts."""
     on_aws = "pneumoctl up, which reads the secrets back from the hosts"
     local = "restore {path} from a backup: without it, the stored results cannot be read"
-    hint = on_aws if (directory / VARIABLES).exists() else local
+    hint = on_aws if any((directory / name).exists() for name in (CLOUD, HOSTS, VARIABLES)) else local
     return _saved(directory / SECRETS, secrets_file.from_json, partial(_derived_secrets, directory), hint)
 
 

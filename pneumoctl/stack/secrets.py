@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from pneumoctl.errors import PneumoError
 from pneumoctl.stack import documents
+
+
+class NoSecrets(PneumoError):
+    """The secrets of a stack are not on this machine."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.lock import held
 from pneumoctl.stack.saved import Cloud, Ports
-from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.secrets import NoSecrets, Secrets
 from pneumoctl.stack.settings import Settings
 
 
@@ -132,6 +132,16 @@ class Stack:
     def secrets(self) -> Secrets | None:
         """The saved secrets, None before the first `up`."""
         return saved.secrets(self.directory)
+
+    def require_secrets(self) -> Secrets:
+        """The saved secrets. Raises NoSecrets if there are none here; a stack on aws has them on its hosts, too."""
+        secrets = self.secrets()
+        if secrets is not None:
+            return secrets
+        if self.hosts() is None:
+            raise NoSecrets(f"stack {self.name} has no hosts yet", "pneumoctl up")
+        path = self.directory / saved.SECRETS
+        raise NoSecrets(f"{path} is missing", "pneumoctl up, which reads the secrets back from the hosts")
 
     def ports(self) -> Ports | None:
         """The saved ports, None before the first `up`."""

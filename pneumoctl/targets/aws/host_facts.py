@@ -148,12 +148,11 @@ def door(settings: Settings, stack: Stack, inventory: Inventory) -> health.WebEn
     """
     if settings.certificate or settings.acme_email:
         return desired.front_door(stack, settings, inventory)
-    secrets = stack.secrets()
     try:
         fingerprint = certificate.fingerprint(_certificate(stack))
     except (OSError, ValueError) as error:
         raise PneumoError("the front door is not configured yet") from error
-    login = (desired.LOGIN, secrets.web_password) if secrets else None
+    login = (desired.LOGIN, stack.require_secrets().web_password)
     return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
 
 

@@ -11,6 +11,8 @@ from pneumoctl.aws.terraform.runner import Planned
 from pneumoctl.errors import Exit
 from pneumoctl.gpu import orphans
 from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack.documents import Damaged
+from pneumoctl.stack.secrets import NoSecrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change as hosts
@@ -46,7 +48,7 @@ def prepare(settings: Settings, stack: Stack, up: bool = False) -> Context:
     checks.require(preflight_aws.rows(settings, stack))
     context = open_context(settings, stack)
     orphans.start_alarm(context.aws)
-    provision.prepare(context, desired_variables(context), "killed" if up else "nothing", move=up)
+    provision.prepare(context, desired_variables(context, make_key=up), "killed" if up else "nothing", move=up)
     return context
 
 
@@ -108,6 +110,6 @@ def configuring(settings: Settings, stack: Stack) -> list[str]:
     """The steps and files that would change on the hosts, as text."""
     try:
         lines, differences, _ = hosts.preview(settings, stack, hosts.Task("up"))
-    except Unreachable as error:
+    except (Unreachable, NoSecrets, Damaged) as error:
         return [f"what would change on the hosts is not known: {error.message}"]
     return [*lines, *differences]

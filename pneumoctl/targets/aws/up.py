@@ -11,7 +11,7 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change, plan, provision
+from pneumoctl.targets.aws import change, plan, provision, ssh_key, stack_secrets
 from pneumoctl.targets.aws.context import Context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
@@ -28,6 +28,8 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
             return Report(plan.document(context, planned, bill), plan.blocks(planned, bill))
         read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
         provision.refuse_while_training(context, lambda: {resource.address for resource in read.result()[0].changes})
+        ssh_key.refuse_unless_accepted(context)
+        stack_secrets.refuse_loss(context, lambda: read.result()[0].changes)
         foreign = provision.foreign_rules(context)
         for rule in foreign:
             console.note(
@@ -38,10 +40,12 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
         act.arn = context.account.arn
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
+        stack_secrets.make_for_new_stack(context)
         try:
             provision.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
+            stack_secrets.read_back(context, inventory)
         finally:
             provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
         changed = [resource.address for resource in read.result()[0].changes]

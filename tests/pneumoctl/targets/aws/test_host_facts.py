@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import certificate as tls
 from pneumoctl.targets.aws import host_facts
 from pneumoctl.targets.common.health import WebEndpoint
-from tests.pneumoctl.examples import HOSTS_OUTPUT
+from tests.pneumoctl.examples import HOSTS_OUTPUT, SECRETS
 
 SAID = """boot=ok\x20
 api/current=releases/0123456789ab
@@ -101,6 +102,7 @@ def test_reading_facts_creates_no_certificate(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     then = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)  # it is due to be renewed
+    stack.write("secrets.json", asdict(SECRETS))
     old, _ = tls.load_or_make(tmp_path / "tls", (hosts.bastion.public_address,), then, "t")
     assert host_facts.door(settings, stack, hosts).fingerprint == tls.fingerprint(old)
     assert host_facts.available_releases(settings, stack, hosts) is None
