@@ -1,13 +1,25 @@
 """`pneumoctl up`: check, show the plan, ask, apply it, and prove with a real prediction that the stack serves."""
 
+from typing import Annotated
+
+import typer
+
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
+Adopt = Annotated[
+    bool,
+    typer.Option(
+        "--adopt",
+        help="aws: take over a stack whose terraform state is lost, or older than the stack, as it is in AWS.",
+    ),
+]
+
 
 @on_stack("target", "offline_bundle")
-def up(invocation: Invocation, yes: Yes = False, dry_run: DryRun = False) -> int:
+def up(invocation: Invocation, yes: Yes = False, dry_run: DryRun = False, adopt: Adopt = False) -> int:
     """Bring the stack up and prove that it serves.
 
     Checks what is needed, shows the plan, asks, carries it out, and has a picture scored through the web page. Safe to
@@ -15,4 +27,4 @@ def up(invocation: Invocation, yes: Yes = False, dry_run: DryRun = False) -> int
 
     Exit codes: 4 a check failed; 5 another pneumoctl works on the stack; 10 the health gate failed.
     """
-    return console.report(target(*invocation).up(yes, dry_run))
+    return console.report(target(*invocation).up(yes, dry_run, adopt))

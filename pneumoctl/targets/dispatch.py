@@ -21,8 +21,8 @@ class Target(Protocol):
     def plan(self) -> Report:
         """The changes that `up` would make; exit code 3 if there are any. Changes nothing."""
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
-        """Bring the stack up and prove that it serves; asks unless `agreed`."""
+    def up(self, agreed: bool, dry_run: bool, adopt: bool) -> Report:
+        """Bring the stack up and prove that it serves; asks unless `agreed`. `adopt`: see the option of `up`."""
 
     def status(self) -> Iterator[Report]:
         """The current state for each report; exit code 1 unless everything serves."""

@@ -1,7 +1,7 @@
 """Terraform for a stack: prepare, plan, apply, read, import."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -147,6 +147,13 @@ class Terraform:
                 if "non-existent remote object" not in error.message:
                     raise
         self._mark.unlink(missing_ok=True)
+
+    def forget(self, addresses: Sequence[str], report: Report = _silent) -> None:
+        """Remove resources from the state, which nothing else changes."""
+        if addresses:
+            for address in addresses:
+                report(Progress("note", text=f"removing {address} from the state: what it names is gone"))
+            self._run(["state", "rm", "-no-color", *addresses], report)
 
     def _import(self, address: str, id: str, report: Report) -> None:
         """Import in a separate folder, with an empty block for the resource.

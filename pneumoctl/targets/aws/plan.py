@@ -17,7 +17,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change as hosts
 from pneumoctl.targets.aws import preflight as preflight_aws
-from pneumoctl.targets.aws import provision
+from pneumoctl.targets.aws import provision, unlisted
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
@@ -39,17 +39,24 @@ def report(settings: Settings, stack: Stack) -> Report:
     )
 
 
-def prepare(settings: Settings, stack: Stack, up: bool = False) -> Context:
+def prepare(settings: Settings, stack: Stack, up: bool = False, adopt: bool = False) -> Context:
     """Run the preflight (exit 4 if it fails) and make the working copy. Changes nothing in AWS.
 
-    For `up`, also move the state if the settings say so, and import what a killed terraform left.
+    For `up`, also move the state if the settings say so, and import what a killed terraform left; with `adopt`, import
+    everything that the state does not list. Otherwise, raise PneumoError for such resources.
     """
     Aws(settings.profile, settings.region)  # a wrong region is a usage error, not a failed check
     checks.require(preflight_aws.rows(settings, stack))
     context = open_context(settings, stack)
     orphans.start_alarm(context.aws)
-    provision.prepare(context, desired_variables(context, make_key=up), "killed" if up else "nothing", move=up)
+    provision.prepare(context, desired_variables(context, make_key=up), _recover(up, adopt), move=up)
     return context
+
+
+def _recover(up: bool, adopt: bool) -> unlisted.Recover:
+    if not up:
+        return "check"
+    return "all" if adopt else "killed"
 
 
 def price(context: Context, planned: Planned) -> Bill:

@@ -32,9 +32,9 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
+    def up(self, agreed: bool, dry_run: bool, adopt: bool) -> Report:
         """See Target."""
-        return up.up(self.settings, self.stack, agreed, dry_run)
+        return up.up(self.settings, self.stack, agreed, dry_run, adopt)
 
     def status(self) -> Iterator[Report]:
         """See Target."""

@@ -18,10 +18,11 @@ from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
 
-def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool) -> Report:
+def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, adopt: bool) -> Report:
     """Provision, wait for every host, configure it, and have a picture scored through the front door."""
-    with stack.locked("up"), audit.recorded(stack, "up", {"yes": agreed}) as act, ThreadPoolExecutor(1) as aside:
-        context = plan.prepare(settings, stack, up=not dry_run)
+    options = {"yes": agreed, "adopt": adopt}
+    with stack.locked("up"), audit.recorded(stack, "up", options) as act, ThreadPoolExecutor(1) as aside:
+        context = plan.prepare(settings, stack, up=not dry_run, adopt=adopt)
         saved = provision.save_plan(context)
         if dry_run:
             planned, bill = _read(context, saved)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -28,8 +29,11 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool) -> Report:
+    def up(self, agreed: bool, dry_run: bool, adopt: bool) -> Report:
         """See Target."""
+        if adopt:
+            message = f"stack {self.stack.name} runs on this machine (target local): it has no terraform state to adopt"
+            raise PneumoError(message, "pneumoctl up", Exit.USAGE)
         return up.up(self.settings, self.stack, agreed, dry_run)
 
     def status(self) -> Iterator[Report]:
