@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.errors import Exit
 from pneumoctl.plan.apply import changes
 from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.steps import Plan, Step, describe
-from pneumoctl.stack.saved import SECRETS, Ports
+from pneumoctl.stack.saved import Ports
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -49,18 +49,8 @@ def prepare(settings: Settings, stack: Stack) -> Prepared:
             requested = ports.requested[name]
             holder = f"stack {others[requested]}" if requested in others else "another program"
             console.note(f"port {requested} is taken by {holder}: {name} uses {port}", "yellow")
-    desired = facts.desired_state(settings, stack, _secrets(stack), ports)
+    desired = facts.desired_state(settings, stack, stack.secrets() or Secrets.generate(), ports)
     return Prepared(stack, desired, ports, up_plan.plan(desired), reach(stack, desired.inventory))
-
-
-def _secrets(stack: Stack) -> Secrets:
-    """The secrets of the stack, new ones for a new stack: with others, the stored results could not be read."""
-    saved = stack.secrets()
-    if saved is None and stack.layout.redis_data.is_dir() and any(stack.layout.redis_data.iterdir()):
-        path = stack.directory / SECRETS
-        message = f"{path} is missing, and no service of the stack has them; without it, its results cannot be read"
-        raise PneumoError(message, f"restore {path} from a backup, then: pneumoctl up")
-    return saved or Secrets.generate()
 
 
 def report(settings: Settings, stack: Stack) -> Report:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.errors import PneumoError
 from pneumoctl.files import Tree
 from pneumoctl.plan.steps import Put, describe
 from pneumoctl.stack import inventory
 from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.local import plan, supervisor, teardown_plan, up_plan
+from pneumoctl.targets.local import supervisor, teardown_plan, up_plan
 from pneumoctl.targets.local.desired import LocalDesiredState
 
 SECRETS = Secrets("redis-secret", "mac-secret", "token-secret")
@@ -151,15 +149,6 @@ def test_the_whole_plan_of_teardown() -> None:
         "  + Remove the stack's directory",
         "      run      rm -rf /s",
     ]
-
-
-def test_no_secrets_are_made_for_a_stack_that_stores_results(tmp_path: Path) -> None:
-    stack = Stack("t", tmp_path)
-    assert plan._secrets(stack) != plan._secrets(stack)  # a new stack
-    (stack.layout.redis_data / "appendonlydir").mkdir(parents=True)
-    with pytest.raises(PneumoError, match=r"secrets\.json is missing") as caught:
-        plan._secrets(stack)
-    assert "from a backup" in caught.value.hint and "purge" not in caught.value.hint
 
 
 def test_purge_exports_nothing() -> None:
