@@ -13,7 +13,7 @@ Adopt = Annotated[
     bool,
     typer.Option(
         "--adopt",
-        help="aws: take over a stack whose terraform state is lost, or older than the stack, as it is in AWS.",
+        help="aws: take the stack over as it is in AWS; for a terraform state or secrets that are lost or older.",
     ),
 ]
 

@@ -75,7 +75,9 @@ def _saved(path: Path, read: Callable[[Any], Saved], derive: Callable[[], Saved 
         instead = derive()
         if instead is None:
             raise
-        documents.warn_once(f"{error.message}: derived from other files of the stack; pneumoctl up writes it anew")
+        documents.warn_once(
+            f"{error.message}; other files of the stack say what it held, and pneumoctl up writes it anew"
+        )
         return instead
 
 

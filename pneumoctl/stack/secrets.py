@@ -116,7 +116,7 @@ def from_environments(environments: Iterable[str]) -> Secrets:
     """
     hosts = sorted((_variables(text) for text in environments), key=_age, reverse=True)
     leading = hosts[0]
-    keys = [key for host in hosts for key in (host["MAC_KEY"], *_other_keys(host))]
+    keys = [key for host in hosts for key in _mac_keys(host)]
     tokens = [host[name] for name in ("API_TOKEN", "API_TOKEN_PREVIOUS") for host in hosts if host.get(name)]
     passwords = [host["REDIS_PASSWORD"] for host in hosts]
     return Secrets(
@@ -134,13 +134,18 @@ def _variables(text: str) -> dict[str, str]:
     return {name: value for name, _, value in lines if name}
 
 
-def _other_keys(host: dict[str, str]) -> list[str]:
-    return [key for key in host.get("MAC_KEYS_PREVIOUS", "").split(",") if key]
+def mac_keys(environment: str) -> list[str]:
+    """The MAC keys in the environment file of an API: the one that it seals with, then the others that it accepts."""
+    return _mac_keys(_variables(environment))
+
+
+def _mac_keys(host: dict[str, str]) -> list[str]:
+    return [key for key in (host.get("MAC_KEY", ""), *host.get("MAC_KEYS_PREVIOUS", "").split(",")) if key]
 
 
 def _age(host: dict[str, str]) -> tuple[int, bool]:
     """How far a rotation has come on a host: it adds a MAC key first, and removes the previous token at the end."""
-    return len(_other_keys(host)), not host.get("API_TOKEN_PREVIOUS")
+    return len(_mac_keys(host)), not host.get("API_TOKEN_PREVIOUS")
 
 
 _REPLACED = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password")

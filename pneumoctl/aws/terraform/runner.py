@@ -141,7 +141,7 @@ class Terraform:
         for address, id in imports:
             try:
                 if address not in in_state:
-                    report(Progress("note", text=f"importing {address} ({id}), which an interrupted run created"))
+                    report(Progress("note", text=f"importing {address} ({id}), which the state does not list"))
                     self._import(address, id, report)
             except PneumoError as error:
                 if "non-existent remote object" not in error.message:

@@ -22,7 +22,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, rollback
+from pneumoctl.targets.aws import desired, rollback, stack_secrets
 from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
@@ -49,6 +49,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
     ours = desired.available_releases(settings, task.source)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
         desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
+        stack_secrets.refuse_older(stack, hosts, todo)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Continue?"):

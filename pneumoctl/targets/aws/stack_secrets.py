@@ -3,19 +3,22 @@
 With other secrets, no stored result could be verified, and every one would count as damaged.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.layout import ETC
+from pneumoctl.plan.differences import planned_files
+from pneumoctl.plan.steps import Step
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.connections import Connections
+from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.saved import SECRETS
-from pneumoctl.stack.secrets import Secrets, from_environments
+from pneumoctl.stack.secrets import Secrets, from_environments, mac_keys
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
@@ -60,17 +63,36 @@ def refuse_loss(context: Context, changes: Callable[[], Iterable[Change]]) -> No
         raise PneumoError(message, hint)
 
 
-def read_back(context: Context, inventory: Inventory) -> None:
-    """Read the secrets back from the app hosts if they are missing here; all hosts must be up.
+def refuse_older(stack: Stack, hosts: Hosts, todo: Mapping[str, Sequence[Step]]) -> None:
+    """Raise PneumoError if a step would take a MAC key from a host that the secrets here do not have.
+
+    The secrets here are then from before a rotation, as in a copy of the stack's directory, and what was stored since
+    could not be read any more.
+    """
+    secrets = stack.require_secrets()
+    known = {secrets.mac_key, *secrets.mac_keys_accepted}
+    for host in hosts.inventory.hosts:
+        if ENVIRONMENT in {put.path for put in planned_files(todo.get(host.name, ()))}:
+            text = hosts.agents.read(host, [ENVIRONMENT])[0] or ""
+            if not known.issuperset(mac_keys(text)):
+                message = f"{stack.directory / SECRETS} is older than the secrets of {host.name}"
+                hint = "restore the newest one; or take the secrets of the hosts: pneumoctl up --adopt"
+                raise PneumoError(f"{message}, which has a key that it lacks. Nothing was changed", hint)
+
+
+def read_back(context: Context, inventory: Inventory, adopt: bool = False) -> None:
+    """Read the secrets back from the app hosts if they are missing here, or with `adopt` older; all must be up.
 
     Raises PneumoError if the hosts do not have them either, and Unreachable if one does not answer: it may have a key
     that the others lack.
     """
     stack = context.stack
-    if are_here(stack):
+    if are_here(stack) and not adopt:
         return
     found, configured = _ask(stack, inventory)
-    if found:
+    if are_here(stack):
+        _take_newer(stack, found)
+    elif found:
         save(stack, from_environments(found.values()))
         console.note(f"the secrets were read back from {', '.join(found)}; the page has a new password", "yellow")
     elif configured:
@@ -79,6 +101,18 @@ def read_back(context: Context, inventory: Inventory) -> None:
         raise PneumoError(message, f"restore {path} from a backup; or, {_NEW}")
     else:  # an earlier `up` did not come so far
         save(stack, Secrets.generate())
+
+
+def _take_newer(stack: Stack, found: Mapping[str, str]) -> None:
+    """Take the secrets of the hosts if those here lack one of their MAC keys; the keys here are kept, too."""
+    here = stack.require_secrets()
+    known = dict.fromkeys((here.mac_key, *here.mac_keys_accepted))
+    if all(key in known for text in found.values() for key in mac_keys(text)):
+        return
+    there = from_environments(found.values())
+    keys = (key for key in (*there.mac_keys_previous, *known) if key != there.mac_key)
+    save(stack, replace(there, mac_keys_previous=tuple(dict.fromkeys(keys))))
+    console.note(f"the secrets of {', '.join(found)} are newer, and were taken; the page has a new password", "yellow")
 
 
 def make_instead_of_lost(stack: Stack, inventory: Inventory) -> None:

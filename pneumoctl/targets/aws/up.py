@@ -46,7 +46,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, adopt: boo
             provision.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
-            stack_secrets.read_back(context, inventory)
+            stack_secrets.read_back(context, inventory, adopt)
         finally:
             provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
         changed = [resource.address for resource in read.result()[0].changes]

@@ -4,7 +4,7 @@ import atexit
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import provision
@@ -62,6 +63,7 @@ def stack(train: Instance) -> Stack:
     host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
     front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
     stack.save_hosts(Inventory((front, host)))
+    stack.write("secrets.json", asdict(Secrets.generate()))
     return stack
 
 

@@ -1,7 +1,7 @@
 """Secrets are made for a new stack only; for a stack with hosts they are read back, or the command refuses."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytest
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
+from pneumoctl.plan.steps import Put, Step
+from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import stack_secrets
@@ -114,6 +116,65 @@ def test_a_plan_that_deletes_the_only_copy_is_refused(lost: Context, name: str, 
         stack_secrets.refuse_loss(lost, lambda: changes)
     stack_secrets.save(lost.stack, SAVED)
     stack_secrets.refuse_loss(lost, lambda: changes)
+
+
+@dataclass
+class OnHosts:
+    """The hosts of a stack, and the agent that reads the environment of the API there."""
+
+    environment: str | None
+    inventory: Inventory = HOSTS
+
+    @property
+    def agents(self) -> "OnHosts":
+        return self
+
+    def read(self, host: Host, paths: Sequence[str]) -> list[str | None]:
+        assert host.role == "app"
+        return [self.environment for _ in paths]
+
+
+def environment(secrets: Secrets) -> str:
+    lines = {"MAC_KEY": secrets.mac_key, "MAC_KEYS_PREVIOUS": ",".join(secrets.mac_keys_accepted)}
+    lines |= {"API_TOKEN": secrets.api_token, "REDIS_PASSWORD": secrets.redis_password}
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+WRITES = Step("Configure", ("app-0",), (Put("new", stack_secrets.ENVIRONMENT, 0o600, secret=True),))
+OTHER = Step("Configure", ("web-0",), (Put("new", "/etc/pneumoctl/ui.env", 0o600, secret=True),))
+
+
+def test_older_secrets_than_those_of_the_hosts_are_not_installed(lost: Context) -> None:
+    rotated = SAVED.start_rotation().finish_rotation()
+    stack_secrets.save(lost.stack, SAVED)
+    todo = {"app-0": [WRITES], "web-0": [OTHER]}
+    with pytest.raises(PneumoError, match="is older than the secrets of app-0") as caught:
+        stack_secrets.refuse_older(lost.stack, OnHosts(environment(rotated)), todo)
+    assert "pneumoctl up --adopt" in caught.value.hint
+    stack_secrets.refuse_older(lost.stack, OnHosts(environment(rotated)), {"web-0": [OTHER]})
+    for same in (environment(SAVED), None, "# cut"):
+        stack_secrets.refuse_older(lost.stack, OnHosts(same), todo)
+    for newer in (SAVED.start_rotation(), rotated):  # as during and after `secrets rotate`
+        stack_secrets.save(lost.stack, newer)
+        stack_secrets.refuse_older(lost.stack, OnHosts(environment(SAVED)), todo)
+
+
+def test_newer_secrets_of_the_hosts_are_taken_over_and_no_key_is_lost(
+    lost: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotated = SAVED.start_rotation().finish_rotation()
+    only_here = replace(SAVED, mac_keys_previous=("of-long-ago",))
+    stack_secrets.save(lost.stack, only_here)
+    monkeypatch.setattr(stack_secrets, "_ask", lambda *_: ({"app-0": environment(SAVED)}, ["app-0"]))
+    stack_secrets.read_back(lost, HOSTS, adopt=True)
+    assert lost.stack.secrets() == only_here
+    monkeypatch.setattr(stack_secrets, "_ask", lambda *_: ({"app-0": environment(rotated)}, ["app-0"]))
+    stack_secrets.read_back(lost, HOSTS)
+    assert lost.stack.secrets() == only_here  # only on request
+    stack_secrets.read_back(lost, HOSTS, adopt=True)
+    taken = lost.stack.secrets()
+    assert taken and (taken.mac_key, taken.api_token) == (rotated.mac_key, rotated.api_token)
+    assert set(taken.mac_keys_accepted) == {SAVED.mac_key, "of-long-ago"}
 
 
 def test_what_is_saved_is_read_as_it_was(tmp_path: Path) -> None:
