@@ -151,12 +151,15 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
 
 
 def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
-    secrets = operator.directory / "secrets.json"
+    """Lost on this machine altogether: in the file and in the environment of the API."""
+    secrets, environment = operator.directory / "secrets.json", operator.directory / "env" / "api.env"
     saved = secrets.rename(operator.state / "secrets.json")
+    kept = environment.rename(operator.state / "api.env")
     assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
     secrets.write_text("{")
     assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
     saved.replace(secrets)
+    kept.replace(environment)
     assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
 
 
