@@ -54,7 +54,7 @@ def prepare(
         asked = pool.submit(leftovers.search, context.aws, settings.stack, context.bucket) if search else None
         terraform.prepare(variables, _state_bucket(context, move), settings.region, settings.stack, report)
         if asked:
-            unlisted.settle(context, asked.result(), recover, report)
+            unlisted.settle(context, asked.result, recover, report)
     if terraform.suspect:
         console.warn("a run of terraform was killed: up or teardown first imports the resources that it created")
 

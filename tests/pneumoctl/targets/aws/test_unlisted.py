@@ -50,7 +50,7 @@ def test_a_stack_that_the_state_does_not_list_is_refused_with_what_was_found(
     recovered: list[Any], listed: list[Resource], why: str, recover: Any
 ) -> None:
     with pytest.raises(PneumoError, match="does not list 7 resources that stack t has in eu-west-1") as caught:
-        unlisted.settle(context(State(listed)), HOSTS, recover, lambda _: None)
+        unlisted.settle(context(State(listed)), lambda: HOSTS, recover, lambda _: None)
     assert why in caught.value.message and "and 2 more" in caught.value.message
     assert len(caught.value.details["unlisted"]) == 7 and recovered == []
     assert "pneumoctl up --adopt" in caught.value.hint and "teardown" not in caught.value.hint
@@ -58,19 +58,32 @@ def test_a_stack_that_the_state_does_not_list_is_refused_with_what_was_found(
 
 def test_what_the_state_lists_is_left_alone(recovered: list[Any]) -> None:
     for recover in ("check", "killed", "all"):
-        unlisted.settle(context(State(SAME)), HOSTS, recover, lambda _: None)
+        unlisted.settle(context(State(SAME)), lambda: HOSTS, recover, lambda _: None)
     assert recovered == []
 
 
 def test_after_a_kill_up_imports_it_and_a_plan_only_warns(recovered: list[Any]) -> None:
-    unlisted.settle(context(State(OLDER, suspect=True)), HOSTS, "check", lambda _: None)
+    unlisted.settle(context(State(OLDER, suspect=True)), lambda: HOSTS, "check", lambda _: None)
     assert recovered == []
-    unlisted.settle(context(State(OLDER, suspect=True)), HOSTS, "killed", lambda _: None)
+    unlisted.settle(context(State(OLDER, suspect=True)), lambda: HOSTS, "killed", lambda _: None)
     assert recovered == [HOSTS]
 
 
+def test_a_denied_search_ends_what_would_make_something_and_not_a_plan(
+    recovered: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied() -> list[Remaining]:
+        raise PneumoError("AWS denies iam:ListRoles to these credentials")
+
+    unlisted.settle(context(State(SAME)), denied, "check", lambda _: None)
+    assert "is not known: AWS denies iam:ListRoles" in capsys.readouterr().err
+    for recover in ("killed", "all"):
+        with pytest.raises(PneumoError, match="ListRoles"):
+            unlisted.settle(context(State(SAME)), denied, recover, lambda _: None)
+
+
 def test_a_teardown_and_up_with_adopt_import_everything(recovered: list[Any]) -> None:
-    unlisted.settle(context(State(OLDER)), HOSTS, "all", lambda _: None)
+    unlisted.settle(context(State(OLDER)), lambda: HOSTS, "all", lambda _: None)
     assert recovered == [HOSTS]
     assert [plan._recover(up=True, adopt=True), plan._recover(up=True, adopt=False)] == ["all", "killed"]
     assert plan._recover(up=False, adopt=True) == plan._recover(up=False, adopt=False) == "check"
