@@ -1,6 +1,5 @@
 """Fabric connections to the hosts on aws: through the bastion, with pinned host keys and a limit on every wait."""
 
-import base64
 import logging
 import math
 import socket
@@ -160,7 +159,7 @@ class Connections:
         if pinned is None:
             raise Unreachable(host, "host key", "none is pinned yet", "pneumoctl up")
         keys.check_mode(self._directory)
-        key, (address, port) = _key(pinned), self._address(host)
+        key, (address, port) = keys.as_paramiko(pinned), self._address(host)
         sock = KeepaliveSocket(self._dial(host))
         fabric = Connection(
             address,
@@ -212,19 +211,6 @@ def _lost(host: Host) -> Unreachable:
 def _no_bastion(host: Host, why: str) -> Unreachable:
     phase = f"connecting to the bastion at {host.public_address}"
     return Unreachable(host, phase, why, "your address may have changed: pneumoctl up")
-
-
-def _key(pinned: str) -> Any:
-    """A pinned host key as a paramiko object."""
-    from paramiko import PKey
-    from paramiko.pkey import UnknownKeyType
-
-    kind, coded = pinned.split()
-    try:
-        return PKey.from_type_string(kind, base64.b64decode(coded))
-    except (*ssh_errors(), UnknownKeyType, ValueError) as error:
-        message = f"a line of the stack's {keys.KNOWN_HOSTS} is damaged: {pinned}"
-        raise PneumoError(message, "restore it from a backup, or remove that line, then: pneumoctl up") from error
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The stack's SSH key pair, the pinned keys of its hosts, and the OpenSSH configuration that uses both."""
 
+import base64
 import shlex
 import stat
 import threading
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import write_atomically
@@ -87,6 +89,19 @@ def pin(directory: Path, host: Host, key: str) -> None:
             raise changed(host)
         if host.instance_id not in pinned:
             _write(directory, pinned | {host.instance_id: shown})
+
+
+def as_paramiko(pinned: str) -> Any:
+    """A pinned host key as a paramiko object."""
+    from paramiko import PKey, SSHException
+    from paramiko.pkey import UnknownKeyType
+
+    kind, coded = pinned.split()
+    try:
+        return PKey.from_type_string(kind, base64.b64decode(coded))
+    except (SSHException, UnknownKeyType, ValueError, OSError, EOFError) as error:
+        message = f"a line of the stack's {KNOWN_HOSTS} is damaged: {pinned}"
+        raise PneumoError(message, "restore it from a backup, or remove that line, then: pneumoctl up") from error
 
 
 def forget(directory: Path, existing: Collection[str]) -> None:

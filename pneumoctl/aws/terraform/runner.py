@@ -149,10 +149,9 @@ class Terraform:
         self._mark.unlink(missing_ok=True)
 
     def forget(self, addresses: Sequence[str], report: Report = _silent) -> None:
-        """Remove resources from the state, which nothing else changes."""
+        """Remove resources from the state, and nothing in AWS."""
         if addresses:
-            for address in addresses:
-                report(Progress("note", text=f"removing {address} from the state: what it names is gone"))
+            report(Progress("note", text=f"removing from the state what is gone: {', '.join(addresses)}"))
             self._run(["state", "rm", "-no-color", *addresses], report)
 
     def _import(self, address: str, id: str, report: Report) -> None:
