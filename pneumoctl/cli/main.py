@@ -81,7 +81,7 @@ def _with_stack(text: str, argv: list[str]) -> str:
     options = {name: option for name in ("--stack", "--config", "--region") if (option := _given(name, arguments))}
     if not options or "pneumoctl " not in text:
         return text
-    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z]+))?\b", lambda command: _of_stack(command, options), text)
+    return re.sub(r"\bpneumoctl ([a-z-]+)(?: ([a-z][a-z-]*))?\b", lambda command: _of_stack(command, options), text)
 
 
 def _given(name: str, arguments: list[str]) -> str:

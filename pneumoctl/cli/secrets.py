@@ -7,8 +7,11 @@ import typer
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import PneumoError
+from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change
+from pneumoctl.targets.aws import change, stack_secrets
+from pneumoctl.targets.aws import ssh_key as stack_key
+from pneumoctl.targets.aws.context import open_context
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 
@@ -25,11 +28,53 @@ def show(invocation: Invocation) -> int:
     """Print the login of the web page."""
     stack = invocation.stack
     stack.require_aws(NONE_HERE)
-    secrets, hosts = stack.secrets(), stack.hosts()
-    password = secrets.web_password if secrets else ""
+    hosts, password = stack.hosts(), stack.require_secrets().web_password
     url = f"https://{hosts.bastion.public_address}" if hosts else ""
     console.result({"stack": stack.name, "url": url, "user": LOGIN, "password": password})
     console.text(f"{url}  user {LOGIN}  password {password}")
+    return 0
+
+
+@app.command()
+@on_stack()
+def new(invocation: Invocation, yes: Yes = False) -> int:
+    """Make new secrets in place of lost ones.
+
+    Results that were stored with the lost ones cannot be read any more. Refused if this machine or a host has the old
+    ones: `up` reads them back from the hosts. The next `up` installs the new ones.
+    """
+    stack = invocation.stack
+    stack.require_aws(NONE_HERE)
+    with stack.locked("secrets new"), audit.recorded(stack, "secrets new", {"yes": yes}) as act:
+        if not yes and not console.ask("Give up every result that was stored with the lost secrets?"):
+            raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
+        act.begin()
+        stack_secrets.make_instead_of_lost(stack, openssh.inventory(stack))
+        act.changed = ["secrets"]
+    console.result({"stack": stack.name, "changed": act.changed})
+    console.text("the stack has new secrets on this machine; to install them on its hosts: pneumoctl up")
+    return 0
+
+
+@app.command("ssh-key")
+@on_stack()
+def ssh_key(invocation: Invocation, yes: Yes = False) -> int:
+    """Have every host accept the stack's SSH key.
+
+    For a key that is missing or damaged, which is then made anew, or that is refused. Hosts that refuse it restart and
+    then accept no other; the stack does not serve meanwhile. The GPU host takes the key at its next start. If the
+    command was interrupted, run it again.
+    """
+    settings, stack = invocation
+    stack.require_aws("it is not reached over SSH")
+    with stack.locked("secrets ssh-key"), audit.recorded(stack, "secrets ssh-key", {"yes": yes}) as act:
+        context = open_context(settings, stack)
+        act.arn = context.account.arn
+        changed = act.changed = stack_key.install(context, yes, act)
+    console.result({"stack": stack.name, "changed": changed})
+    console.text(
+        f"{', '.join(changed)}: the key is accepted" if changed else "nothing to do: every host accepts the key"
+    )
     return 0
 
 
@@ -45,9 +90,7 @@ def rotate(invocation: Invocation, yes: Yes = False) -> int:
     stack.require_aws(NONE_HERE)
     task = change.Task("secrets rotate", update=())
     with stack.locked("secrets rotate"), audit.recorded(stack, "secrets rotate", {"yes": yes}) as act:
-        secrets = stack.secrets()
-        if secrets is None:
-            raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
+        secrets = stack.require_secrets()
         if not yes and not console.ask("Replace every secret of the stack? The page's login changes, too."):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         # This also resumes an interrupted rotation. If that one was interrupted in its second half, every host already

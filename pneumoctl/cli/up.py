@@ -9,6 +9,14 @@ from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
 
+Adopt = Annotated[
+    bool,
+    typer.Option(
+        "--adopt",
+        help="aws: take the stack over as it is in AWS; for a terraform state or secrets that are lost or older.",
+    ),
+]
+
 
 @on_stack("target", "offline_bundle", alarm=False)
 def up(
@@ -17,6 +25,7 @@ def up(
     lose_results: Annotated[
         bool, typer.Option("--lose-results", help="Replace the host of the store without a copy of its results (aws).")
     ] = False,
+    adopt: Adopt = False,
     dry_run: DryRun = False,
 ) -> int:
     """Bring the stack up and prove that it serves.
@@ -27,4 +36,4 @@ def up(
 
     Exit codes: 4 a check failed; 5 another pneumoctl works on the stack; 10 the health gate failed.
     """
-    return console.report(target(*invocation).up(yes, dry_run, lose_results))
+    return console.report(target(*invocation).up(yes, dry_run, adopt, lose_results))

@@ -187,12 +187,8 @@ def start_alarm_for(stack: Stack) -> None:
 
     The command waits at most TIMEOUT_S seconds for the search before it exits. It reports damaged files itself.
     """
-    try:
-        cloud, inventory = stack.cloud(), stack.hosts()
-    except PneumoError:
-        return
-    has_gpu = inventory is not None and any(host.role == "train" for host in inventory.hosts)
-    if cloud is None or not (has_gpu or runs.runs_directory(stack).is_dir()):
+    cloud = stack.cloud()
+    if cloud is None or not (stack.may_have_training_host or runs.runs_directory(stack).is_dir()):
         return
     log_in = partial(Aws, cloud.profile, cloud.region)
     search = threading.Thread(target=_alarm, args=(log_in,), name="gpu alarm", daemon=True)

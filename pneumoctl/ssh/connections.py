@@ -1,6 +1,5 @@
 """Fabric connections to the hosts on aws: through the bastion, with pinned host keys and a limit on every wait."""
 
-import base64
 import logging
 import math
 import socket
@@ -30,6 +29,14 @@ class Unreachable(PneumoError):
 
     def __init__(self, host: Host, phase: str, why: str, hint: str = "pneumoctl status") -> None:
         super().__init__(f"{host.name} ({host.address}): {phase}: {why}", hint, host=host.name, phase=phase)
+
+
+class LoginRefused(Unreachable):
+    """A host answers, and does not accept the stack's key; a retry does not help."""
+
+    def __init__(self, host: Host) -> None:
+        hint = "restore the key from a backup; or have the hosts accept it (they restart): pneumoctl secrets ssh-key"
+        super().__init__(host, "login", f"the stack's key was not accepted for user {host.user}", hint)
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ class Connections:
         if pinned is None:
             raise Unreachable(host, "host key", "none is pinned yet", "pneumoctl up")
         keys.check_mode(self._directory)
-        key, (address, port) = _key(pinned), self._address(host)
+        key, (address, port) = keys.as_paramiko(pinned), self._address(host)
         sock = KeepaliveSocket(self._dial(host))
         fabric = Connection(
             address,
@@ -206,19 +213,6 @@ def _no_bastion(host: Host, why: str) -> Unreachable:
     return Unreachable(host, phase, why, "your address may have changed: pneumoctl up")
 
 
-def _key(pinned: str) -> Any:
-    """A pinned host key as a paramiko object."""
-    from paramiko import PKey
-    from paramiko.pkey import UnknownKeyType
-
-    kind, coded = pinned.split()
-    try:
-        return PKey.from_type_string(kind, base64.b64decode(coded))
-    except (*ssh_errors(), UnknownKeyType, ValueError) as error:
-        message = f"a line of the stack's {keys.KNOWN_HOSTS} is damaged: {pinned}"
-        raise PneumoError(message, "restore it from a backup, or remove that line, then: pneumoctl up") from error
-
-
 @contextmanager
 def _translated(host: Host, sock: KeepaliveSocket) -> Iterator[None]:
     """Close the socket and translate the error if the SSH handshake or the login fails."""
@@ -231,7 +225,7 @@ def _translated(host: Host, sock: KeepaliveSocket) -> Iterator[None]:
         raise keys.changed(host) from error
     except AuthenticationException as error:
         sock.close()
-        raise Unreachable(host, "login", f"the stack's key was not accepted for user {host.user}") from error
+        raise LoginRefused(host) from error
     except ssh_errors() as error:
         sock.close()
         raise Unreachable(host, "SSH handshake", reason(error)) from error

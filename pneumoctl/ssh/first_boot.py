@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys, remote_command, serial_console
-from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.ssh.connections import Connections, LoginRefused, Unreachable
 from pneumoctl.stack.inventory import Host
 
 DEADLINE = 600.0  # seconds that a host may take until its boot mark
@@ -18,6 +18,7 @@ LOOK = 10.0  # seconds between two EC2 queries; both must say that the host is o
 MARK = "/var/lib/pneumoctl/boot"
 LOG = "/var/log/pneumoctl-boot.log"
 SHOWN = 40  # last lines of a log
+REFUSED_S = 20.0  # for which a host may refuse the login: while it boots, it lets nobody in
 COMMAND_S = 20.0  # time limit of one command on a host
 
 Console = Callable[[str], str]  # instance id -> its serial console output, from EC2's authenticated API
@@ -46,7 +47,7 @@ def wait(
     """Wait in parallel until every host's boot script reports "ok"; the first failure ends the wait for all.
 
     `directory` holds the pinned host keys. `off` returns whether EC2 reports a host as stopped or terminated. Raises
-    BootFailed, or a plain PneumoError if a host shows another key than its console announced, or if it is off.
+    BootFailed, LoginRefused, or a plain PneumoError if a host shows another key than its console announced, or is off.
     """
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
     stop = threading.Event()
@@ -92,6 +93,7 @@ class _Wait:
     off: Callable[[Host], bool]
     off_checked: float = field(default_factory=time.monotonic)
     seen_off: bool = False
+    refused: float = 0.0  # since when the host refuses the login; 0 if it does not
 
     def until_booted(self, host: Host) -> None:
         """Wait for the key, SSH and boot mark of one host."""
@@ -134,8 +136,15 @@ class _Wait:
         """The mark, empty if there is none yet, and why it could not be read, empty if it could."""
         try:
             output = remote_command.run(self.connections, host, (*_READ_MARK, MARK), COMMAND_S)
+        except LoginRefused:
+            self.refused = self.refused or time.monotonic()
+            if time.monotonic() - self.refused > REFUSED_S:
+                raise
+            return "", "the login is refused"
         except Unreachable as error:
+            self.refused = 0.0
             return "", str(error)
+        self.refused = 0.0
         if output.code:
             return "", output.tail() or f"exit {output.code}"
         return output.stdout.strip(), ""

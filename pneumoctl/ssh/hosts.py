@@ -1,9 +1,10 @@
 """The hosts of a stack over SSH: connect to them, take their leases, and carry out steps through their agents."""
 
+import re
 import secrets as random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,7 +101,13 @@ def _failure(asked: Future[None]) -> Unreachable | None:
 
 
 def holder(path: Path) -> str:
-    """The holder of the hosts' leases: the same for every pneumoctl that uses this stack's directory."""
-    if not path.exists():
-        write_atomically(path, random.token_hex(16).encode(), 0o600)
-    return path.read_text().strip()
+    """The holder of the hosts' leases: the same for every pneumoctl that uses this stack's directory.
+
+    A damaged one is replaced: two holders with the same text, such as an empty one, would not exclude each other.
+    """
+    with suppress(FileNotFoundError):
+        if re.fullmatch(r"[0-9a-f]{32}", saved := path.read_text(errors="replace").strip()):
+            return saved
+    made = random.token_hex(16)
+    write_atomically(path, made.encode(), 0o600)
+    return made

@@ -1,10 +1,12 @@
 """The stack's SSH key pair, the pinned keys of its hosts, and the OpenSSH configuration that uses both."""
 
+import base64
 import shlex
 import stat
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.files import make_private, write_atomically
@@ -17,6 +19,12 @@ CONNECT = 10
 ALIVE = 3  # interval of keepalive requests
 SILENCES = 3  # unanswered requests after which the connection counts as lost; OpenSSH allows one more: 12 s in all
 
+WAY_BACK = "restore it from a backup; or have the hosts accept a new one (they restart): pneumoctl secrets ssh-key"
+
+
+class DamagedKey(PneumoError):
+    """The stack's private key is there, and is no private key."""
+
 
 def key_pair(directory: Path) -> str:
     """The public key line of the stack's pair, which is created if there is none, and never replaced.
@@ -26,19 +34,33 @@ def key_pair(directory: Path) -> str:
     private = directory / PRIVATE
     if not private.exists():
         write_atomically(private, _new_private_key(), 0o600)
-    check_mode(directory)
-    public = _public_line(private)
+    public = public_key(directory)
     public_file = directory / f"{PRIVATE}.pub"
-    if not public_file.exists() or public_file.read_text() != public + "\n":
+    if not public_file.exists() or public_file.read_text(errors="replace") != public + "\n":
         write_atomically(public_file, (public + "\n").encode(), 0o644)
     return public
+
+
+def public_key(directory: Path) -> str:
+    """The public key line of the stack's pair. Raises PneumoError if the private key is missing, damaged or open."""
+    check_mode(directory)
+    private = directory / PRIVATE
+    try:
+        return _public_line(private.read_bytes())
+    except (ValueError, TypeError) as error:
+        raise DamagedKey(f"the stack's private key {private} is damaged", WAY_BACK) from error
+
+
+def unsaved_public_key() -> str:
+    """A public key line in place of the one that `up` will make, for a plan, which writes no key."""
+    return _public_line(_new_private_key())
 
 
 def check_mode(directory: Path) -> None:
     """Raise PneumoError if the private key is missing, or if others may read it or open its folder."""
     private = directory / PRIVATE
     if not private.is_file():
-        raise PneumoError(f"the stack's private key {private} is missing", "restore it from a backup, or: pneumoctl up")
+        raise PneumoError(f"the stack's private key {private} is missing, and its hosts accept no other", WAY_BACK)
     for path, desired in ((private, 0o600), (directory, 0o700)):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
@@ -50,7 +72,7 @@ def check_mode(directory: Path) -> None:
 def pins(directory: Path) -> dict[str, str]:
     """The pinned host keys: instance id -> "type base64"."""
     try:
-        lines = (directory / KNOWN_HOSTS).read_text().splitlines()
+        lines = (directory / KNOWN_HOSTS).read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     entries = (line.split() for line in lines if line and not line.startswith("#"))
@@ -66,6 +88,19 @@ def pin(directory: Path, host: Host, key: str) -> None:
             raise changed(host)
         if host.instance_id not in pinned:
             _write(directory, pinned | {host.instance_id: shown})
+
+
+def as_paramiko(pinned: str) -> Any:
+    """A pinned host key as a paramiko object."""
+    from paramiko import PKey, SSHException
+    from paramiko.pkey import UnknownKeyType
+
+    kind, coded = pinned.split()
+    try:
+        return PKey.from_type_string(kind, base64.b64decode(coded))
+    except (SSHException, UnknownKeyType, ValueError, OSError, EOFError) as error:
+        message = f"a line of the stack's {KNOWN_HOSTS} is damaged: {pinned}"
+        raise PneumoError(message, "restore it from a backup, or remove that line, then: pneumoctl up") from error
 
 
 def forget(directory: Path, existing: Collection[str]) -> None:
@@ -149,13 +184,10 @@ def _new_private_key() -> bytes:
     )
 
 
-def _public_line(private: Path) -> str:
+def _public_line(private: bytes) -> str:
+    """The public key line of a private key. Raises ValueError or TypeError if it is none."""
     from cryptography.hazmat.primitives import serialization
 
-    try:
-        key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        hint = "restore it from a backup, or delete the stack's hosts: pneumoctl teardown"
-        raise PneumoError(f"the stack's private key {private} is damaged", hint) from error
+    key = serialization.load_ssh_private_key(private, password=None)
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return f"{line.decode()} pneumoctl"

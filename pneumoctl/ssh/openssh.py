@@ -15,6 +15,7 @@ from typing import IO
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
+from pneumoctl.ssh.connections import LoginRefused
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.stack import Stack
 
@@ -142,6 +143,10 @@ def explain(hosts: Inventory, host: Host, stderr: str) -> PneumoError | None:
     if refused := _CHANGED.search(stderr):
         alias = refused[1] or refused[2]
         return keys.changed(next((candidate for candidate in hosts.hosts if candidate.instance_id == alias), host))
+    if re.search(r"^\S+@\S+: Permission denied", stderr, re.MULTILINE):
+        return LoginRefused(
+            hosts.bastion if f"{hosts.bastion.user}@{hosts.bastion.public_address}: " in stderr else host
+        )
     own = [line for line in stderr.splitlines() if _OWN.match(line)]
     if not own:
         return None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pneumoctl.stack import documents
+
 # The ports on aws; the `flows` in terraform/security.tf open these between the security groups, and no others.
 PORTS = {
     "ssh": 22,
@@ -105,11 +107,14 @@ def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Invent
     return Inventory(tuple(inventory))
 
 
-def to_json(inventory: Inventory) -> list[dict[str, Any]]:
-    """The JSON value that `from_json` reads."""
-    return [asdict(host) for host in inventory.hosts]
+def to_json(inventory: Inventory) -> dict[str, Any]:
+    """The JSON object that `from_json` reads."""
+    return {"hosts": [asdict(host) for host in inventory.hosts]}
 
 
-def from_json(hosts: list[dict[str, Any]]) -> Inventory:
-    """The inventory that `to_json` wrote."""
-    return Inventory(tuple(Host(**host) for host in hosts))
+def from_json(document: Any) -> Inventory:
+    """The inventory that `to_json` wrote. Raises TypeError if it is something else."""
+    hosts = document.get("hosts") if isinstance(document, dict) else None
+    if not isinstance(hosts, list) or not hosts:
+        raise TypeError("it lists no hosts")
+    return Inventory(tuple(documents.parse(Host, host) for host in hosts))

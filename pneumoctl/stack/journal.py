@@ -6,6 +6,8 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pneumoctl.stack.documents import warn_once
+
 
 class Journal:
     """Writes one line of JSON for each event. Only for diagnosis: a rerun probes the hosts and does not read it."""
@@ -25,9 +27,16 @@ class Journal:
             "command": self.command,
         }
         record |= {key: value for key, value in (("step", step), ("host", host), ("detail", detail)) if value}
-        line = json.dumps({**record, "event": event}) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, line.encode())
+            self._append(json.dumps({**record, "event": event}))
+        except OSError as error:  # no reason to leave a step undone, or a GPU running
+            warn_once(f"the journal cannot be written: {self.path}: {error.strerror}")
+
+    def _append(self, line: str) -> None:
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # its writer was killed
+            os.write(handle, ("\n" * cut + line + "\n").encode())
         finally:
             os.close(handle)

@@ -8,14 +8,16 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
-from pneumoctl.stack import ownership
+from pneumoctl.stack import documents, ownership
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.stack import Stack
 
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
@@ -25,18 +27,8 @@ ON_DEMAND, SPOT = "on-demand", "spot"
 MINIMUM_S = 60  # EC2 bills at least a minute of every start
 
 
-class _Document:
-    """A dataclass read from JSON; fields that a newer pneumoctl added are ignored."""
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Raises TypeError if a required field is missing."""
-        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: value for name, value in document.items() if name in names})
-
-
 @dataclass(frozen=True)
-class Run(_Document):
+class Run:
     """One run as ordered. Times are ISO 8601 in UTC; `phases`: (name, time), in order."""
 
     id: str
@@ -79,7 +71,7 @@ class Run(_Document):
 
 
 @dataclass(frozen=True)
-class Receipt(_Document):
+class Receipt:
     """How a run ended. `stopped` is None if the stop is not confirmed; `guard` names the guard that stopped the GPU."""
 
     run: str
@@ -146,21 +138,31 @@ def save_receipt(stack: Stack, receipt: Receipt) -> None:
     elif previous is not None:
         old = asdict(previous)
         receipt = replace(receipt, earlier=[*old.pop("earlier"), old])
-    _write(run_directory(stack, receipt.run) / RECEIPT, asdict(receipt))
+    path = run_directory(stack, receipt.run) / RECEIPT
+    if previous is None and path.exists():  # damaged
+        path.replace(path.with_name(f"{RECEIPT}.damaged"))
+    _write(path, asdict(receipt))
 
 
 def load(stack: Stack, run: str) -> Run:
     """Read a run. Raises PneumoError if there is no such run, or its record is damaged."""
-    record: Run | None = _read(run_directory(stack, run) / RECORD, Run.from_dict)
+    record = _read_run(run_directory(stack, run))
     if record is None:
         raise PneumoError(f"stack {stack.name} has no run {run}", "pneumoctl runs ls", Exit.USAGE)
     return record
 
 
 def load_receipt(stack: Stack, run: str) -> Receipt | None:
-    """The receipt of the last attempt that has one, None if no attempt has."""
-    receipt: Receipt | None = _read(run_directory(stack, run) / RECEIPT, Receipt.from_dict)
-    return receipt
+    """The receipt of the last attempt that has one, None if no attempt has.
+
+    A damaged receipt counts as none: then the run is open, and the next command that ends it writes a new one.
+    """
+    path = run_directory(stack, run) / RECEIPT
+    try:
+        return documents.load(path, partial(documents.parse, Receipt))
+    except Damaged as error:
+        documents.warn_once(f"{error.message}; the run counts as open: pneumoctl runs show {run}")
+        return None
 
 
 def final_receipt(stack: Stack, run: Run) -> Receipt | None:
@@ -170,9 +172,13 @@ def final_receipt(stack: Stack, run: Run) -> Receipt | None:
 
 
 def load_all(stack: Stack) -> list[Run]:
-    """All runs that have a record, oldest first. Raises PneumoError if a record is damaged."""
-    names = sorted(path.name for path in runs_directory(stack).glob("*") if ID.fullmatch(path.name))
-    records = (_read(runs_directory(stack) / name / RECORD, Run.from_dict) for name in names)
+    """All runs that have a record, oldest first. A damaged one is left out with a warning: the others must go on."""
+    records = []
+    for folder in sorted(path for path in runs_directory(stack).glob("*") if ID.fullmatch(path.name)):
+        try:
+            records.append(_read_run(folder))
+        except Damaged as error:
+            documents.warn_once(f"{error.message}; left out. Whether a GPU costs money: pneumoctl gpu status")
     return [run for run in records if run]
 
 
@@ -191,12 +197,6 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(document, indent=2) + "\n").encode(), 0o600)
 
 
-def _read(path: Path, kind: Any) -> Any:
-    try:
-        return kind(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ownership.unreadable(path, error) from error
-    except (ValueError, TypeError) as error:
-        raise PneumoError(f"{path} is damaged: {error}", f"repair {path}, or move {path.parent} away") from error
+def _read_run(folder: Path) -> Run | None:
+    hint = f"restore it from a backup; the receipt and results beside it stay, and other runs do not need it: {folder}"
+    return documents.load(folder / RECORD, partial(documents.parse, Run), hint)

@@ -1,11 +1,19 @@
-"""The secrets of a stack: generated once, rotated, and derived if an older pneumoctl did not save them."""
+"""The secrets of a stack: generated once, rotated, read back from its services, derived if an older one saved none."""
 
 import base64
 import hmac
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.stack import documents
+
+
+class NoSecrets(PneumoError):
+    """The secrets of a stack are not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,54 @@ class Secrets:
     def _derived(self, name: str) -> bytes:
         saved = json.dumps([self.redis_password, self.mac_key, self.api_token])
         return hmac.digest(saved.encode(), f"pneumoctl {name}".encode(), "sha256")
+
+
+def from_json(document: Any) -> Secrets:
+    """The secrets of a file. Raises TypeError or ValueError if they are not valid, Newer if there are further ones."""
+    if added := documents.unknown(Secrets, document):
+        raise documents.Newer("secrets", added)
+    return documents.parse(Secrets, document)
+
+
+def from_environments(environments: Iterable[str]) -> Secrets:
+    """The secrets with which the API of each host runs, from its environment file. Raises KeyError without all of them.
+
+    Every MAC key of every host is kept, so that no stored result becomes unreadable. If a rotation was interrupted, the
+    hosts differ: the newest secrets lead, and those of the other hosts stay valid beside them. The passwords that no
+    API has (of the exporter, of training and of the page) are derived anew.
+    """
+    hosts = sorted((_variables(text) for text in environments), key=_age, reverse=True)
+    leading = hosts[0]
+    keys = [key for host in hosts for key in _mac_keys(host)]
+    tokens = [host[name] for name in ("API_TOKEN", "API_TOKEN_PREVIOUS") for host in hosts if host.get(name)]
+    passwords = [host["REDIS_PASSWORD"] for host in hosts]
+    return Secrets(
+        redis_password=leading["REDIS_PASSWORD"],
+        mac_key=leading["MAC_KEY"],
+        api_token=leading["API_TOKEN"],
+        api_token_previous=next((token for token in tokens if token != leading["API_TOKEN"]), ""),
+        redis_password_previous=next((word for word in passwords if word != leading["REDIS_PASSWORD"]), ""),
+        mac_keys_previous=tuple(dict.fromkeys(key for key in keys if key != leading["MAC_KEY"])),
+    )
+
+
+def _variables(text: str) -> dict[str, str]:
+    lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {name: value for name, _, value in lines if name}
+
+
+def mac_keys(environment: str) -> list[str]:
+    """The MAC keys in the environment file of an API: the one that it seals with, then the others that it accepts."""
+    return _mac_keys(_variables(environment))
+
+
+def _mac_keys(host: dict[str, str]) -> list[str]:
+    return [key for key in (host.get("MAC_KEY", ""), *host.get("MAC_KEYS_PREVIOUS", "").split(",")) if key]
+
+
+def _age(host: dict[str, str]) -> tuple[int, bool]:
+    """How far a rotation has come on a host: it adds a MAC key first, and removes the previous token at the end."""
+    return len(_mac_keys(host)), not host.get("API_TOKEN_PREVIOUS")
 
 
 _REPLACED = ("api_token", "redis_password", "redis_train_password", "redis_exporter_password")

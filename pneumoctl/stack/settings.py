@@ -110,12 +110,16 @@ def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, st
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """The settings in a file. An empty one is an error: the defaults in place of what was in it would remove hosts."""
     try:
-        return tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PneumoError(
-            f"{file} cannot be read: {error}", f"correct {file}, or write a new one: pneumoctl init", Exit.USAGE
-        ) from error
+        text = file.read_text()
+        if file.is_file() and not text.strip():  # /dev/null is no file
+            raise ValueError("it is empty; to use the defaults, remove it")
+        return tomllib.loads(text)
+    except (OSError, ValueError) as error:  # TOML and Unicode errors are ValueErrors
+        reason = error.strerror if isinstance(error, OSError) else error
+        hint = f"correct {file}; or, to go on without it, move it away and give --stack NAME"
+        raise PneumoError(f"{file} cannot be read: {reason}", hint, Exit.USAGE) from error
 
 
 def _typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -3,44 +3,22 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import make_private, write_atomically
-from pneumoctl.stack import inventory, ownership
+from pneumoctl.stack import inventory, ownership, saved
+from pneumoctl.stack.documents import Damaged  # also imported from here by other modules
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
 from pneumoctl.stack.lock import held, waited_for
-from pneumoctl.stack.secrets import Secrets  # also imported from here by other modules
+from pneumoctl.stack.saved import Cloud, Ports
+from pneumoctl.stack.secrets import NoSecrets, Secrets
 from pneumoctl.stack.settings import Settings
-
-Saved = TypeVar("Saved")
-
-
-class Damaged(PneumoError):
-    """A file of the stack was read, but its content is not valid."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Service name -> port: as `requested` by the settings, and as `assigned` because it was free."""
-
-    requested: dict[str, int]
-    assigned: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """The location of a stack on aws; saved, so that later commands find it without settings."""
-
-    region: str
-    profile: str
-    account: str
-    bucket: str
 
 
 @dataclass(frozen=True)
@@ -132,20 +110,29 @@ class Stack:
 
     def cloud(self) -> Cloud | None:
         """The location of the stack on aws, None if it is not on aws."""
-        return self._read("aws.json", Cloud)
+        return saved.cloud(self.directory)
 
     def hosts(self) -> Inventory | None:
-        """The hosts on aws from terraform's last outputs, None before the first `up` has saved them."""
-        return self._read("inventory.json", lambda hosts: inventory.from_json(hosts))
+        """The hosts on aws from terraform's last outputs, None before the first `up` has made them."""
+        return saved.hosts(self.directory)
+
+    @property
+    def may_have_training_host(self) -> bool:
+        """Whether a training host is in the inventory, or may be, because that cannot be read."""
+        try:
+            hosts = self.hosts()
+        except Damaged:
+            return True
+        return hosts is not None and any(host.role == "train" for host in hosts.hosts)
 
     def save_cloud(self, cloud: Cloud) -> None:
         """Create the directory and save the location of the stack, before any resource is created."""
         self.make()
-        self.write("aws.json", asdict(cloud))
+        self.write(saved.CLOUD, asdict(cloud))
 
     def save_hosts(self, hosts: Inventory) -> None:
         """Save the hosts on aws."""
-        self.write("inventory.json", {"hosts": inventory.to_json(hosts)})
+        self.write(saved.HOSTS, inventory.to_json(hosts))
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stack with mode 0600."""
@@ -154,11 +141,21 @@ class Stack:
 
     def secrets(self) -> Secrets | None:
         """The saved secrets, None before the first `up`."""
-        return self._read("secrets.json", Secrets)
+        return saved.secrets(self.directory)
+
+    def require_secrets(self) -> Secrets:
+        """The saved secrets. Raises NoSecrets if there are none here; a stack on aws has them on its hosts, too."""
+        secrets = self.secrets()
+        if secrets is not None:
+            return secrets
+        if self.hosts() is None:
+            raise NoSecrets(f"stack {self.name} has no hosts yet", "pneumoctl up")
+        path = self.directory / saved.SECRETS
+        raise NoSecrets(f"{path} is missing", "pneumoctl up, which reads the secrets back from the hosts")
 
     def ports(self) -> Ports | None:
         """The saved ports, None before the first `up`."""
-        return self._read("ports.json", _saved_ports)
+        return saved.ports(self.directory)
 
     def inventory(self) -> Inventory | None:
         """The hosts of the local target with their ports, None before the first `up`."""
@@ -175,28 +172,8 @@ class Stack:
     def save(self, secrets: Secrets, ports: Ports) -> None:
         """Create the directory and save both with mode 0600."""
         self.make()
-        self.write("secrets.json", asdict(secrets))
-        self.write("ports.json", asdict(ports))
-
-    def _read(self, name: str, kind: Callable[..., Saved]) -> Saved | None:
-        path = self.directory / name
-        try:
-            return kind(**json.loads(path.read_text()))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ownership.unreadable(path, error) from error
-        except (ValueError, TypeError) as error:
-            hint = (
-                f"restore {path} from a backup; or delete the stack and its stored results: pneumoctl teardown --purge"
-            )
-            raise Damaged(f"{path} is damaged: {error}", hint) from error
-
-
-def _saved_ports(**saved: dict[str, int]) -> Ports:
-    """The fields of ports.json; version 0.1.0 gave them other names."""
-    names = {"wished": "requested", "given": "assigned"}
-    return Ports(**{names.get(name, name): ports for name, ports in saved.items()})
+        self.write(saved.SECRETS, asdict(secrets))
+        self.write(saved.PORTS, asdict(ports))
 
 
 def resolve(settings: Settings) -> tuple[Settings, Stack]:

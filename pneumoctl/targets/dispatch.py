@@ -23,10 +23,11 @@ class Target(Protocol):
     def plan(self) -> Report:
         """The changes that `up` would make; exit code 3 if there are any. Changes nothing."""
 
-    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
+    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
         """Bring the stack up and prove that it serves; asks unless `agreed`.
 
-        Raises PneumoError, unless `lose_results`, if a host with results of which there is no copy would be replaced.
+        `adopt`: see the option of `up`. Raises PneumoError, unless `lose_results`, if a host with results of which
+        there is no copy would be replaced.
         """
 
     def status(self) -> Iterator[Report]:

@@ -15,7 +15,10 @@ from pneumoctl.errors import Exit, PneumoError
 NOT_EMPTY = "bucket not empty"
 AGAIN = "run the same command again: it resumes"
 _QUOTA = "pneumoctl doctor --target aws shows what is allowed and how to ask for more; then " + AGAIN
-_STATE = "compare {directory}/terraform.tfstate with its .backup and the copies beside it; versions of it are in S3"
+_STATE = (
+    "compare {directory}/terraform.tfstate with its .backup and the copies beside it; versions of it are in S3; "
+    "if all are lost, move it away, then: pneumoctl up --adopt"
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Find the resources that a killed terraform created but did not write to its state, and import them."""
+"""Find and import the resources of a stack that terraform's state does not list, as after a kill, or if it is old."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pneumoctl.aws.ec2 import STACK_TAG, Aws
@@ -38,14 +39,45 @@ ASSOCIATIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Unlisted:
+    """A resource that exists and is not in the state. `listed`: what the state has in its place, and is gone."""
+
+    address: str
+    id: str
+    listed: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.id}{f', not {self.listed}' if self.listed else ''})"
+
+
+def unlisted(resources: Iterable[Remaining], in_state: Mapping[str, str]) -> list[Unlisted]:
+    """The resources of terraform's kinds that the state does not list, one for each address.
+
+    An address whose resource in the state exists is left out: another one with the same tags is a copy of it.
+    """
+    existing: dict[str, list[str]] = {}
+    for resource in resources:
+        if KINDS.get(resource.address.partition(".")[0]) == resource.kind:
+            existing.setdefault(resource.address, []).append(resource.id)
+    listed = {address: in_state.get(address, "") for address in existing}
+    return [Unlisted(each, ids[0], listed[each]) for each, ids in existing.items() if listed[each] not in ids]
+
+
 def recover(terraform: Terraform, aws: Aws, resources: Iterable[Remaining], report: Report) -> list[str]:
     """Import the resources of the stack that are not in the state; returns their addresses. Clears `Terraform.suspect`.
 
-    `resources`: all resources of the stack, see leftovers.search. Terraform must be prepared.
+    What the state has in place of an existing resource, and is gone, is removed from it first. `resources`: all
+    resources of the stack, see leftovers.search. Terraform must be prepared.
     """
     resources = list(resources)
+    joined = associations(aws, resources)
     in_state = {resource.address: resource.id for resource in terraform.resources()}
-    missing = missing_from_state(resources, in_state, associations(aws, resources))
+    gone = [each.address for each in unlisted(resources, in_state) if each.listed]
+    gone += _gone_associations(terraform, joined) if gone else []
+    terraform.forget(gone, report)
+    left = {address: id for address, id in in_state.items() if address not in gone}
+    missing = missing_from_state(resources, left, joined)
     remove_foreign_rules(aws, [id for address, id in missing if address.startswith("aws_security_group.")])
     terraform.adopt(missing, report)
     return [address for address, _ in missing]
@@ -71,6 +103,16 @@ def missing_from_state(
         if address not in in_state and pair in pairs:
             new[address] = "/".join(pair)
     return list(new.items())
+
+
+def _gone_associations(terraform: Terraform, joined: Iterable[tuple[str, str]]) -> list[str]:
+    """The associations in the state whose subnet and route table are not joined in AWS."""
+    pairs = {
+        resource.address: (resource.values.get("subnet_id"), resource.values.get("route_table_id"))
+        for resource in terraform.resources()
+        if resource.address in ASSOCIATIONS
+    }
+    return [address for address, pair in pairs.items() if pair not in set(joined)]
 
 
 def associations(aws: Aws, resources: Iterable[Remaining]) -> list[tuple[str, str]]:

@@ -145,12 +145,18 @@ class Terraform:
         for address, id in imports:
             try:
                 if address not in in_state:
-                    report(Progress("note", text=f"importing {address} ({id}), which an interrupted run created"))
+                    report(Progress("note", text=f"importing {address} ({id}), which the state does not list"))
                     self._import(address, id, report)
             except PneumoError as error:
                 if "non-existent remote object" not in error.message:
                     raise
         self._mark.unlink(missing_ok=True)
+
+    def forget(self, addresses: Sequence[str], report: Report = _silent) -> None:
+        """Remove resources from the state, and nothing in AWS."""
+        if addresses:
+            report(Progress("note", text=f"removing from the state what is gone: {', '.join(addresses)}"))
+            self._run(["state", "rm", "-no-color", *addresses], report)
 
     def _import(self, address: str, id: str, report: Report) -> None:
         """Import in a separate folder, with an empty block for the resource.

@@ -44,7 +44,9 @@ class WorkingCopy:
         _put(self.directory / VARIABLES, json.dumps(dict(variables), indent=2).encode(), 0o600)
 
     def write_backend(self, backend: Mapping[str, Any]) -> None:
-        """Set the S3 backend of the state; empty: the local file terraform.tfstate."""
+        """Set the S3 backend of the state; empty: the local file terraform.tfstate. Remove a damaged record of it."""
+        if not _json(self._backend_record):
+            self._backend_record.unlink(missing_ok=True)
         if backend:
             document = {"terraform": {"backend": {"s3": dict(backend)}}}
             _put(self.directory / BACKEND, json.dumps(document, indent=2).encode(), 0o600)
@@ -76,18 +78,19 @@ class WorkingCopy:
 
     def backend(self) -> dict[str, Any] | None:
         """The S3 backend of the state, as terraform or else pneumoctl recorded it; {}: local, None: no state yet."""
-        saved = _json(self._backend_record).get("backend") or {}
-        if not self._backend_record.exists():
+        record = _json(self._backend_record)
+        if not record:  # missing, or damaged: then `terraform init` writes it anew
             local: dict[str, Any] | None = {} if (self.directory / "terraform.tfstate").exists() else None
             remembered: dict[str, Any] | None = self._remembered("backend", local)
             return remembered
+        saved = record.get("backend") or {}
         config = saved.get("config") or {}
         return {name: config.get(name) for name in s3("", "", "")} if saved.get("type") == "s3" else {}
 
     def initialised(self, backend: Mapping[str, Any]) -> bool:
         """Whether `terraform init` would change nothing: same providers, all installed, same backend."""
         same = self._remembered("versions", "") == self._versions() and self._remembered("backend", None) == backend
-        recorded = self._backend_record.exists() or not backend
+        recorded = bool(_json(self._backend_record)) or not backend
         return same and recorded and self.backend() == backend and self._providers_installed()
 
     def versions_changed(self) -> bool:

@@ -42,9 +42,10 @@ def now() -> float:
 
 def current_lease() -> Document:
     """The lease in force; {} if there is none."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         saved: Document = json.loads(content(f"{on_host.RUNTIME}/lease"))
-        if saved["until"] > now():
+        until, _, _ = saved["until"], saved["holder"], saved["who"]
+        if until > now():
             return saved
     return {}
 

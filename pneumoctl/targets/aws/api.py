@@ -18,9 +18,7 @@ from pneumoctl.targets.common import ports
 @contextmanager
 def forwarded(stack: Stack) -> Iterator[Endpoint]:
     """Address and token of the API; the forward ends with the block. Raises PneumoError if it cannot be reached."""
-    secrets = stack.secrets()
-    if secrets is None:
-        raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
+    secrets = stack.require_secrets()
     stack_inventory = openssh.inventory(stack)
     host, port = openssh.choose(stack_inventory, "app-0"), ports.choose(inventory.PORTS["api"])
     argv = openssh.forward(stack, host, port, f"{host.address}:{inventory.PORTS['api']}")

@@ -24,7 +24,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, proof, restore, rollback
+from pneumoctl.targets.aws import desired, proof, restore, rollback, stack_secrets
 from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
@@ -53,6 +53,7 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
     ours, promoted = desired.available_releases(settings, task.source), promotion.default(stack)
     with ssh_hosts.opened(stack, task.hosts) as hosts:
         desired_state, plan, todo = planned(settings, stack, hosts, task, ours)
+        stack_secrets.refuse_older(stack, hosts, todo)
         if any(todo.values()) and not agreed:
             for line in (*description(plan, todo), *hosts.differences(todo)):
                 console.note(line)

@@ -3,21 +3,21 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.api import Account
-from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.aws.public_address import public_address
 from pneumoctl.aws.terraform import snapshot
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.ssh import keys
-from pneumoctl.stack.secrets import Secrets
+from pneumoctl.stack.saved import Cloud
 from pneumoctl.stack.settings import Settings, gpu_choices
-from pneumoctl.stack.stack import Cloud, Stack
+from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.console import console
 
 
@@ -37,6 +37,11 @@ class Context:
         default = leftovers.bucket_name(self.settings.stack, self.account.id, self.settings.region)
         return self.settings.bucket or default
 
+    def serving_hosts(self) -> list[Instance]:
+        """The hosts of the stack that exist in AWS, without training hosts; asked anew each time."""
+        hosts = self.aws.instances(self.settings.stack)
+        return [host for host in hosts if host.role != "train" and host.state != "shutting-down"]
+
     @property
     def gpu_type(self) -> str:
         """The type of the training host: that which it has, if the settings name it; else the preferred one."""
@@ -47,16 +52,15 @@ class Context:
     @property
     def may_have_training_host(self) -> bool:
         """Whether there may be a training host: by the settings, the inventory, or terraform's last variables."""
-        inventory = self.stack.hosts()
-        train = any(host.role == "train" for host in inventory.hosts) if inventory else False
-        return self.settings.gpu_host or train or bool(WorkingCopy(self.stack.terraform).variables().get("train_count"))
+        variables = WorkingCopy(self.stack.terraform).variables()
+        return self.settings.gpu_host or self.stack.may_have_training_host or bool(variables.get("train_count"))
 
 
 def login(settings: Settings, stack: Stack) -> tuple[Aws, Account]:
     """Log in. Raises PneumoError without credentials or region, or if they are of another account than the stack."""
     aws = Aws(settings.profile, settings.region)
     account, cloud = aws.identity(), stack.cloud()
-    if cloud is not None and cloud.account != account.id:
+    if cloud is not None and cloud.account not in ("", account.id):
         raise PneumoError(
             f"stack {stack.name} is in account {cloud.account}, and these credentials are of account {account.id}",
             "use credentials of that account: AWS_PROFILE, or the setting profile",
@@ -94,11 +98,9 @@ def read_only(settings: Settings, stack: Stack) -> Iterator[Context]:
 
 
 def save_stack(context: Context) -> None:
-    """Save the location and the secrets of the stack, before anything is created in AWS."""
+    """Save the location of the stack, before anything is created in AWS."""
     settings = context.settings
     context.stack.save_cloud(Cloud(settings.region, settings.profile, context.account.id, context.bucket))
-    if context.stack.secrets() is None:
-        context.stack.write("secrets.json", asdict(Secrets.generate()))
 
 
 def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str, Any]:
@@ -117,15 +119,22 @@ def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str
     }
 
 
-def desired_variables(context: Context) -> dict[str, Any]:
-    """The variables of `up`; looks up the operator's public address unless it is set."""
+def desired_variables(context: Context, make_key: bool) -> dict[str, Any]:
+    """The variables of `up`; looks up the operator's public address unless it is set. `make_key`: for a new stack."""
     cidr = context.settings.operator_cidr or f"{public_address()}/32"
-    return variables(context, cidr, keys.key_pair(context.stack.ssh))
+    return variables(context, cidr, _public_key(context, make_key))
+
+
+def _public_key(context: Context, make: bool) -> str:
+    """The stack's public key. Raises PneumoError if it is missing although there are hosts, which accept no other."""
+    directory = context.stack.ssh
+    missing = not (directory / keys.PRIVATE).exists()
+    if missing and not context.serving_hosts():
+        return keys.key_pair(directory) if make else keys.unsaved_public_key()
+    return keys.key_pair(directory) if make and not missing else keys.public_key(directory)
 
 
 def last_applied_variables(context: Context) -> dict[str, Any]:
     """The variables of the last `up`, for commands that must not depend on the operator's present address."""
     saved = WorkingCopy(context.stack.terraform).variables()
-    return saved or variables(
-        context, context.settings.operator_cidr or "192.0.2.1/32", keys.key_pair(context.stack.ssh)
-    )
+    return saved or variables(context, context.settings.operator_cidr or "192.0.2.1/32", keys.unsaved_public_key())

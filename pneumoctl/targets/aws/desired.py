@@ -112,8 +112,8 @@ class ReleaseChoice:
 
 def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: ReleaseChoice) -> DesiredState:
     """The desired state of `hosts`: everything that their plan depends on."""
-    secrets, inventory = stack.secrets(), stack.hosts()
-    if secrets is None or inventory is None:
+    secrets, inventory = stack.require_secrets(), stack.hosts()
+    if inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     certificate, key = certified(stack, settings, inventory)
     cloud = stack.cloud()

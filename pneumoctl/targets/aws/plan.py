@@ -30,7 +30,7 @@ def report(settings: Settings, stack: Stack) -> Report:
     check(settings, stack)
     with read_only(settings, stack) as context:
         orphans.start_alarm(context.aws)
-        provision.prepare(context, desired_variables(context))
+        provision.prepare(context, desired_variables(context, make_key=False), "check")
         planned = provision.plan(context)
         bill = price(context, planned)
         lost = store_loss.lines(context, planned.changes)
@@ -51,7 +51,7 @@ def bill_of_all(settings: Settings, stack: Stack) -> Bill:
     check(settings, stack)
     with read_only(settings, stack) as context:
         orphans.start_alarm(context.aws)
-        provision.prepare(context, desired_variables(context))
+        provision.prepare(context, desired_variables(context, make_key=False), "check")
         return price(context, provision.plan(context))
 
 

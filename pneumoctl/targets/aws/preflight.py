@@ -16,6 +16,7 @@ from pneumoctl.aws.terraform import query
 from pneumoctl.aws.terraform.query import INSTALL
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import keys
+from pneumoctl.stack.saved import HOSTS
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import instance_types, quotas
@@ -116,8 +117,8 @@ def _packages() -> Iterator[Row]:
 
 
 def _key(stack: Stack) -> Iterator[Row]:
-    if (stack.ssh / keys.PRIVATE).exists():
-        keys.check_mode(stack.ssh)
+    if (stack.ssh / keys.PRIVATE).exists() or (stack.directory / HOSTS).exists():
+        keys.public_key(stack.ssh)
         yield Row("key", True, f"{stack.ssh / keys.PRIVATE}, only yours")
     else:
         yield Row("key", True, "will be generated")

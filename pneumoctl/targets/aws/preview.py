@@ -8,6 +8,8 @@ from pneumoctl.errors import Exit
 from pneumoctl.plan.steps import Step
 from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack.documents import Damaged
+from pneumoctl.stack.secrets import NoSecrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import change, desired
@@ -63,3 +65,5 @@ def preview(settings: Settings, stack: Stack, task: Task) -> Preview:
             return Preview(tuple(steps), tuple(hosts.differences(todo)), todo, unknown)
     except Unreachable as error:
         return Preview((), (), {}, {str(error.details["host"]): error.message})
+    except (NoSecrets, Damaged) as error:
+        return Preview((), (), {}, {"the hosts": error.message})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from pneumoctl.aws import leftovers
 from pneumoctl.aws.ec2 import HALTED, Instance
@@ -22,15 +22,14 @@ from pneumoctl.ssh.first_boot import Console
 from pneumoctl.stack import inventory, runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.journal import Journal
+from pneumoctl.targets.aws import unlisted
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
-from pneumoctl.terminal.report import counted
 
 GPU_ADDRESS = 'aws_instance.host["train"]'
 GPU_ADDRESSES = {GPU_ADDRESS, leftovers.FIRST_BOOT_ADDRESS}
 HERE = "here"  # the setting state_bucket for the stack's directory
-Recover = Literal["nothing", "killed", "all"]
 FIRST_BOOT = 300.0  # seconds for the boot script of a new training host, which then powers it off
 _DOING = {
     "create": ("creating", "created"),
@@ -41,12 +40,15 @@ _DOING = {
 }
 
 
-def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "nothing", move: bool = False) -> None:
+def prepare(
+    context: Context, variables: Mapping[str, Any], recover: unlisted.Recover = "nothing", move: bool = False
+) -> None:
     """Make terraform's working copy, and import into its state what exists in AWS and is missing there.
 
-    `recover`: with `killed`, import what a killed terraform made without recording it, and raise PneumoError for a
-    stack of this name that the state does not know; with `all`, import that stack, too. `move`: move the state to
-    where the settings say; otherwise it stays where it is.
+    `recover`: with `check` and `killed`, raise PneumoError for resources of the stack that the state does not list: the
+    state is older than the stack, or another machine made it. With `killed`, first import what a killed terraform made
+    without recording it; with `all`, import everything. `move`: move the state to where the settings say; otherwise it
+    stays where it is.
     """
     settings, terraform = context.settings, context.terraform
     with ThreadPoolExecutor(1) as pool, console.activities("terraform") as shown:
@@ -55,22 +57,10 @@ def prepare(context: Context, variables: Mapping[str, Any], recover: Recover = "
         search = recover != "nothing"
         asked = pool.submit(leftovers.search, context.aws, settings.stack, context.bucket) if search else None
         terraform.prepare(variables, _state_bucket(context, move), settings.region, settings.stack, report)
-        unknown = asked is not None and not terraform.resources()
-        if asked and unknown and asked.result() and not terraform.suspect and recover == "killed":
-            raise _unknown_stack(context, len(asked.result()))
-        if asked and (unknown or terraform.suspect):
-            recovery.recover(terraform, context.aws, asked.result(), report)
+        if asked:
+            unlisted.settle(context, asked.result, recover, report)
     if terraform.suspect:
         console.warn("a run of terraform was killed: up or teardown first imports the resources that it created")
-
-
-def _unknown_stack(context: Context, count: int) -> PneumoError:
-    settings = context.settings
-    return PneumoError(
-        f"{settings.region} already contains {counted(count, 'resource')} of stack {settings.stack}, but "
-        "the terraform state here lists none: it was created on another machine, or its state was lost",
-        "use another --stack; or set state_bucket to the bucket of its state; or destroy it: pneumoctl teardown",
-    )
 
 
 def _state_bucket(context: Context, move: bool) -> str:

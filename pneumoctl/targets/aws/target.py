@@ -32,9 +32,9 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
+    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
         """See Target."""
-        return up.up(self.settings, self.stack, agreed, dry_run, lose_results)
+        return up.up(self.settings, self.stack, agreed, dry_run, adopt, lose_results)
 
     def status(self) -> Iterator[Report]:
         """See Target."""

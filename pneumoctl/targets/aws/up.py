@@ -14,27 +14,31 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change, gpu_placement, plan, provision, store_loss
+from pneumoctl.targets.aws import change, gpu_placement, plan, provision, ssh_key, stack_secrets, store_loss, unlisted
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.desired import LOGIN
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
 
-def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_results: bool) -> Report:
+def up(
+    settings: Settings, stack: Stack, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False
+) -> Report:
     """Provision, wait for every host, configure it, and have a picture scored through the front door."""
     if dry_run:
         return replace(plan.report(settings, stack), code=Exit.DONE)
     with (
         stack.locked("up"),
-        audit.recorded(stack, "up", {"yes": agreed, "lose_results": lose_results}) as act,
+        audit.recorded(stack, "up", {"yes": agreed, "adopt": adopt, "lose_results": lose_results}) as act,
         ThreadPoolExecutor(1) as aside,
         ExitStack() as reserved,
     ):
-        context = _prepare(settings, stack)
+        context = _prepare(settings, stack, adopt)
         saved = provision.save_plan(context)
         reserved.enter_context(provision.gpu_host_reserved(context, saved.addresses))
         read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
+        ssh_key.refuse_unless_accepted(context)
+        stack_secrets.refuse_loss(context, lambda: read.result()[0].changes)
         foreign = provision.foreign_rules(context)
         for rule in foreign:
             console.note(provision.removal(rule), "red")
@@ -44,10 +48,12 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_resul
         store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results)
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
+        stack_secrets.make_for_new_stack(context)
         try:
             gpu_placement.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
+            stack_secrets.read_back(context, inventory, adopt)
         finally:
             provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
         changed = [resource.address for resource in read.result()[0].changes]
@@ -58,12 +64,16 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_resul
     return _report(inventory, changed, document)
 
 
-def _prepare(settings: Settings, stack: Stack) -> Context:
-    """Run the preflight, move the state if the settings say so, and import what a killed terraform left."""
+def _prepare(settings: Settings, stack: Stack, adopt: bool) -> Context:
+    """Run the preflight, move the state if the settings say so, and import what a killed terraform left.
+
+    With `adopt`, import everything that the state does not list; otherwise raise PneumoError for such resources.
+    """
     plan.check(settings, stack)
     context = open_context(settings, stack)
     orphans.start_alarm(context.aws)
-    provision.prepare(context, desired_variables(context), "killed", move=True)
+    recover: unlisted.Recover = "all" if adopt else "killed"
+    provision.prepare(context, desired_variables(context, make_key=True), recover, move=True)
     return context
 
 

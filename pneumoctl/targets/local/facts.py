@@ -14,9 +14,10 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import package, release_digest, tree
 from pneumoctl.registry.promotion import model_bundle
 from pneumoctl.stack import inventory
+from pneumoctl.stack.saved import Ports
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.ports import choose as choose_port
 from pneumoctl.targets.local import port_reservation, processes
 from pneumoctl.targets.local.desired import LocalDesiredState

@@ -8,9 +8,10 @@ from pneumoctl.plan.apply import changes
 from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.executor import HostAccess
 from pneumoctl.plan.steps import Plan, Step, describe
+from pneumoctl.stack.saved import Ports
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
-from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common import checks
 from pneumoctl.targets.local import facts, port_reservation, preflight, up_plan
 from pneumoctl.targets.local.desired import LocalDesiredState

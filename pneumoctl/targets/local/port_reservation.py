@@ -2,8 +2,9 @@
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.stack.lock import waited_for
+from pneumoctl.stack.saved import Ports
 from pneumoctl.stack.secrets import Secrets
-from pneumoctl.stack.stack import Ports, Stack
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.ports import free
 from pneumoctl.targets.local import processes
 

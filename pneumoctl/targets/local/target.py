@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
@@ -30,8 +31,11 @@ class Target:
         """See Target."""
         return plan.report(self.settings, self.stack)
 
-    def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
+    def up(self, agreed: bool, dry_run: bool, adopt: bool = False, lose_results: bool = False) -> Report:
         """See Target."""
+        if adopt:
+            message = f"stack {self.stack.name} runs on this machine (target local): it has no terraform state to adopt"
+            raise PneumoError(message, "pneumoctl up", Exit.USAGE)
         return up.up(self.settings, self.stack, agreed, dry_run)
 
     def status(self) -> Iterator[Report]:

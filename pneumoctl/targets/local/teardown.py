@@ -13,9 +13,10 @@ from pneumoctl.plan.steps import describe
 from pneumoctl.results.transfer import described
 from pneumoctl.stack import audit, inventory
 from pneumoctl.stack.audit import CommandRecord
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
-from pneumoctl.stack.stack import Damaged, Stack
+from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.common.keep import Keep, new_folder
 from pneumoctl.targets.local import processes
 from pneumoctl.targets.local.reach import reach

@@ -1,5 +1,6 @@
 """Instances behave as in EC2 where unpatched moto differs."""
 
+import base64
 import time
 from typing import Any
 
@@ -27,6 +28,17 @@ def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, net: VpcIds) ->
     assert [group["GroupId"] for group in describe_instance(ec2, id)["SecurityGroups"]] == [net.group]
     attribute = ec2.describe_instance_attribute(InstanceId=id, Attribute="instanceInitiatedShutdownBehavior")
     assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+
+
+def test_the_user_data_of_a_stopped_instance_only_are_changed(ec2: Any, net: VpcIds, refused: Any) -> None:
+    id = instance(ec2, net)
+    with refused as failure:
+        ec2.modify_instance_attribute(InstanceId=id, UserData={"Value": b"later"})
+    assert code(failure) == "IncorrectInstanceState"
+    ec2.stop_instances(InstanceIds=[id])
+    ec2.modify_instance_attribute(InstanceId=id, UserData={"Value": b"later"})
+    value = ec2.describe_instance_attribute(InstanceId=id, Attribute="userData")["UserData"]["Value"]
+    assert base64.b64decode(value) == b"later"
 
 
 def test_an_instance_without_a_public_address_has_none(ec2: Any, net: VpcIds) -> None:

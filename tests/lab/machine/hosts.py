@@ -51,6 +51,14 @@ class Host:
         (seed / "meta-data").write_text(json.dumps(self._metadata()))
         (seed / "vendor-data").write_text("#cloud-config\n" + json.dumps(self._users()))
 
+    def set_user_data(self, user_data: bytes) -> None:
+        """Give the stopped host other user data. As on EC2, cloud-init then reads them anew at the next boot."""
+        upper = self._directory / "disk" / "upper"
+        file = upper / SEED / "user-data"
+        if file.read_bytes() != user_data:
+            file.write_bytes(user_data)
+            (upper / "var/lib/cloud/instance").unlink(missing_ok=True)  # what its local stage does on EC2
+
     def boot(self) -> None:
         disk = self._directory / "disk"
         shutil.rmtree(

@@ -100,7 +100,8 @@ class Reconciler:
         elif desired == "down" and managed.state in ("up", "dead"):
             self._run_in_background(managed, "stopping", managed.host.stop, "down")
         elif desired == "up" and managed.state == "down":
-            self._run_in_background(managed, "booting", managed.host.boot, "up")
+            user_data, host = cloud.seed(self._ec2, instance).user_data, managed.host
+            self._run_in_background(managed, "booting", lambda: (host.set_user_data(user_data), host.boot()), "up")
 
     def _create(self, instance: dict[str, Any]) -> None:
         address, name = instance["PrivateIpAddress"], cloud.short_name(instance)

@@ -92,7 +92,7 @@ def test_a_broken_pipe_other_than_standard_output_is_an_error(
 def test_the_command_of_an_interrupt_is_repeated_as_it_was_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "a.toml").touch()
+    (tmp_path / "a.toml").write_text("# none\n")
     monkeypatch.chdir(tmp_path)
     fail_with(KeyboardInterrupt(), monkeypatch)
     assert run(["audit", "--config", "a.toml"]) == Exit.INTERRUPTED

@@ -118,6 +118,19 @@ def test_a_changed_host_key_is_a_hard_stop_explained(user: User, name: str) -> N
         user.farm.pin()
 
 
+@pytest.mark.parametrize("name", ["nginx", "web-0"])
+def test_a_refused_login_is_explained_with_a_way_back(user: User, name: str) -> None:
+    authorized = user.farm.servers[name].folder / "authorized_keys"
+    right = authorized.read_bytes()
+    authorized.write_text("")
+    try:
+        stderr = user.run("ssh", "web-0", "--", "true", code=1).stderr
+    finally:
+        authorized.write_bytes(right)
+    assert f"error: {name} (" in stderr and "login: the stack's key was not accepted" in stderr
+    assert "pneumoctl secrets ssh-key" in stderr.splitlines()[-1]
+
+
 def test_refusals_name_the_host_or_the_bastion(user: User) -> None:
     servers = user.farm.servers
     servers["web-0"].stop()

@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pneumoctl.gpu import guards, orphans, scheduled_stop, stop
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import Stack, find
 from pneumoctl.targets.aws import provision
@@ -67,6 +68,7 @@ def stack(train: Instance) -> Stack:
     host = Host("train", "train", "10.20.32.10", instance_id=train.id, user="ubuntu", type="g5.xlarge")
     front = Host("nginx", "nginx", "10.20.0.10", public_address="127.0.0.1", user="admin")
     stack.save_hosts(Inventory((front, host)))
+    stack.write("secrets.json", asdict(Secrets.generate()))
     return stack
 
 
@@ -357,6 +359,20 @@ def test_status_and_stop(aws: Aws, stack: Stack, train: Instance, capsys: pytest
     assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
     assert state(aws, train) == "stopped" and scheduled_stop.listed(aws, "watch") == []
     assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_gpu_is_stopped_although_files_of_the_stack_are_damaged(
+    aws: Aws, stack: Stack, train: Instance, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.terraform.mkdir()
+    variables = {"stack": "watch", "region": REGION, "bucket": f"pneumoctl-watch-{ACCOUNT}-{REGION}"}
+    (stack.terraform / "terraform.tfvars.json").write_text(json.dumps(variables))
+    for name in ("aws.json", "inventory.json", "secrets.json"):
+        (stack.directory / name).write_text(content)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert state(aws, train) == "stopped"
+    assert "aws.json is damaged" in capsys.readouterr().err
 
 
 def test_a_stop_that_aws_denies_is_exit_7_and_leaves_the_schedule(

@@ -10,7 +10,7 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import first_boot, keys
-from pneumoctl.ssh.connections import Connections
+from pneumoctl.ssh.connections import Connections, LoginRefused
 from pneumoctl.ssh.first_boot import BootFailed
 from pneumoctl.stack.inventory import Host
 from tests.pneumoctl.sshd import Farm, on_loopback
@@ -114,6 +114,38 @@ def test_a_host_without_an_announced_key_is_named_with_its_console(new_hosts: Ne
     with pytest.raises(BootFailed, match="web-0: its console showed no host key within 1 s") as caught:
         new_hosts.wait(1)
     assert "Kernel panic" in caught.value.message
+
+
+@pytest.fixture
+def authorized(new_hosts: NewHosts) -> Iterator[Path]:
+    """The keys that web-0 accepts; they are put back."""
+    file = new_hosts.farm.servers["web-0"].folder / "authorized_keys"
+    right = file.read_bytes()
+    new_hosts.mark.write_text("ok\n")
+    yield file
+    file.write_bytes(right)
+
+
+def test_a_refused_login_ends_the_wait_with_a_way_back(
+    new_hosts: NewHosts, authorized: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_boot, "REFUSED_S", 1.0)
+    authorized.write_text("")
+    with pytest.raises(LoginRefused, match=r"web-0 .*: login: the stack's key was not accepted") as caught:
+        new_hosts.wait(600)
+    assert "pneumoctl secrets ssh-key" in caught.value.hint
+
+
+def test_a_host_that_refuses_the_login_while_it_boots_is_waited_for(new_hosts: NewHosts, authorized: Path) -> None:
+    right = authorized.read_bytes()
+    authorized.write_text("")
+
+    def report(host: Host, phase: str) -> None:
+        if (host.name, phase) == ("web-0", "waiting for SSH"):  # it was refused once
+            authorized.write_bytes(right)
+
+    new_hosts.report = report  # type: ignore[method-assign]
+    new_hosts.wait(600)
 
 
 def test_an_unreachable_host_is_named_with_its_console(new_hosts: NewHosts) -> None:

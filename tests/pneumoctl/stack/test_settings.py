@@ -63,6 +63,16 @@ def test_a_bad_file_is_a_usage_error(tmp_path: Path, text: str) -> None:
     assert caught.value.code == Exit.USAGE
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0" * 9, b"\xff\xfe", b"stack = ", None])
+def test_a_damaged_file_is_not_taken_for_the_defaults(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "pneumo.toml"
+    file.mkdir() if content is None else file.write_bytes(content)
+    with pytest.raises(PneumoError, match=r"pneumo\.toml cannot be read") as caught:
+        settings.load({}, file, {})
+    assert "move it away" in caught.value.hint and caught.value.code == Exit.USAGE
+    assert settings.load({}, Path("/dev/null"), {}) == settings.Settings()
+
+
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PneumoError, match="no settings file"):
         settings.load({}, tmp_path / "absent.toml", {})

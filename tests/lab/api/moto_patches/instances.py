@@ -1,9 +1,10 @@
-"""Create and change instances: monitoring, security groups, shutdown behaviour, size of the root disk."""
+"""Create and change instances: monitoring, security groups, shutdown behaviour, user data, size of the root disk."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceBackend
@@ -78,6 +79,20 @@ def modify_groups(original: Any, self: Any) -> bool:
     original(self)
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     instance.nics[0]._group_set = list(instance.security_groups)  # moto: the interface also keeps the old groups
+    return True
+
+
+@replaces(InstanceResponse, "_dot_value_instance_attribute_handler")
+def modify_user_data(original: Any, self: Any) -> bool:
+    """Change the user data of a stopped instance, and of no other (moto decodes them twice and asks for no state)."""
+    user_data = self._get_param("UserData.Value")
+    if user_data is None:
+        return bool(original(self))
+    instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+    if instance.state != "stopped":
+        text = f"The instance '{instance.id}' is not in the 'stopped' state."
+        raise EC2ClientError("IncorrectInstanceState", text)
+    instance.user_data = Base64EncodedString.from_raw_bytes(user_data)
     return True
 
 

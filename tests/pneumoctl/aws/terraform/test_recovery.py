@@ -64,6 +64,25 @@ def test_one_of_two_resources_with_the_same_address_is_adopted() -> None:
     assert missing_from_state(remaining, {}) == [("aws_vpc.main", "vpc-1")]
 
 
+def test_a_state_is_compared_with_what_exists_under_the_stack_s_tag() -> None:
+    existing = [
+        thing("vpc", "vpc-2", "aws_vpc.main"),
+        thing("instance", "i-1", 'aws_instance.host["web-0"]'),
+        thing("instance", "i-9", 'aws_instance.host["web-0"]'),  # somebody copied it with its tags
+        thing("instance", "i-3", 'aws_instance.host["web-1"]'),
+        thing("volume", "vol-1", ""),
+        thing("instance", "i-4", ""),  # a spot instance
+    ]
+    in_state = {"aws_vpc.main": "vpc-1", 'aws_instance.host["web-0"]': "i-1", "aws_subnet.public": "subnet-1"}
+    unlisted = recovery.unlisted(existing, in_state)
+    assert [(each.address, each.id, each.listed) for each in unlisted] == [
+        ("aws_vpc.main", "vpc-2", "vpc-1"),
+        ('aws_instance.host["web-1"]', "i-3", ""),
+    ]
+    assert [str(each) for each in unlisted] == ["aws_vpc.main (vpc-2, not vpc-1)", 'aws_instance.host["web-1"] (i-3)']
+    assert recovery.unlisted(existing[1:2], in_state) == recovery.unlisted([], in_state) == []
+
+
 def test_a_route_table_association_is_found_by_its_subnet_and_table() -> None:
     address = 'aws_route_table_association.private["train"]'
     remaining = [
@@ -227,6 +246,15 @@ def all_is_adopted_and_nothing_made_twice(terraform: Terraform, api: Api) -> Non
     assert [(change.address, change.action, change.attributes) for change in planned.changes] == []
     addresses = [resource.address for resource in leftovers.search(aws, "t") if resource.address]
     assert len(addresses) == len(set(addresses)) == len(made) - 1  # the association has no tag
+
+    # An older copy of the state: it lists the subnet that was there before, and its association.
+    file = terraform.directory / "terraform.tfstate"
+    older = file.read_text().replace(made["aws_subnet.public"], "subnet-0123456789abcdef0")
+    file.write_text(older)
+    terraform = replace(terraform)
+    assert adopted(terraform, aws) == {"aws_subnet.public", "aws_route_table_association.public"}
+    assert {resource.address: resource.id for resource in terraform.resources()} == made
+    assert terraform.plan().changes == ()
 
     # What is known already, and what has gone meanwhile, is passed over.
     terraform.adopt([("aws_vpc.main", made["aws_vpc.main"]), ('aws_security_group.role["db"]', "sg-0123456789abcdef0")])

@@ -144,6 +144,18 @@ def test_the_backend_is_read_from_terraform_first(source: Path, copy: WorkingCop
     assert copy.backend() == {}
 
 
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+def test_a_damaged_record_of_the_backend_hides_no_state_in_s3(source: Path, copy: WorkingCopy, damage: str) -> None:
+    copy.write(source, {})
+    copy.note_initialised(S3)
+    at = copy.directory / ".terraform" / "terraform.tfstate"
+    at.parent.mkdir()
+    at.write_text(damage)
+    assert copy.backend() == S3 and not copy.initialised(S3)
+    copy.write_backend(S3)
+    assert not at.exists()  # terraform would refuse to read it
+
+
 def test_a_truncated_state_is_replaced_by_the_newest_copy(
     source: Path, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,6 +236,15 @@ def test_an_expired_lease_can_be_renewed_if_nobody_took_the_host(host: Path) -> 
     assert taken("a", first["token"]) == {"state": "granted", "token": first["token"]}
 
 
+@pytest.mark.parametrize(
+    "content", ["", "[]", "7", "{}", '{"until": 1e99}', '{"until": "x", "holder": "a", "who": "a"}']
+)
+def test_a_damaged_lease_locks_nobody_out(host: Path, content: str) -> None:
+    first = taken("a")
+    (host / "run/lease").write_text(content)
+    assert taken("b") == {"state": "granted", "token": first["token"] + 1}
+
+
 def test_the_next_command_of_the_same_stack_takes_over_at_once(host: Path) -> None:
     killed = taken("a")
     assert taken("a")["token"] == killed["token"] + 1

@@ -9,6 +9,7 @@ import pytest
 from pneumoctl import installation
 from pneumoctl.aws.leftovers import bucket_name
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.ssh import keys
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import preflight, quotas
@@ -428,10 +429,8 @@ def test_a_model_that_cannot_be_deployed(cloud: Cloud, stack: Stack, tmp_path: P
 
 
 def test_a_key_that_others_may_read(cloud: Cloud, stack: Stack) -> None:
-    stack.ssh.mkdir(parents=True, mode=0o700)
+    keys.key_pair(stack.ssh)
     key = stack.ssh / "id_ed25519"
-    key.write_text("key")
-    key.chmod(0o600)
     assert row_of(stack, "key").good
     key.chmod(0o644)
     row = row_of(stack, "key")

@@ -108,6 +108,20 @@ def test_the_callers_environment_and_packages_reach_no_service(operator: Operato
         assert process.environ().get("PROMETHEUS_MULTIPROC_DIR") != "/nonexistent"
 
 
+def test_damaged_secrets_and_ports_are_read_back_and_results_stay_readable(operator: Operator) -> None:
+    before = {name: json.loads((operator.directory / name).read_text()) for name in ("secrets.json", "ports.json")}
+    identity = post(operator, "kept.png", 107)["id"]
+    (operator.directory / "secrets.json").unlink()
+    (operator.directory / "ports.json").write_text("")
+    assert operator.json("status")["serving"]
+    assert "ports.json is damaged" in operator.run("up", "-y").stderr
+    after = {name: json.loads((operator.directory / name).read_text()) for name in before}
+    assert after["ports.json"]["assigned"] == before["ports.json"]["assigned"]
+    for name in ("mac_key", "api_token", "redis_password"):
+        assert after["secrets.json"][name] == before["secrets.json"][name]
+    assert stored(operator, identity)["id"] == identity
+
+
 def test_changed_files_and_a_damaged_model_are_shown_and_repaired(operator: Operator) -> None:
     conf = operator.directory / "redis" / "redis.conf"
     right = conf.read_text()
@@ -177,12 +191,15 @@ def test_results_whose_key_is_missing_stop_a_teardown(operator: Operator) -> Non
 
 
 def test_lost_secrets_are_not_reported_as_forged_results(operator: Operator) -> None:
-    secrets = operator.directory / "secrets.json"
+    """Lost on this machine altogether: in the file and in the environment of the API."""
+    secrets, environment = operator.directory / "secrets.json", operator.directory / "env" / "api.env"
     saved = secrets.rename(operator.state / "secrets.json")
+    kept = environment.rename(operator.state / "api.env")
     assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
     secrets.write_text("{")
     assert "secrets" in operator.json("up", "-y", code=Exit.PREFLIGHT)["error"]["message"]
     saved.replace(secrets)
+    kept.replace(environment)
     assert operator.run("plan", "--exit-code").stdout.startswith("nothing to do")
 
 
