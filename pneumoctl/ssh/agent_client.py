@@ -1,11 +1,10 @@
 """Send requests to the agents on the hosts: run probes, carry out steps, and hold leases that exclude other clients."""
 
 import contextlib
-import io
-import json
+import shlex
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import IO, Any
 
@@ -14,16 +13,13 @@ from pneumoctl.files import NOT_COPIED
 from pneumoctl.plan.steps import Action, Copy, Link, Probe, Put, Run, Service, Step, describe_action
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh import archive, host_program
-from pneumoctl.ssh.channel import CHUNK, LATE
-from pneumoctl.ssh.connections import SIGNALLED, Connections, Unreachable
-from pneumoctl.ssh.remote_command import as_root
+from pneumoctl.ssh.agent_session import GRACE_S, AgentSession
+from pneumoctl.ssh.connections import Connections, Unreachable
 from pneumoctl.stack.inventory import Host
 
 LEASE_S = 30.0  # after which a lease that is not renewed ends
 RENEWED_S = 8.0  # between two renewals
 REQUEST_S = 60.0
-STALL_S = 120.0  # without any progress while a tree is copied
-GRACE_S = 30.0  # for a step that reached its time limit to undo its changes
 # `reset-failed`: systemd refuses to start a service that has just failed repeatedly, as on its first start by Debian.
 _SYSTEMCTL = 'systemctl reset-failed "$2" 2>/dev/null; exec systemctl "$1" "$2"'
 
@@ -44,6 +40,8 @@ class Agents:
 
     def __init__(self, connections: Connections, holder: str, who: str, run: str) -> None:
         self._connections, self._holder, self._who, self._run = connections, holder, who, run
+        self._sessions: dict[str, AgentSession] = {}
+        self._starting: dict[str, threading.Lock] = {}
         self._tokens: dict[str, int] = {}
         self._leased: list[Host] = []
         self._ended = threading.Event()
@@ -121,11 +119,9 @@ class Agents:
                 "holder": self._holder,
                 "token": self._tokens.get(host.name, 0),
                 "step": _step(step, trees),
-                "trees": trees.tell(),
             }
-            packed = trees if trees.tell() else None  # without a tree, a step may be silent until its time limit
             trees.seek(0)
-            answer = self._ask(host, request, limit, packed, waiting)
+            answer = self._ask(host, request, limit, trees, waiting)
         if answer["state"] == "lost":
             raise Fenced(host, "another pneumoctl took the host over; this step was not begun")
         if answer["state"] == "failed":
@@ -140,46 +136,25 @@ class Agents:
         trees: IO[bytes] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
-        line = as_root(host_program.command(), limit, kill_after=20)
-        lines = _AnswerLines(waiting)
-        stdin = _stdin(host_program.archive() + json.dumps(request).encode() + b"\n", trees)
-        stall = STALL_S if trees else limit + GRACE_S
-        code, stderr = self._connections.execute(host, line, stdin, lines, limit + GRACE_S, stall)
-        if lines.answer is not None:
-            if lines.answer.get("state") == "failed" and request["op"] != "act":
-                raise Unreachable(host, "asking its agent", lines.answer["output"])
-            return lines.answer
-        reason = stderr.decode(errors="replace").strip()[-500:] or f"exit {code}"
-        if code in (LATE, SIGNALLED, 128 + 9, 128 + 15):
-            reason = f"it was killed, or did not end within {limit:.0f} s"
-        raise Unreachable(host, "asking its agent", reason)
+        answer = self._session(host).ask(
+            request, limit, trees, lambda event: waiting(str(event["for"].get("title", "a step")))
+        )
+        if answer.get("state") == "failed" and request["op"] != "act":
+            raise Unreachable(host, "asking its agent", answer["output"])
+        return answer
 
-
-class _AnswerLines(io.BytesIO):
-    """Parses the agent's output line by line."""
-
-    def __init__(self, waiting: Callable[[str], None]) -> None:
-        super().__init__()
-        self.answer: dict[str, Any] | None = None
-        self._waiting = waiting
-        self._incomplete = b""
-
-    def write(self, data: Any) -> int:
-        """Parse the lines that this part completes."""
-        *lines, self._incomplete = (self._incomplete + bytes(data)).split(b"\n")
-        for line in lines:
-            document = json.loads(line)
-            if "answer" in document:
-                self.answer = document["answer"]
-            else:
-                self._waiting(str(document["for"].get("title", "a step")))
-        return len(data)
-
-
-def _stdin(head: bytes, trees: IO[bytes] | None) -> Iterator[bytes]:
-    yield head
-    while trees and (part := trees.read(CHUNK)):
-        yield part
+    def _session(self, host: Host) -> AgentSession:
+        """The host's session; one process on the host serves all threads."""
+        with self._starting.setdefault(host.name, threading.Lock()):
+            session = self._sessions.get(host.name)
+            if session and not session.usable:
+                session.close()
+                session = None
+            if session is None:
+                line = shlex.join(("sudo", "-n", "--", *host_program.command()))
+                session = self._sessions[host.name] = AgentSession(*self._connections.start(host, line))
+                session.start()
+            return session
 
 
 def _step(step: Step, trees: IO[bytes]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def copy(action: Document, stream: Trees) -> None:
     """Unpack a tree unless it is there already; its packed bytes are read from the stream in any case."""
     path = Path(action["path"])
     if path.is_dir() and tree_digest(path) == action["digest"]:
-        stream.read(action["size"])
+        stream.seek(action["size"], os.SEEK_CUR)
     else:
         _replace(path, action["digest"], action["size"], stream)
 
