@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
-from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, StackName, Target
+from pneumoctl.cli.options import Batch, Config, Json, NoColor, OfflineBundle, Quiet, StackName, Target
 from pneumoctl.stack import settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
@@ -17,7 +17,7 @@ Body = Callable[Concatenate["Invocation", P], int]
 # The console reads these from argv itself, so that they also apply to the message of a usage error.
 _OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
 _STACK = {"stack": (StackName, None), "config": (Config, None)}
-_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None)}
+_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None), "batch": (Batch, None)}
 
 
 class Invocation(NamedTuple):
@@ -40,7 +40,7 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
 def on_stack(*flags: str) -> Callable[[Body[P]], Callable[..., int]]:
     """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
-    `flags`: settings that are options of this command, too (target, offline_bundle).
+    `flags`: settings that are options of this command, too (target, offline_bundle, batch).
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:

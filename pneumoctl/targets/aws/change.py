@@ -127,10 +127,12 @@ def _carry_out(
 
 def _again(settings: Settings, task: Task) -> str:
     """The command that does the same once more."""
+    by_flag = settings.batch != Settings.batch and task.verb.startswith(("deploy", "rollback"))
     options = {
         "--source": str(task.source or ""),
         "--bundle": str(settings.model or "") if task.verb == "deploy model" else "",
         "--offline-bundle": settings.offline_bundle,
+        "--batch": settings.batch if by_flag else "",
     }
     return " ".join(
         ("pneumoctl", task.verb, *(f"{flag} {shlex.quote(value)}" for flag, value in options.items() if value))
