@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoctl.hosts import batches, releases
+from pneumoctl.hosts import batches, configure, releases
 from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
@@ -162,6 +162,16 @@ def test_a_failed_batch_is_the_last_and_no_host_stays_drained(kind: str, tmp_pat
     assert not fleet.drained
     untouched = {name for name, step in result.skipped if step.id.startswith("serve")}
     assert untouched == {f"{role}-{number}" for number in range(8, 16)}
+
+
+def test_the_plan_for_one_host_does_not_grow_with_the_stack() -> None:
+    def titles(count: int, name: str) -> list[str]:
+        whole = desired_state("10%", count)
+        here = {host: release for host, release in whole.releases.items() if host == name}
+        return [step.title for step in configure.plan(replace(whole, releases=here, current_links={name: {}})).steps]
+
+    for name in ("nginx", "monitoring", "web-1", "app-0", "app-1"):
+        assert titles(50, name) == titles(2, name) != []
 
 
 def test_every_host_of_a_batch_is_drained_before_any_of_it_is_switched() -> None:
