@@ -37,8 +37,11 @@ def load(request: Document) -> None:
     step = request.get("step", {})
     if step.get("validate"):
         module("staged_files")
-    if any(action["do"] == "copy" for action in step.get("actions", ())):
+    copies = [action for action in step.get("actions", ()) if action["do"] == "copy"]
+    if copies:
         module("trees")
+    if any(action.get("url") for action in copies):
+        module("download")
 
 
 def module(name: str) -> Any:

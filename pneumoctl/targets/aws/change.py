@@ -22,7 +22,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, rollback
+from pneumoctl.targets.aws import desired, rollback, shared_trees
 from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
@@ -47,8 +47,12 @@ class Task:
 def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
     ours = desired.available_releases(settings, task.source)
-    with ssh_hosts.opened(stack, task.hosts) as hosts:
+    with (
+        shared_trees.opened(settings, stack) as trees,
+        ssh_hosts.opened(stack, task.hosts, share=trees.share) as hosts,
+    ):
         desired_state, plan, todo = _planned(settings, stack, hosts, task, ours)
+        trees.expect(todo)
         if any(todo.values()) and not agreed:
             show(plan, todo, hosts, console.note)
             if not console.ask("Continue?"):

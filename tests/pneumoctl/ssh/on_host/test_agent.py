@@ -442,13 +442,21 @@ def test_a_step_ends_although_its_agent_was_killed(host: Path) -> None:
 def test_at_its_time_limit_a_step_is_undone_and_its_commands_end(host: Path) -> None:
     (host / "etc/conf").write_text("old")
     script = f"(trap 'touch {host}/told; exit' TERM; touch {host}/begun; while :; do sleep 0.05; done) & wait"
-    request = slow(host) | {"limit": 1}
+    request = slow(host)
     request["step"]["actions"][1] = run("sh", "-c", script, timeout=120)
 
-    ended = answer(started(host, request))
+    child = started(host, request)
+    wait_for(host / "begun")
+    os.kill(processes(child)[0], signal.SIGALRM)  # as its timer does
+    ended = answer(child)
 
     assert (ended["state"], (host / "etc/conf").read_text()) == ("failed", "old")
     wait_for(host / "told")
+
+
+def test_a_request_has_its_time_limit(host: Path) -> None:
+    request = {"op": "run", "argv": ["sleep", "600"], "timeout": 600, "limit": 0.05}
+    assert "did not end within" in answer(started(host, request))["output"]
 
 
 def test_the_trees_of_a_refused_step_do_not_disturb_the_next_request(host: Path) -> None:
