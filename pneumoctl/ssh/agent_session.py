@@ -136,6 +136,8 @@ class AgentSession:
                         self._hand_out(kind, number, contents)
             except Damaged as damage:
                 self._finish(self._unreachable(f"its answer is damaged: {damage}"))
+            except Exception as bug:  # whoever waits must not wait for a thread that is gone
+                self._finish(self._unreachable(f"{type(bug).__name__}: {bug}"))
             else:
                 self._finish(self._end or self._why_ended(errors))
 

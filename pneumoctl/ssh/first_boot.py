@@ -16,6 +16,7 @@ from pneumoctl.stack.inventory import Host
 DEADLINE = 600.0  # seconds that a host may take until its boot mark
 PAUSE = 1.0  # seconds between two attempts
 CONSOLE_PAUSE = 15.0  # the longest pause between two looks at a console; EC2 throttles a caller who asks more often
+CONSOLES_PER_S = 20  # that EC2 allows; the hosts do not begin to ask more often
 LOOK = 10.0  # seconds between two EC2 queries; both must say that the host is off, because EC2 answers can be stale
 MARK = "/var/lib/pneumoctl/boot"
 LOG = "/var/log/pneumoctl-boot.log"
@@ -55,11 +56,11 @@ def wait(
     """
     ended: SimpleQueue[tuple[Host, BaseException | None]] = SimpleQueue()
     stop = threading.Event()
-    end = time.monotonic() + deadline
+    end, spread = time.monotonic() + deadline, len(hosts) / CONSOLES_PER_S
 
     def watch(host: Host) -> None:
         try:
-            _Wait(connections, console, directory, report, deadline, end, stop, off).until_booted(host)
+            _Wait(connections, console, directory, report, deadline, end, stop, off, spread).until_booted(host)
             ended.put((host, None))
         except BaseException as error:  # raised again by the waiting thread
             ended.put((host, error))
@@ -129,6 +130,7 @@ class _Wait:
     deadline: float
     stop: threading.Event
     off: Callable[[Host], bool]
+    spread: float  # seconds over which the first looks at all consoles are spread
     off_checked: float = field(default_factory=time.monotonic)
     seen_off: bool = False
 
@@ -144,6 +146,7 @@ class _Wait:
 
     def _key(self, host: Host) -> str:
         pause = PAUSE
+        self.stop.wait(random.uniform(0.0, self.spread))  # noqa: S311, so that hosts take turns
         while True:
             failure = None
             try:
@@ -153,7 +156,7 @@ class _Wait:
             key = serial_console.host_key(output)
             if key is not None:
                 return key
-            late = self._timed_out(host, pause * random.uniform(0.7, 1.0))  # noqa: S311, so that hosts take turns
+            late = self._timed_out(host, pause * random.uniform(0.7, 1.0))  # noqa: S311
             pause = min(2 * pause, CONSOLE_PAUSE)
             if late:
                 reason = f"its console showed no host key within {self.limit:.0f} s"

@@ -13,21 +13,15 @@ from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result
 from pneumoctl.plan.steps import Put, Step
 from pneumoctl.plan.transport import Output
-from pneumoctl.stack import inventory
 from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.journal import Journal
-from tests.pneumoctl.examples import DESIRED, MODEL, NEW
+from tests.pneumoctl.examples import DESIRED, MODEL, NEW, stack_of
 
 
 def desired_state(batch: str, count: int, serving: int | None = None, missing: int = 0) -> DesiredState:
     """`count` hosts of each role, of which the first ones serve; the last ones do not answer."""
-    roles = [("nginx", "nginx"), ("monitoring", "monitoring")]
-    roles += [(f"{role}-{number}", role) for role in ("web", "app") for number in range(count)]
-    outputs = {
-        name: {"role": role, "instance_id": "i", "private_ip": f"10.0.{index}.1", "public_ip": None, "type": "t"}
-        for index, (name, role) in enumerate(roles)
-    }
-    numbers = {name: int(name.partition("-")[2]) for name, role in roles if role in ("web", "app")}
+    numbers = {f"{role}-{number}": number for role in ("web", "app") for number in range(count)}
+    names = ("nginx", "monitoring", *numbers)
     answering = [name for name, number in numbers.items() if number < count - missing]
     links = {
         name: {"web/current": "releases/r1"} if name.startswith("web") else {"api/current": "releases/r1"}
@@ -37,10 +31,10 @@ def desired_state(batch: str, count: int, serving: int | None = None, missing: i
     return replace(
         DESIRED,
         settings=replace(DESIRED.settings, batch=batch),
-        inventory=inventory.from_outputs(outputs, "198.51.100.1"),
+        inventory=stack_of(names),
         releases=dict.fromkeys(answering, NEW),
         models={name: MODEL for name in answering if name.startswith("app")},
-        current_links={name: links.get(name, {}) for name, _ in roles},
+        current_links={name: links.get(name, {}) for name in names},
     )
 
 
