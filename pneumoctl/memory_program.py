@@ -4,11 +4,13 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-# Reads the zip from stdin into an anonymous file in memory; the rest of stdin is the program's input.
+# Reads exactly the zip from stdin into an anonymous file in memory; what follows is the program's input.
 PRELUDE = """import os, sys
-program = os.memfd_create("pneumoctl")
-with open(program, "wb", closefd=False) as file:
-    file.write(sys.stdin.buffer.read(int(sys.argv[1])))
+program, left = os.memfd_create("pneumoctl"), int(sys.argv[1])
+while left:
+    part = os.read(0, left)
+    left -= len(part) or sys.exit("the program did not arrive completely")
+    os.write(program, part)
 sys.path.insert(0, "/proc/self/fd/%d" % program)
 """
 

@@ -1,17 +1,18 @@
-# The hosts. Their addresses are fixed: a replaced host keeps its address, so no other host's configuration changes.
+# The hosts. Their addresses are fixed: a replaced host keeps its address, so no other host's configuration changes. The
+# first eight of a role have those from `first` on, all further ones those from `more` on, which need a larger subnet.
 locals {
   name = "pneumoctl-${var.stack}"
   roles = {
-    nginx      = { type = var.nginx_type, place = "public", first = 10, names = ["nginx"] }
-    monitoring = { type = var.monitoring_type, place = "public", first = 20, names = ["monitoring"] }
-    web        = { type = var.web_type, place = "service", first = 10, names = [for i in range(var.web_count) : "web-${i}"] }
-    app        = { type = var.app_type, place = "service", first = 20, names = [for i in range(var.app_count) : "app-${i}"] }
-    train      = { type = var.gpu_type, place = "train", first = 10, names = var.train_count == 1 ? ["train"] : [] }
+    nginx      = { type = var.nginx_type, place = "public", first = 10, more = 0, names = ["nginx"] }
+    monitoring = { type = var.monitoring_type, place = "public", first = 20, more = 0, names = ["monitoring"] }
+    web        = { type = var.web_type, place = "service", first = 10, more = 100, names = [for i in range(var.web_count) : "web-${i}"] }
+    app        = { type = var.app_type, place = "service", first = 20, more = 150, names = [for i in range(var.app_count) : "app-${i}"] }
+    train      = { type = var.gpu_type, place = "train", first = 10, more = 0, names = var.train_count == 1 ? ["train"] : [] }
   }
   hosts = merge([
     for role, of in local.roles : {
       for number, name in of.names :
-      name => { role = role, type = of.type, place = of.place, address = cidrhost(local.cidr[of.place], of.first + number) }
+      name => { role = role, type = of.type, place = of.place, address = cidrhost(local.cidr[of.place], (number < 8 ? of.first : of.more) + number) }
     }
   ]...)
   train   = templatefile("${path.module}/user_data/train.sh.tftpl", { guard = file("${path.module}/user_data/guard.py") })

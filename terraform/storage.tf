@@ -90,6 +90,24 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
     }
   }
 
+  # Trees on their way to hosts; a command deletes its own, unless it is killed.
+  rule {
+    id     = "transfers"
+    status = "Enabled"
+
+    filter {
+      prefix = "transfers/"
+    }
+
+    expiration {
+      days = 1
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
   # Checkpoints and logs of runs expire; the trained bundle in bundles/ does not.
   rule {
     id     = "runs"

@@ -49,8 +49,8 @@ variable "web_count" {
   default     = 1
 
   validation {
-    condition     = contains(range(1, 9), var.web_count)
-    error_message = "web_count: 1 to 8."
+    condition     = contains(range(1, 51), var.web_count)
+    error_message = "web_count: 1 to 50."
   }
 }
 
@@ -60,8 +60,8 @@ variable "app_count" {
   default     = 1
 
   validation {
-    condition     = contains(range(1, 9), var.app_count)
-    error_message = "app_count: 1 to 8."
+    condition     = contains(range(1, 51), var.app_count)
+    error_message = "app_count: 1 to 50."
   }
 }
 
@@ -171,7 +171,7 @@ variable "backup_days" {
 }
 
 variable "vpc_cidr" {
-  description = "IPv4 address range of the VPC. Each of its three subnets is a sixteenth of it."
+  description = "IPv4 address range of the VPC. Each of its three subnets is a sixteenth of it. More than 8 hosts of a role need /20 or larger."
   type        = string
   default     = "10.20.0.0/16"
 

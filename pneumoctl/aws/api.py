@@ -104,6 +104,19 @@ class Api:
         """A context manager that turns botocore's exceptions into PneumoError."""
         return Translated(service, "".join(word.capitalize() for word in operation.split("_")), self.region)
 
+    def url(self, bucket: str, key: str, seconds: int) -> str:
+        """A URL with which anybody can read one S3 object for a time.
+
+        It names the region: hosts without internet reach S3 there only. A name with a dot fits no certificate of S3.
+        """
+        from botocore.config import Config
+
+        style = {"addressing_style": "path" if "." in bucket else "virtual"}
+        with self.translated("s3", "get_object"), self._lock:
+            signer = self._session.create_client("s3", self.region, config=Config(signature_version="s3v4", s3=style))
+            named = {"Bucket": bucket, "Key": key}
+            return str(signer.generate_presigned_url("get_object", Params=named, ExpiresIn=seconds))
+
     def products(self, service: str, filters: Mapping[str, str]) -> list[str]:
         """Entries of AWS's price list, each as JSON text. One attempt of 3 seconds, because there is a bundled list."""
         from botocore.config import Config

@@ -53,12 +53,12 @@ def versions(aws: Aws, bucket: str) -> int:
     return count
 
 
-def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None) -> int:
-    """Delete every version and delete marker; returns how many. No error if the bucket does not exist."""
+def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None, prefix: str = "") -> int:
+    """Delete every version and delete marker under a prefix; returns how many. No error if there is no such bucket."""
     deleted = 0
     with _gone_is_empty():
         # List from the start each time, so that objects written meanwhile are deleted, too.
-        while page := _listed(aws.call("s3", "list_object_versions", Bucket=bucket, MaxKeys=PAGE)):
+        while page := _listed(aws.call("s3", "list_object_versions", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE)):
             answer = aws.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": page, "Quiet": True})
             for error in answer.get("Errors", ()):
                 message = f"{error['Key']} in bucket {bucket} cannot be deleted: {error.get('Message', error['Code'])}"

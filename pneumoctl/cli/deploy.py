@@ -1,4 +1,4 @@
-"""`pneumoctl deploy` and `pneumoctl rollback`: change the release of the API, web page or model, one host at a time."""
+"""`pneumoctl deploy` and `pneumoctl rollback`: change the release of the API, web page or model, batch by batch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ KINDS = ("api", "web", "model")
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="api, web or model.", autocompletion=lambda: list(KINDS))]
 
 
-@on_stack("offline_bundle")
+@on_stack("offline_bundle", "batch")
 def deploy(
     invocation: Invocation,
     kind: Kind,
@@ -38,7 +38,8 @@ def deploy(
     """Deploy a release of the API, the web page or the model (aws).
 
     The new release starts beside the one that serves and must score a known picture correctly. Then the hosts are
-    switched and checked one by one, and a picture is sent through the front door. No request is dropped.
+    switched and checked batch by batch: one by one, or 10 % of them at a time, or as --batch says. A batch that fails
+    is the last one; the hosts after it are left as they are. No request is dropped.
 
     Exit code 10: the new release failed, and the previous one serves.
     """
@@ -48,7 +49,7 @@ def deploy(
     return _change(invocation, kind, yes, dry_run, source, f"deploy {kind}", rollback=False)
 
 
-@on_stack()
+@on_stack("batch")
 def rollback(invocation: Invocation, kind: Kind, yes: Yes = False, dry_run: DryRun = False) -> int:
     """Return to the previous release (aws).
 

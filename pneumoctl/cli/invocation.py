@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
-from pneumoctl.cli.options import Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
+from pneumoctl.cli.options import Batch, Config, Json, NoColor, OfflineBundle, Quiet, Region, StackName, Target
 from pneumoctl.stack import ownership, settings
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack, resolve
@@ -18,7 +18,12 @@ Body = Callable[Concatenate["Invocation", P], int]
 # The console reads these from argv itself, so that they also apply to the message of a usage error.
 _OUTPUT = {"json": (Json, False), "quiet": (Quiet, False), "no_color": (NoColor, False)}
 _STACK = {"stack": (StackName, None), "config": (Config, None)}
-_SETTINGS = {"target": (Target, None), "offline_bundle": (OfflineBundle, None), "region": (Region, None)}
+_SETTINGS = {
+    "target": (Target, None),
+    "offline_bundle": (OfflineBundle, None),
+    "region": (Region, None),
+    "batch": (Batch, None),
+}
 
 
 class Invocation(NamedTuple):
@@ -41,8 +46,8 @@ def output_options(function: Callable[P, int]) -> Callable[..., int]:
 def on_stack(*flags: str, alarm: bool = True) -> Callable[[Body[P]], Callable[..., int]]:
     """Decorator for a command on a stack: adds --stack, --config and the output options, passes the Invocation first.
 
-    `flags`: settings that are options of this command, too (target, offline_bundle, region). `alarm`: whether to show
-    GPU hosts without a lease; False for a command that does so itself, once it has logged in to AWS.
+    `flags`: settings that are options of this command, too (target, offline_bundle, region, batch). `alarm`: whether to
+    show GPU hosts without a lease; False for a command that does so itself, once it has logged in to AWS.
     """
 
     def decorate(function: Body[P]) -> Callable[..., int]:

@@ -24,6 +24,14 @@ OfflineBundle = Annotated[
         "--offline-bundle", help="For hosts without internet: install from this directory (aws).", metavar="DIR"
     ),
 ]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        "--batch",
+        help="How many hosts are switched at the same time: a number, or a percentage of the role's hosts.",
+        metavar="N|P%",
+    ),
+]
 # The console reads the next three from argv itself, so that they also apply to the message of a usage error.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]

@@ -22,16 +22,18 @@ REDIS = ("redis-server", "prometheus-redis-exporter")
 
 
 def plan(desired: DesiredState) -> Plan:
-    """All steps, in an order that every host can follow on its own."""
+    """All steps of the planned hosts, in an order that every host can follow on its own."""
     steps: list[Step] = []
-    for host in desired.inventory.hosts:
+    for host in desired.planned:
         if host.role in PACKAGES:
             steps += _base(desired, host)
-    steps += _redis(desired)
+    has_store = any("redis" in (host.services or {}) for host in desired.planned)
+    steps += _redis(desired) if has_store else ()
     steps += releases.steps(desired)
-    steps += backups.steps(desired)
-    steps += nginx.steps(desired)
-    steps += monitoring.steps(desired)
+    steps += backups.steps(desired) if has_store else ()
+    roles = {host.role for host in desired.planned}
+    steps += nginx.steps(desired) if "nginx" in roles else ()
+    steps += monitoring.steps(desired) if "monitoring" in roles else ()
     return Plan(f"stack {desired.settings.stack} on its hosts", tuple(steps))
 
 

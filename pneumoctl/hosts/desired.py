@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pneumoctl.files import Tree
 from pneumoctl.hosts.layout import ROOT
-from pneumoctl.stack.inventory import Inventory
+from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 
@@ -57,6 +57,11 @@ class DesiredState:
     login: str  # a line of nginx's password file
     releases: Mapping[str, Code]  # by host name
     models: Mapping[str, Model]
-    current_links: Mapping[str, Mapping[str, str]]  # host name -> link ("api/current", ...) -> its target
+    current_links: Mapping[str, Mapping[str, str]]  # name of a planned host -> link ("api/current", ...) -> its target
     backup_to: tuple[str, str] | None = None  # bucket and its region; None: there are no backups
     offline: Offline | None = None  # None: hosts install from Debian's servers and PyPI
+
+    @property
+    def planned(self) -> tuple[Host, ...]:
+        """The hosts that the plan is for; `status` makes a plan for each host alone."""
+        return tuple(host for host in self.inventory.hosts if host.name in self.current_links)

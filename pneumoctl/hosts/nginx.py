@@ -1,6 +1,7 @@
 """The steps for the front door: nginx with TLS, login and upstreams, and draining a web host there."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pneumoctl.hosts.desired import DesiredState
@@ -33,13 +34,13 @@ def server_names(desired: DesiredState) -> tuple[str, ...]:
     return (desired.inventory.bastion.public_address, *((domain,) if domain else ()))
 
 
-def _conf(desired: DesiredState, down: str = "") -> Put:
-    """nginx's complete configuration; the web host `down` gets no requests."""
+def _conf(desired: DesiredState, down: Collection[str] = ()) -> Put:
+    """nginx's complete configuration; the web hosts `down` get no requests."""
     web = [host for host in desired.inventory.hosts if host.role == "web"]
     text = render(
         "nginx/nginx.conf",
         server_names=server_names(desired),
-        upstreams=tuple(Upstream(host.address, (host.services or {})["ui"], host.name == down) for host in web),
+        upstreams=tuple(Upstream(host.address, (host.services or {})["ui"], host.name in down) for host in web),
         max_upload_mb=desired.settings.max_upload_mb,
         certificate=f"{CURRENT}/{CERTIFICATE}",
         key=f"{CURRENT}/{KEY}",
@@ -112,20 +113,20 @@ def _acme(desired: DesiredState, host: str) -> Step:
     return Step(f"Get the certificate of {domain} from Let's Encrypt", (host,), actions, probes)
 
 
-def drain(desired: DesiredState, host: str, needed_by: tuple[str, ...], after: tuple[str, ...]) -> Step:
-    """Send no requests to a web host while its release is switched."""
-    step = _set_upstreams(desired, f"Drain {host} at the front door", host)
+def drain(desired: DesiredState, hosts: tuple[str, ...], needed_by: tuple[str, ...], after: tuple[str, ...]) -> Step:
+    """Send no requests to these web hosts while their release is switched."""
+    step = _set_upstreams(desired, f"Drain {', '.join(hosts)} at the front door", hosts)
     return replace(step, after=after, needed_by=needed_by)
 
 
 def fill(desired: DesiredState, needed_by: tuple[str, ...]) -> Step:
     """Send requests to all web hosts again, even after failed switches or an interrupted run."""
     none = Probe(("sh", "-c", '! grep -q "^ *server .* down;" "$1"', "sh", _conf(desired).path))
-    step = _set_upstreams(desired, "Send requests to all web hosts again", "")
+    step = _set_upstreams(desired, "Send requests to all web hosts again")
     return replace(step, done_if=(none,), after_any_outcome=needed_by, needed_by=needed_by)
 
 
-def _set_upstreams(desired: DesiredState, title: str, down: str) -> Step:
+def _set_upstreams(desired: DesiredState, title: str, down: Collection[str] = ()) -> Step:
     config = _conf(desired, down)
     test = Probe(("nginx", "-q", "-t", "-c", staged(config.path)), 30, "nginx -t")
     host = desired.inventory.bastion.name

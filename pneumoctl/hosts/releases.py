@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pneumoctl.hosts import nginx, old_releases, service_files
+from pneumoctl.hosts import batches, nginx, old_releases, service_files
 from pneumoctl.hosts.desired import Code, DesiredState
 from pneumoctl.hosts.layout import ETC, INSTALL_S, ROOT, STAMPS
 from pneumoctl.hosts.steps import active, answers, copy_offline_bundle, link_matches, staged, starting
@@ -28,7 +28,7 @@ SERVE = {"app": "Serve the API on {}", "web": "Serve the web page on {}"}
 
 
 def steps(desired: DesiredState) -> list[Step]:
-    """Copy releases to all hosts in parallel, then switch one host after another."""
+    """Copy releases to all hosts in parallel, then switch one batch of hosts after another."""
     steps: list[Step] = []
     for role in ("app", "web"):
         steps += [step for host in _hosts(desired, role) for step in _copy(desired, host)]
@@ -41,19 +41,34 @@ def steps(desired: DesiredState) -> list[Step]:
 
 
 def _switch(desired: DesiredState, role: str, earlier: tuple[str, ...]) -> list[Step]:
-    """Switch the hosts of a role after the steps `earlier`: one after another, or in parallel if none serves yet."""
+    """Switch the hosts of a role after the steps `earlier`: batch after batch, the hosts of a batch in parallel.
+
+    If a host fails, the batches after its own are left as they are.
+    """
     steps: list[Step] = []
     after = earlier
-    for host in _hosts(desired, role):
-        if _is_drained(desired, host):
-            drain = nginx.drain(desired, host.name, (serve_id(host),), after)
+    for batch in _batches(desired, role):
+        served = tuple(serve_id(host) for host in batch)
+        if drained := tuple(host.name for host in batch if _is_drained(desired, host)):
+            drain = nginx.drain(desired, drained, served, after)
             steps.append(drain)
             after = (drain.id, *after)
-        steps.append(_serve(desired, host, after))
-        after = earlier if _none_serves(desired, role) else (serve_id(host),)
-        model = {"model": desired.models[host.name].name} if host.name in desired.models else {}
-        steps.append(old_releases.remove(host.name, {KINDS[role]: desired.releases[host.name].digest, **model}))
+        for host in batch:
+            steps += [_serve(desired, host, after), _remove_old(desired, host)]
+        after = served
     return steps
+
+
+def _batches(desired: DesiredState, role: str) -> batches.Batches:
+    hosts = _hosts(desired, role)
+    new = [host for host in hosts if not _serves(desired, host)]
+    total = sum(host.role == role for host in desired.inventory.hosts)
+    return batches.of(desired.settings.batch, new, [host for host in hosts if host not in new], total)
+
+
+def _remove_old(desired: DesiredState, host: Host) -> Step:
+    model = {"model": desired.models[host.name].name} if host.name in desired.models else {}
+    return old_releases.remove(host.name, {KINDS[host.role]: desired.releases[host.name].digest, **model})
 
 
 def serve_id(host: Host) -> str:
@@ -62,19 +77,13 @@ def serve_id(host: Host) -> str:
 
 
 def _hosts(desired: DesiredState, role: str) -> list[Host]:
-    """The reachable hosts of a role; those that serve nothing yet come first, to take over the others' requests."""
-    hosts = [host for host in desired.inventory.hosts if host.role == role and host.name in desired.releases]
-    return sorted(hosts, key=lambda host: _serves(desired, host))
+    """The reachable hosts of a role."""
+    return [host for host in desired.inventory.hosts if host.role == role and host.name in desired.releases]
 
 
 def _serves(desired: DesiredState, host: Host) -> bool:
     """Whether the host serves any release now."""
     return f"{KINDS[host.role]}/current" in desired.current_links.get(host.name, {})
-
-
-def _none_serves(desired: DesiredState, role: str) -> bool:
-    """Whether no host of a role serves anything yet."""
-    return not any(_serves(desired, host) for host in _hosts(desired, role))
 
 
 def _is_drained(desired: DesiredState, host: Host) -> bool:

@@ -1,6 +1,7 @@
 """Carry out a plan on many hosts in parallel: a host waits only for the steps it depends on, and fails alone."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class _Rollout:
         self.plan, self.runners, self.todo, self.journal, self.report = plan, runners, todo, journal, report
         self.result = Result()
         self.changed = threading.Condition()
-        self.open = {(name, step.id) for step in plan.steps for name in step.hosts}
+        self.open = Counter(step.id for step in plan.steps for _ in step.hosts)  # step -> hosts that have not ended it
         self.failed: set[str] = set()  # ids of the steps that failed or were skipped on some host
 
     def host(self, name: str) -> None:
@@ -107,7 +108,7 @@ class _Rollout:
                 continue
             if step.check or step in self.todo.get(name, ()):
                 failed = not self._act(name, step)
-            self._close(name, step)
+            self._close(step)
 
     def _wait_for_dependencies(self, step: Step) -> bool:
         """Wait until the steps that this one depends on have ended on all hosts; returns whether it can start."""
@@ -115,7 +116,7 @@ class _Rollout:
             self.changed.wait_for(
                 lambda: (
                     bool(self.failed & set(step.after))
-                    or not any(open_id in (*step.after, *step.after_any_outcome) for _, open_id in self.open)
+                    or not any(self.open[id] for id in (*step.after, *step.after_any_outcome))
                 )
             )
             return not self.failed & set(step.after)
@@ -153,12 +154,13 @@ class _Rollout:
         with self.changed:
             self.result.skipped.append((name, step))
             self.failed.add(step.id)
-        self._close(name, step)
+        self._close(step)
 
-    def _close(self, name: str, step: Step) -> None:
+    def _close(self, step: Step) -> None:
         with self.changed:
-            self.open.discard((name, step.id))
-            self.changed.notify_all()
+            self.open[step.id] -= 1
+            if not self.open[step.id] or step.id in self.failed:  # otherwise nobody's wait can end
+                self.changed.notify_all()
 
 
 def raise_for(result: Result, again: str, then: Sequence[str] = (), mixed: bool = False) -> None:

@@ -1,31 +1,38 @@
 """Send requests to the agents on the hosts: run probes, carry out steps, and hold leases that exclude other clients."""
 
 import contextlib
-import io
-import json
+import shlex
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.files import NOT_COPIED
+from pneumoctl.files import NOT_COPIED, Tree
 from pneumoctl.plan.steps import Action, Copy, Link, Probe, Put, Run, Service, Step, describe_action
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh import archive, host_program
-from pneumoctl.ssh.channel import CHUNK, LATE
-from pneumoctl.ssh.connections import SIGNALLED, Connections, Unreachable
-from pneumoctl.ssh.remote_command import as_root
+from pneumoctl.ssh.agent_session import GRACE_S, AgentSession
+from pneumoctl.ssh.connections import Connections, Unreachable
+from pneumoctl.ssh.on_host.download import WHAT as DOWNLOAD
 from pneumoctl.stack.inventory import Host
 
 LEASE_S = 30.0  # after which a lease that is not renewed ends
 RENEWED_S = 8.0  # between two renewals
 REQUEST_S = 60.0
-STALL_S = 120.0  # without any progress while a tree is copied
-GRACE_S = 30.0  # for a step that reached its time limit to undo its changes
 # `reset-failed`: systemd refuses to start a service that has just failed repeatedly, as on its first start by Debian.
 _SYSTEMCTL = 'systemctl reset-failed "$2" 2>/dev/null; exec systemctl "$1" "$2"'
+
+
+class SharedTree(NamedTuple):
+    """A packed tree that hosts can read: its URL and its size in bytes."""
+
+    url: str
+    size: int
+
+
+Share = Callable[[Tree], SharedTree | None]
 
 
 class Fenced(PneumoError):
@@ -38,12 +45,18 @@ class Fenced(PneumoError):
 
 class Agents:
     """The agents of a stack's hosts. `holder` identifies the stack's directory, `who` is shown to people.
+    `share` returns where a host can read a tree, None if it is sent to the host.
 
     Methods raise ssh.Unreachable, and Fenced if another pneumoctl holds the host's lease.
     """
 
-    def __init__(self, connections: Connections, holder: str, who: str, run: str) -> None:
+    def __init__(
+        self, connections: Connections, holder: str, who: str, run: str, share: Share = lambda _: None
+    ) -> None:
         self._connections, self._holder, self._who, self._run = connections, holder, who, run
+        self._sessions: dict[str, AgentSession] = {}
+        self._starting: dict[str, threading.Lock] = {}
+        self._share = share
         self._tokens: dict[str, int] = {}
         self._leased: list[Host] = []
         self._ended = threading.Event()
@@ -114,23 +127,28 @@ class Agents:
         """
         parts = (*step.actions, *step.validate, *step.verify)
         limit = sum(getattr(part, "timeout", 120.0) for part in parts) + GRACE_S
+        answer = self._act(host, step, limit, waiting, self._share)
+        if answer["state"] == "failed" and answer["what"] == DOWNLOAD:
+            answer = self._act(host, step, limit, waiting, lambda _: None)
+        if answer["state"] == "lost":
+            raise Fenced(host, "another pneumoctl took the host over; this step was not begun")
+        if answer["state"] == "failed":
+            return "failed", Output(answer["code"], "", f"{answer['what']} (exit {answer['code']})\n{answer['output']}")
+        return answer["state"], Output(0, answer.get("output", ""), "")
+
+    def _act(
+        self, host: Host, step: Step, limit: float, waiting: Callable[[str], None], share: Share
+    ) -> dict[str, Any]:
         with tempfile.TemporaryFile() as trees:
             request = {
                 "op": "act",
                 "run": self._run,
                 "holder": self._holder,
                 "token": self._tokens.get(host.name, 0),
-                "step": _step(step, trees),
-                "trees": trees.tell(),
+                "step": _step(step, trees, share),
             }
-            packed = trees if trees.tell() else None  # without a tree, a step may be silent until its time limit
             trees.seek(0)
-            answer = self._ask(host, request, limit, packed, waiting)
-        if answer["state"] == "lost":
-            raise Fenced(host, "another pneumoctl took the host over; this step was not begun")
-        if answer["state"] == "failed":
-            return "failed", Output(answer["code"], "", f"{answer['what']} (exit {answer['code']})\n{answer['output']}")
-        return answer["state"], Output(0, answer.get("output", ""), "")
+            return self._ask(host, request, limit, trees, waiting)
 
     def _ask(
         self,
@@ -140,55 +158,34 @@ class Agents:
         trees: IO[bytes] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Any]:
-        line = as_root(host_program.command(), limit, kill_after=20)
-        lines = _AnswerLines(waiting)
-        stdin = _stdin(host_program.archive() + json.dumps(request).encode() + b"\n", trees)
-        stall = STALL_S if trees else limit + GRACE_S
-        code, stderr = self._connections.execute(host, line, stdin, lines, limit + GRACE_S, stall)
-        if lines.answer is not None:
-            if lines.answer.get("state") == "failed" and request["op"] != "act":
-                raise Unreachable(host, "asking its agent", lines.answer["output"])
-            return lines.answer
-        reason = stderr.decode(errors="replace").strip()[-500:] or f"exit {code}"
-        if code in (LATE, SIGNALLED, 128 + 9, 128 + 15):
-            reason = f"it was killed, or did not end within {limit:.0f} s"
-        raise Unreachable(host, "asking its agent", reason)
+        answer = self._session(host).ask(
+            request, limit, trees, lambda event: waiting(str(event["for"].get("title", "a step")))
+        )
+        if answer.get("state") == "failed" and request["op"] != "act":
+            raise Unreachable(host, "asking its agent", answer["output"])
+        return answer
+
+    def _session(self, host: Host) -> AgentSession:
+        """The host's session; one process on the host serves all threads."""
+        with self._starting.setdefault(host.name, threading.Lock()):
+            session = self._sessions.get(host.name)
+            if session and not session.usable:
+                session.close()
+                session = None
+            if session is None:
+                line = shlex.join(("sudo", "-n", "--", *host_program.command()))
+                session = self._sessions[host.name] = AgentSession(*self._connections.start(host, line))
+                session.start()
+            return session
 
 
-class _AnswerLines(io.BytesIO):
-    """Parses the agent's output line by line."""
-
-    def __init__(self, waiting: Callable[[str], None]) -> None:
-        super().__init__()
-        self.answer: dict[str, Any] | None = None
-        self._waiting = waiting
-        self._incomplete = b""
-
-    def write(self, data: Any) -> int:
-        """Parse the lines that this part completes."""
-        *lines, self._incomplete = (self._incomplete + bytes(data)).split(b"\n")
-        for line in lines:
-            document = json.loads(line)
-            if "answer" in document:
-                self.answer = document["answer"]
-            else:
-                self._waiting(str(document["for"].get("title", "a step")))
-        return len(data)
-
-
-def _stdin(head: bytes, trees: IO[bytes] | None) -> Iterator[bytes]:
-    yield head
-    while trees and (part := trees.read(CHUNK)):
-        yield part
-
-
-def _step(step: Step, trees: IO[bytes]) -> dict[str, Any]:
-    """A step for the agent; its trees are packed into `trees`."""
+def _step(step: Step, trees: IO[bytes], share: Share) -> dict[str, Any]:
+    """A step for the agent; its trees are packed into `trees`, unless they are shared."""
     return {
         "id": step.id,
         "title": step.title,
         "check": step.check,
-        "actions": [_action(action, trees) for action in step.actions],
+        "actions": [_action(action, trees, share) for action in step.actions],
         "done_if": [_command(probe) for probe in step.done_if],
         "validate": [_command(probe) for probe in step.validate],
         "verify": [_command(probe) for probe in step.verify],
@@ -199,7 +196,7 @@ def _command(run: Run | Probe) -> dict[str, Any]:
     return {"do": "run", "argv": list(run.argv), "timeout": run.timeout, "title": run.title}
 
 
-def _action(action: Action, trees: IO[bytes]) -> dict[str, Any]:
+def _action(action: Action, trees: IO[bytes], share: Share) -> dict[str, Any]:
     match action:
         case Run():
             return _command(action)
@@ -211,6 +208,8 @@ def _action(action: Action, trees: IO[bytes]) -> dict[str, Any]:
         case Link(path, target):
             return {"do": "link", "path": path, "target": target}
         case Copy(tree, path):
+            if shared := share(tree):
+                return {"do": "copy", "path": path, "digest": tree.digest, **shared._asdict()}
             begin = trees.tell()
             archive.pack(tree.source, NOT_COPIED, trees)
             return {"do": "copy", "path": path, "digest": tree.digest, "size": trees.tell() - begin}

@@ -56,6 +56,11 @@ class HostConnection:
         """A new paramiko channel, with the time limit that Fabric and paramiko lack."""
         return self.fabric.transport.open_channel(kind, timeout=keys.CONNECT, **to)
 
+    def has_ended(self) -> bool:
+        """Whether it is why a channel ended: a dying transport closes its channels first."""
+        self.fabric.transport.join(0.5)
+        return not self.alive
+
 
 class Connections:
     """One connection per host, opened when first needed and shared by all threads; private hosts through the bastion.
@@ -64,8 +69,7 @@ class Connections:
     """
 
     def __init__(self, inventory: Inventory, directory: Path) -> None:
-        self._inventory = inventory
-        self._directory = directory
+        self._inventory, self._directory = inventory, directory
         self._open: dict[str, HostConnection] = {}
         self._failed: dict[str, tuple[float, Unreachable]] = {}
         self._opening = {host.name: threading.Lock() for host in inventory.hosts}
@@ -120,21 +124,20 @@ class Connections:
         Without stdin the input of the command is empty; with it, the command must know how much to read.
         Fabric's own `run` takes no bytes on stdin, sends one character per 10 ms, and hangs when a connection is lost.
         """
-        reach, channel = self._session(host, command if stdin else f"exec </dev/null; {command}")
+        reach, channel = self.start(host, command if stdin else f"exec </dev/null; {command}")
         try:
             with closing(KeepaliveSocket(channel)):  # its close() raises no errors
                 code, stderr = pump(channel, stdin or iter(()), stdout, limit, stall)
         except EOFError as error:  # while sending
-            raise _lost(host) from error
+            raise lost(host) from error
         if code == -1:
-            reach.fabric.transport.join(0.5)  # a dying transport closes its channels first
-            if not reach.alive:
-                raise _lost(host)
+            if reach.has_ended():
+                raise lost(host)
             return SIGNALLED, stderr + b"ended by a signal"
         return code, stderr
 
-    def _session(self, host: Host, command: str) -> tuple[HostConnection, Any]:
-        """A channel on which the command was started. A closed connection is reopened once."""
+    def start(self, host: Host, command: str) -> tuple[HostConnection, Any]:
+        """Start a line in the host's shell; returns its channel. A closed connection is reopened once."""
         stale = self._open.get(host.name)
         while True:
             reach = self.to(host)
@@ -155,8 +158,7 @@ class Connections:
         from fabric import Config, Connection
         from paramiko import RejectPolicy, SSHConfig
 
-        pinned = keys.pins(self._directory).get(host.instance_id)
-        if pinned is None:
+        if (pinned := keys.pins(self._directory).get(host.instance_id)) is None:
             raise Unreachable(host, "host key", "none is pinned yet", "pneumoctl up")
         keys.check_mode(self._directory)
         key, (address, port) = keys.as_paramiko(pinned), self._address(host)
@@ -204,13 +206,14 @@ class Connections:
         return host.public_address if host == self._inventory.bastion else host.address, keys.ssh_port(host)
 
 
-def _lost(host: Host) -> Unreachable:
+def lost(host: Host) -> Unreachable:
+    """The connection ended while a command ran."""
     return Unreachable(host, "running a command", "the connection was lost; the command may still run there")
 
 
 def _no_bastion(host: Host, why: str) -> Unreachable:
-    phase = f"connecting to the bastion at {host.public_address}"
-    return Unreachable(host, phase, why, "your address may have changed: pneumoctl up")
+    hint = "your address may have changed: pneumoctl up"
+    return Unreachable(host, f"connecting to the bastion at {host.public_address}", why, hint)
 
 
 @contextmanager

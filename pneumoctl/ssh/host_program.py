@@ -1,4 +1,4 @@
-"""The program that is sent to hosts with every request: a zip that runs from memory and leaves no file on the host."""
+"""The program that is sent to hosts, once a command: a zip that runs from memory and leaves no file on the host."""
 
 import functools
 from pathlib import Path
@@ -15,7 +15,7 @@ _IMPORTED = ("atomic.py", "files.py")  # what on_host imports of pneumoctl
 
 
 def command() -> tuple[str, ...]:
-    """The host's command line; it expects `archive()` on stdin, then a request."""
+    """The host's command line; it expects `archive()` on stdin, then frames."""
     return "python3", "-IS", "-c", _RUN_FROM_STDIN, str(len(archive()))
 
 

@@ -14,7 +14,7 @@ from pneumoctl.plan.differences import difference, planned_files
 from pneumoctl.plan.rollout import StepRunner
 from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
-from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.agent_client import Agents, Share
 from pneumoctl.ssh.connections import Connections, Unreachable
 from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Host, Inventory
@@ -68,8 +68,11 @@ class _OnHost:
 
 
 @contextmanager
-def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Iterator[Hosts]:
+def opened(
+    stack: Stack, only: Collection[str] = (), change: bool = True, share: Share = lambda _: None
+) -> Iterator[Hosts]:
     """The stack's hosts, connected, and with `change` leased until the end. `only`: names of hosts; all if empty.
+    `share`: see Agents.
 
     Raises ssh.Unreachable if no host answers, and PneumoError (exit 5) if another pneumoctl holds a host.
     """
@@ -78,7 +81,8 @@ def opened(stack: Stack, only: Collection[str] = (), change: bool = True) -> Ite
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     hosts = [host for host in inventory.hosts if host.role != "train" and (not only or host.name in only)]
     with Connections(inventory, stack.ssh) as connections:
-        agents = Agents(connections, holder(stack.directory / "holder"), audit.current_user(), random.token_hex(6))
+        ours = holder(stack.directory / "holder")
+        agents = Agents(connections, ours, audit.current_user(), random.token_hex(6), share)
         with ThreadPoolExecutor(len(hosts)) as pool:
             asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in hosts]
             try:

@@ -14,9 +14,9 @@ GRACE_S = 10.0  # that a command has to end after its time is up, before its cha
 KILL_AFTER_S = 5.0  # between SIGTERM and SIGKILL
 
 
-def as_root(argv: Sequence[str], timeout: float, kill_after: float = KILL_AFTER_S) -> str:
+def as_root(argv: Sequence[str], timeout: float) -> str:
     """The shell line that runs a command as root with a time limit that holds even if the connection is lost."""
-    return shlex.join(("sudo", "-n", "--", "timeout", "-k", f"{kill_after:g}", f"{timeout:g}", *argv))
+    return shlex.join(("sudo", "-n", "--", "timeout", "-k", f"{KILL_AFTER_S:g}", f"{timeout:g}", *argv))
 
 
 def run(connections: Connections, host: Host, argv: Sequence[str], timeout: float) -> Output:

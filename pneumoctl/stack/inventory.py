@@ -95,7 +95,7 @@ def local(ports: Mapping[str, int]) -> Inventory:
 def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Inventory:
     """The inventory of the aws target, from terraform's outputs `hosts` and `bastion`."""
     inventory = []
-    for name, output in sorted(hosts.items()):
+    for name, output in sorted(hosts.items(), key=lambda host: _numbered(host[0])):
         role = output["role"]
         services = {service: PORTS[service] for service in (*SERVICES[role], "node_exporter")}
         if name == STORE:
@@ -105,6 +105,12 @@ def from_outputs(hosts: Mapping[str, Mapping[str, Any]], bastion: str) -> Invent
         address, instance = output["private_ip"], output["instance_id"]
         inventory.append(Host(name, role, address, services, instance, public, user, output["type"]))
     return Inventory(tuple(inventory))
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    """The order of names: app-2 before app-10."""
+    role, _, number = name.partition("-")
+    return role, int(number or 0)
 
 
 def to_json(inventory: Inventory) -> dict[str, Any]:

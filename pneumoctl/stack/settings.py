@@ -58,6 +58,10 @@ class Settings:
     )
     web_count: int = _setting(1, "aws: number of hosts that serve the web page.")
     app_count: int = _setting(1, "aws: number of hosts that serve the API; Redis runs on the first one.")
+    batch: str = _setting(
+        "10%",
+        "aws: how many hosts of a role are switched to another release at the same time, as 3 or 25%; one at least.",
+    )
     nginx_type: str = _setting("t3.micro", "aws: instance type of the front door, which is also the bastion.")
     monitoring_type: str = _setting("t3.small", "aws: instance type of the monitoring host.")
     web_type: str = _setting("t3.small", "aws: instance type of the web hosts.")
@@ -167,7 +171,8 @@ def _checked(settings: Settings) -> Settings:
         (settings.backup_minutes == 0 or 5 <= settings.backup_minutes <= 1440, "backup_minutes", "0, or 5 to 1440"),
         (2 <= settings.backup_days <= 3650, "backup_days", "2 to 3650"),
         (_host_cidr(settings.operator_cidr), "operator_cidr", "one public IPv4 address, as 203.0.113.7/32"),
-        *((1 <= getattr(settings, name) <= 8, name, "1 to 8") for name in ("web_count", "app_count")),
+        *((1 <= getattr(settings, name) <= 50, name, "1 to 50") for name in ("web_count", "app_count")),
+        (re.fullmatch(r"(100|[1-9][0-9]?)%|50|[1-4]?[1-9]|[1-4]0", settings.batch), "batch", "1 to 50, or 1% to 100%"),
         *(
             (re.fullmatch(TYPE, getattr(settings, name)), name, "an EC2 type, as t3.small")
             for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")

@@ -1,5 +1,6 @@
 """A stack on aws as data for tests: terraform's output of its hosts, their desired state, the context of a command."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.files import Tree
 from pneumoctl.hosts.desired import Code, DesiredState, Model
 from pneumoctl.stack import inventory
+from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
@@ -65,6 +67,21 @@ CURRENT_LINKS = {
     **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},
     **{f"app-{n}": {"api/current": "releases/r1", "model/current": "releases/m-1"} for n in range(2)},
 }
+
+
+def stack_of(names: Sequence[str]) -> Inventory:
+    """The inventory of a stack with hosts of these names."""
+    outputs = {
+        name: {
+            "role": name.partition("-")[0],
+            "instance_id": f"i-{number}",
+            "private_ip": f"10.0.{number}.1",
+            "public_ip": None,
+            "type": "t",
+        }
+        for number, name in enumerate(names)
+    }
+    return inventory.from_outputs(outputs, "198.51.100.1")
 
 
 def aws_context(aws: Any, **settings: Any) -> context.Context:

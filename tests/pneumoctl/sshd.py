@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,9 @@ def call(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
 
-def servers_of(root: Path, address_of: Callable[[int], tuple[str, int, str]], stack: ExitStack) -> Farm:
+def servers_of(
+    root: Path, address_of: Callable[[int], tuple[str, int, str]], stack: ExitStack, names: Sequence[str] = NAMES
+) -> Farm:
     """Start one server for each name. `address_of`: number -> (address, port, namespace)."""
     if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh"):
         pytest.skip(needs.SSH)
@@ -169,7 +171,7 @@ def servers_of(root: Path, address_of: Callable[[int], tuple[str, int, str]], st
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
     farm = Farm(directory, getpass.getuser())
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
         address, port, namespace = address_of(number)
         folder = root / name
         folder.mkdir()
@@ -184,13 +186,13 @@ def servers_of(root: Path, address_of: Callable[[int], tuple[str, int, str]], st
 
 
 @contextmanager
-def on_loopback(root: Path) -> Iterator[Farm]:
+def on_loopback(root: Path, names: Sequence[str] = NAMES) -> Iterator[Farm]:
     """Hosts on the loopback, each with an address that no other process uses; needs no privileges."""
     network = f"127.{1 + os.getpid() // 254 % 254}.{1 + os.getpid() % 254}"
     with ExitStack() as stack, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        yield servers_of(root, lambda number: (f"{network}.{number + 2}", port, ""), stack)
+        yield servers_of(root, lambda number: (f"{network}.{number + 2}", port, ""), stack, names)
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def checked(path: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("acme", [False, True])
 @pytest.mark.parametrize(
-    "upstreams", [(ONE,), (ONE, TWO), (Upstream("127.0.0.11", down=True), TWO)], ids=["one", "two", "one is drained"]
+    "upstreams",
+    [(ONE,), (ONE, TWO), (Upstream("127.0.0.11", down=True), TWO), tuple(Upstream(f"127.0.1.{n}") for n in range(50))],
+    ids=["one", "two", "one is drained", "the most"],
 )
 def test_nginx_finds_no_fault(folder: Path, upstreams: tuple[Upstream, ...], acme: bool) -> None:
     assert (checked(written(folder, upstreams, acme=acme)).stderr) == ""

@@ -42,7 +42,7 @@ run "refuses_bad_values" {
     operator_cidr   = "0.0.0.0/0"
     public_key      = "-----BEGIN OPENSSH PRIVATE KEY-----"
     web_count       = 0
-    app_count       = 9
+    app_count       = 51
     train_count     = 2
     nginx_type      = "t3"
     monitoring_type = "T3.small"
@@ -71,11 +71,14 @@ run "refuses_more_bad_values" {
     operator_cidr = "203.0.113.0/24"
     public_key    = "ssh-ed25519 AAAA one\nssh-ed25519 BBBB two"
     web_count     = 1.5
+    app_count     = 50.5
     vpc_cidr      = "10.20.0.0/24"
     disk_gb       = 20.5
   }
 
-  expect_failures = [var.stack, var.operator_cidr, var.public_key, var.web_count, var.vpc_cidr, var.disk_gb]
+  expect_failures = [
+    var.stack, var.operator_cidr, var.public_key, var.web_count, var.app_count, var.vpc_cidr, var.disk_gb,
+  ]
 }
 
 run "refuses_the_whole_world_as_one_host" {
@@ -151,6 +154,22 @@ run "counts" {
   assert {
     condition     = { for name, host in output.hosts : name => host.private_ip } == { nginx = "10.20.0.10", monitoring = "10.20.0.20", web-0 = "10.20.16.10", web-1 = "10.20.16.11", app-0 = "10.20.16.20", app-1 = "10.20.16.21", app-2 = "10.20.16.22" }
     error_message = "Addresses are fixed by name, whatever the counts."
+  }
+}
+
+run "most_hosts" {
+  variables {
+    web_count = 50
+    app_count = 50
+  }
+
+  assert {
+    condition     = length(distinct([for host in local.hosts : host.address])) == 102
+    error_message = "No two hosts have the same address."
+  }
+  assert {
+    condition     = [for name in ["web-7", "web-8", "web-49", "app-7", "app-8", "app-49"] : local.hosts[name].address] == ["10.20.16.17", "10.20.16.108", "10.20.16.149", "10.20.16.27", "10.20.16.158", "10.20.16.199"]
+    error_message = "The first eight hosts of a role keep the addresses that they always had."
   }
 }
 

@@ -1,4 +1,4 @@
-"""The operations that a request can name; a module is imported when a request needs it."""
+"""The operations that a request can name; a module is imported when the first request needs it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def operation(name: str) -> Callable[[Document, Trees], Document]:
     """The function that answers requests of this name."""
     function: Callable[[Document, Trees], Document] = getattr(module(MODULES[name]), name)
     return function
+
+
+def load(request: Document) -> None:
+    """Import what a request needs, before its process is started: the modules then stay for later requests."""
+    if request["op"] in MODULES:
+        module(MODULES[request["op"]])
+    step = request.get("step", {})
+    if step.get("validate"):
+        module("staged_files")
+    copies = [action for action in step.get("actions", ()) if action["do"] == "copy"]
+    if copies:
+        module("trees")
+    if any(action.get("url") for action in copies):
+        module("download")
 
 
 def module(name: str) -> Any:

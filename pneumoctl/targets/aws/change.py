@@ -24,7 +24,7 @@ from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, proof, restore, rollback, stack_secrets
+from pneumoctl.targets.aws import desired, proof, restore, rollback, shared_trees, stack_secrets
 from pneumoctl.targets.aws.desired import AvailableReleases, ReleaseChoice
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
@@ -51,8 +51,12 @@ class Task:
 def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: CommandRecord) -> dict[str, Any]:
     """Carry out a task; returns its document. Asks first unless `agreed` or there is nothing to do."""
     ours, promoted = desired.available_releases(settings, task.source), promotion.default(stack)
-    with ssh_hosts.opened(stack, task.hosts) as hosts:
+    with (
+        shared_trees.opened(settings, stack) as trees,
+        ssh_hosts.opened(stack, task.hosts, share=trees.share) as hosts,
+    ):
         desired_state, plan, todo = planned(settings, stack, hosts, task, ours)
+        trees.expect(todo)
         stack_secrets.refuse_older(stack, hosts, todo)
         if any(todo.values()) and not agreed:
             for line in (*description(plan, todo), *hosts.differences(todo)):
@@ -141,10 +145,12 @@ def _carry_out(
 
 def _again(settings: Settings, task: Task) -> str:
     """The command that does the same once more."""
+    by_flag = settings.batch != Settings.batch and task.verb.startswith(("deploy", "rollback"))
     options = {
         "--source": str(task.source or ""),
         "--bundle": str(settings.model or "") if task.verb == "deploy model" else "",
         "--offline-bundle": settings.offline_bundle,
+        "--batch": settings.batch if by_flag else "",
     }
     return " ".join(
         ("pneumoctl", task.verb, *(f"{flag} {shlex.quote(value)}" for flag, value in options.items() if value))

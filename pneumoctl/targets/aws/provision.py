@@ -123,7 +123,10 @@ def wait_until_ready(context: Context) -> Inventory:
         shown.expect(len(awaited))
 
         def report(host: Host, state: str) -> None:
-            shown.end(host.name, state) if state == "up" else shown.begin(host.name, state)
+            if state in (first_boot.UP, first_boot.FAILED):
+                shown.end(host.name, state, succeeded=state == first_boot.UP)
+            else:
+                shown.begin(host.name, state)
 
         first_boot.wait(awaited, connections, context.aws.console_output, context.stack.ssh, report)
     for watch in watches:

@@ -13,6 +13,7 @@ from pneumoctl.files import bundled
 from pneumoctl.hosts import configure, releases
 from pneumoctl.hosts.desired import Code, Model
 from pneumoctl.hosts.layout import ROOT
+from pneumoctl.plan import render
 from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, describe
 from pneumoctl.training import host_plan
 from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED, SECRETS, TREES
@@ -86,6 +87,7 @@ def test_every_template_is_rendered_on_some_target(monkeypatch: pytest.MonkeyPat
         return real(loader, environment, name)
 
     monkeypatch.setattr(jinja2.FileSystemLoader, "get_source", recorded)
+    render.environment.cache_clear()
     configure.plan(DESIRED)
     host_plan.plan(host_plan.Order("r", "s", "b", "eu-west-1", "d"), host_plan.Release("r", "l", TREES[1]), 60)
 
@@ -208,6 +210,17 @@ def test_a_deploy_of_one_kind_changes_its_hosts_only(kind: str, hosts: set[str])
     plan = releases.plan(DESIRED, kind)
 
     assert {name for step in plan.steps for name in step.hosts} == hosts
+
+
+def test_the_plan_for_one_host_has_its_steps_and_is_the_same_as_in_the_whole_plan() -> None:
+    whole = configure.plan(DESIRED)
+    for name in DESIRED.current_links:
+        alone = configure.plan(replace(DESIRED, current_links={name: {}}))
+        asked = [step for step in alone.steps if step.hosts == (name,)]
+        assert asked == [step for step in whole.steps if step.hosts == (name,)]
+        assert not [
+            step.title for step in alone.steps if "Install the packages" in step.title and name not in step.hosts
+        ]
 
 
 def test_an_existing_release_is_not_copied() -> None:

@@ -1,59 +1,285 @@
-"""Requests to a host's agent and how its answers are handled, without a host."""
+"""Requests to a host's agent: one process answers them all, and nothing else is taken for an answer."""
 
-import json
-import math
-from collections.abc import Iterator
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
 from pneumoctl.files import tree
-from pneumoctl.plan.steps import Copy, Run, Step
-from pneumoctl.ssh.agent_client import STALL_S, Agents
-from pneumoctl.ssh.connections import SIGNALLED, Unreachable
+from pneumoctl.plan.steps import Copy, Put, Run, Step
+from pneumoctl.ssh import agent_session, archive
+from pneumoctl.ssh.agent_client import Agents, Fenced, SharedTree
+from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.ssh.on_host.frames import ANSWER, frame
 from pneumoctl.stack.inventory import Host
+from tests.lab.wait import wait_for
+from tests.pneumoctl import agent_process
+from tests.pneumoctl.agent_process import LocalConnections
 
 HOST = Host("app-0", "app", "10.0.0.5")
+Start = Callable[..., tuple[Agents, LocalConnections]]
 
 
-class FakeConnections:
-    """Connections to an agent that gives one answer, or ends without an answer."""
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Agents of a host on which these commands are started, one after another."""
+    opened: list[tuple[Agents, LocalConnections]] = []
 
-    def __init__(self, answer: dict[str, Any] | None, code: int = 0) -> None:
-        self.answer, self.code = answer, code
-        self.stall = math.nan
+    def started(*commands: list[str], holder: str = "us") -> tuple[Agents, LocalConnections]:
+        connections = LocalConnections(*commands)
+        opened.append((Agents(connections, holder, f"{holder}@here", "run"), connections))  # type: ignore[arg-type]
+        return opened[-1]
 
-    def execute(
-        self, host: Host, command: str, stdin: Iterator[bytes], stdout: IO[bytes], limit: float, stall: float
-    ) -> tuple[int, bytes]:
-        self.stall = stall
-        if self.answer is not None:
-            stdout.write(json.dumps({"answer": self.answer}).encode() + b"\n")
-        return self.code, b""
-
-
-def agents(connections: FakeConnections) -> Agents:
-    return Agents(connections, "us", "us@here", "run")  # type: ignore[arg-type]
+    yield started
+    for agents, connections in opened:
+        with ThreadPoolExecutor() as pool:
+            agents.close(pool)
+        connections.end()
 
 
-def test_only_a_step_that_copies_a_tree_must_show_progress(tmp_path: Path) -> None:
-    connections = FakeConnections({"state": "done"})
-    agents(connections).act(HOST, Step("Install", (), (Run(("apt-get", "install"), 900.0),)))
-    assert connections.stall > 900
-
-    (tmp_path / "file").write_text("x")
-    agents(connections).act(HOST, Step("Copy", (), (Copy(tree(tmp_path), "/srv/x"),)))
-    assert connections.stall == STALL_S
+@pytest.fixture
+def agent(tmp_path: Path) -> list[str]:
+    """The command of the real agent."""
+    for name in ("var", "run", "srv"):
+        (tmp_path / name).mkdir()
+    return agent_process.argv(tmp_path)
 
 
-def test_a_host_that_cannot_store_a_lease_is_named() -> None:
-    full = FakeConnections({"state": "failed", "what": "the host", "code": 1, "output": "No space left on device"})
+def says(data: bytes, then: str = "sys.stdin.buffer.read()") -> list[str]:
+    """An agent that takes the program, says this, and then ends or waits for the end of its input."""
+    return [sys.executable, "-c", f"import os, sys\nos.write(1, {data!r})\n{then}"]
+
+
+def running(command: str, timeout: float = 60.0) -> Step:
+    return Step(command, (), (Run(("sh", "-c", command), timeout),))
+
+
+def test_one_process_answers_all_requests_of_a_command(start: Start, agent: list[str], tmp_path: Path) -> None:
+    agents, connections = start(agent)
+    agents.lease(HOST)
+    begun, release = tmp_path / "begun", tmp_path / "release"
+    script = f"touch {begun}; until test -e {release}; do sleep 0.05; done; echo done"
+    with ThreadPoolExecutor(9) as pool:
+        slow = pool.submit(agents.act, HOST, running(script))
+        wait_for("the step", begun.exists)
+        answers = list(pool.map(lambda number: agents.run(HOST, ("echo", str(number))).stdout, range(20)))
+        agents.lease(HOST)  # while the step runs
+        release.touch()
+        assert slow.result()[0] == "done" and slow.result()[1].stdout == "done\n"
+    assert answers == [f"{number}\n" for number in range(20)]
+    assert len(connections.channels) == 1
+
+
+def test_trees_arrive_in_order_while_other_requests_are_answered(
+    start: Start, agent: list[str], tmp_path: Path
+) -> None:
+    agents, connections = start(agent)
+    agents.lease(HOST)
+    copies = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(os.urandom(3_000_000))
+        copies.append(Copy(tree(tmp_path / name), str(tmp_path / "srv" / name)))
+    with ThreadPoolExecutor(2) as pool:
+        copied = pool.submit(agents.act, HOST, Step("Copy", (), tuple(copies)))
+        while not copied.done():
+            assert agents.run(HOST, ("echo", "x")).stdout == "x\n"
+        assert copied.result()[0] == "done"
+    for name in ("one", "two"):
+        assert (tmp_path / "srv" / name / "file").read_bytes() == (tmp_path / name / "file").read_bytes()
+    assert len(connections.channels) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"Welcome to Debian!\n" + frame(ANSWER, 1, b'{"done": [true]}'), "not the beginning of a frame"),
+        (frame(ANSWER, 1, b'{"done": [false]}').replace(b"false", b"true "), "contents of a frame were changed"),
+        (frame(ANSWER, 9, b'{"done": [true]}'), "answer 9, which was not asked for"),
+    ],
+)
+def test_a_mixed_up_answer_is_an_error_and_the_next_request_has_a_new_agent(
+    start: Start, agent: list[str], data: bytes, why: str
+) -> None:
+    agents, connections = start(says(data), agent)
+
+    with pytest.raises(Unreachable, match=f"app-0.*its answer is damaged: .*{why}"):
+        agents.pending(HOST, [running("true")])
+    assert agents.pending(HOST, [running("true")]) == [True]
+    assert len(connections.channels) == 2
+
+
+def test_a_truncated_answer_is_an_error(start: Start) -> None:
+    cut = frame(ANSWER, 1, b'{"done": [true]}')[:-2]
+    agents, _ = start(says(cut, "os._exit(3)"))
+
+    with pytest.raises(Unreachable, match=r"app-0.*its agent ended \(exit 3\)"):
+        agents.pending(HOST, [running("true")])
+
+
+def test_an_agent_that_cannot_start_is_reported_with_its_message(start: Start) -> None:
+    agents, _ = start(says(b"", "sys.exit('sudo: a password is required')"))
+
+    with pytest.raises(Unreachable, match="sudo: a password is required"):
+        agents.lease(HOST)
+
+
+def test_a_killed_request_is_reported_and_the_agent_goes_on(start: Start, agent: list[str], tmp_path: Path) -> None:
+    agents, connections = start(agent)
+    agents.lease(HOST)
+    with ThreadPoolExecutor(1) as pool:
+        script = f"echo $PPID >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; until false; do sleep 0.05; done"
+        slow = pool.submit(agents.act, HOST, running(script))
+        wait_for("the step", (tmp_path / "pid").exists)
+        os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        with pytest.raises(Unreachable, match="it was killed"):
+            slow.result(600)
+    assert agents.act(HOST, running("true"))[0] == "done"
+    assert len(connections.channels) == 1
+
+
+def test_requests_in_flight_end_with_a_killed_agent(start: Start, agent: list[str], tmp_path: Path) -> None:
+    agents, connections = start(agent, agent)
+    agents.lease(HOST)
+    begun, release = tmp_path / "begun", tmp_path / "release"
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(agents.act, HOST, running(f"touch {begun}; until test -e {release}; do sleep 0.05; done"))
+        wait_for("the step", begun.exists)
+        connections.channels[0].process.kill()
+        with pytest.raises(Unreachable, match="app-0"):
+            slow.result(600)
+    waits: list[str] = []
+
+    def released(title: str) -> None:
+        waits.append(title)
+        release.touch()
+
+    assert agents.act(HOST, running("true"), released)[0] == "done"  # waits for the step that the first one began
+    assert waits and "touch" in waits[0]
+
+
+def test_a_lease_that_another_took_refuses_the_step_of_a_running_session(
+    start: Start, agent: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoctl.ssh.agent_client.LEASE_S", 0.05)
+    agents, _ = start(agent)
+    agents.lease(HOST)
+    others, _ = start(agent, holder="them")
+
+    def taken() -> bool:
+        try:
+            others.lease(HOST)
+        except Fenced:
+            return False
+        return True
+
+    wait_for("the lease to end", taken)
+    with pytest.raises(Fenced, match="this step was not begun"):
+        agents.act(HOST, Step("Write", (), (Put("x", str(tmp_path / "srv/file")),)))
+    assert not (tmp_path / "srv/file").exists()
+
+
+def test_a_session_that_was_silent_for_long_is_replaced(
+    start: Start, agent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents, connections = start(agent, agent)
+    agents.greet(HOST)
+    monkeypatch.setattr(agent_session, "SILENT_S", 0.0)
+    agents.greet(HOST)
+    assert len(connections.channels) == 2
+    wait_for("the first to end", connections.channels[0].exit_status_ready)
+
+
+def test_an_agent_that_takes_no_input_is_reported(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(agent_session, "STALL_S", 0.1)
+    monkeypatch.setattr(agent_session, "LOOK_S", 0.1)
+    agents, _ = start(says(b"", f"import time\nwhile not os.path.exists({str(tmp_path / 'stop')!r}): time.sleep(0.05)"))
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_bytes(os.urandom(5_000_000))
+    try:
+        with pytest.raises(Unreachable, match="nothing could be sent"):
+            agents.act(HOST, Step("Copy", (), (Copy(tree(tmp_path / "tree"), str(tmp_path / "x")),)))
+    finally:
+        (tmp_path / "stop").touch()
+
+
+def test_a_host_that_cannot_store_a_lease_is_named(start: Start) -> None:
+    full = frame(ANSWER, 1, b'{"state": "failed", "what": "the host", "code": 1, "output": "No space left on device"}')
+    agents, _ = start(says(full))
 
     with pytest.raises(Unreachable, match=r"app-0.*No space left on device"):
-        agents(full).lease(HOST)
+        agents.lease(HOST)
 
 
-def test_a_killed_agent_is_reported_as_killed() -> None:
-    with pytest.raises(Unreachable, match="it was killed"):
-        agents(FakeConnections(None, SIGNALLED)).act(HOST, Step("Any", (), ()))
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the files in the folder `shelf`."""
+    (tmp_path / "shelf").mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "shelf")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def shared(folder: Path, source: Path) -> SharedTree:
+    with (folder / "shelf" / "tree.tar.gz").open("wb") as packed:
+        archive.pack(str(source), (), packed)
+        return SharedTree("/tree.tar.gz", packed.tell())
+
+
+@pytest.mark.parametrize("fault", ["none", "gone", "cut short", "other contents", "nobody there"])
+def test_a_shared_tree_is_read_from_its_url_or_else_sent(
+    start: Start, agent: list[str], tmp_path: Path, web: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "tree"
+    source.mkdir()
+    (source / "file").write_bytes(os.urandom(200_000))
+    at = shared(tmp_path, source)
+    url, size = web + at.url, at.size
+    packed = tmp_path / "shelf" / "tree.tar.gz"
+    if fault == "gone":
+        packed.unlink()
+    elif fault == "cut short":
+        packed.write_bytes(packed.read_bytes()[:-1000])
+    elif fault == "other contents":
+        packed.write_bytes(bytes(size))
+    elif fault == "nobody there":
+        url = "http://127.0.0.1:1/tree.tar.gz"
+    sent: list[int] = []
+    read = agent_session.frame
+    monkeypatch.setattr(
+        agent_session,
+        "frame",
+        lambda kind, *more: sent.append(kind == "part") or read(kind, *more),  # type: ignore[func-returns-value]
+    )
+    connections = LocalConnections(agent)
+    agents = Agents(connections, "us", "us@here", "run", lambda _: SharedTree(url, size))  # type: ignore[arg-type]
+    agents.lease(HOST)
+    step = Step("Copy", (), (Copy(tree(source), str(tmp_path / "srv/tree")),))
+
+    state, output = agents.act(HOST, step)
+
+    with ThreadPoolExecutor() as pool:
+        agents.close(pool)
+    connections.end()
+    assert any(sent) == (fault not in ("none", "other contents"))
+    if fault == "other contents":
+        assert state == "failed" and not (tmp_path / "srv/tree").exists(), output
+    else:
+        assert state == "done", output
+        assert (tmp_path / "srv/tree/file").read_bytes() == (source / "file").read_bytes()

@@ -38,7 +38,7 @@ def test_it_holds_every_module_of_on_host_and_compiles() -> None:
 # In place of the agent's main(): every module of the zip is imported, and its file printed.
 REPORT = """
 from pneumoctl.ssh.on_host.operations import MODULES, module
-for name in (*MODULES.values(), "staged_files", "trees"):
+for name in (*MODULES.values(), "download", "staged_files", "trees"):
     module(name)
 print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("pneumoctl.")), sep="\\n", flush=True)"""
 

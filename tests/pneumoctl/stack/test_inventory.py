@@ -25,6 +25,13 @@ def test_redis_is_on_the_first_app_host_only() -> None:
         hosts.only("app")
 
 
+def test_hosts_are_in_the_order_of_their_numbers() -> None:
+    output = {"role": "app", "instance_id": "i", "private_ip": "10.0.0.1", "public_ip": None, "type": "t"}
+    names = [f"app-{number}" for number in range(12)]
+
+    assert [host.name for host in inventory.from_outputs(dict.fromkeys(sorted(names), output), "").hosts] == names
+
+
 def test_a_saved_inventory_comes_back() -> None:
     hosts = inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1")
     assert inventory.from_json(json.loads(json.dumps(inventory.to_json(hosts)))) == hosts

@@ -35,6 +35,8 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
         ({"PNEUMO_OPERATOR_CIDR": "0.0.0.0/0"}, "one public IPv4"),
         ({"PNEUMO_OPERATOR_CIDR": "203.0.113.7"}, "one public IPv4"),
         ({"PNEUMO_WEB_COUNT": "0"}, "web_count"),
+        ({"PNEUMO_APP_COUNT": "51"}, "app_count"),
+        *(({"PNEUMO_BATCH": batch}, "batch") for batch in ("0", "0%", "101%", "51", "-1", "a half", "5 %", "")),
         ({"PNEUMO_GPU_TYPE": "big"}, "an EC2 type"),
         ({"PNEUMO_GPU_HOST": "1"}, "true or false"),
         ({"PNEUMO_BUCKET": "Not A Bucket"}, "a bucket"),

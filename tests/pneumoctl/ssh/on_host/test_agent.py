@@ -6,23 +6,22 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pneumoctl.files import tree
 from pneumoctl.ssh import archive, host_program, on_host
-from pneumoctl.ssh.on_host import agent, leases, steps, undo
-from pneumoctl.ssh.on_host.streams import Trees
+from pneumoctl.ssh.on_host import leases, steps, undo
+from pneumoctl.ssh.on_host.frames import ANSWER, ASK, PART, Reader, frame
+from tests.pneumoctl import agent_process
 
 GROUP = __import__("grp").getgrgid(os.getgid()).gr_name
 Act = Callable[..., dict[str, Any]]
-NO_TREES = Trees(io.BytesIO(), 0)
+NO_TREES = io.BytesIO()
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def act(host: Path) -> Act:
 
     def done(stream: bytes = b"", **step: Any) -> dict[str, Any]:
         request = {"op": "act", "run": "r", "holder": "us", "token": token, "step": document(**step)}
-        return steps.act(request, Trees(io.BytesIO(stream), len(stream)))
+        return steps.act(request, io.BytesIO(stream))
 
     return done
 
@@ -250,25 +249,54 @@ def test_the_next_command_of_the_same_stack_takes_over_at_once(host: Path) -> No
     assert taken("a")["token"] == killed["token"] + 1
 
 
-# Run before the agent's main(): what the agent keeps goes into the test's folder.
-ELSEWHERE = """
-from pneumoctl.ssh import on_host
-on_host.STATE, on_host.RUNTIME = {state!r}, {runtime!r}
-main()"""
+def started(host: Path, *requests: dict[str, Any], after: str = "") -> "subprocess.Popen[bytes]":
+    """The agent as a host runs it, by a Python without our packages; its client is gone once it has asked.
 
-
-def started(host: Path, request: dict[str, Any], after: str = "") -> "subprocess.Popen[bytes]":
-    """The agent as a host runs it: by a Python without our packages. `after`: a statement that follows the answer."""
-    _, *options, program, size = host_program.command()
-    elsewhere = ELSEWHERE.format(state=str(host / "var"), runtime=str(host / "run")) + f"\n{after}"
-    assert program.count("\nmain()") == 1
-    line = [sys.executable, *options, program.replace("\nmain()", elsewhere), size]
-    child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=host)
+    `after`: a statement that follows the last answer.
+    """
+    child = opened(host, after)
+    for number, request in enumerate(requests, 1):
+        ask(child, number, request)
     assert child.stdin
-    child.stdin.write(host_program.archive() + json.dumps(request).encode() + b"\n")
     child.stdin.close()
     child.stdin = None
     return child
+
+
+def opened(host: Path, after: str = "") -> "subprocess.Popen[bytes]":
+    """The agent, which waits for requests."""
+    child = subprocess.Popen(agent_process.argv(host, after), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=host)
+    assert child.stdin
+    child.stdin.write(host_program.archive())
+    return child
+
+
+def ask(child: "subprocess.Popen[bytes]", number: int, request: dict[str, Any]) -> None:
+    assert child.stdin
+    child.stdin.write(frame(ASK, number, json.dumps({"limit": 600} | request).encode()))
+    child.stdin.flush()
+
+
+def frames(child: "subprocess.Popen[bytes]") -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What the agent says, as it arrives."""
+    reader = Reader()
+    assert child.stdout
+    while data := os.read(child.stdout.fileno(), 1 << 16):
+        for kind, number, contents in reader.feed(data):
+            yield kind, number, json.loads(contents)
+    child.stdout.close()
+    child.wait(600)
+
+
+def answer(child: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    """The only answer of an agent that then ends."""
+    (only,) = (document for kind, _, document in frames(child) if kind == ANSWER)
+    return only
+
+
+def processes(child: "subprocess.Popen[bytes]") -> list[int]:
+    """The processes of the requests that run."""
+    return [int(pid) for pid in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()]
 
 
 # Together, they took three quarters of the CPU time of a request, and a lease is renewed every few seconds.
@@ -287,20 +315,19 @@ HEAVY = {"typing", "pathlib", "tempfile", "shutil", "tarfile", "csv", "random"}
     ],
 )
 def test_a_request_imports_only_what_it_needs(host: Path, asked: dict[str, Any], without: set[str]) -> None:
-    child = started(host, asked, "print(*sys.modules, flush=True)")
-    answer, modules = child.communicate(timeout=600)[0].decode().splitlines()
-    assert "answer" in json.loads(answer)
+    child = started(host, asked, after="print(*sys.modules, flush=True)")
+    said, modules = child.communicate(timeout=600)[0].decode().rstrip().rsplit("}", 1)
+    assert said.startswith("answer 1 ")
     assert "pneumoctl.ssh.on_host.agent" in modules.split() and not without & set(modules.split())
 
 
 def test_a_large_answer_arrives_whole_and_a_malformed_request_is_no_success(host: Path) -> None:
     (host / "large").write_text("x" * 5_000_000)
-    child = started(host, {"op": "read", "paths": [str(host / "large")]}, "os._exit(0)")
-    out, _ = child.communicate(timeout=600)
-    assert [len(text) for text in json.loads(out)["answer"]["texts"]] == [5_000_000] and child.returncode == 0
+    child = started(host, {"op": "read", "paths": [str(host / "large")]}, after="os._exit(0)")
+    assert [len(text) for text in answer(child)["texts"]] == [5_000_000] and child.returncode == 0
 
-    child = started(host, {"op": "unknown"}, "os._exit(0)")
-    assert child.communicate(timeout=600)[0] == b"" and child.returncode != 0
+    child = started(host, {"op": "unknown"}, after="os._exit(0)")
+    assert answer(child) == {"state": "failed", "what": "the agent", "code": 1, "output": "KeyError: 'unknown'"}
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_absent(
@@ -339,11 +366,10 @@ def test_sigterm_undoes_the_step(host: Path) -> None:
     child = started(host, slow(host))
     wait_for(host / "begun")
     child.send_signal(signal.SIGTERM)
-
-    out, _ = child.communicate(timeout=600)
+    ended = answer(child)
     (host / "release").touch()
 
-    assert json.loads(out.splitlines()[-1])["answer"]["state"] == "failed"
+    assert ended["state"] == "failed"
     assert (host / "etc/conf").read_text() == "old"
 
 
@@ -351,9 +377,10 @@ def test_after_a_kill_the_next_attempt_can_undo_the_step(host: Path, act: Act) -
     (host / "etc/conf").write_text("old")
     child = started(host, slow(host, "a step"))
     wait_for(host / "begun")
-    child.kill()
+    (process,) = processes(child)
+    os.kill(process, signal.SIGKILL)
     (host / "release").touch()
-    child.communicate(timeout=600)
+    assert answer(child) == {"killed": -signal.SIGKILL}
     assert (host / "etc/conf").read_text() == "new"
 
     token = taken("us")["token"]
@@ -373,13 +400,12 @@ def test_a_lost_connection_does_not_stop_a_step_and_the_next_one_waits(host: Pat
     request["step"]["actions"] = [run("true")]
     second = started(host, request)
 
-    assert second.stdout
-    reply = json.loads(second.stdout.readline())
-    assert reply["event"] == "waiting" and reply["for"]["title"] == "slow"
+    said = frames(second)
+    _, _, event = next(said)
+    assert event["event"] == "waiting" and event["for"]["title"] == "slow"
     (host / "release").touch()
-    out, _ = second.communicate(timeout=600)
 
-    assert json.loads(out.splitlines()[-1])["answer"]["state"] == "done"
+    assert [document["state"] for kind, _, document in said if kind == ANSWER] == ["done"]
     assert (host / "etc/conf").read_text() == "new"
     child.wait(120)  # its exit code has no meaning: Python could not flush its output
     events = [json.loads(line)["event"] for line in (host / "var/steps.jsonl").read_text().splitlines()]
@@ -396,20 +422,74 @@ def test_the_record_of_steps_is_bounded(host: Path, monkeypatch: pytest.MonkeyPa
     assert (host / "var/steps.jsonl").stat().st_size < 2200
 
 
-def test_the_input_of_a_refused_step_is_read_to_its_end(
-    host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Data for a command that has ended makes sshd close the whole connection."""
-    request = {"op": "act", "run": "r", "holder": "nobody", "token": 5, "step": document(), "trees": 3_000_000}
-    stdin = io.BytesIO(json.dumps(request).encode() + b"\n" + bytes(3_000_000) + b"more")
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM)}
-    mask = os.umask(0o022)
-    try:
-        agent.main()
-    finally:
-        os.umask(mask)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert json.loads(capsys.readouterr().out) == {"answer": {"state": "lost"}}
-    assert stdin.read() == b"more"
+def test_one_agent_answers_requests_while_a_step_runs(host: Path) -> None:
+    child = opened(host)
+    ask(child, 1, slow(host))
+    wait_for(host / "begun")
+    renewal = {"op": "lease", "holder": "us", "who": "us@here", "token": 1, "seconds": 30}
+    for number in (2, 3):
+        ask(child, number, renewal)
+    said = frames(child)
+    assert sorted(number for _, number, _ in (next(said), next(said))) == [2, 3]
+    (host / "release").touch()
+    kind, number, document = next(said)
+    assert (kind, number, document["state"]) == (ANSWER, 1, "done")
+    child.communicate(timeout=600)
+
+
+def test_a_step_ends_although_its_agent_was_killed(host: Path) -> None:
+    child = started(host, slow(host))
+    wait_for(host / "begun")
+    child.kill()
+    assert list(frames(child)) == []
+    (host / "release").touch()
+    with leases.locked("step.lock"):  # until it has ended
+        events = [json.loads(line)["event"] for line in (host / "var/steps.jsonl").read_text().splitlines()]
+    assert events == ["begin", "done"]
+
+
+def test_at_its_time_limit_a_step_is_undone_and_its_commands_end(host: Path) -> None:
+    (host / "etc/conf").write_text("old")
+    script = f"(trap 'touch {host}/told; exit' TERM; touch {host}/begun; while :; do sleep 0.05; done) & wait"
+    request = slow(host)
+    request["step"]["actions"][1] = run("sh", "-c", script, timeout=120)
+
+    child = started(host, request)
+    wait_for(host / "begun")
+    os.kill(processes(child)[0], signal.SIGALRM)  # as its timer does
+    ended = answer(child)
+
+    assert (ended["state"], (host / "etc/conf").read_text()) == ("failed", "old")
+    wait_for(host / "told")
+
+
+def test_a_request_has_its_time_limit(host: Path) -> None:
+    request = {"op": "run", "argv": ["sleep", "600"], "timeout": 600, "limit": 0.05}
+    assert "did not end within" in answer(started(host, request))["output"]
+
+
+def test_the_trees_of_a_refused_step_do_not_disturb_the_next_request(host: Path) -> None:
+    refused = {"op": "act", "run": "r", "holder": "nobody", "token": 5, "step": document()}
+    child = opened(host)
+    assert child.stdin
+    for _ in range(3):
+        child.stdin.write(frame(PART, 1, bytes(1_000_000)))
+    ask(child, 1, refused)
+    ask(child, 2, {"op": "read", "paths": []})
+    said = frames(child)
+    assert sorted((next(said), next(said)), key=lambda one: one[1]) == [
+        (ANSWER, 1, {"state": "lost"}),
+        (ANSWER, 2, {"texts": []}),
+    ]
+    child.communicate(timeout=600)
+    assert not list((host / "var").glob(".trees*"))
+
+
+def test_trees_that_were_cut_short_begin_no_step(host: Path) -> None:
+    child = opened(host)
+    assert child.stdin
+    child.stdin.write(frame(PART, 1, b"x" * 1000) + frame(ASK, 1, json.dumps(slow(host)).encode())[:-1])
+    child.stdin.close()
+    child.stdin = None
+    assert child.communicate(timeout=600)[0] == b""
+    assert not (host / "var/steps.jsonl").exists()
