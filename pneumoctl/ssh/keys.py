@@ -167,7 +167,7 @@ def _quoted(path: Path) -> str:
 def _pinning(directory: Path) -> AbstractContextManager[None]:
     """Hold the lock of the pins: all are lines of one file, and threads and processes pin hosts at the same time."""
     make_private(directory)
-    return waited_for(directory / f".{KNOWN_HOSTS}.lock")
+    return waited_for(directory / f"{KNOWN_HOSTS}.lock")
 
 
 def _write(directory: Path, pinned: dict[str, str]) -> None:
