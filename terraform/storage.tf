@@ -1,4 +1,4 @@
-# The bucket (data/, runs/, bundles/), and the rights of each role in it.
+# The bucket (data/, runs/, bundles/, backups/), and the rights of each role in it.
 data "aws_caller_identity" "me" {}
 
 data "aws_partition" "here" {}
@@ -103,12 +103,30 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
       days = 90
     }
   }
+
+  # Backups contain pictures of patients: nothing of them is kept longer than the setting says.
+  rule {
+    id     = "backups"
+    status = "Enabled"
+
+    filter {
+      prefix = "backups/"
+    }
+
+    expiration {
+      days = var.backup_days
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
 }
 
 # Hosts of other roles have no IAM role.
 locals {
   grants = {
-    app   = { read = ["bundles"], write = [] }
+    app   = { read = ["bundles"], write = ["backups"] } # backups of results: written, but neither read nor deleted
     train = { read = ["data", "runs"], write = ["runs"] }
   }
 }

@@ -148,6 +148,17 @@ variable "bucket" {
   }
 }
 
+variable "backup_days" {
+  description = "For how many days backups of the results are kept in the bucket."
+  type        = number
+  default     = 14
+
+  validation {
+    condition     = var.backup_days >= 2 && var.backup_days <= 3650 && floor(var.backup_days) == var.backup_days
+    error_message = "backup_days: a whole number from 2 to 3650."
+  }
+}
+
 variable "vpc_cidr" {
   description = "IPv4 address range of the VPC. Each of its three subnets is a sixteenth of it."
   type        = string

@@ -15,14 +15,15 @@ def up(
     invocation: Invocation,
     yes: Yes = False,
     lose_results: Annotated[
-        bool, typer.Option("--lose-results", help="Replace the host of the store without an export of it (aws).")
+        bool, typer.Option("--lose-results", help="Replace the host of the store without a copy of its results (aws).")
     ] = False,
     dry_run: DryRun = False,
 ) -> int:
     """Bring the stack up and prove that it serves.
 
     Checks what is needed, shows the plan, asks, carries it out, and has a picture scored through the web page. Safe to
-    repeat: only what is missing is done. A host that stores results is not replaced unless an export holds them all.
+    repeat: only what is missing is done. A host that stores results is not replaced unless an export or a
+    backup holds them all.
 
     Exit codes: 4 a check failed; 5 another pneumoctl works on the stack; 10 the health gate failed.
     """

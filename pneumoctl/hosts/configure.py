@@ -2,7 +2,7 @@
 
 import hashlib
 
-from pneumoctl.hosts import monitoring, nginx, releases
+from pneumoctl.hosts import backups, monitoring, nginx, releases
 from pneumoctl.hosts.desired import DesiredState
 from pneumoctl.hosts.layout import OPERATOR, UNITS
 from pneumoctl.hosts.steps import copy_offline_bundle, packages, service, staged
@@ -29,6 +29,7 @@ def plan(desired: DesiredState) -> Plan:
             steps += _base(desired, host)
     steps += _redis(desired)
     steps += releases.steps(desired)
+    steps += backups.steps(desired)
     steps += nginx.steps(desired)
     steps += monitoring.steps(desired)
     return Plan(f"stack {desired.settings.stack} on its hosts", tuple(steps))

@@ -58,4 +58,5 @@ class DesiredState:
     releases: Mapping[str, Code]  # by host name
     models: Mapping[str, Model]
     current_links: Mapping[str, Mapping[str, str]]  # host name -> link ("api/current", ...) -> its target
+    backup_to: tuple[str, str] | None = None  # bucket and its region; None: there are no backups
     offline: Offline | None = None  # None: hosts install from Debian's servers and PyPI

@@ -15,7 +15,7 @@ from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
 LAST = "last-export.json"
-WANTED = "wanted-import.json"
+WANTED, FINAL = "wanted-import.json", "final-export.json"
 NOTHING = 66  # exit code instead of the program's: nothing was ever stored
 _DAMAGED = 6  # exit code of the export: it is complete, and some parts are damaged
 
@@ -114,11 +114,19 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
     return answer
 
 
-def set_final(stack: Stack, value: bool) -> None:
-    """Record whether uploads are stopped since the last export, so that nothing newer can be stored."""
-    saved = last_export(stack)
-    if saved is not None and saved.get("final", False) is not value:
-        stack.write(LAST, {**saved, "final": value})
+def set_final(stack: Stack, export: Path | None) -> None:
+    """Record that uploads are stopped, and that `export` holds all results; None: nothing was ever stored."""
+    stack.write(FINAL, {"export": str(export) if export else None})
+
+
+def is_final(stack: Stack) -> bool:
+    """Whether nothing can have been stored since the export before a teardown."""
+    return (stack.directory / FINAL).exists()
+
+
+def reopen(stack: Stack) -> None:
+    """Record that uploads are possible again."""
+    (stack.directory / FINAL).unlink(missing_ok=True)
 
 
 def want_import(stack: Stack, path: Path) -> None:
@@ -131,8 +139,13 @@ def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
     path = wanted(stack)
     assert path is not None
     done = restore(stack, store, path)
-    (stack.directory / WANTED).unlink()
+    forget_wanted(stack)
     return done
+
+
+def forget_wanted(stack: Stack) -> None:
+    """Record that nothing has to be imported any more."""
+    (stack.directory / WANTED).unlink()
 
 
 def wanted(stack: Stack) -> Path | None:

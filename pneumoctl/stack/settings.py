@@ -73,6 +73,10 @@ class Settings:
         "", "aws: directory made by `pneumoctl offline-bundle`, for hosts without internet access."
     )
     bucket: str = _setting("", "aws: name of the bucket; empty: pneumoctl-STACK-ACCOUNT-REGION.")
+    backup_minutes: int = _setting(
+        60, "aws: minutes between two backups of the results into the bucket, if they changed; 0: no backups."
+    )
+    backup_days: int = _setting(14, "aws: days for which a backup of the results is kept.")
     state_bucket: str = _setting(
         "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now."
     )
@@ -145,6 +149,8 @@ def _checked(settings: Settings) -> Settings:
         (0 <= settings.workers <= 64, "workers", "0 to 64"),
         (1 <= settings.max_upload_mb <= 1024, "max_upload_mb", "1 to 1024"),
         (settings.redis_memory_mb >= 16, "redis_memory_mb", "16 or more"),
+        (settings.backup_minutes == 0 or 5 <= settings.backup_minutes <= 1440, "backup_minutes", "0, or 5 to 1440"),
+        (2 <= settings.backup_days <= 3650, "backup_days", "2 to 3650"),
         (_host_cidr(settings.operator_cidr), "operator_cidr", "one public IPv4 address, as 203.0.113.7/32"),
         *((1 <= getattr(settings, name) <= 8, name, "1 to 8") for name in ("web_count", "app_count")),
         *(

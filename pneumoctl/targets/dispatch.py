@@ -26,7 +26,7 @@ class Target(Protocol):
     def up(self, agreed: bool, dry_run: bool, lose_results: bool = False) -> Report:
         """Bring the stack up and prove that it serves; asks unless `agreed`.
 
-        Raises PneumoError, unless `lose_results`, if a host with results that no export holds would be replaced.
+        Raises PneumoError, unless `lose_results`, if a host with results of which there is no copy would be replaced.
         """
 
     def status(self) -> Iterator[Report]:

@@ -59,6 +59,7 @@ DESIRED = DesiredState(
     releases={name: NEW for name, role in ROLES.items() if role in ("web", "app")},
     models={"app-0": MODEL, "app-1": MODEL},
     current_links={name: {} for name in ROLES},
+    backup_to=("the-bucket", "eu-west-1"),
 )
 CURRENT_LINKS = {
     **{f"web-{n}": {"web/current": "releases/r1"} for n in range(2)},

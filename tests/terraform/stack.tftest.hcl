@@ -50,12 +50,13 @@ run "refuses_bad_values" {
     vpc_cidr        = "8.8.0.0/16"
     disk_gb         = 5
     train_disk_gb   = 20
+    backup_days     = 1
   }
 
   expect_failures = [
     var.stack, var.region, var.operator_cidr, var.public_key, var.web_count, var.app_count, var.train_count,
     var.nginx_type, var.monitoring_type, var.web_type, var.app_type, var.gpu_type, var.bucket, var.vpc_cidr,
-    var.disk_gb, var.train_disk_gb,
+    var.disk_gb, var.train_disk_gb, var.backup_days,
   ]
 }
 
@@ -261,8 +262,9 @@ run "rights" {
     condition = [for one in jsondecode(aws_iam_role_policy.host["app"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [
       "s3:ListBucket arn:aws:s3:::the-bucket",
       "s3:GetObject arn:aws:s3:::the-bucket/bundles/*",
+      "s3:PutObject,s3:AbortMultipartUpload arn:aws:s3:::the-bucket/backups/*",
     ]
-    error_message = "app reads bundles: ${aws_iam_role_policy.host["app"].policy}"
+    error_message = "app reads bundles and writes backups: ${aws_iam_role_policy.host["app"].policy}"
   }
   assert {
     condition = [for one in jsondecode(aws_iam_role_policy.host["train"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [

@@ -108,7 +108,7 @@ def _carry_out(
     settings: Settings, stack: Stack, hosts: Hosts, plan: Plan, todo: Todo, task: Task, bundle: Path
 ) -> Result:
     secrets, inventory = stack.secrets(), stack.hosts()
-    transfer.set_final(stack, False)  # uploads are possible again
+    transfer.reopen(stack)
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
     if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly

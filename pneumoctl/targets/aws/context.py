@@ -90,6 +90,7 @@ def variables(context: Context, operator_cidr: str, public_key: str) -> dict[str
         "public_key": public_key,
         "bucket": context.bucket,
         "train_count": int(context.settings.gpu_host),
+        "backup_days": context.settings.backup_days,
         **{name: getattr(context.settings, name) for name in names},
     }
 

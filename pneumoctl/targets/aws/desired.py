@@ -133,6 +133,7 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
     if secrets is None or inventory is None:
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     certificate, key = certified(stack, settings, inventory)
+    cloud = stack.cloud()
     return DesiredState(
         settings,
         inventory,
@@ -143,6 +144,7 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
         {host.name: choice.code(host) for host in hosts.hosts if host.role in serving.KINDS},
         {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
         choice.links,
+        (cloud.bucket, cloud.region) if cloud and settings.backup_minutes else None,
         choice.available.offline,
     )
 

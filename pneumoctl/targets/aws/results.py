@@ -79,9 +79,10 @@ def export(stack: Stack, target: Path) -> Summary | None:
                 exported = transfer.export(stack, store, target)
                 transfer.require_intact(exported, target)
                 require_unchanged(store, exported)
-                transfer.set_final(stack, True)
+                transfer.set_final(stack, target)
                 return exported
     except NothingStored:
+        transfer.set_final(stack, None)
         return None
 
 

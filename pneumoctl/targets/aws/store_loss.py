@@ -9,15 +9,25 @@ from pathlib import Path
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
-from pneumoctl.results.transfer import Summary
+from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import results
+from pneumoctl.targets.aws import backups, results
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.results import HostStore
 from pneumoctl.terminal.console import console
 
 ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
 _GONE = ("shutting-down", "terminated")
+
+
+class LosesResults(PneumoError):
+    """`up` would replace the host of the store, and lose results."""
+
+    def __init__(self, lost: str) -> None:
+        message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
+        copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
+        super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
 
 
 def described(context: Context, doomed: Collection[str]) -> str:
@@ -34,15 +44,17 @@ def described(context: Context, doomed: Collection[str]) -> str:
 def export(context: Context, target: Path) -> Summary | None:
     """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
 
-    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts.
+    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts. If the
+    host is gone, the newest backup is all that is left.
     """
     console.busy(f"exporting the results on {STORE}")
     try:
-        exported = results.export(context.stack, target) if _may_hold(context) else None
+        if not _may_hold(context):
+            return _newest_backup(context, target.parent)
+        exported = results.export(context.stack, target)
     except PneumoError as error:
-        saved = transfer.last_export(context.stack)
-        if saved and saved.get("final"):
-            console.note(f"the results were exported to {saved['path']} by a teardown that was interrupted")
+        if transfer.is_final(context.stack):
+            console.note("a teardown that was interrupted had exported all results before")
             return None
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
@@ -55,6 +67,13 @@ def export(context: Context, target: Path) -> Summary | None:
     if exported:
         console.note(f"exported {exported} to {target}")
     return exported
+
+
+def _newest_backup(context: Context, folder: Path) -> Summary | None:
+    if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
+        return None
+    console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
+    return found[1]
 
 
 def _may_hold(context: Context) -> bool:
@@ -79,39 +98,74 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
     """What a plan does to the store, as text; no line if it leaves it alone."""
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is not None and change.destroys and (lost := described(context, (ADDRESS,))):
-        return [f"! {STORE}, which holds the store, would be replaced. Lost with it: {lost}"]
+        return [
+            f"! {STORE}, the host of the store, would be replaced. Lost unless an export or a backup holds them: {lost}"
+        ]
     if change is not None and change.action == "create" and context.stack.hosts() is not None:
         saved = transfer.last_export(context.stack)
-        source = shlex.quote(saved["path"]) if saved else "PATH"
-        return [f"! {STORE} is gone, and its results with it. After `up`: pneumoctl results import {source}"]
+        other = f"; your last export: {shlex.quote(saved['path'])}" if saved else ""
+        return [f"! {STORE} is gone, and its results with it. `up` imports the newest backup, if there is one{other}"]
     return []
 
 
-def refuse(context: Context, changed: Collection[str], agreed_to_lose: bool) -> None:
-    """Raise PneumoError if a change loses results that no export holds; otherwise stop uploads, and want the export.
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> None:
+    """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
-    `changed`: the addresses of the resources that are replaced or deleted.
+    The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
+    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy.
     """
-    if ADDRESS not in changed or agreed_to_lose or not _may_hold(context):
+    change = next((change for change in changes if change.address == ADDRESS), None)
+    if change is None or agreed_to_lose:
+        return
+    if change.action == "create" and context.stack.hosts() is not None:
+        found = backups.fetch(context, backups.new_folder(context))
+        if found is not None:
+            transfer.want_import(context.stack, found[0])
+    if not change.destroys or not _may_hold(context):
         return
     try:
-        held = results.held(context.stack)
-    except PneumoError as error:
-        raise _refusal(f"an unknown number of results ({error.message})") from error
-    if held is None or not any(held.counts.values()):
+        with results.opened(context.stack) as store:
+            store.connections.to(store.machine)  # if it does not answer, uploads go on
+            with results.uploads_stopped(context.stack, store.connections):
+                _secure(context, store)
+    except NothingStored:
         return
-    saved = transfer.last_export(context.stack)
-    if saved is None or not transfer.exported(context.stack, held):
-        raise _refusal(f"{held}, which no export holds")
-    with results.opened(context.stack) as store, results.uploads_stopped(context.stack, store.connections):
-        results.require_unchanged(store, held)
-        transfer.want_import(context.stack, Path(saved["path"]))
+    except LosesResults:
+        raise
+    except PneumoError as error:
+        raise LosesResults(f"an unknown number of results ({error.message})") from error
+
+
+def _secure(context: Context, store: HostStore) -> None:
+    held = transfer.count(store)
+    if not any(held.counts.values()):
+        return
+    copy = _export_of(context.stack, held) or _backup_of(context, store, held)
+    if copy is None:
+        raise LosesResults(f"{held}, which neither an export nor a backup holds")
+    transfer.want_import(context.stack, copy)
+
+
+def _export_of(stack: Stack, held: Summary) -> Path | None:
+    saved = transfer.last_export(stack)
+    return Path(saved["path"]) if saved and transfer.exported(stack, held) else None
+
+
+def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
+    if context.settings.backup_minutes:
+        backups.make(store)
+    found = backups.fetch(context, backups.new_folder(context))
+    return found[0] if found and found[1].contents == held.contents else None
 
 
 def import_wanted(stack: Stack) -> dict[str, int] | None:
     """Import the export into the store that replaced the one it was made of; None if there is nothing to import."""
     path = transfer.wanted(stack)
     if path is None:
+        return None
+    if not path.exists():
+        console.warn(f"{path}, which the new store should import, is gone")
+        transfer.forget_wanted(stack)
         return None
     console.busy(f"importing {path}")
     try:
@@ -122,11 +176,3 @@ def import_wanted(stack: Stack) -> dict[str, int] | None:
         raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
     finally:
         console.idle()
-
-
-def _refusal(lost: str) -> PneumoError:
-    hint = (
-        "pneumoctl results export PATH, then: pneumoctl up, which imports it again "
-        "(or, losing the results: pneumoctl up --lose-results)"
-    )
-    return PneumoError(f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed", hint)

@@ -15,7 +15,7 @@ from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit, runs
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import provision, store_loss
+from pneumoctl.targets.aws import backups, provision, store_loss
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context
 from pneumoctl.targets.common.keep import RESULTS, Keep, new_folder
 from pneumoctl.terminal.console import console
@@ -86,7 +86,7 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
     if stored := store_loss.described(context, doomed):
         yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
     name = _bucket_name(context)
-    files = s3.objects(context.aws, name, EVERYTHING) if name else []
+    files = _files(context, name) if name else []
     if files:
         size = sum(file.size for file in files) / 1e6
         fate = "exported first" if keep == "everything" else "deleted without export"
@@ -112,13 +112,18 @@ def _export(context: Context, keep: Keep) -> Exported:
     return Exported(folder if results or files else None, results)
 
 
+def _files(context: Context, bucket: str) -> list[s3.Object]:
+    """The files of the bucket, without the backups: what they hold is exported from the store itself."""
+    return [file for file in s3.objects(context.aws, bucket, EVERYTHING) if not file.key.startswith(backups.PREFIX)]
+
+
 def _empty_bucket(context: Context, folder: Path | None) -> int:
     """Export the bucket's files to `folder`, if given, and empty it, because AWS deletes only empty buckets."""
     name = _bucket_name(context)
     if not name:
         return 0
     saved: set[s3.Object] = set()
-    while folder and (new := set(s3.objects(context.aws, name, EVERYTHING)) - saved):  # some may be added meanwhile
+    while folder and (new := set(_files(context, name)) - saved):  # some may be added meanwhile
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with console.progress("export", sum(file.size for file in new), "bytes") as advance:
             s3.download(context.aws, name, sorted(new, key=lambda file: file.key), folder, advance)

@@ -38,8 +38,7 @@ def up(settings: Settings, stack: Stack, agreed: bool, dry_run: bool, lose_resul
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
-        destroyed = () if saved.no_op else [each.address for each in read.result()[0].changes if each.destroys]
-        store_loss.refuse(context, destroyed, lose_results)
+        store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results)
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
         try:

@@ -39,7 +39,7 @@ MIRROR = "srv/mirror"
 
 # In AWS, clients on a host find the API of the region; in the lab, they need its address.
 HOST_ENVIRONMENT = (f"AWS_ENDPOINT_URL={API_URL}", f"AWS_REGION={REGION}", "PNEUMOCTL_GPU_STAND_IN=1")
-# On training hosts only, because nginx on the front door needs port 80 of every address.
+# On hosts with an IAM role only, because nginx on the front door needs port 80 of every address.
 IMDS = """\
 [Unit]
 Description=The lab's stand-in for EC2's metadata service
@@ -47,7 +47,7 @@ DefaultDependencies=no
 Before=cloud-init.service
 
 [Service]
-ExecCondition=/bin/grep -q ubuntu /{seed}/vendor-data
+ExecCondition=/bin/sh -c 'cd /{seed}; grep -q ubuntu vendor-data || grep -q "^hostnamectl set-hostname app-" user-data'
 ExecStartPre=/bin/sh -c 'ip address replace 169.254.169.254/32 dev lo'
 ExecStart=/usr/bin/python3 -IS /usr/local/lib/lab-imds.py {region}
 

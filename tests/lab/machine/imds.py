@@ -1,4 +1,5 @@
-"""A host's metadata service (IMDSv2) on 169.254.169.254. It runs on the lab's training host, with its own Python.
+"""A host's metadata service (IMDSv2) on 169.254.169.254. It runs on the lab's hosts with an IAM role, with
+their own Python.
 
 It answers as EC2's service does about credentials, the instance and a spot interruption. The lab accepts any
 credentials. A test writes the interruption notice to `/run/lab/spot-action`.

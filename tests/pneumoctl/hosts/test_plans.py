@@ -231,3 +231,21 @@ def test_both_passwords_are_valid_during_a_rotation() -> None:
     after = settled["app-0", "/etc/pneumoctl/api.env"].content
     assert SECRETS.api_token not in after
     assert f"\nMAC_KEY={rotated.mac_key_next}\nMAC_KEYS_PREVIOUS={SECRETS.mac_key}\n" in after
+
+
+def test_results_are_backed_up_on_the_host_of_the_store_alone_after_its_api_serves() -> None:
+    (step,) = (step for step in configure.plan(DESIRED).steps if "Back the results" in step.title)
+    assert (step.title, step.hosts) == ("Back the results of app-0 up every 60 minutes", ("app-0",))
+    assert step.after == (releases.serve_id(DESIRED.inventory.store),)
+    unit = files(configure.plan(DESIRED))["app-0", "/etc/systemd/system/pneumoctl-backup.service"].content
+    assert "BACKUP_BUCKET=the-bucket BACKUP_REGION=eu-west-1" in unit
+    assert "OnUnitActiveSec=60min" in files(configure.plan(DESIRED))[
+        "app-0", "/etc/systemd/system/pneumoctl-backup.timer"
+    ].content  # fmt: skip
+
+
+def test_without_backups_the_timer_is_stopped() -> None:
+    without = replace(DESIRED, backup_to=None)
+    (step,) = (step for step in configure.plan(without).steps if "backups" in step.title)
+    assert (step.title, step.hosts) == ("Stop the backups of app-0", ("app-0",))
+    assert not [title for title in titles(configure.plan(replace(without, releases={}))) if "backups" in title]

@@ -20,7 +20,7 @@ from pneumoctl.ssh import remote_command
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack import inventory
 from pneumoctl.stack.stack import Cloud, Stack
-from pneumoctl.targets.aws import results, store_loss
+from pneumoctl.targets.aws import backups, results, store_loss
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
@@ -29,6 +29,7 @@ APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC),
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
 EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
 REPLACED = (store_loss.ADDRESS,)
+REPLACE = (Change(store_loss.ADDRESS, "aws_instance", "replace", {}, {}),)
 
 
 @dataclass
@@ -39,6 +40,7 @@ class World:
     instances: list[Instance] = field(default_factory=lambda: [APP])
     held: list[Summary | PneumoError] = field(default_factory=lambda: [HELD])  # the last one stays
     told: list[tuple[str, str]] = field(default_factory=list)  # (host, verb of systemctl)
+    backup: tuple[Path, Summary] | None = None
 
     def count(self, _: object) -> Summary:
         answer = self.held[0] if len(self.held) == 1 else self.held.pop(0)
@@ -73,6 +75,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(transfer, "count", made.count)
     monkeypatch.setattr(transfer, "export", made.export)
     monkeypatch.setattr(remote_command, "run", made.tell)
+    monkeypatch.setattr(backups, "make", lambda _: made.told.append(("app-0", "back up")))
+    monkeypatch.setattr(backups, "fetch", lambda *_: made.backup)
     monkeypatch.setattr(transfer, "exported", lambda stack, held: _fresh(stack, held))
     return made
 
@@ -90,7 +94,7 @@ def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, 
     exported = store_loss.export(world.context, tmp_path / "out")
     assert exported is not None and exported.counts["results"] == 3
     assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
-    assert transfer.last_export(world.context.stack)["final"]
+    assert transfer.is_final(world.context.stack)
 
 
 def test_a_teardown_whose_export_failed_destroys_nothing_and_uploads_go_on(world: World, tmp_path: Path) -> None:
@@ -122,6 +126,8 @@ def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: 
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "out") is None
     assert store_loss.described(world.context, REPLACED) == ""
+    world.backup = (tmp_path / "newest.tar", HELD)
+    assert store_loss.export(world.context, tmp_path / "out") == HELD
 
 
 def test_only_a_host_that_was_never_configured_from_here_may_be_silent(world: World, tmp_path: Path) -> None:
@@ -144,30 +150,62 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
     world.held = [NothingStored("nothing was ever stored on app-0")]
     assert store_loss.export(world.context, tmp_path / "out") is None
     assert store_loss.described(world.context, REPLACED) == ""
-    store_loss.refuse(world.context, REPLACED, False)
+    store_loss.secure(world.context, REPLACE, False)
+    world.held = [AWAY]  # the bastion was destroyed by a teardown that was killed then
+    assert store_loss.export(world.context, tmp_path / "out") is None
 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
     store_loss.export(world.context, tmp_path / "out")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
-    transfer.set_final(world.context.stack, False)  # as `up` and `configure` do: uploads are possible again
+    transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
 
 
 def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
-    with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which no export") as error:
-        store_loss.refuse(world.context, REPLACED, False)
+    stack = world.context.stack
+    with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which neither an export") as error:
+        store_loss.secure(world.context, REPLACE, False)
     assert "pneumoctl results export" in error.value.hint and "--lose-results" in error.value.hint
-    assert world.told == []
-    world.export(world.context.stack, None, tmp_path / "out")
-    store_loss.refuse(world.context, REPLACED, False)
-    assert {verb for _, verb in world.told} == {"stop"}
-    world.held = [HELD, replace(HELD, contents="one more")]  # uploaded between the two looks
-    with pytest.raises(PneumoError, match="results were added"):
-        store_loss.refuse(world.context, REPLACED, False)
-    assert world.told[-1][1] == "start"
+    assert world.told[-1][1] == "start" and transfer.wanted(stack) is None
+    world.told.clear()
+    world.export(stack, None, tmp_path / "out")
+    store_loss.secure(world.context, REPLACE, False)
+    assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
+    assert transfer.wanted(stack) == tmp_path / "out"
+
+
+def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export(world: World, tmp_path: Path) -> None:
+    world.backup = (tmp_path / "old.tar", replace(HELD, contents="before the last result"))
+    with pytest.raises(PneumoError, match="neither an export nor a backup"):
+        store_loss.secure(world.context, REPLACE, False)
+    world.told.clear()
+    world.backup = (tmp_path / "new.tar", HELD)
+    store_loss.secure(world.context, REPLACE, False)
+    assert world.told[-1] == ("app-0", "back up") and "start" not in {verb for _, verb in world.told}
+    assert transfer.wanted(world.context.stack) == tmp_path / "new.tar"
+
+
+def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
+    world.context = replace(world.context, settings=replace(world.context.settings, backup_minutes=0))
+    with pytest.raises(PneumoError):
+        store_loss.secure(world.context, REPLACE, False)
+    assert "back up" not in {verb for _, verb in world.told}
+
+
+def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_path: Path) -> None:
+    create, world.instances = (replace(REPLACE[0], action="create"),), []
+    store_loss.secure(world.context, create, False)
+    assert transfer.wanted(world.context.stack) is None
+    world.backup = (tmp_path / "newest.tar", HELD)
+    store_loss.secure(world.context, create, True)
+    assert transfer.wanted(world.context.stack) is None
+    store_loss.secure(world.context, create, False)
+    assert transfer.wanted(world.context.stack) == tmp_path / "newest.tar"
+    assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
+    assert transfer.wanted(world.context.stack) is None
 
 
 def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
@@ -184,7 +222,7 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
     monkeypatch.setattr(transfer, "restore", restore)
     world.export(stack, None, tmp_path / "out")
     assert store_loss.import_wanted(stack) is None
-    store_loss.refuse(world.context, REPLACED, False)
+    store_loss.secure(world.context, REPLACE, False)
     world.export(stack, None, tmp_path / "of the new store")
     with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
         store_loss.import_wanted(stack)
@@ -194,13 +232,15 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
 
 
 def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
-    store_loss.refuse(world.context, ('aws_instance.host["app-1"]',), False)
-    store_loss.refuse(world.context, REPLACED, True)
+    store_loss.secure(world.context, (replace(REPLACE[0], address='aws_instance.host["app-1"]'),), False)
+    store_loss.secure(world.context, REPLACE, True)
+    assert world.told == []
     world.held = [AWAY]
     with pytest.raises(PneumoError, match="an unknown number of results"):
-        store_loss.refuse(world.context, REPLACED, False)
+        store_loss.secure(world.context, REPLACE, False)
     world.held = [EMPTY]
-    store_loss.refuse(world.context, REPLACED, False)
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(world.context.stack) is None
 
 
 def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
@@ -208,12 +248,12 @@ def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
         return store_loss.lines(world.context, [Change(address, "aws_instance", action, {}, {})])
 
     (line,) = lines("replace")
-    assert line.endswith("would be replaced. Lost with it: 3 results, 2 pictures, 1 review on app-0")
+    assert line.endswith("a backup holds them: 3 results, 2 pictures, 1 review on app-0")
     assert lines("update") == [] == lines("replace", 'aws_instance.host["web-0"]')
     world.export(world.context.stack, None, tmp_path / "o u t")
     world.instances = []
     (line,) = lines("create")
-    assert line.endswith(f"After `up`: pneumoctl results import '{tmp_path}/o u t'")
+    assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
 
 
 def test_purge_and_results_only_contradict() -> None:
