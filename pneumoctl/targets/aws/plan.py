@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pneumoctl.aws import bill, prices
@@ -27,10 +28,7 @@ STYLES = {"create": "green", "update": "yellow", "replace": "yellow", "delete": 
 
 def report(settings: Settings, stack: Stack) -> Report:
     """Run the preflight, then report all that `up` would change in AWS and on the hosts. Read-only, without a lock."""
-    check(settings, stack)
-    with read_only(settings, stack) as context:
-        orphans.start_alarm(context.aws)
-        provision.prepare(context, desired_variables(context, make_key=False), "check")
+    with prepared(settings, stack) as context:
         planned = provision.plan(context)
         bill = price(context, planned)
         lost = store_loss.lines(context, planned.changes)
@@ -46,12 +44,19 @@ def report(settings: Settings, stack: Stack) -> Report:
     return Report(document(context, planned, bill) | more | {"hosts": on_hosts.document()}, text, code)
 
 
-def bill_of_all(settings: Settings, stack: Stack) -> Bill:
-    """The price of all that the first `up` will make. Runs the preflight; read-only, without a lock."""
+@contextmanager
+def prepared(settings: Settings, stack: Stack) -> Iterator[Context]:
+    """Run the preflight (exit 4 if it fails), and yield a context that can plan. Raises PneumoError for an old state."""
     check(settings, stack)
     with read_only(settings, stack) as context:
         orphans.start_alarm(context.aws)
         provision.prepare(context, desired_variables(context, make_key=False), "check")
+        yield context
+
+
+def bill_of_all(settings: Settings, stack: Stack) -> Bill:
+    """The price of all that the first `up` will make. Runs the preflight; read-only, without a lock."""
+    with prepared(settings, stack) as context:
         return price(context, provision.plan(context))
 
 

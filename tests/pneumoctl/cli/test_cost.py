@@ -1,6 +1,7 @@
 """`pneumoctl cost` before the first `up`: what the plan will cost, and nothing so far."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ CHANGES = (
 def _nothing_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plan, "prepare", lambda *_: aws_context(None))
+    monkeypatch.setattr(plan, "prepared", lambda *_: nullcontext(aws_context(None)))
     monkeypatch.setattr(provision, "plan", lambda _: Planned(CHANGES, (), Path("p"), no_op=False))
     monkeypatch.setattr(prices, "current", lambda *_: PRICES)
 

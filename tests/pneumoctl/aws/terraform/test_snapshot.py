@@ -54,10 +54,10 @@ def test_a_plan_in_a_copy_does_not_wait_for_a_running_terraform(tiny: Tiny, tmp_
         applying = pool.submit(tiny.terraform.apply, saved)
         try:
             with (tmp_path / "go").open("w"):  # opened once the provisioner reads: terraform is at work
-                assert tiny.terraform.is_running and tiny.terraform.suspect
+                assert tiny.terraform.current and tiny.terraform.suspect
                 with snapshot.copied(tiny.terraform) as copy:
                     assert len(prepared(copy).plan().changes) == 1 and not copy.suspect
-                assert tiny.terraform.is_running
+                assert tiny.terraform.current
         finally:
             applying.result()
     assert tiny.addresses() == ["terraform_data.slow"]

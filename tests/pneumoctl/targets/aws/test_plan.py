@@ -1,7 +1,7 @@
 """The exit code of a plan on aws: changes in AWS, repairs there, changes on the hosts, and hosts that do not answer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +57,7 @@ def planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planning:
     stack = Stack("t", tmp_path / "t")
     stack.make()
     stack.save_hosts(DESIRED.inventory)
-    monkeypatch.setattr(plan, "prepare", lambda *_, **__: replace(aws_context(None), stack=stack))
+    monkeypatch.setattr(plan, "prepared", lambda *_: nullcontext(replace(aws_context(None), stack=stack)))
     monkeypatch.setattr(prices, "current", lambda *_: Prices("eu-west-1", "2026-01-19", "bundled price list", {}))
     monkeypatch.setattr(desired, "available_releases", lambda *_: None)
     monkeypatch.setattr(desired, "current_links", lambda hosts: {host.name: {} for host in hosts.inventory.hosts})

@@ -132,7 +132,7 @@ def test_credentials_of_another_account_are_refused(tmp_path: Path, monkeypatch:
 class Applied:
     """A terraform that has made six hosts, one of them for training, and has ended."""
 
-    is_running = False
+    current = None
 
     def outputs(self) -> dict[str, object]:
         hosts = {
