@@ -46,7 +46,7 @@ def report(settings: Settings, stack: Stack) -> Report:
 
 @contextmanager
 def prepared(settings: Settings, stack: Stack) -> Iterator[Context]:
-    """Run the preflight (exit 4 if it fails), and yield a context that can plan. Raises PneumoError for an old state."""
+    """Run the preflight (exit 4 if it fails), and yield a context that can plan; refuses an older state."""
     check(settings, stack)
     with read_only(settings, stack) as context:
         orphans.start_alarm(context.aws)
