@@ -116,15 +116,21 @@ def _bucket_name(context: Context) -> str:
 
 
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
-    """Export what `keep` says, verified, empty the bucket and destroy everything.
-
-    Raises PneumoError with nothing deleted if the export fails. Hosts go off after the bucket was emptied, and
-    colleagues may push data: what was written meanwhile is exported and deleted, too.
-    """
+    """Export what `keep` says, verified, and destroy everything. Raises PneumoError with nothing deleted if it fails."""
     folder = new_folder(context.stack)
     results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
+    _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
+    return Exported(folder if folder.exists() else None, results)
+
+
+def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str]) -> None:
+    """Export the bucket's files to `folder`, if given, empty it and destroy everything.
+
+    Hosts go off after the bucket was emptied, and colleagues may push data: what was written meanwhile is exported and
+    deleted, too.
+    """
     for left in range(ATTEMPTS - 1, -1, -1):
-        _empty_bucket(context, folder if keep == "everything" else None)
+        _empty_bucket(context, folder)
         try:
             provision.destroy(context, doomed)
             break
@@ -132,7 +138,6 @@ def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Expo
             if not left or error.details.get("terraform") != NOT_EMPTY:
                 raise
             console.note("something was written to the bucket after it was emptied: once more", "yellow")
-    return Exported(folder if folder.exists() else None, results)
 
 
 def _files(context: Context, bucket: str) -> list[s3.Object]:

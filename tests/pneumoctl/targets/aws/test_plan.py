@@ -20,7 +20,7 @@ from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, plan, provision, up
+from pneumoctl.targets.aws import desired, plan, provision, store_loss, up
 from tests.pneumoctl.examples import DESIRED, aws_context
 
 SETTINGS = Settings(stack="t", target="aws", region="eu-west-1")
@@ -59,6 +59,7 @@ def planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planning:
     stack.save_hosts(DESIRED.inventory)
     monkeypatch.setattr(plan, "prepared", lambda *_: nullcontext(replace(aws_context(None), stack=stack)))
     monkeypatch.setattr(prices, "current", lambda *_: Prices("eu-west-1", "2026-01-19", "bundled price list", {}))
+    monkeypatch.setattr(store_loss, "lines", lambda *_: [])
     monkeypatch.setattr(desired, "available_releases", lambda *_: None)
     monkeypatch.setattr(desired, "current_links", lambda hosts: {host.name: {} for host in hosts.inventory.hosts})
     monkeypatch.setattr(desired, "desired_state", lambda *_: DESIRED)

@@ -197,14 +197,15 @@ class Terraform:
 
 @pytest.mark.parametrize("purge", [False, True])
 def test_what_is_written_while_the_bucket_is_emptied_is_exported_and_deleted(
-    aws: Aws, context: Context, purge: bool
+    aws: Aws, context: Context, tmp_path: Path, purge: bool
 ) -> None:
     bucket = f"late-{purge}".lower()
     aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     aws.call("s3", "put_object", Bucket=bucket, Key="runs/1/early", Body=b"early")
     made: Any = Terraform(aws, bucket, ["runs/1/late", "runs/1/later"])
-    folder = teardown._empty_and_destroy(replace(context, terraform=made), purge, [BUCKET_ADDRESS])
-    names = {path.name for path in folder.rglob("*") if path.is_file()} if folder else set()
+    folder = tmp_path / "export"
+    teardown._empty_and_destroy(replace(context, terraform=made), None if purge else folder, [BUCKET_ADDRESS])
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert names == (set() if purge else {"early", "late", "later"}) and made.left == []
 
 
@@ -212,5 +213,5 @@ def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: 
     aws.call("s3", "create_bucket", Bucket="busy", CreateBucketConfiguration={"LocationConstraint": REGION})
     made: Any = Terraform(aws, "busy", [f"runs/1/{number}" for number in range(9)])
     with pytest.raises(PneumoError):
-        teardown._empty_and_destroy(replace(context, terraform=made), True, [BUCKET_ADDRESS])
+        teardown._empty_and_destroy(replace(context, terraform=made), None, [BUCKET_ADDRESS])
     assert len(made.late) == 9 - teardown.ATTEMPTS

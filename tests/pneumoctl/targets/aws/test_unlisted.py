@@ -11,7 +11,7 @@ from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
-from pneumoctl.targets.aws import plan, unlisted
+from pneumoctl.targets.aws import unlisted
 from pneumoctl.targets.aws.context import Context
 from tests.pneumoctl.examples import aws_context
 
@@ -85,8 +85,6 @@ def test_a_denied_search_ends_what_would_make_something_and_not_a_plan(
 def test_a_teardown_and_up_with_adopt_import_everything(recovered: list[Any]) -> None:
     unlisted.settle(context(State(OLDER)), lambda: HOSTS, "all", lambda _: None)
     assert recovered == [HOSTS]
-    assert [plan._recover(up=True, adopt=True), plan._recover(up=True, adopt=False)] == ["all", "killed"]
-    assert plan._recover(up=False, adopt=True) == plan._recover(up=False, adopt=False) == "check"
 
 
 def test_a_stack_on_this_machine_has_nothing_to_adopt(
