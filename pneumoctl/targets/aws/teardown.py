@@ -116,7 +116,7 @@ def _bucket_name(context: Context) -> str:
 
 
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
-    """Export what `keep` says, verified, and destroy everything. Raises PneumoError with nothing deleted if it fails."""
+    """Export what `keep` says, verified, then destroy everything; if the export fails, nothing is deleted."""
     folder = new_folder(context.stack)
     results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
     _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
