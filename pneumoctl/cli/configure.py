@@ -9,7 +9,7 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, preview
+from pneumoctl.targets.aws.configuration import change, preview
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 

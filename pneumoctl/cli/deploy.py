@@ -11,7 +11,7 @@ from pneumoctl.cli.options import DryRun, Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.hosts import releases
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, preview
+from pneumoctl.targets.aws.configuration import change, preview
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report
 

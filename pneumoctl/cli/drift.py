@@ -2,7 +2,7 @@
 
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit
-from pneumoctl.targets.aws.drift import compare
+from pneumoctl.targets.aws.inspection.drift import compare
 from pneumoctl.terminal.console import console
 
 

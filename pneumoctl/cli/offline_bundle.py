@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pneumoctl.cli.invocation import output_options
-from pneumoctl.targets.aws import offline_bundle as offline
+from pneumoctl.targets.aws.configuration import offline_bundle as offline
 from pneumoctl.terminal.console import console
 
 

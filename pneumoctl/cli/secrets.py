@@ -9,10 +9,11 @@ from pneumoctl.cli.options import Yes
 from pneumoctl.errors import PneumoError
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import audit
-from pneumoctl.targets.aws import change, stack_secrets
-from pneumoctl.targets.aws import ssh_key as stack_key
+from pneumoctl.targets.aws.configuration import change
+from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import open_context
-from pneumoctl.targets.aws.desired import LOGIN
+from pneumoctl.targets.aws.provisioning import ssh_key as stack_key
+from pneumoctl.targets.aws.store import stack_secrets
 from pneumoctl.terminal.console import console
 
 app = typer.Typer(

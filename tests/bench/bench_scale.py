@@ -26,7 +26,8 @@ from pneumoctl.ssh.on_host.frames import ASK, frame
 from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud, Stack
-from pneumoctl.targets.aws import desired, host_facts
+from pneumoctl.targets.aws.configuration import desired
+from pneumoctl.targets.aws.inspection import host_facts
 from tests.pneumoctl import agent_process
 from tests.pneumoctl.examples import SECRETS, stack_of
 from tests.pneumoctl.sshd import on_loopback

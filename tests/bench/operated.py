@@ -18,7 +18,7 @@ from pneumoctl.plan.steps import Action, Copy, Plan, Step
 from pneumoctl.ssh import hosts
 from pneumoctl.stack import settings as settings_
 from pneumoctl.stack.stack import resolve
-from pneumoctl.targets.aws import change, desired
+from pneumoctl.targets.aws.configuration import change, desired
 
 
 def provision() -> int:

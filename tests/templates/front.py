@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumoctl.plan.render import render
-from pneumoctl.targets.aws import certificate as tls
-from pneumoctl.targets.aws import htpasswd
+from pneumoctl.targets.aws.configuration import certificate as tls
+from pneumoctl.targets.aws.configuration import htpasswd
 from tests.templates.programs import program
 
 USER, PASSWORD = "clinician", "a-password-of-tests"

@@ -11,7 +11,7 @@ from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh import openssh
 from pneumoctl.stack import inventory
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired
+from pneumoctl.targets.aws.configuration import desired
 from pneumoctl.targets.common import ports
 
 

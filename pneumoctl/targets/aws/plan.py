@@ -14,11 +14,13 @@ from pneumoctl.errors import Exit
 from pneumoctl.gpu import orphans
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import preflight as preflight_aws
-from pneumoctl.targets.aws import preview, provision, store_loss
-from pneumoctl.targets.aws.change import Task
+from pneumoctl.targets.aws.configuration import preview
+from pneumoctl.targets.aws.configuration.change import Task
+from pneumoctl.targets.aws.configuration.preview import Preview
 from pneumoctl.targets.aws.context import Context, desired_variables, read_only
-from pneumoctl.targets.aws.preview import Preview
+from pneumoctl.targets.aws.provisioning import preflight as preflight_aws
+from pneumoctl.targets.aws.provisioning import provision
+from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.common import checks
 from pneumoctl.terminal.report import Report, Table
 

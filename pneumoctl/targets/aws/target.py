@@ -8,7 +8,10 @@ from pneumoctl.results.transfer import ResultStore
 from pneumoctl.scoring.api_client import Endpoint
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import api, logs, plan, preflight, results, status, teardown, up
+from pneumoctl.targets.aws import api, plan, teardown, up
+from pneumoctl.targets.aws.inspection import logs, status
+from pneumoctl.targets.aws.provisioning import preflight
+from pneumoctl.targets.aws.store import results
 from pneumoctl.targets.common import service_logs
 from pneumoctl.targets.common.checks import Row
 from pneumoctl.targets.common.keep import Keep

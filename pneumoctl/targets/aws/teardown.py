@@ -16,8 +16,10 @@ from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import backups, provision, store_loss, trainings
+from pneumoctl.targets.aws import trainings
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
+from pneumoctl.targets.aws.provisioning import provision
+from pneumoctl.targets.aws.store import backups, store_loss
 from pneumoctl.targets.common.keep import RESULTS, Keep, new_folder
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted

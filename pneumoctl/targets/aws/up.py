@@ -14,9 +14,12 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import change, gpu_placement, plan, provision, ssh_key, stack_secrets, store_loss, unlisted
+from pneumoctl.targets.aws import plan
+from pneumoctl.targets.aws.configuration import change
+from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
-from pneumoctl.targets.aws.desired import LOGIN
+from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key, unlisted
+from pneumoctl.targets.aws.store import stack_secrets, store_loss
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 

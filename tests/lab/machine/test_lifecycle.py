@@ -2,7 +2,7 @@
 
 import pytest
 
-from pneumoctl.targets.aws import ssh_key
+from pneumoctl.targets.aws.provisioning import ssh_key
 from tests.lab.machine import network
 from tests.lab.two_host_vpc import TwoHostVpc, console, instance, state
 from tests.lab.wait import wait_for

@@ -12,7 +12,8 @@ from pneumoctl.aws.prices import IPV4, Prices
 from pneumoctl.aws.terraform.plan_json import Change, Planned
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
-from pneumoctl.targets.aws import plan, provision
+from pneumoctl.targets.aws import plan
+from pneumoctl.targets.aws.provisioning import provision
 from tests.pneumoctl.examples import aws_context
 
 PRICES = Prices("eu-west-1", "2026-01-19", "bundled price list", {IPV4: 0.005, "t3.small": 0.02})

@@ -7,7 +7,7 @@ import pytest
 
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit
-from pneumoctl.targets.aws.drift import DriftRow
+from pneumoctl.targets.aws.inspection.drift import DriftRow
 
 CHANGED = DriftRow("changed", "app-0: /etc/redis/redis.conf", "contents or rights differ")
 UNKNOWN = DriftRow("unknown", "app-1", "app-1 (10.20.0.11): asking its agent: no answer")

@@ -27,7 +27,7 @@ from pneumoctl.stack.runs import Run
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import Stack, find
-from pneumoctl.targets.aws import provision
+from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
 from tests.pneumoctl.examples import aws_context

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pneumoctl.stack.settings import Settings
-from pneumoctl.targets.aws.change import Task, _again
+from pneumoctl.targets.aws.configuration.change import Task, _again
 
 
 @pytest.mark.parametrize(

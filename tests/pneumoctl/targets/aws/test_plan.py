@@ -20,7 +20,10 @@ from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
-from pneumoctl.targets.aws import desired, plan, provision, store_loss, up
+from pneumoctl.targets.aws import plan, up
+from pneumoctl.targets.aws.configuration import desired
+from pneumoctl.targets.aws.provisioning import provision
+from pneumoctl.targets.aws.store import store_loss
 from tests.pneumoctl.examples import DESIRED, aws_context
 
 SETTINGS = Settings(stack="t", target="aws", region="eu-west-1")

@@ -1,0 +1,197 @@
+"""What the hosts and the front door of a stack on aws report: all are asked at once, each with a time limit."""
+
+import hashlib
+import http.client
+import json
+import ssl
+import threading
+import time
+import urllib.parse
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TypeVar, cast
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.hosts import configure, units
+from pneumoctl.hosts.layout import ROOT
+from pneumoctl.plan.steps import Step
+from pneumoctl.ssh import first_boot
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.stack.inventory import Host
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws.configuration import certificate, desired
+from pneumoctl.targets.common import health, ready
+
+QUESTION_S = 20.0
+FRONT_DOOR_S = 3.0
+READINESS = ("api", "ui")  # services that say whether they are ready
+_ASK = """root=$1 mark=$2 links=$3; shift 3
+printf 'boot=%s\\n' "$(head -c 200 "$mark" 2>/dev/null | tr '\\n' ' ')"
+for one in $links; do printf '%s=%s\\n' "$one" "$(readlink "$root/$one")"; done
+df -P / | awk 'END {sub("%", "", $5); print "disk=" $5}'
+awk '/^MemTotal/ {all = $2} /^MemAvailable/ {left = $2} END {print "memory=" int(100 - 100 * left / all)}' /proc/meminfo
+for one in $(systemctl list-units --failed --plain --no-legend | cut -d" " -f1); do printf 'failed=%s\\n' "$one"; done
+systemctl show --property=Id,ActiveState,SubState "$@"
+"""
+_READY = """for one in "$@"; do
+  said=$(curl -s --max-time 4.5 -w ' %{http_code}' "${one#*=}" | tr -d '\\n')
+  printf '%s %s\\n' "${one%%=*}" "$said"
+done
+"""  # longer than twice the 2 s after which the API gives up on Redis: another check may be under way
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What one host reports."""
+
+    boot: str  # the result of its boot script, "ok" if that succeeded
+    links: Mapping[str, str]  # desired.LINKS -> what they point to; without those that are missing
+    disk: int  # percent in use
+    memory: int
+    units: Mapping[str, str]  # the units that should run -> active, inactive, failed, activating
+    failed: tuple[str, ...]  # every failed unit of the host
+
+    @property
+    def releases(self) -> dict[str, str]:
+        """Kind (api, web, model) -> the current release."""
+        current = ((link, target) for link, target in self.links.items() if link.endswith("/current"))
+        return {link.partition("/")[0]: target.removeprefix("releases/") for link, target in current}
+
+
+def within(
+    seconds: float, questions: Mapping[str, Callable[[], Answer]], longer: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Answer | PneumoError]:
+    """The answers by name; the error for each question that failed or was not answered in time.
+
+    `longer`: other time limits, by name. A late question keeps running in its thread, which does not delay the exit.
+    """
+    began, answers = time.monotonic(), dict[str, Answer | PneumoError]()
+    time_limits = {name: longer.get(name, seconds) for name in questions}
+
+    def ask(name: str, question: Callable[[], Answer]) -> None:
+        try:
+            answers[name] = question()
+        except PneumoError as error:
+            answers[name] = error
+        except Exception as error:  # a thread's traceback would be printed into the table
+            answers[name] = PneumoError(f"{type(error).__name__}: {error}")
+
+    threads = {
+        name: threading.Thread(target=ask, args=(name, question), daemon=True) for name, question in questions.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, began + time_limits[name] - time.monotonic()))
+    in_time = dict(answers)  # a copy: late answers are still added
+    return {name: in_time.get(name, PneumoError(f"no answer within {time_limits[name]:g} s")) for name in questions}
+
+
+def see(agents: Agents, host: Host) -> HostFacts:
+    """Get the facts of one host with one request. Raises ssh.Unreachable."""
+    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
+    return parse(agents.run(host, argv, QUESTION_S).stdout)
+
+
+def readiness_urls(host: Host) -> dict[str, str]:
+    """Service -> the URL at which it says whether it is ready."""
+    services = {name: port for name, port in (host.services or {}).items() if name in READINESS}
+    return {name: f"http://{host.address}:{port}/readyz" for name, port in services.items()}
+
+
+def not_ready(agents: Agents, host: Host) -> dict[str, str]:
+    """Service -> why it is not ready, for those that are not. Raises ssh.Unreachable."""
+    pages = (f"{name}={url}" for name, url in readiness_urls(host).items())
+    output = agents.run(host, ("sh", "-c", _READY, "sh", *pages), QUESTION_S).stdout
+    answers = (line.strip().partition(" ") for line in output.splitlines())
+    return {service: reason for service, _, answer in answers if (reason := _reason(answer))}
+
+
+def parse(output: str) -> HostFacts:
+    """Parse the output of the script that gathers the facts."""
+    facts: dict[str, str] = {}
+    states: dict[str, str] = {}
+    failed: list[str] = []
+    unit: dict[str, str] = {}
+    for line in (*output.splitlines(), ""):
+        name, _, value = line.partition("=")
+        if name in ("Id", "ActiveState", "SubState"):
+            unit[name] = value
+        elif name == "failed":
+            failed.append(value)
+        elif name:
+            facts[name] = value.strip()
+        elif unit:
+            states[unit["Id"].removesuffix(".service")] = unit["ActiveState"]
+            unit = {}
+    links = {link: facts[link] for link in desired.LINKS if facts.get(link)}
+    percent: dict[str, int] = {name: int(facts.get(name) or -1) for name in ("disk", "memory")}
+    return HostFacts(facts.get("boot", ""), links, percent["disk"], percent["memory"], states, tuple(failed))
+
+
+def _reason(answer: str) -> str:
+    """Why a service is not ready: empty if its answer, the document and the HTTP status, is 200."""
+    document, _, code = answer.rpartition(" ")
+    if code == "200":
+        return ""
+    if code in ("", "000"):
+        return "no answer"
+    try:
+        return ready.reason(json.loads(document))
+    except (ValueError, AttributeError):
+        return f"it answers {code}"
+
+
+def steps(
+    settings: Settings, stack: Stack, host: Host, seen: HostFacts, releases: desired.AvailableReleases
+) -> list[Step]:
+    """The steps of `configure` on one host, with the releases that are current there."""
+    inventory = stack.hosts()
+    if inventory is None:
+        return []
+    links = {host.name: seen.links}
+    choice = desired.ReleaseChoice(releases, links, update=())
+    plan = configure.plan(desired.desired_state(stack, settings, replace(inventory, hosts=(host,)), choice))
+    return [step for step in plan.steps if host.name in step.hosts and not step.check and not step.needed_by]
+
+
+def check_front_door(door: health.WebEndpoint) -> float:
+    """Request the page from the front door, as its users do; returns the days until its certificate expires.
+
+    Negative: it has expired. Raises PneumoError unless the page is shown.
+    """
+    address = urllib.parse.urlsplit(door.url)
+    head = {"Authorization": f"Basic {b64encode(':'.join(door.login).encode()).decode()}"} if door.login else {}
+    try:
+        trusted = ssl.create_default_context()
+        if door.fingerprint:  # this certificate is expected, whoever signed it
+            trusted.check_hostname, trusted.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, timeout=FRONT_DOOR_S, context=trusted
+        )
+        try:
+            connection.connect()
+            shown = cast(ssl.SSLSocket, connection.sock).getpeercert(binary_form=True) or b""
+            if door.fingerprint not in ("", hashlib.sha256(shown).hexdigest()):
+                raise PneumoError("the front door shows another certificate than the stack's")
+            connection.request("GET", "/", headers=head)
+            code = connection.getresponse().status
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+        raise PneumoError(f"the front door does not answer: {reason}") from error
+    if code != 200:
+        raise PneumoError(f"the front door answers {code}")
+    now, pem = datetime.now(UTC), ssl.DER_cert_to_PEM_cert(shown).encode()
+    if not certificate.begun(pem, now):
+        raise PneumoError(
+            "the certificate of the front door is not valid yet", "compare this machine's clock with that of nginx"
+        )
+    return certificate.days_left(pem, now)

@@ -1,0 +1,184 @@
+"""The state of a stack on aws as one document. Queries EC2, all hosts and the front door in parallel."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from pneumoctl.aws import bill, prices, spending
+from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
+from pneumoctl.aws.terraform.runner import Terraform
+from pneumoctl.errors import PneumoError
+from pneumoctl.gpu import orphans
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.stack import runs
+from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.stack.settings import Settings
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import context
+from pneumoctl.targets.aws.configuration import desired
+from pneumoctl.targets.aws.configuration.desired import AvailableReleases
+from pneumoctl.targets.aws.inspection import faults, host_facts, host_rows
+from pneumoctl.targets.aws.inspection.host_facts import HostFacts
+from pneumoctl.targets.aws.inspection.host_rows import PENDING, READINESS
+from pneumoctl.targets.common import faults as common_faults
+
+TIMEOUT_S = 3.5  # for all answers together; a host without one by then is shown as not answering
+READY_S = 8.5  # of services whose host has answered by then: a service may wait for Redis
+CLOUD_S = 10.0  # only AWS knows whether a GPU host is billed, so it gets more time
+
+
+def gather_status(
+    settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
+) -> dict[str, Any]:
+    """The state of the stack as one document. Raises PneumoError if AWS does not answer and nothing is known here."""
+    questions = _questions(settings, stack, inventory, agents)
+    longer = {"aws": CLOUD_S} | {name: READY_S for name in questions if name.endswith(READINESS)}
+    answers = host_facts.within(TIMEOUT_S, questions, longer)
+    cloud, terraform = answers["aws"], Terraform(stack.terraform, {}, stack.layout.logs)
+    working = [*common_faults.working(stack), *_running(terraform)]
+    if isinstance(cloud, PneumoError):
+        if inventory is None and not working:
+            raise cloud
+        cloud = _unknown_cloud(settings, cloud)
+    instances, leases = cloud["instances"], cloud["leases"]
+    hosts = host_rows.rows(inventory, cloud, answers)
+    expected = {*leases, *(host["instance"] for host in hosts)}  # a spot instance is in no inventory, only in a lease
+    strays = [instance for instance in instances if instance.id not in expected]
+    document = {
+        "stack": settings.stack,
+        "target": "aws",
+        "region": cloud["region"],
+        "exists": bool(hosts or strays or working or terraform.suspect),
+        "address": inventory.bastion.public_address if inventory else "",
+        "front_door": _front(settings, inventory, answers.get("front door")),
+        "hosts": hosts,
+        "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
+        "elsewhere": stack.cloud() is None,
+        "working": working,
+        "unfinished": terraform.suspect,
+        "gpu_running": _unguarded(instances, leases),
+        "runs": list(leases.values()),
+        "aws_error": cloud["error"],
+        "aws_next": cloud["next"],
+        "bill": _priced(cloud["bill"]),
+    }
+    found = list(faults.of_stack(document))
+    return {**document, "up": bool(hosts) and not found, "faults": common_faults.as_dicts(found)}
+
+
+def _running(terraform: Terraform) -> list[dict[str, Any]]:
+    """The terraform that runs in the stack's directory, if there is one."""
+    run = terraform.current
+    return [{"command": run.command, "pid": run.pid, "since": run.since}] if run else []
+
+
+def _questions(
+    settings: Settings, stack: Stack, inventory: Inventory | None, agents: Agents | None
+) -> dict[str, Callable[[], Any]]:
+    """Name -> query: AWS, the facts, the readiness and the pending steps of each host, the front door."""
+    questions: dict[str, Callable[[], Any]] = {"aws": partial(_cloud, settings, stack)}
+    if inventory and agents:
+        releases = _available_releases(settings)
+        for host in inventory.hosts:
+            if host.role != "train":
+                facts: Future[HostFacts] = Future()
+                questions[host.name] = partial(_facts, agents, host, facts)
+                if host_facts.readiness_urls(host):
+                    questions[host.name + READINESS] = partial(_not_ready, agents, host, facts)
+                questions[host.name + PENDING] = partial(_pending, settings, stack, host, agents, facts, releases)
+        questions["front door"] = lambda: host_facts.check_front_door(desired.front_door(stack, settings, inventory))
+    return questions
+
+
+def _available_releases(settings: Settings) -> AvailableReleases | None:
+    """The releases of this pneumoctl, to compare the hosts with; None if they cannot be read."""
+    try:
+        return desired.available_releases(settings)
+    except (OSError, ValueError, PneumoError):
+        return None
+
+
+def _unguarded(instances: Iterable[Instance], leases: Mapping[str, Any]) -> list[str]:
+    """The GPU hosts that are billed without a run."""
+    on = (instance for instance in instances if instance.role == "train" and instance.state not in HALTING | HALTED)
+    return [instance.name for instance in on if instance.id not in leases]
+
+
+def _unknown_cloud(settings: Settings, error: PneumoError) -> dict[str, Any]:
+    """As `_cloud`, if AWS did not answer."""
+    nothing: dict[str, Any] = {"instances": (), "leases": {}, "bill": None}
+    return {**nothing, "region": settings.region, "error": error.message, "next": error.hint}
+
+
+def _cloud(settings: Settings, stack: Stack) -> dict[str, Any]:
+    """The instances, and the bill by the bundled prices, because AWS's own price list may be slow."""
+    aws, _ = context.login(settings, stack)
+    instances = aws.instances(settings.stack)
+    leases = orphans.leases(aws, instances, settings.stack)
+    listed = prices.bundled(aws.region)
+    lines = tuple(resource.line for resource in spending.billed(aws, settings.stack, listed))
+    return {
+        "region": aws.region,
+        "instances": instances,
+        "leases": {id: {"run": lease.run, "until": runs.format_time(lease.until)} for id, lease in leases.items()},
+        "bill": bill.Bill(lines, listed.date, listed.source),
+        "error": "",
+        "next": "",
+    }
+
+
+def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
+    if total is None:
+        return None
+    document = total.as_dict()
+    return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
+
+
+def _facts(agents: Agents, host: Host, facts: Future[HostFacts]) -> HostFacts:
+    """The facts that a host reports; also the result of the future `facts`."""
+    try:
+        facts.set_result(host_facts.see(agents, host))
+    except Exception as error:  # raised below, and to whoever waits
+        facts.set_exception(error)
+    return facts.result()
+
+
+def _not_ready(agents: Agents, host: Host, facts: Future[HostFacts]) -> dict[str, str]:
+    """The services of a host that are not ready; a host that is silent is not asked."""
+    facts.result(TIMEOUT_S)
+    return host_facts.not_ready(agents, host)
+
+
+def _pending(
+    settings: Settings,
+    stack: Stack,
+    host: Host,
+    agents: Agents,
+    facts: Future[HostFacts],
+    releases: AvailableReleases | None,
+) -> int | None:
+    """The number of steps that `configure` would do on a host; None if the hosts cannot be compared."""
+    if releases is None:
+        return None
+    return sum(agents.pending(host, host_facts.steps(settings, stack, host, facts.result(), releases)))
+
+
+def _front(settings: Settings, inventory: Inventory | None, answer: Any) -> dict[str, Any]:
+    """The answer of the front door, which is not good if its certificate has ended."""
+    days = answer if isinstance(answer, float) else None
+    error, following = (answer.message, answer.hint) if isinstance(answer, PneumoError) else ("", "")
+    if days is not None and days <= 0:
+        error, following = f"the certificate of the front door ended {-days:.1f} days ago", _renewal(settings)
+    url = f"https://{inventory.bastion.public_address}" if inventory else ""
+    serves = days is not None and not error
+    following = following or ("pneumoctl logs nginx" if error else "")
+    left = None if days is None else round(days, 1)
+    return {"url": url, "serves": serves, "error": error, "next": following, "certificate_days": left}
+
+
+def _renewal(settings: Settings) -> str:
+    """The command that renews the certificate of the front door."""
+    if settings.acme_email:
+        return "pneumoctl ssh nginx -- sudo certbot renew"
+    return f"{'renew yours, then: ' if settings.certificate else ''}pneumoctl configure"

@@ -1,0 +1,1 @@
+"""What terraform makes of a stack on aws, and what must be so before."""

@@ -1,0 +1,1 @@
+"""The results of a stack on aws, their backups, and the secrets that seal them."""

@@ -1,0 +1,51 @@
+"""The backups of the results in the stack's bucket: make one now, and fetch the newest."""
+
+from pathlib import Path
+
+from pneumoctl.aws import s3
+from pneumoctl.aws.leftovers import BUCKET_ADDRESS
+from pneumoctl.errors import PneumoError
+from pneumoctl.hosts.backups import UNIT
+from pneumoctl.results import archive, mac_keys
+from pneumoctl.results.transfer import Summary
+from pneumoctl.ssh import remote_command
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.store.results import HostStore
+from pneumoctl.targets.common import keep
+from pneumoctl.terminal.console import console
+
+PREFIX = "backups/results/"
+_LIMIT_S = 1800.0
+
+
+def make(store: HostStore) -> None:
+    """Back the store up now; a failure is a warning, because what counts is what is in the bucket."""
+    done = remote_command.run(store.connections, store.machine, ("systemctl", "start", UNIT), _LIMIT_S)
+    if done.code:
+        console.warn(f"the results on {store.host} were not backed up: pneumoctl ssh {store.host} journalctl -u {UNIT}")
+
+
+def new_folder(context: Context) -> Path:
+    """A folder for a backup among the exports of this machine."""
+    folder = keep.new_folder(context.stack)
+    return folder.with_name(f"{folder.name}-backup")
+
+
+def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
+    """Download the newest backup to a folder, verified, and keep the keys that sealed it; None if there is none."""
+    resources = context.terraform.resources()  # a bucket that terraform did not make is not the stack's
+    bucket = next((resource.id for resource in resources if resource.address == BUCKET_ADDRESS), "")
+    found = s3.objects(context.aws, bucket, (PREFIX,)) if bucket else []
+    if not found:
+        return None
+    newest = max(found, key=lambda item: item.key)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    s3.download(context.aws, bucket, [newest], folder, prefix=PREFIX)
+    path = folder / newest.key.removeprefix(PREFIX)
+    try:
+        manifest = archive.verify(path)
+    except PneumoError as error:
+        console.warn(f"the newest backup of the results is not used: {error.message}")
+        return None
+    mac_keys.keep(context.stack, manifest.keys)
+    return path, Summary(manifest.counts, manifest.contents)

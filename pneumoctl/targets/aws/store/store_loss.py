@@ -1,0 +1,178 @@
+"""What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
+
+import json
+import shlex
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pneumoctl.aws.terraform.plan_json import Change
+from pneumoctl.errors import PneumoError
+from pneumoctl.results import transfer
+from pneumoctl.results.transfer import NothingStored, Summary
+from pneumoctl.stack.inventory import STORE
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.store import backups, results
+from pneumoctl.targets.aws.store.results import HostStore
+from pneumoctl.terminal.console import console
+
+ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
+_GONE = ("shutting-down", "terminated")
+
+
+class LosesResults(PneumoError):
+    """`up` would replace the host of the store, and lose results."""
+
+    def __init__(self, lost: str) -> None:
+        message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
+        copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
+        super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
+
+
+def described(context: Context, doomed: Collection[str]) -> str:
+    """What the store on a host that will be destroyed holds, or why that is not known; empty if it holds nothing."""
+    try:
+        if ADDRESS not in doomed or not _may_hold(context):
+            return ""
+        held = results.held(context.stack)
+    except PneumoError as error:
+        return f"an unknown number of results on {STORE} ({error.message})"
+    return f"{held} on {STORE}" if held else ""
+
+
+def export(context: Context, target: Path) -> Summary | None:
+    """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
+
+    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts. If the
+    host is gone, the newest backup is all that is left.
+    """
+    console.busy(f"exporting the results on {STORE}")
+    try:
+        if not _may_hold(context):
+            return _newest_backup(context, target.parent)
+        exported = results.export(context.stack, target)
+    except PneumoError as error:
+        if transfer.is_final(context.stack):
+            console.note("a teardown that was interrupted had exported all results before")
+            return None
+        first = "pneumoctl up, then: pneumoctl teardown"
+        if context.stack.cloud() is None:
+            first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
+        hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
+        message = f"the results on {STORE} were not exported, so nothing was destroyed: {error.message}"
+        raise PneumoError(message, hint, error.code, **error.details) from error
+    finally:
+        console.idle()
+    if exported:
+        console.note(f"exported {exported} to {target}")
+    return exported
+
+
+def _newest_backup(context: Context, folder: Path) -> Summary | None:
+    if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
+        return None
+    console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
+    return found[1]
+
+
+def _may_hold(context: Context) -> bool:
+    """Whether the store may hold results: its host exists, and may have been configured."""
+    instances = {instance.name: instance for instance in context.aws.instances(context.settings.stack)}
+    host = instances.get(STORE)
+    return host is not None and host.state not in _GONE and not _never_configured(context.stack)
+
+
+def _never_configured(stack: Stack) -> bool:
+    """Whether this directory made the stack, and its journal shows no step on the host of the store."""
+    if stack.cloud() is None or not stack.journal.exists():
+        return False
+    hosts = set()
+    for line in stack.journal.read_text().splitlines():
+        with suppress(ValueError):  # a line that was cut off
+            hosts.add(json.loads(line).get("host"))
+    return STORE not in hosts
+
+
+def lines(context: Context, changes: Sequence[Change]) -> list[str]:
+    """What a plan does to the store, as text; no line if it leaves it alone."""
+    change = next((change for change in changes if change.address == ADDRESS), None)
+    if change is not None and change.destroys and (lost := described(context, (ADDRESS,))):
+        return [
+            f"! {STORE}, the host of the store, would be replaced. Lost unless an export or a backup holds them: {lost}"
+        ]
+    if change is not None and change.action == "create" and context.stack.hosts() is not None:
+        saved = transfer.last_export(context.stack)
+        other = f"; your last export: {shlex.quote(saved['path'])}" if saved else ""
+        return [f"! {STORE} is gone, and its results with it. `up` imports the newest backup, if there is one{other}"]
+    return []
+
+
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> None:
+    """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
+
+    The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
+    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy.
+    """
+    change = next((change for change in changes if change.address == ADDRESS), None)
+    if change is None or agreed_to_lose:
+        return
+    if change.action == "create" and context.stack.hosts() is not None:
+        found = backups.fetch(context, backups.new_folder(context))
+        if found is not None:
+            transfer.want_import(context.stack, found[0])
+    if not change.destroys or not _may_hold(context):
+        return
+    try:
+        with results.opened(context.stack) as store:
+            store.connections.to(store.machine)  # if it does not answer, uploads go on
+            with results.uploads_stopped(context.stack, store.connections):
+                _secure(context, store)
+    except NothingStored:
+        return
+    except LosesResults:
+        raise
+    except PneumoError as error:
+        raise LosesResults(f"an unknown number of results ({error.message})") from error
+
+
+def _secure(context: Context, store: HostStore) -> None:
+    held = transfer.count(store)
+    if not any(held.counts.values()):
+        return
+    copy = _export_of(context.stack, held) or _backup_of(context, store, held)
+    if copy is None:
+        raise LosesResults(f"{held}, which neither an export nor a backup holds")
+    transfer.want_import(context.stack, copy)
+
+
+def _export_of(stack: Stack, held: Summary) -> Path | None:
+    saved = transfer.last_export(stack)
+    return Path(saved["path"]) if saved and transfer.exported(stack, held) else None
+
+
+def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
+    if context.settings.backup_minutes:
+        backups.make(store)
+    found = backups.fetch(context, backups.new_folder(context))
+    return found[0] if found and found[1].contents == held.contents else None
+
+
+def import_wanted(stack: Stack) -> dict[str, int] | None:
+    """Import the export into the store that replaced the one it was made of; None if there is nothing to import."""
+    path = transfer.wanted(stack)
+    if path is None:
+        return None
+    if not path.exists():
+        console.warn(f"{path}, which the new store should import, is gone")
+        transfer.forget_wanted(stack)
+        return None
+    console.busy(f"importing {path}")
+    try:
+        with results.opened(stack) as store:
+            return transfer.import_wanted(stack, store)
+    except PneumoError as error:
+        hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
+        raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
+    finally:
+        console.idle()

@@ -1,0 +1,88 @@
+"""What serves is what the API processes of the hosts run, identified by the digest of every file."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.on_host import release_check
+from pneumoctl.stack.inventory import Host
+from pneumoctl.targets.aws.configuration import proof
+from tests.pneumoctl.examples import DESIRED
+from tests.pneumoctl.models import made
+
+HOSTS = DESIRED.inventory
+
+
+class Agents:
+    """The agents of hosts whose APIs run the models in these folders of this machine."""
+
+    def __init__(self, running: dict[str, Path | None]) -> None:
+        self.running = running
+
+    def run(self, host: Host, argv: Any) -> Output:
+        return Output(0, f"{self.running[host.name] or ''}\n", "")
+
+    def read(self, host: Host, paths: list[str]) -> list[str | None]:
+        return [Path(path).read_text() for path in paths]
+
+    def check_releases(self, host: Host, roots: list[str], timeout: float) -> list[tuple[str, str]]:
+        return release_check.differences(roots)
+
+
+@pytest.fixture
+def deploy(tiny_bundle: Path, tmp_path: Path) -> Any:
+    """A model with so many findings, as it lies on a host under its name."""
+
+    def deployed(host: str, positives: int) -> Path:
+        source = made(tiny_bundle, tmp_path / "made", positives)
+        manifest = proof.bundle.load(source).manifest
+        return Path(shutil.move(source, tmp_path / host / f"{manifest['name']}-{manifest['version']}"))
+
+    (tmp_path / "app-0").mkdir()
+    (tmp_path / "app-1").mkdir()
+    return deployed
+
+
+def served(running: dict[str, Path | None]) -> dict[str, Any]:
+    return proof.served(SimpleNamespace(inventory=HOSTS, agents=Agents(running)))  # type: ignore[arg-type]
+
+
+def refused(running: dict[str, Path | None]) -> str:
+    with pytest.raises(PneumoError) as caught:
+        served(running)
+    assert caught.value.code == Exit.GATE_FAILED
+    return caught.value.message
+
+
+def test_the_model_that_all_hosts_run_serves(deploy: Any) -> None:
+    running = {"app-0": deploy("app-0", 380), "app-1": deploy("app-1", 380)}
+    assert served(running)["metrics"]["test"]["sensitivity"]["value"] == 380 / 390
+
+
+def test_hosts_that_run_different_models_are_named(deploy: Any) -> None:
+    running = {"app-0": deploy("app-0", 380), "app-1": deploy("app-1", 381)}
+    message = refused(running)
+    assert all(f"{host} {root.name}" in message for host, root in running.items()) and "deploy model" in message
+
+
+def test_a_host_whose_api_does_not_run_proves_nothing(deploy: Any) -> None:
+    assert "the API on app-1 does not run" in refused({"app-0": deploy("app-0", 380), "app-1": None})
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "bundle.json", "MODEL_CARD.md"])
+def test_a_model_of_which_a_file_was_changed_is_not_the_deployed_one(deploy: Any, name: str) -> None:
+    root = deploy("app-0", 380)
+    content = (root / name).read_bytes()
+    (root / name).write_bytes(content.replace(b"e", b"f", 1))
+    assert f"{root / name} differs" in refused({"app-0": root, "app-1": root})
+
+
+def test_a_model_under_the_name_of_another_is_refused(deploy: Any) -> None:
+    root = deploy("app-0", 380)
+    other = root.rename(root.with_name(f"{root.name[:-12]}{'0' * 12}"))
+    assert f"{other / 'bundle.json'} differs" in refused({"app-0": other, "app-1": other})

@@ -1,0 +1,171 @@
+"""After a failed health gate, hosts that were switched serve the releases before; the outcome has the right code."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.hosts import configure, releases
+from pneumoctl.hosts.desired import DesiredState
+from pneumoctl.hosts.layout import OPERATOR
+from pneumoctl.plan import rollout
+from pneumoctl.plan.rollout import Result, StepRunner
+from pneumoctl.plan.steps import Link, Step
+from pneumoctl.plan.transport import Output
+from pneumoctl.stack.journal import Journal
+from pneumoctl.targets.aws.configuration import restore
+from pneumoctl.targets.common import health
+from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED
+
+LINKS = {
+    name: {**links, "api/previous": "releases/r0"} if "app" in name else links for name, links in CURRENT_LINKS.items()
+}
+
+
+class OnHost:
+    """A host whose links follow the steps, unless the step of that title fails."""
+
+    def __init__(self, links: dict[str, str], fails: str = "", only_new: bool = True) -> None:
+        self.links, self.fails, self.only_new = dict(links), fails, only_new
+
+    def pending(self, steps: Sequence[Step]) -> list[bool]:
+        return [any(self.links.get(path) != target for path, target in _links(step)) for step in steps]
+
+    def act(self, step: Step) -> tuple[str, Output]:
+        new = ("api/current", "releases/r2") in _links(step) or ("web/current", "releases/r2") in _links(step)
+        if step.title == self.fails and (new or not self.only_new):
+            return "failed", Output(1, "", "not ready")
+        self.links.update(_links(step))
+        return "done", Output(0, "", "")
+
+
+class Front:
+    """The operator's machine, where the proof fails for the first so many times."""
+
+    def __init__(self, fails: int) -> None:
+        self.fails = fails
+
+    def pending(self, steps: Sequence[Step]) -> list[bool]:
+        return [True for _ in steps]
+
+    def act(self, step: Step) -> tuple[str, Output]:
+        self.fails -= 1
+        if self.fails >= 0:
+            raise health.failed("the page answered 500")
+        return "done", Output(0, "{}", "")
+
+
+def _links(step: Step) -> list[tuple[str, str]]:
+    return [
+        (action.path.removeprefix("/srv/pneumoctl/"), action.target)
+        for action in step.actions
+        if isinstance(action, Link)
+    ]
+
+
+class Run:
+    """Deploys all releases of DESIRED to these hosts."""
+
+    def __init__(
+        self, folder: Path, links: dict[str, dict[str, str]], proofs: int = 0, **fails: tuple[str, bool]
+    ) -> None:
+        self.desired: DesiredState = replace(DESIRED, current_links=links)
+        self.hosts = {
+            host.name: OnHost(links.get(host.name, {}), *fails.get(host.name.replace("-", "_"), ()))
+            for host in DESIRED.inventory.hosts
+        }
+        self.journal = Journal(folder / "journal", "test")
+        plan = rollout.Plan("p", tuple(releases.steps(self.desired)))
+        runners: dict[str, StepRunner] = {**self.hosts, OPERATOR: Front(proofs)}
+        todo = rollout.pending(plan, runners)
+        plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
+        self.result: Result = rollout.roll_out(plan, runners, todo, self.journal, lambda *_: None)
+        self.restored = restore.after(self.result, self.desired, runners, self.journal, lambda *_: None)
+
+    def error(self) -> PneumoError:
+        with pytest.raises(PneumoError) as caught:
+            rollout.raise_for(self.result, "pneumoctl up", self.restored.lines, not self.restored.complete)
+        return caught.value
+
+    def serving(self) -> dict[str, set[str]]:
+        """The releases that serve, by kind."""
+        kinds: dict[str, set[str]] = {}
+        for host in self.hosts.values():
+            for link, target in host.links.items():
+                if link.endswith("/current"):
+                    kinds.setdefault(link.partition("/")[0], set()).add(target.removeprefix("releases/"))
+        return kinds
+
+
+OLD = {"api": {"r1"}, "web": {"r1"}, "model": {"m-1"}}
+NEW = {"api": {"r2"}, "web": {"r2"}, "model": {"m-2"}}
+
+
+def test_without_a_failure_nothing_is_restored(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS)
+    assert run.serving() == NEW and run.restored == restore.Restored()
+
+
+def test_releases_that_fail_the_proof_are_taken_back_and_the_proof_is_repeated(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS, proofs=1)
+    error = run.error()
+    assert run.serving() == OLD and error.code == Exit.GATE_FAILED
+    assert "the page answered 500" in error.message and "app-0 serves api r1 and model m-1 again" in error.message
+    assert error.message.endswith("the test prediction passes with these releases")
+
+
+def test_a_later_rollback_returns_to_what_it_would_have_returned_to(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS, proofs=1)
+    assert {run.hosts[name].links["api/previous"] for name in ("app-0", "app-1")} == {"releases/r0"}
+
+
+def test_a_cause_that_is_not_the_release_is_told_from_it(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS, proofs=2)
+    error = run.error()
+    assert run.serving() == OLD and error.code == Exit.GATE_FAILED
+    assert error.message.count("the page answered 500") == 2 and "passes" not in error.message
+
+
+def test_a_host_that_was_switched_before_another_failed_is_switched_back(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS, app_1=("Serve the API on app-1", True))
+    error = run.error()
+    assert run.serving() == OLD and error.code == Exit.GATE_FAILED
+    assert "app-0 serves api r1" in error.message and "app-1 serves" not in error.message
+
+
+def test_hosts_that_serve_different_releases_are_partly_done(tmp_path: Path) -> None:
+    """app-0 was switched, and cannot be switched back."""
+    run = Run(tmp_path, LINKS, proofs=1)
+    broken = OnHost(run.hosts["app-0"].links | {"api/current": "releases/r2"}, "Serve the API on app-0", False)
+    runners: dict[str, StepRunner] = {**run.hosts, "app-0": broken, OPERATOR: Front(0)}
+    run.restored = restore.after(run.result, run.desired, runners, run.journal, lambda *_: None)
+    error = run.error()
+    assert error.code == Exit.PARTLY and "app-0 does not serve api r1 and model m-1 again" in error.message
+    assert "passes" not in error.message
+
+
+def test_at_the_first_up_there_is_no_release_to_return_to(tmp_path: Path) -> None:
+    run = Run(tmp_path, {name: {} for name in LINKS}, proofs=1)
+    error = run.error()
+    assert run.serving() == NEW and error.code == Exit.GATE_FAILED
+    assert error.message.endswith("app-0, app-1, web-0, web-1 served nothing before: the new release stays there")
+
+
+def test_a_new_host_beside_restored_ones_is_partly_done(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS | {"app-1": {}}, proofs=1)
+    error = run.error()
+    assert error.code == Exit.PARTLY and "app-1 served nothing before: the new release stays there" in error.message
+    assert run.serving()["api"] == {"r1", "r2"}
+
+
+def test_a_new_configuration_is_no_new_release(tmp_path: Path) -> None:
+    served = {
+        name: {**links, **{link: target.replace("1", "2") for link, target in links.items()}}
+        for name, links in CURRENT_LINKS.items()
+    }
+    desired = replace(DESIRED, current_links=served)
+    done = [("app-0", Step("Serve the API on app-0", ("app-0",), (), id="serve app-0"))]
+    failure = rollout.Failure("app-1", done[0][1], health.failed("not ready"))
+    assert restore.switched(desired, Result(done=done, failures=[failure])) == []

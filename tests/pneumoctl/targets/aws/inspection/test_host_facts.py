@@ -1,0 +1,194 @@
+"""Facts read from hosts and the front door, and the time limits for them."""
+
+import http.server
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.hosts import units
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.stack.inventory import Host, from_outputs
+from pneumoctl.targets.aws.configuration import certificate as tls
+from pneumoctl.targets.aws.inspection import host_facts
+from pneumoctl.targets.common.health import WebEndpoint
+from tests.pneumoctl.examples import HOSTS_OUTPUT
+
+SAID = """boot=ok\x20
+api/current=releases/0123456789ab
+api/previous=
+web/current=
+model/current=releases/small-abc
+disk=41
+memory=17
+failed=fwupd.service
+
+Id=pneumoctl-api.service
+ActiveState=active
+SubState=running
+
+Id=redis-server.service
+ActiveState=failed
+SubState=failed
+"""
+
+
+def test_a_host_is_read() -> None:
+    seen = host_facts.parse(SAID)
+
+    assert seen.boot == "ok"
+    assert seen.releases == {"api": "0123456789ab", "model": "small-abc"}
+    assert (seen.disk, seen.memory) == (41, 17)
+    assert seen.units == {"pneumoctl-api": "active", "redis-server": "failed"}
+    assert seen.failed == ("fwupd.service",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ('{"status":"ready"} 200', ""),
+        (" 000", "no answer"),
+        ("", "no answer"),  # there is no curl yet
+        ("<html> 502", "it answers 502"),
+        ("[] 503", "it answers 503"),
+        ('{"detail":"The API does not answer: timeout","status":"not ready"} 503', "The API does not answer: timeout"),
+        ('{"checks":{"known_picture":{"ok":false,"fault":"OutOfBand"}}} 503', "the known picture does not score as it"),
+        ('{"checks":[1]} 503', "it gives no reason"),
+    ],
+)
+def test_the_reason_why_a_service_is_not_ready_is_read(answer: str, reason: str) -> None:
+    not_ready = host_facts.not_ready(Running(f"ui {answer}\n"), WEB)
+    assert list(not_ready) == (["ui"] if reason else [])
+    assert not_ready.get("ui", "").startswith(reason)
+
+
+def test_readiness_is_asked_of_the_service_itself() -> None:
+    """The script that a host runs, here against a page of this machine."""
+    handler = type("Ready", (http.server.BaseHTTPRequestHandler,), {"do_GET": _unready, "log_message": lambda *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        app = Host("app-0", "app", services={"api": server.server_address[1], "node_exporter": 9100})
+        assert host_facts.not_ready(Running(), app) == {"api": "uploads cannot be stored (full)"}
+        server.shutdown()
+    assert host_facts.not_ready(Running(), app) == {"api": "no answer"}
+
+
+class Running(Agents):
+    """Agents whose host is this machine, or has a given output."""
+
+    def __init__(self, output: str = "") -> None:
+        self.output = output
+
+    def run(self, host: Host, argv: Sequence[str], timeout: float = 20.0) -> Output:
+        assert argv[0] == "sh"
+        said = self.output or subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+        return Output(0, said, "")
+
+
+WEB = Host("web-0", "web", services={"ui": 8080})
+
+
+def _unready(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.send_response(503 if request.path == "/readyz" else 404)
+    request.end_headers()
+    request.wfile.write(b'{"checks": {"store": {"ok": false, "fault": "full"}}}\n')
+
+
+def test_a_host_without_output_is_not_good() -> None:
+    seen = host_facts.parse("")
+
+    assert (seen.boot, seen.disk, dict(seen.units), dict(seen.links)) == ("", -1, {}, {})
+
+
+def test_a_silent_host_does_not_delay_the_others() -> None:
+    never = threading.Event()
+
+    def fail() -> str:
+        raise PneumoError("cut")
+
+    def break_down() -> str:
+        raise KeyError("x")
+
+    questions = {"quick": lambda: "yes", "silent": lambda: str(never.wait()), "cut": fail, "broken": break_down}
+    answers = host_facts.within(0.3, questions)
+
+    assert answers["quick"] == "yes"
+    messages = {name: answer.message for name, answer in answers.items() if isinstance(answer, PneumoError)}
+    assert messages == {"silent": "no answer within 0.3 s", "cut": "cut", "broken": "KeyError: 'x'"}
+    never.set()
+
+
+def test_a_caller_can_set_a_longer_timeout() -> None:
+    def slowly() -> str:
+        time.sleep(0.5)
+        return "yes"
+
+    assert host_facts.within(0.05, {"aws": slowly}, {"aws": 200.0}) == {"aws": "yes"}
+
+
+def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
+    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+
+    assert all(units.of(host) for host in hosts.hosts if host.role != "train")
+    assert all(not units.of(host) for host in hosts.hosts if host.role == "train")
+    assert all(units.running(hosts, unit) for unit in units.WITH_LOGS.values())
+    assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
+
+
+@contextmanager
+def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterator[WebEndpoint]:
+    """A web page over TLS that wants a login. `ago`: when its certificate was made."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            authorized = self.headers.get("Authorization") == "Basic bWU6c2VjcmV0"  # me:secret
+            self.send_response(code if authorized else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the log out of the test's output."""
+
+    certificate, key = tls.make(("127.0.0.1",), datetime.now(UTC) - ago, "test")
+    tls.save(folder, certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / tls.CERTIFICATE, folder / tls.KEY)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_address[1]}"
+        yield WebEndpoint(url, tls.fingerprint(certificate), ("me", "secret"))
+        server.shutdown()
+
+
+def test_the_front_door_is_requested_as_by_its_users(tmp_path: Path) -> None:
+    with page(tmp_path) as door:
+        assert 364 < host_facts.check_front_door(door) <= 365
+        with pytest.raises(PneumoError, match="answers 401"):
+            host_facts.check_front_door(WebEndpoint(door.url, door.fingerprint))
+
+
+def test_the_time_of_a_certificate_is_told_though_it_is_the_expected_one(tmp_path: Path) -> None:
+    with page(tmp_path / "old", ago=timedelta(days=tls.DAYS + 2)) as door:
+        assert -2.1 < host_facts.check_front_door(door) <= -2
+    with page(tmp_path / "new", ago=timedelta(days=-2)) as door, pytest.raises(PneumoError, match="not valid yet"):
+        host_facts.check_front_door(door)
+
+
+def test_an_unhealthy_or_foreign_front_door_is_not_good(tmp_path: Path) -> None:
+    with page(tmp_path, 503) as door:
+        with pytest.raises(PneumoError, match="answers 503"):
+            host_facts.check_front_door(door)
+        with pytest.raises(PneumoError, match="shows another certificate"):
+            host_facts.check_front_door(WebEndpoint(door.url, "0" * 64, door.login))
+        with pytest.raises(PneumoError, match="does not answer: self-signed certificate"):
+            host_facts.check_front_door(WebEndpoint(door.url, login=door.login))
+    with pytest.raises(PneumoError, match="refused"):
+        host_facts.check_front_door(door)

@@ -1,0 +1,206 @@
+"""The user data with which a host accepts another SSH key, run by a real shell, and which hosts must restart."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws.ec2 import Instance
+from pneumoctl.aws.terraform.state import Resource
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.ssh import keys
+from pneumoctl.ssh.connections import LoginRefused
+from pneumoctl.stack.inventory import Host
+from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws import context
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.provisioning import ssh_key
+from tests import needs
+from tests.pneumoctl.examples import DESIRED, aws_context
+
+HOSTS = DESIRED.inventory
+TRAIN = Host("train", "train", "10.20.32.10", {}, "i-99", "", "ubuntu", "g5.xlarge")
+
+
+def instance(host: Host, state: str = "running") -> Instance:
+    return Instance(host.instance_id, host.name, host.role, state, "t3", datetime.now(UTC), host.address, "")
+
+
+@dataclass
+class Ec2:
+    """An account with the stack's hosts."""
+
+    there: list[Instance] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    region: str = "eu-west-1"
+
+    def instances(self, stack: str) -> list[Instance]:
+        return self.there
+
+    def training_hosts(self, stack: str) -> list[Instance]:
+        return [each for each in self.there if each.role == "train"]
+
+    def console_output(self, id: str) -> str:
+        return ""
+
+    def stop(self, hosts: list[Instance]) -> None:
+        self.calls.append(("stop", sorted(host.name for host in hosts)))
+
+    def call(self, service: str, operation: str, **arguments: Any) -> None:
+        self.calls.append((operation, arguments.get("InstanceId") or arguments["InstanceIds"]))
+
+
+class Hosts:
+    """Takes the place of Connections: the hosts named in `refusing` refuse the login."""
+
+    refusing: set[str] = set()
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> "Hosts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def to(self, host: Host) -> None:
+        if "nginx" in self.refusing:
+            raise LoginRefused(HOSTS.bastion)
+        if host.name in self.refusing:
+            raise LoginRefused(host)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    """The context of a stack of six hosts and a stopped training host. A restart has them accept the key."""
+    made = replace(aws_context(Ec2([instance(host) for host in HOSTS.hosts])), stack=Stack("t", tmp_path / "t"))
+    made.stack.make()
+    made.stack.save_hosts(replace(HOSTS, hosts=(*HOSTS.hosts, TRAIN)))
+    made.aws.there.append(instance(TRAIN, "stopped"))
+    monkeypatch.setattr(ssh_key, "Connections", Hosts)
+    monkeypatch.setattr(
+        ssh_key.first_boot, "wait", lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts})
+    )
+    yield made
+    Hosts.refusing = set()
+
+
+class Act:
+    def begin(self) -> None:
+        pass
+
+
+def restarted(aws: Any) -> list[list[str]]:
+    return [names for operation, names in aws.calls if operation == "stop"]
+
+
+def test_a_lost_key_is_made_anew_and_every_host_gets_it(stack: Context) -> None:
+    Hosts.refusing = {host.name for host in HOSTS.hosts}
+    changed = ssh_key.install(stack, True, Act())
+    names = sorted(host.name for host in HOSTS.hosts)
+    assert sorted(changed) == [*names[:2], *names[2:4], "train", *names[4:]] and restarted(stack.aws) == [names]
+    assert keys.public_key(stack.stack.ssh)
+    given = [who for operation, who in stack.aws.calls if operation == "modify_instance_attribute"]
+    started = [who for operation, who in stack.aws.calls if operation == "start_instances"]
+    assert TRAIN.instance_id in given and TRAIN.instance_id not in started[0]  # the GPU is not started
+    assert ssh_key.install(stack, True, Act()) == []
+
+
+def test_only_hosts_that_refuse_the_key_restart_and_the_bastion_first(stack: Context) -> None:
+    keys.key_pair(stack.stack.ssh)
+    Hosts.refusing = {"nginx", "web-0"}
+    ssh_key.install(stack, True, Act())
+    assert restarted(stack.aws) == [["nginx"], ["web-0"]]
+
+
+def test_a_host_that_an_interrupted_command_left_stopped_is_started(stack: Context) -> None:
+    keys.key_pair(stack.stack.ssh)
+    stack.aws.there[:] = [
+        replace(each, state="stopped") if each.name == "web-0" and not restarted(stack.aws) else each
+        for each in stack.aws.there
+    ]
+    stack.aws.stop = lambda hosts: stack.aws.there.__setitem__(
+        slice(None), [replace(each, state="running") if each.role != "train" else each for each in stack.aws.there]
+    )
+    assert ssh_key.install(stack, True, Act()) == ["web-0", "train"]
+
+
+def test_a_damaged_key_is_kept_beside_the_new_one(stack: Context) -> None:
+    keys.key_pair(stack.stack.ssh)
+    (stack.stack.ssh / "id_ed25519").write_bytes(b"cut")
+    (stack.stack.ssh / "id_ed25519").chmod(0o600)
+    ssh_key.install(stack, True, Act())
+    assert (stack.stack.ssh / "id_ed25519.damaged").read_bytes() == b"cut" and keys.public_key(stack.stack.ssh)
+
+
+def test_while_the_gpu_is_on_no_key_is_made(stack: Context) -> None:
+    stack.aws.there[-1] = instance(TRAIN)
+    with pytest.raises(PneumoError, match="is on") as caught:
+        ssh_key.install(stack, True, Act())
+    assert caught.value.code == Exit.LOCKED and not stack.stack.ssh.exists() and stack.aws.calls == []
+
+
+def test_a_plan_writes_no_key_and_up_makes_none_for_hosts_that_accept_another(stack: Context) -> None:
+    for make in (False, True):
+        with pytest.raises(PneumoError, match="is missing, and its hosts accept no other") as caught:
+            context.desired_variables(replace(stack, settings=replace(stack.settings, operator_cidr="a")), make)
+        assert "pneumoctl secrets ssh-key" in caught.value.hint
+    stack.aws.there.clear()
+    new = replace(stack, settings=replace(stack.settings, operator_cidr="192.0.2.1/32"))
+    assert context.desired_variables(new, make_key=False)["public_key"].startswith("ssh-ed25519 ")
+    assert context.last_applied_variables(new)["public_key"].startswith("ssh-ed25519 ")
+    assert not stack.stack.ssh.exists()
+    assert context.desired_variables(new, make_key=True)["public_key"] == keys.public_key(stack.stack.ssh)
+
+
+def test_the_account_s_key_pair_is_not_replaced_by_a_key_that_the_hosts_refuse(
+    stack: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = keys.key_pair(stack.stack.ssh)
+
+    def saved(key: str) -> None:
+        pair = Resource("aws_key_pair.operator", "aws_key_pair", "t", {"public_key": key})
+        monkeypatch.setattr(type(stack.terraform), "resources", lambda _: [pair])
+
+    Hosts.refusing = {"nginx"}
+    saved(f"{public.rsplit(' ', 1)[0]} another comment")
+    ssh_key.refuse_unless_accepted(stack)
+    for other in (keys.unsaved_public_key(), ""):  # an imported key pair has no public key
+        saved(other)
+        with pytest.raises(LoginRefused) as caught:
+            ssh_key.refuse_unless_accepted(stack)
+        assert "pneumoctl secrets ssh-key" in caught.value.hint
+    Hosts.refusing = set()
+    ssh_key.refuse_unless_accepted(stack)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason=needs.ROOT)
+def test_the_user_data_install_the_key_once_and_alone(tmp_path: Path) -> None:
+    home, bin_ = tmp_path / "home", tmp_path / "bin"
+    for folder in (home, bin_):
+        folder.mkdir()
+    (bin_ / "getent").write_text(f"#!/bin/sh\necho root:x:0:0::{home}:/bin/sh\n")
+    (bin_ / "getent").chmod(0o755)
+    authorized = home / ".ssh" / "authorized_keys"
+
+    def boot(key: str) -> None:
+        header, _, script = ssh_key.user_data(key, "root").partition("\n")
+        assert header == "#cloud-boothook" and script.startswith("#!/bin/sh\n")
+        script = script.replace("/var/lib/pneumoctl", str(tmp_path / "var"))
+        environment = {"PATH": f"{bin_}:{os.environ['PATH']}"}
+        subprocess.run(["sh", "-c", script], env=environment, check=True, capture_output=True)
+
+    first, second = keys.unsaved_public_key(), keys.unsaved_public_key()
+    boot(first)
+    assert authorized.read_text() == first + "\n" and authorized.stat().st_mode & 0o777 == 0o600
+    authorized.write_text("ssh-ed25519 AAAA added later\n")
+    boot(first)
+    assert authorized.read_text() == "ssh-ed25519 AAAA added later\n"  # a boot never brings back a replaced key
+    boot(second)
+    assert authorized.read_text() == second + "\n"

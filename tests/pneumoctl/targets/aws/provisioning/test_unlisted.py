@@ -1,0 +1,96 @@
+"""A state that does not list what the stack has in AWS: refused, imported after a kill, or taken over on request."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws.leftovers import Remaining
+from pneumoctl.aws.terraform.state import Resource
+from pneumoctl.cli.main import run
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.provisioning import unlisted
+from tests.pneumoctl.examples import aws_context
+
+HOSTS = [Remaining("instance", f"i-{number}", f'aws_instance.host["app-{number}"]', "") for number in range(7)]
+OLDER = [Resource('aws_instance.host["app-0"]', "aws_instance", "i-gone", {})]
+SAME = [Resource(host.address, "aws_instance", host.id, {}) for host in HOSTS]
+
+
+@dataclass
+class State:
+    """A terraform with these resources in its state."""
+
+    listed: list[Resource]
+    suspect: bool = False
+
+    def resources(self) -> list[Resource]:
+        return self.listed
+
+
+@pytest.fixture
+def recovered(monkeypatch: pytest.MonkeyPatch) -> list[list[Remaining]]:
+    calls: list[list[Remaining]] = []
+    monkeypatch.setattr(unlisted.recovery, "recover", lambda terraform, aws, existing, report: calls.append(existing))
+    return calls
+
+
+def context(state: State) -> Context:
+    made = aws_context(None)
+    object.__setattr__(made, "terraform", state)
+    return made
+
+
+@pytest.mark.parametrize("recover", ["check", "killed"])
+@pytest.mark.parametrize(("listed", "why"), [(OLDER, "it is older than the stack"), ([], "it was lost")])
+def test_a_stack_that_the_state_does_not_list_is_refused_with_what_was_found(
+    recovered: list[Any], listed: list[Resource], why: str, recover: Any
+) -> None:
+    with pytest.raises(PneumoError, match="does not list 7 resources that stack t has in eu-west-1") as caught:
+        unlisted.settle(context(State(listed)), lambda: HOSTS, recover, lambda _: None)
+    assert why in caught.value.message and "and 2 more" in caught.value.message
+    assert len(caught.value.details["unlisted"]) == 7 and recovered == []
+    assert "pneumoctl up --adopt" in caught.value.hint and "teardown" not in caught.value.hint
+
+
+def test_what_the_state_lists_is_left_alone(recovered: list[Any]) -> None:
+    for recover in ("check", "killed", "all"):
+        unlisted.settle(context(State(SAME)), lambda: HOSTS, recover, lambda _: None)
+    assert recovered == []
+
+
+def test_after_a_kill_up_imports_it_and_a_plan_only_warns(recovered: list[Any]) -> None:
+    unlisted.settle(context(State(OLDER, suspect=True)), lambda: HOSTS, "check", lambda _: None)
+    assert recovered == []
+    unlisted.settle(context(State(OLDER, suspect=True)), lambda: HOSTS, "killed", lambda _: None)
+    assert recovered == [HOSTS]
+
+
+def test_a_denied_search_ends_what_would_make_something_and_not_a_plan(
+    recovered: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied() -> list[Remaining]:
+        raise PneumoError("AWS denies iam:ListRoles to these credentials")
+
+    unlisted.settle(context(State(SAME)), denied, "check", lambda _: None)
+    assert "is not known: AWS denies iam:ListRoles" in capsys.readouterr().err
+    for recover in ("killed", "all"):
+        with pytest.raises(PneumoError, match="ListRoles"):
+            unlisted.settle(context(State(SAME)), denied, recover, lambda _: None)
+
+
+def test_a_teardown_and_up_with_adopt_import_everything(recovered: list[Any]) -> None:
+    unlisted.settle(context(State(OLDER)), lambda: HOSTS, "all", lambda _: None)
+    assert recovered == [HOSTS]
+
+
+def test_a_stack_on_this_machine_has_nothing_to_adopt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run(["up", "-y", "--adopt", "--target", "local", "--json"]) == Exit.USAGE
+    assert "to adopt" in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -1,0 +1,268 @@
+"""The host of the store is not destroyed before its results are exported, or unless it can hold none."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pneumoctl.aws.ec2 import Instance
+from pneumoctl.aws.terraform.plan_json import Change
+from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import transfer
+from pneumoctl.results.transfer import NothingStored, Summary
+from pneumoctl.ssh import remote_command
+from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack import inventory
+from pneumoctl.stack.stack import Cloud, Stack
+from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.store import backups, results, store_loss
+from pneumoctl.targets.common.keep import keep
+from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
+
+APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC), "10.20.1.3", "")
+HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
+EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
+REPLACED = (store_loss.ADDRESS,)
+REPLACE = (Change(store_loss.ADDRESS, "aws_instance", "replace", {}, {}),)
+
+
+@dataclass
+class World:
+    """A configured stack, and what its store answers."""
+
+    context: Context
+    instances: list[Instance] = field(default_factory=lambda: [APP])
+    held: list[Summary | PneumoError] = field(default_factory=lambda: [HELD])  # the last one stays
+    told: list[tuple[str, str]] = field(default_factory=list)  # (host, verb of systemctl)
+    backup: tuple[Path, Summary] | None = None
+
+    def count(self, _: object) -> Summary:
+        answer = self.held[0] if len(self.held) == 1 else self.held.pop(0)
+        if isinstance(answer, PneumoError):
+            raise answer
+        return answer
+
+    def export(self, stack: Stack, store: object, target: Path) -> Summary:
+        held = self.count(store)
+        target.mkdir(parents=True)
+        stack.write(transfer.LAST, {"path": str(target), "contents": held.contents, "counts": dict(held.counts)})
+        return replace(held, counts={**held.counts, "damaged": 0})
+
+    def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> None:
+        self.told.append((host.name, argv[1]))
+
+    @contextmanager
+    def opened(self, stack: Stack) -> Iterator[Any]:
+        yield SimpleNamespace(connections=SimpleNamespace(to=lambda _: None), machine=None, host="app-0")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A stack whose app-0 was configured."""
+    stack = Stack("t", tmp_path / "t")
+    made = World(replace(aws_context(None), stack=stack))
+    made.context = replace(made.context, aws=SimpleNamespace(instances=lambda _: made.instances))
+    stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
+    stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
+    stack.journal.write_text('{"event": "done", "step": "Serve the API on app-0", "host": "app-0"}\n{"cut o')
+    monkeypatch.setattr(results, "opened", made.opened)
+    monkeypatch.setattr(transfer, "count", made.count)
+    monkeypatch.setattr(transfer, "export", made.export)
+    monkeypatch.setattr(remote_command, "run", made.tell)
+    monkeypatch.setattr(backups, "make", lambda _: made.told.append(("app-0", "back up")))
+    monkeypatch.setattr(backups, "fetch", lambda *_: made.backup)
+    monkeypatch.setattr(transfer, "exported", lambda stack, held: _fresh(stack, held))
+    return made
+
+
+def _fresh(stack: Stack, held: Summary) -> bool:
+    return (saved := transfer.last_export(stack)) is not None and saved["contents"] == held.contents
+
+
+UPLOADS = {"web-0", "app-0", "app-1"}
+AWAY = Unreachable(inventory.Host("app-0", "app"), "SSH handshake", "it is silent")
+
+
+def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, tmp_path: Path) -> None:
+    assert store_loss.described(world.context, REPLACED) == "3 results, 2 pictures, 1 review on app-0"
+    exported = store_loss.export(world.context, tmp_path / "out")
+    assert exported is not None and exported.counts["results"] == 3
+    assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
+    assert transfer.is_final(world.context.stack)
+
+
+def test_a_teardown_whose_export_failed_destroys_nothing_and_uploads_go_on(world: World, tmp_path: Path) -> None:
+    world.held = [PneumoError("the store on app-0 cannot be used: nearly full")]
+    with pytest.raises(PneumoError, match=r"were not exported, so nothing was destroyed: .*nearly full") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert "pneumoctl teardown --purge" in error.value.hint
+    assert {name for name, verb in world.told if verb == "start"} == UPLOADS
+    assert "unknown number of results" in store_loss.described(world.context, REPLACED)
+
+
+def test_a_result_that_came_in_during_the_export_ends_the_teardown(world: World, tmp_path: Path) -> None:
+    world.held = [HELD, replace(HELD, contents="one more")]
+    with pytest.raises(PneumoError, match="results were added on app-0 after"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_damaged_results_end_a_teardown(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = replace(HELD, counts={**HELD.counts, "damaged": 2})
+    monkeypatch.setattr(transfer, "export", lambda *_: damaged)
+    with pytest.raises(PneumoError, match="2 records, pictures or feedback entries are damaged") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert error.value.code == Exit.PARTLY and "--purge" in error.value.hint
+
+
+@pytest.mark.parametrize("state", ["none", "shutting-down", "terminated"])
+def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: str) -> None:
+    world.instances = [] if state == "none" else [replace(APP, state=state)]
+    world.held = [AWAY]
+    assert store_loss.export(world.context, tmp_path / "out") is None
+    assert store_loss.described(world.context, REPLACED) == ""
+    world.backup = (tmp_path / "newest.tar", HELD)
+    assert store_loss.export(world.context, tmp_path / "out") == HELD
+
+
+def test_only_a_host_that_was_never_configured_from_here_may_be_silent(world: World, tmp_path: Path) -> None:
+    world.held, stack = [AWAY], world.context.stack
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+    stack.journal.write_text('{"event": "start", "step": "terraform"}\n{"event": "done", "host": "web-0"}\n')
+    assert store_loss.export(world.context, tmp_path / "out") is None
+    (stack.directory / "aws.json").unlink()  # another directory than the one that made the stack
+    with pytest.raises(PneumoError, match="it is silent") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert error.value.hint.startswith("pneumoctl teardown where the stack was made, or restore /")
+    stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
+    stack.journal.unlink()
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: Path) -> None:
+    world.held = [NothingStored("nothing was ever stored on app-0")]
+    assert store_loss.export(world.context, tmp_path / "out") is None
+    assert store_loss.described(world.context, REPLACED) == ""
+    store_loss.secure(world.context, REPLACE, False)
+    world.held = [AWAY]  # the bastion was destroyed by a teardown that was killed then
+    assert store_loss.export(world.context, tmp_path / "out") is None
+
+
+def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
+    store_loss.export(world.context, tmp_path / "out")
+    world.held = [AWAY]
+    assert store_loss.export(world.context, tmp_path / "again") is None
+    transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "again")
+
+
+def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
+    stack = world.context.stack
+    with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which neither an export") as error:
+        store_loss.secure(world.context, REPLACE, False)
+    assert "pneumoctl results export" in error.value.hint and "--lose-results" in error.value.hint
+    assert world.told[-1][1] == "start" and transfer.wanted(stack) is None
+    world.told.clear()
+    world.export(stack, None, tmp_path / "out")
+    store_loss.secure(world.context, REPLACE, False)
+    assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
+    assert transfer.wanted(stack) == tmp_path / "out"
+
+
+def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export(world: World, tmp_path: Path) -> None:
+    world.backup = (tmp_path / "old.tar", replace(HELD, contents="before the last result"))
+    with pytest.raises(PneumoError, match="neither an export nor a backup"):
+        store_loss.secure(world.context, REPLACE, False)
+    world.told.clear()
+    world.backup = (tmp_path / "new.tar", HELD)
+    store_loss.secure(world.context, REPLACE, False)
+    assert world.told[-1] == ("app-0", "back up") and "start" not in {verb for _, verb in world.told}
+    assert transfer.wanted(world.context.stack) == tmp_path / "new.tar"
+
+
+def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
+    world.context = replace(world.context, settings=replace(world.context.settings, backup_minutes=0))
+    with pytest.raises(PneumoError):
+        store_loss.secure(world.context, REPLACE, False)
+    assert "back up" not in {verb for _, verb in world.told}
+
+
+def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_path: Path) -> None:
+    create, world.instances = (replace(REPLACE[0], action="create"),), []
+    store_loss.secure(world.context, create, False)
+    assert transfer.wanted(world.context.stack) is None
+    world.backup = (tmp_path / "newest.tar", HELD)
+    store_loss.secure(world.context, create, True)
+    assert transfer.wanted(world.context.stack) is None
+    store_loss.secure(world.context, create, False)
+    assert transfer.wanted(world.context.stack) == tmp_path / "newest.tar"
+    assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
+    assert transfer.wanted(world.context.stack) is None
+
+
+def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, imported = world.context.stack, []
+
+    def restore(_: Stack, store: object, path: Path) -> dict[str, int]:
+        imported.append(path)
+        if len(imported) == 1:
+            raise PneumoError("nearly full")
+        return {"added": 3}
+
+    monkeypatch.setattr(transfer, "restore", restore)
+    world.export(stack, None, tmp_path / "out")
+    assert store_loss.import_wanted(stack) is None
+    store_loss.secure(world.context, REPLACE, False)
+    world.export(stack, None, tmp_path / "of the new store")
+    with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
+        store_loss.import_wanted(stack)
+    assert error.value.hint == f"pneumoctl up, or: pneumoctl results import {tmp_path}/out"
+    assert store_loss.import_wanted(stack) == {"added": 3}  # by the next `up`
+    assert store_loss.import_wanted(stack) is None and imported == [tmp_path / "out"] * 2
+
+
+def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
+    store_loss.secure(world.context, (replace(REPLACE[0], address='aws_instance.host["app-1"]'),), False)
+    store_loss.secure(world.context, REPLACE, True)
+    assert world.told == []
+    world.held = [AWAY]
+    with pytest.raises(PneumoError, match="an unknown number of results"):
+        store_loss.secure(world.context, REPLACE, False)
+    world.held = [EMPTY]
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(world.context.stack) is None
+
+
+def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
+    def lines(action: Any, address: str = store_loss.ADDRESS) -> list[str]:
+        return store_loss.lines(world.context, [Change(address, "aws_instance", action, {}, {})])
+
+    (line,) = lines("replace")
+    assert line.endswith("a backup holds them: 3 results, 2 pictures, 1 review on app-0")
+    assert lines("update") == [] == lines("replace", 'aws_instance.host["web-0"]')
+    world.export(world.context.stack, None, tmp_path / "o u t")
+    world.instances = []
+    (line,) = lines("create")
+    assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
+
+
+def test_purge_and_results_only_contradict() -> None:
+    assert (keep(False, False), keep(True, False), keep(False, True)) == ("everything", "nothing", "results")
+    with pytest.raises(PneumoError) as error:
+        keep(True, True)
+    assert error.value.code == Exit.USAGE
+
+
+def test_the_inventory_and_the_address_name_the_same_host() -> None:
+    hosts = inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1")
+    assert json.dumps(hosts.store.name) in store_loss.ADDRESS
