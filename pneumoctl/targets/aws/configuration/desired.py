@@ -151,18 +151,20 @@ def save_certificate(stack: Stack, desired: DesiredState, steps: Sequence[Step])
 def front_door(stack: Stack, settings: Settings, inventory: Inventory) -> health.WebEndpoint:
     """How the operator reaches the page: by its address, where the certificate is expected that was installed.
 
-    Raises PneumoError if there is none yet.
+    Raises PneumoError if there is none yet, or if the login is not known.
     """
-    login = (LOGIN, stack.require_secrets().web_password)
-    if settings.acme_email:
-        return health.WebEndpoint(f"https://{settings.domain}", login=login)
+    address, fingerprint = f"https://{settings.domain}", ""
+    if not settings.acme_email:
+        address, fingerprint = f"https://{inventory.bastion.public_address}", _fingerprint(stack, settings, inventory)
+    return health.WebEndpoint(address, fingerprint, (LOGIN, stack.require_secrets().web_password))
+
+
+def _fingerprint(stack: Stack, settings: Settings, inventory: Inventory) -> str:
     try:
         own = stack.directory / TLS / tls.CERTIFICATE
-        certificate = certified(stack, settings, inventory)[0] if settings.certificate else own.read_bytes()
-        fingerprint = tls.fingerprint(certificate)
+        return tls.fingerprint(certified(stack, settings, inventory)[0] if settings.certificate else own.read_bytes())
     except (OSError, ValueError) as error:
         raise PneumoError("the front door is not configured yet", "pneumoctl up") from error
-    return health.WebEndpoint(f"https://{inventory.bastion.public_address}", fingerprint, login)
 
 
 def limited(plan: Plan, hosts: Collection[str]) -> Plan:

@@ -1,6 +1,6 @@
 """The certificate of the front door: read-only commands make none, and the proof expects the one that is installed."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import desired
-from tests.pneumoctl.examples import DESIRED
+from tests.pneumoctl.examples import DESIRED, SECRETS
 
 HOSTS, SETTINGS = DESIRED.inventory, Settings(target="aws")
 
@@ -36,6 +36,7 @@ def test_a_renewed_certificate_is_expected_once_it_is_installed(tmp_path: Path) 
     due = datetime.now(UTC) - timedelta(days=tls.DAYS - 3)
     old = tls.make((HOSTS.bastion.public_address,), due, "t")
     tls.save(folder, *old)
+    stack.write("secrets.json", asdict(SECRETS))
 
     certificate, key = desired.certified(stack, SETTINGS, HOSTS)
     assert certificate != old[0] and fingerprint(stack) == tls.fingerprint(old[0])
