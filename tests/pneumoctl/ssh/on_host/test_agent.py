@@ -17,6 +17,7 @@ from pneumoctl.files import tree
 from pneumoctl.ssh import archive, host_program, on_host
 from pneumoctl.ssh.on_host import leases, steps, undo
 from pneumoctl.ssh.on_host.frames import ANSWER, ASK, PART, Reader, frame
+from tests.lab.wait import wait_for as wait_until
 from tests.pneumoctl import agent_process
 
 GROUP = __import__("grp").getgrgid(os.getgid()).gr_name
@@ -450,17 +451,25 @@ def test_a_step_ends_although_its_agent_was_killed(host: Path) -> None:
 
 def test_at_its_time_limit_a_step_is_undone_and_its_commands_end(host: Path) -> None:
     (host / "etc/conf").write_text("old")
-    script = f"(trap 'touch {host}/told; exit' TERM; touch {host}/begun; while :; do sleep 0.05; done) & wait"
+    script = f"sleep 600 & echo $! >{host}/new; mv {host}/new {host}/pid; wait"
     request = slow(host)
-    request["step"]["actions"][1] = run("sh", "-c", script, timeout=120)
+    request["step"]["actions"][1] = run("sh", "-c", script, timeout=600)
 
     child = started(host, request)
-    wait_for(host / "begun")
+    wait_for(host / "pid")
     os.kill(processes(child)[0], signal.SIGALRM)  # as its timer does
     ended = answer(child)
 
     assert (ended["state"], (host / "etc/conf").read_text()) == ("failed", "old")
-    wait_for(host / "told")
+    wait_until("its command to end", lambda: not runs(int((host / "pid").read_text())))
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_request_has_its_time_limit(host: Path) -> None:
