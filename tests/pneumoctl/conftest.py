@@ -21,6 +21,7 @@ from pneumoctl.terminal.console import console
 def _plain_console() -> None:
     """Reset the shared console, which an earlier test may have configured."""
     console.configure(())
+    console.rewrite = str
 
 
 @dataclass(frozen=True)

@@ -148,10 +148,10 @@ def test_what_was_done_before_aws_denied_the_rest_is_kept(repaired: Repaired) ->
     error = repaired.denied
 
     assert "AWS denies ec2:RunInstances to these credentials" in error["message"]
-    assert "2 of 3 operations were done and are in the state" in error["message"]
+    assert "3 of 5 operations were done and are in the state" in error["message"]
     assert error["hint"] == "have ec2:RunInstances allowed for this user or role, then run the same command again"
     assert [failure["address"] for failure in error["failed"]] == ['aws_instance.host["train"]']
-    assert len(error["done"]) == 2
+    assert len(error["done"]) == 3  # the rules, and the end of the old stop of a first boot
 
 
 def test_up_resumes_despite_throttling_and_reports_a_gpu_that_cannot_be_stopped(repaired: Repaired) -> None:

@@ -64,7 +64,7 @@ def files_below(*directories: Path) -> list[Path]:
     return [path for path in paths if "providers" not in path.parts]
 
 
-def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[bytes]) -> None:
+def test_secrets_are_only_in_their_own_files(operator: Operator, secrets: list[bytes]) -> None:
     """Searches all files of the operator: state and its backups, saved plans, variables, logs, journal."""
     if not (operator.directory / PLAN).exists():
         operator.run("up", "-y")  # without changes: it keeps its saved plan
@@ -78,7 +78,8 @@ def test_secrets_are_only_in_their_two_files(operator: Operator, secrets: list[b
         "logs/terraform.log",
         "journal.jsonl",
     }
-    assert files_with_secrets(secrets, files) == {operator.directory / name for name in SECRET_FILES}
+    exported = operator.directory.with_name(f"{operator.directory.name}.mac-keys.json")  # there once results were
+    assert files_with_secrets(secrets, files) - {exported} == {operator.directory / name for name in SECRET_FILES}
 
 
 def test_terraform_shows_no_secret(operator: Operator, secrets: list[bytes]) -> None:

@@ -39,7 +39,8 @@ MIRROR = "srv/mirror"
 
 # In AWS, clients on a host find the API of the region; in the lab, they need its address.
 HOST_ENVIRONMENT = (f"AWS_ENDPOINT_URL={API_URL}", f"AWS_REGION={REGION}", "PNEUMOCTL_GPU_STAND_IN=1")
-# On hosts with an IAM role only, because nginx on the front door needs port 80 of every address.
+# On hosts with an IAM role only, because nginx on the front door needs port 80 of every address. User data of a later
+# boot may not name the host.
 IMDS = """\
 [Unit]
 Description=The lab's stand-in for EC2's metadata service
@@ -47,7 +48,7 @@ DefaultDependencies=no
 Before=cloud-init.service
 
 [Service]
-ExecCondition=/bin/sh -c 'cd /{seed}; grep -q ubuntu vendor-data || grep -q "^hostnamectl set-hostname app-" user-data'
+ExecCondition=/bin/sh -c 'cd /{seed}; grep -q ubuntu vendor-data || grep -qE "{named}" user-data /etc/hostname'
 ExecStartPre=/bin/sh -c 'ip address replace 169.254.169.254/32 dev lo'
 ExecStart=/usr/bin/python3 -IS /usr/local/lib/lab-imds.py {region}
 
@@ -80,7 +81,7 @@ system_info:
     "etc/systemd/system.conf.d/lab.conf": f"[Manager]\nDefaultEnvironment={' '.join(HOST_ENVIRONMENT)}\n",
     "etc/environment": "".join(f"{variable}\n" for variable in HOST_ENVIRONMENT),
     "etc/machine-id": "",
-    "etc/systemd/system/lab-imds.service": IMDS.format(region=REGION, seed=SEED),
+    "etc/systemd/system/lab-imds.service": IMDS.format(region=REGION, seed=SEED, named="(^|set-hostname )app-"),
     "usr/local/lib/lab-imds.py": Path(__file__).with_name("imds.py").read_text(),
 }
 
