@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def _carry_out(
             shown.expect(count)
         result = rollout.roll_out(plan, runners, todo, journal, _reporter(shown))
         expect = (lambda more: shown.expect(count + more)) if shown else (lambda _: None)
-        restored = restore.after(result, desired_state, runners, journal, _reporter(shown), expect)
+        links = partial(desired.links, hosts.agents)
+        restored = restore.after(result, desired_state, runners, journal, _reporter(shown), links, expect)
     journal.write("end", detail=f"{len(result.done)} steps")
     result.failures += [rollout.Failure(name, rollout.CONNECT, error) for name, error in hosts.unreachable.items()]
     rollout.raise_for(result, _again(settings, task), restored.lines, not restored.complete)

@@ -33,11 +33,12 @@ _READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %
 def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
     """What the links `current` and `previous` of each host point to: host -> link -> target."""
     with ThreadPoolExecutor(len(hosts.inventory.hosts)) as pool:
-        links_by_host = pool.map(lambda host: _links(hosts.agents, host), hosts.inventory.hosts)
+        links_by_host = pool.map(lambda host: links(hosts.agents, host), hosts.inventory.hosts)
         return {host.name: links for host, links in zip(hosts.inventory.hosts, links_by_host, strict=True)}
 
 
-def _links(agents: Agents, host: Host) -> dict[str, str]:
+def links(agents: Agents, host: Host) -> dict[str, str]:
+    """What the links of a host point to: link -> target. Raises ssh.Unreachable if they cannot be read."""
     listing = agents.run(host, ("sh", "-c", _READLINKS, "sh", *LINKS)).stdout
     return {link: target for link, _, target in (line.partition(" ") for line in listing.splitlines()) if target}
 
