@@ -1,4 +1,4 @@
-"""After a failed health gate: switch hosts back to the releases that they served when the command began."""
+"""After a failed health gate: switch hosts back to the releases that they served before it, and say what they serve."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,26 +39,27 @@ def after(
     if not any(failure.error.code == Exit.GATE_FAILED for failure in result.failures):
         return Restored()
     hosts, lost = switched(desired, result), _lost(result)
-    back = [host for host in hosts if before(desired, host)]
+    back = [host for host in hosts if earlier(desired, host)]
     silent = _silent(back, runners)
     answering = [host for host in back if host.name not in silent]
     outcome = Result()
     if answering:
-        earlier = plan(desired, answering, lost)
-        outcome = _carried_out(earlier, runners, journal, report, expect, prove=not silent)
+        steps = plan(desired, answering, lost)
+        outcome = _carried_out(steps, runners, journal, report, expect, prove=not silent)
     unknown = silent | {host.name for host in hosts if releases.serve_id(host) in _lost(outcome)}
     unknown |= {host.name for host in hosts if host not in back and releases.serve_id(host) in lost}
     return _restored(desired, hosts, outcome, serving_now(desired, unknown, links))
 
 
 def switched(desired: DesiredState, result: Result) -> list[Host]:
-    """The hosts that serve another release than before, or may; not those with another configuration only."""
+    """The hosts that serve another release than the earlier one, or may; not those with another configuration only."""
     begun = {step.id for _, step in result.done} | _lost(result)
-    return [
-        host
-        for host in _planned(desired)
-        if releases.serve_id(host) in begun and before(desired, host) != _desired(desired, host)
-    ]
+
+    def is_switched(host: Host) -> bool:
+        interrupted = earlier(desired, host) != before(desired, host)  # an interrupted command has switched it
+        return interrupted or (releases.serve_id(host) in begun and before(desired, host) != _desired(desired, host))
+
+    return [host for host in _planned(desired) if is_switched(host)]
 
 
 def _lost(result: Result) -> set[str]:
@@ -89,6 +90,26 @@ def before(desired: DesiredState, host: Host) -> dict[str, str]:
     return _current(desired, host, desired.current_links.get(host.name, {}))
 
 
+def earlier(desired: DesiredState, host: Host) -> dict[str, str]:
+    """Kind -> the release that the host returns to; empty if it did not serve.
+
+    An interrupted command may have switched the host before this one began. Then it is the release before that one, if
+    hosts that this command had to switch still served it.
+    """
+    links, new = desired.current_links.get(host.name, {}), _desired(desired, host)
+    replaced = {
+        (kind, name)
+        for other in _planned(desired)
+        for kind, name in before(desired, other).items()
+        if name != _desired(desired, other)[kind]
+    }
+    previous = {kind: links.get(f"{kind}/previous", "").removeprefix("releases/") for kind in new}
+    return {
+        kind: previous[kind] if name == new[kind] and (kind, previous[kind]) in replaced else name
+        for kind, name in before(desired, host).items()
+    }
+
+
 def _current(desired: DesiredState, host: Host, links: Mapping[str, str]) -> dict[str, str]:
     kinds = _desired(desired, host)
     current = {kind: links.get(f"{kind}/current", "").removeprefix("releases/") for kind in kinds}
@@ -103,11 +124,19 @@ def _desired(desired: DesiredState, host: Host) -> dict[str, str]:
 
 def plan(desired: DesiredState, hosts: Sequence[Host], lost: Collection[str] = ()) -> Plan:
     """The steps that switch these hosts back, batch after batch; for those of `lost` steps, whatever a probe finds."""
-    earlier = {host.name: before(desired, host) for host in hosts}
-    code = {host.name: Code(earlier[host.name][releases.KINDS[host.role]]) for host in hosts}
-    models = {name: Model(kinds["model"]) for name, kinds in earlier.items() if "model" in kinds}
-    state = replace(desired, releases={**desired.releases, **code}, models={**desired.models, **models})
-    steps = [step for step in releases.steps(state) if set(step.hosts) & set(earlier) or step.needed_by]
+    kinds = {host.name: earlier(desired, host) for host in hosts}
+    code = {host.name: Code(kinds[host.name][releases.KINDS[host.role]]) for host in hosts}
+    models = {name: Model(names["model"]) for name, names in kinds.items() if "model" in names}
+    links = {
+        name: {f"{kind}/current": f"releases/{release}" for kind, release in kinds[name].items()} for name in kinds
+    }
+    state = replace(
+        desired,
+        releases={**desired.releases, **code},
+        models={**desired.models, **models},
+        current_links={**desired.current_links, **links},  # so that no step makes the failed release the previous one
+    )
+    steps = [step for step in releases.steps(state) if set(step.hosts) & set(kinds) or step.needed_by]
     previous = {releases.serve_id(host): _previous(desired, host) for host in hosts}
     return Plan(
         f"the earlier releases of stack {desired.settings.stack}",
@@ -166,7 +195,7 @@ def serving_now(desired: DesiredState, unknown: Collection[str], links: Callable
 
 def _restored(desired: DesiredState, hosts: Sequence[Host], outcome: Result, serving: Serving) -> Restored:
     """The lines about what these hosts, and the others of their roles, serve after the `outcome` of the restore."""
-    back = {host.name: kinds for host in hosts if (kinds := before(desired, host))}
+    back = {host.name: kinds for host in hosts if (kinds := earlier(desired, host))}
     undone = {step.id for _, step in outcome.skipped} | {failure.step.id for failure in outcome.failures}
     failed = {host.name for host in hosts if releases.serve_id(host) in undone}
     new = [host.name for host in hosts if host.name not in back and serving[host.name] is not None]

@@ -8,7 +8,7 @@ import pytest
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.hosts import configure, releases
-from pneumoctl.hosts.desired import DesiredState
+from pneumoctl.hosts.desired import Code, DesiredState, Model
 from pneumoctl.hosts.layout import OPERATOR
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Result, StepRunner
@@ -271,3 +271,38 @@ def test_hosts_that_serve_different_releases_are_named(tmp_path: Path) -> None:
     error = Run(tmp_path, links, app_0=FAILS).error()
     assert error.code == Exit.PARTLY
     assert "hosts serve different releases of api: r1 on app-0; r0 on app-1" in error.message
+
+
+DEPLOYED = {
+    "api/current": "releases/r2",
+    "api/previous": "releases/r1",
+    "model/current": "releases/m-2",
+    "model/previous": "releases/m-1",
+}
+
+
+def test_hosts_that_an_interrupted_deploy_has_switched_are_switched_back(tmp_path: Path) -> None:
+    run = Run(tmp_path, LINKS | {"app-0": DEPLOYED}, app_1=("Serve the API on app-1", True))
+    error = run.error()
+    assert run.serving() == OLD and error.code == Exit.GATE_FAILED
+    assert "app-0 serves api r1 and model m-1 again" in error.message
+    assert run.hosts["app-0"].links["api/previous"] == "releases/r1"  # a rollback does not return to the failed one
+
+
+def test_a_host_returns_only_to_a_release_that_the_others_serve(tmp_path: Path) -> None:
+    """app-0 has the new release for long; the release before it there is not the one of app-1."""
+    deployed = DEPLOYED | {"api/previous": "releases/r0", "model/previous": "releases/m-0"}
+    run = Run(tmp_path, LINKS | {"app-0": deployed}, app_1=("Serve the API on app-1", True))
+    error = run.error()
+    assert error.code == Exit.PARTLY and deployed.items() <= run.hosts["app-0"].links.items()
+    assert "hosts serve different releases of api: r2 on app-0; r1 on app-1" in error.message
+
+
+def test_a_release_that_the_command_does_not_change_is_left_as_it_is(tmp_path: Path) -> None:
+    """A deploy of the web page: each API host keeps what it serves, also where they differ."""
+    kept = {"app-0": Code("r2"), "app-1": Code("r1")}
+    models = {"app-0": Model("m-2"), "app-1": Model("m-1")}
+    desired = replace(DESIRED, releases={**DESIRED.releases, **kept}, models=models)
+    run = Run(tmp_path, LINKS | {"app-0": DEPLOYED}, proofs=1, desired=desired)
+    assert run.error().code == Exit.GATE_FAILED
+    assert run.hosts["app-0"].links == DEPLOYED and run.serving()["web"] == {"r1"}
