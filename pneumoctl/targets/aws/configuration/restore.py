@@ -234,8 +234,10 @@ def _different(serving: Serving) -> list[str]:
 def _outcome_lines(outcome: Result) -> list[str]:
     lines = []
     for failure in outcome.failures:
-        proof = failure.step.id == configure.PROOF
-        where = "the test prediction fails with these releases" if proof else failure.host
+        where = failure.host
+        if failure.step.id == configure.PROOF:
+            fails = failure.error.code == Exit.GATE_FAILED
+            where = f"the test prediction {'fails' if fails else 'could not be made'} with these releases"
         lines.append(f"{where}: {failure.error.message}")
     if configure.PROOF in outcome.outputs:
         lines.append("the test prediction passes with these releases")

@@ -96,8 +96,8 @@ class LostLink(OnHost):
 class Front:
     """The operator's machine, where the proof fails for the first so many times."""
 
-    def __init__(self, fails: int) -> None:
-        self.fails = fails
+    def __init__(self, fails: int, error: PneumoError | None = None) -> None:
+        self.fails, self.error = fails, error or health.failed("the page answered 500")
 
     def pending(self, steps: Sequence[Step]) -> list[bool]:
         return [True for _ in steps]
@@ -105,7 +105,7 @@ class Front:
     def act(self, step: Step) -> tuple[str, Output]:
         self.fails -= 1
         if self.fails >= 0:
-            raise health.failed("the page answered 500")
+            raise self.error
         return "done", Output(0, "{}", "")
 
 
@@ -127,6 +127,7 @@ class Run:
         proofs: int = 0,
         desired: DesiredState = DESIRED,
         lost: LostLink | None = None,
+        proof_error: PneumoError | None = None,
         **fails: tuple[str, bool],
     ) -> None:
         self.desired: DesiredState = replace(desired, current_links=links)
@@ -138,7 +139,7 @@ class Run:
             self.hosts["app-1"] = lost
         self.journal = Journal(folder / "journal", "test")
         plan = rollout.Plan("p", tuple(releases.steps(self.desired)))
-        runners: dict[str, StepRunner] = {**self.hosts, OPERATOR: Front(proofs)}
+        runners: dict[str, StepRunner] = {**self.hosts, OPERATOR: Front(proofs, proof_error)}
         todo = rollout.pending(plan, runners)
         plan = replace(plan, steps=(*plan.steps, configure.proof(plan)))
         self.result: Result = rollout.roll_out(plan, runners, todo, self.journal, lambda *_: None)
@@ -306,3 +307,12 @@ def test_a_release_that_the_command_does_not_change_is_left_as_it_is(tmp_path: P
     run = Run(tmp_path, LINKS | {"app-0": DEPLOYED}, proofs=1, desired=desired)
     assert run.error().code == Exit.GATE_FAILED
     assert run.hosts["app-0"].links == DEPLOYED and run.serving()["web"] == {"r1"}
+
+
+def test_a_proof_that_cannot_be_made_takes_nothing_back_and_finds_nothing(tmp_path: Path) -> None:
+    unknown = PneumoError("which model the API on app-0 runs is not known")
+    run = Run(tmp_path, LINKS, proof_error=unknown, proofs=1)
+    assert run.serving() == SWITCHED and run.error().code == Exit.PARTLY
+    run = Run(tmp_path, LINKS, proofs=1)
+    run.restore({**run.hosts, OPERATOR: Front(1, unknown)})
+    assert "the test prediction could not be made with these releases: which model" in run.error().message
