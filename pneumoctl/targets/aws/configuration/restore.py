@@ -10,7 +10,7 @@ from pneumoctl.hosts.desired import Code, DesiredState, Model
 from pneumoctl.hosts.layout import OPERATOR, ROOT
 from pneumoctl.plan import rollout
 from pneumoctl.plan.rollout import Report, Result, StepRunner
-from pneumoctl.plan.steps import Link, Plan
+from pneumoctl.plan.steps import Link, Plan, Step
 from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.journal import Journal
 
@@ -21,6 +21,7 @@ class Restored:
 
     lines: tuple[str, ...] = ()
     complete: bool = True
+    done: tuple[tuple[str, Step], ...] = ()  # (host, step)
 
 
 def after(
@@ -214,7 +215,7 @@ def _restored(desired: DesiredState, hosts: Sequence[Host], outcome: Result, ser
         and not different
         and all(serving[name] == kinds and name not in failed for name, kinds in back.items())
     )
-    return Restored((*lines, *different, *_outcome_lines(outcome)), complete)
+    return Restored((*lines, *different, *_outcome_lines(outcome)), complete, tuple(outcome.done))
 
 
 def _different(serving: Serving) -> list[str]:

@@ -153,6 +153,7 @@ class Run:
 
     def error(self) -> PneumoError:
         with pytest.raises(PneumoError) as caught:
+            self.result.done += self.restored.done
             rollout.raise_for(self.result, "pneumoctl up", self.restored.lines, not self.restored.complete)
         return caught.value
 
@@ -200,6 +201,8 @@ def test_a_host_that_was_switched_before_another_failed_is_switched_back(tmp_pat
     error = run.error()
     assert run.serving() == OLD and error.code == Exit.GATE_FAILED
     assert "app-0 serves api r1" in error.message and "app-1 serves" not in error.message
+    titles = [one for one in error.details["changed"] if "Serve" in one]  # type: ignore[attr-defined]
+    assert titles == ["app-0: Serve the API on app-0"] * 2  # there and back
 
 
 def test_hosts_that_serve_different_releases_are_partly_done(tmp_path: Path) -> None:
