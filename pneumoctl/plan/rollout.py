@@ -41,6 +41,11 @@ class Result:
     failures: list[Failure] = field(default_factory=list)
     skipped: list[tuple[str, Step]] = field(default_factory=list)  # because a step that they depend on failed
 
+    @property
+    def changed(self) -> list[str]:
+        """What was done, as a command's document and the audit record list it."""
+        return [f"{host}: {step.title}" for host, step in self.done]
+
 
 CONNECT = Step("Connect to the host", (), ())
 Report = Callable[[str, str, Step, str], None]  # event (start, done, fail), host, step, detail
@@ -183,4 +188,5 @@ def raise_for(result: Result, again: str, then: Sequence[str] = (), mixed: bool 
         {"host": failure.host, "step": failure.step.title, "message": failure.error.message}
         for failure in result.failures
     ]
-    raise PneumoError("\n".join(lines), f"after fixing the cause: {again}", code, failed=failed, hosts=hosts)
+    hint = f"after fixing the cause: {again}"
+    raise PneumoError("\n".join(lines), hint, code, failed=failed, hosts=hosts, changed=result.changed)

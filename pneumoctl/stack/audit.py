@@ -70,7 +70,7 @@ def recorded(stack: Stack, command: str, options: Mapping[str, Option]) -> Itera
     except BaseException as error:
         record.code = _code(error)
         if isinstance(error, PneumoError) and isinstance(changed := error.details.get("changed"), Sequence):
-            record.changed = changed
+            record.changed = [*(record.changed or ()), *changed]
         raise
     finally:
         record.end()

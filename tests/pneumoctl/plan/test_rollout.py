@@ -89,6 +89,7 @@ def test_a_failure_stops_its_host_and_dependent_steps_only(tmp_path: Path, endin
         raise_for(result, "pneumoctl configure")
     assert raised.value.code == Exit.PARTLY
     assert raised.value.details["hosts"] == ["a", "c"]
+    assert raised.value.details["changed"] == ["b: one", "b: two"]  # the audit record lists them
     assert raised.value.hint.endswith("pneumoctl configure")
 
 

@@ -94,6 +94,15 @@ def test_the_end_is_recorded_for_every_outcome(demo_stack: Stack, error: BaseExc
     assert ended["code"] == code and ended["changed"] == (["one"] if code == 10 else None)
 
 
+def test_a_failure_adds_to_what_was_changed_before_it(demo_stack: Stack) -> None:
+    """As of `up`: resources first, then the steps on the hosts."""
+    with pytest.raises(PneumoError), audit.recorded(demo_stack, "up", {}) as act:
+        act.begin()
+        act.changed = ["aws_instance.app"]
+        raise PneumoError("no", changed=["app-0: Install"])
+    assert audit.chain(demo_stack).entries()[-1]["changed"] == ["aws_instance.app", "app-0: Install"]
+
+
 def test_what_changed_nothing_is_not_recorded(demo_stack: Stack) -> None:
     with pytest.raises(PneumoError), audit.recorded(demo_stack, "up", {}):
         raise PneumoError("cancelled: nothing was changed")

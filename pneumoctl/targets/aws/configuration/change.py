@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,10 @@ def change(settings: Settings, stack: Stack, task: Task, agreed: bool, act: Comm
         desired.save_certificate(stack, desired_state, [step for steps in todo.values() for step in steps])
         with rollback.remembered(stack, desired_state.current_links, task.update, task.rollback):
             result = _carry_out(settings, stack, hosts, plan, todo, task, desired_state)
-    changed = [f"{host}: {step.title}" for host, step in result.done]
-    act.changed = [*(act.changed or ()), *changed]
+    act.changed = [*(act.changed or ()), *result.changed]
     proven = result.outputs.get(configure.PROOF)
     prediction = json.loads(proven.stdout) if proven else None
-    return {"stack": stack.name, "changed": changed, "prediction": prediction, "promoted_model": promoted}
+    return {"stack": stack.name, "changed": result.changed, "prediction": prediction, "promoted_model": promoted}
 
 
 def lines(document: Mapping[str, Any], nothing: str) -> list[str]:
@@ -137,7 +137,9 @@ def _carry_out(
             shown.expect(count)
         result = rollout.roll_out(plan, runners, todo, journal, _reporter(shown))
         expect = (lambda more: shown.expect(count + more)) if shown else (lambda _: None)
-        restored = restore.after(result, desired_state, runners, journal, _reporter(shown), expect)
+        links = partial(desired.links, hosts.agents)
+        restored = restore.after(result, desired_state, runners, journal, _reporter(shown), links, expect)
+    result.done += restored.done
     journal.write("end", detail=f"{len(result.done)} steps")
     result.failures += [rollout.Failure(name, rollout.CONNECT, error) for name, error in hosts.unreachable.items()]
     rollout.raise_for(result, _again(settings, task), restored.lines, not restored.complete)

@@ -16,6 +16,7 @@ from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
 from pneumoctl.ssh.agent_client import Agents
+from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.settings import Settings
@@ -27,19 +28,33 @@ from pneumoctl.targets.common import health
 LOGIN = "clinician"
 TLS = "tls"  # the folder of the stack's own certificate
 LINKS = tuple(f"{kind}/{link}" for kind in ("api", "web", "model") for link in ("current", "previous"))
-_READLINKS = f'cd {ROOT} 2>/dev/null || exit 0; for one in "$@"; do printf "%s %s\\n" "$one" "$(readlink "$one")"; done'
+# A link that is not there is none; one that cannot be read is an error.
+_READLINKS = """test -e "$1" || exit 0
+cd "$1" || exit; shift
+for one in "$@"; do
+  test -L "$one" || continue
+  target=$(readlink "$one") || exit
+  printf "%s %s\\n" "$one" "$target"
+done"""
 
 
 def current_links(hosts: Hosts) -> dict[str, dict[str, str]]:
-    """What the links `current` and `previous` of each host point to: host -> link -> target."""
+    """What the links `current` and `previous` of each host point to: host -> link -> target.
+
+    Raises ssh.Unreachable if those of a host cannot be read: it is not known whether the host serves.
+    """
     with ThreadPoolExecutor(len(hosts.inventory.hosts)) as pool:
-        links_by_host = pool.map(lambda host: _links(hosts.agents, host), hosts.inventory.hosts)
+        links_by_host = pool.map(lambda host: links(hosts.agents, host), hosts.inventory.hosts)
         return {host.name: links for host, links in zip(hosts.inventory.hosts, links_by_host, strict=True)}
 
 
-def _links(agents: Agents, host: Host) -> dict[str, str]:
-    listing = agents.run(host, ("sh", "-c", _READLINKS, "sh", *LINKS)).stdout
-    return {link: target for link, _, target in (line.partition(" ") for line in listing.splitlines()) if target}
+def links(agents: Agents, host: Host) -> dict[str, str]:
+    """What the links of a host point to: link -> target. Raises ssh.Unreachable if they cannot be read."""
+    output = agents.run(host, ("sh", "-c", _READLINKS, "sh", ROOT, *LINKS))
+    if output.code:
+        raise Unreachable(host, "reading its releases", output.tail() or f"exit {output.code}")
+    lines = (line.partition(" ") for line in output.stdout.splitlines())
+    return {link: target for link, _, target in lines if target}
 
 
 @dataclass(frozen=True)

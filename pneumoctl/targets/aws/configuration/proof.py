@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from model import bundle
+from pneumoctl.errors import PneumoError
 from pneumoctl.plan.steps import Step
 from pneumoctl.plan.transport import Output
 from pneumoctl.ssh.agent_client import Agents
@@ -17,9 +18,12 @@ from pneumoctl.targets.common import health
 
 HASHED_S = 60.0  # in which a host hashes the files of its model
 # The process and not the link says what serves: a service resolves `current` when it starts.
-_RUNNING = (
-    r"""tr '\0' '\n' <"/proc/$(systemctl show -P MainPID pneumoctl-api)/environ" | sed -n 's/^MODEL_BUNDLE=//p'"""
-)
+# Prints the id of the process, 0 if there is none, and its bundle.
+_RUNNING = r"""pid=$(systemctl show -P MainPID pneumoctl-api) || exit
+echo "$pid"
+test "$pid" != 0 || exit 0
+environment=$(tr '\0' '\n' <"/proc/$pid/environ") || exit
+echo "$environment" | sed -n 's/^MODEL_BUNDLE=//p'"""
 
 Manifest = dict[str, Any]
 
@@ -41,7 +45,7 @@ class FrontDoor:
 
 
 def served(hosts: Hosts) -> Manifest:
-    """The manifest of the one model that all API hosts run. Raises PneumoError (exit 10) unless there is one.
+    """The manifest of the one model that all API hosts run. Raises PneumoError: exit 10 if there is none, 1 if unknown.
 
     Neither what the operator's machine has promoted nor what an answer says of itself counts.
     """
@@ -57,10 +61,16 @@ def served(hosts: Hosts) -> Manifest:
 
 
 def _running(agents: Agents, host: Host) -> Manifest:
-    """The manifest of the model that the API of a host runs, after every file of it was hashed."""
-    root = agents.run(host, ("sh", "-c", _RUNNING)).stdout.strip()
-    if not root:
+    """The manifest of the model that the API of a host runs, after every file of it was hashed.
+
+    A host that cannot say what it runs is no failed health gate: that would take back a release that may be good.
+    """
+    output = agents.run(host, ("sh", "-c", _RUNNING))
+    process, _, root = output.stdout.strip().partition("\n")
+    if process == "0":
         raise health.failed(f"the API on {host.name} does not run")
+    if output.code or not root:
+        raise _not_known(host, output.tail() or f"exit {output.code}")
     if changed := agents.check_releases(host, [root], HASHED_S):
         kind, path = changed[0]
         raise health.failed(f"the model on {host.name} is not the deployed one: {path} {kind}; deploy that model again")
@@ -68,10 +78,14 @@ def _running(agents: Agents, host: Host) -> Manifest:
     try:
         manifest = bundle.read((content or "").encode())
     except bundle.BundleError as error:
-        raise health.failed(f"the model on {host.name}: {error}") from error
+        raise _not_known(host, f"this pneumoctl cannot read its {bundle.MANIFEST}: {error}") from error
     if _name(manifest) != PurePosixPath(root).name:
         raise health.failed(f"{root} on {host.name} contains {_name(manifest)}")
     return manifest
+
+
+def _not_known(host: Host, why: str) -> PneumoError:
+    return PneumoError(f"which model the API on {host.name} runs is not known: {why}", "pneumoctl status")
 
 
 def _name(manifest: Manifest) -> str:

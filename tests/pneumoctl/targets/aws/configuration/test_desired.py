@@ -1,13 +1,22 @@
-"""The certificate of the front door: read-only commands make none, and the proof expects the one that is installed."""
+"""The certificate of the front door: to look makes none, and the proof expects the installed one; the hosts' links."""
 
+import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import configure, releases
+from pneumoctl.hosts.layout import ROOT
+from pneumoctl.plan.transport import Output
+from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.ssh.hosts import Hosts
+from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate as tls
@@ -52,3 +61,43 @@ def test_a_certificate_of_the_user_is_never_copied(tmp_path: Path) -> None:
     wanted = replace(DESIRED, settings=replace(SETTINGS, certificate="c.pem", certificate_key="k.pem"))
     desired.save_certificate(Stack("t", tmp_path), wanted, configure.plan(wanted).steps)
     assert list(tmp_path.iterdir()) == []
+
+
+class LinkAgents:
+    """The agents of hosts whose releases lie in this folder of this machine, and whose PATH is this."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        self.root, self.path = root, path
+
+    def run(self, host: Host, argv: Sequence[str]) -> Output:
+        words = [str(self.root) if word == ROOT else word for word in argv]
+        done = subprocess.run(
+            [f"/bin/{words[0]}", *words[1:]], env={"PATH": self.path}, capture_output=True, text=True, check=False
+        )
+        return Output(done.returncode, done.stdout, done.stderr)
+
+
+def links(root: Path, path: str = "/usr/bin:/bin") -> dict[str, dict[str, str]]:
+    agents: Any = LinkAgents(root, path)
+    return desired.current_links(Hosts(HOSTS, agents, {}))
+
+
+def test_the_links_of_a_host_are_read(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "current").symlink_to("releases/r1")
+    assert links(tmp_path)["app-0"] == {"api/current": "releases/r1"}
+    assert links(tmp_path / "missing")["app-0"] == {}
+
+
+def test_links_that_cannot_be_read_are_not_missing(tmp_path: Path) -> None:
+    """A host would count as new: switched first, with all others like it, and to the model of this pneumoctl."""
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "current").symlink_to("releases/r1")
+    with pytest.raises(Unreachable, match=r"reading its releases: .*not found"):
+        links(tmp_path, path="/nowhere")
+
+
+def test_a_host_that_is_too_slow_to_list_its_links_is_not_new(tmp_path: Path) -> None:
+    agents: Any = SimpleNamespace(run=lambda host, argv: Output(124, "", "sh: did not end within 20 s"))
+    with pytest.raises(Unreachable, match="did not end within 20 s"):
+        desired.current_links(Hosts(HOSTS, agents, {}))

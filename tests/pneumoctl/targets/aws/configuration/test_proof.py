@@ -1,6 +1,7 @@
 """What serves is what the API processes of the hosts run, identified by the digest of every file."""
 
 import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,8 @@ class Agents:
         self.running = running
 
     def run(self, host: Host, argv: Any) -> Output:
-        return Output(0, f"{self.running[host.name] or ''}\n", "")
+        root = self.running[host.name]
+        return Output(0, f"17\n{root}\n" if root else "0\n", "")
 
     def read(self, host: Host, paths: list[str]) -> list[str | None]:
         return [Path(path).read_text() for path in paths]
@@ -86,3 +88,45 @@ def test_a_model_under_the_name_of_another_is_refused(deploy: Any) -> None:
     root = deploy("app-0", 380)
     other = root.rename(root.with_name(f"{root.name[:-12]}{'0' * 12}"))
     assert f"{other / 'bundle.json'} differs" in refused({"app-0": other, "app-1": other})
+
+
+@pytest.mark.parametrize(
+    "output", [Output(124, "", "sh: did not end within 20 s"), Output(2, "17\n", "no such file"), Output(0, "17\n", "")]
+)
+def test_a_host_that_does_not_say_what_it_runs_is_no_failed_gate(deploy: Any, output: Output) -> None:
+    """A failed gate takes the release back on every host."""
+    agents = Agents({"app-0": deploy("app-0", 380)})
+    answers = SimpleNamespace(
+        run=lambda host, argv: output if host.name == "app-1" else agents.run(host, argv),
+        read=agents.read,
+        check_releases=agents.check_releases,
+    )
+    with pytest.raises(PneumoError, match=r"app-1 runs is not known") as caught:
+        proof.served(SimpleNamespace(inventory=HOSTS, agents=answers))  # type: ignore[arg-type]
+    assert caught.value.code == Exit.FAILED
+
+
+def test_a_bundle_that_this_pneumoctl_cannot_read_is_no_failed_gate(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots: dict[str, Path | None] = {name: deploy(name, 380) for name in ("app-0", "app-1")}
+    monkeypatch.setattr(proof.bundle, "SCHEMAS", (0,))
+    with pytest.raises(PneumoError, match=r"cannot read its bundle\.json") as caught:
+        served(roots)
+    assert caught.value.code == Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("pid", "said", "code"),
+    [("$PPID", "/m/one-1", 0), ("0", "", 0), ("4194305", "", 2)],
+    ids=["runs", "does not run", "ended meanwhile"],
+)
+def test_the_process_says_which_bundle_it_runs(tmp_path: Path, pid: str, said: str, code: int) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\necho {pid}\n")
+    systemctl.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL_BUNDLE": "/m/one-1"}
+    argv = ["/bin/sh", "-c", proof._RUNNING]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    process, _, root = done.stdout.strip().partition("\n")
+    assert (root, done.returncode, process == "0") == (said, code, pid == "0")
