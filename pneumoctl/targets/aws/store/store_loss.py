@@ -2,18 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
-from pneumoctl.stack.inventory import STORE
+from pneumoctl.stack.inventory import STORE, Host
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, results
+from pneumoctl.targets.aws.store import backups, results, uploads
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
 
@@ -51,7 +51,7 @@ def export(context: Context, target: Path) -> Summary | None:
     try:
         if not _may_hold(context):
             return _newest_backup(context, target.parent)
-        exported = results.export(context.stack, target)
+        exported = results.export(context.stack, target, uploads.hosts(context))
     except PneumoError as error:
         if transfer.is_final(context.stack):
             console.note("a teardown that was interrupted had exported all results before")
@@ -108,32 +108,62 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
     return []
 
 
-def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> None:
+@contextmanager
+def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> Iterator[None]:
+    """Secure the results before the block, which carries out the changes; uploads go on after it, even if it fails."""
+    stopped = secure(context, changes, agreed_to_lose)
+    try:
+        yield
+    finally:
+        resume(context, stopped)
+
+
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> list[Host]:
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
-    The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
-    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy.
+    The copy is the last export, or a backup that is made now; uploads are stopped, on the hosts that it returns. For a
+    host that is gone already, it is the newest backup. Raises PneumoError, with uploads going on, if there is no such
+    copy.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
-        return
+        return []
     if change.action == "create" and context.stack.hosts() is not None:
         found = backups.fetch(context, backups.new_folder(context))
         if found is not None:
             transfer.want_import(context.stack, found[0])
     if not change.destroys or not _may_hold(context):
-        return
+        return []
+    hosts = uploads.hosts(context)
     try:
         with results.opened(context.stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
-            with results.uploads_stopped(context.stack, store.connections):
+            with uploads.stopped(store.connections, hosts):
                 _secure(context, store)
     except NothingStored:
-        return
+        return []
     except LosesResults:
         raise
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})") from error
+    return hosts
+
+
+def resume(context: Context, stopped: Collection[Host]) -> None:
+    """Start uploads again on those of the hosts that still exist; what does not succeed is a warning.
+
+    Not while terraform runs, which may still destroy the host of the store with what would be added.
+    """
+    if not stopped:
+        return
+    try:
+        if run := context.terraform.current:
+            raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
+        left = {host.instance_id for host in uploads.hosts(context)}
+        with results.opened(context.stack) as store:
+            uploads.start(store.connections, [host for host in stopped if host.instance_id in left])
+    except PneumoError as error:
+        console.warn(f"uploads stay stopped until the next pneumoctl up: {error.message}")
 
 
 def _secure(context: Context, store: HostStore) -> None:

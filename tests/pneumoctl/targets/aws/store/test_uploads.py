@@ -1,0 +1,86 @@
+"""Uploads are stopped only while it is certain that the host of the store is destroyed next."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pneumoctl.errors import PneumoError
+from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.stack.inventory import Host
+from pneumoctl.targets.aws.store import store_loss
+from pneumoctl.terminal.console import Console
+from tests.pneumoctl.targets.aws.store.test_store_loss import APP, OTHERS, REPLACE, UPLOADS, World
+
+pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
+
+
+@pytest.fixture
+def exported(world: World, tmp_path: Any) -> World:
+    """A stack whose results an export holds, so that `up` may replace the host of the store."""
+    world.export(world.context.stack, None, tmp_path / "out")
+    return world
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was warned about."""
+    shown = list[str]()
+    monkeypatch.setattr(Console, "warn", lambda _, text: shown.append(text))
+    return shown
+
+
+def told(world: World, verb: str) -> set[str]:
+    return {name for name, each in world.told if each == verb}
+
+
+@pytest.mark.parametrize("failure", [PneumoError("the state is locked"), KeyboardInterrupt()])
+def test_uploads_go_on_if_the_change_fails(exported: World, failure: BaseException) -> None:
+    with pytest.raises(type(failure)), store_loss.secured(exported.context, REPLACE, False):
+        assert told(exported, "stop") == UPLOADS and not told(exported, "start")
+        raise failure
+    assert told(exported, "start") == UPLOADS
+
+
+def test_after_the_change_uploads_go_on_where_the_host_still_exists(exported: World) -> None:
+    with store_loss.secured(exported.context, REPLACE, False):
+        exported.instances = [replace(APP, id="i-new"), *OTHERS]
+    assert told(exported, "start") == UPLOADS - {"app-0"}
+
+
+def test_nothing_is_started_that_was_not_stopped(world: World) -> None:
+    with store_loss.secured(world.context, (), False):
+        pass
+    assert world.told == []
+
+
+def test_uploads_stay_stopped_while_a_terraform_that_was_left_may_destroy_the_store(
+    exported: World, warnings: list[str]
+) -> None:
+    run = SimpleNamespace(command="terraform apply", pid=12)
+    terraform: Any = SimpleNamespace(current=run)
+    exported.context = replace(exported.context, terraform=terraform)
+    with pytest.raises(KeyboardInterrupt), store_loss.secured(exported.context, REPLACE, False):
+        raise KeyboardInterrupt
+    assert not told(exported, "start")
+    (warning,) = warnings
+    assert "until the next pneumoctl up: terraform apply (process 12) still changes the stack" in warning
+
+
+@pytest.mark.parametrize("failure", [PneumoError("the host key of web-0 changed"), KeyboardInterrupt()])
+def test_uploads_go_on_if_stopping_them_is_interrupted(exported: World, failure: BaseException) -> None:
+    exported.failing["web-0", "stop"] = failure
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PneumoError):
+        store_loss.secure(exported.context, REPLACE, False)
+    assert told(exported, "start") == UPLOADS
+
+
+def test_a_host_that_cannot_be_told_does_not_keep_the_others_stopped(exported: World, warnings: list[str]) -> None:
+    away: Sequence[PneumoError] = (PneumoError("its key changed"), Unreachable(Host("app-1", "app"), "login", "silent"))
+    exported.failing |= {("web-0", "start"): away[0], ("app-1", "start"): away[1]}
+    with store_loss.secured(exported.context, REPLACE, False):
+        pass
+    assert told(exported, "start") == UPLOADS and len(warnings) == 2
+    assert "uploads on web-0 were not started (next: pneumoctl up): its key changed" in warnings
