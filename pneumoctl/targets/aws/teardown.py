@@ -118,10 +118,18 @@ def _bucket_name(context: Context) -> str:
 
 
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
-    """Export what `keep` says, verified, then destroy everything; if the export fails, nothing is deleted."""
+    """Export what `keep` says, verified, then destroy everything.
+
+    If an export fails, nothing is deleted, and uploads go on, as after any failure before a host was destroyed.
+    """
     folder = new_folder(context.stack)
     results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
-    _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
+    try:
+        _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
+    except BaseException:
+        if results is not None:
+            store_loss.resume_unless_destroyed(context)
+        raise
     return Exported(folder if folder.exists() else None, results)
 
 

@@ -44,8 +44,8 @@ def described(context: Context, doomed: Collection[str]) -> str:
 def export(context: Context, target: Path) -> Summary | None:
     """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
 
-    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts. If the
-    host is gone, the newest backup is all that is left.
+    If the host is silent because a teardown was killed while it destroyed the hosts, the export that this one had made
+    counts: see transfer.final_export. If the host is gone, the newest backup is all that is left.
     """
     console.busy(f"exporting the results on {STORE}")
     try:
@@ -149,6 +149,19 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     return hosts
 
 
+def resume_unless_destroyed(context: Context) -> None:
+    """Start uploads again after a teardown that failed, if it has destroyed no host."""
+    inventory = context.stack.hosts()
+    serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
+    try:
+        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in _GONE}
+        stopped = uploads.hosts(context) if serving <= left else []
+    except PneumoError as error:
+        console.warn(f"uploads stay stopped: {error.message}")
+        return
+    resume(context, stopped)
+
+
 def resume(context: Context, stopped: Collection[Host]) -> None:
     """Start uploads again on those of the hosts that still exist; what does not succeed is a warning.
 
@@ -160,6 +173,7 @@ def resume(context: Context, stopped: Collection[Host]) -> None:
         if run := context.terraform.current:
             raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
         left = {host.instance_id for host in uploads.hosts(context)}
+        transfer.reopen(context.stack)
         with results.opened(context.stack) as store:
             uploads.start(store.connections, [host for host in stopped if host.instance_id in left])
     except PneumoError as error:

@@ -18,6 +18,7 @@ from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
+from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
@@ -25,7 +26,9 @@ from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import find
 from pneumoctl.targets.aws import teardown, trainings
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.aws.trainings import Trainings
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
 from tests.pneumoctl.examples import aws_context
@@ -215,3 +218,20 @@ def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: 
     with pytest.raises(PneumoError):
         teardown._empty_and_destroy(replace(context, terraform=made), None, [BUCKET_ADDRESS])
     assert len(made.late) == 9 - teardown.ATTEMPTS
+
+
+@pytest.mark.parametrize("keep", ["everything", "results", "nothing"])
+def test_uploads_go_on_if_the_bucket_cannot_be_exported(
+    context: Context, monkeypatch: pytest.MonkeyPatch, keep: Keep
+) -> None:
+    resumed = list[Context]()
+
+    def fails(*_: object) -> None:
+        raise PneumoError("the disk is full")
+
+    monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
+    monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
+    monkeypatch.setattr(teardown, "_empty_bucket", fails)
+    with pytest.raises(PneumoError, match="the disk is full"):
+        teardown._export_and_destroy(context, keep, [])
+    assert resumed == ([] if keep == "nothing" else [context])

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import PneumoError
+from pneumoctl.results import transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.store import store_loss
@@ -84,3 +86,25 @@ def test_a_host_that_cannot_be_told_does_not_keep_the_others_stopped(exported: W
         pass
     assert told(exported, "start") == UPLOADS and len(warnings) == 2
     assert "uploads on web-0 were not started (next: pneumoctl up): its key changed" in warnings
+
+
+def test_uploads_go_on_after_a_teardown_that_failed_before_it_destroyed_a_host(world: World, tmp_path: Any) -> None:
+    others = [replace(APP, id=f"i-{number}", name=name) for number, name in ((0, "nginx"), (1, "monitoring"))]
+    store_loss.export(world.context, tmp_path / "out")
+    store_loss.resume_unless_destroyed(world.context)  # nginx is gone: nobody could upload
+    assert not told(world, "start") and transfer.is_final(world.context.stack)
+    world.instances += others
+    store_loss.resume_unless_destroyed(world.context)
+    assert told(world, "start") == UPLOADS and not transfer.is_final(world.context.stack)
+
+
+def test_uploads_stay_stopped_while_it_is_not_known_what_a_teardown_destroyed(
+    world: World, tmp_path: Any, warnings: list[str]
+) -> None:
+    def instances(_: str) -> list[Instance]:
+        raise PneumoError("EC2 does not answer")
+
+    store_loss.export(world.context, tmp_path / "out")
+    aws: Any = SimpleNamespace(instances=instances)
+    store_loss.resume_unless_destroyed(replace(world.context, aws=aws))
+    assert not told(world, "start") and warnings == ["uploads stay stopped: EC2 does not answer"]
