@@ -120,8 +120,18 @@ def set_final(stack: Stack, export: Path | None) -> None:
 
 
 def is_final(stack: Stack) -> bool:
-    """Whether nothing can have been stored since the export before a teardown."""
-    return (stack.directory / FINAL).exists()
+    """Whether nothing can have been stored since the export before a teardown, and that export still exists."""
+    try:
+        path = json.loads((stack.directory / FINAL).read_text())["export"]
+        return path is None or Path(path).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def final_export(stack: Stack) -> Path | None:
+    """The export before a teardown, if `is_final`; None also if nothing was ever stored."""
+    path = json.loads((stack.directory / FINAL).read_text())["export"] if is_final(stack) else None
+    return Path(path) if path else None
 
 
 def reopen(stack: Stack) -> None:

@@ -12,6 +12,7 @@ from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.results import transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
@@ -30,10 +31,14 @@ ATTEMPTS = 3  # to empty the bucket and destroy it before something is written t
 
 @dataclass(frozen=True)
 class Exported:
-    """The folder of an export, None if there was nothing to export, and what it holds of the store."""
+    """The folder of an export, None if there was nothing to export, and what it holds of the store.
+
+    `before`: the export of the results that an interrupted teardown had made.
+    """
 
     folder: Path | None = None
     results: Summary | None = None
+    before: Path | None = None
 
 
 def teardown(
@@ -124,13 +129,14 @@ def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Expo
     """
     folder = new_folder(context.stack)
     results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
+    before = transfer.final_export(context.stack) if keep != "nothing" and results is None else None
     try:
         _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
     except BaseException:
         if results is not None:
             store_loss.resume_unless_destroyed(context)
         raise
-    return Exported(folder if folder.exists() else None, results)
+    return Exported(folder if folder.exists() else None, results, before)
 
 
 def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str]) -> None:
@@ -195,6 +201,8 @@ def _end(context: Context, changed: list[str], exported: Exported, left: list[Re
     if exported.folder:
         what = f"{exported.results} " if exported.results else ""
         lines.insert(0, f"exported {what}to {exported.folder}")
+    if exported.before:
+        lines.insert(0, f"an interrupted teardown had exported the results before, to {exported.before}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
     if records := context.stack.records():
@@ -210,6 +218,7 @@ def _document(context: Context, changed: list[str], exported: Exported) -> dict[
         "stack": context.settings.stack,
         "changed": changed,
         "exported": exported.folder,
+        "exported_before": exported.before,
         "results": dict(exported.results.counts) if exported.results else None,
         "left": [],
         "records": context.stack.records(),

@@ -10,6 +10,7 @@ from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
+from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import STORE, Host
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
@@ -53,8 +54,7 @@ def export(context: Context, target: Path) -> Summary | None:
             return _newest_backup(context, target.parent)
         exported = results.export(context.stack, target, uploads.hosts(context))
     except PneumoError as error:
-        if transfer.is_final(context.stack):
-            console.note("a teardown that was interrupted had exported all results before")
+        if isinstance(error, Unreachable) and transfer.is_final(context.stack):
             return None
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:

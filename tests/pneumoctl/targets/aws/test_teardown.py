@@ -18,6 +18,7 @@ from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
+from pneumoctl.results import transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
@@ -235,3 +236,16 @@ def test_uploads_go_on_if_the_bucket_cannot_be_exported(
     with pytest.raises(PneumoError, match="the disk is full"):
         teardown._export_and_destroy(context, keep, [])
     assert resumed == ([] if keep == "nothing" else [context])
+
+
+def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_loss, "export", lambda *_: None)
+    monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
+    transfer.set_final(context.stack, tmp_path)
+    exported = teardown._export_and_destroy(context, "everything", [])
+    report = teardown._end(context, ["a host"], exported, [])
+    assert f"an interrupted teardown had exported the results before, to {tmp_path}" in report.blocks
+    assert report.document["exported_before"] == tmp_path
+    assert teardown._export_and_destroy(context, "nothing", []).before is None

@@ -13,6 +13,7 @@ from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import bundled
 from pneumoctl.gpu import stop as gpu
+from pneumoctl.results import transfer
 from pneumoctl.ssh import keys
 from pneumoctl.stack import inventory
 from pneumoctl.stack.settings import Settings
@@ -199,3 +200,19 @@ def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch)
     environment = context._environment("work", "eu-west-1")
     assert environment["AWS_PROFILE"] == "work" and environment["AWS_REGION"] == "eu-west-1"
     assert "another account's" not in environment.values()
+
+
+def test_stopped_hosts_that_are_started_take_uploads_again(tmp_path: Path) -> None:
+    stack, final = Stack("t", tmp_path / "t"), list[bool]()
+    stack.make()
+    transfer.set_final(stack, None)
+
+    class Stopped(Ec2):
+        def instances(self, _: str) -> list[Instance]:
+            return [replace(WEB, state="stopped")]
+
+        def call(self, *_: str, **__: Any) -> None:
+            final.append(transfer.is_final(stack))
+
+    provision._start_stopped_hosts(replace(aws_context(Stopped()), stack=stack))
+    assert final == [False]

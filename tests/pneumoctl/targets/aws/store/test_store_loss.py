@@ -167,11 +167,26 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
     store_loss.export(world.context, tmp_path / "out")
+    world.held = [PneumoError("the store on app-0 cannot be used")]  # the host answers: it may have booted again
+    with pytest.raises(PneumoError, match="cannot be used"):
+        store_loss.export(world.context, tmp_path / "again")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
+    assert transfer.final_export(world.context.stack) == tmp_path / "out"
     transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
+
+
+def test_an_export_that_was_removed_since_does_not_count(world: World, tmp_path: Path) -> None:
+    store_loss.export(world.context, tmp_path / "out")
+    (tmp_path / "out").rmdir()
+    world.backup = (tmp_path / "newest.tar", HELD)
+    world.held = [AWAY]
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "again")
+    world.instances = []
+    assert store_loss.export(world.context, tmp_path / "again") == HELD
 
 
 def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
