@@ -1,6 +1,7 @@
 """Count, export and import the results of a store."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
         answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+    if (awaited := wanted(stack)) and awaited.resolve() == path.resolve():
+        forget_wanted(stack)
     return answer
 
 
@@ -140,7 +143,13 @@ def reopen(stack: Stack) -> None:
 
 
 def want_import(stack: Stack, path: Path) -> None:
-    """Record that an export has to be imported into the store that replaces the one it was made of."""
+    """Record that an export has to be imported into the store that replaces the one it was made of.
+
+    Raises PneumoError if another one still has to be.
+    """
+    if (other := waiting(stack)) and other != path:
+        hint = f"pneumoctl results import {shlex.quote(str(other))}"
+        raise PneumoError(f"the results in {other} were not imported yet", hint)
     stack.write(WANTED, {"path": str(path)})
 
 
@@ -155,7 +164,13 @@ def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
 
 def forget_wanted(stack: Stack) -> None:
     """Record that nothing has to be imported any more."""
-    (stack.directory / WANTED).unlink()
+    (stack.directory / WANTED).unlink(missing_ok=True)
+
+
+def waiting(stack: Stack) -> Path | None:
+    """The export that has to be imported, if it still exists."""
+    path = wanted(stack)
+    return path if path and path.exists() else None
 
 
 def wanted(stack: Stack) -> Path | None:

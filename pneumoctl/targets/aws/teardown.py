@@ -33,12 +33,14 @@ ATTEMPTS = 3  # to empty the bucket and destroy it before something is written t
 class Exported:
     """The folder of an export, None if there was nothing to export, and what it holds of the store.
 
-    `before`: the export of the results that an interrupted teardown had made.
+    `before`: the export of the results that an interrupted teardown had made. `waiting`: an export with results that
+    were not imported into the store; it stays where it is.
     """
 
     folder: Path | None = None
     results: Summary | None = None
     before: Path | None = None
+    waiting: Path | None = None
 
 
 def teardown(
@@ -103,6 +105,8 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
         yield f"  - {address}"
     if stored := store_loss.described(context, doomed):
         yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
+    if path := transfer.waiting(context.stack):
+        yield f"  results in {path} were not imported into the store: this export stays where it is"
     name = _bucket_name(context)
     files = _files(context, name) if name else []
     if files:
@@ -136,7 +140,7 @@ def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Expo
         if results is not None:
             store_loss.resume_unless_destroyed(context)
         raise
-    return Exported(folder if folder.exists() else None, results, before)
+    return Exported(folder if folder.exists() else None, results, before, transfer.waiting(context.stack))
 
 
 def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str]) -> None:
@@ -203,6 +207,8 @@ def _end(context: Context, changed: list[str], exported: Exported, left: list[Re
         lines.insert(0, f"exported {what}to {exported.folder}")
     if exported.before:
         lines.insert(0, f"an interrupted teardown had exported the results before, to {exported.before}")
+    if exported.waiting:
+        lines.insert(0, f"results that were not imported into the store stay in {exported.waiting}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
     if records := context.stack.records():
@@ -219,6 +225,7 @@ def _document(context: Context, changed: list[str], exported: Exported) -> dict[
         "changed": changed,
         "exported": exported.folder,
         "exported_before": exported.before,
+        "not_imported": exported.waiting,
         "results": dict(exported.results.counts) if exported.results else None,
         "left": [],
         "records": context.stack.records(),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
@@ -111,11 +112,15 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
 @contextmanager
 def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> Iterator[None]:
     """Secure the results before the block, which carries out the changes; uploads go on after it, even if it fails."""
+    before = transfer.wanted(context.stack)
     stopped = secure(context, changes, agreed_to_lose)
     try:
         yield
     finally:
-        resume(context, stopped)
+        resumed = resume(context, stopped)
+        store_is_left = STORE in {host.name for host in resumed} and not context.terraform.suspect
+        if before is None and store_is_left:  # it still holds everything
+            transfer.forget_wanted(context.stack)
 
 
 def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> list[Host]:
@@ -130,7 +135,10 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
         return []
     if change.action == "create" and context.stack.hosts() is not None:
         found = backups.fetch(context, backups.new_folder(context))
-        if found is not None:
+        if found is not None and (other := transfer.waiting(context.stack)):
+            path = shlex.quote(str(found[0]))
+            console.warn(f"{other} is imported first; when the stack is up: pneumoctl results import {path}")
+        elif found is not None:
             transfer.want_import(context.stack, found[0])
     if not change.destroys or not _may_hold(context):
         return []
@@ -162,22 +170,26 @@ def resume_unless_destroyed(context: Context) -> None:
     resume(context, stopped)
 
 
-def resume(context: Context, stopped: Collection[Host]) -> None:
-    """Start uploads again on those of the hosts that still exist; what does not succeed is a warning.
+def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
+    """Start uploads again on those of the hosts that still exist, and return these; a failure is a warning.
 
     Not while terraform runs, which may still destroy the host of the store with what would be added.
     """
     if not stopped:
-        return
+        return []
     try:
         if run := context.terraform.current:
             raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
-        left = {host.instance_id for host in uploads.hosts(context)}
+        existing = context.aws.instances(context.settings.stack)
+        left = {each.id for each in existing if each.state not in HALTING | HALTED}
         transfer.reopen(context.stack)
+        resumed = [host for host in stopped if host.instance_id in left]
         with results.opened(context.stack) as store:
-            uploads.start(store.connections, [host for host in stopped if host.instance_id in left])
+            uploads.start(store.connections, resumed)
+        return resumed
     except PneumoError as error:
         console.warn(f"uploads stay stopped until the next pneumoctl up: {error.message}")
+        return []
 
 
 def _secure(context: Context, store: HostStore) -> None:

@@ -249,3 +249,22 @@ def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
     assert f"an interrupted teardown had exported the results before, to {tmp_path}" in report.blocks
     assert report.document["exported_before"] == tmp_path
     assert teardown._export_and_destroy(context, "nothing", []).before is None
+
+
+def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_loss, "export", lambda *_: None)
+    monkeypatch.setattr(store_loss, "described", lambda *_: "")
+    monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
+    monkeypatch.setattr(teardown, "_bucket_name", lambda _: "")
+    (tmp_path / "copy").mkdir()
+    transfer.want_import(context.stack, tmp_path / "copy")
+    assert f"results in {tmp_path}/copy were not imported" in "\n".join(
+        teardown._description(context, ["x"], "nothing")
+    )
+    exported = teardown._export_and_destroy(context, "nothing", ["x"])
+    teardown._forget(context.stack)
+    report = teardown._end(context, ["x"], exported, [])
+    assert f"results that were not imported into the store stay in {tmp_path}/copy" in report.blocks
+    assert report.document["not_imported"] == tmp_path / "copy" and (tmp_path / "copy").exists()

@@ -14,7 +14,7 @@ from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.terminal.console import Console
-from tests.pneumoctl.targets.aws.store.test_store_loss import APP, OTHERS, REPLACE, UPLOADS, World
+from tests.pneumoctl.targets.aws.store.test_store_loss import APP, HELD, OTHERS, REPLACE, UPLOADS, World
 
 pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
 
@@ -50,6 +50,26 @@ def test_after_the_change_uploads_go_on_where_the_host_still_exists(exported: Wo
     with store_loss.secured(exported.context, REPLACE, False):
         exported.instances = [replace(APP, id="i-new"), *OTHERS]
     assert told(exported, "start") == UPLOADS - {"app-0"}
+
+
+@pytest.mark.parametrize(("state", "stays"), [("running", False), ("shutting-down", True)])
+def test_the_import_stays_wanted_unless_the_store_was_left_alone(exported: World, state: str, stays: bool) -> None:
+    with pytest.raises(PneumoError), store_loss.secured(exported.context, REPLACE, False):
+        exported.instances = [replace(APP, state=state), *OTHERS]
+        raise PneumoError("the state is locked")
+    assert (transfer.wanted(exported.context.stack) is not None) == stays
+
+
+def test_an_import_that_is_still_wanted_is_not_replaced_by_another(exported: World, tmp_path: Any) -> None:
+    stack = exported.context.stack
+    (tmp_path / "earlier").mkdir()
+    transfer.want_import(stack, tmp_path / "earlier")
+    with pytest.raises(PneumoError, match="/earlier were not imported yet"):
+        store_loss.secure(exported.context, REPLACE, False)
+    assert told(exported, "start") == UPLOADS
+    exported.backup = (tmp_path / "newest.tar", HELD)
+    store_loss.secure(exported.context, (replace(REPLACE[0], action="create"),), False)
+    assert transfer.wanted(stack) == tmp_path / "earlier"
 
 
 def test_nothing_is_started_that_was_not_stopped(world: World) -> None:
