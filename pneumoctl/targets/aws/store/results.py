@@ -15,6 +15,7 @@ from pneumoctl.ssh.connections import Connections
 from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.store import uploads
+from pneumoctl.terminal.console import console
 
 _LIMIT_S, _STALL_S = 3600.0, 300.0
 # Redis writes a first file of some 100 bytes; one result alone has more than a KiB.
@@ -73,7 +74,9 @@ def export(stack: Stack, target: Path, hosts: Sequence[Host]) -> Summary | None:
     try:
         with opened(stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
-            with uploads.stopped(store.connections, hosts):
+            with uploads.stopped(store.connections, hosts) as doubtful:
+                for failure in doubtful:  # of no consequence unless a result is added after the second count
+                    console.warn(f"uploads may go on, on {failure}")
                 exported = transfer.export(stack, store, target)
                 transfer.require_intact(exported, target)
                 require_unchanged(store, exported)

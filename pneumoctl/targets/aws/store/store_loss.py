@@ -146,8 +146,8 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     try:
         with results.opened(context.stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
-            with uploads.stopped(store.connections, hosts):
-                _secure(context, store)
+            with uploads.stopped(store.connections, hosts) as doubtful:
+                _secure(context, store, doubtful)
     except NothingStored:
         return []
     except LosesResults:
@@ -192,13 +192,17 @@ def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
         return []
 
 
-def _secure(context: Context, store: HostStore) -> None:
+def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None:
+    """Want the import of a copy. `doubtful`: the hosts on which uploads may go on, each with the reason."""
+    if doubtful:
+        raise LosesResults(f"results that are added until then, because uploads may go on ({'; '.join(doubtful)})")
     held = transfer.count(store)
     if not any(held.counts.values()):
         return
     copy = _export_of(context.stack, held) or _backup_of(context, store, held)
     if copy is None:
         raise LosesResults(f"{held}, which neither an export nor a backup holds")
+    results.require_unchanged(store, held)
     transfer.want_import(context.stack, copy)
 
 

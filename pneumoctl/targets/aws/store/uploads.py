@@ -3,18 +3,21 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from pneumoctl.aws.ec2 import HALTED
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.releases import UNITS
-from pneumoctl.plan.transport import Output
 from pneumoctl.ssh import remote_command
 from pneumoctl.ssh.connections import Connections, Unreachable
 from pneumoctl.stack.inventory import Host
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
 
+Answer = TypeVar("Answer")
 _LIMIT_S = 90.0
+_STOPPED = {"inactive", "failed"}  # a unit that is not installed is inactive
+_STOP = 'systemctl stop "$@"; systemctl show --property=ActiveState --value "$@"'
 _NOT_INSTALLED = 5  # systemctl's exit code for a unit that does not exist: the host was never configured
 
 
@@ -26,24 +29,30 @@ def hosts(context: Context) -> list[Host]:
 
 
 @contextmanager
-def stopped(connections: Connections, hosts: Sequence[Host]) -> Iterator[None]:
-    """Stop uploads on all hosts that answer; start them again only if that or the block is interrupted or fails."""
+def stopped(connections: Connections, hosts: Sequence[Host]) -> Iterator[list[str]]:
+    """Stop uploads on the hosts; yields why that is not certain, one text for each such host.
+
+    They start again only if that or the block is interrupted or fails.
+    """
     try:
-        _stop(connections, hosts)
-        yield
+        yield _stop(connections, hosts)
     except BaseException:
         start(connections, hosts)
         raise
 
 
-def _stop(connections: Connections, hosts: Sequence[Host]) -> None:
-    def stop(host: Host) -> None:
+def _stop(connections: Connections, hosts: Sequence[Host]) -> list[str]:
+    def stop(host: Host) -> str:
         try:
-            _systemctl(connections, host, "stop")
+            done = remote_command.run(connections, host, ("sh", "-c", _STOP, "sh", *_units(host)), _LIMIT_S)
         except Unreachable as error:
-            console.warn(f"uploads on {host.name} were not stopped: {error.message}")
+            return error.message
+        states = done.stdout.split()
+        if done.code == 0 and len(states) == len(_units(host)) and _STOPPED.issuperset(states):
+            return ""
+        return f"{host.name}: {done.stderr.strip() or ', '.join(states) or 'no answer'}"
 
-    _on_all(hosts, stop)
+    return [failure for failure in _on_all(hosts, stop) if failure]
 
 
 def start(connections: Connections, hosts: Collection[Host]) -> None:
@@ -51,7 +60,7 @@ def start(connections: Connections, hosts: Collection[Host]) -> None:
 
     def tell(host: Host) -> None:
         try:
-            done = _systemctl(connections, host, "start")
+            done = remote_command.run(connections, host, ("systemctl", "start", *_units(host)), _LIMIT_S)
             failure = done.stderr.strip() if done.code not in (0, _NOT_INSTALLED) else ""
         except PneumoError as error:
             failure = error.message
@@ -61,11 +70,10 @@ def start(connections: Connections, hosts: Collection[Host]) -> None:
     _on_all(hosts, tell)
 
 
-def _systemctl(connections: Connections, host: Host, verb: str) -> Output:
-    units = [f"{UNITS[host.role]}.{kind}" for kind in ("socket", "service")]
-    return remote_command.run(connections, host, ("systemctl", verb, *units), _LIMIT_S)
+def _units(host: Host) -> list[str]:
+    return [f"{UNITS[host.role]}.{kind}" for kind in ("socket", "service")]
 
 
-def _on_all(hosts: Collection[Host], tell: Callable[[Host], None]) -> None:
+def _on_all(hosts: Collection[Host], tell: Callable[[Host], Answer]) -> list[Answer]:
     with ThreadPoolExecutor(max(1, len(hosts))) as pool:
-        list(pool.map(tell, hosts))
+        return list(pool.map(tell, hosts))

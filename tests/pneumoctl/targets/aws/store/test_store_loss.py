@@ -61,8 +61,8 @@ class World:
         return replace(held, counts={**held.counts, "damaged": 0})
 
     def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> Output:
-        self.told.append((host.name, argv[1]))
-        failure = self.failing.get(self.told[-1], Output(0, "", ""))
+        self.told.append((host.name, "start" if "start" in argv else "stop"))
+        failure = self.failing.get(self.told[-1], Output(0, "inactive\n\nfailed\n", ""))
         if isinstance(failure, BaseException):
             raise failure
         return failure

@@ -9,6 +9,7 @@ import pytest
 
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.errors import PneumoError
+from pneumoctl.plan.transport import Output
 from pneumoctl.results import transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
@@ -97,6 +98,44 @@ def test_uploads_go_on_if_stopping_them_is_interrupted(exported: World, failure:
     with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PneumoError):
         store_loss.secure(exported.context, REPLACE, False)
     assert told(exported, "start") == UPLOADS
+
+
+SILENT = Unreachable(Host("web-0", "web", "10.20.1.2"), "login", "silent")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (SILENT, r"web-0 \(10.20.1.2\): login: silent"),
+        (Output(0, "inactive\n\ndeactivating\n", ""), "web-0: inactive, deactivating"),
+        (Output(0, "inactive\n\nactive\n", "Job failed"), "web-0: Job failed"),
+        (Output(0, "inactive\n", ""), "web-0: inactive"),
+        (Output(124, "", "did not end within 90 s"), "web-0: did not end"),
+        (Output(255, "inactive\n\ninactive\n", ""), "web-0: inactive"),
+    ],
+)
+def test_the_store_is_not_replaced_while_uploads_may_go_on(
+    exported: World, tmp_path: Any, warnings: list[str], answer: Any, reason: str
+) -> None:
+    exported.failing["web-0", "stop"] = answer
+    with pytest.raises(store_loss.LosesResults, match=rf"because uploads may go on \({reason}.*Nothing was changed"):
+        store_loss.secure(exported.context, REPLACE, False)
+    assert told(exported, "start") == UPLOADS
+    assert store_loss.export(exported.context, tmp_path / "teardown") is not None  # a teardown only warns
+    assert len(warnings) == 1 and "uploads may go on, on web-0" in warnings[0]
+
+
+def test_a_host_that_is_off_takes_no_uploads(exported: World) -> None:
+    exported.failing["web-0", "stop"] = SILENT
+    exported.instances[1] = replace(OTHERS[0], state="stopped")
+    store_loss.secure(exported.context, REPLACE, False)
+
+
+def test_a_result_that_came_in_while_the_copy_was_made_is_not_lost(exported: World) -> None:
+    exported.held = [HELD, replace(HELD, contents="one more")]
+    with pytest.raises(store_loss.LosesResults, match="results were added on app-0 after they were exported"):
+        store_loss.secure(exported.context, REPLACE, False)
+    assert transfer.wanted(exported.context.stack) is None and told(exported, "start") == UPLOADS
 
 
 def test_a_host_that_cannot_be_told_does_not_keep_the_others_stopped(exported: World, warnings: list[str]) -> None:
