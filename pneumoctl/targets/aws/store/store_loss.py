@@ -15,6 +15,7 @@ from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import STORE, Host
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import backups, results, uploads
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
@@ -26,10 +27,11 @@ _GONE = ("shutting-down", "terminated")
 class LosesResults(PneumoError):
     """`up` would replace the host of the store, and lose results."""
 
-    def __init__(self, lost: str) -> None:
+    def __init__(self, lost: str, first: str = "") -> None:
         message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
         copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
-        super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
+        hint = f"{first}; or: {copy}" if first else copy
+        super().__init__(message, f"{hint} (or, losing the results: pneumoctl up --lose-results)")
 
 
 def described(context: Context, doomed: Collection[str]) -> str:
@@ -142,8 +144,9 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
             transfer.want_import(context.stack, found[0])
     if not change.destroys or not _may_hold(context):
         return []
-    hosts = uploads.hosts(context)
     try:
+        provision.boot_stopped_hosts(context)  # a store that is off can be neither copied nor exported
+        hosts = uploads.hosts(context)
         with results.opened(context.stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
             with uploads.stopped(store.connections, hosts) as doubtful:
@@ -153,7 +156,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     except LosesResults:
         raise
     except PneumoError as error:
-        raise LosesResults(f"an unknown number of results ({error.message})") from error
+        raise LosesResults(f"an unknown number of results ({error.message})", error.hint) from error
     return hosts
 
 

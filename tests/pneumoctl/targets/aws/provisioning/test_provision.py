@@ -202,17 +202,18 @@ def test_terraform_is_of_the_same_account_as_we(monkeypatch: pytest.MonkeyPatch)
     assert "another account's" not in environment.values()
 
 
-def test_stopped_hosts_that_are_started_take_uploads_again(tmp_path: Path) -> None:
-    stack, final = Stack("t", tmp_path / "t"), list[bool]()
-    stack.make()
+def test_stopped_hosts_that_are_started_take_uploads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, events = Stack("t", tmp_path / "t"), list[Any]()
+    stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
     transfer.set_final(stack, None)
 
     class Stopped(Ec2):
         def instances(self, _: str) -> list[Instance]:
-            return [replace(WEB, state="stopped")]
+            return [replace(WEB, state="stopped"), replace(WEB, id="i-3", name="app-0", role="app")]
 
-        def call(self, *_: str, **__: Any) -> None:
-            final.append(transfer.is_final(stack))
+        def call(self, *_: str, **arguments: Any) -> None:
+            events.append((transfer.is_final(stack), arguments["InstanceIds"]))
 
-    provision._start_stopped_hosts(replace(aws_context(Stopped()), stack=stack))
-    assert final == [False]
+    monkeypatch.setattr(provision.first_boot, "wait", lambda hosts, *_: events.append([host.name for host in hosts]))
+    provision.boot_stopped_hosts(replace(aws_context(Stopped()), stack=stack))
+    assert events == [(False, ["i-2"]), ["web-0"]]

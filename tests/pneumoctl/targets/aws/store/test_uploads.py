@@ -13,9 +13,10 @@ from pneumoctl.plan.transport import Output
 from pneumoctl.results import transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.stack.inventory import Host
+from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.terminal.console import Console
-from tests.pneumoctl.targets.aws.store.test_store_loss import APP, HELD, OTHERS, REPLACE, UPLOADS, World
+from tests.pneumoctl.targets.aws.store.test_store_loss import APP, AWAY, HELD, OTHERS, REPLACE, UPLOADS, World
 
 pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
 
@@ -125,10 +126,29 @@ def test_the_store_is_not_replaced_while_uploads_may_go_on(
     assert len(warnings) == 1 and "uploads may go on, on web-0" in warnings[0]
 
 
-def test_a_host_that_is_off_takes_no_uploads(exported: World) -> None:
+def test_a_host_that_does_not_exist_takes_no_uploads(exported: World) -> None:
     exported.failing["web-0", "stop"] = SILENT
-    exported.instances[1] = replace(OTHERS[0], state="stopped")
+    del exported.instances[1]
     store_loss.secure(exported.context, REPLACE, False)
+
+
+def test_a_store_that_is_off_is_started_before_it_is_copied(exported: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported.instances[0] = replace(APP, state="stopped")
+
+    def boot(_: object) -> None:
+        assert not exported.told
+        exported.instances[0] = APP
+
+    monkeypatch.setattr(provision, "boot_stopped_hosts", boot)
+    store_loss.secure(exported.context, REPLACE, False)
+    assert told(exported, "stop") == UPLOADS
+
+
+def test_the_hint_of_what_failed_comes_first(world: World) -> None:
+    world.held = [AWAY]
+    with pytest.raises(store_loss.LosesResults) as error:
+        store_loss.secure(world.context, REPLACE, False)
+    assert error.value.hint.startswith("pneumoctl status; or: pneumoctl results export PATH")
 
 
 def test_a_result_that_came_in_while_the_copy_was_made_is_not_lost(exported: World) -> None:
