@@ -145,12 +145,20 @@ def reopen(stack: Stack) -> None:
 def want_import(stack: Stack, path: Path) -> None:
     """Record that an export has to be imported into the store that replaces the one it was made of.
 
-    Raises PneumoError if another one still has to be.
+    Raises PneumoError if another one with other results still has to be.
     """
-    if (other := waiting(stack)) and other != path:
+    if (other := waiting(stack)) and other != path and not _hold_the_same(other, path):
         hint = f"pneumoctl results import {shlex.quote(str(other))}"
         raise PneumoError(f"the results in {other} were not imported yet", hint)
     stack.write(WANTED, {"path": str(path)})
+
+
+def _hold_the_same(one: Path, other: Path) -> bool:
+    """Whether two exports hold the same results; False if one of them is damaged."""
+    try:
+        return archive.verify(one).contents == archive.verify(other).contents
+    except PneumoError:
+        return False
 
 
 def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
