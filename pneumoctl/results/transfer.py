@@ -1,6 +1,7 @@
 """Count, export and import the results of a store."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
         answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+    if (awaited := wanted(stack)) and awaited.resolve() == path.resolve():
+        forget_wanted(stack)
     return answer
 
 
@@ -120,8 +123,18 @@ def set_final(stack: Stack, export: Path | None) -> None:
 
 
 def is_final(stack: Stack) -> bool:
-    """Whether nothing can have been stored since the export before a teardown."""
-    return (stack.directory / FINAL).exists()
+    """Whether nothing can have been stored since the export before a teardown, and that export still exists."""
+    try:
+        path = json.loads((stack.directory / FINAL).read_text())["export"]
+        return path is None or Path(path).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def final_export(stack: Stack) -> Path | None:
+    """The export before a teardown, if `is_final`; None also if nothing was ever stored."""
+    path = json.loads((stack.directory / FINAL).read_text())["export"] if is_final(stack) else None
+    return Path(path) if path else None
 
 
 def reopen(stack: Stack) -> None:
@@ -130,8 +143,22 @@ def reopen(stack: Stack) -> None:
 
 
 def want_import(stack: Stack, path: Path) -> None:
-    """Record that an export has to be imported into the store that replaces the one it was made of."""
+    """Record that an export has to be imported into the store that replaces the one it was made of.
+
+    Raises PneumoError if another one with other results still has to be.
+    """
+    if (other := waiting(stack)) and other != path and not _hold_the_same(other, path):
+        hint = f"pneumoctl results import {shlex.quote(str(other))}"
+        raise PneumoError(f"the results in {other} were not imported yet", hint)
     stack.write(WANTED, {"path": str(path)})
+
+
+def _hold_the_same(one: Path, other: Path) -> bool:
+    """Whether two exports hold the same results; False if one of them is damaged."""
+    try:
+        return archive.verify(one).contents == archive.verify(other).contents
+    except PneumoError:
+        return False
 
 
 def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
@@ -145,7 +172,13 @@ def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
 
 def forget_wanted(stack: Stack) -> None:
     """Record that nothing has to be imported any more."""
-    (stack.directory / WANTED).unlink()
+    (stack.directory / WANTED).unlink(missing_ok=True)
+
+
+def waiting(stack: Stack) -> Path | None:
+    """The export that has to be imported, if it still exists."""
+    path = wanted(stack)
+    return path if path and path.exists() else None
 
 
 def wanted(stack: Stack) -> Path | None:

@@ -71,6 +71,32 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     assert made.store.feedback(record(1).id) == ([REVIEW], 0)
 
 
+def test_an_import_by_hand_is_no_longer_wanted(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    for name in ("out", "other"):
+        transfer.export(made.stack, made.reached, tmp_path / name)
+    transfer.want_import(made.stack, tmp_path / "out")
+    transfer.restore(made.stack, made.reached, tmp_path / "other")
+    assert transfer.waiting(made.stack) == tmp_path / "out"
+    transfer.restore(made.stack, made.reached, tmp_path / "out")
+    assert transfer.waiting(made.stack) is None
+
+
+def test_only_an_export_with_the_same_results_takes_the_place_of_one_that_waits(
+    stack_of: StackOf, tmp_path: Path
+) -> None:
+    made = filled(stack_of)
+    for name in ("killed", "again"):
+        transfer.export(made.stack, made.reached, tmp_path / name)
+        transfer.want_import(made.stack, tmp_path / name)
+    made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
+    transfer.export(made.stack, made.reached, tmp_path / "more")
+    with pytest.raises(PneumoError, match="/again were not imported yet") as error:
+        transfer.want_import(made.stack, tmp_path / "more")
+    assert error.value.hint == f"pneumoctl results import {tmp_path}/again"
+    assert transfer.waiting(made.stack) == tmp_path / "again"
+
+
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
     made, target = filled(stack_of), tmp_path / "out"
     transfer.export(made.stack, made.reached, target)

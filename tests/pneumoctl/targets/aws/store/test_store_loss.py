@@ -14,6 +14,7 @@ import pytest
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.transport import Output
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
@@ -26,6 +27,10 @@ from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
 APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC), "10.20.1.3", "")
+OTHERS = [
+    replace(APP, id=f"i-{number}", name=name, role=role)
+    for number, name, role in ((2, "web-0", "web"), (4, "app-1", "app"))
+]
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
 EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
 REPLACED = (store_loss.ADDRESS,)
@@ -37,10 +42,11 @@ class World:
     """A configured stack, and what its store answers."""
 
     context: Context
-    instances: list[Instance] = field(default_factory=lambda: [APP])
+    instances: list[Instance] = field(default_factory=lambda: [APP, *OTHERS])
     held: list[Summary | PneumoError] = field(default_factory=lambda: [HELD])  # the last one stays
     told: list[tuple[str, str]] = field(default_factory=list)  # (host, verb of systemctl)
     backup: tuple[Path, Summary] | None = None
+    failing: dict[tuple[str, str], BaseException | Output] = field(default_factory=dict)  # (host, verb) -> the failure
 
     def count(self, _: object) -> Summary:
         answer = self.held[0] if len(self.held) == 1 else self.held.pop(0)
@@ -54,8 +60,12 @@ class World:
         stack.write(transfer.LAST, {"path": str(target), "contents": held.contents, "counts": dict(held.counts)})
         return replace(held, counts={**held.counts, "damaged": 0})
 
-    def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> None:
-        self.told.append((host.name, argv[1]))
+    def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> Output:
+        self.told.append((host.name, "start" if "start" in argv else "stop"))
+        failure = self.failing.get(self.told[-1], Output(0, "inactive\n\nfailed\n", ""))
+        if isinstance(failure, BaseException):
+            raise failure
+        return failure
 
     @contextmanager
     def opened(self, stack: Stack) -> Iterator[Any]:
@@ -157,11 +167,26 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
     store_loss.export(world.context, tmp_path / "out")
+    world.held = [PneumoError("the store on app-0 cannot be used")]  # the host answers: it may have booted again
+    with pytest.raises(PneumoError, match="cannot be used"):
+        store_loss.export(world.context, tmp_path / "again")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
+    assert transfer.final_export(world.context.stack) == tmp_path / "out"
     transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
+
+
+def test_an_export_that_was_removed_since_does_not_count(world: World, tmp_path: Path) -> None:
+    store_loss.export(world.context, tmp_path / "out")
+    (tmp_path / "out").rmdir()
+    world.backup = (tmp_path / "newest.tar", HELD)
+    world.held = [AWAY]
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "again")
+    world.instances = []
+    assert store_loss.export(world.context, tmp_path / "again") == HELD
 
 
 def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
