@@ -51,7 +51,8 @@ def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
     resources = context.terraform.resources()  # a bucket that terraform did not make is not the stack's
     bucket = next((resource.id for resource in resources if resource.address == BUCKET_ADDRESS), "")
     found = s3.objects(context.aws, bucket, (PREFIX,)) if bucket else []
-    for item in sorted(found, key=lambda item: item.key, reverse=True):
+    # By S3's time: the key has the date of the host, whose clock may be wrong.
+    for item in sorted(found, key=lambda item: (item.modified, item.key), reverse=True):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         s3.download(context.aws, bucket, [item], folder, prefix=PREFIX)
         path = folder / item.key.removeprefix(PREFIX)

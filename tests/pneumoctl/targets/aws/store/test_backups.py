@@ -7,11 +7,13 @@ import stat
 import tarfile
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from pneumoctl.aws import s3
 from pneumoctl.plan.transport import Output
 from pneumoctl.results.transfer import Summary
 from pneumoctl.ssh import remote_command
@@ -76,6 +78,19 @@ def test_the_newest_is_fetched_for_its_owner_alone(context: Context, tmp_path: P
     assert (held.contents, held.counts, path.name) == ("new", COUNTS, "20260103.tar")
     assert path.is_relative_to(tmp_path / "share") and path.parent.stat().st_mode & 0o077 == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_which_is_newest_is_said_by_s3_not_by_the_clock_of_a_host(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(context, "20991231.tar", export("of a host whose clock is wrong"))
+    put(context, "20260103.tar", export("newest"))
+    listed = s3.objects
+    days = {"20991231": datetime(2026, 1, 2, tzinfo=UTC), "20260103": datetime(2026, 1, 3, tzinfo=UTC)}
+    monkeypatch.setattr(
+        s3, "objects", lambda *of: [replace(item, modified=days[Path(item.key).stem]) for item in listed(*of)]
+    )
+    assert fetched(context)[1].contents == "newest"
 
 
 @pytest.mark.parametrize("unusable", [export("newest")[:700], export("newest", version=2)])

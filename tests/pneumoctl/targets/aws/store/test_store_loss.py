@@ -137,7 +137,7 @@ def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: 
 
 def test_backups_that_cannot_be_used_are_not_destroyed(world: World, tmp_path: Path) -> None:
     world.instances, world.backup = [], backups.Unusable(13, tmp_path)
-    with pytest.raises(PneumoError, match="nothing was destroyed: no backup of .*13 files") as error:
+    with pytest.raises(PneumoError, match=r"nothing was destroyed: no backup of .*13 files") as error:
         store_loss.export(world.context, tmp_path / "out")
     assert "pneumoctl up" not in error.value.hint and "pneumoctl teardown --purge" in error.value.hint
     with pytest.raises(PneumoError, match="no backup of the results can be used") as error:
@@ -145,7 +145,9 @@ def test_backups_that_cannot_be_used_are_not_destroyed(world: World, tmp_path: P
     assert "pneumoctl up --lose-results" in error.value.hint
     store_loss.secure(world.context, (replace(REPLACE[0], action="create"),), True)
     world.instances = [APP]  # the store is there, and what it holds is known
-    with pytest.raises(store_loss.LosesResults, match="lost: 3 results, .* which neither an export nor a backup holds"):
+    with pytest.raises(
+        store_loss.LosesResults, match=r"lost: 3 results, .* which neither an export nor a backup holds"
+    ):
         store_loss.secure(world.context, REPLACE, False)
 
 
