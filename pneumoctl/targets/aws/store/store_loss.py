@@ -62,6 +62,8 @@ def export(context: Context, target: Path) -> Summary | None:
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
             first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
+        if isinstance(error, backups.Unusable):
+            first = f"keep {error.folder}"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
         message = f"the results on {STORE} were not exported, so nothing was destroyed: {error.message}"
         raise PneumoError(message, hint, error.code, **error.details) from error
@@ -75,7 +77,7 @@ def export(context: Context, target: Path) -> Summary | None:
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
     if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
         return None
-    console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
+    console.note(f"{STORE} is gone; exported the newest intact backup, of {found[1]}, to {found[0]}")
     return found[1]
 
 
@@ -129,7 +131,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
     The copy is the last export, or a backup that is made now; uploads are stopped, on the hosts that it returns. For a
-    host that is gone already, it is the newest backup. Raises PneumoError, with uploads going on, if there is no such
+    host that is gone already, it is the newest intact backup. Raises PneumoError, with uploads going on, if there is no such
     copy.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
@@ -217,7 +219,10 @@ def _export_of(stack: Stack, held: Summary) -> Path | None:
 def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
     if context.settings.backup_minutes:
         backups.make(store)
-    found = backups.fetch(context, backups.new_folder(context))
+    try:
+        found = backups.fetch(context, backups.new_folder(context))
+    except backups.Unusable:
+        return None
     return found[0] if found and found[1].contents == held.contents else None
 
 

@@ -14,6 +14,7 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import configure, releases
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.transport import Output
+from pneumoctl.results import transfer
 from pneumoctl.ssh.connections import Unreachable
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host
@@ -21,7 +22,7 @@ from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import desired
-from tests.pneumoctl.examples import DESIRED, SECRETS
+from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED, SECRETS
 
 HOSTS, SETTINGS = DESIRED.inventory, Settings(target="aws")
 
@@ -101,3 +102,13 @@ def test_a_host_that_is_too_slow_to_list_its_links_is_not_new(tmp_path: Path) ->
     agents: Any = SimpleNamespace(run=lambda host, argv: Output(124, "", "sh: did not end within 20 s"))
     with pytest.raises(Unreachable, match="did not end within 20 s"):
         desired.current_links(Hosts(HOSTS, agents, {}))
+
+
+def test_a_teardown_that_was_not_completed_may_have_deleted_the_backups(tmp_path: Path) -> None:
+    stack = Stack("t", tmp_path)
+    stack.write("secrets.json", asdict(SECRETS))
+    stack.save_hosts(HOSTS)
+    choice = desired.ReleaseChoice(desired.available_releases(SETTINGS), CURRENT_LINKS, update=())
+    assert not desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
+    transfer.set_final(stack, None)
+    assert desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
