@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.ec2 import HALTED, Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
-from pneumoctl.gpu.stop import confirming
+from pneumoctl.gpu.stop import confirming, unlisted
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
@@ -118,17 +118,25 @@ def stop(invocation: Invocation) -> int:
     """
     with _reached(invocation) as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
         armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
-        hosts = aws.training_hosts(stack.name)
+        listed, was_on = aws.training_hosts(stack.name), dict[str, str]()
+        hosts = [*listed, *unlisted(armed, listed)]
         act.begin(audit.plan_digest([host.id for host in hosts]))
-        aws.stop(hosts)
-        act.changed = [host.id for host in hosts if host.state not in ("stopped", "terminated")]
+        aws.stop(
+            hosts, lambda states: was_on.update((id, state) for id, state in states.items() if state not in HALTED)
+        )
+        changed = act.changed = [host.id for host in hosts if host.id in was_on]
         gpus = guards.gpu_hosts(aws, stack)
-    console.result({"stack": stack.name, "changed": act.changed, "hosts": [gpu.document() for gpu in gpus]})
+    console.result({"stack": stack.name, "changed": changed, "hosts": [gpu.document() for gpu in gpus]})
     for gpu in gpus:
         console.text(gpu.line())
+    for id in set(changed) - {gpu.host.id for gpu in gpus}:
+        console.text(f"{id}: terminated")
     if not gpus:
         console.text(f"stack {stack.name} has no GPU host in {aws.region}")
-    _disarm(aws, stack, armed, unread)
+    # Another pneumoctl may be about to start a host that was off all the time: the stop of its run stays armed.
+    was_off = {host.id for host in listed} - {*changed}
+    over = [lease for lease in armed if was_off.isdisjoint(lease.instances) or not lease.of_run]
+    _disarm(aws, stack, over, unread)
     return 0
 
 
@@ -141,10 +149,14 @@ def _armed(aws: Aws, stack: Stack) -> tuple[list[Lease], str]:
 
 
 def _disarm(aws: Aws, stack: Stack, armed: list[Lease], unread: str) -> None:
-    """Delete the scheduled stops of hosts that are off; one that stays deletes itself when it is due."""
+    """Delete the scheduled stops of hosts that were stopped; one that stays deletes itself when it is due.
+
+    One that a run has changed since is that of its next attempt, on another host.
+    """
     try:
         for lease in armed:
-            scheduled_stop.delete(aws, stack.name, lease.run)
+            if scheduled_stop.read(aws, stack.name, lease.run) == lease:
+                scheduled_stop.delete(aws, stack.name, lease.run)
     except PneumoError as error:
         unread = error.message
     if unread:

@@ -445,6 +445,76 @@ def test_the_schedule_of_a_run_that_starts_meanwhile_is_kept(
     assert [armed.run for armed in scheduled_stop.listed(aws, "watch")] == [RUN]
 
 
+@pytest.fixture
+def spot_of_another_machine(aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """A spot instance that another machine launched and whose stop is armed. EC2 does not list it at first."""
+    aws.stop([train], timeout=20)
+    made = replace(launch(aws, "watch", "train-spot", "train", "g5.xlarge"), spot=True)
+    lease(aws, made)
+    tagged, states, asked = Aws.tagged, Aws.states, list[int]()
+
+    def without(self: Aws, stack: str, tags: Any) -> list[Instance]:
+        return [host for host in tagged(self, stack, tags) if host.id != made.id or len(asked) > 2]
+
+    def late(self: Aws, ids: Any) -> dict[str, str]:
+        asked.append(1)
+        return {id: state for id, state in states(self, ids).items() if id != made.id or len(asked) > 2}
+
+    monkeypatch.setattr(Aws, "tagged", without)
+    monkeypatch.setattr(Aws, "states", late)
+    return made
+
+
+def test_a_spot_instance_that_ec2_does_not_list_yet_is_terminated(
+    aws: Aws, stack: Stack, spot_of_another_machine: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pneumoctl(["gpu", "stop", "--stack", "watch", "--json"]) == 0
+    assert state(aws, spot_of_another_machine) == "terminated" and scheduled_stop.listed(aws, "watch") == []
+
+
+def test_the_armed_stop_of_a_spot_instance_that_ec2_does_not_list_yet_stays_when_a_run_starts(
+    aws: Aws, stack: Stack, spot_of_another_machine: Instance
+) -> None:
+    from pneumoctl.training import collect
+    from pneumoctl.training import order as on_aws
+
+    host = collect.training_host(aws, stack)
+    scheduled_stop.arm(aws, "watch", f"{RUN}-own", host, scheduled_stop.now(aws) + timedelta(minutes=5))
+    on_aws._settle_earlier_runs(aws, stack, host)
+    assert [lease.run for lease in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
+def test_the_stop_of_a_first_boot_that_is_over_is_disabled(aws: Aws, stack: Stack, train: Instance) -> None:
+    aws.stop([train], timeout=20)
+    scheduled_stop.arm(aws, "watch", FIRST_BOOT + train.id, train, scheduled_stop.now(aws) + timedelta(minutes=15))
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert scheduled_stop.listed(aws, "watch") == []
+
+
+def test_the_armed_stop_of_a_host_that_is_about_to_start_stays(aws: Aws, stack: Stack, train: Instance) -> None:
+    aws.stop([train], timeout=20)
+    lease(aws, train)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [lease.run for lease in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
+def test_the_armed_stop_of_the_next_attempt_stays(
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = launch(aws, "watch", "train-spot", "train", "g5.xlarge")
+    aws.stop([other], timeout=20)
+    lease(aws, train)
+    halt = Aws.stop
+
+    def stop_and_arm(self: Aws, *arguments: Any) -> None:
+        halt(self, *arguments)
+        lease(aws, other)
+
+    monkeypatch.setattr(Aws, "stop", stop_and_arm)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [lease.instances for lease in scheduled_stop.listed(aws, "watch")] == [(other.id,)]
+
+
 def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(
     aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
