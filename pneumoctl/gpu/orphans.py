@@ -44,6 +44,15 @@ class RunningGpuHost:
     spot: bool = False
 
     @property
+    def alarm(self) -> str:
+        """The line about a host without a lease, or whose lease is not known, with the next command."""
+        host, since = f"GPU host {self.id} ({self.type}) of stack {self.stack}", f"{self.launched:%Y-%m-%d %H:%M} UTC"
+        if self.unknown:
+            status = f"pneumoctl gpu status --stack {self.stack} --region {self.region}"
+            return f"{host} is on since {since}; whether its stop is armed is not known: {self.unknown}; next: {status}"
+        return f"{host} runs without a lease and bills since {since}; next: pneumoctl gpu reap"
+
+    @property
     def instance(self) -> Instance:
         """The host as Aws.stop takes it."""
         name = f"{self.stack}'s train"
@@ -200,7 +209,4 @@ def _alarm(log_in: Callable[[], Aws]) -> None:
     with suppress(Exception):  # also of the login: the profile may be unknown
         for host in running_hosts(log_in()):
             if host.lease is None:
-                console.alarm(
-                    f"GPU host {host.id} ({host.type}) of stack {host.stack} runs without a lease and bills since "
-                    f"{host.launched:%Y-%m-%d %H:%M} UTC; next: pneumoctl gpu reap"
-                )
+                console.alarm(host.alarm)

@@ -166,6 +166,18 @@ def test_a_failed_check_for_orphans_breaks_no_command(
     _settle()
 
 
+def test_a_lease_that_cannot_be_read_is_not_said_to_be_missing(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.fault("denied", service="scheduler")
+    assert pneumoctl(["audit", "--stack", "watch"]) == 0
+    _settle()
+    error = capsys.readouterr().err
+    assert f"ALARM: GPU host {train.id} (g5.xlarge) of stack watch is on since " in error
+    assert "whether its stop is armed is not known: AWS denies" in error and "without a lease" not in error
+    assert f"pneumoctl gpu status --stack watch --region {REGION}" in error
+
+
 def test_an_unknown_profile_breaks_no_command_that_needs_no_aws(
     aws: Aws, stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
