@@ -45,7 +45,8 @@ Drill = Annotated[
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
     stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    return stack, context.login(settings, stack)[0]
+    with confirming(_region_of(invocation), stack.name):
+        return stack, context.login(settings, stack)[0]
 
 
 @contextmanager
@@ -172,12 +173,13 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 
     A drill starts the GPU without work and checks that this guard alone stops it. It costs a few minutes of GPU time.
 
-    Exit code 7 if the GPU runs without a lease, or if the tested guard did not act; then the GPU is stopped, or the
-    message says how to stop it.
+    Exit code 7 if the GPU runs without a lease, if AWS does not answer, or if the tested guard did not act; then the GPU
+    is stopped, or the message says how to stop it.
     """
     stack, aws = _opened(invocation)
     if drill is None:
-        rows = guards.guards(aws, stack)
+        with confirming(aws, stack.name):
+            rows = guards.guards(aws, stack)
         console.result({"stack": stack.name, "guards": [row.document() for row in rows]})
         console.table(
             ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
@@ -206,7 +208,8 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
 
     Covers every stack, and asks first. Finds the hosts by their tags, so it needs no stack on this machine.
 
-    Exit codes: 6 a region could not be asked; 7 a host is not stopped.
+    Exit codes: 6 a region could not be asked; 7 a host is not stopped, or it is on and its lease cannot be read, or no
+    region could be asked.
     """
     settings = invocation.settings
     findings = orphans.search(Aws(settings.profile, settings.region))
@@ -220,14 +223,15 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
         raise PneumoError("cancelled: they still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
-    console.result(
-        {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": findings.unknown}
-    )
+    unknown = findings.unknown | {f"{host.region}, {host.id}": host.unknown for host in findings.unread}
+    console.result({name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": unknown})
     console.text(
         f"stopped: {counted(len(stopped), 'GPU host')} that ran without a lease"
         if findings.orphans
-        else "no GPU host runs without a lease" + (" in the regions that answered" if findings.unknown else "")
+        else "no GPU host runs without a lease" + (", as far as is known" if unknown else "")
     )
+    for host in findings.unread:
+        console.alarm(host.alarm)
     for region, why in findings.unknown.items():
         console.warn(f"{region} is not known: {why}")
-    return Exit.PARTLY if findings.unknown else Exit.DONE
+    return findings.exit_code

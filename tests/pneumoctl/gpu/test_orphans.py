@@ -101,8 +101,10 @@ def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     assert running.lease is None and "denies" in running.unknown
     with pytest.raises(PneumoError, match="denies"):
         orphans.leases(aws, [train], "watch")
-    assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 6
-    document = json.loads(capsys.readouterr().out)
+    assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 7
+    seen = capsys.readouterr()
+    document = json.loads(seen.out)
+    assert f"gpu status --stack watch --region {REGION}" in seen.err
     assert document["stopped"] == [] and any(train.id in where for where in document["unknown"])
 
 
@@ -421,7 +423,9 @@ def test_a_stack_that_is_nowhere_is_an_error_that_names_what_is_on(
     assert state(aws, train) == "running"
 
 
-@pytest.mark.parametrize("words", [("gpu", "stop"), ("gpu", "status"), ("runs", "cancel", RUN)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("gpu", "stop"), ("gpu", "status"), ("gpu", "guard"), ("runs", "cancel", RUN)], ids=" ".join
+)
 def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
@@ -431,6 +435,24 @@ def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
     assert pneumoctl([*words, "--stack", "watch"]) == 7
     error = capsys.readouterr().err
     assert "not confirmed stopped" in error and f"aws ec2 stop-instances --region {REGION}" in error
+
+
+def test_a_reap_to_which_aws_names_no_region_is_exit_7(
+    aws: Aws, cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.fault("denied", service="ec2", action="DescribeRegions")
+    assert pneumoctl(["gpu", "reap", "-y"]) == 7
+    error = capsys.readouterr().err
+    assert "whether a GPU host is on without a lease is not known: AWS denies" in error and "gpu reap" in error
+
+
+@pytest.mark.parametrize("words", [("gpu", "guard"), ("gpu", "status")], ids=" ".join)
+def test_a_gpu_of_which_a_failed_login_tells_nothing_is_exit_7(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, words: tuple[str, ...]
+) -> None:
+    lease(aws, train)
+    cloud.fault("denied", service="sts")
+    assert pneumoctl([*words, "--stack", "watch"]) == 7
 
 
 def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
