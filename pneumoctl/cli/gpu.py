@@ -173,8 +173,8 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 
     A drill starts the GPU without work and checks that this guard alone stops it. It costs a few minutes of GPU time.
 
-    Exit code 7 if the GPU runs without a lease, if AWS does not answer, or if the tested guard did not act; then the GPU
-    is stopped, or the message says how to stop it.
+    Exit code 7 if the GPU runs without a lease, if AWS does not answer, or if the tested guard did not act; then the
+    GPU is stopped, or the message says how to stop it.
     """
     stack, aws = _opened(invocation)
     if drill is None:

@@ -319,6 +319,14 @@ def test_up_keeps_trainings_from_a_gpu_host_that_it_changes_and_only_from_that(
     assert caught.value.code == 5
 
 
+def test_no_other_ssh_key_is_given_to_a_gpu_host_that_a_training_uses(
+    aws: Aws, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stack.gpu_locked("train --gpu"):
+        assert pneumoctl(["secrets", "ssh-key", "-y", "--stack", "watch"]) == 5
+    assert "the GPU host of watch is locked by" in capsys.readouterr().err
+
+
 def test_a_spot_instance_whose_stop_is_being_armed_is_left_on(
     aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,7 @@ class _Refusing:
 def install(context: Context, agreed: bool, act: CommandRecord) -> list[str]:
     """Make a key if it is missing or damaged, and have every host accept it; returns the names of the changed hosts.
 
-    The stack's lock must be held. A command that was interrupted continues when it is run again.
+    The locks of the stack and of its GPU host must be held. An interrupted command continues when it is run again.
     """
     if on := [host for host in context.aws.training_hosts(context.settings.stack) if host.state not in HALTED]:
         message = f"the GPU host {', '.join(host.id for host in on)} is on, and takes a key only while it is off"
@@ -128,15 +129,23 @@ def _refuse(context: Context, inventory: Inventory, hosts: Sequence[Host]) -> li
 
 
 def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
-    """Stop the hosts, give them the key as user data, start them, and wait until they let pneumoctl in."""
+    """Stop the hosts, give them the key as user data, start them, and wait until they let pneumoctl in.
+
+    The GPU host is first: if a run has just started there, EC2 refuses the change and nothing is stopped.
+    """
     aws, ids = context.aws, [host.instance_id for host in hosts.restart]
     key = keys.public_key(context.stack.ssh)
     for host in hosts.off:
         _set_user_data(aws, host, user_data_of_train(boot_scripts.read(aws, host.instance_id), key, host.user))
     console.note(f"restarting {', '.join(host.name for host in hosts.restart)} with the key in their user data")
-    aws.stop([each for each in aws.instances(context.settings.stack) if each.id in ids])
-    for host in hosts.restart:
-        _set_user_data(aws, host, user_data(key, host.user).encode())
+    try:
+        aws.stop([each for each in aws.instances(context.settings.stack) if each.id in ids])
+        for host in hosts.restart:
+            _set_user_data(aws, host, user_data(key, host.user).encode())
+    except BaseException:
+        with suppress(PneumoError):  # EC2 starts none that is still stopping: the next call does
+            aws.call("ec2", "start_instances", InstanceIds=ids)
+        raise
     aws.call("ec2", "start_instances", InstanceIds=ids)
     with Connections(inventory, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(ids))

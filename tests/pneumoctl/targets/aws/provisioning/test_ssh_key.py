@@ -136,6 +136,23 @@ def test_the_gpu_host_keeps_its_boot_script_for_spot_instances(stack: Context) -
         stack.stack.ssh.joinpath("id_ed25519").unlink()
 
 
+@pytest.mark.parametrize(("refused", "done"), [(TRAIN, []), (HOSTS.hosts[1], ["stop", "start_instances"])])
+def test_hosts_that_were_stopped_are_started_if_a_change_is_refused(
+    stack: Context, monkeypatch: pytest.MonkeyPatch, refused: Host, done: list[str]
+) -> None:
+    Hosts.refusing, call = {host.name for host in HOSTS.hosts}, Ec2.call
+
+    def refuse(self: Ec2, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation == "modify_instance_attribute" and arguments["InstanceId"] == refused.instance_id:
+            raise PneumoError("it is running")
+        return call(self, service, operation, **arguments)
+
+    monkeypatch.setattr(Ec2, "call", refuse)
+    with pytest.raises(PneumoError, match="it is running"):
+        ssh_key.install(stack, True, Act())
+    assert [name for name, _ in stack.aws.calls if name != "modify_instance_attribute"] == done
+
+
 def test_the_boot_script_of_a_gpu_host_leaves_room_for_the_key() -> None:
     """EC2 takes 16384 bytes."""
     texts = [bundled("terraform").joinpath("user_data", name).read_text() for name in SOURCES]
