@@ -108,10 +108,10 @@ class Aws(Api):
                 self.call("ec2", operation, InstanceIds=ids)
 
     def _halt_unlisted(self, hosts: Sequence[Instance]) -> None:
-        """Terminate instances that EC2 does not list yet; it may already accept their ids."""
+        """Stop instances that EC2 does not list yet; it may already accept their ids."""
         for host in hosts:
             try:
-                self.call("ec2", "terminate_instances", InstanceIds=[host.id])
+                self._halt([host])
             except PneumoError as error:
                 if error.details.get("aws_code") != "InvalidInstanceID.NotFound":
                     raise
@@ -144,8 +144,8 @@ class Aws(Api):
 
 
 def _halted(host: Instance, state: str | None, unseen: dict[str, float]) -> bool:
-    """Whether the host no longer costs money. `unseen`: id -> since when EC2 does not list this spot instance."""
-    if state is not None or not host.spot:
+    """Whether the host no longer costs money. `unseen`: id -> since when EC2 does not list this instance."""
+    if state is not None:
         unseen.pop(host.id, None)
         return state in HALTED
     return time.monotonic() - unseen.setdefault(host.id, time.monotonic()) >= UNSEEN_S

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pneumoctl.aws.ec2 import Aws
+from pneumoctl.aws.ec2 import HALTED, Aws
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import guards, orphans, scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
-from pneumoctl.gpu.stop import confirming
+from pneumoctl.gpu.stop import confirming, unlisted
 from pneumoctl.stack import audit
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import context
@@ -45,7 +45,8 @@ Drill = Annotated[
 def _opened(invocation: Invocation) -> tuple[Stack, Aws]:
     settings, stack = invocation
     stack.require_aws("it has no GPU host", "pneumoctl gpu reap, for the GPU hosts of every stack")
-    return stack, context.login(settings, stack)[0]
+    with confirming(_region_of(invocation), stack.name):
+        return stack, context.login(settings, stack)[0]
 
 
 @contextmanager
@@ -118,17 +119,25 @@ def stop(invocation: Invocation) -> int:
     """
     with _reached(invocation) as (stack, aws), audit.recorded(stack, "gpu stop", {}) as act:
         armed, unread = _armed(aws, stack)  # first: a stop that is scheduled after this belongs to a new run
-        hosts = aws.training_hosts(stack.name)
+        listed, was_on = aws.training_hosts(stack.name), dict[str, str]()
+        hosts = [*listed, *unlisted(armed, listed)]
         act.begin(audit.plan_digest([host.id for host in hosts]))
-        aws.stop(hosts)
-        act.changed = [host.id for host in hosts if host.state not in ("stopped", "terminated")]
+        aws.stop(
+            hosts, lambda states: was_on.update((id, state) for id, state in states.items() if state not in HALTED)
+        )
+        changed = act.changed = [host.id for host in hosts if host.id in was_on]
         gpus = guards.gpu_hosts(aws, stack)
-    console.result({"stack": stack.name, "changed": act.changed, "hosts": [gpu.document() for gpu in gpus]})
+    console.result({"stack": stack.name, "changed": changed, "hosts": [gpu.document() for gpu in gpus]})
     for gpu in gpus:
         console.text(gpu.line())
+    for id in set(changed) - {gpu.host.id for gpu in gpus}:
+        console.text(f"{id}: terminated")
     if not gpus:
         console.text(f"stack {stack.name} has no GPU host in {aws.region}")
-    _disarm(aws, stack, armed, unread)
+    # Another pneumoctl may be about to start a host that was off all the time: the stop of its run stays armed.
+    was_off = {host.id for host in listed} - {*changed}
+    over = [lease for lease in armed if was_off.isdisjoint(lease.instances) or not lease.of_run]
+    _disarm(aws, stack, over, unread)
     return 0
 
 
@@ -141,10 +150,14 @@ def _armed(aws: Aws, stack: Stack) -> tuple[list[Lease], str]:
 
 
 def _disarm(aws: Aws, stack: Stack, armed: list[Lease], unread: str) -> None:
-    """Delete the scheduled stops of hosts that are off; one that stays deletes itself when it is due."""
+    """Delete the scheduled stops of hosts that were stopped; one that stays deletes itself when it is due.
+
+    One that a run has changed since is that of its next attempt, on another host.
+    """
     try:
         for lease in armed:
-            scheduled_stop.delete(aws, stack.name, lease.run)
+            if scheduled_stop.read(aws, stack.name, lease.run) == lease:
+                scheduled_stop.delete(aws, stack.name, lease.run)
     except PneumoError as error:
         unread = error.message
     if unread:
@@ -160,12 +173,13 @@ def guard(invocation: Invocation, drill: Drill = None, yes: Yes = False) -> int:
 
     A drill starts the GPU without work and checks that this guard alone stops it. It costs a few minutes of GPU time.
 
-    Exit code 7 if the GPU runs without a lease, or if the tested guard did not act; then the GPU is stopped, or the
-    message says how to stop it.
+    Exit code 7 if the GPU runs without a lease, if AWS does not answer, or if the tested guard did not act; then the
+    GPU is stopped, or the message says how to stop it.
     """
     stack, aws = _opened(invocation)
     if drill is None:
-        rows = guards.guards(aws, stack)
+        with confirming(aws, stack.name):
+            rows = guards.guards(aws, stack)
         console.result({"stack": stack.name, "guards": [row.document() for row in rows]})
         console.table(
             ("guard", "", "state"), [row.cells() for row in rows], ["" if row.good else "red" for row in rows]
@@ -194,7 +208,8 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
 
     Covers every stack, and asks first. Finds the hosts by their tags, so it needs no stack on this machine.
 
-    Exit codes: 6 a region could not be asked; 7 a host is not stopped.
+    Exit codes: 6 a region could not be asked; 7 a host is not stopped, or it is on and its lease cannot be read, or no
+    region could be asked.
     """
     settings = invocation.settings
     findings = orphans.search(Aws(settings.profile, settings.region))
@@ -208,14 +223,15 @@ def reap(invocation: Invocation, yes: Yes = False) -> int:
         raise PneumoError("cancelled: they still run and cost money", "pneumoctl gpu reap --yes", Exit.GPU_NOT_STOPPED)
     stopped, begun = orphans.stop(findings.orphans)
     hosts = {"stopped": stopped, "leased": [*findings.leased, *begun]}
-    console.result(
-        {name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": findings.unknown}
-    )
+    unknown = findings.unknown | {f"{host.region}, {host.id}": host.unknown for host in findings.unread}
+    console.result({name: [asdict(host) for host in group] for name, group in hosts.items()} | {"unknown": unknown})
     console.text(
         f"stopped: {counted(len(stopped), 'GPU host')} that ran without a lease"
         if findings.orphans
-        else "no GPU host runs without a lease" + (" in the regions that answered" if findings.unknown else "")
+        else "no GPU host runs without a lease" + (", as far as is known" if unknown else "")
     )
+    for host in findings.unread:
+        console.alarm(host.alarm)
     for region, why in findings.unknown.items():
         console.warn(f"{region} is not known: {why}")
-    return Exit.PARTLY if findings.unknown else Exit.DONE
+    return findings.exit_code

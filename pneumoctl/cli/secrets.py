@@ -68,7 +68,11 @@ def ssh_key(invocation: Invocation, yes: Yes = False) -> int:
     """
     settings, stack = invocation
     stack.require_aws("it is not reached over SSH")
-    with stack.locked("secrets ssh-key"), audit.recorded(stack, "secrets ssh-key", {"yes": yes}) as act:
+    with (
+        stack.locked("secrets ssh-key"),
+        stack.gpu_locked("secrets ssh-key"),
+        audit.recorded(stack, "secrets ssh-key", {"yes": yes}) as act,
+    ):
         context = open_context(settings, stack)
         act.arn = context.account.arn
         changed = act.changed = stack_key.install(context, yes, act)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, Aws, Instance
-from pneumoctl.errors import PneumoError
+from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
 from pneumoctl.gpu.scheduled_stop import Lease
 from pneumoctl.gpu.stop import confirming
@@ -42,6 +42,15 @@ class RunningGpuHost:
     lease: Lease | None
     unknown: str = ""
     spot: bool = False
+
+    @property
+    def alarm(self) -> str:
+        """The line about a host without a lease, or whose lease is not known, with the next command."""
+        host, since = f"GPU host {self.id} ({self.type}) of stack {self.stack}", f"{self.launched:%Y-%m-%d %H:%M} UTC"
+        if self.unknown:
+            status = f"pneumoctl gpu status --stack {self.stack} --region {self.region}"
+            return f"{host} is on since {since}; whether its stop is armed is not known: {self.unknown}; next: {status}"
+        return f"{host} runs without a lease and bills since {since}; next: pneumoctl gpu reap"
 
     @property
     def instance(self) -> Instance:
@@ -128,24 +137,36 @@ def search_regions(
 class Findings:
     """GPU hosts that are pending or running, in any region.
 
-    `orphans`: hosts without a lease, each with the Aws of its region. `unknown`: region or host -> why it is not known
-    whether a GPU host without a lease is on.
+    `orphans`: hosts without a lease, each with the Aws of its region. `unread`: hosts whose lease could not be read.
+    `unknown`: region -> why it could not be searched.
     """
 
     orphans: list[tuple[Aws, RunningGpuHost]]
     leased: list[RunningGpuHost]
+    unread: list[RunningGpuHost]
     unknown: dict[str, str]
+
+    @property
+    def exit_code(self) -> Exit:
+        """The exit code once the orphans are stopped."""
+        return Exit.GPU_NOT_STOPPED if self.unread else Exit.PARTLY if self.unknown else Exit.DONE
 
 
 def search(aws: Aws) -> Findings:
-    """Search every enabled region; regions that could not be searched are in `unknown`."""
-    findings = Findings([], [], {})
-    for region, there, hosts in search_regions(aws, regions(aws)):
+    """Search every enabled region. Raises PneumoError (exit 7) if AWS does not say which regions are enabled."""
+    try:
+        names = regions(aws)
+    except PneumoError as error:
+        message = f"whether a GPU host is on without a lease is not known: {error.message}"
+        hint = f"{error.hint}{'; then: ' if error.hint else ''}pneumoctl gpu reap"
+        raise PneumoError(message, hint, Exit.GPU_NOT_STOPPED) from error
+    findings = Findings([], [], [], {})
+    for region, there, hosts in search_regions(aws, names):
         if isinstance(hosts, PneumoError) or there is None:
             findings.unknown[region] = str(hosts)
             continue
         findings.orphans.extend((there, host) for host in hosts if host.lease is None and not host.unknown)
-        findings.unknown.update((f"{region}, {host.id}", host.unknown) for host in hosts if host.unknown)
+        findings.unread.extend(host for host in hosts if host.unknown)
         findings.leased.extend(host for host in hosts if host.lease is not None)
     return findings
 
@@ -200,7 +221,4 @@ def _alarm(log_in: Callable[[], Aws]) -> None:
     with suppress(Exception):  # also of the login: the profile may be unknown
         for host in running_hosts(log_in()):
             if host.lease is None:
-                console.alarm(
-                    f"GPU host {host.id} ({host.type}) of stack {host.stack} runs without a lease and bills since "
-                    f"{host.launched:%Y-%m-%d %H:%M} UTC; next: pneumoctl gpu reap"
-                )
+                console.alarm(host.alarm)

@@ -1,12 +1,13 @@
 """Stop a GPU host, and prove that it is off."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from pneumoctl.aws.ec2 import HALTED, ROLE_TAG, STACK_TAG, Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
+from pneumoctl.gpu.scheduled_stop import Lease
 from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
 
@@ -51,6 +52,17 @@ def confirming(aws: Aws, stack: str) -> Iterator[None]:
         raise unconfirmed(aws, stack, error.message, error.hint) from error
     except (KeyboardInterrupt, SystemExit) as error:
         raise unconfirmed(aws, stack, "interrupted") from error
+
+
+def unlisted(leases: Iterable[Lease], listed: Iterable[Instance]) -> list[Instance]:
+    """The instances with a lease that are not listed. EC2 may list a new one only later; a terminated one it omits."""
+    known = {host.id for host in listed}
+    return [
+        Instance(id, id, "train", "", "", lease.until, "", "", spot=lease.act == scheduled_stop.TERMINATE)
+        for lease in leases
+        for id in lease.instances
+        if id not in known
+    ]
 
 
 def shutdown_ends_billing(aws: Aws, host: Instance) -> bool:

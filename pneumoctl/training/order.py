@@ -44,9 +44,10 @@ def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
 
 
 def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str = "") -> None:
-    """Finalize the runs that ended unattended, and delete every schedule: one of them would stop the next run.
+    """Finalize the runs that ended unattended, and delete the schedules that would stop the next run.
 
-    The host must be off. `except_run`: a run that the caller finalizes.
+    The host must be off. `except_run`: a run that the caller finalizes. The schedule of another instance stays unless
+    that is off: it may be a spot instance that another machine has just launched.
     """
     for run in runs.list_open(stack):
         if run.id == except_run or not (run.spot or run.instance == host.id):
@@ -57,8 +58,11 @@ def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str
         with suppress(PneumoError):  # `pneumoctl runs fetch` reports it
             collect.fetch_results(stack, RunStore(aws, run.bucket, run.id), run, report=False)
         console.note(f"run {run.id} had ended: {summary.receipt.why} (pneumoctl runs show {run.id})")
-    for lease in scheduled_stop.listed(aws, stack.name):
-        if lease.run != except_run:
+    leases = [lease for lease in scheduled_stop.listed(aws, stack.name) if lease.run != except_run]
+    states = aws.states([id for lease in leases for id in lease.instances]) if leases else {}
+    off = {host.id, *(id for id, state in states.items() if state in HALTED)}
+    for lease in leases:
+        if off.issuperset(lease.instances):
             scheduled_stop.delete(aws, stack.name, lease.run)
 
 

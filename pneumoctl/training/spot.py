@@ -3,12 +3,12 @@
 EC2 cannot stop an instance of a one-time request, and cannot turn an on-demand instance into a spot one.
 """
 
-import base64
 import time
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from pneumoctl.aws import boot_scripts
 from pneumoctl.aws.ec2 import ROLE_TAG, STACK_TAG, UNSEEN_S, Aws, Instance, instance
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import refusals
@@ -16,6 +16,7 @@ from pneumoctl.stack.runs import Run
 
 RUN_TAG, ATTEMPT_TAG, NAME = "pneumoctl:run", "pneumoctl:attempt", "train-spot"
 POLL_S = 1.0
+GUARD = "/usr/local/sbin/pneumoctl-guard"  # in the boot script that installs it
 NO_ROLE = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 
 
@@ -30,7 +31,8 @@ def launch(aws: Aws, host: Instance, run: Run) -> Instance:
     except PneumoError as error:
         code = str(error.details.get("aws_code", ""))
         if code.startswith("InvalidAMIID."):
-            raise _image_gone(aws, host, error) from error
+            why = f"the image of the GPU host {host.id} was deregistered, and a spot instance needs it: {error.message}"
+            raise _unlike(aws, host, why, "image") from error
         if code == NO_ROLE:
             raise _no_role(error) from error
         if not refusals.is_unavailable(error):
@@ -49,11 +51,12 @@ def _no_role(error: PneumoError) -> PneumoError:
     )
 
 
-def _image_gone(aws: Aws, host: Instance, error: PneumoError) -> PneumoError:
+def _unlike(aws: Aws, host: Instance, why: str, what: str) -> PneumoError:
+    """The error for a GPU host that no spot instance can be launched like. `what`: what a new host would have anew."""
     terminate = f"aws ec2 terminate-instances --region {aws.region} --instance-ids {host.id}"
     return PneumoError(
-        f"the image of the GPU host {host.id} was deregistered, and a spot instance needs it: {error.message}",
-        f"train on the GPU host: pneumoctl train --gpu; or make it anew, with a new image: {terminate}; pneumoctl up",
+        why,
+        f"train on the GPU host: pneumoctl train --gpu; or make it anew, with a new {what}: {terminate}; pneumoctl up",
         Exit.PREFLIGHT,
         spot="none",
     )
@@ -98,7 +101,9 @@ def _launch_request(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
     """The launch request, with the properties of the stack's GPU host, including its image and boot script."""
     groups = aws.items("ec2", "describe_instances", "Reservations", InstanceIds=[host.id])
     (like,) = [each for group in groups for each in group["Instances"]]
-    user_data = aws.call("ec2", "describe_instance_attribute", InstanceId=host.id, Attribute="userData")["UserData"]
+    user_data = boot_scripts.read(aws, host.id)
+    if not any(GUARD in script for script in boot_scripts.split(user_data)):
+        raise _unlike(aws, host, f"the user data of the GPU host {host.id} do not contain the guard", "boot script")
     options = ("HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint")
     tags = {"Name": f"pneumoctl-{run.stack}-{NAME}", ROLE_TAG: "train", **_tags(run)}
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -116,7 +121,7 @@ def _launch_request(aws: Aws, host: Instance, run: Run) -> dict[str, Any]:
         "Monitoring": {"Enabled": True},
         "MetadataOptions": {name: like["MetadataOptions"][name] for name in options},
         "BlockDeviceMappings": [_root_disk(aws, like)],
-        "UserData": base64.b64decode(user_data.get("Value", "")).decode(),
+        "UserData": user_data.decode(),
         "InstanceInitiatedShutdownBehavior": "terminate",
         "InstanceMarketOptions": {
             "MarketType": "spot",  # without a maximum price: at most the on-demand price

@@ -11,6 +11,7 @@ from pneumoctl.aws.ec2 import Aws, Instance
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
+BOOT = "#!/bin/sh\ncat >/usr/local/sbin/pneumoctl-guard <<'PYTHON'\nPYTHON\n"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _owned(aws: Aws, stack: str) -> dict[str, Any]:
         aws.call("ec2", "create_key_pair", KeyName=stack)
         aws.call("iam", "create_instance_profile", InstanceProfileName=stack)
     profile = aws.call("iam", "get_instance_profile", InstanceProfileName=stack)["InstanceProfile"]
-    return {"KeyName": stack, "IamInstanceProfile": {"Arn": profile["Arn"]}, "UserData": "#!/bin/sh\necho boot\n"}
+    return {"KeyName": stack, "IamInstanceProfile": {"Arn": profile["Arn"]}, "UserData": BOOT}
 
 
 def guarded(aws: Aws, stack: str) -> None:

@@ -101,8 +101,10 @@ def test_a_host_with_an_unreadable_lease_is_reported_and_not_stopped(
     assert running.lease is None and "denies" in running.unknown
     with pytest.raises(PneumoError, match="denies"):
         orphans.leases(aws, [train], "watch")
-    assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 6
-    document = json.loads(capsys.readouterr().out)
+    assert pneumoctl(["gpu", "reap", "-y", "--json"]) == 7
+    seen = capsys.readouterr()
+    document = json.loads(seen.out)
+    assert f"gpu status --stack watch --region {REGION}" in seen.err
     assert document["stopped"] == [] and any(train.id in where for where in document["unknown"])
 
 
@@ -164,6 +166,18 @@ def test_a_failed_check_for_orphans_breaks_no_command(
     cloud.fault("error", service="ec2", action="DescribeInstances", code="Odd", status=500, times=1)
     assert pneumoctl(["cost", "--stack", "watch"]) == 0
     _settle()
+
+
+def test_a_lease_that_cannot_be_read_is_not_said_to_be_missing(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.fault("denied", service="scheduler")
+    assert pneumoctl(["audit", "--stack", "watch"]) == 0
+    _settle()
+    error = capsys.readouterr().err
+    assert f"ALARM: GPU host {train.id} (g5.xlarge) of stack watch is on since " in error
+    assert "whether its stop is armed is not known: AWS denies" in error and "without a lease" not in error
+    assert f"pneumoctl gpu status --stack watch --region {REGION}" in error
 
 
 def test_an_unknown_profile_breaks_no_command_that_needs_no_aws(
@@ -305,6 +319,14 @@ def test_up_keeps_trainings_from_a_gpu_host_that_it_changes_and_only_from_that(
     assert caught.value.code == 5
 
 
+def test_no_other_ssh_key_is_given_to_a_gpu_host_that_a_training_uses(
+    aws: Aws, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stack.gpu_locked("train --gpu"):
+        assert pneumoctl(["secrets", "ssh-key", "-y", "--stack", "watch"]) == 5
+    assert "the GPU host of watch is locked by" in capsys.readouterr().err
+
+
 def test_a_spot_instance_whose_stop_is_being_armed_is_left_on(
     aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,7 +431,9 @@ def test_a_stack_that_is_nowhere_is_an_error_that_names_what_is_on(
     assert state(aws, train) == "running"
 
 
-@pytest.mark.parametrize("words", [("gpu", "stop"), ("gpu", "status"), ("runs", "cancel", RUN)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("gpu", "stop"), ("gpu", "status"), ("gpu", "guard"), ("runs", "cancel", RUN)], ids=" ".join
+)
 def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
     aws: Aws, cloud: Cloud, stack: Stack, train: Instance, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
@@ -419,6 +443,24 @@ def test_a_gpu_about_which_aws_does_not_answer_is_exit_7(
     assert pneumoctl([*words, "--stack", "watch"]) == 7
     error = capsys.readouterr().err
     assert "not confirmed stopped" in error and f"aws ec2 stop-instances --region {REGION}" in error
+
+
+def test_a_reap_to_which_aws_names_no_region_is_exit_7(
+    aws: Aws, cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.fault("denied", service="ec2", action="DescribeRegions")
+    assert pneumoctl(["gpu", "reap", "-y"]) == 7
+    error = capsys.readouterr().err
+    assert "whether a GPU host is on without a lease is not known: AWS denies" in error and "gpu reap" in error
+
+
+@pytest.mark.parametrize("words", [("gpu", "guard"), ("gpu", "status")], ids=" ".join)
+def test_a_gpu_of_which_a_failed_login_tells_nothing_is_exit_7(
+    aws: Aws, cloud: Cloud, stack: Stack, train: Instance, words: tuple[str, ...]
+) -> None:
+    lease(aws, train)
+    cloud.fault("denied", service="sts")
+    assert pneumoctl([*words, "--stack", "watch"]) == 7
 
 
 def test_a_gpu_is_stopped_although_its_lease_cannot_be_read(
@@ -443,6 +485,76 @@ def test_the_schedule_of_a_run_that_starts_meanwhile_is_kept(
     monkeypatch.setattr(Aws, "training_hosts", start_a_run)
     assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
     assert [armed.run for armed in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
+@pytest.fixture
+def spot_of_another_machine(aws: Aws, train: Instance, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """A spot instance that another machine launched and whose stop is armed. EC2 does not list it at first."""
+    aws.stop([train], timeout=20)
+    made = replace(launch(aws, "watch", "train-spot", "train", "g5.xlarge"), spot=True)
+    lease(aws, made)
+    tagged, states, asked = Aws.tagged, Aws.states, list[int]()
+
+    def without(self: Aws, stack: str, tags: Any) -> list[Instance]:
+        return [host for host in tagged(self, stack, tags) if host.id != made.id or len(asked) > 2]
+
+    def late(self: Aws, ids: Any) -> dict[str, str]:
+        asked.append(1)
+        return {id: state for id, state in states(self, ids).items() if id != made.id or len(asked) > 2}
+
+    monkeypatch.setattr(Aws, "tagged", without)
+    monkeypatch.setattr(Aws, "states", late)
+    return made
+
+
+def test_a_spot_instance_that_ec2_does_not_list_yet_is_terminated(
+    aws: Aws, stack: Stack, spot_of_another_machine: Instance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pneumoctl(["gpu", "stop", "--stack", "watch", "--json"]) == 0
+    assert state(aws, spot_of_another_machine) == "terminated" and scheduled_stop.listed(aws, "watch") == []
+
+
+def test_the_armed_stop_of_a_spot_instance_that_ec2_does_not_list_yet_stays_when_a_run_starts(
+    aws: Aws, stack: Stack, spot_of_another_machine: Instance
+) -> None:
+    from pneumoctl.training import collect
+    from pneumoctl.training import order as on_aws
+
+    host = collect.training_host(aws, stack)
+    scheduled_stop.arm(aws, "watch", f"{RUN}-own", host, scheduled_stop.now(aws) + timedelta(minutes=5))
+    on_aws._settle_earlier_runs(aws, stack, host)
+    assert [lease.run for lease in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
+def test_the_stop_of_a_first_boot_that_is_over_is_disabled(aws: Aws, stack: Stack, train: Instance) -> None:
+    aws.stop([train], timeout=20)
+    scheduled_stop.arm(aws, "watch", FIRST_BOOT + train.id, train, scheduled_stop.now(aws) + timedelta(minutes=15))
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert scheduled_stop.listed(aws, "watch") == []
+
+
+def test_the_armed_stop_of_a_host_that_is_about_to_start_stays(aws: Aws, stack: Stack, train: Instance) -> None:
+    aws.stop([train], timeout=20)
+    lease(aws, train)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [lease.run for lease in scheduled_stop.listed(aws, "watch")] == [RUN]
+
+
+def test_the_armed_stop_of_the_next_attempt_stays(
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = launch(aws, "watch", "train-spot", "train", "g5.xlarge")
+    aws.stop([other], timeout=20)
+    lease(aws, train)
+    halt = Aws.stop
+
+    def stop_and_arm(self: Aws, *arguments: Any) -> None:
+        halt(self, *arguments)
+        lease(aws, other)
+
+    monkeypatch.setattr(Aws, "stop", stop_and_arm)
+    assert pneumoctl(["gpu", "stop", "--stack", "watch"]) == 0
+    assert [lease.instances for lease in scheduled_stop.listed(aws, "watch")] == [(other.id,)]
 
 
 def test_reap_that_cannot_ask_for_the_lease_again_is_exit_7(

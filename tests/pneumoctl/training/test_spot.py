@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pneumoctl.aws import boot_scripts
 from pneumoctl.aws import ec2 as aws_module
 from pneumoctl.aws.ec2 import Aws, Instance
 from pneumoctl.errors import Exit, PneumoError
@@ -16,10 +17,11 @@ from pneumoctl.gpu import attribution, orphans, scheduled_stop, stop
 from pneumoctl.stack import runs
 from pneumoctl.stack.runs import Receipt, Run
 from pneumoctl.stack.stack import Stack, find
+from pneumoctl.targets.aws.provisioning import ssh_key
 from pneumoctl.training import attempts, collect, finalize, outcome, spot
 from pneumoctl.training.outcome import Outcome
 from pneumoctl.training.run_context import Milestones, Summary
-from tests.pneumoctl.cloud import REGION, Cloud, guarded, launch
+from tests.pneumoctl.cloud import BOOT, REGION, Cloud, guarded, launch
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 STACK = "spot"
@@ -97,6 +99,27 @@ def test_an_image_that_was_deregistered_is_said(aws: Aws, cloud: Cloud, host: In
     assert caught.value.code == Exit.PREFLIGHT and caught.value.details["spot"] == "none"
     assert f"terminate-instances --region {REGION} --instance-ids {host.id}; pneumoctl up" in caught.value.hint
     assert spot.instance_of(aws, run) is None
+
+
+@pytest.mark.parametrize("saved", [b"", b"#cloud-boothook\n#!/bin/sh\n"])
+def test_none_is_launched_without_the_guard_in_its_user_data(
+    aws: Aws, cloud: Cloud, host: Instance, run: Run, saved: bytes
+) -> None:
+    aws.call("ec2", "modify_instance_attribute", InstanceId=host.id, UserData={"Value": saved})
+    since = cloud.last()
+    with pytest.raises(PneumoError, match=f"user data of the GPU host {host.id} do not contain the guard") as caught:
+        spot.launch(aws, host, run)
+    assert caught.value.code == Exit.PREFLIGHT and caught.value.details["spot"] == "none"
+    assert f"--instance-ids {host.id}; pneumoctl up" in caught.value.hint
+    assert "ec2:RunInstances" not in cloud.calls(since)
+
+
+def test_the_user_data_with_another_ssh_key_still_have_the_guard(aws: Aws, host: Instance, run: Run) -> None:
+    saved = boot_scripts.read(aws, host.id)
+    both = ssh_key.user_data_of_train(saved, "ssh-ed25519 AAAA other", "ubuntu")
+    aws.call("ec2", "modify_instance_attribute", InstanceId=host.id, UserData={"Value": both})
+    scripts = boot_scripts.split(boot_scripts.read(aws, spot.launch(aws, host, run).id))
+    assert scripts[-1] == BOOT and all("AAAA other" in script for script in scripts[:-1]) and len(scripts) == 3
 
 
 def test_an_account_without_the_role_for_spot_is_said(aws: Aws, cloud: Cloud, host: Instance, run: Run) -> None:

@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pneumoctl.aws.ec2 import HALTED
+from pneumoctl.aws import boot_scripts
+from pneumoctl.aws.ec2 import HALTED, Aws
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.ssh import first_boot, keys
@@ -17,13 +19,15 @@ from pneumoctl.terminal.console import console
 
 # cloud-init runs a boothook at every boot, before it starts the SSH server. This one acts once for each key, so that it
 # never brings back a key that was replaced since. The new key becomes the only one: somebody may have the lost one.
-_BOOTHOOK = """#cloud-boothook
-#!/bin/sh
-# Written by `pneumoctl secrets ssh-key`.
+# A new instance has no such user yet when its boothooks run.
+_MARK = "# Written by `pneumoctl secrets ssh-key`."
+_BOOTHOOK = """#!/bin/sh
+{mark}
 set -eu
 key={key} user={user} done=/var/lib/pneumoctl/ssh-key
 if [ "$(cat "$done" 2>/dev/null)" = "$key" ]; then exit 0; fi
 home=$(getent passwd "$user" | cut -d: -f6)
+if [ -z "$home" ]; then exit 0; fi
 install -d -m 700 -o "$user" -g "$user" "$home/.ssh"
 printf '%s\\n' "$key" >"$home/.ssh/authorized_keys.new"
 chown "$user:$user" "$home/.ssh/authorized_keys.new"
@@ -36,7 +40,20 @@ printf '%s\\n' "$key" >"$done"
 
 def user_data(key: str, user: str) -> str:
     """The user data with which a host accepts this public key, and no other, for this user."""
-    return _BOOTHOOK.format(key=shlex.quote(key), user=shlex.quote(user))
+    return boot_scripts.BOOTHOOK + _script(key, user)
+
+
+def _script(key: str, user: str) -> str:
+    return _BOOTHOOK.format(mark=_MARK, key=shlex.quote(key), user=shlex.quote(user))
+
+
+def user_data_of_train(saved: bytes, key: str, user: str) -> bytes:
+    """The user data of the GPU host with the key, and with the boot script that it has: spot instances get both.
+
+    A spot instance boots once. It installs the key at the end of that, before its boot script.
+    """
+    others = [script for script in boot_scripts.split(saved) if _MARK not in script]
+    return boot_scripts.join([user_data(key, user), _script(key, user), *others])
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class _Refusing:
 def install(context: Context, agreed: bool, act: CommandRecord) -> list[str]:
     """Make a key if it is missing or damaged, and have every host accept it; returns the names of the changed hosts.
 
-    The stack's lock must be held. A command that was interrupted continues when it is run again.
+    The locks of the stack and of its GPU host must be held. An interrupted command continues when it is run again.
     """
     if on := [host for host in context.aws.training_hosts(context.settings.stack) if host.state not in HALTED]:
         message = f"the GPU host {', '.join(host.id for host in on)} is on, and takes a key only while it is off"
@@ -113,15 +130,25 @@ def _refuse(context: Context, inventory: Inventory, hosts: Sequence[Host]) -> li
 
 
 def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
-    """Stop the hosts, give them the key as user data, start them, and wait until they let pneumoctl in."""
+    """Stop the hosts, give them the key as user data, start them, and wait until they let pneumoctl in.
+
+    The GPU host is first: if a run has just started there, EC2 refuses the change and nothing is stopped.
+    """
     aws, ids = context.aws, [host.instance_id for host in hosts.restart]
     key = keys.public_key(context.stack.ssh)
+    for host in hosts.off:
+        _set_user_data(aws, host, user_data_of_train(boot_scripts.read(aws, host.instance_id), key, host.user))
     console.note(f"restarting {', '.join(host.name for host in hosts.restart)} with the key in their user data")
-    aws.stop([each for each in aws.instances(context.settings.stack) if each.id in ids])
-    for host in (*hosts.restart, *hosts.off):  # EC2 changes the user data of a stopped instance only
-        script: dict[str, Any] = {"Value": user_data(key, host.user).encode()}
-        aws.call("ec2", "modify_instance_attribute", InstanceId=host.instance_id, UserData=script)
-    transfer.reopen(context.stack)  # they serve again as soon as they have booted
+    try:
+        aws.stop([each for each in aws.instances(context.settings.stack) if each.id in ids])
+        for host in hosts.restart:
+            _set_user_data(aws, host, user_data(key, host.user).encode())
+    except BaseException:
+        with suppress(PneumoError):  # EC2 starts none that is still stopping: the next call does
+            aws.call("ec2", "start_instances", InstanceIds=ids)
+        raise
+    finally:
+        transfer.reopen(context.stack)  # they serve again as soon as they have booted
     aws.call("ec2", "start_instances", InstanceIds=ids)
     with Connections(inventory, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(ids))
@@ -130,6 +157,12 @@ def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
             shown.end(host.name, state) if state == "up" else shown.begin(host.name, state)
 
         first_boot.wait(hosts.restart, connections, aws.console_output, context.stack.ssh, report)
+
+
+def _set_user_data(aws: Aws, host: Host, script: bytes) -> None:
+    """EC2 changes the user data of a stopped instance only."""
+    value: dict[str, Any] = {"Value": script}
+    aws.call("ec2", "modify_instance_attribute", InstanceId=host.instance_id, UserData=value)
 
 
 def refuse_unless_accepted(context: Context) -> None:

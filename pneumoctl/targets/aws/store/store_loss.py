@@ -131,8 +131,8 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
     The copy is the last export, or a backup that is made now; uploads are stopped, on the hosts that it returns. For a
-    host that is gone already, it is the newest intact backup. Raises PneumoError, with uploads going on, if there is no such
-    copy.
+    host that is gone already, it is the newest intact backup. Raises PneumoError, with uploads going on, if there is no
+    such copy.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:

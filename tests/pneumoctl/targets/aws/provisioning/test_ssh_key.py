@@ -1,5 +1,6 @@
 """The user data with which a host accepts another SSH key, run by a real shell, and which hosts must restart."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from pneumoctl.aws import boot_scripts
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.files import bundled
 from pneumoctl.results import transfer
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import LoginRefused
@@ -26,6 +29,8 @@ from tests.pneumoctl.examples import DESIRED, aws_context
 
 HOSTS = DESIRED.inventory
 TRAIN = Host("train", "train", "10.20.32.10", {}, "i-99", "", "ubuntu", "g5.xlarge")
+SOURCES = ("boot.sh.tftpl", "train.sh.tftpl", "guard.py")  # of the GPU host's boot script
+BOOT = "#!/bin/bash\nFrom here on:\ncat >/usr/local/sbin/pneumoctl-guard <<'PYTHON'\nprint()\nPYTHON\n"
 
 
 def instance(host: Host, state: str = "running") -> Instance:
@@ -38,6 +43,7 @@ class Ec2:
 
     there: list[Instance] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    user_data: dict[str, bytes] = field(default_factory=lambda: {TRAIN.instance_id: BOOT.encode()})
     region: str = "eu-west-1"
 
     def instances(self, stack: str) -> list[Instance]:
@@ -52,8 +58,13 @@ class Ec2:
     def stop(self, hosts: list[Instance]) -> None:
         self.calls.append(("stop", sorted(host.name for host in hosts)))
 
-    def call(self, service: str, operation: str, **arguments: Any) -> None:
+    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation == "describe_instance_attribute":
+            return {"UserData": {"Value": base64.b64encode(self.user_data[arguments["InstanceId"]]).decode()}}
         self.calls.append((operation, arguments.get("InstanceId") or arguments["InstanceIds"]))
+        if operation == "modify_instance_attribute":
+            self.user_data[arguments["InstanceId"]] = arguments["UserData"]["Value"]
+        return {}
 
 
 class Hosts:
@@ -111,6 +122,42 @@ def test_a_lost_key_is_made_anew_and_every_host_gets_it(stack: Context) -> None:
     started = [who for operation, who in stack.aws.calls if operation == "start_instances"]
     assert TRAIN.instance_id in given and TRAIN.instance_id not in started[0]  # the GPU is not started
     assert ssh_key.install(stack, True, Act()) == []
+
+
+def test_the_gpu_host_keeps_its_boot_script_for_spot_instances(stack: Context) -> None:
+    for _ in range(2):
+        Hosts.refusing = {host.name for host in HOSTS.hosts}
+        ssh_key.install(stack, True, Act())
+        saved = stack.aws.user_data[TRAIN.instance_id]
+        hook, at_end, boot = boot_scripts.split(saved)
+        assert boot == BOOT and hook == boot_scripts.BOOTHOOK + at_end and at_end.startswith("#!/bin/sh\n")
+        assert keys.public_key(stack.stack.ssh) in hook and len(saved) < 16384
+        kinds = [line for line in saved.decode().splitlines() if line.startswith("Content-Type: text/")]
+        assert [kind.split(";")[0].rpartition("/")[2] for kind in kinds] == ["cloud-boothook", *["x-shellscript"] * 2]
+        stack.stack.ssh.joinpath("id_ed25519").unlink()
+
+
+@pytest.mark.parametrize(("refused", "done"), [(TRAIN, []), (HOSTS.hosts[1], ["stop", "start_instances"])])
+def test_hosts_that_were_stopped_are_started_if_a_change_is_refused(
+    stack: Context, monkeypatch: pytest.MonkeyPatch, refused: Host, done: list[str]
+) -> None:
+    Hosts.refusing, call = {host.name for host in HOSTS.hosts}, Ec2.call
+
+    def refuse(self: Ec2, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation == "modify_instance_attribute" and arguments["InstanceId"] == refused.instance_id:
+            raise PneumoError("it is running")
+        return call(self, service, operation, **arguments)
+
+    monkeypatch.setattr(Ec2, "call", refuse)
+    with pytest.raises(PneumoError, match="it is running"):
+        ssh_key.install(stack, True, Act())
+    assert [name for name, _ in stack.aws.calls if name != "modify_instance_attribute"] == done
+
+
+def test_the_boot_script_of_a_gpu_host_leaves_room_for_the_key() -> None:
+    """EC2 takes 16384 bytes."""
+    texts = [bundled("terraform").joinpath("user_data", name).read_text() for name in SOURCES]
+    assert len(ssh_key.user_data_of_train("".join(texts).encode(), "ssh-ed25519 " + "A" * 100, "ubuntu")) < 16000
 
 
 def test_only_hosts_that_refuse_the_key_restart_and_the_bastion_first(stack: Context) -> None:
@@ -186,9 +233,9 @@ def test_the_user_data_install_the_key_once_and_alone(tmp_path: Path) -> None:
     home, bin_ = tmp_path / "home", tmp_path / "bin"
     for folder in (home, bin_):
         folder.mkdir()
-    (bin_ / "getent").write_text(f"#!/bin/sh\necho root:x:0:0::{home}:/bin/sh\n")
-    (bin_ / "getent").chmod(0o755)
     authorized = home / ".ssh" / "authorized_keys"
+    (bin_ / "getent").write_text("#!/bin/sh\nexit 2\n")  # a new instance: the user does not exist yet
+    (bin_ / "getent").chmod(0o755)
 
     def boot(key: str) -> None:
         header, _, script = ssh_key.user_data(key, "root").partition("\n")
@@ -198,6 +245,9 @@ def test_the_user_data_install_the_key_once_and_alone(tmp_path: Path) -> None:
         subprocess.run(["sh", "-c", script], env=environment, check=True, capture_output=True)
 
     first, second = keys.unsaved_public_key(), keys.unsaved_public_key()
+    boot(first)
+    assert not authorized.exists()
+    (bin_ / "getent").write_text(f"#!/bin/sh\necho root:x:0:0::{home}:/bin/sh\n")
     boot(first)
     assert authorized.read_text() == first + "\n" and authorized.stat().st_mode & 0o777 == 0o600
     authorized.write_text("ssh-ed25519 AAAA added later\n")
