@@ -12,6 +12,7 @@ from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
 
 POLL_S = 3.0
+FIRST_BOOT_S = 300.0  # for the boot script of a new GPU host, which then powers it off
 SETTLE_S = 10.0  # after a start whose answer got lost EC2 may still say "stopped" for a moment
 
 
@@ -79,8 +80,7 @@ def in_use(aws: Aws, stack: str, host: Instance, state: str, run: str = "") -> P
     """
     others = [lease for lease in scheduled_stop.listed(aws, stack) if lease.run != run]
     if lease := scheduled_stop.lease_covering(others, host.id, scheduled_stop.now(aws)):
-        hint = f"wait for it, or end it: pneumoctl runs cancel {lease.run}"
-        return PneumoError(f"the GPU host {host.id} is used by {lease}", hint, Exit.LOCKED)
+        return PneumoError(f"the GPU host {host.id} is used by {lease}", lease.next_command, Exit.LOCKED)
     if state in HALTED or state == "gone":
         return PneumoError(f"the GPU host {host.id} is {state}, not stopped", "pneumoctl up")
     return unconfirmed(aws, stack, f"{host.id} is {state}", "pneumoctl gpu stop")
