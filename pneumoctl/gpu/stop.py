@@ -40,6 +40,25 @@ def stop_training_hosts(
 
 
 @contextmanager
+def stopping_at_end(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the end, also after a failure: it stops the GPU hosts and proves it, or raises.
+
+    After it, a failure with exit code 7 because a proof was prevented becomes what prevented it: AWS's error, Ctrl-C.
+    """
+    proven = False
+    try:
+        try:
+            yield
+        finally:
+            stop()
+            proven = True
+    except PneumoError as error:
+        if proven and error.code == Exit.GPU_NOT_STOPPED and error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
+
+
+@contextmanager
 def confirming(aws: Aws, stack: str) -> Iterator[None]:
     """Turn whatever prevents the proof that a GPU host is off into exit code 7: AWS's errors, Ctrl-C.
 

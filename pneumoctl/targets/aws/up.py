@@ -10,6 +10,7 @@ from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.plan_json import Planned, Saved
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.gpu.stop import stopping_at_end
 from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
@@ -52,13 +53,11 @@ def up(
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
         stack_secrets.make_for_new_stack(context)
-        try:
+        with stopping_at_end(lambda: provision.stop_training_hosts(context)):
             gpu_placement.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
             stack_secrets.read_back(context, inventory, adopt)
-        finally:
-            provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
         changed = [resource.address for resource in read.result()[0].changes]
         changed += [rule["SecurityGroupRuleId"] for rule in foreign]
         act.changed = changed
