@@ -35,7 +35,7 @@ def stop_training_hosts(
         with confirming(aws, stack) if expected else nullcontext():
             _stop(aws, stack, time.monotonic() + boot_s, leave_on, read_console or aws.console_output)
     except PneumoError as error:
-        if error.code == Exit.GPU_NOT_STOPPED:
+        if expected or error.code == Exit.GPU_NOT_STOPPED:
             raise
 
 

@@ -141,6 +141,13 @@ def test_a_refused_stop_stays_exit_7() -> None:
     assert caught.value.code == Exit.GPU_NOT_STOPPED
 
 
+@pytest.mark.parametrize("code", [Exit.USAGE, Exit.LOCKED])
+def test_a_stop_that_was_not_begun_is_an_error_where_a_gpu_host_may_be(code: Exit) -> None:
+    with pytest.raises(PneumoError) as caught:
+        gpu.stop_training_hosts(Ec2(away=PneumoError("no region", code=code)), "t", True)
+    assert caught.value.code == code
+
+
 def test_without_a_gpu_host_an_unreachable_api_is_no_error() -> None:
     gpu.stop_training_hosts(Ec2(away=PneumoError("the API is away")), "t", False)
     with pytest.raises(KeyboardInterrupt):
