@@ -37,7 +37,7 @@ def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
     """
     on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
     with stop.confirming(aws, stack.name):
-        leases = orphans.leases(aws, on, stack.name)
+        leases = {host.id: lease for host in on if (lease := orphans.awaited_lease(aws, host, stack.name))}
         listed = scheduled_stop.listed(aws, stack.name) if on else []
     for host, lease in leases.items():
         hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"

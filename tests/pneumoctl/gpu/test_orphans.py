@@ -370,6 +370,27 @@ def test_the_schedule_of_an_earlier_run_does_not_stop_the_next(aws: Aws, stack: 
     assert scheduled_stop.listed(aws, "watch") == [] and runs.list_open(stack) == []
 
 
+def test_a_new_run_leaves_a_spot_instance_on_whose_stop_is_being_armed(
+    aws: Aws, stack: Stack, train: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pneumoctl.training import order as on_aws
+
+    leases, asked = orphans.leases, list[int]()
+
+    def arm_at_the_second_question(*arguments: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 2:
+            lease(aws, train)
+        return leases(*arguments)
+
+    monkeypatch.setattr(orphans, "POLL_S", 0.01)
+    monkeypatch.setattr(orphans, "leases", arm_at_the_second_question)
+    monkeypatch.setattr(Aws, "training_hosts", lambda *_: [replace(train, spot=True)])
+    with pytest.raises(PneumoError, match=f"is used by run {RUN} of ") as caught:
+        on_aws._ensure_hosts_free(aws, stack)
+    assert caught.value.code == 5 and state(aws, train) == "running"
+
+
 def test_without_a_lease_a_new_run_stops_it_first(aws: Aws, stack: Stack, train: Instance) -> None:
     from pneumoctl.training import order as on_aws
 
