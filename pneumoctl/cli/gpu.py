@@ -134,6 +134,9 @@ def stop(invocation: Invocation) -> int:
         console.text(f"{id}: terminated")
     if not gpus:
         console.text(f"stack {stack.name} has no GPU host in {aws.region}")
+    for lease in armed:
+        if not lease.of_run and set(lease.instances) & {*changed}:
+            console.warn(_first_boot_ended(aws, lease))
     # Another pneumoctl may be about to start a host that was off all the time: the stop of its run stays armed.
     was_off = {host.id for host in listed} - {*changed}
     over = [lease for lease in armed if was_off.isdisjoint(lease.instances) or not lease.of_run]
@@ -147,6 +150,11 @@ def _armed(aws: Aws, stack: Stack) -> tuple[list[Lease], str]:
         return scheduled_stop.listed(aws, stack.name), ""
     except PneumoError as error:
         return [], error.message
+
+
+def _first_boot_ended(aws: Aws, lease: Lease) -> str:
+    again = f"aws ec2 terminate-instances --region {aws.region} --instance-ids {' '.join(lease.instances)}"
+    return f"this was the GPU host's first boot; if it was not over, make the host anew: {again}; pneumoctl up"
 
 
 def _disarm(aws: Aws, stack: Stack, armed: list[Lease], unread: str) -> None:

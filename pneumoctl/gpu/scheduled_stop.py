@@ -59,6 +59,11 @@ class Lease:
         """What the host is on for."""
         return f"run {self.run}" if self.of_run else "first boot"
 
+    @property
+    def next_command(self) -> str:
+        """What somebody can do who needs the host."""
+        return f"wait for it, or end it: pneumoctl runs cancel {self.run}" if self.of_run else "wait for it"
+
     def covers(self, instance: str, now: datetime) -> bool:
         """Whether that instance may be on at that time."""
         return instance in self.instances and self.until > now

@@ -12,6 +12,7 @@ from pneumoctl.ssh import serial_console
 from pneumoctl.terminal.console import console
 
 POLL_S = 3.0
+FIRST_BOOT_S = 300.0  # for the boot script of a new GPU host, which then powers it off
 SETTLE_S = 10.0  # after a start whose answer got lost EC2 may still say "stopped" for a moment
 
 
@@ -34,8 +35,27 @@ def stop_training_hosts(
         with confirming(aws, stack) if expected else nullcontext():
             _stop(aws, stack, time.monotonic() + boot_s, leave_on, read_console or aws.console_output)
     except PneumoError as error:
-        if error.code == Exit.GPU_NOT_STOPPED:
+        if expected or error.code == Exit.GPU_NOT_STOPPED:
             raise
+
+
+@contextmanager
+def stopping_at_end(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the end, also after a failure: it stops the GPU hosts and proves it, or raises.
+
+    After it, a failure with exit code 7 because a proof was prevented becomes what prevented it: AWS's error, Ctrl-C.
+    """
+    proven = False
+    try:
+        try:
+            yield
+        finally:
+            stop()
+            proven = True
+    except PneumoError as error:
+        if proven and error.code == Exit.GPU_NOT_STOPPED and error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
 
 
 @contextmanager
@@ -79,8 +99,7 @@ def in_use(aws: Aws, stack: str, host: Instance, state: str, run: str = "") -> P
     """
     others = [lease for lease in scheduled_stop.listed(aws, stack) if lease.run != run]
     if lease := scheduled_stop.lease_covering(others, host.id, scheduled_stop.now(aws)):
-        hint = f"wait for it, or end it: pneumoctl runs cancel {lease.run}"
-        return PneumoError(f"the GPU host {host.id} is used by {lease}", hint, Exit.LOCKED)
+        return PneumoError(f"the GPU host {host.id} is used by {lease}", lease.next_command, Exit.LOCKED)
     if state in HALTED or state == "gone":
         return PneumoError(f"the GPU host {host.id} is {state}, not stopped", "pneumoctl up")
     return unconfirmed(aws, stack, f"{host.id} is {state}", "pneumoctl gpu stop")

@@ -98,8 +98,8 @@ def cancel(aws: Aws, stack: Stack, run: Run) -> int:
         leases = scheduled_stop.listed(aws, stack.name)
     lease = scheduled_stop.lease_covering(leases, host.id, scheduled_stop.now(aws))
     if host.state in ("pending", "running") and lease and lease.run != run.id:
-        message = f"the run that is under way on the host is {lease.run}"
-        raise PneumoError(message, f"pneumoctl runs cancel {lease.run}", Exit.USAGE)
+        message = f"run {run.id} is not under way: the GPU host {host.id} is used by {lease}"
+        raise PneumoError(message, lease.next_command, Exit.USAGE)
     context = run_context(aws, stack, host, run)
     try:
         with stack.gpu_locked("runs cancel"), audit.recorded(stack, "runs cancel", {"run": run.id}) as act:

@@ -31,16 +31,25 @@ def train(aws: Aws, stack: Stack, request: TrainingRequest, act: CommandRecord) 
 
 
 def _ensure_hosts_free(aws: Aws, stack: Stack) -> None:
-    """Raise PneumoError (exit 5) if a run is active; stop a host that is on without a lease."""
+    """Raise PneumoError (exit 5) if a run is active; stop a host that is on without a lease.
+
+    A new host that boots for the first time is stopped after that: its boot script runs once.
+    """
     on = [host for host in aws.training_hosts(stack.name) if host.state not in HALTED | HALTING]
     with stop.confirming(aws, stack.name):
-        leases = orphans.leases(aws, on, stack.name)
+        leases = {host.id: lease for host in on if (lease := orphans.awaited_lease(aws, host, stack.name))}
+        listed = scheduled_stop.listed(aws, stack.name) if on else []
     for host, lease in leases.items():
         hint = f"to follow it: pneumoctl train --gpu --resume; to end it: pneumoctl runs cancel {lease.run}"
         raise PneumoError(f"the GPU host {host} is used by {lease}", hint, Exit.LOCKED)
-    if on:
+    booting = [host for host in on if scheduled_stop.lease_covering(listed, host.id, scheduled_stop.now(aws))]
+    if without_lease := [host for host in on if host not in booting]:
         console.note("the GPU host is on without a lease: stopping it first", "red")
-        aws.stop(on)
+        aws.stop(without_lease)
+    if booting:
+        console.note("the GPU host boots for the first time: waiting for the end of that", "yellow")
+        ids = {host.id for host in booting}
+        stop.stop_training_hosts(aws, stack.name, True, stop.FIRST_BOOT_S, lambda host: host.id not in ids)
 
 
 def _settle_earlier_runs(aws: Aws, stack: Stack, host: Instance, except_run: str = "") -> None:

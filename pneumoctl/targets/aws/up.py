@@ -11,6 +11,7 @@ from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.plan_json import Planned, Saved
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.gpu.stop import stopping_at_end
 from pneumoctl.stack import audit
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.settings import Settings
@@ -78,14 +79,12 @@ def _provision(context: Context, saved: Saved, foreign: Sequence[Mapping[str, An
     """Carry out the plan, remove foreign rules, wait for the hosts, and have the stack's secrets here."""
     save_stack(context)
     stack_secrets.make_for_new_stack(context)
-    try:
+    with stopping_at_end(lambda: provision.stop_training_hosts(context)):
         gpu_placement.apply(context, saved)
         recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
         inventory = provision.wait_until_ready(context)
         stack_secrets.read_back(context, inventory, adopt)
-        return inventory
-    finally:
-        provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
+    return inventory
 
 
 def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:

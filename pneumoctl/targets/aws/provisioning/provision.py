@@ -31,7 +31,6 @@ from pneumoctl.terminal.progress import Activities
 GPU_ADDRESS = 'aws_instance.host["train"]'
 GPU_ADDRESSES = {GPU_ADDRESS, leftovers.FIRST_BOOT_ADDRESS}
 HERE = "here"  # the setting state_bucket for the stack's directory
-FIRST_BOOT = 300.0  # seconds for the boot script of a new training host, which then powers it off
 _DOING = {
     "create": ("creating", "created"),
     "update": ("updating", "updated"),
@@ -145,7 +144,7 @@ def _stop_training_hosts_after_boot(context: Context, hosts: Inventory) -> list[
     pinned = keys.pins(directory)
     watches = [ConsoleWatch(host, console_output, directory) for host in training if host.instance_id not in pinned]
     for watch in watches:
-        stop_training_hosts(context, FIRST_BOOT, read_console=watch.read)
+        stop_training_hosts(context, stop.FIRST_BOOT_S, read_console=watch.read)
     if training and not watches:
         stop_training_hosts(context)
     return watches

@@ -109,6 +109,46 @@ def test_an_unknown_gpu_state_is_exit_7(failure: BaseException) -> None:
     assert "aws ec2 stop-instances --region eu-west-1 --profile work" in caught.value.hint
 
 
+INTERRUPTED = (KeyboardInterrupt(), SystemExit(143), PneumoError("token expired", code=Exit.FAILED))
+
+
+@pytest.mark.parametrize("failure", INTERRUPTED)
+def test_what_prevented_the_proof_of_a_stop_is_the_error_once_the_stop_is_proven(failure: BaseException) -> None:
+    ec2 = Ec2(away=failure)
+
+    def prove() -> None:
+        ec2.away = None
+        gpu.stop_training_hosts(ec2, "t", True)
+
+    with pytest.raises(type(failure)) as caught, gpu.stopping_at_end(prove):
+        gpu.stop_training_hosts(ec2, "t", True)
+    assert caught.value is failure and ec2.stopped == ["i-1"]
+
+
+@pytest.mark.parametrize("failure", INTERRUPTED)
+def test_a_stop_that_is_not_proven_at_the_end_either_is_exit_7(failure: BaseException) -> None:
+    ec2 = Ec2(away=failure)
+    with pytest.raises(PneumoError) as caught, gpu.stopping_at_end(lambda: gpu.stop_training_hosts(ec2, "t", True)):
+        gpu.stop_training_hosts(ec2, "t", True)
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+    with pytest.raises(PneumoError) as caught, gpu.stopping_at_end(lambda: gpu.stop_training_hosts(ec2, "t", True)):
+        raise KeyboardInterrupt
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+
+
+def test_a_refused_stop_stays_exit_7() -> None:
+    with pytest.raises(PneumoError) as caught, gpu.stopping_at_end(lambda: None):
+        gpu.stop_training_hosts(Ec2(refuses=True), "t", True)
+    assert caught.value.code == Exit.GPU_NOT_STOPPED
+
+
+@pytest.mark.parametrize("code", [Exit.USAGE, Exit.LOCKED])
+def test_a_stop_that_was_not_begun_is_an_error_where_a_gpu_host_may_be(code: Exit) -> None:
+    with pytest.raises(PneumoError) as caught:
+        gpu.stop_training_hosts(Ec2(away=PneumoError("no region", code=code)), "t", True)
+    assert caught.value.code == code
+
+
 def test_without_a_gpu_host_an_unreachable_api_is_no_error() -> None:
     gpu.stop_training_hosts(Ec2(away=PneumoError("the API is away")), "t", False)
     with pytest.raises(KeyboardInterrupt):
