@@ -58,9 +58,7 @@ def teardown(
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
-        trainings.end(context, under_way, held)
-        # Before anything that may fail: a running GPU costs money.
-        provision.stop_training_hosts(context, spare_leased=False)
+        trainings.end(context, under_way, held)  # before anything that may fail: a running GPU costs money
         exported = _export_and_destroy(context, keep, doomed)
         act.changed = doomed
         left = _prove(context)
