@@ -39,13 +39,14 @@ class _StateCache:
 class Terraform:
     """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile.
 
-    `lock`: whether a plan locks the state.
+    `lock`: whether a plan locks the state. `outdated`: a copy, made while a terraform changed the stack.
     """
 
     directory: Path
     environment: Mapping[str, str]
     log: Path
     lock: bool = True
+    outdated: bool = False
     _state: _StateCache = field(default_factory=_StateCache, init=False, compare=False)
 
     @property
