@@ -254,6 +254,8 @@ def test_what_is_written_while_the_bucket_is_emptied_is_exported_and_deleted(
     bucket = f"late-{purge}".lower()
     aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     aws.call("s3", "put_object", Bucket=bucket, Key="runs/1/early", Body=b"early")
+    for leftover in ("backups/results/1.tar", "transfers/1/model.tar.gz"):  # none of the user's files
+        aws.call("s3", "put_object", Bucket=bucket, Key=leftover, Body=b"x")
     made: Any = Terraform(aws, bucket, ["runs/1/late", "runs/1/later"])
     folder = tmp_path / "export"
     teardown._empty_and_destroy(replace(context, terraform=made), None if purge else folder, [BUCKET_ADDRESS])
