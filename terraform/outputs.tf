@@ -15,7 +15,7 @@ output "vpc_id" {
 }
 
 output "bucket" {
-  description = "Name of the bucket for data/, runs/ and bundles/."
+  description = "Name of the bucket for data/, runs/, bundles/, backups/ and transfers/."
   value       = aws_s3_bucket.main.bucket
 }
 
