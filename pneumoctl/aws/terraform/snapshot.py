@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumoctl.aws.terraform.runner import Terraform
-from pneumoctl.aws.terraform.working_dir import APPLYING, OURS, WorkingCopy
+from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.files import make_private
 
 PREFIX = "terraform-copy-"  # before the id of the process
@@ -27,7 +27,7 @@ def copied(terraform: Terraform) -> Iterator[Terraform]:
         WorkingCopy(terraform.directory).copy_to(directory)
         at_work = at_work or bool(terraform.current)
         if terraform.suspect and not at_work:  # else it was not killed
-            (directory / OURS / APPLYING).touch(mode=0o600)
+            WorkingCopy(directory).applying.touch(mode=0o600)
         yield replace(terraform, directory=directory, lock=False, outdated=at_work)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
