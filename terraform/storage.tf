@@ -1,4 +1,4 @@
-# The bucket (data/, runs/, bundles/, backups/), and the rights of the hosts in it.
+# The bucket (data/, runs/, bundles/, backups/, transfers/), and the rights of the hosts in it.
 data "aws_caller_identity" "me" {}
 
 data "aws_partition" "here" {}
@@ -9,7 +9,7 @@ locals {
   bucket  = var.bucket != "" ? var.bucket : "${local.name}-${local.account}-${var.region}"
 }
 
-# Only `pneumoctl teardown --purge` empties the bucket, not terraform, so that a destroy cannot lose results.
+# `pneumoctl teardown` empties the bucket, not terraform, so that a destroy cannot lose results.
 resource "aws_s3_bucket" "main" {
   #checkov:skip=CKV_AWS_18:An access log wants a bucket of its own; one operator and two roles have access.
   #checkov:skip=CKV_AWS_144:Data can be fetched again and bundles are exported to the operator; a copy in another region doubles the price.

@@ -81,7 +81,7 @@ def opened(
         raise PneumoError(f"stack {stack.name} has no hosts yet", "pneumoctl up")
     hosts = [host for host in inventory.hosts if host.role != "train" and (not only or host.name in only)]
     with Connections(inventory, stack.ssh) as connections:
-        ours = holder(stack.directory / "holder")
+        ours = holder(stack.directory / "holder") if change else ""  # only looking needs no lease, and writes no file
         agents = Agents(connections, ours, audit.current_user(), random.token_hex(6), share)
         with ThreadPoolExecutor(len(hosts)) as pool:
             asked = [(host, pool.submit(agents.lease if change else agents.greet, host)) for host in hosts]

@@ -16,13 +16,15 @@ from pneumoctl.files import make_private
 
 # `holder` locks the file itself for some microseconds. Whoever finds it locked tries again, several times.
 LOOKS, LOOK_S = 4, 0.025
+WAIT_POLL_S = 0.1
 
 
 @contextmanager
-def held(path: Path, command: str, what: str = "the stack", hint: str = "") -> Iterator[None]:
+def held(path: Path, command: str, what: str = "the stack", hint: str = "", wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock at `path`. Raises PneumoError (exit 5), which names the holder, if another process holds it.
 
-    For the error: `what` is locked, and `hint` is the next command, if waiting is not the only one.
+    `wait_s`: how long to wait for the other process to end. For the error: `what` is locked, and `hint` is the next
+    command, if waiting is not the only one.
 
     The kernel releases a flock when the process ends or is killed, so a lock never has to be removed by hand. The file
     is removed at the end; a killed process leaves it. Do not remove the file of a running process: the next process
@@ -30,7 +32,7 @@ def held(path: Path, command: str, what: str = "the stack", hint: str = "") -> I
     """
     make_private(path.parent)
     try:
-        handle = _acquire(path)
+        handle = _acquire_within(path, wait_s)
     except _Taken as taken:
         raise _locked(taken.holder, what, hint) from None
     try:
@@ -87,6 +89,16 @@ def take(handle: int, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> None:
             return fcntl.flock(handle, mode)
         time.sleep(LOOK_S)
     return fcntl.flock(handle, mode)
+
+
+def _acquire_within(path: Path, wait_s: float) -> int:
+    """Lock the file at `path`; try again for `wait_s` seconds. Raises _Taken."""
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        with suppress(_Taken):
+            return _acquire(path)
+        time.sleep(WAIT_POLL_S)
+    return _acquire(path)
 
 
 def _acquire(path: Path, mode: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> int:

@@ -15,7 +15,7 @@ from pneumoctl.stack import inventory, ownership, saved
 from pneumoctl.stack.documents import Damaged  # also imported from here by other modules
 from pneumoctl.stack.inventory import Inventory
 from pneumoctl.stack.layout import Layout
-from pneumoctl.stack.lock import held, waited_for
+from pneumoctl.stack.lock import held
 from pneumoctl.stack.saved import Cloud, Ports
 from pneumoctl.stack.secrets import NoSecrets, Secrets
 from pneumoctl.stack.settings import Settings
@@ -48,15 +48,15 @@ class Stack:
         """The file of the lock."""
         return self.directory.with_name(f"{self.name}.lock")
 
-    def gpu_locked(self, command: str, wait: bool = False) -> AbstractContextManager[None]:
+    def gpu_locked(self, command: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
         """Hold the lock of the GPU host: no other pneumoctl of this machine uses or changes it.
 
-        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop). `wait`: until
-        the other pneumoctl has ended.
+        A run that another machine follows, or nobody, is known by its lease alone (gpu.scheduled_stop). `wait_s`:
+        how long to wait for the other pneumoctl to end.
         """
         ownership.require_writable(self.directory)
         path, hint = self.directory.with_name(f"{self.name}.gpu.lock"), "or end the run: pneumoctl runs cancel"
-        return waited_for(path) if wait else held(path, command, f"the GPU host of {self.name}", hint)
+        return held(path, command, f"the GPU host of {self.name}", hint, wait_s)
 
     @property
     def journal(self) -> Path:

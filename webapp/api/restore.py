@@ -2,6 +2,8 @@
 
 stdin: a line of JSON with `size`, the bytes of the archive that follows, and `keys`, the MAC keys in hexadecimal that
 sealed it beside those of this store. The archive is verified as a whole before anything is stored. stdout: the counts.
+stderr: an empty line now and then, because whoever waits for an import takes long silence for a fault; at the end the
+reason of a failure.
 """
 
 import io
@@ -10,9 +12,9 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import IO
 
 from webapp.api.export import MANIFEST, SEALED, WAIT_S, picture_name
@@ -23,17 +25,39 @@ from webapp.api.store_copy import Item, StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
 _CHUNK = 1 << 20
+_SIGN = 100  # results after which a sign of life is given
 
 
 class Refused(Exception):
     """The archive is not stored; the message says why."""
 
 
-def restore(store: StoreCopy, own: Seal, archive: tarfile.TarFile) -> dict[str, int]:
-    """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more."""
-    expected = json.loads(_read(archive, MANIFEST))["counts"]
+@dataclass(frozen=True)
+class _Members:
+    """The members of an archive by name: tarfile itself looks through all of them for each name."""
+
+    archive: tarfile.TarFile
+    by_name: Mapping[str, tarfile.TarInfo]
+
+    def read(self, name: str) -> bytes:
+        """A member; raises KeyError if there is none."""
+        member = self.archive.extractfile(self.by_name[name])
+        if member is None:
+            raise KeyError(name)
+        return member.read()
+
+
+def restore(
+    store: StoreCopy, own: Seal, archive: tarfile.TarFile, sign: Callable[[], object] = lambda: None
+) -> dict[str, int]:
+    """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more.
+
+    `sign`: called every _SIGN results.
+    """
+    members = _Members(archive, {member.name: member for member in archive.getmembers()})
+    expected = json.loads(members.read(MANIFEST))["counts"]
     results, broken = 0, 0
-    for item in _items(archive):
+    for item in _items(members, sign):
         results += 1
         broken += bool(store.verified(item).damaged)
     if broken or results != expected["results"]:
@@ -42,27 +66,21 @@ def restore(store: StoreCopy, own: Seal, archive: tarfile.TarFile) -> dict[str, 
             "or were sealed with a key that is not known here"
         )
     counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0)
-    for item in _items(archive):
+    for item in _items(members, sign):
         counts.update(store.add(item, own))
     return dict(counts)
 
 
-def _items(archive: tarfile.TarFile) -> Iterator[Item]:
-    for line in io.BytesIO(_read(archive, SEALED)):
+def _items(members: _Members, sign: Callable[[], object]) -> Iterator[Item]:
+    for number, line in enumerate(io.BytesIO(members.read(SEALED)), 1):
+        if number % _SIGN == 0:
+            sign()
         entry = json.loads(line)
         picture = None
         with suppress(KeyError):
-            picture = _read(archive, picture_name(entry["id"]))
+            picture = members.read(picture_name(entry["id"]))
         feedback = tuple(each.encode("ascii") for each in entry["feedback"])
         yield Item(entry["id"], entry["record"].encode("ascii"), picture, feedback)
-
-
-def _read(archive: tarfile.TarFile, name: str) -> bytes:
-    """A member; raises KeyError if there is none."""
-    member = archive.extractfile(name)
-    if member is None:
-        raise KeyError(name)
-    return member.read()
 
 
 def _spool(source: IO[bytes], size: int) -> IO[bytes]:
@@ -89,7 +107,7 @@ def main() -> int:
             store.wait(WAIT_S)
             own = Seal(settings.mac_key, settings.mac_keys_previous)
             with tarfile.open(fileobj=spool, mode="r:") as archive:
-                counts = restore(store, own, archive)
+                counts = restore(store, own, archive, lambda: print(file=sys.stderr, flush=True))
         except (EnvironmentInvalid, StoreUnavailable, Refused, OSError) as error:
             sys.stderr.write(f"import failed: {error}\n")
             return 1

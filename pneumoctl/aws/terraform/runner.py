@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,19 +38,20 @@ class _StateCache:
 class Terraform:
     """Terraform in a stack's directory. `environment`: the whole environment, with AWS's region and profile.
 
-    `lock`: whether a plan locks the state.
+    `lock`: whether a plan locks the state. `outdated`: a copy, made while a terraform changed the stack.
     """
 
     directory: Path
     environment: Mapping[str, str]
     log: Path
     lock: bool = True
+    outdated: bool = False
     _state: _StateCache = field(default_factory=_StateCache, init=False, compare=False)
 
     @property
     def suspect(self) -> bool:
         """Whether the last apply did not succeed: resources may exist that are not in the state."""
-        return self._mark.exists()
+        return self._copy.applying.exists()
 
     @property
     def current(self) -> TerraformRun | None:
@@ -77,7 +77,7 @@ class Terraform:
         self.attach(report)
         self._state.text = None
         if self._copy.restore_state():
-            self._mark.touch(mode=0o600)
+            self._copy.applying.touch(mode=0o600)
             report(Progress("note", text="a kill truncated terraform's state: using the last copy of it"))
         self._copy.write(bundled("terraform"), variables)
         backend = working_dir.s3(state_bucket, region, stack) if state_bucket else {}
@@ -88,7 +88,7 @@ class Terraform:
             self._migrate(old, backend, report)
         if (unsaved := self.directory / "errored.tfstate").exists():  # an earlier terraform could not store it
             self._run(["state", "push", "-no-color", unsaved.name], report)
-            unsaved.rename(self._dated("errored"))
+            unsaved.rename(self._copy.dated("errored"))
 
     def plan(self, refresh_only: bool = False, report: Report = _silent) -> Planned:
         """Make a plan and read it. With `refresh_only` its `drifted` has the drift."""
@@ -118,9 +118,9 @@ class Terraform:
         self._act(["-destroy", "-auto-approve"], report)
 
     def _act(self, arguments: list[str], report: Report) -> None:
-        self._mark.touch(mode=0o600)
+        self._copy.applying.touch(mode=0o600)
         self._run(["apply", "-json", "-input=false", *arguments], report)
-        self._mark.unlink()
+        self._copy.applying.unlink()
 
     def outputs(self) -> dict[str, Any]:
         """The values of terraform's outputs by name; empty before the first apply."""
@@ -150,7 +150,7 @@ class Terraform:
             except PneumoError as error:
                 if "non-existent remote object" not in error.message:
                     raise
-        self._mark.unlink(missing_ok=True)
+        self._copy.applying.unlink(missing_ok=True)
 
     def forget(self, addresses: Sequence[str], report: Report = _silent) -> None:
         """Remove resources from the state, and nothing in AWS."""
@@ -163,13 +163,8 @@ class Terraform:
 
         Terraform evaluates the configuration before an import, which fails for the stack's while resources are missing.
         """
-        beside = self.directory / working_dir.OURS / "adopt"
-        document = stub(address, self._region, str(self._copy.variables()["stack"]))
-        write_atomically(beside / "main.tf.json", json.dumps(document).encode(), 0o600)
-        for name in (".terraform.lock.hcl", working_dir.BACKEND):
-            (beside / name).unlink(missing_ok=True)
-            if (self.directory / name).exists():
-                (beside / name).symlink_to(self.directory / name)
+        document = stub(address, self._copy.region, str(self._copy.variables()["stack"]))
+        beside = self._copy.write_beside(document)
         local = [] if self._copy.backend() else [f"-state={self.directory / 'terraform.tfstate'}", "-backup=-"]
         self._run(["import", "-no-color", "-input=false", *local, address, id], report, beside)
 
@@ -184,7 +179,7 @@ class Terraform:
         self._initialise(old, report)
         before = self._read(["state", "pull"])
         if before.strip():
-            write_atomically(self._dated("before-migration"), before.encode(), 0o600)
+            write_atomically(self._copy.dated("before-migration"), before.encode(), 0o600)
         self._copy.write_backend(new)
         self._run(["init", "-no-color", "-input=false", "-migrate-state", "-force-copy"], report)
         after = self._read(["state", "pull"])
@@ -212,7 +207,7 @@ class Terraform:
         done = [f"{address} ({action})" for address, action in listener.finished]
         doing = f"terraform {verb}" + (f" (ended by signal {-code})" if code < 0 else "")
         begun = sorted(listener.unfinished)
-        error = explained(listener.errors(), self.directory, self._region, doing, done=done, begun=begun)
+        error = explained(listener.errors(), self.directory, self._copy.region, doing, done=done, begun=begun)
         if error.details["terraform"] == "init":
             self._copy.forget_initialised()
         if verb == "apply" and listener.total:
@@ -226,7 +221,7 @@ class Terraform:
         done = ask(["terraform", *arguments], self._environment, self.directory)
         if done.returncode:
             errors = errors_in(f"{done.stdout}\n{done.stderr}")
-            raise explained(errors, self.directory, self._region, f"terraform {arguments[0]}")
+            raise explained(errors, self.directory, self._copy.region, f"terraform {arguments[0]}")
         return done.stdout
 
     @contextmanager
@@ -249,16 +244,5 @@ class Terraform:
         return WorkingCopy(self.directory)
 
     @property
-    def _mark(self) -> Path:
-        return self.directory / working_dir.OURS / working_dir.APPLYING
-
-    @property
-    def _region(self) -> str:
-        return str(self._copy.variables().get("region", ""))
-
-    @property
     def _environment(self) -> dict[str, str]:
         return environment(self.environment) | {"TF_DATA_DIR": str(self.directory / ".terraform")}
-
-    def _dated(self, what: str) -> Path:
-        return self.directory / f"terraform.tfstate.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumoctl.aws.terraform.runner import Terraform
-from pneumoctl.aws.terraform.working_dir import APPLYING, OURS, WorkingCopy
+from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.files import make_private
 
 PREFIX = "terraform-copy-"  # before the id of the process
@@ -22,10 +22,13 @@ def copied(terraform: Terraform) -> Iterator[Terraform]:
     _remove_leftovers(folder)
     directory = folder / f"{PREFIX}{os.getpid()}"
     try:
+        # Asked before and after: it may begin or end while the copy is made.
+        at_work = bool(terraform.current)
         WorkingCopy(terraform.directory).copy_to(directory)
-        if terraform.suspect and not terraform.current:  # else it is at work, and was not killed
-            (directory / OURS / APPLYING).touch(mode=0o600)
-        yield replace(terraform, directory=directory, lock=False)
+        at_work = at_work or bool(terraform.current)
+        if terraform.suspect and not at_work:  # else it was not killed
+            WorkingCopy(directory).applying.touch(mode=0o600)
+        yield replace(terraform, directory=directory, lock=False, outdated=at_work)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from pneumoctl.files import make_private, sha256, write_atomically
 VARIABLES = "terraform.tfvars.json"
 BACKEND = "backend.tf.json"
 OURS = ".pneumoctl"  # the folder for pneumoctl's own files beside terraform's
-APPLYING = "applying"  # the file in OURS that exists from the start of an apply until it has succeeded
 KEEP_S = 0.3
 _LOCK = ".terraform.lock.hcl"
 _PROVIDERS = ".terraform/providers"
@@ -86,6 +86,30 @@ class WorkingCopy:
         saved = record.get("backend") or {}
         config = saved.get("config") or {}
         return {name: config.get(name) for name in s3("", "", "")} if saved.get("type") == "s3" else {}
+
+    @property
+    def region(self) -> str:
+        """The region of the last `write`; empty before the first."""
+        return str(self.variables().get("region", ""))
+
+    @property
+    def applying(self) -> Path:
+        """The file that exists from the start of an apply until it has succeeded."""
+        return self.directory / OURS / "applying"
+
+    def dated(self, what: str) -> Path:
+        """A new name for a copy of the state."""
+        return self.directory / f"terraform.tfstate.{what}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+    def write_beside(self, configuration: Mapping[str, Any]) -> Path:
+        """Write another configuration, with the same backend and versions, to a folder of its own; returns that."""
+        beside = self.directory / OURS / "adopt"
+        write_atomically(beside / "main.tf.json", json.dumps(dict(configuration)).encode(), 0o600)
+        for name in (_LOCK, BACKEND):
+            (beside / name).unlink(missing_ok=True)
+            if (self.directory / name).exists():
+                (beside / name).symlink_to(self.directory / name)
+        return beside
 
     def initialised(self, backend: Mapping[str, Any]) -> bool:
         """Whether `terraform init` would change nothing: same providers, all installed, same backend."""

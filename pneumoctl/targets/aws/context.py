@@ -91,9 +91,9 @@ def _environment(profile: str, region: str) -> dict[str, str]:
 def read_only(settings: Settings, stack: Stack) -> Iterator[Context]:
     """Log in, and yield a context for a command that changes nothing: it needs no lock, and locks nothing."""
     context = open_context(settings, stack)
-    if context.terraform.current:
-        console.warn("terraform is changing the stack right now: what is shown may be out of date")
     with snapshot.copied(context.terraform) as terraform:
+        if terraform.outdated:
+            console.warn("terraform is changing the stack right now: what is shown may be out of date")
         yield replace(context, terraform=terraform)
 
 

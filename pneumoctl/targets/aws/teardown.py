@@ -18,6 +18,7 @@ from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws import trainings
+from pneumoctl.targets.aws.configuration import shared_trees
 from pneumoctl.targets.aws.context import Context, last_applied_variables, open_context, read_only
 from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.targets.aws.store import backups, store_loss
@@ -65,9 +66,7 @@ def teardown(
         _ask(context, doomed, agreed)
         act.arn = context.account.arn
         act.begin(audit.plan_digest(doomed))
-        trainings.end(context, under_way, held)
-        # Before anything that may fail: a running GPU costs money.
-        provision.stop_training_hosts(context, spare_leased=False)
+        trainings.end(context, under_way, held)  # before anything that may fail: a running GPU costs money
         exported = _export_and_destroy(context, keep, doomed)
         act.changed = doomed
         left = _prove(context)
@@ -146,8 +145,8 @@ def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Expo
 def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str]) -> None:
     """Export the bucket's files to `folder`, if given, empty it and destroy everything.
 
-    Hosts go off after the bucket was emptied, and colleagues may push data: what was written meanwhile is exported and
-    deleted, too.
+    Hosts go off after the bucket was emptied, and colleagues may push data: what was written after that is exported and
+    deleted, too. What is written between the last listing and the deletion, a moment later, is deleted without export.
     """
     for left in range(ATTEMPTS - 1, -1, -1):
         _empty_bucket(context, folder)
@@ -161,8 +160,9 @@ def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str])
 
 
 def _files(context: Context, bucket: str) -> list[s3.Object]:
-    """The files of the bucket, without the backups: what they hold is exported from the store itself."""
-    return [file for file in s3.objects(context.aws, bucket, EVERYTHING) if not file.key.startswith(backups.PREFIX)]
+    """The user's files in the bucket. What backups hold is exported from the store itself, and transfers are copies."""
+    files = s3.objects(context.aws, bucket, EVERYTHING)
+    return [file for file in files if not file.key.startswith((backups.PREFIX, shared_trees.PREFIX))]
 
 
 def _empty_bucket(context: Context, folder: Path | None) -> None:

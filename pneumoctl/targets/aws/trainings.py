@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,12 @@ from pneumoctl.gpu import orphans
 from pneumoctl.gpu.scheduled_stop import Lease
 from pneumoctl.stack import runs
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.provisioning import provision
 from pneumoctl.terminal.console import console
 from pneumoctl.training import collect
 from pneumoctl.training.progress import CHECKPOINT_S
+
+END_S = CHECKPOINT_S + 80.0  # for a pneumoctl to save its run's checkpoint and to stop the GPU
 
 
 @dataclass(frozen=True)
@@ -76,25 +79,49 @@ def require_agreement(found: Trainings, agreed: bool) -> None:
 
 
 def end(context: Context, found: Trainings, held: ExitStack) -> None:
-    """End the runs, with a receipt each. Run records that cannot be read do not stop the teardown."""
+    """End the runs, with a receipt each, and stop all GPU hosts. Raises PneumoError if one of this fails, after all.
+
+    Run records that cannot be read do not stop the teardown.
+    """
     if found.follower:
         _end_follower(context, found.follower, held)
+    failures = list(_end_runs(context))
+    provision.stop_training_hosts(context, spare_leased=False)
+    if failures:
+        raise failures[0]
+
+
+def _end_runs(context: Context) -> Iterator[PneumoError]:
+    """End the runs that no pneumoctl follows; yields why the GPU of a run is not confirmed off."""
     opened, hosts = list[runs.Run](), {host.id: host for host in context.aws.instances(context.settings.stack)}
     with suppress(PneumoError):
         opened = runs.list_open(context.stack)
     for run in opened:
         if run.instance in hosts and context.stack.hosts() is not None:
             console.note(f"run {run.id} is ended by this teardown", "yellow")
-            closed = collect.finalize_unattended(context.aws, context.stack, hosts[run.instance], run, "teardown")
+            try:
+                closed = collect.finalize_unattended(context.aws, context.stack, hosts[run.instance], run, "teardown")
+            except PneumoError as error:
+                yield error
+                continue
             if closed.stop_failure is not None:
-                raise closed.stop_failure
+                yield closed.stop_failure
 
 
 def _end_follower(context: Context, follower: Mapping[str, Any], held: ExitStack) -> None:
-    """End the pneumoctl that follows a run here: it saves a checkpoint, stops the GPU and writes the receipt."""
+    """End the pneumoctl that follows a run here: it saves a checkpoint, stops the GPU and writes the receipt.
+
+    If it does not end in time, this is only a warning: the caller stops the GPU.
+    """
     process = int(follower["pid"])
-    bound = f"{CHECKPOINT_S:.0f} s at most for the checkpoint"
-    console.note(f"asking pneumoctl {follower['command']} (process {process}) to end the run: {bound}", "yellow")
+    who = f"pneumoctl {follower['command']} (process {process})"
+    console.note(f"asking {who} to save a checkpoint and end the run: {END_S:.0f} s at most", "yellow")
     with suppress(ProcessLookupError):  # it has just ended
         os.kill(process, signal.SIGTERM)
-    held.enter_context(context.stack.gpu_locked("teardown", wait=True))
+        os.kill(process, signal.SIGCONT)  # it may be suspended (Ctrl-Z), and would never see the first signal
+    try:
+        held.enter_context(context.stack.gpu_locked("teardown", END_S))
+    except PneumoError as error:
+        if error.code != Exit.LOCKED:
+            raise
+        console.warn(f"{who} did not end within {END_S:.0f} s: its run is ended without it")

@@ -41,7 +41,7 @@ def up(
         context = _prepare(settings, stack, adopt)
         saved = provision.save_plan(context)
         reserved.enter_context(provision.gpu_host_reserved(context, saved.addresses))
-        read = aside.submit(_show, context, saved)  # with --yes, in parallel to the start of terraform
+        read = aside.submit(_show, context, saved)  # while AWS and the hosts are asked below
         ssh_key.refuse_unless_accepted(context)
         stack_secrets.refuse_loss(context, lambda: read.result()[0].changes)
         foreign = provision.foreign_rules(context)

@@ -1,12 +1,15 @@
 """The files of a stack: what can be derived is derived if a file is damaged or missing, and nothing is lost by it."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pneumoctl.errors import PneumoError
+from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import holder
 from pneumoctl.stack import documents, inventory, lock, runs
 from pneumoctl.stack.documents import Damaged, Newer
@@ -200,6 +203,19 @@ def test_a_damaged_name_of_a_lease_s_holder_is_replaced(tmp_path: Path, content:
         path.write_bytes(content)
     made = holder(path)
     assert len(made) == 32 and holder(path) == made
+
+
+@pytest.mark.parametrize("change", [False, True])
+def test_only_a_command_that_takes_leases_makes_the_name_of_their_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: bool
+) -> None:
+    stack, given = Stack("t", tmp_path / "t"), list[str]()
+    stack.save_hosts(inventory.Inventory((inventory.Host("nginx", "nginx", "10.20.0.10"),)))
+    monkeypatch.setattr(ssh_hosts, "Connections", lambda *_: nullcontext())
+    agents = SimpleNamespace(lease=lambda _: None, greet=lambda _: None, close=lambda _: None)
+    monkeypatch.setattr(ssh_hosts, "Agents", lambda _connections, ours, *_: given.append(ours) or agents)
+    with ssh_hosts.opened(stack, change=change):
+        assert (stack.directory / "holder").exists() is change is bool(given[0])
 
 
 def test_the_journal_continues_after_a_cut_line_and_stops_nobody(

@@ -5,13 +5,14 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, settings
 from tests.webapp.servers import MAC_KEY, RedisServer
 from webapp.api.export import export
-from webapp.api.restore import Refused, restore
+from webapp.api.restore import Refused, main, restore
 from webapp.api.seal import Seal
 from webapp.api.store import StoreUnavailable
 from webapp.api.store_copy import StoreCopy
@@ -72,6 +73,30 @@ def test_an_export_fills_an_empty_store_with_the_same_bytes_and_twice_changes_no
     assert contents(redis_server) == before
     assert restore(store, OWN, packed) == {"added": 0, "present": 3, "kept": 0, "repaired": 0, "reviews": 0}
     assert contents(redis_server) == before
+
+
+def test_an_import_gives_signs_of_life_and_looks_each_picture_up_once(store, redis_server, monkeypatch):
+    put(store, *(record(number) for number in range(1, 6)))
+    packed, signs = archive(store), []
+    redis_server.client().flushall()
+    monkeypatch.setattr("webapp.api.restore._SIGN", 2)
+    monkeypatch.setattr(packed, "getmember", lambda name: pytest.fail(f"looked through the archive for {name}"))
+    assert restore(store, OWN, packed, lambda: signs.append(1))["added"] == 5
+    assert len(signs) == 4  # while it verifies, and while it adds
+
+
+def test_the_signs_of_life_and_the_counts_go_to_stderr_and_stdout(store, redis_server, monkeypatch, capfd):
+    put(store, record(1))
+    out = io.BytesIO()
+    export(store, out)
+    order = json.dumps({"size": len(out.getvalue()), "keys": []}).encode() + b"\n"
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(order + out.getvalue())))
+    monkeypatch.setattr("webapp.api.restore._SIGN", 1)
+    monkeypatch.setattr("webapp.api.restore.StoreSettings.read", lambda _: settings(redis_server.port))
+    monkeypatch.setattr("webapp.api.restore.Environment", lambda: SimpleNamespace(check=lambda: None))
+    assert main() == 0
+    printed = capfd.readouterr()
+    assert json.loads(printed.out)["present"] == 1 and printed.err == "\n\n"
 
 
 def test_a_stored_result_stays_and_gets_only_missing_reviews(store, redis_server):

@@ -1,11 +1,13 @@
 """What a stack has in AWS and terraform's state does not list: imported, or an error, as `up` would make it twice."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform import recovery
 from pneumoctl.aws.terraform.events import Report
+from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import PneumoError
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.terminal.console import console
@@ -22,6 +24,8 @@ def settle(context: Context, search: Callable[[], list[Remaining]], recover: Rec
     A search that AWS denies ends a command that would make something; one that only reads goes on with a warning.
     """
     terraform = context.terraform
+    if terraform.outdated:  # it lacks what is being made right now
+        return
     try:
         existing = search()
     except PneumoError as error:
@@ -33,8 +37,21 @@ def settle(context: Context, search: Callable[[], list[Remaining]], recover: Rec
     unlisted = recovery.unlisted(existing, in_state)
     if recover != "check" and (terraform.suspect or (unlisted and recover == "all")):
         recovery.recover(terraform, context.aws, existing, report)
+    elif unlisted and recover == "check" and _is_locked(context):
+        console.warn("another machine is changing the stack right now: what is shown may be out of date")
     elif unlisted and not terraform.suspect:
         raise _error(context, unlisted, bool(in_state))
+
+
+def _is_locked(context: Context) -> bool:
+    """Whether a terraform, also on another machine, holds the lock of a state in S3; False if that is not known."""
+    backend = WorkingCopy(context.terraform.directory).backend()
+    if not backend:
+        return False
+    with suppress(PneumoError):
+        context.aws.call("s3", "head_object", Bucket=backend["bucket"], Key=f"{backend['key']}.tflock")
+        return True
+    return False
 
 
 def _error(context: Context, unlisted: Sequence[recovery.Unlisted], any_listed: bool) -> PneumoError:

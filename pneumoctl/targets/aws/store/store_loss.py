@@ -77,7 +77,7 @@ def export(context: Context, target: Path) -> Summary | None:
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
     if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
         return None
-    console.note(f"{STORE} is gone; exported the newest intact backup, of {found[1]}, to {found[0]}")
+    console.note(f"no results are on {STORE}; exported the newest intact backup, of {found[1]}, to {found[0]}")
     return found[1]
 
 

@@ -189,7 +189,7 @@ APPLY = ["apply", "-json", "-auto-approve"]
 
 def kill_once_made(terraform: Terraform, api: Api, action: str) -> None:
     """Apply, and SIGKILL terraform after AWS created a resource and before terraform knows of it."""
-    terraform._mark.touch()
+    terraform._copy.applying.touch()
     runs = Runs(terraform.directory / ".pneumoctl")
     with api.fault(kind="slow", seconds=60, action="Describe*", agent="terraform"):
         child = runs._start(["terraform", *APPLY], terraform.directory, terraform._environment)

@@ -36,7 +36,7 @@ def test_a_plan_in_a_copy_knows_the_state_and_changes_nothing(tiny: Tiny) -> Non
     with snapshot.copied(tiny.terraform) as copy:
         planned = prepared(copy, "a", "b").plan()
         assert [change.address for change in planned.changes] == ['terraform_data.thing["b"]']
-        assert copy.outputs()["things"].keys() == {"a"}
+        assert copy.outputs()["things"].keys() == {"a"} and not copy.outdated
     assert tree_digest(tiny.terraform.directory) == before and copies(tiny) == []
     assert (tiny.terraform.directory / ".pneumoctl" / "plan").read_bytes() == saved
     assert tiny.log.count("# terraform init") == 1  # the copy needs none
@@ -56,7 +56,7 @@ def test_a_plan_in_a_copy_does_not_wait_for_a_running_terraform(tiny: Tiny, tmp_
             with (tmp_path / "go").open("w"):  # opened once the provisioner reads: terraform is at work
                 assert tiny.terraform.current and tiny.terraform.suspect
                 with snapshot.copied(tiny.terraform) as copy:
-                    assert len(prepared(copy).plan().changes) == 1 and not copy.suspect
+                    assert len(prepared(copy).plan().changes) == 1 and not copy.suspect and copy.outdated
                 assert tiny.terraform.current
         finally:
             applying.result()

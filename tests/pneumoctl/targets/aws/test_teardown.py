@@ -1,5 +1,7 @@
 """Beside a training, `teardown` asks; what is written to the bucket meanwhile is exported and does not break it."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +153,55 @@ def test_a_client_that_follows_a_run_here_ends_it_before_the_teardown_goes_on(
             context.stack.gpu_locked("train --gpu").__enter__()
 
 
+def test_a_client_that_is_suspended_goes_on_and_ends_its_run(
+    context: Context, follow: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    client = follow()
+    client.send_signal(signal.SIGSTOP)
+    os.waitpid(client.pid, os.WUNTRACED)
+    with ExitStack() as held:
+        trainings.end(context, trainings.find(context, held), held)
+    assert client.wait() == 143
+
+
+def test_a_client_that_does_not_end_keeps_no_gpu_on(
+    aws: Aws,
+    context: Context,
+    train: Instance,
+    follow: Callable[..., "subprocess.Popen[str]"],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(trainings, "END_S", 0.3)
+    monkeypatch.setattr(trainings, "os", SimpleNamespace(kill=lambda *_: None))  # it does not react
+    client = follow()
+    with ExitStack() as held:
+        trainings.end(context, trainings.find(context, held), held)
+    assert client.poll() is None and aws.states([train.id])[train.id] == "stopped"
+    assert f"(process {client.pid}) did not end within" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_gpu_that_is_not_confirmed_off_leaves_no_other_one_on(
+    aws: Aws, context: Context, train: Instance, monkeypatch: pytest.MonkeyPatch, raised: bool
+) -> None:
+    failure, asked = PneumoError("not off", code=Exit.GPU_NOT_STOPPED), list[str]()
+    for name in ("a", "b"):
+        now = runs.format_time(scheduled_stop.now(aws))
+        runs.save(context.stack, Run(f"{RUN[:-1]}{name}", "end", "gpu", now, [], 600, 3600, instance=train.id))
+
+    def finalize(_aws: Aws, _stack: Any, _host: Instance, run: Run, _verb: str) -> Any:
+        asked.append(run.id)
+        if raised:
+            raise failure
+        return SimpleNamespace(stop_failure=failure)
+
+    monkeypatch.setattr(trainings.collect, "finalize_unattended", finalize)
+    with pytest.raises(PneumoError) as caught:
+        trainings.end(context, NONE, ExitStack())
+    assert caught.value is failure and len(asked) == 2 and aws.states([train.id])[train.id] == "stopped"
+
+
 def test_a_process_of_another_machine_is_not_signalled(
     context: Context, follow: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
@@ -206,6 +258,8 @@ def test_what_is_written_while_the_bucket_is_emptied_is_exported_and_deleted(
     bucket = f"late-{purge}".lower()
     aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     aws.call("s3", "put_object", Bucket=bucket, Key="runs/1/early", Body=b"early")
+    for leftover in ("backups/results/1.tar", "transfers/1/model.tar.gz"):  # none of the user's files
+        aws.call("s3", "put_object", Bucket=bucket, Key=leftover, Body=b"x")
     made: Any = Terraform(aws, bucket, ["runs/1/late", "runs/1/later"])
     folder = tmp_path / "export"
     teardown._empty_and_destroy(replace(context, terraform=made), None if purge else folder, [BUCKET_ADDRESS])

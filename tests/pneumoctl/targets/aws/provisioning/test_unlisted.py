@@ -1,6 +1,7 @@
 """A state that does not list what the stack has in AWS: refused, imported after a kill, or taken over on request."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from pneumoctl.aws.leftovers import Remaining
 from pneumoctl.aws.terraform.state import Resource
+from pneumoctl.aws.terraform.working_dir import WorkingCopy, s3
 from pneumoctl.cli.main import run
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.targets.aws.context import Context
@@ -26,6 +28,8 @@ class State:
 
     listed: list[Resource]
     suspect: bool = False
+    outdated: bool = False
+    directory: Path = Path("/nonexistent")
 
     def resources(self) -> list[Resource]:
         return self.listed
@@ -67,6 +71,36 @@ def test_after_a_kill_up_imports_it_and_a_plan_only_warns(recovered: list[Any]) 
     assert recovered == []
     unlisted.settle(context(State(OLDER, suspect=True)), lambda: HOSTS, "killed", lambda _: None)
     assert recovered == [HOSTS]
+
+
+def test_a_plan_beside_a_running_terraform_does_not_miss_what_that_makes(recovered: list[Any]) -> None:
+    unlisted.settle(context(State([], outdated=True)), lambda: HOSTS, "check", lambda _: None)
+    assert recovered == []
+
+
+class Bucket:
+    """The bucket of a state; `held`: the lock of that state lies in it."""
+
+    def __init__(self, held: bool) -> None:
+        self.held = held
+
+    def call(self, service: str, operation: str, **named: str) -> None:
+        assert (service, operation) == ("s3", "head_object")
+        assert named == {"Bucket": "states", "Key": "pneumoctl/eu-west-1/t/terraform.tfstate.tflock"}
+        if not self.held:
+            raise PneumoError("no such object", aws_code="404")
+
+
+@pytest.mark.parametrize(("recover", "held", "refused"), [("check", 1, 0), ("check", 0, 1), ("killed", 1, 1)])
+def test_a_plan_beside_a_terraform_of_another_machine_only_warns(
+    tmp_path: Path, recover: Any, held: int, refused: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    WorkingCopy(tmp_path).note_initialised(s3("states", "eu-west-1", "t"))
+    made = context(State(OLDER, directory=tmp_path))
+    object.__setattr__(made, "aws", Bucket(bool(held)))
+    with pytest.raises(PneumoError, match="does not list") if refused else nullcontext():
+        unlisted.settle(made, lambda: HOSTS, recover, lambda _: None)
+    assert ("another machine is changing the stack" in capsys.readouterr().err) is not bool(refused)
 
 
 def test_a_denied_search_ends_what_would_make_something_and_not_a_plan(
