@@ -19,7 +19,7 @@ from pneumoctl.targets.aws.configuration import change
 from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key, unlisted
-from pneumoctl.targets.aws.store import stack_secrets, store_loss
+from pneumoctl.targets.aws.store import new_store, stack_secrets, store_loss
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
@@ -53,7 +53,8 @@ def up(
         save_stack(context)
         stack_secrets.make_for_new_stack(context)
         try:
-            gpu_placement.apply(context, saved)
+            with new_store.recorded(context, () if saved.no_op else read.result()[0].changes):
+                gpu_placement.apply(context, saved)
             recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
             inventory = provision.wait_until_ready(context)
             stack_secrets.read_back(context, inventory, adopt)

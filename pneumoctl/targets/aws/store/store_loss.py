@@ -1,24 +1,21 @@
 """What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
 
-import json
 import shlex
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
+from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, results
+from pneumoctl.targets.aws.store import backups, new_store, results
+from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
-
-ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
-_GONE = ("shutting-down", "terminated")
 
 
 class LosesResults(PneumoError):
@@ -77,21 +74,21 @@ def _newest_backup(context: Context, folder: Path) -> Summary | None:
 
 
 def _may_hold(context: Context) -> bool:
-    """Whether the store may hold results: its host exists, and may have been configured."""
-    instances = {instance.name: instance for instance in context.aws.instances(context.settings.stack)}
-    host = instances.get(STORE)
-    return host is not None and host.state not in _GONE and not _never_configured(context.stack)
+    """Whether the store may hold results: its host exists, and answers, or may have been configured."""
+    host = new_store.host(context)
+    return host is not None and (not new_store.never_configured(context, host) or _answers(context.stack))
 
 
-def _never_configured(stack: Stack) -> bool:
-    """Whether this directory made the stack, and its journal shows no step on the host of the store."""
-    if stack.cloud() is None or not stack.journal.exists():
+def _answers(stack: Stack) -> bool:
+    """Whether the host of the store answers; one that refuses the login does."""
+    if stack.hosts() is None:
         return False
-    hosts = set()
-    for line in stack.journal.read_text().splitlines():
-        with suppress(ValueError):  # a line that was cut off
-            hosts.add(json.loads(line).get("host"))
-    return STORE not in hosts
+    try:
+        with results.opened(stack) as store:
+            store.connections.to(store.machine)
+    except PneumoError as error:
+        return isinstance(error, LoginRefused) or not isinstance(error, Unreachable)
+    return True
 
 
 def lines(context: Context, changes: Sequence[Change]) -> list[str]:

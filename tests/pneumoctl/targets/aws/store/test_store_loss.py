@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +17,24 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
-from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack import inventory
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, results, store_loss
+from pneumoctl.targets.aws.store import backups, new_store, results, store_loss
 from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
 APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC), "10.20.1.3", "")
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
+HELD_INTACT = Summary({**HELD.counts, "damaged": 0}, HELD.contents)
+UPLOADS = {"web-0", "app-0", "app-1"}
+AWAY_HOST = inventory.Host("app-0", "app")
+AWAY = Unreachable(AWAY_HOST, "SSH handshake", "it is silent")
 EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
 REPLACED = (store_loss.ADDRESS,)
 REPLACE = (Change(store_loss.ADDRESS, "aws_instance", "replace", {}, {}),)
+CREATE = (replace(REPLACE[0], action="create"),)
 
 
 @dataclass
@@ -59,7 +64,11 @@ class World:
 
     @contextmanager
     def opened(self, stack: Stack) -> Iterator[Any]:
-        yield SimpleNamespace(connections=SimpleNamespace(to=lambda _: None), machine=None, host="app-0")
+        yield SimpleNamespace(connections=SimpleNamespace(to=self.connect), machine=None, host="app-0")
+
+    def connect(self, _: object) -> None:
+        if isinstance(self.held[0], Unreachable):
+            raise self.held[0]
 
 
 @pytest.fixture
@@ -70,7 +79,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made.context = replace(made.context, aws=SimpleNamespace(instances=lambda _: made.instances))
     stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
-    stack.journal.write_text('{"event": "done", "step": "Serve the API on app-0", "host": "app-0"}\n{"cut o')
     monkeypatch.setattr(results, "opened", made.opened)
     monkeypatch.setattr(transfer, "count", made.count)
     monkeypatch.setattr(transfer, "export", made.export)
@@ -83,10 +91,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def _fresh(stack: Stack, held: Summary) -> bool:
     return (saved := transfer.last_export(stack)) is not None and saved["contents"] == held.contents
-
-
-UPLOADS = {"web-0", "app-0", "app-1"}
-AWAY = Unreachable(inventory.Host("app-0", "app"), "SSH handshake", "it is silent")
 
 
 def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, tmp_path: Path) -> None:
@@ -130,20 +134,92 @@ def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: 
     assert store_loss.export(world.context, tmp_path / "out") == HELD
 
 
-def test_only_a_host_that_was_never_configured_from_here_may_be_silent(world: World, tmp_path: Path) -> None:
+def create(world: World, error: PneumoError | None = None) -> None:
+    """Have `up` create app-0, or fail after that."""
+    world.instances = []
+    with suppress(PneumoError), new_store.recorded(world.context, CREATE):
+        world.instances = [APP]
+        if error:
+            raise error
+
+
+def test_a_store_that_answers_is_exported_whatever_was_recorded_here(world: World, tmp_path: Path) -> None:
+    for number, record in enumerate((lambda: None, lambda: create(world))):
+        record()
+        assert "3 results" in store_loss.described(world.context, REPLACED)
+        with pytest.raises(store_loss.LosesResults):
+            store_loss.secure(world.context, REPLACE, False)
+        assert store_loss.export(world.context, tmp_path / str(number)) == HELD_INTACT
+        (world.context.stack.directory / transfer.FINAL).unlink()
+        (world.context.stack.directory / transfer.LAST).unlink()
+
+
+def test_a_silent_store_holds_nothing_only_if_this_directory_created_it_and_never_configured_it(
+    world: World, tmp_path: Path
+) -> None:
+    def empty() -> bool:
+        try:
+            store_loss.secure(world.context, REPLACE, False)
+            return store_loss.export(world.context, tmp_path / "out") is None
+        except PneumoError as error:
+            assert "it is silent" in error.message
+            return False
+
     world.held, stack = [AWAY], world.context.stack
+    stack.journal.write_text('{"event": "done", "step": "Train", "host": "train-0"}\n')
+    assert not empty()
+    create(world)
+    assert empty()
+    create(world, PneumoError("no capacity for web-0"))
+    assert empty()
+    stack.directory.joinpath("inventory.json").unlink()  # an apply that failed has no outputs
+    assert empty()
+    stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
+    world.instances = [replace(APP, id="i-4")]  # made since, by somebody else
+    assert not empty()
+    create(world)
+    new_store.configured(stack)
+    assert not empty()
+
+
+@pytest.mark.parametrize(
+    "away", [LoginRefused(AWAY_HOST), PneumoError("the host key of app-0 has changed")], ids=["login", "key"]
+)
+def test_a_host_that_refuses_is_not_silent(world: World, tmp_path: Path, away: PneumoError) -> None:
+    create(world)
+    world.held = [away]
+    with pytest.raises(PneumoError, match="so nothing was destroyed"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_another_directory_may_have_configured_the_new_store(world: World, tmp_path: Path) -> None:
+    world.held, stack = [AWAY], world.context.stack
+    create(world, PneumoError("another terraform holds the state", code=Exit.LOCKED))
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "out")
-    stack.journal.write_text('{"event": "start", "step": "terraform"}\n{"event": "done", "host": "web-0"}\n')
-    assert store_loss.export(world.context, tmp_path / "out") is None
-    (stack.directory / "aws.json").unlink()  # another directory than the one that made the stack
+    create(world)
+    state = stack.terraform / ".terraform" / "terraform.tfstate"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"backend": {"type": "s3", "config": {"bucket": "shared"}}}))
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+    state.unlink()
+    (stack.directory / new_store.FILE).write_text("{")
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_a_host_that_is_being_deleted_does_not_hide_the_one_in_its_place(world: World, tmp_path: Path) -> None:
+    world.instances = [APP, replace(APP, id="i-0", state="shutting-down")]
+    assert store_loss.export(world.context, tmp_path / "out") == HELD_INTACT
+
+
+def test_a_stack_that_another_directory_made_is_named_in_the_hint(world: World, tmp_path: Path) -> None:
+    world.held = [AWAY]
+    (world.context.stack.directory / "aws.json").unlink()
     with pytest.raises(PneumoError, match="it is silent") as error:
         store_loss.export(world.context, tmp_path / "out")
     assert error.value.hint.startswith("pneumoctl teardown where the stack was made, or restore /")
-    stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
-    stack.journal.unlink()
-    with pytest.raises(PneumoError, match="it is silent"):
-        store_loss.export(world.context, tmp_path / "out")
 
 
 def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: Path) -> None:
@@ -196,13 +272,13 @@ def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
 
 
 def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_path: Path) -> None:
-    create, world.instances = (replace(REPLACE[0], action="create"),), []
-    store_loss.secure(world.context, create, False)
+    world.instances = []
+    store_loss.secure(world.context, CREATE, False)
     assert transfer.wanted(world.context.stack) is None
     world.backup = (tmp_path / "newest.tar", HELD)
-    store_loss.secure(world.context, create, True)
+    store_loss.secure(world.context, CREATE, True)
     assert transfer.wanted(world.context.stack) is None
-    store_loss.secure(world.context, create, False)
+    store_loss.secure(world.context, CREATE, False)
     assert transfer.wanted(world.context.stack) == tmp_path / "newest.tar"
     assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
     assert transfer.wanted(world.context.stack) is None
