@@ -12,10 +12,20 @@ from pathlib import Path
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack, home
 
 SUFFIX = ".mac-keys.json"
+
+
+class KeysMissing(PneumoError):
+    """A copy of results has a key that is not on this machine, and must not be all that is left of them."""
+
+    def __init__(self, ids: Collection[str], what: str, or_else: str = "") -> None:
+        named = ", ".join(ids)
+        message = f"{what} has results sealed with MAC key {named}, which is not on this machine"
+        super().__init__(message, f"pneumoctl up --adopt, which reads the keys back from the hosts{or_else}")
 
 
 def key_id(key: str) -> str:
@@ -34,13 +44,22 @@ def path(stack: Stack) -> Path:
     return stack.directory.with_name(f"{stack.name}{SUFFIX}")
 
 
-def keep(stack: Stack, ids: Collection[str]) -> None:
-    """Keep the keys of these ids beside the stack's directory, which a teardown removes."""
+def keep(stack: Stack, ids: Collection[str]) -> tuple[str, ...]:
+    """Keep the keys of these ids beside the stack's directory, which a teardown removes; returns the ids it lacks."""
     file = path(stack)
     kept = _read(file) if file.exists() else {}
-    new = {name: key for name, key in of_stack(stack.secrets()).items() if name in ids}
+    new = {name: key for name, key in _unless_damaged(stack).items() if name in ids}
     if new.items() - kept.items():
         write_atomically(file, json.dumps({"keys": {**kept, **new}}, indent=2).encode(), 0o600)
+    return tuple(sorted(set(ids) - {*kept, *new}))
+
+
+def _unless_damaged(stack: Stack) -> dict[str, str]:
+    """The stack's own keys; none if its secrets are damaged here."""
+    try:
+        return of_stack(stack.secrets())
+    except Damaged:
+        return {}
 
 
 def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> list[str]:

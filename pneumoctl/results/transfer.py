@@ -11,6 +11,8 @@ from typing import IO, Any, Protocol
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, program
+from pneumoctl.results.archive import Manifest
+from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
@@ -37,10 +39,14 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews."""
+    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews.
+
+    `unkept`: the ids of the MAC keys that sealed an export and are not on this machine.
+    """
 
     counts: Mapping[str, int]
     contents: str
+    unkept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return described(self.counts)
@@ -93,9 +99,13 @@ def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
         raise PneumoError(f"{target} cannot be written: {why}", "check the free space and the permissions") from error
     finally:
         spool.unlink(missing_ok=True)
-    mac_keys.keep(stack, manifest.keys)
     stack.write(LAST, {"path": str(target), "contents": manifest.contents, "counts": dict(manifest.counts)})
-    return Summary(manifest.counts, manifest.contents)
+    return with_keys(stack, manifest)
+
+
+def with_keys(stack: Stack, manifest: Manifest) -> Summary:
+    """Keep the keys that sealed a verified export; returns what it holds, and the ids of the keys that are not here."""
+    return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys))
 
 
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, int]:
@@ -165,19 +175,22 @@ def last_export(stack: Stack) -> Mapping[str, Any] | None:
         return None
 
 
-def exported(stack: Stack, held: Summary) -> bool:
-    """Whether the last export holds all that the store holds, read back from its files."""
+def exported(stack: Stack, held: Summary) -> Summary | None:
+    """What the last export holds, read back from its files; None unless that is all that the store holds."""
     saved = last_export(stack)
     if saved is None or saved.get("contents") != held.contents:
-        return False
+        return None
     try:
-        return archive.verify(Path(saved["path"])).contents == held.contents
+        manifest = archive.verify(Path(saved["path"]))
     except PneumoError:
-        return False
+        return None
+    return with_keys(stack, manifest) if manifest.contents == held.contents else None
 
 
 def require_intact(exported: Summary, target: Path) -> None:
-    """Raise PneumoError (exit 6) if parts of the store were damaged."""
+    """Raise PneumoError unless the export can replace the store: exit 6 if parts of the store were damaged."""
     if damaged := exported.counts["damaged"]:
         message = f"{damaged} records, pictures or feedback entries are damaged; all others are in {target}"
         raise PneumoError(message, f"what is left of them is in {target}/damaged", Exit.PARTLY)
+    if exported.unkept:
+        raise KeysMissing(exported.unkept, str(target))

@@ -48,7 +48,7 @@ def up(
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
-        store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results)
+        store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results, adopt)
         act.begin(audit.plan_digest(saved.path.read_bytes()))
         save_stack(context)
         stack_secrets.make_for_new_stack(context)

@@ -5,7 +5,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +13,7 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
+from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
@@ -69,6 +70,32 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     assert transfer.restore(made.stack, made.reached, target) == NONE
     assert made.store.get(record(1).id) == record(1) and made.store.picture(record(1).id) == PICTURE
     assert made.store.feedback(record(1).id) == ([REVIEW], 0)
+
+
+@pytest.mark.parametrize("secrets", ["missing", "damaged", "older"])
+def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
+    stack_of: StackOf, tmp_path: Path, secrets: str
+) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    file = made.stack.directory / "secrets.json"
+    whole = file.read_text()
+    {
+        "missing": file.unlink,
+        "damaged": lambda: file.write_text("{"),
+        "older": lambda: file.write_text(whole.replace(MAC_KEY, OTHER_KEY)),
+    }[secrets]()
+    exported = transfer.export(made.stack, made.reached, target)
+    assert exported.unkept == (mac_keys.key_id(MAC_KEY),)
+    with pytest.raises(KeysMissing, match=f"{target} has results sealed with MAC key {mac_keys.key_id(MAC_KEY)}"):
+        transfer.require_intact(replace(exported, counts={**exported.counts, "damaged": 0}), target)
+    again = transfer.exported(made.stack, transfer.count(made.reached))
+    assert again and again.unkept == exported.unkept
+    file.write_text(whole)  # as `up --adopt` does
+    again = transfer.exported(made.stack, transfer.count(made.reached))
+    assert again and not again.unkept and made.kept_keys() == {mac_keys.key_id(MAC_KEY): MAC_KEY}
+    transfer.require_intact(again, target)
+    file.write_text(whole.replace(MAC_KEY, OTHER_KEY))  # the kept key is enough
+    assert mac_keys.keep(made.stack, [mac_keys.key_id(MAC_KEY)]) == ()
 
 
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:

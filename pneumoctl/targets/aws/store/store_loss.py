@@ -7,12 +7,13 @@ from pathlib import Path
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
+from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
-from pneumoctl.stack.inventory import STORE
+from pneumoctl.stack.inventory import STORE, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, new_store, results
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
@@ -56,6 +57,8 @@ def export(context: Context, target: Path) -> Summary | None:
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
             first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
+        if isinstance(error, KeysMissing):
+            first = f"{error.hint}, then: pneumoctl teardown"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
         message = f"the results on {STORE} were not exported, so nothing was destroyed: {error.message}"
         raise PneumoError(message, hint, error.code, **error.details) from error
@@ -69,6 +72,8 @@ def export(context: Context, target: Path) -> Summary | None:
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
     if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
         return None
+    if found[1].unkept:
+        raise KeysMissing(found[1].unkept, str(found[0]))
     console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
     return found[1]
 
@@ -105,19 +110,22 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
     return []
 
 
-def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> None:
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> None:
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
     The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
-    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy.
+    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy, or if a key that sealed
+    it is not on this machine. `adopt`: first read newer keys back from the hosts that exist.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
         return
+    if adopt or not stack_secrets.are_here(context.stack):
+        _read_keys_back(context)
     if change.action == "create" and context.stack.hosts() is not None:
         found = backups.fetch(context, backups.new_folder(context))
         if found is not None:
-            transfer.want_import(context.stack, found[0])
+            _want_import(context.stack, *found)
     if not change.destroys or not _may_hold(context):
         return
     try:
@@ -127,7 +135,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
                 _secure(context, store)
     except NothingStored:
         return
-    except LosesResults:
+    except (LosesResults, KeysMissing):
         raise
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})") from error
@@ -140,19 +148,34 @@ def _secure(context: Context, store: HostStore) -> None:
     copy = _export_of(context.stack, held) or _backup_of(context, store, held)
     if copy is None:
         raise LosesResults(f"{held}, which neither an export nor a backup holds")
-    transfer.want_import(context.stack, copy)
+    _want_import(context.stack, *copy)
 
 
-def _export_of(stack: Stack, held: Summary) -> Path | None:
-    saved = transfer.last_export(stack)
-    return Path(saved["path"]) if saved and transfer.exported(stack, held) else None
+def _export_of(stack: Stack, held: Summary) -> tuple[Path, Summary] | None:
+    saved, exported = transfer.last_export(stack), transfer.exported(stack, held)
+    return (Path(saved["path"]), exported) if saved and exported else None
 
 
-def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
+def _backup_of(context: Context, store: HostStore, held: Summary) -> tuple[Path, Summary] | None:
     if context.settings.backup_minutes:
         backups.make(store)
     found = backups.fetch(context, backups.new_folder(context))
-    return found[0] if found and found[1].contents == held.contents else None
+    return found if found and found[1].contents == held.contents else None
+
+
+def _want_import(stack: Stack, path: Path, copy: Summary) -> None:
+    """Want the import of a copy, whose keys must be on this machine before the hosts that have them are destroyed."""
+    if copy.unkept:
+        raise KeysMissing(copy.unkept, str(path), " (or, losing the results: pneumoctl up --lose-results)")
+    transfer.want_import(stack, path)
+
+
+def _read_keys_back(context: Context) -> None:
+    """Read newer secrets back from the hosts that exist, before some of them are destroyed."""
+    known, left = context.stack.hosts(), {instance.id for instance in context.serving_hosts()}
+    hosts = tuple(host for host in known.hosts if host.instance_id in left) if known else ()
+    if hosts:
+        stack_secrets.read_back(context, Inventory(hosts), adopt=True)
 
 
 def import_wanted(stack: Stack) -> dict[str, int] | None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +19,10 @@ from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack import inventory
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, new_store, results, store_loss
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, store_loss
 from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
@@ -77,6 +78,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     stack = Stack("t", tmp_path / "t")
     made = World(replace(aws_context(None), stack=stack))
     made.context = replace(made.context, aws=SimpleNamespace(instances=lambda _: made.instances))
+    monkeypatch.setattr(stack_secrets, "read_back", lambda *_, **__: None)
     stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
     monkeypatch.setattr(results, "opened", made.opened)
@@ -89,8 +91,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def _fresh(stack: Stack, held: Summary) -> bool:
-    return (saved := transfer.last_export(stack)) is not None and saved["contents"] == held.contents
+def _fresh(stack: Stack, held: Summary) -> Summary | None:
+    saved = transfer.last_export(stack)
+    return Summary(saved["counts"], held.contents) if saved and saved["contents"] == held.contents else None
 
 
 def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, tmp_path: Path) -> None:
@@ -330,6 +333,55 @@ def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
     world.instances = []
     (line,) = lines("create")
     assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
+
+
+UNKEPT = replace(HELD_INTACT, unkept=("0123456789abcdef",))
+KEY = "sealed with MAC key 0123456789abcdef, which is not on this machine"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_teardown_without_the_key_of_the_results_destroys_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    monkeypatch.setattr(transfer, "export", lambda *_: UNKEPT)
+    if gone:
+        world.instances, world.backup = [], (tmp_path / "newest.tar", UNKEPT)
+    with pytest.raises(PneumoError, match=f"so nothing was destroyed: .*{KEY}") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert error.value.hint.startswith("pneumoctl up --adopt, which reads the keys back from the hosts, then: ")
+    assert "--purge" in error.value.hint and not transfer.is_final(world.context.stack)
+    assert gone or world.told[-1][1] == "start"
+
+
+@pytest.mark.parametrize("changes", [REPLACE, CREATE])
+def test_up_reads_missing_keys_back_before_it_destroys_the_hosts_that_have_them(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[Change, ...]
+) -> None:
+    world.backup, asked = (tmp_path / "newest.tar", UNKEPT), []
+
+    def read_back(_: Context, hosts: inventory.Inventory, adopt: bool) -> None:
+        asked.extend(host.name for host in hosts.hosts)
+        world.backup = (tmp_path / "newest.tar", HELD_INTACT)
+
+    stack = world.context.stack
+    secrets = asdict(Secrets.generate())
+    stack.write("secrets.json", secrets)
+    monkeypatch.setattr(stack_secrets, "read_back", read_back)
+    with pytest.raises(PneumoError, match=KEY) as error:
+        store_loss.secure(world.context, changes, False)
+    assert "pneumoctl up --adopt" in error.value.hint and "--lose-results" in error.value.hint
+    assert transfer.wanted(stack) is None and asked == []
+    hosts = stack.hosts()
+    assert hosts
+    world.instances = [
+        replace(APP, id=host.instance_id, name=host.name) for host in hosts.hosts if host.name != "web-0"
+    ]
+    store_loss.secure(world.context, changes, False, adopt=True)
+    assert transfer.wanted(stack) == tmp_path / "newest.tar" and "app-0" in asked and "web-0" not in asked
+    (stack.directory / "secrets.json").unlink()
+    asked.clear()
+    store_loss.secure(world.context, changes, False)  # missing secrets are read back without being asked
+    assert "app-0" in asked
 
 
 def test_purge_and_results_only_contradict() -> None:
