@@ -70,7 +70,7 @@ def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
             _write(archive, lists, item, verified)
             contents.add(identifier, len(item.feedback))
             counts += _counted(verified)
-            keys.update([verified.sealed_with] if verified.record else [])
+            keys.update(verified.sealed_with if verified.record else ())
         for name, lines in lists.items():
             archive.write(name, lines)
     manifest = {
