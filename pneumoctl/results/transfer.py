@@ -13,6 +13,7 @@ from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, program
 from pneumoctl.results.archive import Manifest
 from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.stack import documents
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
@@ -139,31 +140,49 @@ def reopen(stack: Stack) -> None:
     (stack.directory / FINAL).unlink(missing_ok=True)
 
 
-def want_import(stack: Stack, path: Path) -> None:
-    """Record that an export has to be imported into the store that replaces the one it was made of."""
-    stack.write(WANTED, {"path": str(path)})
+def want_import(stack: Stack, path: Path, contents: str) -> None:
+    """Record that an export has to be imported into the store that replaces the one it was made of.
+
+    Those that are wanted already stay so: their import may have failed, and they may hold what this one lacks.
+    """
+    before = _wanted(stack)
+    if not any(same == contents and Path(other).exists() for other, same in before.items()):
+        stack.write(WANTED, {"exports": {**before, str(path): contents}})
 
 
-def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
-    """Import the export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
-    path = wanted(stack)
-    assert path is not None
+def import_wanted(stack: Stack, store: ResultStore, path: Path) -> dict[str, int]:
+    """Import an export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
     done = restore(stack, store, path)
-    forget_wanted(stack)
+    forget_wanted(stack, path)
     return done
 
 
-def forget_wanted(stack: Stack) -> None:
-    """Record that nothing has to be imported any more."""
-    (stack.directory / WANTED).unlink()
+def forget_wanted(stack: Stack, path: Path) -> None:
+    """Record that this export has not to be imported any more."""
+    left = {name: contents for name, contents in _wanted(stack).items() if name != str(path)}
+    if left:
+        stack.write(WANTED, {"exports": left})
+    else:
+        (stack.directory / WANTED).unlink()
 
 
-def wanted(stack: Stack) -> Path | None:
-    """The export that has to be imported, None if there is none."""
-    try:
-        return Path(json.loads((stack.directory / WANTED).read_text())["path"])
-    except FileNotFoundError:
-        return None
+def wanted(stack: Stack) -> list[Path]:
+    """The exports that have to be imported, in the order in which they were wanted. Raises Damaged."""
+    return [Path(name) for name in _wanted(stack)]
+
+
+def _wanted(stack: Stack) -> dict[str, str]:
+    """Path -> contents."""
+    file = stack.directory / WANTED
+    hint = f"move {file} away, then: pneumoctl up, and import the export that it names: pneumoctl results import PATH"
+    return documents.load(file, _parse_wanted, hint) or {}
+
+
+def _parse_wanted(document: Any) -> dict[str, str]:
+    exports = document.get("exports") if isinstance(document, dict) else None
+    if not isinstance(exports, dict):
+        raise TypeError("it names no exports")
+    return {name: str(contents) for name, contents in exports.items()}
 
 
 def last_export(stack: Stack) -> Mapping[str, Any] | None:

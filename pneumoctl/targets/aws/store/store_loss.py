@@ -1,6 +1,7 @@
 """What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pneumoctl.results import transfer
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.inventory import STORE, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
@@ -123,9 +125,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, ad
     if adopt or not stack_secrets.are_here(context.stack):
         _read_keys_back(context)
     if change.action == "create" and context.stack.hosts() is not None:
-        found = backups.fetch(context, backups.new_folder(context))
-        if found is not None:
-            _want_import(context.stack, *found)
+        _want_newest_backup(context)
     if not change.destroys or not _may_hold(context):
         return
     try:
@@ -135,7 +135,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, ad
                 _secure(context, store)
     except NothingStored:
         return
-    except (LosesResults, KeysMissing):
+    except (LosesResults, KeysMissing, Damaged):
         raise
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})") from error
@@ -167,7 +167,20 @@ def _want_import(stack: Stack, path: Path, copy: Summary) -> None:
     """Want the import of a copy, whose keys must be on this machine before the hosts that have them are destroyed."""
     if copy.unkept:
         raise KeysMissing(copy.unkept, str(path), " (or, losing the results: pneumoctl up --lose-results)")
-    transfer.want_import(stack, path)
+    transfer.want_import(stack, path, copy.contents)
+
+
+def _want_newest_backup(context: Context) -> None:
+    """Want the import of the newest backup, if there is one, beside what is wanted already."""
+    try:
+        found = backups.fetch(context, backups.new_folder(context))
+    except PneumoError as error:
+        if not any(path.exists() for path in transfer.wanted(context.stack)):
+            raise
+        console.warn(f"the newest backup of the results was not fetched: {error.message}")
+        return
+    if found is not None:
+        _want_import(context.stack, *found)
 
 
 def _read_keys_back(context: Context) -> None:
@@ -179,18 +192,22 @@ def _read_keys_back(context: Context) -> None:
 
 
 def import_wanted(stack: Stack) -> dict[str, int] | None:
-    """Import the export into the store that replaced the one it was made of; None if there is nothing to import."""
-    path = transfer.wanted(stack)
-    if path is None:
-        return None
-    if not path.exists():
-        console.warn(f"{path}, which the new store should import, is gone")
-        transfer.forget_wanted(stack)
-        return None
+    """Import the exports into the store that replaced the one they were made of; None if there is nothing to import."""
+    done: Counter[str] = Counter()
+    for path in transfer.wanted(stack):
+        if path.exists():
+            done.update(_import(stack, path))
+        else:
+            console.warn(f"{path}, which the new store should import, is gone")
+            transfer.forget_wanted(stack, path)
+    return dict(done) or None
+
+
+def _import(stack: Stack, path: Path) -> dict[str, int]:
     console.busy(f"importing {path}")
     try:
         with results.opened(stack) as store:
-            return transfer.import_wanted(stack, store)
+            return transfer.import_wanted(stack, store, path)
     except PneumoError as error:
         hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
         raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error

@@ -248,12 +248,12 @@ def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world:
     with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which neither an export") as error:
         store_loss.secure(world.context, REPLACE, False)
     assert "pneumoctl results export" in error.value.hint and "--lose-results" in error.value.hint
-    assert world.told[-1][1] == "start" and transfer.wanted(stack) is None
+    assert world.told[-1][1] == "start" and transfer.wanted(stack) == []
     world.told.clear()
     world.export(stack, None, tmp_path / "out")
     store_loss.secure(world.context, REPLACE, False)
     assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
-    assert transfer.wanted(stack) == tmp_path / "out"
+    assert transfer.wanted(stack) == [tmp_path / "out"]
 
 
 def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export(world: World, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export
     world.backup = (tmp_path / "new.tar", HELD)
     store_loss.secure(world.context, REPLACE, False)
     assert world.told[-1] == ("app-0", "back up") and "start" not in {verb for _, verb in world.told}
-    assert transfer.wanted(world.context.stack) == tmp_path / "new.tar"
+    assert transfer.wanted(world.context.stack) == [tmp_path / "new.tar"]
 
 
 def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
@@ -277,14 +277,14 @@ def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
 def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_path: Path) -> None:
     world.instances = []
     store_loss.secure(world.context, CREATE, False)
-    assert transfer.wanted(world.context.stack) is None
+    assert transfer.wanted(world.context.stack) == []
     world.backup = (tmp_path / "newest.tar", HELD)
     store_loss.secure(world.context, CREATE, True)
-    assert transfer.wanted(world.context.stack) is None
+    assert transfer.wanted(world.context.stack) == []
     store_loss.secure(world.context, CREATE, False)
-    assert transfer.wanted(world.context.stack) == tmp_path / "newest.tar"
+    assert transfer.wanted(world.context.stack) == [tmp_path / "newest.tar"]
     assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
-    assert transfer.wanted(world.context.stack) is None
+    assert transfer.wanted(world.context.stack) == []
 
 
 def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
@@ -310,6 +310,66 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
     assert store_loss.import_wanted(stack) is None and imported == [tmp_path / "out"] * 2
 
 
+def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, imported = world.context.stack, []
+    world.export(stack, None, tmp_path / "out")
+    store_loss.secure(world.context, REPLACE, False)
+    world.instances = []  # terraform was broken off between the deletion and the creation
+    older = tmp_path / "older.tar"
+    older.touch()
+    world.backup = (older, replace(HELD, contents="hours before"))
+    for _ in range(2):
+        store_loss.secure(world.context, CREATE, False)
+        assert transfer.wanted(stack) == [tmp_path / "out", older]
+    world.backup = (tmp_path / "same.tar", HELD)
+    store_loss.secure(world.context, CREATE, False)
+    assert transfer.wanted(stack) == [tmp_path / "out", older]
+
+    def restore(_: Stack, store: object, path: Path) -> dict[str, int]:
+        if path == older and not imported.count(older):
+            imported.append(path)
+            raise PneumoError("nearly full")
+        imported.append(path)
+        return {"added": 3 if path.name == "out" else 0}
+
+    monkeypatch.setattr(transfer, "restore", restore)
+    with pytest.raises(PneumoError, match="nearly full"):
+        store_loss.import_wanted(stack)
+    assert transfer.wanted(stack) == [older]
+    store_loss.import_wanted(stack)
+    assert imported == [tmp_path / "out", older, older] and transfer.wanted(stack) == []
+
+
+def test_a_backup_that_cannot_be_fetched_does_not_matter_if_a_copy_is_wanted_already(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise PneumoError("S3 denies it")
+
+    monkeypatch.setattr(backups, "fetch", fails)
+    stack, world.instances = world.context.stack, []
+    with pytest.raises(PneumoError, match="S3 denies it"):
+        store_loss.secure(world.context, CREATE, False)
+    transfer.want_import(stack, tmp_path / "gone", "digest")
+    with pytest.raises(PneumoError, match="S3 denies it"):
+        store_loss.secure(world.context, CREATE, False)
+    world.export(stack, None, tmp_path / "out")
+    transfer.want_import(stack, tmp_path / "out", "digest")
+    store_loss.secure(world.context, CREATE, False)
+    assert tmp_path / "out" in transfer.wanted(stack)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"exports": 1}'])
+def test_a_damaged_list_of_wanted_imports_is_named_with_what_to_do(world: World, text: str) -> None:
+    file = world.context.stack.directory / transfer.WANTED
+    file.write_text(text)
+    with pytest.raises(PneumoError, match=f"{file} is damaged") as error:
+        store_loss.import_wanted(world.context.stack)
+    assert "pneumoctl results import" in error.value.hint
+
+
 def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
     store_loss.secure(world.context, (replace(REPLACE[0], address='aws_instance.host["app-1"]'),), False)
     store_loss.secure(world.context, REPLACE, True)
@@ -319,7 +379,7 @@ def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World)
         store_loss.secure(world.context, REPLACE, False)
     world.held = [EMPTY]
     store_loss.secure(world.context, REPLACE, False)
-    assert transfer.wanted(world.context.stack) is None
+    assert transfer.wanted(world.context.stack) == []
 
 
 def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
@@ -370,14 +430,14 @@ def test_up_reads_missing_keys_back_before_it_destroys_the_hosts_that_have_them(
     with pytest.raises(PneumoError, match=KEY) as error:
         store_loss.secure(world.context, changes, False)
     assert "pneumoctl up --adopt" in error.value.hint and "--lose-results" in error.value.hint
-    assert transfer.wanted(stack) is None and asked == []
+    assert transfer.wanted(stack) == [] and asked == []
     hosts = stack.hosts()
     assert hosts
     world.instances = [
         replace(APP, id=host.instance_id, name=host.name) for host in hosts.hosts if host.name != "web-0"
     ]
     store_loss.secure(world.context, changes, False, adopt=True)
-    assert transfer.wanted(stack) == tmp_path / "newest.tar" and "app-0" in asked and "web-0" not in asked
+    assert transfer.wanted(stack) == [tmp_path / "newest.tar"] and "app-0" in asked and "web-0" not in asked
     (stack.directory / "secrets.json").unlink()
     asked.clear()
     store_loss.secure(world.context, changes, False)  # missing secrets are read back without being asked
