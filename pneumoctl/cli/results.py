@@ -79,10 +79,14 @@ def import_(
             done = transfer.restore(stack, store, place, mac_keys)
             console.idle()
         act.changed = [
-            f"{name}: {number}" for name, number in done.items() if number and name not in ("present", "kept")
+            f"{name}: {number}"
+            for name, number in done.items()
+            if number and name not in ("present", "kept", "damaged")
         ]
     console.result({"stack": stack.name, "path": place, **done})
     added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
     before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
     console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
+    if lost := transfer.without_picture(done):
+        console.warn(lost)
     return 0

@@ -125,6 +125,12 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
     return answer
 
 
+def without_picture(done: Mapping[str, int]) -> str:
+    """A warning about imported results whose picture was damaged; empty if there are none."""
+    number = done.get("damaged", 0)
+    return f"{counted(number, 'result')} without picture: it was damaged before the export" if number else ""
+
+
 def set_final(stack: Stack, export: Path | None) -> None:
     """Record that uploads are stopped, and that `export` holds all results; None: nothing was ever stored."""
     stack.write(FINAL, {"export": str(export) if export else None})

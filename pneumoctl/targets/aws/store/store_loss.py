@@ -19,14 +19,19 @@ from pneumoctl.targets.aws.store import backups, new_store, results, stack_secre
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
+
+_COPY = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
+_INTACT = (
+    "pneumoctl results export PATH, pneumoctl up --lose-results, pneumoctl results import PATH: adds what is intact"
+)
 
 
 class LosesResults(PneumoError):
     """`up` would replace the host of the store, and lose results."""
 
-    def __init__(self, lost: str) -> None:
+    def __init__(self, lost: str, copy: str = _COPY) -> None:
         message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
-        copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
         super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
 
 
@@ -145,9 +150,13 @@ def _secure(context: Context, store: HostStore) -> None:
     held = transfer.count(store)
     if not any(held.counts.values()):
         return
-    copy = _export_of(context.stack, held) or _backup_of(context, store, held)
+    copy = _export_of(context.stack, held)
+    if copy is None or copy[1].counts["damaged"]:  # a backup may be from before the damage
+        copy = _backup_of(context, store, held) or copy
     if copy is None:
         raise LosesResults(f"{held}, which neither an export nor a backup holds")
+    if damaged := copy[1].counts["damaged"]:
+        raise LosesResults(f"{counted(damaged, 'damaged part')} of {held}", _INTACT)
     _want_import(context.stack, *copy)
 
 
@@ -207,9 +216,12 @@ def _import(stack: Stack, path: Path) -> dict[str, int]:
     console.busy(f"importing {path}")
     try:
         with results.opened(stack) as store:
-            return transfer.import_wanted(stack, store, path)
+            done = transfer.import_wanted(stack, store, path)
     except PneumoError as error:
         hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
         raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
     finally:
         console.idle()
+    if lost := transfer.without_picture(done):
+        console.warn(lost)
+    return done

@@ -57,8 +57,10 @@ class World:
     def export(self, stack: Stack, store: object, target: Path) -> Summary:
         held = self.count(store)
         target.mkdir(parents=True)
-        stack.write(transfer.LAST, {"path": str(target), "contents": held.contents, "counts": dict(held.counts)})
-        return replace(held, counts={**held.counts, "damaged": 0})
+        stack.write(
+            transfer.LAST, {"path": str(target), "contents": held.contents, "counts": {"damaged": 0, **held.counts}}
+        )
+        return replace(held, counts={"damaged": 0, **held.counts})
 
     def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> None:
         self.told.append((host.name, argv[1]))
@@ -261,10 +263,25 @@ def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export
     with pytest.raises(PneumoError, match="neither an export nor a backup"):
         store_loss.secure(world.context, REPLACE, False)
     world.told.clear()
-    world.backup = (tmp_path / "new.tar", HELD)
+    world.backup = (tmp_path / "new.tar", HELD_INTACT)
     store_loss.secure(world.context, REPLACE, False)
     assert world.told[-1] == ("app-0", "back up") and "start" not in {verb for _, verb in world.told}
     assert transfer.wanted(world.context.stack) == [tmp_path / "new.tar"]
+
+
+def test_a_copy_with_damaged_parts_is_no_reason_to_destroy_the_store(world: World, tmp_path: Path) -> None:
+    damaged = replace(HELD, counts={**HELD.counts, "damaged": 1})
+    world.held = [damaged]
+    world.export(world.context.stack, None, tmp_path / "out")
+    for world.backup in (None, (tmp_path / "new.tar", damaged)):
+        world.told.clear()
+        with pytest.raises(store_loss.LosesResults, match="lost: 1 damaged part of 3 results") as error:
+            store_loss.secure(world.context, REPLACE, False)
+        assert "pneumoctl results import PATH" in error.value.hint and "--lose-results" in error.value.hint
+        assert world.told[-1][1] == "start" and transfer.wanted(world.context.stack) == []
+    world.backup = (tmp_path / "before the damage.tar", HELD_INTACT)
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(world.context.stack) == [tmp_path / "before the damage.tar"]
 
 
 def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
@@ -311,7 +328,7 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
 
 
 def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack, imported = world.context.stack, []
     world.export(stack, None, tmp_path / "out")
@@ -332,11 +349,12 @@ def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
             imported.append(path)
             raise PneumoError("nearly full")
         imported.append(path)
-        return {"added": 3 if path.name == "out" else 0}
+        return {"added": 3 if path.name == "out" else 0, "damaged": 1 if path.name == "out" else 0}
 
     monkeypatch.setattr(transfer, "restore", restore)
     with pytest.raises(PneumoError, match="nearly full"):
         store_loss.import_wanted(stack)
+    assert "1 result without picture: it was damaged before the export" in capsys.readouterr().err
     assert transfer.wanted(stack) == [older]
     store_loss.import_wanted(stack)
     assert imported == [tmp_path / "out", older, older] and transfer.wanted(stack) == []
