@@ -7,7 +7,7 @@ these keys stay on this machine, in NAME.mac-keys.json (0600).
 import hashlib
 import hmac
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from pneumoctl.errors import Exit, PneumoError
@@ -15,6 +15,7 @@ from pneumoctl.files import write_atomically
 from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack, home
+from pneumoctl.terminal.console import console
 
 SUFFIX = ".mac-keys.json"
 
@@ -47,11 +48,24 @@ def path(stack: Stack) -> Path:
 def keep(stack: Stack, ids: Collection[str]) -> tuple[str, ...]:
     """Keep the keys of these ids beside the stack's directory, which a teardown removes; returns the ids it lacks."""
     file = path(stack)
-    kept = _read(file) if file.exists() else {}
+    kept = _kept_before(file)
     new = {name: key for name, key in _unless_damaged(stack).items() if name in ids}
     if new.items() - kept.items():
         write_atomically(file, json.dumps({"keys": {**kept, **new}}, indent=2).encode(), 0o600)
     return tuple(sorted(set(ids) - {*kept, *new}))
+
+
+def _kept_before(file: Path) -> dict[str, str]:
+    """The keys in a file, none if there is no file; a damaged one is put aside."""
+    try:
+        return _read(file) if file.exists() else {}
+    except PneumoError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        aside = file.with_name(f"{file.name}.damaged")
+        console.warn(f"{error.message}: renamed to {aside.name}")
+        file.replace(aside)
+        return {}
 
 
 def _unless_damaged(stack: Stack) -> dict[str, str]:
@@ -71,8 +85,7 @@ def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> li
     wanted = sorted(set(ids) - set(own))
     if not wanted:
         return []
-    files = [file] if file else sorted(home().glob(f"*{SUFFIX}"))
-    known = {name: key for each in files for name, key in _read(each).items()}
+    known = _read(file) if file else _kept_here()
     if missing := [name for name in wanted if name not in known]:
         message = f"{what} has results sealed with MAC key {', '.join(missing)}, which stack {stack.name} does not have"
         hint = (
@@ -83,7 +96,18 @@ def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> li
     return [known[name] for name in wanted]
 
 
-def _read(file: Path) -> Mapping[str, str]:
+def _kept_here() -> dict[str, str]:
+    """The kept keys of every stack of this machine; a file that cannot be read is skipped with a warning."""
+    known: dict[str, str] = {}
+    for file in sorted(home().glob(f"*{SUFFIX}")):
+        try:
+            known |= _read(file)
+        except PneumoError as error:
+            console.warn(f"{error.message}: skipped")
+    return known
+
+
+def _read(file: Path) -> dict[str, str]:
     """The keys in a file, each under the id that it really has."""
     try:
         keys = json.loads(file.read_text())["keys"]

@@ -14,6 +14,7 @@ import pytest
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
 from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.stack.stack import home
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
@@ -159,6 +160,34 @@ def test_another_stack_imports_with_the_kept_keys_and_refuses_without(
     elsewhere.rename(made.kept)
     assert transfer.restore(other.stack, other.reached, target) == NONE  # found beside the stacks of this machine
     assert other.store.get(record(1).id) == record(1)  # opened with the key of the other stack
+
+
+def test_a_damaged_file_of_keys_of_another_stack_blocks_no_import(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, target = filled(stack_of), tmp_path / "out.tar"
+    transfer.export(made.stack, made.reached, target)
+    other = stack_of("other", OTHER_KEY)
+    server.client().flushall()
+    for name, text in (("a", "{"), ("z", '{"keys": {"x": "no hexadecimal"}}')):
+        home().joinpath(f"{name}.mac-keys.json").write_text(text)
+    assert transfer.restore(other.stack, other.reached, target) == ALL
+    warned = capsys.readouterr().err
+    assert "a.mac-keys.json" in warned and "z.mac-keys.json" in warned
+    with pytest.raises(PneumoError, match=r"a\.mac-keys\.json is not a readable file of MAC keys"):
+        transfer.restore(other.stack, other.reached, target, home() / "a.mac-keys.json")
+
+
+def test_a_damaged_file_of_kept_keys_is_put_aside_by_the_next_export(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    made.kept.write_text("{")
+    transfer.export(made.stack, made.reached, tmp_path / "out.tar")
+    assert made.kept_keys() == {mac_keys.key_id(MAC_KEY): MAC_KEY}
+    assert made.kept.with_name("t.mac-keys.json.damaged").read_text() == "{"
+    made.kept.unlink()
+    made.kept.mkdir()  # it cannot be read, and may be intact
+    with pytest.raises(PneumoError, match=r"not a readable file of MAC keys \(IsADirectoryError\)"):
+        transfer.export(made.stack, made.reached, tmp_path / "again.tar")
 
 
 def test_a_changed_picture_or_a_lost_file_is_refused_before_anything_is_sent(stack_of: StackOf, tmp_path: Path) -> None:
