@@ -72,7 +72,7 @@ resource "aws_instance" "host" {
   private_ip                           = each.value.address
   vpc_security_group_ids               = [aws_security_group.role[each.value.role].id]
   key_name                             = aws_key_pair.operator.key_name
-  iam_instance_profile                 = try(aws_iam_instance_profile.host[each.value.role].name, null)
+  iam_instance_profile                 = try(aws_iam_instance_profile.host[each.key].name, null)
   instance_initiated_shutdown_behavior = "stop"
   ebs_optimized                        = contains(data.aws_ec2_instance_types.ebs_optimized.instance_types, each.value.type)
   monitoring                           = each.value.type == var.gpu_type # detailed monitoring (every minute) for the most expensive host only

@@ -1,37 +1,7 @@
 # pneumoctl reads these with `terraform output -json`.
-output "region" {
-  description = "AWS region of the stack."
-  value       = var.region
-}
-
-output "account_id" {
-  description = "AWS account of the stack."
-  value       = local.account
-}
-
-output "vpc_id" {
-  description = "Id of the VPC."
-  value       = aws_vpc.main.id
-}
-
-output "bucket" {
-  description = "Name of the bucket for data/, runs/ and bundles/."
-  value       = aws_s3_bucket.main.bucket
-}
-
 output "bastion" {
   description = "Public address of the nginx host, which is the front door and the SSH bastion."
   value       = try(aws_eip.host["nginx"].public_ip, null) # null in the plan that only looks, once the address is gone
-}
-
-output "scheduler_role_arn" {
-  description = "Role of the schedules that stop the GPU host."
-  value       = aws_iam_role.scheduler.arn
-}
-
-output "schedule_group" {
-  description = "Group of the schedules that stop the GPU host."
-  value       = aws_scheduler_schedule_group.stop.name
 }
 
 output "hosts" {

@@ -1,4 +1,4 @@
-# The bucket (data/, runs/, bundles/, backups/), and the rights of each role in it.
+# The bucket (data/, runs/, bundles/, backups/), and the rights of the hosts in it.
 data "aws_caller_identity" "me" {}
 
 data "aws_partition" "here" {}
@@ -122,7 +122,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
     }
   }
 
-  # Backups contain pictures of patients: nothing of them is kept longer than the setting says.
+  # Who may write backups can replace them: the versions before stay as long as a backup does. Pictures of patients are
+  # therefore gone after twice that time at the latest.
   rule {
     id     = "backups"
     status = "Enabled"
@@ -136,15 +137,16 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
     }
 
     noncurrent_version_expiration {
-      noncurrent_days = 1
+      noncurrent_days = var.backup_days
     }
   }
 }
 
-# Hosts of other roles have no IAM role.
+# By the name of the host; the others have no IAM role. The host of the store writes backups of results, and can neither
+# read nor delete them.
 locals {
   grants = {
-    app   = { read = ["bundles"], write = ["backups"] } # backups of results: written, but neither read nor deleted
+    app-0 = { read = [], write = ["backups"] }
     train = { read = ["data", "runs"], write = ["runs"] }
   }
 }
@@ -152,7 +154,7 @@ locals {
 resource "aws_iam_role" "host" {
   for_each    = local.grants
   name        = "${local.name}-${each.key}-${var.region}"
-  description = "What the ${each.key} hosts of ${local.name} may do"
+  description = "What the host ${each.key} of ${local.name} may do"
   tags        = { "pneumoctl:address" = "aws_iam_role.host:${each.key}" }
 
   assume_role_policy = jsonencode({
@@ -169,12 +171,12 @@ resource "aws_iam_role_policy" "host" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [{
+      [for prefixes in [each.value.read] : {
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]
         Resource  = [aws_s3_bucket.main.arn]
-        Condition = { StringLike = { "s3:prefix" = [for prefix in each.value.read : "${prefix}/*"] } }
-      }],
+        Condition = { StringLike = { "s3:prefix" = [for prefix in prefixes : "${prefix}/*"] } }
+      } if length(prefixes) > 0],
       [for prefix in each.value.read : {
         Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${aws_s3_bucket.main.arn}/${prefix}/*"]
       }],

@@ -44,15 +44,6 @@ def objects(aws: Aws, bucket: str, prefixes: Sequence[str] = RESULTS) -> list[Ob
     return current
 
 
-def versions(aws: Aws, bucket: str) -> int:
-    """How many versions and delete markers the bucket has; 0 if it does not exist."""
-    count = 0
-    with _gone_is_empty():
-        for page in aws.pages("s3", "list_object_versions", Bucket=bucket):
-            count += len(_listed(page))
-    return count
-
-
 def empty(aws: Aws, bucket: str, advance: Callable[[int], None] = lambda _: None, prefix: str = "") -> int:
     """Delete every version and delete marker under a prefix; returns how many. No error if there is no such bucket."""
     deleted = 0

@@ -8,8 +8,10 @@ from pneumoctl.hosts.releases import serve_id
 from pneumoctl.hosts.steps import active, enabled, staged, starting
 from pneumoctl.plan.render import render
 from pneumoctl.plan.steps import Probe, Put, Run, Service, Step, file_matches, stamped
+from pneumoctl.stack.inventory import Host
 
 UNIT = "pneumoctl-backup"
+_LAST = f"/var/lib/{UNIT}/last.json"  # webapp.api.backup makes no backup while it says that nothing has changed
 _NONE = f"! systemctl is-enabled --quiet {UNIT}.timer && ! systemctl is-active --quiet {UNIT}.timer"
 
 
@@ -35,7 +37,12 @@ def steps(desired: DesiredState) -> list[Step]:
     )
     step = stamped(step, f"{STAMPS}/{UNIT}.timer")
     probes = (*(file_matches(file) for file in files), *step.done_if, active(f"{UNIT}.timer"), enabled(f"{UNIT}.timer"))
-    return [replace(step, done_if=probes)]
+    return [*([_again(host)] if desired.backup_again else ()), replace(step, done_if=probes)]
+
+
+def _again(host: Host) -> Step:
+    forget = Run(("rm", "-f", _LAST))
+    return Step(f"Forget the last backup of {host.name}", (host.name,), (forget,), (Probe(("test", "!", "-e", _LAST)),))
 
 
 def _files(desired: DesiredState, bucket: str, region: str) -> tuple[Put, ...]:

@@ -59,6 +59,7 @@ class DesiredState:
     models: Mapping[str, Model]
     current_links: Mapping[str, Mapping[str, str]]  # name of a planned host -> link ("api/current", ...) -> its target
     backup_to: tuple[str, str] | None = None  # bucket and its region; None: there are no backups
+    backup_again: bool = False  # although nothing changed: the bucket may have been emptied
     offline: Offline | None = None  # None: hosts install from Debian's servers and PyPI
 
     @property

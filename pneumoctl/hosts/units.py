@@ -1,5 +1,6 @@
 """The systemd units of each host on aws: those whose state is checked, and those whose log is shown."""
 
+from pneumoctl.hosts.backups import UNIT as BACKUP
 from pneumoctl.stack.inventory import Host, Inventory
 
 OF_SERVICES = {  # service in the inventory -> unit
@@ -21,12 +22,13 @@ WITH_LOGS = {  # name of a log -> unit
 }
 
 
-def of(host: Host) -> tuple[str, ...]:
-    """The units that run on a host; none for the training host, which is off."""
+def of(host: Host, backups: bool = False) -> tuple[str, ...]:
+    """The units that run on a host, and with `backups` their timer; none for the training host, which is off."""
     if host.role == "train":
         return ()
     named = tuple(unit for service, unit in OF_SERVICES.items() if service in (host.services or {}))
-    return (*OF_ROLES.get(host.role, ()), *named)
+    timers = (f"{BACKUP}.timer",) if backups and "redis" in (host.services or {}) else ()
+    return (*OF_ROLES.get(host.role, ()), *named, *timers)
 
 
 def running(inventory: Inventory, unit: str) -> tuple[Host, ...]:

@@ -132,10 +132,6 @@ run "by_default" {
     error_message = "IMDSv2 for the host itself only; encrypted gp3."
   }
   assert {
-    condition     = join(" ", keys(aws_iam_instance_profile.host)) == "app train" && aws_instance.host["app-0"].iam_instance_profile == aws_iam_instance_profile.host["app"].name
-    error_message = "Only app (and train) have an identity in AWS."
-  }
-  assert {
     condition     = output.bastion == aws_eip.host["nginx"].public_ip && output.hosts["web-0"].public_ip == null
     error_message = "The bastion is the nginx host; private hosts have no public address."
   }
@@ -307,16 +303,27 @@ run "gpu_offered_nowhere_and_not_wanted" {
 
 run "rights" {
   variables {
+    app_count   = 2
     train_count = 1
   }
 
   assert {
-    condition = [for one in jsondecode(aws_iam_role_policy.host["app"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [
-      "s3:ListBucket arn:aws:s3:::the-bucket",
-      "s3:GetObject arn:aws:s3:::the-bucket/bundles/*",
+    condition = { for name, host in aws_instance.host : name => host.iam_instance_profile if startswith(host.iam_instance_profile, "pneumoctl-") } == {
+      app-0 = aws_iam_instance_profile.host["app-0"].name
+      train = aws_iam_instance_profile.host["train"].name
+    }
+    error_message = "Only the host of the store and train have an identity in AWS."
+  }
+  assert {
+    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.main.rule : rule.noncurrent_version_expiration[0].noncurrent_days if rule.id == "backups"]) == var.backup_days
+    error_message = "A backup that was replaced stays as long as one that was not."
+  }
+
+  assert {
+    condition = [for one in jsondecode(aws_iam_role_policy.host["app-0"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [
       "s3:PutObject,s3:AbortMultipartUpload arn:aws:s3:::the-bucket/backups/*",
     ]
-    error_message = "app reads bundles and writes backups: ${aws_iam_role_policy.host["app"].policy}"
+    error_message = "app-0 writes backups: ${aws_iam_role_policy.host["app-0"].policy}"
   }
   assert {
     condition = [for one in jsondecode(aws_iam_role_policy.host["train"].policy).Statement : "${join(",", one.Action)} ${one.Resource[0]}"] == [

@@ -22,6 +22,7 @@ from webapp.api.store_copy import StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
 PREFIX = "backups/results/"
+STATE = "last.json"  # what the last backup held; pneumoctl removes it after it emptied the bucket
 _UNCHANGED = timedelta(days=1)
 
 
@@ -49,7 +50,7 @@ def main() -> int:
         settings = StoreSettings.read(environment)
         endpoint = environment.text("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL", ""))
         bucket = Bucket(environment.text("BACKUP_BUCKET"), environment.text("BACKUP_REGION"), endpoint)
-        state = Path(environment.text("STATE_DIRECTORY")) / "last.json"
+        state = Path(environment.text("STATE_DIRECTORY")) / STATE
         environment.check()
         store = StoreCopy.open(settings)
         store.wait(WAIT_S)

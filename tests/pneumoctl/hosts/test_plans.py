@@ -17,6 +17,7 @@ from pneumoctl.plan import render
 from pneumoctl.plan.steps import Copy, Link, Plan, Probe, Put, Run, Step, describe
 from pneumoctl.training import host_plan
 from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED, SECRETS, TREES
+from webapp.api import backup
 
 
 def titles(plan: Plan) -> list[str]:
@@ -262,3 +263,12 @@ def test_without_backups_the_timer_is_stopped() -> None:
     (step,) = (step for step in configure.plan(without).steps if "backups" in step.title)
     assert (step.title, step.hosts) == ("Stop the backups of app-0", ("app-0",))
     assert not [title for title in titles(configure.plan(replace(without, releases={}))) if "backups" in title]
+
+
+def test_after_a_teardown_emptied_the_bucket_the_next_backup_is_not_skipped_as_unchanged() -> None:
+    """The host of the store still says what it backed up; the file is the one that `webapp.api.backup` reads."""
+    (step,) = (step for step in configure.plan(replace(DESIRED, backup_again=True)).steps if "Forget" in step.title)
+    file = f"/var/lib/pneumoctl-backup/{backup.STATE}"
+    assert step.hosts == ("app-0",) and [action.argv for action in step.actions] == [("rm", "-f", file)]
+    assert step.done_if == (Probe(("test", "!", "-e", file)),)
+    assert not [title for title in titles(configure.plan(DESIRED)) if "Forget" in title]

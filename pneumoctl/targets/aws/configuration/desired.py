@@ -15,6 +15,7 @@ from pneumoctl.hosts.desired import Code, DesiredState, Model, Offline
 from pneumoctl.hosts.layout import ROOT
 from pneumoctl.plan.steps import Plan, Step
 from pneumoctl.registry import promotion
+from pneumoctl.results import transfer
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack.inventory import Host, Inventory
@@ -128,7 +129,8 @@ def desired_state(stack: Stack, settings: Settings, hosts: Inventory, choice: Re
         {host.name: choice.model(host) for host in hosts.hosts if host.role == "app"},
         choice.links,
         (cloud.bucket, cloud.region) if cloud and settings.backup_minutes else None,
-        choice.available.offline,
+        backup_again=transfer.is_final(stack),  # a teardown was not completed
+        offline=choice.available.offline,
     )
 
 

@@ -50,7 +50,7 @@ class SharedTrees:
 
     def _is_large(self, tree: Tree) -> bool:
         hosts = self._copies[tree]
-        return hosts > 1 and hosts * sum(file.stat().st_size for file in Path(tree.source).rglob("*")) >= LEAST
+        return hosts > 1 and hosts * sum(file.lstat().st_size for file in Path(tree.source).rglob("*")) >= LEAST
 
     def _upload(self, tree: Tree) -> SharedTree | None:
         cloud = self._stack.cloud()
@@ -66,8 +66,9 @@ class SharedTrees:
                 size = packed.tell()
                 s3.put(aws, cloud.bucket, [s3.Upload(key, Path(packed.name), sha256(Path(packed.name)), size)])
             return SharedTree(aws.url(cloud.bucket, key, URL_S), size)
-        except PneumoError as error:
-            console.warn(f"{tree.source} goes to each host over SSH, not through the bucket: {error.message}")
+        except (PneumoError, OSError, s3.Changed) as error:  # OSError: no room for the packed tree
+            reason = f"{error} changed" if isinstance(error, s3.Changed) else str(error)
+            console.warn(f"{tree.source} goes to each host over SSH, not through the bucket: {reason}")
             return None
 
     def delete(self) -> None:

@@ -63,7 +63,8 @@ def _of_services(host: Document) -> Iterator[Fault]:
         yield Fault(name, f"its disk is {disk} % full", f"pneumoctl ssh {name} -- sudo du -xhd 2 --threshold=100M /")
     if not host["units"]:
         yield Fault(name, "it does not report its services", f"pneumoctl ssh {name}")
-    for unit, state in host["units"].items():
+    failed = {unit.removesuffix(".service"): "failed" for unit in host["failed"]}
+    for unit, state in {**failed, **host["units"]}.items():
         if state != "active":
             yield Fault(name, f"{unit} is {state}", _log_of(name, unit))
     for service, reason in host["not_ready"].items():

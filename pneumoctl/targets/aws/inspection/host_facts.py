@@ -93,9 +93,9 @@ def within(
     return {name: in_time.get(name, PneumoError(f"no answer within {time_limits[name]:g} s")) for name in questions}
 
 
-def see(agents: Agents, host: Host) -> HostFacts:
-    """Get the facts of one host with one request. Raises ssh.Unreachable."""
-    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host))
+def see(agents: Agents, host: Host, backups: bool = False) -> HostFacts:
+    """Get the facts of one host with one request, with `backups` of their timer, too. Raises ssh.Unreachable."""
+    argv = ("sh", "-c", _ASK, "sh", ROOT, first_boot.MARK, " ".join(desired.LINKS), *units.of(host, backups))
     return parse(agents.run(host, argv, QUESTION_S).stdout)
 
 

@@ -83,7 +83,7 @@ def _questions(
         for host in inventory.hosts:
             if host.role != "train":
                 facts: Future[HostFacts] = Future()
-                questions[host.name] = partial(_facts, agents, host, facts)
+                questions[host.name] = partial(_facts, agents, host, settings.backup_minutes > 0, facts)
                 if host_facts.readiness_urls(host):
                     questions[host.name + READINESS] = partial(_not_ready, agents, host, facts)
                 questions[host.name + PENDING] = partial(_pending, settings, stack, host, agents, facts, releases)
@@ -135,10 +135,10 @@ def _priced(total: bill.Bill | None) -> dict[str, Any] | None:
     return {name: document[name] for name in ("usd_per_hour", "usd_per_month", "at_least", "prices")}
 
 
-def _facts(agents: Agents, host: Host, facts: Future[HostFacts]) -> HostFacts:
+def _facts(agents: Agents, host: Host, backups: bool, facts: Future[HostFacts]) -> HostFacts:
     """The facts that a host reports; also the result of the future `facts`."""
     try:
-        facts.set_result(host_facts.see(agents, host))
+        facts.set_result(host_facts.see(agents, host, backups))
     except Exception as error:  # raised below, and to whoever waits
         facts.set_exception(error)
     return facts.result()

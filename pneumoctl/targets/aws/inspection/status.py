@@ -85,8 +85,7 @@ def _services(host: Mapping[str, Any]) -> str:
     if host["ssh"] != "booted":
         return str(host["ssh"])
     wrong = [f"{unit} {state}" for unit, state in host["units"].items() if state != "active"]
-    named = {f"{unit}.service" for unit in host["units"]}
-    wrong += [f"{unit} failed" for unit in host["failed"] if unit not in named]
+    wrong += [f"{unit} failed" for unit in host["failed"] if unit.removesuffix(".service") not in host["units"]]
     wrong += [f"{service} not ready" for service in host["not_ready"]]
     return ", ".join(wrong) or f"{len(host['units'])} run"
 

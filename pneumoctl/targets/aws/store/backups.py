@@ -1,4 +1,4 @@
-"""The backups of the results in the stack's bucket: make one now, and fetch the newest."""
+"""The backups of the results in the stack's bucket: make one now, and fetch the newest that is intact."""
 
 from pathlib import Path
 
@@ -13,9 +13,21 @@ from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.targets.common import keep
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
 PREFIX = "backups/results/"
 _LIMIT_S = 1800.0
+
+
+class Unusable(PneumoError):
+    """There are backups, and none of them is intact."""
+
+    def __init__(self, count: int, folder: Path) -> None:
+        message = (
+            f"no backup of the results can be used: {counted(count, 'file')} in the bucket, downloaded to {folder}"
+        )
+        super().__init__(message, f"keep {folder}, then, without these results: pneumoctl up --lose-results")
+        self.folder = folder
 
 
 def make(store: HostStore) -> None:
@@ -32,19 +44,24 @@ def new_folder(context: Context) -> Path:
 
 
 def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
-    """Download the newest backup to a folder, verified, and keep the keys that sealed it; None if there is none."""
+    """Download the newest intact backup to a folder, and keep the keys that sealed it; None if there is no backup.
+
+    Raises Unusable if there are backups and none is intact: that is a loss, and never the same as no backup.
+    """
     resources = context.terraform.resources()  # a bucket that terraform did not make is not the stack's
     bucket = next((resource.id for resource in resources if resource.address == BUCKET_ADDRESS), "")
     found = s3.objects(context.aws, bucket, (PREFIX,)) if bucket else []
-    if not found:
-        return None
-    newest = max(found, key=lambda item: item.key)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    s3.download(context.aws, bucket, [newest], folder, prefix=PREFIX)
-    path = folder / newest.key.removeprefix(PREFIX)
-    try:
-        manifest = archive.verify(path)
-    except PneumoError as error:
-        console.warn(f"the newest backup of the results is not used: {error.message}")
-        return None
-    return path, transfer.with_keys(context.stack, manifest)
+    # By S3's time: the key has the date of the host, whose clock may be wrong.
+    for item in sorted(found, key=lambda item: (item.modified, item.key), reverse=True):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        s3.download(context.aws, bucket, [item], folder, prefix=PREFIX)
+        path = folder / item.key.removeprefix(PREFIX)
+        try:
+            manifest = archive.verify(path)
+        except PneumoError as error:
+            console.warn(f"a backup of the results is not used: {error.message}")
+            continue
+        return path, transfer.with_keys(context.stack, manifest)
+    if found:
+        raise Unusable(len(found), folder)
+    return None

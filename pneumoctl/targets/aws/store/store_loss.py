@@ -66,6 +66,8 @@ def export(context: Context, target: Path) -> Summary | None:
             first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
         if isinstance(error, KeysMissing):
             first = f"{error.hint}, then: pneumoctl teardown"
+        if isinstance(error, backups.Unusable):
+            first = f"keep {error.folder}"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
         message = f"the results on {STORE} were not exported, so nothing was destroyed: {error.message}"
         raise PneumoError(message, hint, error.code, **error.details) from error
@@ -81,7 +83,7 @@ def _newest_backup(context: Context, folder: Path) -> Summary | None:
         return None
     if found[1].unkept:
         raise KeysMissing(found[1].unkept, str(found[0]))
-    console.note(f"{STORE} is gone; exported the newest backup, of {found[1]}, to {found[0]}")
+    console.note(f"{STORE} is gone; exported the newest intact backup, of {found[1]}, to {found[0]}")
     return found[1]
 
 
@@ -121,8 +123,8 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, ad
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
     The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
-    is the newest backup. Raises PneumoError, with uploads going on, if there is no such copy, or if a key that sealed
-    it is not on this machine. `adopt`: first read newer keys back from the hosts that exist.
+    is the newest intact backup. Raises PneumoError, with uploads going on, if there is no such copy, or if a key that
+    sealed it is not on this machine. `adopt`: first read newer keys back from the hosts that exist.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
@@ -168,7 +170,10 @@ def _export_of(stack: Stack, held: Summary) -> tuple[Path, Summary] | None:
 def _backup_of(context: Context, store: HostStore, held: Summary) -> tuple[Path, Summary] | None:
     if context.settings.backup_minutes:
         backups.make(store)
-    found = backups.fetch(context, backups.new_folder(context))
+    try:
+        found = backups.fetch(context, backups.new_folder(context))
+    except backups.Unusable:
+        return None
     return found if found and found[1].contents == held.contents else None
 
 

@@ -39,8 +39,8 @@ def test_each_kind_is_imported_by_what_terraform_wants() -> None:
     remaining = [
         thing("security-group-rule", "sgr-1", 'aws_vpc_security_group_ingress_rule.flow["a-b-ssh"]'),
         thing("key-pair", "pneumoctl-t", "aws_key_pair.operator"),
-        thing("iam-role", "pneumoctl-t-app-eu-west-1", 'aws_iam_role.host["app"]'),
-        thing("instance-profile", "pneumoctl-t-app-eu-west-1", 'aws_iam_instance_profile.host["app"]'),
+        thing("iam-role", "pneumoctl-t-app-0-eu-west-1", 'aws_iam_role.host["app-0"]'),
+        thing("instance-profile", "pneumoctl-t-app-0-eu-west-1", 'aws_iam_instance_profile.host["app-0"]'),
         thing("schedule-group", "pneumoctl-t", "aws_scheduler_schedule_group.stop"),
         thing("schedule", "pneumoctl-t/first-boot-i-1", leftovers.FIRST_BOOT_ADDRESS),
         thing("bucket", "pneumoctl-t-1-eu-west-1", "aws_s3_bucket.main"),

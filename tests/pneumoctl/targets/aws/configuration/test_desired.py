@@ -8,11 +8,12 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts import configure, releases
+from pneumoctl.results import transfer
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import certificate as tls
 from pneumoctl.targets.aws.configuration import desired
-from tests.pneumoctl.examples import DESIRED, SECRETS
+from tests.pneumoctl.examples import CURRENT_LINKS, DESIRED, SECRETS
 
 HOSTS, SETTINGS = DESIRED.inventory, Settings(target="aws")
 
@@ -52,3 +53,13 @@ def test_a_certificate_of_the_user_is_never_copied(tmp_path: Path) -> None:
     wanted = replace(DESIRED, settings=replace(SETTINGS, certificate="c.pem", certificate_key="k.pem"))
     desired.save_certificate(Stack("t", tmp_path), wanted, configure.plan(wanted).steps)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_teardown_that_was_not_completed_may_have_deleted_the_backups(tmp_path: Path) -> None:
+    stack = Stack("t", tmp_path)
+    stack.write("secrets.json", asdict(SECRETS))
+    stack.save_hosts(HOSTS)
+    choice = desired.ReleaseChoice(desired.available_releases(SETTINGS), CURRENT_LINKS, update=())
+    assert not desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again
+    transfer.set_final(stack, None)
+    assert desired.desired_state(stack, SETTINGS, HOSTS, choice).backup_again

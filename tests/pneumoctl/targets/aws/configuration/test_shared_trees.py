@@ -1,5 +1,6 @@
 """Large trees for many hosts: uploaded once, read by URL, and gone at the end; else hosts get them over SSH."""
 
+import errno
 import os
 import tarfile
 import urllib.request
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +16,7 @@ from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws
 from pneumoctl.files import Tree, tree
 from pneumoctl.plan.steps import Copy, Step
+from pneumoctl.ssh import archive
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Cloud as StackCloud
 from pneumoctl.stack.stack import Stack
@@ -72,7 +75,8 @@ def test_a_large_tree_is_uploaded_once_and_gone_at_the_end(cloud: Cloud, aws: Aw
         weights = archive.extractfile("./weights")
         assert weights and weights.read() == (Path(model.source) / "weights").read_bytes()
     assert cloud.calls(since).count("s3:PutObject") == 1
-    assert s3.versions(aws, BUCKET) == 0
+    left = aws.call("s3", "list_object_versions", Bucket=BUCKET)
+    assert "Versions" not in left and "DeleteMarkers" not in left
 
 
 @pytest.mark.parametrize(
@@ -109,3 +113,38 @@ def test_without_the_bucket_a_warning_says_so_once(
         expected(trees, model, 3)
         assert [trees.share(model) for _ in range(3)] == [None, None, None]
     assert capsys.readouterr().err.count("over SSH, not through the bucket") == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error", "reason"),
+    [
+        (archive, "pack", OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (s3, "put", s3.Changed(Path("/tmp/packed")), "/tmp/packed changed"),
+    ],
+)
+def test_a_tree_that_cannot_be_packed_or_uploaded_goes_over_ssh(
+    stack: Stack,
+    model: Tree,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: ModuleType,
+    name: str,
+    error: Exception,
+    reason: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, name, fail)
+    with shared_trees.opened(SETTINGS, stack) as trees:
+        expected(trees, model, 3)
+        assert [trees.share(model) for _ in range(3)] == [None, None, None]
+    warned = capsys.readouterr().err
+    assert warned.count("over SSH, not through the bucket") == 1 and reason in warned
+
+
+def test_a_link_that_leads_nowhere_is_no_error(stack: Stack, model: Tree) -> None:
+    (Path(model.source) / "dangling").symlink_to("nowhere")
+    with shared_trees.opened(SETTINGS, stack) as trees:
+        expected(trees, model, 3)
+        assert trees.share(model)

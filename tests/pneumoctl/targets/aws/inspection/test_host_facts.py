@@ -143,6 +143,13 @@ def test_every_host_that_runs_has_units_and_every_unit_a_host() -> None:
     assert [host.role for host in units.running(hosts, "redis-server")] == ["app"]
 
 
+def test_the_timer_of_the_backups_runs_on_the_host_of_the_store_unless_there_are_none() -> None:
+    hosts = from_outputs(HOSTS_OUTPUT, "198.51.100.1").hosts
+    timer = "pneumoctl-backup.timer"
+    assert [host.name for host in hosts if timer in units.of(host, backups=True)] == ["app-0"]
+    assert not [host for host in hosts if timer in units.of(host)]
+
+
 @contextmanager
 def page(folder: Path, code: int = 200, ago: timedelta = timedelta()) -> Iterator[WebEndpoint]:
     """A web page over TLS that wants a login. `ago`: when its certificate was made."""

@@ -89,7 +89,8 @@ def test_a_service_that_does_not_say_that_it_is_ready_is_not_good(
 
 
 def test_a_host_that_does_not_answer_is_shown_with_the_reason(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    def see(_: object, host: Host) -> HostFacts:
+    def see(_: object, host: Host, backups: bool) -> HostFacts:
+        assert backups
         if host.name == "app-0":
             raise PneumoError("connection refused")
         return BOOTED

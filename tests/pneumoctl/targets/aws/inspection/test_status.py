@@ -90,8 +90,16 @@ def test_what_does_not_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(GOOD | {"hosts": [ill | {"steps_pending": 3}]}) == 1
     output = capsys.readouterr().out
     assert "app-0: redis-server is failed; next: pneumoctl logs redis" in output
-    assert "redis-server failed, x.timer failed" in output
+    assert "app-0: x.timer is failed; next: pneumoctl ssh app-0 -- sudo journalctl -n 50 -u x.timer" in output
+    assert output.count("redis-server is failed") == 1 and "redis-server failed, x.timer failed" in output
     assert "3 steps" in output and "pneumoctl plan" in output
+
+
+def test_a_timer_that_failed_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    ill = HOST | {"units": {"x.timer": "failed"}, "failed": ["x.timer"], "good": False}
+    assert show(GOOD | {"hosts": [ill]}) == 1
+    output = capsys.readouterr().out
+    assert output.count("x.timer is failed") == 1 and output.count("x.timer failed") == 1
 
 
 def test_an_unhealthy_front_door_and_an_unreachable_aws_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +137,10 @@ ENDED = {
         (
             GOOD | {"hosts": [HOST | {"not_ready": {"api": "uploads cannot be stored (ConnectionError)"}}]},
             ["app-0: api is not ready: uploads cannot be stored (ConnectionError); next: pneumoctl logs redis"],
+        ),
+        (
+            GOOD | {"hosts": [HOST | {"failed": ["pneumoctl-backup.service"]}]},
+            ["app-0: pneumoctl-backup is failed; next: pneumoctl ssh app-0 -- sudo journalctl -n 50 -u pneu"],
         ),
         (GOOD | {"hosts": [HOST | {"disk_percent": 89}]}, []),
         (

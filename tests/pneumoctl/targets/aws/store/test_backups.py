@@ -1,4 +1,4 @@
-"""The newest backup is fetched from the bucket and verified; a damaged one is not used."""
+"""The newest backup that is intact is fetched from the bucket; only a bucket without any has none."""
 
 import hashlib
 import io
@@ -7,12 +7,15 @@ import stat
 import tarfile
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from pneumoctl.aws import s3
 from pneumoctl.plan.transport import Output
+from pneumoctl.results.transfer import Summary
 from pneumoctl.ssh import remote_command
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.store import backups
@@ -23,10 +26,10 @@ pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
 COUNTS = {"results": 0, "pictures": 0, "reviews": 0, "damaged": 0}
 
 
-def export(contents: str) -> bytes:
-    """An export without results."""
+def export(contents: str, version: int = 1) -> bytes:
+    """An export without results, in the format of this version."""
     files = {"sealed.jsonl": (hashlib.sha256(b"").hexdigest(), 0)}
-    manifest = {"format": 1, "counts": COUNTS, "contents": contents, "keys": {}, "files": files}
+    manifest = {"format": version, "counts": COUNTS, "contents": contents, "keys": {}, "files": files}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as packed:
         for name, content in (("sealed.jsonl", b""), ("manifest.json", json.dumps(manifest).encode())):
@@ -59,22 +62,56 @@ def test_there_may_be_none(context: Context, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_newest_is_fetched_for_its_owner_alone_and_a_damaged_one_is_not_used(
-    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for day, contents in ((1, "old"), (3, "new"), (2, "between")):
-        key = f"backups/results/2026010{day}.tar"
-        context.aws.call("s3", "put_object", Bucket=context.bucket, Key=key, Body=export(contents))
+def put(context: Context, name: str, body: bytes) -> None:
+    context.aws.call("s3", "put_object", Bucket=context.bucket, Key=f"{backups.PREFIX}{name}", Body=body)
+
+
+def fetched(context: Context) -> tuple[Path, Summary]:
+    return backups.fetch(context, backups.new_folder(context)) or pytest.fail("no backup")
+
+
+def test_the_newest_is_fetched_for_its_owner_alone(context: Context, tmp_path: Path) -> None:
+    for day, contents in ((1, "old"), (2, "between"), (3, "new")):
+        put(context, f"2026010{day}.tar", export(contents))
     context.aws.call("s3", "put_object", Bucket=context.bucket, Key="backups/z", Body=b"something else")
-    path, held = backups.fetch(context, backups.new_folder(context)) or pytest.fail("no backup")
+    path, held = fetched(context)
     assert (held.contents, held.counts, path.name) == ("new", COUNTS, "20260103.tar")
     assert path.is_relative_to(tmp_path / "share") and path.parent.stat().st_mode & 0o077 == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    cut_off = export("newest")[:700]
-    key = "backups/results/20260104.tar"
-    context.aws.call("s3", "put_object", Bucket=context.bucket, Key=key, Body=cut_off)
-    assert backups.fetch(context, backups.new_folder(context)) is None
-    assert "the newest backup of the results is not used" in capsys.readouterr().err
+
+
+def test_which_is_newest_is_said_by_s3_not_by_the_clock_of_a_host(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(context, "20991231.tar", export("of a host whose clock is wrong"))
+    put(context, "20260103.tar", export("newest"))
+    listed = s3.objects
+    days = {"20991231": datetime(2026, 1, 2, tzinfo=UTC), "20260103": datetime(2026, 1, 3, tzinfo=UTC)}
+    monkeypatch.setattr(
+        s3, "objects", lambda *of: [replace(item, modified=days[Path(item.key).stem]) for item in listed(*of)]
+    )
+    assert fetched(context)[1].contents == "newest"
+
+
+@pytest.mark.parametrize("unusable", [export("newest")[:700], export("newest", version=2)])
+def test_an_older_one_stands_in_for_those_that_cannot_be_used(
+    context: Context, unusable: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day, body in ((1, export("old")), (2, export("between")), (3, unusable), (4, unusable)):
+        put(context, f"2026010{day}.tar", body)
+    path, held = fetched(context)
+    assert (held.contents, path.name) == ("between", "20260102.tar")
+    assert capsys.readouterr().err.count("a backup of the results is not used") == 2
+
+
+def test_backups_of_which_none_can_be_used_are_an_error(context: Context, tmp_path: Path) -> None:
+    for day in (1, 2):
+        put(context, f"2026010{day}.tar", export("cut off")[:700])
+    with pytest.raises(backups.Unusable, match="no backup of the results can be used: 2 files") as error:
+        backups.fetch(context, tmp_path / "damaged")
+    assert f"downloaded to {tmp_path / 'damaged'}" in error.value.message
+    assert len(list((tmp_path / "damaged").iterdir())) == 2
+    assert "pneumoctl up --lose-results" in error.value.hint
 
 
 def test_a_backup_that_could_not_be_made_is_a_warning(

@@ -46,7 +46,7 @@ class World:
     instances: list[Instance] = field(default_factory=lambda: [APP])
     held: list[Summary | PneumoError] = field(default_factory=lambda: [HELD])  # the last one stays
     told: list[tuple[str, str]] = field(default_factory=list)  # (host, verb of systemctl)
-    backup: tuple[Path, Summary] | None = None
+    backup: tuple[Path, Summary] | PneumoError | None = None
 
     def count(self, _: object) -> Summary:
         answer = self.held[0] if len(self.held) == 1 else self.held.pop(0)
@@ -64,6 +64,11 @@ class World:
 
     def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> None:
         self.told.append((host.name, argv[1]))
+
+    def fetch(self, context: Context, folder: Path) -> tuple[Path, Summary] | None:
+        if isinstance(self.backup, PneumoError):
+            raise self.backup
+        return self.backup
 
     @contextmanager
     def opened(self, stack: Stack) -> Iterator[Any]:
@@ -88,7 +93,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(transfer, "export", made.export)
     monkeypatch.setattr(remote_command, "run", made.tell)
     monkeypatch.setattr(backups, "make", lambda _: made.told.append(("app-0", "back up")))
-    monkeypatch.setattr(backups, "fetch", lambda *_: made.backup)
+    monkeypatch.setattr(backups, "fetch", made.fetch)
     monkeypatch.setattr(transfer, "exported", lambda stack, held: _fresh(stack, held))
     return made
 
@@ -137,6 +142,22 @@ def test_a_host_that_is_gone_holds_nothing(world: World, tmp_path: Path, state: 
     assert store_loss.described(world.context, REPLACED) == ""
     world.backup = (tmp_path / "newest.tar", HELD)
     assert store_loss.export(world.context, tmp_path / "out") == HELD
+
+
+def test_backups_that_cannot_be_used_are_not_destroyed(world: World, tmp_path: Path) -> None:
+    world.instances, world.backup = [], backups.Unusable(13, tmp_path)
+    with pytest.raises(PneumoError, match=r"nothing was destroyed: no backup of .*13 files") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert "pneumoctl up" not in error.value.hint and "pneumoctl teardown --purge" in error.value.hint
+    with pytest.raises(PneumoError, match="no backup of the results can be used") as error:
+        store_loss.secure(world.context, (replace(REPLACE[0], action="create"),), False)
+    assert "pneumoctl up --lose-results" in error.value.hint
+    store_loss.secure(world.context, (replace(REPLACE[0], action="create"),), True)
+    world.instances = [APP]  # the store is there, and what it holds is known
+    with pytest.raises(
+        store_loss.LosesResults, match=r"lost: 3 results, .* which neither an export nor a backup holds"
+    ):
+        store_loss.secure(world.context, REPLACE, False)
 
 
 def create(world: World, error: PneumoError | None = None) -> None:
