@@ -122,6 +122,9 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
         answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
+    for awaited in wanted(stack):
+        if awaited.resolve() == path.resolve():
+            forget_wanted(stack, awaited)
     return answer
 
 
@@ -137,8 +140,18 @@ def set_final(stack: Stack, export: Path | None) -> None:
 
 
 def is_final(stack: Stack) -> bool:
-    """Whether nothing can have been stored since the export before a teardown."""
-    return (stack.directory / FINAL).exists()
+    """Whether nothing can have been stored since the export before a teardown, and that export still exists."""
+    try:
+        path = json.loads((stack.directory / FINAL).read_text())["export"]
+        return path is None or Path(path).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def final_export(stack: Stack) -> Path | None:
+    """The export before a teardown, if `is_final`; None also if nothing was ever stored."""
+    path = json.loads((stack.directory / FINAL).read_text())["export"] if is_final(stack) else None
+    return Path(path) if path else None
 
 
 def reopen(stack: Stack) -> None:
@@ -169,7 +182,12 @@ def forget_wanted(stack: Stack, path: Path) -> None:
     if left:
         stack.write(WANTED, {"exports": left})
     else:
-        (stack.directory / WANTED).unlink()
+        (stack.directory / WANTED).unlink(missing_ok=True)
+
+
+def waiting(stack: Stack) -> Path | None:
+    """The first export that has to be imported and still exists."""
+    return next((path for path in wanted(stack) if path.exists()), None)
 
 
 def wanted(stack: Stack) -> list[Path]:

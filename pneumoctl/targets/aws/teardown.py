@@ -12,6 +12,7 @@ from pneumoctl.aws.leftovers import BUCKET_ADDRESS, Remaining
 from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.results import transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import audit
 from pneumoctl.stack.settings import Settings
@@ -30,10 +31,16 @@ ATTEMPTS = 3  # to empty the bucket and destroy it before something is written t
 
 @dataclass(frozen=True)
 class Exported:
-    """The folder of an export, None if there was nothing to export, and what it holds of the store."""
+    """The folder of an export, None if there was nothing to export, and what it holds of the store.
+
+    `before`: the export of the results that an interrupted teardown had made. `waiting`: an export with results that
+    were not imported into the store; it stays where it is.
+    """
 
     folder: Path | None = None
     results: Summary | None = None
+    before: Path | None = None
+    waiting: Path | None = None
 
 
 def teardown(
@@ -98,6 +105,8 @@ def _description(context: Context, doomed: list[str], keep: Keep) -> Iterator[st
         yield f"  - {address}"
     if stored := store_loss.described(context, doomed):
         yield f"  {stored}: {'deleted without export' if keep == 'nothing' else 'exported first'}"
+    if path := transfer.waiting(context.stack):
+        yield f"  results in {path} were not imported into the store: this export stays where it is"
     name = _bucket_name(context)
     files = _files(context, name) if name else []
     if files:
@@ -118,11 +127,20 @@ def _bucket_name(context: Context) -> str:
 
 
 def _export_and_destroy(context: Context, keep: Keep, doomed: list[str]) -> Exported:
-    """Export what `keep` says, verified, then destroy everything; if the export fails, nothing is deleted."""
+    """Export what `keep` says, verified, then destroy everything.
+
+    If an export fails, nothing is deleted, and uploads go on, as after any failure before a host was destroyed.
+    """
     folder = new_folder(context.stack)
     results = store_loss.export(context, folder / RESULTS) if keep != "nothing" else None
-    _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
-    return Exported(folder if folder.exists() else None, results)
+    before = transfer.final_export(context.stack) if keep != "nothing" and results is None else None
+    try:
+        _empty_and_destroy(context, folder if keep == "everything" else None, doomed)
+    except BaseException:
+        if results is not None:
+            store_loss.resume_unless_destroyed(context)
+        raise
+    return Exported(folder if folder.exists() else None, results, before, transfer.waiting(context.stack))
 
 
 def _empty_and_destroy(context: Context, folder: Path | None, doomed: list[str]) -> None:
@@ -187,6 +205,10 @@ def _end(context: Context, changed: list[str], exported: Exported, left: list[Re
     if exported.folder:
         what = f"{exported.results} " if exported.results else ""
         lines.insert(0, f"exported {what}to {exported.folder}")
+    if exported.before:
+        lines.insert(0, f"an interrupted teardown had exported the results before, to {exported.before}")
+    if exported.waiting:
+        lines.insert(0, f"results that were not imported into the store stay in {exported.waiting}")
     if not changed:
         lines.insert(0, f"nothing to do: there is no stack {context.settings.stack} in {context.settings.region}")
     if records := context.stack.records():
@@ -202,6 +224,8 @@ def _document(context: Context, changed: list[str], exported: Exported) -> dict[
         "stack": context.settings.stack,
         "changed": changed,
         "exported": exported.folder,
+        "exported_before": exported.before,
+        "not_imported": exported.waiting,
         "results": dict(exported.results.counts) if exported.results else None,
         "left": [],
         "records": context.stack.records(),

@@ -1,5 +1,6 @@
 """`up` on aws: check, plan, ask, apply, wait for the hosts, configure them, and prove that the stack serves."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -7,7 +8,7 @@ from typing import Any
 
 from pneumoctl.aws.bill import Bill
 from pneumoctl.aws.terraform import recovery
-from pneumoctl.aws.terraform.plan_json import Planned, Saved
+from pneumoctl.aws.terraform.plan_json import Change, Planned, Saved
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.stack import audit
@@ -19,7 +20,7 @@ from pneumoctl.targets.aws.configuration import change
 from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key, unlisted
-from pneumoctl.targets.aws.store import new_store, stack_secrets, store_loss
+from pneumoctl.targets.aws.store import new_store, stack_secrets, store_loss, wanted_imports
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
@@ -48,23 +49,15 @@ def up(
         if not agreed and (read.result()[0].changes or foreign) and not console.ask("Continue?"):
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
-        store_loss.secure(context, () if saved.no_op else read.result()[0].changes, lose_results, adopt)
-        act.begin(audit.plan_digest(saved.path.read_bytes()))
-        save_stack(context)
-        stack_secrets.make_for_new_stack(context)
-        try:
-            with new_store.recorded(context, () if saved.no_op else read.result()[0].changes):
-                gpu_placement.apply(context, saved)
-            recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
-            inventory = provision.wait_until_ready(context)
-            stack_secrets.read_back(context, inventory, adopt)
-        finally:
-            provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
+        changes = () if saved.no_op else read.result()[0].changes
+        with store_loss.secured(context, changes, lose_results, adopt):
+            act.begin(audit.plan_digest(saved.path.read_bytes()))
+            inventory = _provision(context, saved, changes, foreign, adopt)
         changed = [resource.address for resource in read.result()[0].changes]
         changed += [rule["SecurityGroupRuleId"] for rule in foreign]
         act.changed = changed
         document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
-        document["imported"] = store_loss.import_wanted(stack)
+        document["imported"] = wanted_imports.import_all(stack)
     return _report(inventory, changed, document)
 
 
@@ -79,6 +72,23 @@ def _prepare(settings: Settings, stack: Stack, adopt: bool) -> Context:
     recover: unlisted.Recover = "all" if adopt else "killed"
     provision.prepare(context, desired_variables(context, make_key=True), recover, move=True)
     return context
+
+
+def _provision(
+    context: Context, saved: Saved, changes: Sequence[Change], foreign: Sequence[Mapping[str, Any]], adopt: bool
+) -> Inventory:
+    """Carry out the plan, remove foreign rules, wait for the hosts, and have the stack's secrets here."""
+    save_stack(context)
+    stack_secrets.make_for_new_stack(context)
+    try:
+        with new_store.recorded(context, changes):
+            gpu_placement.apply(context, saved)
+        recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
+        inventory = provision.wait_until_ready(context)
+        stack_secrets.read_back(context, inventory, adopt)
+        return inventory
+    finally:
+        provision.stop_training_hosts(context)  # also after a failure: a running GPU costs money
 
 
 def _read(context: Context, saved: Saved) -> tuple[Planned, Bill]:

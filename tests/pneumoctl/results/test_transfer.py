@@ -99,6 +99,17 @@ def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
     assert mac_keys.keep(made.stack, [mac_keys.key_id(MAC_KEY)]) == ()
 
 
+def test_an_import_by_hand_is_no_longer_wanted(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    for name in ("out", "other"):
+        transfer.export(made.stack, made.reached, tmp_path / name)
+    transfer.want_import(made.stack, tmp_path / "out", "digest")
+    transfer.restore(made.stack, made.reached, tmp_path / "other")
+    assert transfer.waiting(made.stack) == tmp_path / "out"
+    transfer.restore(made.stack, made.reached, tmp_path / "out")
+    assert transfer.waiting(made.stack) is None
+
+
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
     made, target = filled(stack_of), tmp_path / "out"
     transfer.export(made.stack, made.reached, target)

@@ -1,9 +1,11 @@
 """What keeps a stack on aws from serving as it should, each with the next command, from `status`'s document. Pure."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pneumoctl.hosts import units
+from pneumoctl.stack.inventory import STORE
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
 
@@ -20,6 +22,9 @@ def of_stack(document: Document) -> Iterator[Fault]:
     yield from _of_terraform(document)
     yield from _of_hosts(document["hosts"])
     yield from _of_strays(document)
+    if path := document["not_imported"]:
+        imports = f"pneumoctl up, or: pneumoctl results import {shlex.quote(path)}"
+        yield Fault(STORE, f"results in {path} were not imported into the new store", imports)
     door = document["front_door"]
     if door["error"]:
         yield Fault("", door["error"], door["next"])

@@ -10,6 +10,7 @@ from pneumoctl.aws.ec2 import HALTED, HALTING, Instance
 from pneumoctl.aws.terraform.runner import Terraform
 from pneumoctl.errors import PneumoError
 from pneumoctl.gpu import orphans
+from pneumoctl.results import transfer
 from pneumoctl.ssh.agent_client import Agents
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
@@ -57,6 +58,7 @@ def gather_status(
         "elsewhere": stack.cloud() is None,
         "working": working,
         "unfinished": terraform.suspect,
+        "not_imported": str(transfer.waiting(stack) or ""),
         "gpu_running": _unguarded(instances, leases),
         "runs": list(leases.values()),
         "aws_error": cloud["error"],

@@ -15,6 +15,7 @@ from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
 from pneumoctl.gpu import orphans, stop
+from pneumoctl.results import transfer
 from pneumoctl.ssh import first_boot, keys
 from pneumoctl.ssh.connections import Connections
 from pneumoctl.ssh.console_watch import ConsoleWatch
@@ -118,7 +119,13 @@ def wait_until_ready(context: Context) -> Inventory:
     write_atomically(context.stack.ssh / keys.CONFIG, keys.ssh_config(hosts, context.stack.ssh).encode(), 0o600)
     _start_stopped_hosts(context)
     watches = _stop_training_hosts_after_boot(context, hosts)
-    awaited = [host for host in hosts.hosts if host.role != "train"]
+    _wait_for_boot(context, hosts, [host for host in hosts.hosts if host.role != "train"])
+    for watch in watches:
+        watch.check(console.note)
+    return hosts
+
+
+def _wait_for_boot(context: Context, hosts: Inventory, awaited: Sequence[Host]) -> None:
     with Connections(hosts, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(awaited))
 
@@ -129,9 +136,6 @@ def wait_until_ready(context: Context) -> Inventory:
                 shown.begin(host.name, state)
 
         first_boot.wait(awaited, connections, context.aws.console_output, context.stack.ssh, report)
-    for watch in watches:
-        watch.check(console.note)
-    return hosts
 
 
 def _stop_training_hosts_after_boot(context: Context, hosts: Inventory) -> list[ConsoleWatch]:
@@ -207,12 +211,23 @@ def stopped_hosts(context: Context) -> list[Instance]:
     return [host for host in serving if host.state in ("stopping", *HALTED)]
 
 
-def _start_stopped_hosts(context: Context) -> None:
+def boot_stopped_hosts(context: Context) -> None:
+    """Start the hosts that were stopped outside pneumoctl, and wait until they have booted."""
+    started, hosts = _start_stopped_hosts(context), context.stack.hosts()
+    if started and hosts:
+        _wait_for_boot(context, hosts, [host for host in hosts.hosts if host.instance_id in started])
+
+
+def _start_stopped_hosts(context: Context) -> set[str]:
+    """Returns the ids of the instances that it started."""
     stopped = stopped_hosts(context)
+    ids = [host.id for host in stopped]
     if stopped:
         console.note(f"starting {', '.join(host.name for host in stopped)}: they were stopped outside pneumoctl")
         context.aws.stop(stopped)  # wait for hosts that are still stopping: they cannot be started yet
-        context.aws.call("ec2", "start_instances", InstanceIds=[host.id for host in stopped])
+        transfer.reopen(context.stack)  # they serve again as soon as they have booted
+        context.aws.call("ec2", "start_instances", InstanceIds=ids)
+    return set(ids)
 
 
 def _show(shown: Activities, progress: Progress) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pneumoctl.aws.ec2 import HALTED
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import transfer
 from pneumoctl.ssh import first_boot, keys
 from pneumoctl.ssh.connections import Connections, LoginRefused, Unreachable
 from pneumoctl.stack.audit import CommandRecord
@@ -120,6 +121,7 @@ def _restart(context: Context, inventory: Inventory, hosts: _Refusing) -> None:
     for host in (*hosts.restart, *hosts.off):  # EC2 changes the user data of a stopped instance only
         script: dict[str, Any] = {"Value": user_data(key, host.user).encode()}
         aws.call("ec2", "modify_instance_attribute", InstanceId=host.instance_id, UserData=script)
+    transfer.reopen(context.stack)  # they serve again as soon as they have booted
     aws.call("ec2", "start_instances", InstanceIds=ids)
     with Connections(inventory, context.stack.ssh) as connections, console.activities("boot") as shown:
         shown.expect(len(ids))

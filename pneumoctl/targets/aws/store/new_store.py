@@ -15,13 +15,13 @@ from pneumoctl.targets.aws.context import Context
 
 ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
 FILE = "new-store.json"
-_GONE = ("shutting-down", "terminated")
+GONE = ("shutting-down", "terminated")
 
 
 def host(context: Context) -> Instance | None:
     """The host of the store in AWS; None if it does not exist, or is being deleted."""
     found = (each for each in context.aws.instances(context.settings.stack) if each.name == STORE)
-    return next((each for each in found if each.state not in _GONE), None)
+    return next((each for each in found if each.state not in GONE), None)
 
 
 @contextmanager

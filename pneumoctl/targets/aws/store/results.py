@@ -1,7 +1,6 @@
 """The store of a stack on aws, reached over SSH on its host, and its export before the host is destroyed."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,16 @@ from typing import IO
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.layout import ETC, ROOT
-from pneumoctl.hosts.releases import UNITS
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
-from pneumoctl.ssh.connections import Connections, Unreachable
-from pneumoctl.stack.inventory import Host, Inventory
+from pneumoctl.ssh.connections import Connections
+from pneumoctl.stack.inventory import Host
 from pneumoctl.stack.stack import Stack
+from pneumoctl.targets.aws.store import uploads
 from pneumoctl.terminal.console import console
 
-_LIMIT_S, _STALL_S, _STOP_S = 3600.0, 300.0, 90.0
+_LIMIT_S, _STALL_S = 3600.0, 300.0
 # Redis writes a first file of some 100 bytes; one result alone has more than a KiB.
 _RUN = f"""set -eu
 environment={ETC}/api.env python={ROOT}/api/current/venv/bin/python
@@ -67,15 +66,17 @@ def held(stack: Stack) -> Summary | None:
         return None
 
 
-def export(stack: Stack, target: Path) -> Summary | None:
-    """Stop uploads, export the store and verify that nothing was added since; None if nothing was ever stored.
+def export(stack: Stack, target: Path, hosts: Sequence[Host]) -> Summary | None:
+    """Stop uploads on the hosts, export the store and verify that nothing was added; None if nothing was ever stored.
 
     Uploads stay stopped, because the host is about to be destroyed. Raises PneumoError, and uploads then go on.
     """
     try:
         with opened(stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
-            with uploads_stopped(stack, store.connections):
+            with uploads.stopped(store.connections, hosts) as doubtful:
+                for failure in doubtful:  # of no consequence unless a result is added after the second count
+                    console.warn(f"uploads may go on, on {failure}")
                 exported = transfer.export(stack, store, target)
                 transfer.require_intact(exported, target)
                 require_unchanged(store, exported)
@@ -90,32 +91,3 @@ def require_unchanged(store: HostStore, exported: Summary) -> None:
     """Raise PneumoError unless the store still holds exactly what was exported."""
     if transfer.count(store).contents != exported.contents:
         raise PneumoError(f"results were added on {store.host} after they were exported", "run the same command again")
-
-
-@contextmanager
-def uploads_stopped(stack: Stack, connections: Connections) -> Iterator[None]:
-    """Stop the page and the API on all hosts that answer; start them again only if the block raises."""
-    inventory = stack.hosts()
-    stopped = _systemctl(connections, inventory, "stop") if inventory else []
-    try:
-        yield
-    except BaseException:
-        _systemctl(connections, Inventory(tuple(stopped)), "start")
-        raise
-
-
-def _systemctl(connections: Connections, inventory: Inventory, verb: str) -> list[Host]:
-    """Start or stop what takes uploads; returns the hosts that answered."""
-    hosts = [host for host in inventory.hosts if host.role in UNITS]
-
-    def tell(host: Host) -> Host | None:
-        units = [f"{UNITS[host.role]}.{kind}" for kind in ("socket", "service")]
-        try:
-            remote_command.run(connections, host, ("systemctl", verb, *units), _STOP_S)
-            return host
-        except Unreachable as error:
-            console.warn(f"uploads on {host.name} were not told to {verb}: {error.message}")
-            return None
-
-    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
-        return [host for host in pool.map(tell, hosts) if host is not None]

@@ -1,10 +1,11 @@
 """What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
 
 import shlex
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
@@ -12,10 +13,11 @@ from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack.documents import Damaged
-from pneumoctl.stack.inventory import STORE, Inventory
+from pneumoctl.stack.inventory import STORE, Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets
+from pneumoctl.targets.aws.provisioning import provision
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, uploads, wanted_imports
 from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
@@ -30,9 +32,10 @@ _INTACT = (
 class LosesResults(PneumoError):
     """`up` would replace the host of the store, and lose results."""
 
-    def __init__(self, lost: str, copy: str = _COPY) -> None:
+    def __init__(self, lost: str, first: str = "", copy: str = _COPY) -> None:
         message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
-        super().__init__(message, f"{copy} (or, losing the results: pneumoctl up --lose-results)")
+        hint = f"{first}; or: {copy}" if first else copy
+        super().__init__(message, f"{hint} (or, losing the results: pneumoctl up --lose-results)")
 
 
 def described(context: Context, doomed: Collection[str]) -> str:
@@ -49,17 +52,16 @@ def described(context: Context, doomed: Collection[str]) -> str:
 def export(context: Context, target: Path) -> Summary | None:
     """Export the store before its host is destroyed; None if it holds nothing. Raises PneumoError if that fails.
 
-    A teardown that was killed while it destroyed the hosts had exported everything before: that export counts. If the
-    host is gone, the newest backup is all that is left.
+    If the host is silent because a teardown was killed while it destroyed the hosts, the export that this one had made
+    counts: see transfer.final_export. If the host is gone, the newest backup is all that is left.
     """
     console.busy(f"exporting the results on {STORE}")
     try:
         if not _may_hold(context):
             return _newest_backup(context, target.parent)
-        exported = results.export(context.stack, target)
+        exported = results.export(context.stack, target, uploads.hosts(context))
     except PneumoError as error:
-        if transfer.is_final(context.stack):
-            console.note("a teardown that was interrupted had exported all results before")
+        if isinstance(error, Unreachable) and transfer.is_final(context.stack):
             return None
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
@@ -119,36 +121,93 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
     return []
 
 
-def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> None:
+@contextmanager
+def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> Iterator[None]:
+    """Secure the results before the block, which carries out the changes; uploads go on after it, even if it fails."""
+    before = transfer.wanted(context.stack)
+    stopped = secure(context, changes, agreed_to_lose, adopt)
+    try:
+        yield
+    finally:
+        resumed = resume(context, stopped)
+        store_is_left = STORE in {host.name for host in resumed} and not context.terraform.suspect
+        for path in transfer.wanted(context.stack) if store_is_left else ():
+            if path not in before:  # the store still holds everything
+                transfer.forget_wanted(context.stack, path)
+
+
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> list[Host]:
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
-    The copy is the last export, or a backup that is made now; uploads are stopped. For a host that is gone already, it
-    is the newest intact backup. Raises PneumoError, with uploads going on, if there is no such copy, or if a key that
-    sealed it is not on this machine. `adopt`: first read newer keys back from the hosts that exist.
+    The copy is the last export, or a backup that is made now; uploads are stopped, on the hosts that it returns. For a
+    host that is gone already, it is the newest intact backup. Raises PneumoError, with uploads going on, if there is no
+    such copy, or if a key that sealed it is not on this machine. `adopt`: first read newer keys back from the hosts
+    that exist.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
-        return
+        return []
     if adopt or not stack_secrets.are_here(context.stack):
         _read_keys_back(context)
     if change.action == "create" and context.stack.hosts() is not None:
-        _want_newest_backup(context)
+        wanted_imports.want_newest_backup(context)
     if not change.destroys or not _may_hold(context):
-        return
+        return []
     try:
+        provision.boot_stopped_hosts(context)  # a store that is off can be neither copied nor exported
+        hosts = uploads.hosts(context)
         with results.opened(context.stack) as store:
             store.connections.to(store.machine)  # if it does not answer, uploads go on
-            with results.uploads_stopped(context.stack, store.connections):
-                _secure(context, store)
+            with uploads.stopped(store.connections, hosts) as doubtful:
+                _secure(context, store, doubtful)
     except NothingStored:
-        return
+        return []
     except (LosesResults, KeysMissing, Damaged):
         raise
     except PneumoError as error:
-        raise LosesResults(f"an unknown number of results ({error.message})") from error
+        raise LosesResults(f"an unknown number of results ({error.message})", error.hint) from error
+    return hosts
 
 
-def _secure(context: Context, store: HostStore) -> None:
+def resume_unless_destroyed(context: Context) -> None:
+    """Start uploads again after a teardown that failed, if it has destroyed no host."""
+    inventory = context.stack.hosts()
+    serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
+    try:
+        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in new_store.GONE}
+        stopped = uploads.hosts(context) if serving <= left else []
+    except PneumoError as error:
+        console.warn(f"uploads stay stopped: {error.message}")
+        return
+    resume(context, stopped)
+
+
+def resume(context: Context, stopped: Collection[Host]) -> list[Host]:
+    """Start uploads again on those of the hosts that still exist, and return these; a failure is a warning.
+
+    Not while terraform runs, which may still destroy the host of the store with what would be added.
+    """
+    if not stopped:
+        return []
+    try:
+        if run := context.terraform.current:
+            raise PneumoError(f"{run.command} (process {run.pid}) still changes the stack")
+        existing = context.aws.instances(context.settings.stack)
+        left = {each.id for each in existing if each.state not in HALTING | HALTED}
+        transfer.reopen(context.stack)
+        resumed = [host for host in stopped if host.instance_id in left]
+        with results.opened(context.stack) as store:
+            uploads.start(store.connections, resumed)
+        return resumed
+    except PneumoError as error:
+        console.warn(f"uploads stay stopped until the next pneumoctl up: {error.message}")
+        return []
+
+
+def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None:
+    """Want the import of a copy. `doubtful`: the hosts on which uploads may go on, each with the reason."""
+    if doubtful:
+        raise LosesResults(f"results that are added until then, because uploads may go on ({'; '.join(doubtful)})")
     held = transfer.count(store)
     if not any(held.counts.values()):
         return
@@ -158,8 +217,9 @@ def _secure(context: Context, store: HostStore) -> None:
     if copy is None:
         raise LosesResults(f"{held}, which neither an export nor a backup holds")
     if damaged := copy[1].counts["damaged"]:
-        raise LosesResults(f"{counted(damaged, 'damaged part')} of {held}", _INTACT)
-    _want_import(context.stack, *copy)
+        raise LosesResults(f"{counted(damaged, 'damaged part')} of {held}", copy=_INTACT)
+    results.require_unchanged(store, held)
+    wanted_imports.want(context.stack, *copy)
 
 
 def _export_of(stack: Stack, held: Summary) -> tuple[Path, Summary] | None:
@@ -177,56 +237,9 @@ def _backup_of(context: Context, store: HostStore, held: Summary) -> tuple[Path,
     return found if found and found[1].contents == held.contents else None
 
 
-def _want_import(stack: Stack, path: Path, copy: Summary) -> None:
-    """Want the import of a copy, whose keys must be on this machine before the hosts that have them are destroyed."""
-    if copy.unkept:
-        raise KeysMissing(copy.unkept, str(path), " (or, losing the results: pneumoctl up --lose-results)")
-    transfer.want_import(stack, path, copy.contents)
-
-
-def _want_newest_backup(context: Context) -> None:
-    """Want the import of the newest backup, if there is one, beside what is wanted already."""
-    try:
-        found = backups.fetch(context, backups.new_folder(context))
-    except PneumoError as error:
-        if not any(path.exists() for path in transfer.wanted(context.stack)):
-            raise
-        console.warn(f"the newest backup of the results was not fetched: {error.message}")
-        return
-    if found is not None:
-        _want_import(context.stack, *found)
-
-
 def _read_keys_back(context: Context) -> None:
     """Read newer secrets back from the hosts that exist, before some of them are destroyed."""
     known, left = context.stack.hosts(), {instance.id for instance in context.serving_hosts()}
     hosts = tuple(host for host in known.hosts if host.instance_id in left) if known else ()
     if hosts:
         stack_secrets.read_back(context, Inventory(hosts), adopt=True)
-
-
-def import_wanted(stack: Stack) -> dict[str, int] | None:
-    """Import the exports into the store that replaced the one they were made of; None if there is nothing to import."""
-    done: Counter[str] = Counter()
-    for path in transfer.wanted(stack):
-        if path.exists():
-            done.update(_import(stack, path))
-        else:
-            console.warn(f"{path}, which the new store should import, is gone")
-            transfer.forget_wanted(stack, path)
-    return dict(done) or None
-
-
-def _import(stack: Stack, path: Path) -> dict[str, int]:
-    console.busy(f"importing {path}")
-    try:
-        with results.opened(stack) as store:
-            done = transfer.import_wanted(stack, store, path)
-    except PneumoError as error:
-        hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
-        raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
-    finally:
-        console.idle()
-    if lost := transfer.without_picture(done):
-        console.warn(lost)
-    return done

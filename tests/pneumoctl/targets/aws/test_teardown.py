@@ -18,6 +18,8 @@ from pneumoctl.aws.terraform.errors import NOT_EMPTY
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import scheduled_stop
+from pneumoctl.results import transfer
+from pneumoctl.results.transfer import Summary
 from pneumoctl.stack import runs
 from pneumoctl.stack.inventory import Host, Inventory
 from pneumoctl.stack.runs import Run
@@ -25,7 +27,9 @@ from pneumoctl.stack.stack import Cloud as Where
 from pneumoctl.stack.stack import find
 from pneumoctl.targets.aws import teardown, trainings
 from pneumoctl.targets.aws.context import Context
+from pneumoctl.targets.aws.store import store_loss
 from pneumoctl.targets.aws.trainings import Trainings
+from pneumoctl.targets.common.keep import Keep
 from pneumoctl.terminal.console import Console
 from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud, guarded, launch
 from tests.pneumoctl.examples import aws_context
@@ -215,3 +219,52 @@ def test_a_bucket_that_is_written_to_without_end_is_an_error(aws: Aws, context: 
     with pytest.raises(PneumoError):
         teardown._empty_and_destroy(replace(context, terraform=made), None, [BUCKET_ADDRESS])
     assert len(made.late) == 9 - teardown.ATTEMPTS
+
+
+@pytest.mark.parametrize("keep", ["everything", "results", "nothing"])
+def test_uploads_go_on_if_the_bucket_cannot_be_exported(
+    context: Context, monkeypatch: pytest.MonkeyPatch, keep: Keep
+) -> None:
+    resumed = list[Context]()
+
+    def fails(*_: object) -> None:
+        raise PneumoError("the disk is full")
+
+    monkeypatch.setattr(store_loss, "export", lambda *_: Summary({}, "digest"))
+    monkeypatch.setattr(store_loss, "resume_unless_destroyed", resumed.append)
+    monkeypatch.setattr(teardown, "_empty_bucket", fails)
+    with pytest.raises(PneumoError, match="the disk is full"):
+        teardown._export_and_destroy(context, keep, [])
+    assert resumed == ([] if keep == "nothing" else [context])
+
+
+def test_the_report_names_the_export_that_an_interrupted_teardown_had_made(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_loss, "export", lambda *_: None)
+    monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
+    transfer.set_final(context.stack, tmp_path)
+    exported = teardown._export_and_destroy(context, "everything", [])
+    report = teardown._end(context, ["a host"], exported, [])
+    assert f"an interrupted teardown had exported the results before, to {tmp_path}" in report.blocks
+    assert report.document["exported_before"] == tmp_path
+    assert teardown._export_and_destroy(context, "nothing", []).before is None
+
+
+def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_loss, "export", lambda *_: None)
+    monkeypatch.setattr(store_loss, "described", lambda *_: "")
+    monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
+    monkeypatch.setattr(teardown, "_bucket_name", lambda _: "")
+    (tmp_path / "copy").mkdir()
+    transfer.want_import(context.stack, tmp_path / "copy", "digest")
+    assert f"results in {tmp_path}/copy were not imported" in "\n".join(
+        teardown._description(context, ["x"], "nothing")
+    )
+    exported = teardown._export_and_destroy(context, "nothing", ["x"])
+    teardown._forget(context.stack)
+    report = teardown._end(context, ["x"], exported, [])
+    assert f"results that were not imported into the store stay in {tmp_path}/copy" in report.blocks
+    assert report.document["not_imported"] == tmp_path / "copy" and (tmp_path / "copy").exists()

@@ -62,6 +62,7 @@ GOOD: dict[str, Any] = {
     "elsewhere": False,
     "working": [],
     "unfinished": False,
+    "not_imported": "",
     "gpu_running": [],
     "runs": [],
     "aws_error": "",
@@ -174,6 +175,7 @@ ENDED = {
             GOOD | {"unfinished": True},
             ["terraform: its last change of the stack was not completed; next: pneumoctl up"],
         ),
+        (GOOD | {"not_imported": "/a b"}, ["app-0: results in /a b were not imported into the new store; next: "]),
         (BEFORE | {"strays": [NEW], "working": [UP, APPLY], "unfinished": True}, []),
         (BEFORE | {"strays": [NEW], "unfinished": True}, ["terraform: its last", "not in the inventory: web-0 i-9"]),
         (

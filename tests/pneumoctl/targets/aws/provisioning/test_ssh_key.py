@@ -13,6 +13,7 @@ import pytest
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.state import Resource
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.results import transfer
 from pneumoctl.ssh import keys
 from pneumoctl.ssh.connections import LoginRefused
 from pneumoctl.stack.inventory import Host
@@ -204,3 +205,10 @@ def test_the_user_data_install_the_key_once_and_alone(tmp_path: Path) -> None:
     assert authorized.read_text() == "ssh-ed25519 AAAA added later\n"  # a boot never brings back a replaced key
     boot(second)
     assert authorized.read_text() == second + "\n"
+
+
+def test_hosts_that_restart_take_uploads_again_so_that_an_earlier_export_is_not_final(stack: Context) -> None:
+    transfer.set_final(stack.stack, None)
+    Hosts.refusing = {"app-0"}
+    ssh_key.install(stack, True, Act())
+    assert not transfer.is_final(stack.stack)

@@ -14,6 +14,7 @@ import pytest
 from pneumoctl.aws.ec2 import Instance
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.plan.transport import Output
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
@@ -22,11 +23,15 @@ from pneumoctl.stack import inventory
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, store_loss
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, store_loss, wanted_imports
 from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
 APP = Instance("i-3", "app-0", "app", "running", "t3.medium", datetime.now(UTC), "10.20.1.3", "")
+OTHERS = [
+    replace(APP, id=f"i-{number}", name=name, role=role)
+    for number, name, role in ((2, "web-0", "web"), (4, "app-1", "app"))
+]
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
 HELD_INTACT = Summary({**HELD.counts, "damaged": 0}, HELD.contents)
 UPLOADS = {"web-0", "app-0", "app-1"}
@@ -43,10 +48,11 @@ class World:
     """A configured stack, and what its store answers."""
 
     context: Context
-    instances: list[Instance] = field(default_factory=lambda: [APP])
+    instances: list[Instance] = field(default_factory=lambda: [APP, *OTHERS])
     held: list[Summary | PneumoError] = field(default_factory=lambda: [HELD])  # the last one stays
     told: list[tuple[str, str]] = field(default_factory=list)  # (host, verb of systemctl)
     backup: tuple[Path, Summary] | PneumoError | None = None
+    failing: dict[tuple[str, str], BaseException | Output] = field(default_factory=dict)  # (host, verb) -> the failure
 
     def count(self, _: object) -> Summary:
         answer = self.held[0] if len(self.held) == 1 else self.held.pop(0)
@@ -62,8 +68,12 @@ class World:
         )
         return replace(held, counts={"damaged": 0, **held.counts})
 
-    def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> None:
-        self.told.append((host.name, argv[1]))
+    def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> Output:
+        self.told.append((host.name, "start" if "start" in argv else "stop"))
+        failure = self.failing.get(self.told[-1], Output(0, "inactive\n\nfailed\n", ""))
+        if isinstance(failure, BaseException):
+            raise failure
+        return failure
 
     def fetch(self, context: Context, folder: Path) -> tuple[Path, Summary] | None:
         if isinstance(self.backup, PneumoError):
@@ -259,11 +269,26 @@ def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: 
 
 def test_an_interrupted_teardown_goes_on_with_the_export_that_it_had_made(world: World, tmp_path: Path) -> None:
     store_loss.export(world.context, tmp_path / "out")
+    world.held = [PneumoError("the store on app-0 cannot be used")]  # the host answers: it may have booted again
+    with pytest.raises(PneumoError, match="cannot be used"):
+        store_loss.export(world.context, tmp_path / "again")
     world.held = [AWAY]
     assert store_loss.export(world.context, tmp_path / "again") is None
+    assert transfer.final_export(world.context.stack) == tmp_path / "out"
     transfer.reopen(world.context.stack)  # as `up` and `configure` do: uploads are possible again
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "again")
+
+
+def test_an_export_that_was_removed_since_does_not_count(world: World, tmp_path: Path) -> None:
+    store_loss.export(world.context, tmp_path / "out")
+    (tmp_path / "out").rmdir()
+    world.backup = (tmp_path / "newest.tar", HELD)
+    world.held = [AWAY]
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "again")
+    world.instances = []
+    assert store_loss.export(world.context, tmp_path / "again") == HELD
 
 
 def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world: World, tmp_path: Path) -> None:
@@ -321,7 +346,7 @@ def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_pat
     assert transfer.wanted(world.context.stack) == []
     store_loss.secure(world.context, CREATE, False)
     assert transfer.wanted(world.context.stack) == [tmp_path / "newest.tar"]
-    assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
+    assert wanted_imports.import_all(world.context.stack) is None  # it was removed meanwhile: only a warning
     assert transfer.wanted(world.context.stack) == []
 
 
@@ -338,14 +363,14 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
 
     monkeypatch.setattr(transfer, "restore", restore)
     world.export(stack, None, tmp_path / "out")
-    assert store_loss.import_wanted(stack) is None
+    assert wanted_imports.import_all(stack) is None
     store_loss.secure(world.context, REPLACE, False)
     world.export(stack, None, tmp_path / "of the new store")
     with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
-        store_loss.import_wanted(stack)
+        wanted_imports.import_all(stack)
     assert error.value.hint == f"pneumoctl up, or: pneumoctl results import {tmp_path}/out"
-    assert store_loss.import_wanted(stack) == {"added": 3}  # by the next `up`
-    assert store_loss.import_wanted(stack) is None and imported == [tmp_path / "out"] * 2
+    assert wanted_imports.import_all(stack) == {"added": 3}  # by the next `up`
+    assert wanted_imports.import_all(stack) is None and imported == [tmp_path / "out"] * 2
 
 
 def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
@@ -374,10 +399,10 @@ def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
 
     monkeypatch.setattr(transfer, "restore", restore)
     with pytest.raises(PneumoError, match="nearly full"):
-        store_loss.import_wanted(stack)
+        wanted_imports.import_all(stack)
     assert "1 result without picture: it was damaged before the export" in capsys.readouterr().err
     assert transfer.wanted(stack) == [older]
-    store_loss.import_wanted(stack)
+    wanted_imports.import_all(stack)
     assert imported == [tmp_path / "out", older, older] and transfer.wanted(stack) == []
 
 
@@ -405,7 +430,7 @@ def test_a_damaged_list_of_wanted_imports_is_named_with_what_to_do(world: World,
     file = world.context.stack.directory / transfer.WANTED
     file.write_text(text)
     with pytest.raises(PneumoError, match=f"{file} is damaged") as error:
-        store_loss.import_wanted(world.context.stack)
+        wanted_imports.import_all(world.context.stack)
     assert "pneumoctl results import" in error.value.hint
 
 
