@@ -9,6 +9,7 @@ from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.cli.options import Yes
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, transfer
+from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.stack import audit
 from pneumoctl.targets.dispatch import target
 from pneumoctl.terminal.console import console
@@ -30,7 +31,8 @@ def export(invocation: Invocation, path: Export) -> int:
     and compared with its digest. An export never contains the keys that seal its results: they are kept beside the
     stack's directory, in STACK.mac-keys.json. Back up both.
 
-    Exit codes: 6 parts of the store are damaged; they are in the export as they are.
+    Exit codes: 6 parts of the store are damaged; they are in the export as they are. Also if a key that seals results
+    is not on this machine.
     """
     stack, place = invocation.stack, path.expanduser().absolute()
     with target(*invocation).results() as store, audit.recorded(stack, "results export", {}) as act:
@@ -39,9 +41,12 @@ def export(invocation: Invocation, path: Export) -> int:
         exported = transfer.export(stack, store, place)
         console.idle()
         act.changed = []
-        act.code = Exit.PARTLY if exported.counts["damaged"] else Exit.DONE
+        act.code = Exit.PARTLY if exported.counts["damaged"] or exported.unkept else Exit.DONE
     console.result({"stack": stack.name, "path": place, **exported.counts})
     console.text(f"exported {exported} to {place}")
+    if exported.unkept:
+        missing = KeysMissing(exported.unkept, str(place))
+        console.warn(f"{missing.message}: {missing.hint}, then export again")
     return act.code
 
 
@@ -74,10 +79,14 @@ def import_(
             done = transfer.restore(stack, store, place, mac_keys)
             console.idle()
         act.changed = [
-            f"{name}: {number}" for name, number in done.items() if number and name not in ("present", "kept")
+            f"{name}: {number}"
+            for name, number in done.items()
+            if number and name not in ("present", "kept", "damaged")
         ]
     console.result({"stack": stack.name, "path": place, **done})
     added = f"{counted(done['added'], 'result')} and {counted(done['reviews'], 'review')} added"
     before = f"{done['present']} the same, {done['kept']} different ones, which were kept"
     console.text(f"{added}, {done['repaired']} damaged ones repaired; stored before: {before}")
+    if lost := transfer.without_picture(done):
+        console.warn(lost)
     return 0

@@ -21,7 +21,10 @@ TAR = ".tar"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an export holds. `contents`: the digest of what the store held; `keys`: id of each MAC key -> results."""
+    """What an export holds. `contents`: the digest of what the store held.
+
+    `keys`: id of each MAC key -> how many results it is needed for, because it sealed the result or a review of it.
+    """
 
     counts: Mapping[str, int]
     contents: str

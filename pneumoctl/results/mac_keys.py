@@ -7,15 +7,26 @@ these keys stay on this machine, in NAME.mac-keys.json (0600).
 import hashlib
 import hmac
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.files import write_atomically
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack, home
+from pneumoctl.terminal.console import console
 
 SUFFIX = ".mac-keys.json"
+
+
+class KeysMissing(PneumoError):
+    """A copy of results has a key that is not on this machine, and must not be all that is left of them."""
+
+    def __init__(self, ids: Collection[str], what: str, or_else: str = "") -> None:
+        named = ", ".join(ids)
+        message = f"{what} has results sealed with MAC key {named}, which is not on this machine"
+        super().__init__(message, f"pneumoctl up --adopt, which reads the keys back from the hosts{or_else}")
 
 
 def key_id(key: str) -> str:
@@ -34,13 +45,35 @@ def path(stack: Stack) -> Path:
     return stack.directory.with_name(f"{stack.name}{SUFFIX}")
 
 
-def keep(stack: Stack, ids: Collection[str]) -> None:
-    """Keep the keys of these ids beside the stack's directory, which a teardown removes."""
+def keep(stack: Stack, ids: Collection[str]) -> tuple[str, ...]:
+    """Keep the keys of these ids beside the stack's directory, which a teardown removes; returns the ids it lacks."""
     file = path(stack)
-    kept = _read(file) if file.exists() else {}
-    new = {name: key for name, key in of_stack(stack.secrets()).items() if name in ids}
+    kept = _kept_before(file)
+    new = {name: key for name, key in _unless_damaged(stack).items() if name in ids}
     if new.items() - kept.items():
         write_atomically(file, json.dumps({"keys": {**kept, **new}}, indent=2).encode(), 0o600)
+    return tuple(sorted(set(ids) - {*kept, *new}))
+
+
+def _kept_before(file: Path) -> dict[str, str]:
+    """The keys in a file, none if there is no file; a damaged one is put aside."""
+    try:
+        return _read(file) if file.exists() else {}
+    except PneumoError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        aside = file.with_name(f"{file.name}.damaged")
+        console.warn(f"{error.message}: renamed to {aside.name}")
+        file.replace(aside)
+        return {}
+
+
+def _unless_damaged(stack: Stack) -> dict[str, str]:
+    """The stack's own keys; none if its secrets are damaged here."""
+    try:
+        return of_stack(stack.secrets())
+    except Damaged:
+        return {}
 
 
 def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> list[str]:
@@ -52,8 +85,7 @@ def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> li
     wanted = sorted(set(ids) - set(own))
     if not wanted:
         return []
-    files = [file] if file else sorted(home().glob(f"*{SUFFIX}"))
-    known = {name: key for each in files for name, key in _read(each).items()}
+    known = _read(file) if file else _kept_here()
     if missing := [name for name in wanted if name not in known]:
         message = f"{what} has results sealed with MAC key {', '.join(missing)}, which stack {stack.name} does not have"
         hint = (
@@ -64,7 +96,18 @@ def find(stack: Stack, ids: Collection[str], file: Path | None, what: str) -> li
     return [known[name] for name in wanted]
 
 
-def _read(file: Path) -> Mapping[str, str]:
+def _kept_here() -> dict[str, str]:
+    """The kept keys of every stack of this machine; a file that cannot be read is skipped with a warning."""
+    known: dict[str, str] = {}
+    for file in sorted(home().glob(f"*{SUFFIX}")):
+        try:
+            known |= _read(file)
+        except PneumoError as error:
+            console.warn(f"{error.message}: skipped")
+    return known
+
+
+def _read(file: Path) -> dict[str, str]:
     """The keys in a file, each under the id that it really has."""
     try:
         keys = json.loads(file.read_text())["keys"]

@@ -1,7 +1,6 @@
 """Count, export and import the results of a store."""
 
 import json
-import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,9 @@ from typing import IO, Any, Protocol
 
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.results import archive, mac_keys, program
+from pneumoctl.results.archive import Manifest
+from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.stack import documents
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
@@ -38,10 +40,14 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews."""
+    """How much a store or an export holds. Equal `contents`: the same results with the same number of reviews.
+
+    `unkept`: the ids of the MAC keys that sealed an export and are not on this machine.
+    """
 
     counts: Mapping[str, int]
     contents: str
+    unkept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return described(self.counts)
@@ -94,9 +100,13 @@ def export(stack: Stack, store: ResultStore, target: Path) -> Summary:
         raise PneumoError(f"{target} cannot be written: {why}", "check the free space and the permissions") from error
     finally:
         spool.unlink(missing_ok=True)
-    mac_keys.keep(stack, manifest.keys)
     stack.write(LAST, {"path": str(target), "contents": manifest.contents, "counts": dict(manifest.counts)})
-    return Summary(manifest.counts, manifest.contents)
+    return with_keys(stack, manifest)
+
+
+def with_keys(stack: Stack, manifest: Manifest) -> Summary:
+    """Keep the keys that sealed a verified export; returns what it holds, and the ids of the keys that are not here."""
+    return Summary(manifest.counts, manifest.contents, mac_keys.keep(stack, manifest.keys))
 
 
 def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = None) -> dict[str, int]:
@@ -112,9 +122,16 @@ def restore(stack: Stack, store: ResultStore, path: Path, keys: Path | None = No
         spool.seek(0)
         order = json.dumps({"size": size, "keys": foreign}).encode() + b"\n"
         answer: dict[str, int] = json.loads(_run(store, program.RESTORE, (), chain((order,), archive.parts(spool))))
-    if (awaited := wanted(stack)) and awaited.resolve() == path.resolve():
-        forget_wanted(stack)
+    for awaited in wanted(stack):
+        if awaited.resolve() == path.resolve():
+            forget_wanted(stack, awaited)
     return answer
+
+
+def without_picture(done: Mapping[str, int]) -> str:
+    """A warning about imported results whose picture was damaged; empty if there are none."""
+    number = done.get("damaged", 0)
+    return f"{counted(number, 'result')} without picture: it was damaged before the export" if number else ""
 
 
 def set_final(stack: Stack, export: Path | None) -> None:
@@ -142,51 +159,54 @@ def reopen(stack: Stack) -> None:
     (stack.directory / FINAL).unlink(missing_ok=True)
 
 
-def want_import(stack: Stack, path: Path) -> None:
+def want_import(stack: Stack, path: Path, contents: str) -> None:
     """Record that an export has to be imported into the store that replaces the one it was made of.
 
-    Raises PneumoError if another one with other results still has to be.
+    Those that are wanted already stay so: their import may have failed, and they may hold what this one lacks.
     """
-    if (other := waiting(stack)) and other != path and not _hold_the_same(other, path):
-        hint = f"pneumoctl results import {shlex.quote(str(other))}"
-        raise PneumoError(f"the results in {other} were not imported yet", hint)
-    stack.write(WANTED, {"path": str(path)})
+    before = _wanted(stack)
+    if not any(same == contents and Path(other).exists() for other, same in before.items()):
+        stack.write(WANTED, {"exports": {**before, str(path): contents}})
 
 
-def _hold_the_same(one: Path, other: Path) -> bool:
-    """Whether two exports hold the same results; False if one of them is damaged."""
-    try:
-        return archive.verify(one).contents == archive.verify(other).contents
-    except PneumoError:
-        return False
-
-
-def import_wanted(stack: Stack, store: ResultStore) -> dict[str, int]:
-    """Import the export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
-    path = wanted(stack)
-    assert path is not None
+def import_wanted(stack: Stack, store: ResultStore, path: Path) -> dict[str, int]:
+    """Import an export that `wanted` names; raises PneumoError and keeps it wanted if that fails."""
     done = restore(stack, store, path)
-    forget_wanted(stack)
+    forget_wanted(stack, path)
     return done
 
 
-def forget_wanted(stack: Stack) -> None:
-    """Record that nothing has to be imported any more."""
-    (stack.directory / WANTED).unlink(missing_ok=True)
+def forget_wanted(stack: Stack, path: Path) -> None:
+    """Record that this export has not to be imported any more."""
+    left = {name: contents for name, contents in _wanted(stack).items() if name != str(path)}
+    if left:
+        stack.write(WANTED, {"exports": left})
+    else:
+        (stack.directory / WANTED).unlink(missing_ok=True)
 
 
 def waiting(stack: Stack) -> Path | None:
-    """The export that has to be imported, if it still exists."""
-    path = wanted(stack)
-    return path if path and path.exists() else None
+    """The first export that has to be imported and still exists."""
+    return next((path for path in wanted(stack) if path.exists()), None)
 
 
-def wanted(stack: Stack) -> Path | None:
-    """The export that has to be imported, None if there is none."""
-    try:
-        return Path(json.loads((stack.directory / WANTED).read_text())["path"])
-    except FileNotFoundError:
-        return None
+def wanted(stack: Stack) -> list[Path]:
+    """The exports that have to be imported, in the order in which they were wanted. Raises Damaged."""
+    return [Path(name) for name in _wanted(stack)]
+
+
+def _wanted(stack: Stack) -> dict[str, str]:
+    """Path -> contents."""
+    file = stack.directory / WANTED
+    hint = f"move {file} away, then: pneumoctl up, and import the export that it names: pneumoctl results import PATH"
+    return documents.load(file, _parse_wanted, hint) or {}
+
+
+def _parse_wanted(document: Any) -> dict[str, str]:
+    exports = document.get("exports") if isinstance(document, dict) else None
+    if not isinstance(exports, dict):
+        raise TypeError("it names no exports")
+    return {name: str(contents) for name, contents in exports.items()}
 
 
 def last_export(stack: Stack) -> Mapping[str, Any] | None:
@@ -198,19 +218,22 @@ def last_export(stack: Stack) -> Mapping[str, Any] | None:
         return None
 
 
-def exported(stack: Stack, held: Summary) -> bool:
-    """Whether the last export holds all that the store holds, read back from its files."""
+def exported(stack: Stack, held: Summary) -> Summary | None:
+    """What the last export holds, read back from its files; None unless that is all that the store holds."""
     saved = last_export(stack)
     if saved is None or saved.get("contents") != held.contents:
-        return False
+        return None
     try:
-        return archive.verify(Path(saved["path"])).contents == held.contents
+        manifest = archive.verify(Path(saved["path"]))
     except PneumoError:
-        return False
+        return None
+    return with_keys(stack, manifest) if manifest.contents == held.contents else None
 
 
 def require_intact(exported: Summary, target: Path) -> None:
-    """Raise PneumoError (exit 6) if parts of the store were damaged."""
+    """Raise PneumoError unless the export can replace the store: exit 6 if parts of the store were damaged."""
     if damaged := exported.counts["damaged"]:
         message = f"{damaged} records, pictures or feedback entries are damaged; all others are in {target}"
         raise PneumoError(message, f"what is left of them is in {target}/damaged", Exit.PARTLY)
+    if exported.unkept:
+        raise KeysMissing(exported.unkept, str(target))

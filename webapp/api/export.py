@@ -33,6 +33,11 @@ def picture_name(identifier: str) -> str:
     return f"images/{identifier}.jpg"
 
 
+def damaged_name(identifier: str, part: str) -> str:
+    """The member of a damaged part, by its name in Verified.damaged."""
+    return f"damaged/{_file_name(identifier)}.{part}.bin"
+
+
 class _Archive:
     """A tar archive that is written to a stream, with the digest and the size of each member."""
 
@@ -70,7 +75,7 @@ def export(store: StoreCopy, out: IO[bytes]) -> dict[str, int]:
             _write(archive, lists, item, verified)
             contents.add(identifier, len(item.feedback))
             counts += _counted(verified)
-            keys.update([verified.sealed_with] if verified.record else [])
+            keys.update(verified.sealed_with if verified.record else ())
         for name, lines in lists.items():
             archive.write(name, lines)
     manifest = {
@@ -98,7 +103,7 @@ def _counted(verified: Verified) -> Counter[str]:
 def _write(archive: _Archive, lists: dict[str, IO[bytes]], item: Item, verified: Verified) -> None:
     """Write the parts of a result."""
     for part, content in verified.damaged.items():
-        archive.write(f"damaged/{_file_name(item.id)}.{part}.bin", io.BytesIO(content))
+        archive.write(damaged_name(item.id, part), io.BytesIO(content))
     for document in verified.feedback:
         lists[FEEDBACK].write(_line(document))
     if verified.record is None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO
 
-from webapp.api.export import MANIFEST, SEALED, WAIT_S, picture_name
+from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
 from webapp.api.seal import Seal
 from webapp.api.settings import StoreSettings
 from webapp.api.store import StoreUnavailable
@@ -26,6 +26,7 @@ from webapp.environment import Environment, EnvironmentInvalid
 
 _CHUNK = 1 << 20
 _SIGN = 100  # results after which a sign of life is given
+_PICTURE = "picture"  # its name in Verified.damaged
 
 
 class Refused(Exception):
@@ -52,20 +53,26 @@ def restore(
 ) -> dict[str, int]:
     """Verify all results of an archive, then add each. `own`: the keys of this store; `store` may know more.
 
-    `sign`: called every _SIGN results.
+    A result whose picture was damaged before the export has none in the archive, and is added without it. `sign`:
+    called every _SIGN results.
     """
     members = _Members(archive, {member.name: member for member in archive.getmembers()})
-    expected = json.loads(members.read(MANIFEST))["counts"]
-    results, broken = 0, 0
+    manifest = json.loads(members.read(MANIFEST))
+    expected, results, broken, without = manifest["counts"]["results"], 0, 0, 0
     for item in _items(members, sign):
         results += 1
-        broken += bool(store.verified(item).damaged)
-    if broken or results != expected["results"]:
+        damaged = store.verified(item).damaged
+        known = (
+            item.picture is None and set(damaged) == {_PICTURE} and damaged_name(item.id, _PICTURE) in manifest["files"]
+        )
+        without += known
+        broken += bool(damaged) and not known
+    if broken or results != expected:
         raise Refused(
-            f"{broken} of {results} results ({expected['results']} were exported) are not as they were sealed, "
+            f"{broken} of {results} results ({expected} were exported) are not as they were sealed, "
             "or were sealed with a key that is not known here"
         )
-    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0)
+    counts: Counter[str] = Counter(added=0, present=0, kept=0, repaired=0, reviews=0, damaged=without)
     for item in _items(members, sign):
         counts.update(store.add(item, own))
     return dict(counts)

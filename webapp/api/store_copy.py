@@ -41,13 +41,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Verified:
-    """The intact parts of an item, and the bytes of its damaged ones by name. `sealed_with`: the id of the key."""
+    """The intact parts of an item, and the bytes of its damaged ones by name.
+
+    `sealed_with`: the ids of the keys of the record and of the reviews, which may come from after a rotation.
+    """
 
     record: Record | None = None
     picture: bytes | None = None
     feedback: tuple[Feedback, ...] = ()
     damaged: dict[str, bytes] = field(default_factory=dict)
-    sealed_with: str = ""
+    sealed_with: frozenset[str] = frozenset()
 
 
 class Contents:
@@ -122,10 +125,10 @@ class StoreCopy(Store):
     def verified(self, item: Item) -> Verified:
         """The intact and the damaged parts of an item."""
         damaged: dict[str, bytes] = {}
-        record, picture, key = None, item.picture, ""
+        record, picture, keys = None, item.picture, set()
         try:
             record = self.open_record(item.id, item.record)
-            key = self._seal.sealed_with(key_of("record", item.id), item.record)
+            keys.add(self._seal.sealed_with(key_of("record", item.id), item.record))
         except Damaged:
             damaged["record"] = item.record
         if record is not None and record.image is None:
@@ -137,9 +140,10 @@ class StoreCopy(Store):
         for number, sealed in enumerate(item.feedback):
             try:
                 feedback.append(json.loads(self._seal.open(key_of("feedback", item.id), sealed)))
+                keys.add(self._seal.sealed_with(key_of("feedback", item.id), sealed))
             except SealBroken:
                 damaged[f"review-{number}"] = sealed
-        return Verified(record, picture, tuple(feedback), damaged, key)
+        return Verified(record, picture, tuple(feedback), damaged, frozenset(keys))
 
     def add(self, item: Item, own: Seal) -> Counter[str]:
         """Add the result of an export, which must be intact; returns what was added.

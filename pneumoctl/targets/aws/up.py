@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumoctl.aws.bill import Bill
 from pneumoctl.aws.terraform import recovery
-from pneumoctl.aws.terraform.plan_json import Planned, Saved
+from pneumoctl.aws.terraform.plan_json import Change, Planned, Saved
 from pneumoctl.errors import Exit, PneumoError
 from pneumoctl.gpu import orphans
 from pneumoctl.gpu.stop import stopping_at_end
@@ -21,7 +21,7 @@ from pneumoctl.targets.aws.configuration import change
 from pneumoctl.targets.aws.configuration.desired import LOGIN
 from pneumoctl.targets.aws.context import Context, desired_variables, open_context, save_stack
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key, unlisted
-from pneumoctl.targets.aws.store import stack_secrets, store_loss
+from pneumoctl.targets.aws.store import new_store, stack_secrets, store_loss, wanted_imports
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.report import Report, counted
 
@@ -51,14 +51,14 @@ def up(
             raise PneumoError("cancelled: nothing was changed", "answer y, or give --yes")
         act.arn = context.account.arn
         changes = () if saved.no_op else read.result()[0].changes
-        with store_loss.secured(context, changes, lose_results):
+        with store_loss.secured(context, changes, lose_results, adopt):
             act.begin(audit.plan_digest(saved.path.read_bytes()))
-            inventory = _provision(context, saved, foreign, adopt)
+            inventory = _provision(context, saved, changes, foreign, adopt)
         changed = [resource.address for resource in read.result()[0].changes]
         changed += [rule["SecurityGroupRuleId"] for rule in foreign]
         act.changed = changed
         document = change.change(settings, stack, change.Task("up"), agreed or bool(changed), act)
-        document["imported"] = store_loss.import_wanted(stack)
+        document["imported"] = wanted_imports.import_all(stack)
     return _report(inventory, changed, document)
 
 
@@ -75,12 +75,15 @@ def _prepare(settings: Settings, stack: Stack, adopt: bool) -> Context:
     return context
 
 
-def _provision(context: Context, saved: Saved, foreign: Sequence[Mapping[str, Any]], adopt: bool) -> Inventory:
+def _provision(
+    context: Context, saved: Saved, changes: Sequence[Change], foreign: Sequence[Mapping[str, Any]], adopt: bool
+) -> Inventory:
     """Carry out the plan, remove foreign rules, wait for the hosts, and have the stack's secrets here."""
     save_stack(context)
     stack_secrets.make_for_new_stack(context)
     with stopping_at_end(lambda: provision.stop_training_hosts(context)):
-        gpu_placement.apply(context, saved)
+        with new_store.recorded(context, changes):
+            gpu_placement.apply(context, saved)
         recovery.remove_foreign_rules(context.aws, {rule["GroupId"] for rule in foreign})
         inventory = provision.wait_until_ready(context)
         stack_secrets.read_back(context, inventory, adopt)

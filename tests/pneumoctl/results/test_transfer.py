@@ -5,7 +5,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +13,8 @@ import pytest
 
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import archive, mac_keys, transfer
+from pneumoctl.results.mac_keys import KeysMissing
+from pneumoctl.stack.stack import home
 from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
@@ -21,8 +23,8 @@ from webapp.api.seal import key_id
 
 StackOf = Callable[..., StackWithStore]
 REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}
-ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1}
-NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0}
+ALL = {"added": 2, "present": 0, "kept": 0, "repaired": 0, "reviews": 1, "damaged": 0}
+NONE = {"added": 0, "present": 2, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
 
 
 @dataclass
@@ -71,30 +73,41 @@ def test_an_export_is_imported_after_everything_else_is_lost(
     assert made.store.feedback(record(1).id) == ([REVIEW], 0)
 
 
+@pytest.mark.parametrize("secrets", ["missing", "damaged", "older"])
+def test_an_export_whose_key_is_not_here_cannot_replace_the_store(
+    stack_of: StackOf, tmp_path: Path, secrets: str
+) -> None:
+    made, target = filled(stack_of), tmp_path / "out"
+    file = made.stack.directory / "secrets.json"
+    whole = file.read_text()
+    {
+        "missing": file.unlink,
+        "damaged": lambda: file.write_text("{"),
+        "older": lambda: file.write_text(whole.replace(MAC_KEY, OTHER_KEY)),
+    }[secrets]()
+    exported = transfer.export(made.stack, made.reached, target)
+    assert exported.unkept == (mac_keys.key_id(MAC_KEY),)
+    with pytest.raises(KeysMissing, match=f"{target} has results sealed with MAC key {mac_keys.key_id(MAC_KEY)}"):
+        transfer.require_intact(replace(exported, counts={**exported.counts, "damaged": 0}), target)
+    again = transfer.exported(made.stack, transfer.count(made.reached))
+    assert again and again.unkept == exported.unkept
+    file.write_text(whole)  # as `up --adopt` does
+    again = transfer.exported(made.stack, transfer.count(made.reached))
+    assert again and not again.unkept and made.kept_keys() == {mac_keys.key_id(MAC_KEY): MAC_KEY}
+    transfer.require_intact(again, target)
+    file.write_text(whole.replace(MAC_KEY, OTHER_KEY))  # the kept key is enough
+    assert mac_keys.keep(made.stack, [mac_keys.key_id(MAC_KEY)]) == ()
+
+
 def test_an_import_by_hand_is_no_longer_wanted(stack_of: StackOf, tmp_path: Path) -> None:
     made = filled(stack_of)
     for name in ("out", "other"):
         transfer.export(made.stack, made.reached, tmp_path / name)
-    transfer.want_import(made.stack, tmp_path / "out")
+    transfer.want_import(made.stack, tmp_path / "out", "digest")
     transfer.restore(made.stack, made.reached, tmp_path / "other")
     assert transfer.waiting(made.stack) == tmp_path / "out"
     transfer.restore(made.stack, made.reached, tmp_path / "out")
     assert transfer.waiting(made.stack) is None
-
-
-def test_only_an_export_with_the_same_results_takes_the_place_of_one_that_waits(
-    stack_of: StackOf, tmp_path: Path
-) -> None:
-    made = filled(stack_of)
-    for name in ("killed", "again"):
-        transfer.export(made.stack, made.reached, tmp_path / name)
-        transfer.want_import(made.stack, tmp_path / name)
-    made.store.add_feedback(record(1).id, {**REVIEW, "label": "pneumonia"})
-    transfer.export(made.stack, made.reached, tmp_path / "more")
-    with pytest.raises(PneumoError, match="/again were not imported yet") as error:
-        transfer.want_import(made.stack, tmp_path / "more")
-    assert error.value.hint == f"pneumoctl results import {tmp_path}/again"
-    assert transfer.waiting(made.stack) == tmp_path / "again"
 
 
 def test_an_export_is_no_longer_fresh_after_another_result_or_review(stack_of: StackOf, tmp_path: Path) -> None:
@@ -158,6 +171,34 @@ def test_another_stack_imports_with_the_kept_keys_and_refuses_without(
     elsewhere.rename(made.kept)
     assert transfer.restore(other.stack, other.reached, target) == NONE  # found beside the stacks of this machine
     assert other.store.get(record(1).id) == record(1)  # opened with the key of the other stack
+
+
+def test_a_damaged_file_of_keys_of_another_stack_blocks_no_import(
+    stack_of: StackOf, server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, target = filled(stack_of), tmp_path / "out.tar"
+    transfer.export(made.stack, made.reached, target)
+    other = stack_of("other", OTHER_KEY)
+    server.client().flushall()
+    for name, text in (("a", "{"), ("z", '{"keys": {"x": "no hexadecimal"}}')):
+        home().joinpath(f"{name}.mac-keys.json").write_text(text)
+    assert transfer.restore(other.stack, other.reached, target) == ALL
+    warned = capsys.readouterr().err
+    assert "a.mac-keys.json" in warned and "z.mac-keys.json" in warned
+    with pytest.raises(PneumoError, match=r"a\.mac-keys\.json is not a readable file of MAC keys"):
+        transfer.restore(other.stack, other.reached, target, home() / "a.mac-keys.json")
+
+
+def test_a_damaged_file_of_kept_keys_is_put_aside_by_the_next_export(stack_of: StackOf, tmp_path: Path) -> None:
+    made = filled(stack_of)
+    made.kept.write_text("{")
+    transfer.export(made.stack, made.reached, tmp_path / "out.tar")
+    assert made.kept_keys() == {mac_keys.key_id(MAC_KEY): MAC_KEY}
+    assert made.kept.with_name("t.mac-keys.json.damaged").read_text() == "{"
+    made.kept.unlink()
+    made.kept.mkdir()  # it cannot be read, and may be intact
+    with pytest.raises(PneumoError, match=r"not a readable file of MAC keys \(IsADirectoryError\)"):
+        transfer.export(made.stack, made.reached, tmp_path / "again.tar")
 
 
 def test_a_changed_picture_or_a_lost_file_is_refused_before_anything_is_sent(stack_of: StackOf, tmp_path: Path) -> None:

@@ -135,6 +135,19 @@ def test_a_result_without_index_entries_is_exported_and_a_probe_is_not(store, tm
     assert store.summary() == {"results": 2, "pictures": 2, "reviews": 0, "contents": manifest["contents"]}
 
 
+def test_the_manifest_names_the_key_of_each_record_and_of_each_review(store, config, tmp_path, redis_server):
+    """A result from before a rotation and one without an intact record, reviewed after it."""
+    put(store, record(1), record(2))
+    new = "6b" * 32
+    rotated = StoreCopy.open(StoreSettings.read(Environment(config | {"MAC_KEY": new, "MAC_KEYS_PREVIOUS": MAC_KEY})))
+    for number in (1, 2):
+        review = {"prediction": record(number).id, "label": "unsure", "comment": "", "created": "2026-01-02T00:00:00Z"}
+        rotated.add_feedback(record(number).id, review)
+    redis_server.client().set(f"pneumo:1:record:{record(2).id}", b"damaged")
+    manifest = exported(rotated, tmp_path / "out")
+    assert manifest["keys"] == {key_id(bytes.fromhex(MAC_KEY)): 1, key_id(bytes.fromhex(new)): 1}
+
+
 def test_an_empty_store_is_exported(store, tmp_path, redis_server):
     assert exported(store, tmp_path / "out")["counts"]["results"] == 0
     assert (tmp_path / "out/results.jsonl").read_text() == ""

@@ -18,6 +18,7 @@ from webapp.api.store import StoreUnavailable
 from webapp.api.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
+ALL = {"added": 0, "present": 0, "kept": 0, "repaired": 0, "reviews": 0, "damaged": 0}
 OWN = Seal(bytes.fromhex(MAC_KEY))
 
 
@@ -54,6 +55,16 @@ def changed(packed: tarfile.TarFile, name: str, old: bytes, new: bytes) -> tarfi
     return tarfile.open(fileobj=io.BytesIO(out.getvalue()))
 
 
+def without(packed: tarfile.TarFile, name: str) -> tarfile.TarFile:
+    """The archive without one member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as copy:
+        for member in packed.getmembers():
+            if member.name != name:
+                copy.addfile(member, packed.extractfile(member))
+    return tarfile.open(fileobj=io.BytesIO(out.getvalue()))
+
+
 def contents(server: RedisServer) -> dict[str, object]:
     """Every key of the store with its value."""
     client, values = server.client(), {}
@@ -69,9 +80,9 @@ def test_an_export_fills_an_empty_store_with_the_same_bytes_and_twice_changes_no
     store.add_feedback(record(1).id, review(1))
     packed, before = archive(store), contents(redis_server)
     redis_server.client().flushall()
-    assert restore(store, OWN, packed) == {"added": 3, "present": 0, "kept": 0, "repaired": 0, "reviews": 1}
+    assert restore(store, OWN, packed) == {**ALL, "added": 3, "reviews": 1}
     assert contents(redis_server) == before
-    assert restore(store, OWN, packed) == {"added": 0, "present": 3, "kept": 0, "repaired": 0, "reviews": 0}
+    assert restore(store, OWN, packed) == {**ALL, "present": 3}
     assert contents(redis_server) == before
 
 
@@ -107,7 +118,7 @@ def test_a_stored_result_stays_and_gets_only_missing_reviews(store, redis_server
     newer = replace(record(1), prediction={**record(1).prediction, "file": "newer.png"})
     put(store, newer)
     store.add_feedback(record(1).id, review(1, 5))
-    assert restore(store, OWN, packed) == {"added": 0, "present": 0, "kept": 1, "repaired": 0, "reviews": 1}
+    assert restore(store, OWN, packed) == {**ALL, "kept": 1, "reviews": 1}
     assert store.get(record(1).id) == newer
     assert store.feedback(record(1).id) == ([review(1), review(1, 5)], 0)  # oldest first
 
@@ -119,6 +130,30 @@ def test_damaged_results_and_pictures_are_repaired(store, redis_server):
     redis_server.client().set(f"pneumo:1:image:{record(2).id}", b"damaged")
     assert restore(store, OWN, packed)["repaired"] == 2
     assert contents(redis_server) == before
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_result_whose_picture_was_damaged_before_the_export_is_added_without_it(store, redis_server, missing):
+    put(store, record(1), record(2))
+    client, image = redis_server.client(), f"pneumo:1:image:{record(1).id}"
+    client.delete(image) if missing else client.set(image, b"damaged")
+    packed = archive(store)
+    client.flushall()
+    assert restore(store, OWN, packed) == {**ALL, "added": 2, "damaged": 1}
+    assert store.get(record(1).id) == record(1) and store.picture(record(2).id) == PICTURE
+    assert not client.exists(image)
+    client.set(image, PICTURE)  # a picture that is stored stays
+    assert restore(store, OWN, packed) == {**ALL, "present": 2, "damaged": 1}
+    assert store.picture(record(1).id) == PICTURE
+
+
+def test_a_picture_that_the_export_does_not_say_to_be_damaged_must_be_there(store, redis_server):
+    put(store, record(1))
+    name = f"images/{record(1).id}.jpg"
+    packed = without(archive(store), name)
+    redis_server.client().flushall()
+    with pytest.raises(Refused):
+        restore(store, OWN, packed)
 
 
 def test_results_of_another_stack_are_sealed_anew_if_their_key_is_given(store, redis_server):
@@ -172,7 +207,7 @@ def test_an_import_that_was_broken_off_is_completed_by_the_next(store, redis_ser
     with pytest.raises(StoreUnavailable):
         restore(store, OWN, packed)
     monkeypatch.undo()
-    assert restore(store, OWN, packed) == {"added": 3, "present": 2, "kept": 0, "repaired": 0, "reviews": 0}
+    assert restore(store, OWN, packed) == {**ALL, "added": 3, "present": 2}
     assert contents(redis_server) == before
 
 

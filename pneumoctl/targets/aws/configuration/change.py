@@ -21,13 +21,14 @@ from pneumoctl.ssh import hosts as ssh_hosts
 from pneumoctl.ssh.hosts import Hosts
 from pneumoctl.stack import audit
 from pneumoctl.stack.audit import CommandRecord
+from pneumoctl.stack.inventory import STORE
 from pneumoctl.stack.journal import Journal
 from pneumoctl.stack.log import log_to
 from pneumoctl.stack.settings import Settings
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.configuration import desired, proof, restore, rollback, shared_trees
 from pneumoctl.targets.aws.configuration.desired import AvailableReleases, ReleaseChoice
-from pneumoctl.targets.aws.store import stack_secrets
+from pneumoctl.targets.aws.store import new_store, stack_secrets
 from pneumoctl.targets.common import ready
 from pneumoctl.terminal.console import console
 from pneumoctl.terminal.progress import Activities
@@ -124,6 +125,8 @@ def _carry_out(
 ) -> Result:
     secrets, inventory = stack.secrets(), stack.hosts()
     transfer.reopen(stack)
+    if STORE in {host.name for host in hosts.inventory.hosts}:
+        new_store.configured(stack)
     log_to(stack, secrets.values() if secrets else ())
     runners = dict(hosts.step_runners())
     if task.prove and inventory and not hosts.unreachable:  # with a host missing, the proof fails slowly

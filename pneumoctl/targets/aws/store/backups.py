@@ -6,7 +6,7 @@ from pneumoctl.aws import s3
 from pneumoctl.aws.leftovers import BUCKET_ADDRESS
 from pneumoctl.errors import PneumoError
 from pneumoctl.hosts.backups import UNIT
-from pneumoctl.results import archive, mac_keys
+from pneumoctl.results import archive, transfer
 from pneumoctl.results.transfer import Summary
 from pneumoctl.ssh import remote_command
 from pneumoctl.targets.aws.context import Context
@@ -61,8 +61,7 @@ def fetch(context: Context, folder: Path) -> tuple[Path, Summary] | None:
         except PneumoError as error:
             console.warn(f"a backup of the results is not used: {error.message}")
             continue
-        mac_keys.keep(context.stack, manifest.keys)
-        return path, Summary(manifest.counts, manifest.contents)
+        return path, transfer.with_keys(context.stack, manifest)
     if found:
         raise Unusable(len(found), folder)
     return None

@@ -1,35 +1,39 @@
 """What a stack on aws loses with the host of its store: exported before a teardown; `up` refuses to lose it."""
 
-import json
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pneumoctl.aws.ec2 import HALTED, HALTING
 from pneumoctl.aws.terraform.plan_json import Change
 from pneumoctl.errors import PneumoError
 from pneumoctl.results import transfer
+from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.results.transfer import NothingStored, Summary
-from pneumoctl.ssh.connections import Unreachable
-from pneumoctl.stack.inventory import STORE, Host
+from pneumoctl.ssh.connections import LoginRefused, Unreachable
+from pneumoctl.stack.documents import Damaged
+from pneumoctl.stack.inventory import STORE, Host, Inventory
 from pneumoctl.stack.stack import Stack
 from pneumoctl.targets.aws.context import Context
 from pneumoctl.targets.aws.provisioning import provision
-from pneumoctl.targets.aws.store import backups, results, uploads
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, uploads, wanted_imports
+from pneumoctl.targets.aws.store.new_store import ADDRESS
 from pneumoctl.targets.aws.store.results import HostStore
 from pneumoctl.terminal.console import console
+from pneumoctl.terminal.report import counted
 
-ADDRESS = f'aws_instance.host["{STORE}"]'  # terraform's, of the host of the store
-_GONE = ("shutting-down", "terminated")
+_COPY = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
+_INTACT = (
+    "pneumoctl results export PATH, pneumoctl up --lose-results, pneumoctl results import PATH: adds what is intact"
+)
 
 
 class LosesResults(PneumoError):
     """`up` would replace the host of the store, and lose results."""
 
-    def __init__(self, lost: str, first: str = "") -> None:
+    def __init__(self, lost: str, first: str = "", copy: str = _COPY) -> None:
         message = f"{STORE} would be replaced, and with it lost: {lost}. Nothing was changed"
-        copy = "pneumoctl results export PATH, then: pneumoctl up, which imports it again"
         hint = f"{first}; or: {copy}" if first else copy
         super().__init__(message, f"{hint} (or, losing the results: pneumoctl up --lose-results)")
 
@@ -62,6 +66,8 @@ def export(context: Context, target: Path) -> Summary | None:
         first = "pneumoctl up, then: pneumoctl teardown"
         if context.stack.cloud() is None:
             first = f"pneumoctl teardown where the stack was made, or restore {context.stack.directory} from a backup"
+        if isinstance(error, KeysMissing):
+            first = f"{error.hint}, then: pneumoctl teardown"
         if isinstance(error, backups.Unusable):
             first = f"keep {error.folder}"
         hint = f"{first} (or, losing the results: pneumoctl teardown --purge)"
@@ -77,26 +83,28 @@ def export(context: Context, target: Path) -> Summary | None:
 def _newest_backup(context: Context, folder: Path) -> Summary | None:
     if transfer.is_final(context.stack) or (found := backups.fetch(context, folder)) is None:
         return None
+    if found[1].unkept:
+        raise KeysMissing(found[1].unkept, str(found[0]))
     console.note(f"no results are on {STORE}; exported the newest intact backup, of {found[1]}, to {found[0]}")
     return found[1]
 
 
 def _may_hold(context: Context) -> bool:
-    """Whether the store may hold results: its host exists, and may have been configured."""
-    instances = {instance.name: instance for instance in context.aws.instances(context.settings.stack)}
-    host = instances.get(STORE)
-    return host is not None and host.state not in _GONE and not _never_configured(context.stack)
+    """Whether the store may hold results: its host exists, and answers, or may have been configured."""
+    host = new_store.host(context)
+    return host is not None and (not new_store.never_configured(context, host) or _answers(context.stack))
 
 
-def _never_configured(stack: Stack) -> bool:
-    """Whether this directory made the stack, and its journal shows no step on the host of the store."""
-    if stack.cloud() is None or not stack.journal.exists():
+def _answers(stack: Stack) -> bool:
+    """Whether the host of the store answers; one that refuses the login does."""
+    if stack.hosts() is None:
         return False
-    hosts = set()
-    for line in stack.journal.read_text().splitlines():
-        with suppress(ValueError):  # a line that was cut off
-            hosts.add(json.loads(line).get("host"))
-    return STORE not in hosts
+    try:
+        with results.opened(stack) as store:
+            store.connections.to(store.machine)
+    except PneumoError as error:
+        return isinstance(error, LoginRefused) or not isinstance(error, Unreachable)
+    return True
 
 
 def lines(context: Context, changes: Sequence[Change]) -> list[str]:
@@ -114,36 +122,35 @@ def lines(context: Context, changes: Sequence[Change]) -> list[str]:
 
 
 @contextmanager
-def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> Iterator[None]:
+def secured(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> Iterator[None]:
     """Secure the results before the block, which carries out the changes; uploads go on after it, even if it fails."""
     before = transfer.wanted(context.stack)
-    stopped = secure(context, changes, agreed_to_lose)
+    stopped = secure(context, changes, agreed_to_lose, adopt)
     try:
         yield
     finally:
         resumed = resume(context, stopped)
         store_is_left = STORE in {host.name for host in resumed} and not context.terraform.suspect
-        if before is None and store_is_left:  # it still holds everything
-            transfer.forget_wanted(context.stack)
+        for path in transfer.wanted(context.stack) if store_is_left else ():
+            if path not in before:  # the store still holds everything
+                transfer.forget_wanted(context.stack, path)
 
 
-def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) -> list[Host]:
+def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool, adopt: bool = False) -> list[Host]:
     """Make sure that a copy holds all results that a change destroys, and want its import into the new store.
 
     The copy is the last export, or a backup that is made now; uploads are stopped, on the hosts that it returns. For a
     host that is gone already, it is the newest intact backup. Raises PneumoError, with uploads going on, if there is no
-    such copy.
+    such copy, or if a key that sealed it is not on this machine. `adopt`: first read newer keys back from the hosts
+    that exist.
     """
     change = next((change for change in changes if change.address == ADDRESS), None)
     if change is None or agreed_to_lose:
         return []
+    if adopt or not stack_secrets.are_here(context.stack):
+        _read_keys_back(context)
     if change.action == "create" and context.stack.hosts() is not None:
-        found = backups.fetch(context, backups.new_folder(context))
-        if found is not None and (other := transfer.waiting(context.stack)):
-            path = shlex.quote(str(found[0]))
-            console.warn(f"{other} is imported first; when the stack is up: pneumoctl results import {path}")
-        elif found is not None:
-            transfer.want_import(context.stack, found[0])
+        wanted_imports.want_newest_backup(context)
     if not change.destroys or not _may_hold(context):
         return []
     try:
@@ -155,7 +162,7 @@ def secure(context: Context, changes: Sequence[Change], agreed_to_lose: bool) ->
                 _secure(context, store, doubtful)
     except NothingStored:
         return []
-    except LosesResults:
+    except (LosesResults, KeysMissing, Damaged):
         raise
     except PneumoError as error:
         raise LosesResults(f"an unknown number of results ({error.message})", error.hint) from error
@@ -167,7 +174,7 @@ def resume_unless_destroyed(context: Context) -> None:
     inventory = context.stack.hosts()
     serving = {host.instance_id for host in inventory.hosts if host.role != "train"} if inventory else set()
     try:
-        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in _GONE}
+        left = {each.id for each in context.aws.instances(context.settings.stack) if each.state not in new_store.GONE}
         stopped = uploads.hosts(context) if serving <= left else []
     except PneumoError as error:
         console.warn(f"uploads stay stopped: {error.message}")
@@ -204,43 +211,35 @@ def _secure(context: Context, store: HostStore, doubtful: Sequence[str]) -> None
     held = transfer.count(store)
     if not any(held.counts.values()):
         return
-    copy = _export_of(context.stack, held) or _backup_of(context, store, held)
+    copy = _export_of(context.stack, held)
+    if copy is None or copy[1].counts["damaged"]:  # a backup may be from before the damage
+        copy = _backup_of(context, store, held) or copy
     if copy is None:
         raise LosesResults(f"{held}, which neither an export nor a backup holds")
+    if damaged := copy[1].counts["damaged"]:
+        raise LosesResults(f"{counted(damaged, 'damaged part')} of {held}", copy=_INTACT)
     results.require_unchanged(store, held)
-    transfer.want_import(context.stack, copy)
+    wanted_imports.want(context.stack, *copy)
 
 
-def _export_of(stack: Stack, held: Summary) -> Path | None:
-    saved = transfer.last_export(stack)
-    return Path(saved["path"]) if saved and transfer.exported(stack, held) else None
+def _export_of(stack: Stack, held: Summary) -> tuple[Path, Summary] | None:
+    saved, exported = transfer.last_export(stack), transfer.exported(stack, held)
+    return (Path(saved["path"]), exported) if saved and exported else None
 
 
-def _backup_of(context: Context, store: HostStore, held: Summary) -> Path | None:
+def _backup_of(context: Context, store: HostStore, held: Summary) -> tuple[Path, Summary] | None:
     if context.settings.backup_minutes:
         backups.make(store)
     try:
         found = backups.fetch(context, backups.new_folder(context))
     except backups.Unusable:
         return None
-    return found[0] if found and found[1].contents == held.contents else None
+    return found if found and found[1].contents == held.contents else None
 
 
-def import_wanted(stack: Stack) -> dict[str, int] | None:
-    """Import the export into the store that replaced the one it was made of; None if there is nothing to import."""
-    path = transfer.wanted(stack)
-    if path is None:
-        return None
-    if not path.exists():
-        console.warn(f"{path}, which the new store should import, is gone")
-        transfer.forget_wanted(stack)
-        return None
-    console.busy(f"importing {path}")
-    try:
-        with results.opened(stack) as store:
-            return transfer.import_wanted(stack, store)
-    except PneumoError as error:
-        hint = f"pneumoctl up, or: pneumoctl results import {shlex.quote(str(path))}"
-        raise PneumoError(f"the new {STORE} serves without the exported results: {error.message}", hint) from error
-    finally:
-        console.idle()
+def _read_keys_back(context: Context) -> None:
+    """Read newer secrets back from the hosts that exist, before some of them are destroyed."""
+    known, left = context.stack.hosts(), {instance.id for instance in context.serving_hosts()}
+    hosts = tuple(host for host in known.hosts if host.instance_id in left) if known else ()
+    if hosts:
+        stack_secrets.read_back(context, Inventory(hosts), adopt=True)

@@ -313,7 +313,7 @@ def test_a_teardown_names_an_export_that_was_not_imported_and_keeps_it(
     monkeypatch.setattr(teardown, "_empty_and_destroy", lambda *_: None)
     monkeypatch.setattr(teardown, "_bucket_name", lambda _: "")
     (tmp_path / "copy").mkdir()
-    transfer.want_import(context.stack, tmp_path / "copy")
+    transfer.want_import(context.stack, tmp_path / "copy", "digest")
     assert f"results in {tmp_path}/copy were not imported" in "\n".join(
         teardown._description(context, ["x"], "nothing")
     )

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +18,12 @@ from pneumoctl.plan.transport import Output
 from pneumoctl.results import transfer
 from pneumoctl.results.transfer import NothingStored, Summary
 from pneumoctl.ssh import remote_command
-from pneumoctl.ssh.connections import Unreachable
+from pneumoctl.ssh.connections import LoginRefused, Unreachable
 from pneumoctl.stack import inventory
+from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Cloud, Stack
 from pneumoctl.targets.aws.context import Context
-from pneumoctl.targets.aws.store import backups, results, store_loss
+from pneumoctl.targets.aws.store import backups, new_store, results, stack_secrets, store_loss, wanted_imports
 from pneumoctl.targets.common.keep import keep
 from tests.pneumoctl.examples import HOSTS_OUTPUT, aws_context
 
@@ -32,9 +33,14 @@ OTHERS = [
     for number, name, role in ((2, "web-0", "web"), (4, "app-1", "app"))
 ]
 HELD = Summary({"results": 3, "pictures": 2, "reviews": 1}, "digest")
+HELD_INTACT = Summary({**HELD.counts, "damaged": 0}, HELD.contents)
+UPLOADS = {"web-0", "app-0", "app-1"}
+AWAY_HOST = inventory.Host("app-0", "app")
+AWAY = Unreachable(AWAY_HOST, "SSH handshake", "it is silent")
 EMPTY = Summary({"results": 0, "pictures": 0, "reviews": 0}, "empty")
 REPLACED = (store_loss.ADDRESS,)
 REPLACE = (Change(store_loss.ADDRESS, "aws_instance", "replace", {}, {}),)
+CREATE = (replace(REPLACE[0], action="create"),)
 
 
 @dataclass
@@ -57,8 +63,10 @@ class World:
     def export(self, stack: Stack, store: object, target: Path) -> Summary:
         held = self.count(store)
         target.mkdir(parents=True)
-        stack.write(transfer.LAST, {"path": str(target), "contents": held.contents, "counts": dict(held.counts)})
-        return replace(held, counts={**held.counts, "damaged": 0})
+        stack.write(
+            transfer.LAST, {"path": str(target), "contents": held.contents, "counts": {"damaged": 0, **held.counts}}
+        )
+        return replace(held, counts={"damaged": 0, **held.counts})
 
     def tell(self, _: object, host: inventory.Host, argv: tuple[str, ...], timeout: float) -> Output:
         self.told.append((host.name, "start" if "start" in argv else "stop"))
@@ -74,7 +82,11 @@ class World:
 
     @contextmanager
     def opened(self, stack: Stack) -> Iterator[Any]:
-        yield SimpleNamespace(connections=SimpleNamespace(to=lambda _: None), machine=None, host="app-0")
+        yield SimpleNamespace(connections=SimpleNamespace(to=self.connect), machine=None, host="app-0")
+
+    def connect(self, _: object) -> None:
+        if isinstance(self.held[0], Unreachable):
+            raise self.held[0]
 
 
 @pytest.fixture
@@ -83,9 +95,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     stack = Stack("t", tmp_path / "t")
     made = World(replace(aws_context(None), stack=stack))
     made.context = replace(made.context, aws=SimpleNamespace(instances=lambda _: made.instances))
+    monkeypatch.setattr(stack_secrets, "read_back", lambda *_, **__: None)
     stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
     stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
-    stack.journal.write_text('{"event": "done", "step": "Serve the API on app-0", "host": "app-0"}\n{"cut o')
     monkeypatch.setattr(results, "opened", made.opened)
     monkeypatch.setattr(transfer, "count", made.count)
     monkeypatch.setattr(transfer, "export", made.export)
@@ -96,12 +108,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def _fresh(stack: Stack, held: Summary) -> bool:
-    return (saved := transfer.last_export(stack)) is not None and saved["contents"] == held.contents
-
-
-UPLOADS = {"web-0", "app-0", "app-1"}
-AWAY = Unreachable(inventory.Host("app-0", "app"), "SSH handshake", "it is silent")
+def _fresh(stack: Stack, held: Summary) -> Summary | None:
+    saved = transfer.last_export(stack)
+    return Summary(saved["counts"], held.contents) if saved and saved["contents"] == held.contents else None
 
 
 def test_a_teardown_stops_uploads_exports_and_leaves_them_stopped(world: World, tmp_path: Path) -> None:
@@ -161,20 +170,92 @@ def test_backups_that_cannot_be_used_are_not_destroyed(world: World, tmp_path: P
         store_loss.secure(world.context, REPLACE, False)
 
 
-def test_only_a_host_that_was_never_configured_from_here_may_be_silent(world: World, tmp_path: Path) -> None:
+def create(world: World, error: PneumoError | None = None) -> None:
+    """Have `up` create app-0, or fail after that."""
+    world.instances = []
+    with suppress(PneumoError), new_store.recorded(world.context, CREATE):
+        world.instances = [APP]
+        if error:
+            raise error
+
+
+def test_a_store_that_answers_is_exported_whatever_was_recorded_here(world: World, tmp_path: Path) -> None:
+    for number, record in enumerate((lambda: None, lambda: create(world))):
+        record()
+        assert "3 results" in store_loss.described(world.context, REPLACED)
+        with pytest.raises(store_loss.LosesResults):
+            store_loss.secure(world.context, REPLACE, False)
+        assert store_loss.export(world.context, tmp_path / str(number)) == HELD_INTACT
+        (world.context.stack.directory / transfer.FINAL).unlink()
+        (world.context.stack.directory / transfer.LAST).unlink()
+
+
+def test_a_silent_store_holds_nothing_only_if_this_directory_created_it_and_never_configured_it(
+    world: World, tmp_path: Path
+) -> None:
+    def empty() -> bool:
+        try:
+            store_loss.secure(world.context, REPLACE, False)
+            return store_loss.export(world.context, tmp_path / "out") is None
+        except PneumoError as error:
+            assert "it is silent" in error.message
+            return False
+
     world.held, stack = [AWAY], world.context.stack
+    stack.journal.write_text('{"event": "done", "step": "Train", "host": "train-0"}\n')
+    assert not empty()
+    create(world)
+    assert empty()
+    create(world, PneumoError("no capacity for web-0"))
+    assert empty()
+    stack.directory.joinpath("inventory.json").unlink()  # an apply that failed has no outputs
+    assert empty()
+    stack.save_hosts(inventory.from_outputs(HOSTS_OUTPUT, "198.51.100.1"))
+    world.instances = [replace(APP, id="i-4")]  # made since, by somebody else
+    assert not empty()
+    create(world)
+    new_store.configured(stack)
+    assert not empty()
+
+
+@pytest.mark.parametrize(
+    "away", [LoginRefused(AWAY_HOST), PneumoError("the host key of app-0 has changed")], ids=["login", "key"]
+)
+def test_a_host_that_refuses_is_not_silent(world: World, tmp_path: Path, away: PneumoError) -> None:
+    create(world)
+    world.held = [away]
+    with pytest.raises(PneumoError, match="so nothing was destroyed"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_another_directory_may_have_configured_the_new_store(world: World, tmp_path: Path) -> None:
+    world.held, stack = [AWAY], world.context.stack
+    create(world, PneumoError("another terraform holds the state", code=Exit.LOCKED))
     with pytest.raises(PneumoError, match="it is silent"):
         store_loss.export(world.context, tmp_path / "out")
-    stack.journal.write_text('{"event": "start", "step": "terraform"}\n{"event": "done", "host": "web-0"}\n')
-    assert store_loss.export(world.context, tmp_path / "out") is None
-    (stack.directory / "aws.json").unlink()  # another directory than the one that made the stack
+    create(world)
+    state = stack.terraform / ".terraform" / "terraform.tfstate"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"backend": {"type": "s3", "config": {"bucket": "shared"}}}))
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+    state.unlink()
+    (stack.directory / new_store.FILE).write_text("{")
+    with pytest.raises(PneumoError, match="it is silent"):
+        store_loss.export(world.context, tmp_path / "out")
+
+
+def test_a_host_that_is_being_deleted_does_not_hide_the_one_in_its_place(world: World, tmp_path: Path) -> None:
+    world.instances = [APP, replace(APP, id="i-0", state="shutting-down")]
+    assert store_loss.export(world.context, tmp_path / "out") == HELD_INTACT
+
+
+def test_a_stack_that_another_directory_made_is_named_in_the_hint(world: World, tmp_path: Path) -> None:
+    world.held = [AWAY]
+    (world.context.stack.directory / "aws.json").unlink()
     with pytest.raises(PneumoError, match="it is silent") as error:
         store_loss.export(world.context, tmp_path / "out")
     assert error.value.hint.startswith("pneumoctl teardown where the stack was made, or restore /")
-    stack.save_cloud(Cloud("eu-west-1", "", "1", "b"))
-    stack.journal.unlink()
-    with pytest.raises(PneumoError, match="it is silent"):
-        store_loss.export(world.context, tmp_path / "out")
 
 
 def test_an_api_that_was_never_installed_stored_nothing(world: World, tmp_path: Path) -> None:
@@ -215,12 +296,12 @@ def test_up_refuses_to_replace_the_store_until_an_export_holds_everything(world:
     with pytest.raises(PneumoError, match="lost: 3 results, 2 pictures, 1 review, which neither an export") as error:
         store_loss.secure(world.context, REPLACE, False)
     assert "pneumoctl results export" in error.value.hint and "--lose-results" in error.value.hint
-    assert world.told[-1][1] == "start" and transfer.wanted(stack) is None
+    assert world.told[-1][1] == "start" and transfer.wanted(stack) == []
     world.told.clear()
     world.export(stack, None, tmp_path / "out")
     store_loss.secure(world.context, REPLACE, False)
     assert sorted(world.told) == sorted((name, "stop") for name in UPLOADS)
-    assert transfer.wanted(stack) == tmp_path / "out"
+    assert transfer.wanted(stack) == [tmp_path / "out"]
 
 
 def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export(world: World, tmp_path: Path) -> None:
@@ -228,10 +309,25 @@ def test_a_backup_that_is_made_while_uploads_are_stopped_is_as_good_as_an_export
     with pytest.raises(PneumoError, match="neither an export nor a backup"):
         store_loss.secure(world.context, REPLACE, False)
     world.told.clear()
-    world.backup = (tmp_path / "new.tar", HELD)
+    world.backup = (tmp_path / "new.tar", HELD_INTACT)
     store_loss.secure(world.context, REPLACE, False)
     assert world.told[-1] == ("app-0", "back up") and "start" not in {verb for _, verb in world.told}
-    assert transfer.wanted(world.context.stack) == tmp_path / "new.tar"
+    assert transfer.wanted(world.context.stack) == [tmp_path / "new.tar"]
+
+
+def test_a_copy_with_damaged_parts_is_no_reason_to_destroy_the_store(world: World, tmp_path: Path) -> None:
+    damaged = replace(HELD, counts={**HELD.counts, "damaged": 1})
+    world.held = [damaged]
+    world.export(world.context.stack, None, tmp_path / "out")
+    for world.backup in (None, (tmp_path / "new.tar", damaged)):
+        world.told.clear()
+        with pytest.raises(store_loss.LosesResults, match="lost: 1 damaged part of 3 results") as error:
+            store_loss.secure(world.context, REPLACE, False)
+        assert "pneumoctl results import PATH" in error.value.hint and "--lose-results" in error.value.hint
+        assert world.told[-1][1] == "start" and transfer.wanted(world.context.stack) == []
+    world.backup = (tmp_path / "before the damage.tar", HELD_INTACT)
+    store_loss.secure(world.context, REPLACE, False)
+    assert transfer.wanted(world.context.stack) == [tmp_path / "before the damage.tar"]
 
 
 def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
@@ -242,16 +338,16 @@ def test_without_backups_in_the_settings_none_is_made(world: World) -> None:
 
 
 def test_the_newest_backup_is_imported_if_the_host_is_gone(world: World, tmp_path: Path) -> None:
-    create, world.instances = (replace(REPLACE[0], action="create"),), []
-    store_loss.secure(world.context, create, False)
-    assert transfer.wanted(world.context.stack) is None
+    world.instances = []
+    store_loss.secure(world.context, CREATE, False)
+    assert transfer.wanted(world.context.stack) == []
     world.backup = (tmp_path / "newest.tar", HELD)
-    store_loss.secure(world.context, create, True)
-    assert transfer.wanted(world.context.stack) is None
-    store_loss.secure(world.context, create, False)
-    assert transfer.wanted(world.context.stack) == tmp_path / "newest.tar"
-    assert store_loss.import_wanted(world.context.stack) is None  # it was removed meanwhile: only a warning
-    assert transfer.wanted(world.context.stack) is None
+    store_loss.secure(world.context, CREATE, True)
+    assert transfer.wanted(world.context.stack) == []
+    store_loss.secure(world.context, CREATE, False)
+    assert transfer.wanted(world.context.stack) == [tmp_path / "newest.tar"]
+    assert wanted_imports.import_all(world.context.stack) is None  # it was removed meanwhile: only a warning
+    assert transfer.wanted(world.context.stack) == []
 
 
 def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
@@ -267,14 +363,75 @@ def test_the_export_is_imported_into_the_new_store_until_that_succeeded(
 
     monkeypatch.setattr(transfer, "restore", restore)
     world.export(stack, None, tmp_path / "out")
-    assert store_loss.import_wanted(stack) is None
+    assert wanted_imports.import_all(stack) is None
     store_loss.secure(world.context, REPLACE, False)
     world.export(stack, None, tmp_path / "of the new store")
     with pytest.raises(PneumoError, match="the new app-0 serves without the exported results: nearly full") as error:
-        store_loss.import_wanted(stack)
+        wanted_imports.import_all(stack)
     assert error.value.hint == f"pneumoctl up, or: pneumoctl results import {tmp_path}/out"
-    assert store_loss.import_wanted(stack) == {"added": 3}  # by the next `up`
-    assert store_loss.import_wanted(stack) is None and imported == [tmp_path / "out"] * 2
+    assert wanted_imports.import_all(stack) == {"added": 3}  # by the next `up`
+    assert wanted_imports.import_all(stack) is None and imported == [tmp_path / "out"] * 2
+
+
+def test_a_rerun_adds_the_newest_backup_to_what_is_wanted_and_imports_both(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack, imported = world.context.stack, []
+    world.export(stack, None, tmp_path / "out")
+    store_loss.secure(world.context, REPLACE, False)
+    world.instances = []  # terraform was broken off between the deletion and the creation
+    older = tmp_path / "older.tar"
+    older.touch()
+    world.backup = (older, replace(HELD, contents="hours before"))
+    for _ in range(2):
+        store_loss.secure(world.context, CREATE, False)
+        assert transfer.wanted(stack) == [tmp_path / "out", older]
+    world.backup = (tmp_path / "same.tar", HELD)
+    store_loss.secure(world.context, CREATE, False)
+    assert transfer.wanted(stack) == [tmp_path / "out", older]
+
+    def restore(_: Stack, store: object, path: Path) -> dict[str, int]:
+        if path == older and not imported.count(older):
+            imported.append(path)
+            raise PneumoError("nearly full")
+        imported.append(path)
+        return {"added": 3 if path.name == "out" else 0, "damaged": 1 if path.name == "out" else 0}
+
+    monkeypatch.setattr(transfer, "restore", restore)
+    with pytest.raises(PneumoError, match="nearly full"):
+        wanted_imports.import_all(stack)
+    assert "1 result without picture: it was damaged before the export" in capsys.readouterr().err
+    assert transfer.wanted(stack) == [older]
+    wanted_imports.import_all(stack)
+    assert imported == [tmp_path / "out", older, older] and transfer.wanted(stack) == []
+
+
+def test_a_backup_that_cannot_be_fetched_does_not_matter_if_a_copy_is_wanted_already(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise PneumoError("S3 denies it")
+
+    monkeypatch.setattr(backups, "fetch", fails)
+    stack, world.instances = world.context.stack, []
+    with pytest.raises(PneumoError, match="S3 denies it"):
+        store_loss.secure(world.context, CREATE, False)
+    transfer.want_import(stack, tmp_path / "gone", "digest")
+    with pytest.raises(PneumoError, match="S3 denies it"):
+        store_loss.secure(world.context, CREATE, False)
+    world.export(stack, None, tmp_path / "out")
+    transfer.want_import(stack, tmp_path / "out", "digest")
+    store_loss.secure(world.context, CREATE, False)
+    assert tmp_path / "out" in transfer.wanted(stack)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"exports": 1}'])
+def test_a_damaged_list_of_wanted_imports_is_named_with_what_to_do(world: World, text: str) -> None:
+    file = world.context.stack.directory / transfer.WANTED
+    file.write_text(text)
+    with pytest.raises(PneumoError, match=f"{file} is damaged") as error:
+        wanted_imports.import_all(world.context.stack)
+    assert "pneumoctl results import" in error.value.hint
 
 
 def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
@@ -286,7 +443,7 @@ def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World)
         store_loss.secure(world.context, REPLACE, False)
     world.held = [EMPTY]
     store_loss.secure(world.context, REPLACE, False)
-    assert transfer.wanted(world.context.stack) is None
+    assert transfer.wanted(world.context.stack) == []
 
 
 def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
@@ -300,6 +457,55 @@ def test_a_plan_says_what_it_loses(world: World, tmp_path: Path) -> None:
     world.instances = []
     (line,) = lines("create")
     assert line.endswith(f"imports the newest backup, if there is one; your last export: '{tmp_path}/o u t'")
+
+
+UNKEPT = replace(HELD_INTACT, unkept=("0123456789abcdef",))
+KEY = "sealed with MAC key 0123456789abcdef, which is not on this machine"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_teardown_without_the_key_of_the_results_destroys_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    monkeypatch.setattr(transfer, "export", lambda *_: UNKEPT)
+    if gone:
+        world.instances, world.backup = [], (tmp_path / "newest.tar", UNKEPT)
+    with pytest.raises(PneumoError, match=f"so nothing was destroyed: .*{KEY}") as error:
+        store_loss.export(world.context, tmp_path / "out")
+    assert error.value.hint.startswith("pneumoctl up --adopt, which reads the keys back from the hosts, then: ")
+    assert "--purge" in error.value.hint and not transfer.is_final(world.context.stack)
+    assert gone or world.told[-1][1] == "start"
+
+
+@pytest.mark.parametrize("changes", [REPLACE, CREATE])
+def test_up_reads_missing_keys_back_before_it_destroys_the_hosts_that_have_them(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[Change, ...]
+) -> None:
+    world.backup, asked = (tmp_path / "newest.tar", UNKEPT), []
+
+    def read_back(_: Context, hosts: inventory.Inventory, adopt: bool) -> None:
+        asked.extend(host.name for host in hosts.hosts)
+        world.backup = (tmp_path / "newest.tar", HELD_INTACT)
+
+    stack = world.context.stack
+    secrets = asdict(Secrets.generate())
+    stack.write("secrets.json", secrets)
+    monkeypatch.setattr(stack_secrets, "read_back", read_back)
+    with pytest.raises(PneumoError, match=KEY) as error:
+        store_loss.secure(world.context, changes, False)
+    assert "pneumoctl up --adopt" in error.value.hint and "--lose-results" in error.value.hint
+    assert transfer.wanted(stack) == [] and asked == []
+    hosts = stack.hosts()
+    assert hosts
+    world.instances = [
+        replace(APP, id=host.instance_id, name=host.name) for host in hosts.hosts if host.name != "web-0"
+    ]
+    store_loss.secure(world.context, changes, False, adopt=True)
+    assert transfer.wanted(stack) == [tmp_path / "newest.tar"] and "app-0" in asked and "web-0" not in asked
+    (stack.directory / "secrets.json").unlink()
+    asked.clear()
+    store_loss.secure(world.context, changes, False)  # missing secrets are read back without being asked
+    assert "app-0" in asked
 
 
 def test_purge_and_results_only_contradict() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,19 +60,17 @@ def test_the_import_stays_wanted_unless_the_store_was_left_alone(exported: World
     with pytest.raises(PneumoError), store_loss.secured(exported.context, REPLACE, False):
         exported.instances = [replace(APP, state=state), *OTHERS]
         raise PneumoError("the state is locked")
-    assert (transfer.wanted(exported.context.stack) is not None) == stays
+    assert bool(transfer.wanted(exported.context.stack)) == stays
 
 
-def test_an_import_that_is_still_wanted_is_not_replaced_by_another(exported: World, tmp_path: Any) -> None:
+def test_an_import_that_is_still_wanted_is_not_replaced_by_another(exported: World, tmp_path: Path) -> None:
     stack = exported.context.stack
     (tmp_path / "earlier").mkdir()
-    transfer.want_import(stack, tmp_path / "earlier")
-    with pytest.raises(PneumoError, match="/earlier were not imported yet"):
-        store_loss.secure(exported.context, REPLACE, False)
-    assert told(exported, "start") == UPLOADS
-    exported.backup = (tmp_path / "newest.tar", HELD)
-    store_loss.secure(exported.context, (replace(REPLACE[0], action="create"),), False)
-    assert transfer.wanted(stack) == tmp_path / "earlier"
+    transfer.want_import(stack, tmp_path / "earlier", "what the new store lacks")
+    with pytest.raises(PneumoError), store_loss.secured(exported.context, REPLACE, False):
+        assert len(transfer.wanted(stack)) == 2
+        raise PneumoError("the state is locked")
+    assert transfer.wanted(stack) == [tmp_path / "earlier"]
 
 
 def test_nothing_is_started_that_was_not_stopped(world: World) -> None:
@@ -155,7 +154,7 @@ def test_a_result_that_came_in_while_the_copy_was_made_is_not_lost(exported: Wor
     exported.held = [HELD, replace(HELD, contents="one more")]
     with pytest.raises(store_loss.LosesResults, match="results were added on app-0 after they were exported"):
         store_loss.secure(exported.context, REPLACE, False)
-    assert transfer.wanted(exported.context.stack) is None and told(exported, "start") == UPLOADS
+    assert transfer.wanted(exported.context.stack) == [] and told(exported, "start") == UPLOADS
 
 
 def test_a_host_that_cannot_be_told_does_not_keep_the_others_stopped(exported: World, warnings: list[str]) -> None:
