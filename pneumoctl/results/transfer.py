@@ -14,6 +14,7 @@ from pneumoctl.results import archive, mac_keys, program
 from pneumoctl.results.archive import Manifest
 from pneumoctl.results.mac_keys import KeysMissing
 from pneumoctl.stack import documents
+from pneumoctl.stack.documents import Damaged
 from pneumoctl.stack.stack import Stack
 from pneumoctl.terminal.report import counted
 
@@ -186,8 +187,12 @@ def forget_wanted(stack: Stack, path: Path) -> None:
 
 
 def waiting(stack: Stack) -> Path | None:
-    """The first export that has to be imported and still exists."""
-    return next((path for path in wanted(stack) if path.exists()), None)
+    """The first export that has to be imported and still exists; if that cannot be read, None with a warning."""
+    try:
+        return next((path for path in wanted(stack) if path.exists()), None)
+    except Damaged as error:
+        documents.warn_once(f"{error.message}: {error.hint}")
+        return None
 
 
 def wanted(stack: Stack) -> list[Path]:

@@ -10,8 +10,8 @@ from pneumoctl.errors import PneumoError
 from pneumoctl.targets.aws import up
 from pneumoctl.targets.aws.configuration import change
 from pneumoctl.targets.aws.provisioning import gpu_placement, provision, ssh_key
-from pneumoctl.targets.aws.store import stack_secrets, store_loss
-from tests.pneumoctl.targets.aws.store.test_store_loss import APP, OTHERS, REPLACE, World
+from pneumoctl.targets.aws.store import new_store, stack_secrets, wanted_imports
+from tests.pneumoctl.targets.aws.store.test_store_loss import APP, CREATE, OTHERS, REPLACE, World
 
 pytest_plugins = ["tests.pneumoctl.targets.aws.store.test_store_loss"]
 
@@ -31,10 +31,10 @@ def exported(world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Wo
     monkeypatch.setattr(gpu_placement, "apply", lambda *_: apply(world))
     monkeypatch.setattr(recovery, "remove_foreign_rules", lambda *_: None)
     monkeypatch.setattr(provision, "wait_until_ready", lambda _: world.context.stack.hosts())
-    monkeypatch.setattr(stack_secrets, "read_back", lambda *_: None)
+    monkeypatch.setattr(stack_secrets, "read_back", lambda *_, **__: None)
     monkeypatch.setattr(provision, "stop_training_hosts", lambda _: world.told.append(("train", "stop")))
     monkeypatch.setattr(change, "change", lambda *_: world.told.append(("all", "change")) or {"changed": []})
-    monkeypatch.setattr(store_loss, "import_wanted", lambda _: None)
+    monkeypatch.setattr(wanted_imports, "import_all", lambda _: None)
     monkeypatch.setattr(up, "_report", lambda *_: "report")
     return world
 
@@ -62,3 +62,18 @@ def test_uploads_go_on_after_a_failed_apply(exported: World, monkeypatch: pytest
     with pytest.raises(PneumoError, match="the state is locked"):
         run(exported)
     assert {name for name, verb in exported.told if verb == "start"} == {APP.name, *(other.name for other in OTHERS)}
+
+
+def test_it_records_the_host_of_the_store_that_it_created_though_it_then_failed(
+    exported: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        exported.instances = [APP]
+        raise PneumoError("no capacity for app-1")
+
+    exported.instances = []
+    monkeypatch.setattr(up, "_show", lambda *_: (SimpleNamespace(changes=CREATE), None))
+    monkeypatch.setattr(gpu_placement, "apply", fails)
+    with pytest.raises(PneumoError, match="no capacity"):
+        run(exported)
+    assert new_store.never_configured(exported.context, APP)

@@ -432,6 +432,7 @@ def test_a_damaged_list_of_wanted_imports_is_named_with_what_to_do(world: World,
     with pytest.raises(PneumoError, match=f"{file} is damaged") as error:
         wanted_imports.import_all(world.context.stack)
     assert "pneumoctl results import" in error.value.hint
+    assert transfer.waiting(world.context.stack) is None  # ends neither status nor teardown
 
 
 def test_up_replaces_an_empty_store_other_hosts_and_by_consent_any(world: World) -> None:
