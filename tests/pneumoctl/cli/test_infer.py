@@ -170,23 +170,35 @@ def posts(api: Gunicorn) -> int:
     return api.log.read_text().count('"POST /v1/predictions HTTP/1.1" 201 ')
 
 
-# It forwards this many posts and then discards the rest.
+# It forwards posts until this many pictures are stored and keeps the rest. A post whose answer is not 201 is not
+# counted: the client repeats it.
 RELAY = """
 import asyncio, sys
 left = int(sys.argv[3])
-async def pump(source, target):
-    global left
-    while data := await source.read(65536):
-        if data.startswith(b"POST "):
-            left -= 1
-            if left < 0:
-                await asyncio.sleep(600)
-        target.write(data)
-        await target.drain()
-    target.close()
 async def serve(reader, writer):
-    one, other = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
-    await asyncio.gather(pump(reader, other), pump(one, writer), return_exceptions=True)
+    posting = False
+    async def requests(target):
+        global left
+        nonlocal posting
+        while data := await reader.read(65536):
+            if data.startswith(b"POST "):
+                while left == 0:
+                    await asyncio.sleep(0.01)
+                left, posting = left - 1, True
+            target.write(data)
+            await target.drain()
+        target.close()
+    async def answers(source):
+        global left
+        nonlocal posting
+        while data := await source.read(65536):
+            if posting and data.startswith(b"HTTP/1.1 "):
+                left, posting = left + (not data.startswith(b"HTTP/1.1 201 ")), False
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+    source, target = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    await asyncio.gather(requests(target), answers(source), return_exceptions=True)
 async def main():
     server = await asyncio.start_server(serve, sys.argv[1], 5000)
     print("listens", flush=True)
