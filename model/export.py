@@ -10,7 +10,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,8 @@ def build_bundle(
     machine give the same version. Raises ExportError (the exported files differ from `model`, or the health check could
     never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without `replace`).
     """
-    if not replace and out_dir.exists() and any(out_dir.iterdir()):
-        raise FileExistsError(f"{out_dir} already exists; give --replace, remove it, or name another directory")
-    work = out_dir.parent / f".{out_dir.name}.part"
-    shutil.rmtree(work, ignore_errors=True)  # from a killed export
-    (work / "report").mkdir(parents=True)
-    try:
+    with _new_directory(out_dir, replace) as work:
+        (work / "report").mkdir()
         manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress, base)
         if history:
             plots.history(history, work / HISTORY_PLOT)
@@ -75,13 +72,25 @@ def build_bundle(
         if bundles.write(work, manifest).ages is None:
             log.warning(_NO_AGES)
         verify(work)
+    return bundles.load(out_dir, deep=True)
+
+
+@contextmanager
+def _new_directory(directory: Path, replace: bool) -> Iterator[Path]:
+    """A directory to write into; at the end of the block it becomes `directory`, after an error it is removed."""
+    if not replace and directory.exists() and any(directory.iterdir()):
+        raise FileExistsError(f"{directory} already exists; give --replace, remove it, or name another directory")
+    work = directory.parent / f".{directory.name}.part"
+    shutil.rmtree(work, ignore_errors=True)  # from a killed export
+    work.mkdir(parents=True)
+    try:
+        yield work
         if replace:
-            shutil.rmtree(out_dir, ignore_errors=True)
-        work.replace(out_dir)
+            shutil.rmtree(directory, ignore_errors=True)
+        work.replace(directory)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    return bundles.load(out_dir, deep=True)
 
 
 def _build_manifest(

@@ -57,20 +57,34 @@ def promote(
         if promoted and promoted["model"] == model.id:
             _promoted({**promoted, "changed": False}, settings, stack)
             return 0
-        compared, forced = _gated(model, references, unknown, force)
-        options: dict[str, audit.Option] = {
-            "model": model.id,
-            "force": forced,
-            "reason": reason,
-            "compared": "; ".join(compared),
-        }
-        with audit.recorded(stack, "model promote", options) as act:
-            act.begin()
-            _to_bucket(settings, stack, model)
-            document = promotion.promote(stack, model, reason, forced, compared)
-            act.changed = [f"{model.id} is promoted"]
+        document = _gated_and_recorded(invocation, model, references, unknown, force, reason)
     _promoted({**document, "changed": True}, settings, stack)
     return 0
+
+
+def _gated_and_recorded(
+    invocation: Invocation,
+    model: Registered,
+    references: list[Registered],
+    unknown: list[str],
+    force: bool,
+    reason: str,
+) -> dict[str, Any]:
+    """Apply the gate, then promote the model under an audit record; return the record of the promotion."""
+    settings, stack = invocation
+    compared, forced = _gated(model, references, unknown, force)
+    options: dict[str, audit.Option] = {
+        "model": model.id,
+        "force": forced,
+        "reason": reason,
+        "compared": "; ".join(compared),
+    }
+    with audit.recorded(stack, "model promote", options) as act:
+        act.begin()
+        _to_bucket(settings, stack, model)
+        document = promotion.promote(stack, model, reason, forced, compared)
+        act.changed = [f"{model.id} is promoted"]
+    return document
 
 
 def serving(invocation: Invocation) -> set[str] | None:

@@ -68,19 +68,27 @@ def wait(
 
     for host in hosts:  # daemon threads, so that Ctrl-C does not wait for a connection attempt
         threading.Thread(target=watch, args=(host,), daemon=True).start()
-    failures: dict[str, BaseException] = {}
     try:
-        for _ in hosts:
-            host, failure = ended.get()
-            if failure is not None and not isinstance(failure, _Stopped):
-                failures[host.name] = failure
-                report(host, FAILED)
-                if host.role == "nginx":  # the bastion: no other host can be reached
-                    stop.set()
+        failures = _failures(ended, len(hosts), report, stop)
     finally:
         stop.set()
     if failures:
         raise _together([failures[host.name] for host in hosts if host.name in failures], len(hosts))
+
+
+def _failures(
+    ended: SimpleQueue[tuple[Host, BaseException | None]], hosts: int, report: Report, stop: threading.Event
+) -> dict[str, BaseException]:
+    """Wait until each host has ended; return what failed, by host. If the bastion fails, no other can be reached."""
+    failures: dict[str, BaseException] = {}
+    for _ in range(hosts):
+        host, failure = ended.get()
+        if failure is not None and not isinstance(failure, _Stopped):
+            failures[host.name] = failure
+            report(host, FAILED)
+            if host.role == "nginx":
+                stop.set()
+    return failures
 
 
 def _together(failures: Sequence[BaseException], hosts: int) -> BaseException:

@@ -52,13 +52,7 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
     shoot(page, "results-print")
     page.emulate_media(media="screen")
     page.get_by_role("link", name="Results", exact=True).click()
-    for _ in range(2):
-        rows = page.locator("tbody tr")
-        expect(rows).to_have_count(3)
-        expect(rows.locator(FINDINGS)).to_have_count(2)
-        expect(rows.locator(REFUSED)).to_have_count(1)
-        expect(rows.locator(".caution-names")).to_have_count(2)
-        page.reload()
+    expect_the_list_before_and_after_a_reload(page)
     shoot(page, "list")
     page.get_by_role("link", name="opacity.png").click()
     expect(page.get_by_alt_text("The picture that was sent")).to_have_js_property("complete", True)
@@ -72,6 +66,16 @@ def test_upload_list_and_detail_with_one_broken_file(stack: Stack, watched: Watc
     expect(page.get_by_text("for the test")).to_be_visible()
     shoot(page, "detail")
     assert watched.complaints == []
+
+
+def expect_the_list_before_and_after_a_reload(page: Page) -> None:
+    for _ in range(2):
+        rows = page.locator("tbody tr")
+        expect(rows).to_have_count(3)
+        expect(rows.locator(FINDINGS)).to_have_count(2)
+        expect(rows.locator(REFUSED)).to_have_count(1)
+        expect(rows.locator(".caution-names")).to_have_count(2)
+        page.reload()
 
 
 def test_redis_killed_is_an_error_and_no_finding(stack: Stack, watched: Watched, pictures: list[Path], shoot):

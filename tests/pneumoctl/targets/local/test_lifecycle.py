@@ -68,18 +68,7 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
         kill_and_wait(operator, victim)
         assert stored(operator, posted["id"]) == posted
 
-    # the supervisor and the API, and the file with the keys of the results; what still runs are orphans until `up`
-    # puts a new supervisor in charge
-    api = psutil.Process(pids(operator)["api"])
-    (supervisor,) = (p for p in processes.ours(operator.directory) if "supervisor.supervisord" in " ".join(p.cmdline()))
-    for process in (supervisor, api):
-        process.kill()
-        process.wait(120)
-    (operator.directory / "env" / "api.env").unlink()
-    status = operator.json("status", code=Exit.FAILED)
-    assert not status["supervised"] and status["strays"]
-    operator.run("up", "-y")
-    assert stored(operator, posted["id"]) == posted
+    up_takes_charge_after_the_supervisor_was_killed(operator, posted)
 
     # everything, as in a reboot
     victims = processes.ours(operator.directory)
@@ -92,6 +81,21 @@ def test_up_proves_itself_is_idempotent_and_survives_every_kill(operator: Operat
     secrets = Secrets(**json.loads((operator.directory / "secrets.json").read_text())).values()
     teardown_exports_and_proves(operator, posted)
     the_audit_record_is_complete(operator, secrets)
+
+
+def up_takes_charge_after_the_supervisor_was_killed(operator: Operator, posted: dict) -> None:
+    # the supervisor and the API, and the file with the keys of the results; what still runs are orphans until `up`
+    # puts a new supervisor in charge
+    api = psutil.Process(pids(operator)["api"])
+    (supervisor,) = (p for p in processes.ours(operator.directory) if "supervisor.supervisord" in " ".join(p.cmdline()))
+    for process in (supervisor, api):
+        process.kill()
+        process.wait(120)
+    (operator.directory / "env" / "api.env").unlink()
+    status = operator.json("status", code=Exit.FAILED)
+    assert not status["supervised"] and status["strays"]
+    operator.run("up", "-y")
+    assert stored(operator, posted["id"]) == posted
 
 
 def the_audit_record_is_complete(operator: Operator, secrets: Iterable[str]) -> None:
