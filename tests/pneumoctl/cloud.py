@@ -2,12 +2,16 @@
 
 import json
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pneumoctl.aws import s3
 from pneumoctl.aws.ec2 import Aws, Instance
+from pneumoctl.stack import stack
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -112,3 +116,15 @@ def guarded(aws: Aws, stack: str) -> None:
     }
     policy = {"Version": "2012-10-17", "Statement": [stop]}
     aws.call("iam", "put_role_policy", RoleName=role, PolicyName="stop", PolicyDocument=json.dumps(policy))
+
+
+@contextmanager
+def stack_with_bucket(cloud: Cloud, bucket: str) -> Iterator[Aws]:
+    """A stack `t` on aws whose bucket is there and whose hosts are not."""
+    aws = cloud.aws()
+    aws.call("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    stack.find("t").save_cloud(stack.Cloud(REGION, "", ACCOUNT, bucket))
+    yield aws
+    cloud.ask("DELETE", "faults")
+    s3.empty(aws, bucket)
+    aws.call("s3", "delete_bucket", Bucket=bucket)

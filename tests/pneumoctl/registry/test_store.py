@@ -22,7 +22,7 @@ from pneumoctl.registry import bucket_sync, store
 from pneumoctl.stack import runs, stack
 from pneumoctl.training import artifacts
 from tests import needs
-from tests.pneumoctl.cloud import ACCOUNT, REGION, Cloud
+from tests.pneumoctl.cloud import Cloud, stack_with_bucket
 from tests.pneumoctl.models import made
 
 pytest_plugins = ["tests.pneumoctl.cloud_fixture"]
@@ -39,13 +39,8 @@ def _place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[Aws]:
     """With a stack `t` on aws whose bucket is there."""
-    aws = cloud.aws()
-    aws.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    stack.find("t").save_cloud(stack.Cloud(REGION, "", ACCOUNT, BUCKET))
-    yield aws
-    cloud.ask("DELETE", "faults")
-    s3.empty(aws, BUCKET)
-    aws.call("s3", "delete_bucket", Bucket=BUCKET)
+    with stack_with_bucket(cloud, BUCKET) as aws:
+        yield aws
 
 
 def files(folder: Path) -> list[str]:
