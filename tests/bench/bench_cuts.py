@@ -4,17 +4,14 @@
 those of its validation part, at most 150.
 """
 
-import argparse
 import io
-from pathlib import Path
 
 from PIL import Image
 
-from model import bundle
 from model.data import dataset
 from model.data.dataset import read
-from model.serving.predict import Classifier
 from model.serving.prediction import Prediction
+from tests.bench.real_pictures import folder_and_classifier
 
 MOST = 150  # films
 # Left, top, right and bottom of what is left, as fractions of width and height.
@@ -32,13 +29,9 @@ CUTS = {
 
 def main() -> None:
     """Print one row of a table for each cut."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--bundle", type=Path, default=bundle.pretrained())
-    options = parser.parse_args()
-    classifier = Classifier.open(options.bundle)
+    data, classifier = folder_and_classifier(__doc__)
     settings = classifier.bundle.manifest["settings"]
-    films = dataset.split(dataset.load(options.data), settings["validation_share"], settings["seed"])
+    films = dataset.split(dataset.load(data), settings["validation_share"], settings["seed"])
     healthy = [read(sample).convert("L") for sample in films.part("validation") if sample.label == 0][:MOST]
     print(f"{classifier.bundle.name} {classifier.bundle.version}, {len(healthy)} healthy films of validation")
     print("| what is left | refused | called pneumonia | of these with the caution unlike_training |")

@@ -4,12 +4,8 @@
 skipped. A picture counts as refused whatever the reason, also when its header or its damage is the reason.
 """
 
-import argparse
-from pathlib import Path
-
-from model import bundle
 from model.evaluation.intervals import proportion
-from model.serving.predict import Classifier
+from tests.bench.real_pictures import folder_and_classifier
 
 _KINDS = {
     "photographs": "ood/photo",
@@ -25,14 +21,10 @@ _NO_PICTURES = {".txt", ".csv", ".md"}
 
 def main() -> None:
     """Print one row of a table for each folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--bundle", type=Path, default=bundle.pretrained())
-    options = parser.parse_args()
-    classifier = Classifier.open(options.bundle)
+    data, classifier = folder_and_classifier(__doc__)
     print(f"{classifier.bundle.name} {classifier.bundle.version}")
     for kind, folder in _KINDS.items():
-        files = sorted(path for path in (options.data / folder).rglob("*") if path.suffix not in _NO_PICTURES)
+        files = sorted(path for path in (data / folder).rglob("*") if path.suffix not in _NO_PICTURES)
         documents = [classifier.predict(path.read_bytes(), path.name) for path in files if path.is_file()]
         refused = [document["file"] for document in documents if document["refusal"] is not None]
         rate = proportion(len(refused), len(documents))
