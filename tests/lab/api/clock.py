@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.lab.api.roles import allows, trusts
+from tests.lab.api.iam.roles import allows, trusts
 
 ACTIONS = {"aws-sdk:ec2:stopInstances": "StopInstances", "aws-sdk:ec2:terminateInstances": "TerminateInstances"}
 PERIOD = 0.25  # seconds between two checks

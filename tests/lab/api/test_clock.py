@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.lab.api.client import Api, VpcIds, code, create_vpc, describe_instance, instance
+from tests.lab.api.client import Api, VpcIds, code, describe_instance, instance
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -26,16 +26,6 @@ STOP = {
     "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*",
     "Condition": {"StringEquals": {"aws:ResourceTag/pneumoctl:role": ["train"]}},
 }
-
-
-@pytest.fixture(scope="module")
-def ec2(api: Api) -> Any:
-    return api.client("ec2", region=REGION)
-
-
-@pytest.fixture(scope="module")
-def net(ec2: Any) -> VpcIds:
-    return create_vpc(ec2)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket
 
+from tests.lab.api.iam.policy import evaluate
 from tests.lab.api.moto_patches.patch import replaces
-from tests.lab.api.policy import evaluate
 from tests.lab.api.state import ACCOUNT
 
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/lab"

@@ -7,8 +7,8 @@ from moto.scheduler.models import EventBridgeSchedulerBackend
 from moto.scheduler.responses import EventBridgeSchedulerResponse
 
 from tests.lab.api.clock import parse_at
+from tests.lab.api.iam.roles import trusts
 from tests.lab.api.moto_patches.patch import replaces
-from tests.lab.api.roles import trusts
 
 UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
 

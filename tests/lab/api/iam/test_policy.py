@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.policy import evaluate
+from tests.lab.api.iam.policy import evaluate
 
 ALLOW = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::b/*"}
 ME = "arn:aws:iam::123456789012:user/lab"

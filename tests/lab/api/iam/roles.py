@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.lab.api.policy import evaluate
+from tests.lab.api.iam.policy import evaluate
 
 
 def trusts(arn: str, service: str, source: str) -> bool:

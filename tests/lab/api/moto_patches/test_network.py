@@ -4,19 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.client import Api, VpcIds, code, create_vpc, instance
+from tests.lab.api.client import VpcIds, code, create_vpc, instance
 
 REGION = "eu-north-1"
-
-
-@pytest.fixture(scope="module")
-def ec2(api: Api) -> Any:
-    return api.client("ec2", region=REGION)
-
-
-@pytest.fixture(scope="module")
-def net(ec2: Any) -> VpcIds:
-    return create_vpc(ec2)
 
 
 def test_public_addresses_are_nobodys(ec2: Any) -> None:

@@ -6,19 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.client import Api, VpcIds, code, create_vpc, describe_instance, instance
+from tests.lab.api.client import Api, VpcIds, code, describe_instance, instance
 
 REGION = "eu-central-1"
-
-
-@pytest.fixture(scope="module")
-def ec2(api: Api) -> Any:
-    return api.client("ec2", region=REGION)
-
-
-@pytest.fixture(scope="module")
-def net(ec2: Any) -> VpcIds:
-    return create_vpc(ec2)
 
 
 def test_an_instance_keeps_the_groups_of_its_interface(ec2: Any, net: VpcIds) -> None:

@@ -5,19 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.api.client import Api, VpcIds, code, create_vpc, describe_instance, instance
+from tests.lab.api.client import Api, VpcIds, code, describe_instance, instance
 
 REGION = "us-west-2"
-
-
-@pytest.fixture(scope="module")
-def ec2(api: Api) -> Any:
-    return api.client("ec2", region=REGION)
-
-
-@pytest.fixture(scope="module")
-def net(ec2: Any) -> VpcIds:
-    return create_vpc(ec2)
 
 
 DEBIAN = "136693071363"

@@ -1,0 +1,1 @@
+"""IAM as the lab's AWS evaluates it: policy documents and roles."""
