@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from tests.lab.machine.firewall import Cloud
 from tests.lab.machine.hosts import Seed
 from tests.lab.machine.paths import API_URL, REGION
+from tests.lab.machine.vpc.description import Cloud
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
 

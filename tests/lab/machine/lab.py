@@ -1,6 +1,5 @@
 """One lab: bring it up, run commands in it, query its hosts, and end everything that it started."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,10 +9,13 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.lab.machine import cloud, firewall, home, image, logs, mounts, network, requirements
+from tests.lab.machine import cloud, home, image, logs, mounts, network, requirements
 from tests.lab.machine.cgroups import Group, with_prefix
 from tests.lab.machine.faults import Faults
+from tests.lab.machine.overview import Overview
 from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, PORT, ROOT, LabPaths, all_labs
+from tests.lab.machine.vpc import firewall
+from tests.lab.machine.vpc.description import Cloud, ExternalNetwork
 
 
 class Lab:
@@ -24,7 +26,7 @@ class Lab:
         self._network = network.Network(self.paths)
         self._group = Group(f"{self.paths.prefix}")
         self._clients: dict[tuple[str, str], Any] = {}
-        self._overview = self.paths.directory / "hosts.json"
+        self._overview = Overview(self.paths.directory / "hosts.json")
         self._programs: list[subprocess.Popen[bytes]] = []
         self.fault = Faults(self.paths, self.host, self.ask)
 
@@ -53,8 +55,8 @@ class Lab:
         self.paths.directory.chmod(0o700)
         home.create(self.paths, mirror)
         report("network")
-        external = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
-        self._network.create(firewall.ruleset(firewall.Cloud(), external))
+        external = ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
+        self._network.create(firewall.ruleset(Cloud(), external))
         report("AWS API and reconciler")
         state = str(self.paths.directory)
         self._start_program("api", ["-m", "tests.lab.api", "--host", API, "--port", str(PORT), "--state", state])
@@ -175,23 +177,16 @@ class Lab:
     # --- what is there ------------------------------------------------------------------------------------------------
 
     def hosts(self) -> list[dict[str, Any]]:
-        """id, name, private_ip, public_ip, api (its state in EC2), state (of the host: up, down, dead ...), pid."""
-        rows: list[dict[str, Any]] = json.loads(self._overview.read_text())["hosts"]
-        return rows
+        """The rows of the overview."""
+        return self._overview.hosts()
 
     def reconciler_failure(self) -> str:
         """What the reconciler failed to do at its last attempt; empty if it succeeded."""
-        return str(json.loads(self._overview.read_text())["failure"])
+        return self._overview.failure()
 
     def host(self, which: str) -> dict[str, Any]:
         """The existing host with a name, address or id. Raises KeyError if there is none."""
-        rows = [
-            host for host in self.hosts() if which in (host["id"], host["name"], host["private_ip"], host["public_ip"])
-        ]
-        if not rows:
-            names = ", ".join(host["name"] for host in self.hosts())
-            raise KeyError(f"no host {which} in this lab; there are: {names or 'none'}")
-        return rows[-1]
+        return self._overview.host(which)
 
     def host_exists(self, which: str, state: str = "") -> bool:
         """Whether a host with this name, address or id exists and has this state."""

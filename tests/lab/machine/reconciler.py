@@ -11,14 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.lab.machine import cloud, firewall, image
+from tests.lab.machine import cloud, image
 from tests.lab.machine.hosts import REBOOTED, Host
 from tests.lab.machine.network import Network
 from tests.lab.machine.paths import API, EXTERNAL_ADDRESSES, PORT, LabPaths
+from tests.lab.machine.vpc import firewall
+from tests.lab.machine.vpc.description import ExternalNetwork
 
 TICK = 0.1  # seconds between two checks of the hosts
 API_CHECK_TICKS = 5  # ticks between two checks of the API
-EXTERNAL_NETWORK = firewall.ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
+EXTERNAL_NETWORK = ExternalNetwork(API, PORT, EXTERNAL_ADDRESSES)
 DESIRED_STATES = {"pending": "up", "running": "up", "stopping": "down", "stopped": "down"}
 
 
