@@ -30,7 +30,7 @@ class KeysMissing(PneumoError):
 
 
 def key_id(key: str) -> str:
-    """A name for a key (in hexadecimal) that does not disclose it; webapp/api/seal.py gives the same."""
+    """A name for a key (in hexadecimal) that does not disclose it; webapp/api/storage/seal.py gives the same."""
     return hmac.new(bytes.fromhex(key), b"pneumoctl key id", hashlib.sha256).hexdigest()[:16]
 
 

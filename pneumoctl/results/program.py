@@ -13,8 +13,8 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)"""
 # packages' own __init__ are left out: they would import the whole API.
 _SOURCES = {
     "webapp": (
-        *("documents.py", "environment.py", "api/export.py", "api/listing.py", "api/restore.py", "api/seal.py"),
-        *("api/settings.py", "api/store.py", "api/store_copy.py"),
+        *("documents.py", "environment.py", "api/export.py", "api/restore.py", "api/settings.py"),
+        *(f"api/storage/{name}.py" for name in ("keys", "listing", "records", "seal", "store", "store_copy")),
     ),
     "model": ("operating_points_section.py", "schema.py", "serving/prediction.py"),
 }

@@ -30,7 +30,8 @@ from model.serving.predict import Classifier
 from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment
 from webapp.api import preview
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Record, Store
+from webapp.api.storage.records import Record
+from webapp.api.storage.store import Store
 
 SIDE = 1024
 CLIENTS = 10

@@ -21,7 +21,7 @@ from tests.templates.running import arguments, environment, running
 from tests.webapp.api.records import record
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, free_port
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Store
+from webapp.api.storage.store import Store
 
 USERS = ("api", "exporter")
 FORBIDDEN = [

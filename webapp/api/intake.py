@@ -10,7 +10,7 @@ from werkzeug.datastructures import FileStorage
 from model.serving.prediction import Prediction
 from webapp.api.problems import RETRY_AFTER, Problem, problem
 from webapp.api.services import Services
-from webapp.api.store import Record
+from webapp.api.storage.records import Record
 from webapp.concurrency import Busy
 from webapp.documents import FileError
 

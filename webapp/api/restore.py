@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 from webapp.api.export import MANIFEST, SEALED, WAIT_S, damaged_name, picture_name
-from webapp.api.seal import Seal
 from webapp.api.settings import StoreSettings
-from webapp.api.store import StoreUnavailable
-from webapp.api.store_copy import Item, StoreCopy
+from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.seal import Seal
+from webapp.api.storage.store_copy import Item, StoreCopy
 from webapp.environment import Environment, EnvironmentInvalid
 
 _CHUNK = 1 << 20

@@ -8,7 +8,7 @@ from model.serving.prediction import Choices
 from webapp.api.classifier import Scorer
 from webapp.api.metrics import Metrics
 from webapp.api.settings import ApiSettings
-from webapp.api.store import Store
+from webapp.api.storage.store import Store
 from webapp.concurrency import ConcurrencyLimit
 
 _NAME = "pneumo"

@@ -7,11 +7,12 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from model.schema import Invalid, checked
-from webapp.api import intake, listing, openapi
+from webapp.api import intake, openapi
 from webapp.api.preview import decode, to_png
 from webapp.api.problems import Problem, problem
 from webapp.api.services import services
-from webapp.api.store import Damaged, FeedbackFull, Record
+from webapp.api.storage import listing
+from webapp.api.storage.records import Damaged, FeedbackFull, Record
 from webapp.documents import LABELS, MAX_COMMENT, DamagedRecord, Feedback, NewFeedback, Page
 from webapp.requests import PROBE_HEADER
 

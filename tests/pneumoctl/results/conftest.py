@@ -12,7 +12,7 @@ from pneumoctl.stack.stack import Stack, home
 from pneumoctl.targets.local.results import LocalStore
 from tests.webapp.api.records import settings
 from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer
-from webapp.api.store_copy import StoreCopy
+from webapp.api.storage.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
 

@@ -19,7 +19,7 @@ from pneumoctl.targets.local.results import LocalStore
 from tests.pneumoctl.results.conftest import OTHER_KEY, StackWithStore
 from tests.webapp.api.records import PICTURE, put, record
 from tests.webapp.servers import MAC_KEY, RedisServer
-from webapp.api.seal import key_id
+from webapp.api.storage.seal import key_id
 
 StackOf = Callable[..., StackWithStore]
 REVIEW = {"prediction": f"{1:032x}", "label": "unsure", "comment": "Müller", "created": "2026-01-02T00:00:00.000000Z"}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.webapp.api.records import settings
 from tests.webapp.servers import RedisServer
-from webapp.api.store import Store
+from webapp.api.storage.store import Store
 
 
 @pytest.fixture

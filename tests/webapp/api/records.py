@@ -4,7 +4,8 @@ import hashlib
 
 from tests.webapp.servers import MAC_KEY, PASSWORD
 from webapp.api.settings import StoreSettings
-from webapp.api.store import Record, Store
+from webapp.api.storage.records import Record
+from webapp.api.storage.store import Store
 
 PICTURE = b"\xff\xd8 a picture \xff\xd9"
 

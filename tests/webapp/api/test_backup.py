@@ -15,7 +15,7 @@ from tests.webapp.api.records import put, record, settings
 from tests.webapp.servers import RedisServer
 from webapp.api import backup, s3_upload
 from webapp.api.s3_upload import Bucket, Credentials, UploadFailed
-from webapp.api.store_copy import StoreCopy
+from webapp.api.storage.store_copy import StoreCopy
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ROLE = {"AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "secret/of+the=role", "Token": "token=="}

@@ -23,10 +23,10 @@ from tests.webapp.conftest import Caller
 from tests.webapp.servers import MAC_KEY, ROOT, RedisServer, redis_binary
 from webapp import api
 from webapp.api.export import DAMAGED, export, main
-from webapp.api.seal import key_id
 from webapp.api.settings import StoreSettings
-from webapp.api.store import StoreUnavailable
-from webapp.api.store_copy import StoreCopy
+from webapp.api.storage.records import StoreUnavailable
+from webapp.api.storage.seal import key_id
+from webapp.api.storage.store_copy import StoreCopy
 from webapp.environment import Environment
 
 

@@ -11,7 +11,7 @@ from tests.webapp.servers import unreachable_redis
 from webapp import api
 from webapp.api import intake
 from webapp.api.classifier import Scorer
-from webapp.api.store import Record
+from webapp.api.storage.records import Record
 
 
 def test_a_damaged_record_is_an_error_and_no_finding(caller, clear_picture, opaque_picture, redis_server):

@@ -9,8 +9,9 @@ from model.schema import Invalid, checked
 from tests.predictions import BROKEN, VALID
 from tests.webapp.conftest import Caller
 from webapp import api, documents
-from webapp.api import intake, listing, openapi
+from webapp.api import intake, openapi
 from webapp.api.classifier import Scorer
+from webapp.api.storage import listing
 
 DOCUMENT = openapi.document()
 PREDICTION = {"$ref": "#/components/schemas/Prediction", "components": DOCUMENT["components"]}

@@ -9,20 +9,11 @@ from datetime import UTC, datetime
 
 import redis
 
-from webapp.api import listing
-from webapp.api.seal import Seal, SealBroken
-from webapp.api.store import (
-    PROBE_SECONDS,
-    PUT_ATTEMPTS,
-    Damaged,
-    Missing,
-    Record,
-    Store,
-    StoreUnavailable,
-    index_of,
-    key_of,
-    redis_errors,
-)
+from webapp.api.storage import listing
+from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.records import Damaged, Missing, Record, StoreUnavailable
+from webapp.api.storage.seal import Seal, SealBroken
+from webapp.api.storage.store import PROBE_SECONDS, PUT_ATTEMPTS, Store, redis_errors
 from webapp.documents import Feedback
 
 _BATCH = 500  # keys of one request

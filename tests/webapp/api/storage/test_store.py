@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.webapp.api.records import PICTURE, put, record, walk
-from webapp.api import listing
-from webapp.api.store import PROBE_SECONDS, FeedbackFull, Missing, Record
+from webapp.api.storage import listing
+from webapp.api.storage.records import FeedbackFull, Missing, Record
+from webapp.api.storage.store import PROBE_SECONDS
 
 
 def test_a_stored_record_is_returned(store):

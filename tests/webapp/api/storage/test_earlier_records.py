@@ -4,7 +4,7 @@ import hashlib
 
 from model.serving.prediction import checked_prediction
 from tests.webapp.api.records import put, record
-from webapp.api.store import Record
+from webapp.api.storage.records import Record
 
 ADDED = ("cautions", "operating_point")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.api.seal import Seal, SealBroken, serialize
+from webapp.api.storage.seal import Seal, SealBroken, serialize
 
 CONTENT = serialize({"probability": 0.825, "file": "ä.png"})
 

@@ -1,23 +1,24 @@
-"""Store predictions, pictures and feedback in Redis; the only module that knows Redis and its keys."""
+"""Store predictions, pictures and feedback in Redis."""
 
 import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from model.serving.prediction import Prediction, current
-from webapp.api import listing
-from webapp.api.seal import Seal, SealBroken, serialize
+from model.serving.prediction import current
 from webapp.api.settings import StoreSettings
+from webapp.api.storage import listing
+from webapp.api.storage.keys import index_of, key_of
+from webapp.api.storage.records import Damaged, FeedbackFull, Missing, Page, Record, StoreUnavailable
+from webapp.api.storage.seal import Seal, SealBroken, serialize
 from webapp.documents import Feedback
 
-_PREFIX = "pneumo:1:"
 _TIMEOUT = 2.0  # seconds; Redis is on the same network and answers within milliseconds or not at all
 _HEATMAP_SECONDS = 3600
 _MAX_FEEDBACK = 50  # entries per prediction
@@ -29,45 +30,6 @@ PROBE_SECONDS = 120
 _POLL_SECONDS = 0.2  # between two attempts to reach Redis
 
 
-class StoreUnavailable(Exception):
-    """Redis does not answer, rejects the login, is full, or cannot write; the message is the kind of error only."""
-
-
-class Missing(Exception):
-    """Nothing is stored under that id."""
-
-
-class Damaged(Exception):
-    """The stored bytes were changed; the message is their key."""
-
-
-class FeedbackFull(Exception):
-    """A prediction has the maximum number of feedback entries."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A stored prediction, and the sha256, width and height of the picture stored with it, if any."""
-
-    prediction: Prediction
-    image: dict | None
-
-    @property
-    def id(self) -> str:
-        """32 hexadecimal digits."""
-        return self.prediction["id"]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Records in order, the ids of damaged records, the cursor of the next page, and the total number of records."""
-
-    records: list[Record]
-    damaged: list[str]
-    next: str | None
-    total: int
-
-
 @contextmanager
 def redis_errors() -> Iterator[None]:
     """Translate the errors of Redis."""
@@ -75,16 +37,6 @@ def redis_errors() -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise StoreUnavailable(type(error).__name__) from error
-
-
-def key_of(kind: str, identifier: str) -> str:
-    """The key of a part of a result."""
-    return f"{_PREFIX}{kind}:{identifier}"
-
-
-def index_of(order: str, list_filter: str) -> str:
-    """The key of an index."""
-    return key_of("index", f"{order}:{list_filter.replace(' ', '-')}")
 
 
 class Store:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from webapp.api import listing
+from webapp.api.storage import listing
 
 
 def document(number: int, probability: float | None = 0.5, created: str = "2026-01-02T03:04:05.678Z") -> dict:
