@@ -235,7 +235,7 @@ def check_checkpoint(paused: PausedRun, before: str | None) -> None:
         assert hashlib.sha256(content).hexdigest() == digests[name], f"{latest}/{name} is damaged"
 
 
-@pytest.mark.repeat  # tests/pneumoctl/training/test_session.py has every fault in a simulation
+@pytest.mark.repeat  # tests/pneumoctl/training/test_session*.py have every fault in a simulation
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("fault", "phase"), PAIRS, ids=[", ".join(pair) for pair in PAIRS])
 def test_a_fault_in_any_phase_leaves_the_gpu_host_off_and_a_correct_receipt(

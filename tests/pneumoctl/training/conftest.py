@@ -1,4 +1,4 @@
-"""The simulation of EC2 and a GPU host."""
+"""A simulation of a GPU host, and a data set with the bucket of a stack that it is pushed to."""
 
 from collections.abc import Iterator
 from pathlib import Path

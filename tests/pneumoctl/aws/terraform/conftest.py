@@ -1,4 +1,4 @@
-"""A terraform without a provider, and a process that applies it."""
+"""A terraform without a provider, a process that applies it, and a working copy."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoctl.aws.terraform.working_dir import WorkingCopy
 from tests.pneumoctl import tiny_terraform
 from tests.pneumoctl.aws.terraform.apply_process import APPLY, output, runs, until
 from tests.pneumoctl.tiny_terraform import Tiny
@@ -38,3 +39,8 @@ def start(tiny: Tiny) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
     for one in begun:
         one.kill()
         one.communicate()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return WorkingCopy(tmp_path / "copy")

@@ -1,17 +1,15 @@
 """Plan, apply and destroy by the real terraform, with a configuration that needs no provider."""
 
 import json
-import os
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pneumoctl.aws.terraform import runner
-from pneumoctl.aws.terraform.query import ask, version
-from pneumoctl.aws.terraform.runner import Progress, Terraform
+from pneumoctl.aws.terraform.query import ask
+from pneumoctl.aws.terraform.runner import Progress
 from pneumoctl.errors import Exit, PneumoError
 from tests.pneumoctl import tiny_terraform
 from tests.pneumoctl.tiny_terraform import Tiny
@@ -212,44 +210,6 @@ def test_drift_is_what_differs_from_the_state_and_changes_nothing(tiny: Tiny) ->
     tiny.apply()
     planned = tiny.terraform.plan(refresh_only=True)
     assert planned.no_op and planned.drifted == ()
-
-
-@pytest.fixture
-def no_terraform(tmp_path: Path) -> Iterator[dict[str, str]]:
-    (tmp_path / "bin").mkdir()
-    yield {**os.environ, "PATH": str(tmp_path / "bin")}
-
-
-def test_no_terraform_at_all(no_terraform: dict[str, str], tmp_path: Path) -> None:
-    terraform = Terraform(tmp_path / "t", no_terraform, tmp_path / "log")
-    for question in (
-        lambda: version(no_terraform),
-        lambda: terraform.prepare({}, "", "eu-west-1", "t"),
-        terraform.outputs,
-    ):
-        with pytest.raises(PneumoError, match="not installed") as caught:
-            question()
-        assert caught.value.code == Exit.PREFLIGHT
-        assert "https://" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [('{"terraform_version": "1.9.8"}', (1, 9, 8)), ('{"terraform_version": "1.12.0-rc1"}', (1, 12, 0))],
-)
-def test_the_version(no_terraform: dict[str, str], tmp_path: Path, answer: str, expected: tuple[int, ...]) -> None:
-    fake = tmp_path / "bin" / "terraform"
-    fake.write_text(f"#!/bin/sh\necho '{answer}'\n")
-    fake.chmod(0o755)
-    assert version(no_terraform) == expected
-
-
-def test_something_else_by_the_name_of_terraform(no_terraform: dict[str, str], tmp_path: Path) -> None:
-    fake = tmp_path / "bin" / "terraform"
-    fake.write_text("#!/bin/sh\necho hello\nexit 3\n")
-    fake.chmod(0o755)
-    with pytest.raises(PneumoError, match="does not report its version: hello"):
-        version(no_terraform)
 
 
 def test_progress_is_optional(tiny: Tiny) -> None:

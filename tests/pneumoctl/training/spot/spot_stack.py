@@ -1,0 +1,3 @@
+"""The stack whose runs are on spot instances."""
+
+STACK = "spot"
