@@ -8,17 +8,15 @@ from flask.testing import FlaskClient
 from urllib3 import encode_multipart_formdata
 
 from model import phantom
-from tests.webapp.servers import TOKEN, RedisServer, api_environment
+from tests.webapp.servers import TOKEN, RedisServer, api_environment, running_redis
 from webapp import api
 
 
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One Redis for all tests that do not stop it."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -31,10 +29,8 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis for one test, which may kill and restart it."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.kill()
+    with running_redis(tmp_path / "redis") as server:
+        yield server
 
 
 class Caller:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def redis_binary() -> str:
 def unreachable_redis() -> redis.Redis:
     """A client of a Redis that does not exist; every command fails immediately."""
     return redis.Redis("127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
+
+
+@contextmanager
+def running_redis(directory: Path) -> Iterator["RedisServer"]:
+    """An empty Redis that runs until the end of the block."""
+    server = RedisServer(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 class RedisServer:

@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from model import phantom
-from tests.webapp.servers import ROOT, TOKEN, Gunicorn, RedisServer, api_environment, ui_environment
+from tests.webapp.servers import ROOT, TOKEN, Gunicorn, RedisServer, api_environment, running_redis, ui_environment
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -25,10 +25,8 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis for the apps of this module."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import urllib3
 
 from model import phantom
-from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment
+from tests.webapp.servers import TOKEN, Gunicorn, RedisServer, api_environment, running_redis
 from webapp.worker_files import SIZES
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -39,10 +39,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pneumoctl.stack.secrets import Secrets
 from pneumoctl.stack.stack import Stack, home
 from pneumoctl.targets.local.results import LocalStore
 from tests.webapp.api.records import settings
-from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer
+from tests.webapp.servers import MAC_KEY, PASSWORD, RedisServer, running_redis
 from webapp.api.storage.store_copy import StoreCopy
 
 OTHER_KEY = "a5" * 32
@@ -40,10 +40,8 @@ class StackWithStore:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """An empty Redis."""
-    started = RedisServer(tmp_path / "redis")
-    started.start()
-    yield started
-    started.kill()
+    with running_redis(tmp_path / "redis") as started:
+        yield started
 
 
 @pytest.fixture
