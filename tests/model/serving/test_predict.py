@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +18,7 @@ from PIL import Image
 
 from model import bundle, phantom
 from model.bundle import BundleError
-from model.images import decode, refuse
+from model.images import decode
 from model.serving.predict import Classifier, identity
 from model.serving.prediction import FORMAT, Scoring
 
@@ -28,11 +26,6 @@ KEYS = [
     *("id", "file", "finding", "refusal", "probability", "threshold", "operating_point"),
     *("cautions", "model", "input", "created", "elapsed_ms"),
 ]
-
-
-@pytest.fixture(scope="module")
-def classifier(tiny_bundle: Path) -> Classifier:
-    return Classifier.open(tiny_bundle, threads=1)
 
 
 @pytest.mark.parametrize("seed", range(100, 120))
@@ -105,62 +98,6 @@ def test_decodable_picture_that_is_no_xray_is_refused_with_its_size(classifier: 
     assert prediction["finding"] is prediction["probability"] is None
     assert prediction["input"] == {"format": "PNG", "width": 300, "height": 200}
     assert picture is not None
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as made:
-        yield made
-
-
-@pytest.mark.parametrize("opacity", [False, True])
-def test_a_pool_gives_the_same_document(classifier: Classifier, pool: ThreadPoolExecutor, opacity: bool) -> None:
-    content = phantom.png(9, 300, opacity=opacity)
-    alone, _ = classifier.examine(content, "x.png")
-    beside, _ = classifier.examine(content, "x.png", pool)
-    assert (beside["id"], beside["probability"], beside["finding"]) == (
-        alone["id"],
-        alone["probability"],
-        alone["finding"],
-    )
-
-
-@pytest.mark.parametrize("network", ["answers first", "fails", "answers last"])
-def test_a_refusal_overrides_the_network(tiny_bundle: Path, pool, network: str, monkeypatch) -> None:
-    classifier = Classifier.open(tiny_bundle, threads=1)
-    check, turn = refuse.check, threading.Event()
-
-    def probability(grey: Image.Image) -> float:
-        if network == "answers last":
-            assert turn.wait(120)
-        turn.set()
-        if network == "fails":
-            raise ArithmeticError("the network gave no number")
-        return 0.99
-
-    def checked(picture: decode.Picture, block: dict) -> refuse.Appearance:
-        try:
-            if network != "answers last":
-                assert turn.wait(120)
-            return check(picture, block)
-        finally:
-            turn.set()
-
-    monkeypatch.setattr(classifier, "probability", probability)
-    monkeypatch.setattr(refuse, "check", checked)
-    file = BytesIO()
-    Image.new("L", (300, 200), 120).save(file, "PNG")
-    prediction, picture = classifier.examine(file.getvalue(), "blank.png", pool)
-    assert prediction["refusal"]["code"] == "not_an_xray"
-    assert prediction["finding"] is prediction["probability"] is None
-    assert picture is not None
-
-
-def test_a_network_without_a_number_is_an_error_in_a_pool_too(tiny_bundle: Path, pool, monkeypatch) -> None:
-    classifier = Classifier.open(tiny_bundle, threads=1)
-    monkeypatch.setattr(classifier, "logits", lambda pixels: np.array([np.nan], np.float32))
-    with pytest.raises(ArithmeticError):
-        classifier.examine(phantom.png(5, 256), "x.png", pool)
 
 
 def test_probability_is_the_calibrated_logit(classifier: Classifier, tiny_bundle: Path) -> None:
