@@ -1,4 +1,4 @@
-"""A block of zeros that storage left in a coded stream is refused where no encoder writes so many zeros."""
+"""A block of zeros that storage left in a JPEG stream is refused where no encoder writes so many zeros."""
 
 import re
 from io import BytesIO
@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
 
-from model import phantom
-from model.images import jpeg2000_stream, lossless_jpeg
+from model.images import lossless_jpeg
 from model.images.decode import decode
 from model.images.limits import Refused
+from tests.model.images.noisy_films import SIDE, noisy_film, saved
 
-SIDE = 512
 JPEGS: dict[str, dict[str, Any]] = {"the usual tables": {}, "tables of its own": {"optimize": True}}
 COLOURS: dict[str, dict[str, Any]] = {
     "small channels": {"quality": 95},
@@ -23,51 +22,13 @@ COLOURS: dict[str, dict[str, Any]] = {
     "highest quality": {"quality": 100},
     "tables of its own": {"quality": 100, "optimize": True},
 }
-WAVELETS: dict[str, dict[str, Any]] = {
-    "one tile": {},
-    "tiles": {"tile_size": (128, 128)},
-    "precincts": {"precinct_size": (128, 128)},
-    "layers": {"irreversible": True, "quality_layers": [40, 10, 4]},
-}
-
-
-def noisy_film(side: int) -> np.ndarray:
-    """A drawing with the noise of a detector, uint8 [side, side]."""
-    drawn = np.asarray(phantom.draw(3, side), np.float64)
-    return (drawn + np.random.default_rng(0).normal(0, 1.5, drawn.shape)).clip(1, 254).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def film() -> np.ndarray:
-    """A film with a black border, uint8 [SIDE, SIDE]."""
-    noisy = noisy_film(SIDE)
-    noisy[:, :100] = noisy[-60:] = 0
-    return noisy
-
-
-def saved(film: np.ndarray, kind: str, **options: Any) -> bytes:
-    file = BytesIO()
-    Image.fromarray(film).save(file, kind, **options)
-    return file.getvalue()
-
-
-def in_dicom(films: Any, film: np.ndarray, stream: bytes) -> bytes:
-    dataset = films.make(film)
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
-    dataset.PixelData = encapsulate([stream])
-    content: bytes = films.content(dataset)
-    return content
-
-
-def lost(stream: bytes, share: float, block: bytes) -> bytes:
-    start = stream.index(b"\xff\x93")
-    at = start + int((len(stream) - start) * share)
-    return stream[:at] + block + stream[at + len(block) :]
 
 
 @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
 @pytest.mark.parametrize("bits", [8, 12])
-def test_a_jpeg_that_lost_a_block_is_refused(films: Any, film: np.ndarray, bits: int, options: dict[str, Any]) -> None:
+def test_a_jpeg_that_lost_a_block_is_refused(
+    films: Any, bordered_film: np.ndarray, bits: int, options: dict[str, Any]
+) -> None:
     """Wherever the 64 bytes were: the decoder may read zeros as just as many coefficients as there would be."""
     part = noisy_film(96)
     if bits == 8:
@@ -101,16 +62,18 @@ def test_a_grey_jpeg_that_lost_a_small_block_is_refused(quality: int) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
-def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(films: Any, film: np.ndarray, options: dict[str, Any]) -> None:
-    stream = saved(film, "JPEG", **options) + bytes(4096)
+def test_zeros_after_the_end_of_a_jpeg_are_no_lost_block(
+    films: Any, bordered_film: np.ndarray, options: dict[str, Any]
+) -> None:
+    stream = saved(bordered_film, "JPEG", **options) + bytes(4096)
     assert decode(stream).width == SIDE
-    assert films.pixels(dicom_jpeg(films, film, stream, 8, "50")).shape == film.shape
+    assert films.pixels(dicom_jpeg(films, bordered_film, stream, 8, "50")).shape == bordered_film.shape
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_jpeg_that_lost_a_table_is_refused(film: np.ndarray, mode: str) -> None:
+def test_a_jpeg_that_lost_a_table_is_refused(bordered_film: np.ndarray, mode: str) -> None:
     """The decoder takes the usual tables instead."""
-    stream = saved(np.asarray(Image.fromarray(film).convert(mode)), "JPEG")
+    stream = saved(np.asarray(Image.fromarray(bordered_film).convert(mode)), "JPEG")
     tables = [found.start() for found in re.finditer(rb"\xff\xc4", stream[: stream.index(b"\xff\xda")])]
     assert len(tables) == (2 if mode == "L" else 4)
     for at in tables:
@@ -150,21 +113,23 @@ def thumbnail() -> bytes:
     return b"\xff\xe1" + (len(small) + 8).to_bytes(2, "big") + b"Exif\0\0" + small
 
 
-def test_other_pictures_in_a_file_do_not_complete_a_progressive_one(film: np.ndarray, thumbnail: bytes) -> None:
+def test_other_pictures_in_a_file_do_not_complete_a_progressive_one(
+    bordered_film: np.ndarray, thumbnail: bytes
+) -> None:
     """A thumbnail, and what follows the end, have scans of their own."""
-    stream = saved(film, "JPEG", progressive=True)
+    stream = saved(bordered_film, "JPEG", progressive=True)
     scans = [found.start() for found in re.finditer(rb"\xff\xc4(?:(?!\xff\xc4).){20,99}?\xff\xda", stream, re.DOTALL)]
     assert len(scans) > 2
     for at in scans[1:]:
         cut = stream[:at] + b"\xff\xd9"
-        for damaged in (cut, cut[:2] + thumbnail + cut[2:], cut + saved(film, "JPEG"), cut + stream):
+        for damaged in (cut, cut[:2] + thumbnail + cut[2:], cut + saved(bordered_film, "JPEG"), cut + stream):
             with pytest.raises(Refused, match="damaged"):
                 decode(damaged)
 
 
-def test_other_data_in_a_progressive_file_is_no_damage(film: np.ndarray, thumbnail: bytes) -> None:
+def test_other_data_in_a_progressive_file_is_no_damage(bordered_film: np.ndarray, thumbnail: bytes) -> None:
     """It may look like scans."""
-    stream = saved(film, "JPEG", progressive=True)
+    stream = saved(bordered_film, "JPEG", progressive=True)
     data = b"\xff\xda\x00\x08\x01\x07\x00\x00\x3f\x05" * 1000
     segment = b"\xff\xe7" + (len(data) + 2).to_bytes(2, "big") + data
     for whole in (stream[:2] + segment + stream[2:], stream + data, stream[:2] + thumbnail + stream[2:]):
@@ -206,69 +171,12 @@ def dicom_jpeg(films: Any, film: np.ndarray, stream: bytes, bits: int, syntax: s
 
 @pytest.mark.parametrize("quality", [30, 60, 95])
 @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
-def test_flat_parts_of_a_jpeg_are_no_lost_blocks(film: np.ndarray, options: dict[str, Any], quality: int) -> None:
+def test_flat_parts_of_a_jpeg_are_no_lost_blocks(
+    bordered_film: np.ndarray, options: dict[str, Any], quality: int
+) -> None:
     """Their blocks are short codes, which may be zeros from one to the next."""
-    assert decode(saved(film, "JPEG", quality=quality, **options)).width == SIDE
+    assert decode(saved(bordered_film, "JPEG", quality=quality, **options)).width == SIDE
     flat = np.zeros((SIDE, SIDE), np.uint8)
     flat[200:300, 200:300] = 200
-    for picture in (flat, np.stack([flat] * 3, axis=2), np.stack([film] * 3, axis=2)):
+    for picture in (flat, np.stack([flat] * 3, axis=2), np.stack([bordered_film] * 3, axis=2)):
         assert decode(saved(picture, "JPEG", quality=quality, **options)).width == SIDE
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("options", WAVELETS.values(), ids=WAVELETS)
-def test_a_jpeg_2000_stream_that_lost_a_block_is_refused(
-    films: Any, film: np.ndarray, options: dict[str, Any], share: float
-) -> None:
-    """The decoder makes a picture of any bytes."""
-    stream = saved(film, "JPEG2000", no_jp2=True, **options)
-    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
-    for block in (bytes(4096), b"\xff\xd9", b"\xff\xff"):
-        damaged = in_dicom(films, film, lost(stream, share, block))
-        assert films.refusal(damaged) == "unreadable"
-
-
-@pytest.mark.parametrize(("side", "length"), [(224, 32), (1000, 64)])
-def test_a_jpeg_2000_stream_that_lost_a_small_block_is_refused(films: Any, side: int, length: int) -> None:
-    film = noisy_film(side)
-    stream = imagecodecs.jpeg2k_encode(film, codecformat="j2k", reversible=True)
-    assert films.pixels(in_dicom(films, film, stream)).shape == film.shape
-    for share in (0.2, 0.4, 0.6, 0.8, 0.95):
-        assert films.refusal(in_dicom(films, film, lost(stream, share, bytes(length)))) == "unreadable"
-
-
-def test_a_jpeg_2000_header_asks_for_no_memory(films: Any) -> None:
-    """Its numbers are not checked before: far corners, and empty packets in any number."""
-    film = noisy_film(128)
-    stream = saved(film, "JPEG2000", no_jp2=True)
-    far = b"".join(number.to_bytes(4, "big") for number in (2**32 - 1,) * 2 + (2**32 - 129,) * 2 + (2**32 - 1,) * 2)
-    style = stream.index(b"\xff\x52")
-    content = stream[style + 4 : stream.index(b"\xff", style + 2)]
-    packets = bytes([content[0] | 1, content[1], 0xFF, 0xFF, *content[4:], *bytes(content[5] + 1)])
-    segment = b"\xff\x52" + (len(packets) + 2).to_bytes(2, "big") + packets
-    for damaged in (
-        stream[:8] + far + stream[32:],
-        stream[:style] + segment + stream[style + 4 + len(content) :],
-    ):
-        assert films.refusal(in_dicom(films, film, damaged)) == "unreadable"
-
-
-def test_marks_of_packets_are_no_damage(films: Any, film: np.ndarray) -> None:
-    """A header that declares them (SOP and EPH), and a mark in the data; undeclared they are refused."""
-    stream = saved(film, "JPEG2000", no_jp2=True)
-    style = stream.index(b"\xff\x52") + 4
-    start = stream.index(b"\xff\x93") + 2
-    for bit, mark in ((2, b"\xff\x91\x00\x04\x00\x00"), (4, b"\xff\x92")):
-        declared = stream[:style] + bytes([stream[style] | bit]) + stream[style + 1 :]
-        for header, is_allowed in ((declared, True), (stream, False)):
-            marked = header[:start] + mark + header[start:]
-            marked = re.sub(rb"(\xff\x90\x00\x0a..)....", lambda found: found[1] + bytes(4), marked, count=1)
-            assert _is_accepted(marked) == is_allowed
-
-
-def _is_accepted(stream: bytes) -> bool:
-    try:
-        jpeg2000_stream.check_tiles(stream)
-    except Refused:
-        return False
-    return True

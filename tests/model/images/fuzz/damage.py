@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.model.images.corpus import SIDE, Whole
+from tests.model.images.fuzz.corpus import SIDE, Whole
 
 _END_OF_IMAGE = b"\xff\xd9"
 _JPEGS = {"JPEG", "JPEG lossless", "JPEG-LS"}

@@ -18,8 +18,8 @@ from pydicom.pixels import pixel_array
 
 from model.images.decode import decode
 from model.images.limits import WORKING_BYTES, Refused
-from tests.model.images.corpus import Whole
-from tests.model.images.damage import Twin
+from tests.model.images.fuzz.corpus import Whole
+from tests.model.images.fuzz.damage import Twin
 
 LIMIT_S = 2.0  # of CPU time for one file
 _SLACK = 40_000_000  # bytes besides those of decoding: stacks, and what allocators keep

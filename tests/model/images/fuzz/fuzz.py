@@ -13,7 +13,6 @@ import os
 import random
 import re
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,9 +24,9 @@ from typing import Any
 
 from model.images.decode import decode
 from model.images.limits import Refused
-from tests.model.images import corpus, decoding
-from tests.model.images.corpus import Whole
-from tests.model.images.damage import Twin, damaged
+from tests.model.images.fuzz import corpus, decoding
+from tests.model.images.fuzz.corpus import Whole
+from tests.model.images.fuzz.damage import Twin, damaged
 
 _BATCH = 5000  # files that one process decodes
 _BLOCKED_S = 1800  # of wall time without an outcome, though no CPU time is used
@@ -193,7 +192,3 @@ def main(words: list[str]) -> int:
     report = Fuzz(files, wanted.failures).run(range(wanted.seed, wanted.seed + wanted.files), wanted.processes)
     print(f"{report.text()}\n{time.monotonic() - start:.0f} s", flush=True)
     return 1 if report.failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

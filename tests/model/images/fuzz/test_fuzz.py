@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.model.images.corpus import built
-from tests.model.images.fuzz import Corpus
+from tests.model.images.fuzz.corpus import built
+from tests.model.images.fuzz.fuzz import Corpus
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FILES = 800
 CODECS = {"native", "RLE", "PNG", "JPEG", "JPEG lossless", "JPEG-LS", "JPEG 2000"}
 # A decoder whose n-th file has the n-th fault, and the words of the fuzz about each.
@@ -31,7 +31,7 @@ import ctypes, os, signal, sys, warnings
 from types import SimpleNamespace
 from PIL import Image
 from model.images.limits import Refused
-from tests.model.images import decoding, fuzz
+from tests.model.images.fuzz import decoding, fuzz
 
 def hang():
     while True:
