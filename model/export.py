@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from model import bundle as bundles
 from model.bundle import Bundle
 from model.bundling import card, heat_map, refusal, thresholds
 from model.bundling import trained as trained_networks
+from model.bundling.directory import new_directory
 from model.bundling.known_picture import known_picture, verify
 from model.bundling.onnx import ExportError, compare, save_keras, to_onnx, with_offset
 from model.bundling.provenance import Origin, code_version, command, now
@@ -63,7 +62,7 @@ def build_bundle(
     machine give the same version. Raises ExportError (the exported files differ from `model`, or the health check could
     never pass), ValueError (a part lacks a class), FileExistsError (`out_dir` is not empty, without `replace`).
     """
-    with _new_directory(out_dir, replace) as work:
+    with new_directory(out_dir, replace) as work:
         (work / "report").mkdir()
         manifest = _build_manifest(model, settings, dataset, work, name, test, origin, progress, base)
         if history:
@@ -73,24 +72,6 @@ def build_bundle(
             log.warning(_NO_AGES)
         verify(work)
     return bundles.load(out_dir, deep=True)
-
-
-@contextmanager
-def _new_directory(directory: Path, replace: bool) -> Iterator[Path]:
-    """A directory to write into; at the end of the block it becomes `directory`, after an error it is removed."""
-    if not replace and directory.exists() and any(directory.iterdir()):
-        raise FileExistsError(f"{directory} already exists; give --replace, remove it, or name another directory")
-    work = directory.parent / f".{directory.name}.part"
-    shutil.rmtree(work, ignore_errors=True)  # from a killed export
-    work.mkdir(parents=True)
-    try:
-        yield work
-        if replace:
-            shutil.rmtree(directory, ignore_errors=True)
-        work.replace(directory)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
 
 
 def _build_manifest(
