@@ -1,4 +1,4 @@
-"""Builders of DICOM files for the tests of decoding and of grayscale conversion."""
+"""DICOM files, bundles, a small network and drawings for the tests of the model."""
 
 import shutil
 from io import BytesIO
@@ -90,3 +90,11 @@ def model():
     from tests.model import small_network
 
     return small_network.trained()
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "drawings"
+    phantom.tree(directory, patients=8, seed=1, size=64)
+    (directory / "SOURCE.txt").write_text("Drawings for a test\n")
+    return directory

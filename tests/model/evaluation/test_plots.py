@@ -46,7 +46,7 @@ def test_report_writes_four_small_pictures(drawn: tuple[Path, list[Path]]) -> No
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn
 
 
-@pytest.mark.repeat  # a bundle's version, of its files' digests, is the same each time: tests/model/test_export.py
+@pytest.mark.repeat  # a bundle's version, of its files' digests, is the same each time: tests/model/export
 def test_the_same_figures_give_the_same_files(drawn: tuple[Path, list[Path]], tmp_path: Path) -> None:
     first, _ = drawn
     draw(tmp_path)
