@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from model.settings import SettingsError
+from model.data import dataset
+from model.settings import SettingsError, bundle_name
 from model.training.arguments import choose_settings, parser
 from pneumoctl.cli.invocation import Invocation, on_stack
 from pneumoctl.errors import Exit, PneumoError
@@ -25,6 +26,7 @@ from pneumoctl.training.request import SHORTEST_S, TrainingRequest
 
 RUNTIME = "4h"
 RETRIES = 3
+_HINT = "pneumoctl train FOLDER; to download a data set: pneumoctl data fetch kermany"
 OURS = ("--out", "--resume")  # flags of model.train that only pneumoctl may set
 
 
@@ -112,11 +114,25 @@ def train(
     request = _on_spot(request, gpu, spot, spot_retries, fallback)
     if gpu:
         return _on_gpu(settings, stack, request)
-    if not Path(request.data_or_run).expanduser().exists():
-        hint = "pneumoctl train FOLDER; to download a data set: pneumoctl data fetch kermany"
-        raise PneumoError(f"there is no folder {request.data_or_run}", hint, Exit.USAGE)
+    folder = Path(request.data_or_run).expanduser()
+    if not folder.exists():
+        raise PneumoError(f"there is no folder {request.data_or_run}", _HINT, Exit.USAGE)
     _require_packages()
+    _require_data_set(folder, "" if resume else request.arch)
     return local.train(stack, request.data_or_run, request.arguments, request.max_runtime_s, request.stall_s, resume)
+
+
+def _require_data_set(folder: Path, arch: str) -> None:
+    """Raise PneumoError (usage) for a folder that the training would refuse, as far as its list of pictures shows.
+
+    `arch`: the network, if the bundle is to be named after it and the data set; else empty.
+    """
+    try:
+        name = dataset.check(folder)
+    except dataset.DataError as error:
+        raise PneumoError(str(error), _HINT, Exit.USAGE) from error
+    if arch:
+        store.require_valid_name(bundle_name(arch, name), "pneumoctl train FOLDER -- --name NAME")
 
 
 def _require_packages() -> None:

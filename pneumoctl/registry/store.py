@@ -89,13 +89,13 @@ def find(word: str, deep: bool = True) -> Registered:
     return default if matches[0] == default.id else get(matches[0], deep)
 
 
-def require_valid_name(name: str) -> None:
+def require_valid_name(name: str, hint: str = "train it under another --name") -> None:
     """Raise PneumoError (usage) for the name of a bundle that cannot be registered."""
     if not NAME.fullmatch(name):
         raise PneumoError(
             f"{name!r} is not a valid model name: use at most 100 letters, digits, '.', '_' and '-', and start with a "
             "letter or digit",
-            "train it under another --name",
+            hint,
             Exit.USAGE,
         )
 
