@@ -33,6 +33,7 @@ GOOD: dict[str, Any] = {
     "disk_free_mb": 501,
     "strays": [],
     "working": [],
+    "unfinished_teardown": None,
 }
 
 
@@ -60,7 +61,15 @@ GOOD: dict[str, Any] = {
         (
             {"supervised": False, "strays": [8, 9]},
             False,
-            ["no supervisor runs its", "processes without a supervisor: 8, 9"],
+            ["no supervisor runs its", "processes without a supervisor: 8, 9; next: pneumoctl up, or"],
+        ),
+        (
+            {"supervised": False, "strays": [8], "unfinished_teardown": {"exported": "", "directory": True}},
+            False,
+            [
+                "a teardown was not completed; next: pneumoctl teardown, which completes it (or pneumoctl up, which ",
+                "processes without a supervisor: 8; next: pneumoctl teardown",
+            ],
         ),
     ],
 )

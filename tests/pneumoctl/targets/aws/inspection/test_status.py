@@ -62,6 +62,7 @@ GOOD: dict[str, Any] = {
     "elsewhere": False,
     "working": [],
     "unfinished": False,
+    "unfinished_teardown": None,
     "not_imported": "",
     "gpu_running": [],
     "runs": [],
@@ -174,6 +175,15 @@ ENDED = {
         (
             GOOD | {"unfinished": True},
             ["terraform: its last change of the stack was not completed; next: pneumoctl up"],
+        ),
+        (
+            GOOD
+            | {"hosts": [HOST | {"state": "gone"}, TRAIN | {"state": "running"}], "unfinished": True}
+            | {"unfinished_teardown": {"exported": "/e/results", "directory": True}},
+            [
+                "a teardown was not completed; it has exported the results to /e/results; next: pneumoctl teardown, ",
+                "train: it is running in EC2, not stopped; next: pneumoctl gpu reap",
+            ],
         ),
         (GOOD | {"not_imported": "/a b"}, ["app-0: results in /a b were not imported into the new store; next: "]),
         (BEFORE | {"strays": [NEW], "working": [UP, APPLY], "unfinished": True}, []),
