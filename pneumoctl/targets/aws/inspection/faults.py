@@ -6,6 +6,7 @@ from typing import Any
 
 from pneumoctl.hosts import units
 from pneumoctl.stack.inventory import STORE
+from pneumoctl.stack.stack import use_where_made
 from pneumoctl.targets.common import unfinished_teardown
 from pneumoctl.targets.common.faults import Fault
 from pneumoctl.terminal.report import counted
@@ -114,8 +115,8 @@ def _of_strays(document: Document) -> Iterator[Fault]:
     strays = document["strays"]
     if strays and document["elsewhere"]:
         made = f"{counted(len(strays), 'instance')} of this stack in {document['region']}, made from another machine"
-        other = "use that machine; if its state is in S3, set state_bucket, then: pneumoctl up"
-        yield Fault("", f"{made}: this one has neither its directory nor its keys", f"{other}; or pneumoctl teardown")
+        following = f"{use_where_made(document['directory'])}; or, to remove the stack: pneumoctl teardown"
+        yield Fault("", f"{made}: this one has neither its directory nor its keys", following)
     elif document["hosts"] or not document["working"]:  # otherwise a first `up` is making them
         for stray in strays:
             which = f"{stray['name']} {stray['instance']} ({stray['state']})"

@@ -58,6 +58,7 @@ def gather_status(
         "hosts": hosts,
         "strays": [{"instance": instance.id, "name": instance.name, "state": instance.state} for instance in strays],
         "elsewhere": stack.cloud() is None,
+        "directory": str(stack.directory),
         "working": working,
         "unfinished": terraform.suspect,
         "unfinished_teardown": unfinished,

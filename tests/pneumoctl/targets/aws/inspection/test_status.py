@@ -60,6 +60,7 @@ GOOD: dict[str, Any] = {
     "hosts": [HOST],
     "strays": [],
     "elsewhere": False,
+    "directory": "/state/t",
     "working": [],
     "unfinished": False,
     "unfinished_teardown": None,
