@@ -79,7 +79,7 @@ def test_a_stack_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
     row = next(line for line in output.splitlines() if line.startswith("app-0"))
     for word in ("running", "2 run", "api 0123456789ab", "small-abc", "41 %", "17 %", "no"):
         assert word in row
-    assert "good for 20 days" in output and "t in eu-west-1: up; at least $0.2500 an hour" in output
+    assert "good for 20 days" in output and "t in eu-west-1: up; $0.2500 an hour, without the unknown prices" in output
 
 
 def test_a_host_without_an_answer_is_shown_as_not_up(capsys: pytest.CaptureFixture[str]) -> None:
