@@ -189,7 +189,7 @@ class Console:
             with Bars(title, stderr) as bars:
                 yield bars
         else:
-            yield PlainLines(self.note)
+            yield PlainLines(self.note, waits=not self.json_mode)
 
     @contextmanager
     def progress(self, title: str, total: float | None, unit: str = "") -> Iterator[Any]:

@@ -97,7 +97,9 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
     made.aws.there.append(instance(TRAIN, "stopped"))
     monkeypatch.setattr(ssh_key, "Connections", Hosts)
     monkeypatch.setattr(
-        ssh_key.first_boot, "wait", lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts})
+        ssh_key.boot.first_boot,
+        "wait",
+        lambda hosts, *_: Hosts.refusing.difference_update({host.name for host in hosts}),
     )
     yield made
     Hosts.refusing = set()
